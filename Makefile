@@ -1,0 +1,83 @@
+# Two commands do everything: `make run` and `make test`. Both set up what they need.
+# pip's own configuration (pip.conf, PIP_* variables) is left as it is.
+
+PYTHON ?= python3
+HEPTAD_FLAGS ?=
+BENCH_FLAGS ?=
+PYTEST_FLAGS ?=
+# Wheels only: a source build would run code that no hash in the constraints covers.
+WHEELS ?= --only-binary :all:
+UPGRADE ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make constraints" $(BIN)/pip-compile --quiet \
+	--generate-hashes --allow-unsafe --strip-extras --no-emit-options $(UPGRADE)
+FOLDERS := heptad exporter aggregator tests bench dashboards scripts
+CODE = $(foreach folder,$(FOLDERS),$(if $(shell find $(folder) -name '*.py' 2>/dev/null),$(folder)))
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types contracts bench docs constraints clean debian-packages
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+run: $(VENV)/.installed ## watch the logins of this machine (HEPTAD_FLAGS="…" is passed on)
+	@$(BIN)/heptad up $(HEPTAD_FLAGS)
+
+test: lint types contracts debian-packages ## lint, types, import contracts and every test
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+lint: $(VENV)/.installed-dev ## ruff: rules and format
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+
+types: $(VENV)/.installed-dev ## mypy --strict
+	$(BIN)/mypy --strict $(CODE)
+
+contracts: $(VENV)/.installed-dev ## who may import whom
+	$(BIN)/lint-imports --no-logo
+
+bench: debian-packages ## the figures, as ratios to mtail, fail2ban and node_exporter
+	@$(BIN)/python -m bench $(BENCH_FLAGS)
+
+docs: $(VENV)/.installed ## write the generated pages of docs/
+	@$(BIN)/python -m heptad.reference
+
+constraints: $(VENV)/.installed-dev ## pin the dependencies again (UPGRADE=--upgrade for newer ones)
+	$(PIP_COMPILE) --build-deps-for editable --output-file constraints.txt pyproject.toml
+	$(PIP_COMPILE) --extra dev --constraint constraints.txt \
+		--output-file constraints-dev.txt pyproject.toml
+
+clean: ## remove .venv and everything else that was made here
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache \
+		.import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Daemons and tools that the tests drive; where they may not be installed, those tests skip.
+debian-packages: $(VENV)/.installed-dev
+	@scripts/install-debian-packages $$($(BIN)/python -m tests.needs)
+
+# Debian's python3 comes without ensurepip, which is in a package named after the version.
+# Where that cannot be installed from here, venv's own message says what to do.
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo 'Heptad needs Python 3.11 or newer as $(PYTHON).' \
+			'If there is another one, name it: make PYTHON=python3.12 $(MAKECMDGOALS)' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || scripts/install-debian-packages \
+		$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
+	@echo 'Making $(VENV) with the pinned dependencies; this is done once.'
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
+	@$(PIP_INSTALL) $(WHEELS) --require-hashes -r constraints.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed constraints-dev.txt
+	@$(PIP_INSTALL) $(WHEELS) --require-hashes -r constraints-dev.txt
+	@touch $@

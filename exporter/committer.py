@@ -1,0 +1,104 @@
+"""Commit one transaction while the next is prepared; never lose one, never take one twice.
+
+At most one transaction is under way. One that fails is tried again until it succeeds: meanwhile
+nothing is read, and the log itself is the queue.
+"""
+
+import logging
+import threading
+import time as clock
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
+
+import msgspec
+
+from exporter.metrics import CounterDict, ExporterMetrics
+from heptad.log import Condition
+from heptad.store import Row, StoreError
+from heptad.store.local import LocalStore, StoreCorrupt
+
+log = logging.getLogger("heptad.committer")
+
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 15.0
+_PRUNE_EVERY: Final = 60.0
+
+
+class Transaction(msgspec.Struct):
+    """What is committed together: events, state and counters."""
+
+    rows: list[Row]
+    state: dict[str, bytes]
+    counters: CounterDict
+
+
+class Committer:
+    """Commits to ``store`` in a thread of its own: SQLite works while the next batch is parsed."""
+
+    def __init__(self, store: LocalStore, metrics: ExporterMetrics) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._pending: tuple[Transaction, Future[None]] | None = None
+        self._condition = Condition(log, "store", store=store.path)
+        self._state: dict[str, bytes] = {}
+        self._prune_due = 0.0
+        self._tell()
+
+    def know(self, state: dict[str, bytes]) -> None:
+        """State that is in the store already, for the case that the file has to be begun anew."""
+        self._state |= state
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing can be committed now; None if it can."""
+        return self._condition.problem
+
+    def submit(self, transaction: Transaction, stop: threading.Event) -> None:
+        """Commit after the one under way is done; waits for that one only."""
+        if self.wait(stop):
+            self._pending = (transaction, self._thread.submit(self._commit, transaction))
+
+    def wait(self, stop: threading.Event) -> bool:
+        """Wait until nothing is under way; False if ``stop`` came while the store still fails."""
+        pause = _FIRST_PAUSE
+        while self._pending is not None:
+            transaction, future = self._pending
+            try:
+                future.result()
+            except StoreError as error:
+                self._condition.set(str(error))
+                self._metrics.set("heptad_store_failing", 1)
+                if stop.wait(pause):
+                    return False
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                self._pending = (transaction, self._thread.submit(self._commit, transaction))
+            else:
+                self._condition.set(None)
+                self._metrics.set("heptad_store_failing", 0)
+                self._pending = None
+        return True
+
+    def _commit(self, transaction: Transaction) -> None:
+        try:
+            self._store.append(transaction.rows, transaction.state, transaction.counters)
+        except StoreCorrupt:
+            # what was counted and read so far goes into the new file; the old one is kept aside
+            self._store.begin_anew()
+            self._store.append([], self._state, self._metrics.totals())
+            self._store.append(transaction.rows, transaction.state, transaction.counters)
+        self._state |= transaction.state
+        self._metrics.add(transaction.counters)
+        if clock.monotonic() >= self._prune_due:
+            busy = self._store.prune() > 0
+            self._prune_due = clock.monotonic() + (0 if busy else _PRUNE_EVERY)
+            self._tell()
+
+    def _tell(self) -> None:
+        self._metrics.set("heptad_store_size_bytes", self._store.size())
+        self._metrics.set("heptad_store_max_size_bytes", self._store.max_size)
+        self._metrics.set("heptad_store_set_aside", 1 if self._store.set_aside else 0)
+
+    def close(self) -> None:
+        """Stop the thread."""
+        self._thread.shutdown()

@@ -1,0 +1,144 @@
+"""Every metric the exporter exposes of events and of itself, named and explained once.
+
+Counters live in the local store: they are read from it at the start, move only when a batch is
+committed, and so survive a restart. Host metrics are in ``collectors``.
+"""
+
+import json
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from heptad import __version__
+from heptad.event import LABELS, Event
+from heptad.store import Counters
+from heptad.store.local import counter_key
+
+COUNTERS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
+    "auth_events_total": (LABELS, "7W events, by what they say; a folded line counts as often as it came"),
+    "heptad_lines_total": (("source", "result"), "Lines read, by what became of them"),
+    "heptad_lines_not_understood_total": (
+        ("program",),
+        "Lines of a known program that no rule understood: its format may have changed",
+    ),
+    "heptad_read_bytes_total": (("source",), "Bytes of log read"),
+    "heptad_history_events_total": (
+        ("source",),
+        "Events from before the first start: stored, but not in auth_events_total",
+    ),
+    "heptad_gaps_total": (("source", "reason"), "Parts of a log that could not be read"),
+    "heptad_connections_forgotten_total": (
+        ("source",),
+        "Open connections dropped because there were too many: their ends may not be counted",
+    ),
+}
+GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
+    "heptad_source_up": (("source",), "1 if the source can be read"),
+    "heptad_source_behind_bytes": (("source",), "Bytes that are there and not read yet"),
+    "heptad_source_last_event_timestamp_seconds": (
+        ("source",),
+        "When the source last gave an event, by this host's clock; 0 if it never did",
+    ),
+    "heptad_store_size_bytes": ((), "Bytes in use in the local store"),
+    "heptad_store_max_size_bytes": ((), "Beyond this size the oldest arrivals are deleted"),
+    "heptad_store_failing": ((), "1 while the local store cannot be written: reading waits"),
+    "heptad_store_set_aside": ((), "1 if a corrupt store was set aside since the start"),
+    "heptad_clock_steps_back_total": ((), "How often this host's clock stepped back since the start"),
+    "heptad_build_info": (("version",), "1, with the version as label"),
+}
+
+CounterDict = dict[tuple[str, str], float]
+
+
+class ExporterMetrics(Collector):
+    """The exporter's own counters and gauges, for a prometheus_client registry."""
+
+    def __init__(
+        self,
+        stored: Mapping[tuple[str, str], float],
+        label_sets: Iterable[tuple[str, str, str, str]],
+    ) -> None:
+        self._lock = threading.Lock()
+        self._counters: dict[str, dict[str, float]] = {name: {} for name in COUNTERS}
+        for labels in label_sets:
+            key = counter_key("auth_events_total", **dict(zip(LABELS, labels, strict=True)))
+            self._counters[key[0]][key[1]] = 0
+        self._gauges: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in GAUGES}
+        self.set("heptad_build_info", 1, __version__)
+        self.add(stored)
+
+    def add(self, amounts: Counters) -> None:
+        """Move counters by what was committed."""
+        with self._lock:
+            for (name, labels), amount in amounts.items():
+                family = self._counters.get(name)
+                if family is not None:
+                    family[labels] = family.get(labels, 0) + amount
+
+    def set(self, name: str, value: float, *labels: str) -> None:
+        """Set a gauge."""
+        with self._lock:
+            self._gauges[name][labels] = value
+
+    def totals(self) -> CounterDict:
+        """Every counter that is not zero, as the store keeps them."""
+        with self._lock:
+            return {
+                (name, labels): value
+                for name, family in self._counters.items()
+                for labels, value in family.items()
+                if value
+            }
+
+    def collect(self) -> Iterator[Metric]:
+        """The families, as they are now."""
+        with self._lock:
+            counters = {name: dict(family) for name, family in self._counters.items()}
+            gauges = {name: dict(family) for name, family in self._gauges.items()}
+        for name, (labels, text) in COUNTERS.items():
+            counter = CounterMetricFamily(name.removesuffix("_total"), text, labels=labels)
+            for key, value in counters[name].items():
+                known = json.loads(key)
+                counter.add_metric([known.get(label, "") for label in labels], value)
+            yield counter
+        for name, (labels, text) in GAUGES.items():
+            kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            gauge = kind(name.removesuffix("_total"), text, labels=labels)
+            for values, value in gauges[name].items():
+                gauge.add_metric(list(values), value)
+            yield gauge
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: what there is depends on the rules and the sources."""
+        return []
+
+
+class Tally:
+    """Adds up what one batch moves, before it is committed."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self._events: dict[tuple[str, str, str, str], int] = {}
+        self._others: CounterDict = {}
+
+    def event(self, event: Event) -> None:
+        """Count an event."""
+        labels = (event.program, event.action, event.outcome, event.method)
+        self._events[labels] = self._events.get(labels, 0) + event.count
+
+    def add(self, name: str, amount: float = 1, **labels: str) -> None:
+        """Count something else; nothing where ``amount`` is 0."""
+        if amount:
+            key = counter_key(name, **labels)
+            self._others[key] = self._others.get(key, 0) + amount
+
+    def counters(self) -> CounterDict:
+        """What the batch adds, as the store takes it."""
+        events: CounterDict = {
+            counter_key("auth_events_total", **dict(zip(LABELS, labels, strict=True))): count
+            for labels, count in self._events.items()
+        }
+        return events | self._others

@@ -1,0 +1,235 @@
+"""Who logged a line and when: every header that syslog daemons write to files.
+
+RFC 3164 (BSD syslog, with and without PRI, day padded or not, year first or after the day),
+RFC 5424 with structured data, RFC 3339 and ISO 8601 stamps with and without zone, and
+messages without a host name.
+"""
+
+import re
+from datetime import UTC, datetime, tzinfo
+from typing import Final
+
+from exporter.record import Record
+
+SECOND: Final = 10**9
+DAY: Final = 86_400 * SECOND
+_DISORDER: Final = 31 * DAY
+_MONTHS: Final = {
+    name: number + 1
+    for number, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split())
+}
+
+# A host never ends in a colon and holds no bracket: so a tag is not taken for one.
+_REST: Final = (
+    r"(?:(?P<host>[^\s\[\]]{0,254}[^\s:\[\]]) )?"
+    r"(?P<tag>\([\w-]+\)|[^\s:\[\]()]{1,128})(?: \d[\w.]*)?(?:\((?P<module>\w+)\))?"
+    r"(?:\[(?P<pid>\d{1,9})\])?:(?: (?P<message>.*))?"
+)
+_ISO: Final = r"(?P<date>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:[.,](?P<fraction>\d{1,9})\d*)?"
+_ZONE: Final = r"(?P<zone>Z|[+-]\d\d:?\d\d)?"
+_PRI: Final = r"(?:<\d{1,3}>)?"
+_BSD: Final = re.compile(
+    _PRI + r"(?P<stamp>[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d) " + _REST, re.DOTALL | re.ASCII
+)
+_BSD_YEAR: Final = re.compile(
+    _PRI
+    + r"(?:(?P<year1>\d{4}) )?(?P<day>[A-Z][a-z]{2} {1,2}\d{1,2})(?: (?P<year2>\d{4}))? "
+    + r"(?P<clock>\d\d:\d\d:\d\d) "
+    + _REST,
+    re.DOTALL | re.ASCII,
+)
+_RFC3339: Final = re.compile(_PRI + _ISO + _ZONE + " " + _REST, re.DOTALL | re.ASCII)
+_RFC5424: Final = re.compile(
+    r"<\d{1,3}>\d{1,2} " + _ISO + _ZONE + r" (?P<host>\S{1,255}) (?P<tag>\S{1,128}) "
+    r"(?P<pid>\S{1,128}) \S{1,128} "
+    r'(?:-|(?:\[[^\s=\]"]+(?: [^\s=\]"]+="(?:[^"\\]|\\.)*+")*+\])++)(?: (?P<message>.*))?',
+    re.DOTALL | re.ASCII,
+)
+_REPEATED: Final = re.compile(r"message repeated (\d{1,9}) times: \[ ?(.*)\]", re.DOTALL | re.ASCII)
+_MOST_REPEATS: Final = 10**6
+
+
+class Clock:
+    """Turns a log's stamps into UTC; remembers the last, by which a year and a fold are told.
+
+    ``zone`` is the zone of stamps that name none. Stamps without a year get the newest
+    plausible one: not more than a day after ``reference`` (ns), and in the order of the log.
+    With ``year`` the first stamp lies in that year, whatever ``reference`` says.
+    """
+
+    def __init__(
+        self, zone: tzinfo = UTC, last: int | None = None, reference: int = 0, year: int = 0
+    ) -> None:
+        self.zone = zone
+        self.last = last
+        self.reference = reference
+        self._year = year
+        self._hours: dict[str, int] = {}
+        self._iso: tuple[str, str | None] = ("", None)
+        self._iso_base = 0
+
+    def read_bsd(self, stamp: str) -> int:
+        """Nanoseconds of a stamp as ``Mar  1 13:06:56`` (RFC 3164, 4.1.2); ValueError if none."""
+        hour = stamp[:-6]
+        minute, second = int(stamp[-5:-3]), int(stamp[-2:])
+        if minute > 59 or second > 60:
+            raise ValueError(stamp)
+        base = self._hours.get(hour)
+        if base is None or self.last is None or not -_DISORDER < base - self.last < _DISORDER:
+            base = self._find_hour(hour, minute, second)
+            if base is None:
+                return self.last  # type: ignore[return-value]  # set by _find_hour
+        self.last = base + (minute * 60 + second) * SECOND
+        return self.last
+
+    def _find_hour(self, hour: str, minute: int, second: int) -> int | None:
+        """The start of an hour without a year; None where it is folded: then ``last`` is set."""
+        month, day, number = hour.split()
+        parts = (_MONTHS.get(month, 0), int(day), int(number))
+        year = self._find_year(*parts)
+        start = datetime(year, *parts, tzinfo=self.zone)
+        end = start.replace(minute=59, second=59, fold=1)
+        base = int(start.timestamp()) * SECOND
+        if start.utcoffset() == end.utcoffset():
+            if len(self._hours) > 2000:
+                self._hours.clear()
+            self._hours[hour] = base
+            return base
+        moment = start.replace(minute=minute, second=min(second, 59))
+        self.last = self._unfold(moment)
+        return None
+
+    def _find_year(self, month: int, day: int, hour: int) -> int:
+        if self._year and self.last is None:
+            return self._year
+        latest = self.reference + DAY if not self._year else 2**63
+        last = self.last
+        year = datetime.fromtimestamp((last or latest) / SECOND, self.zone).year
+        readings = {}
+        for candidate in range(year + 1, year - 9, -1):  # a 29 February can lie 8 years back
+            try:
+                moment = datetime(candidate, month, day, hour, tzinfo=self.zone)
+            except ValueError:
+                continue
+            readings[candidate] = int(moment.timestamp()) * SECOND
+        plausible = [c for c, ns in readings.items() if ns <= latest]
+        if last is None:
+            return plausible[0] if plausible else _no_such_day(month, day)
+        onward = [c for c in plausible if readings[c] > last - _DISORDER]
+        # the earliest that is not a step back; where all of them are in the future, the newest
+        return onward[-1] if onward else (plausible or [_no_such_day(month, day)])[0]
+
+    def read_dated(self, date: str, fraction: str | None, zone: str | None) -> int:
+        """Nanoseconds of ``2024-03-01T13:06:56`` with fraction and zone; ValueError if none."""
+        if (date, zone) != self._iso:
+            moment = datetime.fromisoformat(date + (zone or ""))
+            if moment.tzinfo is None:
+                self._iso_base = self._unfold(moment.replace(tzinfo=self.zone))
+            else:
+                self._iso_base = int(moment.timestamp()) * SECOND
+            self._iso = (date, zone)
+        time = self._iso_base
+        if fraction:
+            time += int(fraction) * 10 ** (9 - len(fraction))
+        self.last = time
+        return time
+
+    def _unfold(self, moment: datetime) -> int:
+        """An hour that the clocks went through twice: the reading that goes on from ``last``."""
+        first = int(moment.timestamp()) * SECOND
+        second = int(moment.replace(fold=1).timestamp()) * SECOND
+        slack = 300 * SECOND
+        if self.last is not None and first < self.last - slack and second > first:
+            return second
+        return first
+
+
+def _no_such_day(month: int, day: int) -> int:
+    raise ValueError(f"no such day: {month}-{day}")
+
+
+class HeaderParser:
+    """Splits the lines of one log into records; the format that matched last is tried first."""
+
+    def __init__(self, clock: Clock, path: str | None = None) -> None:
+        self.clock = clock
+        self.path = path
+        self._order = [self._read_bsd, self._read_rfc3339, self._read_rfc5424, self._read_year]
+
+    def parse(self, raw: str) -> Record | None:
+        """The record of a line without its line end, or None if it has no known header."""
+        order = self._order
+        for number, read in enumerate(order):
+            try:
+                record = read(raw)
+            except (ValueError, OverflowError):
+                continue
+            if record is not None:
+                if number:
+                    order.insert(0, order.pop(number))
+                return record
+        return None
+
+    def _read_bsd(self, raw: str) -> Record | None:
+        found = _BSD.fullmatch(raw)
+        if found is None:
+            return None
+        stamp, host, tag, module, pid, message = found.groups()
+        return self._record(self.clock.read_bsd(stamp), host, tag, module, pid, message, raw)
+
+    def _read_rfc3339(self, raw: str) -> Record | None:
+        found = _RFC3339.fullmatch(raw)
+        if found is None:
+            return None
+        date, fraction, zone, host, tag, module, pid, message = found.groups()
+        time = self.clock.read_dated(date, fraction, zone)
+        return self._record(time, host, tag, module, pid, message, raw)
+
+    def _read_rfc5424(self, raw: str) -> Record | None:
+        found = _RFC5424.fullmatch(raw)
+        if found is None:
+            return None
+        date, fraction, zone, host, tag, pid, message = found.groups()
+        time = self.clock.read_dated(date, fraction, zone)
+        host = None if host == "-" else host
+        pid = pid if pid.isascii() and pid.isdigit() and len(pid) < 10 else None
+        text = (message or "").removeprefix("\ufeff")
+        return self._record(time, host, tag, None, pid, text, raw)
+
+    def _read_year(self, raw: str) -> Record | None:
+        found = _BSD_YEAR.fullmatch(raw)
+        if found is None:
+            return None
+        first, day, second, clock, host, tag, module, pid, message = found.groups()
+        month, number = day.split()
+        date = f"{first or second or ''}-{_MONTHS.get(month, 0):02}-{int(number):02}T{clock}"
+        time = self.clock.read_dated(date, None, None)
+        return self._record(time, host, tag, module, pid, message, raw)
+
+    def _record(
+        self,
+        time: int,
+        host: str | None,
+        tag: str,
+        module: str | None,
+        pid: str | None,
+        message: str | None,
+        raw: str,
+    ) -> Record:
+        message = message or ""
+        count = 1
+        if message.startswith("message repeated "):
+            count, message = unwrap_repeated(message)
+        if module:  # before Linux-PAM 0.99: sshd(pam_unix)[1]: … for sshd[1]: pam_unix(sshd): …
+            message = f"{module}({tag}): {message}"
+        number = int(pid) if pid else None
+        return Record(time, host, tag, number, message, raw, count, 0, self.path)
+
+
+def unwrap_repeated(message: str) -> tuple[int, str]:
+    """(N, the message) of rsyslog's ``message repeated N times: [ … ]``; else (1, message)."""
+    found = _REPEATED.fullmatch(message)
+    if found is None or not found[1].isascii() or int(found[1]) == 0:
+        return 1, message
+    return min(int(found[1]), _MOST_REPEATS), found[2]
+

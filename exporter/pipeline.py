@@ -1,0 +1,217 @@
+"""The one loop: read what is there, say what it means, commit it, and only then move on."""
+
+import logging
+import threading
+import time as clock
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from exporter.committer import Committer, Transaction
+from exporter.interpreter import Interpreter, Result
+from exporter.metrics import ExporterMetrics, Tally
+from exporter.sources import Batch, Gap, Source
+from heptad.event import Event
+from heptad.event_row import row_of_event
+from heptad.log import Condition
+from heptad.store.local import LocalStore
+
+log = logging.getLogger("heptad.pipeline")
+
+POLL: Final = 2.0
+"""Seconds after which the sources are asked though nothing woke the loop: a lost notice only costs this."""
+_SAMPLES: Final = 20
+_HEALTH_EVERY: Final = 2.0
+
+
+class Lane(msgspec.Struct):
+    """A source, what interprets it, and whether it has been read up to its end once."""
+
+    source: Source
+    interpreter: Interpreter
+    caught_up: bool = False
+
+
+class Pipeline:
+    """Reads ``lanes`` into ``store``; ``now`` gives the time in nanoseconds."""
+
+    def __init__(
+        self,
+        store: LocalStore,
+        lanes: Sequence[Lane],
+        metrics: ExporterMetrics,
+        host: str,
+        now: Callable[[], int] = clock.time_ns,
+    ) -> None:
+        self.wake = threading.Event()
+        self._lanes = lanes
+        self._metrics = metrics
+        self._host = host
+        self._now = now
+        self._committer = Committer(store, metrics)
+        self._first_start = self._recall_first_start(store)
+        self._conditions = {
+            lane.source.name: Condition(log, "source", source=lane.source.name) for lane in lanes
+        }
+        self._samples: dict[str, list[str]] = {}
+        self._health_due = 0.0
+        for lane in lanes:
+            self._restore(store, lane)
+
+    def _recall_first_start(self, store: LocalStore) -> int:
+        known = store.recall("first_start")
+        if known is None:
+            known = str(self._now()).encode()
+            store.append([], {"first_start": known})
+        self._committer.know({"first_start": known})
+        return int(known)
+
+    def _restore(self, store: LocalStore, lane: Lane) -> None:
+        name = lane.source.name
+        keys = [f"{key}/{name}" for key in ("source", "attempts", "caught_up")]
+        position, attempts, caught_up = map(store.recall, keys)
+        known = zip(keys, (position, attempts, caught_up), strict=True)
+        self._committer.know({key: value for key, value in known if value is not None})
+        lane.source.restore(position)
+        if attempts is not None:
+            lane.interpreter.attempts.restore(attempts)
+        lane.caught_up = caught_up is not None
+        self._metrics.set("heptad_source_last_event_timestamp_seconds", 0, name)
+
+    def run(self, stop: threading.Event) -> None:
+        """Read until ``stop`` is set, then commit what was read and close the sources."""
+        for lane in self._lanes:
+            lane.source.start(self.wake)
+        try:
+            while not stop.is_set():
+                if not self.step(stop):
+                    self.wake.wait(POLL)
+                    self.wake.clear()
+        finally:
+            self.close(stop)
+
+    def drain(self, stop: threading.Event) -> None:
+        """Read everything that is there, then stop."""
+        try:
+            while not stop.is_set() and self.step(stop):
+                pass
+        finally:
+            self.close(stop)
+
+    def close(self, stop: threading.Event) -> None:
+        """Commit what is under way and close the sources."""
+        self._committer.wait(stop)
+        self._committer.close()
+        for lane in self._lanes:
+            lane.source.close()
+
+    def step(self, stop: threading.Event) -> bool:
+        """Ask every source once; whether any had something."""
+        busy = False
+        for lane in self._lanes:
+            batch = lane.source.read()
+            if batch is not None:
+                self._committer.submit(self._transaction(lane, batch), stop)
+                busy = True
+            elif not lane.caught_up:
+                lane.caught_up = True
+                caught_up = {f"caught_up/{lane.source.name}": b"1"}
+                self._committer.submit(Transaction([], caught_up, {}), stop)
+        if not busy:
+            self._committer.wait(stop)
+        if clock.monotonic() >= self._health_due:
+            self._tell_health()
+        return busy
+
+    def _transaction(self, lane: Lane, batch: Batch) -> Transaction:
+        """All that a batch changes: events, counters, and everything the next line depends on."""
+        name = lane.source.name
+        tally = Tally(name)
+        events = [self._gap_event(name, gap) for gap in batch.gaps]
+        events += self._interpret(lane, batch, tally)
+        history_before = None if lane.caught_up else self._first_start
+        for event in events:
+            if history_before is not None and event.time < history_before:
+                tally.add("heptad_history_events_total", source=name)
+            else:
+                tally.event(event)
+        for gap in batch.gaps:
+            tally.add("heptad_gaps_total", source=name, reason=gap.reason)
+        tally.add("heptad_read_bytes_total", batch.read_bytes, source=name)
+        attempts = lane.interpreter.attempts
+        tally.add("heptad_connections_forgotten_total", attempts.forgotten, source=name)
+        attempts.forgotten = 0
+        if events:
+            at = self._now() / 10**9
+            self._metrics.set("heptad_source_last_event_timestamp_seconds", at, name)
+        state = {f"source/{name}": batch.state, f"attempts/{name}": attempts.dump()}
+        state |= self._take_samples()
+        return Transaction([row_of_event(event) for event in events], state, tally.counters())
+
+    def _interpret(self, lane: Lane, batch: Batch, tally: Tally) -> list[Event]:
+        name = lane.source.name
+        interpret = lane.interpreter.interpret
+        results = dict.fromkeys(Result, 0)
+        events = []
+        for record in batch.records:
+            result, event = interpret(record)
+            results[result] += 1
+            if event is not None:
+                events.append(event)
+            elif result is Result.NOT_UNDERSTOOD:
+                program = lane.interpreter.program_of(record.tag) or ""
+                tally.add("heptad_lines_not_understood_total", program=program)
+                self._keep_sample(program, record.raw)
+        results[Result.NO_HEADER] += batch.headless
+        for result, count in results.items():
+            tally.add("heptad_lines_total", count, source=name, result=result.value)
+        tally.add("heptad_lines_total", batch.oversized, source=name, result="oversized")
+        for raw in batch.strange:
+            self._keep_sample("", raw)
+        return events
+
+    def _keep_sample(self, program: str, raw: str) -> None:
+        samples = self._samples.setdefault(program, [])
+        samples.append(raw[:1000])
+        del samples[:-_SAMPLES]
+
+    def _take_samples(self) -> dict[str, bytes]:
+        taken = {
+            f"not_understood/{program}": msgspec.json.encode(lines)
+            for program, lines in self._samples.items()
+        }
+        self._samples = {}
+        return taken
+
+    def _gap_event(self, source: str, gap: Gap) -> Event:
+        log.warning(
+            "gap", extra={"source": source, "reason": gap.reason, "path": gap.path, "detail": gap.detail}
+        )
+        return Event(
+            self._now(),
+            self._host,
+            source,
+            "heptad",
+            "gap",
+            "unknown",
+            reason=gap.reason,
+            object=gap.detail,
+            path=gap.path,
+        )
+
+    def _tell_health(self) -> None:
+        self._health_due = clock.monotonic() + _HEALTH_EVERY
+        for lane in self._lanes:
+            name = lane.source.name
+            health = lane.source.health()
+            self._conditions[name].set(health.problem)
+            self._metrics.set("heptad_source_up", 0 if health.problem else 1, name)
+            self._metrics.set("heptad_source_behind_bytes", health.behind_bytes, name)
+
+    def problems(self) -> list[str]:
+        """What is wrong now, a sentence each: for /healthz."""
+        told = [f"source {n}: {c.problem}" for n, c in self._conditions.items() if c.problem]
+        if self._committer.problem:
+            told.append(f"store: {self._committer.problem}")
+        return told

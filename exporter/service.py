@@ -1,0 +1,128 @@
+"""The exporter put together from its configuration: what runs, in what order it starts and ends."""
+
+import os
+import threading
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import PlatformCollector, ProcessCollector
+from prometheus_client.registry import CollectorRegistry
+
+from exporter.attempts import label_sets
+from exporter.collectors import HostCollector
+from exporter.interpreter import Interpreter
+from exporter.metrics import ExporterMetrics
+from exporter.parsers.engine import Rulebook, load_rulebook
+from exporter.pipeline import Lane, Pipeline
+from exporter.sources import Source
+from exporter.sources.file import FileSource
+from exporter.sources.journald import JournaldSource
+from heptad import units
+from heptad.config import (
+    Config,
+    FileSourceConfig,
+    JournaldSourceConfig,
+    SourceConfig,
+    StoreConfig,
+    parse_listen,
+)
+from heptad.server import Server
+from heptad.store.local import LocalStore
+
+AUTH_LOGS: Final = ("/var/log/auth.log", "/var/log/secure", "/var/log/messages", "/var/log/syslog")
+JOURNALS: Final = ("/var/log/journal", "/run/log/journal")
+
+
+class Exporter:
+    """Sources, store, pipeline and port of one host; ``once`` reads what is there and ends.
+
+    Raises DocumentError, StoreError or ServerError where it cannot start.
+    """
+
+    def __init__(self, config: Config, *, once: bool = False, serve: bool = True) -> None:
+        self.once = once
+        self.rulebook = load_rulebook(map(Path, config.rules))
+        self.sources = config.sources or choose_sources()
+        self.store = open_store(config.store)
+        self.metrics = ExporterMetrics(self.store.counters(), label_sets(self.rulebook))
+        self.server: Server | None = None
+        try:
+            lanes = [make_lane(source, config, self.rulebook, once=once) for source in self.sources]
+            self.pipeline = Pipeline(self.store, lanes, self.metrics, config.host)
+            if serve:
+                listen = parse_listen(config.exporter.listen)
+                self.server = Server(listen, self._registry(config), self.pipeline.problems)
+        except BaseException:
+            self.store.close()
+            raise
+
+    def _registry(self, config: Config) -> CollectorRegistry:
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(self.metrics)
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        if config.exporter.host_metrics:
+            registry.register(HostCollector())
+        return registry
+
+    def run(self, stop: threading.Event) -> None:
+        """Read until ``stop`` is set, or with ``once`` until nothing is left."""
+        if self.server is not None:
+            self.server.start()
+        try:
+            if self.once:
+                self.pipeline.drain(stop)
+            else:
+                self.pipeline.run(stop)
+        finally:
+            if self.server is not None:
+                self.server.close()
+            self.store.close()
+
+
+def open_store(config: StoreConfig) -> LocalStore:
+    """The store of a configuration, for writing."""
+    return LocalStore(
+        Path(config.path),
+        write=True,
+        max_age=units.parse_duration(config.max_age),
+        max_size=units.parse_size(config.max_size),
+    )
+
+
+def choose_sources() -> list[SourceConfig]:
+    """The journal where it can be read, else the first readable auth log; empty if neither.
+
+    Never both: many hosts write each line to the two, and it would be counted twice.
+    """
+    if journal_is_readable():
+        return [JournaldSourceConfig(name="journal")]
+    for path in AUTH_LOGS:
+        if os.access(path, os.R_OK) and Path(path).is_file():
+            return [FileSourceConfig(name="auth", paths=[path])]
+    return []
+
+
+def journal_is_readable() -> bool:
+    """Whether the system's journal, not just this user's own, can be read."""
+    return any(
+        os.access(journal, os.R_OK)
+        for folder in JOURNALS
+        for journal in Path(folder).glob("*/system.journal")
+    )
+
+
+def make_lane(config: SourceConfig, whole: Config, rulebook: Rulebook, *, once: bool) -> Lane:
+    """A source and its interpreter."""
+    programs = frozenset(config.programs) or None
+    interpreter = Interpreter(
+        rulebook, whole.host, config.name, frozenset(config.hosts), programs
+    )
+    source: Source
+    if isinstance(config, FileSourceConfig):
+        zone = units.parse_zone(config.timezone) if config.timezone else units.local_zone()
+        source = FileSource(config.name, config.paths, zone, config.max_line_bytes)
+    else:
+        tags = interpreter.tags()
+        source = JournaldSource(config.name, tags, config.directory, follow=not once)
+    return Lane(source, interpreter)

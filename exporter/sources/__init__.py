@@ -1,0 +1,71 @@
+"""Where log lines come from: each source hands over records with the state behind them."""
+
+import threading
+from typing import Protocol
+
+import msgspec
+
+from exporter.record import Record
+
+
+class Gap(msgspec.Struct):
+    """A part of a log that could not be read: what was in it is not known."""
+
+    reason: str
+    path: str
+    detail: str
+
+
+class Batch(msgspec.Struct):
+    """Records, and the state of the source once they are committed.
+
+    ``lines`` counts every line read, ``headless`` those without a known header, ``oversized``
+    those above the maximum length; ``raw`` of a few headless ones is kept in ``strange``.
+    """
+
+    records: list[Record]
+    state: bytes
+    gaps: list[Gap]
+    lines: int = 0
+    headless: int = 0
+    oversized: int = 0
+    read_bytes: int = 0
+    strange: list[str] = []
+
+
+class SourceHealth(msgspec.Struct):
+    """What a source says of itself: bytes it is behind, and what is wrong, if anything is."""
+
+    behind_bytes: int
+    problem: str | None = None
+
+
+class Source(Protocol):
+    """One source of log lines.
+
+    ``read`` never blocks: it hands over what is there now, None if that is nothing. It moves on
+    in memory only; what it has handed over counts as read once the batch's state is committed,
+    and a source that is made anew with that state goes on right behind it.
+    """
+
+    name: str
+
+    def restore(self, state: bytes | None) -> None:
+        """Go on from a committed state; None at the very first start."""
+        ...
+
+    def start(self, wake: threading.Event) -> None:
+        """From now on set ``wake`` when there is something to read."""
+        ...
+
+    def read(self) -> Batch | None:
+        """What is there now, bounded in size."""
+        ...
+
+    def health(self) -> SourceHealth:
+        """How far behind, and what is wrong."""
+        ...
+
+    def close(self) -> None:
+        """Give up files, processes and threads."""
+        ...

@@ -1,0 +1,272 @@
+"""The systemd journal, read by journalctl(1) and resumed by cursor.
+
+What journald itself vouches for (fields with a leading underscore, systemd.journal-fields(7))
+goes along with every record, so that nobody but the program itself speaks for it. journalctl
+leaves out a field longer than 4096 bytes: such a message is counted as too long.
+"""
+
+import logging
+import queue
+import shutil
+import subprocess
+import threading
+import time as clock
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from exporter.parsers.header import unwrap_repeated
+from exporter.record import Record
+from exporter.sources import Batch, Gap, SourceHealth
+
+log = logging.getLogger("heptad.journald")
+
+_FIELDS: Final = (
+    "MESSAGE,SYSLOG_IDENTIFIER,_PID,_UID,_EXE,_HOSTNAME,_TRANSPORT,_SYSTEMD_UNIT,"
+    "_SOURCE_REALTIME_TIMESTAMP"
+)
+_BATCH: Final = 2000
+_QUEUED: Final = 4 * _BATCH
+_FIRST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 60.0
+
+
+class Entry(msgspec.Struct, gc=False):
+    """One line of ``journalctl --output=json``: every value is text, or bytes as numbers."""
+
+    cursor: str = msgspec.field(name="__CURSOR")
+    realtime: str = msgspec.field(name="__REALTIME_TIMESTAMP")
+    message: str | list[int | str] | None = msgspec.field(name="MESSAGE", default="")
+    tag: str | list[int | str] | None = msgspec.field(name="SYSLOG_IDENTIFIER", default="")
+    pid: str | None = msgspec.field(name="_PID", default=None)
+    uid: str | None = msgspec.field(name="_UID", default=None)
+    exe: str | None = msgspec.field(name="_EXE", default=None)
+    host: str | None = msgspec.field(name="_HOSTNAME", default=None)
+    transport: str | None = msgspec.field(name="_TRANSPORT", default=None)
+    unit: str | None = msgspec.field(name="_SYSTEMD_UNIT", default=None)
+    source_time: str | None = msgspec.field(name="_SOURCE_REALTIME_TIMESTAMP", default=None)
+
+
+_DECODER: Final = msgspec.json.Decoder(Entry)
+
+
+class JournaldSource:
+    """The journal's messages of ``tags``; ``directory`` as of ``journalctl --directory``.
+
+    With ``follow`` journalctl stays and waits for more; without, it ends with the journal.
+    """
+
+    def __init__(
+        self, name: str, tags: Iterable[str], directory: str | None = None, *, follow: bool = True
+    ) -> None:
+        self.name = name
+        self._tags = sorted(tags)
+        self._directory = directory
+        self._follow = follow
+        self._cursor: str | None = None
+        self._wake = threading.Event()
+        self._lines: queue.Queue[bytes] = queue.Queue(_QUEUED)
+        self._reader: _Reader | None = None
+        self._seeking = False
+        self._pause = _FIRST_PAUSE
+        self._restart_due = 0.0
+        self._problem: str | None = None
+
+    def restore(self, state: bytes | None) -> None:
+        """See Source.restore: the state is the cursor of the last entry."""
+        self._cursor = state.decode() if state else None
+
+    def start(self, wake: threading.Event) -> None:
+        """See Source.start."""
+        self._wake = wake
+
+    def _command(self) -> list[str]:
+        command = ["journalctl", "--output=json", f"--output-fields={_FIELDS}", "--quiet"]
+        command += ["--no-pager", "--no-tail", "--follow"] if self._follow else ["--no-pager"]
+        if self._directory:
+            command.append(f"--directory={self._directory}")
+        if self._cursor:
+            # not --after-cursor: whether the entry itself is still there tells of a vacuum
+            command.append(f"--cursor={self._cursor}")
+        return command + [f"--identifier={tag}" for tag in self._tags]
+
+    def _run(self) -> None:
+        if clock.monotonic() < self._restart_due:
+            return
+        self._restart_due = clock.monotonic() + self._pause
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+        if shutil.which("journalctl") is None:
+            self._problem = "journalctl is not there: install systemd, or read a log file instead"
+            return
+        self._seeking = self._cursor is not None
+        self._reader = _Reader(self._command(), self._lines, self._wake)
+
+    def read(self) -> Batch | None:
+        """See Source.read; without ``follow`` it waits until journalctl has ended or has more."""
+        if self._reader is None:
+            self._run()
+        lines = self._take()
+        while not lines and not self._follow and self._reader and not self._reader.ended():
+            lines = self._take(wait=0.1)
+        if lines:
+            self._pause = _FIRST_PAUSE
+            self._problem = None
+            return self._batch(lines)
+        if self._reader is not None and self._follow and self._reader.ended():
+            self._problem = self._reader.complaint() or "journalctl ended"
+            self._reader.close()
+            self._reader = None
+        return None
+
+    def _take(self, wait: float = 0.0) -> list[bytes]:
+        lines: list[bytes] = []
+        try:
+            if wait:
+                lines.append(self._lines.get(timeout=wait))
+            while len(lines) < _BATCH:
+                lines.append(self._lines.get_nowait())
+        except queue.Empty:
+            pass
+        return lines
+
+    def _batch(self, lines: list[bytes]) -> Batch:
+        batch = Batch([], b"", [], read_bytes=sum(map(len, lines)))
+        for line in lines:
+            try:
+                entry = _DECODER.decode(line)
+            except msgspec.DecodeError:
+                batch.lines += 1
+                batch.headless += 1
+                batch.strange.append(line[:1000].decode("utf-8", "backslashreplace"))
+                continue
+            if self._seeking:
+                self._seeking = False
+                if entry.cursor == self._cursor:
+                    continue
+                batch.gaps.append(Gap("vacuumed", "journal", f"nothing left at {self._cursor}"))
+            self._cursor = entry.cursor
+            batch.lines += 1
+            record = _record_of(entry)
+            if record is None:
+                batch.oversized += 1
+            else:
+                batch.records.append(record)
+        batch.state = (self._cursor or "").encode()
+        return batch
+
+    def health(self) -> SourceHealth:
+        """See Source.health; what waits in the journal itself cannot be told."""
+        return SourceHealth(0, self._problem)
+
+    def close(self) -> None:
+        """See Source.close."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+
+class _Reader:
+    """A running journalctl, and the thread that takes its lines as fast as they are wanted."""
+
+    def __init__(
+        self, command: list[str], lines: "queue.Queue[bytes]", wake: threading.Event
+    ) -> None:
+        self._lines = lines
+        self._wake = wake
+        self._closing = threading.Event()
+        self._errors: list[str] = []
+        self._process = subprocess.Popen(  # noqa: S603 - no shell, and the words are the configuration's
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self._threads = [
+            threading.Thread(target=self._pump, daemon=True, name="journalctl"),
+            threading.Thread(target=self._listen, daemon=True, name="journalctl-errors"),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _pump(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101 - a pipe was asked for
+        for line in self._process.stdout:
+            while not self._closing.is_set():
+                try:
+                    self._lines.put(line, timeout=0.5)
+                    break
+                except queue.Full:
+                    continue
+            self._wake.set()
+        self._wake.set()
+
+    def _listen(self) -> None:
+        assert self._process.stderr is not None  # noqa: S101 - a pipe was asked for
+        for line in self._process.stderr:
+            self._errors.append(line.decode("utf-8", "replace").strip()[:200])
+            del self._errors[:-3]
+
+    def ended(self) -> bool:
+        """Whether journalctl has ended and all its lines are in the queue."""
+        return not self._threads[0].is_alive() and self._lines.empty()
+
+    def complaint(self) -> str:
+        """What journalctl said last on its standard error."""
+        return "; ".join(self._errors)
+
+    def close(self) -> None:
+        """End journalctl; lines that were not taken are read again from the cursor."""
+        self._closing.set()
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for thread in self._threads:
+            thread.join(timeout=5)
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def _text(value: str | list[int | str] | None) -> str | None:
+    """A field as text: journalctl gives bytes as numbers, and a field set twice as a list."""
+    if isinstance(value, list):
+        if value and isinstance(value[0], str):
+            return value[0]
+        try:
+            return bytes(value).decode("utf-8", "backslashreplace")  # type: ignore[arg-type]
+        except ValueError:
+            return None
+    return value
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def _record_of(entry: Entry) -> Record | None:
+    """The record of an entry; None where a field was too long for journalctl to give it."""
+    message, tag = _text(entry.message), _text(entry.tag)
+    time = _number(entry.source_time) or _number(entry.realtime)
+    if message is None or not tag or time is None:
+        return None
+    pid = _number(entry.pid)
+    origin = tag if pid is None else f"{tag}[{pid}]"
+    count, text = unwrap_repeated(message)
+    return Record(
+        time * 1000,
+        entry.host,
+        tag,
+        pid,
+        text,
+        f"{origin}: {message}",
+        count,
+        unit=entry.unit,
+        trusted=True,
+        exe=entry.exe,
+        uid=_number(entry.uid),
+        transport=entry.transport,
+    )

@@ -1,0 +1,258 @@
+"""The configuration file: YAML with ${ENV}, every key known and typed, every error told.
+
+The docstring of each structure and the comment-like ``KEYS`` table are what
+docs/configuration.md is made of.
+"""
+
+import os
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from heptad import document, units
+
+Place = tuple[str | int, ...]
+
+
+class LogConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """Heptad's own log on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["logfmt", "json"] = "logfmt"
+
+
+class StoreConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """An SQLite file, bounded by the age since arrival and by size."""
+
+    path: str = ""
+    max_age: str = "30d"
+    max_size: str = "1GiB"
+
+
+class FileSourceConfig(msgspec.Struct, forbid_unknown_fields=True, tag="file"):
+    """Log files."""
+
+    name: str
+    paths: list[str]
+    timezone: str | None = None
+    hosts: list[str] = []
+    programs: list[str] = []
+    max_line_bytes: int = 16_384
+
+
+class JournaldSourceConfig(msgspec.Struct, forbid_unknown_fields=True, tag="journald"):
+    """The systemd journal."""
+
+    name: str
+    directory: str | None = None
+    hosts: list[str] = []
+    programs: list[str] = []
+
+
+SourceConfig = FileSourceConfig | JournaldSourceConfig
+
+
+class ExporterConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """What runs on every host."""
+
+    listen: str = "127.0.0.1:9707"
+    host_metrics: bool = True
+
+
+class BruteForceConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """When failed logins from one address are a finding."""
+
+    attempts: int = 5
+    span: str = "10m"
+
+
+class FindingsConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """The thresholds of the findings."""
+
+    brute_force: BruteForceConfig = msgspec.field(default_factory=BruteForceConfig)
+
+
+class AggregatorConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """What reads events and writes findings and reports."""
+
+    listen: str = "127.0.0.1:9708"
+    store: StoreConfig = msgspec.field(default_factory=StoreConfig)
+    poll: str = "1s"
+    max_wait: str = "2m"
+    late_horizon: str = "7d"
+    findings: FindingsConfig = msgspec.field(default_factory=FindingsConfig)
+
+
+class Config(msgspec.Struct, forbid_unknown_fields=True):
+    """The whole file."""
+
+    host: str = ""
+    log: LogConfig = msgspec.field(default_factory=LogConfig)
+    store: StoreConfig = msgspec.field(default_factory=StoreConfig)
+    sources: list[SourceConfig] = []
+    rules: list[str] = []
+    exporter: ExporterConfig = msgspec.field(default_factory=ExporterConfig)
+    aggregator: AggregatorConfig = msgspec.field(default_factory=AggregatorConfig)
+
+
+KEYS: Final[dict[str, str]] = {
+    "host": "the name events carry; default: this host's name",
+    "log.level": "debug, info, warning or error",
+    "log.format": "logfmt or json",
+    "store.path": "the SQLite file of the events; default: heptad/events.db in the state folder",
+    "store.max_age": "events are kept this long after they arrived",
+    "store.max_size": "beyond it the oldest arrivals are deleted",
+    "sources": "what is read; default: the journal where it can be read, else the auth log",
+    "sources[].type": "file or journald",
+    "sources[].name": "becomes the tag and label `source`",
+    "sources[].paths": "file: paths, with * ? [ ] as wildcards",
+    "sources[].timezone": "file: the zone of stamps without one; default: this host's",
+    "sources[].hosts": "host names in the lines that may become the event's host (a log relay)",
+    "sources[].programs": "read only these programs; default: all that have rules",
+    "sources[].max_line_bytes": "file: a longer line is passed over and counted",
+    "sources[].directory": "journald: another journal folder, as of journalctl --directory",
+    "rules": "folders with rule files of your own; a file replaces the built-in one of its program",
+    "exporter.listen": "address:port of /metrics and /healthz",
+    "exporter.host_metrics": "false where node_exporter runs beside it",
+    "aggregator.listen": "address:port of the aggregator's /metrics and /healthz",
+    "aggregator.store.path": "the SQLite file of findings and reports; default: reports.db",
+    "aggregator.store.max_age": "findings and reports are kept this long",
+    "aggregator.store.max_size": "beyond it the oldest are deleted",
+    "aggregator.poll": "how often it looks for new events",
+    "aggregator.max_wait": "a report is computed this long after its window, whoever is missing",
+    "aggregator.late_horizon": "events later than this do not change a report any more",
+    "aggregator.findings.brute_force.attempts": "that many failed logins from one address …",
+    "aggregator.findings.brute_force.span": "… within this time are a finding",
+}
+
+_VARIABLE: Final = re.compile(r"\$\$|\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}")
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+def expand_environment(text: str) -> str:
+    """Replace ``${NAME}`` and ``${NAME:-default}``; ``$$`` is a dollar. LookupError if unset."""
+
+    def replace(found: re.Match[str]) -> str:
+        name, default = found[1], found[2]
+        if name is None:
+            return "$"
+        value = os.environ.get(name) or default
+        if value is None:
+            raise LookupError(f"${{{name}}} is not set; set it, or write ${{{name}:-default}}")
+        return value
+
+    return _VARIABLE.sub(replace, text)
+
+
+def load_config(path: Path | None) -> Config:
+    """The configuration in ``path``, or the defaults; DocumentError with everything wrong."""
+    config = document.load(path, Config, expand_environment, check) if path else Config()
+    state = state_folder()
+    config.host = config.host or socket.gethostname()
+    config.store.path = config.store.path or str(state / "events.db")
+    config.aggregator.store.path = config.aggregator.store.path or str(state / "reports.db")
+    return config
+
+
+def state_folder() -> Path:
+    """$STATE_DIRECTORY (systemd.exec(5)), else /var/lib/heptad for root, else XDG's state folder."""
+    given = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    if given:
+        return Path(given)
+    if os.geteuid() == 0:
+        return Path("/var/lib/heptad")
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
+    return Path(home) / "heptad"
+
+
+def check(config: Config) -> Iterator[tuple[Place, str]]:
+    """What the types do not say: each fault with its place."""
+    yield from _check_units(config)
+    yield from _check_sources(config.sources)
+    for place, address in (("exporter", config.exporter), ("aggregator", config.aggregator)):
+        try:
+            parse_listen(address.listen)
+        except ValueError as error:
+            yield (place, "listen"), str(error)
+    if config.aggregator.findings.brute_force.attempts < 2:
+        yield ("aggregator", "findings", "brute_force", "attempts"), "must be at least 2"
+
+
+def _check_units(config: Config) -> Iterator[tuple[Place, str]]:
+    aggregator = config.aggregator
+    durations = {
+        ("store", "max_age"): config.store.max_age,
+        ("aggregator", "store", "max_age"): aggregator.store.max_age,
+        ("aggregator", "poll"): aggregator.poll,
+        ("aggregator", "max_wait"): aggregator.max_wait,
+        ("aggregator", "late_horizon"): aggregator.late_horizon,
+        ("aggregator", "findings", "brute_force", "span"): aggregator.findings.brute_force.span,
+    }
+    for place, text in durations.items():
+        try:
+            if units.parse_duration(text) <= 0:
+                yield place, "must be longer than 0"
+        except ValueError as error:
+            yield place, str(error)
+    sizes = {
+        ("store", "max_size"): config.store.max_size,
+        ("aggregator", "store", "max_size"): aggregator.store.max_size,
+    }
+    for place, text in sizes.items():
+        try:
+            if units.parse_size(text) < 2**20:
+                yield place, "must be at least 1MiB"
+        except ValueError as error:
+            yield place, str(error)
+
+
+def _check_sources(sources: list[SourceConfig]) -> Iterator[tuple[Place, str]]:
+    for number, source in enumerate(sources):
+        place = ("sources", number)
+        if not _NAME.fullmatch(source.name):
+            yield (*place, "name"), "a name is lower case letters, digits, - and _, at most 63"
+        if isinstance(source, FileSourceConfig):
+            yield from _check_file_source(place, source)
+        for earlier in sources[:number]:
+            if earlier.name == source.name:
+                yield (*place, "name"), f"`{source.name}` is the name of two sources"
+            twice = _read_twice(earlier, source)
+            if twice:
+                yield (
+                    place,
+                    f"`{earlier.name}` and `{source.name}` both read {twice}: each line would be "
+                    "counted twice; give each source its own `programs`, or keep one of them",
+                )
+
+
+def _check_file_source(place: Place, source: FileSourceConfig) -> Iterator[tuple[Place, str]]:
+    if not source.paths:
+        yield (*place, "paths"), "needs at least one path"
+    for index, path in enumerate(source.paths):
+        if not path.startswith("/"):
+            yield (*place, "paths", index), f"`{path}` must be an absolute path"
+    if not 256 <= source.max_line_bytes <= 2**20:
+        yield (*place, "max_line_bytes"), "must lie between 256 and 1048576"
+    if source.timezone is not None:
+        try:
+            units.parse_zone(source.timezone)
+        except ValueError as error:
+            yield (*place, "timezone"), str(error)
+
+
+def _read_twice(one: SourceConfig, other: SourceConfig) -> str:
+    if one.programs and other.programs:
+        return ", ".join(sorted(set(one.programs) & set(other.programs)))
+    return ", ".join(one.programs or other.programs) or "every program"
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """(address, port) of ``127.0.0.1:9707`` or ``[::1]:9707``; ValueError with the remedy."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ValueError(f"`{text}` is no address:port; write for example 127.0.0.1:9707")
+    return host.strip("[]"), int(port)

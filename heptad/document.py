@@ -1,0 +1,267 @@
+"""Read a YAML file into a typed structure, and tell every error at once with its place.
+
+Used for the configuration and for rule files. YAML allows a key twice, and keeps the last;
+here that is an error, as are unknown keys and wrong types.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+import yaml
+
+T = TypeVar("T")
+Key = str | int
+Check = Callable[[T], Iterable[tuple[tuple[Key, ...], str]]]
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_MOST_PROBLEMS: Final = 50
+_LARGEST_FILE: Final = 4 * 2**20
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing that is wrong in a document: where, and what to do about it."""
+
+    file: str
+    place: str
+    message: str
+
+    def __str__(self) -> str:
+        """The problem as one line: file:line:column: message."""
+        return f"{self.file}:{self.place}: {self.message}"
+
+
+class DocumentError(Exception):
+    """A document cannot be used; ``problems`` says all that is wrong with it."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+def load(
+    path: Path,
+    kind: type[T],
+    expand: Callable[[str], str] | None = None,
+    check: Check[T] | None = None,
+) -> T:
+    """Read ``path`` as ``kind``; ``expand`` is applied to every string value first.
+
+    ``check`` says what the types do not: faults with their places. Raises DocumentError with
+    everything that is wrong.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LARGEST_FILE + 1)
+        if len(data) > _LARGEST_FILE:
+            raise OSError(f"larger than {_LARGEST_FILE} bytes")
+        text = data.decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DocumentError([Problem(str(path), "0:0", f"cannot be read: {reason}")]) from None
+    return parse(text, str(path), kind, expand, check)
+
+
+def parse(
+    text: str,
+    name: str,
+    kind: type[T],
+    expand: Callable[[str], str] | None = None,
+    check: Check[T] | None = None,
+) -> T:
+    """Like ``load``, for a text that is called ``name`` in messages."""
+    try:
+        root = yaml.compose(text, Loader=_LOADER)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{mark.line + 1}:{mark.column + 1}" if mark else "1:1"
+        raise DocumentError([Problem(name, place, f"not YAML: {error.problem}")]) from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise DocumentError([Problem(name, "1:1", f"not YAML: {error}")]) from None
+    reader = _Reader(name, expand)
+    data = {} if root is None else reader.construct(root)
+    result = _convert(data, kind, root, reader)
+    for path, message in check(result) if check and result is not None else ():
+        reader.add(_node_at(root, list(path)), _explain(message, list(path)))
+    if result is None or reader.problems:
+        raise DocumentError(sorted(reader.problems, key=_by_place))
+    return result
+
+
+class _Reader:
+    """Turns YAML nodes into plain data and collects what is wrong on the way."""
+
+    def __init__(self, name: str, expand: Callable[[str], str] | None) -> None:
+        self.name = name
+        self.problems: list[Problem] = []
+        self._expand = expand
+        self._scalars = yaml.SafeLoader("")
+        self._depth = 0
+
+    def add(self, node: yaml.Node | None, message: str) -> None:
+        place = f"{node.start_mark.line + 1}:{node.start_mark.column + 1}" if node else "1:1"
+        problem = Problem(self.name, place, message)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def construct(self, node: yaml.Node) -> Any:
+        self._depth += 1
+        try:
+            if self._depth > 20:
+                self.add(node, "nested too deeply (or an alias that contains itself)")
+                return None
+            if isinstance(node, yaml.MappingNode):
+                return self._mapping(node)
+            if isinstance(node, yaml.SequenceNode):
+                return [self.construct(item) for item in node.value]
+            return self._scalar(node)
+        finally:
+            self._depth -= 1
+
+    def _mapping(self, node: yaml.MappingNode) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+            if key is None:
+                self.add(key_node, "a key must be a plain word")
+            elif key in data:
+                self.add(key_node, f"the key `{key}` stands here a second time; keep one of them")
+            else:
+                data[key] = self.construct(value_node)
+        return data
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        try:
+            value = self._scalars.construct_object(node)
+        except (yaml.YAMLError, ValueError) as error:
+            self.add(node, f"cannot be understood: {error}")
+            return None
+        if isinstance(value, str) and self._expand is not None:
+            try:
+                return self._expand(value)
+            except LookupError as error:
+                self.add(node, str(error.args[0]))
+        return value
+
+
+_PATH: Final = re.compile(r"(.*?)(?: - at `(?:key in )?(\$.*)`)?", re.DOTALL)
+_STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
+_MISSING: Final = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+
+
+def _convert(data: Any, kind: type[T], root: yaml.Node | None, reader: _Reader) -> T | None:
+    """Convert; where it fails, note the error, take the faulty value out and try again."""
+    surgery = _Surgery(data)
+    while True:
+        try:
+            return msgspec.convert(data, kind)
+        except msgspec.ValidationError as error:
+            found = _PATH.fullmatch(str(error))
+            message, where = (found[1], found[2] or "$") if found else (str(error), "$")
+            path: list[Key] = [int(i) if i else k for k, i in _STEP.findall(where) if i or k]
+            unknown = _UNKNOWN.fullmatch(message)
+            if unknown:
+                path.append(unknown[1])
+            original = surgery.original(path)
+            missing = _MISSING.fullmatch(message)
+            if not (missing and [*original, missing[1]] in surgery.taken_out):
+                reader.add(_node_at(root, original), _explain(message, original, kind))
+            if len(reader.problems) >= _MOST_PROBLEMS or not surgery.take_out(path):
+                return None
+
+
+class _Surgery:
+    """Takes faulty values out of data, and still knows where the others stood."""
+
+    def __init__(self, data: Any) -> None:
+        self.taken_out: list[list[Key]] = []
+        self._data = data
+        self._numbers: dict[int, list[int]] = {}
+
+    def original(self, path: list[Key]) -> list[Key]:
+        """The path in the document of what now stands at ``path``."""
+        here, original = self._data, list[Key]()
+        for step in path:
+            if isinstance(here, list) and isinstance(step, int):
+                original.append(self._numbers.get(id(here), list(range(len(here))))[step])
+            else:
+                original.append(step)
+            known = isinstance(here, list) or (isinstance(here, dict) and step in here)
+            here = here[step] if known else None
+        return original
+
+    def take_out(self, path: list[Key]) -> bool:
+        """Remove what stands at ``path``; False where that leaves nothing to go on with."""
+        self.taken_out.append(self.original(path))
+        if not path:
+            return False
+        here = self._data
+        for step in path[:-1]:
+            here = here[step]
+        if isinstance(here, list):
+            self._numbers.setdefault(id(here), list(range(len(here)))).pop(int(path[-1]))
+        elif path[-1] not in here:
+            return False
+        del here[path[-1]]
+        return True
+
+
+def _by_place(problem: Problem) -> tuple[int, int]:
+    line, column = problem.place.split(":")
+    return int(line), int(column)
+
+
+def _explain(message: str, path: list[Key], kind: Any = None) -> str:
+    """The message with its path and, where a word is wrong, the words that would be right."""
+    where = ".".join(str(step) for step in path)
+    if _UNKNOWN.fullmatch(message):
+        names = {
+            field.encode_name
+            for info in _types_at(kind, path[:-1])
+            if isinstance(info, msgspec.inspect.StructType)
+            for field in info.fields
+        }
+        message = f"unknown key; known here: {', '.join(sorted(names)) or 'none'}"
+    elif message.startswith("Invalid "):
+        types = _types_at(kind, path)
+        words = [w for t in types if isinstance(t, msgspec.inspect.LiteralType) for w in t.values]
+        if path and path[-1] == "type":
+            structs = _types_at(kind, path[:-1])
+            words = [str(t.tag) for t in structs if isinstance(t, msgspec.inspect.StructType)]
+        message += f"; known here: {', '.join(map(str, words))}" if words else ""
+    return f"{where}: {message}" if where else message
+
+
+def _types_at(kind: Any, path: list[Key]) -> list[msgspec.inspect.Type]:
+    """The types that the structure ``kind`` allows at ``path``."""
+    types = _options([msgspec.inspect.type_info(kind)])
+    for step in path:
+        inner: list[msgspec.inspect.Type] = []
+        for info in types:
+            if isinstance(info, msgspec.inspect.StructType):
+                inner += [field.type for field in info.fields if field.encode_name == step]
+            elif isinstance(info, msgspec.inspect.ListType | msgspec.inspect.VarTupleType):
+                inner.append(info.item_type)
+            elif isinstance(info, msgspec.inspect.DictType):
+                inner.append(info.value_type)
+        types = _options(inner)
+    return types
+
+
+def _options(types: list[msgspec.inspect.Type]) -> list[msgspec.inspect.Type]:
+    return [
+        option
+        for info in types
+        for option in (info.types if isinstance(info, msgspec.inspect.UnionType) else [info])
+    ]
+
+
+def _node_at(node: yaml.Node | None, path: list[Key]) -> yaml.Node | None:
+    for step in path:
+        if isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+            node = node.value[step] if step < len(node.value) else node
+        elif isinstance(node, yaml.MappingNode):
+            node = next((v for k, v in node.value if k.value == step), node)
+    return node

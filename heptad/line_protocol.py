@@ -1,0 +1,78 @@
+"""InfluxDB line protocol: the form in which every store keeps points.
+
+Escapes as InfluxDB's reference gives them ("Line protocol", sections "Special characters" and
+"Quotes"): blanks, commas and equals signs in a measurement or tag; quotes and backslashes in a
+string field. Line breaks are written as ``\\n`` so that a point is always one line.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+Value = str | int | float | bool
+
+_TAG: Final = str.maketrans(
+    {",": "\\,", "=": "\\=", " ": "\\ ", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+)
+_STRING: Final = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r"})
+_NEEDS_ESCAPE: Final = re.compile(r'["\\\n\r]').search
+_FIELD: Final = re.compile(r'([^=,]+)=(?:"((?:[^"\\]|\\.)*+)"|([^,]*)),?', re.DOTALL)
+_STRING_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
+_BREAKS: Final = {"n": "\n", "r": "\r"}
+
+
+def encode_head(measurement: str, tags: Iterable[tuple[str, str]]) -> str:
+    """``measurement,tag=value,…``; a tag without value is left out, as InfluxDB knows no empty one."""
+    parts = [measurement.translate(_TAG)]
+    # a backslash before a separator would swallow it, and a tag has no escape for a backslash
+    parts += [f"{k}={v.replace(chr(92), '/').translate(_TAG)}" for k, v in tags if v]
+    return ",".join(parts)
+
+
+def decode_head(head: str) -> tuple[str, dict[str, str]]:
+    """The measurement and tags of what ``encode_head`` gave."""
+    measurement, *pairs = re.split(r"(?<!\\),", head)
+    tags = {}
+    for pair in pairs:
+        key, _, value = pair.partition("=")
+        tags[key] = _STRING_ESCAPE.sub(lambda m: m[1], value)
+    return measurement, tags
+
+
+def quote(text: str) -> str:
+    """A string field's value with its quotes."""
+    if _NEEDS_ESCAPE(text):
+        text = text.translate(_STRING)
+    return f'"{text}"'
+
+
+def encode_fields(fields: Mapping[str, Value | None]) -> str:
+    """``key="text",key=1i,key=true``; a field that is None is left out."""
+    parts = []
+    for key, value in fields.items():
+        if value is None:
+            continue
+        if isinstance(value, str):
+            parts.append(f"{key}={quote(value)}")
+        elif isinstance(value, bool):
+            parts.append(f"{key}={'true' if value else 'false'}")
+        elif isinstance(value, int):
+            parts.append(f"{key}={value}i")
+        else:
+            parts.append(f"{key}={value!r}")
+    return ",".join(parts)
+
+
+def decode_fields(body: str) -> dict[str, Value]:
+    """The fields of what ``encode_fields`` gave."""
+    fields: dict[str, Value] = {}
+    for key, text, plain in _FIELD.findall(body):
+        if not plain:
+            fields[key] = _STRING_ESCAPE.sub(lambda m: _BREAKS.get(m[1], m[1]), text)
+        elif plain in ("true", "false"):
+            fields[key] = plain == "true"
+        elif plain.endswith("i"):
+            fields[key] = int(plain[:-1])
+        else:
+            fields[key] = float(plain)
+    return fields

@@ -1,0 +1,82 @@
+"""Heptad's own log: to standard error, logfmt or JSON, a lasting problem once and not once a retry."""
+
+import json
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+from typing import Any, Final
+
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_PLAIN: Final = re.compile(r"[!#-<>-\[\]-~]+")
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    stamp = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    fields: dict[str, Any] = {
+        "time": stamp.replace("+00:00", "Z"),
+        "level": record.levelname.lower(),
+        "part": record.name.removeprefix("heptad."),
+        "message": record.getMessage(),
+    }
+    for key, value in vars(record).items():
+        if key not in _STANDARD:
+            fields[key] = value if isinstance(value, int | float | bool) else str(value)
+    if record.exc_info and record.exc_info[1] is not None:
+        error = record.exc_info[1]
+        fields["error"] = f"{type(error).__name__}: {error}"
+        if record.levelno >= logging.CRITICAL or logging.getLogger().level <= logging.DEBUG:
+            fields["trace"] = logging.Formatter().formatException(record.exc_info)
+    return fields
+
+
+class LogfmtFormatter(logging.Formatter):
+    """``key=value`` pairs; a value that is not plain is quoted as JSON quotes it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        return " ".join(f"{key}={_quote(value)}" for key, value in _fields(record).items())
+
+
+def _quote(value: Any) -> str:
+    text = str(value)
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        return json.dumps(_fields(record))
+
+
+def configure(level: str, form: str) -> None:
+    """Send all logs to standard error in one form."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if form == "json" else LogfmtFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for noisy in ("watchdog", "urllib3"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+class Condition:
+    """A lasting problem: one line when it begins, one when it ends."""
+
+    def __init__(self, log: logging.Logger, name: str, **fields: object) -> None:
+        self._log = log
+        self._name = name
+        self._fields = fields
+        self.problem: str | None = None
+
+    def set(self, problem: str | None) -> None:
+        """The problem as it is now; None: there is none."""
+        if problem == self.problem:
+            return
+        if problem is not None:
+            self._log.warning("%s: problem", self._name, extra={**self._fields, "problem": problem})
+        else:
+            self._log.info("%s: well again", self._name, extra=self._fields)
+        self.problem = problem

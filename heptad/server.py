@@ -1,0 +1,129 @@
+"""The HTTP port of a part of Heptad: /metrics and /healthz, on loopback unless told otherwise."""
+
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from socketserver import ThreadingMixIn
+from typing import Any, Final
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from prometheus_client.exposition import make_wsgi_app
+from prometheus_client.registry import CollectorRegistry
+
+log = logging.getLogger("heptad.server")
+
+_MOST_AT_ONCE: Final = 16
+_READ_TIMEOUT: Final = 10.0
+_INDEX: Final = b"""<!doctype html><meta charset=utf-8><title>Heptad</title>
+<h1>Heptad</h1><ul><li><a href=metrics>metrics</a><li><a href=healthz>healthz</a></ul>
+"""
+
+
+class ServerError(Exception):
+    """The port cannot be opened; the message says why and what to do."""
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = _READ_TIMEOUT
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the library's
+        log.debug(format, *args)
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """A bounded number of requests at once; the others wait in the listening socket's queue."""
+
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], family: socket.AddressFamily) -> None:
+        self.address_family = family
+        self._places = threading.BoundedSemaphore(_MOST_AT_ONCE)
+        super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        # the base class asks the resolver for the host's full name, which can hang
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
+        self.setup_environ()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._places.acquire()
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        log.debug("request failed", exc_info=True)
+
+
+class Server:
+    """Serves ``registry`` as /metrics; /healthz is 200 while ``problems`` gives none, else 503."""
+
+    def __init__(
+        self,
+        listen: tuple[str, int],
+        registry: CollectorRegistry,
+        problems: Callable[[], list[str]],
+    ) -> None:
+        self._metrics = make_wsgi_app(registry)
+        self._problems = problems
+        try:
+            family = socket.getaddrinfo(*listen, type=socket.SOCK_STREAM)[0][0]
+            self._server = _Server(listen, family)
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ServerError(
+                f"{listen[0]}:{listen[1]} cannot be listened on: {reason}; "
+                "is another Heptad running? choose another `listen`"
+            ) from None
+        self._server.set_app(self._answer)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        host, port = self._server.server_address[:2]
+        name = f"[{host!s}]" if ":" in str(host) else str(host)
+        return f"http://{name}:{port}"
+
+    def start(self) -> None:
+        """Serve in a thread of its own."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop serving and close the port."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join(timeout=5)
+        self._server.server_close()
+
+    def _answer(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "/")
+        if environ.get("REQUEST_METHOD") not in ("GET", "HEAD"):
+            return _respond(start_response, "405 Method Not Allowed", b"only GET and HEAD\n")
+        if path == "/metrics":
+            answer: Iterable[bytes] = self._metrics(environ, start_response)
+            return answer
+        if path == "/healthz":
+            problems = self._problems()
+            status = "503 Service Unavailable" if problems else "200 OK"
+            return _respond(start_response, status, ("\n".join(problems) or "healthy").encode() + b"\n")
+        if path == "/":
+            return _respond(start_response, "200 OK", _INDEX, "text/html; charset=utf-8")
+        return _respond(start_response, "404 Not Found", b"there are /metrics and /healthz\n")
+
+
+def _respond(
+    start_response: Any, status: str, body: bytes, kind: str = "text/plain; charset=utf-8"
+) -> list[bytes]:
+    headers = [("Content-Type", kind), ("Content-Length", str(len(body)))]
+    headers += [("X-Content-Type-Options", "nosniff"), ("Content-Security-Policy", "default-src 'none'")]
+    start_response(status, headers)
+    return [body]

@@ -1,0 +1,88 @@
+"""The stores: where points are kept, on one host in SQLite files, in a fleet in InfluxDB."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from heptad.line_protocol import Value, decode_fields, decode_head, encode_fields, encode_head
+
+
+class StoreError(Exception):
+    """A store cannot be used; the message says why and what to do."""
+
+
+class Row(NamedTuple):
+    """A point as it is stored: head and body are ready line protocol, ``raw`` the log line."""
+
+    head: str
+    time: int
+    body: str
+    raw: str = ""
+
+
+class Point(NamedTuple):
+    """A point as it is read: ``time`` in nanoseconds since the epoch."""
+
+    measurement: str
+    tags: dict[str, str]
+    fields: dict[str, Value]
+    time: int
+
+
+class Arrival(NamedTuple):
+    """What came into a store after a position: the span of its times, and the new position."""
+
+    oldest: int
+    newest: int
+    points: int
+    position: int
+
+
+Counters = Mapping[tuple[str, str], float]
+"""What is to be added to counters: (name, labels as JSON) to the amount."""
+
+
+class Store(Protocol):
+    """Few verbs: append, read a range of time, remember and recall state."""
+
+    def append(
+        self,
+        rows: Sequence[Row],
+        state: Mapping[str, bytes] | None = None,
+        counters: Counters | None = None,
+    ) -> None:
+        """Keep the rows, state and counters, all or nothing; raises StoreError.
+
+        A row whose series has a point at its time already moves on by a nanosecond, unless the
+        two are the same to the letter.
+        """
+        ...
+
+    def read(
+        self, measurement: str, since: int, until: int, tags: Mapping[str, str] | None = None
+    ) -> Iterator[Point]:
+        """The points with since <= time < until whose tags are as given, in order of time."""
+        ...
+
+    def recall(self, key: str) -> bytes | None:
+        """The state kept under ``key``, or None."""
+        ...
+
+    def arrived(self, measurement: str, position: int, limit: int) -> Arrival | None:
+        """What came after ``position`` (0: from the beginning), at most ``limit`` points."""
+        ...
+
+
+def row_of(
+    measurement: str, tags: Iterable[tuple[str, str]], time: int, fields: Mapping[str, Value | None]
+) -> Row:
+    """A row of tags and fields."""
+    return Row(encode_head(measurement, tags), time, encode_fields(fields))
+
+
+def point_of(head: str, time: int, body: str, raw: str = "") -> Point:
+    """The point of a stored row; ``raw`` is its field of that name."""
+    measurement, tags = decode_head(head)
+    fields = decode_fields(body)
+    if raw:
+        fields["raw"] = raw
+    return Point(measurement, tags, fields, time)

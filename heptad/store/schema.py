@@ -1,0 +1,44 @@
+"""The tables of the local store and how an older file becomes a newer one."""
+
+import sqlite3
+from typing import Final
+
+_FIRST: Final = """
+CREATE TABLE series (
+    id INTEGER PRIMARY KEY,
+    head TEXT NOT NULL UNIQUE
+);
+CREATE TABLE points (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    series INTEGER NOT NULL REFERENCES series (id),
+    time INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    raw TEXT NOT NULL,
+    UNIQUE (series, time)
+);
+CREATE TABLE counters (
+    name TEXT NOT NULL,
+    labels TEXT NOT NULL,
+    value NOT NULL,
+    PRIMARY KEY (name, labels)
+) WITHOUT ROWID;
+CREATE TABLE state (
+    key TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE marks (
+    at REAL PRIMARY KEY,
+    position INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: Final = (_FIRST,)
+"""What leads from version N to N + 1, in order; a step is never changed once it was released."""
+
+SCHEMA_VERSION: Final = len(MIGRATIONS)
+
+
+def migrate(db: sqlite3.Connection, version: int) -> None:
+    """Bring a file of ``version`` to ``SCHEMA_VERSION``, each step whole or not at all."""
+    for number, step in enumerate(MIGRATIONS[version:], start=version + 1):
+        db.executescript(f"BEGIN IMMEDIATE; {step}; PRAGMA user_version = {number}; COMMIT;")

@@ -1,0 +1,85 @@
+"""Durations, sizes and points in time as people write them."""
+
+import os
+import re
+import time as clock
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+SECOND: Final = 10**9
+_SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_BYTES: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of ``90s``, ``5m``, ``1h``, ``30d``, ``1h30m``; ValueError with the remedy."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smhdw])", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f"`{text}` is no duration; write for example 90s, 5m, 1h or 30d")
+    return float(sum(float(number) * _SECONDS[unit] for number, unit in parts))
+
+
+def parse_size(text: str) -> int:
+    """Bytes of ``500MiB`` or ``1GiB``; ValueError with the remedy."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]iB|B)", text)
+    if found is None:
+        raise ValueError(f"`{text}` is no size; write for example 500MiB or 1GiB")
+    return int(float(found[1]) * _BYTES[found[2]])
+
+
+def parse_time(text: str, now: float | None = None) -> int:
+    """Nanoseconds of ``1h`` (that long ago), ``now``, or an RFC 3339 time; ValueError if none."""
+    now = clock.time() if now is None else now
+    if text == "now":
+        return int(now * SECOND)
+    try:
+        return int((now - parse_duration(text)) * SECOND)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(
+            f"`{text}` is no time; write for example 24h (that long ago) or 2026-03-01T12:00:00Z"
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=local_zone())
+    return round(moment.timestamp() * 10**6) * 1000
+
+
+def parse_zone(text: str) -> tzinfo:
+    """The zone ``Europe/Berlin``, ``UTC`` or ``+02:00``; ValueError with the remedy."""
+    fixed = re.fullmatch(r"([+-])(\d\d):?([0-5]\d)", text)
+    if fixed:
+        delta = timedelta(hours=int(fixed[2]), minutes=int(fixed[3]))
+        if delta < timedelta(hours=24):
+            return timezone(-delta if fixed[1] == "-" else delta)
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(
+            f"`{text}` is no time zone; write for example Europe/Berlin, UTC or +02:00"
+        ) from None
+
+
+def local_zone() -> tzinfo:
+    """This host's zone: $TZ, else /etc/localtime (localtime(5)), else UTC."""
+    name = os.environ.get("TZ", "").removeprefix(":")
+    if name:
+        try:
+            return parse_zone(name)
+        except ValueError:
+            return UTC
+    try:
+        with Path("/etc/localtime").open("rb") as file:
+            return ZoneInfo.from_file(file, key=None)
+    except (OSError, ValueError):
+        return UTC
+
+
+def format_time(time: int) -> str:
+    """RFC 3339 with nine decimals, UTC."""
+    seconds, rest = divmod(time, SECOND)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09}Z"

@@ -1,0 +1,135 @@
+"""What a test needs of the machine: it skips with the reason, or fails where CI=true.
+
+`python -m tests.needs` prints the Debian packages that bring every program named here.
+"""
+
+import functools
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+from typing import Final, NoReturn
+
+import pytest
+
+PACKAGES: Final[dict[str, str]] = {
+    "chage": "passwd",
+    "chpasswd": "passwd",
+    "cron": "cron",
+    "dbclient": "dropbear-bin",
+    "dropbear": "dropbear-bin",
+    "dropbearkey": "dropbear-bin",
+    "fail2ban-regex": "fail2ban",
+    "getent": "libc-bin",
+    "gpasswd": "passwd",
+    "groupadd": "passwd",
+    "groupdel": "passwd",
+    "groupmod": "passwd",
+    "gzip": "gzip",
+    "hostname": "hostname",
+    "ip": "iproute2",
+    "journalctl": "systemd",
+    "logger": "bsdutils",
+    "login": "login",
+    "logrotate": "logrotate",
+    "mount": "mount",
+    "mtail": "mtail",
+    "newusers": "passwd",
+    "nsenter": "util-linux",
+    "passwd": "passwd",
+    "prometheus": "prometheus",
+    "prometheus-node-exporter": "prometheus-node-exporter",
+    "promtool": "prometheus",
+    "ps": "procps",
+    "rsyslogd": "rsyslog",
+    "script": "bsdutils",
+    "setpriv": "util-linux",
+    "ssh": "openssh-client",
+    "ssh-add": "openssh-client",
+    "ssh-agent": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "sshd": "openssh-server",
+    "sshpass": "sshpass",
+    "strace": "strace",
+    "su": "util-linux",
+    "sudo": "sudo",
+    "systemd-cat": "systemd",
+    "systemd-journal-remote": "systemd-journal-remote",
+    "unshare": "util-linux",
+    "useradd": "passwd",
+    "userdel": "passwd",
+    "usermod": "passwd",
+}
+"""Program → the Debian package that brings it; `make test` installs these."""
+
+# Daemons are outside the PATH of a user; systemd keeps its helpers in a folder of its own.
+_FOLDERS: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/systemd", "/lib/systemd")
+
+
+def program(*names: str) -> None:
+    """Go on only where every one of these programs is installed."""
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_FOLDERS))
+    for name in names:
+        if shutil.which(name, path=path) is None:
+            _miss(f"{name} is not installed (Debian: {PACKAGES.get(name, 'package unknown')})")
+
+
+def root() -> None:
+    """Go on only as root."""
+    if os.geteuid() != 0:
+        _miss("only root may do this")
+
+
+def mount_namespace() -> None:
+    """Go on only where a process may lay an overlay over its own view of the file system."""
+    root()
+    program("unshare", "mount")
+    if problem := _try_overlay():
+        _miss(f"no overlay in a mount namespace of one's own: {problem}")
+
+
+def shared_data() -> pathlib.Path:
+    """Return the folder of large real logs, which is not a part of the project.
+
+    It is `$HEPTAD_SHARED_DATA`, or `../shared/data` beside the checkout. Where there is none the
+    test skips, in CI too.
+    """
+    beside = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = pathlib.Path(os.environ.get("HEPTAD_SHARED_DATA") or beside)
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not there (set HEPTAD_SHARED_DATA)")
+    return folder
+
+
+def _miss(reason: str) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{reason}, and CI has to run every test", pytrace=False)
+    pytest.skip(reason)
+
+
+@functools.cache
+def _try_overlay() -> str:
+    """Return why it does not work, or nothing."""
+    # The upper layer lies on a tmpfs: in a container the root is often an overlay itself, which
+    # cannot be an upper layer (Linux, Documentation/filesystems/overlayfs.rst).
+    script = """
+        set -e
+        mount -t tmpfs tmpfs "$0"
+        mkdir "$0/upper" "$0/work" "$0/merged"
+        mount -t overlay -o "lowerdir=/etc,upperdir=$0/upper,workdir=$0/work" overlay "$0/merged"
+        touch "$0/merged/written"
+    """
+    unshare = ["unshare", "--mount", "--propagation", "private"]
+    with tempfile.TemporaryDirectory() as folder:
+        tried = subprocess.run(
+            [*unshare, "sh", "-c", script, folder],
+            capture_output=True,
+            check=False,
+            text=True,
+        )
+    return tried.stderr.strip() or ("" if tried.returncode == 0 else "refused")
+
+
+if __name__ == "__main__":
+    print(*sorted(set(PACKAGES.values())), sep="\n")  # noqa: T201 - its output is its purpose
