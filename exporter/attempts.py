@@ -5,12 +5,14 @@ ssh client with an agent is refused several keys before the right one. Per conne
 program and process id) a line becomes one of: a login, an offer, or an event of its own action.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from exporter.parsers.engine import CompiledRule, Rulebook
+from exporter.parsers.engine import CompiledRule, Rulebook, Values, method_of
+from exporter.rendering import classify_address
 from heptad.event import METHODS
+from heptad.line_protocol import quote
 
 SECOND: Final = 10**9
 LONGEST: Final = 600 * SECOND
@@ -25,10 +27,10 @@ Judged = tuple[str, str, str, str]
 
 
 class Connection(msgspec.Struct, array_like=True, gc=False):
-    """What is known of a connection that is not yet over."""
+    """What is known of a connection; ``told`` the fields that an end line may need again."""
 
     begun: int
-    port: int | None = None
+    port: str | None = None
     user: str | None = None
     address: str | None = None
     offered: str = "none"
@@ -53,95 +55,95 @@ class Attempts:
         self._open = msgspec.msgpack.decode(data, type=dict[str, Connection])
 
     def judge(
-        self,
-        rule: CompiledRule,
-        facts: dict[str, Any],
-        where: tuple[str, str],
-        pid: int | None,
-        time: int,
-    ) -> Judged:
-        """The action, outcome, method and reason of the line.
+        self, rule: CompiledRule, values: Values, process: str, time: int, count: int
+    ) -> tuple[Judged, str]:
+        """What the line is, and line-protocol fields that the connection told before.
 
-        ``where`` is (host, program); ``facts`` may gain the user and address that the connection
-        told before.
+        ``process`` names host and program, then the process id behind the last blank; ``count``
+        is how often syslog says that the line came.
         """
-        child = facts.pop("child_pid", None)
-        key = f"{where[0]}\0{where[1]}\0{child if child is not None else pid}"
         step = rule.step
-        connection = self._find(key, facts, time, begins=step == "start")
-        if facts.get("user") is not None:
-            connection.user = facts["user"]
-        if connection.address is None:
-            connection.address = facts.get("source_ip")
-        action, outcome, method, reason = rule.fixed
-        method = facts.pop("method", None) or method
+        if rule.at_child >= 0:
+            process = f"{process.rpartition(' ')[0]} {values[rule.at_child]}"
+        port = values[rule.at_port] if rule.at_port >= 0 else None
+        connection = self._find(process, port, time, begins=step == "start")
+        user = values[rule.at_user] if rule.at_user >= 0 else None
+        if user is not None:
+            connection.user = user
+        if connection.address is None and rule.at_address >= 0:
+            connection.address = values[rule.at_address]
         if step == "failed":
-            return self._fail(connection, facts, method, reason)
+            return self._fail(connection, rule, values, count), ""
+        if step == "end":
+            return self._end(connection, rule, user, time)
+        judged = rule.fixed
+        if rule.at_method >= 0:
+            judged = (judged[0], judged[1], method_of(values[rule.at_method]), judged[3])
         if step == "pam_failed":
-            connection.pam_told += facts.get("count", 1)
+            connection.pam_told += count
             connection.counted = True
-            return action, outcome, method or "keyboard-interactive", reason
-        if step == "accepted":
+        elif step == "accepted":
             connection.counted = True
             connection.ended = time
-            return action, outcome, method, reason
-        if step == "end":
-            return self._end(connection, facts, time, (action, outcome, method, reason))
-        return action, outcome, method, reason
+        return judged, ""
 
-    def _find(self, key: str, facts: dict[str, Any], time: int, *, begins: bool) -> Connection:
+    def _find(self, process: str, port: str | None, time: int, *, begins: bool) -> Connection:
         """The connection of a process, or a new one where the process id was taken again."""
-        found = self._open.get(key)
-        port = facts.get("source_port")
+        found = self._open.get(process)
         if found is not None:
             over = time - found.begun > LONGEST or (found.ended and time - found.ended > LINGER)
             other = port is not None and found.port is not None and port != found.port
-            if begins or over or other:
-                del self._open[key]
-                found = None
-        if found is None:
-            self._forget(time)
-            found = self._open[key] = Connection(time, port)
-        elif found.port is None:
-            found.port = port
+            if not (begins or over or other):
+                if found.port is None:
+                    found.port = port
+                return found
+            del self._open[process]
+        self._forget(time)
+        found = self._open[process] = Connection(time, port)
         return found
 
     def _forget(self, now: int) -> None:
-        """Drop what is too old, oldest first, and more where there are too many."""
+        """Drop what is over or too old, oldest first, and more where there are too many."""
         while self._open:
-            key = next(iter(self._open))
-            oldest = self._open[key]
-            if len(self._open) < MOST_OPEN and now - oldest.begun <= LONGEST:
-                break
-            if now - oldest.begun <= LONGEST and not oldest.ended:
-                self.forgotten += 1
-            del self._open[key]
+            process = next(iter(self._open))
+            oldest = self._open[process]
+            over = now - oldest.begun > LONGEST or (oldest.ended and now - oldest.ended > LINGER)
+            if not over:
+                if len(self._open) < MOST_OPEN:
+                    break
+                self.forgotten += not oldest.ended
+            del self._open[process]
 
     def _fail(
-        self, connection: Connection, facts: dict[str, Any], method: str, reason: str
+        self, connection: Connection, rule: CompiledRule, values: Values, count: int
     ) -> Judged:
+        action, outcome, method, reason = rule.fixed
+        if rule.at_method >= 0:
+            method = method_of(values[rule.at_method])
         if method in _OFFERS:
             connection.offered = method
-            return "offer", "failure", method, reason
+            return "offer", outcome, method, reason
         if method == "keyboard-interactive" and connection.pam_told > 0:
-            connection.pam_told -= facts.get("count", 1)
-            return "authentication", "failure", method, reason
+            connection.pam_told -= count
+            return "authentication", outcome, method, reason
         connection.counted = True
-        return "login", "failure", method, reason
+        return action, outcome, method, reason
 
     def _end(
-        self, connection: Connection, facts: dict[str, Any], time: int, own: Judged
-    ) -> Judged:
+        self, connection: Connection, rule: CompiledRule, user: str | None, time: int
+    ) -> tuple[Judged, str]:
         unanswered = connection.user is not None and not connection.counted
         connection.counted = True
         connection.ended = connection.ended or time
         if not unanswered:
-            return own
-        if facts.get("user") is None:
-            facts["user"] = connection.user
-        if facts.get("source_ip") is None and connection.address is not None:
-            facts["source_ip"] = connection.address
-        return "login", "failure", connection.offered, own[3]
+            return rule.fixed, ""
+        told = ""
+        if user is None and connection.user is not None:
+            told = f",user={quote(connection.user)}"
+        if rule.at_address < 0 and connection.address is not None:
+            ip = classify_address(connection.address)[0]
+            told += f',source_ip="{ip}"' if ip else ""
+        return ("login", "failure", connection.offered, rule.fixed[3]), told
 
 
 def label_sets(rulebook: Rulebook) -> set[tuple[str, str, str, str]]:
@@ -155,7 +157,7 @@ def label_sets(rulebook: Rulebook) -> set[tuple[str, str, str, str]]:
             action, outcome, method, _ = rule.fixed
             if rule.ignore:
                 continue
-            methods = [m for m in METHODS if m] if rule.captures_method else [method]
+            methods = [m for m in METHODS if m] if rule.at_method >= 0 else [method]
             if rule.step == "failed":
                 found |= {(program.name, "offer", "failure", m) for m in _OFFERS}
                 found.add((program.name, "authentication", "failure", "keyboard-interactive"))

@@ -2,17 +2,19 @@
 
 import pwd
 import time as clock
-from collections.abc import Iterator
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
-from exporter.attempts import Attempts
-from exporter.parsers.engine import CompiledRule, Program, Rulebook, load_rulebook
+from exporter.attempts import Attempts, Judged
+from exporter.parsers.engine import CompiledRule, Program, Rulebook, Values, load_rulebook, method_of
 from exporter.parsers.header import Clock, HeaderParser
-from exporter.record import Record
+from exporter.record import Origin, Record
 from heptad.event import Event
+from heptad.event_row import event_of_point, head_of
+from heptad.line_protocol import quote
+from heptad.store import Row, point_of
 
 
 class Result(StrEnum):
@@ -24,16 +26,21 @@ class Result(StrEnum):
     UNTRUSTED = "untrusted"
     OTHER_PROGRAM = "other_program"
     NO_HEADER = "no_header"
+    OVERSIZED = "oversized"
 
 
 RESULTS: Final[dict[Result, str]] = {
     Result.EVENT: "became an event",
     Result.IGNORED: "was understood and tells nothing of its own",
     Result.NOT_UNDERSTOOD: "was written by a known program, and no rule understood it",
-    Result.UNTRUSTED: "was in the journal under a name that another program used",
+    Result.UNTRUSTED: "stood in the journal under a name that another program used",
     Result.OTHER_PROGRAM: "was written by a program of which no rule speaks",
     Result.NO_HEADER: "has no header that a syslog daemon writes",
+    Result.OVERSIZED: "was longer than the maximum",
 }
+
+Understood = tuple[Program, Judged, int, CompiledRule, Values, str]
+"""A line's program, what it is, how often, and what its fields are made of."""
 
 
 class Interpreter:
@@ -60,6 +67,7 @@ class Interpreter:
         self._host = host
         self._source = source
         self._hosts = hosts
+        self._heads: dict[tuple[str, str, Judged], str] = {}
 
     def program_of(self, tag: str) -> str | None:
         """The normalised name of the program that logs as ``tag``; None if no rule speaks of it."""
@@ -70,83 +78,83 @@ class Interpreter:
         """Every name under which the programs log that this interpreter reads."""
         return list(self._programs)
 
-    def interpret(self, record: Record) -> tuple[Result, Event | None]:
-        """What became of a record, and its event if it became one."""
-        program = self._programs.get(record.tag)
+    def understand(self, record: Record) -> Understood | Result:
+        """What a record tells, or why it tells nothing."""
+        time, host, tag, pid, message, _, count, origin = record
+        program = self._programs.get(tag)
         if program is None:
-            return Result.OTHER_PROGRAM, None
-        if record.trusted and not _is_program(record, program):
-            return Result.UNTRUSTED, None
-        found = program.read(record.message)
+            return Result.OTHER_PROGRAM
+        if origin.trusted and not _is_program(origin, program):
+            return Result.UNTRUSTED
+        found = program.read(message)
         if found is None:
-            known = program.complete or record.message.startswith("pam_")
-            return (Result.NOT_UNDERSTOOD if known else Result.OTHER_PROGRAM), None
-        rule, facts = found
-        if record.trusted and rule.rule.runs_as != "any" and not _is_privileged(record, program):
-            return Result.UNTRUSTED, None
+            known = program.complete or message.startswith("pam_")
+            return Result.NOT_UNDERSTOOD if known else Result.OTHER_PROGRAM
+        rule, values = found
+        if origin.trusted and rule.rule.runs_as != "any" and not _is_privileged(origin, program):
+            return Result.UNTRUSTED
         if rule.ignore:
-            return Result.IGNORED, None
-        return Result.EVENT, self._event(record, program, rule, facts)
+            return Result.IGNORED
+        if rule.at_count >= 0:
+            count *= int(values[rule.at_count] or 1)
+        if rule.step is not None:
+            process = f"{host} {program.name} {pid}"
+            judged, told = self.attempts.judge(rule, values, process, time, count)
+            return program, judged, count, rule, values, told
+        judged = rule.fixed
+        if rule.at_method >= 0:
+            judged = (judged[0], judged[1], method_of(values[rule.at_method]), judged[3])
+        return program, judged, count, rule, values, ""
 
-    def _event(
-        self, record: Record, program: Program, rule: CompiledRule, facts: dict[str, Any]
-    ) -> Event:
-        if record.count > 1:
-            facts["count"] = record.count * facts.get("count", 1)
-        log_host = record.host
-        if rule.step is None:
-            action, outcome, method, reason = rule.fixed
-            method = facts.pop("method", method)
-            facts.pop("child_pid", None)
-        else:
-            where = (log_host or "", program.name)
-            action, outcome, method, reason = self.attempts.judge(
-                rule, facts, where, record.pid, record.time
-            )
+    def row(self, record: Record, understood: Understood) -> Row:
+        """The event of a record as the store takes it."""
+        time, log_host, _, pid, message, raw, _, origin = record
+        program, judged, count, rule, values, told = understood
+        if pid:
+            told = f"{told},pid={int(pid)}i"
         host = self._host
-        if log_host == host or log_host is None:
-            log_host = None
-        elif log_host in self._hosts:
-            host, log_host = log_host, None
-        if rule.object is not None:
-            facts["object"] = rule.object
-        return Event(
-            record.time,
-            host,
-            self._source,
-            program.name,
-            action,
-            outcome,
-            method,
-            reason,
-            pid=record.pid,
-            log_host=log_host,
-            trust="journal" if record.trusted else "file",
-            path=record.path,
-            unit=record.unit,
-            raw=record.raw,
-            **facts,
-        )
+        if log_host and log_host != host:
+            if log_host in self._hosts:
+                host = log_host
+            else:
+                told = f"{told},log_host={quote(log_host)}"
+        key = (host, program.name, judged)
+        head = self._heads.get(key)
+        if head is None:
+            head = self._heads[key] = head_of(host, self._source, program.name, *judged)
+        body = f"count={count}i{rule.rendering.write(values, message)}{told}{_tail(origin)}"
+        return (head, time, body, raw)
 
 
-def _is_program(record: Record, program: Program) -> bool:
+@lru_cache(maxsize=1024)
+def _tail(origin: Origin) -> str:
+    """The fields that every line of an origin shares."""
+    tail = f',trust="{"journal" if origin.trusted else "file"}"'
+    if origin.path is not None:
+        tail += f",path={quote(origin.path)}"
+    if origin.unit is not None:
+        tail += f",unit={quote(origin.unit)}"
+    return tail
+
+
+def _is_program(origin: Origin, program: Program) -> bool:
     """Whether the journal's trusted fields name the program's own binary.
 
     Where journald came too late to see the binary, only root is believed. See
     systemd.journal-fields(7) for what journald vouches for.
     """
-    if program.transport == "kernel" or record.transport == "kernel":
-        return program.transport == record.transport
-    return record.uid == 0 if record.exe is None else record.exe in program.exe
+    if program.transport == "kernel" or origin.transport == "kernel":
+        return program.transport == origin.transport
+    return origin.uid == 0 if origin.exe is None else origin.exe in program.exe
 
 
-def _is_privileged(record: Record, program: Program) -> bool:
+def _is_privileged(origin: Origin, program: Program) -> bool:
     """Whether the program ran under an account of its own.
 
     The path of the binary alone is not enough: whoever runs a program that is not setuid may
     preload code into it (ld.so(8), LD_PRELOAD), and then speaks under its path.
     """
-    return record.transport == "kernel" or record.uid in _uids(program.runs_as)
+    return origin.transport == "kernel" or origin.uid in _uids(program.runs_as)
 
 
 @lru_cache(maxsize=64)
@@ -162,15 +170,15 @@ def _uids(names: tuple[str, ...]) -> frozenset[int]:
 
 def interpret_text(text: str, *, timezone: str = "UTC") -> list[Event]:
     """The events of a log given as text: what tests and examples need."""
-    header = HeaderParser(Clock(ZoneInfo(timezone), reference=clock.time_ns()))
+    header = HeaderParser(Clock(ZoneInfo(timezone), reference=clock.time_ns()), Origin())
     interpreter = Interpreter(load_rulebook(), "localhost", "text")
-    return [event for _, event in interpret_lines(text.split("\n"), header, interpreter) if event]
+    records, _ = header.parse_lines(text.split("\n"))
+    return [event for record in records if (event := interpret_record(interpreter, record))]
 
 
-def interpret_lines(
-    lines: list[str], header: HeaderParser, interpreter: Interpreter
-) -> Iterator[tuple[Result, Event | None]]:
-    """What became of each line."""
-    for line in lines:
-        record = header.parse(line.rstrip("\r").lstrip("\0"))
-        yield interpreter.interpret(record) if record else (Result.NO_HEADER, None)
+def interpret_record(interpreter: Interpreter, record: Record) -> Event | None:
+    """The event of one record, if it is one."""
+    understood = interpreter.understand(record)
+    if isinstance(understood, Result):
+        return None
+    return event_of_point(point_of(*interpreter.row(record, understood)))

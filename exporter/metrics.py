@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from heptad import __version__
-from heptad.event import LABELS, Event
+from heptad.event import LABELS
 from heptad.store import Counters
 from heptad.store.local import counter_key
 
@@ -117,17 +117,30 @@ class ExporterMetrics(Collector):
 
 
 class Tally:
-    """Adds up what one batch moves, before it is committed."""
+    """Adds up what one batch of ``source`` moves, before it is committed.
 
-    def __init__(self, source: str) -> None:
+    Events from before ``history_before`` (ns) are history: stored, but not counted as new.
+    """
+
+    def __init__(self, source: str, history_before: int) -> None:
         self.source = source
-        self._events: dict[tuple[str, str, str, str], int] = {}
+        self._history_before = history_before
+        self._history = 0
+        self._events: dict[tuple[str, tuple[str, str, str, str]], int] = {}
+        self._lines: dict[str, int] = {}
         self._others: CounterDict = {}
 
-    def event(self, event: Event) -> None:
-        """Count an event."""
-        labels = (event.program, event.action, event.outcome, event.method)
-        self._events[labels] = self._events.get(labels, 0) + event.count
+    def event(self, time: int, program: str, judged: tuple[str, str, str, str], count: int) -> None:
+        """Count an event; ``judged`` is its action, outcome, method and reason."""
+        if time < self._history_before:
+            self._history += 1
+        else:
+            key = (program, judged)
+            self._events[key] = self._events.get(key, 0) + count
+
+    def line(self, result: str, amount: int = 1) -> None:
+        """Count what became of a line."""
+        self._lines[result] = self._lines.get(result, 0) + amount
 
     def add(self, name: str, amount: float = 1, **labels: str) -> None:
         """Count something else; nothing where ``amount`` is 0."""
@@ -137,8 +150,10 @@ class Tally:
 
     def counters(self) -> CounterDict:
         """What the batch adds, as the store takes it."""
-        events: CounterDict = {
-            counter_key("auth_events_total", **dict(zip(LABELS, labels, strict=True))): count
-            for labels, count in self._events.items()
-        }
-        return events | self._others
+        for result, amount in self._lines.items():
+            self.add("heptad_lines_total", amount, source=self.source, result=str(result))
+        self.add("heptad_history_events_total", self._history, source=self.source)
+        for (program, judged), count in self._events.items():
+            labels = dict(zip(LABELS, (program, *judged[:3]), strict=True))
+            self.add("auth_events_total", count, **labels)
+        return self._others

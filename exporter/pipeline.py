@@ -12,9 +12,10 @@ from exporter.committer import Committer, Transaction
 from exporter.interpreter import Interpreter, Result
 from exporter.metrics import ExporterMetrics, Tally
 from exporter.sources import Batch, Gap, Source
-from heptad.event import Event
-from heptad.event_row import row_of_event
+from heptad.event_row import head_of
+from heptad.line_protocol import Value, encode_fields
 from heptad.log import Condition
+from heptad.store import Row
 from heptad.store.local import LocalStore
 
 log = logging.getLogger("heptad.pipeline")
@@ -127,49 +128,42 @@ class Pipeline:
     def _transaction(self, lane: Lane, batch: Batch) -> Transaction:
         """All that a batch changes: events, counters, and everything the next line depends on."""
         name = lane.source.name
-        tally = Tally(name)
-        events = [self._gap_event(name, gap) for gap in batch.gaps]
-        events += self._interpret(lane, batch, tally)
-        history_before = None if lane.caught_up else self._first_start
-        for event in events:
-            if history_before is not None and event.time < history_before:
-                tally.add("heptad_history_events_total", source=name)
-            else:
-                tally.event(event)
-        for gap in batch.gaps:
-            tally.add("heptad_gaps_total", source=name, reason=gap.reason)
+        history_before = -1 if lane.caught_up else self._first_start
+        tally = Tally(name, history_before)
+        rows = [self._gap_row(gap, tally) for gap in batch.gaps]
+        rows += self._interpret(lane, batch, tally)
         tally.add("heptad_read_bytes_total", batch.read_bytes, source=name)
         attempts = lane.interpreter.attempts
         tally.add("heptad_connections_forgotten_total", attempts.forgotten, source=name)
         attempts.forgotten = 0
-        if events:
+        if rows:
             at = self._now() / 10**9
             self._metrics.set("heptad_source_last_event_timestamp_seconds", at, name)
         state = {f"source/{name}": batch.state, f"attempts/{name}": attempts.dump()}
         state |= self._take_samples()
-        return Transaction([row_of_event(event) for event in events], state, tally.counters())
+        return Transaction(rows, state, tally.counters())
 
-    def _interpret(self, lane: Lane, batch: Batch, tally: Tally) -> list[Event]:
-        name = lane.source.name
-        interpret = lane.interpreter.interpret
-        results = dict.fromkeys(Result, 0)
-        events = []
+    def _interpret(self, lane: Lane, batch: Batch, tally: Tally) -> list[Row]:
+        interpreter = lane.interpreter
+        understand, write, count_event = interpreter.understand, interpreter.row, tally.event
+        rows = []
         for record in batch.records:
-            result, event = interpret(record)
-            results[result] += 1
-            if event is not None:
-                events.append(event)
-            elif result is Result.NOT_UNDERSTOOD:
-                program = lane.interpreter.program_of(record.tag) or ""
+            understood = understand(record)
+            if not isinstance(understood, Result):
+                count_event(record[0], understood[0].name, understood[1], understood[2])
+                rows.append(write(record, understood))
+                continue
+            tally.line(understood)
+            if understood is Result.NOT_UNDERSTOOD:
+                program = interpreter.program_of(record[2]) or ""
                 tally.add("heptad_lines_not_understood_total", program=program)
-                self._keep_sample(program, record.raw)
-        results[Result.NO_HEADER] += batch.headless
-        for result, count in results.items():
-            tally.add("heptad_lines_total", count, source=name, result=result.value)
-        tally.add("heptad_lines_total", batch.oversized, source=name, result="oversized")
+                self._keep_sample(program, record[5])
+        tally.line(Result.EVENT, len(rows))
+        tally.line(Result.NO_HEADER, batch.headless)
+        tally.line(Result.OVERSIZED, batch.oversized)
         for raw in batch.strange:
             self._keep_sample("", raw)
-        return events
+        return rows
 
     def _keep_sample(self, program: str, raw: str) -> None:
         samples = self._samples.setdefault(program, [])
@@ -184,21 +178,16 @@ class Pipeline:
         self._samples = {}
         return taken
 
-    def _gap_event(self, source: str, gap: Gap) -> Event:
-        log.warning(
-            "gap", extra={"source": source, "reason": gap.reason, "path": gap.path, "detail": gap.detail}
-        )
-        return Event(
-            self._now(),
-            self._host,
-            source,
-            "heptad",
-            "gap",
-            "unknown",
-            reason=gap.reason,
-            object=gap.detail,
-            path=gap.path,
-        )
+    def _gap_row(self, gap: Gap, tally: Tally) -> Row:
+        what = {"source": tally.source, "reason": gap.reason, "path": gap.path, "detail": gap.detail}
+        log.warning("gap", extra=what)
+        tally.add("heptad_gaps_total", source=tally.source, reason=gap.reason)
+        judged = ("gap", "unknown", "", gap.reason)
+        now = self._now()
+        tally.event(now, "heptad", judged, 1)
+        fields: dict[str, Value | None] = {"count": 1, "object": gap.detail, "path": gap.path}
+        head = head_of(self._host, tally.source, "heptad", *judged)
+        return (head, now, encode_fields(fields), "")
 
     def _tell_health(self) -> None:
         self._health_due = clock.monotonic() + _HEALTH_EVERY

@@ -3,25 +3,24 @@
 import msgspec
 
 
-class Record(msgspec.Struct, gc=False):
-    """One logged message: who wrote it, when, and who vouches for that.
+class Origin(msgspec.Struct, frozen=True, gc=False):
+    """Where a record comes from, and who vouches for it.
 
-    ``time`` is nanoseconds since the epoch, UTC; ``tag`` the program's name as logged; ``count``
-    how often syslog says the message came. ``exe``, ``uid`` and ``transport`` are the journal's
-    trusted fields (systemd.journal-fields(7)); a file has none of them.
+    ``exe``, ``uid`` and ``transport`` are the journal's trusted fields
+    (systemd.journal-fields(7)); a file has none of them and is not ``trusted``.
     """
 
-    time: int
-    host: str | None
-    tag: str
-    pid: int | None
-    message: str
-    raw: str
-    count: int = 1
-    line: int = 0
     path: str | None = None
     unit: str | None = None
     trusted: bool = False
     exe: str | None = None
     uid: int | None = None
     transport: str | None = None
+
+
+Record = tuple[int, str | None, str, str | None, str, str, int, Origin]
+"""(time in ns UTC, host, tag, pid, message, raw line, how often, origin).
+
+A plain tuple, for there is one for every line; ``tag`` is the program's name as logged, and
+``pid`` its process id in digits.
+"""

@@ -1,44 +1,29 @@
 """An event as the stores keep it: tags in the head, everything an attacker may choose in fields."""
 
 from functools import lru_cache
+from typing import Final
 
 import msgspec
 
 from heptad.event import TAGS, Event
-from heptad.line_protocol import encode_head, quote
+from heptad.line_protocol import encode_fields, encode_head
 from heptad.store import Point, Row
 
-MEASUREMENT = "events"
+MEASUREMENT: Final = "events"
+_OWN: Final = frozenset({"time", "raw", *TAGS})
 
 
-@lru_cache(maxsize=4096)
-def _head(tags: tuple[str, ...]) -> str:
+@lru_cache(maxsize=8192)
+def head_of(*tags: str) -> str:
+    """The head of an event with these values of ``TAGS``, in that order."""
     return encode_head(MEASUREMENT, zip(TAGS, tags, strict=True))
 
 
 def row_of_event(event: Event) -> Row:
     """The row of an event; its time may still move on when it is stored."""
-    e = event
-    head = _head((e.host, e.source, e.program, e.action, e.outcome, e.method, e.reason))
-    parts = [f'count={e.count}i,trust="{e.trust}"']
-    for name, text in (
-        ("user", e.user),
-        ("target_user", e.target_user),
-        ("source_ip", e.source_ip),
-        ("source_domain", e.source_domain),
-        ("tty", e.tty),
-        ("object", e.object),
-        ("log_host", e.log_host),
-        ("path", e.path),
-        ("unit", e.unit),
-    ):
-        if text is not None:
-            parts.append(f"{name}={quote(text)}")
-    if e.source_port is not None:
-        parts.append(f"source_port={e.source_port}i")
-    if e.pid is not None:
-        parts.append(f"pid={e.pid}i")
-    return Row(head, e.time, ",".join(parts), e.raw)
+    fields = {k: v for k, v in msgspec.structs.asdict(event).items() if k not in _OWN}
+    head = head_of(*(getattr(event, tag) for tag in TAGS))
+    return (head, event.time, encode_fields(fields), event.raw)
 
 
 def event_of_point(point: Point) -> Event:

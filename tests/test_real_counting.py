@@ -1,7 +1,5 @@
 """A real sshd is driven by a real ssh client: the counts are the design's, at every LogLevel."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -52,12 +50,17 @@ def process(line: str) -> str:
     return found[1] if found else ""
 
 
-@pytest.fixture(scope="module", params=["INFO", "VERBOSE"])
-def run(request: pytest.FixtureRequest) -> Iterator[Run]:
-    """All scenarios, once for each LogLevel."""
+def need_sandbox() -> None:
+    """Go on only where the scenarios can be played."""
     needs.mount_namespace()
     needs.program("ip", "logger", "newusers", "nsenter", "rsyslogd", "setpriv", "ssh", "ssh-add")
     needs.program("ssh-agent", "ssh-keygen", "sshd", "sshpass", "usermod")
+
+
+@pytest.fixture(scope="module", params=["INFO", "VERBOSE"])
+def run(request: pytest.FixtureRequest) -> Iterator[Run]:
+    """All scenarios, once for each LogLevel."""
+    need_sandbox()
     with Sandbox() as sandbox:
         add_accounts(sandbox)
         rsyslog.start(sandbox)
@@ -90,3 +93,18 @@ def test_counts_of_all_connections_at_once(run: Run) -> None:
     """Lines of many connections between each other count as they do one by one."""
     expected = (sum(one.success for one in SCENARIOS), sum(one.failure for one in SCENARIOS))
     assert count(interpret_text("\n".join(run.lines))) == expected
+
+
+@pytest.mark.parametrize("template", rsyslog.Template)
+def test_counts_repeated_messages(template: rsyslog.Template) -> None:
+    """What rsyslog folds into "message repeated 2 times" counts in full, in each of its formats."""
+    need_sandbox()
+    with Sandbox() as sandbox:
+        sandbox.add_users("ann", password="right")
+        rsyslog.start(sandbox, template, reduce_repeated=True)
+        with SshServer(sandbox) as server:
+            Client(server, "203.0.113.1").password("ann", "wrong", "wrong", "wrong", "right")
+            server.wait_idle()
+        lines = rsyslog.lines(sandbox)
+    assert "message repeated 2 times" in "".join(lines)
+    assert count(interpret_text("\n".join(lines))) == (1, 3), "\n".join(lines)

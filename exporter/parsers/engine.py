@@ -4,15 +4,14 @@ A rule reaches a message by the program that wrote it and by the message's first
 hundreds of rules cost no more than a handful. A pattern must match the whole message.
 """
 
-import ipaddress
 import re
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
+from exporter.rendering import Rendering, classify_address, is_port
 from heptad import document
 from heptad.document import DocumentError, Problem
 from heptad.event import ACTIONS, METHODS, OUTCOMES, REASONS
@@ -122,81 +121,62 @@ class RuleFile(msgspec.Struct, forbid_unknown_fields=True):
     rejects: list[str] = []
 
 
+Values = tuple[str | None, ...]
+"""What the groups of a pattern captured, in the pattern's order."""
+
+
 class CompiledRule:
-    """A rule ready to use: ``read`` gives the facts of a message, or None."""
+    """A rule ready to use: ``fullmatch`` a message, then the places of its groups.
+
+    ``at`` gives the place of a group in the captured values; -1 where the pattern lacks it.
+    """
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
         self.name = rule.name
         self.ignore = rule.ignore
-        self.object = rule.object
         self.step = rule.step
+        self.object = rule.object
         self.fixed = (rule.action, rule.outcome, rule.method, rule.reason)
         pattern = re.compile(expand_macros(rule.pattern), re.ASCII)
         self.fullmatch: Callable[[str], re.Match[str] | None] = pattern.fullmatch
-        groups = pattern.groupindex
-        self.captures_method = "method" in groups
-        self.converts: tuple[Callable[[dict[str, Any]], None], ...] = tuple(
-            convert for group, convert in _CONVERSIONS if group in groups
-        )
+        self.groups = {name: number - 1 for name, number in pattern.groupindex.items()}
+        at = self.groups.get
+        self.at_user, self.at_address = at("user", -1), at("address", -1)
+        self.at_port, self.at_method = at("source_port", -1), at("method", -1)
+        self.at_count, self.at_child = at("count", -1), at("child_pid", -1)
+        self.rendering = Rendering(self.groups, rule.object)
 
-    def read(self, message: str) -> dict[str, Any] | None:
-        """The facts that ``message`` gives beyond the rule's fixed fields; None if no match."""
-        found = self.fullmatch(message)
-        if found is None:
-            return None
-        facts = found.groupdict()
-        for convert in self.converts:
-            convert(facts)
+    def facts(self, values: Values) -> dict[str, str | int]:
+        """What ``values`` tell beyond the fixed fields, as an example lists them."""
+        facts: dict[str, str | int] = {}
+        for name, place in self.groups.items():
+            text = values[place]
+            if text is None:
+                continue
+            if name == "address":
+                ip, domain = classify_address(text)
+                facts |= {"source_ip": ip} if ip else {}
+                facts |= {"source_domain": domain} if domain else {}
+            elif name == "source_port":
+                facts |= {"source_port": int(text)} if is_port(text) else {}
+            elif name == "method":
+                facts["method"] = method_of(text)
+            elif name in ("count", "child_pid"):
+                facts[name] = int(text)
+            else:
+                facts[name] = text
         return facts
+
+
+def method_of(text: str | None) -> str:
+    """The vocabulary's word for what a daemon calls a method."""
+    return _METHOD_NAMES.get(text or "", "unknown")
 
 
 def expand_macros(pattern: str) -> str:
     """Replace ``%{name}`` by the fragment of that name (KeyError: no such fragment)."""
     return re.sub(r"%\{(\w+)\}", lambda m: _MACROS[m[1]], pattern)
-
-
-@lru_cache(maxsize=8192)
-def _classify_address(text: str) -> tuple[str | None, str | None]:
-    """(IP address in its canonical form, None), or (None, name); brackets and zone dropped."""
-    try:
-        address = ipaddress.ip_address(text.strip("[]").partition("%")[0])
-    except ValueError:
-        return None, (text if text and text != "UNKNOWN" else None)
-    mapped = getattr(address, "ipv4_mapped", None)
-    return str(mapped or address), None
-
-
-def _convert_address(facts: dict[str, Any]) -> None:
-    text = facts.pop("address")
-    if text is not None:
-        facts["source_ip"], facts["source_domain"] = _classify_address(text)
-
-
-def _convert_port(facts: dict[str, Any]) -> None:
-    text = facts["source_port"]
-    facts["source_port"] = int(text) if text and 0 < int(text) < 65536 else None
-
-
-def _convert_method(facts: dict[str, Any]) -> None:
-    facts["method"] = _METHOD_NAMES.get(facts["method"] or "", "unknown")
-
-
-def _convert_count(facts: dict[str, Any]) -> None:
-    facts["count"] = min(int(facts["count"] or 1), 10**6)
-
-
-def _convert_child(facts: dict[str, Any]) -> None:
-    facts["child_pid"] = int(facts["child_pid"])
-
-
-_CONVERSIONS: Final = (
-    ("address", _convert_address),
-    ("source_port", _convert_port),
-    ("method", _convert_method),
-    ("count", _convert_count),
-    ("child_pid", _convert_child),
-)
 
 
 class Program:
@@ -221,20 +201,22 @@ class Program:
         self._words = {word: tuple(rules) for word, rules in words.items()}
         self._rest = tuple(rest)
 
-    def read(self, message: str) -> tuple[CompiledRule, dict[str, Any]] | None:
-        """The first rule that understands ``message``, with its facts; None if none does."""
-        for rule in self._words.get(_WORD.match(message)[0], ()):  # type: ignore[index]
-            facts = rule.read(message)
-            if facts is not None:
-                return rule, facts
+    def read(self, message: str) -> tuple[CompiledRule, Values] | None:
+        """The first rule that understands ``message``, and what it captured; None if none does."""
+        word = message.split(" ", 1)[0]
+        if "(" in word:
+            word = word.split("(", 1)[0]
+        for rule in self._words.get(word, ()):
+            found = rule.fullmatch(message)
+            if found is not None:
+                return rule, found.groups()
         for rule in self._rest:
-            facts = rule.read(message)
-            if facts is not None:
-                return rule, facts
+            found = rule.fullmatch(message)
+            if found is not None:
+                return rule, found.groups()
         return None
 
 
-_WORD: Final = re.compile(r"[^ (]*")
 _LITERAL_WORD: Final = re.compile(r"((?:[\w:/,;+<>'\"-]|\\[^\w\s(])+)(?= |\\\()")
 
 
@@ -349,7 +331,7 @@ def _check_example(program: Program, rule: Rule, example: Example) -> str | None
         return f"no rule understands {example.message!r}"
     if found[0].rule is not rule:
         return f"{example.message!r} is taken by the rule {found[0].name}"
-    facts = {key: value for key, value in found[1].items() if value is not None}
+    facts = found[0].facts(found[1])
     if facts != example.facts:
         return f"{example.message!r} gives {facts}, not {example.facts}"
     return None

@@ -6,10 +6,11 @@ messages without a host name.
 """
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, tzinfo
 from typing import Final
 
-from exporter.record import Record
+from exporter.record import Origin, Record
 
 SECOND: Final = 10**9
 DAY: Final = 86_400 * SECOND
@@ -47,6 +48,13 @@ _RFC5424: Final = re.compile(
 )
 _REPEATED: Final = re.compile(r"message repeated (\d{1,9}) times: \[ ?(.*)\]", re.DOTALL | re.ASCII)
 _MOST_REPEATS: Final = 10**6
+_MOST_HOURS: Final = 2000
+_WITHIN_HOUR: Final = {
+    f"{minute:02}:{second:02}": (minute * 60 + min(second, 59)) * SECOND
+    for minute in range(60)
+    for second in range(61)
+}
+"""Nanoseconds of every mm:ss; a leap second counts as the one before it."""
 
 
 class Clock:
@@ -65,39 +73,37 @@ class Clock:
         self.reference = reference
         self._year = year
         self._hours: dict[str, int] = {}
-        self._iso: tuple[str, str | None] = ("", None)
+        self._stamp = ""
+        self._iso = ("", "")
         self._iso_base = 0
 
     def read_bsd(self, stamp: str) -> int:
         """Nanoseconds of a stamp as ``Mar  1 13:06:56`` (RFC 3164, 4.1.2); ValueError if none."""
+        if stamp == self._stamp and self.last is not None:
+            return self.last
         hour = stamp[:-6]
-        minute, second = int(stamp[-5:-3]), int(stamp[-2:])
-        if minute > 59 or second > 60:
+        within = _WITHIN_HOUR.get(stamp[-5:])
+        if within is None:
             raise ValueError(stamp)
         base = self._hours.get(hour)
         if base is None or self.last is None or not -_DISORDER < base - self.last < _DISORDER:
-            base = self._find_hour(hour, minute, second)
-            if base is None:
-                return self.last  # type: ignore[return-value]  # set by _find_hour
-        self.last = base + (minute * 60 + second) * SECOND
-        return self.last
+            base = self._find_hour(hour, within)
+        self._stamp = stamp
+        self.last = time = base + within
+        return time
 
-    def _find_hour(self, hour: str, minute: int, second: int) -> int | None:
-        """The start of an hour without a year; None where it is folded: then ``last`` is set."""
+    def _find_hour(self, hour: str, within: int) -> int:
+        """The start of an hour without a year; remembered where the clocks go through it once."""
         month, day, number = hour.split()
         parts = (_MONTHS.get(month, 0), int(day), int(number))
-        year = self._find_year(*parts)
-        start = datetime(year, *parts, tzinfo=self.zone)
-        end = start.replace(minute=59, second=59, fold=1)
-        base = int(start.timestamp()) * SECOND
-        if start.utcoffset() == end.utcoffset():
-            if len(self._hours) > 2000:
+        start = datetime(self._find_year(*parts), *parts, tzinfo=self.zone)
+        if start.utcoffset() == start.replace(minute=59, second=59, fold=1).utcoffset():
+            if len(self._hours) > _MOST_HOURS:
                 self._hours.clear()
-            self._hours[hour] = base
+            base = self._hours[hour] = int(start.timestamp()) * SECOND
             return base
-        moment = start.replace(minute=minute, second=min(second, 59))
-        self.last = self._unfold(moment)
-        return None
+        minute, second = divmod(within // SECOND, 60)
+        return self._unfold(start.replace(minute=minute, second=second)) - within
 
     def _find_year(self, month: int, day: int, hour: int) -> int:
         if self._year and self.last is None:
@@ -119,10 +125,10 @@ class Clock:
         # the earliest that is not a step back; where all of them are in the future, the newest
         return onward[-1] if onward else (plausible or [_no_such_day(month, day)])[0]
 
-    def read_dated(self, date: str, fraction: str | None, zone: str | None) -> int:
+    def read_dated(self, date: str, fraction: str, zone: str) -> int:
         """Nanoseconds of ``2024-03-01T13:06:56`` with fraction and zone; ValueError if none."""
         if (date, zone) != self._iso:
-            moment = datetime.fromisoformat(date + (zone or ""))
+            moment = datetime.fromisoformat(date + zone)
             if moment.tzinfo is None:
                 self._iso_base = self._unfold(moment.replace(tzinfo=self.zone))
             else:
@@ -132,6 +138,7 @@ class Clock:
         if fraction:
             time += int(fraction) * 10 ** (9 - len(fraction))
         self.last = time
+        self._stamp = ""
         return time
 
     def _unfold(self, moment: datetime) -> int:
@@ -151,9 +158,9 @@ def _no_such_day(month: int, day: int) -> int:
 class HeaderParser:
     """Splits the lines of one log into records; the format that matched last is tried first."""
 
-    def __init__(self, clock: Clock, path: str | None = None) -> None:
+    def __init__(self, clock: Clock, origin: Origin) -> None:
         self.clock = clock
-        self.path = path
+        self.origin = origin
         self._order = [self._read_bsd, self._read_rfc3339, self._read_rfc5424, self._read_year]
 
     def parse(self, raw: str) -> Record | None:
@@ -170,18 +177,44 @@ class HeaderParser:
                 return record
         return None
 
+    def parse_lines(self, lines: Iterable[str]) -> tuple[list[Record], list[str]]:
+        """The records of many lines, and the lines that have no known header."""
+        records: list[Record] = []
+        strange: list[str] = []
+        fullmatch, read_bsd, origin = _BSD.fullmatch, self.clock.read_bsd, self.origin
+        for line in lines:
+            # the most common format without a call a line; all else goes through ``parse``
+            found = fullmatch(line)
+            if found is not None:
+                stamp, host, tag, module, pid, message = found.groups("")
+                if not module and not message.startswith("message repeated "):
+                    try:
+                        time = read_bsd(stamp)
+                    except (ValueError, OverflowError):
+                        strange.append(line)
+                        continue
+                    records.append((time, host, tag, pid, message, line, 1, origin))
+                    continue
+            line = line.rstrip("\r").lstrip("\0\ufeff")
+            record = self.parse(line)
+            if record is not None:
+                records.append(record)
+            elif line:
+                strange.append(line)
+        return records, strange
+
     def _read_bsd(self, raw: str) -> Record | None:
         found = _BSD.fullmatch(raw)
         if found is None:
             return None
-        stamp, host, tag, module, pid, message = found.groups()
+        stamp, host, tag, module, pid, message = found.groups("")
         return self._record(self.clock.read_bsd(stamp), host, tag, module, pid, message, raw)
 
     def _read_rfc3339(self, raw: str) -> Record | None:
         found = _RFC3339.fullmatch(raw)
         if found is None:
             return None
-        date, fraction, zone, host, tag, module, pid, message = found.groups()
+        date, fraction, zone, host, tag, module, pid, message = found.groups("")
         time = self.clock.read_dated(date, fraction, zone)
         return self._record(time, host, tag, module, pid, message, raw)
 
@@ -189,47 +222,36 @@ class HeaderParser:
         found = _RFC5424.fullmatch(raw)
         if found is None:
             return None
-        date, fraction, zone, host, tag, pid, message = found.groups()
+        date, fraction, zone, host, tag, pid, message = found.groups("")
         time = self.clock.read_dated(date, fraction, zone)
-        host = None if host == "-" else host
-        pid = pid if pid.isascii() and pid.isdigit() and len(pid) < 10 else None
-        text = (message or "").removeprefix("\ufeff")
-        return self._record(time, host, tag, None, pid, text, raw)
+        host = "" if host == "-" else host
+        pid = pid if pid.isascii() and pid.isdigit() and len(pid) < 10 else ""
+        return self._record(time, host, tag, "", pid, message.removeprefix("\ufeff"), raw)
 
     def _read_year(self, raw: str) -> Record | None:
         found = _BSD_YEAR.fullmatch(raw)
         if found is None:
             return None
-        first, day, second, clock, host, tag, module, pid, message = found.groups()
+        first, day, second, clock, host, tag, module, pid, message = found.groups("")
         month, number = day.split()
-        date = f"{first or second or ''}-{_MONTHS.get(month, 0):02}-{int(number):02}T{clock}"
-        time = self.clock.read_dated(date, None, None)
+        date = f"{first or second}-{_MONTHS.get(month, 0):02}-{int(number):02}T{clock}"
+        time = self.clock.read_dated(date, "", "")
         return self._record(time, host, tag, module, pid, message, raw)
 
     def _record(
-        self,
-        time: int,
-        host: str | None,
-        tag: str,
-        module: str | None,
-        pid: str | None,
-        message: str | None,
-        raw: str,
+        self, time: int, host: str, tag: str, module: str, pid: str, message: str, raw: str
     ) -> Record:
-        message = message or ""
         count = 1
         if message.startswith("message repeated "):
             count, message = unwrap_repeated(message)
         if module:  # before Linux-PAM 0.99: sshd(pam_unix)[1]: … for sshd[1]: pam_unix(sshd): …
             message = f"{module}({tag}): {message}"
-        number = int(pid) if pid else None
-        return Record(time, host, tag, number, message, raw, count, 0, self.path)
+        return (time, host, tag, pid, message, raw, count, self.origin)
 
 
 def unwrap_repeated(message: str) -> tuple[int, str]:
     """(N, the message) of rsyslog's ``message repeated N times: [ … ]``; else (1, message)."""
     found = _REPEATED.fullmatch(message)
-    if found is None or not found[1].isascii() or int(found[1]) == 0:
+    if found is None or int(found[1]) == 0:
         return 1, message
     return min(int(found[1]), _MOST_REPEATS), found[2]
-

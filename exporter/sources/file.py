@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from exporter.parsers.header import Clock, HeaderParser
-from exporter.record import Record
+from exporter.record import Origin
 from exporter.sources import Batch, Gap, SourceHealth
 from exporter.sources.log import Log
 from exporter.sources.segment import Position
@@ -66,7 +66,7 @@ class FileSource:
             log.restore(state.positions)
         self._logs[path] = log
         last = state.last_time if state else None
-        self._headers[path] = HeaderParser(Clock(self._zone, last), path)
+        self._headers[path] = HeaderParser(Clock(self._zone, last), Origin(path))
         self._lineage[path] = state.lineage if state else 0
 
     def start(self, wake: threading.Event) -> None:
@@ -102,16 +102,7 @@ class FileSource:
 
     def _batch(self, header: HeaderParser, lines: list[str]) -> Batch:
         header.clock.reference = self._now()
-        records: list[Record] = []
-        strange: list[str] = []
-        parse = header.parse
-        for line in lines:
-            line = line.rstrip("\r")
-            record = parse(line.lstrip("\0\ufeff"))
-            if record is not None:
-                records.append(record)
-            elif line:
-                strange.append(line)
+        records, strange = header.parse_lines(lines)
         batch = Batch(records, self._state(), self._take_gaps(), len(lines), len(strange))
         batch.strange = strange[:_FEW]
         return batch

@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from exporter.parsers.header import unwrap_repeated
-from exporter.record import Record
+from exporter.record import Origin, Record
 from exporter.sources import Batch, Gap, SourceHealth
 
 log = logging.getLogger("heptad.journald")
@@ -253,20 +253,8 @@ def _record_of(entry: Entry) -> Record | None:
     time = _number(entry.source_time) or _number(entry.realtime)
     if message is None or not tag or time is None:
         return None
-    pid = _number(entry.pid)
-    origin = tag if pid is None else f"{tag}[{pid}]"
+    pid = entry.pid if _number(entry.pid) is not None else None
     count, text = unwrap_repeated(message)
-    return Record(
-        time * 1000,
-        entry.host,
-        tag,
-        pid,
-        text,
-        f"{origin}: {message}",
-        count,
-        unit=entry.unit,
-        trusted=True,
-        exe=entry.exe,
-        uid=_number(entry.uid),
-        transport=entry.transport,
-    )
+    origin = Origin(None, entry.unit, True, entry.exe, _number(entry.uid), entry.transport)
+    raw = f"{tag}[{pid}]: {message}" if pid else f"{tag}: {message}"
+    return (time * 1000, entry.host, tag, pid, text, raw, count, origin)

@@ -205,7 +205,7 @@ class Segment:
         elif final and not self._more_follows(len(data)):
             end = len(data)
         text = data[begin:end].decode("utf-8", "backslashreplace")
-        lines = text.split("\n")
+        lines = text.replace("\r\n", "\n").split("\n")
         if not lines[-1]:
             lines.pop()
         if len(data) > max_line:

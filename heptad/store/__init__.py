@@ -10,13 +10,11 @@ class StoreError(Exception):
     """A store cannot be used; the message says why and what to do."""
 
 
-class Row(NamedTuple):
-    """A point as it is stored: head and body are ready line protocol, ``raw`` the log line."""
+Row = tuple[str, int, str, str]
+"""A point as it is stored: (head, time in ns, body, raw); head and body are ready line protocol.
 
-    head: str
-    time: int
-    body: str
-    raw: str = ""
+A plain tuple, for there is one for every line; ``raw`` is the log line, or empty.
+"""
 
 
 class Point(NamedTuple):
@@ -76,7 +74,7 @@ def row_of(
     measurement: str, tags: Iterable[tuple[str, str]], time: int, fields: Mapping[str, Value | None]
 ) -> Row:
     """A row of tags and fields."""
-    return Row(encode_head(measurement, tags), time, encode_fields(fields))
+    return (encode_head(measurement, tags), time, encode_fields(fields), "")
 
 
 def point_of(head: str, time: int, body: str, raw: str = "") -> Point:

@@ -11,29 +11,23 @@ from typing import Final
 _MOST_OLD: Final = 20_000
 
 
-class _Run:
-    """The points that share a stamp, one nanosecond apart: from ``stamp`` to before ``free``."""
-
-    __slots__ = ("free", "stamp")
-
-    def __init__(self, stamp: int, free: int) -> None:
-        self.stamp = stamp
-        self.free = free
-
-
 class Identities:
-    """Assigns times in the series of one file."""
+    """Assigns times in the series of one file.
+
+    A series' run is what shares the stamp that came last: the stamp, and the next free time.
+    """
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._top: dict[int, int] = {}
-        self._run: dict[int, _Run] = {}
+        self._stamp: dict[int, int] = {}
+        self._free: dict[int, int] = {}
         self._old: dict[tuple[int, int], int] = {}
 
     def forget(self) -> None:
         """Ask the table again: after a transaction that was not committed."""
-        self._top.clear()
-        self._run.clear()
+        for memory in (self._top, self._stamp, self._free):
+            memory.clear()
         self._old.clear()
 
     def begin(self) -> None:
@@ -43,21 +37,23 @@ class Identities:
 
     def assign(self, series: int, stamp: int) -> int:
         """A time at or after ``stamp`` that no point of ``series`` has had."""
-        run = self._run.get(series)
-        if run is None:
-            top = self._find_top(series)
-        elif run.stamp <= stamp < run.free:
-            time = run.free
-            run.free = time + 1
-            if time > self._top[series]:
-                self._top[series] = time
-            return time
+        last = self._stamp.get(series)
+        if last is None:
+            top = self._top[series] = self._find_top(series)
         else:
+            time = self._free[series]
+            if last <= stamp < time:
+                self._free[series] = time + 1
+                if time > self._top[series]:
+                    self._top[series] = time
+                return time
+            self._old[series, last] = time
             top = self._top[series]
-            self._old[series, run.stamp] = run.free
         time = stamp if stamp > top else self._find_free(series, stamp)
-        self._run[series] = _Run(stamp, time + 1)
-        self._top[series] = max(top, time)
+        self._stamp[series] = stamp
+        self._free[series] = time + 1
+        if time > top:
+            self._top[series] = time
         return time
 
     def _find_top(self, series: int) -> int:

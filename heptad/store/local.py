@@ -22,7 +22,7 @@ from heptad.store.schema import SCHEMA_VERSION, migrate
 
 log = logging.getLogger("heptad.store")
 
-_BULK: Final = 2000
+_BULK: Final = 4000
 _INSERT: Final = "INSERT {}INTO points (series, time, body, raw) VALUES "
 _ROW: Final = "(?, ?, ?, ?)"
 _CHECKED_SIZE: Final = 64 * 2**20
@@ -127,7 +127,7 @@ class LocalStore:
             if move_on:
                 self._insert_moving_on(rows, series)
             else:
-                placed = [(s, row.time, row.body, row.raw) for s, row in zip(series, rows, strict=True)]
+                placed = [(s, *row[1:]) for s, row in zip(series, rows, strict=True)]
                 self._insert(placed, "OR IGNORE ")
             self._db.executemany(
                 "INSERT INTO state VALUES (?, ?) "
@@ -148,18 +148,18 @@ class LocalStore:
 
     def _series_ids(self, rows: Sequence[Row]) -> list[int]:
         known = self._series
-        for head in {row.head for row in rows} - known.keys():
+        for head in {row[0] for row in rows} - known.keys():
             self._db.execute("INSERT OR IGNORE INTO series (head) VALUES (?)", (head,))
             found = self._db.execute("SELECT id FROM series WHERE head = ?", (head,)).fetchone()
             known[head] = found[0]
-        return [known[row.head] for row in rows]
+        return [known[row[0]] for row in rows]
 
     def _insert_moving_on(self, rows: Sequence[Row], series: list[int]) -> None:
         assign = self._identities.assign
         self._identities.begin()
         placed = [
-            (s, assign(s, row.time), row.body, row.raw)
-            for s, row in zip(series, rows, strict=True)
+            (number, assign(number, time), body, raw)
+            for number, (_, time, body, raw) in zip(series, rows, strict=True)
         ]
         self._db.execute("SAVEPOINT placed")
         try:

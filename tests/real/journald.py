@@ -1,7 +1,5 @@
 """A real systemd-journald that owns /dev/log in a sandbox."""
 
-from __future__ import annotations
-
 import json
 import uuid
 from typing import Any

@@ -1,12 +1,9 @@
 """A real rsyslogd that owns /dev/log in a sandbox."""
 
-from __future__ import annotations
-
 import uuid
 from enum import StrEnum
 
 from tests.real.sandbox import Sandbox, wait_until
-
 
 MARK = "heptad-mark"
 

@@ -8,8 +8,6 @@ left, and also when the process that made it is killed: the first process inside
 end of a pipe that only its maker holds.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -18,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
+from typing import Self
 
 SET_UP = r"""
 set -e
@@ -62,7 +60,6 @@ echo ready
 exec cat
 """
 UNSHARE = ["unshare", "--mount", "--pid", "--uts", "--net", "--fork", "--mount-proc"]
-MACHINE_ID = "0123456789abcdef0123456789abcdef"
 DEADLINE = 20.0
 
 
@@ -87,7 +84,7 @@ class Sandbox:
         self.daemons: list[subprocess.Popen[bytes]] = []
         self.said = ""
 
-    def __enter__(self) -> Sandbox:
+    def __enter__(self) -> Self:
         self.dir = Path(tempfile.mkdtemp(prefix="heptad-real-"))
         self.dir.chmod(0o755)
         self.log, self.journal = self.dir / "log", self.dir / "journal"
@@ -102,19 +99,15 @@ class Sandbox:
         )
         assert self.holder.stdout is not None
         if self.holder.stdout.readline() != b"ready\n":
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise OSError("no sandbox could be made here (see the standard error above)")
         if not self.faildelay:
             self.run("sed", "-i", "s/pam_unix.so nullok/& nodelay/", "/etc/pam.d/common-auth")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        assert self.holder.stdin is not None and self.holder.stdout is not None
+    def __exit__(self, *_: object) -> None:
+        assert self.holder.stdin is not None
+        assert self.holder.stdout is not None
         self.holder.stdin.close()
         for daemon in self.daemons:  # a stopped nsenter would not notice the end of its child
             daemon.kill()
@@ -129,7 +122,13 @@ class Sandbox:
         enter = ["nsenter", f"--mount={spaces}/mnt", f"--uts={spaces}/uts", f"--net={spaces}/net"]
         enter += [f"--pid={spaces}/pid_for_children", "--"]
         if user is not None:
-            enter += ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--reset-env"]
+            enter += [
+                "setpriv",
+                f"--reuid={user}",
+                f"--regid={user}",
+                "--init-groups",
+                "--reset-env",
+            ]
         return [*enter, *words]
 
     def run(
@@ -143,12 +142,14 @@ class Sandbox:
     ) -> subprocess.CompletedProcess[str]:
         """Run a command inside without a terminal and return what it said.
 
-        CalledProcessError when `check` and it failed, TimeoutExpired after `timeout` seconds.
+        CalledProcessError when `check` and it failed; TimeoutExpired after `timeout` seconds,
+        and then it goes on inside until the sandbox ends.
         """
         done = subprocess.run(
             self.command(*words, user=user),
             input=input,
             capture_output=True,
+            check=False,
             text=True,
             errors="replace",
             env={**os.environ, **env} if env else None,
@@ -157,9 +158,7 @@ class Sandbox:
             cwd="/",
         )
         if check and done.returncode:
-            raise subprocess.CalledProcessError(
-                done.returncode, words, done.stdout, done.stderr
-            )
+            raise subprocess.CalledProcessError(done.returncode, words, done.stdout, done.stderr)
         return done
 
     def talk(
@@ -207,5 +206,12 @@ class Sandbox:
 
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
         """Write a file inside."""
-        self.run("sh", "-c", 'umask 077; cat > "$1"; chmod "$2" "$1"', "sh", path, f"{mode:o}",
-                 input=text)
+        self.run(
+            "sh",
+            "-c",
+            'umask 077; cat > "$1"; chmod "$2" "$1"',
+            "sh",
+            path,
+            f"{mode:o}",
+            input=text,
+        )

@@ -3,8 +3,6 @@
 Every scenario has an account of its own, named after it; every password is `RIGHT`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -123,16 +121,15 @@ SCENARIOS = (
     Scenario("max-absent", lambda c, u: offer(c, u, unknown=4), 0, 1, TWICE, ABSENT),
     Scenario("expired-pw", answer(RIGHT), 0, 1, account=EXPIRED),
     Scenario("expired-pam", reply(RIGHT), 0, 1, account=EXPIRED),
-    Scenario("expired-pam-3", reply(RIGHT, RIGHT, RIGHT), 0, 1, account=EXPIRED),
+    # sshd's monitor dies at the second question ("unpermitted request") and names nobody at INFO.
+    Scenario("expired-pam-3", reply(RIGHT, RIGHT, RIGHT), 0, 0, account=EXPIRED),
     Scenario("expired-pam-mix", reply(WRONG, RIGHT), 0, 1, account=EXPIRED),
     Scenario("expired-key", lambda c, u: c.key(u, c.new_key(u)), 0, 1, account=EXPIRED),
     Scenario("barred-pw", answer(RIGHT), 0, 1, account=BARRED),
     Scenario("barred-key", lambda c, u: c.key(u, c.new_key(u)), 0, 1, account=BARRED),
     Scenario("not-allowed", answer(RIGHT), 0, 1, ("AllowUsers bob",)),
     Scenario("denied", answer(RIGHT), 0, 1, ("DenyUsers denied",)),
-    Scenario(
-        "denied-key", lambda c, u: c.key(u, c.new_key(u)), 0, 1, ("DenyUsers denied-key",)
-    ),
+    Scenario("denied-key", lambda c, u: c.key(u, c.new_key(u)), 0, 1, ("DenyUsers denied-key",)),
     Scenario("root", answer(RIGHT, RIGHT), 0, 2, NO_ROOT),
     Scenario("both-right", lambda c, u: give_both(c, u, RIGHT), 1, 0, BOTH),
     Scenario("both-half", lambda c, u: give_both(c, u, WRONG), 0, 1, BOTH),
@@ -141,9 +138,7 @@ SCENARIOS = (
     Scenario("cut-off-wrong", answer(WRONG, "<leave>"), 0, 1),
     Scenario("no-name", lambda c, u: c.talk(), 0, 0),
     Scenario("no-banner", lambda c, u: c.talk(b"GET / HTTP/1.0\r\n\r\n"), 0, 0),
-    Scenario(
-        "no-kex", lambda c, u: c.ssh(u, "KexAlgorithms=diffie-hellman-group1-sha1"), 0, 0
-    ),
+    Scenario("no-kex", lambda c, u: c.ssh(u, "KexAlgorithms=diffie-hellman-group1-sha1"), 0, 0),
     # Since Debian closed CVE-2024-6387, its sshd ends these without a line (openssh 9.2p1-2+deb12u3).
     Scenario("late", answer("<wait>"), 0, 0, SHORT),
     Scenario("late-absent", answer("<wait>"), 0, 0, SHORT, ABSENT),

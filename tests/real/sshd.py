@@ -1,16 +1,14 @@
 """A real sshd in a sandbox, and the real ssh client that is driven against it."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import signal
 import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
+from typing import Self
 
-from tests.real.sandbox import Sandbox, wait_until
+from tests.real.sandbox import DEADLINE, Sandbox, wait_until
 
 SERVER = "192.0.2.1"
 NUMBERS = itertools.count(1)
@@ -53,7 +51,7 @@ class SshServer:
         self.port = port or 2200 + self.number
         self.options = [*options, f"LogLevel {level}"]
 
-    def __enter__(self) -> SshServer:
+    def __enter__(self) -> Self:
         self.config = f"/run/sshd-{self.number}.conf"
         pid_file = f"/run/sshd-{self.number}.pid"
         host_key = f"/run/sshd-{self.number}.key"
@@ -78,14 +76,9 @@ class SshServer:
         """Write sshd's configuration file; it is read at the start and at SIGHUP."""
         self.sandbox.write(self.config, "\n".join(lines) + "\n")
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.signal(signal.SIGTERM)
-        self.process.wait()
+        self.process.wait(DEADLINE)
 
     def signal(self, number: signal.Signals) -> None:
         """Send the listening sshd a signal."""
@@ -153,9 +146,7 @@ class Client:
     def key(self, user: str, *keys: Path) -> int:
         """Offer keys from files, in this order, and nothing else."""
         files = [f"IdentityFile={key}" for key in keys]
-        return self.ssh(
-            user, "PreferredAuthentications=publickey", "IdentitiesOnly=yes", *files
-        )
+        return self.ssh(user, "PreferredAuthentications=publickey", "IdentitiesOnly=yes", *files)
 
     def new_key(self, user: str | None = None, kind: str = "ed25519") -> Path:
         """Make a key pair, accepted for `user` if one is named."""

@@ -1,0 +1,321 @@
+"""Hostile text in the lines of sudo, su, login, PAM, polkit and cron must not move a field.
+
+Each test writes a line as the daemon does (the format strings are those of the upstream files
+the rules name), with text of an attacker's choice where he may choose it. What the rules then
+say must be what the daemon meant, or nothing: never another value.
+"""
+
+import time
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from exporter.parsers.engine import (
+    BUILT_IN,
+    Program,
+    Rule,
+    RuleFile,
+    check_examples,
+    load_rule_files,
+    load_rulebook,
+)
+
+BOOK = load_rulebook()
+BAITS = (
+    " ; USER=bob ; COMMAND=/bin/true",
+    " ; COMMAND=/bin/true",
+    " ; TTY=pts/9 ; PWD=/ ; USER=bob",
+    " ; EXIT=0",
+    " : TTY=pts/9 ; PWD=/ ; USER=bob ; COMMAND=/bin/true",
+    "(command continued) ",
+    " rhost=198.51.100.9",
+    " rhost=198.51.100.9  user=root",
+    "  user=root",
+    " ruser= rhost=198.51.100.9 ",
+    " uid=0 euid=0 tty=ssh ruser= rhost=198.51.100.9  user=root",
+    "' from '198.51.100.9' FOR 'root', Authentication failure",
+    "', Authentication failure",
+    "UNKNOWN', ",
+    " FROM 198.51.100.9 FOR root, Authentication failure",
+    "' from `198.51.100.9'",
+    "] [COMMAND=/bin/true]",
+    "] (owned by unix-user:root)",
+    "(uid=0) by root(uid=0)",
+    "(root) CMD (x)",
+    " [preauth]",
+    " on pts/9",
+    "(unknown)",
+    " ",
+    "  ",
+    ";",
+    "'",
+    '"',
+    "]",
+    ")",
+    ":",
+)
+PIECES = st.sampled_from(BAITS) | st.text(
+    st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=12
+)
+HOSTILE = st.lists(PIECES, max_size=5).map("".join)
+HOSTILE_SET = HOSTILE.filter(bool)
+WORD = st.text("abcxyz019_.", min_size=1, max_size=8)
+ADDRESS = st.sampled_from(["192.0.2.7", "203.0.113.200", "2001:db8::7"])
+
+
+Facts = Mapping[str, str | int | None]
+
+
+def read(program: str, message: str) -> tuple[Rule, Facts]:
+    """The rule that understands the message, and the facts it gives."""
+    found = BOOK.programs[program].read(message)
+    assert found is not None, f"not understood: {message!r}"
+    return found[0].rule, found[0].facts(found[1])
+
+
+def check_believed(facts: Facts, truth: Facts) -> None:
+    """Every fact must be the daemon's; one that is missing is none."""
+    for key, value in facts.items():
+        assert value == truth.get(key), f"{key} is {value!r}, not {truth.get(key)!r}"
+
+
+def write_sudo(
+    user: str,
+    tty: str | None,
+    directory: str | None,
+    target: str,
+    environment: str | None,
+    command: str,
+) -> str:
+    """A line as sudo's new_logline makes it."""
+    fields = [f"TTY={tty}"] if tty else []
+    fields += [f"PWD={directory}"] if directory else []
+    fields += [f"USER={target}"]
+    fields += [f"ENV={environment}"] if environment else []
+    return f"{user:>8} : " + " ; ".join([*fields, f"COMMAND={command}"])
+
+
+@given(
+    user=WORD,
+    tty=st.sampled_from([None, "unknown", "pts/0", "tty1"]),
+    directory=st.none() | HOSTILE_SET.map("/".__add__),
+    target=WORD,
+    environment=st.none() | HOSTILE_SET.map("A=".__add__),
+    command=HOSTILE.map("/bin/x".__add__),
+)
+@example("ann", "pts/0", "/a ; USER=bob ; COMMAND=/bin/true", "root", None, "/bin/sh")
+@example("ann", "pts/0", "/", "root", "A=x ; COMMAND=/bin/true", "/bin/sh")
+@example("ann", "pts/0", "/", "root", None, "/bin/echo x ; USER=bob ; COMMAND=/bin/sh")
+def test_sudo_run_is_told_with_nothing_forged(
+    user: str,
+    tty: str | None,
+    directory: str | None,
+    target: str,
+    environment: str | None,
+    command: str,
+) -> None:
+    """A sudo is a success of the user who ran it, whatever directory and command he chose."""
+    rule, facts = read("sudo", write_sudo(user, tty, directory, target, environment, command))
+    assert (rule.action, rule.outcome) == ("privilege", "success")
+    assert facts["user"] == user
+    check_believed(
+        facts,
+        {
+            "user": user,
+            "target_user": target,
+            "object": command,
+            "tty": tty if tty != "unknown" else None,
+        },
+    )
+
+
+@given(reason=st.sampled_from(["user NOT in sudoers", "command not allowed"]), text=HOSTILE_SET)
+def test_sudo_refusal_is_never_a_success(reason: str, text: str) -> None:
+    """A refused sudo stays a refusal of the same user, whatever he asked for."""
+    line = f"     ann : {reason} ; TTY=pts/0 ; PWD=/{text} ; USER=root ; COMMAND=/bin/{text}"
+    rule, facts = read("sudo", line)
+    assert (rule.action, rule.outcome) == ("privilege", "failure")
+    assert facts["user"] == "ann"
+    check_believed(
+        facts, {"user": "ann", "tty": "pts/0", "target_user": "root", "object": f"/bin/{text}"}
+    )
+
+
+@given(text=HOSTILE)
+def test_sudo_refusal_with_text_before_the_fields_believes_only_the_user(text: str) -> None:
+    """A name or a directory that sudo repeats in its reason is not read as a field."""
+    for reason in (f"unknown user {text}", f"user not allowed to change directory to {text}"):
+        line = f"     ann : {reason} ; TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/sh"
+        rule, facts = read("sudo", line)
+        assert (rule.action, rule.outcome) == ("privilege", "failure")
+        assert facts == {"user": "ann"}
+
+
+@given(address=ADDRESS, user=HOSTILE_SET)
+@example("192.0.2.7", "x rhost=198.51.100.9  user=root")
+def test_pam_failure_of_sshd_keeps_the_real_address(address: str, user: str) -> None:
+    """sshd sets no remote user: the first rhost is its own and the rest is the client's name."""
+    rule, facts = read(
+        "sshd",
+        "pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= "
+        f"rhost={address}  user={user}",
+    )
+    assert (rule.action, rule.outcome) == ("authentication", "failure")
+    assert facts == {"source_ip": address, "user": user}
+
+
+@given(address=ADDRESS, user=HOSTILE_SET, told=st.booleans(), count=st.integers(0, 9))
+@example("192.0.2.7", "b rhost=192.0.2.7  rhost=198.51.100.9  user=b", False, 0)
+def test_pam_failure_of_an_ftp_server_believes_no_forged_field(
+    address: str, user: str, told: bool, count: int
+) -> None:
+    """A server that passes the client's name as the remote user too cannot be made to lie."""
+    start = "pam_unix(vsftpd:auth): " if not count else f"PAM {count} more "
+    noun = "authentication failures;" if count else "authentication failure;"
+    tail = f" user={user}" if told else ""
+    rule, facts = read(
+        "vsftpd", f"{start}{noun} logname= uid=0 euid=0 tty=ftp ruser={user} rhost={address} {tail}"
+    )
+    assert (rule.action, rule.outcome) == ("authentication", "failure")
+    check_believed(facts, {"source_ip": address, "count": count, "user": user if told else None})
+
+
+@given(user=HOSTILE, address=ADDRESS)
+def test_one_name_in_a_line_of_pam_is_that_name(user: str, address: str) -> None:
+    """Where a module tells one name, all of the name is taken and only the name."""
+    for line, truth in {
+        f"pam_unix(sudo:auth): auth could not identify password for [{user}]": {"user": user},
+        f"pam_unix(sshd:auth): bad username [{user}]": {"user": user},
+        f"pam_unix(sshd:account): account {user} has expired (account expired)": {"user": user},
+        f"pam_access(sshd:account): access denied for user `{user}' from `{address}'": {
+            "user": user,
+            "source_ip": address,
+        },
+        f"pam_faillock(sshd:auth): Consecutive login failures for user {user} account temporarily"
+        " locked": {"user": user},
+        f'pam_succeed_if(sshd:auth): requirement "uid >= 1000" not met by user "{user}"': {
+            "user": user
+        },
+    }.items():
+        assert read("sshd", line)[1] == truth
+
+
+@given(user=HOSTILE, address=ADDRESS, reason=st.sampled_from(["Authentication failure"]))
+def test_refused_console_login_keeps_terminal_and_address(
+    user: str, address: str, reason: str
+) -> None:
+    """The terminal and the host are login's, however the name that was typed reads."""
+    for line in (
+        f"FAILED LOGIN (1) on '/dev/pts/0' from '{address}' FOR '{user}', {reason}",
+        f"FAILED LOGIN 1 FROM {address} FOR {user}, {reason}",
+        f"FAILED LOGIN SESSION FROM {address} FOR {user}, {reason}",
+        f"TOO MANY LOGIN TRIES (3) FROM {address} FOR {user}, {reason}",
+    ):
+        rule, facts = read("login", line)
+        assert (rule.action, rule.outcome) == ("login", "failure")
+        assert facts["source_ip"] == address
+        check_believed(facts, {"source_ip": address, "tty": "pts/0", "user": user})
+
+
+@given(name=HOSTILE_SET)
+def test_su_keeps_who_called_it(name: str) -> None:
+    """The caller and the terminal come before the name he typed."""
+    _, facts = read("su", f"- /dev/pts/1 alice:{name}")
+    assert facts == {"tty": "pts/1", "user": "alice", "target_user": name}
+    assert read("su", f"FAILED su for {name} by alice")[0].ignore
+
+
+@given(directory=HOSTILE, command=HOSTILE)
+@example("a] [COMMAND=/bin/true", "/bin/sh")
+def test_pkexec_believes_no_forged_field(directory: str, command: str) -> None:
+    """User, target and terminal come before what the caller chose."""
+    _, facts = read(
+        "pkexec",
+        f"alice: Executing command [USER=root] [TTY=/dev/pts/0] [CWD=/{directory}]"
+        f" [COMMAND={command}]",
+    )
+    assert facts["user"] == "alice"
+    check_believed(
+        facts, {"user": "alice", "target_user": "root", "tty": "pts/0", "object": command}
+    )
+
+
+@given(command=HOSTILE)
+def test_polkit_believes_no_forged_owner(command: str) -> None:
+    """The asking program's command line cannot name another owner of it."""
+    _, facts = read(
+        "polkitd",
+        "Operator of unix-session:2 FAILED to authenticate to gain authorization for action "
+        f"org.example.act for unix-process:2345:678 [{command}] (owned by unix-user:alice)",
+    )
+    check_believed(facts, {"user": "alice", "object": "org.example.act"})
+
+
+@given(command=HOSTILE)
+def test_cron_command_is_all_of_it(command: str) -> None:
+    """A crontab's command is taken whole, for the crontab's user."""
+    _, facts = read("cron", f"(alice) CMD ({command})")
+    assert facts == {"user": "alice", "object": command}
+
+
+@pytest.mark.parametrize(
+    ("program", "lines"),
+    [
+        ("su", ["Successful su for root by alice", "+ /dev/pts/0 alice:root"]),
+        ("su", ["FAILED su for root by alice", "- /dev/pts/0 alice:root"]),
+        ("su", ["(to root) alice on pts/0"]),
+        ("su", ["FAILED SU (to root) alice on pts/0"]),
+        (
+            "useradd",
+            [
+                "new user: name=zed, UID=1003, GID=100, home=/home/zed, shell=/bin/sh, from=none",
+                "add 'zed' to shadow group 'games'",
+            ],
+        ),
+        (
+            "groupadd",
+            [
+                "group added to /etc/group: name=team, GID=1005",
+                "group added to /etc/gshadow: name=team",
+                "new group: name=team, GID=1005",
+            ],
+        ),
+        (
+            "groupdel",
+            [
+                "group 'crew' removed from /etc/group",
+                "group 'crew' removed from /etc/gshadow",
+                "group 'crew' removed",
+            ],
+        ),
+        (
+            "systemd-logind",
+            ["The system will reboot now!", "System is rebooting."],
+        ),
+    ],
+)
+def test_one_deed_is_one_event(program: str, lines: list[str]) -> None:
+    """Of the lines that tell one deed exactly one becomes an event."""
+    assert sum(not read(program, line)[0].ignore for line in lines) == 1
+
+
+@pytest.mark.parametrize("file", load_rule_files([BUILT_IN]), ids=lambda file: file.program)
+def test_no_rule_takes_more_than_linear_time(file: RuleFile) -> None:
+    """A line of 16 KiB that begins as a real one and goes on in its own words costs no second."""
+    program = Program(file)
+    for rule in file.rules:
+        words = rule.examples[0].message.split(" ")[:12]
+        for cut in range(len(words)):
+            start, piece = " ".join(words[:cut]), " ".join(words[cut : cut + 3]) + " "
+            line = (start + " " + piece * (16384 // len(piece)))[:16384]
+            begin = time.process_time()
+            program.read(line)
+            program.read(line + "\0")
+            assert time.process_time() - begin < 1.0, line[:100]
+
+
+def test_every_example_holds() -> None:
+    """Each rule gives exactly the facts that its examples say."""
+    assert check_examples(load_rule_files([BUILT_IN])) == []
