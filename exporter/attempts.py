@@ -73,9 +73,9 @@ class Attempts:
         if connection.address is None and rule.at_address >= 0:
             connection.address = values[rule.at_address]
         if step == "failed":
-            return self._fail(connection, rule, values, count), ""
+            return self._fail(connection, rule, values, count), self._told(connection, rule, values)
         if step == "end":
-            return self._end(connection, rule, user, time)
+            return self._end(connection, rule, values, time)
         judged = rule.fixed
         if rule.at_method >= 0:
             judged = (judged[0], judged[1], method_of(values[rule.at_method]), judged[3])
@@ -123,27 +123,34 @@ class Attempts:
         if method in _OFFERS:
             connection.offered = method
             return "offer", outcome, method, reason
-        if method == "keyboard-interactive" and connection.pam_told > 0:
-            connection.pam_told -= count
+        if method == "keyboard-interactive" and (connection.pam_told > 0 or connection.counted):
+            # PAM told the answer itself; without that the account was refused after a right one,
+            # and at LogLevel INFO only the end of the connection says so: once
+            connection.pam_told = max(0, connection.pam_told - count)
             return "authentication", outcome, method, reason
         connection.counted = True
         return action, outcome, method, reason
 
     def _end(
-        self, connection: Connection, rule: CompiledRule, user: str | None, time: int
+        self, connection: Connection, rule: CompiledRule, values: Values, time: int
     ) -> tuple[Judged, str]:
         unanswered = connection.user is not None and not connection.counted
         connection.counted = True
         connection.ended = connection.ended or time
         if not unanswered:
             return rule.fixed, ""
-        told = ""
-        if user is None and connection.user is not None:
-            told = f",user={quote(connection.user)}"
-        if rule.at_address < 0 and connection.address is not None:
-            ip = classify_address(connection.address)[0]
-            told += f',source_ip="{ip}"' if ip else ""
+        told = self._told(connection, rule, values)
         return ("login", "failure", connection.offered, rule.fixed[3]), told
+
+    def _told(self, connection: Connection, rule: CompiledRule, values: Values) -> str:
+        """The user and the address, where the line itself does not tell them."""
+        told = ""
+        if connection.user is not None and (rule.at_user < 0 or values[rule.at_user] is None):
+            told = f",user={quote(connection.user)}"
+        if connection.address is None or (rule.at_address >= 0 and values[rule.at_address]):
+            return told
+        ip = classify_address(connection.address)[0]
+        return f'{told},source_ip="{ip}"' if ip else told
 
 
 def label_sets(rulebook: Rulebook) -> set[tuple[str, str, str, str]]:

@@ -91,8 +91,9 @@ class Interpreter:
             known = program.complete or message.startswith("pam_")
             return Result.NOT_UNDERSTOOD if known else Result.OTHER_PROGRAM
         rule, values = found
-        if origin.trusted and rule.rule.runs_as != "any" and not _is_privileged(origin, program):
-            return Result.UNTRUSTED
+        if origin.trusted and not _is_privileged(origin, program):
+            # a line that a child without rights writes too cannot be told from a forged one
+            return Result.IGNORED if rule.rule.runs_as == "any" else Result.UNTRUSTED
         if rule.ignore:
             return Result.IGNORED
         if rule.at_count >= 0:
@@ -149,12 +150,15 @@ def _is_program(origin: Origin, program: Program) -> bool:
 
 
 def _is_privileged(origin: Origin, program: Program) -> bool:
-    """Whether the program ran under an account of its own.
+    """Whether the program ran with rights that its caller does not have.
 
-    The path of the binary alone is not enough: whoever runs a program that is not setuid may
-    preload code into it (ld.so(8), LD_PRELOAD), and then speaks under its path.
+    The path of the binary alone is not enough: whoever runs a program without setuid may preload
+    code into it (ld.so(8), LD_PRELOAD), and then speaks under its path. A setuid program keeps
+    the caller's user id but has capabilities, which it loses when it is traced (execve(2)).
     """
-    return origin.transport == "kernel" or origin.uid in _uids(program.runs_as)
+    if origin.transport == "kernel" or origin.capable:
+        return True
+    return origin.uid in _uids(program.runs_as)
 
 
 @lru_cache(maxsize=64)

@@ -6,8 +6,8 @@ import msgspec
 class Origin(msgspec.Struct, frozen=True, gc=False):
     """Where a record comes from, and who vouches for it.
 
-    ``exe``, ``uid`` and ``transport`` are the journal's trusted fields
-    (systemd.journal-fields(7)); a file has none of them and is not ``trusted``.
+    ``exe``, ``uid``, ``capable`` (has effective capabilities) and ``transport`` are the journal's
+    trusted fields (systemd.journal-fields(7)); a file has none of them and is not ``trusted``.
     """
 
     path: str | None = None
@@ -15,6 +15,7 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
     trusted: bool = False
     exe: str | None = None
     uid: int | None = None
+    capable: bool = False
     transport: str | None = None
 
 

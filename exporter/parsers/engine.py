@@ -138,7 +138,7 @@ class CompiledRule:
         self.step = rule.step
         self.object = rule.object
         self.fixed = (rule.action, rule.outcome, rule.method, rule.reason)
-        pattern = re.compile(expand_macros(rule.pattern), re.ASCII)
+        pattern = re.compile(expand_macros(rule.pattern), re.ASCII | re.DOTALL)
         self.fullmatch: Callable[[str], re.Match[str] | None] = pattern.fullmatch
         self.groups = {name: number - 1 for name, number in pattern.groupindex.items()}
         at = self.groups.get

@@ -23,7 +23,7 @@ _MONTHS: Final = {
 # A host never ends in a colon and holds no bracket: so a tag is not taken for one.
 _REST: Final = (
     r"(?:(?P<host>[^\s\[\]]{0,254}[^\s:\[\]]) )?"
-    r"(?P<tag>\([\w-]+\)|[^\s:\[\]()]{1,128})(?: \d[\w.]*)?(?:\((?P<module>\w+)\))?"
+    r"(?P<tag>\([\w-]+\)|[^\s:\[\]()]{1,128})\]?(?: \d[\w.]*)?(?:\((?P<module>\w+)\))?"
     r"(?:\[(?P<pid>\d{1,9})\])?:(?: (?P<message>.*))?"
 )
 _ISO: Final = r"(?P<date>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:[.,](?P<fraction>\d{1,9})\d*)?"
@@ -226,7 +226,9 @@ class HeaderParser:
         time = self.clock.read_dated(date, fraction, zone)
         host = "" if host == "-" else host
         pid = pid if pid.isascii() and pid.isdigit() and len(pid) < 10 else ""
-        return self._record(time, host, tag, "", pid, message.removeprefix("\ufeff"), raw)
+        # rsyslog's RSYSLOG_SyslogProtocol23Format keeps the blank before an RFC 3164 message
+        message = message.removeprefix("\ufeff").removeprefix(" ")
+        return self._record(time, host, tag, "", pid, message, raw)
 
     def _read_year(self, raw: str) -> Record | None:
         found = _BSD_YEAR.fullmatch(raw)

@@ -24,7 +24,7 @@ log = logging.getLogger("heptad.journald")
 
 _FIELDS: Final = (
     "MESSAGE,SYSLOG_IDENTIFIER,_PID,_UID,_EXE,_HOSTNAME,_TRANSPORT,_SYSTEMD_UNIT,"
-    "_SOURCE_REALTIME_TIMESTAMP"
+    "_CAP_EFFECTIVE,_SOURCE_REALTIME_TIMESTAMP"
 )
 _BATCH: Final = 2000
 _QUEUED: Final = 4 * _BATCH
@@ -45,6 +45,7 @@ class Entry(msgspec.Struct, gc=False):
     host: str | None = msgspec.field(name="_HOSTNAME", default=None)
     transport: str | None = msgspec.field(name="_TRANSPORT", default=None)
     unit: str | None = msgspec.field(name="_SYSTEMD_UNIT", default=None)
+    capabilities: str | None = msgspec.field(name="_CAP_EFFECTIVE", default=None)
     source_time: str | None = msgspec.field(name="_SOURCE_REALTIME_TIMESTAMP", default=None)
 
 
@@ -255,6 +256,8 @@ def _record_of(entry: Entry) -> Record | None:
         return None
     pid = entry.pid if _number(entry.pid) is not None else None
     count, text = unwrap_repeated(message)
-    origin = Origin(None, entry.unit, True, entry.exe, _number(entry.uid), entry.transport)
+    capable = bool((entry.capabilities or "").strip("0"))
+    uid = _number(entry.uid)
+    origin = Origin(None, entry.unit, True, entry.exe, uid, capable, entry.transport)
     raw = f"{tag}[{pid}]: {message}" if pid else f"{tag}: {message}"
     return (time * 1000, entry.host, tag, pid, text, raw, count, origin)
