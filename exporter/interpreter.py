@@ -2,6 +2,7 @@
 
 import pwd
 import time as clock
+from collections.abc import Container
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
@@ -39,6 +40,15 @@ RESULTS: Final[dict[Result, str]] = {
     Result.OVERSIZED: "was longer than the maximum",
 }
 
+class _EveryHost:
+    """Contains every name: for a log that is only looked at."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+EVERY_HOST: Final = _EveryHost()
+
 Understood = tuple[Program, Judged, int, CompiledRule, Values, str]
 """A line's program, what it is, how often, and what its fields are made of."""
 
@@ -55,7 +65,7 @@ class Interpreter:
         rulebook: Rulebook,
         host: str,
         source: str,
-        hosts: frozenset[str] = frozenset(),
+        hosts: Container[str] = frozenset(),
         programs: frozenset[str] | None = None,
     ) -> None:
         self.attempts = Attempts()

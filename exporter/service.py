@@ -29,6 +29,17 @@ from heptad.config import (
 from heptad.server import Server
 from heptad.store.local import LocalStore
 
+class NoSources(Exception):
+    """Nothing is configured, and this host has nothing that can be read."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "neither the journal nor an auth log of this host can be read "
+            f"({', '.join((*JOURNALS, *AUTH_LOGS))}); run as root or as a member of the groups "
+            "systemd-journal and adm, or name a source in the configuration"
+        )
+
+
 AUTH_LOGS: Final = ("/var/log/auth.log", "/var/log/secure", "/var/log/messages", "/var/log/syslog")
 JOURNALS: Final = ("/var/log/journal", "/run/log/journal")
 
@@ -36,13 +47,15 @@ JOURNALS: Final = ("/var/log/journal", "/run/log/journal")
 class Exporter:
     """Sources, store, pipeline and port of one host; ``once`` reads what is there and ends.
 
-    Raises DocumentError, StoreError or ServerError where it cannot start.
+    Raises DocumentError, NoSources, StoreError or ServerError where it cannot start.
     """
 
     def __init__(self, config: Config, *, once: bool = False, serve: bool = True) -> None:
         self.once = once
         self.rulebook = load_rulebook(map(Path, config.rules))
         self.sources = config.sources or choose_sources()
+        if not self.sources:
+            raise NoSources
         self.store = open_store(config.store)
         self.metrics = ExporterMetrics(self.store.counters(), label_sets(self.rulebook))
         self.server: Server | None = None
@@ -65,6 +78,14 @@ class Exporter:
             registry.register(HostCollector())
         return registry
 
+    def describe(self) -> dict[str, str]:
+        """What it reads, keeps and serves, for a person."""
+        told = {"sources": ", ".join(map(describe_source, self.sources))}
+        told["store"] = str(self.store.path)
+        if self.server is not None:
+            told["metrics"] = f"{self.server.url}/metrics"
+        return told
+
     def run(self, stop: threading.Event) -> None:
         """Read until ``stop`` is set, or with ``once`` until nothing is left."""
         if self.server is not None:
@@ -75,9 +96,13 @@ class Exporter:
             else:
                 self.pipeline.run(stop)
         finally:
-            if self.server is not None:
-                self.server.close()
-            self.store.close()
+            self.close()
+
+    def close(self) -> None:
+        """Give the port and the store back."""
+        if self.server is not None:
+            self.server.close()
+        self.store.close()
 
 
 def open_store(config: StoreConfig) -> LocalStore:
@@ -101,6 +126,13 @@ def choose_sources() -> list[SourceConfig]:
         if os.access(path, os.R_OK) and Path(path).is_file():
             return [FileSourceConfig(name="auth", paths=[path])]
     return []
+
+
+def describe_source(source: SourceConfig) -> str:
+    """A source in a few words."""
+    if isinstance(source, FileSourceConfig):
+        return " ".join(source.paths)
+    return f"the journal in {source.directory}" if source.directory else "the systemd journal"
 
 
 def journal_is_readable() -> bool:

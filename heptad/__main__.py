@@ -1,0 +1,82 @@
+"""The command line: puts the parts together."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import shtab
+
+from heptad import __version__
+from heptad.commands import (
+    DONE,
+    FAILED,
+    WRONG_USE,
+    aggregator,
+    check_config,
+    complain,
+    events,
+    exporter,
+    parse,
+    report,
+    rules,
+    up,
+)
+from heptad.document import DocumentError
+from heptad.server import ServerError
+from heptad.store import StoreError
+
+_DESCRIPTION = """\
+Who logged in, who tried, who became root: Heptad reads it from the logs of a host as 7W events
+(who, what, when, where, on what, from where, to where), counts and keeps them, and tells what
+is unusual. It bans nobody."""
+_EPILOG = """\
+start here:
+  heptad up                          exporter and aggregator of this host, in one go
+  heptad events --since 1h           what was seen
+  heptad report --since 24h          what happened, what is unusual
+  heptad parse /var/log/auth.log     what the rules make of a log, without storing it
+
+exit status: 0 done, 1 failed, 2 wrong use or configuration"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="heptad",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"heptad {__version__}")
+    shtab.add_argument_to(parser, "--print-completion", help="print a completion script and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (up, exporter, aggregator, parse, events, report, check_config, rules):
+        command.add(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; gives the exit status."""
+    args = make_parser().parse_args(arguments)
+    try:
+        status: int = args.run(args)
+        sys.stdout.flush()
+    except DocumentError as error:
+        for problem in error.problems:
+            complain(str(problem))
+        return WRONG_USE
+    except (StoreError, ServerError) as error:
+        complain(str(error))
+        return FAILED
+    except BrokenPipeError:
+        # the reader has seen enough, as in `heptad events | head`; nothing is left to flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except KeyboardInterrupt:
+        return DONE
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

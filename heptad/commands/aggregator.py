@@ -1,0 +1,45 @@
+"""heptad aggregator: compute findings and reports from the events."""
+
+import argparse
+import logging
+import threading
+
+from aggregator.service import Aggregator
+from heptad.commands import WRONG_USE, add_command, add_config, complain, prepare
+from heptad.commands.parts import run_parts
+from heptad.units import parse_time
+
+log = logging.getLogger("heptad")
+
+_EXAMPLES = """
+heptad aggregator                                       beside the exporter of this host
+heptad aggregator --once                                work off what is there, then exit
+heptad aggregator --once --since 7d --until now         compute the last week again
+"""
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    summary = "compute findings and reports from the events"
+    parser = add_command(commands, "aggregator", run, summary, _EXAMPLES)
+    add_config(parser)
+    parser.add_argument("--once", action="store_true", help="work off what is there, then exit")
+    parser.add_argument("--since", metavar="T", help="compute again from this time on (24h, RFC 3339)")
+    parser.add_argument("--until", metavar="T", help="… up to this time; default: now")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the aggregator until it is told to stop."""
+    try:
+        since = parse_time(args.since) if args.since else None
+        until = parse_time(args.until) if args.until else None
+    except ValueError as error:
+        complain(str(error))
+        return WRONG_USE
+    if until is not None and since is None:
+        complain("--until needs --since")
+        return WRONG_USE
+    config = prepare(args)
+    aggregator = Aggregator(config, once=args.once, since=since, until=until)
+    log.info("aggregator starts", extra={"store": config.aggregator.store.path})
+    return run_parts({"aggregator": aggregator.run}, threading.Event())

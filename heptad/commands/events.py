@@ -1,0 +1,89 @@
+"""heptad events: the stored events as 7W lines."""
+
+import argparse
+import time as clock
+from collections.abc import Callable
+from pathlib import Path
+
+from heptad.commands import (
+    DONE,
+    WRONG_USE,
+    add_command,
+    add_config,
+    complain,
+)
+from heptad.commands.table import HEADING, format_event, format_json, wants_colour
+from heptad.config import load_config
+from heptad.event import OUTCOMES, Event
+from heptad.event_row import MEASUREMENT, event_of_point
+from heptad.store.local import LocalStore
+from heptad.units import parse_time
+
+_EXAMPLES = """
+heptad events                                         the last hour
+heptad events --since 24h --outcome failure --program sshd
+heptad events --address 192.0.2.7 --user root
+heptad events --follow                                as they come
+heptad events --since 7d --format jsonl | jq .user
+"""
+_FOLLOW_EVERY = 0.3
+_FOLLOWED_AT_ONCE = 500
+_FOREVER = 2**63 - 1
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = add_command(commands, "events", run, "show the stored events as 7W lines", _EXAMPLES)
+    add_config(parser)
+    parser.add_argument("--since", default="1h", metavar="T", help="24h (that long ago) or RFC 3339")
+    parser.add_argument("--user", help="only this account: who acted, was asked for or acted on")
+    parser.add_argument("--address", help="only from this address")
+    parser.add_argument("--program", help="only this program")
+    parser.add_argument("--outcome", choices=sorted(OUTCOMES), help="only this outcome")
+    parser.add_argument("--follow", action="store_true", help="go on with events as they come")
+    parser.add_argument("--format", choices=("table", "jsonl"), default="table")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what is stored, then with --follow what comes."""
+    try:
+        since = parse_time(args.since)
+    except ValueError as error:
+        complain(str(error))
+        return WRONG_USE
+    tags = {"program": args.program, "outcome": args.outcome}
+    wanted = {name: value for name, value in tags.items() if value is not None}
+    show = make_printer(args.format)
+    shown = 0
+    with LocalStore(Path(load_config(args.config).store.path)) as store:
+        position = store.newest_position()
+        for point in store.read(MEASUREMENT, since, _FOREVER, wanted):
+            event = event_of_point(point)
+            if _matches(event, args.user, args.address):
+                show(event)
+                shown += 1
+        if not shown and not args.follow:
+            complain(f"no such events since {args.since}; a longer --since may show some")
+        while args.follow:
+            points, position = store.since_arrival(position, _FOLLOWED_AT_ONCE, wanted)
+            for event in map(event_of_point, points):
+                if _matches(event, args.user, args.address):
+                    show(event)
+            if len(points) < _FOLLOWED_AT_ONCE:
+                clock.sleep(_FOLLOW_EVERY)
+    return DONE
+
+
+def make_printer(form: str) -> Callable[[Event], None]:
+    """Prints events in a format; a table begins with its heading."""
+    if form == "jsonl":
+        return lambda event: print(format_json(event), flush=True)
+    colour = wants_colour()
+    print(HEADING)
+    return lambda event: print(format_event(event, colour=colour), flush=True)
+
+
+def _matches(event: Event, user: str | None, address: str | None) -> bool:
+    if user is not None and user not in (event.user, event.target_user):
+        return False
+    return address is None or address in (event.source_ip, event.source_domain)

@@ -1,0 +1,225 @@
+"""heptad parse: what the rules make of a log, without storing it."""
+
+import argparse
+import gzip
+import json
+import os
+import sys
+import time as clock
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import tzinfo
+from pathlib import Path
+from typing import IO, Any, Final
+
+from tqdm import tqdm
+
+from exporter.interpreter import EVERY_HOST, Interpreter, Result, interpret_record
+from exporter.parsers.engine import load_rulebook
+from exporter.parsers.header import Clock, HeaderParser
+from exporter.record import Origin
+from heptad.commands import DONE, FAILED, WRONG_USE, add_command, complain
+from heptad.commands.table import HEADING, format_event, format_json, wants_colour
+from heptad.units import local_zone, parse_zone
+
+_EXAMPLES = """
+heptad parse /var/log/auth.log                       as 7W lines
+heptad parse --summary /var/log/auth.log.*           how much is understood
+heptad parse --format jsonl auth.log.2.gz | jq .
+journalctl -o short-iso -t sshd | heptad parse -
+heptad parse --timezone Europe/Berlin --year 2024 old.log
+"""
+_CHUNK: Final = 2**19
+_LONGEST_LINE: Final = 16_384
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    summary = "show what the rules make of a log, without storing it"
+    parser = add_command(commands, "parse", run, summary, _EXAMPLES)
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="a log, plain or .gz; - is standard input"
+    )
+    parser.add_argument("--format", choices=("table", "jsonl"), default="table")
+    parser.add_argument("--summary", action="store_true", help="one JSON object about all files")
+    parser.add_argument("--timezone", metavar="Z", help="of stamps without one; default: this host's")
+    parser.add_argument("--year", type=int, metavar="Y", help="of the first line, where it tells none")
+    parser.add_argument("--rules", type=Path, action="append", default=[], metavar="DIR",
+                        help="a folder with rule files of your own")  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Parse every file; one that cannot be read fails the command at its end."""
+    try:
+        zone = parse_zone(args.timezone) if args.timezone else local_zone()
+    except ValueError as error:
+        complain(str(error))
+        return WRONG_USE
+    if args.year is not None and not 1970 <= args.year <= 2261:
+        complain(f"--year {args.year} must lie between 1970 and 2261")
+        return WRONG_USE
+    rulebook = load_rulebook(args.rules)
+    if args.format == "table" and not args.summary:
+        print(HEADING)
+    summary = Summary()
+    failed = False
+    for name in args.files:
+        interpreter = Interpreter(rulebook, "localhost", "parse", EVERY_HOST)
+        try:
+            with _open(name) as (file, size, modified):
+                header = make_header(name, zone, args.year, modified)
+                lines = _read_lines(file, _Progress(name, size))
+                if args.summary:
+                    summary.add_file(lines, header, interpreter)
+                else:
+                    _print_events(lines, header, interpreter, args.format)
+        except (OSError, EOFError, zlib.error) as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            complain(f"{name}: {getattr(error, 'strerror', None) or error}")
+            failed = True
+    if args.summary:
+        print(json.dumps(summary.as_dict(), indent=2))
+    return FAILED if failed else DONE
+
+
+def make_header(name: str, zone: tzinfo, year: int | None, modified: int) -> HeaderParser:
+    """A file's header parser: a stamp without a year is no later than the file's last change."""
+    reference = min(modified, clock.time_ns())
+    return HeaderParser(Clock(zone, reference=reference, year=year or 0), Origin(name))
+
+
+@contextmanager
+def _open(name: str) -> Iterator[tuple[IO[bytes], int, int]]:
+    """The file, its size in bytes (0: not known), and when it was changed (ns)."""
+    if name == "-":
+        yield sys.stdin.buffer, 0, clock.time_ns()
+        return
+    with Path(name).open("rb") as file:
+        status = os.fstat(file.fileno())
+        if name.endswith(".gz"):
+            with gzip.open(file) as unpacked:
+                yield unpacked, 0, status.st_mtime_ns  # type: ignore[misc]
+        else:
+            yield file, status.st_size, status.st_mtime_ns
+
+
+class _Progress:
+    """A bar on standard error where that is a terminal and it takes longer than a second."""
+
+    def __init__(self, name: str, size: int) -> None:
+        self._bar: tqdm[Any] = tqdm(
+            total=size or None,
+            desc=Path(name).name[:30],
+            unit="B",
+            unit_scale=True,
+            unit_divisor=1024,
+            delay=1,
+            leave=False,
+            disable=not sys.stderr.isatty(),
+            file=sys.stderr,
+        )
+
+    def add(self, amount: int) -> None:
+        self._bar.update(amount)
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+def _read_lines(file: IO[bytes], progress: _Progress) -> Iterator[list[str]]:
+    """Lists of whole lines; a line above the maximum stands as an empty one."""
+    rest = b""
+    try:
+        while data := file.read(_CHUNK):
+            progress.add(len(data))
+            data = rest + data
+            end = data.rfind(b"\n") + 1
+            # of a line that does not end, no more is kept than shows that it is too long
+            rest = data[end:][: _LONGEST_LINE + 1]
+            if end:
+                yield _split(data[: end - 1])
+        if rest:
+            yield _split(rest)
+    finally:
+        progress.close()
+
+
+def _split(data: bytes) -> list[str]:
+    lines = data.decode("utf-8", "backslashreplace").replace("\r\n", "\n").split("\n")
+    if len(data) > _LONGEST_LINE:
+        return [line if len(line) <= _LONGEST_LINE else "" for line in lines]
+    return lines
+
+
+def _print_events(
+    chunks: Iterator[list[str]], header: HeaderParser, interpreter: Interpreter, form: str
+) -> None:
+    colour = wants_colour()
+    number = 0
+    for lines in chunks:
+        for line in lines:
+            number += 1
+            records, _ = header.parse_lines((line,))
+            event = interpret_record(interpreter, records[0]) if records else None
+            if event is None:
+                continue
+            if form == "jsonl":
+                print(format_json(event, line=number))
+            else:
+                print(format_event(event, colour=colour))
+
+
+class Summary:
+    """What became of the lines of all files."""
+
+    def __init__(self) -> None:
+        self._lines = 0
+        self._results: Counter[str] = Counter()
+        self._strange: Counter[str] = Counter()
+        self._events: Counter[tuple[str, str, str]] = Counter()
+        self._counts: Counter[tuple[str, str, str]] = Counter()
+
+    def add_file(
+        self, chunks: Iterator[list[str]], header: HeaderParser, interpreter: Interpreter
+    ) -> None:
+        """Add the lines of one file."""
+        understand, results = interpreter.understand, self._results
+        events: Counter[tuple[str, tuple[str, str, str, str], int]] = Counter()
+        for lines in chunks:
+            self._lines += len(lines)
+            records, strange = header.parse_lines(lines)
+            results[Result.NO_HEADER] += len(strange)
+            for record in records:
+                understood = understand(record)
+                if not isinstance(understood, Result):
+                    events[understood[0].name, understood[1], understood[2]] += 1
+                else:
+                    results[understood] += 1
+                    if understood is Result.NOT_UNDERSTOOD:
+                        self._strange[interpreter.program_of(record[2]) or ""] += 1
+        for (program, (action, outcome, _, _), count), amount in events.items():
+            results[Result.EVENT] += amount
+            self._events[program, action, outcome] += amount
+            self._counts[program, action, outcome] += amount * count
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON object of --summary."""
+        return {
+            "lines": self._lines,
+            "events": self._results[Result.EVENT],
+            "not_understood": dict(sorted(self._strange.items())),
+            "lines_by_result": {str(k): v for k, v in sorted(self._results.items()) if v},
+            "events_by": _nest(self._events),
+            "counts_by": _nest(self._counts),
+        }
+
+
+def _nest(flat: "Counter[tuple[str, str, str]]") -> dict[str, dict[str, dict[str, int]]]:
+    """{program: {action: {outcome: number}}}."""
+    nested: dict[str, dict[str, dict[str, int]]] = {}
+    for (program, action, outcome), number in sorted(flat.items()):
+        nested.setdefault(program, {}).setdefault(action, {})[outcome] = number
+    return nested

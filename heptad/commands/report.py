@@ -1,0 +1,49 @@
+"""heptad report: what happened, what is unusual, what to look at first."""
+
+import argparse
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+
+from aggregator.report import compose, to_text
+from heptad.commands import DONE, WRONG_USE, add_command, add_config, complain
+from heptad.config import load_config
+from heptad.store.local import LocalStore
+from heptad.units import parse_time
+
+_EXAMPLES = """
+heptad report                                    the last 24 hours
+heptad report --since 7d
+heptad report --since 2026-03-01 --format json | jq .findings
+"""
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    summary = "tell what happened, what is unusual, and what to look at first"
+    parser = add_command(commands, "report", run, summary, _EXAMPLES)
+    add_config(parser)
+    parser.add_argument("--since", default="24h", metavar="T", help="24h (that long ago) or RFC 3339")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the report of the time from --since until now."""
+    try:
+        since, until = parse_time(args.since), parse_time("now")
+    except ValueError as error:
+        complain(str(error))
+        return WRONG_USE
+    config = load_config(args.config)
+    with ExitStack() as stack:
+        events = stack.enter_context(LocalStore(Path(config.store.path)))
+        path = Path(config.aggregator.store.path)
+        findings = stack.enter_context(LocalStore(path)) if path.exists() else None
+        report = compose(events, findings, since, until)
+    if args.format == "json":
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n")
+    else:
+        print(to_text(report))
+    return DONE

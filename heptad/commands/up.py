@@ -1,0 +1,94 @@
+"""heptad up: exporter and aggregator of one host in one go, with the events as they come."""
+
+import argparse
+import sys
+import threading
+from pathlib import Path
+from typing import Final
+
+from aggregator.service import Aggregator
+from exporter.service import Exporter, NoSources, describe_source
+from heptad import __version__
+from heptad.commands import add_command, add_config, complain, prepare, sample
+from heptad.commands.events import make_printer
+from heptad.commands.parts import Part, run_parts
+from heptad.config import Config
+from heptad.event_row import event_of_point
+from heptad.store.local import LocalStore
+
+_EXAMPLES = """
+heptad up                          this host's journal, or its auth log
+heptad up --config heptad.yaml     as the configuration says
+heptad up --sample                 a captured sample, replayed as if it were written now
+"""
+_EVERY: Final = 0.3
+_MOST_SHOWN: Final = 500
+_SHOWN_OF_MANY: Final = 20
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    summary = "run exporter and aggregator of this host in one go"
+    parser = add_command(commands, "up", run, summary, _EXAMPLES)
+    add_config(parser)
+    parser.add_argument("--sample", action="store_true", help="replay the sample that ships with Heptad")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run both parts until they are told to stop."""
+    config = prepare(args)
+    parts: dict[str, Part] = {}
+    hint = f" --config {args.config}" if args.config else ""
+    try:
+        if args.sample:
+            raise NoSources
+        exporter = Exporter(config)
+    except NoSources as error:
+        if not args.sample:
+            complain(str(error))
+        print("Replaying a sample captured from a real sshd, sudo and su, as if it were written now.")
+        config, path = sample.prepare()
+        hint = f" --config {path}"
+        exporter = Exporter(config)
+        parts["sample"] = sample.replay
+    try:
+        aggregator = Aggregator(config)
+    except BaseException:
+        exporter.close()
+        raise
+    _introduce(config, exporter, hint)
+    parts |= {"exporter": exporter.run, "aggregator": aggregator.run}
+    position = exporter.store.newest_position()
+    parts["show"] = lambda stop: _show(Path(config.store.path), position, stop)
+    return run_parts(parts, threading.Event())
+
+
+def _introduce(config: Config, exporter: Exporter, hint: str) -> None:
+    command = sys.argv[0] if "/" in sys.argv[0] and not sys.argv[0].endswith(".py") else "heptad"
+    rows = {
+        "reads": ", ".join(map(describe_source, exporter.sources)),
+        "keeps": f"{config.store.path}, {config.aggregator.store.path}",
+        "metrics": f"{exporter.server.url if exporter.server else ''}/metrics of the exporter",
+        "": f"http://{config.aggregator.listen}/metrics of the aggregator",
+        "report": f"{command} report{hint}",
+        "events": f"{command} events --since 24h{hint}",
+        "stop": "Ctrl-C",
+    }
+    print(f"Heptad {__version__}")
+    for name, text in rows.items():
+        print(f"  {name:<8} {text}")
+    print(flush=True)
+
+
+def _show(path: Path, position: int, stop: threading.Event) -> None:
+    """Print the events as they are stored; of a great many at once only the newest."""
+    show = make_printer("table")
+    with LocalStore(path) as store:
+        while not stop.wait(_EVERY):
+            newest = store.newest_position()
+            if newest - position > _MOST_SHOWN:
+                print(f"… {newest - position - _SHOWN_OF_MANY} events more, see `heptad events`")
+                position = newest - _SHOWN_OF_MANY
+            points, position = store.since_arrival(position, _MOST_SHOWN)
+            for point in points:
+                show(event_of_point(point))
