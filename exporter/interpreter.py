@@ -5,7 +5,7 @@ import time as clock
 from collections.abc import Container
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from exporter.attempts import Attempts, Judged
@@ -77,7 +77,8 @@ class Interpreter:
         self._host = host
         self._source = source
         self._hosts = hosts
-        self._heads: dict[tuple[str, str, Judged], str] = {}
+        self._heads: dict[str, dict[tuple[str, Judged], str]] = {}
+        self._where = self._locate(None, Origin())
 
     def program_of(self, tag: str) -> str | None:
         """The normalised name of the program that logs as ``tag``; None if no rule speaks of it."""
@@ -121,31 +122,39 @@ class Interpreter:
         """The event of a record as the store takes it."""
         time, log_host, _, pid, message, raw, _, origin = record
         program, judged, count, rule, values, told = understood
+        where = self._where
+        if where.log_host != log_host or where.origin is not origin:
+            where = self._where = self._locate(log_host, origin)
+        head = where.heads.get((program.name, judged))
+        if head is None:
+            head = head_of(where.host, self._source, program.name, *judged)
+            where.heads[program.name, judged] = head
         if pid:
-            told = f"{told},pid={int(pid)}i"
-        host = self._host
+            told = f"{told},pid={pid}i"
+        return (head, time, f"count={count}i{rule.write(values, message)}{told}{where.tail}", raw)
+
+    def _locate(self, log_host: str | None, origin: Origin) -> "_Where":
+        host, tail = self._host, f',trust="{"journal" if origin.trusted else "file"}"'
         if log_host and log_host != host:
             if log_host in self._hosts:
                 host = log_host
             else:
-                told = f"{told},log_host={quote(log_host)}"
-        key = (host, program.name, judged)
-        head = self._heads.get(key)
-        if head is None:
-            head = self._heads[key] = head_of(host, self._source, program.name, *judged)
-        body = f"count={count}i{rule.rendering.write(values, message)}{told}{_tail(origin)}"
-        return (head, time, body, raw)
+                tail += f",log_host={quote(log_host)}"
+        if origin.path is not None:
+            tail += f",path={quote(origin.path)}"
+        if origin.unit is not None:
+            tail += f",unit={quote(origin.unit)}"
+        return _Where(log_host, origin, host, tail, self._heads.setdefault(host, {}))
 
 
-@lru_cache(maxsize=1024)
-def _tail(origin: Origin) -> str:
-    """The fields that every line of an origin shares."""
-    tail = f',trust="{"journal" if origin.trusted else "file"}"'
-    if origin.path is not None:
-        tail += f",path={quote(origin.path)}"
-    if origin.unit is not None:
-        tail += f",unit={quote(origin.unit)}"
-    return tail
+class _Where(NamedTuple):
+    """What lines of one host and origin share: the event's host, its fields, and its heads."""
+
+    log_host: str | None
+    origin: Origin
+    host: str
+    tail: str
+    heads: dict[tuple[str, Judged], str]
 
 
 def _is_program(origin: Origin, program: Program) -> bool:

@@ -1,5 +1,6 @@
 """The exporter put together from its configuration: what runs, in what order it starts and ends."""
 
+import gc
 import os
 import threading
 from pathlib import Path
@@ -90,6 +91,10 @@ class Exporter:
         """Read until ``stop`` is set, or with ``once`` until nothing is left."""
         if self.server is not None:
             self.server.start()
+        # rules and modules live for ever, and a batch is thousands of short-lived tuples without
+        # cycles: looking through them again and again costs a tenth of the reading speed
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
         try:
             if self.once:
                 self.pipeline.drain(stop)

@@ -159,7 +159,7 @@ def load_config(path: Path | None) -> Config:
 
 
 def state_folder() -> Path:
-    """$STATE_DIRECTORY (systemd.exec(5)), else /var/lib/heptad for root, else XDG's state folder."""
+    """$STATE_DIRECTORY (systemd.exec(5)), else /var/lib/heptad for root, else in XDG's state."""
     given = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
     if given:
         return Path(given)
@@ -222,11 +222,11 @@ def _check_sources(sources: list[SourceConfig]) -> Iterator[tuple[Place, str]]:
                 yield (*place, "name"), f"`{source.name}` is the name of two sources"
             twice = _read_twice(earlier, source)
             if twice:
-                yield (
-                    place,
+                fault = (
                     f"`{earlier.name}` and `{source.name}` both read {twice}: each line would be "
-                    "counted twice; give each source its own `programs`, or keep one of them",
+                    "counted twice; give each source its own `programs`, or keep one of them"
                 )
+                yield place, fault
 
 
 def _check_file_source(place: Place, source: FileSourceConfig) -> Iterator[tuple[Place, str]]:
@@ -253,6 +253,7 @@ def _read_twice(one: SourceConfig, other: SourceConfig) -> str:
 def parse_listen(text: str) -> tuple[str, int]:
     """(address, port) of ``127.0.0.1:9707`` or ``[::1]:9707``; ValueError with the remedy."""
     host, _, port = text.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+    number = int(port) if re.fullmatch("[0-9]{1,5}", port) else 65_536
+    if not host or number > 65_535:
         raise ValueError(f"`{text}` is no address:port; write for example 127.0.0.1:9707")
-    return host.strip("[]"), int(port)
+    return host.strip("[]"), number

@@ -18,6 +18,10 @@ Check = Callable[[T], Iterable[tuple[tuple[Key, ...], str]]]
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MOST_PROBLEMS: Final = 50
 _LARGEST_FILE: Final = 4 * 2**20
+_DEEPEST: Final = 20
+_MOST_NODES: Final = 50_000
+# what PyYAML raises where a tag such as !!int or !!timestamp stands before what is none
+_NOT_OF_ITS_TAG: Final = (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError)
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -72,21 +76,45 @@ def parse(
 ) -> T:
     """Like ``load``, for a text that is called ``name`` in messages."""
     try:
+        _check_bounds(text, name)
         root = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{mark.line + 1}:{mark.column + 1}" if mark else "1:1"
+        place = _place(error.problem_mark or error.context_mark)
         raise DocumentError([Problem(name, place, f"not YAML: {error.problem}")]) from None
-    except (yaml.YAMLError, RecursionError) as error:
-        raise DocumentError([Problem(name, "1:1", f"not YAML: {error}")]) from None
+    except yaml.YAMLError as error:
+        raise DocumentError([Problem(name, "1:1", f"not YAML: {_one_line(error)}")]) from None
     reader = _Reader(name, expand)
-    data = {} if root is None else reader.construct(root)
-    result = _convert(data, kind, root, reader)
-    for path, message in check(result) if check and result is not None else ():
-        reader.add(_node_at(root, list(path)), _explain(message, list(path)))
+    if root is not None and root.tag == "tag:yaml.org,2002:null":
+        root = None
+    surgery = _Surgery({} if root is None else reader.construct(root))
+    result = _convert(surgery, kind, root, reader)
+    for where, message in check(result) if check and result is not None else ():
+        path = surgery.original(list(where))
+        reader.add(_node_at(root, path), _explain(message, path))
     if result is None or reader.problems:
         raise DocumentError(sorted(reader.problems, key=_by_place))
     return result
+
+
+def _check_bounds(text: str, name: str) -> None:
+    """Refuse what libyaml's composer cannot take: it recurses, and a deep text ends the process."""
+    depth = 0
+    for number, event in enumerate(yaml.parse(text, Loader=_LOADER)):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _DEEPEST or number > _MOST_NODES:
+            what = "nested too deeply" if depth > _DEEPEST else f"more than {_MOST_NODES} values"
+            raise DocumentError([Problem(name, _place(event.start_mark), what)])
+
+
+def _place(mark: Any) -> str:
+    return f"{mark.line + 1}:{mark.column + 1}" if mark else "1:1"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 class _Reader:
@@ -98,18 +126,25 @@ class _Reader:
         self._expand = expand
         self._scalars = yaml.SafeLoader("")
         self._depth = 0
+        self._nodes = 0
 
     def add(self, node: yaml.Node | None, message: str) -> None:
-        place = f"{node.start_mark.line + 1}:{node.start_mark.column + 1}" if node else "1:1"
-        problem = Problem(self.name, place, message)
+        if len(self.problems) >= _MOST_PROBLEMS:
+            return
+        problem = Problem(self.name, _place(node and node.start_mark), message)
         if problem not in self.problems:
             self.problems.append(problem)
 
     def construct(self, node: yaml.Node) -> Any:
         self._depth += 1
+        self._nodes += 1
         try:
-            if self._depth > 20:
+            if self._depth > _DEEPEST:
                 self.add(node, "nested too deeply (or an alias that contains itself)")
+                return None
+            if self._nodes > _MOST_NODES:
+                if self._nodes == _MOST_NODES + 1:
+                    self.add(node, f"more than {_MOST_NODES} values, with its aliases written out")
                 return None
             if isinstance(node, yaml.MappingNode):
                 return self._mapping(node)
@@ -134,8 +169,8 @@ class _Reader:
     def _scalar(self, node: yaml.Node) -> Any:
         try:
             value = self._scalars.construct_object(node)
-        except (yaml.YAMLError, ValueError) as error:
-            self.add(node, f"cannot be understood: {error}")
+        except _NOT_OF_ITS_TAG as error:
+            self.add(node, f"cannot be understood: {_one_line(error)}")
             return None
         if isinstance(value, str) and self._expand is not None:
             try:
@@ -151,12 +186,13 @@ _MISSING: Final = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 
 
-def _convert(data: Any, kind: type[T], root: yaml.Node | None, reader: _Reader) -> T | None:
+def _convert(
+    surgery: "_Surgery", kind: type[T], root: yaml.Node | None, reader: _Reader
+) -> T | None:
     """Convert; where it fails, note the error, take the faulty value out and try again."""
-    surgery = _Surgery(data)
     while True:
         try:
-            return msgspec.convert(data, kind)
+            return msgspec.convert(surgery.data, kind)
         except msgspec.ValidationError as error:
             found = _PATH.fullmatch(str(error))
             message, where = (found[1], found[2] or "$") if found else (str(error), "$")
@@ -177,12 +213,12 @@ class _Surgery:
 
     def __init__(self, data: Any) -> None:
         self.taken_out: list[list[Key]] = []
-        self._data = data
+        self.data = data
         self._numbers: dict[int, list[int]] = {}
 
     def original(self, path: list[Key]) -> list[Key]:
         """The path in the document of what now stands at ``path``."""
-        here, original = self._data, list[Key]()
+        here, original = self.data, list[Key]()
         for step in path:
             if isinstance(here, list) and isinstance(step, int):
                 original.append(self._numbers.get(id(here), list(range(len(here))))[step])
@@ -197,7 +233,7 @@ class _Surgery:
         self.taken_out.append(self.original(path))
         if not path:
             return False
-        here = self._data
+        here = self.data
         for step in path[:-1]:
             here = here[step]
         if isinstance(here, list):

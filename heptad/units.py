@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 SECOND: Final = 10**9
 _SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_LONGEST: Final = 100 * 365 * 86_400
+_LARGEST: Final = 2**62
 _BYTES: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
@@ -18,7 +20,10 @@ def parse_duration(text: str) -> float:
     parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smhdw])", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"`{text}` is no duration; write for example 90s, 5m, 1h or 30d")
-    return float(sum(float(number) * _SECONDS[unit] for number, unit in parts))
+    seconds = float(sum(float(number) * _SECONDS[unit] for number, unit in parts))
+    if seconds > _LONGEST:
+        raise ValueError("a duration of more than 100 years; write for example 365d")
+    return seconds
 
 
 def parse_size(text: str) -> int:
@@ -26,7 +31,10 @@ def parse_size(text: str) -> int:
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]iB|B)", text)
     if found is None:
         raise ValueError(f"`{text}` is no size; write for example 500MiB or 1GiB")
-    return int(float(found[1]) * _BYTES[found[2]])
+    size = float(found[1]) * _BYTES[found[2]]
+    if size > _LARGEST:
+        raise ValueError("a size of more than 4 EiB; write for example 500MiB or 1GiB")
+    return int(size)
 
 
 def parse_time(text: str, now: float | None = None) -> int:
@@ -46,7 +54,10 @@ def parse_time(text: str, now: float | None = None) -> int:
         ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=local_zone())
-    return round(moment.timestamp() * 10**6) * 1000
+    time = round(moment.timestamp() * 10**6) * 1000
+    if not -(2**63) <= time < 2**63:
+        raise ValueError(f"`{text}` cannot be a time of a log: it lies outside 1678 to 2261")
+    return time
 
 
 def parse_zone(text: str) -> tzinfo:

@@ -140,12 +140,13 @@ class CompiledRule:
         self.fixed = (rule.action, rule.outcome, rule.method, rule.reason)
         pattern = re.compile(expand_macros(rule.pattern), re.ASCII | re.DOTALL)
         self.fullmatch: Callable[[str], re.Match[str] | None] = pattern.fullmatch
+        self.literal = longest_literal(expand_macros(rule.pattern))
         self.groups = {name: number - 1 for name, number in pattern.groupindex.items()}
         at = self.groups.get
         self.at_user, self.at_address = at("user", -1), at("address", -1)
         self.at_port, self.at_method = at("source_port", -1), at("method", -1)
         self.at_count, self.at_child = at("count", -1), at("child_pid", -1)
-        self.rendering = Rendering(self.groups, rule.object)
+        self.write = Rendering(self.groups, rule.object).write
 
     def facts(self, values: Values) -> dict[str, str | int]:
         """What ``values`` tell beyond the fixed fields, as an example lists them."""
@@ -174,6 +175,33 @@ def method_of(text: str | None) -> str:
     return _METHOD_NAMES.get(text or "", "unknown")
 
 
+def longest_literal(pattern: str) -> str:
+    """The longest plain text that every match of ``pattern`` holds; empty if none is certain."""
+    runs, run, depth, place = [""], "", 0, 0
+    while place < len(pattern):
+        token = _TOKEN.match(pattern, place)
+        assert token is not None  # noqa: S101 - the last alternative matches any character
+        place = token.end()
+        plain, opening, closing = token["plain"], token["opening"], token["closing"]
+        optional = pattern[place : place + 1] in ("?", "*", "{")
+        if depth == 0 and plain and not optional:
+            run += plain.removeprefix("\\")
+        else:
+            runs.append(run)
+            run = ""
+        if depth == 0 and token[0] == "|":
+            return ""
+        depth += bool(opening) - bool(closing)
+    return max((*runs, run), key=len)
+
+
+_TOKEN: Final = re.compile(
+    r"(?P<plain>\\[^\w]|[^\\()\[\].*+?{}^$|])|(?P<opening>\()|(?P<closing>\))|"
+    r"\[\^?\]?(?:\\.|[^\]\\])*\]|\\.|\{[\d,]*\}|.",
+    re.DOTALL,
+)
+
+
 def expand_macros(pattern: str) -> str:
     """Replace ``%{name}`` by the fragment of that name (KeyError: no such fragment)."""
     return re.sub(r"%\{(\w+)\}", lambda m: _MACROS[m[1]], pattern)
@@ -198,22 +226,23 @@ class Program:
                 words.setdefault(word, []).append(rule)
             if not own_words:
                 rest.append(rule)
-        self._words = {word: tuple(rules) for word, rules in words.items()}
-        self._rest = tuple(rest)
+        self._rest = tuple((rule.literal, rule.fullmatch, rule) for rule in rest)
+        self._words = {
+            word: (*((rule.literal, rule.fullmatch, rule) for rule in rules), *self._rest)
+            for word, rules in words.items()
+        }
 
     def read(self, message: str) -> tuple[CompiledRule, Values] | None:
         """The first rule that understands ``message``, and what it captured; None if none does."""
         word = message.split(" ", 1)[0]
         if "(" in word:
             word = word.split("(", 1)[0]
-        for rule in self._words.get(word, ()):
-            found = rule.fullmatch(message)
-            if found is not None:
-                return rule, found.groups()
-        for rule in self._rest:
-            found = rule.fullmatch(message)
-            if found is not None:
-                return rule, found.groups()
+        for literal, fullmatch, rule in self._words.get(word, self._rest):
+            # a look for the pattern's longest text costs a fifth of a match that fails
+            if literal in message:
+                found = fullmatch(message)
+                if found is not None:
+                    return rule, found.groups()
         return None
 
 

@@ -1,0 +1,1 @@
+"""The aggregator: stored events become findings and reports."""

@@ -1,0 +1,117 @@
+"""What of a rule's findings is written already, and what has to be written now."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from aggregator.finding import DAY, Finding, Key, Revision, last_revisions
+from heptad.store import Store
+
+_PAUSE: Final = 60.0
+_MOST_DAYS: Final = 8
+
+Known = dict[str, dict[Key, Revision]]
+
+
+class Ledger:
+    """The revisions of one rule's findings in ``store``.
+
+    A finding that only grew is written again at most once a minute; what waits is told by
+    ``waiting_days``, so that it can be found again after a kill. Events are never taken back: if
+    what is found now rests on fewer attempts than what is written, then events were pruned or
+    their store was begun anew, and what is written stays.
+    """
+
+    def __init__(self, store: Store, rule: str) -> None:
+        self._store = store
+        self._rule = rule
+        self._days: dict[int, Known] = {}
+        self._waiting: dict[Key, Finding] = {}
+        self._written: dict[Key, float] = {}
+
+    def waiting_days(self) -> set[int]:
+        """The days of findings that changed and are not written yet."""
+        return {finding.day for finding in self._waiting.values()}
+
+    def forget(self) -> None:
+        """Everything is committed: what lies further back is read again when it is asked for."""
+        needed = {finding.first // DAY for finding in self._waiting.values()}
+        for day in sorted(self._days.keys() - needed)[:-_MOST_DAYS]:
+            del self._days[day]
+
+    def settle(self, subject: str, found: dict[int, list[Finding]], at: float) -> list[Revision]:
+        """The revisions to write, given everything that was found of a subject on some days.
+
+        ``at`` is a monotonic time in seconds.
+        """
+        known = self._known(subject, found)
+        new = {finding.key: finding for findings in found.values() for finding in findings}
+        standing = [r.finding for r in known.values() if r.superseded_by is None]
+        for old in standing:
+            successors = [finding for finding in new.values() if finding.overlaps(old)]
+            if sum(finding.attempts for finding in successors) < old.attempts:
+                for finding in successors:
+                    del new[finding.key]
+        revisions = []
+        for old in standing:
+            by = [finding.first for finding in new.values() if finding.overlaps(old)]
+            if old.key not in new and by:
+                self._waiting.pop(old.key, None)
+                revisions.append(Revision(old, known[old.key].number + 1, min(by)))
+        for finding in new.values():
+            revisions += self._grow(finding, known.get(finding.key), at)
+        return self._note(revisions, at)
+
+    def _grow(self, finding: Finding, last: Revision | None, at: float) -> list[Revision]:
+        self._waiting.pop(finding.key, None)
+        if last is None:
+            return [Revision(finding, 0)]
+        if last.superseded_by is None:
+            if last.finding == finding:
+                return []
+            recent = at - self._written.get(finding.key, -_PAUSE) < _PAUSE
+            if recent and last.finding.severity == finding.severity:
+                self._waiting[finding.key] = finding
+                return []
+        return [Revision(finding, last.number + 1)]
+
+    def flush(self, at: float, *, everything: bool) -> list[Revision]:
+        """The revisions that have waited long enough, or all that wait."""
+        due = [
+            finding
+            for key, finding in self._waiting.items()
+            if everything or at - self._written.get(key, -_PAUSE) >= _PAUSE
+        ]
+        revisions = []
+        for finding in due:
+            del self._waiting[finding.key]
+            last = self._day(finding.first // DAY)[finding.subject][finding.key]
+            revisions.append(Revision(finding, last.number + 1))
+        return self._note(revisions, at)
+
+    def _note(self, revisions: list[Revision], at: float) -> list[Revision]:
+        for revision in revisions:
+            finding = revision.finding
+            self._day(finding.first // DAY).setdefault(finding.subject, {})[finding.key] = revision
+            self._written[finding.key] = at
+        if len(self._written) > 10_000:
+            self._written = {k: t for k, t in self._written.items() if at - t < _PAUSE}
+        return revisions
+
+    def _known(self, subject: str, days: Iterable[int]) -> dict[Key, Revision]:
+        """What is written of a subject's findings of some days; they may begin the day before."""
+        known: dict[Key, Revision] = {}
+        for day in sorted({day - before for day in days for before in (0, 1)}):
+            known |= self._day(day).get(subject, {})
+        return known
+
+    def _day(self, day: int) -> Known:
+        """The findings that begin on a day."""
+        if day in self._days:
+            return self._days[day]
+        known = self._days[day] = {}
+        begin = day * DAY
+        for key, revision in last_revisions(
+            self._store, begin, begin + DAY, self._rule
+        ).items():
+            known.setdefault(revision.finding.subject, {})[key] = revision
+        return known

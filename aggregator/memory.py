@@ -1,0 +1,140 @@
+"""What a rule's findings are made of, held in memory: a cache of what the store of events says.
+
+Each subject has its cells of the last hour, which may still change, and one chain that has taken
+up everything before. So the memory does not grow with the length of an attack, and an event
+costs the same whatever the store holds. An event that lies further back is not looked for here:
+its day is read again (``aggregator.watch``).
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from aggregator.arrivals import MINUTE
+from aggregator.finding import Finding
+from aggregator.findings import Chain, Rule
+from heptad.event_row import MEASUREMENT, event_of_point
+from heptad.store import Store
+
+KEEP: Final = 60
+"""Minutes that stay open to events that come late."""
+MOST_CELLS: Final = 100_000
+MINUTES_A_DAY: Final = 1440
+
+Found = dict[str, dict[int, list[Finding]]]
+"""Subject → UTC day → everything that was found of that day."""
+
+
+class Track(msgspec.Struct):
+    """One subject: its cells that may still change, and the chain of all before."""
+
+    chain: Chain
+    cells: dict[int, Any]
+
+
+class Memory:
+    """The subjects of ``rule`` from ``day`` (since the epoch) on."""
+
+    def __init__(self, rule: Rule, day: int) -> None:
+        self.day = day
+        self.floor = day * MINUTES_A_DAY - rule.reach
+        self.dropped = 0
+        self._rule = rule
+        self._tracks: dict[str, Track] = {}
+        self._touched: set[str] = set()
+
+    @property
+    def size(self) -> int:
+        """How many cells are held, a subject's chain counting as one."""
+        return sum(1 + len(track.cells) for track in self._tracks.values())
+
+    def read(self, events: Store, since: int, until: int, now: int) -> Found:
+        """Read the minutes [since, until) again; what was found of the subjects they hold.
+
+        ``now`` is the newest minute that can be believed: a clock that is ahead must not close
+        the minutes before it.
+        """
+        found: Found = {}
+        while since < until:
+            end = min(until, (since // MINUTES_A_DAY + 1) * MINUTES_A_DAY)
+            self._read_day(events, since, end, now)
+            self._settle(min(end, now) - KEEP)
+            self._collect(found)
+            since = end
+        return found
+
+    def _read_day(self, events: Store, since: int, until: int, now: int) -> None:
+        wants, subject_of, add = self._rule.wants, self._rule.subject_of, self._rule.add
+        minute = since
+        cells: dict[str, Any] = {}
+        for point in events.read(MEASUREMENT, since * MINUTE, until * MINUTE, wants):
+            event = event_of_point(point)
+            subject = subject_of(event)
+            if subject is None:
+                continue
+            at = event.time // MINUTE
+            if at != minute:
+                self._assign(minute, cells)
+                if min(at, now) - self.floor > 2 * KEEP:
+                    self._settle(min(at, now) - KEEP)
+                cells, minute = {}, at
+            cells[subject] = add(cells.get(subject), event)
+        self._assign(minute, cells)
+
+    def _assign(self, minute: int, cells: dict[str, Any]) -> None:
+        for subject, cell in cells.items():
+            track = self._tracks.get(subject)
+            if track is None:
+                track = self._tracks[subject] = Track(self._rule.chain(), {})
+            track.cells[minute] = cell
+        self._touched |= cells.keys()
+
+    def _settle(self, floor: int) -> None:
+        """Let the chains take up what lies before ``floor``, and forget who is of no interest."""
+        if floor <= self.floor:
+            return
+        self.floor = floor
+        for subject, track in list(self._tracks.items()):
+            for minute in sorted(minute for minute in track.cells if minute < floor):
+                track.chain.add(minute, track.cells.pop(minute))
+            if not track.cells and track.chain.is_idle(floor):
+                del self._tracks[subject]
+        if self.size > MOST_CELLS:
+            self._shrink()
+
+    def _shrink(self) -> None:
+        """Too many: drop the subjects that were quiet for longest."""
+        quiet = sorted(self._tracks, key=lambda subject: max(self._tracks[subject].cells, default=0))
+        size = self.size
+        for subject in quiet:
+            if size <= MOST_CELLS * 9 // 10:
+                break
+            lost = 1 + len(self._tracks.pop(subject).cells)
+            size -= lost
+            self.dropped += lost
+
+    def _collect(self, found: Found) -> None:
+        """What is found of the subjects that were touched; then leave finished days behind."""
+        for subject in self._touched:
+            days = found.setdefault(subject, {})
+            for day in [day for day in days if day >= self.day]:
+                del days[day]
+            for finding in self._findings(subject):
+                if finding.day >= self.day:
+                    days.setdefault(finding.day, []).append(finding)
+        self._touched.clear()
+        day = (self.floor - self._rule.reach) // MINUTES_A_DAY
+        if day > self.day:
+            self.day = day
+            for track in self._tracks.values():
+                track.chain.forget(day)
+
+    def _findings(self, subject: str) -> Iterator[Finding]:
+        track = self._tracks.get(subject)
+        if track is None:
+            return
+        chain = track.chain.copy()
+        for minute in sorted(track.cells):
+            chain.add(minute, track.cells[minute])
+        yield from chain.findings(subject)

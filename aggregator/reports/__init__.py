@@ -1,0 +1,45 @@
+"""The reports: one file per report, and the list of them.
+
+A report is a pure function from one window's events to rows, written as a fold so that a window
+of a million events needs no list of them: ``begin`` an empty one, ``add`` each event, take the
+``rows``. Which windows are computed when, and what becomes of events that come late, is the
+business of ``aggregator.windows``.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final, Protocol
+
+from aggregator.reports.attempts import Attempts
+from heptad.event import Event
+from heptad.line_protocol import Value
+
+WINDOWS: Final[dict[str, int]] = {"5m": 300 * 10**9, "1h": 3600 * 10**9, "1d": 86_400 * 10**9}
+"""The windows of every report, in nanoseconds: aligned to UTC, the shorter within the longer."""
+
+
+class Fold(Protocol):
+    """A report of one window in the making."""
+
+    def add(self, event: Event) -> None:
+        """One event of the window; in whatever order they come."""
+        ...
+
+    def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
+        """The rows as (tags, fields)."""
+        ...
+
+
+class Report(Protocol):
+    """One kind of report."""
+
+    name: str
+    """Its measurement."""
+    wants: Mapping[str, str]
+    """The tags of the events that it looks at."""
+
+    def begin(self) -> Fold:
+        """An empty window."""
+        ...
+
+
+REPORTS: Final[tuple[Report, ...]] = (Attempts(),)

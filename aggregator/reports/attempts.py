@@ -1,0 +1,53 @@
+"""Login attempts of a window: how many per host, program and method, and how they ended."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from heptad.event import Event
+from heptad.line_protocol import Value
+
+
+class AttemptsFold:
+    """The attempts of one window; a folded line counts as often as it came."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str, str], list[int]] = {}
+
+    def add(self, event: Event) -> None:
+        """One login event of the window."""
+        key = (event.host, event.program, event.method)
+        counts = self._counts.get(key)
+        if counts is None:
+            counts = self._counts[key] = [0, 0, 0]
+        counts[0] += event.count
+        if event.outcome == "success":
+            counts[1] += event.count
+        elif event.outcome == "failure":
+            counts[2] += event.count
+
+    def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
+        """A row for each host, program and method."""
+        for (host, program, method), (attempts, successes, failures) in sorted(
+            self._counts.items()
+        ):
+            tags = {"host": host, "program": program, "method": method}
+            yield tags, {"attempts": attempts, "successes": successes, "failures": failures}
+
+
+class Attempts:
+    """The report ``report_attempts``."""
+
+    name: Final = "report_attempts"
+    wants: Final = {"action": "login"}
+
+    def begin(self) -> AttemptsFold:
+        """An empty window."""
+        return AttemptsFold()
+
+
+def rows(events: Iterable[Event]) -> list[tuple[dict[str, str], dict[str, Value]]]:
+    """The report of one window's login events, at once."""
+    fold = AttemptsFold()
+    for event in events:
+        fold.add(event)
+    return list(fold.rows())

@@ -1,0 +1,30 @@
+"""One process of the throughput bench: read a log into a new store, counters and all.
+
+``python -m bench.ingest LOG STORE`` prints the lines it counted.
+"""
+
+import sys
+import threading
+from pathlib import Path
+
+from exporter.service import Exporter
+from heptad.config import Config, FileSourceConfig, StoreConfig
+from heptad.store.local import LocalStore
+
+
+def main() -> None:
+    """Read sys.argv[1] into the store sys.argv[2]."""
+    log, path = sys.argv[1:]
+    with LocalStore(Path(path), write=True) as store:
+        # so that the lines count as new ones: history would be stored without being counted
+        store.append([], {"first_start": b"0"})
+    source = FileSourceConfig(name="bench", paths=[log])
+    config = Config(host="bench", store=StoreConfig(path=path), sources=[source])
+    exporter = Exporter(config, once=True, serve=False)
+    exporter.run(threading.Event())
+    totals = exporter.metrics.totals()
+    print(int(sum(v for (name, _), v in totals.items() if name == "heptad_lines_total")))
+
+
+if __name__ == "__main__":
+    main()

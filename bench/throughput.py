@@ -1,0 +1,79 @@
+"""Lines per second beside mtail and fail2ban-regex, on the same file, in turn."""
+
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+LINES: Final = 500_000
+FAIL2BAN_LINES: Final = 50_000
+ROUNDS: Final = 5
+LOGS: Final = ("elastic-examples-auth.log", "loghub-openssh-2k.log")
+_HERE: Final = Path(__file__).parent
+
+
+def repeat(log: Path, lines: int, target: Path) -> None:
+    """Write ``log`` again and again until there are ``lines`` lines."""
+    once = log.read_bytes().splitlines(keepends=True)
+    with target.open("wb") as file:
+        for number in range(0, lines, len(once)):
+            file.writelines(once[: lines - number])
+
+
+def clock(command: list[str]) -> float:
+    """Seconds that a command takes; it must succeed."""
+    begun = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - begun
+
+
+def rates(folder: Path, log: Path, rounds: int) -> dict[str, list[float]]:
+    """Lines per second of each program, a value a round; the programs take turns."""
+    whole, part, store = folder / "whole.log", folder / "part.log", folder / "store.db"
+    repeat(log, LINES, whole)
+    repeat(log, FAIL2BAN_LINES, part)
+    commands: dict[str, tuple[Callable[[], list[str]], int]] = {
+        "ingest": (lambda: [sys.executable, "-m", "bench.ingest", str(whole), str(store)], LINES),
+        "parse": (lambda: [sys.executable, "-m", "heptad", "parse", "--summary", str(whole)], LINES),
+    }
+    if shutil.which("mtail"):
+        mtail = ["mtail", "--progs", str(_HERE), "--logs", str(whole), "--one_shot"]
+        commands["mtail"] = (lambda: mtail, LINES)
+    if shutil.which("fail2ban-regex"):
+        fail2ban = ["fail2ban-regex", "--no-check-all", str(part), "sshd"]
+        commands["fail2ban"] = (lambda: [f for f in fail2ban if f != "--no-check-all"], FAIL2BAN_LINES)
+    found: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(rounds):
+        for name, (command, lines) in commands.items():
+            for leftover in folder.glob("store.db*"):
+                leftover.unlink()
+            found[name].append(lines / clock(command()))
+    return found
+
+
+def main(data: Path, rounds: int = ROUNDS) -> None:
+    """Print rates and ratios for each log of ``data``."""
+    for name in LOGS:
+        with tempfile.TemporaryDirectory() as folder:
+            found = rates(Path(folder), data / name, rounds)
+        print(f"{name}, repeated to {LINES} lines, median of {rounds} rounds")
+        for program, values in found.items():
+            print(f"  {program:<9} {statistics.median(values):>9,.0f} lines/s")
+        for ours, other, target in (
+            ("ingest", "mtail", "1.5, aim 2.5"),
+            ("ingest", "fail2ban", "6"),
+            ("parse", "mtail", "2, aim 3"),
+        ):
+            if other in found:
+                pairs = zip(found[ours], found[other], strict=True)
+                ratio = statistics.median(a / b for a, b in pairs)
+                print(f"  {ours}/{other} {ratio:.2f}× (at least {target})")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else ROUNDS)

@@ -1,0 +1,91 @@
+"""Metrics of a part of Heptad: counters that live in a store, and gauges that do not.
+
+Counters are read from the store at the start, move only when a batch is committed, and so
+survive a restart. What there is, is declared: a name, its labels and what it means.
+"""
+
+import json
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from heptad.store import Counters
+
+Families = Mapping[str, tuple[tuple[str, ...], str]]
+"""Name of a family → its labels, and its help."""
+
+CounterDict = dict[tuple[str, str], float]
+
+_TOTAL: Final = "_total"
+
+
+class StoredMetrics(Collector):
+    """The ``counters`` and ``gauges`` of one part, for a prometheus_client registry.
+
+    ``stored`` is where the counters stand; ``known`` are counters to show at zero from the start.
+    A gauge whose name ends in ``_total`` is exposed as a counter: one that begins at the start.
+    """
+
+    def __init__(
+        self,
+        counters: Families,
+        gauges: Families,
+        stored: Counters,
+        known: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        self._lock = threading.Lock()
+        self._counter_families = counters
+        self._gauge_families = gauges
+        self._counters: dict[str, dict[str, float]] = {name: {} for name in counters}
+        self._gauges: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in gauges}
+        for name, labels in known:
+            self._counters[name][labels] = 0
+        self.add(stored)
+
+    def add(self, amounts: Counters) -> None:
+        """Move counters by what was committed."""
+        with self._lock:
+            for (name, labels), amount in amounts.items():
+                family = self._counters.get(name)
+                if family is not None:
+                    family[labels] = family.get(labels, 0) + amount
+
+    def set(self, name: str, value: float, *labels: str) -> None:
+        """Set a gauge."""
+        with self._lock:
+            self._gauges[name][labels] = value
+
+    def totals(self) -> CounterDict:
+        """Every counter that is not zero, as the store keeps them."""
+        with self._lock:
+            return {
+                (name, labels): value
+                for name, family in self._counters.items()
+                for labels, value in family.items()
+                if value
+            }
+
+    def collect(self) -> Iterator[Metric]:
+        """The families, as they are now."""
+        with self._lock:
+            counters = {name: dict(family) for name, family in self._counters.items()}
+            gauges = {name: dict(family) for name, family in self._gauges.items()}
+        for name, (labels, text) in self._counter_families.items():
+            counter = CounterMetricFamily(name.removesuffix(_TOTAL), text, labels=labels)
+            for key, value in counters[name].items():
+                known = json.loads(key)
+                counter.add_metric([known.get(label, "") for label in labels], value)
+            yield counter
+        for name, (labels, text) in self._gauge_families.items():
+            kind = CounterMetricFamily if name.endswith(_TOTAL) else GaugeMetricFamily
+            gauge = kind(name.removesuffix(_TOTAL), text, labels=labels)
+            for values, value in gauges[name].items():
+                gauge.add_metric(list(values), value)
+            yield gauge
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: which label sets there are is known only while running."""
+        return []

@@ -1,0 +1,333 @@
+"""The local store: all of a batch or nothing, bounded, one writer, and never a silent loss."""
+
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from heptad.store import Row, StoreError, row_of
+from heptad.store.local import LocalStore, StoreCorrupt, counter_key
+from heptad.store.schema import MIGRATIONS, SCHEMA_VERSION, migrate
+
+DAY = 86_400
+COUNTER = counter_key("n_total", program="sshd")
+
+
+def rows(first: int, last: int, host: str = "a", size: int = 10) -> list[Row]:
+    """Points at the times from ``first`` up to ``last``, each with a line of ``size`` bytes."""
+    return [(f"events,host={host}", n, f"n={n}i", "x" * size) for n in range(first, last)]
+
+
+def times(store: LocalStore, **tags: str) -> list[int]:
+    """The times of all points with these tags."""
+    return [point.time for point in store.read("events", 0, 2**62, tags)]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a store may be."""
+    return tmp_path / "state" / "events.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[LocalStore]:
+    """An empty store."""
+    with LocalStore(path, write=True) as store:
+        yield store
+
+
+def sabotage(path: Path, table: str) -> sqlite3.Connection:
+    """Let every write to ``table`` fail, by a trigger that refuses it."""
+    db = sqlite3.connect(path)
+    for verb in ("INSERT", "UPDATE"):
+        body = "BEGIN SELECT RAISE(ABORT, 'sabotaged'); END"
+        db.execute(f"CREATE TRIGGER no_{verb} BEFORE {verb} ON {table} {body}")
+    db.commit()
+    return db
+
+
+@pytest.mark.parametrize("table", ["series", "points", "state", "counters"])
+def test_all_or_nothing(store: LocalStore, table: str) -> None:
+    """Where one part of a batch cannot be written, none of it is; and the next one is whole."""
+    store.append(rows(1, 3), {"source/a": b"1"}, {COUNTER: 2})
+    with closing(sabotage(store.path, table)) as db:
+        with pytest.raises(StoreError, match="sabotaged"):
+            store.append(rows(3, 6, host="new"), {"source/a": b"2"}, {COUNTER: 3})
+        assert times(store) == [1, 2]
+        assert store.recall("source/a") == b"1"
+        assert store.counters() == {COUNTER: 2}
+        for verb in ("INSERT", "UPDATE"):
+            db.execute(f"DROP TRIGGER no_{verb}")
+    store.append(rows(3, 6, host="new"), {"source/a": b"2"}, {COUNTER: 3})
+    assert times(store) == [1, 2, 3, 4, 5]
+    assert (store.recall("source/a"), store.counters()) == (b"2", {COUNTER: 5})
+
+
+def test_a_fault_of_the_caller_leaves_nothing_open(store: LocalStore) -> None:
+    """A row that cannot be stored at all is refused, and the store goes on."""
+    with pytest.raises(OverflowError):
+        store.append([*rows(1, 3), ("events,host=a", 2**64, "n=1i", "")], {"k": b"1"})
+    store.append(rows(3, 5))
+    assert (times(store), store.recall("k")) == ([3, 4], None)
+
+
+def test_what_was_committed_is_there_again(path: Path) -> None:
+    """Rows, state and counters survive the end of the process."""
+    for n in range(3):
+        with LocalStore(path, write=True) as store:
+            store.append(rows(n, n + 1), {"k": str(n).encode()}, {COUNTER: 1})
+    with LocalStore(path) as store:
+        assert (times(store), store.recall("k")) == ([0, 1, 2], b"2")
+        assert store.counters() == {COUNTER: 3}
+        assert store.recall("unknown") is None
+
+
+def test_reading_by_time_and_tags(store: LocalStore) -> None:
+    """A range includes its beginning and not its end; tags choose series; order is by time."""
+    store.append(
+        [*rows(5, 8, "b"), *rows(0, 6, "a"), row_of("other", [("host", "a")], 3, {"n": 1})]
+    )
+    assert [(p.time, p.tags["host"]) for p in store.read("events", 4, 7)] == [
+        (4, "a"),
+        (5, "b"),
+        (5, "a"),
+        (6, "b"),
+    ]
+    assert times(store, host="b") == [5, 6, 7]
+    assert times(store, host="nobody") == []
+    assert times(store, host="a", program="sshd") == []
+    [other] = store.read("other", 0, 10)
+    assert (other.tags, other.fields, other.time) == ({"host": "a"}, {"n": 1}, 3)
+
+
+def test_reading_while_writing(store: LocalStore) -> None:
+    """Another connection reads what is committed, while a range is read and rows are added."""
+    store.append(rows(0, 2000))
+    with LocalStore(store.path) as reader:
+        reading = reader.read("events", 0, 10_000)
+        assert next(reading).time == 0
+        store.append(rows(2000, 2500))
+        assert len(list(reading)) == 1999
+        assert len(times(reader)) == 2500
+
+
+def test_following_by_arrival(store: LocalStore) -> None:
+    """What arrived after a position is told in the order of arrival, late events too."""
+    assert store.newest_position() == 0
+    assert store.arrived("events", 0, 10) is None
+    store.append(rows(100, 105))
+    store.append(rows(3, 5, "b"))
+    points, position = store.since_arrival(0, 6)
+    assert [point.time for point in points] == [100, 101, 102, 103, 104, 3]
+    arrival = store.arrived("events", position, 10)
+    assert arrival == (4, 4, 1, store.newest_position())
+    assert store.since_arrival(arrival.position, 10) == ([], arrival.position)
+    assert [p.time for p in store.since_arrival(0, 9, {"host": "b"})[0]] == [3, 4]
+
+
+def test_rows_that_stay_where_they_are(store: LocalStore) -> None:
+    """Without moving on, a row whose place is taken is left out: writing again changes nothing."""
+    for _ in range(2):
+        store.append(rows(1, 4), move_on=False)
+    store.append([("events,host=a", 2, "n=99i", "other")], move_on=False)
+    assert [point.fields["n"] for point in store.read("events", 0, 10)] == [1, 2, 3]
+
+
+def prune_all(store: LocalStore, now: float) -> int:
+    """Prune until there is nothing more to delete; how much that was."""
+    total = 0
+    while deleted := store.prune(now):
+        total += deleted
+    return total
+
+
+def test_pruning_by_age(path: Path) -> None:
+    """What arrived longer ago than allowed goes, whatever its own time is, and nothing else."""
+    with LocalStore(path, write=True, max_age=10 * DAY) as store:
+        for day in range(20):
+            store.append(rows(1000 - day, 1001 - day))
+            assert prune_all(store, day * DAY) <= 1
+            # a mark is set once in a while: what is deleted is always older than the maximum
+            assert len(times(store)) >= min(day + 1, 10)
+        assert len(times(store)) <= 12
+        assert max(times(store)) < 1000 - 7
+        prune_all(store, 31 * DAY)
+        assert times(store) == []
+
+
+def test_a_clock_that_steps_back_deletes_nothing(path: Path) -> None:
+    """A clock that was wrong for a while, early or late, makes nothing older than it is."""
+    with LocalStore(path, write=True, max_age=10 * DAY) as store:
+        now = 20_000 * DAY
+        for step, when in enumerate((now, now + DAY, 5.0, 700.0, now + DAY, now + 2 * DAY)):
+            store.append(rows(step, step + 1))
+            assert store.prune(when) == 0
+        assert len(times(store)) == 6
+        prune_all(store, now + 40 * DAY)
+        assert times(store) == []
+
+
+@pytest.mark.parametrize("size", [100, 1000])
+def test_pruning_by_size(path: Path, size: int) -> None:
+    """Beyond its size the store gives up the oldest arrivals, and not many more than needed."""
+    limit = 2**20
+    with LocalStore(path, write=True, max_size=limit) as store:
+        for first in range(0, 20_000, 2000):
+            store.append(rows(30_000 - first, 32_000 - first, size=size))
+            prune_all(store, first)
+            assert store.size() <= limit
+            kept = [p.time for p in store.since_arrival(0, 50_000)[0]]
+            assert kept[-1] == 31_999 - first
+            arrived = [t for f in range(0, first + 1, 2000) for t in range(30_000 - f, 32_000 - f)]
+            assert kept == arrived[-len(kept) :]
+        assert store.size() > limit * 0.8
+        assert path.stat().st_size < 4 * limit
+
+
+def test_identities_are_not_given_again_while_pruning(path: Path) -> None:
+    """Lines of one stamp go on counting though the first of them were deleted meanwhile."""
+    with LocalStore(path, write=True, max_size=2**20) as store:
+        seen: set[int] = set()
+        for _ in range(6):
+            store.append([("events,host=a", 7, "n=1i", "x" * 500)] * 2000)
+            prune_all(store, 0)
+            fresh = set(times(store)[-1000:])
+            assert not fresh & seen
+            seen |= set(times(store))
+
+
+def test_one_writer(store: LocalStore) -> None:
+    """A second writer is refused and told who holds the store; readers are not."""
+    with pytest.raises(StoreError, match=r"another Heptad \(process \d+\) writes this store; stop"):
+        LocalStore(store.path, write=True)
+    LocalStore(store.path).close()
+    store.append(rows(1, 2))
+
+
+def test_a_newer_version(path: Path) -> None:
+    """A file from a newer version is left alone, for reading and for writing, every time."""
+    LocalStore(path, write=True).close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    before = path.read_bytes()
+    for _ in range(2):
+        with pytest.raises(StoreError, match="written by a newer Heptad"):
+            LocalStore(path, write=True)
+    with pytest.raises(StoreError, match="install the version that wrote it"):
+        LocalStore(path)
+    assert path.read_bytes() == before
+    assert not list(path.parent.glob("*.corrupt-*"))
+
+
+def test_reading_without_a_store(path: Path) -> None:
+    """Reading creates nothing: it says what to start first."""
+    with pytest.raises(StoreError, match="no store here yet; start `heptad up`"):
+        LocalStore(path)
+    assert not path.parent.exists()
+
+
+def test_places_that_cannot_be(tmp_path: Path) -> None:
+    """A folder, or a place below a file, is told with the setting that is to be changed."""
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for place in ("file/events.db", "folder"):
+        with pytest.raises(StoreError, match=str(tmp_path / place)):
+            LocalStore(tmp_path / place, write=True)
+
+
+def flip(path: Path, begin: int, length: int) -> None:
+    """Turn every bit of a part of a file."""
+    with path.open("r+b") as file:
+        file.seek(begin)
+        data = file.read(length)
+        file.seek(begin)
+        file.write(bytes(byte ^ 0xFF for byte in data))
+
+
+@pytest.mark.parametrize(
+    "begin, length", [(0, 100), (16, 84), (4096, 16 * 4096)], ids=["all", "header", "middle"]
+)
+def test_a_corrupt_file(
+    path: Path, caplog: pytest.LogCaptureFixture, begin: int, length: int
+) -> None:
+    """A corrupt file is set aside, not deleted, and a new one begun, with one line in the log."""
+    with LocalStore(path, write=True) as store:
+        store.append(rows(0, 3000, size=200), {"k": b"1"})
+    flip(path, begin, length)
+    damaged = path.read_bytes()
+    with LocalStore(path, write=True) as store:
+        assert store.set_aside is not None
+        assert store.set_aside.read_bytes() == damaged
+        assert (times(store), store.recall("k")) == ([], None)
+        store.append(rows(1, 2))
+    assert [r.levelname for r in caplog.records] == ["ERROR"]
+    assert "set aside" in caplog.text
+    with LocalStore(path, write=True) as store:
+        assert (times(store), store.set_aside) == ([1], None)
+
+
+def test_corruption_found_while_writing(store: LocalStore) -> None:
+    """A file that turns out to be corrupt says so, and may be begun anew; each is kept."""
+    logging.getLogger("heptad.store").setLevel(logging.CRITICAL)
+    try:
+        for number in range(3):
+            store.append(rows(0, 10), {"k": b"%d" % number})
+            with closing(sqlite3.connect(store.path)) as db:
+                db.execute("DROP TABLE counters")
+            with pytest.raises(StoreCorrupt):
+                store.append(rows(10, 20), {}, {COUNTER: 1})
+            store.begin_anew()
+            assert times(store) == []
+    finally:
+        logging.getLogger("heptad.store").setLevel(logging.NOTSET)
+    assert len(list(store.path.parent.glob("events.db.corrupt-*"))) >= 3
+    store.append(rows(10, 20), {}, {COUNTER: 1})
+    assert len(times(store)) == 10
+
+
+def test_a_full_disk(store: LocalStore) -> None:
+    """What does not fit is not stored in part, and fits when there is room."""
+    store.append(rows(0, 100))
+    with LocalStore(store.path) as reader:
+        pages = reader.size() // 4096
+    limit(store, pages + 2)
+    with pytest.raises(StoreError, match="full"):
+        store.append(rows(100, 5000, size=100), {"k": b"1"}, {COUNTER: 1})
+    assert (len(times(store)), store.recall("k"), store.counters()) == (100, None, {})
+    limit(store, 10**6)
+    store.append(rows(100, 5000, size=100), {"k": b"1"}, {COUNTER: 1})
+    assert (len(times(store)), store.counters()) == (5000, {COUNTER: 1})
+
+
+def limit(store: LocalStore, pages: int) -> None:
+    """Let the store's file have no more than so many pages."""
+    store._db.execute(f"PRAGMA max_page_count = {pages}")  # noqa: SLF001 - only the connection can
+
+
+def test_migrations() -> None:
+    """The steps lead from an empty file to the newest schema, from any version in between."""
+    assert len(MIGRATIONS) == SCHEMA_VERSION
+    for begin in range(SCHEMA_VERSION + 1):
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+            for version in range(begin):
+                db.executescript(MIGRATIONS[version])
+            migrate(db, begin)
+            assert db.execute("PRAGMA user_version").fetchone()[0] in (SCHEMA_VERSION, 0)
+            tables = db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+            names = {name for (name,) in tables}
+            assert {"series", "points", "counters", "state", "marks"} <= names
+
+
+def test_a_migration_is_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that fails leaves the file as it was."""
+    broken = "CREATE TABLE extra (x); CREATE TABLE points (x)"
+    monkeypatch.setattr("heptad.store.schema.MIGRATIONS", (*MIGRATIONS, broken))
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        with pytest.raises(sqlite3.OperationalError):
+            migrate(db, 0)
+        db.execute("ROLLBACK")
+        assert db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
+        assert not db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'extra'").fetchall()
