@@ -45,7 +45,7 @@ bench: debian-packages ## the figures, as ratios to mtail, fail2ban and node_exp
 	@$(BIN)/python -m bench $(BENCH_FLAGS)
 
 docs: $(VENV)/.installed ## write the generated pages of docs/
-	@$(BIN)/python -m heptad.reference
+	@$(BIN)/python -m heptad.commands.reference
 
 constraints: $(VENV)/.installed-dev ## pin the dependencies again (UPGRADE=--upgrade for newer ones)
 	$(PIP_COMPILE) --build-deps-for editable --output-file constraints.txt pyproject.toml

@@ -53,7 +53,8 @@ def take(events: Store, progress: Progress, horizon: int, now: int) -> Arrived:
             more = True
             break
         line = max(history, progress.newest - horizon)
-        for piece in _tighten(events, progress.position, arrival, _CHUNK, (history, line)):
+        lines = (history, line) if line > history else ()
+        for piece in _tighten(events, progress.position, arrival, lines):
             if history <= piece.oldest and piece.newest < line:
                 late += piece.points
             else:
@@ -64,7 +65,7 @@ def take(events: Store, progress: Progress, horizon: int, now: int) -> Arrived:
 
 
 def _tighten(
-    events: Store, position: int, arrival: Arrival, limit: int, lines: tuple[int, int]
+    events: Store, position: int, arrival: Arrival, lines: tuple[int, ...]
 ) -> Iterator[Arrival]:
     """Halve an arrival until it is dense in time and on one side of each of ``lines``.
 
@@ -72,15 +73,15 @@ def _tighten(
     """
     minutes = (arrival.newest - arrival.oldest) // MINUTE
     astride = any(arrival.oldest < line <= arrival.newest for line in lines)
-    if arrival.points <= 1 or limit <= 1 or (minutes <= 2 * arrival.points and not astride):
+    if arrival.points <= 1 or (minutes <= 2 * arrival.points and not astride):
         yield arrival
         return
-    half = min(limit, arrival.points + 1) // 2
-    while position < arrival.position:
-        part = events.arrived(MEASUREMENT, position, half)
+    half = arrival.points // 2
+    for points in (half, arrival.points - half):
+        part = events.arrived(MEASUREMENT, position, points)
         if part is None:
-            break
-        yield from _tighten(events, position, part, half, lines)
+            return
+        yield from _tighten(events, position, part, lines)
         position = part.position
 
 

@@ -28,6 +28,8 @@ SEVERITIES: Final[dict[str, str]] = {
     "high": "look at it now",
 }
 
+RANKS: Final = {severity: rank for rank, severity in enumerate(SEVERITIES)}
+
 Key = tuple[str, str, int]
 """Rule, subject and the time of the first event in nanoseconds."""
 
@@ -59,7 +61,6 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     sentence: str
     attempts: int
     technique: str = ""
-    program: str = ""
     users: list[str] = []
     users_more: bool = False
     hosts: list[str] = []
@@ -72,17 +73,26 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         """What stays the same while the finding grows."""
         return (self.rule, self.subject, self.first)
 
+    @property
+    def rank(self) -> int:
+        """The severity as a number: the more severe, the higher."""
+        return RANKS.get(self.severity, 0)
+
     def overlaps(self, other: "Finding") -> bool:
         """Whether the two share time."""
         return self.first <= other.last and other.first <= self.last
 
 
 class Revision(msgspec.Struct, frozen=True):
-    """A finding as a row tells it; ``superseded_by`` is the first time of what took its place."""
+    """A finding as a row tells it; ``superseded_by`` is the first time of what took its place.
+
+    ``rises`` is not stored: the finding is new, or more severe than it was.
+    """
 
     finding: Finding
     number: int
     superseded_by: int | None = None
+    rises: bool = False
 
     def row(self) -> Row:
         """The row; its time is the first event's plus the revision in nanoseconds."""
@@ -103,7 +113,7 @@ def revision_of(point: Point) -> Revision:
     """The revision that a row tells."""
     fields = {**point.tags, **point.fields}
     for name in ("users", "hosts"):
-        fields[name] = msgspec.json.decode(str(fields[name]))  # type: ignore[assignment]
+        fields[name] = msgspec.json.decode(str(fields[name]))
     superseded_by = fields.get("superseded_by")
     return Revision(
         msgspec.convert(fields, Finding),

@@ -64,25 +64,32 @@ class Ledger:
     def _grow(self, finding: Finding, last: Revision | None, at: float) -> list[Revision]:
         self._waiting.pop(finding.key, None)
         if last is None:
-            return [Revision(finding, 0)]
+            return [Revision(finding, 0, rises=True)]
+        rises = finding.rank > last.finding.rank
         if last.superseded_by is None:
             if last.finding == finding:
                 return []
             recent = at - self._written.get(finding.key, -_PAUSE) < _PAUSE
-            if recent and last.finding.severity == finding.severity:
+            if recent and not rises:
                 self._waiting[finding.key] = finding
                 return []
-        return [Revision(finding, last.number + 1)]
+        return [Revision(finding, last.number + 1, rises=rises)]
 
-    def flush(self, at: float, *, everything: bool) -> list[Revision]:
-        """The revisions that have waited long enough, or all that wait."""
-        due = [
+    def is_due(self, at: float, *, everything: bool) -> bool:
+        """Whether ``flush`` would give something."""
+        return bool(self._due(at, everything=everything))
+
+    def _due(self, at: float, *, everything: bool) -> list[Finding]:
+        return [
             finding
             for key, finding in self._waiting.items()
             if everything or at - self._written.get(key, -_PAUSE) >= _PAUSE
         ]
+
+    def flush(self, at: float, *, everything: bool) -> list[Revision]:
+        """The revisions that have waited long enough, or all that wait."""
         revisions = []
-        for finding in due:
+        for finding in self._due(at, everything=everything):
             del self._waiting[finding.key]
             last = self._day(finding.first // DAY)[finding.subject][finding.key]
             revisions.append(Revision(finding, last.number + 1))
@@ -110,8 +117,6 @@ class Ledger:
             return self._days[day]
         known = self._days[day] = {}
         begin = day * DAY
-        for key, revision in last_revisions(
-            self._store, begin, begin + DAY, self._rule
-        ).items():
+        for key, revision in last_revisions(self._store, begin, begin + DAY, self._rule).items():
             known.setdefault(revision.finding.subject, {})[key] = revision
         return known

@@ -105,7 +105,9 @@ class Memory:
 
     def _shrink(self) -> None:
         """Too many: drop the subjects that were quiet for longest."""
-        quiet = sorted(self._tracks, key=lambda subject: max(self._tracks[subject].cells, default=0))
+        quiet = sorted(
+            self._tracks, key=lambda subject: max(self._tracks[subject].cells, default=0)
+        )
         size = self.size
         for subject in quiet:
             if size <= MOST_CELLS * 9 // 10:

@@ -7,7 +7,7 @@ import time as clock
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 
 from aggregator.finding import SEVERITIES
 from heptad import __version__
@@ -46,6 +46,10 @@ GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         (),
         "The newest event time that was worked off; 0 if there is none",
     ),
+    "heptad_aggregator_behind_seconds": (
+        (),
+        "How long ago all events that had arrived were worked off",
+    ),
     "heptad_aggregator_part_duration_seconds": (
         ("part",),
         "How long a finding or a report took when it last had work",
@@ -63,10 +67,6 @@ GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "heptad_aggregator_store_set_aside": ((), "1 if a corrupt store was set aside since the start"),
     "heptad_aggregator_cells": (("rule",), "Minutes of addresses that are held in memory"),
     "heptad_build_info": (("version",), "1, with the version as label"),
-}
-BEHIND: Final = "heptad_aggregator_behind_seconds"
-COMPUTED: Final[dict[str, tuple[tuple[str, ...], str]]] = {
-    BEHIND: ((), "How long ago all events that had arrived were worked off"),
 }
 
 
@@ -89,12 +89,17 @@ class AggregatorMetrics(StoredMetrics):
             self.set("heptad_finding_last_timestamp_seconds", 0, rule)
         self._caught_up = clock.monotonic()
 
+    def raise_to(self, name: str, value: float, *labels: str) -> None:
+        """Set a gauge that only grows."""
+        with self._lock:
+            family = self._gauges[name]
+            family[labels] = max(value, family.get(labels, value))
+
     def catch_up(self) -> None:
         """Everything that has arrived is worked off now."""
         self._caught_up = clock.monotonic()
 
     def collect(self) -> Iterator[Metric]:
         """The families, as they are now."""
+        self.set("heptad_aggregator_behind_seconds", clock.monotonic() - self._caught_up)
         yield from super().collect()
-        behind = clock.monotonic() - self._caught_up
-        yield GaugeMetricFamily(BEHIND, COMPUTED[BEHIND][1], value=behind)

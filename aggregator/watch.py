@@ -56,23 +56,27 @@ class Watch:
     def has_work(self, at: float, *, everything: bool) -> bool:
         """Whether ``work`` would do something; ``at`` is a monotonic time in seconds."""
         days = bool(self._days) and (everything or at >= self._due)
-        return bool(self._spans) or days or bool(self._ledger.waiting_days())
+        return bool(self._spans) or days or self._ledger.is_due(at, everything=everything)
 
     def work(self, at: float, now: int, *, everything: bool) -> list[Revision]:
         """The revisions to write; ``now`` is the newest minute that can be believed."""
         found: Found = {}
-        if self._days and (everything or at >= self._due):
-            self._read_days(sorted(self._days), now, found)
-            self._days.clear()
+        spans = self._take_spans()
+        days = sorted(self._days) if everything or at >= self._due else []
+        if days:
+            self._read_days(days, now, found)
             self._due = at + _PAUSE
-        for since, until in self._spans:
+        for since, until in spans:
             self._read_live(since, until, now, found)
+        self._days -= set(days)
         self._spans = []
         revisions = []
-        for subject, days in found.items():
-            revisions += self._ledger.settle(subject, days, at)
+        for subject, own in found.items():
+            revisions += self._ledger.settle(subject, own, at)
         revisions += self._ledger.flush(at, everything=everything)
-        self.size = self._memory.size if self._memory else 0
+        if self._memory is not None:
+            self.size = self._memory.size
+            self._take_dropped(self._memory)
         return revisions
 
     def commit(self) -> None:
@@ -87,17 +91,22 @@ class Watch:
         self._ledger = Ledger(self._reports, self.name)
         self._due = at + _PAUSE
 
+    def _take_spans(self) -> list[Span]:
+        """The spans that the memory can take; what lies further back makes its days dirty."""
+        floor = self._memory.floor if self._memory is not None else None
+        spans = []
+        for since, until in self._spans:
+            if floor is not None and since < floor:
+                self._days |= self._days_of(since, min(until, floor))
+            if floor is None or until > floor:
+                spans.append((since if floor is None else max(since, floor), until))
+        return spans
+
     def _read_live(self, since: int, until: int, now: int, found: Found) -> None:
-        memory = self._memory
-        if memory is None:
-            first = min(self._days_of(since, since + 1))
-            memory = self._memory = Memory(self._rule, first)
-            since = memory.floor
-        if since < memory.floor:
-            self._days |= self._days_of(since, min(until, memory.floor))
-            since = memory.floor
-        _update(found, memory.read(self._events, since, until, now))
-        self._take_dropped(memory)
+        if self._memory is None:
+            self._memory = Memory(self._rule, min(self._days_of(since, since + 1)))
+            since = self._memory.floor
+        _update(found, self._memory.read(self._events, since, until, now))
 
     def _read_days(self, days: list[int], now: int, found: Found) -> None:
         """Read whole days; those that the memory holds are read live again."""

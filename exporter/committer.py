@@ -41,6 +41,8 @@ class Committer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._pending: tuple[Transaction, Future[None]] | None = None
         self._condition = Condition(log, "store", store=store.path)
+        self._pruning = Condition(log, "pruning", store=store.path)
+        self._begun_anew = False
         self._state: dict[str, bytes] = {}
         self._prune_due = 0.0
         self._tell()
@@ -81,18 +83,34 @@ class Committer:
 
     def _commit(self, transaction: Transaction) -> None:
         try:
-            self._store.append(transaction.rows, transaction.state, transaction.counters)
+            self._write(transaction)
         except StoreCorrupt:
-            # what was counted and read so far goes into the new file; the old one is kept aside
             self._store.begin_anew()
-            self._store.append([], self._state, self._metrics.totals())
-            self._store.append(transaction.rows, transaction.state, transaction.counters)
+            self._begun_anew = True
+            self._write(transaction)
         self._state |= transaction.state
         self._metrics.add(transaction.counters)
         if clock.monotonic() >= self._prune_due:
+            self._prune()
+
+    def _write(self, transaction: Transaction) -> None:
+        if self._begun_anew:
+            # what was counted and read so far goes into the new file; the old one is kept aside
+            self._store.append([], self._state, self._metrics.totals())
+            self._begun_anew = False
+        self._store.append(transaction.rows, transaction.state, transaction.counters)
+
+    def _prune(self) -> None:
+        """Keep the store in its bounds; a failure must not have the transaction written again."""
+        busy = False
+        try:
             busy = self._store.prune() > 0
-            self._prune_due = clock.monotonic() + (0 if busy else _PRUNE_EVERY)
-            self._tell()
+        except StoreError as error:
+            self._pruning.set(str(error))
+        else:
+            self._pruning.set(None)
+        self._prune_due = clock.monotonic() + (0 if busy else _PRUNE_EVERY)
+        self._tell()
 
     def _tell(self) -> None:
         self._metrics.set("heptad_store_size_bytes", self._store.size())

@@ -10,18 +10,20 @@ import msgspec
 
 from exporter.committer import Committer, Transaction
 from exporter.interpreter import Interpreter, Result
-from exporter.metrics import ExporterMetrics, Tally
-from exporter.sources import Batch, Gap, Source
+from exporter.metrics import COUNTERS, CounterDict, ExporterMetrics, Tally
+from exporter.sources import GAP_REASONS, Batch, Gap, Source
+from heptad.event import LABELS
 from heptad.event_row import head_of
 from heptad.line_protocol import Value, encode_fields
 from heptad.log import Condition
 from heptad.store import Row
-from heptad.store.local import LocalStore
+from heptad.store.local import LocalStore, counter_key
 
 log = logging.getLogger("heptad.pipeline")
 
+SECOND: Final = 10**9
 POLL: Final = 2.0
-"""Seconds after which the sources are asked though nothing woke the loop: a lost notice only costs this."""
+"""Seconds after which the sources are asked though nothing woke the loop."""
 _SAMPLES: Final = 20
 _HEALTH_EVERY: Final = 2.0
 
@@ -57,8 +59,12 @@ class Pipeline:
         }
         self._samples: dict[str, list[str]] = {}
         self._health_due = 0.0
+        self._asked_at = 0
+        self._steps_back = 0
+        self._watch_clock()
         for lane in lanes:
             self._restore(store, lane)
+            metrics.add(_zeros(lane))
 
     def _recall_first_start(self, store: LocalStore) -> int:
         known = store.recall("first_start")
@@ -179,8 +185,7 @@ class Pipeline:
         return taken
 
     def _gap_row(self, gap: Gap, tally: Tally) -> Row:
-        what = {"source": tally.source, "reason": gap.reason, "path": gap.path, "detail": gap.detail}
-        log.warning("gap", extra=what)
+        log.warning("gap", extra={"source": tally.source, **msgspec.structs.asdict(gap)})
         tally.add("heptad_gaps_total", source=tally.source, reason=gap.reason)
         judged = ("gap", "unknown", "", gap.reason)
         now = self._now()
@@ -191,6 +196,7 @@ class Pipeline:
 
     def _tell_health(self) -> None:
         self._health_due = clock.monotonic() + _HEALTH_EVERY
+        self._watch_clock()
         for lane in self._lanes:
             name = lane.source.name
             health = lane.source.health()
@@ -198,9 +204,34 @@ class Pipeline:
             self._metrics.set("heptad_source_up", 0 if health.problem else 1, name)
             self._metrics.set("heptad_source_behind_bytes", health.behind_bytes, name)
 
+    def _watch_clock(self) -> None:
+        now = self._now()
+        if now < self._asked_at - SECOND:
+            self._steps_back += 1
+            log.warning("clock stepped back", extra={"seconds": (self._asked_at - now) // SECOND})
+        self._asked_at = now
+        self._metrics.set("heptad_clock_steps_back_total", self._steps_back)
+
     def problems(self) -> list[str]:
         """What is wrong now, a sentence each: for /healthz."""
         told = [f"source {n}: {c.problem}" for n, c in self._conditions.items() if c.problem]
         if self._committer.problem:
             told.append(f"store: {self._committer.problem}")
         return told
+
+
+def _zeros(lane: Lane) -> CounterDict:
+    """Every counter that ``lane`` may move, so that ``increase()`` sees the first time it does."""
+    source, interpreter = lane.source.name, lane.interpreter
+    gap = dict(zip(LABELS, ("heptad", "gap", "unknown", ""), strict=True))
+    keys = [counter_key("auth_events_total", **gap)]
+    keys += [counter_key("heptad_lines_total", source=source, result=str(r)) for r in Result]
+    keys += [counter_key("heptad_gaps_total", source=source, reason=r) for r in GAP_REASONS]
+    keys += [
+        counter_key(name, source=source)
+        for name, (labels, _) in COUNTERS.items()
+        if labels == ("source",)
+    ]
+    programs = sorted({interpreter.program_of(tag) or "" for tag in interpreter.tags()})
+    keys += [counter_key("heptad_lines_not_understood_total", program=p) for p in programs]
+    return dict.fromkeys(keys, 0)

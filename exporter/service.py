@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 import threading
 from pathlib import Path
 from typing import Final
@@ -95,6 +96,8 @@ class Exporter:
         # cycles: looking through them again and again costs a tenth of the reading speed
         gc.freeze()
         gc.set_threshold(50_000, 20, 20)
+        # the thread that commits needs Python for moments only, and need not wait 5 ms for each
+        sys.setswitchinterval(0.001)
         try:
             if self.once:
                 self.pipeline.drain(stop)

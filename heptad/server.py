@@ -1,5 +1,6 @@
 """The HTTP port of a part of Heptad: /metrics and /healthz, on loopback unless told otherwise."""
 
+import gzip
 import logging
 import socket
 import threading
@@ -8,13 +9,14 @@ from socketserver import ThreadingMixIn
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from prometheus_client.exposition import make_wsgi_app
+from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import CollectorRegistry
 
 log = logging.getLogger("heptad.server")
 
 _MOST_AT_ONCE: Final = 16
 _READ_TIMEOUT: Final = 10.0
+_TEXT_FORMAT: Final = "text/plain; version=0.0.4; charset=utf-8"
 _INDEX: Final = b"""<!doctype html><meta charset=utf-8><title>Heptad</title>
 <h1>Heptad</h1><ul><li><a href=metrics>metrics</a><li><a href=healthz>healthz</a></ul>
 """
@@ -72,7 +74,7 @@ class Server:
         registry: CollectorRegistry,
         problems: Callable[[], list[str]],
     ) -> None:
-        self._metrics = make_wsgi_app(registry)
+        self._registry = registry
         self._problems = problems
         try:
             family = socket.getaddrinfo(*listen, type=socket.SOCK_STREAM)[0][0]
@@ -104,13 +106,20 @@ class Server:
             self._thread.join(timeout=5)
         self._server.server_close()
 
+    def _expose(self, encodings: str, start_response: Any) -> list[bytes]:
+        """The registry in Prometheus' text format 0.0.4, as node_exporter answers."""
+        body = generate_latest(self._registry)
+        more: tuple[tuple[str, str], ...] = ()
+        if "gzip" in encodings:
+            body, more = gzip.compress(body, compresslevel=1), (("Content-Encoding", "gzip"),)
+        return _respond(start_response, "200 OK", body, _TEXT_FORMAT, more)
+
     def _answer(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "/")
         if environ.get("REQUEST_METHOD") not in ("GET", "HEAD"):
             return _respond(start_response, "405 Method Not Allowed", b"only GET and HEAD\n")
         if path == "/metrics":
-            answer: Iterable[bytes] = self._metrics(environ, start_response)
-            return answer
+            return self._expose(environ.get("HTTP_ACCEPT_ENCODING", ""), start_response)
         if path == "/healthz":
             problems = self._problems()
             status = "503 Service Unavailable" if problems else "200 OK"
@@ -121,9 +130,13 @@ class Server:
 
 
 def _respond(
-    start_response: Any, status: str, body: bytes, kind: str = "text/plain; charset=utf-8"
+    start_response: Any,
+    status: str,
+    body: bytes,
+    kind: str = "text/plain; charset=utf-8",
+    more: tuple[tuple[str, str], ...] = (),
 ) -> list[bytes]:
-    headers = [("Content-Type", kind), ("Content-Length", str(len(body)))]
+    headers = [("Content-Type", kind), ("Content-Length", str(len(body))), *more]
     headers += [("X-Content-Type-Options", "nosniff"), ("Content-Security-Policy", "default-src 'none'")]
     start_response(status, headers)
     return [body]

@@ -45,12 +45,20 @@ class Chain(Protocol):
 class Rule(Protocol):
     """One kind of finding."""
 
-    name: str
-    """Its name in the tag ``rule`` and in metrics."""
-    wants: Mapping[str, str]
-    """The tags of the events that it looks at."""
-    reach: int
-    """How many minutes before and after a day have a say in that day's findings."""
+    @property
+    def name(self) -> str:
+        """Its name in the tag ``rule`` and in metrics."""
+        ...
+
+    @property
+    def wants(self) -> Mapping[str, str]:
+        """The tags of the events that it looks at."""
+        ...
+
+    @property
+    def reach(self) -> int:
+        """How many minutes before and after a day have a say in that day's findings."""
+        ...
 
     def subject_of(self, event: Event) -> str | None:
         """Whom the event is about; None if the rule has no use for it."""

@@ -33,6 +33,8 @@ MOST_NAMES: Final = 50
 """So many users and hosts are kept of a minute and of an episode, the first ones by name."""
 _MINUTES_A_DAY: Final = 1440
 _SHOWN: Final = 3
+_LONGEST_NAME: Final = 256
+_LONGEST_SHOWN: Final = 40
 
 Names = tuple[str, ...]
 
@@ -165,7 +167,7 @@ class BruteForce:
     def add(self, cell: Cell | None, event: Event) -> Cell:
         """The cell with one more event."""
         identity = identity_of(event)
-        users = (event.user,) if event.user is not None else ()
+        users = (event.user[:_LONGEST_NAME],) if event.user is not None else ()
         new = Cell(event.count, identity, identity, users, (event.host,))
         return new if cell is None else merge(cell, new)
 
@@ -218,7 +220,7 @@ def _sentence(subject: str, total: Cell) -> str:
 
 
 def _list(names: Iterable[str], more: bool) -> str:
-    listed = [name or "(no name)" for name in names]
+    listed = [name[:_LONGEST_SHOWN] or "(no name)" for name in names]
     hidden = len(listed) - _SHOWN
     if hidden <= 0:
         return " and ".join([", ".join(listed[:-1]), listed[-1]]) if len(listed) > 1 else listed[0]

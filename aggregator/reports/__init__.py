@@ -32,10 +32,15 @@ class Fold(Protocol):
 class Report(Protocol):
     """One kind of report."""
 
-    name: str
-    """Its measurement."""
-    wants: Mapping[str, str]
-    """The tags of the events that it looks at."""
+    @property
+    def name(self) -> str:
+        """Its measurement."""
+        ...
+
+    @property
+    def wants(self) -> Mapping[str, str]:
+        """The tags of the events that it looks at."""
+        ...
 
     def begin(self) -> Fold:
         """An empty window."""

@@ -15,6 +15,8 @@ from exporter.record import Origin, Record
 SECOND: Final = 10**9
 DAY: Final = 86_400 * SECOND
 _DISORDER: Final = 31 * DAY
+_FARTHEST: Final = 2**63 - DAY
+"""What the stores can keep, less some room for tie-breakers: the years 1678 to 2261."""
 _MONTHS: Final = {
     name: number + 1
     for number, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split())
@@ -24,7 +26,7 @@ _MONTHS: Final = {
 _REST: Final = (
     r"(?:(?P<host>[^\s\[\]]{0,254}[^\s:\[\]]) )?"
     r"(?P<tag>\([\w-]+\)|[^\s:\[\]()]{1,128})\]?(?: \d[\w.]*)?(?:\((?P<module>\w+)\))?"
-    r"(?:\[(?P<pid>\d{1,9})\])?:(?: (?P<message>.*))?"
+    r"(?:\[(?P<pid>\d{1,9})\])?:(?: (?P<message>.*))?(?<!\r)"  # \r: ``parse_lines`` strips it
 )
 _ISO: Final = r"(?P<date>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:[.,](?P<fraction>\d{1,9})\d*)?"
 _ZONE: Final = r"(?P<zone>Z|[+-]\d\d:?\d\d)?"
@@ -130,10 +132,12 @@ class Clock:
         if (date, zone) != self._iso:
             moment = datetime.fromisoformat(date + zone)
             if moment.tzinfo is None:
-                self._iso_base = self._unfold(moment.replace(tzinfo=self.zone))
+                base = self._unfold(moment.replace(tzinfo=self.zone))
             else:
-                self._iso_base = int(moment.timestamp()) * SECOND
-            self._iso = (date, zone)
+                base = int(moment.timestamp()) * SECOND
+            if not -_FARTHEST < base < _FARTHEST:
+                raise ValueError(date)
+            self._iso, self._iso_base = (date, zone), base
         time = self._iso_base
         if fraction:
             time += int(fraction) * 10 ** (9 - len(fraction))
@@ -182,19 +186,32 @@ class HeaderParser:
         records: list[Record] = []
         strange: list[str] = []
         fullmatch, read_bsd, origin = _BSD.fullmatch, self.clock.read_bsd, self.origin
+        time, host, tag, pid, prefix, begin = 0, "", "", "", "\n", 1
         for line in lines:
+            # two lines in five have the same second, program and process as the one before
+            if (
+                line.startswith(prefix)
+                and not line.startswith("message repeated ", begin)
+                and line[-1] != "\r"
+            ):
+                records.append((time, host, tag, pid, line[begin:], line, 1, origin))
+                continue
             # the most common format without a call a line; all else goes through ``parse``
             found = fullmatch(line)
             if found is not None:
                 stamp, host, tag, module, pid, message = found.groups("")
-                if not module and not message.startswith("message repeated "):
+                if not module and message and not message.startswith("message repeated "):
                     try:
                         time = read_bsd(stamp)
                     except (ValueError, OverflowError):
                         strange.append(line)
+                        prefix = "\n"
                         continue
+                    begin = found.start("message")
+                    prefix = line[:begin]
                     records.append((time, host, tag, pid, message, line, 1, origin))
                     continue
+            prefix = "\n"  # no line holds it
             line = line.rstrip("\r").lstrip("\0\ufeff")
             record = self.parse(line)
             if record is not None:

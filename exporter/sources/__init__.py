@@ -1,15 +1,20 @@
 """Where log lines come from: each source hands over records with the state behind them."""
 
 import threading
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from exporter.record import Record
 
+GAP_REASONS: Final = ("rotated_away", "vacuumed", "truncated", "lost_tail", "unreadable")
+
 
 class Gap(msgspec.Struct):
-    """A part of a log that could not be read: what was in it is not known."""
+    """A part of a log that could not be read: what was in it is not known.
+
+    ``reason`` is one of GAP_REASONS.
+    """
 
     reason: str
     path: str

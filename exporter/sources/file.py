@@ -5,6 +5,7 @@ import threading
 import time as clock
 from collections.abc import Callable
 from datetime import tzinfo
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
@@ -14,11 +15,14 @@ from exporter.parsers.header import Clock, HeaderParser
 from exporter.record import Origin
 from exporter.sources import Batch, Gap, SourceHealth
 from exporter.sources.log import Log
+from exporter.sources.rotation import is_rotated
 from exporter.sources.segment import Position
 from exporter.sources.watch import Watch
 
-_MOST_FILES: Final = 1000
+_MOST_FILES: Final = 500
+_MOST_LEFT_OUT: Final = 10_000
 _FEW: Final = 5
+_FORGET: Final = 86_400 * 10**9
 
 
 class LogState(msgspec.Struct):
@@ -52,18 +56,28 @@ class FileSource:
         self._logs: dict[str, Log] = {}
         self._headers: dict[str, HeaderParser] = {}
         self._lineage: dict[str, int] = {}
+        self._unread: dict[str, LogState] = {}
+        self._left_out: set[str] = set()
+        self._too_many = False
+        self._new = False
         self._watch: Watch | None = None
 
     def restore(self, state: bytes | None) -> None:
         """See Source.restore."""
-        known = msgspec.json.decode(state, type=dict[str, LogState]) if state else {}
-        for path, log_state in known.items():
-            self._add(path, log_state)
+        # what the configuration does not name any more is kept, in case it is named again
+        self._unread = msgspec.json.decode(state, type=dict[str, LogState]) if state else {}
+        for path in [path for path in self._unread if self._is_wanted(path)]:
+            self._add(path)
 
-    def _add(self, path: str, state: LogState | None = None) -> None:
+    def _is_wanted(self, path: str) -> bool:
+        return any(path == pattern or fnmatchcase(path, pattern) for pattern in self._globs)
+
+    def _add(self, path: str) -> None:
+        state = self._unread.pop(path, None)
         log = Log(Path(path), self._max_line, self._now)
         if state is not None:
             log.restore(state.positions)
+        self._new = self._new or state is None
         self._logs[path] = log
         last = state.last_time if state else None
         self._headers[path] = HeaderParser(Clock(self._zone, last), Origin(path))
@@ -77,7 +91,6 @@ class FileSource:
         """See Source.read: the next lines of the first log that has any."""
         self._find_new()
         for path, log in self._logs.items():
-            log.follow()
             found = log.read()
             if found is None:
                 continue
@@ -89,16 +102,45 @@ class FileSource:
             batch.read_bytes = found.read_bytes
             return batch
         gaps = self._take_gaps()
-        return Batch([], self._state(), gaps) if gaps else None
+        # where a new log begins is committed at once: from then on its rotated files are read
+        return Batch([], self._state(), gaps) if gaps or self._new else None
 
     def _find_new(self) -> None:
         if self._watch is not None:
             self._watch.renew()
+        self._too_many = False
         for pattern in self._globs:
-            matches = sorted(glob.glob(pattern)) if glob.has_magic(pattern) else [pattern]
+            matches = [pattern]
+            if glob.has_magic(pattern):
+                # glob takes an absolute pattern as it is, Path.glob does not before Python 3.13
+                matches = sorted(glob.glob(pattern))  # noqa: PTH207
             for path in matches:
-                if path not in self._logs and len(self._logs) < _MOST_FILES:
+                if path in self._logs or path in self._left_out:
+                    continue
+                if len(self._logs) >= _MOST_FILES:
+                    self._too_many = True
+                elif path != pattern and self._is_part_of_other(path, matches):
+                    self._left_out.add(path)
+                else:
                     self._add(path)
+        if len(self._left_out) > _MOST_LEFT_OUT:
+            self._left_out.clear()
+        self._forget()
+
+    def _is_part_of_other(self, path: str, matches: list[str]) -> bool:
+        """Whether a match is read already as a rotated file of another, or under another name."""
+        others = self._logs.keys() | matches
+        if Path(path).is_symlink() and str(Path(path).resolve()) in others:
+            return True
+        return any(is_rotated(Path(path), Path(other)) for other in others if other != path)
+
+    def _forget(self) -> None:
+        """Let go of matches that are deleted: a program that dates its files leaves many."""
+        since = self._now() - _FORGET
+        over = [path for path, log in self._logs.items() if log.missing and log.is_over(since)]
+        for path in [path for path in over if path not in self._globs]:
+            self._logs.pop(path).close()
+            del self._headers[path], self._lineage[path]
 
     def _batch(self, header: HeaderParser, lines: list[str]) -> Batch:
         header.clock.reference = self._now()
@@ -108,12 +150,12 @@ class FileSource:
         return batch
 
     def _state(self) -> bytes:
-        return msgspec.json.encode(
-            {
-                path: LogState(log.positions(), self._headers[path].clock.last, self._lineage[path])
-                for path, log in self._logs.items()
-            }
-        )
+        self._new = False
+        states = {
+            path: LogState(log.positions(), self._headers[path].clock.last, self._lineage[path])
+            for path, log in self._logs.items()
+        }
+        return msgspec.json.encode(self._unread | states)
 
     def _take_gaps(self) -> list[Gap]:
         gaps = [gap for log in self._logs.values() for gap in log.gaps]
@@ -124,8 +166,15 @@ class FileSource:
     def health(self) -> SourceHealth:
         """See Source.health."""
         problems = [f"{path}: {log.problem}" for path, log in self._logs.items() if log.problem]
+        problems += [
+            f"{path}: the file is not there"
+            for path in self._globs
+            if path in self._logs and self._logs[path].missing
+        ]
         if not self._logs:
-            problems = [f"no file matches {', '.join(self._globs)}"]
+            problems.append(f"no file matches {', '.join(self._globs)}")
+        if self._too_many:
+            problems.append(f"more than {_MOST_FILES} files match: the rest is not read")
         behind = sum(log.behind() for log in self._logs.values())
         return SourceHealth(behind, "; ".join(problems[:_FEW]) or None)
 

@@ -1,20 +1,21 @@
 """One log: what is written under one path, through every rotation, in order and once.
 
 A log is a row of segments, oldest first: the file at the path last, before it those that were
-rotated away and are not read to their end yet.
+rotated away and are not read to their end yet. A segment that must be found again is in the row
+as the position up to which it was read.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from exporter.sources import Gap
-from exporter.sources.rotation import find_rotated, is_content_of
+from exporter.sources.rotation import close_all, locate, open_siblings
 from exporter.sources.segment import Fate, Lines, Position, Segment
 
 SETTLE: Final = 60 * 10**9
-"""A daemon goes on writing to a renamed file until it is told; ns without a change till it is let go."""
+"""ns without a change until a rotated file is let go: a daemon writes on until it is told."""
+_TRIES: Final = 3
 
 
 class Log:
@@ -22,142 +23,184 @@ class Log:
 
     def __init__(self, path: Path, max_line: int, now: Callable[[], int]) -> None:
         self.path = path
+        self.missing = False
         self.problem: str | None = None
         self.gaps: list[Gap] = []
         self._max_line = max_line
         self._now = now
-        self._segments: list[Segment] = []
+        self._row: list[Segment | Position] = []
 
     def restore(self, positions: list[Position]) -> None:
         """Find again what was read up to ``positions``, oldest first, and what came after."""
-        for number, known in enumerate(positions):
-            self._resume(known, last=number == len(positions) - 1)
-
-    def _resume(self, known: Position, *, last: bool) -> None:
-        here = self._open(Path(known.path))
-        if here is not None:
-            if is_content_of(here, known):
-                here.seek(known)
-                self._add([here])
-                return
-            if self._is_shortened(here, known):
-                # at the path still: ``follow`` sees the lost tail
-                here.position = known
-                self._add([here])
-                return
-            here.close()
-        found, after = find_rotated(self.path, known)
-        if found is not None:
-            self._add([found])
-        elif known.offset or known.head:
-            self._miss("rotated_away", f"after byte {known.offset} of the file that was here")
-        if last:
-            self._add(after)
-        else:
-            _close(after)
-
-    @staticmethod
-    def _is_shortened(here: Segment, known: Position) -> bool:
-        head = here.position.head
-        return b"\n" in head and known.head.startswith(head)
-
-    def _open(self, path: Path) -> Segment | None:
+        self._row = list(positions)
         try:
-            return Segment.open(path)
-        except (OSError, EOFError):
-            return None
+            self._arrange()
+        except OSError as error:
+            self._tell(error)
 
-    def _add(self, segments: list[Segment]) -> None:
-        known = {(s.position.device, s.position.inode) for s in self._segments}
-        for segment in segments:
-            if (segment.position.device, segment.position.inode) in known:
-                segment.close()
-            else:
-                self._segments.append(segment)
+    def _tell(self, error: OSError | EOFError) -> None:
+        reason = error.strerror if isinstance(error, OSError) else None
+        self.problem = f"the file cannot be read: {reason or error}"
 
     def _miss(self, reason: str, detail: str) -> None:
         self.gaps.append(Gap(reason, str(self.path), detail))
 
+    def _segments(self) -> list[Segment]:
+        return [member for member in self._row if isinstance(member, Segment)]
+
+    def positions(self) -> list[Position]:
+        """Where reading goes on, oldest first."""
+        return [_position_of(member) for member in self._row]
+
     def follow(self) -> None:
         """See what happened at the path: grown, rotated, cut, gone or there at last."""
+        self.problem = None
         try:
-            self._check_open()
-            status = os.stat(self.path)
-            if not any(segment.is_at(status) for segment in self._segments):
-                self._take_up()
-        except FileNotFoundError:
-            self.problem = "the file is not there"
-        except OSError as error:
-            self.problem = f"the file cannot be read: {error.strerror}"
-        else:
-            self.problem = None
+            moved = self._check_open()
+            if self._is_elsewhere() or moved:
+                self._arrange()
+        except (OSError, EOFError) as error:
+            self._tell(error)
 
-    def _check_open(self) -> None:
-        """What was written over lives on in a copy, if the rotation made one."""
-        for number, segment in enumerate(self._segments):
-            fate = segment.look()
+    def _check_open(self) -> bool:
+        """Whether an open file is not any more, or not only, what was read of it."""
+        fates = {segment: _look(segment) for segment in self._segments()}
+        for segment, fate in fates.items():
             if fate is Fate.LOST_TAIL:
                 self._miss("lost_tail", f"{segment.path} is shorter than what was read")
                 segment.go_to_end()
             elif fate is Fate.REPLACED:
-                self._replace(number, segment)
-                return
+                segment.close()
+                self._row[self._row.index(segment)] = segment.position
+        return not {Fate.FILLED, Fate.REPLACED}.isdisjoint(fates.values())
 
-    def _replace(self, number: int, segment: Segment) -> None:
-        known = segment.position
-        segment.close()
-        found, after = find_rotated(self.path, known)
-        if found is None and known.offset:
-            self._miss("truncated", f"{segment.path} was cut after byte {known.offset}")
-        rest = [found, *after] if found else after
-        current = self._segments[number + 1 :]
-        self._segments = self._segments[:number]
-        self._add(rest)
-        self._add(current)
+    def _is_elsewhere(self) -> bool:
+        """Whether there is a file at the path that is not open, or one to be found again."""
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            self.missing = True
+            return False
+        self.missing = False
+        segments = self._segments()
+        return len(segments) < len(self._row) or not any(s.is_at(status) for s in segments)
 
-    def _take_up(self) -> None:
-        """Open the file that is at the path now, after those that came and went unseen."""
-        newest = Segment.open(self.path)
-        if self._segments:
-            found, after = find_rotated(self.path, self._segments[-1].position)
-            self._add([found, *after] if found else after)
-        self._add([newest])
+    def _arrange(self) -> None:
+        """Put the row in order anew: what is known, and what has come after it unseen."""
+        newest = self._open_newest()
+        found = open_siblings(self.path) + ([newest] if newest else [])
+        modified = max((known.modified for known in self.positions()), default=None)
+        last, taken = -1, set[int]()
+        row: list[tuple[int, Segment | Position]] = []
+        for member in self._row:
+            # an empty file says nothing of what came before it: copies of it may have been made
+            tells = bool(_position_of(member).head)
+            if isinstance(member, Segment) and not tells:
+                member.renew_head()
+            place = locate(found, _position_of(member))
+            if place is not None and tells:
+                last = max(last, place)
+            again = found[place] if place is not None and place not in taken else None
+            taken.add(-1 if place is None else place)
+            recovered = self._recover(member, again, newest)
+            if recovered is not None:
+                row.append((last if place is None else place, recovered))
+        for place, segment in enumerate(found):
+            later = place > last if last >= 0 else _is_later(segment, modified)
+            if place not in taken and (later or segment is newest):
+                row.append((place, segment))
+        self._row = [member for _, member in sorted(row, key=lambda one: one[0])]
+        close_all([s for s in found if not any(s is member for member in self._row)])
+
+    def _open_newest(self) -> Segment | None:
+        try:
+            return Segment.open(self.path)
+        except FileNotFoundError:
+            return None
+
+    def _recover(
+        self, member: Segment | Position, again: Segment | None, newest: Segment | None
+    ) -> Segment | Position | None:
+        if isinstance(member, Segment):
+            return member
+        if again is not None:
+            again.seek(member)
+            return again
+        if newest is None:
+            return member  # it may come back with the file at the path
+        if member.head:
+            cut = newest.is_file_of(member.device, member.inode)
+            reason = "truncated" if cut else "rotated_away"
+            self._miss(reason, f"what came after byte {member.offset} of {member.path}")
+        return None
 
     def read(self) -> Lines | None:
         """The next lines, of the oldest segment that has any; None if there are none."""
-        for segment in list(self._segments):
-            final = segment is not self._segments[-1] and segment.is_settled(self._now(), SETTLE)
+        for _ in range(_TRIES):
+            self.follow()
+            lines = self._read_first()
+            # what was rotated while it was read is looked at anew before it counts as nothing
+            if lines is not None or all(_look(s) is Fate.SAME for s in self._segments()):
+                return lines
+        return None
+
+    def _read_first(self) -> Lines | None:
+        for segment in self._segments():
+            final = self._is_final(segment)
             lines = self._read(segment, final=final)
             if lines is not None:
                 return lines
-            if final and segment.look() is Fate.SAME:
+            if final and segment in self._row and segment.behind() == 0:
                 segment.close()
-                self._segments.remove(segment)
+                self._row.remove(segment)
         return None
 
-    def _read(self, segment: Segment, *, final: bool) -> Lines | None:
-        try:
-            return segment.read(self._max_line, final=final)
-        except (OSError, EOFError) as error:
-            self._miss("unreadable", f"{segment.path}: {error}")
-            segment.close()
-            self._segments.remove(segment)
-            return None
+    def _is_final(self, segment: Segment) -> bool:
+        """Whether nothing will be added any more: quiet, and what came after it is written to."""
+        later = self._row[self._row.index(segment) + 1 :]
+        moved_on = not segment.position.head or any(_position_of(m).head for m in later)
+        return bool(later) and moved_on and segment.is_settled(self._now(), SETTLE)
 
-    def positions(self) -> list[Position]:
-        """Where reading goes on, oldest first."""
-        return [segment.position for segment in self._segments]
+    def _read(self, segment: Segment, *, final: bool) -> Lines | None:
+        begin = segment.position.offset
+        try:
+            lines = segment.read(self._max_line, final=final)
+        except (OSError, EOFError) as error:
+            self._tell(error)
+            if not segment.growing:
+                self._miss("unreadable", f"{segment.path}: {error}")
+                segment.close()
+                self._row.remove(segment)
+            return None
+        if lines is not None and lines.hole and begin:
+            self._miss("truncated", f"{lines.hole} NUL bytes at byte {begin} of {segment.path}")
+        return lines
+
+    def is_over(self, since: int) -> bool:
+        """Whether the file is gone, all of it is read, and nothing changed after ``since`` ns."""
+        quiet = all(known.modified < since for known in self.positions())
+        return self.missing and quiet and self._segments() == self._row and not self.behind()
 
     def behind(self) -> int:
         """Bytes that are there and not read yet, as far as that can be told."""
-        return sum(segment.behind() for segment in self._segments)
+        return sum(segment.behind() for segment in self._segments())
 
     def close(self) -> None:
         """Close every file."""
-        _close(self._segments)
-        self._segments = []
+        close_all(self._segments())
+        self._row = []
 
 
-def _close(segments: list[Segment]) -> None:
-    for segment in segments:
-        segment.close()
+def _position_of(member: Segment | Position) -> Position:
+    return member.position if isinstance(member, Segment) else member
+
+
+def _is_later(segment: Segment, modified: int | None) -> bool:
+    return modified is not None and segment.position.modified > modified
+
+
+def _look(segment: Segment) -> Fate:
+    try:
+        return segment.look()
+    except OSError:
+        return Fate.REPLACED  # as ESTALE of a file server: it is opened anew

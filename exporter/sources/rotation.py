@@ -1,70 +1,106 @@
 """Where a rotated log went: find its older content again under another name.
 
 logrotate(8) renames (``auth.log.1``, ``auth.log-20260301``), copies and truncates, and
-compresses. A name is only a hint; what counts is that the head is the same.
+compresses. The name tells the order; which content it is, only the head and the inode tell.
 """
 
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from exporter.sources.segment import COMPRESSED, Position, Segment
 
 _MOST: Final = 100
+_TRIES: Final = 5
 _NUMBER: Final = r"[.\-_]\d[\d.\-_:T]*"
+# before the suffix (`extension .log`): app-1.log is rather another log than a rotated app.log
+_DATE: Final = r"(?:\.\d|[.\-_]\d[\d.\-_:T]{5})[\d.\-_:T]*"
 _PACKED: Final = "(?:" + "|".join(re.escape(suffix) for suffix in sorted(COMPRESSED)) + ")?"
 
+Listed = list[tuple[Path, int]]
 
-def find_siblings(path: Path) -> list[Path]:
-    """The rotated files of ``path``, oldest first by modification time; plain before compressed."""
+
+@lru_cache(maxsize=1024)
+def _name_of(path: Path) -> re.Pattern[str]:
     stem, suffix = re.escape(path.stem), re.escape(path.suffix)
-    name = re.compile(f"(?:{stem}{suffix}{_NUMBER}|{stem}{_NUMBER}{suffix}){_PACKED}")
-    found: list[tuple[int, Path]] = []
-    try:
-        entries = [entry for entry in path.parent.iterdir() if name.fullmatch(entry.name)]
-    except OSError:
-        return []
-    for entry in entries:
-        # while gzip works, the plain file is still whole and the other is not yet
-        plain = entry.with_suffix("") if entry.suffix in COMPRESSED else None
-        if plain is not None and plain in entries:
-            continue
+    inner = f"|{stem}({_DATE}){suffix}" if suffix else ""
+    return re.compile(f"(?:{stem}{suffix}({_NUMBER}){inner}){_PACKED}")
+
+
+def is_rotated(path: Path, of: Path) -> bool:
+    """Whether ``path`` is by its name a rotated file of ``of``."""
+    return path.parent == of.parent and _name_of(of).fullmatch(path.name) is not None
+
+
+def find_siblings(path: Path) -> Listed:
+    """The rotated files of ``path`` with their inodes, oldest first; plain before compressed."""
+    found: list[tuple[str, int, Path, int]] = []
+    # a link is rotated, or what it leads to
+    for own in {path, path.resolve()}:
+        name = _name_of(own)
         try:
-            found.append((entry.stat().st_mtime_ns, entry))
+            entries = {entry: name.fullmatch(entry.name) for entry in own.parent.iterdir()}
         except OSError:
             continue
-    return [entry for _, entry in sorted(found)][-_MOST:]
+        for entry, match in entries.items():
+            # while gzip works, the plain file is still whole and the other is not yet
+            packed = entry.suffix in COMPRESSED and entry.with_suffix("") in entries
+            if match is None or packed:
+                continue
+            try:
+                status = entry.stat()
+            except OSError:
+                continue
+            mark = "".join(match.groups(""))[1:]
+            found.append((mark, status.st_mtime_ns, entry, status.st_ino))
+    return [(entry, inode) for _, _, entry, inode in _in_order(found)][-_MOST:]
 
 
-def find_rotated(path: Path, known: Position) -> tuple[Segment | None, list[Segment]]:
-    """(The content of ``known``, where it is to be found; the rotated files that came after it).
+def _in_order(found: list[tuple[str, int, Path, int]]) -> list[tuple[str, int, Path, int]]:
+    """Oldest first: numbers grow with age; dates must sort lexically (logrotate(8), dateformat)."""
+    numbered = [mark.isdigit() and len(mark) < 5 for mark, *_ in found]
+    if found and all(numbered):
+        return sorted(found, key=lambda one: (-int(one[0]), one[1]))
+    if any(numbered):
+        return sorted(found, key=lambda one: one[1])
+    return sorted(found)
 
-    The segments are open, the first at the known offset. Files that cannot be read are left out.
+
+def open_siblings(path: Path) -> list[Segment]:
+    """The rotated files of ``path``, open, oldest first; those that cannot be read are left out.
+
+    A rotation that is under way renames them one by one: looks again until nothing moves.
     """
-    before: list[Segment] = []
-    found: Segment | None = None
-    after: list[Segment] = []
-    for sibling in find_siblings(path):
-        try:
-            segment = Segment.open(sibling)
-        except (OSError, EOFError):
-            continue
-        if found is None and is_content_of(segment, known):
-            segment.seek(known)
-            found = segment
-        else:
-            (after if found else before).append(segment)
-    if found is None:
-        after = [s for s in before if s.position.modified > known.modified]
-        before = [s for s in before if s not in after]
-    for segment in before:
+    opened: list[Segment] = []
+    for _ in range(_TRIES):
+        close_all(opened)
+        listed = find_siblings(path)
+        opened = [segment for entry, _ in listed if (segment := _open(entry)) is not None]
+        if find_siblings(path) == listed:
+            break
+    return opened
+
+
+def _open(path: Path) -> Segment | None:
+    try:
+        return Segment.open(path)
+    except (OSError, EOFError):
+        return None
+
+
+def locate(segments: list[Segment], known: Position) -> int | None:
+    """Which of ``segments`` (the last is the newest) is the content of ``known``."""
+    same = [n for n, s in enumerate(segments) if s.is_file_of(known.device, known.inode)]
+    if not known.head:
+        return next((n for n in same if segments[n].growing), None)
+    alike = [n for n, segment in enumerate(segments) if segment.begins_like(known)]
+    both = [n for n in alike if n in same]
+    found = both or alike or [n for n, s in enumerate(segments) if s.is_shortened(known)]
+    return found[-1] if found else None
+
+
+def close_all(segments: list[Segment]) -> None:
+    """Close every file."""
+    for segment in segments:
         segment.close()
-    return found, after
-
-
-def is_content_of(segment: Segment, known: Position) -> bool:
-    """Whether an open file is what ``known`` speaks of; what was empty is known by its inode."""
-    if known.head:
-        return segment.begins_like(known)
-    own = segment.position
-    return (own.device, own.inode) == (known.device, known.inode)

@@ -22,9 +22,9 @@ import msgspec
 HEAD: Final = 1024
 CHUNK: Final = 2**19
 _OPENERS: Final[dict[str, Callable[[Path], Any]]] = {
-    ".gz": lambda path: gzip.open(path, "rb"),
-    ".bz2": lambda path: bz2.open(path, "rb"),
-    ".xz": lambda path: lzma.open(path, "rb"),
+    ".gz": gzip.GzipFile,
+    ".bz2": bz2.BZ2File,
+    ".xz": lzma.LZMAFile,
 }
 COMPRESSED: Final = frozenset(_OPENERS)
 
@@ -34,7 +34,8 @@ class Position(msgspec.Struct, frozen=True):
 
     ``head`` holds its first bytes, at most ``HEAD``; ``modified`` is the file's modification time
     when it was read last, in nanoseconds. ``skipping``: the offset lies inside a line
-    above the maximum, of which the rest is passed over.
+    above the maximum, of which the rest is passed over. An empty file has no head and is known
+    by its inode alone.
     """
 
     path: str
@@ -50,16 +51,21 @@ class Fate(Enum):
     """What a look at an open file shows."""
 
     SAME = "the same file, not shorter than what was read"
+    FILLED = "was empty and was written to since: nobody knows whether once or several times"
     LOST_TAIL = "the same head, but shorter than what was read"
     REPLACED = "another content under the same inode"
 
 
 class Lines(msgspec.Struct):
-    """What one read gave: whole lines without their ends, and how many were too long."""
+    """What one read gave: whole lines without their ends, and how many were too long.
+
+    ``hole`` counts the NUL bytes that were there instead of lines.
+    """
 
     lines: list[str]
     read_bytes: int
     oversized: int = 0
+    hole: int = 0
 
 
 class Segment:
@@ -78,92 +84,108 @@ class Segment:
     @classmethod
     def open(cls, path: Path) -> "Segment":
         """A file from its beginning; raises OSError, or EOFError where compressing is under way."""
-        if path.suffix in COMPRESSED:
-            return cls._open_compressed(path)
-        file = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0)
-        status = os.fstat(file.fileno())
+        status = path.stat()
+        # before it is opened: a FIFO's writer would notice
         if not stat.S_ISREG(status.st_mode):
-            file.close()
             raise OSError(errno.EINVAL, "not a regular file", str(path))
-        head = os.pread(file.fileno(), HEAD, 0)
-        position = Position(str(path), status.st_dev, status.st_ino, head, 0, status.st_mtime_ns)
-        return cls(file, position, growing=True)
+        if path.suffix in COMPRESSED:
+            return cls._open_compressed(path, status)
+        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            status = os.fstat(number)
+            position = _begin(path, status, os.pread(number, HEAD, 0))
+            return cls(os.fdopen(number, "rb", buffering=0), position, growing=True)
+        except BaseException:
+            os.close(number)
+            raise
 
     @classmethod
-    def _open_compressed(cls, path: Path) -> "Segment":
+    def _open_compressed(cls, path: Path, status: os.stat_result) -> "Segment":
         file = _OPENERS[path.suffix](path)
         try:
             head = file.read(HEAD)
+            file.seek(0)
         except (lzma.LZMAError, zlib.error) as error:
+            file.close()
             raise OSError(errno.EIO, str(error), str(path)) from None
-        file.seek(0)
-        status = path.stat()
-        position = Position(str(path), status.st_dev, status.st_ino, head, 0, status.st_mtime_ns)
-        return cls(file, position, growing=False)
+        except BaseException:
+            file.close()
+            raise
+        return cls(file, _begin(path, status, head), growing=False)
 
     def seek(self, known: Position) -> None:
         """Go on at the offset of a position in this same content."""
         self.position = msgspec.structs.replace(
             self.position, offset=known.offset, skipping=known.skipping
         )
-        if not self.growing:
-            self._file.seek(known.offset)
+        copied = (known.device, known.inode) != (self.position.device, self.position.inode)
+        if copied and self.growing and self._size() < known.offset:
+            # copied, then read on, then truncated: all that the copy holds was read
+            self.go_to_end()
 
     def begins_like(self, known: Position) -> bool:
         """Whether the content begins with what ``known`` was taken of."""
-        return bool(known.head) and self._head(len(known.head)) == known.head
+        return bool(known.head) and self.position.head.startswith(known.head)
 
-    def _head(self, length: int) -> bytes:
-        if self.growing:
-            return os.pread(self._file.fileno(), length, 0)
-        here = self._file.tell()
-        self._file.seek(0)
-        head = self._file.read(length)
-        self._file.seek(here)
-        return head
+    def is_shortened(self, known: Position) -> bool:
+        """Whether all that is there is the beginning of what ``known`` was taken of."""
+        return _is_beginning(self.position.head, known.head)
 
     def is_at(self, status: os.stat_result) -> bool:
         """Whether ``status`` is that of this open file."""
-        own = self.position
-        return (status.st_dev, status.st_ino) == (own.device, own.inode)
+        return self.is_file_of(status.st_dev, status.st_ino)
+
+    def is_file_of(self, device: int, inode: int) -> bool:
+        """Whether this is the file with that inode."""
+        return (device, inode) == (self.position.device, self.position.inode)
 
     def look(self) -> Fate:
         """Whether the open file still is what was read so far."""
+        known = self.position
         if not self.growing:
             return Fate.SAME
-        known = self.position.head
-        head = self._head(len(known))
-        if head == known:
-            size = os.fstat(self._file.fileno()).st_size
-            return Fate.SAME if size >= self.position.offset else Fate.LOST_TAIL
-        # shorter than the head, but the same lines: the rest was lost, it is not a new file
-        same_lines = known.startswith(head) and b"\n" in head
-        return Fate.LOST_TAIL if same_lines else Fate.REPLACED
+        # the size first: a truncation between the two then shows in the head
+        status = os.fstat(self._file.fileno())
+        head = os.pread(self._file.fileno(), len(known.head), 0)
+        if head != known.head:
+            return Fate.LOST_TAIL if _is_beginning(head, known.head) else Fate.REPLACED
+        if not head and status.st_mtime_ns != known.modified:
+            return Fate.FILLED
+        return Fate.SAME if status.st_size >= known.offset else Fate.LOST_TAIL
 
     def behind(self) -> int:
         """Bytes that are there and not read yet; 0 for a compressed file, where nobody knows."""
-        if not self.growing:
-            return 0
-        return max(0, os.fstat(self._file.fileno()).st_size - self.position.offset)
+        return max(0, self._size() - self.position.offset) if self.growing else 0
+
+    def _size(self) -> int:
+        return os.fstat(self._file.fileno()).st_size
 
     def go_to_end(self) -> None:
         """Go on behind what is there now."""
-        size = os.fstat(self._file.fileno()).st_size
-        self.position = msgspec.structs.replace(self.position, offset=size, skipping=False)
+        self.renew_head()
+        self.position = msgspec.structs.replace(self.position, offset=self._size(), skipping=False)
+
+    def renew_head(self) -> None:
+        """Take what the file begins with now for its head."""
+        modified = os.fstat(self._file.fileno()).st_mtime_ns
+        head = os.pread(self._file.fileno(), HEAD, 0)
+        self.position = msgspec.structs.replace(self.position, head=head, modified=modified)
 
     def read(self, max_line: int, *, final: bool = False) -> Lines | None:
         """The next whole lines; None if there is none, or the file was replaced meanwhile.
 
         ``final``: nothing will follow any more, so a last line without its end counts too.
+        Raises OSError or EOFError.
         """
-        data = self._read_chunk(max(CHUNK, max_line + 1))
+        here = self.position
+        size = max(CHUNK, max_line + 1)
+        data = self._read_chunk(size)
         if not data:
             return None
-        found = self._cut(data, max_line, final=final)
+        found = self._cut(data, max_line, final=final and len(data) < size)
         if found is None or self.look() is not Fate.SAME:
             return None
         end, lines, skipping = found
-        here = self.position
         self.position = msgspec.structs.replace(
             here,
             # from the bytes that were read, not from the file: that may be another by now
@@ -175,48 +197,81 @@ class Segment:
         return lines
 
     def is_settled(self, now: int, quiet: int) -> bool:
-        """Whether nothing will be added any more: compressed, or not modified for ``quiet`` ns."""
+        """Whether nothing will be added any more: compressed, or not modified for ``quiet`` ns.
+
+        A time of modification in the future means that the clock was set back since.
+        """
         if not self.growing:
             return True
-        return now - os.fstat(self._file.fileno()).st_mtime_ns > quiet
+        return abs(now - os.fstat(self._file.fileno()).st_mtime_ns) > quiet
 
     def _read_chunk(self, size: int) -> bytes:
         if self.growing:
             return os.pread(self._file.fileno(), size, self.position.offset)
-        self._file.seek(self.position.offset)
-        return bytes(self._file.read(size))
+        try:
+            self._file.seek(self.position.offset)
+            return bytes(self._file.read(size))
+        except (lzma.LZMAError, zlib.error) as error:
+            raise OSError(errno.EIO, str(error), self.path) from None
 
     def _cut(self, data: bytes, max_line: int, *, final: bool) -> tuple[int, Lines, bool] | None:
         """(bytes used, the lines, whether the next byte belongs to a line that is passed over)."""
-        oversized = 0
-        # a copytruncate under a writer that does not append leaves a hole of NUL bytes
-        begin = len(data) - len(data.lstrip(b"\0"))
+        begin, hole = 0, 0
         if self.position.skipping:
             begin = data.find(b"\n") + 1
             if begin == 0:
-                return len(data), Lines([], len(data)), not final
-        end = data.rfind(b"\n") + 1
+                return len(data), Lines([], len(data)), True
+        elif data[0] == 0:
+            # a copytruncate under a writer that does not append leaves a hole of NUL bytes
+            begin = hole = len(data) - len(data.lstrip(b"\0"))
+        end = len(data) if final else data.rfind(b"\n") + 1
         if end <= begin:
             if len(data) - begin > max_line:
-                return len(data), Lines([], len(data), 1), not final
-            if not final or self._more_follows(len(data)):
-                return (begin, Lines([], begin), False) if begin else None
-            end = len(data)
-        elif final and not self._more_follows(len(data)):
-            end = len(data)
-        text = data[begin:end].decode("utf-8", "backslashreplace")
-        lines = text.replace("\r\n", "\n").split("\n")
+                return len(data), Lines([], len(data), 1, hole), True
+            return (begin, Lines([], begin, 0, hole), False) if begin else None
+        text, oversized = data[begin:end], 0
+        if len(text) > max_line:
+            text, oversized = _pass_over(text, max_line)
+        lines = text.decode("utf-8", "backslashreplace").replace("\r\n", "\n").split("\n")
         if not lines[-1]:
             lines.pop()
-        if len(data) > max_line:
-            whole = len(lines)
-            lines = [line for line in lines if len(line) <= max_line]
-            oversized = whole - len(lines)
-        return end, Lines(lines, end, oversized), False
-
-    def _more_follows(self, length: int) -> bool:
-        return length >= CHUNK
+        return end, Lines(lines, end, oversized, hole), False
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _begin(path: Path, status: os.stat_result, head: bytes) -> Position:
+    # by its own name, not a link's: the link may lead elsewhere by the next start
+    own_name = os.path.realpath(path)
+    return Position(own_name, status.st_dev, status.st_ino, head, 0, status.st_mtime_ns)
+
+
+def _is_beginning(head: bytes, of: bytes) -> bool:
+    """Whether a file that begins with less than ``of`` holds the same lines: the rest was lost."""
+    return len(head) < len(of) and of.startswith(head) and b"\n" in head
+
+
+def _pass_over(text: bytes, max_line: int) -> tuple[bytes, int]:
+    """The text without the lines above ``max_line`` bytes, and how many those were.
+
+    Looks for the last line end within reach, so that it costs a step per ``max_line`` bytes.
+    """
+    kept, oversized = [], 0
+    begin = here = 0
+    while len(text) - here > max_line:
+        reached = text.rfind(b"\n", here, here + max_line + 1) + 1
+        if reached:
+            here = reached
+            continue
+        end = text.find(b"\n", here) + 1 or len(text)
+        line = text[here:end].lstrip(b"\0")
+        kept.append(text[begin:here])
+        if len(line.removesuffix(b"\n")) > max_line:
+            oversized += 1
+        else:
+            kept.append(line)
+        begin = here = end
+    kept.append(text[begin:])
+    return b"".join(kept), oversized

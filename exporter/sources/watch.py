@@ -42,6 +42,9 @@ class Watch:
     def __init__(self, globs: list[str], wake: threading.Event) -> None:
         self._handler = _Waker(globs, wake)
         self._missing = {_folder_of(pattern) for pattern in globs}
+        # to watch everything for the sake of /*/x.log costs too much: there polling must do
+        deep = [pattern for pattern in globs if glob.has_magic(str(Path(pattern).parent))]
+        self._parents = {_folder_of(pattern) for pattern in deep} - {Path("/")}
         self._observer: BaseObserver | None = None
         self.renew()
 
@@ -51,9 +54,10 @@ class Watch:
             self._missing.discard(folder)
             try:
                 if self._observer is None:
-                    self._observer = Observer()
-                    self._observer.start()
-                recursive = glob.has_magic(str(folder))
+                    observer = Observer()
+                    observer.start()
+                    self._observer = observer
+                recursive = folder in self._parents
                 self._observer.schedule(self._handler, str(folder), recursive=recursive)
             except OSError as error:
                 log.warning("no watch: polling only", extra={"path": folder, "error": error})

@@ -12,9 +12,9 @@ import sqlite3
 import time as clock
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from heptad.store import Arrival, Counters, Point, Row, StoreError, point_of
 from heptad.store.identity import Identities
@@ -23,8 +23,11 @@ from heptad.store.schema import SCHEMA_VERSION, migrate
 log = logging.getLogger("heptad.store")
 
 _BULK: Final = 4000
+_PAGE: Final = 8192
+_CHECKPOINT_EVERY: Final = 2000
 _INSERT: Final = "INSERT {}INTO points (series, time, body, raw) VALUES "
 _ROW: Final = "(?, ?, ?, ?)"
+_COLUMNS: Final = 4
 _CHECKED_SIZE: Final = 64 * 2**20
 _PRUNE_STEP: Final = 5000
 _MARK_EVERY: Final = 600
@@ -57,7 +60,11 @@ class LocalStore:
         self._series: dict[str, int] = {}
         if write:
             self._lock = _lock(path)
-            self._db = self._open_for_writing()
+            try:
+                self._db = self._open_for_writing()
+            except BaseException:
+                os.close(self._lock)
+                raise
         else:
             self._db = _open_for_reading(path)
         self._identities = Identities(self._db)
@@ -111,13 +118,19 @@ class LocalStore:
         try:
             self._append(rows, state or {}, counters or {}, move_on)
         except sqlite3.Error as error:
-            self._series.clear()
-            self._identities.forget()
-            with suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
+            self._roll_back()
             if _is_corrupt(error):
                 raise StoreCorrupt(f"{self.path}: {error}") from error
             raise StoreError(f"{self.path}: {error}") from error
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        self._series.clear()
+        self._identities.forget()
+        with suppress(sqlite3.Error):
+            self._db.execute("ROLLBACK")
 
     def _append(
         self, rows: Sequence[Row], state: Mapping[str, bytes], counters: Counters, move_on: bool
@@ -127,8 +140,8 @@ class LocalStore:
             if move_on:
                 self._insert_moving_on(rows, series)
             else:
-                placed = [(s, *row[1:]) for s, row in zip(series, rows, strict=True)]
-                self._insert(placed, "OR IGNORE ")
+                pairs = zip(series, rows, strict=True)
+                self._insert(list(chain.from_iterable((s, *row[1:]) for s, row in pairs)), "OR IGNORE ")
             self._db.executemany(
                 "INSERT INTO state VALUES (?, ?) "
                 "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
@@ -157,10 +170,9 @@ class LocalStore:
     def _insert_moving_on(self, rows: Sequence[Row], series: list[int]) -> None:
         assign = self._identities.assign
         self._identities.begin()
-        placed = [
-            (number, assign(number, time), body, raw)
-            for number, (_, time, body, raw) in zip(series, rows, strict=True)
-        ]
+        placed: list[Any] = []
+        for number, (_, time, body, raw) in zip(series, rows, strict=True):
+            placed += (number, assign(number, time), body, raw)
         self._db.execute("SAVEPOINT placed")
         try:
             self._insert(placed, "")
@@ -168,20 +180,18 @@ class LocalStore:
             # the table judges, not the memory of what was assigned
             self._db.execute("ROLLBACK TO placed")
             self._identities.forget()
-            for number, time, body, raw in placed:
+            for number, (_, time, body, raw) in zip(series, rows, strict=True):
                 free = self._identities.first_free(number, time)
-                self._insert([(number, free, body, raw)], "")
+                self._insert([number, free, body, raw], "")
         self._db.execute("RELEASE placed")
 
-    def _insert(self, rows: list[tuple[int, int, str, str]], conflict: str) -> None:
+    def _insert(self, values: list[Any], conflict: str) -> None:
         """Many rows a statement: SQLite then works without Python's interpreter lock."""
         insert = _INSERT.format(conflict)
-        whole = len(rows) - len(rows) % _BULK
-        for begin in range(0, whole, _BULK):
-            values = list(chain.from_iterable(rows[begin : begin + _BULK]))
-            self._db.execute(insert + ", ".join([_ROW] * _BULK), values)
-        if whole < len(rows):
-            self._db.executemany(insert + _ROW, rows[whole:])
+        for begin in range(0, len(values), _BULK * _COLUMNS):
+            part = values[begin : begin + _BULK * _COLUMNS]
+            marks = ", ".join([_ROW] * (len(part) // _COLUMNS))
+            self._db.execute(insert + marks, part)
 
     # reading
 
@@ -268,8 +278,7 @@ class LocalStore:
         try:
             return self._prune(now)
         except sqlite3.Error as error:
-            with suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
+            self._roll_back()
             raise StoreError(f"{self.path}: {error}") from error
 
     def _prune(self, now: float) -> int:
@@ -278,11 +287,16 @@ class LocalStore:
         if oldest is None:
             return 0
         expired = self._db.execute(
-            "SELECT max(position) FROM marks WHERE at < ?", (now - self.max_age,)
+            # nothing behind a mark that is young enough: a clock that stepped back set the others
+            "SELECT max(position) FROM marks WHERE at < ?1 AND position <= coalesce("
+            "(SELECT min(position) FROM marks WHERE at >= ?1), position)",
+            (now - self.max_age,),
         ).fetchone()[0]
         upto = expired or 0
-        if self.size() > self.max_size:
-            upto = max(upto, min(oldest + _PRUNE_STEP - 1, newest))
+        size = self.size()
+        if size > self.max_size:
+            surplus = (newest - oldest + 1) * (size - self.max_size) / size
+            upto = max(upto, oldest + int(surplus))
         upto = min(upto, oldest + _PRUNE_STEP - 1)
         with self._transaction():
             deleted = self._db.execute("DELETE FROM points WHERE id <= ?", (upto,)).rowcount
@@ -342,7 +356,10 @@ def _open_checked(path: Path) -> sqlite3.Connection:
                 f"{path}: written by a newer Heptad (schema {version}, this one knows "
                 f"{SCHEMA_VERSION}); install that version, or choose another store.path"
             )
+        db.execute(f"PRAGMA page_size = {_PAGE}")  # of a new file; an older one keeps its own
         db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_EVERY}")
+        db.execute(f"PRAGMA journal_size_limit = {2 * _CHECKPOINT_EVERY * _PAGE}")
         db.execute("PRAGMA synchronous = FULL")
         if path.stat().st_size <= _CHECKED_SIZE:
             verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -386,7 +403,8 @@ def _is_corrupt(error: sqlite3.Error) -> bool:
 def _set_aside(path: Path) -> Path:
     """Rename a store and what belongs to it; nothing is deleted."""
     stamp = clock.strftime("%Y%m%dT%H%M%SZ", clock.gmtime())
-    kept = path.with_name(f"{path.name}.corrupt-{stamp}-{os.getpid()}")
+    names = (path.with_name(f"{path.name}.corrupt-{stamp}-{n}") for n in count(1))
+    kept = next(name for name in names if not name.exists())
     for suffix in ("", "-wal", "-shm"):
         with suppress(FileNotFoundError):
             path.with_name(path.name + suffix).rename(kept.with_name(kept.name + suffix))

@@ -1,0 +1,222 @@
+"""One look at the events: what arrived, what follows from it, and one commit of both.
+
+What is guaranteed: the same events give the same findings and the same reports, as their readers
+see them (the last revision of each), however often the aggregator looked, wherever it was
+stopped, and in whatever order the events came. Nothing is added up along the way: what is dirty
+is read again from the store of events and computed anew, and its rows, what is still dirty and
+the progress are committed in one transaction. Reports take events up to ``late_horizon`` behind
+the newest; findings take any.
+
+A rule or a report that raises costs itself only: what it should have looked at stays dirty, and
+it is tried again a minute later.
+"""
+
+import logging
+import sqlite3
+import threading
+import time as clock
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeVar
+
+import msgspec
+
+from aggregator.arrivals import MINUTE, Progress, Span, take
+from aggregator.finding import Revision
+from aggregator.findings import Rule
+from aggregator.metrics import AggregatorMetrics
+from aggregator.reports import Report
+from aggregator.watch import Watch
+from aggregator.windows import Book, Window
+from heptad.log import Condition
+from heptad.metrics import CounterDict
+from heptad.store import Row, Store, StoreError
+from heptad.store.local import counter_key
+
+log = logging.getLogger("heptad.aggregator")
+
+PROGRESS: Final = "progress"
+_PAUSE: Final = 60.0
+
+_T = TypeVar("_T")
+
+
+class Plan(msgspec.Struct):
+    """What is to be computed; times in seconds."""
+
+    rules: list[Rule]
+    reports: Sequence[Report]
+    max_wait: float = 120.0
+    late_horizon: float = 7 * 86_400.0
+
+
+class Job:
+    """The work between a store of events and one of findings and reports; raises StoreError.
+
+    ``name`` tells this store of events from another one: positions belong to it. After an error
+    of a store the job is of no use any more: make a new one, which goes on from what is committed.
+    """
+
+    def __init__(
+        self,
+        events: Store,
+        reports: Store,
+        plan: Plan,
+        metrics: AggregatorMetrics,
+        *,
+        name: str = "",
+        now: Callable[[], int] = clock.time_ns,
+        conditions: dict[str, Condition] | None = None,
+    ) -> None:
+        self._events = events
+        self._reports = reports
+        self._metrics = metrics
+        self._now = now
+        self._horizon = int(plan.late_horizon * 10**9)
+        self._conditions = {} if conditions is None else conditions
+        self._retry: dict[str, float] = {}
+        max_wait = int(plan.max_wait * 10**9)
+        self._watches = [Watch(rule, events, reports) for rule in plan.rules]
+        self._books = [Book(report, events, reports, max_wait) for report in plan.reports]
+        self._progress = msgspec.json.decode(reports.recall(PROGRESS) or b"{}", type=Progress)
+        if self._progress.store != name:
+            self._progress = Progress(store=name, newest=self._progress.newest)
+        self._history = int(events.recall("first_start") or 0)
+
+    def look(self, stop: threading.Event, *, everything: bool = False) -> bool:
+        """Work off what arrived and what is due; whether there is more.
+
+        ``everything``: nothing waits; every window that is over is computed.
+        """
+        now = self._now()
+        arrived = take(self._events, self._progress, self._horizon, now)
+        late = counter_key("heptad_aggregator_late_events_total")
+        counters: CounterDict = {late: arrived.late} if arrived.late else {}
+        self._touch(arrived.spans, now)
+        flush = everything and not arrived.more
+        self._find(counters, dirty=bool(arrived.spans or counters), flush=flush)
+        if not arrived.more:
+            self._report(stop, now, flush=flush)
+            self._metrics.catch_up()
+        newest = self._progress.newest / 10**9
+        self._metrics.set("heptad_aggregator_progress_timestamp_seconds", newest)
+        return arrived.more
+
+    def redo(self, since: int, until: int, stop: threading.Event) -> None:
+        """Compute the findings and the windows that are over of [since, until) (ns) again."""
+        minutes = (since // MINUTE, -(-until // MINUTE))
+        for watch in self._watches:
+            watch.redo(*minutes)
+        for book in self._books:
+            book.redo(*minutes)
+        self._find({}, dirty=True, flush=True)
+        self._report(stop, self._now(), flush=True)
+
+    def _touch(self, spans: list[Span], now: int) -> None:
+        for watch in self._watches:
+            watch.touch(spans)
+        for book in self._books:
+            book.touch(spans, now)
+
+    def _find(self, counters: CounterDict, *, dirty: bool, flush: bool) -> None:
+        at = clock.monotonic()
+        believed = min(self._progress.newest or self._now(), self._now()) // MINUTE + 1
+        worked = []
+        revisions: list[Revision] = []
+        for watch in self._watches:
+            if watch.has_work(at, everything=flush):
+                found = self._guard(
+                    watch.name,
+                    lambda w=watch: w.work(at, believed, everything=flush),  # type: ignore[misc]
+                )
+                if found is None:
+                    watch.recover(at)
+                else:
+                    revisions += found
+                    worked.append(watch)
+                    self._count(watch, found, counters)
+        if not (dirty or worked):
+            return
+        state = {PROGRESS: msgspec.json.encode(self._progress)}
+        state |= {watch.key: watch.state() for watch in self._watches}
+        state |= {book.key: book.state() for book in self._books}
+        self._append([revision.row() for revision in revisions], state, counters)
+        for watch in worked:
+            watch.commit()
+        self._tell(revisions)
+
+    def _count(self, watch: Watch, revisions: list[Revision], counters: CounterDict) -> None:
+        def add(name: str, amount: int, **labels: str) -> None:
+            if amount:
+                key = counter_key(name, **labels)
+                counters[key] = counters.get(key, 0) + amount
+
+        for revision in revisions:
+            finding = revision.finding
+            if revision.rises and finding.last >= self._history:
+                severity = finding.severity
+                add("heptad_findings_total", 1, rule=finding.rule, severity=severity)
+        revised = sum(revision.number > 0 for revision in revisions)
+        add("heptad_aggregator_revisions_total", revised, part=watch.name)
+        add("heptad_aggregator_cells_dropped_total", watch.dropped, rule=watch.name)
+        watch.dropped = 0
+        self._metrics.set("heptad_aggregator_cells", watch.size, watch.name)
+
+    def _tell(self, revisions: list[Revision]) -> None:
+        for revision in revisions:
+            finding = revision.finding
+            self._metrics.raise_to(
+                "heptad_finding_last_timestamp_seconds", finding.last / 10**9, finding.rule
+            )
+            if revision.rises and finding.last >= self._history:
+                told = {"rule": finding.rule, "severity": finding.severity}
+                log.info("finding", extra={**told, "finding": finding.sentence})
+
+    def _report(self, stop: threading.Event, now: int, *, flush: bool) -> None:
+        for book in self._books:
+            due = book.due(now, self._progress.newest, everything=flush)
+            if not flush and clock.monotonic() < self._retry.get(book.name, 0):
+                continue
+            for windows in due.values():
+                if stop.is_set() or not self._compute(book, windows):
+                    break
+
+    def _compute(self, book: Book, windows: list[Window]) -> bool:
+        """Compute and commit windows of one day; False if the report failed."""
+        outcome = self._guard(book.name, lambda: book.compute(windows))
+        if outcome is None:
+            self._retry[book.name] = clock.monotonic() + _PAUSE
+            return False
+        counters: CounterDict = {}
+        for size, amount in outcome.reported.items():
+            if amount:
+                key = counter_key("heptad_aggregator_windows_total", report=book.name, window=size)
+                counters[key] = amount
+        if outcome.revised:
+            key = counter_key("heptad_aggregator_revisions_total", part=book.name)
+            counters[key] = outcome.revised
+        self._append(outcome.rows, {book.key: book.state(without=windows)}, counters)
+        book.commit(windows)
+        return True
+
+    def _guard(self, part: str, work: Callable[[], _T]) -> _T | None:
+        """What ``work`` gives, timed; None if it raised, which is told once."""
+        condition = self._conditions.setdefault(part, Condition(log, part))
+        begun = clock.perf_counter()
+        try:
+            result = work()
+        except (StoreError, sqlite3.Error):
+            raise
+        except Exception as error:
+            log.debug("failed", exc_info=True)
+            condition.set(f"{type(error).__name__}: {error}")
+            self._metrics.set("heptad_aggregator_part_failing", 1, part)
+            return None
+        condition.set(None)
+        self._metrics.set("heptad_aggregator_part_failing", 0, part)
+        took = clock.perf_counter() - begun
+        self._metrics.set("heptad_aggregator_part_duration_seconds", took, part)
+        return result
+
+    def _append(self, rows: list[Row], state: Mapping[str, bytes], counters: CounterDict) -> None:
+        self._reports.append(rows, state, counters)
+        self._metrics.add(counters)

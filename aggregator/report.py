@@ -1,0 +1,166 @@
+"""The report as text for a person: what happened, what is unusual, what to look at first.
+
+Every value from a log is made harmless for a terminal (``heptad.terminal``).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from aggregator.digest import Accesses, Report, Top, compose
+from aggregator.finding import Finding
+from heptad.terminal import columns, printable
+from heptad.units import format_time
+
+__all__ = ["Report", "compose", "to_text"]
+
+_WIDEST = 48
+_SENTENCE = 400
+_SAMPLE = 160
+_EVIDENCE = 200
+_MOST_FINDINGS = 20
+
+
+def to_text(report: Report) -> str:
+    """The report as lines of text."""
+    lines = [f"Heptad report, {_minute(report.since)} to {_minute(report.until)} (UTC)", ""]
+    for title, body in _sections(report):
+        lines += [title, *(f"  {line}".rstrip() for line in body), ""]
+    return "\n".join(lines).rstrip()
+
+
+def _sections(report: Report) -> Iterator[tuple[str, list[str]]]:
+    yield "What to look at first", _first(report)
+    yield "What happened", _summary(report)
+    if report.findings:
+        yield f"Findings ({len(report.findings)})", list(_findings(report.findings))
+    if report.logins:
+        rows = [
+            (row.host, row.program, row.method or "-", row.attempts, row.successes, row.failures)
+            for row in report.logins
+        ]
+        heading = ("host", "program", "method", "attempts", "successes", "failures")
+        yield "Logins", _table(heading, rows)
+    if report.successes.rows:
+        yield "Who got in, latest first", _accesses(report.successes)
+    if report.privileges.rows:
+        yield "Who became whom, latest first", _privileges(report.privileges)
+    if report.failing_addresses.rows:
+        yield "Addresses of failed logins", _top("address", report.failing_addresses)
+        yield "Names that failed logins asked for", _top("name", report.failing_users)
+    if report.events:
+        events = [(row.program, row.action, row.outcome, row.count) for row in report.events]
+        yield "All events", _table(("program", "action", "outcome", "count"), events)
+    if report.gaps:
+        gaps = [(_minute(g.time), g.host, g.source, g.reason, g.what) for g in report.gaps]
+        title = f"Gaps: parts of a log that could not be read ({report.gaps_number})"
+        yield title, _table(("when", "host", "source", "reason", "what"), gaps)
+    if report.not_understood:
+        yield "Lines not understood, since the store was begun", list(_not_understood(report))
+
+
+def _first(report: Report) -> list[str]:
+    told = [f"{n}. {printable(text, _SENTENCE)}" for n, text in enumerate(report.first, start=1)]
+    if report.gaps_number:
+        told.append("- a part of a log could not be read: see the gaps below")
+    told += [
+        f"- {row.lines} lines of {printable(row.program, _WIDEST)} were not understood: "
+        "its format may be new"
+        for row in report.not_understood
+        if row.lines and row.program
+    ]
+    return told or ["Nothing stands out."]
+
+
+def _summary(report: Report) -> list[str]:
+    attempts = sum(row.attempts for row in report.logins)
+    successes = sum(row.successes for row in report.logins)
+    failures = sum(row.failures for row in report.logins)
+    hosts = ", ".join(printable(host, _WIDEST) for host in report.hosts[:5])
+    more = f" and {len(report.hosts) - 5} more" if len(report.hosts) > 5 else ""
+    return [
+        f"{report.total} events on {hosts or 'no host'}{more}",
+        f"{attempts} login attempts: {successes} succeeded, {failures} failed",
+    ]
+
+
+def _findings(findings: Sequence[Finding]) -> Iterator[str]:
+    for finding in findings[:_MOST_FINDINGS]:
+        technique = f" ({finding.technique})" if finding.technique else ""
+        yield f"{finding.severity:<6}  {finding.rule}{technique}"
+        yield f"        {printable(finding.sentence, _SENTENCE)}"
+        first, last = _minute(format_time(finding.first)), _minute(format_time(finding.last))
+        evidence = printable(finding.first_event, _EVIDENCE)
+        yield f"        from {first} to {last}, first event: {evidence}"
+    if len(findings) > _MOST_FINDINGS:
+        yield f"and {len(findings) - _MOST_FINDINGS} more, see --format json"
+
+
+def _accesses(accesses: Accesses) -> list[str]:
+    rows = [
+        (
+            _minute(a.last),
+            a.who or "-",
+            a.source or "-",
+            a.host,
+            a.program,
+            a.method or "-",
+            a.count,
+        )
+        for a in accesses.rows
+    ]
+    heading = ("last", "who", "from where", "where", "program", "how", "count")
+    return _table(heading, rows) + _others(accesses.others)
+
+
+def _privileges(accesses: Accesses) -> list[str]:
+    rows = [
+        (
+            _minute(a.last),
+            a.who or "-",
+            a.target or "-",
+            a.host,
+            a.program,
+            a.outcome,
+            a.count,
+            a.what,
+        )
+        for a in accesses.rows
+    ]
+    heading = ("last", "who", "as", "where", "program", "outcome", "count", "what")
+    return _table(heading, rows) + _others(accesses.others)
+
+
+def _top(name: str, top: Top) -> list[str]:
+    rows = [(row.name or "(none)", row.count) for row in top.rows]
+    return _table((name, "failures"), rows) + _others(top.others)
+
+
+def _others(count: int) -> list[str]:
+    return [f"and {count} of others"] if count else []
+
+
+def _not_understood(report: Report) -> Iterator[str]:
+    for row in report.not_understood:
+        yield f"{printable(row.program, _WIDEST) or '(no header)'}: {row.lines}"
+        for sample in row.samples:
+            yield f"  {printable(sample, _SAMPLE)}"
+
+
+def _table(heading: Sequence[str], rows: Iterable[Sequence[str | int]]) -> list[str]:
+    """Columns as wide as they need to be; numbers to the right."""
+    table = [list(heading)]
+    numbers: set[int] = set()
+    for row in rows:
+        numbers |= {place for place, value in enumerate(row) if isinstance(value, int)}
+        table.append([printable(str(value), _WIDEST) for value in row])
+    widths = [max(map(columns, column)) for column in zip(*table, strict=True)]
+    return ["  ".join(_pad(row, widths, numbers)).rstrip() for row in table]
+
+
+def _pad(row: Sequence[str], widths: Sequence[int], numbers: set[int]) -> Iterator[str]:
+    for place, (text, width) in enumerate(zip(row, widths, strict=True)):
+        blanks = " " * (width - columns(text))
+        yield blanks + text if place in numbers else text + blanks
+
+
+def _minute(time: str) -> str:
+    return time[:16].replace("T", " ")

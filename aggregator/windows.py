@@ -1,0 +1,202 @@
+"""Reports: which windows of a report are due, and what is written of them.
+
+A window is dirty from when an event of it arrives until it has been computed. It is computed
+once it is over: when an event from after its end has arrived (and a few seconds for those that
+are on their way), or at the latest ``max_wait`` after its end. Events that come later make it
+dirty again; it is then computed once none has come for ``max_wait``, or at the latest after ten
+times as long, and what changed is a revision: rows with time = window start + revision in
+nanoseconds. Every revision holds all rows of its window; readers take the last.
+
+Events are never taken back: a window that now has fewer events than its last revision lost them
+to pruning, and the revision stands.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+import msgspec
+
+from aggregator.arrivals import MINUTE, Span
+from aggregator.reports import WINDOWS, Fold, Report
+from heptad.event_row import MEASUREMENT, event_of_point
+from heptad.line_protocol import Value, encode_fields, encode_head
+from heptad.store import Row, Store
+
+GRACE: Final = 5 * 10**9
+"""Nanoseconds that events may be on their way from a source to the store."""
+_DAY: Final = WINDOWS["1d"]
+
+Rows = dict[str, dict[str, Value]]
+"""Head → fields, without what tells the revision."""
+
+
+class Window(NamedTuple):
+    """One window: its start in nanoseconds, and the name of its size."""
+
+    start: int
+    size: str
+
+    @property
+    def end(self) -> int:
+        """The first nanosecond behind it."""
+        return self.start + WINDOWS[self.size]
+
+
+class Touch(msgspec.Struct):
+    """When (ns) events arrived for a window that was over already: first and last; 0 if none."""
+
+    first: int = 0
+    last: int = 0
+
+
+class Written(msgspec.Struct):
+    """The last revision of a window."""
+
+    number: int = -1
+    events: int = 0
+    rows: Rows = msgspec.field(default_factory=dict)
+
+
+class Outcome(msgspec.Struct):
+    """What computing some windows gave: rows to write, the windows, and how many were revised."""
+
+    rows: list[Row]
+    windows: list[Window]
+    reported: dict[str, int]
+    revised: int
+
+
+class Book:
+    """The windows of one report; raises whatever the report raises, and changes nothing then."""
+
+    def __init__(self, report: Report, events: Store, reports: Store, max_wait: int) -> None:
+        self.name = report.name
+        self.key = f"report/{report.name}"
+        self._report = report
+        self._events = events
+        self._reports = reports
+        self._max_wait = max_wait
+        kept = msgspec.json.decode(reports.recall(self.key) or b"{}", type=dict[str, list[int]])
+        self._dirty = {
+            Window(start, size): Touch()
+            for size, starts in kept.items()
+            if size in WINDOWS
+            for start in starts
+        }
+
+    def state(self, without: Iterable[Window] = ()) -> bytes:
+        """The dirty windows, for the commit."""
+        kept: dict[str, list[int]] = {}
+        for start, size in sorted(self._dirty.keys() - set(without)):
+            kept.setdefault(size, []).append(start)
+        return msgspec.json.encode(kept)
+
+    def touch(self, spans: Iterable[Span], now: int) -> None:
+        """Events arrived in these minutes, at ``now`` (ns)."""
+        for since, until in spans:
+            for size, length in WINDOWS.items():
+                begin = since * MINUTE // length * length
+                for start in range(begin, until * MINUTE, length):
+                    window = Window(start, size)
+                    touch = self._dirty.setdefault(window, Touch())
+                    if now >= window.end + GRACE:
+                        touch.first = touch.first or now
+                        touch.last = now
+
+    def redo(self, since: int, until: int) -> None:
+        """Compute the windows of these minutes again, at once."""
+        self.touch([(since, until)], 0)
+
+    def due(self, now: int, newest: int, *, everything: bool) -> dict[int, list[Window]]:
+        """The windows to compute now by UTC day; ``everything``: all that are over.
+
+        ``newest`` is the newest event time that has arrived; times are nanoseconds.
+        """
+        days: dict[int, list[Window]] = {}
+        for window, touch in self._dirty.items():
+            if now >= window.end and (everything or self._is_due(window, touch, now, newest)):
+                days.setdefault(window.start // _DAY, []).append(window)
+        return {day: sorted(windows) for day, windows in sorted(days.items())}
+
+    def _is_due(self, window: Window, touch: Touch, now: int, newest: int) -> bool:
+        if touch.last:
+            quiet = now - touch.last >= self._max_wait
+            return quiet or now - touch.first >= 10 * self._max_wait
+        waited = now - window.end
+        return waited >= self._max_wait or (waited >= GRACE and newest >= window.end)
+
+    def commit(self, windows: Iterable[Window]) -> None:
+        """These windows are computed and in the store."""
+        for window in windows:
+            self._dirty.pop(window, None)
+
+    def compute(self, windows: list[Window]) -> Outcome:
+        """The rows of windows of one UTC day that are new or changed."""
+        day = windows[0].start // _DAY * _DAY
+        written = last_revisions(self._reports, self.name, day, day + _DAY)
+        outcome = Outcome([], windows, {}, 0)
+        for window, fold, events in self._fold(windows):
+            last = written.get(window, Written())
+            rows = {
+                encode_head(self.name, sorted({**tags, "window": window.size}.items())): fields
+                for tags, fields in fold.rows()
+            }
+            if events < last.events or rows == last.rows:
+                continue
+            number = last.number + 1
+            for head, fields in rows.items():
+                body = encode_fields({**fields, "events": events, "revision": number})
+                outcome.rows.append((head, window.start + number, body, ""))
+            outcome.reported[window.size] = outcome.reported.get(window.size, 0) + (number == 0)
+            outcome.revised += number > 0
+        return outcome
+
+    def _fold(self, windows: list[Window]) -> Iterator[tuple[Window, Fold, int]]:
+        """Each window with its events taken up, and their number; one walk through the events."""
+        wanted = set(windows)
+        open_folds: dict[Window, tuple[Fold, list[int]]] = {}
+        turn = 0
+        for since, until in _spans(windows):
+            for point in self._events.read(MEASUREMENT, since, until, self._report.wants):
+                event = event_of_point(point)
+                if event.time >= turn:
+                    turn = (event.time // WINDOWS["5m"] + 1) * WINDOWS["5m"]
+                    over = [window for window in open_folds if window.end <= event.time]
+                    for window in over:
+                        fold, count = open_folds.pop(window)
+                        yield window, fold, count[0]
+                for size, length in WINDOWS.items():
+                    window = Window(event.time // length * length, size)
+                    if window in wanted:
+                        taken = open_folds.get(window)
+                        if taken is None:
+                            taken = open_folds[window] = (self._report.begin(), [0])
+                        taken[0].add(event)
+                        taken[1][0] += 1
+        for window, (fold, count) in open_folds.items():
+            yield window, fold, count[0]
+
+
+def _spans(windows: list[Window]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for window in sorted(windows):
+        if merged and window.start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], window.end))
+        else:
+            merged.append((window.start, window.end))
+    return merged
+
+
+def last_revisions(store: Store, report: str, since: int, until: int) -> dict[Window, Written]:
+    """The last revision of every window of a report that begins with since <= start < until."""
+    found: dict[Window, Written] = {}
+    for point in store.read(report, since, until):
+        fields = dict(point.fields)
+        number, events = int(fields.pop("revision")), int(fields.pop("events"))
+        window = Window(point.time - number, point.tags["window"])
+        last = found.get(window)
+        if last is None or last.number < number:
+            last = found[window] = Written(number, events, {})
+        if last.number == number:
+            last.rows[encode_head(report, sorted(point.tags.items()))] = fields
+    return found

@@ -1,0 +1,188 @@
+"""The reference pages in docs/, written from the code: ``python -m heptad.commands.reference``.
+
+A test fails when a page and the code differ.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from aggregator.metrics import COUNTERS as AGGREGATOR_COUNTERS
+from aggregator.metrics import GAUGES as AGGREGATOR_GAUGES
+from exporter.collectors import FAMILIES, LEFT_OUT
+from exporter.interpreter import RESULTS
+from exporter.metrics import COUNTERS, GAUGES
+from exporter.parsers.engine import BUILT_IN, STEPS, CompiledRule, Rule, RuleFile, load_rule_files
+from heptad import event
+from heptad.config import KEYS, Config
+
+_WRITTEN: Final = "<!-- Written by `make docs` from the code; change it there. -->\n"
+
+
+def table(heading: tuple[str, ...], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(heading) + " |", "|" + " --- |" * len(heading)]
+    for row in rows:
+        cells = [str(cell).replace("|", "\\|").replace("\n", " ") for cell in row]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def events_page() -> str:
+    """docs/events.md: the event, its vocabulary, and every rule."""
+    files = sorted(load_rule_files([BUILT_IN]), key=lambda file: file.program)
+    fields = table(
+        ("field", "question", "ECS", "meaning"),
+        ((f"`{n}`", f.question, f.ecs, f.meaning) for n, f in event.FIELDS.items()),
+    )
+    words = "".join(
+        f"\n### {title}\n\n" + table(("word", "meaning"), ((f"`{w or '(empty)'}`", m) for w, m in known.items()))
+        for title, known in (
+            ("Actions", event.ACTIONS),
+            ("Outcomes", event.OUTCOMES),
+            ("Methods", event.METHODS),
+            ("Reasons", event.REASONS),
+            ("Trust", event.TRUSTS),
+        )
+    )
+    steps = table(("step", "meaning"), ((f"`{n}`", m) for n, m in STEPS.items()))
+    results = table(("result", "the line"), ((f"`{n}`", m) for n, m in RESULTS.items()))
+    return (
+        f"# Events\n\n{_WRITTEN}\n"
+        "One thing that happened on a host, as the answers to seven questions. Tags and labels "
+        "come from the closed vocabulary below; everything that an attacker may choose is a "
+        "field. `heptad rules list` prints the rules, `heptad parse FILE` shows what they make of "
+        f"a log.\n\n## Fields\n\n{fields}\n## Vocabulary\n{words}\n## What becomes of a line\n\n"
+        f"`heptad_lines_total{{result=…}}` counts them.\n\n{results}\n"
+        "## Rules\n\nA *step* is a rule's part in counting login attempts; see "
+        f"[guarantees](guarantees.md#count-answers-not-key-offers).\n\n{steps}\n"
+        + "".join(map(_program_section, files))
+    )
+
+
+def _program_section(file: RuleFile) -> str:
+    about = []
+    if file.shared:
+        about.append("These rules hold for every program.")
+    if file.aliases:
+        about.append("Also logs as " + ", ".join(f"`{alias}`" for alias in file.aliases) + ".")
+    if not file.complete:
+        about.append("Only some of its lines are of interest; the others are passed over.")
+    rows = table(
+        ("rule", "action", "outcome", "method", "reason", "step", "fields"), map(_rule_row, file.rules)
+    )
+    return f"\n### {file.program}\n\n{' '.join(about)}\n\n{rows}".replace("\n\n\n", "\n\n")
+
+
+def _rule_row(rule: Rule) -> tuple[str, ...]:
+    if rule.ignore:
+        return (rule.name, "(ignored)", "", "", "", "", "")
+    groups = CompiledRule(rule).groups
+    names = {"address": "source_ip/source_domain", "child_pid": "(pid of the connection)"}
+    fields = [f"`{names.get(g, g)}`" for g in groups if g != "method"]
+    if rule.object is not None:
+        fields.append(f"`object`={rule.object}")
+    method = "(captured)" if "method" in groups else rule.method
+    return (rule.name, rule.action, rule.outcome, method, rule.reason, rule.step or "", ", ".join(fields))
+
+
+def metrics_page() -> str:
+    """docs/metrics.md: every metric of both parts."""
+    exporter = _metric_table({**COUNTERS, **GAUGES})
+    aggregator = _metric_table({**AGGREGATOR_COUNTERS, **AGGREGATOR_GAUGES})
+    host = table(
+        ("name", "type", "labels", "help"),
+        ((f"`{f.name}`", f.type, ", ".join(f.labels), f.help) for f in FAMILIES),
+    )
+    left_out = table(("family", "why"), ((f"`{name}`", why) for name, why in LEFT_OUT.items()))
+    return (
+        f"# Metrics\n\n{_WRITTEN}\n"
+        "Both parts also expose `python_info` and `process_*` of prometheus_client.\n\n"
+        f"## The exporter\n\n{exporter}\n## The aggregator\n\n{aggregator}\n"
+        "## The host\n\nnode_exporter's names, labels, units and meaning; off with "
+        f"`exporter.host_metrics: false`.\n\n{host}\n### Left out\n\n"
+        f"What node_exporter exposes by default and Heptad does not.\n\n{left_out}"
+    )
+
+
+def _metric_table(metrics: dict[str, tuple[tuple[str, ...], str]]) -> str:
+    return table(
+        ("name", "type", "labels", "help"),
+        (
+            (f"`{name}`", "counter" if name.endswith("_total") else "gauge", ", ".join(labels), text)
+            for name, (labels, text) in metrics.items()
+        ),
+    )
+
+
+def configuration_page() -> str:
+    """docs/configuration.md: every key with its default."""
+    defaults = dict(_defaults(msgspec.to_builtins(Config())))
+    rows = ((f"`{key}`", _shown(defaults.get(key, "")), meaning) for key, meaning in KEYS.items())
+    return (
+        f"# Configuration\n\n{_WRITTEN}\n"
+        "One YAML file for both parts; every key is optional. `${NAME}` and `${NAME:-default}` "
+        "take a value from the environment, `$$` is a dollar. Durations are written `90s`, `5m`, "
+        "`1h`, `30d`, sizes `500MiB`, `1GiB`. Unknown keys, wrong types, a program read by two "
+        "sources: all refused, with file, line and remedy:\n\n"
+        "```\nheptad check-config heptad.yaml\n```\n\n" + table(("key", "default", "meaning"), rows)
+        + "\n## Example\n\n```yaml\n" + EXAMPLE + "```\n"
+    )
+
+
+EXAMPLE: Final = """\
+sources:
+  - name: auth
+    type: file
+    paths: [/var/log/auth.log]
+    timezone: Europe/Berlin
+    programs: [sshd, sudo, su]
+  - name: journal
+    type: journald
+    programs: [systemd-logind, cron]
+store:
+  path: /var/lib/heptad/events.db
+  max_age: 90d
+exporter:
+  listen: 127.0.0.1:9707
+aggregator:
+  findings:
+    brute_force: {attempts: 10, span: 5m}
+"""
+
+
+def _defaults(data: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in data.items():
+        if isinstance(value, dict):
+            yield from _defaults(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _shown(value: Any) -> str:
+    return f"`{msgspec.json.encode(value).decode()}`" if value not in ("", [], None) else ""
+
+
+PAGES: Final = {
+    "events.md": events_page,
+    "metrics.md": metrics_page,
+    "configuration.md": configuration_page,
+}
+
+
+def main() -> int:
+    """Write the pages into the folder that is named, or check them."""
+    parser = argparse.ArgumentParser(description="Write the reference pages from the code.")
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("docs"))
+    folder = parser.parse_args().folder
+    for name, page in PAGES.items():
+        (folder / name).write_text(page(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

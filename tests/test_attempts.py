@@ -1,0 +1,280 @@
+"""Count answers, not key offers: what sshd tells of one connection counts as its user's answers."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.attempts import MOST_OPEN, Attempts, label_sets
+from exporter.interpreter import Interpreter, interpret_record, interpret_text
+from exporter.parsers.engine import load_rulebook
+from exporter.parsers.header import Clock, HeaderParser
+from exporter.record import Origin
+from heptad.event import Event
+
+RULEBOOK = load_rulebook()
+BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
+PEER = "192.0.2.7 port 50022"
+NAMED = f"ann {PEER}"
+
+CONNECTED = f"Connection from {PEER} on 192.0.2.1 port 22"
+INVALID = f"Invalid user ann from {PEER}"
+WRONG = f"Failed password for ann from {PEER} ssh2"
+RIGHT = f"Accepted password for ann from {PEER} ssh2"
+NO_KEY = f"Failed publickey for ann from {PEER} ssh2: ED25519 SHA256:Zm9vYmFyYmF6cXV4"
+NONE = f"Failed none for ann from {PEER} ssh2"
+GOOD_KEY = f"Accepted publickey for ann from {PEER} ssh2: ED25519 SHA256:Zm9vYmFyYmF6cXV4"
+POSTPONED = f"Postponed keyboard-interactive for ann from {PEER} ssh2 [preauth]"
+PAM = "error: PAM: Authentication failure for ann from 192.0.2.7"
+NOT_PAM = f"Failed keyboard-interactive/pam for ann from {PEER} ssh2"
+PAM_RIGHT = f"Accepted keyboard-interactive/pam for ann from {PEER} ssh2"
+PARTIAL = f"Partial publickey for ann from {PEER} ssh2: ED25519 SHA256:Zm9vYmFyYmF6cXV4"
+CLOSED = f"Connection closed by authenticating user {NAMED} [preauth]"
+CLOSED_INVALID = f"Connection closed by invalid user {NAMED} [preauth]"
+RESET = f"Connection reset by authenticating user {NAMED} [preauth]"
+GONE = f"Disconnected from authenticating user {NAMED} [preauth]"
+NOBODY_GONE = f"Connection closed by {PEER} [preauth]"
+TOO_MANY = f"error: maximum authentication attempts exceeded for ann from {PEER} ssh2 [preauth]"
+TOO_MANY_2 = (
+    f"Disconnecting authenticating user {NAMED}: Too many authentication failures [preauth]"
+)
+DENIED = "fatal: Access denied for user ann by PAM account configuration [preauth]"
+TIMEOUT = f"fatal: Timeout before authentication for {PEER}"
+BYE = f"Received disconnect from {PEER}:11: disconnected by user"
+LOGGED_OUT = f"Disconnected from user {NAMED}"
+UNIX = "pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=192.0.2.7  user=ann"
+
+Line = tuple[float, int, str]
+"""Seconds after the beginning, process id, message."""
+
+
+def write(line: Line) -> str:
+    """A line of a file."""
+    seconds, pid, message = line
+    stamp = BEGIN + timedelta(seconds=seconds)
+    return f"{stamp:%Y-%m-%dT%H:%M:%S.%fZ} gate sshd[{pid}]: {message}"
+
+
+def interpret(*messages: str | Line) -> list[Event]:
+    """The events of these messages, of process 1 and a second apart where nothing else is said."""
+    lines = [(n, 1, m) if isinstance(m, str) else m for n, m in enumerate(messages)]
+    return interpret_text("\n".join(map(write, lines)))
+
+
+def logins(*messages: str | Line) -> list[str]:
+    """The logins among them: outcome, method, and how often if more than once."""
+    return [
+        f"{event.outcome} {event.method}" + (f" x{event.count}" if event.count > 1 else "")
+        for event in interpret(*messages)
+        if event.action == "login"
+    ]
+
+
+FAILED, ACCEPTED = "failure password", "success password"
+PAM_FAILED = "failure keyboard-interactive"
+
+
+@pytest.mark.parametrize(
+    "messages, expected",
+    [
+        ([RIGHT], [ACCEPTED]),
+        ([WRONG], [FAILED]),
+        ([UNIX, WRONG, CLOSED], [FAILED]),
+        ([WRONG, WRONG, WRONG, CLOSED], [FAILED] * 3),
+        ([WRONG, WRONG, RIGHT, BYE, LOGGED_OUT], [FAILED, FAILED, ACCEPTED]),
+        ([WRONG, f"message repeated 2 times: [ {WRONG}]", CLOSED], [FAILED, FAILED + " x2"]),
+        ([UNIX, PAM, NOT_PAM, CLOSED], [PAM_FAILED]),
+        ([PAM, NOT_PAM, POSTPONED, PAM, NOT_PAM, CLOSED], [PAM_FAILED] * 2),
+        ([PAM, NOT_PAM, POSTPONED, PAM_RIGHT], [PAM_FAILED, "success keyboard-interactive"]),
+        ([PAM, CLOSED], [PAM_FAILED]),
+        ([NOT_PAM, CLOSED], [PAM_FAILED]),
+        ([POSTPONED, CLOSED], ["failure none"]),
+        ([NONE, NO_KEY, NO_KEY, NO_KEY, NO_KEY, GOOD_KEY], ["success publickey"]),
+        ([NONE, NO_KEY, WRONG, CLOSED], [FAILED]),
+        ([NO_KEY, NO_KEY, CLOSED], ["failure publickey"]),
+        ([NONE, CLOSED], ["failure none"]),
+        (
+            [f"Failed hostbased for ann from {PEER} ssh2: RSA SHA256:Zm9vYmFy", CLOSED],
+            ["failure hostbased"],
+        ),
+        ([PARTIAL, RIGHT], [ACCEPTED]),
+        ([PARTIAL, WRONG, CLOSED], [FAILED]),
+        ([NO_KEY, TOO_MANY, TOO_MANY_2, CLOSED], ["failure publickey"]),
+        ([WRONG, WRONG, TOO_MANY, TOO_MANY_2], [FAILED, FAILED]),
+        ([TOO_MANY, GONE, CLOSED], ["failure none"]),
+        ([DENIED, CLOSED], ["failure none"]),
+        ([CLOSED], ["failure none"]),
+        ([RESET], ["failure none"]),
+        ([GONE], ["failure none"]),
+        ([INVALID, NOBODY_GONE], ["failure none"]),
+        ([INVALID, CLOSED_INVALID], ["failure none"]),
+        ([NO_KEY, TIMEOUT], ["failure publickey"]),
+        ([TIMEOUT], []),
+        ([CONNECTED, NOBODY_GONE], []),
+        ([NOBODY_GONE], []),
+        ([NO_KEY, NONE], []),
+        ([RIGHT, NOBODY_GONE], [ACCEPTED]),
+    ],
+)
+def test_one_connection(messages: list[str], expected: list[str]) -> None:
+    """Answers count, offers do not, and a connection that names a user and ends counts once."""
+    assert logins(*messages) == expected
+    assert logins(CONNECTED, *messages) == expected
+
+
+def test_offers_are_events_of_their_own() -> None:
+    """A refused key is an offer; PAM's second line of one attempt is an authentication."""
+    assert [e.action for e in interpret(NO_KEY, NONE, GOOD_KEY)] == ["offer", "offer", "login"]
+    assert [e.action for e in interpret(PAM, NOT_PAM)] == ["login", "authentication"]
+
+
+def test_what_the_end_line_does_not_say() -> None:
+    """A login that an end line counts has user, address and method from the lines before it."""
+    event = interpret(
+        INVALID, f"Failed publickey for invalid user ann from {PEER} ssh2", NOBODY_GONE
+    )[-1]
+    assert (event.action, event.outcome, event.method) == ("login", "failure", "publickey")
+    assert (event.user, event.source_ip, event.source_port) == ("ann", "192.0.2.7", 50022)
+    denied = interpret(NO_KEY, DENIED)[-1]
+    assert (denied.action, denied.reason, denied.user) == ("login", "access_denied", "ann")
+    assert denied.source_ip == "192.0.2.7"
+
+
+def test_a_name_cannot_leave_its_field() -> None:
+    """A user name with quotes and commas is carried to the end line as it was."""
+    name = 'x",source_ip="203.0.113.9\\'
+    event = interpret(f"Invalid user {name} from {PEER}", NOBODY_GONE)[-1]
+    assert (event.action, event.user, event.source_ip) == ("login", name, "192.0.2.7")
+
+
+LISTENER = (
+    "Timeout before authentication for connection from 192.0.2.7 to 192.0.2.1, pid = {} (early)"
+)
+
+
+def test_a_time_out_told_by_the_listener() -> None:
+    """Since 9.8 the listener tells the time-out: it counts for the child that it names."""
+    timeout = LISTENER.removesuffix(" (early)")
+    assert logins((0, 71, NO_KEY), (1, 72, INVALID), (9, 5, timeout.format(71))) == [
+        "failure publickey"
+    ]
+    assert logins((0, 71, WRONG), (9, 5, timeout.format(71))) == [FAILED]
+    assert logins((0, 71, CONNECTED), (9, 5, timeout.format(71))) == []
+    both = [(9.0, 5, timeout.format(pid)) for pid in (71, 72)]
+    assert logins((0, 71, INVALID), (1, 72, NO_KEY), *both) == ["failure none", "failure publickey"]
+
+
+def test_process_ids_recur() -> None:
+    """A new connection with an old process id is another: by its start, port, age, or after its end."""
+    other = CLOSED.replace("50022", "50023")
+    assert logins(WRONG, CLOSED) == [FAILED]
+    assert logins(WRONG, CONNECTED, CLOSED) == [FAILED, "failure none"]
+    assert logins(WRONG, other) == [FAILED, "failure none"]
+    assert logins((0, 1, WRONG), (600, 1, CLOSED)) == [FAILED]
+    assert logins((0, 1, WRONG), (601, 1, CLOSED)) == [FAILED, "failure none"]
+    assert logins((0, 1, CLOSED), (1, 1, CLOSED)) == ["failure none"]
+    assert logins((0, 1, CLOSED), (60, 1, CLOSED)) == ["failure none"] * 2
+    assert logins((0, 1, RIGHT), (60, 1, CLOSED)) == [ACCEPTED, "failure none"]
+    assert logins((0, 1, NO_KEY), (601, 1, NOBODY_GONE)) == []
+
+
+def test_connections_side_by_side() -> None:
+    """Lines of different processes and hosts do not mix."""
+    assert logins((0, 1, WRONG), (1, 2, INVALID), (2, 1, CLOSED), (3, 2, CLOSED)) == [
+        FAILED,
+        "failure none",
+    ]
+    lines = [write((0, 1, WRONG)), write((1, 1, CLOSED)).replace(" gate ", " other ")]
+    events = interpret_text("\n".join(lines))
+    assert [event.action for event in events] == ["login", "login"]
+
+
+OFFERS = [NONE, NO_KEY, POSTPONED]
+ANSWERS = [[WRONG], [PAM, NOT_PAM], [RIGHT]]
+ENDS = [[CLOSED], [RESET], [TOO_MANY, TOO_MANY_2], [NO_KEY, TOO_MANY], [BYE, GONE]]
+
+
+@pytest.mark.parametrize("answers", [[], *ANSWERS, [*ANSWERS[0], *ANSWERS[0]]])
+@pytest.mark.parametrize("end", ENDS)
+def test_the_same_at_both_levels(answers: list[str], end: list[str]) -> None:
+    """The same client counts as often at INFO, where offers and starts are missing, as at VERBOSE."""
+    lines = [CONNECTED, *OFFERS, *answers, *end]
+    quiet = [m for m in lines if m not in (CONNECTED, *OFFERS)]
+    told = [login.split()[0] for login in logins(*lines)]
+    assert told == [login.split()[0] for login in logins(*quiet)]
+    assert len(told) == max(1, len([a for a in answers if a != NOT_PAM]))
+
+
+def test_memory_is_bounded() -> None:
+    """Of very many open connections the oldest are forgotten, and counted; ended ones are not."""
+    interpreter = Interpreter(RULEBOOK, "gate", "text")
+    header = HeaderParser(Clock(UTC), Origin())
+    open_lines = [write((n / 1000, n, INVALID)) for n in range(MOST_OPEN + 250)]
+    for line in (write((0, 999_999, CLOSED)), *open_lines):
+        record = header.parse(line)
+        assert record is not None
+        interpreter.understand(record)
+    assert interpreter.attempts.forgotten == 250
+    last = header.parse(write((20, MOST_OPEN, CLOSED)))
+    assert last is not None
+    assert interpret_record(interpreter, last) is not None
+    assert len(interpreter.attempts.dump()) < 150 * MOST_OPEN
+    for n in range(2):
+        late = header.parse(write((800, n, INVALID)))
+        assert late is not None
+        interpreter.understand(late)
+    assert interpreter.attempts.forgotten == 250
+    assert len(interpreter.attempts.dump()) < 1000
+
+
+LINES = st.lists(
+    st.tuples(
+        st.sampled_from([0.0, 0.1, 5.0, 60.0, 400.0]),
+        st.integers(1, 3),
+        st.sampled_from(
+            [
+                *(CONNECTED, INVALID, WRONG, RIGHT, NO_KEY, NONE, PAM, NOT_PAM, CLOSED, GONE),
+                *(TOO_MANY, DENIED, NOBODY_GONE, BYE, LISTENER.format(2)),
+                WRONG.replace("50022", "50023"),
+            ]
+        ),
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=200)
+@given(LINES, st.integers(0, 30))
+def test_a_restart_anywhere(steps: list[Line], cut: int) -> None:
+    """Dumped and restored after any line, the connections go on as if nothing had happened."""
+    header = HeaderParser(Clock(UTC), Origin())
+    whole, first, second = (Interpreter(RULEBOOK, "gate", "text") for _ in range(3))
+    now = 0.0
+    for number, (pause, pid, message) in enumerate(steps):
+        now += pause
+        if number == cut:
+            second.attempts.restore(first.attempts.dump())
+        record = header.parse(write((now, pid, message)))
+        assert record is not None
+        parted = interpret_record(first if number < cut else second, record)
+        assert interpret_record(whole, record) == parted
+    known = (first if len(steps) <= cut else second).attempts
+    assert known.dump() == whole.attempts.dump()
+
+
+@given(LINES)
+def test_every_label_set_is_known(steps: list[Line]) -> None:
+    """Whatever a connection tells, its label set is one of those that exist at zero."""
+    known = label_sets(RULEBOOK)
+    now = 0.0
+    lines = [(now := now + pause, pid, message) for pause, pid, message in steps]
+    for event in interpret(*lines):
+        assert event.labels in known
+
+
+def test_an_empty_state() -> None:
+    """Nothing open is a state too."""
+    attempts = Attempts()
+    attempts.restore(Attempts().dump())
+    assert attempts.dump() == Attempts().dump()

@@ -1,0 +1,114 @@
+"""The pipeline and a store that fails: it waits, says so once, and loses and doubles nothing."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from exporter.sources import Batch
+from heptad.store import StoreError
+from heptad.store.local import LocalStore, counter_key
+from tests.feed import FAILED, Bench, Retry, line
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """A store without anything in it."""
+    bench = Bench(tmp_path / "events.db")
+    yield bench
+    bench.stop()
+
+
+def test_a_full_disk(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """A store without room makes the pipeline wait, say so once, and go on with nothing lost."""
+    caplog.set_level(logging.INFO, "heptad.committer")
+    log: list[Batch | list[str]] = [
+        [line(f"12:{b:02}:{n:02}", b * 50 + n) for n in range(50)] for b in range(20)
+    ]
+    bench.start(log)
+
+    def meanwhile(waits: int) -> None:
+        assert bench.metric("heptad_store_failing") == 1
+        assert any("store: " in problem for problem in bench.pipelines[-1].problems())
+        if waits == 3:
+            limit(bench.store, 10**6)
+
+    limit(bench.store, 25)
+    stop = Retry(meanwhile)
+    bench.run(stop)
+    assert stop.waits == 3
+    assert bench.metric("heptad_store_failing") == 0
+    assert bench.pipelines[-1].problems() == []
+    assert len(set(bench.events())) == len(bench.events()) == 1000
+    assert bench.metric("auth_events_total", *FAILED) == 1000
+    assert bench.store.counters()[auth_key()] == 1000
+    told = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert told == [("WARNING", "store: problem"), ("INFO", "store: well again")]
+
+
+def limit(store: LocalStore, pages: int) -> None:
+    """Let the store's file have no more than so many pages."""
+    store._db.execute(f"PRAGMA max_page_count = {pages}")  # noqa: SLF001 - only the connection can
+
+
+def auth_key() -> tuple[str, str]:
+    """The key of the counter of wrong passwords."""
+    labels = dict(zip(("program", "action", "outcome", "method"), FAILED, strict=True))
+    return counter_key("auth_events_total", **labels)
+
+
+def test_stopping_while_the_disk_is_full(bench: Bench) -> None:
+    """Told to stop, a pipeline that waits for room stops; the next start reads the lines again."""
+    log: list[Batch | list[str]] = [[line("12:00:00", n) for n in range(2000)], [line("12:00:01")]]
+    bench.start(log)
+    limit(bench.store, 25)
+    stop = Retry(lambda waits: True)
+    stop.set()
+    bench.pipelines[-1].step(stop)
+    bench.pipelines.pop().close(stop)
+    assert bench.events() == []
+    bench.store.close()
+    bench.start(log)
+    bench.run()
+    assert len(bench.events()) == 2001
+
+
+def test_a_fault_after_the_commit_doubles_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where rows were committed and only the pruning after it failed, they are not written again."""
+    bench.start([[line("12:00:00", n)] for n in range(3)])
+
+    def fail(now: float | None = None) -> int:
+        raise StoreError("disk full")
+
+    monkeypatch.setattr(bench.store, "prune", fail)
+    bench.run(Retry(lambda waits: True))
+    assert len(bench.events()) == 3
+    assert bench.metric("auth_events_total", *FAILED) == 3
+    assert bench.store.counters()[auth_key()] == 3
+
+
+def test_a_store_that_becomes_corrupt(bench: Bench) -> None:
+    """The file is set aside, and counters and positions go on in the new one, also after a start."""
+    log: list[Batch | list[str]] = [
+        [line("12:00:00")],
+        [line("12:00:01", 2)],
+        [line("12:00:02", 3)],
+    ]
+    bench.start(log)
+    bench.pipelines[-1].step(threading.Event())
+    bench.pipelines[-1].step(threading.Event())
+    bench.start(log)
+    bench.store._db.execute("DROP TABLE state")  # noqa: SLF001 - as if its page had been lost
+    bench.run()
+    assert bench.metric("heptad_store_set_aside") == 1
+    assert bench.events() == [line("12:00:02", 3)]
+    assert bench.metric("auth_events_total", *FAILED) == 3
+    bench.start([*log, [line("11:00:00", 4)]])
+    bench.run()
+    assert bench.metric("auth_events_total", *FAILED) == 4
+    assert len(bench.events()) == 2
+    assert list(bench.path.parent.glob("*.corrupt-*"))
