@@ -17,8 +17,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 # node_exporter's collectors that give the families of ours; logind needs a D-Bus and stays out
 ORACLE = (
     *("cpu", "diskstats", "filefd", "filesystem", "loadavg", "meminfo", "netclass", "netdev"),
@@ -104,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
     oracle = [program, f"--web.listen-address=127.0.0.1:{theirs}", "--collector.disable-defaults"]
     oracle += [f"--collector.{name}" for name in ORACLE]
     with (
-        running([sys.executable, __file__, "--serve", str(ours)], ours) as pid,
+        running([sys.executable, "-m", "bench.scrape", "--serve", str(ours)], ours) as pid,
         running(oracle, theirs) as oracle_pid,
     ):
         times = [(scrape(ours), scrape(theirs)) for _ in range(options.scrapes)]

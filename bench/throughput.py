@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -37,22 +36,22 @@ def rates(folder: Path, log: Path, rounds: int) -> dict[str, list[float]]:
     whole, part, store = folder / "whole.log", folder / "part.log", folder / "store.db"
     repeat(log, LINES, whole)
     repeat(log, FAIL2BAN_LINES, part)
-    commands: dict[str, tuple[Callable[[], list[str]], int]] = {
-        "ingest": (lambda: [sys.executable, "-m", "bench.ingest", str(whole), str(store)], LINES),
-        "parse": (lambda: [sys.executable, "-m", "heptad", "parse", "--summary", str(whole)], LINES),
+    python = [sys.executable, "-m"]
+    commands = {
+        "ingest": ([*python, "bench.ingest", str(whole), str(store)], LINES),
+        "parse": ([*python, "heptad", "parse", "--summary", str(whole)], LINES),
     }
     if shutil.which("mtail"):
         mtail = ["mtail", "--progs", str(_HERE), "--logs", str(whole), "--one_shot"]
-        commands["mtail"] = (lambda: mtail, LINES)
+        commands["mtail"] = (mtail, LINES)
     if shutil.which("fail2ban-regex"):
-        fail2ban = ["fail2ban-regex", "--no-check-all", str(part), "sshd"]
-        commands["fail2ban"] = (lambda: [f for f in fail2ban if f != "--no-check-all"], FAIL2BAN_LINES)
+        commands["fail2ban"] = (["fail2ban-regex", str(part), "sshd"], FAIL2BAN_LINES)
     found: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(rounds):
         for name, (command, lines) in commands.items():
             for leftover in folder.glob("store.db*"):
                 leftover.unlink()
-            found[name].append(lines / clock(command()))
+            found[name].append(lines / clock(command))
     return found
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.attempts import MOST_OPEN, Attempts, label_sets
-from exporter.interpreter import Interpreter, interpret_record, interpret_text
+from exporter.interpreter import Interpreter, interpret_record
 from exporter.parsers.engine import load_rulebook
 from exporter.parsers.header import Clock, HeaderParser
 from exporter.record import Origin
@@ -59,7 +59,15 @@ def write(line: Line) -> str:
 def interpret(*messages: str | Line) -> list[Event]:
     """The events of these messages, of process 1 and a second apart where nothing else is said."""
     lines = [(n, 1, m) if isinstance(m, str) else m for n, m in enumerate(messages)]
-    return interpret_text("\n".join(map(write, lines)))
+    return interpret_lines(list(map(write, lines)))
+
+
+def interpret_lines(lines: list[str]) -> list[Event]:
+    """The events of lines with their headers."""
+    interpreter = Interpreter(RULEBOOK, "gate", "text")
+    records, strange = HeaderParser(Clock(UTC), Origin()).parse_lines(lines)
+    assert strange == []
+    return [event for record in records if (event := interpret_record(interpreter, record))]
 
 
 def logins(*messages: str | Line) -> list[str]:
@@ -186,7 +194,7 @@ def test_connections_side_by_side() -> None:
         "failure none",
     ]
     lines = [write((0, 1, WRONG)), write((1, 1, CLOSED)).replace(" gate ", " other ")]
-    events = interpret_text("\n".join(lines))
+    events = interpret_lines(lines)
     assert [event.action for event in events] == ["login", "login"]
 
 

@@ -105,9 +105,11 @@ class Log:
             recovered = self._recover(member, again, newest)
             if recovered is not None:
                 row.append((last if place is None else place, recovered))
+        known_newest = len(found) - 1 in taken
         for place, segment in enumerate(found):
             later = place > last if last >= 0 else _is_later(segment, modified)
-            if place not in taken and (later or segment is newest):
+            copy = newest is not None and newest.is_copied_in(segment, known=known_newest)
+            if place not in taken and (segment is newest or (later and not copy)):
                 row.append((place, segment))
         self._row = [member for _, member in sorted(row, key=lambda one: one[0])]
         close_all([s for s in found if not any(s is member for member in self._row)])

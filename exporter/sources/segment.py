@@ -34,8 +34,8 @@ class Position(msgspec.Struct, frozen=True):
 
     ``head`` holds its first bytes, at most ``HEAD``; ``modified`` is the file's modification time
     when it was read last, in nanoseconds. ``skipping``: the offset lies inside a line
-    above the maximum, of which the rest is passed over. An empty file has no head and is known
-    by its inode alone.
+    above the maximum, of which the rest is passed over. A file without a whole line has no head
+    and is known by its inode alone.
     """
 
     path: str
@@ -51,7 +51,7 @@ class Fate(Enum):
     """What a look at an open file shows."""
 
     SAME = "the same file, not shorter than what was read"
-    FILLED = "was empty and was written to since: nobody knows whether once or several times"
+    FILLED = "had no whole line and was written to since: whether once or several times is not known"
     LOST_TAIL = "the same head, but shorter than what was read"
     REPLACED = "another content under the same inode"
 
@@ -131,6 +131,14 @@ class Segment:
         """Whether all that is there is the beginning of what ``known`` was taken of."""
         return _is_beginning(self.position.head, known.head)
 
+    def is_copied_in(self, other: "Segment", *, known: bool) -> bool:
+        """Whether ``other`` is a copy of this file that is made just now, before it is truncated.
+
+        An empty one may be, if this is no new file but a ``known`` one.
+        """
+        head = other.position.head
+        return bool(head or known) and self.position.head.startswith(head)
+
     def is_at(self, status: os.stat_result) -> bool:
         """Whether ``status`` is that of this open file."""
         return self.is_file_of(status.st_dev, status.st_ino)
@@ -168,7 +176,7 @@ class Segment:
     def renew_head(self) -> None:
         """Take what the file begins with now for its head."""
         modified = os.fstat(self._file.fileno()).st_mtime_ns
-        head = os.pread(self._file.fileno(), HEAD, 0)
+        head = _head_of(os.pread(self._file.fileno(), HEAD, 0))
         self.position = msgspec.structs.replace(self.position, head=head, modified=modified)
 
     def read(self, max_line: int, *, final: bool = False) -> Lines | None:
@@ -189,7 +197,7 @@ class Segment:
         self.position = msgspec.structs.replace(
             here,
             # from the bytes that were read, not from the file: that may be another by now
-            head=(here.head[: here.offset] + data)[:HEAD] if here.offset < HEAD else here.head,
+            head=_head_of(here.head[: here.offset] + data, end) if here.offset < HEAD else here.head,
             offset=here.offset + end,
             skipping=skipping,
             modified=os.fstat(self._file.fileno()).st_mtime_ns,
@@ -245,7 +253,13 @@ class Segment:
 def _begin(path: Path, status: os.stat_result, head: bytes) -> Position:
     # by its own name, not a link's: the link may lead elsewhere by the next start
     own_name = os.path.realpath(path)
-    return Position(own_name, status.st_dev, status.st_ino, head, 0, status.st_mtime_ns)
+    return Position(own_name, status.st_dev, status.st_ino, _head_of(head), 0, status.st_mtime_ns)
+
+
+def _head_of(data: bytes, used: int = 0) -> bytes:
+    """What tells a file that begins with ``data`` from others: more than the start of a line."""
+    head = data[:HEAD]
+    return head if len(head) == HEAD else head[: max(head.rfind(b"\n") + 1, used)]
 
 
 def _is_beginning(head: bytes, of: bytes) -> bool:

@@ -24,7 +24,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser = add_command(commands, "aggregator", run, summary, _EXAMPLES)
     add_config(parser)
     parser.add_argument("--once", action="store_true", help="work off what is there, then exit")
-    parser.add_argument("--since", metavar="T", help="compute again from this time on (24h, RFC 3339)")
+    parser.add_argument(
+        "--since", metavar="T", help="compute again from this time on (24h, RFC 3339)"
+    )
     parser.add_argument("--until", metavar="T", help="… up to this time; default: now")
 
 

@@ -43,8 +43,11 @@ def _check_rules(file: Path, folders: list[str], programs: list[list[str]]) -> l
         return error.problems
     known = sorted({program.name for program in rulebook.programs.values()})
     return [
-        Problem(str(file), "1:1", f"sources.{number}.programs: no rules for `{name}`; known: "
-                + ", ".join(known))
+        Problem(
+            str(file),
+            "1:1",
+            f"sources.{number}.programs: no rules for `{name}`; known: " + ", ".join(known),
+        )
         for number, names in enumerate(programs)
         for name in names
         if name not in known

@@ -35,7 +35,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """Add the command."""
     parser = add_command(commands, "events", run, "show the stored events as 7W lines", _EXAMPLES)
     add_config(parser)
-    parser.add_argument("--since", default="1h", metavar="T", help="24h (that long ago) or RFC 3339")
+    parser.add_argument(
+        "--since", default="1h", metavar="T", help="24h (that long ago) or RFC 3339"
+    )
     parser.add_argument("--user", help="only this account: who acted, was asked for or acted on")
     parser.add_argument("--address", help="only from this address")
     parser.add_argument("--program", help="only this program")

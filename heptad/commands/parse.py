@@ -44,8 +44,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     )
     parser.add_argument("--format", choices=("table", "jsonl"), default="table")
     parser.add_argument("--summary", action="store_true", help="one JSON object about all files")
-    parser.add_argument("--timezone", metavar="Z", help="of stamps without one; default: this host's")
-    parser.add_argument("--year", type=int, metavar="Y", help="of the first line, where it tells none")
+    parser.add_argument(
+        "--timezone", metavar="Z", help="of stamps without one; default: this host's"
+    )
+    parser.add_argument(
+        "--year", type=int, metavar="Y", help="of the first line, where it tells none"
+    )
     parser.add_argument("--rules", type=Path, action="append", default=[], metavar="DIR",
                         help="a folder with rule files of your own")  # fmt: skip
 

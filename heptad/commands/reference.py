@@ -40,7 +40,8 @@ def events_page() -> str:
         ((f"`{n}`", f.question, f.ecs, f.meaning) for n, f in event.FIELDS.items()),
     )
     words = "".join(
-        f"\n### {title}\n\n" + table(("word", "meaning"), ((f"`{w or '(empty)'}`", m) for w, m in known.items()))
+        f"\n### {title}\n\n"
+        + table(("word", "meaning"), ((f"`{w or '(empty)'}`", m) for w, m in known.items()))
         for title, known in (
             ("Actions", event.ACTIONS),
             ("Outcomes", event.OUTCOMES),
@@ -73,7 +74,8 @@ def _program_section(file: RuleFile) -> str:
     if not file.complete:
         about.append("Only some of its lines are of interest; the others are passed over.")
     rows = table(
-        ("rule", "action", "outcome", "method", "reason", "step", "fields"), map(_rule_row, file.rules)
+        ("rule", "action", "outcome", "method", "reason", "step", "fields"),
+        map(_rule_row, file.rules),
     )
     return f"\n### {file.program}\n\n{' '.join(about)}\n\n{rows}".replace("\n\n\n", "\n\n")
 
@@ -87,7 +89,15 @@ def _rule_row(rule: Rule) -> tuple[str, ...]:
     if rule.object is not None:
         fields.append(f"`object`={rule.object}")
     method = "(captured)" if "method" in groups else rule.method
-    return (rule.name, rule.action, rule.outcome, method, rule.reason, rule.step or "", ", ".join(fields))
+    return (
+        rule.name,
+        rule.action,
+        rule.outcome,
+        method,
+        rule.reason,
+        rule.step or "",
+        ", ".join(fields),
+    )
 
 
 def metrics_page() -> str:
@@ -113,7 +123,12 @@ def _metric_table(metrics: dict[str, tuple[tuple[str, ...], str]]) -> str:
     return table(
         ("name", "type", "labels", "help"),
         (
-            (f"`{name}`", "counter" if name.endswith("_total") else "gauge", ", ".join(labels), text)
+            (
+                f"`{name}`",
+                "counter" if name.endswith("_total") else "gauge",
+                ", ".join(labels),
+                text,
+            )
             for name, (labels, text) in metrics.items()
         ),
     )
@@ -129,8 +144,11 @@ def configuration_page() -> str:
         "take a value from the environment, `$$` is a dollar. Durations are written `90s`, `5m`, "
         "`1h`, `30d`, sizes `500MiB`, `1GiB`. Unknown keys, wrong types, a program read by two "
         "sources: all refused, with file, line and remedy:\n\n"
-        "```\nheptad check-config heptad.yaml\n```\n\n" + table(("key", "default", "meaning"), rows)
-        + "\n## Example\n\n```yaml\n" + EXAMPLE + "```\n"
+        "```\nheptad check-config heptad.yaml\n```\n\n"
+        + table(("key", "default", "meaning"), rows)
+        + "\n## Example\n\n```yaml\n"
+        + EXAMPLE
+        + "```\n"
     )
 
 

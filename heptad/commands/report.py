@@ -25,7 +25,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     summary = "tell what happened, what is unusual, and what to look at first"
     parser = add_command(commands, "report", run, summary, _EXAMPLES)
     add_config(parser)
-    parser.add_argument("--since", default="24h", metavar="T", help="24h (that long ago) or RFC 3339")
+    parser.add_argument(
+        "--since", default="24h", metavar="T", help="24h (that long ago) or RFC 3339"
+    )
     parser.add_argument("--format", choices=("text", "json"), default="text")
 
 

@@ -24,7 +24,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     listing.set_defaults(run=run_list)
     for verb in (test, listing):
         verb.add_argument(
-            "folders", nargs="*", type=Path, metavar="DIR", help="folders with rule files of your own"
+            "folders",
+            nargs="*",
+            type=Path,
+            metavar="DIR",
+            help="folders with rule files of your own",
         )
 
 

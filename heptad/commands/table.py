@@ -37,7 +37,9 @@ def format_event(event: Event, *, colour: bool = False) -> str:
         printable(source, 28),
         printable(event.object or "", 80),
     ).rstrip()
-    return f"{_COLOURS[event.outcome]}{line}\x1b[0m" if colour and event.outcome in _COLOURS else line
+    return (
+        f"{_COLOURS[event.outcome]}{line}\x1b[0m" if colour and event.outcome in _COLOURS else line
+    )
 
 
 def format_json(event: Event, **more: Any) -> str:

@@ -31,7 +31,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     summary = "run exporter and aggregator of this host in one go"
     parser = add_command(commands, "up", run, summary, _EXAMPLES)
     add_config(parser)
-    parser.add_argument("--sample", action="store_true", help="replay the sample that ships with Heptad")
+    parser.add_argument(
+        "--sample", action="store_true", help="replay the sample that ships with Heptad"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,7 +48,9 @@ def run(args: argparse.Namespace) -> int:
     except NoSources as error:
         if not args.sample:
             complain(str(error))
-        print("Replaying a sample captured from a real sshd, sudo and su, as if it were written now.")
+        print(
+            "Replaying a sample captured from a real sshd, sudo and su, as if it were written now."
+        )
         config, path = sample.prepare()
         hint = f" --config {path}"
         exporter = Exporter(config)

@@ -1,0 +1,21 @@
+"""``make bench``: every figure, as a ratio where something is there to compare with."""
+
+import os
+from pathlib import Path
+
+from bench import scrape, tailing, throughput
+
+
+def main() -> None:
+    """Run the benches; those that need the real logs say so where these are missing."""
+    tailing.main()
+    scrape.main([])
+    data = Path(os.environ.get("HEPTAD_SHARED_DATA", "../shared/data"))
+    if data.is_dir():
+        throughput.main(data)
+    else:
+        print(f"throughput: left out, no logs in {data}; name the folder in HEPTAD_SHARED_DATA")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,287 @@
+"""The job: what a look reads and writes, and what one faulty part costs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.registry import CollectorRegistry
+
+from aggregator import ledger, memory
+from aggregator.finding import Finding, latest_findings
+from aggregator.findings.brute_force import BruteForce
+from aggregator.reports import REPORTS
+from aggregator.reports.attempts import Attempts, AttemptsFold
+from heptad.config import BruteForceConfig
+from heptad.event import Event
+from heptad.store import Point
+from heptad.store.local import LocalStore
+from tests.aggregator_world import DAY, HOUR, MIDNIGHT, MINUTE, SECOND, World, login
+
+NOON = MIDNIGHT + 12 * HOUR
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with World(tmp_path) as world:
+        world.now = NOON
+        yield world
+
+
+def attack(begin: int, number: int = 4, address: str = "192.0.2.1") -> list[Event]:
+    return [login(begin + n * SECOND, address) for n in range(number)]
+
+
+def summaries(world: World) -> list[tuple[str, int, int]]:
+    return [(f.subject, f.first, f.attempts) for f in world.findings()]
+
+
+def test_finding_is_there_with_the_event_that_completes_it(world: World) -> None:
+    """One look after the fourth failure the finding is stored and counted."""
+    world.append(attack(NOON, 3))
+    world.look()
+    assert world.findings() == []
+    world.append([login(NOON + 3 * SECOND)])
+    world.look()
+    assert summaries(world) == [("192.0.2.1", NOON, 4)]
+    assert world.counter("heptad_findings_total") == 1
+
+
+def test_growing_finding_is_written_once_a_minute(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long attack does not write a row a second, and its last state is not lost."""
+    world.append(attack(NOON))
+    world.look()
+    for n in range(10):
+        world.append([login(NOON + (10 + n) * SECOND)])
+        world.look()
+    assert len(world.rows("findings")) == 1
+    monkeypatch.setattr(ledger, "_PAUSE", 0.0)
+    world.look()
+    assert summaries(world) == [("192.0.2.1", NOON, 14)]
+    assert len(world.rows("findings")) == 2
+
+
+def test_kill_does_not_lose_what_waits(world: World) -> None:
+    """A change that was not written yet is found again after a kill, without a new event."""
+    world.append(attack(NOON))
+    world.look()
+    world.append(attack(NOON + 10 * SECOND))
+    world.look()
+    assert summaries(world) == [("192.0.2.1", NOON, 4)]
+    world.restart()
+    world.look()
+    assert summaries(world) == [("192.0.2.1", NOON, 8)]
+
+
+def test_severity_that_rises_is_told_at_once(world: World) -> None:
+    """Becoming more severe does not wait, and counts for the new severity."""
+    world.append(attack(NOON))
+    world.look()
+    world.append([login(NOON + MINUTE, count=40)])
+    world.look()
+    (finding,) = world.findings()
+    assert finding.severity == "medium"
+    exposed = {
+        sample.labels["severity"]: sample.value
+        for family in world.metrics.collect()
+        for sample in family.samples
+        if sample.name == "heptad_findings_total"
+    }
+    assert exposed == {"low": 1, "medium": 1, "high": 0}
+
+
+def test_late_event_that_joins_two_findings_supersedes_one(world: World) -> None:
+    """Readers see the joined finding only; the row of the other says what took its place."""
+    world.append(attack(NOON) + attack(NOON + 6 * MINUTE))
+    world.look(everything=True)
+    assert len(world.findings()) == 2
+    world.append([login(NOON + 3 * MINUTE)])
+    world.look(everything=True)
+    assert summaries(world) == [("192.0.2.1", NOON, 9)]
+    last = [p for p in world.reports.read("findings", 0, 2**62) if "superseded_by" in p.fields]
+    assert [(p.fields["first"], p.fields["superseded_by"]) for p in last] == [
+        (NOON + 6 * MINUTE, NOON)
+    ]
+
+
+def test_late_event_that_moves_the_beginning_gives_a_new_key(world: World) -> None:
+    """The finding is told under its new first event, and only there."""
+    world.append(attack(NOON))
+    world.look(everything=True)
+    world.append([login(NOON - MINUTE)])
+    world.look(everything=True)
+    assert summaries(world) == [("192.0.2.1", NOON - MINUTE, 5)]
+
+
+def test_pruned_events_do_not_undo_a_finding(world: World) -> None:
+    """What was found stays found when its events are gone."""
+    world.append(attack(NOON, 20))
+    world.look(everything=True)
+    before = world.findings()
+    world.events.max_age = 0.0
+    world.events.prune(now=1.0)
+    world.events.prune(now=10_000.0)
+    while world.events.prune(now=20_000.0):
+        pass
+    assert list(world.read.read("events", 0, 2**62)) == []
+    world.append([login(NOON + 10 * SECOND), *attack(NOON + 15 * SECOND, 5)])
+    world.restart()
+    world.finish()
+    world.redo(NOON - DAY, NOON + DAY)
+    assert world.findings() == before
+
+
+def test_findings_are_found_by_the_time_they_share(world: World) -> None:
+    """A reader gets what overlaps the time asked for, also what began before it."""
+    world.append([login(NOON + n * MINUTE) for n in range(60)])
+    world.look(everything=True)
+    end = NOON + 59 * MINUTE
+
+    def between(since: int, until: int) -> list[Finding]:
+        return latest_findings(world.reports, since, until)
+
+    assert len(between(NOON + 30 * MINUTE, NOON + 31 * MINUTE)) == 1
+    assert len(between(end, end + 1)) == 1
+    assert between(end + 1, end + HOUR) == []
+    assert between(NOON - HOUR, NOON) == []
+
+
+def test_history_is_found_but_not_counted(world: World) -> None:
+    """Attacks from before the exporter's first start are no spike of findings now."""
+    world.events.append([], {"first_start": str(NOON).encode()})
+    world.restart()
+    world.append(attack(NOON - DAY) + attack(NOON))
+    world.look(everything=True)
+    assert len(world.findings()) == 2
+    assert world.counter("heptad_findings_total") == 1
+
+
+class Faulty(BruteForce):
+    """A rule that raises while it is told to."""
+
+    broken = True
+
+    def subject_of(self, event: Event) -> str | None:
+        if self.broken:
+            raise ValueError("no such thing")
+        return super().subject_of(event)
+
+
+class FaultyReport(Attempts):
+    """A report that raises while it is told to."""
+
+    broken = True
+
+    def begin(self) -> AttemptsFold:
+        if self.broken:
+            raise ValueError("no such thing")
+        return super().begin()
+
+
+def gauges(world: World, name: str) -> dict[str, float]:
+    registry = CollectorRegistry()
+    registry.register(world.metrics)
+    return {
+        ",".join(sample.labels.values()): sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
+def test_rule_that_raises_costs_itself_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The report is written all the same; the rule catches up when it works again."""
+    rule = Faulty(BruteForceConfig(4, "3m"))
+    with World(tmp_path, rules=[rule]) as world:
+        world.append(attack(NOON))
+        world.finish()
+        world.look(everything=True)
+        assert ("5m", NOON) in world.windows()
+        assert world.findings() == []
+        assert gauges(world, "heptad_aggregator_part_failing") == {
+            "brute_force": 1,
+            "report_attempts": 0,
+        }
+        assert [r.message for r in caplog.records if r.levelname == "WARNING"] == [
+            "brute_force: problem"
+        ]
+        world.restart()
+        rule.broken = False
+        world.finish()
+        assert summaries(world) == [("192.0.2.1", NOON, 4)]
+
+
+def test_report_that_raises_costs_itself_only(tmp_path: Path) -> None:
+    """The finding is written all the same; the report catches up when it works again."""
+    report = FaultyReport()
+    with World(tmp_path, reports=[report]) as world:
+        world.append(attack(NOON))
+        world.finish()
+        assert summaries(world) == [("192.0.2.1", NOON, 4)]
+        assert world.windows() == {}
+        report.broken = False
+        world.restart()
+        world.finish()
+        assert ("1d", MIDNIGHT) in world.windows()
+
+
+def test_work_per_event_does_not_grow_with_the_store(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the steady state an event costs reading its own minute, however much is stored."""
+    world.append([login(NOON + n * SECOND, f"10.0.{n % 200}.1") for n in range(10_000)])
+    world.now = NOON + 3 * HOUR
+    world.look()
+    begin = NOON + 3 * HOUR
+    world.append([login(begin)])
+    world.look()
+    read, points = LocalStore.read, 0
+
+    def count(store: LocalStore, measurement: str, *rest: Any) -> Iterator[Point]:
+        nonlocal points
+        for point in read(store, measurement, *rest):
+            points += measurement == "events"
+            yield point
+
+    monkeypatch.setattr(LocalStore, "read", count)
+    for n in range(1, 20):
+        world.append([login(begin + n * SECOND)])
+        world.look()
+    assert points == sum(range(2, 21))
+
+
+def test_memory_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many addresses at once cost the quietest ones, and that is counted."""
+    monkeypatch.setattr(memory, "MOST_CELLS", 500)
+    world.append([login(NOON + n * SECOND, f"10.{n // 250}.{n % 250}.1") for n in range(5000)])
+    world.append(attack(NOON + 5000 * SECOND))
+    world.finish()
+    assert world.counter("heptad_aggregator_cells_dropped_total") > 0
+    assert gauges(world, "heptad_aggregator_cells")["brute_force"] <= 1000
+    assert summaries(world) == [("192.0.2.1", NOON + 5000 * SECOND, 4)]
+
+
+def test_old_addresses_are_forgotten(world: World) -> None:
+    """What lies further back than anything can matter is not held in memory."""
+    for hour in range(48):
+        world.append([login(NOON + hour * HOUR + n, f"10.{hour}.{n}.1") for n in range(100)])
+        world.now = NOON + hour * HOUR + MINUTE
+        world.look()
+    assert gauges(world, "heptad_aggregator_cells")["brute_force"] <= 3 * 2 * 100
+
+
+def test_straggler_does_not_cause_the_time_between_to_be_read(world: World) -> None:
+    """One old event among many new ones makes its own minutes dirty, not all since then."""
+    world.append([login(NOON), *[login(NOON + 5 * DAY + n * SECOND) for n in range(3000)]])
+    world.finish()
+    windows = world.windows()
+    assert {start // DAY for _, start in windows} == {MIDNIGHT // DAY, MIDNIGHT // DAY + 5}
+
+
+def test_every_report_is_a_measurement_of_its_own() -> None:
+    """Two reports cannot write into each other's rows."""
+    assert len({report.name for report in REPORTS}) == len(REPORTS)

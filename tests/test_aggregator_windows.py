@@ -1,0 +1,174 @@
+"""Reports: when a window is computed, what a revision is, and what comes too late."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aggregator.reports import attempts
+from tests.aggregator_world import DAY, HOUR, MIDNIGHT, MINUTE, SECOND, World, login
+
+NOON = MIDNIGHT + 12 * HOUR
+MAX_WAIT = 2 * MINUTE
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with World(tmp_path) as world:
+        yield world
+
+
+def look_at(world: World, now: int) -> None:
+    world.now = now
+    world.look()
+
+
+def test_counts_attempts_by_host_program_and_method() -> None:
+    """A folded line counts as often as it came; successes and failures are told apart."""
+    events = [
+        login(NOON, count=3),
+        login(NOON, outcome="success"),
+        login(NOON, outcome="unknown"),
+        login(NOON, method="publickey", outcome="success"),
+        login(NOON, host="db1", program="dropbear"),
+    ]
+    web, db = {"host": "web1", "program": "sshd"}, {"host": "db1", "program": "dropbear"}
+    assert attempts.rows(events) == [
+        ({**db, "method": "password"}, {"attempts": 1, "successes": 0, "failures": 1}),
+        ({**web, "method": "password"}, {"attempts": 5, "successes": 1, "failures": 3}),
+        ({**web, "method": "publickey"}, {"attempts": 1, "successes": 1, "failures": 0}),
+    ]
+
+
+def test_window_waits_for_its_end(world: World) -> None:
+    """While a window is open nothing is written of it."""
+    world.append([login(NOON)])
+    look_at(world, NOON + 5 * MINUTE - 1)
+    assert world.windows() == {}
+
+
+def test_window_is_computed_when_time_has_passed_it(world: World) -> None:
+    """An event after its end ends a window, a few seconds later; the longer ones stay open."""
+    world.append([login(NOON)])
+    look_at(world, NOON + 1 * MINUTE)
+    world.append([login(NOON + 5 * MINUTE + SECOND)])
+    look_at(world, NOON + 5 * MINUTE + 4 * SECOND)
+    assert world.windows() == {}
+    look_at(world, NOON + 5 * MINUTE + 6 * SECOND)
+    assert world.windows().keys() == {("5m", NOON)}
+
+
+def test_window_is_computed_after_max_wait_at_the_latest(world: World) -> None:
+    """Where nothing comes any more, a window is computed `max_wait` after its end."""
+    world.append([login(NOON)])
+    look_at(world, NOON + SECOND)
+    look_at(world, NOON + 5 * MINUTE + MAX_WAIT - 1)
+    assert world.windows() == {}
+    look_at(world, NOON + 5 * MINUTE + MAX_WAIT)
+    assert world.windows().keys() == {("5m", NOON)}
+    look_at(world, MIDNIGHT + DAY + MAX_WAIT)
+    assert world.windows().keys() == {("5m", NOON), ("1h", NOON), ("1d", MIDNIGHT)}
+
+
+def test_late_event_leads_to_a_revision(world: World) -> None:
+    """An event after the fact adds rows of the next revision; the first ones stay as they are."""
+    world.append([login(NOON)])
+    world.finish()
+    first = world.rows("report_attempts")
+    world.append([login(NOON + MINUTE, user="late")])
+    world.look()
+    assert world.revision("5m", NOON) == 0, "it waits for others that may come"
+    world.now += MAX_WAIT
+    world.look()
+    assert world.revision("5m", NOON) == 1
+    rows = world.rows("report_attempts")
+    assert set(first) < set(rows)
+    assert {time for time, _ in rows} == {NOON, NOON + 1, MIDNIGHT, MIDNIGHT + 1}
+    ((_, fields),) = world.windows()["5m", NOON].items()
+    assert fields["attempts"] == 2
+
+
+def test_late_events_that_keep_coming_do_not_put_it_off_for_ever(world: World) -> None:
+    """A window that is never left alone is revised after ten times `max_wait`."""
+    world.append([login(NOON)])
+    world.finish()
+    for n in range(25):
+        world.append([login(NOON + MINUTE + n)])
+        world.look()
+        world.now += MINUTE
+    assert world.revision("5m", NOON) == 1
+
+
+def test_event_beyond_the_horizon_is_counted_and_left_out(world: World) -> None:
+    """A report is not changed for what comes more than a week late, until asked to by hand."""
+    world.append([login(NOON), login(NOON + 7 * DAY + HOUR)])
+    world.finish()
+    late = [login(NOON + n) for n in range(1, 4)]
+    world.append([late[0], login(NOON + 7 * DAY + 2 * HOUR), *late[1:]])
+    world.finish()
+    assert world.counter("heptad_aggregator_late_events_total") == 3
+    assert world.revision("5m", NOON) == 0
+    assert world.revision("1d", NOON + 7 * DAY - 12 * HOUR) == 1
+    world.redo(NOON, NOON + MINUTE)
+    assert world.revision("5m", NOON) == 1
+    ((_, fields),) = world.windows()["5m", NOON].items()
+    assert fields["attempts"] == 4
+
+
+def test_history_is_never_late(world: World) -> None:
+    """What an exporter reads at its first start may be as old as it likes."""
+    world.events.append([], {"first_start": str(NOON).encode()})
+    world.restart()
+    world.append([login(NOON)])
+    world.finish()
+    world.append([login(NOON - 30 * DAY)])
+    world.finish()
+    assert world.counter("heptad_aggregator_late_events_total") == 0
+    assert world.revision("5m", NOON - 30 * DAY) == 0
+
+
+def test_backlog_is_never_late(world: World) -> None:
+    """After a month's pause everything that is read in order is worked off."""
+    world.append([login(NOON + day * DAY) for day in range(30)])
+    world.now = NOON + 60 * DAY
+    world.look(everything=True)
+    assert sum(size == "1d" for size, _ in world.windows()) == 30
+    assert world.counter("heptad_aggregator_late_events_total") == 0
+
+
+def test_event_from_the_future_does_not_make_others_late(world: World) -> None:
+    """A clock that is a year ahead on one host costs the others nothing."""
+    world.append([login(NOON + 365 * DAY)])
+    look_at(world, NOON)
+    world.append([login(NOON + MINUTE)])
+    look_at(world, NOON + 2 * MINUTE)
+    look_at(world, NOON + HOUR + MAX_WAIT)
+    assert ("5m", NOON) in world.windows()
+    assert world.counter("heptad_aggregator_late_events_total") == 0
+
+
+def test_pruned_events_do_not_undo_what_was_reported(world: World) -> None:
+    """A window that has lost events keeps its last revision."""
+    world.append([login(NOON), login(NOON + SECOND)])
+    world.finish()
+    before = world.windows()
+    world.events.close()
+    for name in ("", "-wal", "-shm"):
+        world.path.with_name(world.path.name + name).unlink(missing_ok=True)
+    world.read.close()
+    world.reports.close()
+    with World(world.path.parent) as other:
+        other.name = "begun anew"
+        other.restart()
+        other.append([login(NOON + 2 * SECOND)])
+        other.finish()
+        assert other.windows() == before
+
+
+def test_host_named_like_nothing_else_keeps_its_rows(world: World) -> None:
+    """Names with separators in them do not look like a change at every look."""
+    world.append([login(NOON, host="a,b=c d\\e", method="")])
+    world.finish()
+    rows = world.rows("report_attempts")
+    world.redo(NOON, NOON + MINUTE)
+    assert world.rows("report_attempts") == rows

@@ -1,0 +1,264 @@
+"""The command line as a person uses it: every command in a process of its own."""
+
+import gzip
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+LINES = """\
+Mar  3 10:00:00 web sshd[100]: Failed password for invalid user eve from 192.0.2.7 port 4711 ssh2
+Mar  3 10:00:01 web sshd[100]: Connection closed by invalid user eve 192.0.2.7 port 4711 [preauth]
+Mar  3 10:00:02 web sshd[101]: Accepted publickey for ann from 198.51.100.2 port 40000 ssh2
+Mar  3 10:00:03 web sshd[101]: a line that no rule understands
+Mar  3 10:00:04 web backup[5]: done
+"""
+
+
+def heptad(*arguments: str | pathlib.Path, text: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    command = [sys.executable, "-m", "heptad", *map(str, arguments)]
+    environment = os.environ | {"TZ": "UTC"}
+    return subprocess.run(
+        command, input=text, capture_output=True, text=True, timeout=60, env=environment, check=False
+    )
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@pytest.fixture
+def config(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A configuration that reads one log, with everything in a folder of its own."""
+    (tmp_path / "auth.log").write_text(LINES)
+    content = {
+        "host": "web",
+        "store": {"path": str(tmp_path / "events.db")},
+        "sources": [{"type": "file", "name": "auth", "paths": [str(tmp_path / "auth.log")]}],
+        "exporter": {"listen": f"127.0.0.1:{free_port()}", "host_metrics": False},
+        "aggregator": {
+            "listen": f"127.0.0.1:{free_port()}",
+            "store": {"path": str(tmp_path / "reports.db")},
+        },
+    }
+    path = tmp_path / "heptad.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_help_teaches() -> None:
+    """Every command has a help with a summary, and most with examples; the version is told."""
+    overview = heptad("--help").stdout
+    for command in ("up", "exporter", "aggregator", "parse", "events", "report", "check-config"):
+        assert command in overview
+        assert "examples:" in heptad(command, "--help").stdout
+    assert "exit status" in overview
+    assert heptad("--version").stdout.startswith("heptad ")
+
+
+def test_completion_is_printed() -> None:
+    """A completion script for bash comes from the parser itself."""
+    assert "check-config" in heptad("--print-completion", "bash").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("nonsense",),
+        ("events", "--since", "yesterday-ish"),
+        ("report", "--since", "x"),
+        ("parse", "--timezone", "Mars/Olympus", "-"),
+        ("parse", "--year", "99999", "-"),
+        ("aggregator", "--until", "now"),
+        ("check-config", "/no/such/file.yaml"),
+        ("events", "--config", "/no/such/file.yaml"),
+    ],
+)
+def test_wrong_use_is_status_2(arguments: tuple[str, ...]) -> None:
+    """Wrong use gives status 2, a sentence that says what is wrong, and no traceback."""
+    result = heptad(*arguments)
+    assert result.returncode == 2
+    assert result.stderr.strip()
+    assert "Traceback" not in result.stderr
+
+
+def test_parse_gives_an_event_a_line_as_json(tmp_path: pathlib.Path) -> None:
+    """jsonl has the design's field names, nine decimals, and the number of the line."""
+    log = tmp_path / "auth.log"
+    log.write_text(LINES)
+    result = heptad("parse", "--format", "jsonl", "--year", "2024", log)
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.returncode == 0
+    assert [event["line"] for event in events] == [1, 2, 3]
+    first = events[0]
+    assert first["time"] == "2024-03-03T10:00:00.000000000Z"
+    assert (first["host"], first["program"], first["pid"]) == ("web", "sshd", 100)
+    assert (first["action"], first["outcome"], first["method"]) == ("login", "failure", "password")
+    assert (first["user"], first["source_ip"], first["source_port"]) == ("eve", "192.0.2.7", 4711)
+    assert first["count"] == 1
+
+
+def test_parse_reads_packed_files_and_standard_input(tmp_path: pathlib.Path) -> None:
+    """The same log gives the same, plain, as .gz, and from standard input."""
+    plain, packed = tmp_path / "auth.log", tmp_path / "auth.log.gz"
+    plain.write_text(LINES)
+    packed.write_bytes(gzip.compress(LINES.encode()))
+    summaries = [heptad("parse", "--summary", path).stdout for path in (plain, packed)]
+    summaries.append(heptad("parse", "--summary", "-", text=LINES).stdout)
+    assert summaries[0] == summaries[1] == summaries[2]
+
+
+def test_summary_counts_every_line() -> None:
+    """The summary tells lines, events, what was not understood, and events by what they say."""
+    summary = json.loads(heptad("parse", "--summary", "-", text=LINES).stdout)
+    assert (summary["lines"], summary["events"]) == (5, 3)
+    assert summary["not_understood"] == {"sshd": 1}
+    assert summary["events_by"]["sshd"]["login"] == {"failure": 1, "success": 1}
+    assert sum(summary["lines_by_result"].values()) == 5
+
+
+def test_parse_of_a_missing_file_fails_and_goes_on(tmp_path: pathlib.Path) -> None:
+    """One file that cannot be read fails the command, but the others are still shown."""
+    log = tmp_path / "auth.log"
+    log.write_text(LINES)
+    result = heptad("parse", "--summary", tmp_path / "missing", log)
+    assert result.returncode == 1
+    assert "missing" in result.stderr
+    assert json.loads(result.stdout)["lines"] == 5
+
+
+def test_table_shows_hostile_names_harmlessly() -> None:
+    """A name with terminal escapes and right-to-left marks cannot move the cursor."""
+    line = "Mar  3 10:00:00 web sshd[1]: Invalid user \x1b[2J\u202eevil from 192.0.2.7 port 1\n"
+    shown = heptad("parse", "-", text=line).stdout
+    assert "invalid_user" in shown
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+
+
+def test_from_log_to_report(config: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """exporter --once, aggregator --once, events and report give what is in the log."""
+    burst = [
+        f"{time.strftime('%b %e %H:%M:%S', time.gmtime(time.time() - 900 + second))} web "
+        f"sshd[{second}]: Failed password for root from 203.0.113.9 port {2000 + second} ssh2\n"
+        for second in range(30)
+    ]
+    (tmp_path / "auth.log").write_text("".join(burst))
+    assert heptad("exporter", "--once", "--config", config).returncode == 0
+    assert heptad("aggregator", "--once", "--config", config).returncode == 0
+    told = heptad("events", "--config", config, "--format", "jsonl", "--address", "203.0.113.9")
+    assert len(told.stdout.splitlines()) == 30
+    none = heptad("events", "--config", config, "--format", "jsonl", "--outcome", "success")
+    assert (none.returncode, none.stdout) == (0, "")
+    report = json.loads(heptad("report", "--config", config, "--format", "json").stdout)
+    assert any("203.0.113.9" in finding["sentence"] for finding in report["findings"])
+    text = heptad("report", "--config", config).stdout
+    assert "203.0.113.9" in text
+    assert heptad("exporter", "--once", "--config", config).returncode == 0
+    again = heptad("events", "--config", config, "--format", "jsonl")
+    assert len(again.stdout.splitlines()) == 30
+
+
+def test_events_without_a_store_names_the_remedy(config: pathlib.Path) -> None:
+    """Where nothing was stored yet the command fails and says what to start."""
+    result = heptad("events", "--config", config)
+    assert result.returncode == 1
+    assert "heptad up" in result.stderr
+
+
+@pytest.fixture
+def running(config: pathlib.Path) -> Iterator[subprocess.Popen[str]]:
+    """`heptad up` on the configuration, told to stop at the end."""
+    command = [sys.executable, "-u", "-m", "heptad", "up", "--config", str(config)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+        yield process
+        if process.poll() is None:
+            process.kill()
+
+
+def read_until(process: subprocess.Popen[str], wanted: str) -> str:
+    """Standard output up to the line that holds ``wanted``."""
+    assert process.stdout is not None
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if wanted in line:
+            return seen
+    raise AssertionError(f"{wanted!r} did not come: {seen}")
+
+
+def test_up_shows_events_and_stops_cleanly(
+    running: subprocess.Popen[str], config: pathlib.Path
+) -> None:
+    """`heptad up` prints where things are and the events as they come, and Ctrl-C ends it well."""
+    seen = read_until(running, "ann")
+    assert "/metrics" in seen
+    assert "report" in seen
+    running.send_signal(signal.SIGINT)
+    assert running.wait(timeout=20) == 0
+    assert running.stderr is not None
+    assert "Traceback" not in running.stderr.read()
+
+
+def test_a_second_exporter_is_refused(
+    running: subprocess.Popen[str], config: pathlib.Path
+) -> None:
+    """A store that another exporter holds is a clear message and status 1."""
+    read_until(running, "ann")
+    result = heptad("exporter", "--config", config)
+    assert result.returncode == 1
+    assert "another Heptad" in result.stderr
+
+
+def test_a_port_in_use_is_refused(config: pathlib.Path) -> None:
+    """A port in use is a clear message and status 1, and the store is free again."""
+    listen = yaml.safe_load(config.read_text())["exporter"]["listen"]
+    with socket.create_server(("127.0.0.1", int(listen.rpartition(":")[2]))):
+        result = heptad("exporter", "--config", config)
+    assert result.returncode == 1
+    assert "listen" in result.stderr
+    assert heptad("exporter", "--once", "--config", config).returncode == 0
+
+
+def test_check_config_tells_everything_at_once(tmp_path: pathlib.Path) -> None:
+    """Every error comes with file, line and column; a good file is said to be good."""
+    path = tmp_path / "heptad.yaml"
+    path.write_text(
+        "stor: {}\nlog: {level: loud}\nhost: ${HEPTAD_UNSET_NAME}\n"
+        "sources:\n"
+        "  - {type: file, name: a, paths: [/x], programs: [sshd]}\n"
+        "  - {type: journald, name: b, programs: [sshd]}\n"
+    )
+    result = heptad("check-config", path)
+    assert result.returncode == 2
+    for place in (":1:", ":2:", ":3:", ":6:"):
+        assert f"{path}{place}" in result.stderr
+    path.write_text("log: {level: info}\n")
+    assert heptad("check-config", path).returncode == 0
+
+
+def test_rules_are_tested_and_listed(tmp_path: pathlib.Path) -> None:
+    """The built-in rules hold; a rule of one's own with a wrong example fails with its name."""
+    assert heptad("rules", "test").returncode == 0
+    assert "sshd" in heptad("rules", "list").stdout
+    (tmp_path / "mine.yaml").write_text(
+        "program: mine\nrules:\n  - name: hello\n    pattern: 'hello (?P<user>\\S+)'\n"
+        "    action: login\n    outcome: success\n    examples:\n"
+        "      - {message: hello ann, facts: {user: bob}}\n"
+    )
+    result = heptad("rules", "test", tmp_path)
+    assert result.returncode == 1
+    assert "mine/hello" in result.stderr

@@ -1,0 +1,32 @@
+"""The generated pages say what the code says."""
+
+import pathlib
+
+import pytest
+
+from heptad import document
+from heptad.commands.reference import EXAMPLE, PAGES
+from heptad.config import Config, check, expand_environment
+
+DOCS = pathlib.Path(__file__).parent.parent / "docs"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_is_up_to_date(name: str) -> None:
+    """A page differs from the code until `make docs` was run."""
+    assert (DOCS / name).read_text(encoding="utf-8") == PAGES[name](), "run `make docs`"
+
+
+def test_example_configuration_is_valid() -> None:
+    """The example on the configuration page can be used as it stands."""
+    document.parse(EXAMPLE, "example", Config, expand_environment, check)
+
+
+def test_links_lead_somewhere() -> None:
+    """Every relative link of README and docs names a file that is there."""
+    root = DOCS.parent
+    for page in (root / "README.md", *DOCS.glob("*.md"), *(DOCS / "decisions").glob("*.md")):
+        for target in page.read_text(encoding="utf-8").split("](")[1:]:
+            path = target.split(")")[0].split("#")[0]
+            if path and not path.startswith("http"):
+                assert (page.parent / path).exists(), f"{page.name}: {path}"

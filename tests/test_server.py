@@ -1,0 +1,174 @@
+"""The HTTP port: what it answers, to whom, and that nobody can hold it up."""
+
+import gzip
+import http.client
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from urllib.parse import urlsplit
+
+import pytest
+from prometheus_client import CollectorRegistry, Gauge
+
+from heptad.config import Config, parse_listen
+from heptad.server import Server, ServerError
+
+
+class Port:
+    """A running server, and a client for it."""
+
+    def __init__(self, listen: tuple[str, int] = ("127.0.0.1", 0)) -> None:
+        self.problems: list[str] = []
+        registry = CollectorRegistry()
+        Gauge("test_gauge", "A gauge", registry=registry).set(7)
+        self.server = Server(listen, registry, lambda: self.problems)
+        self.server.start()
+        url = urlsplit(self.server.url)
+        self.address = (url.hostname or "", url.port or 0)
+
+    def ask(
+        self, path: str, method: str = "GET", **headers: str
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body of an answer."""
+        with closing(http.client.HTTPConnection(*self.address, timeout=10)) as connection:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, headers=named)
+            answer = connection.getresponse()
+            return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+
+
+@pytest.fixture
+def port() -> Iterator[Port]:
+    """A server on a free port of the loopback."""
+    port = Port()
+    yield port
+    port.server.close()
+
+
+def test_metrics(port: Port) -> None:
+    """/metrics is Prometheus' text format, packed where the scraper says it can unpack."""
+    status, headers, body = port.ask("/metrics")
+    assert (status, b"test_gauge 7.0\n" in body) == (200, True)
+    assert headers["content-type"].startswith("text/plain; version=")
+    assert "content-encoding" not in headers
+    status, headers, packed = port.ask("/metrics", Accept_Encoding="gzip")
+    assert (status, headers["content-encoding"]) == (200, "gzip")
+    assert gzip.decompress(packed) == body
+    openmetrics = port.ask("/metrics", Accept="application/openmetrics-text; version=1.0.0")
+    assert openmetrics[1]["content-type"].startswith("application/openmetrics-text")
+    assert openmetrics[2].endswith(b"# EOF\n")
+
+
+def test_health(port: Port) -> None:
+    """/healthz is 200 while nothing is wrong, else 503 with a line for each reason."""
+    assert port.ask("/healthz")[::2] == (200, b"healthy\n")
+    port.problems = ["store: disk full", "source auth: the file is not there"]
+    status, headers, body = port.ask("/healthz")
+    assert (status, body.decode().splitlines()) == (503, port.problems)
+    assert headers["content-type"] == "text/plain; charset=utf-8"
+    port.problems = []
+    assert port.ask("/healthz?verbose=1")[0] == 200
+
+
+def test_other_paths_and_methods(port: Port) -> None:
+    """What is not there is 404, what may not be done is 405, and the start page leads on."""
+    for path in ("/nope", "/metrics/", "/healthz/x", "/..%2fetc/passwd", "/%00"):
+        assert port.ask(path)[0] == 404
+    for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+        status, headers, body = port.ask("/metrics", method)
+        assert (status, b"GET" in body) == (405, True)
+        assert headers["allow"] == "GET, HEAD"
+    status, headers, body = port.ask("/")
+    assert (status, b"href=metrics" in body) == (200, True)
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/healthz", "/nope"])
+def test_head(port: Port, path: str) -> None:
+    """HEAD has the headers of GET and no body (RFC 9110, 9.3.2)."""
+    with socket.create_connection(port.address, timeout=10) as client:
+        client.sendall(f"HEAD {path} HTTP/1.0\r\n\r\n".encode())
+        with client.makefile("rb") as file:
+            answer = file.read()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.split()[1] == (b"404" if path == "/nope" else b"200")
+    assert body == b""
+
+
+def test_port_in_use(port: Port) -> None:
+    """A port that is taken, or cannot be, is told with the remedy."""
+    with pytest.raises(ServerError, match="is another Heptad running.*choose another `listen`"):
+        Port(port.address)
+    for host, number in (("192.0.2.1", 0), ("127.0.0.1", 70_000), ("no.such.host.invalid", 80)):
+        with pytest.raises(ServerError, match=f"{host}:{number} cannot be listened on"):
+            Port((host, number))
+
+
+def test_the_port_is_free_again() -> None:
+    """A server that was closed, started or not, gives its port back at once."""
+    port = Port()
+    port.ask("/")
+    port.server.close()
+    again = Port(port.address)
+    assert again.ask("/healthz")[0] == 200
+    again.server.close()
+    idle = Server(port.address, CollectorRegistry(), list)
+    idle.close()
+
+
+def test_slow_clients_block_nobody(port: Port) -> None:
+    """Clients that connect and say nothing, or never end, do not keep others from an answer."""
+    with ExitStack() as stack:
+        for words in (b"", b"GET /met", b"GET /metrics HTTP/1.1\r\nX: ", b"\0" * 100):
+            client = stack.enter_context(socket.create_connection(port.address, timeout=10))
+            client.sendall(words)
+        begun = time.monotonic()
+        assert port.ask("/healthz")[0] == 200
+        assert time.monotonic() - begun < 5
+
+
+def test_clients_that_leave(port: Port, capfd: pytest.CaptureFixture[str]) -> None:
+    """A client that is gone before its answer, or speaks nonsense, leaves no trace on stderr."""
+    for words in (
+        b"GET /metrics HTTP/1.0\r\n\r\n",
+        b"\x16\x03\x01\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"\r\n",
+    ):
+        with socket.create_connection(port.address, timeout=10) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            client.sendall(words)
+    assert port.ask("/healthz")[0] == 200
+    assert capfd.readouterr().err == ""
+
+
+def test_many_at_once(port: Port) -> None:
+    """Forty scrapes at once are all answered."""
+    answers: list[int] = []
+    scrapes = [
+        threading.Thread(target=lambda: answers.append(port.ask("/metrics")[0])) for _ in range(40)
+    ]
+    for scrape in scrapes:
+        scrape.start()
+    for scrape in scrapes:
+        scrape.join(timeout=20)
+    assert answers == [200] * 40
+
+
+def test_ipv6() -> None:
+    """It listens on IPv6 where told so, and says where."""
+    try:
+        port = Port(("::1", 0))
+    except ServerError:
+        pytest.skip("this host has no IPv6 loopback")
+    assert port.server.url.startswith("http://[::1]:")
+    assert port.ask("/healthz")[0] == 200
+    port.server.close()
+
+
+def test_loopback_is_the_default() -> None:
+    """Unless the configuration says otherwise, nobody else can connect."""
+    for part in (Config().exporter, Config().aggregator):
+        assert parse_listen(part.listen)[0] == "127.0.0.1"
