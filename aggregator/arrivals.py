@@ -20,12 +20,14 @@ class Progress(msgspec.Struct):
     """How far the aggregator is; committed with what follows from it.
 
     ``store`` names the file of events to which ``position`` belongs; ``newest`` is the newest
-    event time that has been seen, not later than the clock, in nanoseconds.
+    event time that has been seen, not later than the clock, ``latest`` the newest of all, both
+    in nanoseconds.
     """
 
     store: str = ""
     position: int = 0
     newest: int = 0
+    latest: int = 0
 
 
 class Arrived(msgspec.Struct):
@@ -61,6 +63,7 @@ def take(events: Store, progress: Progress, horizon: int, now: int) -> Arrived:
                 spans.append((piece.oldest // MINUTE, piece.newest // MINUTE + 1))
         progress.position = arrival.position
         progress.newest = max(progress.newest, min(arrival.newest, now))
+        progress.latest = max(progress.latest, arrival.newest)
     return Arrived(merge_spans(spans), late, more)
 
 

@@ -261,31 +261,27 @@ def compose(events: LocalStore, findings: Store | None, since: int, until: int) 
 def _look_first(reader: _Reader, findings: list[Finding]) -> list[str]:
     """What a person should look at first, most urgent first."""
     accused = {finding.subject for finding in findings}
-    told = []
+    ranked: tuple[list[str], list[str], list[str]] = ([], [], [])
     for access in reader.successes.rows():
-        failed = reader.addresses.counts.get(access.source, 0)
-        name = access.who or "(no name)"
+        failed = reader.addresses.counts.get(access.source, 0) if access.source else 0
         where = f"on {access.host} ({access.program}, {access.method or 'method not told'})"
+        told = f"{access.who or '(no name)'} logged in from {access.source or '?'} {where}"
         if access.source in accused:
-            told.append(
-                f"{name} logged in from {access.source} {where}, and that address is in a finding"
-            )
-        elif access.source and failed >= _MANY_FAILURES:
-            told.append(
-                f"{name} logged in from {access.source} {where}; "
-                f"{failed} logins from there failed in this time"
-            )
+            ranked[0].append(f"{told}, and that address is in a finding")
+        elif failed >= _MANY_FAILURES:
+            ranked[1].append(f"{told}; {failed} logins from there failed in this time")
         elif access.who == "root" and access.method in _TYPED:
-            told.append(f"root logged in with a password from {access.source or '?'} {where}")
-    told += [finding.sentence for finding in findings if finding.rank > 0]
-    for access in reader.privileges.rows():
-        if access.outcome == "failure":
-            target = f" to act as {access.target}" if access.target else ""
-            told.append(
-                f"{access.who or '(no name)'} was refused by {access.program} on {access.host}"
-                f"{target}, {access.count} times"
-            )
-    return told[:_MOST_FIRST]
+            ranked[2].append(f"{told}: root, by something that is typed")
+    entered = [*ranked[0], *ranked[1], *ranked[2]]
+    found = [finding.sentence for finding in findings if finding.rank > 0]
+    refused = [
+        f"{access.who or '(no name)'} was refused by {access.program} on {access.host}"
+        + (f" to act as {access.target}" if access.target else "")
+        + (f", {access.count} times" if access.count > 1 else "")
+        for access in reader.privileges.rows()
+        if access.outcome == "failure"
+    ]
+    return [*entered, *found, *refused][:_MOST_FIRST]
 
 
 def _read_not_understood(events: LocalStore) -> list[NotUnderstood]:

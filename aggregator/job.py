@@ -79,7 +79,7 @@ class Job:
         self._books = [Book(report, events, reports, max_wait) for report in plan.reports]
         self._progress = msgspec.json.decode(reports.recall(PROGRESS) or b"{}", type=Progress)
         if self._progress.store != name:
-            self._progress = Progress(store=name, newest=self._progress.newest)
+            self._progress = Progress(store=name)
         self._history = int(events.recall("first_start") or 0)
 
     def look(self, stop: threading.Event, *, everything: bool = False) -> bool:
@@ -120,13 +120,14 @@ class Job:
     def _find(self, counters: CounterDict, *, dirty: bool, flush: bool) -> None:
         at = clock.monotonic()
         believed = min(self._progress.newest or self._now(), self._now()) // MINUTE + 1
+        end = self._progress.latest // MINUTE + 1
         worked = []
         revisions: list[Revision] = []
         for watch in self._watches:
             if watch.has_work(at, everything=flush):
                 found = self._guard(
                     watch.name,
-                    lambda w=watch: w.work(at, believed, everything=flush),  # type: ignore[misc]
+                    lambda w=watch: w.work(at, believed, end, everything=flush),  # type: ignore[misc]
                 )
                 if found is None:
                     watch.recover(at)

@@ -56,15 +56,6 @@ class Memory:
         the minutes before it.
         """
         found: Found = {}
-        while since < until:
-            end = min(until, (since // MINUTES_A_DAY + 1) * MINUTES_A_DAY)
-            self._read_day(events, since, end, now)
-            self._settle(min(end, now) - KEEP)
-            self._collect(found)
-            since = end
-        return found
-
-    def _read_day(self, events: Store, since: int, until: int, now: int) -> None:
         wants, subject_of, add = self._rule.wants, self._rule.subject_of, self._rule.add
         minute = since
         cells: dict[str, Any] = {}
@@ -76,11 +67,20 @@ class Memory:
             at = event.time // MINUTE
             if at != minute:
                 self._assign(minute, cells)
-                if min(at, now) - self.floor > 2 * KEEP:
-                    self._settle(min(at, now) - KEEP)
+                self._turn(minute, at, now, found)
                 cells, minute = {}, at
             cells[subject] = add(cells.get(subject), event)
         self._assign(minute, cells)
+        self._settle(min(until, now) - KEEP)
+        self._collect(found)
+        return found
+
+    def _turn(self, minute: int, following: int, now: int, found: Found) -> None:
+        """The events go on with the ``following`` minute: keep only what may still change."""
+        if following // MINUTES_A_DAY != minute // MINUTES_A_DAY:
+            self._collect(found)
+        if min(following, now) - self.floor > 2 * KEEP:
+            self._settle(min(following, now) - KEEP)
 
     def _assign(self, minute: int, cells: dict[str, Any]) -> None:
         for subject, cell in cells.items():

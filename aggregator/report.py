@@ -77,8 +77,8 @@ def _summary(report: Report) -> list[str]:
     hosts = ", ".join(printable(host, _WIDEST) for host in report.hosts[:5])
     more = f" and {len(report.hosts) - 5} more" if len(report.hosts) > 5 else ""
     return [
-        f"{report.total} events on {hosts or 'no host'}{more}",
-        f"{attempts} login attempts: {successes} succeeded, {failures} failed",
+        f"{_count(report.total, 'event')} on {hosts or 'no host'}{more}",
+        f"{_count(attempts, 'login attempt')}: {successes} succeeded, {failures} failed",
     ]
 
 
@@ -160,6 +160,10 @@ def _pad(row: Sequence[str], widths: Sequence[int], numbers: set[int]) -> Iterat
     for place, (text, width) in enumerate(zip(row, widths, strict=True)):
         blanks = " " * (width - columns(text))
         yield blanks + text if place in numbers else text + blanks
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _minute(time: str) -> str:

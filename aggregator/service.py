@@ -70,20 +70,24 @@ class Aggregator:
         self.server: Server | None = None
         if self._once and not self._path.exists():
             raise StoreError(f"{self._path}: no store of events here; run `heptad exporter` first")
-        self.store = LocalStore(
-            Path(self._config.store.path),
-            write=True,
-            max_age=units.parse_duration(self._config.store.max_age),
-            max_size=units.parse_size(self._config.store.max_size),
-        )
+        self.store = self._open_store()
         try:
             self.metrics = self._make_metrics()
+            self._tell_set_aside()
             if serve:
                 listen = parse_listen(self._config.listen)
                 self.server = Server(listen, self._registry(), self.problems)
         except BaseException:
             self.store.close()
             raise
+
+    def _open_store(self) -> LocalStore:
+        return LocalStore(
+            Path(self._config.store.path),
+            write=True,
+            max_age=units.parse_duration(self._config.store.max_age),
+            max_size=units.parse_size(self._config.store.max_size),
+        )
 
     def _make_metrics(self) -> AggregatorMetrics:
         metrics = AggregatorMetrics(self.store.counters(), [rule.name for rule in self._plan.rules])
@@ -117,11 +121,15 @@ class Aggregator:
             else:
                 self._run(stop)
         finally:
-            if self.server is not None:
-                self.server.close()
-            if self._events is not None:
-                self._events.close()
-            self.store.close()
+            self.close()
+
+    def close(self) -> None:
+        """Close the port and the stores; ``run`` does it at its end."""
+        if self.server is not None:
+            self.server.close()
+        if self._events is not None:
+            self._events.close()
+        self.store.close()
 
     def _run_once(self, stop: threading.Event) -> None:
         try:
@@ -151,7 +159,7 @@ class Aggregator:
             try:
                 more = self._look(stop)
             except _STORE_ERRORS as error:
-                self._give_up_job(error)
+                self._recover(error)
                 stop.wait(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
@@ -197,17 +205,32 @@ class Aggregator:
         )
         return self._job
 
-    def _give_up_job(self, error: Exception) -> None:
-        """Which store failed is told by trying; what is not committed is computed again."""
+    def _recover(self, error: Exception) -> None:
+        """Begin again with what is committed; a corrupt store of one's own is set aside."""
         self._job = None
-        if isinstance(error, StoreCorrupt):
-            self.store.begin_anew()
-            self.store.append([], None, self.metrics.totals())
-            self.metrics.set("heptad_aggregator_store_set_aside", 1)
-        elif isinstance(error, StoreError):
+        if self._events is None or str(error).startswith(f"{self._path}:"):
+            self._tell_events(str(error))
+            return
+        if isinstance(error, StoreError):
             self._tell_store(str(error))
         else:
             self._tell_events(f"{self._path}: {error}")
+        try:
+            if isinstance(error, StoreCorrupt):
+                self.store.begin_anew()
+            elif not isinstance(error, StoreError):
+                # one of the two cannot be read: opening checks, and sets a corrupt one aside
+                self.store.close()
+                self.store = self._open_store()
+            if self.store.set_aside is not None and not self.store.counters():
+                self.store.append([], None, self.metrics.totals())
+        except _STORE_ERRORS as worse:
+            self._tell_store(str(worse))
+        self._tell_set_aside()
+
+    def _tell_set_aside(self) -> None:
+        aside = 1 if self.store.set_aside else 0
+        self.metrics.set("heptad_aggregator_store_set_aside", aside)
 
     def _tell_events(self, problem: str | None) -> None:
         self._events_condition.set(problem)

@@ -58,16 +58,20 @@ class Watch:
         days = bool(self._days) and (everything or at >= self._due)
         return bool(self._spans) or days or self._ledger.is_due(at, everything=everything)
 
-    def work(self, at: float, now: int, *, everything: bool) -> list[Revision]:
-        """The revisions to write; ``now`` is the newest minute that can be believed."""
+    def work(self, at: float, now: int, end: int, *, everything: bool) -> list[Revision]:
+        """The revisions to write.
+
+        ``now`` is the newest minute that can be believed, ``end`` lies behind all events that
+        have arrived.
+        """
         found: Found = {}
         spans = self._take_spans()
         days = sorted(self._days) if everything or at >= self._due else []
         if days:
             self._read_days(days, now, found)
             self._due = at + _PAUSE
-        for since, until in spans:
-            self._read_live(since, until, now, found)
+        if spans:
+            self._read_live(spans, now, end, found)
         self._days -= set(days)
         self._spans = []
         revisions = []
@@ -102,11 +106,15 @@ class Watch:
                 spans.append((since if floor is None else max(since, floor), until))
         return spans
 
-    def _read_live(self, since: int, until: int, now: int, found: Found) -> None:
-        if self._memory is None:
-            self._memory = Memory(self._rule, min(self._days_of(since, since + 1)))
-            since = self._memory.floor
-        _update(found, self._memory.read(self._events, since, until, now))
+    def _read_live(self, spans: list[Span], now: int, end: int, found: Found) -> None:
+        memory = self._memory
+        if memory is None:
+            # it is empty: everything from the first day on has to be read, not just what is new
+            first = min(self._days_of(spans[0][0], spans[0][0] + 1))
+            memory = self._memory = Memory(self._rule, first)
+            spans = [(memory.floor, max(end, spans[-1][1]))]
+        for since, until in spans:
+            _update(found, memory.read(self._events, since, until, now))
 
     def _read_days(self, days: list[int], now: int, found: Found) -> None:
         """Read whole days; those that the memory holds are read live again."""

@@ -40,6 +40,13 @@ RESULTS: Final[dict[Result, str]] = {
     Result.OVERSIZED: "was longer than the maximum",
 }
 
+# an attribute of an enumeration costs as much as a look into a dictionary, for every line
+IGNORED: Final = Result.IGNORED
+NOT_UNDERSTOOD: Final = Result.NOT_UNDERSTOOD
+UNTRUSTED: Final = Result.UNTRUSTED
+OTHER_PROGRAM: Final = Result.OTHER_PROGRAM
+
+
 class _EveryHost:
     """Contains every name: for a log that is only looked at."""
 
@@ -94,19 +101,19 @@ class Interpreter:
         time, host, tag, pid, message, _, count, origin = record
         program = self._programs.get(tag)
         if program is None:
-            return Result.OTHER_PROGRAM
+            return OTHER_PROGRAM
         if origin.trusted and not _is_program(origin, program):
-            return Result.UNTRUSTED
+            return UNTRUSTED
         found = program.read(message)
         if found is None:
             known = program.complete or message.startswith("pam_")
-            return Result.NOT_UNDERSTOOD if known else Result.OTHER_PROGRAM
+            return NOT_UNDERSTOOD if known else OTHER_PROGRAM
         rule, values = found
         if origin.trusted and not _is_privileged(origin, program):
             # a line that a child without rights writes too cannot be told from a forged one
-            return Result.IGNORED if rule.rule.runs_as == "any" else Result.UNTRUSTED
+            return IGNORED if rule.rule.runs_as == "any" else UNTRUSTED
         if rule.ignore:
-            return Result.IGNORED
+            return IGNORED
         if rule.at_count >= 0:
             count *= int(values[rule.at_count] or 1)
         if rule.step is not None:

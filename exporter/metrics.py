@@ -6,7 +6,9 @@ committed, and so survive a restart. Host metrics are in ``collectors``.
 
 import json
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -14,7 +16,8 @@ from prometheus_client.registry import Collector
 
 from heptad import __version__
 from heptad.event import LABELS
-from heptad.store import Counters
+from heptad.line_protocol import decode_head
+from heptad.store import Counters, Row
 from heptad.store.local import counter_key
 
 COUNTERS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
@@ -126,17 +129,22 @@ class Tally:
         self.source = source
         self._history_before = history_before
         self._history = 0
-        self._events: dict[tuple[str, tuple[str, str, str, str]], int] = {}
+        self._heads: Counter[str] = Counter()
         self._lines: dict[str, int] = {}
         self._others: CounterDict = {}
 
-    def event(self, time: int, program: str, judged: tuple[str, str, str, str], count: int) -> None:
-        """Count an event; ``judged`` is its action, outcome, method and reason."""
-        if time < self._history_before:
-            self._history += 1
-        else:
-            key = (program, judged)
-            self._events[key] = self._events.get(key, 0) + count
+    def events(self, rows: Sequence[Row]) -> None:
+        """Count the events of rows, each once."""
+        if self._history_before >= 0:
+            fresh = [row for row in rows if row[1] >= self._history_before]
+            self._history += len(rows) - len(fresh)
+            rows = fresh
+        self._heads.update(map(itemgetter(0), rows))
+
+    def fold(self, row: Row, count: int) -> None:
+        """Count what an event stands for beyond itself: a line that syslog folded ``count`` into."""
+        if row[1] >= self._history_before:
+            self._heads[row[0]] += count - 1
 
     def line(self, result: str, amount: int = 1) -> None:
         """Count what became of a line."""
@@ -153,7 +161,8 @@ class Tally:
         for result, amount in self._lines.items():
             self.add("heptad_lines_total", amount, source=self.source, result=str(result))
         self.add("heptad_history_events_total", self._history, source=self.source)
-        for (program, judged), count in self._events.items():
-            labels = dict(zip(LABELS, (program, *judged[:3]), strict=True))
+        for head, count in self._heads.items():
+            tags = decode_head(head)[1]
+            labels = {label: tags.get(label, "") for label in LABELS}
             self.add("auth_events_total", count, **labels)
         return self._others

@@ -3,13 +3,14 @@
 import logging
 import threading
 import time as clock
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
 from exporter.committer import Committer, Transaction
-from exporter.interpreter import Interpreter, Result
+from exporter.interpreter import NOT_UNDERSTOOD, Interpreter, Result
 from exporter.metrics import COUNTERS, CounterDict, ExporterMetrics, Tally
 from exporter.sources import GAP_REASONS, Batch, Gap, Source
 from heptad.event import LABELS
@@ -121,7 +122,7 @@ class Pipeline:
             if batch is not None:
                 self._committer.submit(self._transaction(lane, batch), stop)
                 busy = True
-            elif not lane.caught_up:
+            elif not lane.caught_up and not lane.source.health().catching_up:
                 lane.caught_up = True
                 caught_up = {f"caught_up/{lane.source.name}": b"1"}
                 self._committer.submit(Transaction([], caught_up, {}), stop)
@@ -151,19 +152,24 @@ class Pipeline:
 
     def _interpret(self, lane: Lane, batch: Batch, tally: Tally) -> list[Row]:
         interpreter = lane.interpreter
-        understand, write, count_event = interpreter.understand, interpreter.row, tally.event
-        rows = []
+        understand, write = interpreter.understand, interpreter.row
+        rows: list[Row] = []
+        nothing: list[Result] = []
         for record in batch.records:
             understood = understand(record)
             if not isinstance(understood, Result):
-                count_event(record[0], understood[0].name, understood[1], understood[2])
                 rows.append(write(record, understood))
+                if understood[2] != 1:
+                    tally.fold(rows[-1], understood[2])
                 continue
-            tally.line(understood)
-            if understood is Result.NOT_UNDERSTOOD:
+            nothing.append(understood)
+            if understood is NOT_UNDERSTOOD:
                 program = interpreter.program_of(record[2]) or ""
                 tally.add("heptad_lines_not_understood_total", program=program)
                 self._keep_sample(program, record[5])
+        tally.events(rows)
+        for result, amount in Counter(nothing).items():
+            tally.line(result, amount)
         tally.line(Result.EVENT, len(rows))
         tally.line(Result.NO_HEADER, batch.headless)
         tally.line(Result.OVERSIZED, batch.oversized)
@@ -189,10 +195,11 @@ class Pipeline:
         tally.add("heptad_gaps_total", source=tally.source, reason=gap.reason)
         judged = ("gap", "unknown", "", gap.reason)
         now = self._now()
-        tally.event(now, "heptad", judged, 1)
         fields: dict[str, Value | None] = {"count": 1, "object": gap.detail, "path": gap.path}
         head = head_of(self._host, tally.source, "heptad", *judged)
-        return (head, now, encode_fields(fields), "")
+        row = (head, now, encode_fields(fields), "")
+        tally.events([row])
+        return row
 
     def _tell_health(self) -> None:
         self._health_due = clock.monotonic() + _HEALTH_EVERY

@@ -73,10 +73,10 @@ class Condition:
 
     def set(self, problem: str | None) -> None:
         """The problem as it is now; None: there is none."""
-        if problem == self.problem:
+        before, self.problem = self.problem, problem
+        if (problem is None) == (before is None):
             return
         if problem is not None:
             self._log.warning("%s: problem", self._name, extra={**self._fields, "problem": problem})
         else:
             self._log.info("%s: well again", self._name, extra=self._fields)
-        self.problem = problem

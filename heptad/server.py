@@ -3,6 +3,7 @@
 import gzip
 import logging
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from socketserver import ThreadingMixIn
@@ -29,7 +30,7 @@ class ServerError(Exception):
 class _Handler(WSGIRequestHandler):
     timeout = _READ_TIMEOUT
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the library's
+    def log_message(self, format: str, *args: Any) -> None:
         log.debug(format, *args)
 
 
@@ -62,7 +63,7 @@ class _Server(ThreadingMixIn, WSGIServer):
             self._places.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        log.debug("request failed", exc_info=True)
+        log.debug("request failed", exc_info=sys.exc_info())
 
 
 class Server:
@@ -115,15 +116,22 @@ class Server:
         return _respond(start_response, "200 OK", body, _TEXT_FORMAT, more)
 
     def _answer(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        method = environ.get("REQUEST_METHOD")
+        if method not in ("GET", "HEAD"):
+            told, more = b"only GET and HEAD\n", (("Allow", "GET, HEAD"),)
+            return _respond(start_response, "405 Method Not Allowed", told, more=more)
+        body = self._route(environ, start_response)
+        return body if method == "GET" else []  # the headers of GET, no body: RFC 9110, 9.3.2
+
+    def _route(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "/")
-        if environ.get("REQUEST_METHOD") not in ("GET", "HEAD"):
-            return _respond(start_response, "405 Method Not Allowed", b"only GET and HEAD\n")
         if path == "/metrics":
             return self._expose(environ.get("HTTP_ACCEPT_ENCODING", ""), start_response)
         if path == "/healthz":
             problems = self._problems()
             status = "503 Service Unavailable" if problems else "200 OK"
-            return _respond(start_response, status, ("\n".join(problems) or "healthy").encode() + b"\n")
+            told = "\n".join(problems) or "healthy"
+            return _respond(start_response, status, f"{told}\n".encode())
         if path == "/":
             return _respond(start_response, "200 OK", _INDEX, "text/html; charset=utf-8")
         return _respond(start_response, "404 Not Found", b"there are /metrics and /healthz\n")
@@ -137,6 +145,7 @@ def _respond(
     more: tuple[tuple[str, str], ...] = (),
 ) -> list[bytes]:
     headers = [("Content-Type", kind), ("Content-Length", str(len(body))), *more]
-    headers += [("X-Content-Type-Options", "nosniff"), ("Content-Security-Policy", "default-src 'none'")]
+    headers += [("X-Content-Type-Options", "nosniff")]
+    headers += [("Content-Security-Policy", "default-src 'none'")]
     start_response(status, headers)
     return [body]

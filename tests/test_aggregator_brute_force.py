@@ -108,7 +108,10 @@ def test_tells_what_happened(tmp_path: Path) -> None:
     with World(tmp_path) as world:
         users = ["root", "admin", "", "a b", "zoe"]
         world.append(
-            [login(NOON + n * MINUTE // 2, user=user, host=f"web{n % 2}") for n, user in enumerate(users)]
+            [
+                login(NOON + n * MINUTE // 2, user=user, host=f"web{n % 2}")
+                for n, user in enumerate(users)
+            ]
         )
         world.finish()
         (finding,) = world.findings()
@@ -116,7 +119,11 @@ def test_tells_what_happened(tmp_path: Path) -> None:
             "192.0.2.1 failed to log in 5 times as (no name), a b, admin and 2 others "
             "on web0 and web1 within 2 minutes, from 2023-12-09 12:00 UTC"
         )
-        assert (finding.subject, finding.technique, finding.severity) == ("192.0.2.1", "T1110", "low")
+        assert (finding.subject, finding.technique, finding.severity) == (
+            "192.0.2.1",
+            "T1110",
+            "low",
+        )
         assert finding.users == sorted(users)
         assert finding.first_event == (
             "events,host=web0,source=auth,program=sshd,action=login,outcome=failure,"

@@ -23,16 +23,19 @@ NOON = MIDNIGHT + 12 * HOUR
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
+    """Two stores and a job at noon."""
     with World(tmp_path) as world:
         world.now = NOON
         yield world
 
 
 def attack(begin: int, number: int = 4, address: str = "192.0.2.1") -> list[Event]:
+    """Failed logins, a second apart."""
     return [login(begin + n * SECOND, address) for n in range(number)]
 
 
 def summaries(world: World) -> list[tuple[str, int, int]]:
+    """Subject, first event and attempts of what a reader sees."""
     return [(f.subject, f.first, f.attempts) for f in world.findings()]
 
 
@@ -181,6 +184,7 @@ class FaultyReport(Attempts):
 
 
 def gauges(world: World, name: str) -> dict[str, float]:
+    """A family as it is exposed: the values of its labels to its value."""
     registry = CollectorRegistry()
     registry.register(world.metrics)
     return {
@@ -285,3 +289,15 @@ def test_straggler_does_not_cause_the_time_between_to_be_read(world: World) -> N
 def test_every_report_is_a_measurement_of_its_own() -> None:
     """Two reports cannot write into each other's rows."""
     assert len({report.name for report in REPORTS}) == len(REPORTS)
+
+
+@pytest.mark.parametrize("before, after, day", [(5, 2, -1), (2, 5, 0)])
+def test_day_alone_is_enough_for_its_findings(
+    world: World, before: int, after: int, day: int
+) -> None:
+    """A day that is computed by hand has its findings whole, also where they cross midnight."""
+    world.append([login(MIDNIGHT - (n + 1) * MINUTE) for n in range(before)])
+    world.append([login(MIDNIGHT + n * MINUTE) for n in range(after)])
+    noon = NOON + day * DAY
+    world.redo(noon, noon + MINUTE)
+    assert summaries(world) == [("192.0.2.1", MIDNIGHT - before * MINUTE, 7)]

@@ -14,11 +14,13 @@ MAX_WAIT = 2 * MINUTE
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
+    """Two stores and a job at noon."""
     with World(tmp_path) as world:
         yield world
 
 
 def look_at(world: World, now: int) -> None:
+    """Look at a point in time."""
     world.now = now
     world.look()
 

@@ -39,7 +39,7 @@ class Port:
             return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def port() -> Iterator[Port]:
     """A server on a free port of the loopback."""
     port = Port()
@@ -56,9 +56,6 @@ def test_metrics(port: Port) -> None:
     status, headers, packed = port.ask("/metrics", Accept_Encoding="gzip")
     assert (status, headers["content-encoding"]) == (200, "gzip")
     assert gzip.decompress(packed) == body
-    openmetrics = port.ask("/metrics", Accept="application/openmetrics-text; version=1.0.0")
-    assert openmetrics[1]["content-type"].startswith("application/openmetrics-text")
-    assert openmetrics[2].endswith(b"# EOF\n")
 
 
 def test_health(port: Port) -> None:
@@ -99,7 +96,7 @@ def test_head(port: Port, path: str) -> None:
 
 def test_port_in_use(port: Port) -> None:
     """A port that is taken, or cannot be, is told with the remedy."""
-    with pytest.raises(ServerError, match="is another Heptad running.*choose another `listen`"):
+    with pytest.raises(ServerError, match=r"is another Heptad running.*choose another `listen`"):
         Port(port.address)
     for host, number in (("192.0.2.1", 0), ("127.0.0.1", 70_000), ("no.such.host.invalid", 80)):
         with pytest.raises(ServerError, match=f"{host}:{number} cannot be listened on"):

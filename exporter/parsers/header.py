@@ -48,6 +48,18 @@ _RFC5424: Final = re.compile(
     r'(?:-|(?:\[[^\s=\]"]+(?: [^\s=\]"]+="(?:[^"\\]|\\.)*+")*+\])++)(?: (?P<message>.*))?',
     re.DOTALL | re.ASCII,
 )
+# What nearly every line begins with: the same as _BSD and _RFC3339 read in it, in a third of the
+# time. What does not match is left to those.
+_PLAIN: Final = r" ([\w.-]{1,255}) ([\w./-]{1,128})(?:\[(\d{1,9})\])?: "
+_PLAIN_BSD: Final = re.compile(
+    r"([A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d)" + _PLAIN, re.ASCII
+)
+_PLAIN_ISO: Final = re.compile(
+    r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?)" + _PLAIN,
+    re.ASCII,
+)
+_NEVER: Final = "\n"
+"""No line begins with it."""
 _REPEATED: Final = re.compile(r"message repeated (\d{1,9}) times: \[ ?(.*)\]", re.DOTALL | re.ASCII)
 _MOST_REPEATS: Final = 10**6
 _MOST_HOURS: Final = 2000
@@ -127,6 +139,14 @@ class Clock:
         # the earliest that is not a step back; where all of them are in the future, the newest
         return onward[-1] if onward else (plausible or [_no_such_day(month, day)])[0]
 
+    def read(self, stamp: str) -> int:
+        """Nanoseconds of a stamp of either kind; ValueError if it is none."""
+        if stamp[0] > "9":
+            return self.read_bsd(stamp)
+        rest = stamp[19:]
+        zone = rest.lstrip(".,0123456789")
+        return self.read_dated(stamp[:19], rest[1 : len(rest) - len(zone)], zone)
+
     def read_dated(self, date: str, fraction: str, zone: str) -> int:
         """Nanoseconds of ``2024-03-01T13:06:56`` with fraction and zone; ValueError if none."""
         if (date, zone) != self._iso:
@@ -185,40 +205,40 @@ class HeaderParser:
         """The records of many lines, and the lines that have no known header."""
         records: list[Record] = []
         strange: list[str] = []
-        fullmatch, read_bsd, origin = _BSD.fullmatch, self.clock.read_bsd, self.origin
-        time, host, tag, pid, prefix, begin = 0, "", "", "", "\n", 1
+        match_bsd, match_iso, origin = _PLAIN_BSD.match, _PLAIN_ISO.match, self.origin
+        time, host, tag, pid, prefix, begin = 0, "", "", "", _NEVER, 1
         for line in lines:
-            # two lines in five have the same second, program and process as the one before
-            if (
-                line.startswith(prefix)
-                and not line.startswith("message repeated ", begin)
-                and line[-1] != "\r"
-            ):
-                records.append((time, host, tag, pid, line[begin:], line, 1, origin))
-                continue
-            # the most common format without a call a line; all else goes through ``parse``
-            found = fullmatch(line)
-            if found is not None:
-                stamp, host, tag, module, pid, message = found.groups("")
-                if not module and message and not message.startswith("message repeated "):
-                    try:
-                        time = read_bsd(stamp)
-                    except (ValueError, OverflowError):
-                        strange.append(line)
-                        prefix = "\n"
-                        continue
-                    begin = found.start("message")
-                    prefix = line[:begin]
-                    records.append((time, host, tag, pid, message, line, 1, origin))
+            # two lines in five have the same stamp, program and process as the one before
+            if not line.startswith(prefix):
+                found = match_bsd(line) if line[:1] > "9" else match_iso(line)
+                if found is None:
+                    prefix = _NEVER
+                    self._parse_rest(line, records, strange)
                     continue
-            prefix = "\n"  # no line holds it
-            line = line.rstrip("\r").lstrip("\0\ufeff")
-            record = self.parse(line)
-            if record is not None:
-                records.append(record)
-            elif line:
-                strange.append(line)
+                stamp, host, tag, pid = found.groups("")
+                begin = found.end()
+                try:
+                    time = self.clock.read(stamp)
+                except (ValueError, OverflowError):
+                    prefix = _NEVER
+                    strange.append(line)
+                    continue
+                prefix = line[:begin]
+            message = line[begin:]
+            if message[:17] == "message repeated " or message[-1:] == "\r":
+                self._parse_rest(line, records, strange)
+            else:
+                records.append((time, host, tag, pid, message, line, 1, origin))
         return records, strange
+
+    def _parse_rest(self, line: str, records: list[Record], strange: list[str]) -> None:
+        """What the plain headers do not cover."""
+        line = line.rstrip("\r").lstrip("\0\ufeff")
+        record = self.parse(line)
+        if record is not None:
+            records.append(record)
+        elif line:
+            strange.append(line)
 
     def _read_bsd(self, raw: str) -> Record | None:
         found = _BSD.fullmatch(raw)

@@ -39,10 +39,14 @@ class Batch(msgspec.Struct):
 
 
 class SourceHealth(msgspec.Struct):
-    """What a source says of itself: bytes it is behind, and what is wrong, if anything is."""
+    """What a source says of itself: bytes it is behind, and what is wrong, if anything is.
+
+    ``catching_up``: more is there or may be, though ``read`` has nothing to hand over yet.
+    """
 
     behind_bytes: int
     problem: str | None = None
+    catching_up: bool = False
 
 
 class Source(Protocol):

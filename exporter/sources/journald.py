@@ -28,6 +28,7 @@ _FIELDS: Final = (
 )
 _BATCH: Final = 2000
 _QUEUED: Final = 4 * _BATCH
+_FARTHEST: Final = 2**63 // 1000 - 10**12
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
 
@@ -55,7 +56,8 @@ _DECODER: Final = msgspec.json.Decoder(Entry)
 class JournaldSource:
     """The journal's messages of ``tags``; ``directory`` as of ``journalctl --directory``.
 
-    With ``follow`` journalctl stays and waits for more; without, it ends with the journal.
+    journalctl is run to the journal's end first. With ``follow`` it is then run again, to stay and
+    wait for more: since systemd 250 it does so for the entries of one boot only.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class JournaldSource:
         self._lines: queue.Queue[bytes] = queue.Queue(_QUEUED)
         self._reader: _Reader | None = None
         self._seeking = False
+        self._catching_up = True
         self._pause = _FIRST_PAUSE
         self._restart_due = 0.0
         self._problem: str | None = None
@@ -84,19 +87,27 @@ class JournaldSource:
 
     def _command(self) -> list[str]:
         command = ["journalctl", "--output=json", f"--output-fields={_FIELDS}", "--quiet"]
-        command += ["--no-pager", "--no-tail", "--follow"] if self._follow else ["--no-pager"]
+        command.append("--no-pager")
         if self._directory:
             command.append(f"--directory={self._directory}")
+        if not self._catching_up:
+            command += ["--no-tail", "--follow"]
+            # the folder may be another machine's: all of its boots, journalctl(1) on --merge
+            command += ["--merge"] if self._directory else []
         if self._cursor:
             # not --after-cursor: whether the entry itself is still there tells of a vacuum
             command.append(f"--cursor={self._cursor}")
         return command + [f"--identifier={tag}" for tag in self._tags]
 
-    def _run(self) -> None:
+    def _restart(self) -> None:
         if clock.monotonic() < self._restart_due:
             return
         self._restart_due = clock.monotonic() + self._pause
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+        self._catching_up = True
+        self._run()
+
+    def _run(self) -> None:
         if shutil.which("journalctl") is None:
             self._problem = "journalctl is not there: install systemd, or read a log file instead"
             return
@@ -106,7 +117,7 @@ class JournaldSource:
     def read(self) -> Batch | None:
         """See Source.read; without ``follow`` it waits until journalctl has ended or has more."""
         if self._reader is None:
-            self._run()
+            self._restart()
         lines = self._take()
         while not lines and not self._follow and self._reader and not self._reader.ended():
             lines = self._take(wait=0.1)
@@ -114,11 +125,26 @@ class JournaldSource:
             self._pause = _FIRST_PAUSE
             self._problem = None
             return self._batch(lines)
-        if self._reader is not None and self._follow and self._reader.ended():
-            self._problem = self._reader.complaint() or "journalctl ended"
-            self._reader.close()
-            self._reader = None
+        if self._reader is not None:
+            self._go_on(self._reader)
         return None
+
+    def _go_on(self, reader: "_Reader") -> None:
+        """After the end of the journal wait for more; after a failure start again, later."""
+        if not reader.ended():
+            if not self._catching_up and clock.monotonic() >= self._restart_due:
+                self._pause = _FIRST_PAUSE
+                self._problem = None
+            return
+        at_end = self._catching_up and not reader.failed()
+        if not at_end:
+            self._problem = reader.complaint() or "journalctl ended"
+        self._catching_up = not at_end
+        if self._follow:
+            reader.close()
+            self._reader = None
+            if at_end:
+                self._run()
 
     def _take(self, wait: float = 0.0) -> list[bytes]:
         lines: list[bytes] = []
@@ -145,7 +171,9 @@ class JournaldSource:
                 self._seeking = False
                 if entry.cursor == self._cursor:
                     continue
-                batch.gaps.append(Gap("vacuumed", "journal", f"nothing left at {self._cursor}"))
+                if self._catching_up:
+                    lost = f"nothing left at {self._cursor}"
+                    batch.gaps.append(Gap("vacuumed", "journal", lost))
             self._cursor = entry.cursor
             batch.lines += 1
             record = _record_of(entry)
@@ -158,7 +186,7 @@ class JournaldSource:
 
     def health(self) -> SourceHealth:
         """See Source.health; what waits in the journal itself cannot be told."""
-        return SourceHealth(0, self._problem)
+        return SourceHealth(0, self._problem, self._catching_up)
 
     def close(self) -> None:
         """See Source.close."""
@@ -177,7 +205,7 @@ class _Reader:
         self._wake = wake
         self._closing = threading.Event()
         self._errors: list[str] = []
-        self._process = subprocess.Popen(  # noqa: S603 - no shell, and the words are the configuration's
+        self._process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -212,6 +240,10 @@ class _Reader:
         """Whether journalctl has ended and all its lines are in the queue."""
         return not self._threads[0].is_alive() and self._lines.empty()
 
+    def failed(self) -> bool:
+        """Whether journalctl, which has ended, ended in failure."""
+        return self._process.returncode != 0
+
     def complaint(self) -> str:
         """What journalctl said last on its standard error."""
         return "; ".join(self._errors)
@@ -219,7 +251,8 @@ class _Reader:
     def close(self) -> None:
         """End journalctl; lines that were not taken are read again from the cursor."""
         self._closing.set()
-        self._process.terminate()
+        if self._threads[0].is_alive():
+            self._process.terminate()
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -248,10 +281,16 @@ def _number(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
+def _microseconds(text: str | None) -> int | None:
+    """A time that the stores can keep; a journal from elsewhere may hold any number."""
+    time = _number(text)
+    return time if time is not None and time < _FARTHEST else None
+
+
 def _record_of(entry: Entry) -> Record | None:
     """The record of an entry; None where a field was too long for journalctl to give it."""
     message, tag = _text(entry.message), _text(entry.tag)
-    time = _number(entry.source_time) or _number(entry.realtime)
+    time = _microseconds(entry.source_time) or _microseconds(entry.realtime)
     if message is None or not tag or time is None:
         return None
     pid = entry.pid if _number(entry.pid) is not None else None

@@ -90,15 +90,16 @@ class Log:
         newest = self._open_newest()
         found = open_siblings(self.path) + ([newest] if newest else [])
         modified = max((known.modified for known in self.positions()), default=None)
-        last, taken = -1, set[int]()
+        last, taken, lost = -1, set[int](), False
         row: list[tuple[int, Segment | Position]] = []
         for member in self._row:
             # an empty file says nothing of what came before it: copies of it may have been made
             tells = bool(_position_of(member).head)
-            if isinstance(member, Segment) and not tells:
-                member.renew_head()
-            place = locate(found, _position_of(member))
-            if place is not None and tells:
+            part = member.renew_head() if isinstance(member, Segment) and not tells else b""
+            place = locate(found, _position_of(member), part)
+            # nor can one be told from what came and went beside it, once it is not found again
+            lost = lost or (place is None and not tells and isinstance(member, Position))
+            if place is not None and tells and not lost:
                 last = max(last, place)
             again = found[place] if place is not None and place not in taken else None
             taken.add(-1 if place is None else place)

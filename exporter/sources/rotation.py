@@ -89,11 +89,15 @@ def _open(path: Path) -> Segment | None:
         return None
 
 
-def locate(segments: list[Segment], known: Position) -> int | None:
-    """Which of ``segments`` (the last is the newest) is the content of ``known``."""
+def locate(segments: list[Segment], known: Position, part: bytes = b"") -> int | None:
+    """Which of ``segments`` (the last is the newest) is the content of ``known``.
+
+    Where that has no head, ``part`` is all there is in it: a line without an end.
+    """
     same = [n for n, s in enumerate(segments) if s.is_file_of(known.device, known.inode)]
     if not known.head:
-        return next((n for n in same if segments[n].growing), None)
+        packed = [n for n, s in enumerate(segments) if part and s.is_packed(part)]
+        return next((n for n in same if segments[n].growing), packed[-1] if packed else None)
     alike = [n for n, segment in enumerate(segments) if segment.begins_like(known)]
     both = [n for n in alike if n in same]
     found = both or alike or [n for n, s in enumerate(segments) if s.is_shortened(known)]

@@ -51,7 +51,7 @@ class Fate(Enum):
     """What a look at an open file shows."""
 
     SAME = "the same file, not shorter than what was read"
-    FILLED = "had no whole line and was written to since: whether once or several times is not known"
+    FILLED = "had no whole line, and was written to since, once or several times"
     LOST_TAIL = "the same head, but shorter than what was read"
     REPLACED = "another content under the same inode"
 
@@ -71,10 +71,14 @@ class Lines(msgspec.Struct):
 class Segment:
     """A readable file, plain or compressed; ``position`` moves with every ``read``."""
 
-    def __init__(self, file: IO[bytes], position: Position, *, growing: bool) -> None:
-        self.position = position
-        self.growing = growing
+    def __init__(self, file: IO[bytes], path: Path, status: os.stat_result, start: bytes) -> None:
+        self.growing = path.suffix not in COMPRESSED
+        head = _head_of(start) if self.growing else start
+        # by its own name, not a link's: the link may lead elsewhere by the next start
+        name, modified = os.path.realpath(path), status.st_mtime_ns
+        self.position = Position(name, status.st_dev, status.st_ino, head, 0, modified)
         self._file = file
+        self._start = start
 
     @property
     def path(self) -> str:
@@ -93,8 +97,8 @@ class Segment:
         number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             status = os.fstat(number)
-            position = _begin(path, status, os.pread(number, HEAD, 0))
-            return cls(os.fdopen(number, "rb", buffering=0), position, growing=True)
+            start = os.pread(number, HEAD, 0)
+            return cls(os.fdopen(number, "rb", buffering=0), path, status, start)
         except BaseException:
             os.close(number)
             raise
@@ -103,7 +107,7 @@ class Segment:
     def _open_compressed(cls, path: Path, status: os.stat_result) -> "Segment":
         file = _OPENERS[path.suffix](path)
         try:
-            head = file.read(HEAD)
+            start = file.read(HEAD)
             file.seek(0)
         except (lzma.LZMAError, zlib.error) as error:
             file.close()
@@ -111,33 +115,40 @@ class Segment:
         except BaseException:
             file.close()
             raise
-        return cls(file, _begin(path, status, head), growing=False)
+        return cls(file, path, status, start)
 
     def seek(self, known: Position) -> None:
         """Go on at the offset of a position in this same content."""
+        here = self.position
         self.position = msgspec.structs.replace(
-            self.position, offset=known.offset, skipping=known.skipping
+            here,
+            head=max(here.head, known.head, key=len),
+            offset=known.offset,
+            skipping=known.skipping,
         )
-        copied = (known.device, known.inode) != (self.position.device, self.position.inode)
+        copied = self.begins_like(known) and not self.is_file_of(known.device, known.inode)
         if copied and self.growing and self._size() < known.offset:
             # copied, then read on, then truncated: all that the copy holds was read
             self.go_to_end()
 
     def begins_like(self, known: Position) -> bool:
         """Whether the content begins with what ``known`` was taken of."""
-        return bool(known.head) and self.position.head.startswith(known.head)
+        return bool(known.head) and self._start.startswith(known.head)
 
     def is_shortened(self, known: Position) -> bool:
         """Whether all that is there is the beginning of what ``known`` was taken of."""
-        return _is_beginning(self.position.head, known.head)
+        return _is_beginning(self._start, known.head)
+
+    def is_packed(self, content: bytes) -> bool:
+        """Whether this is a compressed file of that content."""
+        return not self.growing and self._start == content
 
     def is_copied_in(self, other: "Segment", *, known: bool) -> bool:
         """Whether ``other`` is a copy of this file that is made just now, before it is truncated.
 
         An empty one may be, if this is no new file but a ``known`` one.
         """
-        head = other.position.head
-        return bool(head or known) and self.position.head.startswith(head)
+        return bool(other._start or known) and self._start.startswith(other._start)  # noqa: SLF001
 
     def is_at(self, status: os.stat_result) -> bool:
         """Whether ``status`` is that of this open file."""
@@ -173,11 +184,14 @@ class Segment:
         self.renew_head()
         self.position = msgspec.structs.replace(self.position, offset=self._size(), skipping=False)
 
-    def renew_head(self) -> None:
-        """Take what the file begins with now for its head."""
+    def renew_head(self) -> bytes:
+        """Take what the file begins with now for its head; with the line that has no end yet."""
         modified = os.fstat(self._file.fileno()).st_mtime_ns
-        head = _head_of(os.pread(self._file.fileno(), HEAD, 0))
-        self.position = msgspec.structs.replace(self.position, head=head, modified=modified)
+        data = os.pread(self._file.fileno(), HEAD, 0)
+        self.position = msgspec.structs.replace(
+            self.position, head=_head_of(data), modified=modified
+        )
+        return data
 
     def read(self, max_line: int, *, final: bool = False) -> Lines | None:
         """The next whole lines; None if there is none, or the file was replaced meanwhile.
@@ -194,11 +208,14 @@ class Segment:
         if found is None or self.look() is not Fate.SAME:
             return None
         end, lines, skipping = found
+        offset, head = here.offset + end, here.head
+        if here.offset < HEAD:
+            # from the bytes that were read, not from the file: that may be another by now
+            head = _head_of(head[: here.offset] + data, offset)
         self.position = msgspec.structs.replace(
             here,
-            # from the bytes that were read, not from the file: that may be another by now
-            head=_head_of(here.head[: here.offset] + data, end) if here.offset < HEAD else here.head,
-            offset=here.offset + end,
+            head=head,
+            offset=offset,
             skipping=skipping,
             modified=os.fstat(self._file.fileno()).st_mtime_ns,
         )
@@ -248,12 +265,6 @@ class Segment:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-
-def _begin(path: Path, status: os.stat_result, head: bytes) -> Position:
-    # by its own name, not a link's: the link may lead elsewhere by the next start
-    own_name = os.path.realpath(path)
-    return Position(own_name, status.st_dev, status.st_ino, _head_of(head), 0, status.st_mtime_ns)
 
 
 def _head_of(data: bytes, used: int = 0) -> bytes:
