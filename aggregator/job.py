@@ -142,7 +142,7 @@ class Job:
         state |= {book.key: book.state() for book in self._books}
         self._append([revision.row() for revision in revisions], state, counters)
         for watch in worked:
-            watch.commit()
+            watch.commit(at)
         self._tell(revisions)
 
     def _count(self, watch: Watch, revisions: list[Revision], counters: CounterDict) -> None:

@@ -32,8 +32,9 @@ class Ledger:
         """The days of findings that changed and are not written yet."""
         return {finding.day for finding in self._waiting.values()}
 
-    def forget(self) -> None:
+    def forget(self, at: float) -> None:
         """Everything is committed: what lies further back is read again when it is asked for."""
+        self._written = {k: t for k, t in self._written.items() if at - t < _PAUSE}
         needed = {finding.first // DAY for finding in self._waiting.values()}
         for day in sorted(self._days.keys() - needed)[:-_MOST_DAYS]:
             del self._days[day]
@@ -100,8 +101,6 @@ class Ledger:
             finding = revision.finding
             self._day(finding.first // DAY).setdefault(finding.subject, {})[finding.key] = revision
             self._written[finding.key] = at
-        if len(self._written) > 10_000:
-            self._written = {k: t for k, t in self._written.items() if at - t < _PAUSE}
         return revisions
 
     def _known(self, subject: str, days: Iterable[int]) -> dict[Key, Revision]:

@@ -37,6 +37,7 @@ class Watch:
         self._memory: Memory | None = None
         self._ledger = Ledger(reports, rule.name)
         self._due = 0.0
+        self._failed = False
 
     def state(self) -> bytes:
         """The days that still have to be read again, for the commit."""
@@ -55,7 +56,10 @@ class Watch:
 
     def has_work(self, at: float, *, everything: bool) -> bool:
         """Whether ``work`` would do something; ``at`` is a monotonic time in seconds."""
-        days = bool(self._days) and (everything or at >= self._due)
+        due = everything or at >= self._due
+        if self._failed and not due:
+            return False
+        days = bool(self._days) and due
         return bool(self._spans) or days or self._ledger.is_due(at, everything=everything)
 
     def work(self, at: float, now: int, end: int, *, everything: bool) -> list[Revision]:
@@ -72,6 +76,7 @@ class Watch:
             self._due = at + _PAUSE
         if spans:
             self._read_live(spans, now, end, found)
+        self._failed = False
         self._days -= set(days)
         self._spans = []
         revisions = []
@@ -83,14 +88,15 @@ class Watch:
             self._take_dropped(self._memory)
         return revisions
 
-    def commit(self) -> None:
+    def commit(self, at: float) -> None:
         """What ``work`` gave is in the store."""
-        self._ledger.forget()
+        self._ledger.forget(at)
 
     def recover(self, at: float) -> None:
         """After a failure: forget what may be half done, and read its days again later."""
         self._days = set(msgspec.json.decode(self.state(), type=list[int]))
         self._spans = []
+        self._failed = True
         self._memory = None
         self._ledger = Ledger(self._reports, self.name)
         self._due = at + _PAUSE

@@ -178,6 +178,8 @@ def check(config: Config) -> Iterator[tuple[Place, str]]:
             parse_listen(address.listen)
         except ValueError as error:
             yield (place, "listen"), str(error)
+    if config.store.path and config.store.path == config.aggregator.store.path:
+        yield ("aggregator", "store", "path"), "is the events' file; findings need one of their own"
     if config.aggregator.findings.brute_force.attempts < 2:
         yield ("aggregator", "findings", "brute_force", "attempts"), "must be at least 2"
 

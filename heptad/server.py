@@ -38,6 +38,7 @@ class _Server(ThreadingMixIn, WSGIServer):
     """A bounded number of requests at once; the others wait in the listening socket's queue."""
 
     daemon_threads = True
+    request_queue_size = 64
 
     def __init__(self, address: tuple[str, int], family: socket.AddressFamily) -> None:
         self.address_family = family

@@ -25,7 +25,7 @@ NOON = MIDNIGHT + 12 * HOUR
 def world(tmp_path: Path) -> Iterator[World]:
     """Two stores and a job at noon."""
     with World(tmp_path) as world:
-        world.now = NOON
+        world.now = NOON + 6 * HOUR
         yield world
 
 
@@ -165,8 +165,10 @@ class Faulty(BruteForce):
     """A rule that raises while it is told to."""
 
     broken = True
+    asked = 0
 
     def subject_of(self, event: Event) -> str | None:
+        self.asked += 1
         if self.broken:
             raise ValueError("no such thing")
         return super().subject_of(event)
@@ -216,6 +218,20 @@ def test_rule_that_raises_costs_itself_only(
         world.restart()
         rule.broken = False
         world.finish()
+        assert summaries(world) == [("192.0.2.1", NOON, 4)]
+
+
+def test_rule_that_raises_is_left_alone_for_a_while(tmp_path: Path) -> None:
+    """A faulty rule does not read the day again at every look; nothing of it is forgotten."""
+    rule = Faulty(BruteForceConfig(4, "3m"))
+    with World(tmp_path, rules=[rule]) as world:
+        world.now = NOON + 6 * HOUR
+        for event in attack(NOON):
+            world.append([event])
+            world.look()
+        assert rule.asked == 1
+        rule.broken = False
+        world.look(everything=True)
         assert summaries(world) == [("192.0.2.1", NOON, 4)]
 
 
@@ -301,3 +317,60 @@ def test_day_alone_is_enough_for_its_findings(
     noon = NOON + day * DAY
     world.redo(noon, noon + MINUTE)
     assert summaries(world) == [("192.0.2.1", MIDNIGHT - before * MINUTE, 7)]
+
+
+@pytest.mark.parametrize(
+    "minutes, day, expected",
+    [
+        # the tail after midnight is three minutes from the last event before it
+        ({-5: 1, -4: 1, -3: 1, -2: 1, -1: 1, 2: 3}, -1, (-5, 8)),
+        # what lies before midnight has enough of its own, as the minute before the last span tells
+        ({-5: 3, -3: 1, 0: 4}, 0, (0, 4)),
+    ],
+)
+def test_day_alone_knows_what_lies_around_it(
+    world: World, minutes: dict[int, int], day: int, expected: tuple[int, int]
+) -> None:
+    """Whether an attack is cut at midnight does not depend on which day is computed."""
+    world.append([login(MIDNIGHT + at * MINUTE, count=count) for at, count in minutes.items()])
+    noon = NOON + day * DAY
+    world.redo(noon, noon + MINUTE)
+    first, attempts = expected
+    assert summaries(world) == [("192.0.2.1", MIDNIGHT + first * MINUTE, attempts)]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_attack_goes_on_after_a_late_event(world: World, killed: bool) -> None:
+    """An event that came hours late is still known when the same attack goes on."""
+    world.append([login(NOON + n * MINUTE) for n in range(180)])
+    world.look(everything=True)
+    if killed:
+        world.restart()
+    world.append([login(NOON - MINUTE)])
+    world.look(everything=True)
+    assert summaries(world) == [("192.0.2.1", NOON - MINUTE, 181)]
+    world.append([login(NOON + 180 * MINUTE)])
+    world.look(everything=True)
+    assert summaries(world) == [("192.0.2.1", NOON - MINUTE, 182)]
+
+
+def test_attack_from_before_midnight_grows(world: World) -> None:
+    """A finding that is booked on the day after its first event is revised, not begun again."""
+    world.append([login(MIDNIGHT - MINUTE, count=2), login(MIDNIGHT, count=3)])
+    world.look(everything=True)
+    for n in range(1, 4):
+        world.append([login(MIDNIGHT + n * SECOND)])
+        world.restart()
+        world.look(everything=True)
+        assert summaries(world) == [("192.0.2.1", MIDNIGHT - MINUTE, 5 + n)]
+
+
+def test_tail_after_midnight_may_come_late(world: World) -> None:
+    """The day before is not closed while an event of the next one can still belong to it."""
+    world.append([login(MIDNIGHT - MINUTE, count=4)])
+    world.look()
+    world.append([login(MIDNIGHT + 60 * MINUTE, "192.0.2.2")])
+    world.look()
+    world.append([login(MIDNIGHT + 2 * MINUTE)])
+    world.look(everything=True)
+    assert summaries(world) == [("192.0.2.1", MIDNIGHT - MINUTE, 5)]

@@ -194,6 +194,12 @@ def test_names_are_given_once() -> None:
     assert (place, message) == ("3:26", "sources.1.name: `a` is the name of two sources")
 
 
+def test_two_stores_are_two_files() -> None:
+    """Events and findings cannot share a file: each has one writer."""
+    [(place, message)] = faults("store: {path: /x}\naggregator: {store: {path: /x}}\n")
+    assert (place, message.partition(":")[0]) == ("2:28", "aggregator.store.path")
+
+
 def test_listen() -> None:
     """An address and a port, IPv6 in brackets."""
     assert parse_listen("127.0.0.1:9707") == ("127.0.0.1", 9707)

@@ -61,6 +61,7 @@ AT = "2026-03-01T13:06:56+00:00"
         ("2026-03-01 13:06:56,250 gate sshd[123]", "2026-03-01T13:06:56.25+00:00", "gate"),
         ("<38>2026-03-01T13:06:56.123456Z gate sshd[123]", "2026-03-01T13:06:56.123456Z", "gate"),
         ("Feb 28 23:59:60 gate sshd[123]", "2026-02-28T23:59:59+00:00", "gate"),
+        ("2016-12-31T23:59:60Z gate sshd[123]", "2016-12-31T23:59:59+00:00", "gate"),
     ],
 )
 def test_headers(header: str, time: str, host: str) -> None:
@@ -171,6 +172,8 @@ def test_invalid_utf_8() -> None:
         "Mar  1 24:06:56 gate sshd[1]: x",
         "Mar  1 13:60:56 gate sshd[1]: x",
         "Mar  1 13:06:61 gate sshd[1]: x",
+        "2026-03-01T13:06:61Z gate sshd[1]: x",
+        "2026-03-01T13:60:56Z gate sshd[1]: x",
         "2026-02-29T13:06:56Z gate sshd[1]: x",
         "0000-01-01T00:00:00Z gate sshd[1]: x",
         "0001-01-01T00:00:00Z gate sshd[1]: x",

@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import re
 import shutil
 import tempfile
 from datetime import UTC, datetime, timedelta
@@ -304,4 +303,6 @@ class RotatedLog(RuleBasedStateMachine):
 
 
 TestRotatedLog = pytest.mark.filterwarnings("default")(RotatedLog.TestCase)
-TestRotatedLog.settings = settings(max_examples=300, stateful_step_count=40, deadline=None, report_multiple_bugs=False)
+TestRotatedLog.settings = settings(
+    max_examples=300, stateful_step_count=40, deadline=None, report_multiple_bugs=False
+)

@@ -1,6 +1,5 @@
-"""The local store: all of a batch or nothing, bounded, one writer, and never a silent loss."""
+"""The local store: all of a batch or nothing, read in order, bounded by age and size."""
 
-import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from heptad.store import Row, StoreError, row_of
-from heptad.store.local import LocalStore, StoreCorrupt, counter_key
-from heptad.store.schema import MIGRATIONS, SCHEMA_VERSION, migrate
+from heptad.store.local import LocalStore, counter_key
 
 DAY = 86_400
 COUNTER = counter_key("n_total", program="sshd")
@@ -197,137 +195,3 @@ def test_identities_are_not_given_again_while_pruning(path: Path) -> None:
             fresh = set(times(store)[-1000:])
             assert not fresh & seen
             seen |= set(times(store))
-
-
-def test_one_writer(store: LocalStore) -> None:
-    """A second writer is refused and told who holds the store; readers are not."""
-    with pytest.raises(StoreError, match=r"another Heptad \(process \d+\) writes this store; stop"):
-        LocalStore(store.path, write=True)
-    LocalStore(store.path).close()
-    store.append(rows(1, 2))
-
-
-def test_a_newer_version(path: Path) -> None:
-    """A file from a newer version is left alone, for reading and for writing, every time."""
-    LocalStore(path, write=True).close()
-    with closing(sqlite3.connect(path)) as db:
-        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-    before = path.read_bytes()
-    for _ in range(2):
-        with pytest.raises(StoreError, match="written by a newer Heptad"):
-            LocalStore(path, write=True)
-    with pytest.raises(StoreError, match="install the version that wrote it"):
-        LocalStore(path)
-    assert path.read_bytes() == before
-    assert not list(path.parent.glob("*.corrupt-*"))
-
-
-def test_reading_without_a_store(path: Path) -> None:
-    """Reading creates nothing: it says what to start first."""
-    with pytest.raises(StoreError, match="no store here yet; start `heptad up`"):
-        LocalStore(path)
-    assert not path.parent.exists()
-
-
-def test_places_that_cannot_be(tmp_path: Path) -> None:
-    """A folder, or a place below a file, is told with the setting that is to be changed."""
-    (tmp_path / "file").touch()
-    (tmp_path / "folder").mkdir()
-    for place in ("file/events.db", "folder"):
-        with pytest.raises(StoreError, match=str(tmp_path / place)):
-            LocalStore(tmp_path / place, write=True)
-
-
-def flip(path: Path, begin: int, length: int) -> None:
-    """Turn every bit of a part of a file."""
-    with path.open("r+b") as file:
-        file.seek(begin)
-        data = file.read(length)
-        file.seek(begin)
-        file.write(bytes(byte ^ 0xFF for byte in data))
-
-
-@pytest.mark.parametrize(
-    "begin, length", [(0, 100), (16, 84), (4096, 16 * 4096)], ids=["all", "header", "middle"]
-)
-def test_a_corrupt_file(
-    path: Path, caplog: pytest.LogCaptureFixture, begin: int, length: int
-) -> None:
-    """A corrupt file is set aside, not deleted, and a new one begun, with one line in the log."""
-    with LocalStore(path, write=True) as store:
-        store.append(rows(0, 3000, size=200), {"k": b"1"})
-    flip(path, begin, length)
-    damaged = path.read_bytes()
-    with LocalStore(path, write=True) as store:
-        assert store.set_aside is not None
-        assert store.set_aside.read_bytes() == damaged
-        assert (times(store), store.recall("k")) == ([], None)
-        store.append(rows(1, 2))
-    assert [r.levelname for r in caplog.records] == ["ERROR"]
-    assert "set aside" in caplog.text
-    with LocalStore(path, write=True) as store:
-        assert (times(store), store.set_aside) == ([1], None)
-
-
-def test_corruption_found_while_writing(store: LocalStore) -> None:
-    """A file that turns out to be corrupt says so, and may be begun anew; each is kept."""
-    logging.getLogger("heptad.store").setLevel(logging.CRITICAL)
-    try:
-        for number in range(3):
-            store.append(rows(0, 10), {"k": b"%d" % number})
-            with closing(sqlite3.connect(store.path)) as db:
-                db.execute("DROP TABLE counters")
-            with pytest.raises(StoreCorrupt):
-                store.append(rows(10, 20), {}, {COUNTER: 1})
-            store.begin_anew()
-            assert times(store) == []
-    finally:
-        logging.getLogger("heptad.store").setLevel(logging.NOTSET)
-    assert len(list(store.path.parent.glob("events.db.corrupt-*"))) >= 3
-    store.append(rows(10, 20), {}, {COUNTER: 1})
-    assert len(times(store)) == 10
-
-
-def test_a_full_disk(store: LocalStore) -> None:
-    """What does not fit is not stored in part, and fits when there is room."""
-    store.append(rows(0, 100))
-    with LocalStore(store.path) as reader:
-        pages = reader.size() // 4096
-    limit(store, pages + 2)
-    with pytest.raises(StoreError, match="full"):
-        store.append(rows(100, 5000, size=100), {"k": b"1"}, {COUNTER: 1})
-    assert (len(times(store)), store.recall("k"), store.counters()) == (100, None, {})
-    limit(store, 10**6)
-    store.append(rows(100, 5000, size=100), {"k": b"1"}, {COUNTER: 1})
-    assert (len(times(store)), store.counters()) == (5000, {COUNTER: 1})
-
-
-def limit(store: LocalStore, pages: int) -> None:
-    """Let the store's file have no more than so many pages."""
-    store._db.execute(f"PRAGMA max_page_count = {pages}")  # noqa: SLF001 - only the connection can
-
-
-def test_migrations() -> None:
-    """The steps lead from an empty file to the newest schema, from any version in between."""
-    assert len(MIGRATIONS) == SCHEMA_VERSION
-    for begin in range(SCHEMA_VERSION + 1):
-        with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
-            for version in range(begin):
-                db.executescript(MIGRATIONS[version])
-            migrate(db, begin)
-            assert db.execute("PRAGMA user_version").fetchone()[0] in (SCHEMA_VERSION, 0)
-            tables = db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
-            names = {name for (name,) in tables}
-            assert {"series", "points", "counters", "state", "marks"} <= names
-
-
-def test_a_migration_is_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step that fails leaves the file as it was."""
-    broken = "CREATE TABLE extra (x); CREATE TABLE points (x)"
-    monkeypatch.setattr("heptad.store.schema.MIGRATIONS", (*MIGRATIONS, broken))
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
-        with pytest.raises(sqlite3.OperationalError):
-            migrate(db, 0)
-        db.execute("ROLLBACK")
-        assert db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
-        assert not db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'extra'").fetchall()

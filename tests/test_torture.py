@@ -166,8 +166,8 @@ def kill_often(config: Path, seed: int) -> None:
     """Start the exporter and kill it, at any moment from its start to well into its work."""
     chance = random.Random(seed)
     command = [sys.executable, "-m", "tests.test_torture", str(config)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as starter:
+    pipe, root = subprocess.PIPE, Path(__file__).parents[1]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=root) as starter:
         assert starter.stdin is not None
         assert starter.stdout is not None
         for _ in range(KILLS):

@@ -150,7 +150,9 @@ class Clock:
     def read_dated(self, date: str, fraction: str, zone: str) -> int:
         """Nanoseconds of ``2024-03-01T13:06:56`` with fraction and zone; ValueError if none."""
         if (date, zone) != self._iso:
-            moment = datetime.fromisoformat(date + zone)
+            # a leap second counts as the one before it, as in ``read_bsd``
+            shown = f"{date[:-2]}59" if date.endswith(":60") else date
+            moment = datetime.fromisoformat(shown + zone)
             if moment.tzinfo is None:
                 base = self._unfold(moment.replace(tzinfo=self.zone))
             else:

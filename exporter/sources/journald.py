@@ -242,10 +242,14 @@ class _Reader:
 
     def failed(self) -> bool:
         """Whether journalctl, which has ended, ended in failure."""
-        return self._process.returncode != 0
+        try:
+            return self._process.wait(timeout=5) != 0
+        except subprocess.TimeoutExpired:
+            return True
 
     def complaint(self) -> str:
-        """What journalctl said last on its standard error."""
+        """What journalctl, which has ended, said last on its standard error."""
+        self._threads[1].join(timeout=1)
         return "; ".join(self._errors)
 
     def close(self) -> None:

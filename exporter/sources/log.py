@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from exporter.sources import Gap
-from exporter.sources.rotation import close_all, locate, open_siblings
+from exporter.sources.rotation import close_all, find_again, locate, open_siblings
 from exporter.sources.segment import Fate, Lines, Position, Segment
 
 SETTLE: Final = 60 * 10**9
@@ -87,19 +87,19 @@ class Log:
 
     def _arrange(self) -> None:
         """Put the row in order anew: what is known, and what has come after it unseen."""
+        modified = max((known.modified for known in self.positions()), default=None)
+        # a file without a head says nothing of what came before it: copies may have been made
+        tells = [bool(known.head) for known in self.positions()]
         newest = self._open_newest()
         found = open_siblings(self.path) + ([newest] if newest else [])
-        modified = max((known.modified for known in self.positions()), default=None)
-        last, taken, lost = -1, set[int](), False
+        for segment in self._segments():
+            is_newest = newest is not None and segment.is_file_of(newest.position)
+            segment.complete_head(rotated=not is_newest)
+        last, taken = -1, set[int]()
         row: list[tuple[int, Segment | Position]] = []
-        for member in self._row:
-            # an empty file says nothing of what came before it: copies of it may have been made
-            tells = bool(_position_of(member).head)
-            part = member.renew_head() if isinstance(member, Segment) and not tells else b""
-            place = locate(found, _position_of(member), part)
-            # nor can one be told from what came and went beside it, once it is not found again
-            lost = lost or (place is None and not tells and isinstance(member, Position))
-            if place is not None and tells and not lost:
+        for member, telling in zip(self._row, tells, strict=True):
+            place = locate(found, _position_of(member), is_open=isinstance(member, Segment))
+            if place is not None and telling:
                 last = max(last, place)
             again = found[place] if place is not None and place not in taken else None
             taken.add(-1 if place is None else place)
@@ -124,16 +124,18 @@ class Log:
     def _recover(
         self, member: Segment | Position, again: Segment | None, newest: Segment | None
     ) -> Segment | Position | None:
+        """A segment to go on with; None if there is none any more."""
         if isinstance(member, Segment):
             return member
+        # a link that leads elsewhere now: what it led to is still where it was
+        again = again or find_again(member)
         if again is not None:
-            again.seek(member)
+            again.seek(member, at_path=again is newest)
             return again
         if newest is None:
             return member  # it may come back with the file at the path
         if member.head:
-            cut = newest.is_file_of(member.device, member.inode)
-            reason = "truncated" if cut else "rotated_away"
+            reason = "truncated" if newest.is_file_of(member) else "rotated_away"
             self._miss(reason, f"what came after byte {member.offset} of {member.path}")
         return None
 
@@ -175,7 +177,8 @@ class Log:
                 segment.close()
                 self._row.remove(segment)
             return None
-        if lines is not None and lines.hole and begin:
+        # one from the beginning on is what is left of a file that was cut and found anew
+        if lines is not None and lines.hole and begin and segment.position.head[0]:
             self._miss("truncated", f"{lines.hole} NUL bytes at byte {begin} of {segment.path}")
         return lines
 

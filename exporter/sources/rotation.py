@@ -79,6 +79,8 @@ def open_siblings(path: Path) -> list[Segment]:
         opened = [segment for entry, _ in listed if (segment := _open(entry)) is not None]
         if find_siblings(path) == listed:
             break
+    for segment in opened:
+        segment.complete_head()
     return opened
 
 
@@ -89,19 +91,29 @@ def _open(path: Path) -> Segment | None:
         return None
 
 
-def locate(segments: list[Segment], known: Position, part: bytes = b"") -> int | None:
+def locate(segments: list[Segment], known: Position, *, is_open: bool) -> int | None:
     """Which of ``segments`` (the last is the newest) is the content of ``known``.
 
-    Where that has no head, ``part`` is all there is in it: a line without an end.
+    The inode of a file that ``is_open`` is not given again.
     """
-    same = [n for n, s in enumerate(segments) if s.is_file_of(known.device, known.inode)]
+    same = [n for n, s in enumerate(segments) if s.is_file_of(known)]
+    if is_open and same:
+        return same[-1]
     if not known.head:
-        packed = [n for n, s in enumerate(segments) if part and s.is_packed(part)]
-        return next((n for n in same if segments[n].growing), packed[-1] if packed else None)
+        return next((n for n in same if segments[n].growing), None)
     alike = [n for n, segment in enumerate(segments) if segment.begins_like(known)]
     both = [n for n in alike if n in same]
     found = both or alike or [n for n, s in enumerate(segments) if s.is_shortened(known)]
     return found[-1] if found else None
+
+
+def find_again(known: Position) -> Segment | None:
+    """The content of ``known`` under the name it had."""
+    segment = _open(Path(known.path))
+    if segment is None or (known.head and segment.begins_like(known)):
+        return segment
+    segment.close()
+    return None
 
 
 def close_all(segments: list[Segment]) -> None:

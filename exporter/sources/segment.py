@@ -117,7 +117,7 @@ class Segment:
             raise
         return cls(file, path, status, start)
 
-    def seek(self, known: Position) -> None:
+    def seek(self, known: Position, *, at_path: bool = False) -> None:
         """Go on at the offset of a position in this same content."""
         here = self.position
         self.position = msgspec.structs.replace(
@@ -126,7 +126,7 @@ class Segment:
             offset=known.offset,
             skipping=known.skipping,
         )
-        copied = self.begins_like(known) and not self.is_file_of(known.device, known.inode)
+        copied = not at_path and not self.is_file_of(known)
         if copied and self.growing and self._size() < known.offset:
             # copied, then read on, then truncated: all that the copy holds was read
             self.go_to_end()
@@ -139,10 +139,6 @@ class Segment:
         """Whether all that is there is the beginning of what ``known`` was taken of."""
         return _is_beginning(self._start, known.head)
 
-    def is_packed(self, content: bytes) -> bool:
-        """Whether this is a compressed file of that content."""
-        return not self.growing and self._start == content
-
     def is_copied_in(self, other: "Segment", *, known: bool) -> bool:
         """Whether ``other`` is a copy of this file that is made just now, before it is truncated.
 
@@ -152,11 +148,13 @@ class Segment:
 
     def is_at(self, status: os.stat_result) -> bool:
         """Whether ``status`` is that of this open file."""
-        return self.is_file_of(status.st_dev, status.st_ino)
+        own = self.position
+        return (status.st_dev, status.st_ino) == (own.device, own.inode)
 
-    def is_file_of(self, device: int, inode: int) -> bool:
-        """Whether this is the file with that inode."""
-        return (device, inode) == (self.position.device, self.position.inode)
+    def is_file_of(self, known: Position) -> bool:
+        """Whether this file has the inode of ``known``."""
+        own = self.position
+        return (known.device, known.inode) == (own.device, own.inode)
 
     def look(self) -> Fate:
         """Whether the open file still is what was read so far."""
@@ -181,17 +179,22 @@ class Segment:
 
     def go_to_end(self) -> None:
         """Go on behind what is there now."""
-        self.renew_head()
+        self._renew_head()
         self.position = msgspec.structs.replace(self.position, offset=self._size(), skipping=False)
 
-    def renew_head(self) -> bytes:
-        """Take what the file begins with now for its head; with the line that has no end yet."""
+    def complete_head(self, *, rotated: bool = True) -> None:
+        """Give a file that has no head yet the one it has now.
+
+        Of a ``rotated`` one that is all there is: it may never get the end of its only line.
+        """
+        if self.growing and not self.position.head:
+            self._renew_head(rotated=rotated)
+
+    def _renew_head(self, *, rotated: bool = False) -> None:
         modified = os.fstat(self._file.fileno()).st_mtime_ns
-        data = os.pread(self._file.fileno(), HEAD, 0)
-        self.position = msgspec.structs.replace(
-            self.position, head=_head_of(data), modified=modified
-        )
-        return data
+        start = os.pread(self._file.fileno(), HEAD, 0)
+        head = start if rotated else _head_of(start)
+        self.position = msgspec.structs.replace(self.position, head=head, modified=modified)
 
     def read(self, max_line: int, *, final: bool = False) -> Lines | None:
         """The next whole lines; None if there is none, or the file was replaced meanwhile.
