@@ -5,12 +5,13 @@ of addresses and of names, the memory stays the same.
 """
 
 import json
-from collections.abc import Hashable
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 import msgspec
 
 from aggregator.finding import Finding, latest_findings
+from aggregator.tally import MOST_KEYS, Tally, Top
+from aggregator.wording import count_of, list_names
 from heptad.event import Event
 from heptad.event_row import MEASUREMENT, event_of_point
 from heptad.store import Store
@@ -18,15 +19,12 @@ from heptad.store.local import LocalStore
 from heptad.units import format_time
 
 MOST_ROWS: Final = 10
-_MOST_KEYS: Final = 10_000
 _MOST_GAPS: Final = 10
 _MOST_SAMPLES: Final = 3
 _MOST_FIRST: Final = 10
 _MANY_FAILURES: Final = 5
 _TYPED: Final = ("password", "keyboard-interactive")
 _NAME: Final = 256
-
-_K = TypeVar("_K", bound=Hashable)
 
 
 class EventCount(msgspec.Struct):
@@ -47,20 +45,6 @@ class LoginCount(msgspec.Struct):
     attempts: int = 0
     successes: int = 0
     failures: int = 0
-
-
-class Ranked(msgspec.Struct):
-    """A value and how often it was seen."""
-
-    name: str
-    count: int
-
-
-class Top(msgspec.Struct):
-    """The most frequent values, and how often all others together were seen."""
-
-    rows: list[Ranked]
-    others: int
 
 
 class Access(msgspec.Struct):
@@ -123,34 +107,6 @@ class Report(msgspec.Struct):
     gaps_number: int
 
 
-class Tally(Generic[_K]):
-    """Counts of the most frequent keys; what is rare is dropped, and counted together."""
-
-    def __init__(self) -> None:
-        self.counts: dict[_K, int] = {}
-        self.others = 0
-
-    def add(self, key: _K, count: int) -> None:
-        """Count a key."""
-        self.counts[key] = self.counts.get(key, 0) + count
-        if len(self.counts) > 2 * _MOST_KEYS:
-            self._keep(_MOST_KEYS)
-
-    def _keep(self, number: int) -> None:
-        kept = dict(self.ranked()[:number])
-        self.others += sum(self.counts.values()) - sum(kept.values())
-        self.counts = kept
-
-    def ranked(self) -> list[tuple[_K, int]]:
-        """The keys, most frequent first."""
-        return sorted(self.counts.items(), key=lambda item: (-item[1], str(item[0])))
-
-    def top(self, number: int) -> Top:
-        """The most frequent keys, which must be text."""
-        self._keep(number)
-        return Top([Ranked(str(key), count) for key, count in self.ranked()], self.others)
-
-
 class _Latest:
     """Accesses that differ in more than their time, the latest of them."""
 
@@ -173,7 +129,7 @@ class _Latest:
         known, _ = self._rows.pop(key, (access, 0))
         known.count += event.count
         self._rows[key] = (known, event.time)
-        if len(self._rows) > _MOST_KEYS:
+        if len(self._rows) > MOST_KEYS:
             dropped, _ = self._rows.pop(next(iter(self._rows)))
             self._others += dropped.count
 
@@ -260,28 +216,39 @@ def compose(events: LocalStore, findings: Store | None, since: int, until: int) 
 
 def _look_first(reader: _Reader, findings: list[Finding]) -> list[str]:
     """What a person should look at first, most urgent first."""
-    accused = {finding.subject for finding in findings}
-    ranked: tuple[list[str], list[str], list[str]] = ([], [], [])
-    for access in reader.successes.rows():
-        failed = reader.addresses.counts.get(access.source, 0) if access.source else 0
-        where = f"on {access.host} ({access.program}, {access.method or 'method not told'})"
-        told = f"{access.who or '(no name)'} logged in from {access.source or '?'} {where}"
-        if access.source in accused:
-            ranked[0].append(f"{told}, and that address is in a finding")
-        elif failed >= _MANY_FAILURES:
-            ranked[1].append(f"{told}; {failed} logins from there failed in this time")
-        elif access.who == "root" and access.method in _TYPED:
-            ranked[2].append(f"{told}: root, by something that is typed")
-    entered = [*ranked[0], *ranked[1], *ranked[2]]
+    entered = _judge_entries(reader, {finding.subject for finding in findings})
     found = [finding.sentence for finding in findings if finding.rank > 0]
     refused = [
         f"{access.who or '(no name)'} was refused by {access.program} on {access.host}"
         + (f" to act as {access.target}" if access.target else "")
-        + (f", {access.count} times" if access.count > 1 else "")
+        + f", {count_of(access.count, 'time')}"
         for access in reader.privileges.rows()
         if access.outcome == "failure"
     ]
     return [*entered, *found, *refused][:_MOST_FIRST]
+
+
+def _judge_entries(reader: _Reader, accused: set[str]) -> list[str]:
+    """The successful logins that a person should look at: one sentence an address and host."""
+    groups: dict[tuple[int, str, str], list[str]] = {}
+    for access in reader.successes.rows():
+        failed = reader.addresses.counts.get(access.source, 0) if access.source else 0
+        where = f"from {access.source or '?'} on {access.host} ({access.program})"
+        if access.source in accused:
+            key = (0, where, "and that address is in a finding")
+        elif failed >= _MANY_FAILURES:
+            key = (1, where, f"and {failed} logins from there failed in this time")
+        elif access.who == "root" and access.method in _TYPED:
+            key = (2, where, f"by {access.method}")
+        else:
+            continue
+        names = groups.setdefault(key, [])
+        if access.who not in names:
+            names.append(access.who)
+    return [
+        f"{list_names(names)} logged in {where}, {why}"
+        for (_, where, why), names in sorted(groups.items(), key=lambda item: item[0][0])
+    ]
 
 
 def _read_not_understood(events: LocalStore) -> list[NotUnderstood]:

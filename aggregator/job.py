@@ -77,6 +77,9 @@ class Job:
         max_wait = int(plan.max_wait * 10**9)
         self._watches = [Watch(rule, events, reports) for rule in plan.rules]
         self._books = [Book(report, events, reports, max_wait) for report in plan.reports]
+        for part in (*self._watches, *self._books):
+            failing = part.name in self._conditions and self._conditions[part.name].problem
+            metrics.set("heptad_aggregator_part_failing", 1 if failing else 0, part.name)
         self._progress = msgspec.json.decode(reports.recall(PROGRESS) or b"{}", type=Progress)
         if self._progress.store != name:
             self._progress = Progress(store=name)

@@ -5,8 +5,10 @@ Every value from a log is made harmless for a terminal (``heptad.terminal``).
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from aggregator.digest import Accesses, Report, Top, compose
+from aggregator.digest import Accesses, Report, compose
 from aggregator.finding import Finding
+from aggregator.tally import Top
+from aggregator.wording import count_of
 from heptad.terminal import columns, printable
 from heptad.units import format_time
 
@@ -15,8 +17,7 @@ __all__ = ["Report", "compose", "to_text"]
 _WIDEST = 48
 _SENTENCE = 400
 _SAMPLE = 160
-_EVIDENCE = 200
-_MOST_FINDINGS = 20
+_MOST_FINDINGS = 10
 
 
 def to_text(report: Report) -> str:
@@ -77,8 +78,8 @@ def _summary(report: Report) -> list[str]:
     hosts = ", ".join(printable(host, _WIDEST) for host in report.hosts[:5])
     more = f" and {len(report.hosts) - 5} more" if len(report.hosts) > 5 else ""
     return [
-        f"{_count(report.total, 'event')} on {hosts or 'no host'}{more}",
-        f"{_count(attempts, 'login attempt')}: {successes} succeeded, {failures} failed",
+        f"{count_of(report.total, 'event')} on {hosts or 'no host'}{more}",
+        f"{count_of(attempts, 'login attempt')}: {successes} succeeded, {failures} failed",
     ]
 
 
@@ -87,9 +88,8 @@ def _findings(findings: Sequence[Finding]) -> Iterator[str]:
         technique = f" ({finding.technique})" if finding.technique else ""
         yield f"{finding.severity:<6}  {finding.rule}{technique}"
         yield f"        {printable(finding.sentence, _SENTENCE)}"
-        first, last = _minute(format_time(finding.first)), _minute(format_time(finding.last))
-        evidence = printable(finding.first_event, _EVIDENCE)
-        yield f"        from {first} to {last}, first event: {evidence}"
+        first, last = format_time(finding.first), format_time(finding.last)
+        yield f"        evidence: the events from {first} to {last}"
     if len(findings) > _MOST_FINDINGS:
         yield f"and {len(findings) - _MOST_FINDINGS} more, see --format json"
 
@@ -160,10 +160,6 @@ def _pad(row: Sequence[str], widths: Sequence[int], numbers: set[int]) -> Iterat
     for place, (text, width) in enumerate(zip(row, widths, strict=True)):
         blanks = " " * (width - columns(text))
         yield blanks + text if place in numbers else text + blanks
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _minute(time: str) -> str:

@@ -21,7 +21,8 @@ from heptad.event_row import MEASUREMENT
 from heptad.log import Condition
 from heptad.server import Server
 from heptad.store import StoreError
-from heptad.store.local import LocalStore, StoreCorrupt
+from heptad.store.file import StoreCorrupt
+from heptad.store.local import LocalStore
 
 log = logging.getLogger("heptad.aggregator")
 

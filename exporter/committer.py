@@ -15,7 +15,8 @@ import msgspec
 from exporter.metrics import CounterDict, ExporterMetrics
 from heptad.log import Condition
 from heptad.store import Row, StoreError
-from heptad.store.local import LocalStore, StoreCorrupt
+from heptad.store.file import StoreCorrupt
+from heptad.store.local import LocalStore
 
 log = logging.getLogger("heptad.committer")
 

@@ -9,7 +9,14 @@ from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from exporter.attempts import Attempts, Judged
-from exporter.parsers.engine import CompiledRule, Program, Rulebook, Values, load_rulebook, method_of
+from exporter.parsers.engine import (
+    CompiledRule,
+    Program,
+    Rulebook,
+    Values,
+    load_rulebook,
+    method_of,
+)
 from exporter.parsers.header import Clock, HeaderParser
 from exporter.record import Origin, Record
 from heptad.event import Event
@@ -96,7 +103,7 @@ class Interpreter:
         """Every name under which the programs log that this interpreter reads."""
         return list(self._programs)
 
-    def understand(self, record: Record) -> Understood | Result:
+    def understand(self, record: Record) -> Understood | Result:  # noqa: PLR0911 - as many reasons
         """What a record tells, or why it tells nothing."""
         time, host, tag, pid, message, _, count, origin = record
         program = self._programs.get(tag)

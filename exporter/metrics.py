@@ -21,7 +21,7 @@ from heptad.store import Counters, Row
 from heptad.store.local import counter_key
 
 COUNTERS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
-    "auth_events_total": (LABELS, "7W events, by what they say; a folded line counts as often as it came"),
+    "auth_events_total": (LABELS, "7W events by what they say, as often as they came"),
     "heptad_lines_total": (("source", "result"), "Lines read, by what became of them"),
     "heptad_lines_not_understood_total": (
         ("program",),
@@ -49,7 +49,7 @@ GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "heptad_store_max_size_bytes": ((), "Beyond this size the oldest arrivals are deleted"),
     "heptad_store_failing": ((), "1 while the local store cannot be written: reading waits"),
     "heptad_store_set_aside": ((), "1 if a corrupt store was set aside since the start"),
-    "heptad_clock_steps_back_total": ((), "How often this host's clock stepped back since the start"),
+    "heptad_clock_steps_back_total": ((), "How often the clock stepped back since the start"),
     "heptad_build_info": (("version",), "1, with the version as label"),
 }
 
@@ -142,7 +142,7 @@ class Tally:
         self._heads.update(map(itemgetter(0), rows))
 
     def fold(self, row: Row, count: int) -> None:
-        """Count what an event stands for beyond itself: a line that syslog folded ``count`` into."""
+        """Count what an event stands for beyond itself: its line was folded ``count`` times."""
         if row[1] >= self._history_before:
             self._heads[row[0]] += count - 1
 

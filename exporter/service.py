@@ -31,6 +31,7 @@ from heptad.config import (
 from heptad.server import Server
 from heptad.store.local import LocalStore
 
+
 class NoSources(Exception):
     """Nothing is configured, and this host has nothing that can be read."""
 
@@ -155,9 +156,7 @@ def journal_is_readable() -> bool:
 def make_lane(config: SourceConfig, whole: Config, rulebook: Rulebook, *, once: bool) -> Lane:
     """A source and its interpreter."""
     programs = frozenset(config.programs) or None
-    interpreter = Interpreter(
-        rulebook, whole.host, config.name, frozenset(config.hosts), programs
-    )
+    interpreter = Interpreter(rulebook, whole.host, config.name, frozenset(config.hosts), programs)
     source: Source
     if isinstance(config, FileSourceConfig):
         zone = units.parse_zone(config.timezone) if config.timezone else units.local_zone()

@@ -17,7 +17,7 @@ OUTCOMES: Final[dict[str, str]] = {
 
 ACTIONS: Final[dict[str, str]] = {
     "login": "an account was asked for and the answer was given: the one that counts attempts",
-    "offer": "a credential was shown and refused before the user had to answer (a key, a host, none)",
+    "offer": "a credential was refused before the user had to answer (a key, a host, none)",
     "authentication": "what PAM says of a credential check; never a second login",
     "connect": "a peer connected",
     "disconnect": "a connection ended",

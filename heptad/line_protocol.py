@@ -22,7 +22,7 @@ _BREAKS: Final = {"n": "\n", "r": "\r"}
 
 
 def encode_head(measurement: str, tags: Iterable[tuple[str, str]]) -> str:
-    """``measurement,tag=value,…``; a tag without value is left out, as InfluxDB knows no empty one."""
+    """``measurement,tag=value,…``; an empty tag is left out, for InfluxDB knows none."""
     parts = [measurement.translate(_TAG)]
     # a backslash before a separator would swallow it, and a tag has no escape for a backslash
     parts += [f"{k}={v.replace(chr(92), '/').translate(_TAG)}" for k, v in tags if v]

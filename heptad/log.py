@@ -1,4 +1,4 @@
-"""Heptad's own log: to standard error, logfmt or JSON, a lasting problem once and not once a retry."""
+"""Heptad's own log: standard error, logfmt or JSON; a lasting problem once, not once a retry."""
 
 import json
 import logging

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator import digest
-from aggregator.digest import Accesses, Ranked, Tally, Top, compose
+from aggregator import digest, tally
+from aggregator.digest import Accesses, compose
 from aggregator.report import Report, to_text
+from aggregator.tally import Ranked, Tally, Top
 from heptad.event import Event
 from heptad.store.local import counter_key
 from tests.aggregator_world import HOUR, MIDNIGHT, MINUTE, SECOND, World, login
@@ -90,10 +91,10 @@ def test_puts_a_success_after_an_attack_first(world: World) -> None:
     assert [line.split(" from")[0] for line in told.first] == [
         "root logged in",
         "192.0.2.1 failed to log in 500 times as root on web1 within 1 minute,",
-        "eve was refused by sudo on web1 to act as root",
+        "eve was refused by sudo on web1 to act as root, 1 time",
     ]
     assert told.first[0].endswith("and that address is in a finding")
-    assert "1. root logged in from 192.0.2.1 on web1 (sshd, password)" in to_text(told)
+    assert "1. root logged in from 192.0.2.1 on web1 (sshd), and that address" in to_text(told)
 
 
 def test_names_a_success_after_failures_and_root_by_password(world: World) -> None:
@@ -102,11 +103,21 @@ def test_names_a_success_after_failures_and_root_by_password(world: World) -> No
     world.append([success(NOON + 6 * HOUR, "192.0.2.5", user="ada")])
     world.append([success(NOON + 7 * HOUR, "192.0.2.6")])
     told = report(world)
-    where = "on web1 (sshd, password)"
     assert told.first == [
-        f"ada logged in from 192.0.2.5 {where}; 5 logins from there failed in this time",
-        f"root logged in from 192.0.2.6 {where}: root, by something that is typed",
+        "ada logged in from 192.0.2.5 on web1 (sshd), and 5 logins from there failed in this time",
+        "root logged in from 192.0.2.6 on web1 (sshd), by password",
     ]
+
+
+def test_tells_an_address_once(world: World) -> None:
+    """Many accounts that were entered from one bad address are one thing to look at."""
+    world.append([login(NOON + n) for n in range(5)])
+    world.append([success(NOON + n, "192.0.2.1", user=f"u{n}") for n in range(6)])
+    (told,) = report(world).first
+    assert told == (
+        "u5, u4, u3 and 3 others logged in from 192.0.2.1 on web1 (sshd), "
+        "and that address is in a finding"
+    )
 
 
 def test_says_so_when_nothing_stands_out(world: World) -> None:
@@ -185,24 +196,25 @@ def test_nothing_from_a_log_acts_on_the_terminal(user: str, thing: str, line: st
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 5)), max_size=300), st.integers(1, 12))
 def test_tally_loses_no_count(added: list[tuple[int, int]], number: int) -> None:
     """Whatever is dropped for lack of room is counted among the others."""
-    exact, tally = Counter[int](), Tally[int]()
+    exact, counted = Counter[int](), Tally[int]()
     for key, count in added:
         exact[key] += count
-        tally.add(key, count)
-    top = tally.top(number)
+        counted.add(key, count)
+    top = counted.top(number)
     assert sum(row.count for row in top.rows) + top.others == exact.total()
     assert [row.count for row in top.rows] == [count for _, count in exact.most_common(number)]
 
 
 def test_tables_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A log full of new names costs no more memory, and the frequent ones are still found."""
-    monkeypatch.setattr(digest, "_MOST_KEYS", 50)
-    tally = Tally[str]()
+    monkeypatch.setattr(digest, "MOST_KEYS", 50)
+    monkeypatch.setattr(tally, "MOST_KEYS", 50)
+    counted = Tally[str]()
     for n in range(5000):
-        tally.add(f"u{n}", 1)
-        tally.add("root", 1)
-        assert len(tally.counts) <= 101
-    assert tally.top(1) == Top([Ranked("root", 5000)], 5000)
+        counted.add(f"u{n}", 1)
+        counted.add("root", 1)
+        assert len(counted.counts) <= 101
+    assert counted.top(1) == Top([Ranked("root", 5000)], 5000)
     world.append([success(NOON + n, "192.0.2.1", user=f"u{n}") for n in range(200)])
     told = report(world).successes
     assert len(told.rows) == 10

@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -183,6 +184,28 @@ def test_corrupt_store_of_its_own_is_set_aside_and_filled_again(config: Config) 
         until(lambda: subjects(config) == {"192.0.2.1"})
         assert "heptad_aggregator_store_set_aside 1" in fetch(aggregator, "/metrics")[1]
     assert len(list(path.parent.glob("reports.db.corrupt-*"))) == 1
+
+
+def test_full_disk_loses_nothing(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nothing can be written it says so; what came meanwhile is written when it can be."""
+    write(config, attack(NOW))
+    append, full = LocalStore.append, threading.Event()
+
+    def refuse(store: LocalStore, *rest: Any, **more: Any) -> None:
+        if full.is_set() and store.path == Path(config.aggregator.store.path):
+            raise StoreError(f"{store.path}: database or disk is full")
+        append(store, *rest, **more)
+
+    monkeypatch.setattr(LocalStore, "append", refuse)
+    with running(config) as aggregator:
+        until(lambda: subjects(config) == {"192.0.2.1"})
+        full.set()
+        write(config, attack(NOW, "192.0.2.2"))
+        until(lambda: "disk is full" in fetch(aggregator, "/healthz")[1])
+        assert "heptad_aggregator_store_failing 1" in fetch(aggregator, "/metrics")[1]
+        full.clear()
+        until(lambda: subjects(config) == {"192.0.2.1", "192.0.2.2"})
+        until(lambda: fetch(aggregator, "/healthz")[0] == 200)
 
 
 def test_second_aggregator_is_told_of_the_first(config: Config) -> None:

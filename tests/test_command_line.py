@@ -28,7 +28,13 @@ def heptad(*arguments: str | pathlib.Path, text: str = "") -> subprocess.Complet
     command = [sys.executable, "-m", "heptad", *map(str, arguments)]
     environment = os.environ | {"TZ": "UTC"}
     return subprocess.run(
-        command, input=text, capture_output=True, text=True, timeout=60, env=environment, check=False
+        command,
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment,
+        check=False,
     )
 
 
@@ -213,9 +219,7 @@ def test_up_shows_events_and_stops_cleanly(
     assert "Traceback" not in running.stderr.read()
 
 
-def test_a_second_exporter_is_refused(
-    running: subprocess.Popen[str], config: pathlib.Path
-) -> None:
+def test_a_second_exporter_is_refused(running: subprocess.Popen[str], config: pathlib.Path) -> None:
     """A store that another exporter holds is a clear message and status 1."""
     read_until(running, "ann")
     result = heptad("exporter", "--config", config)

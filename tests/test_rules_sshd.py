@@ -11,7 +11,8 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from exporter.parsers.engine import BUILT_IN, RuleFile, first_words, load_rulebook
+from exporter.parsers.engine import BUILT_IN, RuleFile, load_rulebook
+from exporter.parsers.patterns import first_words
 from heptad import document
 
 PROGRAMS = load_rulebook().programs
@@ -206,7 +207,7 @@ def test_no_message_takes_more_than_linear_time(program: str) -> None:
     lines = {line.format(user="{0}", text="{0}", peer=PEER) for line in (*NAMED, *SAID, *BOTH)}
     starts = {line.partition("{0}")[0] for line in lines}
     rules = document.load(BUILT_IN / f"{program}.yaml", RuleFile).rules
-    starts |= {f"{word} " for rule in rules for word in first_words(rule)}
+    starts |= {f"{word} " for rule in rules for word in rule.first or first_words(rule.pattern)}
     fragments = (*FRAGMENTS, f" {PEER}", "a", "a:", " because shell ", ", target ", " rejected")
     for start in sorted(starts):
         for fragment in fragments:

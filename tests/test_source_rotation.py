@@ -238,7 +238,7 @@ class RotatedLog(RuleBasedStateMachine):
         batch = self.source.read()
         if batch is None:
             return False
-        assert not batch.gaps
+        assert not batch.gaps, batch.gaps
         assert batch.headless == 0
         self.seen += [int(record[3] or 0) for record in batch.records]
         self.oversized_seen += batch.oversized
@@ -302,7 +302,7 @@ class RotatedLog(RuleBasedStateMachine):
             assert places == sorted(places)
 
 
-TestRotatedLog = pytest.mark.filterwarnings("default")(RotatedLog.TestCase)
+TestRotatedLog = RotatedLog.TestCase
 TestRotatedLog.settings = settings(
     max_examples=300, stateful_step_count=40, deadline=None, report_multiple_bugs=False
 )

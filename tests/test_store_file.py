@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from heptad.store import Row, StoreError
-from heptad.store.local import LocalStore, StoreCorrupt, counter_key
+from heptad.store.file import StoreCorrupt
+from heptad.store.local import LocalStore, counter_key
 from heptad.store.schema import MIGRATIONS, SCHEMA_VERSION, migrate
 
 DAY = 86_400

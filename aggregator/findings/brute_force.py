@@ -15,13 +15,14 @@ when several of them mistype within the span.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
 from aggregator.finding import Finding, Identity, identity_of
+from aggregator.wording import count_of, list_names
 from heptad import units
 from heptad.config import BruteForceConfig
 from heptad.event import Event
@@ -32,9 +33,7 @@ TECHNIQUE: Final = "T1110"
 MOST_NAMES: Final = 50
 """So many users and hosts are kept of a minute and of an episode, the first ones by name."""
 _MINUTES_A_DAY: Final = 1440
-_SHOWN: Final = 3
 _LONGEST_NAME: Final = 256
-_LONGEST_SHOWN: Final = 40
 
 Names = tuple[str, ...]
 
@@ -211,17 +210,10 @@ def _evidence(identity: Identity) -> str:
 def _sentence(subject: str, total: Cell) -> str:
     begin = datetime.fromtimestamp(total.first[0] // units.SECOND, UTC)
     minutes = max(1, math.ceil((total.last[0] - total.first[0]) / (60 * units.SECOND)))
-    took = f"{minutes} minute{'s'[: minutes != 1]}" if minutes < 120 else f"{minutes // 60} hours"
-    users = f" as {_list(total.users, total.users_more)}" if total.users else ""
+    took = count_of(minutes, "minute") if minutes < 120 else count_of(minutes // 60, "hour")
+    users = f" as {list_names(total.users, more=total.users_more)}" if total.users else ""
+    hosts = list_names(total.hosts, more=total.hosts_more)
     return (
-        f"{subject} failed to log in {total.attempts} times{users} "
-        f"on {_list(total.hosts, total.hosts_more)} within {took}, from {begin:%Y-%m-%d %H:%M} UTC"
+        f"{subject} failed to log in {total.attempts} times{users} on {hosts} "
+        f"within {took}, from {begin:%Y-%m-%d %H:%M} UTC"
     )
-
-
-def _list(names: Iterable[str], more: bool) -> str:
-    listed = [name[:_LONGEST_SHOWN] or "(no name)" for name in names]
-    hidden = len(listed) - _SHOWN
-    if hidden <= 0:
-        return " and ".join([", ".join(listed[:-1]), listed[-1]]) if len(listed) > 1 else listed[0]
-    return f"{', '.join(listed[:_SHOWN])} and {hidden}{' or more' if more else ''} others"

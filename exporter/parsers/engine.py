@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from exporter.parsers.patterns import expand_macros, first_words, longest_literal
 from exporter.rendering import Rendering, classify_address, is_port
 from heptad import document
 from heptad.document import DocumentError, Problem
@@ -31,34 +32,6 @@ STEPS: Final[dict[str, str]] = {
 GROUPS: Final = frozenset(
     "user target_user address source_port tty object method count child_pid".split()
 )
-_MACROS: Final[dict[str, str]] = {
-    "address": r"(?P<address>[0-9A-Fa-f:.]+(?:%[\w.-]{1,32})?|UNKNOWN)",
-    "port": r"(?P<source_port>\d{1,5})",
-    "peer": r"(?P<address>[0-9A-Fa-f:.]+(?:%[\w.-]{1,32})?|UNKNOWN)(?: port (?P<source_port>\d{1,5}))?",
-    "preauth": r"(?: \[preauth\])?",
-    "ssh_method": (
-        r"(?P<method>none|password|publickey|hostbased|gssapi-with-mic|gssapi-keyex|rsa|rhosts-rsa"
-        r"|(?:keyboard-interactive|challenge-response)(?:/[\w-]{1,32})?)"
-    ),
-    "key": r"[\w.@-]{1,64} (?:(?P<object>[A-Za-z0-9+/=:]{8,200})|\(null\))",
-    # pam_unix, _unix_verify_password: sshd sets no ruser, so the first rhost is the daemon's;
-    # elsewhere ruser and user may be what a client typed, so there may be but one
-    "pam_peer": (
-        r"logname=[^ ]* uid=-?\d+ euid=-?\d+ tty=(?:(?:NODEV)?ssh ruser= rhost="
-        r"|(?:/dev/)?(?:(?P<tty>(?:pts/|tty|hvc|:)[\w.]+|console)|[^ ]*)"
-        r" ruser=[^ ]*+(?: (?!rhost=)[^ ]*+)*+ rhost=(?!.* rhost=))(?P<address>[^ ]*)"
-    ),
-    # sudo, new_logline: the directory and the command are the user's, so nothing that comes
-    # after them is believed where the name of a field occurs twice
-    "sudo_user": r" *(?P<user>[^:\s][^:]{0,255}?) : ",
-    "sudo_tty": r"(?:HOST=[^ ;]+ ; )?(?:TTY=(?:unknown|(?P<tty>[^ ;]+)) ; )?",
-    "sudo": (
-        r"(?:(?:CHROOT|PWD)=[^ ]*+(?: (?!; USER=)[^ ]*+)*+ ; )?"
-        r"USER=(?P<target_user>[^;]{1,256}?) ; (?:GROUP=[^;]{1,256}? ; )?(?:TSID=[^ ;]+ ; )?"
-        r"(?:ENV=[^ ]*+(?: (?!; (?:USER|COMMAND)=)[^ ]*+)*+ ; )?"
-        r"COMMAND=(?P<object>[^ ]*+(?: (?!; (?:USER|COMMAND)=)[^ ]*+)*+)"
-    ),
-}
 _METHOD_NAMES: Final[dict[str, str]] = {
     **{name: name for name in METHODS if name},
     "keyboard-interactive/pam": "keyboard-interactive",
@@ -175,38 +148,6 @@ def method_of(text: str | None) -> str:
     return _METHOD_NAMES.get(text or "", "unknown")
 
 
-def longest_literal(pattern: str) -> str:
-    """The longest plain text that every match of ``pattern`` holds; empty if none is certain."""
-    runs, run, depth, place = [""], "", 0, 0
-    while place < len(pattern):
-        token = _TOKEN.match(pattern, place)
-        assert token is not None  # noqa: S101 - the last alternative matches any character
-        place = token.end()
-        plain, opening, closing = token["plain"], token["opening"], token["closing"]
-        optional = pattern[place : place + 1] in ("?", "*", "{")
-        if depth == 0 and plain and not optional:
-            run += plain.removeprefix("\\")
-        else:
-            runs.append(run)
-            run = ""
-        if depth == 0 and token[0] == "|":
-            return ""
-        depth += bool(opening) - bool(closing)
-    return max((*runs, run), key=len)
-
-
-_TOKEN: Final = re.compile(
-    r"(?P<plain>\\[^\w]|[^\\()\[\].*+?{}^$|])|(?P<opening>\()|(?P<closing>\))|"
-    r"\[\^?\]?(?:\\.|[^\]\\])*\]|\\.|\{[\d,]*\}|.",
-    re.DOTALL,
-)
-
-
-def expand_macros(pattern: str) -> str:
-    """Replace ``%{name}`` by the fragment of that name (KeyError: no such fragment)."""
-    return re.sub(r"%\{(\w+)\}", lambda m: _MACROS[m[1]], pattern)
-
-
 class Program:
     """The rules of one program, reachable by a message's first word."""
 
@@ -221,7 +162,7 @@ class Program:
         words: dict[str, list[CompiledRule]] = {}
         rest: list[CompiledRule] = []
         for rule in self.rules:
-            own_words = first_words(rule.rule)
+            own_words = rule.rule.first or first_words(rule.rule.pattern)
             for word in own_words:
                 words.setdefault(word, []).append(rule)
             if not own_words:
@@ -244,21 +185,6 @@ class Program:
                 if found is not None:
                     return rule, found.groups()
         return None
-
-
-_LITERAL_WORD: Final = re.compile(r"((?:[\w:/,;+<>'\"-]|\\[^\w\s(])+)(?= |\\\()")
-
-
-def first_words(rule: Rule) -> list[str]:
-    """The first words a message of ``rule`` can have; empty: any word.
-
-    A word ends at the first blank or opening bracket. It is read off the pattern where that
-    begins with plain text; a pattern that begins otherwise names them in ``first``.
-    """
-    if rule.first:
-        return rule.first
-    found = _LITERAL_WORD.match(rule.pattern)
-    return [re.sub(r"\\(.)", r"\1", found[1])] if found else []
 
 
 class Rulebook:

@@ -51,9 +51,7 @@ _RFC5424: Final = re.compile(
 # What nearly every line begins with: the same as _BSD and _RFC3339 read in it, in a third of the
 # time. What does not match is left to those.
 _PLAIN: Final = r" ([\w.-]{1,255}) ([\w./-]{1,128})(?:\[(\d{1,9})\])?: "
-_PLAIN_BSD: Final = re.compile(
-    r"([A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d)" + _PLAIN, re.ASCII
-)
+_PLAIN_BSD: Final = re.compile(r"([A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d)" + _PLAIN, re.ASCII)
 _PLAIN_ISO: Final = re.compile(
     r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?)" + _PLAIN,
     re.ASCII,

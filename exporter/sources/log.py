@@ -98,7 +98,7 @@ class Log:
         last, taken = -1, set[int]()
         row: list[tuple[int, Segment | Position]] = []
         for member, telling in zip(self._row, tells, strict=True):
-            place = locate(found, _position_of(member), is_open=isinstance(member, Segment))
+            place = self._locate(found, member)
             if place is not None and telling:
                 last = max(last, place)
             again = found[place] if place is not None and place not in taken else None
@@ -114,6 +114,13 @@ class Log:
                 row.append((place, segment))
         self._row = [member for _, member in sorted(row, key=lambda one: one[0])]
         close_all([s for s in found if not any(s is member for member in self._row)])
+
+    def _locate(self, found: list[Segment], member: Segment | Position) -> int | None:
+        if isinstance(member, Segment):  # nobody else has the inode of a file that is open
+            for place, segment in enumerate(found):
+                if segment.is_file_of(member.position):
+                    return place
+        return locate(found, _position_of(member), self.positions())
 
     def _open_newest(self) -> Segment | None:
         try:

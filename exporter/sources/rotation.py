@@ -91,16 +91,15 @@ def _open(path: Path) -> Segment | None:
         return None
 
 
-def locate(segments: list[Segment], known: Position, *, is_open: bool) -> int | None:
+def locate(segments: list[Segment], known: Position, row: list[Position]) -> int | None:
     """Which of ``segments`` (the last is the newest) is the content of ``known``.
 
-    The inode of a file that ``is_open`` is not given again.
+    An inode is given again: without a head ``known`` is none that is another of ``row``.
     """
-    same = [n for n, s in enumerate(segments) if s.is_file_of(known)]
-    if is_open and same:
-        return same[-1]
+    same = [n for n, segment in enumerate(segments) if segment.is_file_of(known)]
     if not known.head:
-        return next((n for n in same if segments[n].growing), None)
+        free = [n for n in same if not any(segments[n].begins_like(other) for other in row)]
+        return next((n for n in free if segments[n].growing), None)
     alike = [n for n, segment in enumerate(segments) if segment.begins_like(known)]
     both = [n for n in alike if n in same]
     found = both or alike or [n for n, s in enumerate(segments) if s.is_shortened(known)]

@@ -44,8 +44,7 @@ class Identities:
             time = self._free[series]
             if last <= stamp < time:
                 self._free[series] = time + 1
-                if time > self._top[series]:
-                    self._top[series] = time
+                self._top[series] = max(self._top[series], time)
                 return time
             self._old[series, last] = time
             top = self._top[series]

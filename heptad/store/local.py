@@ -4,7 +4,6 @@ Rows, counters and state of a batch are committed in one transaction; ``synchron
 that what was committed survives a power cut too. One writer per file holds a lock beside it.
 """
 
-import fcntl
 import json
 import logging
 import os
@@ -12,29 +11,29 @@ import sqlite3
 import time as clock
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from itertools import chain, count
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Self
 
 from heptad.store import Arrival, Counters, Point, Row, StoreError, point_of
+from heptad.store.file import (
+    StoreCorrupt,
+    is_corrupt,
+    lock_file,
+    open_checked,
+    open_for_reading,
+    set_aside,
+)
 from heptad.store.identity import Identities
-from heptad.store.schema import SCHEMA_VERSION, migrate
 
 log = logging.getLogger("heptad.store")
 
 _BULK: Final = 4000
-_PAGE: Final = 8192
-_CHECKPOINT_EVERY: Final = 2000
 _INSERT: Final = "INSERT {}INTO points (series, time, body, raw) VALUES "
 _ROW: Final = "(?, ?, ?, ?)"
 _COLUMNS: Final = 4
-_CHECKED_SIZE: Final = 64 * 2**20
 _PRUNE_STEP: Final = 5000
 _MARK_EVERY: Final = 600
-
-
-class StoreCorrupt(StoreError):
-    """The file is not a sound database."""
 
 
 class LocalStore:
@@ -59,14 +58,14 @@ class LocalStore:
         self._lock: int | None = None
         self._series: dict[str, int] = {}
         if write:
-            self._lock = _lock(path)
+            self._lock = lock_file(path)
             try:
                 self._db = self._open_for_writing()
             except BaseException:
                 os.close(self._lock)
                 raise
         else:
-            self._db = _open_for_reading(path)
+            self._db = open_for_reading(path)
         self._identities = Identities(self._db)
 
     def __enter__(self) -> Self:
@@ -84,17 +83,17 @@ class LocalStore:
 
     def _open_for_writing(self) -> sqlite3.Connection:
         try:
-            return _open_checked(self.path)
+            return open_checked(self.path)
         except StoreCorrupt as error:
             return self._replace_file(str(error))
 
     def _replace_file(self, reason: str) -> sqlite3.Connection:
-        self.set_aside = _set_aside(self.path)
+        self.set_aside = set_aside(self.path)
         log.error(
             "store is corrupt: set aside, a new one begun",
             extra={"store": self.path, "kept_as": self.set_aside, "error": reason},
         )
-        return _open_checked(self.path)
+        return open_checked(self.path)
 
     def begin_anew(self) -> None:
         """Set a file aside that turned out to be corrupt, and begin an empty one."""
@@ -119,7 +118,7 @@ class LocalStore:
             self._append(rows, state or {}, counters or {}, move_on)
         except sqlite3.Error as error:
             self._roll_back()
-            if _is_corrupt(error):
+            if is_corrupt(error):
                 raise StoreCorrupt(f"{self.path}: {error}") from error
             raise StoreError(f"{self.path}: {error}") from error
         except BaseException:
@@ -140,8 +139,8 @@ class LocalStore:
             if move_on:
                 self._insert_moving_on(rows, series)
             else:
-                pairs = zip(series, rows, strict=True)
-                self._insert(list(chain.from_iterable((s, *row[1:]) for s, row in pairs)), "OR IGNORE ")
+                placed = ((s, *row[1:]) for s, row in zip(series, rows, strict=True))
+                self._insert(list(chain.from_iterable(placed)), "OR IGNORE ")
             self._db.executemany(
                 "INSERT INTO state VALUES (?, ?) "
                 "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
@@ -222,13 +221,12 @@ class LocalStore:
 
     def arrived(self, measurement: str, position: int, limit: int) -> Arrival | None:
         """See Store.arrived."""
-        series = self._series_of(measurement, {})
-        marks = ", ".join("?" * len(series))
+        # in one statement: a series that came between two would be passed over for ever
         row = self._db.execute(
             "SELECT min(time), max(time), count(*), max(id) FROM "
-            "(SELECT id, time FROM points WHERE id > ? "
-            f"AND series IN ({marks}) ORDER BY id LIMIT ?)",  # noqa: S608 - only question marks are put in
-            (position, *series, limit),
+            "(SELECT id, time FROM points WHERE id > ? AND series IN "
+            "(SELECT id FROM series WHERE substr(head, 1, ?) = ?) ORDER BY id LIMIT ?)",
+            (position, len(measurement) + 1, f"{measurement},", limit),
         ).fetchone()
         return Arrival(*row) if row[2] else None
 
@@ -236,12 +234,14 @@ class LocalStore:
         self, position: int, limit: int, tags: Mapping[str, str] | None = None
     ) -> tuple[list[Point], int]:
         """The points that arrived after ``position`` and the new position: for following."""
-        series = self._series_of("events", tags or {})
         rows = self._db.execute(
             "SELECT id, series, time, body, raw FROM points WHERE id > ? ORDER BY id LIMIT ?",
             (position, limit),
         ).fetchall()
-        points = [point_of(series[s], time, body, raw) for _, s, time, body, raw in rows if s in series]
+        series = self._series_of("events", tags or {})  # after the rows: so it knows all of theirs
+        points = [
+            point_of(series[s], time, body, raw) for _, s, time, body, raw in rows if s in series
+        ]
         return points, rows[-1][0] if rows else position
 
     def newest_position(self) -> int:
@@ -308,104 +308,11 @@ class LocalStore:
         """Remember when which position was reached: points carry no arrival time of their own."""
         last = self._db.execute("SELECT max(at) FROM marks").fetchone()[0]
         if last is None or not 0 <= now - last < _MARK_EVERY:
-            self._db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (now, self.newest_position()))
+            self._db.execute(
+                "INSERT OR REPLACE INTO marks VALUES (?, ?)", (now, self.newest_position())
+            )
 
 
 def counter_key(name: str, **labels: str) -> tuple[str, str]:
     """The key of a counter in Counters."""
     return name, json.dumps(labels, sort_keys=True, separators=(",", ":"))
-
-
-def _lock(path: Path) -> int:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o640)
-    except OSError as error:
-        raise StoreError(
-            f"{path}: cannot be written: {error.strerror}; choose another place with store.path"
-        ) from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        holder = os.read(lock, 20).decode(errors="replace").strip() or "unknown"
-        os.close(lock)
-        raise StoreError(
-            f"{path}: another Heptad (process {holder}) writes this store; "
-            "stop it, or give this one its own store.path"
-        ) from None
-    os.ftruncate(lock, 0)
-    os.write(lock, str(os.getpid()).encode())
-    return lock
-
-
-def _connect(target: str, *, uri: bool = False) -> sqlite3.Connection:
-    db = sqlite3.connect(target, uri=uri, isolation_level=None, check_same_thread=False, timeout=10)
-    db.execute("PRAGMA cache_size = -4000")
-    return db
-
-
-def _open_checked(path: Path) -> sqlite3.Connection:
-    """Open for writing; raises StoreCorrupt, or StoreError where another place is the remedy."""
-    db = None
-    try:
-        db = _connect(str(path))
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            db.close()
-            raise StoreError(
-                f"{path}: written by a newer Heptad (schema {version}, this one knows "
-                f"{SCHEMA_VERSION}); install that version, or choose another store.path"
-            )
-        db.execute(f"PRAGMA page_size = {_PAGE}")  # of a new file; an older one keeps its own
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_EVERY}")
-        db.execute(f"PRAGMA journal_size_limit = {2 * _CHECKPOINT_EVERY * _PAGE}")
-        db.execute("PRAGMA synchronous = FULL")
-        if path.stat().st_size <= _CHECKED_SIZE:
-            verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if verdict != "ok":
-                db.close()
-                raise StoreCorrupt(verdict)
-        migrate(db, version)
-    except sqlite3.Error as error:
-        if db is not None:
-            db.close()
-        if _is_corrupt(error):
-            raise StoreCorrupt(str(error)) from error
-        raise StoreError(f"{path}: {error}; see that the folder can be written") from error
-    return db
-
-
-def _open_for_reading(path: Path) -> sqlite3.Connection:
-    if not path.exists():
-        raise StoreError(f"{path}: no store here yet; start `heptad up` or `heptad exporter` first")
-    try:
-        db = _connect(path.absolute().as_uri() + "?mode=ro", uri=True)
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-    except sqlite3.Error as error:
-        raise StoreError(f"{path}: cannot be read: {error}") from error
-    if version != SCHEMA_VERSION:
-        db.close()
-        raise StoreError(
-            f"{path}: schema {version}, this Heptad reads {SCHEMA_VERSION}; "
-            "start the exporter once, or install the version that wrote it"
-        )
-    return db
-
-
-def _is_corrupt(error: sqlite3.Error) -> bool:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or (
-        code == sqlite3.SQLITE_ERROR and "no such table" in str(error)
-    )
-
-
-def _set_aside(path: Path) -> Path:
-    """Rename a store and what belongs to it; nothing is deleted."""
-    stamp = clock.strftime("%Y%m%dT%H%M%SZ", clock.gmtime())
-    names = (path.with_name(f"{path.name}.corrupt-{stamp}-{n}") for n in count(1))
-    kept = next(name for name in names if not name.exists())
-    for suffix in ("", "-wal", "-shm"):
-        with suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).rename(kept.with_name(kept.name + suffix))
-    return kept

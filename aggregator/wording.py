@@ -1,0 +1,25 @@
+"""How numbers and names are put into a sentence for a person."""
+
+from collections.abc import Sequence
+from typing import Final
+
+_SHOWN: Final = 3
+_LONGEST: Final = 40
+
+
+def count_of(number: int, noun: str) -> str:
+    """``1 event``, ``2 events``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def list_names(names: Sequence[str], *, more: bool = False) -> str:
+    """``a``, ``a and b``, ``a, b, c and 4 others``; ``more``: there are more than are given.
+
+    A long name is cut; an account without a name is one, too: attackers try it.
+    """
+    shown = [name[:_LONGEST] or "(no name)" for name in names]
+    hidden = len(shown) - _SHOWN
+    if hidden > 0:
+        others = f"{hidden} or more others" if more else count_of(hidden, "other")
+        return f"{', '.join(shown[:_SHOWN])} and {others}"
+    return " and ".join(filter(None, (", ".join(shown[:-1]), *shown[-1:])))

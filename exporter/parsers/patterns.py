@@ -1,0 +1,81 @@
+"""What can be told of a rule's pattern without matching: fragments, first words, plain text."""
+
+import re
+from typing import Final
+
+_MACROS: Final[dict[str, str]] = {
+    "address": r"(?P<address>[0-9A-Fa-f:.]+(?:%[\w.-]{1,32})?|UNKNOWN)",
+    "port": r"(?P<source_port>\d{1,5})",
+    "peer": (
+        r"(?P<address>[0-9A-Fa-f:.]+(?:%[\w.-]{1,32})?|UNKNOWN)"
+        r"(?: port (?P<source_port>\d{1,5}))?"
+    ),
+    "preauth": r"(?: \[preauth\])?",
+    "ssh_method": (
+        r"(?P<method>none|password|publickey|hostbased|gssapi-with-mic|gssapi-keyex|rsa|rhosts-rsa"
+        r"|(?:keyboard-interactive|challenge-response)(?:/[\w-]{1,32})?)"
+    ),
+    "key": r"[\w.@-]{1,64} (?:(?P<object>[A-Za-z0-9+/=:]{8,200})|\(null\))",
+    # pam_unix, _unix_verify_password: sshd sets no ruser, so the first rhost is the daemon's;
+    # elsewhere ruser and user may be what a client typed, so there may be but one
+    "pam_peer": (
+        r"logname=[^ ]* uid=-?\d+ euid=-?\d+ tty=(?:(?:NODEV)?ssh ruser= rhost="
+        r"|(?:/dev/)?(?:(?P<tty>(?:pts/|tty|hvc|:)[\w.]+|console)|[^ ]*)"
+        r" ruser=[^ ]*+(?: (?!rhost=)[^ ]*+)*+ rhost=(?!.* rhost=))(?P<address>[^ ]*)"
+    ),
+    # sudo, new_logline: the directory and the command are the user's, so nothing that comes
+    # after them is believed where the name of a field occurs twice
+    "sudo_user": r" *(?P<user>[^:\s][^:]{0,255}?) : ",
+    "sudo_tty": r"(?:HOST=[^ ;]+ ; )?(?:TTY=(?:unknown|(?P<tty>[^ ;]+)) ; )?",
+    "sudo": (
+        r"(?:(?:CHROOT|PWD)=[^ ]*+(?: (?!; USER=)[^ ]*+)*+ ; )?"
+        r"USER=(?P<target_user>[^;]{1,256}?) ; (?:GROUP=[^;]{1,256}? ; )?(?:TSID=[^ ;]+ ; )?"
+        r"(?:ENV=[^ ]*+(?: (?!; (?:USER|COMMAND)=)[^ ]*+)*+ ; )?"
+        r"COMMAND=(?P<object>[^ ]*+(?: (?!; (?:USER|COMMAND)=)[^ ]*+)*+)"
+    ),
+}
+
+
+def longest_literal(pattern: str) -> str:
+    """The longest plain text that every match of ``pattern`` holds; empty if none is certain."""
+    runs, run, depth, place = [""], "", 0, 0
+    while place < len(pattern):
+        token = _TOKEN.match(pattern, place)
+        assert token is not None  # noqa: S101 - the last alternative matches any character
+        place = token.end()
+        plain, opening, closing = token["plain"], token["opening"], token["closing"]
+        optional = pattern[place : place + 1] in ("?", "*", "{")
+        if depth == 0 and plain and not optional:
+            run += plain.removeprefix("\\")
+        else:
+            runs.append(run)
+            run = ""
+        if depth == 0 and token[0] == "|":
+            return ""
+        depth += bool(opening) - bool(closing)
+    return max((*runs, run), key=len)
+
+
+_TOKEN: Final = re.compile(
+    r"(?P<plain>\\[^\w]|[^\\()\[\].*+?{}^$|])|(?P<opening>\()|(?P<closing>\))|"
+    r"\[\^?\]?(?:\\.|[^\]\\])*\]|\\.|\{[\d,]*\}|.",
+    re.DOTALL,
+)
+
+
+def expand_macros(pattern: str) -> str:
+    """Replace ``%{name}`` by the fragment of that name (KeyError: no such fragment)."""
+    return re.sub(r"%\{(\w+)\}", lambda m: _MACROS[m[1]], pattern)
+
+
+_LITERAL_WORD: Final = re.compile(r"((?:[\w:/,;+<>'\"-]|\\[^\w\s(])+)(?= |\\\()")
+
+
+def first_words(pattern: str) -> list[str]:
+    """The first word of every message that ``pattern`` can match; empty: any word.
+
+    A word ends at the first blank or opening bracket. It is told where the pattern begins with
+    plain text.
+    """
+    found = _LITERAL_WORD.match(pattern)
+    return [re.sub(r"\\(.)", r"\1", found[1])] if found else []

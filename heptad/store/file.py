@@ -1,0 +1,119 @@
+"""The file of a local store: lock it, open it, check it, set it aside where it is corrupt."""
+
+import fcntl
+import os
+import sqlite3
+import time as clock
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from heptad.store import StoreError
+from heptad.store.schema import SCHEMA_VERSION, migrate
+
+_PAGE: Final = 8192
+_CHECKPOINT_EVERY: Final = 2000
+_CHECKED_SIZE: Final = 64 * 2**20
+
+
+class StoreCorrupt(StoreError):
+    """The file is not a sound database."""
+
+
+def lock_file(path: Path) -> int:
+    """Take the writer's lock beside ``path``; the descriptor that holds it. Raises StoreError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o640)
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be written: {error.strerror}; choose another place with store.path"
+        ) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.read(lock, 20).decode(errors="replace").strip() or "unknown"
+        os.close(lock)
+        raise StoreError(
+            f"{path}: another Heptad (process {holder}) writes this store; "
+            "stop it, or give this one its own store.path"
+        ) from None
+    os.ftruncate(lock, 0)
+    os.write(lock, str(os.getpid()).encode())
+    return lock
+
+
+def _connect(target: str, *, uri: bool = False) -> sqlite3.Connection:
+    db = sqlite3.connect(target, uri=uri, isolation_level=None, check_same_thread=False, timeout=10)
+    db.execute("PRAGMA cache_size = -4000")
+    return db
+
+
+def open_checked(path: Path) -> sqlite3.Connection:
+    """Open for writing; raises StoreCorrupt, or StoreError where another place is the remedy."""
+    db = None
+    try:
+        db = _connect(str(path))
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            db.close()
+            raise StoreError(
+                f"{path}: written by a newer Heptad (schema {version}, this one knows "
+                f"{SCHEMA_VERSION}); install that version, or choose another store.path"
+            )
+        db.execute(f"PRAGMA page_size = {_PAGE}")  # of a new file; an older one keeps its own
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_EVERY}")
+        db.execute(f"PRAGMA journal_size_limit = {2 * _CHECKPOINT_EVERY * _PAGE}")
+        db.execute("PRAGMA synchronous = FULL")
+        if path.stat().st_size <= _CHECKED_SIZE:
+            verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if verdict != "ok":
+                db.close()
+                raise StoreCorrupt(verdict)
+        migrate(db, version)
+    except sqlite3.Error as error:
+        if db is not None:
+            db.close()
+        if is_corrupt(error):
+            raise StoreCorrupt(str(error)) from error
+        raise StoreError(f"{path}: {error}; see that the folder can be written") from error
+    return db
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """Open for reading only; raises StoreError with the remedy."""
+    if not path.exists():
+        raise StoreError(f"{path}: no store here yet; start `heptad up` or `heptad exporter` first")
+    try:
+        db = _connect(path.absolute().as_uri() + "?mode=ro", uri=True)
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: cannot be read: {error}") from error
+    if version != SCHEMA_VERSION:
+        db.close()
+        raise StoreError(
+            f"{path}: schema {version}, this Heptad reads {SCHEMA_VERSION}; "
+            "start the exporter once, or install the version that wrote it"
+        )
+    return db
+
+
+def is_corrupt(error: sqlite3.Error) -> bool:
+    """Whether an error of SQLite's means that the file is not sound."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or (
+        code == sqlite3.SQLITE_ERROR and "no such table" in str(error)
+    )
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a store and what belongs to it; nothing is deleted."""
+    stamp = clock.strftime("%Y%m%dT%H%M%SZ", clock.gmtime())
+    names = (path.with_name(f"{path.name}.corrupt-{stamp}-{n}") for n in count(1))
+    kept = next(name for name in names if not name.exists())
+    for suffix in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).rename(kept.with_name(kept.name + suffix))
+    return kept
