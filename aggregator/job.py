@@ -77,9 +77,8 @@ class Job:
         max_wait = int(plan.max_wait * 10**9)
         self._watches = [Watch(rule, events, reports) for rule in plan.rules]
         self._books = [Book(report, events, reports, max_wait) for report in plan.reports]
-        for part in (*self._watches, *self._books):
-            failing = part.name in self._conditions and self._conditions[part.name].problem
-            metrics.set("heptad_aggregator_part_failing", 1 if failing else 0, part.name)
+        for part in [rule.name for rule in plan.rules] + [report.name for report in plan.reports]:
+            self._tell_part(part)
         self._progress = msgspec.json.decode(reports.recall(PROGRESS) or b"{}", type=Progress)
         if self._progress.store != name:
             self._progress = Progress(store=name)
@@ -213,13 +212,18 @@ class Job:
         except Exception as error:
             log.debug("failed", exc_info=True)
             condition.set(f"{type(error).__name__}: {error}")
-            self._metrics.set("heptad_aggregator_part_failing", 1, part)
+            self._tell_part(part)
             return None
         condition.set(None)
-        self._metrics.set("heptad_aggregator_part_failing", 0, part)
+        self._tell_part(part)
         took = clock.perf_counter() - begun
         self._metrics.set("heptad_aggregator_part_duration_seconds", took, part)
         return result
+
+    def _tell_part(self, part: str) -> None:
+        condition = self._conditions.get(part)
+        failing = condition is not None and condition.problem is not None
+        self._metrics.set("heptad_aggregator_part_failing", 1 if failing else 0, part)
 
     def _append(self, rows: list[Row], state: Mapping[str, bytes], counters: CounterDict) -> None:
         self._reports.append(rows, state, counters)

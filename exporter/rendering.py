@@ -7,6 +7,11 @@ from typing import Final
 
 from heptad.line_protocol import quote
 
+SHORT: Final = 256
+RECENT: Final = 256
+"""In real logs more than half of all messages came before among the last few hundred different ones:
+so many, up to so many characters each, are remembered with what they were understood as."""
+
 TEXT_FIELDS: Final = ("user", "target_user", "tty", "object")
 
 
@@ -35,12 +40,23 @@ class Rendering:
         self._address = groups.get("address", -1)
         self._port = groups.get("source_port", -1)
         self._object = "" if fixed_object is None else f",object={quote(fixed_object)}"
+        self._recent: dict[str, str] = {}
         self._empty = not self._texts and self._address < 0 and self._port < 0
 
     def write(self, values: tuple[str | None, ...], message: str) -> str:
         """``,name=value`` for every value; ``message`` is what the values were captured from."""
         if self._empty:
             return self._object
+        written = self._recent.get(message)
+        if written is None:
+            written = self._write(values, message)
+            if len(message) <= SHORT:
+                if len(self._recent) >= RECENT:
+                    self._recent.clear()
+                self._recent[message] = written
+        return written
+
+    def _write(self, values: tuple[str | None, ...], message: str) -> str:
         plain = '"' not in message and "\\" not in message and "\n" not in message
         written = self._object
         for name, place in self._texts:

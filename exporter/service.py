@@ -1,6 +1,5 @@
 """The exporter put together from its configuration: what runs, in what order it starts and ends."""
 
-import gc
 import os
 import sys
 import threading
@@ -16,6 +15,7 @@ from exporter.interpreter import Interpreter
 from exporter.metrics import ExporterMetrics
 from exporter.parsers.engine import Rulebook, load_rulebook
 from exporter.pipeline import Lane, Pipeline
+from exporter.record import spare_the_collector
 from exporter.sources import Source
 from exporter.sources.file import FileSource
 from exporter.sources.journald import JournaldSource
@@ -93,10 +93,7 @@ class Exporter:
         """Read until ``stop`` is set, or with ``once`` until nothing is left."""
         if self.server is not None:
             self.server.start()
-        # rules and modules live for ever, and a batch is thousands of short-lived tuples without
-        # cycles: looking through them again and again costs a tenth of the reading speed
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 20)
+        spare_the_collector()
         # the thread that commits needs Python for moments only, and need not wait 5 ms for each
         sys.setswitchinterval(0.001)
         try:

@@ -69,6 +69,13 @@ def subjects(config: Config) -> set[str]:
     return set()
 
 
+def move_aside(path: Path) -> None:
+    """Rename a store with all that belongs to it, as an exporter does that finds it corrupt."""
+    for suffix in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).rename(path.with_name("aside.db" + suffix))
+
+
 def until(condition: Callable[[], bool]) -> None:
     """Wait for something to become true, at most 20 seconds."""
     deadline = time.monotonic() + 20
@@ -153,8 +160,7 @@ def test_follows_a_store_that_was_begun_anew(config: Config) -> None:
     write(config, attack(NOW))
     with running(config):
         until(lambda: subjects(config) == {"192.0.2.1"})
-        path = Path(config.store.path)
-        path.rename(path.with_name("aside.db"))
+        move_aside(Path(config.store.path))
         write(config, attack(NOW, "192.0.2.2"))
         until(lambda: subjects(config) == {"192.0.2.1", "192.0.2.2"})
 
@@ -165,9 +171,9 @@ def test_outlives_a_corrupt_store_of_events(config: Config) -> None:
     with running(config) as aggregator:
         until(lambda: subjects(config) == {"192.0.2.1"})
         path = Path(config.store.path)
-        path.rename(path.with_name("aside.db"))
+        move_aside(path)
         path.write_bytes(b"this is no database" * 1000)
-        until(lambda: "heptad_aggregator_events_failing 1" in fetch(aggregator, "/metrics")[1])
+        until(lambda: "heptad_aggregator_events_failing 1.0" in fetch(aggregator, "/metrics")[1])
         assert fetch(aggregator, "/healthz")[0] == 503
         write(config, attack(NOW, "192.0.2.2"))
         until(lambda: subjects(config) == {"192.0.2.1", "192.0.2.2"})
@@ -182,7 +188,7 @@ def test_corrupt_store_of_its_own_is_set_aside_and_filled_again(config: Config) 
     path.write_bytes(b"this is no database" * 1000)
     with running(config) as aggregator:
         until(lambda: subjects(config) == {"192.0.2.1"})
-        assert "heptad_aggregator_store_set_aside 1" in fetch(aggregator, "/metrics")[1]
+        assert "heptad_aggregator_store_set_aside 1.0" in fetch(aggregator, "/metrics")[1]
     assert len(list(path.parent.glob("reports.db.corrupt-*"))) == 1
 
 
@@ -202,7 +208,7 @@ def test_full_disk_loses_nothing(config: Config, monkeypatch: pytest.MonkeyPatch
         full.set()
         write(config, attack(NOW, "192.0.2.2"))
         until(lambda: "disk is full" in fetch(aggregator, "/healthz")[1])
-        assert "heptad_aggregator_store_failing 1" in fetch(aggregator, "/metrics")[1]
+        assert "heptad_aggregator_store_failing 1.0" in fetch(aggregator, "/metrics")[1]
         full.clear()
         until(lambda: subjects(config) == {"192.0.2.1", "192.0.2.2"})
         until(lambda: fetch(aggregator, "/healthz")[0] == 200)

@@ -455,6 +455,22 @@ def test_may_not_be_read(
     assert not reader.gaps
 
 
+def test_stale_handle(path: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An open file that fails, as on a file server that was away, is opened anew and read on."""
+
+    def fail(*_: object) -> os.stat_result:
+        raise OSError(116, "Stale file handle")
+
+    append(path, line(3))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", fail)
+        assert reader.read() == []
+        assert "Stale file handle" in reader.problem()
+    assert reader.read() == [3]
+    assert not reader.problem()
+    assert not reader.gaps
+
+
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")])
 def test_no_regular_file(
     tmp_path: Path, make: Callable[[Path], Any], make_reader: MakeReader

@@ -12,7 +12,7 @@ from typing import Final, Literal
 import msgspec
 
 from exporter.parsers.patterns import expand_macros, first_words, longest_literal
-from exporter.rendering import Rendering, classify_address, is_port
+from exporter.rendering import RECENT, SHORT, Rendering, classify_address, is_port
 from heptad import document
 from heptad.document import DocumentError, Problem
 from heptad.event import ACTIONS, METHODS, OUTCOMES, REASONS
@@ -167,6 +167,7 @@ class Program:
                 words.setdefault(word, []).append(rule)
             if not own_words:
                 rest.append(rule)
+        self._recent: dict[str, tuple[CompiledRule, Values] | None] = {}
         self._rest = tuple((rule.literal, rule.fullmatch, rule) for rule in rest)
         self._words = {
             word: (*((rule.literal, rule.fullmatch, rule) for rule in rules), *self._rest)
@@ -175,6 +176,16 @@ class Program:
 
     def read(self, message: str) -> tuple[CompiledRule, Values] | None:
         """The first rule that understands ``message``, and what it captured; None if none does."""
+        if message in self._recent:
+            return self._recent[message]
+        found = self._find(message)
+        if len(message) <= SHORT:
+            if len(self._recent) >= RECENT:
+                self._recent.clear()
+            self._recent[message] = found
+        return found
+
+    def _find(self, message: str) -> tuple[CompiledRule, Values] | None:
         word = message.split(" ", 1)[0]
         if "(" in word:
             word = word.split("(", 1)[0]

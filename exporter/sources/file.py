@@ -132,7 +132,7 @@ class FileSource:
         others = self._logs.keys() | matches
         if Path(path).is_symlink() and str(Path(path).resolve()) in others:
             return True
-        return any(is_rotated(Path(path), Path(other)) for other in others if other != path)
+        return any(is_rotated(path, other) for other in others)
 
     def _forget(self) -> None:
         """Let go of matches that are deleted: a program that dates its files leaves many."""

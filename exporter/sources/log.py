@@ -150,7 +150,11 @@ class Log:
         """The next lines, of the oldest segment that has any; None if there are none."""
         for _ in range(_TRIES):
             self.follow()
-            lines = self._read_first()
+            try:
+                lines = self._read_first()
+            except OSError as error:
+                self._tell(error)
+                return None
             # what was rotated while it was read is looked at anew before it counts as nothing
             if lines is not None or all(_look(s) is Fate.SAME for s in self._segments()):
                 return lines
@@ -196,7 +200,10 @@ class Log:
 
     def behind(self) -> int:
         """Bytes that are there and not read yet, as far as that can be told."""
-        return sum(segment.behind() for segment in self._segments())
+        try:
+            return sum(segment.behind() for segment in self._segments())
+        except OSError:
+            return 0  # ``follow`` opens it anew, and tells where it cannot
 
     def close(self) -> None:
         """Close every file."""

@@ -28,9 +28,12 @@ def _name_of(path: Path) -> re.Pattern[str]:
     return re.compile(f"(?:{stem}{suffix}({_NUMBER}){inner}){_PACKED}")
 
 
-def is_rotated(path: Path, of: Path) -> bool:
+def is_rotated(path: str, of: str) -> bool:
     """Whether ``path`` is by its name a rotated file of ``of``."""
-    return path.parent == of.parent and _name_of(of).fullmatch(path.name) is not None
+    if path == of or not path.startswith(of.rpartition(".")[0]):  # spares most of the comparing
+        return False
+    file, log = Path(path), Path(of)
+    return file.parent == log.parent and _name_of(log).fullmatch(file.name) is not None
 
 
 def find_siblings(path: Path) -> Listed:

@@ -16,10 +16,17 @@ from typing import IO, Any, Final
 
 from tqdm import tqdm
 
-from exporter.interpreter import EVERY_HOST, Interpreter, Result, interpret_record
-from exporter.parsers.engine import load_rulebook
+from exporter.attempts import Judged
+from exporter.interpreter import (
+    EVERY_HOST,
+    NOT_UNDERSTOOD,
+    Interpreter,
+    Result,
+    interpret_record,
+)
+from exporter.parsers.engine import Program, load_rulebook
 from exporter.parsers.header import Clock, HeaderParser
-from exporter.record import Origin
+from exporter.record import Origin, spare_the_collector
 from heptad.commands import DONE, FAILED, WRONG_USE, add_command, complain
 from heptad.commands.table import HEADING, format_event, format_json, wants_colour
 from heptad.units import local_zone, parse_zone
@@ -65,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
         complain(f"--year {args.year} must lie between 1970 and 2261")
         return WRONG_USE
     rulebook = load_rulebook(args.rules)
+    spare_the_collector()
     if args.format == "table" and not args.summary:
         print(HEADING)
     summary = Summary()
@@ -190,24 +198,25 @@ class Summary:
         self, chunks: Iterator[list[str]], header: HeaderParser, interpreter: Interpreter
     ) -> None:
         """Add the lines of one file."""
-        understand, results = interpreter.understand, self._results
-        events: Counter[tuple[str, tuple[str, str, str, str], int]] = Counter()
+        results = self._results
+        events: Counter[tuple[Program, Judged, int]] = Counter()
         for lines in chunks:
             self._lines += len(lines)
             records, strange = header.parse_lines(lines)
             results[Result.NO_HEADER] += len(strange)
-            for record in records:
-                understood = understand(record)
-                if not isinstance(understood, Result):
-                    events[understood[0].name, understood[1], understood[2]] += 1
-                else:
-                    results[understood] += 1
-                    if understood is Result.NOT_UNDERSTOOD:
-                        self._strange[interpreter.program_of(record[2]) or ""] += 1
+            understood = list(map(interpreter.understand, records))
+            # the elements are counted by the loop inside Counter, not by one of ours
+            events.update([one[:3] for one in understood if not isinstance(one, Result)])
+            results.update([one for one in understood if isinstance(one, Result)])
+            self._strange.update(
+                interpreter.program_of(record[2]) or ""
+                for record, one in zip(records, understood, strict=True)
+                if one is NOT_UNDERSTOOD
+            )
         for (program, (action, outcome, _, _), count), amount in events.items():
             results[Result.EVENT] += amount
-            self._events[program, action, outcome] += amount
-            self._counts[program, action, outcome] += amount * count
+            self._events[program.name, action, outcome] += amount
+            self._counts[program.name, action, outcome] += amount * count
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON object of --summary."""
