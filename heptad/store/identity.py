@@ -11,23 +11,27 @@ from typing import Final
 _MOST_OLD: Final = 20_000
 
 
-class Identities:
-    """Assigns times in the series of one file.
+class _Run:
+    """A series' newest points: those of ``stamp`` end before ``free``, none lies past ``top``."""
 
-    A series' run is what shares the stamp that came last: the stamp, and the next free time.
-    """
+    __slots__ = ("free", "stamp", "top")
+
+    def __init__(self, top: int) -> None:
+        self.top = top
+        self.stamp = self.free = top + 1
+
+
+class Identities:
+    """Assigns times in the series of one file."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
-        self._top: dict[int, int] = {}
-        self._stamp: dict[int, int] = {}
-        self._free: dict[int, int] = {}
+        self._runs: dict[int, _Run] = {}
         self._old: dict[tuple[int, int], int] = {}
 
     def forget(self) -> None:
         """Ask the table again: after a transaction that was not committed."""
-        for memory in (self._top, self._stamp, self._free):
-            memory.clear()
+        self._runs.clear()
         self._old.clear()
 
     def begin(self) -> None:
@@ -37,32 +41,29 @@ class Identities:
 
     def assign(self, series: int, stamp: int) -> int:
         """A time at or after ``stamp`` that no point of ``series`` has had."""
-        last = self._stamp.get(series)
-        if last is None:
-            top = self._top[series] = self._find_top(series)
+        run = self._runs.get(series)
+        if run is None:
+            run = self._runs[series] = _Run(self._find_top(series))
+        time = run.free
+        if run.stamp <= stamp < time:
+            run.free = time + 1
         else:
-            time = self._free[series]
-            if last <= stamp < time:
-                self._free[series] = time + 1
-                self._top[series] = max(self._top[series], time)
-                return time
-            self._old[series, last] = time
-            top = self._top[series]
-        time = stamp if stamp > top else self._find_free(series, stamp)
-        self._stamp[series] = stamp
-        self._free[series] = time + 1
-        if time > top:
-            self._top[series] = time
+            if run.stamp < time:
+                self._old[series, run.stamp] = time
+            if stamp > run.top:
+                time = stamp
+            else:
+                known = self._old.get((series, stamp))
+                time = self.first_free(series, stamp) if known is None else known
+            run.stamp = stamp
+            run.free = time + 1
+        run.top = max(run.top, time)
         return time
 
     def _find_top(self, series: int) -> int:
         found = self._db.execute("SELECT max(time) FROM points WHERE series = ?", (series,))
         top: int | None = found.fetchone()[0]
         return -(2**63) if top is None else top
-
-    def _find_free(self, series: int, stamp: int) -> int:
-        known = self._old.get((series, stamp))
-        return self.first_free(series, stamp) if known is None else known
 
     def first_free(self, series: int, stamp: int) -> int:
         """The first time at or after ``stamp`` that the table does not have in ``series``."""
