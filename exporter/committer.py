@@ -12,8 +12,9 @@ from typing import Final
 
 import msgspec
 
-from exporter.metrics import CounterDict, ExporterMetrics
+from exporter.metrics import ExporterMetrics
 from heptad.log import Condition
+from heptad.metrics import CounterDict
 from heptad.store import Row, StoreError
 from heptad.store.file import StoreCorrupt
 from heptad.store.local import LocalStore

@@ -4,20 +4,16 @@ Counters live in the local store: they are read from it at the start, move only 
 committed, and so survive a restart. Host metrics are in ``collectors``.
 """
 
-import json
-import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Final
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from heptad import __version__
 from heptad.event import LABELS
 from heptad.line_protocol import decode_head
-from heptad.store import Counters, Row
+from heptad.metrics import CounterDict, StoredMetrics
+from heptad.store import Row
 from heptad.store.local import counter_key
 
 COUNTERS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
@@ -53,70 +49,24 @@ GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "heptad_build_info": (("version",), "1, with the version as label"),
 }
 
-CounterDict = dict[tuple[str, str], float]
 
+class ExporterMetrics(StoredMetrics):
+    """The exporter's own counters and gauges, for a prometheus_client registry.
 
-class ExporterMetrics(Collector):
-    """The exporter's own counters and gauges, for a prometheus_client registry."""
+    Every one of ``label_sets`` (program, action, outcome, method) is shown at zero from the start.
+    """
 
     def __init__(
         self,
         stored: Mapping[tuple[str, str], float],
         label_sets: Iterable[tuple[str, str, str, str]],
     ) -> None:
-        self._lock = threading.Lock()
-        self._counters: dict[str, dict[str, float]] = {name: {} for name in COUNTERS}
-        for labels in label_sets:
-            key = counter_key("auth_events_total", **dict(zip(LABELS, labels, strict=True)))
-            self._counters[key[0]][key[1]] = 0
-        self._gauges: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in GAUGES}
+        known = [
+            counter_key("auth_events_total", **dict(zip(LABELS, labels, strict=True)))
+            for labels in label_sets
+        ]
+        super().__init__(COUNTERS, GAUGES, stored, known)
         self.set("heptad_build_info", 1, __version__)
-        self.add(stored)
-
-    def add(self, amounts: Counters) -> None:
-        """Move counters by what was committed."""
-        with self._lock:
-            for (name, labels), amount in amounts.items():
-                family = self._counters.get(name)
-                if family is not None:
-                    family[labels] = family.get(labels, 0) + amount
-
-    def set(self, name: str, value: float, *labels: str) -> None:
-        """Set a gauge."""
-        with self._lock:
-            self._gauges[name][labels] = value
-
-    def totals(self) -> CounterDict:
-        """Every counter that is not zero, as the store keeps them."""
-        with self._lock:
-            return {
-                (name, labels): value
-                for name, family in self._counters.items()
-                for labels, value in family.items()
-                if value
-            }
-
-    def collect(self) -> Iterator[Metric]:
-        """The families, as they are now."""
-        with self._lock:
-            counters = {name: dict(family) for name, family in self._counters.items()}
-            gauges = {name: dict(family) for name, family in self._gauges.items()}
-        for name, (labels, text) in COUNTERS.items():
-            counter = CounterMetricFamily(name.removesuffix("_total"), text, labels=labels)
-            for key, value in counters[name].items():
-                known = json.loads(key)
-                counter.add_metric([known.get(label, "") for label in labels], value)
-            yield counter
-        for name, (labels, text) in GAUGES.items():
-            kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
-            gauge = kind(name.removesuffix("_total"), text, labels=labels)
-            for values, value in gauges[name].items():
-                gauge.add_metric(list(values), value)
-            yield gauge
-
-    def describe(self) -> Iterable[Metric]:
-        """Nothing: what there is depends on the rules and the sources."""
-        return []
 
 
 class Tally:

@@ -11,12 +11,13 @@ import msgspec
 
 from exporter.committer import Committer, Transaction
 from exporter.interpreter import NOT_UNDERSTOOD, Interpreter, Result
-from exporter.metrics import COUNTERS, CounterDict, ExporterMetrics, Tally
+from exporter.metrics import COUNTERS, ExporterMetrics, Tally
 from exporter.sources import GAP_REASONS, Batch, Gap, Source
 from heptad.event import LABELS
 from heptad.event_row import head_of
 from heptad.line_protocol import Value, encode_fields
 from heptad.log import Condition
+from heptad.metrics import CounterDict
 from heptad.store import Row
 from heptad.store.local import LocalStore, counter_key
 

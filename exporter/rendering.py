@@ -9,7 +9,7 @@ from heptad.line_protocol import quote
 
 SHORT: Final = 256
 RECENT: Final = 256
-"""In real logs more than half of all messages came before among the last few hundred different ones:
+"""More than half of the messages of real logs stood among the last few hundred different ones:
 so many, up to so many characters each, are remembered with what they were understood as."""
 
 TEXT_FIELDS: Final = ("user", "target_user", "tty", "object")

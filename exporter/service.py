@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,7 @@ from heptad.config import (
     StoreConfig,
     parse_listen,
 )
+from heptad.document import DocumentError, Problem
 from heptad.server import Server
 from heptad.store.local import LocalStore
 
@@ -56,6 +58,9 @@ class Exporter:
     def __init__(self, config: Config, *, once: bool = False, serve: bool = True) -> None:
         self.once = once
         self.rulebook = load_rulebook(map(Path, config.rules))
+        problems = check_programs(config.sources, self.rulebook)
+        if problems:
+            raise DocumentError(problems)
         self.sources = config.sources or choose_sources()
         if not self.sources:
             raise NoSources
@@ -109,6 +114,17 @@ class Exporter:
         if self.server is not None:
             self.server.close()
         self.store.close()
+
+
+def check_programs(sources: Sequence[SourceConfig], rulebook: Rulebook) -> list[Problem]:
+    """The programs that sources name and no rule speaks of: such a source would read nothing."""
+    known = sorted({program.name for program in rulebook.programs.values()})
+    return [
+        Problem(f"source {source.name}", "0:0", f"no rules for `{name}`; known: {', '.join(known)}")
+        for source in sources
+        for name in source.programs
+        if name not in known
+    ]
 
 
 def open_store(config: StoreConfig) -> LocalStore:

@@ -130,6 +130,7 @@ KEYS: Final[dict[str, str]] = {
 }
 
 _VARIABLE: Final = re.compile(r"\$\$|\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}")
+_LONGEST_SPAN: Final = 6 * 3600
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -180,8 +181,24 @@ def check(config: Config) -> Iterator[tuple[Place, str]]:
             yield (place, "listen"), str(error)
     if config.store.path and config.store.path == config.aggregator.store.path:
         yield ("aggregator", "store", "path"), "is the events' file; findings need one of their own"
-    if config.aggregator.findings.brute_force.attempts < 2:
-        yield ("aggregator", "findings", "brute_force", "attempts"), "must be at least 2"
+    yield from _check_aggregator(config)
+
+
+def _check_aggregator(config: Config) -> Iterator[tuple[Place, str]]:
+    place = ("aggregator", "findings", "brute_force")
+    rule = config.aggregator.findings.brute_force
+    if rule.attempts < 2:
+        yield (*place, "attempts"), "must be at least 2"
+    try:
+        if units.parse_duration(rule.span) > _LONGEST_SPAN:
+            yield (*place, "span"), "must be at most 6h: a finding is about one day"
+        if units.parse_duration(config.aggregator.late_horizon) > units.parse_duration(
+            config.store.max_age
+        ):
+            text = "is longer than store.max_age: such late events may have been deleted"
+            yield ("aggregator", "late_horizon"), text
+    except ValueError:
+        return  # told by _check_units
 
 
 def _check_units(config: Config) -> Iterator[tuple[Place, str]]:

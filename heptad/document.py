@@ -173,11 +173,24 @@ class _Reader:
             self.add(node, f"cannot be understood: {_one_line(error)}")
             return None
         if isinstance(value, str) and self._expand is not None:
-            try:
-                return self._expand(value)
-            except LookupError as error:
-                self.add(node, str(error.args[0]))
+            return self._expanded(node, value)
         return value
+
+    def _expanded(self, node: yaml.Node, value: str) -> Any:
+        """The value with ${NAME} replaced; unquoted it may be a number or a truth value."""
+        assert self._expand is not None  # noqa: S101 - the caller looked
+        try:
+            text = self._expand(value)
+        except LookupError as error:
+            self.add(node, str(error.args[0]))
+            return value
+        if text == value or getattr(node, "style", None):
+            return text
+        resolve: Callable[..., str] = self._scalars.resolve
+        tag = resolve(yaml.ScalarNode, text, (True, False))
+        if tag.rpartition(":")[2] not in ("bool", "int", "float"):
+            return text
+        return self._scalars.construct_object(yaml.ScalarNode(tag, text))
 
 
 _PATH: Final = re.compile(r"(.*?)(?: - at `(?:key in )?(\$.*)`)?", re.DOTALL)

@@ -7,6 +7,7 @@ string field. Line breaks are written as ``\\n`` so that a point is always one l
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 Value = str | int | float | bool
@@ -29,8 +30,9 @@ def encode_head(measurement: str, tags: Iterable[tuple[str, str]]) -> str:
     return ",".join(parts)
 
 
+@lru_cache(maxsize=8192)
 def decode_head(head: str) -> tuple[str, dict[str, str]]:
-    """The measurement and tags of what ``encode_head`` gave."""
+    """The measurement and tags of what ``encode_head`` gave; do not change the tags."""
     measurement, *pairs = re.split(r"(?<!\\),", head)
     tags = {}
     for pair in pairs:

@@ -270,3 +270,21 @@ def test_arbitrary_values(unit: str, listen: str, zone: str) -> None:
     for place, message in check(config):
         assert place
         assert message
+
+
+def test_an_unquoted_variable_may_be_a_number_or_a_word(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`${NAME}` gives a truth value or a number where it stands unquoted, else text."""
+    monkeypatch.setenv("HOST_METRICS", "false")
+    monkeypatch.setenv("ATTEMPTS", "9")
+    path = tmp_path / "heptad.yaml"
+    path.write_text(
+        "host: '${ATTEMPTS}'\n"
+        "exporter:\n  host_metrics: ${HOST_METRICS}\n"
+        "aggregator:\n  findings:\n    brute_force:\n      attempts: ${ATTEMPTS}\n"
+    )
+    config = load_config(path)
+    assert config.host == "9"
+    assert config.exporter.host_metrics is False
+    assert config.aggregator.findings.brute_force.attempts == 9

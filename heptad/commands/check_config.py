@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from exporter.parsers.engine import Rulebook, load_rule_files
+from exporter.parsers.engine import BUILT_IN, Rulebook, load_rule_files
+from exporter.service import check_programs
 from heptad.commands import DONE, WRONG_USE, add_command, complain
 from heptad.config import load_config
 from heptad.document import DocumentError, Problem
@@ -25,7 +26,8 @@ def run(args: argparse.Namespace) -> int:
     problems: list[Problem] = []
     try:
         config = load_config(args.file)
-        problems += _check_rules(args.file, config.rules, [s.programs for s in config.sources])
+        rulebook = Rulebook(load_rule_files([BUILT_IN, *map(Path, config.rules)]))
+        problems += check_programs(config.sources, rulebook)
     except DocumentError as error:
         problems += error.problems
     for problem in problems:
@@ -34,21 +36,3 @@ def run(args: argparse.Namespace) -> int:
         return WRONG_USE
     print(f"{args.file}: ok")
     return DONE
-
-
-def _check_rules(file: Path, folders: list[str], programs: list[list[str]]) -> list[Problem]:
-    try:
-        rulebook = Rulebook(load_rule_files(map(Path, folders)))
-    except DocumentError as error:
-        return error.problems
-    known = sorted({program.name for program in rulebook.programs.values()})
-    return [
-        Problem(
-            str(file),
-            "1:1",
-            f"sources.{number}.programs: no rules for `{name}`; known: " + ", ".join(known),
-        )
-        for number, names in enumerate(programs)
-        for name in names
-        if name not in known
-    ]

@@ -221,10 +221,11 @@ class LocalStore:
 
     def arrived(self, measurement: str, position: int, limit: int) -> Arrival | None:
         """See Store.arrived."""
-        # in one statement: a series that came between two would be passed over for ever
+        # in one statement: a series that came between two would be passed over for ever; the plus
+        # keeps SQLite to the order of arrival, or each look would cost more as the store grows
         row = self._db.execute(
             "SELECT min(time), max(time), count(*), max(id) FROM "
-            "(SELECT id, time FROM points WHERE id > ? AND series IN "
+            "(SELECT id, time FROM points WHERE id > ? AND +series IN "
             "(SELECT id FROM series WHERE substr(head, 1, ?) = ?) ORDER BY id LIMIT ?)",
             (position, len(measurement) + 1, f"{measurement},", limit),
         ).fetchone()
