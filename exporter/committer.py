@@ -1,7 +1,9 @@
 """Commit one transaction while the next is prepared; never lose one, never take one twice.
 
-At most one transaction is under way. One that fails is tried again until it succeeds: meanwhile
-nothing is read, and the log itself is the queue.
+At most one transaction is under way; what is submitted meanwhile becomes the next one as a whole,
+up to a bound, so that a store that is slower than reading writes each page of its index less
+often. One that fails is tried again until it succeeds: meanwhile nothing is read, and the log
+itself is the queue.
 """
 
 import logging
@@ -24,6 +26,7 @@ log = logging.getLogger("heptad.committer")
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 15.0
 _PRUNE_EVERY: Final = 60.0
+_MOST_ROWS: Final = 16_000
 
 
 class Transaction(msgspec.Struct):
@@ -32,6 +35,13 @@ class Transaction(msgspec.Struct):
     rows: list[Row]
     state: dict[str, bytes]
     counters: CounterDict
+
+    def extend(self, later: "Transaction") -> None:
+        """Take in what was to be committed right after this."""
+        self.rows += later.rows
+        self.state |= later.state
+        for key, amount in later.counters.items():
+            self.counters[key] = self.counters.get(key, 0) + amount
 
 
 class Committer:
@@ -42,6 +52,7 @@ class Committer:
         self._metrics = metrics
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._pending: tuple[Transaction, Future[None]] | None = None
+        self._next: Transaction | None = None
         self._condition = Condition(log, "store", store=store.path)
         self._pruning = Condition(log, "pruning", store=store.path)
         self._begun_anew = False
@@ -59,12 +70,31 @@ class Committer:
         return self._condition.problem
 
     def submit(self, transaction: Transaction, stop: threading.Event) -> None:
-        """Commit after the one under way is done; waits for that one only."""
-        if self.wait(stop):
-            self._pending = (transaction, self._thread.submit(self._commit, transaction))
+        """Commit, after what is under way; waits for that only where much has come meanwhile."""
+        if self._next is None:
+            self._next = transaction
+        else:
+            self._next.extend(transaction)
+        under_way = self._pending is not None and not self._pending[1].done()
+        if not under_way or len(self._next.rows) >= _MOST_ROWS:
+            self._begin_next(stop)
 
     def wait(self, stop: threading.Event) -> bool:
-        """Wait until nothing is under way; False if ``stop`` came while the store still fails."""
+        """Wait until nothing is left; False if ``stop`` came while the store still fails."""
+        while self._next is not None:
+            if not self._begin_next(stop):
+                return False
+        return self._settle(stop)
+
+    def _begin_next(self, stop: threading.Event) -> bool:
+        if self._next is None or not self._settle(stop):
+            return False
+        transaction, self._next = self._next, None
+        self._pending = (transaction, self._thread.submit(self._commit, transaction))
+        return True
+
+    def _settle(self, stop: threading.Event) -> bool:
+        """Wait for what is under way, and try it again while the store fails."""
         pause = _FIRST_PAUSE
         while self._pending is not None:
             transaction, future = self._pending

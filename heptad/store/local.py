@@ -28,7 +28,7 @@ from heptad.store.identity import Identities
 
 log = logging.getLogger("heptad.store")
 
-_BULK: Final = 4000
+_BULK: Final = 8000
 _INSERT: Final = "INSERT {}INTO points (series, time, body, raw) VALUES "
 _ROW: Final = "(?, ?, ?, ?)"
 _COLUMNS: Final = 4
