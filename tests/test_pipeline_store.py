@@ -2,13 +2,13 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from exporter.sources import Batch
-from heptad.store import StoreError
+from heptad.store import Row, StoreError
 from heptad.store.local import LocalStore, counter_key
 from tests.feed import FAILED, Bench, Retry, line
 
@@ -112,3 +112,27 @@ def test_a_store_that_becomes_corrupt(bench: Bench) -> None:
     assert bench.metric("auth_events_total", *FAILED) == 4
     assert len(bench.events()) == 2
     assert list(bench.path.parent.glob("*.corrupt-*"))
+
+
+def test_what_comes_during_a_commit_is_committed_together(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches read while the store is busy become one transaction, and all of them count."""
+    bench.start([[line(f"12:01:0{n}", n)] for n in range(4)])
+    busy, sizes = threading.Event(), []
+    append = LocalStore.append
+
+    def slow(store: LocalStore, rows: Sequence[Row], *rest: object) -> None:
+        busy.wait(10)
+        sizes.append(len(rows))
+        append(store, rows, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(LocalStore, "append", slow)
+    stop = threading.Event()
+    for _ in range(4):
+        bench.pipelines[-1].step(stop)
+    busy.set()
+    bench.run()
+    assert sizes[:2] == [1, 3]
+    assert len(bench.events()) == 4
+    assert bench.metric("auth_events_total", *FAILED) == 4
