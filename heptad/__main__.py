@@ -1,7 +1,9 @@
 """The command line: puts the parts together."""
 
 import argparse
+import io
 import os
+import sqlite3
 import sys
 from collections.abc import Sequence
 
@@ -56,10 +58,13 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - a status a return
     """Run a command; gives the exit status."""
-    args = make_parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # a name in a log must not end a command where the terminal's encoding lacks its letters
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        args = make_parser().parse_args(arguments)
         status: int = args.run(args)
         sys.stdout.flush()
     except DocumentError as error:
@@ -73,6 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # the reader has seen enough, as in `heptad events | head`; nothing is left to flush
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except sqlite3.Error as error:
+        complain(f"a store cannot be read: {error}; the exporter sets a corrupt one aside")
+        return FAILED
+    except OSError as error:
+        complain(f"cannot go on: {error.strerror or error}")
+        return FAILED
     except KeyboardInterrupt:
         return DONE
     return status

@@ -58,8 +58,8 @@ def configure(level: str, form: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in ("watchdog", "urllib3"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    # its threads complain of being told to stop
+    logging.getLogger("watchdog").setLevel(logging.CRITICAL)
 
 
 class Condition:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.parsers.header import Clock
+from exporter.parsers.header import Clock, HeaderParser
+from exporter.record import Origin
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 
@@ -127,3 +128,37 @@ def test_an_hour_that_was_left_out() -> None:
     times = [clock.read_bsd(f"Mar 30 {t}") for t in ("01:59:59", "02:30:00", "03:30:01")]
     assert times == sorted(times)
     assert times[-1] - times[0] < 2 * 3600 * 10**9
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        "Nov 27 11:00:01",
+        "Jan  1 00:00:01",
+        "2250-01-01T00:00:00Z",
+        "1970-01-01T00:00:00Z",
+        "2020-11-23T11:00:00Z",
+    ],
+)
+def test_one_wrong_clock_does_not_mislead_the_lines_after_it(strange: str) -> None:
+    """A line from a clock that is off leaves the years of the others as they are."""
+    header = HeaderParser(
+        Clock(UTC, reference=ns(datetime.fromisoformat("2026-11-23T11:00:05+00:00"))), Origin()
+    )
+    stamps = ["Nov 23 11:00:00", strange, "Nov 23 11:00:02", "Nov 23 11:00:03"]
+    records, _ = header.parse_lines([f"{stamp} h sshd[1]: x" for stamp in stamps])
+    last = [record[0] for record in records[-2:]]
+    assert last == [
+        ns(datetime.fromisoformat("2026-11-23T11:00:02+00:00")),
+        ns(datetime.fromisoformat("2026-11-23T11:00:03+00:00")),
+    ]
+
+
+def test_a_strange_first_line_does_not_mislead_the_lines_after_it() -> None:
+    """A log that begins with a line of 1970 is read in the present from the next line on."""
+    header = HeaderParser(
+        Clock(UTC, reference=ns(datetime.fromisoformat("2026-11-23T11:00:05+00:00"))), Origin()
+    )
+    lines = ["1970-01-01T00:00:00Z h kernel: x", "Nov 23 11:00:02 h sshd[1]: x"]
+    records, _ = header.parse_lines(lines)
+    assert records[-1][0] == ns(datetime.fromisoformat("2026-11-23T11:00:02+00:00"))

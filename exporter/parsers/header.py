@@ -15,6 +15,8 @@ from exporter.record import Origin, Record
 SECOND: Final = 10**9
 DAY: Final = 86_400 * SECOND
 _DISORDER: Final = 31 * DAY
+_FORGOTTEN: Final = 5 * 365 * DAY
+"""A last line so long ago says nothing of the year of the next."""
 _FARTHEST: Final = 2**63 - DAY
 """What the stores can keep, less some room for tie-breakers: the years 1678 to 2261."""
 _MONTHS: Final = {
@@ -86,13 +88,14 @@ class Clock:
         self._year = year
         self._hours: dict[str, int] = {}
         self._stamp = ""
+        self._time = 0
         self._iso = ("", "")
         self._iso_base = 0
 
     def read_bsd(self, stamp: str) -> int:
         """Nanoseconds of a stamp as ``Mar  1 13:06:56`` (RFC 3164, 4.1.2); ValueError if none."""
-        if stamp == self._stamp and self.last is not None:
-            return self.last
+        if stamp == self._stamp:
+            return self._time
         hour = stamp[:-6]
         within = _WITHIN_HOUR.get(stamp[-5:])
         if within is None:
@@ -101,8 +104,15 @@ class Clock:
         if base is None or self.last is None or not -_DISORDER < base - self.last < _DISORDER:
             base = self._find_hour(hour, within)
         self._stamp = stamp
-        self.last = time = base + within
+        self._time = time = base + within
+        if self.last is None or time > self.last:
+            self._go_on(time)
         return time
+
+    def _go_on(self, time: int) -> None:
+        """Later lines follow ``time``, unless a wrong clock wrote it: one must not mislead all."""
+        if self._year or not self.reference or time <= self.reference + DAY:
+            self.last = time
 
     def _find_hour(self, hour: str, within: int) -> int:
         """The start of an hour without a year; remembered where the clocks go through it once."""
@@ -120,22 +130,33 @@ class Clock:
     def _find_year(self, month: int, day: int, hour: int) -> int:
         if self._year and self.last is None:
             return self._year
-        latest = self.reference + DAY if not self._year else 2**63
+        latest = 2**62 if self._year else self.reference + DAY
         last = self.last
-        year = datetime.fromtimestamp((last or latest) / SECOND, self.zone).year
+        if last is not None and not self._year and latest - last > _FORGOTTEN:
+            last = None
+        newest = self._year_of(last if self._year and last is not None else latest)
         readings = {}
-        for candidate in range(year + 1, year - 9, -1):  # a 29 February can lie 8 years back
+        for candidate in range(newest + 1, newest - 9, -1):  # a 29 February can lie 8 years back
             try:
                 moment = datetime(candidate, month, day, hour, tzinfo=self.zone)
             except ValueError:
                 continue
             readings[candidate] = int(moment.timestamp()) * SECOND
-        plausible = [c for c, ns in readings.items() if ns <= latest]
+        plausible = [year for year, ns in readings.items() if ns <= latest]
+        if not plausible:
+            raise ValueError(f"no such day: {month}-{day}")
         if last is None:
-            return plausible[0] if plausible else _no_such_day(month, day)
-        onward = [c for c in plausible if readings[c] > last - _DISORDER]
-        # the earliest that is not a step back; where all of them are in the future, the newest
-        return onward[-1] if onward else (plausible or [_no_such_day(month, day)])[0]
+            return plausible[0]
+        ahead = [year for year in plausible if readings[year] >= last]
+        behind = [year for year in plausible if last - _DISORDER < readings[year] < last]
+        if ahead and behind and latest - readings[ahead[0]] < 2 * DAY:
+            return ahead[0]  # a log that was silent for a year goes on now
+        if behind:
+            return behind[0]
+        return ahead[-1] if ahead else plausible[0]
+
+    def _year_of(self, time: int) -> int:
+        return datetime.fromtimestamp(time // SECOND, self.zone).year
 
     def read(self, stamp: str) -> int:
         """Nanoseconds of a stamp of either kind; ValueError if it is none."""
@@ -161,8 +182,8 @@ class Clock:
         time = self._iso_base
         if fraction:
             time += int(fraction) * 10 ** (9 - len(fraction))
-        self.last = time
-        self._stamp = ""
+        if self.last is None or time > self.last:
+            self._go_on(time)
         return time
 
     def _unfold(self, moment: datetime) -> int:
@@ -173,10 +194,6 @@ class Clock:
         if self.last is not None and first < self.last - slack and second > first:
             return second
         return first
-
-
-def _no_such_day(month: int, day: int) -> int:
-    raise ValueError(f"no such day: {month}-{day}")
 
 
 class HeaderParser:

@@ -1,6 +1,7 @@
 """Log files: globs, each match a log of its own, read through every rotation."""
 
 import glob
+import os
 import threading
 import time as clock
 from collections.abc import Callable
@@ -49,7 +50,8 @@ class FileSource:
         now: Callable[[], int] = clock.time_ns,
     ) -> None:
         self.name = name
-        self._globs = globs
+        # the same file under two spellings would be read twice
+        self._globs = list(dict.fromkeys(map(os.path.normpath, globs)))
         self._zone = zone
         self._max_line = max_line
         self._now = now

@@ -24,9 +24,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser = add_command(commands, "aggregator", run, summary, _EXAMPLES)
     add_config(parser)
     parser.add_argument("--once", action="store_true", help="work off what is there, then exit")
-    parser.add_argument(
-        "--since", metavar="T", help="compute again from this time on (24h, RFC 3339)"
-    )
+    parser.add_argument("--since", metavar="T", help="compute again from this time on, then exit")
     parser.add_argument("--until", metavar="T", help="… up to this time; default: now")
 
 
@@ -40,6 +38,9 @@ def run(args: argparse.Namespace) -> int:
         return WRONG_USE
     if until is not None and since is None:
         complain("--until needs --since")
+        return WRONG_USE
+    if since is not None and until is not None and since >= until:
+        complain(f"--since {args.since} is not before --until {args.until}")
         return WRONG_USE
     config = prepare(args)
     aggregator = Aggregator(config, once=args.once, since=since, until=until)

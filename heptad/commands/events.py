@@ -55,9 +55,9 @@ def run(args: argparse.Namespace) -> int:
         return WRONG_USE
     tags = {"program": args.program, "outcome": args.outcome}
     wanted = {name: value for name, value in tags.items() if value is not None}
-    show = make_printer(args.format)
     shown = 0
     with LocalStore(Path(load_config(args.config).store.path)) as store:
+        show = make_printer(args.format)
         position = store.newest_position()
         for point in store.read(MEASUREMENT, since, _FOREVER, wanted):
             event = event_of_point(point)

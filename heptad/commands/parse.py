@@ -40,6 +40,8 @@ heptad parse --timezone Europe/Berlin --year 2024 old.log
 """
 _CHUNK: Final = 2**19
 _LONGEST_LINE: Final = 16_384
+_OVERSIZED: Final = "\0"
+"""Stands for a line above the maximum."""
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -142,7 +144,7 @@ class _Progress:
 
 
 def _read_lines(file: IO[bytes], progress: _Progress) -> Iterator[list[str]]:
-    """Lists of whole lines; a line above the maximum stands as an empty one."""
+    """Lists of whole lines; of one above the maximum only a mark."""
     rest = b""
     try:
         while data := file.read(_CHUNK):
@@ -162,7 +164,7 @@ def _read_lines(file: IO[bytes], progress: _Progress) -> Iterator[list[str]]:
 def _split(data: bytes) -> list[str]:
     lines = data.decode("utf-8", "backslashreplace").replace("\r\n", "\n").split("\n")
     if len(data) > _LONGEST_LINE:
-        return [line if len(line) <= _LONGEST_LINE else "" for line in lines]
+        return [line if len(line) <= _LONGEST_LINE else _OVERSIZED for line in lines]
     return lines
 
 
@@ -204,6 +206,7 @@ class Summary:
             self._lines += len(lines)
             records, strange = header.parse_lines(lines)
             results[Result.NO_HEADER] += len(strange)
+            results[Result.OVERSIZED] += lines.count(_OVERSIZED)
             understood = list(map(interpreter.understand, records))
             # the elements are counted by the loop inside Counter, not by one of ours
             events.update([one[:3] for one in understood if not isinstance(one, Result)])

@@ -1,7 +1,6 @@
 """heptad report: what happened, what is unusual, what to look at first."""
 
 import argparse
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import msgspec
 
 from aggregator.report import compose, to_text
 from heptad.commands import DONE, WRONG_USE, add_command, add_config, complain
+from heptad.commands.table import escape_json
 from heptad.config import load_config
 from heptad.store.local import LocalStore
 from heptad.units import parse_time
@@ -38,6 +38,9 @@ def run(args: argparse.Namespace) -> int:
     except ValueError as error:
         complain(str(error))
         return WRONG_USE
+    if since >= until:
+        complain(f"--since {args.since} lies in the future")
+        return WRONG_USE
     config = load_config(args.config)
     with ExitStack() as stack:
         events = stack.enter_context(LocalStore(Path(config.store.path)))
@@ -45,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
         findings = stack.enter_context(LocalStore(path)) if path.exists() else None
         report = compose(events, findings, since, until)
     if args.format == "json":
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n")
+        text = msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
+        print(escape_json(text))
     else:
         print(to_text(report))
     return DONE

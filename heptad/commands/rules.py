@@ -46,9 +46,10 @@ def run_test(args: argparse.Namespace) -> int:
 
 def run_list(args: argparse.Namespace) -> int:
     """Print a line a rule."""
+    files = sorted(load_rule_files([BUILT_IN, *args.folders]), key=lambda file: file.program)
     row = "{:<18} {:<32} {:<16} {:<8} {:<21} {}"
     print(row.format("PROGRAM", "RULE", "ACTION", "OUTCOME", "METHOD", "REASON"))
-    for file in sorted(load_rule_files([BUILT_IN, *args.folders]), key=lambda file: file.program):
+    for file in files:
         for rule in file.rules:
             what = ("(ignored)", "", "", "")
             if not rule.ignore:

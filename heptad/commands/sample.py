@@ -1,6 +1,6 @@
 """The sample that ships with Heptad: a captured log, written once more as if it were now."""
 
-import shutil
+import os
 import threading
 import time as clock
 from datetime import UTC, datetime
@@ -8,26 +8,46 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import yaml
 
 from heptad.config import Config, load_config, state_folder
+from heptad.store import StoreError
+from heptad.store.file import lock_file
 
 _LASTS: Final = 40.0
 """Seconds that the replay takes; the capture's own pauses are shortened in proportion."""
 _HOST: Final = "sample-host"
 
 
-def prepare() -> tuple[Config, Path]:
-    """An empty log and stores of its own for the sample, and the configuration that names them."""
+def prepare(config: Config) -> tuple[Config, Path]:
+    """An empty log and stores of its own for the sample, and the configuration that names them.
+
+    Ports and log are those of ``config``. Raises StoreError where the folder cannot be made, or a
+    sample runs there already.
+    """
     folder = state_folder() / "sample"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    log_path().touch()
+    try:
+        state_folder().mkdir(parents=True, exist_ok=True, mode=0o750)
+        folder.mkdir(exist_ok=True, mode=0o750)
+        os.close(lock_file(folder / "events.db"))
+        for leftover in folder.iterdir():
+            leftover.unlink()
+        log_path().touch()
+    except OSError as error:
+        raise StoreError(
+            f"{folder}: cannot be made: {error.strerror}; name another place in STATE_DIRECTORY"
+        ) from None
     content = {
         "host": _HOST,
+        "log": msgspec.to_builtins(config.log),
+        "exporter": msgspec.to_builtins(config.exporter),
         "store": {"path": str(folder / "events.db")},
         "sources": [{"type": "file", "name": "sample", "paths": [str(log_path())]}],
-        "aggregator": {"store": {"path": str(folder / "reports.db")}},
+        "aggregator": {
+            "listen": config.aggregator.listen,
+            "store": {"path": str(folder / "reports.db")},
+        },
     }
     path = folder / "heptad.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")

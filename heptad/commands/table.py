@@ -1,6 +1,7 @@
 """Events as a person reads them: the seven answers on one line, or JSON, one object a line."""
 
 import os
+import re
 import sys
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,8 @@ from heptad.units import SECOND, format_time
 
 _ROW = "{:<19}  {:<12} {:<9} {:<38} {:<24} {:<28} {}"
 HEADING = _ROW.format("WHEN", "WHERE", "TO WHERE", "WHAT", "WHO", "FROM WHERE", "ON WHAT").rstrip()
+# C1 controls and DEL; the marks of bidirectional text (Unicode, UAX 9); line separators
+_STEERING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _COLOURS = {"success": "\x1b[32m", "failure": "\x1b[31m"}
 
 
@@ -20,8 +23,7 @@ def format_event(event: Event, *, colour: bool = False) -> str:
     """One line; everything that came from a log is made harmless for a terminal."""
     when = datetime.fromtimestamp(event.time // SECOND).astimezone()
     what = " ".join(filter(None, (event.action, event.outcome, event.method, event.reason)))
-    if event.count > 1:
-        what += f" ×{event.count}"
+    times = f" ×{event.count}" if event.count > 1 else ""
     who = event.user or ("''" if event.user == "" else "-")
     if event.target_user is not None:
         who += f" → {event.target_user}"
@@ -32,7 +34,7 @@ def format_event(event: Event, *, colour: bool = False) -> str:
         f"{when:%Y-%m-%d %H:%M:%S}",
         printable(event.host, 12),
         printable(event.program, 9),
-        printable(what, 38),
+        printable(what, 38 - len(times)) + times,
         printable(who, 24),
         printable(source, 28),
         printable(event.object or "", 80),
@@ -52,7 +54,12 @@ def format_json(event: Event, **more: Any) -> str:
     }
     if event.user == "":
         fields["user"] = ""
-    return msgspec.json.encode(fields).decode()
+    return escape_json(msgspec.json.encode(fields).decode())
+
+
+def escape_json(text: str) -> str:
+    """JSON with what could steer a terminal written as escapes: the same text to a program."""
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def wants_colour() -> bool:

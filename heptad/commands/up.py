@@ -1,26 +1,36 @@
 """heptad up: exporter and aggregator of one host in one go, with the events as they come."""
 
 import argparse
+import logging
+import sqlite3
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from aggregator.service import Aggregator
 from exporter.service import Exporter, NoSources, describe_source
 from heptad import __version__
-from heptad.commands import add_command, add_config, complain, prepare, sample
+from heptad.commands import FAILED, add_command, add_config, complain, prepare, sample
 from heptad.commands.events import make_printer
 from heptad.commands.parts import Part, run_parts
 from heptad.config import Config
+from heptad.event import Event
 from heptad.event_row import event_of_point
+from heptad.store import StoreError
 from heptad.store.local import LocalStore
+
+log = logging.getLogger("heptad")
 
 _EXAMPLES = """
 heptad up                          this host's journal, or its auth log
 heptad up --config heptad.yaml     as the configuration says
 heptad up --sample                 a captured sample, replayed as if it were written now
 """
+_REPLAYING: Final = (
+    "Replaying a sample captured from a real sshd, sudo and su, as if it were written now."
+)
 _EVERY: Final = 0.3
 _MOST_SHOWN: Final = 500
 _SHOWN_OF_MANY: Final = 20
@@ -48,10 +58,11 @@ def run(args: argparse.Namespace) -> int:
     except NoSources as error:
         if not args.sample:
             complain(str(error))
-        print(
-            "Replaying a sample captured from a real sshd, sudo and su, as if it were written now."
-        )
-        config, path = sample.prepare()
+            if args.config:
+                # whoever writes a configuration wants to see this host, not a story
+                return FAILED
+        print(_REPLAYING)
+        config, path = sample.prepare(config)
         hint = f" --config {path}"
         exporter = Exporter(config)
         parts["sample"] = sample.replay
@@ -63,8 +74,15 @@ def run(args: argparse.Namespace) -> int:
     _introduce(config, exporter, hint)
     parts |= {"exporter": exporter.run, "aggregator": aggregator.run}
     position = exporter.store.newest_position()
-    parts["show"] = lambda stop: _show(Path(config.store.path), position, stop)
-    return run_parts(parts, threading.Event())
+    stop = threading.Event()
+    # not a part: a terminal that takes no more must neither end the others nor hold up their end
+    show = threading.Thread(
+        target=_show, args=(Path(config.store.path), position, stop), name="show", daemon=True
+    )
+    show.start()
+    status = run_parts(parts, stop)
+    show.join(timeout=1)
+    return status
 
 
 def _introduce(config: Config, exporter: Exporter, hint: str) -> None:
@@ -85,8 +103,24 @@ def _introduce(config: Config, exporter: Exporter, hint: str) -> None:
 
 
 def _show(path: Path, position: int, stop: threading.Event) -> None:
-    """Print the events as they are stored; of a great many at once only the newest."""
-    show = make_printer("table")
+    """Print the events as they are stored, as long as somebody reads them."""
+    try:
+        show = make_printer("table")
+        while not stop.is_set():
+            try:
+                _follow(path, position, stop, show)
+            except (StoreError, sqlite3.Error):
+                # set aside and begun anew by the exporter, which says so
+                position = 0
+                stop.wait(_EVERY)
+    except (OSError, ValueError) as error:
+        log.debug("events are shown no more", extra={"error": error})
+
+
+def _follow(
+    path: Path, position: int, stop: threading.Event, show: Callable[[Event], None]
+) -> None:
+    """Print what is stored after ``position``; of a great many events at once only the newest."""
     with LocalStore(path) as store:
         while not stop.wait(_EVERY):
             newest = store.newest_position()
