@@ -4,6 +4,7 @@ import pathlib
 
 import pytest
 
+from exporter.parsers.engine import check_examples, load_rule_files
 from heptad import document
 from heptad.commands.reference import EXAMPLE, PAGES
 from heptad.config import Config, check, expand_environment
@@ -30,3 +31,11 @@ def test_links_lead_somewhere() -> None:
             path = target.split(")")[0].split("#")[0]
             if path and not path.startswith("http"):
                 assert (page.parent / path).exists(), f"{page.name}: {path}"
+
+
+def test_example_rules_hold(tmp_path: pathlib.Path) -> None:
+    """The rule file on the page about rules is one, and its examples hold."""
+    page = (DOCS / "rules.md").read_text(encoding="utf-8")
+    example = page.split("```yaml\n")[1].split("```")[0]
+    (tmp_path / "gatekeeper.yaml").write_text(example, encoding="utf-8")
+    assert check_examples(load_rule_files([tmp_path])) == []

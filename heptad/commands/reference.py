@@ -115,7 +115,11 @@ def metrics_page() -> str:
         f"## The exporter\n\n{exporter}\n## The aggregator\n\n{aggregator}\n"
         "## The host\n\nnode_exporter's names, labels, units and meaning; off with "
         f"`exporter.host_metrics: false`.\n\n{host}\n### Left out\n\n"
-        f"What node_exporter exposes by default and Heptad does not.\n\n{left_out}"
+        f"What node_exporter exposes by default and Heptad does not.\n\n{left_out}\n"
+        "### promtool\n\n`promtool check metrics` finds fault with names that node_exporter has "
+        "too, and with no other: every `node_memory_…_bytes` whose middle is written as "
+        "`/proc/meminfo` writes it (`node_memory_MemTotal_bytes`), and "
+        "`node_memory_Active_anon_bytes` and its like.\n"
     )
 
 
@@ -143,7 +147,8 @@ def configuration_page() -> str:
         "One YAML file for both parts; every key is optional. `${NAME}` and `${NAME:-default}` "
         "take a value from the environment, `$$` is a dollar. Durations are written `90s`, `5m`, "
         "`1h`, `30d`, sizes `500MiB`, `1GiB`. Unknown keys, wrong types, a program read by two "
-        "sources: all refused, with file, line and remedy:\n\n"
+        "sources: all refused, with file, line and remedy. Inside `{ }` and `[ ]` a `${NAME}` must "
+        "stand in quotes, for YAML's sake:\n\n"
         "```\nheptad check-config heptad.yaml\n```\n\n"
         + table(("key", "default", "meaning"), rows)
         + "\n## Example\n\n```yaml\n"
