@@ -131,6 +131,7 @@ KEYS: Final[dict[str, str]] = {
 
 _VARIABLE: Final = re.compile(r"\$\$|\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}")
 _LONGEST_SPAN: Final = 6 * 3600
+_HOST: Final = re.compile(r"[\w.-]{1,253}")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -179,7 +180,12 @@ def check(config: Config) -> Iterator[tuple[Place, str]]:
             parse_listen(address.listen)
         except ValueError as error:
             yield (place, "listen"), str(error)
-    if config.store.path and config.store.path == config.aggregator.store.path:
+    if config.host and not _HOST.fullmatch(config.host):
+        yield ("host",), "a host's name is letters, digits, dots, - and _, at most 253 of them"
+    if config.exporter.listen == config.aggregator.listen:
+        yield ("aggregator", "listen"), "is exporter.listen; each needs a port of its own"
+    paths = [store.path for store in (config.store, config.aggregator.store) if store.path]
+    if len({str(Path(path).resolve()) for path in paths}) < len(paths):
         yield ("aggregator", "store", "path"), "is the events' file; findings need one of their own"
     yield from _check_aggregator(config)
 

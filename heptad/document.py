@@ -90,7 +90,7 @@ def parse(
     result = _convert(surgery, kind, root, reader)
     for where, message in check(result) if check and result is not None else ():
         path = surgery.original(list(where))
-        reader.add(_node_at(root, path), _explain(message, path))
+        reader.add_first(_node_at(root, path), _explain(message, path))
     if result is None or reader.problems:
         raise DocumentError(sorted(reader.problems, key=_by_place))
     return result
@@ -134,6 +134,12 @@ class _Reader:
         problem = Problem(self.name, _place(node and node.start_mark), message)
         if problem not in self.problems:
             self.problems.append(problem)
+
+    def add_first(self, node: yaml.Node | None, message: str) -> None:
+        """Add a problem, unless one is told of that place already: this one follows from it."""
+        place = f"{node.start_mark.line + 1}:{node.start_mark.column + 1}" if node else "1:1"
+        if all(problem.place != place for problem in self.problems):
+            self.add(node, message)
 
     def construct(self, node: yaml.Node) -> Any:
         self._depth += 1

@@ -153,8 +153,8 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_environment_cannot_add_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """A variable's value is text, whatever YAML it would be."""
     monkeypatch.setenv("HOST", "x\nstore: {path: /evil}")
-    config = document.parse("host: ${HOST}\n", "f", Config, expand_environment, check)
-    assert config.host == "x\nstore: {path: /evil}"
+    config = document.parse("rules:\n- ${HOST}\n", "f", Config, expand_environment, check)
+    assert config.rules == ["x\nstore: {path: /evil}"]
     assert config.store.path == ""
 
 
