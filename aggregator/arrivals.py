@@ -9,6 +9,10 @@ from heptad.event_row import MEASUREMENT
 from heptad.store import Arrival, Store
 
 MINUTE: Final = 60 * 10**9
+AHEAD: Final = 86_400 * 10**9
+"""What lies further ahead of the clock, in nanoseconds, is not looked at before its time."""
+MOST_AHEAD: Final = 1000
+"""So many spans of it are remembered, the nearest ones."""
 _CHUNK: Final = 5000
 _MOST_CHUNKS: Final = 20
 
@@ -20,21 +24,28 @@ class Progress(msgspec.Struct):
     """How far the aggregator is; committed with what follows from it.
 
     ``store`` names the file of events to which ``position`` belongs; ``newest`` is the newest
-    event time that has been seen, not later than the clock, ``latest`` the newest of all, both
-    in nanoseconds.
+    event time that has been seen, not later than the clock, ``latest`` the newest of all that
+    was to be looked at, both in nanoseconds; ``ahead`` are the spans whose time has not come.
     """
 
     store: str = ""
     position: int = 0
     newest: int = 0
     latest: int = 0
+    ahead: list[Span] = []
 
 
 class Arrived(msgspec.Struct):
-    """What a look found: ``spans`` merged and in order, ``late`` events beyond the horizon."""
+    """What a look found: ``spans`` merged and in order; events that came too late, or too early.
+
+    ``late`` were beyond the horizon, in ``late_spans``; ``ahead`` more than a day ahead of the
+    clock.
+    """
 
     spans: list[Span]
+    late_spans: list[Span]
     late: int
+    ahead: int
     more: bool
 
 
@@ -43,10 +54,15 @@ def take(events: Store, progress: Progress, horizon: int, now: int) -> Arrived:
 
     An event is late by what it lies behind the newest one that arrived before it, not by the
     clock: so a backlog that is read in order is never late. History (from before the exporter's
-    first start) is not late either. Events later than ``horizon`` are counted and left out.
+    first start) is not late either. Events later than ``horizon`` are counted and kept apart.
+    Those more than a day ahead of the clock are counted, and wait until it is their time.
     """
     history = int(events.recall("first_start") or 0)
-    spans, late, more = [], 0, False
+    limit = now // MINUTE * MINUTE + AHEAD
+    spans, late, ahead, more = _take_ahead(progress, limit // MINUTE), 0, 0, False
+    late_spans: list[Span] = []
+    for _, until in spans:
+        _see(progress, until * MINUTE - 1, now)
     for number in range(_MOST_CHUNKS + 1):
         arrival = events.arrived(MEASUREMENT, progress.position, _CHUNK)
         if arrival is None:
@@ -55,16 +71,48 @@ def take(events: Store, progress: Progress, horizon: int, now: int) -> Arrived:
             more = True
             break
         line = max(history, progress.newest - horizon)
-        lines = (history, line) if line > history else ()
+        lines = (history, line, limit) if line > history else (limit,)
         for piece in _tighten(events, progress.position, arrival, lines):
+            span = (piece.oldest // MINUTE, piece.newest // MINUTE + 1)
+            if piece.oldest >= limit:
+                ahead += piece.points
+                progress.ahead.append(span)
+                continue
             if history <= piece.oldest and piece.newest < line:
                 late += piece.points
+                late_spans.append(span)
             else:
-                spans.append((piece.oldest // MINUTE, piece.newest // MINUTE + 1))
+                spans.append(span)
+            _see(progress, piece.newest, now)
         progress.position = arrival.position
-        progress.newest = max(progress.newest, min(arrival.newest, now))
-        progress.latest = max(progress.latest, arrival.newest)
-    return Arrived(merge_spans(spans), late, more)
+        progress.ahead = merge_spans(progress.ahead)[:MOST_AHEAD]
+    return Arrived(merge_spans(spans), merge_spans(late_spans), late, ahead, more)
+
+
+def spans_between(events: Store, since: int, until: int) -> list[Span]:
+    """The minutes of all events with since <= t < until (ns), with no long gaps in them."""
+    spans: list[Span] = []
+    position = 0
+    while arrival := events.arrived(MEASUREMENT, position, _CHUNK):
+        spans += [
+            (piece.oldest // MINUTE, piece.newest // MINUTE + 1)
+            for piece in _tighten(events, position, arrival, (since, until))
+            if since <= piece.oldest and piece.newest < until
+        ]
+        position = arrival.position
+    return merge_spans(spans)
+
+
+def _take_ahead(progress: Progress, limit: int) -> list[Span]:
+    """The minutes before ``limit`` that were ahead of it until now."""
+    waiting = progress.ahead
+    progress.ahead = [(max(since, limit), until) for since, until in waiting if until > limit]
+    return [(since, min(until, limit)) for since, until in waiting if since < limit]
+
+
+def _see(progress: Progress, newest: int, now: int) -> None:
+    progress.newest = max(progress.newest, min(newest, now))
+    progress.latest = max(progress.latest, newest)
 
 
 def _tighten(

@@ -15,18 +15,19 @@ import logging
 import sqlite3
 import threading
 import time as clock
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
 import msgspec
 
-from aggregator.arrivals import MINUTE, Progress, Span, take
-from aggregator.finding import Revision
+from aggregator.arrivals import AHEAD, MINUTE, Progress, spans_between, take
+from aggregator.finding import DAY, Revision
 from aggregator.findings import Rule
 from aggregator.metrics import AggregatorMetrics
+from aggregator.reading import Reading, Stopped
 from aggregator.reports import Report
 from aggregator.watch import Watch
-from aggregator.windows import Book, Window
+from aggregator.windows import Book, Outcome, Window
 from heptad.log import Condition
 from heptad.metrics import CounterDict
 from heptad.store import Row, Store, StoreError
@@ -36,6 +37,9 @@ log = logging.getLogger("heptad.aggregator")
 
 PROGRESS: Final = "progress"
 _PAUSE: Final = 60.0
+_BATCH: Final = 5000
+"""Rows and windows to a commit, which costs what the windows cost that are still to come."""
+_BATCH_SECONDS: Final = 1.0
 
 _T = TypeVar("_T")
 
@@ -53,7 +57,8 @@ class Job:
     """The work between a store of events and one of findings and reports; raises StoreError.
 
     ``name`` tells this store of events from another one: positions belong to it. After an error
-    of a store the job is of no use any more: make a new one, which goes on from what is committed.
+    of a store, or a stop, the job is of no use any more: make a new one, which goes on from what
+    is committed.
     """
 
     def __init__(
@@ -67,16 +72,17 @@ class Job:
         now: Callable[[], int] = clock.time_ns,
         conditions: dict[str, Condition] | None = None,
     ) -> None:
-        self._events = events
-        self._reports = reports
+        self._events = Reading(events)
+        self._reports = Reading(reports)
         self._metrics = metrics
         self._now = now
         self._horizon = int(plan.late_horizon * 10**9)
         self._conditions = {} if conditions is None else conditions
         self._retry: dict[str, float] = {}
         max_wait = int(plan.max_wait * 10**9)
-        self._watches = [Watch(rule, events, reports) for rule in plan.rules]
-        self._books = [Book(report, events, reports, max_wait) for report in plan.reports]
+        stores = (self._events, self._reports)
+        self._watches = [Watch(rule, *stores) for rule in plan.rules]
+        self._books = [Book(report, *stores, max_wait) for report in plan.reports]
         for part in [rule.name for rule in plan.rules] + [report.name for report in plan.reports]:
             self._tell_part(part)
         self._progress = msgspec.json.decode(reports.recall(PROGRESS) or b"{}", type=Progress)
@@ -89,11 +95,24 @@ class Job:
 
         ``everything``: nothing waits; every window that is over is computed.
         """
+        try:
+            return self._look(stop, everything=everything)
+        except Stopped:
+            return False
+
+    def _look(self, stop: threading.Event, *, everything: bool) -> bool:
+        self._events.stop = self._reports.stop = stop
         now = self._now()
         arrived = take(self._events, self._progress, self._horizon, now)
-        late = counter_key("heptad_aggregator_late_events_total")
-        counters: CounterDict = {late: arrived.late} if arrived.late else {}
-        self._touch(arrived.spans, now)
+        counters: CounterDict = {
+            counter_key(f"heptad_aggregator_{name}_events_total"): number
+            for name, number in (("late", arrived.late), ("future", arrived.ahead))
+            if number
+        }
+        for watch in self._watches:
+            watch.touch([*arrived.spans, *arrived.late_spans])
+        for book in self._books:
+            book.touch(arrived.spans, now)
         flush = everything and not arrived.more
         self._find(counters, dirty=bool(arrived.spans or counters), flush=flush)
         if not arrived.more:
@@ -104,20 +123,24 @@ class Job:
         return arrived.more
 
     def redo(self, since: int, until: int, stop: threading.Event) -> None:
-        """Compute the findings and the windows that are over of [since, until) (ns) again."""
-        minutes = (since // MINUTE, -(-until // MINUTE))
-        for watch in self._watches:
-            watch.redo(*minutes)
-        for book in self._books:
-            book.redo(*minutes)
-        self._find({}, dirty=True, flush=True)
-        self._report(stop, self._now(), flush=True)
+        """Compute the findings and the windows that are over of [since, until) (ns) again.
 
-    def _touch(self, spans: list[Span], now: int) -> None:
-        for watch in self._watches:
-            watch.touch(spans)
-        for book in self._books:
-            book.touch(spans, now)
+        Whole days (UTC) are computed, and of them what has events: one of 1970 costs one day.
+        """
+        self._events.stop = self._reports.stop = stop
+        now = self._now()
+        try:
+            begin, end = since // DAY * DAY, -(-until // DAY) * DAY
+            # findings cross midnight: the days before and after may have to be read again, too
+            spans = spans_between(self._events, begin - DAY, min(end + DAY, now + AHEAD))
+            for watch in self._watches:
+                watch.redo(spans, since // MINUTE, -(-until // MINUTE))
+            for book in self._books:
+                book.redo(spans, begin // MINUTE, end // MINUTE)
+            self._find({}, dirty=True, flush=True)
+            self._report(stop, now, flush=True)
+        except Stopped:
+            return
 
     def _find(self, counters: CounterDict, *, dirty: bool, flush: bool) -> None:
         at = clock.monotonic()
@@ -179,16 +202,31 @@ class Job:
             due = book.due(now, self._progress.newest, everything=flush)
             if not flush and clock.monotonic() < self._retry.get(book.name, 0):
                 continue
-            for windows in due.values():
-                if stop.is_set() or not self._compute(book, windows):
-                    break
+            self._work_off(book, due.values(), stop)
 
-    def _compute(self, book: Book, windows: list[Window]) -> bool:
-        """Compute and commit windows of one day; False if the report failed."""
+    def _work_off(self, book: Book, days: Iterable[list[Window]], stop: threading.Event) -> None:
+        """Compute the windows of these days, and commit them some at a time."""
+        done, begun = Outcome(), clock.monotonic()
+        for windows in days:
+            outcome = None if stop.is_set() else self._compute(book, windows)
+            if outcome is None:
+                break
+            done.join(outcome)
+            full = len(done.rows) + len(done.windows) >= _BATCH
+            if full or clock.monotonic() - begun >= _BATCH_SECONDS:
+                self._keep(book, done)
+                done, begun = Outcome(), clock.monotonic()
+        if done.windows:
+            self._keep(book, done)
+
+    def _compute(self, book: Book, windows: list[Window]) -> Outcome | None:
+        """Compute the windows of one day; None if the report failed."""
         outcome = self._guard(book.name, lambda: book.compute(windows))
         if outcome is None:
             self._retry[book.name] = clock.monotonic() + _PAUSE
-            return False
+        return outcome
+
+    def _keep(self, book: Book, outcome: Outcome) -> None:
         counters: CounterDict = {}
         for size, amount in outcome.reported.items():
             if amount:
@@ -197,9 +235,8 @@ class Job:
         if outcome.revised:
             key = counter_key("heptad_aggregator_revisions_total", part=book.name)
             counters[key] = outcome.revised
-        self._append(outcome.rows, {book.key: book.state(without=windows)}, counters)
-        book.commit(windows)
-        return True
+        self._append(outcome.rows, {book.key: book.state(without=outcome.windows)}, counters)
+        book.commit(outcome.windows)
 
     def _guard(self, part: str, work: Callable[[], _T]) -> _T | None:
         """What ``work`` gives, timed; None if it raised, which is told once."""
@@ -207,7 +244,7 @@ class Job:
         begun = clock.perf_counter()
         try:
             result = work()
-        except (StoreError, sqlite3.Error):
+        except (StoreError, Stopped, sqlite3.Error):
             raise
         except Exception as error:
             log.debug("failed", exc_info=True)

@@ -1,12 +1,14 @@
 """What of a rule's findings is written already, and what has to be written now."""
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from itertools import islice, takewhile
 from typing import Final
 
 from aggregator.finding import DAY, Finding, Key, Revision, last_revisions
 from heptad.store import Store
 
-_PAUSE: Final = 60.0
+_PAUSE: Final = 10.0
 _MOST_DAYS: Final = 8
 
 Known = dict[str, dict[Key, Revision]]
@@ -15,7 +17,7 @@ Known = dict[str, dict[Key, Revision]]
 class Ledger:
     """The revisions of one rule's findings in ``store``.
 
-    A finding that only grew is written again at most once a minute; what waits is told by
+    A finding that only grew is written again at most every ten seconds; what waits is told by
     ``waiting_days``, so that it can be found again after a kill. Events are never taken back: if
     what is found now rests on fewer attempts than what is written, then events were pruned or
     their store was begun anew, and what is written stays.
@@ -46,15 +48,16 @@ class Ledger:
         """
         known = self._known(subject, found)
         new = {finding.key: finding for findings in found.values() for finding in findings}
+        ordered = sorted(new.values(), key=lambda finding: finding.first)
         standing = [r.finding for r in known.values() if r.superseded_by is None]
         for old in standing:
-            successors = [finding for finding in new.values() if finding.overlaps(old)]
+            successors = [f for f in _overlapping(ordered, old) if f.key in new]
             if sum(finding.attempts for finding in successors) < old.attempts:
                 for finding in successors:
                     del new[finding.key]
         revisions = []
         for old in standing:
-            by = [finding.first for finding in new.values() if finding.overlaps(old)]
+            by = [f.first for f in _overlapping(ordered, old) if f.key in new]
             if old.key not in new and by:
                 self._waiting.pop(old.key, None)
                 revisions.append(Revision(old, known[old.key].number + 1, min(by)))
@@ -119,3 +122,9 @@ class Ledger:
         for key, revision in last_revisions(self._store, begin, begin + DAY, self._rule).items():
             known.setdefault(revision.finding.subject, {})[key] = revision
         return known
+
+
+def _overlapping(ordered: list[Finding], old: Finding) -> Iterator[Finding]:
+    """Those that share time with ``old``; one subject's findings share none with each other."""
+    at = bisect_left(ordered, old.first, key=lambda finding: finding.last)
+    return takewhile(old.overlaps, islice(ordered, at, None))

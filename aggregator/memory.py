@@ -6,7 +6,7 @@ costs the same whatever the store holds. An event that lies further back is not 
 its day is read again (``aggregator.watch``).
 """
 
-from collections.abc import Iterator
+from itertools import takewhile
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +20,7 @@ from heptad.store import Store
 KEEP: Final = 60
 """Minutes that stay open to events that come late."""
 MOST_CELLS: Final = 100_000
+"""So many are held of the minutes before, and so many of the one that is being read."""
 MINUTES_A_DAY: Final = 1440
 
 Found = dict[str, dict[int, list[Finding]]]
@@ -40,14 +41,11 @@ class Memory:
         self.day = day
         self.floor = day * MINUTES_A_DAY - rule.reach
         self.dropped = 0
+        self.size = 0
+        """How many cells are held, a subject's chain counting as one."""
         self._rule = rule
         self._tracks: dict[str, Track] = {}
         self._touched: set[str] = set()
-
-    @property
-    def size(self) -> int:
-        """How many cells are held, a subject's chain counting as one."""
-        return sum(1 + len(track.cells) for track in self._tracks.values())
 
     def read(self, events: Store, since: int, until: int, now: int) -> Found:
         """Read the minutes [since, until) again; what was found of the subjects they hold.
@@ -66,11 +64,15 @@ class Memory:
                 continue
             at = event.time // MINUTE
             if at != minute:
-                self._assign(minute, cells)
+                self._assign(minute, cells, found)
                 self._turn(minute, at, now, found)
                 cells, minute = {}, at
-            cells[subject] = add(cells.get(subject), event)
-        self._assign(minute, cells)
+            cell = cells.get(subject)
+            if cell is None and len(cells) >= MOST_CELLS:
+                self.dropped += 1
+                continue
+            cells[subject] = add(cell, event)
+        self._assign(minute, cells, found)
         self._settle(min(until, now) - KEEP)
         self._collect(found)
         return found
@@ -82,13 +84,17 @@ class Memory:
         if min(following, now) - self.floor > 2 * KEEP:
             self._settle(min(following, now) - KEEP)
 
-    def _assign(self, minute: int, cells: dict[str, Any]) -> None:
+    def _assign(self, minute: int, cells: dict[str, Any], found: Found) -> None:
         for subject, cell in cells.items():
             track = self._tracks.get(subject)
             if track is None:
                 track = self._tracks[subject] = Track(self._rule.chain(), {})
+                self.size += 1
+            self.size += minute not in track.cells
             track.cells[minute] = cell
         self._touched |= cells.keys()
+        if self.size > MOST_CELLS:
+            self._shrink(found)
 
     def _settle(self, floor: int) -> None:
         """Let the chains take up what lies before ``floor``, and forget who is of no interest."""
@@ -98,33 +104,30 @@ class Memory:
         for subject, track in list(self._tracks.items()):
             for minute in sorted(minute for minute in track.cells if minute < floor):
                 track.chain.add(minute, track.cells.pop(minute))
+                self.size -= 1
             if not track.cells and track.chain.is_idle(floor):
                 del self._tracks[subject]
-        if self.size > MOST_CELLS:
-            self._shrink()
+                self.size -= 1
 
-    def _shrink(self) -> None:
+    def _shrink(self, found: Found) -> None:
         """Too many: drop the subjects that were quiet for longest."""
         quiet = sorted(
             self._tracks, key=lambda subject: max(self._tracks[subject].cells, default=0)
         )
-        size = self.size
         for subject in quiet:
-            if size <= MOST_CELLS * 9 // 10:
+            if self.size <= MOST_CELLS * 9 // 10:
                 break
+            if subject in self._touched:
+                self._touched.remove(subject)
+                self._judge(subject, found)
             lost = 1 + len(self._tracks.pop(subject).cells)
-            size -= lost
+            self.size -= lost
             self.dropped += lost
 
     def _collect(self, found: Found) -> None:
         """What is found of the subjects that were touched; then leave finished days behind."""
         for subject in self._touched:
-            days = found.setdefault(subject, {})
-            for day in [day for day in days if day >= self.day]:
-                del days[day]
-            for finding in self._findings(subject):
-                if finding.day >= self.day:
-                    days.setdefault(finding.day, []).append(finding)
+            self._judge(subject, found)
         self._touched.clear()
         day = (self.floor - self._rule.reach) // MINUTES_A_DAY
         if day > self.day:
@@ -132,11 +135,19 @@ class Memory:
             for track in self._tracks.values():
                 track.chain.forget(day)
 
-    def _findings(self, subject: str) -> Iterator[Finding]:
+    def _judge(self, subject: str, found: Found) -> None:
+        """What is found of a subject in the days that are not finished, in place of before."""
+        days = found.pop(subject, {})
+        # the days are in order: only the last ones are looked at, however many there are
+        for day in list(takewhile(lambda day: day >= self.day, reversed(days))):
+            del days[day]
         track = self._tracks.get(subject)
-        if track is None:
-            return
-        chain = track.chain.copy()
-        for minute in sorted(track.cells):
-            chain.add(minute, track.cells[minute])
-        yield from chain.findings(subject)
+        if track is not None:
+            chain = track.chain.copy()
+            for minute in sorted(track.cells):
+                chain.add(minute, track.cells[minute])
+            for finding in chain.findings(subject):
+                if finding.day >= self.day:
+                    days.setdefault(finding.day, []).append(finding)
+        if days:
+            found[subject] = days

@@ -32,6 +32,10 @@ COUNTERS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         (),
         "Events that came later than the horizon: no report was changed for them",
     ),
+    "heptad_aggregator_future_events_total": (
+        (),
+        "Events stamped more than a day ahead of the clock: not looked at before their time",
+    ),
     "heptad_aggregator_cells_dropped_total": (
         ("rule",),
         "Minutes of an address forgotten because there were too many: a finding may be missing",
@@ -80,7 +84,9 @@ class AggregatorMetrics(StoredMetrics):
             for rule in names
             for severity in SEVERITIES
         ]
-        known.append(counter_key("heptad_aggregator_late_events_total"))
+        known += [
+            counter_key(f"heptad_aggregator_{name}_events_total") for name in ("late", "future")
+        ]
         super().__init__(COUNTERS, GAUGES, stored, known)
         self.set("heptad_build_info", 1, __version__)
         for name in ("progress_timestamp_seconds", "events_failing", "store_failing"):

@@ -17,7 +17,6 @@ from aggregator.metrics import AggregatorMetrics
 from aggregator.reports import REPORTS
 from heptad import units
 from heptad.config import Config, parse_listen
-from heptad.event_row import MEASUREMENT
 from heptad.log import Condition
 from heptad.server import Server
 from heptad.store import StoreError
@@ -138,19 +137,13 @@ class Aggregator:
             if self._range is None:
                 while job.look(stop, everything=True) and not stop.is_set():
                     pass
-            elif bounds := self._bounds(*self._range):
-                job.redo(*bounds, stop)
+            else:
+                since, until = self._range
+                job.redo(
+                    -(2**63) if since is None else since, 2**63 if until is None else until, stop
+                )
         except sqlite3.Error as error:
             raise StoreError(f"{self._path}: {error}") from error
-
-    def _bounds(self, since: int | None, until: int | None) -> tuple[int, int] | None:
-        """The part of a range in which there are events; None if there are none."""
-        everything = self._events.arrived(MEASUREMENT, 0, 2**62) if self._events else None
-        if everything is None:
-            return None
-        since = everything.oldest if since is None else max(since, everything.oldest)
-        until = everything.newest + 1 if until is None else min(until, everything.newest + 1)
-        return (since, until) if since < until else None
 
     def _run(self, stop: threading.Event) -> None:
         poll = units.parse_duration(self._config.poll)

@@ -50,9 +50,12 @@ class Watch:
         """Events arrived in these minutes."""
         self._spans = merge_spans([*self._spans, *spans])
 
-    def redo(self, since: int, until: int) -> None:
-        """Read these minutes' days again."""
-        self._days |= self._days_of(since, until)
+    def redo(self, spans: Iterable[Span], since: int, until: int) -> None:
+        """Read the days of the minutes [since, until) again; there are events in ``spans``."""
+        days = self._days_of(since, until)
+        for begin, end in spans:
+            held = range(begin // MINUTES_A_DAY, (end - 1) // MINUTES_A_DAY + 1)
+            self._days |= days.intersection(held)
 
     def has_work(self, at: float, *, everything: bool) -> bool:
         """Whether ``work`` would do something; ``at`` is a monotonic time in seconds."""

@@ -60,10 +60,18 @@ class Written(msgspec.Struct):
 class Outcome(msgspec.Struct):
     """What computing some windows gave: rows to write, the windows, and how many were revised."""
 
-    rows: list[Row]
-    windows: list[Window]
-    reported: dict[str, int]
-    revised: int
+    rows: list[Row] = []
+    windows: list[Window] = []
+    reported: dict[str, int] = {}
+    revised: int = 0
+
+    def join(self, other: "Outcome") -> None:
+        """Take up what computing other windows gave."""
+        self.rows += other.rows
+        self.windows += other.windows
+        for size, amount in other.reported.items():
+            self.reported[size] = self.reported.get(size, 0) + amount
+        self.revised += other.revised
 
 
 class Book:
@@ -103,9 +111,10 @@ class Book:
                         touch.first = touch.first or now
                         touch.last = now
 
-    def redo(self, since: int, until: int) -> None:
-        """Compute the windows of these minutes again, at once."""
-        self.touch([(since, until)], 0)
+    def redo(self, spans: Iterable[Span], since: int, until: int) -> None:
+        """Compute the windows of the minutes [since, until) that lie in ``spans``, at once."""
+        within = [(max(begin, since), min(end, until)) for begin, end in spans]
+        self.touch([(begin, end) for begin, end in within if begin < end], 0)
 
     def due(self, now: int, newest: int, *, everything: bool) -> dict[int, list[Window]]:
         """The windows to compute now by UTC day; ``everything``: all that are over.
@@ -134,7 +143,7 @@ class Book:
         """The rows of windows of one UTC day that are new or changed."""
         day = windows[0].start // _DAY * _DAY
         written = last_revisions(self._reports, self.name, day, day + _DAY)
-        outcome = Outcome([], windows, {}, 0)
+        outcome = Outcome(windows=windows)
         for window, fold, events in self._fold(windows):
             last = written.get(window, Written())
             rows = {

@@ -18,8 +18,13 @@ SECOND: Final = 10**9
 LONGEST: Final = 600 * SECOND
 """A connection is forgotten after ten minutes of log time: process ids recur."""
 LINGER: Final = 10 * SECOND
-"""How long after its end further end lines still belong to it: sshd writes up to three."""
-MOST_OPEN: Final = 10_000
+"""How long after its end further end lines still belong to it, where they tell no port."""
+MOST_OPEN: Final = 4_000
+"""Far more than sshd lets wait at once on many hosts (MaxStartups: 100), and 2 MB at most."""
+MOST_ENDED: Final = 1_000
+"""Ended connections that are remembered, so that no end line counts again: 50 bytes each."""
+_LONGEST_USER: Final = 256
+_LONGEST_ADDRESS: Final = 64
 _OFFERS: Final = frozenset({"publickey", "none", "hostbased"})
 
 Judged = tuple[str, str, str, str]
@@ -27,7 +32,10 @@ Judged = tuple[str, str, str, str]
 
 
 class Connection(msgspec.Struct, array_like=True, gc=False):
-    """What is known of a connection; ``told`` the fields that an end line may need again."""
+    """What is known of a connection, ``user`` and ``address`` for an end line that lacks them.
+
+    ``begun`` is when it began or, of an ended one, when it ended.
+    """
 
     begun: int
     port: str | None = None
@@ -36,46 +44,65 @@ class Connection(msgspec.Struct, array_like=True, gc=False):
     offered: str = "none"
     counted: bool = False
     pam_told: int = 0
-    ended: int = 0
+    ended: bool = False
+
+
+_State = tuple[dict[str, dict[str, Connection]], dict[str, Connection]]
+_NONE: Final[dict[str, Connection]] = {}
 
 
 class Attempts:
-    """The open connections; ``judge`` says what a line with a step is in its connection."""
+    """The connections; ``judge`` says what a line with a step is in its connection.
+
+    The open ones are kept by host, for the clock of one host says nothing of another's. Both
+    these and the ended ones have as keys host, program and process id, oldest first.
+    """
 
     def __init__(self) -> None:
-        self._open: dict[str, Connection] = {}
+        self._open: dict[str, dict[str, Connection]] = {}
+        self._ended: dict[str, Connection] = {}
+        self._size = 0
+        self._dumped: bytes | None = None
         self.forgotten = 0
 
     def dump(self) -> bytes:
-        """The open connections, for the store."""
-        return msgspec.msgpack.encode(self._open)
+        """The connections, for the store; the same object while nothing was judged."""
+        if self._dumped is None:
+            self._dumped = msgspec.msgpack.encode((self._open, self._ended))
+        return self._dumped
 
     def restore(self, data: bytes) -> None:
         """Go on from what ``dump`` gave."""
-        self._open = msgspec.msgpack.decode(data, type=dict[str, Connection])
+        self._open, self._ended = msgspec.msgpack.decode(data, type=_State)
+        self._size = sum(map(len, self._open.values()))
+        self._dumped = None
 
     def judge(
         self, rule: CompiledRule, values: Values, process: str, time: int, count: int
-    ) -> tuple[Judged, str]:
-        """What the line is, and line-protocol fields that the connection told before.
+    ) -> tuple[Judged, str, int]:
+        """What the line is, line-protocol fields that the connection told before, how often.
 
         ``process`` names host and program, then the process id behind the last blank; ``count``
-        is how often syslog says that the line came.
+        is how often syslog says that the line came. A connection ends but once.
         """
         step = rule.step
+        self._dumped = None
         if rule.at_child >= 0:
             process = f"{process.rpartition(' ')[0]} {values[rule.at_child]}"
-        port = values[rule.at_port] if rule.at_port >= 0 else None
-        connection = self._find(process, port, time, begins=step == "start")
-        user = values[rule.at_user] if rule.at_user >= 0 else None
-        if user is not None:
-            connection.user = user
-        if connection.address is None and rule.at_address >= 0:
-            connection.address = values[rule.at_address]
+        if process[-1].isdigit():
+            port = values[rule.at_port] if rule.at_port >= 0 else None
+            connection = self._find(process, port, time, begins=step == "start")
+        else:
+            process, connection = self._find_peer(process, rule, values, time)
+        if not connection.ended:
+            _learn(connection, rule, values)
         if step == "failed":
-            return self._fail(connection, rule, values, count), self._told(connection, rule, values)
+            judged = self._fail(connection, rule, values, count)
+            return judged, self._told(connection, rule, values), count
         if step == "end":
-            return self._end(connection, rule, values, time)
+            judged, told = self._end(connection, rule, values)
+            self._close(process, connection, time)
+            return judged, told, 1
         judged = rule.fixed
         if rule.at_method >= 0:
             judged = (judged[0], judged[1], method_of(values[rule.at_method]), judged[3])
@@ -83,36 +110,93 @@ class Attempts:
             connection.pam_told += count
             connection.counted = True
         elif step == "accepted":
-            connection.counted = True
-            connection.ended = time
-        return judged, ""
+            self._close(process, connection, time)
+        return judged, "", count
 
     def _find(self, process: str, port: str | None, time: int, *, begins: bool) -> Connection:
         """The connection of a process, or a new one where the process id was taken again."""
-        found = self._open.get(process)
+        host = process.partition(" ")[0]
+        found = self._open.get(host, _NONE).get(process) or self._ended.get(process)
         if found is not None:
-            over = time - found.begun > LONGEST or (found.ended and time - found.ended > LINGER)
-            other = port is not None and found.port is not None and port != found.port
-            if not (begins or over or other):
+            known = port is not None and found.port is not None
+            other = known and port != found.port
+            # process id and port both recur within minutes only by a very rare chance
+            longest = LINGER if found.ended and not known else LONGEST
+            if not (begins or other or time - found.begun > longest):
                 if found.port is None:
                     found.port = port
                 return found
-            del self._open[process]
-        self._forget(time)
-        found = self._open[process] = Connection(time, port)
+            if found.ended:
+                del self._ended[process]
+            else:
+                self._drop(host, process)
+        self._forget(host, time)
+        found = Connection(time, port)
+        connections = self._open.get(host)
+        if connections is None:
+            self._open[host] = {process: found}
+        else:
+            connections[process] = found
+        self._size += 1
         return found
 
-    def _forget(self, now: int) -> None:
-        """Drop what is over or too old, oldest first, and more where there are too many."""
-        while self._open:
-            process = next(iter(self._open))
-            oldest = self._open[process]
-            over = now - oldest.begun > LONGEST or (oldest.ended and now - oldest.ended > LINGER)
-            if not over:
-                if len(self._open) < MOST_OPEN:
-                    break
-                self.forgotten += not oldest.ended
-            del self._open[process]
+    def _find_peer(
+        self, process: str, rule: CompiledRule, values: Values, time: int
+    ) -> tuple[str, Connection]:
+        """The connection of a line without a process id, by address and port, and its key.
+
+        What was told by the address alone (PAM) is the next connection's from there. Of a line
+        without an address nothing is remembered.
+        """
+        address = values[rule.at_address] if rule.at_address >= 0 else None
+        if not address:
+            return "", Connection(time)
+        host = process.partition(" ")[0]
+        bare = f"{process.rpartition(' ')[0]} {address[:_LONGEST_ADDRESS]}"
+        port = values[rule.at_port] if rule.at_port >= 0 else None
+        key = bare if port is None else f"{bare} {port}"
+        connection = self._find(key, None, time, begins=rule.step == "start")
+        told = self._open[host].get(bare) if host in self._open else None
+        if told is not None and told is not connection:
+            connection.pam_told += told.pam_told
+            connection.counted = connection.counted or told.counted
+            self._drop(host, bare)
+        return key, connection
+
+    def _close(self, process: str, connection: Connection, time: int) -> None:
+        """Keep of a connection that ended no more than that it was counted."""
+        if connection.ended or not process:
+            return
+        self._drop(process.partition(" ")[0], process)
+        if len(self._ended) >= MOST_ENDED:
+            del self._ended[next(iter(self._ended))]
+        self._ended[process] = Connection(time, connection.port, counted=True, ended=True)
+
+    def _drop(self, host: str, process: str) -> None:
+        connections = self._open[host]
+        del connections[process]
+        self._size -= 1
+        if not connections:
+            del self._open[host]
+
+    def _forget(self, host: str, now: int) -> None:
+        """Drop what is too old by the host's own time, and more where there are too many."""
+        connections = self._open.get(host, _NONE)
+        while connections:
+            process, oldest = next(iter(connections.items()))
+            if now - oldest.begun <= LONGEST:
+                break
+            self._drop(host, process)
+        while self._ended:
+            process, oldest = next(iter(self._ended.items()))
+            if now - oldest.begun <= LONGEST or not process.startswith(f"{host} "):
+                break
+            del self._ended[process]
+        while self._size >= MOST_OPEN:
+            # who floods loses its own
+            largest = max(self._open, key=lambda name: len(self._open[name]))
+            self._drop(largest, next(iter(self._open[largest])))
+            self.forgotten += 1
 
     def _fail(
         self, connection: Connection, rule: CompiledRule, values: Values, count: int
@@ -123,7 +207,8 @@ class Attempts:
         if method in _OFFERS:
             connection.offered = method
             return "offer", outcome, method, reason
-        if method == "keyboard-interactive" and (connection.pam_told > 0 or connection.counted):
+        by_pam = rule.at_method >= 0 and (values[rule.at_method] or "").endswith("/pam")
+        if by_pam and (connection.pam_told > 0 or connection.counted):
             # PAM told the answer itself; without that the account was refused after a right one,
             # and at LogLevel INFO only the end of the connection says so: once
             connection.pam_told = max(0, connection.pam_told - count)
@@ -132,11 +217,9 @@ class Attempts:
         return action, outcome, method, reason
 
     def _end(
-        self, connection: Connection, rule: CompiledRule, values: Values, time: int
+        self, connection: Connection, rule: CompiledRule, values: Values
     ) -> tuple[Judged, str]:
         unanswered = connection.user is not None and not connection.counted
-        connection.counted = True
-        connection.ended = connection.ended or time
         if not unanswered:
             return rule.fixed, ""
         told = self._told(connection, rule, values)
@@ -151,6 +234,16 @@ class Attempts:
             return told
         ip = classify_address(connection.address)[0]
         return f'{told},source_ip="{ip}"' if ip else told
+
+
+def _learn(connection: Connection, rule: CompiledRule, values: Values) -> None:
+    """Keep the user and the first address that a line tells, cut to what memory may hold."""
+    user = values[rule.at_user] if rule.at_user >= 0 else None
+    if user is not None:
+        connection.user = user[:_LONGEST_USER]
+    if connection.address is None and rule.at_address >= 0:
+        address = values[rule.at_address]
+        connection.address = address and address[:_LONGEST_ADDRESS]
 
 
 def label_sets(rulebook: Rulebook) -> set[tuple[str, str, str, str]]:

@@ -25,7 +25,8 @@ log = logging.getLogger("heptad.committer")
 
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 15.0
-_PRUNE_EVERY: Final = 60.0
+_BOUNDS_EVERY: Final = 5.0
+_MANY_ROWS: Final = 1000
 _MOST_ROWS: Final = 16_000
 
 
@@ -57,17 +58,18 @@ class Committer:
         self._pruning = Condition(log, "pruning", store=store.path)
         self._begun_anew = False
         self._state: dict[str, bytes] = {}
-        self._prune_due = 0.0
+        self._bounds_due = 0.0
+        self._added = 0
         self._tell()
 
     def know(self, state: dict[str, bytes]) -> None:
         """State that is in the store already, for the case that the file has to be begun anew."""
         self._state |= state
 
-    @property
-    def problem(self) -> str | None:
-        """Why nothing can be committed now; None if it can."""
-        return self._condition.problem
+    def problems(self) -> list[str]:
+        """Why nothing can be committed now, and why the store cannot be kept in its bounds."""
+        told = {"store": self._condition.problem, "pruning": self._pruning.problem}
+        return [f"{name}: {problem}" for name, problem in told.items() if problem]
 
     def submit(self, transaction: Transaction, stop: threading.Event) -> None:
         """Commit, after what is under way; waits for that only where much has come meanwhile."""
@@ -117,13 +119,15 @@ class Committer:
         try:
             self._write(transaction)
         except StoreCorrupt:
+            self._begun_anew = True  # also where this fails: the next append begins anew then
+            self._bounds_due = 0.0
             self._store.begin_anew()
-            self._begun_anew = True
             self._write(transaction)
         self._state |= transaction.state
         self._metrics.add(transaction.counters)
-        if clock.monotonic() >= self._prune_due:
-            self._prune()
+        self._added += len(transaction.rows)
+        if self._added >= _MANY_ROWS or clock.monotonic() >= self._bounds_due:
+            self._keep_bounds(2 * self._added)
 
     def _write(self, transaction: Transaction) -> None:
         if self._begun_anew:
@@ -132,17 +136,33 @@ class Committer:
             self._begun_anew = False
         self._store.append(transaction.rows, transaction.state, transaction.counters)
 
-    def _prune(self) -> None:
-        """Keep the store in its bounds; a failure must not have the transaction written again."""
-        busy = False
+    def finish(self, stop: threading.Event) -> None:
+        """When nothing is under way any more: delete all that is out of the store's bounds."""
+        while not stop.is_set() and self._keep_bounds(0):
+            pass
+
+    def _keep_bounds(self, enough: int) -> bool:
+        """Delete what is out of bounds, or ``enough`` of it; whether there may be more.
+
+        More than was added is enough: the store does not grow, and a bound that was lowered by
+        gigabytes holds up nobody. A failure is only told, for the transaction before it must not
+        be written again.
+        """
+        deleted, problem = 0, None
         try:
-            busy = self._store.prune() > 0
+            while step := self._store.prune():
+                deleted += step
+                if deleted >= enough or not self._store.excess():
+                    break
+            if not step and (excess := self._store.excess()):
+                problem = f"{excess} bytes above max_size, and no events left to delete"
+            self._tell()
         except StoreError as error:
-            self._pruning.set(str(error))
-        else:
-            self._pruning.set(None)
-        self._prune_due = clock.monotonic() + (0 if busy else _PRUNE_EVERY)
-        self._tell()
+            step, problem = 0, str(error)
+        self._pruning.set(problem)
+        self._added = 0
+        self._bounds_due = clock.monotonic() + (0 if step else _BOUNDS_EVERY)
+        return step > 0
 
     def _tell(self) -> None:
         self._metrics.set("heptad_store_size_bytes", self._store.size())

@@ -53,6 +53,8 @@ NOT_UNDERSTOOD: Final = Result.NOT_UNDERSTOOD
 UNTRUSTED: Final = Result.UNTRUSTED
 OTHER_PROGRAM: Final = Result.OTHER_PROGRAM
 
+_HIGHEST_COUNT: Final = 10**6
+
 
 class _EveryHost:
     """Contains every name: for a log that is only looked at."""
@@ -112,20 +114,19 @@ class Interpreter:
         if origin.trusted and not _is_program(origin, program):
             return UNTRUSTED
         found = program.read(message)
+        if origin.trusted and not _is_privileged(origin, program):
+            return _of_unprivileged(program, found)
         if found is None:
             known = program.complete or message.startswith("pam_")
             return NOT_UNDERSTOOD if known else OTHER_PROGRAM
         rule, values = found
-        if origin.trusted and not _is_privileged(origin, program):
-            # a line that a child without rights writes too cannot be told from a forged one
-            return IGNORED if rule.rule.runs_as == "any" else UNTRUSTED
         if rule.ignore:
             return IGNORED
         if rule.at_count >= 0:
-            count *= int(values[rule.at_count] or 1)
+            count = min(count * int(values[rule.at_count] or 1), _HIGHEST_COUNT)
         if rule.step is not None:
             process = f"{host} {program.name} {pid}"
-            judged, told = self.attempts.judge(rule, values, process, time, count)
+            judged, told, count = self.attempts.judge(rule, values, process, time, count)
             return program, judged, count, rule, values, told
         judged = rule.fixed
         if rule.at_method >= 0:
@@ -187,11 +188,20 @@ def _is_privileged(origin: Origin, program: Program) -> bool:
 
     The path of the binary alone is not enough: whoever runs a program without setuid may preload
     code into it (ld.so(8), LD_PRELOAD), and then speaks under its path. A setuid program keeps
-    the caller's user id but has capabilities, which it loses when it is traced (execve(2)).
+    the caller's user id but has capabilities, which it loses when it is traced (execve(2)). They
+    say nothing of any other program: in a user namespace everybody has them.
     """
-    if origin.transport == "kernel" or origin.capable:
+    if origin.transport == "kernel" or origin.uid in _uids(program.runs_as):
         return True
-    return origin.uid in _uids(program.runs_as)
+    return origin.capable and origin.exe in program.setuid
+
+
+def _of_unprivileged(program: Program, found: tuple[CompiledRule, Values] | None) -> Result:
+    """What a line is that the program wrote with no more rights than whoever may run it."""
+    if found is None:
+        return UNTRUSTED if program.complete else OTHER_PROGRAM
+    # a line that a child without rights writes too cannot be told from a forged one
+    return IGNORED if found[0].rule.runs_as == "any" else UNTRUSTED
 
 
 @lru_cache(maxsize=64)

@@ -4,7 +4,8 @@ import logging
 import threading
 import time as clock
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 import msgspec
@@ -90,30 +91,41 @@ class Pipeline:
 
     def run(self, stop: threading.Event) -> None:
         """Read until ``stop`` is set, then commit what was read and close the sources."""
-        for lane in self._lanes:
-            lane.source.start(self.wake)
-        try:
+        with self._closing(stop):
+            for lane in self._lanes:
+                lane.source.start(self.wake)
             while not stop.is_set():
                 if not self.step(stop):
                     self.wake.wait(POLL)
                     self.wake.clear()
-        finally:
-            self.close(stop)
 
     def drain(self, stop: threading.Event) -> None:
         """Read everything that is there, then stop."""
-        try:
+        with self._closing(stop):
             while not stop.is_set() and self.step(stop):
                 pass
+            if self._committer.wait(stop):
+                self._committer.finish(stop)
+
+    @contextmanager
+    def _closing(self, stop: threading.Event) -> Iterator[None]:
+        """Close at the end; a fault is told before, for closing may hang where the disk does."""
+        try:
+            yield
+        except Exception:
+            log.critical("pipeline fails", exc_info=True)
+            stop.set()  # a store that fails too must not be waited for
+            raise
         finally:
             self.close(stop)
 
     def close(self, stop: threading.Event) -> None:
-        """Commit what is under way and close the sources."""
-        self._committer.wait(stop)
-        self._committer.close()
-        for lane in self._lanes:
-            lane.source.close()
+        """Commit what is under way and close the sources, each whatever befalls the others."""
+        with ExitStack() as closing:
+            for lane in self._lanes:
+                closing.callback(lane.source.close)
+            closing.callback(self._committer.close)
+            self._committer.wait(stop)
 
     def step(self, stop: threading.Event) -> bool:
         """Ask every source once; whether any had something."""
@@ -223,9 +235,7 @@ class Pipeline:
     def problems(self) -> list[str]:
         """What is wrong now, a sentence each: for /healthz."""
         told = [f"source {n}: {c.problem}" for n, c in self._conditions.items() if c.problem]
-        if self._committer.problem:
-            told.append(f"store: {self._committer.problem}")
-        return told
+        return told + self._committer.problems()
 
 
 def _zeros(lane: Lane) -> CounterDict:

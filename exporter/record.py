@@ -8,8 +8,9 @@ import msgspec
 class Origin(msgspec.Struct, frozen=True, gc=False):
     """Where a record comes from, and who vouches for it.
 
-    ``exe``, ``uid``, ``capable`` (has effective capabilities) and ``transport`` are the journal's
-    trusted fields (systemd.journal-fields(7)); a file has none of them and is not ``trusted``.
+    ``exe``, ``uid``, ``capable`` (has effective capabilities, maybe in a user namespace only) and
+    ``transport`` are the journal's trusted fields (systemd.journal-fields(7)); a file has none of
+    them and is not ``trusted``.
     """
 
     path: str | None = None

@@ -96,12 +96,12 @@ class Exporter:
 
     def run(self, stop: threading.Event) -> None:
         """Read until ``stop`` is set, or with ``once`` until nothing is left."""
-        if self.server is not None:
-            self.server.start()
-        spare_the_collector()
-        # the thread that commits needs Python for moments only, and need not wait 5 ms for each
-        sys.setswitchinterval(0.001)
         try:
+            if self.server is not None:
+                self.server.start()
+            spare_the_collector()
+            # the thread that commits needs Python for moments only, and need not wait 5 ms for each
+            sys.setswitchinterval(0.001)
             if self.once:
                 self.pipeline.drain(stop)
             else:
@@ -110,10 +110,12 @@ class Exporter:
             self.close()
 
     def close(self) -> None:
-        """Give the port and the store back."""
-        if self.server is not None:
-            self.server.close()
-        self.store.close()
+        """Give the store back, then the port: clients must not hold up the store."""
+        try:
+            self.store.close()
+        finally:
+            if self.server is not None:
+                self.server.close()
 
 
 def check_programs(sources: Sequence[SourceConfig], rulebook: Rulebook) -> list[Problem]:

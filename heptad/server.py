@@ -2,10 +2,13 @@
 
 import gzip
 import logging
+import math
 import socket
 import sys
 import threading
+import time as clock
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from socketserver import ThreadingMixIn
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -16,7 +19,10 @@ from prometheus_client.registry import CollectorRegistry
 log = logging.getLogger("heptad.server")
 
 _MOST_AT_ONCE: Final = 16
-_READ_TIMEOUT: Final = 10.0
+_DEADLINE: Final = 10.0
+_PATIENCE: Final = 2.0
+_POLL: Final = 0.5
+_CLOSED_WITHIN: Final = 5.0
 _TEXT_FORMAT: Final = "text/plain; version=0.0.4; charset=utf-8"
 _INDEX: Final = b"""<!doctype html><meta charset=utf-8><title>Heptad</title>
 <h1>Heptad</h1><ul><li><a href=metrics>metrics</a><li><a href=healthz>healthz</a></ul>
@@ -28,21 +34,23 @@ class ServerError(Exception):
 
 
 class _Handler(WSGIRequestHandler):
-    timeout = _READ_TIMEOUT
+    timeout = _DEADLINE
 
     def log_message(self, format: str, *args: Any) -> None:
         log.debug(format, *args)
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """A bounded number of requests at once; the others wait in the listening socket's queue."""
+    """A bounded number of requests at once, each with a deadline; the others wait a while."""
 
     daemon_threads = True
     request_queue_size = 64
+    timeout = _POLL
 
     def __init__(self, address: tuple[str, int], family: socket.AddressFamily) -> None:
         self.address_family = family
         self._places = threading.BoundedSemaphore(_MOST_AT_ONCE)
+        self._deadlines: dict[socket.socket, float] = {}
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
@@ -54,14 +62,41 @@ class _Server(ThreadingMixIn, WSGIServer):
         self.setup_environ()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        self._places.acquire()
-        super().process_request(request, client_address)
+        if not self._find_place():
+            self.shutdown_request(request)
+            return
+        self._deadlines[request] = clock.monotonic() + _DEADLINE
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._release(request)
+            raise
+
+    def _find_place(self) -> bool:
+        until = clock.monotonic() + _PATIENCE
+        while not self._places.acquire(timeout=_POLL):
+            now = clock.monotonic()
+            self.cut_off(now)
+            if now >= until:
+                return False
+        return True
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._places.release()
+            self._release(request)
+
+    def _release(self, request: socket.socket) -> None:
+        del self._deadlines[request]
+        self._places.release()
+
+    def cut_off(self, now: float) -> None:
+        """End the requests whose deadline is over at ``now``: time-outs are for one read each."""
+        for request, deadline in self._deadlines.copy().items():
+            if now >= deadline:
+                with suppress(OSError):
+                    request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         log.debug("request failed", exc_info=sys.exc_info())
@@ -88,7 +123,8 @@ class Server:
                 "is another Heptad running? choose another `listen`"
             ) from None
         self._server.set_app(self._answer)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
 
     @property
     def url(self) -> str:
@@ -102,11 +138,17 @@ class Server:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop serving and close the port."""
+        """Stop serving and close the port; never waits for a client."""
+        self._closing.set()
         if self._thread.is_alive():
-            self._server.shutdown()
-            self._thread.join(timeout=5)
+            self._thread.join(timeout=_CLOSED_WITHIN)
+        self._server.cut_off(math.inf)
         self._server.server_close()
+
+    def _serve(self) -> None:
+        while not self._closing.is_set():
+            self._server.handle_request()
+            self._server.cut_off(clock.monotonic())
 
     def _expose(self, encodings: str, start_response: Any) -> list[bytes]:
         """The registry in Prometheus' text format 0.0.4, as node_exporter answers."""

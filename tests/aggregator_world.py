@@ -6,6 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from prometheus_client.registry import CollectorRegistry
+
 from aggregator.finding import Finding, latest_findings
 from aggregator.findings import Rule, rules_of
 from aggregator.job import Job, Plan
@@ -40,6 +42,11 @@ def login(time: int, address: str | None = "192.0.2.1", **fields: object) -> Eve
         "source_ip": address,
     }
     return Event(time=time, **{**known, **fields})  # type: ignore[arg-type]
+
+
+def attack(begin: int, number: int = 4, address: str = "192.0.2.1") -> list[Event]:
+    """Failed logins, a second apart."""
+    return [login(begin + n * SECOND, address) for n in range(number)]
 
 
 class World:
@@ -135,3 +142,20 @@ class World:
     def rows(self, measurement: str) -> list[tuple[int, str]]:
         """Every row ever written of a measurement: time and text."""
         return [(p.time, f"{p.tags}{p.fields}") for p in self.reports.read(measurement, 0, 2**62)]
+
+
+def summaries(world: World) -> list[tuple[str, int, int]]:
+    """Subject, first event and attempts of what a reader sees."""
+    return [(f.subject, f.first, f.attempts) for f in world.findings()]
+
+
+def gauges(world: World, name: str) -> dict[str, float]:
+    """A family as it is exposed: the values of its labels to its value."""
+    registry = CollectorRegistry()
+    registry.register(world.metrics)
+    return {
+        ",".join(sample.labels.values()): sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name == name
+    }

@@ -5,7 +5,7 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import psutil
@@ -26,6 +26,7 @@ SSHD = {
     "_TRANSPORT": "syslog",
     "_SYSTEMD_UNIT": "ssh.service",
 }
+TAGS = ("sshd", "sudo")
 
 
 class Journal:
@@ -72,11 +73,10 @@ class Reader:
         self._journal = journal
         self.source = self.start()
 
-    def start(self, *, follow: bool = True) -> JournaldSource:
+    def start(self, *, follow: bool = True, tags: Iterable[str] = TAGS) -> JournaldSource:
         """A source anew, from the last state."""
-        self.source = JournaldSource(
-            "journal", ["sshd", "sudo"], str(self._journal.folder), follow=follow
-        )
+        folder = str(self._journal.folder)
+        self.source = JournaldSource("journal", tags, folder, follow=follow)
         self.source.restore(self.state)
         self.source.start(threading.Event())
         return self.source

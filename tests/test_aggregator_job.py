@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client.registry import CollectorRegistry
 
-from aggregator import ledger, memory
+from aggregator import ledger
 from aggregator.finding import Finding, latest_findings
 from aggregator.findings.brute_force import BruteForce
 from aggregator.reports import REPORTS
@@ -16,7 +15,18 @@ from heptad.config import BruteForceConfig
 from heptad.event import Event
 from heptad.store import Point
 from heptad.store.local import LocalStore
-from tests.aggregator_world import DAY, HOUR, MIDNIGHT, MINUTE, SECOND, World, login
+from tests.aggregator_world import (
+    DAY,
+    HOUR,
+    MIDNIGHT,
+    MINUTE,
+    SECOND,
+    World,
+    attack,
+    gauges,
+    login,
+    summaries,
+)
 
 NOON = MIDNIGHT + 12 * HOUR
 
@@ -27,16 +37,6 @@ def world(tmp_path: Path) -> Iterator[World]:
     with World(tmp_path) as world:
         world.now = NOON + 6 * HOUR
         yield world
-
-
-def attack(begin: int, number: int = 4, address: str = "192.0.2.1") -> list[Event]:
-    """Failed logins, a second apart."""
-    return [login(begin + n * SECOND, address) for n in range(number)]
-
-
-def summaries(world: World) -> list[tuple[str, int, int]]:
-    """Subject, first event and attempts of what a reader sees."""
-    return [(f.subject, f.first, f.attempts) for f in world.findings()]
 
 
 def test_finding_is_there_with_the_event_that_completes_it(world: World) -> None:
@@ -185,18 +185,6 @@ class FaultyReport(Attempts):
         return super().begin()
 
 
-def gauges(world: World, name: str) -> dict[str, float]:
-    """A family as it is exposed: the values of its labels to its value."""
-    registry = CollectorRegistry()
-    registry.register(world.metrics)
-    return {
-        ",".join(sample.labels.values()): sample.value
-        for family in registry.collect()
-        for sample in family.samples
-        if sample.name == name
-    }
-
-
 def test_rule_that_raises_costs_itself_only(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -274,32 +262,14 @@ def test_work_per_event_does_not_grow_with_the_store(
     assert points == sum(range(2, 21))
 
 
-def test_memory_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Too many addresses at once cost the quietest ones, and that is counted."""
-    monkeypatch.setattr(memory, "MOST_CELLS", 500)
-    world.append([login(NOON + n * SECOND, f"10.{n // 250}.{n % 250}.1") for n in range(5000)])
-    world.append(attack(NOON + 5000 * SECOND))
+def test_findings_take_events_of_any_age(world: World) -> None:
+    """What comes later than the horizon of the reports still is found."""
+    world.append([login(NOON)])
+    world.look()
+    world.append(attack(NOON - 30 * DAY))
     world.finish()
-    assert world.counter("heptad_aggregator_cells_dropped_total") > 0
-    assert gauges(world, "heptad_aggregator_cells")["brute_force"] <= 1000
-    assert summaries(world) == [("192.0.2.1", NOON + 5000 * SECOND, 4)]
-
-
-def test_old_addresses_are_forgotten(world: World) -> None:
-    """What lies further back than anything can matter is not held in memory."""
-    for hour in range(48):
-        world.append([login(NOON + hour * HOUR + n, f"10.{hour}.{n}.1") for n in range(100)])
-        world.now = NOON + hour * HOUR + MINUTE
-        world.look()
-    assert gauges(world, "heptad_aggregator_cells")["brute_force"] <= 3 * 2 * 100
-
-
-def test_straggler_does_not_cause_the_time_between_to_be_read(world: World) -> None:
-    """One old event among many new ones makes its own minutes dirty, not all since then."""
-    world.append([login(NOON), *[login(NOON + 5 * DAY + n * SECOND) for n in range(3000)]])
-    world.finish()
-    windows = world.windows()
-    assert {start // DAY for _, start in windows} == {MIDNIGHT // DAY, MIDNIGHT // DAY + 5}
+    assert world.counter("heptad_aggregator_late_events_total") == 4
+    assert summaries(world) == [("192.0.2.1", NOON - 30 * DAY, 4)]
 
 
 def test_every_report_is_a_measurement_of_its_own() -> None:

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from aggregator import arrivals
 from aggregator.reports import attempts
+from heptad.store.local import LocalStore
 from tests.aggregator_world import DAY, HOUR, MIDNIGHT, MINUTE, SECOND, World, login
 
 NOON = MIDNIGHT + 12 * HOUR
@@ -147,6 +150,82 @@ def test_event_from_the_future_does_not_make_others_late(world: World) -> None:
     look_at(world, NOON + HOUR + MAX_WAIT)
     assert ("5m", NOON) in world.windows()
     assert world.counter("heptad_aggregator_late_events_total") == 0
+
+
+def test_far_future_waits_for_its_time(world: World) -> None:
+    """What is stamped more than a day ahead is counted, kept out, and looked at when it is due."""
+    ahead = NOON + 40 * DAY
+    world.append([login(ahead + n) for n in range(5)])
+    look_at(world, NOON)
+    world.restart()
+    look_at(world, NOON + 38 * DAY)
+    assert world.counter("heptad_aggregator_future_events_total") == 5
+    assert world.reports.recall("report/report_attempts") == b"{}"
+    assert world.counter("heptad_aggregator_late_events_total") == 0
+    look_at(world, ahead + HOUR)
+    look_at(world, ahead + 2 * DAY)
+    assert world.revision("5m", ahead) == 0
+    assert [finding.attempts for finding in world.findings()] == [5]
+    assert world.counter("heptad_aggregator_future_events_total") == 5
+
+
+def test_many_futures_leave_little_behind(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is remembered of wrong clocks is bounded, and the nearest of it is kept."""
+    monkeypatch.setattr(arrivals, "MOST_AHEAD", 10)
+    days = [*range(400, 1, -2), *range(3, 400, 2)]
+    world.append([login(NOON + day * DAY) for day in days])
+    look_at(world, NOON)
+    state = [world.reports.recall(key) or b"" for key in ("progress", "report/report_attempts")]
+    assert sum(map(len, state)) < 1000
+    look_at(world, NOON + 500 * DAY)
+    look_at(world, NOON + 501 * DAY)
+    seen = {start // DAY for _, start in world.windows()}
+    assert seen == {NOON // DAY + day for day in range(2, 12)}
+
+
+def test_future_does_not_move_the_horizon(world: World) -> None:
+    """A wrong stamp amid a backlog does not make the rest of the backlog late."""
+    world.append([login(NOON - 60 * DAY), login(NOON + 60 * DAY)])
+    look_at(world, NOON)
+    world.append([login(NOON - 59 * DAY)])
+    look_at(world, NOON + HOUR)
+    look_at(world, NOON + 2 * HOUR)
+    assert ("1d", MIDNIGHT - 59 * DAY) in world.windows()
+
+
+def test_state_written_grows_with_the_events_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice as many days in a backlog cost about twice as much state, not four times."""
+    written = 0
+    append = LocalStore.append
+
+    def weigh(store: LocalStore, rows: Any, state: Any = None, *rest: Any) -> None:
+        nonlocal written
+        written += sum(map(len, (state or {}).values()))
+        append(store, rows, state, *rest)
+
+    monkeypatch.setattr(LocalStore, "append", weigh)
+    cost = {}
+    for number in (100, 200):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with World(folder) as world:
+            world.append([login(NOON - day * DAY) for day in range(number)])
+            written = 0
+            look_at(world, NOON + HOUR)
+            look_at(world, NOON + 2 * DAY)
+            cost[number] = written
+            assert sum(size == "1d" for size, _ in world.windows()) == number
+    assert cost[200] < 3 * cost[100]
+
+
+def test_range_by_hand_ends_where_time_does(world: World) -> None:
+    """Events of 1970 and of 2200 do not make every window in between due."""
+    world.append([login(HOUR), login(NOON), login(200 * 365 * DAY)])
+    look_at(world, NOON + 2 * DAY)
+    world.redo(-(2**63), 2**63)
+    assert {start // DAY for _, start in world.windows()} == {0, NOON // DAY}
 
 
 def test_pruned_events_do_not_undo_what_was_reported(world: World) -> None:

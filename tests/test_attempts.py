@@ -3,10 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from exporter.attempts import MOST_OPEN, Attempts, label_sets
 from exporter.interpreter import Interpreter, interpret_record
 from exporter.parsers.engine import load_rulebook
 from exporter.parsers.header import Clock, HeaderParser
@@ -182,9 +179,76 @@ def test_process_ids_recur() -> None:
     assert logins((0, 1, WRONG), (600, 1, CLOSED)) == [FAILED]
     assert logins((0, 1, WRONG), (601, 1, CLOSED)) == [FAILED, "failure none"]
     assert logins((0, 1, CLOSED), (1, 1, CLOSED)) == ["failure none"]
-    assert logins((0, 1, CLOSED), (60, 1, CLOSED)) == ["failure none"] * 2
-    assert logins((0, 1, RIGHT), (60, 1, CLOSED)) == [ACCEPTED, "failure none"]
+    assert logins((0, 1, CLOSED), (60, 1, other)) == ["failure none"] * 2
+    assert logins((0, 1, RIGHT), (60, 1, other)) == [ACCEPTED, "failure none"]
+    assert logins((0, 1, CLOSED), (601, 1, CLOSED)) == ["failure none"] * 2
     assert logins((0, 1, NO_KEY), (601, 1, NOBODY_GONE)) == []
+
+
+@pytest.mark.parametrize("seconds", [5, 11, 60, 599])
+def test_a_late_end_line_counts_no_more(seconds: float) -> None:
+    """sshd may tell the end of a connection again long after: process id and port are its own."""
+    kicked = f"Disconnecting authenticating user {NAMED}: Change of username or service not allowed"
+    assert logins((0, 1, kicked), (seconds, 1, CLOSED)) == ["failure none"]
+    assert logins((0, 1, RIGHT), (seconds, 1, CLOSED)) == [ACCEPTED]
+
+
+def test_an_end_that_is_repeated_counts_once() -> None:
+    """A connection ends but once, however often syslog says that the line came."""
+    repeated = f"message repeated 5 times: [ {CLOSED_INVALID}]"
+    assert logins(repeated) == logins(INVALID, repeated) == ["failure none"]
+    assert [event.count for event in interpret(repeated)] == [1]
+
+
+@pytest.mark.parametrize("method, expected", [("bsdauth", 3), ("skey", 3), ("pam", 1)])
+def test_only_what_pam_tells_is_told_twice(method: str, expected: int) -> None:
+    """Three wrong answers by another device than PAM have three lines: three logins."""
+    line = NOT_PAM.replace("/pam", f"/{method}")
+    assert logins(line, line, line, CLOSED) == [PAM_FAILED] * expected
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        f"ssh_dispatch_run_fatal: Connection from user {NAMED}: Broken pipe",
+        f"Connection from user {NAMED} timed out",
+        f"Disconnecting user {NAMED}: Packet corrupt",
+        f"Disconnecting user {NAMED}: x 203.0.113.9 port 1: y",
+        f"Unable to negotiate with user {NAMED}: no matching cipher found. Their offer: x",
+        f"Connection closed by user {NAMED}",
+        f"Connection reset by user {NAMED}",
+        f"Timeout, client not responding from user {NAMED}",
+        LOGGED_OUT,
+    ],
+)
+def test_the_end_of_a_session_is_no_login(end: str) -> None:
+    """What sshd says of `user ann` it says after the login, in a process of its own."""
+    assert logins((0, 100, RIGHT), (3600, 101, end)) == [ACCEPTED]
+    assert logins((3600, 101, end)) == []
+
+
+def without_pid(*messages: str) -> list[Event]:
+    """The events of these messages, a second apart and written without a process id."""
+    lines = [write((n, 1, message)).replace("[1]", "") for n, message in enumerate(messages)]
+    return [event for event in interpret_lines(lines) if event.action == "login"]
+
+
+def test_without_a_process_id() -> None:
+    """Where the tag has no process id, address and port tell the connections apart."""
+    elsewhere = [m.replace("192.0.2.7", "192.0.2.8") for m in (INVALID, CLOSED_INVALID)]
+    next_port = [m.replace("50022", "50023") for m in (INVALID, CLOSED_INVALID)]
+    assert len(without_pid(INVALID, CLOSED_INVALID, *elsewhere, *next_port)) == 3
+    assert len(without_pid(INVALID, elsewhere[0], next_port[0], elsewhere[1], next_port[1])) == 2
+    assert len(without_pid(WRONG, elsewhere[0], CLOSED, elsewhere[1])) == 2
+    assert len(without_pid(PAM, NOT_PAM, PAM, NOT_PAM, CLOSED)) == 2
+    assert len(without_pid(DENIED, DENIED)) == 2
+
+
+def test_a_host_with_a_wrong_clock() -> None:
+    """A line of a host that is 20 minutes ahead leaves the other hosts' connections open."""
+    ahead = write((1200, 7, INVALID)).replace(" gate ", " other ")
+    events = interpret_lines([write((0, 1, WRONG)), ahead, write((2, 1, CLOSED))])
+    assert [event.action for event in events] == ["login", "invalid_user", "disconnect"]
 
 
 def test_connections_side_by_side() -> None:
@@ -212,77 +276,3 @@ def test_the_same_at_both_levels(answers: list[str], end: list[str]) -> None:
     told = [login.split()[0] for login in logins(*lines)]
     assert told == [login.split()[0] for login in logins(*quiet)]
     assert len(told) == max(1, len([a for a in answers if a != NOT_PAM]))
-
-
-def test_memory_is_bounded() -> None:
-    """Of very many open connections the oldest are forgotten, and counted; ended ones are not."""
-    interpreter = Interpreter(RULEBOOK, "gate", "text")
-    header = HeaderParser(Clock(UTC), Origin())
-    open_lines = [write((n / 1000, n, INVALID)) for n in range(MOST_OPEN + 250)]
-    for line in (write((0, 999_999, CLOSED)), *open_lines):
-        record = header.parse(line)
-        assert record is not None
-        interpreter.understand(record)
-    assert interpreter.attempts.forgotten == 250
-    last = header.parse(write((20, MOST_OPEN, CLOSED)))
-    assert last is not None
-    assert interpret_record(interpreter, last) is not None
-    assert len(interpreter.attempts.dump()) < 150 * MOST_OPEN
-    for n in range(2):
-        late = header.parse(write((800, n, INVALID)))
-        assert late is not None
-        interpreter.understand(late)
-    assert interpreter.attempts.forgotten == 250
-    assert len(interpreter.attempts.dump()) < 1000
-
-
-LINES = st.lists(
-    st.tuples(
-        st.sampled_from([0.0, 0.1, 5.0, 60.0, 400.0]),
-        st.integers(1, 3),
-        st.sampled_from(
-            [
-                *(CONNECTED, INVALID, WRONG, RIGHT, NO_KEY, NONE, PAM, NOT_PAM, CLOSED, GONE),
-                *(TOO_MANY, DENIED, NOBODY_GONE, BYE, LISTENER.format(2)),
-                WRONG.replace("50022", "50023"),
-            ]
-        ),
-    ),
-    max_size=30,
-)
-
-
-@settings(max_examples=200)
-@given(LINES, st.integers(0, 30))
-def test_a_restart_anywhere(steps: list[Line], cut: int) -> None:
-    """Dumped and restored after any line, the connections go on as if nothing had happened."""
-    header = HeaderParser(Clock(UTC), Origin())
-    whole, first, second = (Interpreter(RULEBOOK, "gate", "text") for _ in range(3))
-    now = 0.0
-    for number, (pause, pid, message) in enumerate(steps):
-        now += pause
-        if number == cut:
-            second.attempts.restore(first.attempts.dump())
-        record = header.parse(write((now, pid, message)))
-        assert record is not None
-        parted = interpret_record(first if number < cut else second, record)
-        assert interpret_record(whole, record) == parted
-    known = (first if len(steps) <= cut else second).attempts
-    assert known.dump() == whole.attempts.dump()
-
-
-@given(LINES)
-def test_every_label_set_is_known(steps: list[Line]) -> None:
-    """Whatever a connection tells, its label set is one of those that exist at zero."""
-    known = label_sets(RULEBOOK)
-    now = 0.0
-    lines = [(now := now + pause, pid, message) for pause, pid, message in steps]
-    for event in interpret(*lines):
-        assert event.labels in known
-
-
-def test_an_empty_state() -> None:
-    """Nothing open is a state too."""
-    attempts = Attempts()
-    attempts.restore(Attempts().dump())
-    assert attempts.dump() == Attempts().dump()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.interpreter import RESULTS, Interpreter, Result, interpret_record, interpret_text
-from exporter.parsers.engine import load_rulebook
+from exporter.parsers.engine import Program, load_rulebook
 from exporter.parsers.header import Clock, HeaderParser
 from exporter.record import Origin, Record
 from heptad.event import Event
@@ -128,6 +128,50 @@ def test_setuid_programs() -> None:
     assert understand(record("su", message, capable)) is Result.EVENT
     forged = msgspec.structs.replace(capable, exe="/home/mallory/su")
     assert understand(record("su", message, forged)) is Result.UNTRUSTED
+
+
+def test_capabilities_are_of_setuid_programs_only() -> None:
+    """In a user namespace everybody has capabilities: they prove nothing of any other program."""
+    for program in set(RULEBOOK.programs.values()):
+        for exe in program.exe - program.setuid:
+            origin = altered(exe=exe, uid=1000, capable=True)
+            for message in (*examples(program), "pam_unix(x:y): z", "no such message"):
+                outcome = understand(record(program.name, message, origin))
+                assert outcome in (Result.UNTRUSTED, Result.IGNORED, Result.OTHER_PROGRAM)
+    named = {program.name for program in RULEBOOK.programs.values() if program.setuid}
+    assert named == {
+        *("sudo", "su", "pkexec", "passwd", "chfn", "newgrp", "gpasswd"),
+        "polkit-agent-helper-1",
+    }
+
+
+def examples(program: Program) -> list[str]:
+    """The messages of a program's own rules."""
+    return [example.message for rule in program.own_rules for example in rule.rule.examples]
+
+
+def test_the_helper_of_polkit() -> None:
+    """It is setuid, and has no rules but those of PAM."""
+    refused = "pam_unix(polkit-1:auth): authentication failure; logname= uid=1000 euid=0 tty= ruser=ann rhost=  user=root"
+    helper = "polkit-agent-helper-1"
+    origin = altered(exe=f"/usr/lib/polkit-1/{helper}", uid=1000, capable=True)
+    assert understand(record(helper, refused, origin)) is Result.EVENT
+    assert understand(record("gdm", refused, origin)) is Result.UNTRUSTED
+
+
+def test_nonsense_without_rights_is_not_kept() -> None:
+    """What a user makes sshd say is no sign that sshd changed its words."""
+    origin = altered(uid=1000, capable=True)
+    assert understand(record(message="Qux", origin=origin)) is Result.UNTRUSTED
+
+
+@pytest.mark.parametrize("count", ["7" * 5000, "9999999", "1000000", "0" * 5000 + "1"])
+def test_no_count_is_beyond_measure(count: str) -> None:
+    """However often a line says that something happened, the count is a number that is stored."""
+    message = f"PAM {count} more authentication failures; logname= uid=0 euid=0 tty=ssh ruser= rhost=192.0.2.7  user=ann"
+    one = (10**18, None, "sshd", "7", message, message, 10**6, Origin())
+    event = interpret_record(Interpreter(RULEBOOK, "gate", "auth"), one)
+    assert event is None or event.count <= 10**6
 
 
 def test_results() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from exporter.attempts import label_sets
-from exporter.interpreter import Interpreter
+from exporter.interpreter import Interpreter, interpret_record
 from exporter.metrics import ExporterMetrics
 from exporter.parsers.engine import load_rulebook
 from exporter.pipeline import Lane, Pipeline
@@ -64,9 +64,8 @@ def test_the_time_of_the_writer(journal: Journal, reader: Reader) -> None:
 
 
 def test_strange_messages(journal: Journal, reader: Reader) -> None:
-    """Bytes, line breaks and folded lines come through; what is too long or odd is counted."""
-    journal.write(b"\xffa\x00\x1b", "two\nlines", None, "", "x" * 4000)
-    journal.write("x" * 5000)
+    """Bytes, line breaks and folded lines come through; what has no text is counted."""
+    journal.write(b"\xffa\x00\x1b", "two\nlines", None, "", "x" * 16_384)
     journal.write(f"message repeated 3 times: [ {WRONG}]")
     journal.write("bytes", _EXE="/home/\N{SNOWMAN}/sshd")
     reader.read_all()
@@ -75,13 +74,60 @@ def test_strange_messages(journal: Journal, reader: Reader) -> None:
         "two\nlines",
         "",
         "",
-        "x" * 4000,
+        "x" * 16_384,
         WRONG,
         "bytes",
     ]
     assert reader.records[5][6] == 3
-    assert sum(batch.oversized for batch in reader.batches) == 1
-    assert sum(batch.lines for batch in reader.batches) == 8
+    assert sum(batch.oversized for batch in reader.batches) == 0
+    assert sum(batch.lines for batch in reader.batches) == 7
+
+
+def test_long_messages(journal: Journal, reader: Reader) -> None:
+    """A long message is cut; an entry beyond all measure is counted, and the next one is read."""
+    journal.write("x" * 16_385, b"\xff" * 20_000, b"\xff" * 500_000, "last", "y" * 1_500_000)
+    reader.read_all()
+    first, second, *rest = reader.messages
+    assert first == "x" * 16_384 + "…"
+    assert second.startswith("\\xff\\xff")
+    assert len(second) == 16_385
+    assert rest == ["last"]
+    assert reader.records[0][5] == f"sshd[7]: {first}"
+    assert [sum(b.oversized for b in reader.batches), sum(b.lines for b in reader.batches)] == [
+        2,
+        5,
+    ]
+
+
+@pytest.mark.parametrize("length", [10, 5000, 20_000])
+def test_a_long_command_hides_nothing(journal: Journal, reader: Reader, length: int) -> None:
+    """However long the command that a user has root run: that he did so is an event."""
+    command = f"[CWD=/] [COMMAND=/usr/bin/id {'x' * length}]"
+    message = f"ann: Executing command [USER=root] [TTY=/dev/pts/0] {command}"
+    journal.write(
+        message,
+        SYSLOG_IDENTIFIER="sudo",
+        _EXE="/usr/bin/pkexec",
+        _UID="1000",
+        _CAP_EFFECTIVE="1ffffffffff",
+    )
+    reader.read_all()
+    [record] = reader.records
+    assert record[7].capable
+    pkexec = (*record[:2], "pkexec", *record[3:])
+    event = interpret_record(Interpreter(load_rulebook(), "gate", "journal"), pkexec)
+    assert event is not None
+    assert (event.action, event.user, event.target_user) == ("privilege", "ann", "root")
+
+
+@pytest.mark.parametrize(
+    ("text", "capable"), [("1ffffffffff", True), ("0", False), ("zz", False), ("-1", False)]
+)
+def test_capabilities(journal: Journal, reader: Reader, text: str, capable: bool) -> None:
+    """Capabilities are a hexadecimal number above zero."""
+    journal.write("x", _CAP_EFFECTIVE=text)
+    reader.read_all()
+    assert [record[7].capable for record in reader.records] == [capable]
 
 
 def test_following(journal: Journal, reader: Reader) -> None:

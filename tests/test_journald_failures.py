@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -125,6 +126,62 @@ def test_a_vacuumed_journal(journal: Journal, reader: Reader) -> None:
     assert len(reader.gaps) == 1
 
 
+@pytest.mark.parametrize("plain", [False, True])
+def test_other_programs(journal: Journal, reader: Reader, plain: bool) -> None:
+    """Where other programs are read than before, the position holds, and that is no gap."""
+    journal.write("one", SYSLOG_IDENTIFIER="sudo")
+    reader.read_until(lambda: reader.messages)
+    reader.source.close()
+    journal.write("two")
+    assert reader.state
+    if plain:
+        reader.state = reader.state.partition(b"\n")[0]
+    source = reader.start(tags=["sshd"])
+    reader.read_until(lambda: len(reader.messages) == 2)
+    source.close()
+    reader.start(tags=["sshd"])
+    reader.follow()
+    journal.write("three")
+    reader.read_until(lambda: len(reader.messages) == 3)
+    assert (reader.messages, reader.gaps) == (["one", "two", "three"], [])
+
+
+@pytest.mark.parametrize("failing", ["subprocess.Popen", "threading.Thread.start"])
+def test_no_process_is_to_be_had(
+    journal: Journal, reader: Reader, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """Where no process or thread can be started, that is a problem, and is tried again."""
+    clock = FakeClock(monkeypatch)
+    journal.write("one")
+    kind = OSError if failing == "subprocess.Popen" else RuntimeError
+    with monkeypatch.context() as patched:
+        patched.setattr(failing, Mock(side_effect=kind("none to be had")))
+        for _ in range(3):
+            assert reader.read() is None
+            clock.now += 1000
+        problem = reader.source.health().problem
+        assert problem == "journalctl cannot be run: none to be had"
+        assert journalctls() == []
+    reader.read_until(lambda: reader.messages == ["one"])
+    assert reader.source.health().problem is None
+
+
+def test_no_process_to_wait_for_more(
+    journal: Journal, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the second journalctl, the one that stays, cannot be started, nothing is lost."""
+    clock = FakeClock(monkeypatch)
+    journal.write("one")
+    reader.read_until(lambda: reader.messages)
+    with monkeypatch.context() as patched:
+        patched.setattr("subprocess.Popen", Mock(side_effect=OSError("none to be had")))
+        reader.read_until(lambda: reader.source.health().problem)
+    journal.write("two")
+    clock.now += 1000
+    reader.read_until(lambda: len(reader.messages) == 2)
+    assert (reader.messages, reader.gaps) == (["one", "two"], [])
+
+
 def test_an_empty_journal_after_a_vacuum(journal: Journal, reader: Reader) -> None:
     """Where nothing is left at all, the gap is told with the first entry that comes."""
     journal.write("one", file="a")
@@ -151,6 +208,7 @@ def test_what_is_no_json(journal: Journal, monkeypatch: pytest.MonkeyPatch, tmp_
     batch = source.read()
     assert batch is not None
     assert [record[4] for record in batch.records] == ["m", "m"]
-    assert (batch.headless, batch.lines, batch.state) == (4, 6, b"c")
+    assert (batch.headless, batch.lines) == (4, 6)
+    assert batch.state.startswith(b"c\n")
     assert len(batch.strange) == 4
     source.close()

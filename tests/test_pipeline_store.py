@@ -114,6 +114,82 @@ def test_a_store_that_becomes_corrupt(bench: Bench) -> None:
     assert list(bench.path.parent.glob("*.corrupt-*"))
 
 
+def test_beginning_anew_that_fails(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the new file cannot be begun at once either, counters and positions still go on."""
+    log: list[Batch | list[str]] = [[line(f"12:00:0{n}", n)] for n in range(3)]
+    bench.start(log)
+    bench.pipelines[-1].step(threading.Event())
+    bench.pipelines[-1].step(threading.Event())
+    bench.start(log)
+    bench.store._db.execute("DROP TABLE state")  # noqa: SLF001 - as if its page had been lost
+    monkeypatch.setattr("heptad.store.local.set_aside", refuse)
+
+    def meanwhile(waits: int) -> None:
+        if waits == 2:
+            monkeypatch.undo()
+
+    stop = Retry(meanwhile)
+    bench.run(stop)
+    assert stop.waits == 2
+    assert bench.store.recall("source/feed0") == b"3"
+    assert bench.store.counters()[auth_key()] == 3
+
+
+def refuse(*_: object) -> int:
+    """Fail as a store does."""
+    raise StoreError("refused")
+
+
+def many(count: int, batches: int) -> list[Batch | list[str]]:
+    """A log of batches with so many lines each."""
+    return [[line(f"12:{b:02}:00", n) for n in range(count)] for b in range(batches)]
+
+
+def test_bounded_under_load(bench: Bench) -> None:
+    """However much comes at once, the store grows no further than one transaction beyond its size."""
+    bench.start(many(8000, 12))
+    bench.store.max_size = 2 * 2**20
+    stop, most = threading.Event(), 0
+    while bench.pipelines[-1].step(stop):
+        most = max(most, bench.store.size())
+    assert most < bench.store.max_size + 16_000 * 600
+    assert bench.store.size() <= bench.store.max_size
+    kept = bench.events()
+    assert kept[-1] == line("12:11:00", 7999)
+    assert bench.metric("auth_events_total", *FAILED) == 96_000
+    assert bench.metric("heptad_store_size_bytes") == bench.store.size()
+    assert bench.pipelines[-1].problems() == []
+
+
+def test_bounded_at_the_end_of_once(bench: Bench) -> None:
+    """Reading once ends with a store in its bounds, also where they were lowered by much."""
+    bench.start(many(8000, 3))
+    bench.run()
+    bench.start([*many(8000, 3), [line("12:30:00")]])
+    bench.store.max_size = 2**20
+    pipeline = bench.pipelines.pop()
+    pipeline.drain(threading.Event())
+    assert 0 < bench.store.size() <= 2**20
+    assert bench.events()[-1] == line("12:30:00")
+    bench.store.close()
+    bench.start([])
+
+
+def test_a_store_that_cannot_be_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that cannot be kept in its bounds is a reason for /healthz, and work goes on."""
+    bench.start([[line("12:00:00")]])
+    bench.store.max_size = 1
+    bench.run()
+    [problem] = bench.pipelines[-1].problems()
+    assert problem.startswith("pruning: ")
+    assert problem.endswith(" bytes above max_size, and no events left to delete")
+    bench.start([[line("12:00:00")], [line("12:00:01")]])
+    monkeypatch.setattr(bench.store, "size", refuse)
+    bench.run()
+    assert bench.pipelines[-1].problems() == ["pruning: refused"]
+    assert len(bench.events()) == 1
+
+
 def test_what_comes_during_a_commit_is_committed_together(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

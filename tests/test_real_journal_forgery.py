@@ -66,6 +66,7 @@ def forge(sandbox: Sandbox) -> None:
             sandbox.run("sh", "-c", PIPED, "sh", message, binary, "sshd", user="mallory")
         preload = ["env", f"LD_PRELOAD={library}", f"FORGERY={message}", "/usr/sbin/sshd"]
         sandbox.run(*preload, user="mallory")
+        sandbox.run("unshare", "--user", "--map-root-user", *preload, user="mallory")
     for message in ("(to root) mallory on pts/0", "FAILED SU (to root) mallory on pts/0"):
         for binary in ("/usr/bin/logger", "/home/mallory/su"):
             sandbox.run("sh", "-c", PIPED, "sh", message, binary, "su", user="mallory")
@@ -100,7 +101,7 @@ def read(sandbox: Sandbox) -> Told:
 def told() -> Iterator[Told]:
     """A journal with forged and real entries."""
     needs.mount_namespace()
-    needs.program("gcc", "ip", "journalctl", "logger", "newusers", "nsenter", "setpriv")
+    needs.program("gcc", "ip", "journalctl", "logger", "newusers", "nsenter", "setpriv", "unshare")
     needs.program("ssh", "ssh-keygen", "sshd", "su", "systemd-journald")
     with Sandbox() as sandbox:
         sandbox.add_users("ann", "bob", "mallory", password=PASSWORD)
@@ -113,8 +114,10 @@ def told() -> Iterator[Told]:
 
 @pytest.mark.parametrize("message", FORGERIES)
 def test_nobody_else_speaks_for_sshd(told: Told, message: str) -> None:
-    """logger, a binary named sshd and code preloaded into sshd are seen, and not believed."""
-    assert len([line for line in told.lines if line.endswith(message)]) == 3
+    """logger, a binary named sshd and code preloaded into sshd, also with the capabilities of a
+    user namespace, are seen and not believed.
+    """
+    assert len([line for line in told.lines if line.endswith(message)]) == 4
     assert [event for event in told.events if event.raw.endswith(message)] == []
 
 

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from exporter.parsers.engine import (
     BUILT_IN,
+    Example,
     Program,
     Rule,
     RuleFile,
     check_examples,
+    check_rule,
     load_rule_files,
     load_rulebook,
 )
@@ -319,3 +321,41 @@ def test_no_rule_takes_more_than_linear_time(file: RuleFile) -> None:
 def test_every_example_holds() -> None:
     """Each rule gives exactly the facts that its examples say."""
     assert check_examples(load_rule_files([BUILT_IN])) == []
+
+
+@pytest.mark.parametrize("digits", [7, 20, 5000])
+@pytest.mark.parametrize("rest", ["user=root", "", "x"])
+def test_a_count_beyond_belief_is_not_read(digits: int, rest: str) -> None:
+    """PAM's number of failures has few digits; a longer one is no line of PAM's."""
+    peer = "logname= uid=0 euid=0 tty=ssh ruser= rhost=192.0.2.7  "
+    line = f"PAM {'9' * digits} more authentication failures; {peer}{rest}"
+    assert BOOK.programs["sshd"].read(line) is None
+
+
+@pytest.mark.parametrize("group", ["count", "child_pid"])
+@pytest.mark.parametrize(
+    ("digits", "good"),
+    [
+        (r"\d{1,6}", True),
+        (r"\d{1,10}", True),
+        (r"\d+", False),
+        (r"\d{1,11}", False),
+        (r"\d{1,}", False),
+        (r"\w{1,6}", False),
+        (r"\d{1,6}|x", False),
+        (r"\d{1,6}.*", False),
+    ],
+)
+def test_a_number_is_bounded(group: str, digits: str, good: bool) -> None:
+    """A rule whose count may be anything is refused: it would stop the exporter."""
+    rule = Rule("mine", f"x (?P<{group}>{digits})", [Example("x 1")], action="login")
+    assert (check_rule(rule) == []) is good
+
+
+@pytest.mark.parametrize(
+    "pattern", ["a{99999999999999}", "a{" + "9" * 5000 + "}", "(" * 3000 + ")" * 3000, "(", "%{x}"]
+)
+def test_a_pattern_that_cannot_be_compiled(pattern: str) -> None:
+    """Whatever Python raises for a pattern, the rule is told to be faulty."""
+    rule = Rule("mine", pattern, [Example("x")], action="login")
+    assert "the pattern is faulty" in " ".join(check_rule(rule))

@@ -215,3 +215,14 @@ def test_no_message_takes_more_than_linear_time(program: str) -> None:
             began = time.process_time()
             PROGRAMS[program].read(message)
             assert time.process_time() - began < 0.5, message[:80]
+
+
+@pytest.mark.parametrize("word", ["Accepted", "Failed"])
+@pytest.mark.parametrize("end", ["", " ssh1", " ssh2: RSA SHA256:abcdefgh"])
+def test_the_client_of_rhosts_names_no_address(word: str, end: str) -> None:
+    """Protocol 1 ends a line with the client's own user name: nothing in it is an address."""
+    line = f"{word} rhosts-rsa for dan from {PEER} ssh1: ruser x from {FORGED} port 1{end}"
+    found = PROGRAMS["sshd"].read(line)
+    assert found is not None
+    assert found[0].facts(found[1]).get("source_ip") in (ADDRESS, None)
+    assert found[0].fixed[0] == "login"

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from urllib.parse import urlsplit
 
 import pytest
@@ -124,6 +124,74 @@ def test_slow_clients_block_nobody(port: Port) -> None:
         begun = time.monotonic()
         assert port.ask("/healthz")[0] == 200
         assert time.monotonic() - begun < 5
+
+
+class Drip:
+    """As many clients as there are places, which send a byte now and then and never end."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self._clients = [socket.create_connection(address, timeout=10) for _ in range(16)]
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            for client in self._clients:
+                with suppress(OSError):
+                    client.send(b"G")
+            if self._end.wait(0.1):
+                return
+
+    def __enter__(self) -> None:
+        """They are there."""
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+        for client in self._clients:
+            client.close()
+
+
+def test_dripping_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that send a byte now and then hold their places no longer than the deadline."""
+    monkeypatch.setattr("heptad.server._DEADLINE", 1.0)
+    port = Port()
+    with Drip(port.address):
+        begun = time.monotonic()
+        assert port.ask("/healthz")[0] == 200
+        assert time.monotonic() - begun < 5
+    port.server.close()
+
+
+def test_closing_while_all_places_are_held() -> None:
+    """Clients that hold every place, and others that wait, do not hold up the end."""
+    port = Port()
+    with Drip(port.address), ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(socket.create_connection(port.address, timeout=10))
+        begun = time.monotonic()
+        port.server.close()
+        assert time.monotonic() - begun < 8
+    with pytest.raises(OSError):  # noqa: PT011 - refused or reset
+        port.ask("/healthz")
+
+
+def test_threads_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request for which there is no thread gives its place back."""
+    port = Port()
+    with monkeypatch.context() as patch:
+        patch.setattr("socketserver.threading.Thread.start", refuse_thread)
+        for _ in range(20):
+            with pytest.raises((OSError, http.client.HTTPException)):
+                port.ask("/healthz")
+    assert port.ask("/healthz")[0] == 200
+    port.server.close()
+
+
+def refuse_thread(thread: threading.Thread) -> None:
+    """What Python says where the system has no more threads."""
+    raise RuntimeError("can't start new thread")
 
 
 def test_clients_that_leave(port: Port, capfd: pytest.CaptureFixture[str]) -> None:

@@ -64,12 +64,42 @@ def test_all_or_nothing(store: LocalStore, table: str) -> None:
     assert (store.recall("source/a"), store.counters()) == (b"2", {COUNTER: 5})
 
 
+@pytest.mark.parametrize("move_on", [True, False])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        ("events,host=a", 2**64, "n=1i", ""),
+        ("events,host=a", -(2**63) - 1, "n=1i", ""),
+        ("events,host=\udcff", 1, "n=1i", ""),
+        ("events,host=a", 1, 'n="\ud800"', ""),
+        ("events,host=a", 1, "n=1i", "\udcff"),
+    ],
+)
+def test_a_row_that_cannot_be_stored(
+    store: LocalStore, caplog: pytest.LogCaptureFixture, bad: Row, move_on: bool
+) -> None:
+    """A row that SQLite can never take is left out, alone and with one line in the log."""
+    store.append([*rows(1, 3), bad, bad, *rows(3, 5)], {"k": b"1"}, {COUNTER: 2}, move_on=move_on)
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["rows that cannot be stored are left out"]
+    assert (times(store), store.recall("k")) == ([1, 2, 3, 4], b"1")
+    assert store.counters() == {COUNTER: 2}
+    store.append(rows(5, 6))
+    assert times(store) == [1, 2, 3, 4, 5]
+
+
+def test_no_time_is_left(store: LocalStore) -> None:
+    """Rows of the last nanosecond there is, which cannot move on, stop nothing."""
+    store.append([*rows(1, 3), *[("events,host=a", 2**63 - 1, "n=1i", "")] * 3])
+    assert times(store) == [1, 2]
+
+
 def test_a_fault_of_the_caller_leaves_nothing_open(store: LocalStore) -> None:
-    """A row that cannot be stored at all is refused, and the store goes on."""
-    with pytest.raises(OverflowError):
-        store.append([*rows(1, 3), ("events,host=a", 2**64, "n=1i", "")], {"k": b"1"})
+    """State that cannot be stored at all is refused, and the store goes on."""
+    with pytest.raises(UnicodeEncodeError):
+        store.append(rows(1, 3), {"\udcff": b"1"})
     store.append(rows(3, 5))
-    assert (times(store), store.recall("k")) == ([3, 4], None)
+    assert times(store) == [3, 4]
 
 
 def test_what_was_committed_is_there_again(path: Path) -> None:

@@ -1,10 +1,12 @@
 """The file of the local store: one writer, newer versions, corruption, full disks, migrations."""
 
 import logging
+import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -127,6 +129,45 @@ def test_corruption_found_while_writing(store: LocalStore) -> None:
     assert len(list(store.path.parent.glob("events.db.corrupt-*"))) >= 3
     store.append(rows(10, 20), {}, {COUNTER: 1})
     assert len(times(store)) == 10
+
+
+def test_beginning_anew_that_fails_once(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the new file cannot be begun at once, the next append begins it."""
+
+    def fail_once(call: Callable[..., Any], error: Exception) -> Callable[..., Any]:
+        errors = [error]
+
+        def failing(*given: Any) -> Any:
+            if errors:
+                raise errors.pop()
+            return call(*given)
+
+        return failing
+
+    store.append(rows(0, 10), {"k": b"1"}, {COUNTER: 1})
+    monkeypatch.setattr(Path, "rename", fail_once(Path.rename, OSError("read-only")))
+    full = sqlite3.OperationalError("disk full")
+    monkeypatch.setattr("heptad.store.file.migrate", fail_once(migrate, full))
+    with pytest.raises(StoreError, match="cannot be set aside: read-only"):
+        store.begin_anew()
+    with pytest.raises(StoreError, match="disk full"):
+        store.append(rows(0, 1))
+    store.append(rows(20, 22), {}, {COUNTER: 5})
+    assert (times(store), store.recall("k"), store.counters()) == ([20, 21], None, {COUNTER: 5})
+    assert len(list(store.path.parent.glob("events.db.corrupt-*-1"))) == 1
+
+
+def test_not_for_everyone_to_read(path: Path) -> None:
+    """The file and what SQLite puts beside it are for owner and group, whatever the umask."""
+    before = os.umask(0)
+    try:
+        with LocalStore(path, write=True) as store:
+            store.append(rows(0, 10))
+            modes = {p.name: p.stat().st_mode & 0o777 for p in path.parent.iterdir()}
+    finally:
+        os.umask(before)
+    assert modes.keys() >= {"events.db", "events.db-wal", "events.db-shm"}
+    assert set(modes.values()) == {0o640}
 
 
 def test_a_full_disk(store: LocalStore) -> None:

@@ -32,6 +32,7 @@ STEPS: Final[dict[str, str]] = {
 GROUPS: Final = frozenset(
     "user target_user address source_port tty object method count child_pid".split()
 )
+_NUMBERS: Final = frozenset(("count", "child_pid"))
 _METHOD_NAMES: Final[dict[str, str]] = {
     **{name: name for name in METHODS if name},
     "keyboard-interactive/pam": "keyboard-interactive",
@@ -77,9 +78,11 @@ class RuleFile(msgspec.Struct, forbid_unknown_fields=True):
     """The rules of one program.
 
     ``aliases`` are the other names it logs under; ``exe`` the paths of its binary and
-    ``runs_as`` the accounts it runs as, by which the journal vouches for it. A ``shared`` file
-    holds for every program (PAM), and for the ``programs`` it names that have no rules of
-    their own. ``complete: false`` says that only some of the program's lines are of interest.
+    ``runs_as`` the accounts it runs as, by which the journal vouches for it; ``setuid`` those of
+    ``exe`` that are setuid root, and may run with root's rights as whoever called them. A
+    ``shared`` file holds for every program (PAM), and for the ``programs`` it names that have no
+    rules of their own. ``complete: false`` says that only some of the program's lines are of
+    interest.
     """
 
     program: str
@@ -87,6 +90,7 @@ class RuleFile(msgspec.Struct, forbid_unknown_fields=True):
     aliases: list[str] = []
     exe: list[str] = []
     runs_as: tuple[str, ...] = ("root",)
+    setuid: list[str] = []
     transport: Literal["any", "kernel"] = "any"
     shared: bool = False
     programs: list[str] = []
@@ -136,7 +140,7 @@ class CompiledRule:
                 facts |= {"source_port": int(text)} if is_port(text) else {}
             elif name == "method":
                 facts["method"] = method_of(text)
-            elif name in ("count", "child_pid"):
+            elif name in _NUMBERS:
                 facts[name] = int(text)
             else:
                 facts[name] = text
@@ -155,6 +159,7 @@ class Program:
         self.name = file.program
         self.exe = frozenset(file.exe)
         self.runs_as = file.runs_as
+        self.setuid = frozenset(file.setuid)
         self.transport = file.transport
         self.complete = file.complete
         self.own_rules = tuple(CompiledRule(rule) for rule in file.rules)
@@ -209,12 +214,17 @@ class Rulebook:
         for file in files:
             if file.shared:
                 extra = [name for name in file.programs if name not in named]
-                own += [RuleFile(program=n, rules=[], complete=False, exe=file.exe) for n in extra]
+                own += [_pam_only(name, file) for name in extra]
         self.programs: dict[str, Program] = {}
         for file in own:
             program = Program(file, shared)
             for name in (file.program, *file.aliases):
                 self.programs[name] = program
+
+
+def _pam_only(name: str, shared: RuleFile) -> RuleFile:
+    setuid = [path for path in shared.setuid if path.endswith(f"/{name}")]
+    return RuleFile(program=name, rules=[], complete=False, exe=shared.exe, setuid=setuid)
 
 
 def load_rulebook(folders: Iterable[Path] = ()) -> Rulebook:
@@ -259,9 +269,15 @@ def check_rule(rule: Rule) -> list[str]:
         if word not in known:
             faults.append(f"{kind} `{word}` is none of: {', '.join(filter(None, known))}")
     try:
-        groups = set(re.compile(expand_macros(rule.pattern), re.ASCII).groupindex)
-    except (re.error, KeyError) as error:
+        pattern = expand_macros(rule.pattern)
+        groups = set(re.compile(pattern, re.ASCII).groupindex)
+    except (re.error, KeyError, ValueError, OverflowError, RecursionError) as error:
         return [f"rule {rule.name}: {f}" for f in (*faults, f"the pattern is faulty: {error}")]
+    faults += [
+        f"group `{group}` must be digits of a bounded number, as in `(?P<{group}>\\d{{1,6}})`"
+        for group in sorted(groups & _NUMBERS)
+        if not re.search(rf"\(\?P<{group}>\\d\{{1,(?:[1-9]|10)\}}\)", pattern)
+    ]
     if groups - GROUPS:
         faults.append(f"unknown groups {sorted(groups - GROUPS)}; known: {sorted(GROUPS)}")
     if not rule.examples:

@@ -1,14 +1,13 @@
 """The systemd journal, read by journalctl(1) and resumed by cursor.
 
 What journald itself vouches for (fields with a leading underscore, systemd.journal-fields(7))
-goes along with every record, so that nobody but the program itself speaks for it. journalctl
-leaves out a field longer than 4096 bytes: such a message is counted as too long.
+goes along with every record, so that nobody but the program itself speaks for it. A message
+above 16,384 characters is cut, and ends in `…`: passed over, it would hide what a program tells of
+a user who chose its length.
 """
 
-import logging
-import queue
+import hashlib
 import shutil
-import subprocess
 import threading
 import time as clock
 from collections.abc import Iterable
@@ -19,15 +18,14 @@ import msgspec
 from exporter.parsers.header import unwrap_repeated
 from exporter.record import Origin, Record
 from exporter.sources import Batch, Gap, SourceHealth
-
-log = logging.getLogger("heptad.journald")
+from exporter.sources.journalctl import OVERSIZED, Journalctl
 
 _FIELDS: Final = (
     "MESSAGE,SYSLOG_IDENTIFIER,_PID,_UID,_EXE,_HOSTNAME,_TRANSPORT,_SYSTEMD_UNIT,"
     "_CAP_EFFECTIVE,_SOURCE_REALTIME_TIMESTAMP"
 )
-_BATCH: Final = 2000
-_QUEUED: Final = 4 * _BATCH
+_LONGEST_MESSAGE: Final = 16_384
+_HEX: Final = frozenset("0123456789abcdefABCDEF")
 _FARTHEST: Final = 2**63 // 1000 - 10**12
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
@@ -67,10 +65,11 @@ class JournaldSource:
         self._tags = sorted(tags)
         self._directory = directory
         self._follow = follow
+        self._digest = hashlib.sha256("\n".join(self._tags).encode()).hexdigest()[:16]
         self._cursor: str | None = None
+        self._cursor_digest = ""
         self._wake = threading.Event()
-        self._lines: queue.Queue[bytes] = queue.Queue(_QUEUED)
-        self._reader: _Reader | None = None
+        self._reader: Journalctl | None = None
         self._seeking = False
         self._catching_up = True
         self._pause = _FIRST_PAUSE
@@ -78,8 +77,9 @@ class JournaldSource:
         self._problem: str | None = None
 
     def restore(self, state: bytes | None) -> None:
-        """See Source.restore: the state is the cursor of the last entry."""
-        self._cursor = state.decode() if state else None
+        """See Source.restore: the state is the last entry's cursor and a digest of the tags."""
+        cursor, _, self._cursor_digest = (state or b"").decode().partition("\n")
+        self._cursor = cursor or None
 
     def start(self, wake: threading.Event) -> None:
         """See Source.start."""
@@ -87,7 +87,8 @@ class JournaldSource:
 
     def _command(self) -> list[str]:
         command = ["journalctl", "--output=json", f"--output-fields={_FIELDS}", "--quiet"]
-        command.append("--no-pager")
+        # without --all a field above 4096 bytes is left out, and so is the event it tells
+        command += ["--no-pager", "--all"]
         if self._directory:
             command.append(f"--directory={self._directory}")
         if not self._catching_up:
@@ -95,7 +96,8 @@ class JournaldSource:
             # the folder may be another machine's: all of its boots, journalctl(1) on --merge
             command += ["--merge"] if self._directory else []
         if self._cursor:
-            # not --after-cursor: whether the entry itself is still there tells of a vacuum
+            # not --after-cursor: whether the entry itself is still there tells of a vacuum, and
+            # systemd 252 then leaves out the first entry behind it
             command.append(f"--cursor={self._cursor}")
         return command + [f"--identifier={tag}" for tag in self._tags]
 
@@ -112,24 +114,28 @@ class JournaldSource:
             self._problem = "journalctl is not there: install systemd, or read a log file instead"
             return
         self._seeking = self._cursor is not None
-        self._reader = _Reader(self._command(), self._lines, self._wake)
+        try:
+            self._reader = Journalctl(self._command(), self._wake)
+        except OSError as error:
+            self._problem = f"journalctl cannot be run: {error}"
 
     def read(self) -> Batch | None:
         """See Source.read; without ``follow`` it waits until journalctl has ended or has more."""
         if self._reader is None:
             self._restart()
-        lines = self._take()
-        while not lines and not self._follow and self._reader and not self._reader.ended():
-            lines = self._take(wait=0.1)
+        if self._reader is None:
+            return None
+        lines = self._reader.take()
+        while not lines and not self._follow and not self._reader.ended():
+            lines = self._reader.take(wait=0.1)
         if lines:
             self._pause = _FIRST_PAUSE
             self._problem = None
             return self._batch(lines)
-        if self._reader is not None:
-            self._go_on(self._reader)
+        self._go_on(self._reader)
         return None
 
-    def _go_on(self, reader: "_Reader") -> None:
+    def _go_on(self, reader: Journalctl) -> None:
         """After the end of the journal wait for more; after a failure start again, later."""
         if not reader.ended():
             if not self._catching_up and clock.monotonic() >= self._restart_due:
@@ -146,20 +152,13 @@ class JournaldSource:
             if at_end:
                 self._run()
 
-    def _take(self, wait: float = 0.0) -> list[bytes]:
-        lines: list[bytes] = []
-        try:
-            if wait:
-                lines.append(self._lines.get(timeout=wait))
-            while len(lines) < _BATCH:
-                lines.append(self._lines.get_nowait())
-        except queue.Empty:
-            pass
-        return lines
-
     def _batch(self, lines: list[bytes]) -> Batch:
         batch = Batch([], b"", [], read_bytes=sum(map(len, lines)))
         for line in lines:
+            if line is OVERSIZED:
+                batch.lines += 1
+                batch.oversized += 1
+                continue
             try:
                 entry = _DECODER.decode(line)
             except msgspec.DecodeError:
@@ -171,17 +170,19 @@ class JournaldSource:
                 self._seeking = False
                 if entry.cursor == self._cursor:
                     continue
-                if self._catching_up:
+                # an entry that was found by other tags may be there and not be shown
+                if self._catching_up and self._cursor_digest == self._digest:
                     lost = f"nothing left at {self._cursor}"
                     batch.gaps.append(Gap("vacuumed", "journal", lost))
-            self._cursor = entry.cursor
+            self._cursor, self._cursor_digest = entry.cursor, self._digest
             batch.lines += 1
             record = _record_of(entry)
             if record is None:
                 batch.oversized += 1
             else:
                 batch.records.append(record)
-        batch.state = (self._cursor or "").encode()
+        if self._cursor:
+            batch.state = f"{self._cursor}\n{self._cursor_digest}".encode()
         return batch
 
     def health(self) -> SourceHealth:
@@ -193,80 +194,6 @@ class JournaldSource:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-
-
-class _Reader:
-    """A running journalctl, and the thread that takes its lines as fast as they are wanted."""
-
-    def __init__(
-        self, command: list[str], lines: "queue.Queue[bytes]", wake: threading.Event
-    ) -> None:
-        self._lines = lines
-        self._wake = wake
-        self._closing = threading.Event()
-        self._errors: list[str] = []
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        self._threads = [
-            threading.Thread(target=self._pump, daemon=True, name="journalctl"),
-            threading.Thread(target=self._listen, daemon=True, name="journalctl-errors"),
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def _pump(self) -> None:
-        assert self._process.stdout is not None  # noqa: S101 - a pipe was asked for
-        for line in self._process.stdout:
-            while not self._closing.is_set():
-                try:
-                    self._lines.put(line, timeout=0.5)
-                    break
-                except queue.Full:
-                    continue
-            self._wake.set()
-        self._wake.set()
-
-    def _listen(self) -> None:
-        assert self._process.stderr is not None  # noqa: S101 - a pipe was asked for
-        for line in self._process.stderr:
-            self._errors.append(line.decode("utf-8", "replace").strip()[:200])
-            del self._errors[:-3]
-
-    def ended(self) -> bool:
-        """Whether journalctl has ended and all its lines are in the queue."""
-        return not self._threads[0].is_alive() and self._lines.empty()
-
-    def failed(self) -> bool:
-        """Whether journalctl, which has ended, ended in failure."""
-        try:
-            return self._process.wait(timeout=5) != 0
-        except subprocess.TimeoutExpired:
-            return True
-
-    def complaint(self) -> str:
-        """What journalctl, which has ended, said last on its standard error."""
-        self._threads[1].join(timeout=1)
-        return "; ".join(self._errors)
-
-    def close(self) -> None:
-        """End journalctl; lines that were not taken are read again from the cursor."""
-        self._closing.set()
-        if self._threads[0].is_alive():
-            self._process.terminate()
-        try:
-            self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        for thread in self._threads:
-            thread.join(timeout=5)
-        for pipe in (self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                pipe.close()
 
 
 def _text(value: str | list[int | str] | None) -> str | None:
@@ -291,15 +218,21 @@ def _microseconds(text: str | None) -> int | None:
     return time if time is not None and time < _FARTHEST else None
 
 
+def _has_capabilities(text: str) -> bool:
+    return _HEX.issuperset(text) and text.strip("0") != ""
+
+
 def _record_of(entry: Entry) -> Record | None:
-    """The record of an entry; None where a field was too long for journalctl to give it."""
+    """The record of an entry; None where journalctl gave no text for it."""
     message, tag = _text(entry.message), _text(entry.tag)
     time = _microseconds(entry.source_time) or _microseconds(entry.realtime)
     if message is None or not tag or time is None:
         return None
+    if len(message) > _LONGEST_MESSAGE:
+        message = f"{message[:_LONGEST_MESSAGE]}…"
     pid = entry.pid if _number(entry.pid) is not None else None
     count, text = unwrap_repeated(message)
-    capable = bool((entry.capabilities or "").strip("0"))
+    capable = _has_capabilities(entry.capabilities or "")
     uid = _number(entry.uid)
     origin = Origin(None, entry.unit, True, entry.exe, uid, capable, entry.transport)
     raw = f"{tag}[{pid}]: {message}" if pid else f"{tag}: {message}"

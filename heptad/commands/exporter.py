@@ -33,4 +33,8 @@ def run(args: argparse.Namespace) -> int:
         complain(str(error))
         return FAILED
     log.info("exporter starts", extra=exporter.describe())
-    return run_parts({"exporter": exporter.run}, threading.Event())
+    status = run_parts({"exporter": exporter.run}, threading.Event())
+    problems = exporter.pipeline.problems() if args.once else []
+    for problem in problems:
+        complain(problem)
+    return FAILED if problems else status

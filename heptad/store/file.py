@@ -4,7 +4,8 @@ import fcntl
 import os
 import sqlite3
 import time as clock
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -50,10 +51,17 @@ def _connect(target: str, *, uri: bool = False) -> sqlite3.Connection:
     return db
 
 
+def _create(path: Path) -> None:
+    """A new file is not for everyone to read; SQLite gives what it puts beside it the same mode."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o640))
+
+
 def open_checked(path: Path) -> sqlite3.Connection:
     """Open for writing; raises StoreCorrupt, or StoreError where another place is the remedy."""
     db = None
     try:
+        _create(path)
         db = _connect(str(path))
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
@@ -73,13 +81,21 @@ def open_checked(path: Path) -> sqlite3.Connection:
                 db.close()
                 raise StoreCorrupt(verdict)
         migrate(db, version)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         if db is not None:
             db.close()
-        if is_corrupt(error):
+        if isinstance(error, sqlite3.Error) and is_corrupt(error):
             raise StoreCorrupt(str(error)) from error
         raise StoreError(f"{path}: {error}; see that the folder can be written") from error
     return db
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """Commit what is done inside; whoever catches an error rolls back."""
+    db.execute("BEGIN IMMEDIATE")
+    yield
+    db.execute("COMMIT")
 
 
 def open_for_reading(path: Path) -> sqlite3.Connection:
@@ -109,11 +125,15 @@ def is_corrupt(error: sqlite3.Error) -> bool:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a store and what belongs to it; nothing is deleted."""
+    """Rename a store and what belongs to it; nothing is deleted. Raises StoreError."""
     stamp = clock.strftime("%Y%m%dT%H%M%SZ", clock.gmtime())
     names = (path.with_name(f"{path.name}.corrupt-{stamp}-{n}") for n in count(1))
     kept = next(name for name in names if not name.exists())
     for suffix in ("", "-wal", "-shm"):
-        with suppress(FileNotFoundError):
+        try:
             path.with_name(path.name + suffix).rename(kept.with_name(kept.name + suffix))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise StoreError(f"{path}: corrupt, and cannot be set aside: {error}") from error
     return kept

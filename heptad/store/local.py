@@ -10,12 +10,12 @@ import os
 import sqlite3
 import time as clock
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Self
 
-from heptad.store import Arrival, Counters, Point, Row, StoreError, point_of
+from heptad.store import Arrival, Counters, Point, Row, StoreError, bounds, point_of
 from heptad.store.file import (
     StoreCorrupt,
     is_corrupt,
@@ -23,6 +23,7 @@ from heptad.store.file import (
     open_checked,
     open_for_reading,
     set_aside,
+    transaction,
 )
 from heptad.store.identity import Identities
 
@@ -32,8 +33,8 @@ _BULK: Final = 8000
 _INSERT: Final = "INSERT {}INTO points (series, time, body, raw) VALUES "
 _ROW: Final = "(?, ?, ?, ?)"
 _COLUMNS: Final = 4
-_PRUNE_STEP: Final = 5000
-_MARK_EVERY: Final = 600
+_LATEST: Final = 2**63 - 2**32
+"""The first time that is too late: what moves on from it must still be an integer of SQLite's."""
 
 
 class LocalStore:
@@ -57,6 +58,7 @@ class LocalStore:
         self.set_aside: Path | None = None
         self._lock: int | None = None
         self._series: dict[str, int] = {}
+        self._unfit = self._closed = False
         if write:
             self._lock = lock_file(path)
             try:
@@ -88,18 +90,32 @@ class LocalStore:
             return self._replace_file(str(error))
 
     def _replace_file(self, reason: str) -> sqlite3.Connection:
+        self._put_aside(reason)
+        return open_checked(self.path)
+
+    def _put_aside(self, reason: str) -> None:
         self.set_aside = set_aside(self.path)
         log.error(
             "store is corrupt: set aside, a new one begun",
             extra={"store": self.path, "kept_as": self.set_aside, "error": reason},
         )
-        return open_checked(self.path)
 
     def begin_anew(self) -> None:
-        """Set a file aside that turned out to be corrupt, and begin an empty one."""
+        """Set a file aside that turned out to be corrupt, and begin an empty one.
+
+        Raises StoreError; the next append then tries again, and the file it opens is empty too.
+        """
         with suppress(sqlite3.Error):
             self._db.close()
-        self._db = self._replace_file("found while writing")
+        self._unfit = self._closed = True
+        self._reopen()
+
+    def _reopen(self) -> None:
+        if self._unfit:
+            self._put_aside("found while writing")
+            self._unfit = False
+        self._db = open_checked(self.path)
+        self._closed = False
         self._series.clear()
         self._identities = Identities(self._db)
 
@@ -113,14 +129,25 @@ class LocalStore:
         *,
         move_on: bool = True,
     ) -> None:
-        """See Store.append; without ``move_on`` a row whose place is taken is left out."""
+        """See Store.append; without ``move_on`` a row whose place is taken is left out.
+
+        A row that SQLite can never take is left out too, and the log says so.
+        """
+        if self._closed:
+            self._reopen()
         try:
             self._append(rows, state or {}, counters or {}, move_on)
         except sqlite3.Error as error:
             self._roll_back()
-            if is_corrupt(error):
-                raise StoreCorrupt(f"{self.path}: {error}") from error
-            raise StoreError(f"{self.path}: {error}") from error
+            raise self._fault(error) from error
+        except (OverflowError, UnicodeEncodeError) as error:
+            self._roll_back()
+            sound = [row for row in rows if _is_storable(row)]
+            if len(sound) == len(rows):
+                raise
+            self.append(sound, state, counters, move_on=move_on)
+            told = {"store": self.path, "rows": len(rows) - len(sound), "error": error}
+            log.error("rows that cannot be stored are left out", extra=told)
         except BaseException:
             self._roll_back()
             raise
@@ -134,7 +161,7 @@ class LocalStore:
     def _append(
         self, rows: Sequence[Row], state: Mapping[str, bytes], counters: Counters, move_on: bool
     ) -> None:
-        with self._transaction():
+        with transaction(self._db):
             series = self._series_ids(rows)
             if move_on:
                 self._insert_moving_on(rows, series)
@@ -151,12 +178,6 @@ class LocalStore:
                 "ON CONFLICT (name, labels) DO UPDATE SET value = value + excluded.value",
                 [(name, labels, amount) for (name, labels), amount in counters.items()],
             )
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        yield
-        self._db.execute("COMMIT")
 
     def _series_ids(self, rows: Sequence[Row]) -> list[int]:
         known = self._series
@@ -262,56 +283,42 @@ class LocalStore:
     # bounds
 
     def size(self) -> int:
-        """Bytes in use, without what SQLite holds free for later."""
-        pages = self._pragma("page_count") - self._pragma("freelist_count")
-        return pages * self._pragma("page_size")
+        """Bytes in use, without what SQLite holds free for later; raises StoreError."""
+        try:
+            return bounds.measure(self._db)
+        except sqlite3.Error as error:
+            raise self._fault(error) from error
 
-    def _pragma(self, name: str) -> int:
-        return int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
+    def excess(self) -> int:
+        """Bytes in use beyond ``max_size``; raises StoreError."""
+        return max(0, self.size() - self.max_size)
 
     def prune(self, now: float | None = None) -> int:
         """Delete what arrived longer ago than ``max_age`` or is beyond ``max_size``; how many.
 
         Takes the oldest arrivals first and a few thousand a call, so that it never holds up
-        reading for long; call it again while it deletes.
+        reading for long; call it again while it deletes. Raises StoreError.
         """
         now = clock.time() if now is None else now
         try:
-            return self._prune(now)
+            return bounds.prune(self._db, now, self.max_age, self.max_size)
         except sqlite3.Error as error:
             self._roll_back()
-            raise StoreError(f"{self.path}: {error}") from error
+            raise self._fault(error) from error
 
-    def _prune(self, now: float) -> int:
-        self._mark(now)
-        oldest, newest = self._db.execute("SELECT min(id), max(id) FROM points").fetchone()
-        if oldest is None:
-            return 0
-        expired = self._db.execute(
-            # nothing behind a mark that is young enough: a clock that stepped back set the others
-            "SELECT max(position) FROM marks WHERE at < ?1 AND position <= coalesce("
-            "(SELECT min(position) FROM marks WHERE at >= ?1), position)",
-            (now - self.max_age,),
-        ).fetchone()[0]
-        upto = expired or 0
-        size = self.size()
-        if size > self.max_size:
-            surplus = (newest - oldest + 1) * (size - self.max_size) / size
-            upto = max(upto, oldest + int(surplus))
-        upto = min(upto, oldest + _PRUNE_STEP - 1)
-        with self._transaction():
-            deleted = self._db.execute("DELETE FROM points WHERE id <= ?", (upto,)).rowcount
-            if upto == expired:
-                self._db.execute("DELETE FROM marks WHERE position < ?", (upto,))
-        return deleted
+    def _fault(self, error: sqlite3.Error) -> StoreError:
+        kind = StoreCorrupt if is_corrupt(error) else StoreError
+        return kind(f"{self.path}: {error}")
 
-    def _mark(self, now: float) -> None:
-        """Remember when which position was reached: points carry no arrival time of their own."""
-        last = self._db.execute("SELECT max(at) FROM marks").fetchone()[0]
-        if last is None or not 0 <= now - last < _MARK_EVERY:
-            self._db.execute(
-                "INSERT OR REPLACE INTO marks VALUES (?, ?)", (now, self.newest_position())
-            )
+
+def _is_storable(row: Row) -> bool:
+    """Whether SQLite can take it: its integers have 64 bits, its text is UTF-8."""
+    head, time, *texts = row
+    try:
+        "".join((head, *texts)).encode()
+    except UnicodeEncodeError:
+        return False
+    return -(2**63) <= time < _LATEST
 
 
 def counter_key(name: str, **labels: str) -> tuple[str, str]:

@@ -1,0 +1,52 @@
+"""A store as it is read by work that may have to end at once."""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+
+from heptad.store import Arrival, Counters, Point, Row, Store
+
+
+class Stopped(Exception):
+    """The work was told to end; what is not committed is done again after the next start."""
+
+
+class Reading:
+    """``store``, whose readers raise Stopped as soon as ``stop`` is set: a look at a large
+    backlog would otherwise take as long as it takes."""
+
+    def __init__(self, store: Store) -> None:
+        self.stop = threading.Event()
+        self._store = store
+
+    def _check(self) -> None:
+        if self.stop.is_set():
+            raise Stopped
+
+    def append(
+        self,
+        rows: Sequence[Row],
+        state: Mapping[str, bytes] | None = None,
+        counters: Counters | None = None,
+    ) -> None:
+        """See Store.append."""
+        self._store.append(rows, state, counters)
+
+    def read(
+        self, measurement: str, since: int, until: int, tags: Mapping[str, str] | None = None
+    ) -> Iterator[Point]:
+        """See Store.read."""
+        self._check()
+        stopped = self.stop.is_set
+        for point in self._store.read(measurement, since, until, tags):
+            if stopped():
+                raise Stopped
+            yield point
+
+    def recall(self, key: str) -> bytes | None:
+        """See Store.recall."""
+        return self._store.recall(key)
+
+    def arrived(self, measurement: str, position: int, limit: int) -> Arrival | None:
+        """See Store.arrived."""
+        self._check()
+        return self._store.arrived(measurement, position, limit)

@@ -1,0 +1,127 @@
+"""A running journalctl(1) and the lines it has written, held in bounded memory."""
+
+import os
+import queue
+import subprocess
+import threading
+from typing import Final
+
+OVERSIZED: Final = b"\n"
+"""Stands for a line that was too long to be held: no line has a line break in it."""
+
+_CHUNK: Final = 64 * 1024
+_QUEUED: Final = 64
+_TAKEN: Final = 2 * 1024**2
+_LONGEST_LINE: Final = 1024**2
+
+
+class Journalctl:
+    """A journalctl process, and the thread that takes what it writes as fast as it is wanted.
+
+    Raises OSError if the process or its threads cannot be started.
+    """
+
+    def __init__(self, command: list[str], wake: threading.Event) -> None:
+        self._wake = wake
+        self._closing = threading.Event()
+        self._chunks: queue.Queue[bytes] = queue.Queue(_QUEUED)
+        self._rest = b""
+        self._skipping = False
+        self._errors: list[str] = []
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self._threads = [
+            threading.Thread(target=self._pump, daemon=True, name="journalctl"),
+            threading.Thread(target=self._listen, daemon=True, name="journalctl-errors"),
+        ]
+        try:
+            for thread in self._threads:
+                thread.start()
+        except RuntimeError as error:
+            self._process.kill()
+            self._threads = [thread for thread in self._threads if thread.ident]
+            self.close()
+            raise OSError(str(error)) from error
+
+    def _pump(self) -> None:
+        assert self._process.stdout is not None  # noqa: S101 - a pipe was asked for
+        while chunk := os.read(self._process.stdout.fileno(), _CHUNK):
+            while not self._closing.is_set():
+                try:
+                    self._chunks.put(chunk, timeout=0.5)
+                    break
+                except queue.Full:
+                    continue
+            self._wake.set()
+        self._wake.set()
+
+    def _listen(self) -> None:
+        assert self._process.stderr is not None  # noqa: S101 - a pipe was asked for
+        for line in self._process.stderr:
+            self._errors.append(line.decode("utf-8", "replace").strip()[:200])
+            del self._errors[:-3]
+
+    def take(self, wait: float = 0.0) -> list[bytes]:
+        """Some of the whole lines that are there; waits up to ``wait`` seconds for the first.
+
+        A line above 1 MiB is passed over, and is OVERSIZED.
+        """
+        lines: list[bytes] = []
+        taken = 0
+        try:
+            if wait:
+                lines = self._split(self._chunks.get(timeout=wait))
+            while not lines or taken < _TAKEN:
+                chunk = self._chunks.get_nowait()
+                taken += len(chunk)
+                lines += self._split(chunk)
+        except queue.Empty:
+            pass
+        return lines
+
+    def _split(self, chunk: bytes) -> list[bytes]:
+        lines = (self._rest + chunk).split(b"\n")
+        self._rest = lines.pop()
+        if self._skipping and lines:
+            lines[0] = OVERSIZED
+            self._skipping = False
+        if len(self._rest) > _LONGEST_LINE:
+            self._rest = b""
+            self._skipping = True
+        return lines
+
+    def ended(self) -> bool:
+        """Whether journalctl has ended and all its lines were taken."""
+        return not self._threads[0].is_alive() and self._chunks.empty()
+
+    def failed(self) -> bool:
+        """Whether journalctl, which has ended, ended in failure."""
+        try:
+            return self._process.wait(timeout=5) != 0
+        except subprocess.TimeoutExpired:
+            return True
+
+    def complaint(self) -> str:
+        """What journalctl, which has ended, said last on its standard error."""
+        self._threads[1].join(timeout=1)
+        return "; ".join(self._errors)
+
+    def close(self) -> None:
+        """End journalctl; lines that were not taken are read again from the cursor."""
+        self._closing.set()
+        if self._process.poll() is None:
+            self._process.terminate()
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for thread in self._threads:
+            thread.join(timeout=5)
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()

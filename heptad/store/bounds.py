@@ -1,0 +1,56 @@
+"""The bounds of a local store: what is too old or too much goes, the oldest arrivals first."""
+
+import sqlite3
+from typing import Final
+
+from heptad.store.file import transaction
+
+_STEP: Final = 5000
+_MARK_EVERY: Final = 600
+
+
+def measure(db: sqlite3.Connection) -> int:
+    """Bytes in use, without what SQLite holds free for later."""
+    pages = _pragma(db, "page_count") - _pragma(db, "freelist_count")
+    return pages * _pragma(db, "page_size")
+
+
+def _pragma(db: sqlite3.Connection, name: str) -> int:
+    return int(db.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def prune(db: sqlite3.Connection, now: float, max_age: float, max_size: int) -> int:
+    """Delete what arrived before ``now - max_age`` seconds or is beyond ``max_size`` bytes.
+
+    A few thousand points a call; how many they were.
+    """
+    _mark(db, now)
+    oldest, newest = db.execute("SELECT min(id), max(id) FROM points").fetchone()
+    if oldest is None:
+        return 0
+    expired = db.execute(
+        # nothing behind a mark that is young enough: a clock that stepped back set the others
+        "SELECT max(position) FROM marks WHERE at < ?1 AND position <= coalesce("
+        "(SELECT min(position) FROM marks WHERE at >= ?1), position)",
+        (now - max_age,),
+    ).fetchone()[0]
+    upto = expired or 0
+    size = measure(db)
+    if size > max_size:
+        surplus = (newest - oldest + 1) * (size - max_size) / size
+        upto = max(upto, oldest + int(surplus))
+    upto = min(upto, oldest + _STEP - 1)
+    with transaction(db):
+        deleted = db.execute("DELETE FROM points WHERE id <= ?", (upto,)).rowcount
+        if upto == expired:
+            db.execute("DELETE FROM marks WHERE position < ?", (upto,))
+    return deleted
+
+
+def _mark(db: sqlite3.Connection, now: float) -> None:
+    """Remember when which position was reached: points carry no arrival time of their own."""
+    last = db.execute("SELECT max(at) FROM marks").fetchone()[0]
+    if last is None or not 0 <= now - last < _MARK_EVERY:
+        db.execute(
+            "INSERT OR REPLACE INTO marks SELECT ?, coalesce(max(id), 0) FROM points", (now,)
+        )

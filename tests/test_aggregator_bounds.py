@@ -1,0 +1,127 @@
+"""What a look costs: memory, time between a stop and the end, and what is read again."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aggregator import memory
+from aggregator.findings.brute_force import BruteForce, Cell
+from heptad.config import BruteForceConfig
+from heptad.event import Event
+from heptad.store.local import LocalStore
+from tests.aggregator_world import (
+    DAY,
+    HOUR,
+    MIDNIGHT,
+    MINUTE,
+    SECOND,
+    World,
+    attack,
+    gauges,
+    login,
+    summaries,
+)
+
+NOON = MIDNIGHT + 12 * HOUR
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Two stores and a job at noon."""
+    with World(tmp_path) as world:
+        world.now = NOON + 6 * HOUR
+        yield world
+
+
+def test_memory_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many addresses at once cost the quietest ones, and that is counted."""
+    monkeypatch.setattr(memory, "MOST_CELLS", 500)
+    world.append([login(NOON + n * SECOND, f"10.{n // 250}.{n % 250}.1") for n in range(5000)])
+    world.append(attack(NOON + 5000 * SECOND))
+    world.finish()
+    assert world.counter("heptad_aggregator_cells_dropped_total") > 0
+    assert gauges(world, "heptad_aggregator_cells")["brute_force"] <= 1000
+    assert summaries(world) == [("192.0.2.1", NOON + 5000 * SECOND, 4)]
+
+
+@pytest.mark.parametrize("step", [SECOND, SECOND // 100])
+def test_memory_is_bounded_while_reading(
+    world: World, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """A flood of addresses within minutes, or within one, is never held as a whole."""
+    monkeypatch.setattr(memory, "MOST_CELLS", 100)
+    world.append([login(NOON + n * step, f"10.{n // 250}.{n % 250}.1") for n in range(1000)])
+    begun = Counter[int]()
+
+    class Counting(BruteForce):
+        def add(self, cell: Cell | None, event: Event) -> Cell:
+            begun[event.time // MINUTE] += cell is None
+            return super().add(cell, event)
+
+    held = memory.Memory(Counting(BruteForceConfig()), MIDNIGHT // DAY)
+    minute = NOON // MINUTE
+    held.read(world.read, minute, minute + 20, held.floor)
+    assert held.size <= 100
+    assert max(begun.values()) <= 100
+    assert held.dropped > 0
+
+
+def test_flood_does_not_hide_what_was_found(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that is forgotten among too many still has the finding it had until then."""
+    monkeypatch.setattr(memory, "MOST_CELLS", 100)
+    flood = [login(NOON + HOUR + n * SECOND, f"10.{n // 250}.{n % 250}.1") for n in range(1000)]
+    world.append([*attack(NOON), *flood])
+    world.look()
+    assert summaries(world) == [("192.0.2.1", NOON, 4)]
+
+
+@pytest.mark.parametrize("method", ["read", "arrived"])
+def test_stop_ends_a_look_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """A look at a backlog ends amid its events, commits no half, and is done again later."""
+    world.append([login(NOON - day * DAY, f"10.0.{day}.1", count=4) for day in range(100)])
+    stop = threading.Event()
+    calls = 0
+    original = getattr(LocalStore, method)
+
+    def count(found: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 30:
+            stop.set()
+        return found
+
+    def watch(store: LocalStore, *rest: Any) -> Any:
+        found = original(store, *rest)
+        return map(count, found) if method == "read" else count(found)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStore, method, watch)
+        assert not world.job.look(stop, everything=True)
+        assert calls == 30
+    assert world.rows("findings") == []
+    world.restart()
+    world.finish()
+    assert len(world.findings()) == 100
+
+
+def test_old_addresses_are_forgotten(world: World) -> None:
+    """What lies further back than anything can matter is not held in memory."""
+    for hour in range(48):
+        world.append([login(NOON + hour * HOUR + n, f"10.{hour}.{n}.1") for n in range(100)])
+        world.now = NOON + hour * HOUR + MINUTE
+        world.look()
+    assert gauges(world, "heptad_aggregator_cells")["brute_force"] <= 3 * 2 * 100
+
+
+def test_straggler_does_not_cause_the_time_between_to_be_read(world: World) -> None:
+    """One old event among many new ones makes its own minutes dirty, not all since then."""
+    world.append([login(NOON), *[login(NOON + 5 * DAY + n * SECOND) for n in range(3000)]])
+    world.finish()
+    windows = world.windows()
+    assert {start // DAY for _, start in windows} == {MIDNIGHT // DAY, MIDNIGHT // DAY + 5}
