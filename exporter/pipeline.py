@@ -135,7 +135,7 @@ class Pipeline:
             if batch is not None:
                 self._committer.submit(self._transaction(lane, batch), stop)
                 busy = True
-            elif not lane.caught_up and not lane.source.health().catching_up:
+            elif not lane.caught_up and _is_at_end(lane.source):
                 lane.caught_up = True
                 caught_up = {f"caught_up/{lane.source.name}": b"1"}
                 self._committer.submit(Transaction([], caught_up, {}), stop)
@@ -236,6 +236,12 @@ class Pipeline:
         """What is wrong now, a sentence each: for /healthz."""
         told = [f"source {n}: {c.problem}" for n, c in self._conditions.items() if c.problem]
         return told + self._committer.problems()
+
+
+def _is_at_end(source: Source) -> bool:
+    """Whether a source that has nothing to give was read to its end, and not only kept from it."""
+    health = source.health()
+    return not health.catching_up and health.problem is None
 
 
 def _zeros(lane: Lane) -> CounterDict:

@@ -192,3 +192,16 @@ def test_stopped_anywhere(
     assert len(set(bench.events())) == len(bench.events()) == 40
     assert bench.metric("auth_events_total", *FAILED) == 40
     bench.stop()
+
+
+def test_a_source_that_cannot_be_read_has_no_end(bench: Bench) -> None:
+    """Lines older than the first start are history even if they can be read only later."""
+    bench.start([])
+    bench.feeds[0].problem = "may not be read"
+    bench.run()
+    bench.feeds[0].log.append([line("11:00:00")])
+    bench.feeds[0].problem = None
+    bench.run()
+    assert len(bench.events()) == 1
+    assert bench.metric("heptad_history_events_total", "feed0") == 1
+    assert not bench.metric("auth_events_total", *FAILED)
