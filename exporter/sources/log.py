@@ -141,10 +141,17 @@ class Log:
             return again
         if newest is None:
             return member  # it may come back with the file at the path
-        if member.head:
+        if member.head and not self._is_read_in_copy(member):
             reason = "truncated" if newest.is_file_of(member) else "rotated_away"
             self._miss(reason, f"what came after byte {member.offset} of {member.path}")
         return None
+
+    def _is_read_in_copy(self, known: Position) -> bool:
+        """Whether what ``known`` was taken of is read in another file that begins the same."""
+        return any(
+            other is not known and other.head.startswith(known.head) and other.offset > known.offset
+            for other in self.positions()
+        )
 
     def read(self) -> Lines | None:
         """The next lines, of the oldest segment that has any; None if there are none."""

@@ -40,8 +40,9 @@ def lock_file(path: Path) -> int:
             f"{path}: another Heptad (process {holder}) writes this store; "
             "stop it, or give this one its own store.path"
         ) from None
-    os.ftruncate(lock, 0)
-    os.write(lock, str(os.getpid()).encode())
+    with suppress(OSError):  # a full disk: the lock holds without the holder's name in it
+        os.ftruncate(lock, 0)
+        os.write(lock, str(os.getpid()).encode())
     return lock
 
 

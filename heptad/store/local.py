@@ -139,6 +139,10 @@ class LocalStore:
             self._append(rows, state or {}, counters or {}, move_on)
         except sqlite3.Error as error:
             self._roll_back()
+            if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
+                # what the write-ahead log holds may be all that is in the way
+                with suppress(sqlite3.Error):
+                    self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             raise self._fault(error) from error
         except (OverflowError, UnicodeEncodeError) as error:
             self._roll_back()
