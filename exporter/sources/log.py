@@ -147,11 +147,8 @@ class Log:
         return None
 
     def _is_read_in_copy(self, known: Position) -> bool:
-        """Whether what ``known`` was taken of is read in another file that begins the same."""
-        return any(
-            other is not known and other.head.startswith(known.head) and other.offset > known.offset
-            for other in self.positions()
-        )
+        """Whether what ``known`` was taken of is read in another open file that begins the same."""
+        return any(s.position.head.startswith(known.head) for s in self._segments())
 
     def read(self) -> Lines | None:
         """The next lines, of the oldest segment that has any; None if there are none."""
