@@ -137,7 +137,7 @@ class _Reader:
 
     def add_first(self, node: yaml.Node | None, message: str) -> None:
         """Add a problem, unless one is told of that place already: this one follows from it."""
-        place = f"{node.start_mark.line + 1}:{node.start_mark.column + 1}" if node else "1:1"
+        place = _place(node.start_mark if node else None)
         if all(problem.place != place for problem in self.problems):
             self.add(node, message)
 
