@@ -25,7 +25,9 @@ def prune(db: sqlite3.Connection, now: float, max_age: float, max_size: int) -> 
     A few thousand points a call; how many they were.
     """
     _mark(db, now)
-    oldest, newest = db.execute("SELECT min(id), max(id) FROM points").fetchone()
+    # one query for both would walk the whole table (sqlite.org/optoverview.html, MIN/MAX)
+    oldest = db.execute("SELECT min(id) FROM points").fetchone()[0]
+    newest = db.execute("SELECT max(id) FROM points").fetchone()[0]
     if oldest is None:
         return 0
     expired = db.execute(
