@@ -1,7 +1,7 @@
 """Commit one transaction while the next is prepared; never lose one, never take one twice.
 
-At most one transaction is under way; what is submitted meanwhile becomes the next one as a whole,
-up to a bound, so that a store that is slower than reading writes each page of its index less
+At most one transaction is under way; what is submitted meanwhile, or in quick succession, becomes
+the next one as a whole, up to a bound, so that each page of the store's index is written less
 often. One that fails is tried again until it succeeds: meanwhile nothing is read, and the log
 itself is the queue.
 """
@@ -28,6 +28,8 @@ _LONGEST_PAUSE: Final = 15.0
 _BOUNDS_EVERY: Final = 5.0
 _MANY_ROWS: Final = 1000
 _MOST_ROWS: Final = 16_000
+_LONGEST_GATHERING: Final = 0.1
+"""Seconds until what is gathered is committed though more comes all the time."""
 
 
 class Transaction(msgspec.Struct):
@@ -54,6 +56,7 @@ class Committer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._pending: tuple[Transaction, Future[None]] | None = None
         self._next: Transaction | None = None
+        self._gathering_since = 0.0
         self._condition = Condition(log, "store", store=store.path)
         self._pruning = Condition(log, "pruning", store=store.path)
         self._begun_anew = False
@@ -72,13 +75,18 @@ class Committer:
         return [f"{name}: {problem}" for name, problem in told.items() if problem]
 
     def submit(self, transaction: Transaction, stop: threading.Event) -> None:
-        """Commit, after what is under way; waits for that only where much has come meanwhile."""
+        """Commit soon, or at ``wait``: much at once, for many small transactions cost twice that.
+
+        Waits for what is under way only where much has come meanwhile.
+        """
         if self._next is None:
             self._next = transaction
+            self._gathering_since = clock.monotonic()
         else:
             self._next.extend(transaction)
         under_way = self._pending is not None and not self._pending[1].done()
-        if not under_way or len(self._next.rows) >= _MOST_ROWS:
+        due = clock.monotonic() - self._gathering_since >= _LONGEST_GATHERING
+        if len(self._next.rows) >= _MOST_ROWS or (due and not under_way):
             self._begin_next(stop)
 
     def wait(self, stop: threading.Event) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter import committer
 from exporter.sources import Batch
 from heptad.store import Row, StoreError
 from heptad.store.local import LocalStore, counter_key
@@ -190,10 +191,12 @@ def test_a_store_that_cannot_be_bounded(bench: Bench, monkeypatch: pytest.Monkey
     assert len(bench.events()) == 1
 
 
-def test_what_comes_during_a_commit_is_committed_together(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("gathering", "committed"), [(0, [1, 3]), (60, [4])])
+def test_what_comes_at_once_is_committed_together(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, gathering: float, committed: list[int]
 ) -> None:
-    """Batches read while the store is busy become one transaction, and all of them count."""
+    """Batches read in quick succession, or while the store is busy, become one transaction."""
+    monkeypatch.setattr(committer, "_LONGEST_GATHERING", gathering)
     bench.start([[line(f"12:01:0{n}", n)] for n in range(4)])
     busy, sizes = threading.Event(), []
     append = LocalStore.append
@@ -209,6 +212,6 @@ def test_what_comes_during_a_commit_is_committed_together(
         bench.pipelines[-1].step(stop)
     busy.set()
     bench.run()
-    assert sizes[:2] == [1, 3]
+    assert [size for size in sizes if size] == committed
     assert len(bench.events()) == 4
     assert bench.metric("auth_events_total", *FAILED) == 4

@@ -20,7 +20,7 @@ from typing import IO, Any, Final
 import msgspec
 
 HEAD: Final = 1024
-CHUNK: Final = 2**19
+CHUNK: Final = 2**17
 _OPENERS: Final[dict[str, Callable[[Path], Any]]] = {
     ".gz": gzip.GzipFile,
     ".bz2": bz2.BZ2File,

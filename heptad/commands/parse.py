@@ -38,7 +38,7 @@ heptad parse --format jsonl auth.log.2.gz | jq .
 journalctl -o short-iso -t sshd | heptad parse -
 heptad parse --timezone Europe/Berlin --year 2024 old.log
 """
-_CHUNK: Final = 2**19
+_CHUNK: Final = 2**17
 _LONGEST_LINE: Final = 16_384
 _OVERSIZED: Final = "\0"
 """Stands for a line above the maximum."""

@@ -13,8 +13,8 @@ from typing import Final
 from heptad.store import StoreError
 from heptad.store.schema import SCHEMA_VERSION, migrate
 
-_PAGE: Final = 8192
-_CHECKPOINT_EVERY: Final = 4000
+_PAGE: Final = 16384
+_CHECKPOINT_EVERY: Final = 2000
 _CHECKED_SIZE: Final = 64 * 2**20
 
 
