@@ -6,6 +6,7 @@ hundreds of rules cost no more than a handful. A pattern must match the whole me
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal
 
@@ -98,6 +99,12 @@ class RuleFile(msgspec.Struct, forbid_unknown_fields=True):
     rejects: list[str] = []
 
 
+@lru_cache(maxsize=1024)  # the check and the rule: compiling is half of what a start costs
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """The pattern of a rule, its macros expanded; raises what a faulty one makes ``re`` raise."""
+    return re.compile(expand_macros(pattern), re.ASCII | re.DOTALL)
+
+
 Values = tuple[str | None, ...]
 """What the groups of a pattern captured, in the pattern's order."""
 
@@ -115,7 +122,7 @@ class CompiledRule:
         self.step = rule.step
         self.object = rule.object
         self.fixed = (rule.action, rule.outcome, rule.method, rule.reason)
-        pattern = re.compile(expand_macros(rule.pattern), re.ASCII | re.DOTALL)
+        pattern = compile_pattern(rule.pattern)
         self.fullmatch: Callable[[str], re.Match[str] | None] = pattern.fullmatch
         self.literal = longest_literal(expand_macros(rule.pattern))
         self.groups = {name: number - 1 for name, number in pattern.groupindex.items()}
@@ -270,7 +277,7 @@ def check_rule(rule: Rule) -> list[str]:
             faults.append(f"{kind} `{word}` is none of: {', '.join(filter(None, known))}")
     try:
         pattern = expand_macros(rule.pattern)
-        groups = set(re.compile(pattern, re.ASCII).groupindex)
+        groups = set(compile_pattern(rule.pattern).groupindex)
     except (re.error, KeyError, ValueError, OverflowError, RecursionError) as error:
         return [f"rule {rule.name}: {f}" for f in (*faults, f"the pattern is faulty: {error}")]
     faults += [
