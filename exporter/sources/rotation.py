@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from exporter.sources.segment import COMPRESSED, Position, Segment
+from exporter.sources.segment import COMPRESSED, Position, Segment, is_part_of_line
 
 _MOST: Final = 100
 _TRIES: Final = 5
@@ -104,6 +104,10 @@ def locate(segments: list[Segment], known: Position, row: list[Position]) -> int
         free = [n for n in same if not any(segments[n].begins_like(other) for other in row)]
         return next((n for n in free if segments[n].growing), None)
     alike = [n for n, segment in enumerate(segments) if segment.begins_like(known)]
+    if is_part_of_line(known.head):
+        # many begin so: it is the first that was written to since, unless its inode tells
+        since = [n for n in alike if segments[n].position.modified >= known.modified]
+        alike = [n for n in alike if n in same] or since[:1] or alike
     both = [n for n in alike if n in same]
     found = both or alike or [n for n, s in enumerate(segments) if s.is_shortened(known)]
     return found[-1] if found else None

@@ -183,11 +183,11 @@ class Segment:
         self.position = msgspec.structs.replace(self.position, offset=self._size(), skipping=False)
 
     def complete_head(self, *, rotated: bool = True) -> None:
-        """Give a file that has no head yet the one it has now.
+        """Give a file that has no head yet, or a part of its first line only, the one it has now.
 
         Of a ``rotated`` one that is all there is: it may never get the end of its only line.
         """
-        if self.growing and not self.position.head:
+        if self.growing and is_part_of_line(self.position.head):
             self._renew_head(rotated=rotated)
 
     def _renew_head(self, *, rotated: bool = False) -> None:
@@ -274,6 +274,11 @@ def _head_of(data: bytes, used: int = 0) -> bytes:
     """What tells a file that begins with ``data`` from others: more than the start of a line."""
     head = data[:HEAD]
     return head if len(head) == HEAD else head[: max(head.rfind(b"\n") + 1, used)]
+
+
+def is_part_of_line(head: bytes) -> bool:
+    """Whether a head is not even a whole line: every log of a year begins with the same digit."""
+    return len(head) < HEAD and b"\n" not in head
 
 
 def _is_beginning(head: bytes, of: bytes) -> bool:
