@@ -219,7 +219,7 @@ def interpret_text(text: str, *, timezone: str = "UTC") -> list[Event]:
     """The events of a log given as text: what tests and examples need."""
     header = HeaderParser(Clock(ZoneInfo(timezone), reference=clock.time_ns()), Origin())
     interpreter = Interpreter(load_rulebook(), "localhost", "text")
-    records, _ = header.parse_lines(text.split("\n"))
+    records, _ = header.parse_text(text)
     return [event for record in records if (event := interpret_record(interpreter, record))]
 
 

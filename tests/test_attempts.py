@@ -62,7 +62,7 @@ def interpret(*messages: str | Line) -> list[Event]:
 def interpret_lines(lines: list[str]) -> list[Event]:
     """The events of lines with their headers."""
     interpreter = Interpreter(RULEBOOK, "gate", "text")
-    records, strange = HeaderParser(Clock(UTC), Origin()).parse_lines(lines)
+    records, strange = HeaderParser(Clock(UTC), Origin()).parse_text("\n".join(lines))
     assert strange == []
     return [event for record in records if (event := interpret_record(interpreter, record))]
 

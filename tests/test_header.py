@@ -29,7 +29,7 @@ def parser(zone: str = "UTC", now: datetime = NOW, year: int = 0) -> HeaderParse
 
 def read(line: str) -> Record | None:
     """The record of one line, which must be the same by both ways."""
-    records, strange = parser().parse_lines([line])
+    records, strange = parser().parse_text(line)
     assert len(records) + len(strange) == (1 if line.strip("\r\0\ufeff") else 0)
     one = parser().parse(line.rstrip("\r").lstrip("\0\ufeff"))
     assert one == (records[0] if records else None)
@@ -145,7 +145,7 @@ def test_line_ends(stamp: str) -> None:
     """A carriage return at the end, NUL bytes or a byte order mark before it are no part of it."""
     line = f"{stamp} gate sshd[1]: {MESSAGE}"
     for disguised in (f"{line}\r", f"\ufeff{line}", f"\0\0{line}\r\r"):
-        records, strange = parser().parse_lines([line, disguised, disguised])
+        records, strange = parser().parse_text("\n".join([line, disguised, disguised]))
         assert strange == []
         assert [record[4] for record in records] == [MESSAGE] * 3
         assert [record[5] for record in records] == [line] * 3
@@ -186,7 +186,7 @@ def test_invalid_utf_8() -> None:
 def test_no_headers(line: str) -> None:
     """What has no header, or a stamp that no clock shows, is handed back."""
     assert read(line) is None
-    assert parser().parse_lines([line]) == ([], [line])
+    assert parser().parse_text(line) == ([], [line])
 
 
 def test_a_strange_stamp_disturbs_nothing() -> None:
@@ -194,7 +194,7 @@ def test_a_strange_stamp_disturbs_nothing() -> None:
     good = ["2026-03-01T13:06:56Z gate su: a", "Mar  1 13:06:57 gate su: b"]
     strange = ["9999-12-31T23:59:59Z gate su: x", "Mar 32 13:06:56 gate su: x"]
     for bad in strange:
-        records, _ = parser().parse_lines([good[0], bad, good[0], good[1], bad, good[1]])
+        records, _ = parser().parse_text("\n".join([good[0], bad, good[0], good[1], bad, good[1]]))
         assert [record[0] - ns(AT) for record in records] == [0, 0, 10**9, 10**9]
 
 
@@ -223,7 +223,7 @@ LINES = st.one_of(
 def test_both_ways_agree(lines: list[str]) -> None:
     """Many lines at once give what they give one by one, in any mixture of formats."""
     many, single = parser(), parser()
-    records, strange = many.parse_lines(lines)
+    records, strange = many.parse_text("\n".join(lines))
     cleaned = [line.rstrip("\r").lstrip("\0\ufeff") for line in lines]
     one_by_one = [(line, single.parse(line)) for line in cleaned if line]
     assert records == [record for _, record in one_by_one if record is not None]

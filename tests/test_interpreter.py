@@ -218,7 +218,7 @@ def test_chosen_programs() -> None:
 def read(lines: list[str]) -> list[Event]:
     """The events of these lines."""
     interpreter = Interpreter(RULEBOOK, "gate", "auth")
-    records, _ = HeaderParser(Clock(UTC), Origin()).parse_lines(lines)
+    records, _ = HeaderParser(Clock(UTC), Origin()).parse_text("\n".join(lines))
     return [found for one in records if (found := interpret_record(interpreter, one))]
 
 

@@ -17,7 +17,7 @@ from exporter.record import Origin
 from exporter.sources import Batch, Gap, SourceHealth
 from exporter.sources.log import Log
 from exporter.sources.rotation import is_rotated
-from exporter.sources.segment import Position
+from exporter.sources.segment import Lines, Position
 from exporter.sources.watch import Watch
 
 _MOST_FILES: Final = 500
@@ -99,10 +99,7 @@ class FileSource:
             # the next call begins with another log: a busy one must not starve the rest
             self._logs[path] = self._logs.pop(path)
             self._lineage[path] += found.read_bytes
-            batch = self._batch(self._headers[path], found.lines)
-            batch.oversized = found.oversized
-            batch.read_bytes = found.read_bytes
-            return batch
+            return self._batch(self._headers[path], found)
         gaps = self._take_gaps()
         # where a new log begins is committed at once: from then on its rotated files are read
         return Batch([], self._state(), gaps) if gaps or self._new else None
@@ -144,12 +141,19 @@ class FileSource:
             self._logs.pop(path).close()
             del self._headers[path], self._lineage[path]
 
-    def _batch(self, header: HeaderParser, lines: list[str]) -> Batch:
+    def _batch(self, header: HeaderParser, found: Lines) -> Batch:
         header.clock.reference = self._now()
-        records, strange = header.parse_lines(lines)
-        batch = Batch(records, self._state(), self._take_gaps(), len(lines), len(strange))
-        batch.strange = strange[:_FEW]
-        return batch
+        records, strange = header.parse_text(found.text)
+        return Batch(
+            records,
+            self._state(),
+            self._take_gaps(),
+            lines=found.number,
+            headless=len(strange),
+            oversized=found.oversized,
+            read_bytes=found.read_bytes,
+            strange=strange[:_FEW],
+        )
 
     def _state(self) -> bytes:
         self._new = False

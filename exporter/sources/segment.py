@@ -57,12 +57,13 @@ class Fate(Enum):
 
 
 class Lines(msgspec.Struct):
-    """What one read gave: whole lines without their ends, and how many were too long.
+    """What one read gave: the text of whole lines, how many, and how many others were too long.
 
     ``hole`` counts the NUL bytes that were there instead of lines.
     """
 
-    lines: list[str]
+    text: str
+    number: int
     read_bytes: int
     oversized: int = 0
     hole: int = 0
@@ -248,22 +249,21 @@ class Segment:
         if self.position.skipping:
             begin = data.find(b"\n") + 1
             if begin == 0:
-                return len(data), Lines([], len(data)), True
+                return len(data), Lines("", 0, len(data)), True
         elif data[0] == 0:
             # a copytruncate under a writer that does not append leaves a hole of NUL bytes
             begin = hole = len(data) - len(data.lstrip(b"\0"))
         end = len(data) if final else data.rfind(b"\n") + 1
         if end <= begin:
             if len(data) - begin > max_line:
-                return len(data), Lines([], len(data), 1, hole), True
-            return (begin, Lines([], begin, 0, hole), False) if begin else None
+                return len(data), Lines("", 0, len(data), 1, hole), True
+            return (begin, Lines("", 0, begin, 0, hole), False) if begin else None
         text, oversized = data[begin:end], 0
         if len(text) > max_line:
             text, oversized = _pass_over(text, max_line)
-        lines = text.decode("utf-8", "backslashreplace").replace("\r\n", "\n").split("\n")
-        if not lines[-1]:
-            lines.pop()
-        return end, Lines(lines, end, oversized, hole), False
+        number = text.count(b"\n") + (text[-1:] not in b"\n")
+        plain = text.decode("utf-8", "backslashreplace").replace("\r\n", "\n")
+        return end, Lines(plain, number, end, oversized, hole), False
 
     def close(self) -> None:
         """Close the file."""

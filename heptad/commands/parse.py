@@ -4,6 +4,7 @@ import argparse
 import gzip
 import json
 import os
+import re
 import sys
 import time as clock
 import zlib
@@ -42,6 +43,7 @@ _CHUNK: Final = 2**17
 _LONGEST_LINE: Final = 16_384
 _OVERSIZED: Final = "\0"
 """Stands for a line above the maximum."""
+_TOO_LONG: Final = re.compile(rf"^.{{{_LONGEST_LINE + 1},}}$", re.MULTILINE)
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -84,11 +86,11 @@ def run(args: argparse.Namespace) -> int:
         try:
             with _open(name) as (file, size, modified):
                 header = make_header(name, zone, args.year, modified)
-                lines = _read_lines(file, _Progress(name, size))
+                texts = _read_texts(file, _Progress(name, size))
                 if args.summary:
-                    summary.add_file(lines, header, interpreter)
+                    summary.add_file(texts, header, interpreter)
                 else:
-                    _print_events(lines, header, interpreter, args.format)
+                    _print_events(texts, header, interpreter, args.format)
         except (OSError, EOFError, zlib.error) as error:
             if isinstance(error, BrokenPipeError):
                 raise
@@ -143,8 +145,8 @@ class _Progress:
         self._bar.close()
 
 
-def _read_lines(file: IO[bytes], progress: _Progress) -> Iterator[list[str]]:
-    """Lists of whole lines; of one above the maximum only a mark."""
+def _read_texts(file: IO[bytes], progress: _Progress) -> Iterator[str]:
+    """Texts of whole lines, the last without its end; of one above the maximum only a mark."""
     rest = b""
     try:
         while data := file.read(_CHUNK):
@@ -154,29 +156,27 @@ def _read_lines(file: IO[bytes], progress: _Progress) -> Iterator[list[str]]:
             # of a line that does not end, no more is kept than shows that it is too long
             rest = data[end:][: _LONGEST_LINE + 1]
             if end:
-                yield _split(data[: end - 1])
+                yield _clean(data[: end - 1])
         if rest:
-            yield _split(rest)
+            yield _clean(rest)
     finally:
         progress.close()
 
 
-def _split(data: bytes) -> list[str]:
-    lines = data.decode("utf-8", "backslashreplace").replace("\r\n", "\n").split("\n")
-    if len(data) > _LONGEST_LINE:
-        return [line if len(line) <= _LONGEST_LINE else _OVERSIZED for line in lines]
-    return lines
+def _clean(data: bytes) -> str:
+    text = data.decode("utf-8", "backslashreplace").replace("\r\n", "\n")
+    return _TOO_LONG.sub(_OVERSIZED, text)
 
 
 def _print_events(
-    chunks: Iterator[list[str]], header: HeaderParser, interpreter: Interpreter, form: str
+    texts: Iterator[str], header: HeaderParser, interpreter: Interpreter, form: str
 ) -> None:
     colour = wants_colour()
     number = 0
-    for lines in chunks:
-        for line in lines:
+    for text in texts:
+        for line in text.split("\n"):
             number += 1
-            records, _ = header.parse_lines((line,))
+            records, _ = header.parse_text(line)
             event = interpret_record(interpreter, records[0]) if records else None
             if event is None:
                 continue
@@ -197,16 +197,17 @@ class Summary:
         self._counts: Counter[tuple[str, str, str]] = Counter()
 
     def add_file(
-        self, chunks: Iterator[list[str]], header: HeaderParser, interpreter: Interpreter
+        self, texts: Iterator[str], header: HeaderParser, interpreter: Interpreter
     ) -> None:
         """Add the lines of one file."""
         results = self._results
         events: Counter[tuple[Program, Judged, int]] = Counter()
-        for lines in chunks:
-            self._lines += len(lines)
-            records, strange = header.parse_lines(lines)
+        for text in texts:
+            self._lines += text.count("\n") + 1
+            records, strange = header.parse_text(text)
             results[Result.NO_HEADER] += len(strange)
-            results[Result.OVERSIZED] += lines.count(_OVERSIZED)
+            if _OVERSIZED in text:
+                results[Result.OVERSIZED] += text.split("\n").count(_OVERSIZED)
             understood = list(map(interpreter.understand, records))
             # the elements are counted by the loop inside Counter, not by one of ours
             events.update([one[:3] for one in understood if not isinstance(one, Result)])
