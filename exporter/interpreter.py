@@ -5,18 +5,13 @@ import time as clock
 from collections.abc import Container
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from exporter.attempts import Attempts, Judged
-from exporter.parsers.engine import (
-    CompiledRule,
-    Program,
-    Rulebook,
-    Values,
-    load_rulebook,
-    method_of,
-)
+from exporter.parsers.engine import Found, Program, Rulebook, load_rulebook, method_of
 from exporter.parsers.header import Clock, HeaderParser
 from exporter.record import Origin, Record
 from heptad.event import Event
@@ -65,7 +60,7 @@ class _EveryHost:
 
 EVERY_HOST: Final = _EveryHost()
 
-Understood = tuple[Program, Judged, int, CompiledRule, Values, str]
+Understood = tuple[Program, Judged, int, Found, str]
 """A line's program, what it is, how often, and what its fields are made of."""
 
 
@@ -93,7 +88,7 @@ class Interpreter:
         self._host = host
         self._source = source
         self._hosts = hosts
-        self._heads: dict[str, dict[tuple[str, Judged], str]] = {}
+        self._heads: dict[str, dict[tuple[Program, Judged], str]] = {}
         self._where = self._locate(None, Origin())
 
     def program_of(self, tag: str) -> str | None:
@@ -111,42 +106,45 @@ class Interpreter:
         program = self._programs.get(tag)
         if program is None:
             return OTHER_PROGRAM
-        if origin.trusted and not _is_program(origin, program):
-            return UNTRUSTED
         found = program.read(message)
-        if origin.trusted and not _is_privileged(origin, program):
-            return _of_unprivileged(program, found)
+        if origin.trusted:
+            doubt = _doubt(origin, program, found)
+            if doubt is not None:
+                return doubt
         if found is None:
             known = program.complete or message.startswith("pam_")
             return NOT_UNDERSTOOD if known else OTHER_PROGRAM
-        rule, values = found
+        rule = found.rule
+        if rule.is_fixed:
+            return program, rule.fixed, count, found, ""
         if rule.ignore:
             return IGNORED
+        values = found.values
         if rule.at_count >= 0:
             count = min(count * int(values[rule.at_count] or 1), _HIGHEST_COUNT)
         if rule.step is not None:
             process = f"{host} {program.name} {pid}"
             judged, told, count = self.attempts.judge(rule, values, process, time, count)
-            return program, judged, count, rule, values, told
+            return program, judged, count, found, told
         judged = rule.fixed
         if rule.at_method >= 0:
             judged = (judged[0], judged[1], method_of(values[rule.at_method]), judged[3])
-        return program, judged, count, rule, values, ""
+        return program, judged, count, found, ""
 
     def row(self, record: Record, understood: Understood) -> Row:
         """The event of a record as the store takes it."""
         time, log_host, _, pid, message, raw, _, origin = record
-        program, judged, count, rule, values, told = understood
+        program, judged, count, found, told = understood
         where = self._where
         if where.log_host != log_host or where.origin is not origin:
             where = self._where = self._locate(log_host, origin)
-        head = where.heads.get((program.name, judged))
+        head = where.heads.get((program, judged))
         if head is None:
             head = head_of(where.host, self._source, program.name, *judged)
-            where.heads[program.name, judged] = head
+            where.heads[program, judged] = head
         if pid:
             told = f"{told},pid={pid}i"
-        return (head, time, f"count={count}i{rule.write(values, message)}{told}{where.tail}", raw)
+        return (head, time, f"count={count}i{found.write(message)}{told}{where.tail}", raw)
 
     def _locate(self, log_host: str | None, origin: Origin) -> "_Where":
         host, tail = self._host, f',trust="{"journal" if origin.trusted else "file"}"'
@@ -162,14 +160,14 @@ class Interpreter:
         return _Where(log_host, origin, host, tail, self._heads.setdefault(host, {}))
 
 
-class _Where(NamedTuple):
+class _Where(msgspec.Struct, frozen=True):
     """What lines of one host and origin share: the event's host, its fields, and its heads."""
 
     log_host: str | None
     origin: Origin
     host: str
     tail: str
-    heads: dict[tuple[str, Judged], str]
+    heads: dict[tuple[Program, Judged], str]
 
 
 def _is_program(origin: Origin, program: Program) -> bool:
@@ -196,12 +194,16 @@ def _is_privileged(origin: Origin, program: Program) -> bool:
     return origin.capable and origin.exe in program.setuid
 
 
-def _of_unprivileged(program: Program, found: tuple[CompiledRule, Values] | None) -> Result:
-    """What a line is that the program wrote with no more rights than whoever may run it."""
+def _doubt(origin: Origin, program: Program, found: Found | None) -> Result | None:
+    """What a line is that the program did not write, or with no more rights than its caller's."""
+    if not _is_program(origin, program):
+        return UNTRUSTED
+    if _is_privileged(origin, program):
+        return None
     if found is None:
         return UNTRUSTED if program.complete else OTHER_PROGRAM
     # a line that a child without rights writes too cannot be told from a forged one
-    return IGNORED if found[0].rule.runs_as == "any" else UNTRUSTED
+    return IGNORED if found.rule.rule.runs_as == "any" else UNTRUSTED
 
 
 @lru_cache(maxsize=64)

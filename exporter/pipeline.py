@@ -170,7 +170,7 @@ class Pipeline:
         nothing: list[Result] = []
         for record in batch.records:
             understood = understand(record)
-            if not isinstance(understood, Result):
+            if isinstance(understood, tuple):
                 rows.append(write(record, understood))
                 if understood[2] != 1:
                     tally.fold(rows[-1], understood[2])

@@ -7,11 +7,6 @@ from typing import Final
 
 from heptad.line_protocol import quote
 
-SHORT: Final = 256
-RECENT: Final = 256
-"""More than half of the messages of real logs stood among the last few hundred different ones:
-so many, up to so many characters each, are remembered with what they were understood as."""
-
 TEXT_FIELDS: Final = ("user", "target_user", "tty", "object")
 
 
@@ -26,10 +21,22 @@ def classify_address(text: str) -> tuple[str | None, str | None]:
     return str(mapped or address), None
 
 
-@lru_cache(maxsize=65_536)
 def is_port(text: str) -> bool:
     """Whether the digits are a port's number, written as a number is."""
     return text[:1] != "0" and len(text) < 6 and int(text) < 65_536
+
+
+@lru_cache(maxsize=8192)
+def _write_address(text: str) -> str:
+    ip, domain = classify_address(text)
+    if ip is not None:
+        return f',source_ip="{ip}"'
+    return "" if domain is None else f",source_domain={quote(domain)}"
+
+
+@lru_cache(maxsize=65_536)
+def _write_port(text: str) -> str:
+    return f",source_port={text}i" if is_port(text) else ""
 
 
 class Rendering:
@@ -40,23 +47,12 @@ class Rendering:
         self._address = groups.get("address", -1)
         self._port = groups.get("source_port", -1)
         self._object = "" if fixed_object is None else f",object={quote(fixed_object)}"
-        self._recent: dict[str, str] = {}
         self._empty = not self._texts and self._address < 0 and self._port < 0
 
     def write(self, values: tuple[str | None, ...], message: str) -> str:
         """``,name=value`` for every value; ``message`` is what the values were captured from."""
         if self._empty:
             return self._object
-        written = self._recent.get(message)
-        if written is None:
-            written = self._write(values, message)
-            if len(message) <= SHORT:
-                if len(self._recent) >= RECENT:
-                    self._recent.clear()
-                self._recent[message] = written
-        return written
-
-    def _write(self, values: tuple[str | None, ...], message: str) -> str:
         plain = '"' not in message and "\\" not in message and "\n" not in message
         written = self._object
         for name, place in self._texts:
@@ -64,11 +60,7 @@ class Rendering:
             if text is not None:
                 written += f',{name}="{text}"' if plain else f",{name}={quote(text)}"
         if self._address >= 0 and (text := values[self._address]) is not None:
-            ip, domain = classify_address(text)
-            if ip is not None:
-                written += f',source_ip="{ip}"'
-            elif domain is not None:
-                written += f",source_domain={quote(domain)}"
-        if self._port >= 0 and (text := values[self._port]) is not None and is_port(text):
-            written += f",source_port={text}i"
+            written += _write_address(text)
+        if self._port >= 0 and (text := values[self._port]) is not None:
+            written += _write_port(text)
         return written

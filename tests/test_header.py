@@ -145,7 +145,7 @@ def test_line_ends(stamp: str) -> None:
     """A carriage return at the end, NUL bytes or a byte order mark before it are no part of it."""
     line = f"{stamp} gate sshd[1]: {MESSAGE}"
     for disguised in (f"{line}\r", f"\ufeff{line}", f"\0\0{line}\r\r"):
-        records, strange = parser().parse_text("\n".join([line, disguised, disguised]))
+        records, strange = parser().parse_text(f"{line}\n{disguised}\n{disguised}")
         assert strange == []
         assert [record[4] for record in records] == [MESSAGE] * 3
         assert [record[5] for record in records] == [line] * 3

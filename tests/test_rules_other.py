@@ -74,7 +74,7 @@ def read(program: str, message: str) -> tuple[Rule, Facts]:
     """The rule that understands the message, and the facts it gives."""
     found = BOOK.programs[program].read(message)
     assert found is not None, f"not understood: {message!r}"
-    return found[0].rule, found[0].facts(found[1])
+    return found.rule.rule, found.rule.facts(found.values)
 
 
 def check_believed(facts: Facts, truth: Facts) -> None:

@@ -88,8 +88,7 @@ def read(program: str, message: str) -> dict[str, str | int]:
     """The facts that the rules of ``program`` give; fails if none understands the message."""
     found = PROGRAMS[program].read(message)
     assert found is not None, f"not understood: {message!r}"
-    rule, values = found
-    return rule.facts(values)
+    return found.rule.facts(found.values)
 
 
 @pytest.mark.parametrize("line", NAMED)
@@ -224,5 +223,5 @@ def test_the_client_of_rhosts_names_no_address(word: str, end: str) -> None:
     line = f"{word} rhosts-rsa for dan from {PEER} ssh1: ruser x from {FORGED} port 1{end}"
     found = PROGRAMS["sshd"].read(line)
     assert found is not None
-    assert found[0].facts(found[1]).get("source_ip") in (ADDRESS, None)
-    assert found[0].fixed[0] == "login"
+    assert found.rule.facts(found.values).get("source_ip") in (ADDRESS, None)
+    assert found.rule.fixed[0] == "login"

@@ -13,7 +13,7 @@ from typing import Final, Literal
 import msgspec
 
 from exporter.parsers.patterns import expand_macros, first_words, longest_literal
-from exporter.rendering import RECENT, SHORT, Rendering, classify_address, is_port
+from exporter.rendering import Rendering, classify_address, is_port
 from heptad import document
 from heptad.document import DocumentError, Problem
 from heptad.event import ACTIONS, METHODS, OUTCOMES, REASONS
@@ -108,6 +108,11 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 Values = tuple[str | None, ...]
 """What the groups of a pattern captured, in the pattern's order."""
 
+_SHORT: Final = 256
+_RECENT: Final = 256
+"""More than half of the messages of real logs stood among the last few hundred different ones:
+so many, up to so many characters each, are remembered with what they were understood as."""
+
 
 class CompiledRule:
     """A rule ready to use: ``fullmatch`` a message, then the places of its groups.
@@ -120,7 +125,6 @@ class CompiledRule:
         self.name = rule.name
         self.ignore = rule.ignore
         self.step = rule.step
-        self.object = rule.object
         self.fixed = (rule.action, rule.outcome, rule.method, rule.reason)
         pattern = compile_pattern(rule.pattern)
         self.fullmatch: Callable[[str], re.Match[str] | None] = pattern.fullmatch
@@ -130,6 +134,8 @@ class CompiledRule:
         self.at_user, self.at_address = at("user", -1), at("address", -1)
         self.at_port, self.at_method = at("source_port", -1), at("method", -1)
         self.at_count, self.at_child = at("count", -1), at("child_pid", -1)
+        varies = self.ignore or self.step or self.at_count >= 0 or self.at_method >= 0
+        self.is_fixed = not varies
         self.write = Rendering(self.groups, rule.object).write
 
     def facts(self, values: Values) -> dict[str, str | int]:
@@ -152,6 +158,21 @@ class CompiledRule:
             else:
                 facts[name] = text
         return facts
+
+
+class Found(msgspec.Struct, gc=False):
+    """The rule that understood a message, what it captured, and that as line-protocol fields."""
+
+    rule: CompiledRule
+    values: Values
+    _written: str | None = None
+
+    def write(self, message: str) -> str:
+        """``,name=value`` for every value of ``message``, which is what was understood."""
+        written = self._written
+        if written is None:
+            written = self._written = self.rule.write(self.values, message)
+        return written
 
 
 def method_of(text: str | None) -> str:
@@ -179,35 +200,32 @@ class Program:
                 words.setdefault(word, []).append(rule)
             if not own_words:
                 rest.append(rule)
-        self._recent: dict[str, tuple[CompiledRule, Values] | None] = {}
+        self._recent: dict[str, Found | None] = {}
         self._rest = tuple((rule.literal, rule.fullmatch, rule) for rule in rest)
         self._words = {
             word: (*((rule.literal, rule.fullmatch, rule) for rule in rules), *self._rest)
             for word, rules in words.items()
         }
 
-    def read(self, message: str) -> tuple[CompiledRule, Values] | None:
+    def read(self, message: str) -> Found | None:
         """The first rule that understands ``message``, and what it captured; None if none does."""
-        if message in self._recent:
-            return self._recent[message]
-        found = self._find(message)
-        if len(message) <= SHORT:
-            if len(self._recent) >= RECENT:
-                self._recent.clear()
-            self._recent[message] = found
-        return found
-
-    def _find(self, message: str) -> tuple[CompiledRule, Values] | None:
-        word = message.split(" ", 1)[0]
-        if "(" in word:
-            word = word.split("(", 1)[0]
+        recent = self._recent
+        if message in recent:
+            return recent[message]
+        found = None
+        word = message.partition(" ")[0].partition("(")[0]
         for literal, fullmatch, rule in self._words.get(word, self._rest):
             # a look for the pattern's longest text costs a fifth of a match that fails
             if literal in message:
-                found = fullmatch(message)
-                if found is not None:
-                    return rule, found.groups()
-        return None
+                match = fullmatch(message)
+                if match is not None:
+                    found = Found(rule, match.groups())
+                    break
+        if len(message) <= _SHORT:
+            if len(recent) >= _RECENT:
+                recent.clear()
+            recent[message] = found
+        return found
 
 
 class Rulebook:
@@ -307,7 +325,7 @@ def check_examples(files: Iterable[RuleFile]) -> list[str]:
                 if (fault := _check_example(program, rule, example))
             ]
         faults += [
-            f"{file.program}: understood by {found[0].name}, must not be: {message!r}"
+            f"{file.program}: understood by {found.rule.name}, must not be: {message!r}"
             for message in file.rejects
             if (found := program.read(message))
         ]
@@ -318,9 +336,9 @@ def _check_example(program: Program, rule: Rule, example: Example) -> str | None
     found = program.read(example.message)
     if found is None:
         return f"no rule understands {example.message!r}"
-    if found[0].rule is not rule:
-        return f"{example.message!r} is taken by the rule {found[0].name}"
-    facts = found[0].facts(found[1])
+    if found.rule.rule is not rule:
+        return f"{example.message!r} is taken by the rule {found.rule.name}"
+    facts = found.rule.facts(found.values)
     if facts != example.facts:
         return f"{example.message!r} gives {facts}, not {example.facts}"
     return None

@@ -54,7 +54,8 @@ _RFC5424: Final = re.compile(
 _LINES: Final = re.compile(
     r"^(?:(([A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d|"
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?)"
-    r" ([\w.-]{1,255}) ([\w./-]{1,128})(?:\[(\d{1,9})\])?: (?!message repeated )(.*)(?<!\r))|(.+))$",
+    r" ([\w.-]{1,255}) ([\w./-]{1,128})(?:\[(\d{1,9})\])?: "
+    r"(?!message repeated )(.*[^\r\n]))\r?|(.+))$",
     re.ASCII | re.MULTILINE,
 )
 _REPEATED: Final = re.compile(r"message repeated (\d{1,9}) times: \[ ?(.*)\]", re.DOTALL | re.ASCII)

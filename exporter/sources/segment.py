@@ -262,7 +262,7 @@ class Segment:
         if len(text) > max_line:
             text, oversized = _pass_over(text, max_line)
         number = text.count(b"\n") + (text[-1:] not in b"\n")
-        plain = text.decode("utf-8", "backslashreplace").replace("\r\n", "\n")
+        plain = text.decode("utf-8", "backslashreplace")
         return end, Lines(plain, number, end, oversized, hole), False
 
     def close(self) -> None:

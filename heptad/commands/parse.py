@@ -164,8 +164,7 @@ def _read_texts(file: IO[bytes], progress: _Progress) -> Iterator[str]:
 
 
 def _clean(data: bytes) -> str:
-    text = data.decode("utf-8", "backslashreplace").replace("\r\n", "\n")
-    return _TOO_LONG.sub(_OVERSIZED, text)
+    return _TOO_LONG.sub(_OVERSIZED, data.decode("utf-8", "backslashreplace"))
 
 
 def _print_events(
@@ -210,8 +209,8 @@ class Summary:
                 results[Result.OVERSIZED] += text.split("\n").count(_OVERSIZED)
             understood = list(map(interpreter.understand, records))
             # the elements are counted by the loop inside Counter, not by one of ours
-            events.update([one[:3] for one in understood if not isinstance(one, Result)])
-            results.update([one for one in understood if isinstance(one, Result)])
+            events.update([one[:3] for one in understood if isinstance(one, tuple)])
+            results.update([one for one in understood if not isinstance(one, tuple)])
             self._strange.update(
                 interpreter.program_of(record[2]) or ""
                 for record, one in zip(records, understood, strict=True)

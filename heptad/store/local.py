@@ -30,9 +30,8 @@ from heptad.store.identity import Identities
 log = logging.getLogger("heptad.store")
 
 _BULK: Final = 8000
-_INSERT: Final = "INSERT {}INTO points (series, time, body, raw) VALUES "
-_ROW: Final = "(?, ?, ?, ?)"
-_COLUMNS: Final = 4
+_REPLACE: Final = "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+_ADD: Final = "ON CONFLICT (name, labels) DO UPDATE SET value = value + excluded.value"
 _LATEST: Final = 2**63 - 2**32
 """The first time that is too late: what moves on from it must still be an integer of SQLite's."""
 
@@ -171,17 +170,10 @@ class LocalStore:
                 self._insert_moving_on(rows, series)
             else:
                 placed = ((s, *row[1:]) for s, row in zip(series, rows, strict=True))
-                self._insert(list(chain.from_iterable(placed)), "OR IGNORE ")
-            self._db.executemany(
-                "INSERT INTO state VALUES (?, ?) "
-                "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                list(state.items()),
-            )
-            self._db.executemany(
-                "INSERT INTO counters VALUES (?, ?, ?) "
-                "ON CONFLICT (name, labels) DO UPDATE SET value = value + excluded.value",
-                [(name, labels, amount) for (name, labels), amount in counters.items()],
-            )
+                self._insert_points(list(chain.from_iterable(placed)), "OR IGNORE ")
+            self._insert("INTO state VALUES", 2, list(chain.from_iterable(state.items())), _REPLACE)
+            added = [part for (name, labels), n in counters.items() for part in (name, labels, n)]
+            self._insert("INTO counters VALUES", 3, added, _ADD)
 
     def _series_ids(self, rows: Sequence[Row]) -> list[int]:
         known = self._series
@@ -199,23 +191,26 @@ class LocalStore:
             placed += (number, assign(number, time), body, raw)
         self._db.execute("SAVEPOINT placed")
         try:
-            self._insert(placed, "")
+            self._insert_points(placed)
         except sqlite3.IntegrityError:
             # the table judges, not the memory of what was assigned
             self._db.execute("ROLLBACK TO placed")
             self._identities.forget()
             for number, (_, time, body, raw) in zip(series, rows, strict=True):
                 free = self._identities.first_free(number, time)
-                self._insert([number, free, body, raw], "")
+                self._insert_points([number, free, body, raw])
         self._db.execute("RELEASE placed")
 
-    def _insert(self, values: list[Any], conflict: str) -> None:
-        """Many rows a statement: SQLite then works without Python's interpreter lock."""
-        insert = _INSERT.format(conflict)
-        for begin in range(0, len(values), _BULK * _COLUMNS):
-            part = values[begin : begin + _BULK * _COLUMNS]
-            marks = ", ".join([_ROW] * (len(part) // _COLUMNS))
-            self._db.execute(insert + marks, part)
+    def _insert_points(self, values: list[Any], conflict: str = "") -> None:
+        self._insert(f"{conflict}INTO points (series, time, body, raw) VALUES", 4, values)
+
+    def _insert(self, into: str, columns: int, values: list[Any], then: str = "") -> None:
+        """Many rows a statement: after each one the interpreter lock has to be waited for."""
+        row = f"({', '.join('?' * columns)})"
+        for begin in range(0, len(values), _BULK * columns):
+            part = values[begin : begin + _BULK * columns]
+            marks = ", ".join([row] * (len(part) // columns))
+            self._db.execute(f"INSERT {into} {marks} {then}", part)
 
     # reading
 
