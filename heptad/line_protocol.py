@@ -17,7 +17,7 @@ _TAG: Final = str.maketrans(
 )
 _STRING: Final = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r"})
 _NEEDS_ESCAPE: Final = re.compile(r'["\\\n\r]').search
-_FIELD: Final = re.compile(r'([^=,]+)=(?:"((?:[^"\\]|\\.)*+)"|([^,]*)),?', re.DOTALL)
+_FIELD: Final = re.compile(r'([^=,]+)=(?:"((?>(?:[^"\\]|\\.)*))"|([^,]*)),?', re.DOTALL)
 _STRING_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _BREAKS: Final = {"n": "\n", "r": "\r"}
 

@@ -21,17 +21,17 @@ _MACROS: Final[dict[str, str]] = {
     "pam_peer": (
         r"logname=[^ ]* uid=-?\d+ euid=-?\d+ tty=(?:(?:NODEV)?ssh ruser= rhost="
         r"|(?:/dev/)?(?:(?P<tty>(?:pts/|tty|hvc|:)[\w.]+|console)|[^ ]*)"
-        r" ruser=[^ ]*+(?: (?!rhost=)[^ ]*+)*+ rhost=(?!.* rhost=))(?P<address>[^ ]*)"
+        r" ruser=[^ ]*+(?>(?: (?!rhost=)[^ ]*+)*) rhost=(?!.* rhost=))(?P<address>[^ ]*)"
     ),
     # sudo, new_logline: the directory and the command are the user's, so nothing that comes
     # after them is believed where the name of a field occurs twice
     "sudo_user": r" *(?P<user>[^:\s][^:]{0,255}?) : ",
     "sudo_tty": r"(?:HOST=[^ ;]+ ; )?(?:TTY=(?:unknown|(?P<tty>[^ ;]+)) ; )?",
     "sudo": (
-        r"(?:(?:CHROOT|PWD)=[^ ]*+(?: (?!; USER=)[^ ]*+)*+ ; )?"
+        r"(?:(?:CHROOT|PWD)=[^ ]*+(?>(?: (?!; USER=)[^ ]*+)*) ; )?"
         r"USER=(?P<target_user>[^;]{1,256}?) ; (?:GROUP=[^;]{1,256}? ; )?(?:TSID=[^ ;]+ ; )?"
-        r"(?:ENV=[^ ]*+(?: (?!; (?:USER|COMMAND)=)[^ ]*+)*+ ; )?"
-        r"COMMAND=(?P<object>[^ ]*+(?: (?!; (?:USER|COMMAND)=)[^ ]*+)*+)"
+        r"(?:ENV=[^ ]*+(?>(?: (?!; (?:USER|COMMAND)=)[^ ]*+)*) ; )?"
+        r"COMMAND=(?P<object>[^ ]*+(?>(?: (?!; (?:USER|COMMAND)=)[^ ]*+)*))"
     ),
 }
 
