@@ -32,9 +32,9 @@ def prune(db: sqlite3.Connection, now: float, max_age: float, max_size: int) -> 
         return 0
     expired = db.execute(
         # nothing behind a mark that is young enough: a clock that stepped back set the others
-        "SELECT max(position) FROM marks WHERE at < ?1 AND position <= coalesce("
-        "(SELECT min(position) FROM marks WHERE at >= ?1), position)",
-        (now - max_age,),
+        "SELECT max(position) FROM marks WHERE at < :since AND position <= coalesce("
+        "(SELECT min(position) FROM marks WHERE at >= :since), position)",
+        {"since": now - max_age},
     ).fetchone()[0]
     upto = expired or 0
     size = measure(db)

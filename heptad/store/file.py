@@ -103,10 +103,13 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     """Open for reading only; raises StoreError with the remedy."""
     if not path.exists():
         raise StoreError(f"{path}: no store here yet; start `heptad up` or `heptad exporter` first")
+    db = None
     try:
         db = _connect(path.absolute().as_uri() + "?mode=ro", uri=True)
         version = db.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:
+        if db is not None:
+            db.close()
         raise StoreError(f"{path}: cannot be read: {error}") from error
     if version != SCHEMA_VERSION:
         db.close()
