@@ -48,7 +48,11 @@ def lock_file(path: Path) -> int:
 
 def _connect(target: str, *, uri: bool = False) -> sqlite3.Connection:
     db = sqlite3.connect(target, uri=uri, isolation_level=None, check_same_thread=False, timeout=10)
-    db.execute("PRAGMA cache_size = -16000")
+    try:
+        db.execute("PRAGMA cache_size = -16000")
+    except sqlite3.Error:
+        db.close()
+        raise
     return db
 
 
