@@ -365,6 +365,22 @@ def test_a_pattern_that_cannot_be_compiled(pattern: str) -> None:
     assert "the pattern is faulty" in fault
 
 
+@pytest.mark.parametrize(
+    "pattern, good",
+    [
+        (r"(?:a|b)*+", False),
+        (r"(?:a|b){2,}+", False),
+        (r"(?:a|[)])?+", False),
+        (r"(?>(?:a|b)*)", True),
+        (r"a[)*+]\)*+[b]*+", True),
+    ],
+)
+def test_a_possessive_group(pattern: str, good: bool) -> None:
+    """What the oldest Python that is supported would match wrongly is refused."""
+    rule = Rule("mine", pattern, [Example("x")], action="login")
+    assert (check_rule(rule) == []) is good
+
+
 _FILE = """program: mine
 rules:
   - name: sound

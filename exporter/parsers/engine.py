@@ -12,7 +12,12 @@ from typing import Final, Literal
 
 import msgspec
 
-from exporter.parsers.patterns import expand_macros, first_words, longest_literal
+from exporter.parsers.patterns import (
+    expand_macros,
+    first_words,
+    has_possessive_group,
+    longest_literal,
+)
 from exporter.rendering import Rendering, classify_address, is_port
 from heptad import document
 from heptad.document import DocumentError, Problem
@@ -333,6 +338,8 @@ def _check_pattern(pattern: str) -> str:
     ]
     if groups - GROUPS:
         faults.append(f"unknown groups {sorted(groups - GROUPS)}; known: {sorted(GROUPS)}")
+    if has_possessive_group(expanded):
+        faults.append("write `(?>(…)*)` for `(…)*+`: Python before 3.11.5 matches that wrongly")
     return "; ".join(faults)
 
 

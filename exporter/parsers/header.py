@@ -49,7 +49,8 @@ _RFC3339: Final = re.compile(_PRI + _ISO + _ZONE + " " + _REST, re.DOTALL | re.A
 _RFC5424: Final = re.compile(
     r"<\d{1,3}>\d{1,2} " + _ISO + _ZONE + r" (?P<host>\S{1,255}) (?P<tag>\S{1,128}) "
     r"(?P<pid>\S{1,128}) \S{1,128} "
-    r'(?:-|(?>(?:\[[^\s=\]"]+(?>(?: [^\s=\]"]+="(?>(?:[^"\\]|\\.)*)")*)\])+))(?: (?P<message>.*))?',
+    r'(?:-|(?>(?:\[[^\s=\]"]+(?>(?: [^\s=\]"]+="(?>(?:[^"\\]|\\.)*)")*)\])+))'
+    r"(?: (?P<message>.*))?",
     re.DOTALL | re.ASCII,
 )
 # What nearly every line is: the same as _BSD and _RFC3339 read in it, found in a whole text at
