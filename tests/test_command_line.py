@@ -1,11 +1,13 @@
 """The command line as a person uses it: every command in a process of its own."""
 
+import contextlib
 import gzip
 import json
 import os
 import pathlib
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -266,3 +268,16 @@ def test_rules_are_tested_and_listed(tmp_path: pathlib.Path) -> None:
     result = heptad("rules", "test", tmp_path)
     assert result.returncode == 1
     assert "mine/hello" in result.stderr
+
+
+def test_a_store_of_a_newer_heptad(tmp_path: pathlib.Path, config: pathlib.Path) -> None:
+    """A store that cannot be read is told in a sentence, not as a fault of the program."""
+    assert heptad("exporter", "--once", "--config", config).returncode == 0
+    store = yaml.safe_load(config.read_text())["store"]["path"]
+    with contextlib.closing(sqlite3.connect(store)) as db:
+        db.execute("PRAGMA user_version = 999")
+    for command in ("exporter", "aggregator"):
+        result = heptad(command, "--once", "--config", config)
+        assert result.returncode == 1
+        assert "schema 999" in result.stderr
+        assert "Traceback" not in result.stderr
