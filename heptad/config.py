@@ -150,9 +150,17 @@ def expand_environment(text: str) -> str:
     return _VARIABLE.sub(replace, text)
 
 
-def load_config(path: Path | None) -> Config:
-    """The configuration in ``path``, or the defaults; DocumentError with everything wrong."""
-    config = document.load(path, Config, expand_environment, check) if path else Config()
+def load_config(path: Path | None, also: document.Check[Config] | None = None) -> Config:
+    """The configuration in ``path``, or the defaults; DocumentError with everything wrong.
+
+    ``also`` tells faults beyond those of ``check``.
+    """
+
+    def check_all(config: Config) -> Iterator[tuple[Place, str]]:
+        yield from check(config)
+        yield from also(config) if also else ()
+
+    config = document.load(path, Config, expand_environment, check_all) if path else Config()
     state = state_folder()
     config.host = config.host or socket.gethostname()
     config.store.path = config.store.path or str(state / "events.db")

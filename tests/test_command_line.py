@@ -256,6 +256,21 @@ def test_check_config_tells_everything_at_once(tmp_path: pathlib.Path) -> None:
     assert heptad("check-config", path).returncode == 0
 
 
+def test_check_config_looks_into_the_rules(tmp_path: pathlib.Path) -> None:
+    """Faults of the rules are told beside those of the file, a program without rules in its place."""
+    path = tmp_path / "heptad.yaml"
+    source = "sources:\n  - {type: file, name: a, paths: [/x], programs: [sshd, nope]}\n"
+    path.write_text(source + "colour: red\n")
+    result = heptad("check-config", path)
+    assert result.returncode == 2
+    assert f"{path}:2:57: sources.0.programs.1: no rules for `nope`" in result.stderr
+    assert f"{path}:3:" in result.stderr
+    path.write_text(f"{source}colour: red\nrules: [{tmp_path}/missing]\n")
+    result = heptad("check-config", path)
+    assert f"{path}:3:" in result.stderr
+    assert f"{tmp_path}/missing:0:0:" in result.stderr
+
+
 def test_rules_are_tested_and_listed(tmp_path: pathlib.Path) -> None:
     """The built-in rules hold; a rule of one's own with a wrong example fails with its name."""
     assert heptad("rules", "test").returncode == 0
