@@ -5,6 +5,7 @@ of addresses and of names, the memory stays the same.
 """
 
 import json
+from collections import Counter
 from typing import Final
 
 import msgspec
@@ -218,14 +219,14 @@ def _look_first(reader: _Reader, findings: list[Finding]) -> list[str]:
     """What a person should look at first, most urgent first."""
     entered = _judge_entries(reader, {finding.subject for finding in findings})
     found = [finding.sentence for finding in findings if finding.rank > 0]
-    refused = [
-        f"{access.who or '(no name)'} was refused by {access.program} on {access.host}"
-        + (f" to act as {access.target}" if access.target else "")
-        + f", {count_of(access.count, 'time')}"
-        for access in reader.privileges.rows()
-        if access.outcome == "failure"
-    ]
-    return [*entered, *found, *refused][:_MOST_FIRST]
+    refused: Counter[str] = Counter()
+    for access in reader.privileges.rows():
+        if access.outcome == "failure":
+            target = f" to act as {access.target}" if access.target else ""
+            where = f"by {access.program} on {access.host}{target}"
+            refused[f"{access.who or '(no name)'} was refused {where}"] += access.count
+    told = [f"{what}, {count_of(count, 'time')}" for what, count in refused.items()]
+    return [*entered, *found, *told][:_MOST_FIRST]
 
 
 def _judge_entries(reader: _Reader, accused: set[str]) -> list[str]:

@@ -9,6 +9,7 @@ itself is the queue.
 import logging
 import threading
 import time as clock
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
@@ -48,10 +49,16 @@ class Transaction(msgspec.Struct):
 
 
 class Committer:
-    """Commits to ``store`` in a thread of its own: SQLite works while the next batch is parsed."""
+    """Commits to ``store`` in a thread of its own: SQLite works while the next batch is parsed.
 
-    def __init__(self, store: LocalStore, metrics: ExporterMetrics) -> None:
+    ``meanwhile`` is called each time that the store has failed, for nothing else goes on then.
+    """
+
+    def __init__(
+        self, store: LocalStore, metrics: ExporterMetrics, meanwhile: Callable[[], None]
+    ) -> None:
         self._store = store
+        self._meanwhile = meanwhile
         self._metrics = metrics
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._pending: tuple[Transaction, Future[None]] | None = None
@@ -113,6 +120,7 @@ class Committer:
             except StoreError as error:
                 self._condition.set(str(error))
                 self._metrics.set("heptad_store_failing", 1)
+                self._meanwhile()
                 if stop.wait(pause):
                     return False
                 pause = min(pause * 2, _LONGEST_PAUSE)

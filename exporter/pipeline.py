@@ -55,7 +55,7 @@ class Pipeline:
         self._metrics = metrics
         self._host = host
         self._now = now
-        self._committer = Committer(store, metrics)
+        self._committer = Committer(store, metrics, self._tell_health)
         self._first_start = self._recall_first_start(store)
         self._conditions = {
             lane.source.name: Condition(log, "source", source=lane.source.name) for lane in lanes

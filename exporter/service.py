@@ -14,7 +14,7 @@ from exporter.attempts import label_sets
 from exporter.collectors import HostCollector
 from exporter.interpreter import Interpreter
 from exporter.metrics import ExporterMetrics
-from exporter.parsers.engine import Rulebook, load_rulebook
+from exporter.parsers.engine import Fault, Rulebook, load_rulebook
 from exporter.pipeline import Lane, Pipeline
 from exporter.record import spare_the_collector
 from exporter.sources import Source
@@ -58,9 +58,9 @@ class Exporter:
     def __init__(self, config: Config, *, once: bool = False, serve: bool = True) -> None:
         self.once = once
         self.rulebook = load_rulebook(map(Path, config.rules))
-        problems = check_programs(config.sources, self.rulebook)
-        if problems:
-            raise DocumentError(problems)
+        faults = check_programs(config.sources, self.rulebook)
+        if faults:
+            raise DocumentError([Problem("sources", "0:0", fault) for _, fault in faults])
         self.sources = config.sources or choose_sources()
         if not self.sources:
             raise NoSources
@@ -118,13 +118,16 @@ class Exporter:
                 self.server.close()
 
 
-def check_programs(sources: Sequence[SourceConfig], rulebook: Rulebook) -> list[Problem]:
+def check_programs(sources: Sequence[SourceConfig], rulebook: Rulebook) -> list[Fault]:
     """The programs that sources name and no rule speaks of: such a source would read nothing."""
     known = sorted({program.name for program in rulebook.programs.values()})
     return [
-        Problem(f"source {source.name}", "0:0", f"no rules for `{name}`; known: {', '.join(known)}")
-        for source in sources
-        for name in source.programs
+        (
+            ("sources", number, "programs", place),
+            f"no rules for `{name}`; known: {', '.join(known)}",
+        )
+        for number, source in enumerate(sources)
+        for place, name in enumerate(source.programs)
         if name not in known
     ]
 

@@ -150,9 +150,17 @@ def expand_environment(text: str) -> str:
     return _VARIABLE.sub(replace, text)
 
 
-def load_config(path: Path | None) -> Config:
-    """The configuration in ``path``, or the defaults; DocumentError with everything wrong."""
-    config = document.load(path, Config, expand_environment, check) if path else Config()
+def load_config(path: Path | None, also: document.Check[Config] | None = None) -> Config:
+    """The configuration in ``path``, or the defaults; DocumentError with everything wrong.
+
+    ``also`` tells faults beyond those of ``check``.
+    """
+
+    def check_all(config: Config) -> Iterator[tuple[Place, str]]:
+        yield from check(config)
+        yield from also(config) if also else ()
+
+    config = document.load(path, Config, expand_environment, check_all) if path else Config()
     state = state_folder()
     config.host = config.host or socket.gethostname()
     config.store.path = config.store.path or str(state / "events.db")
@@ -175,6 +183,7 @@ def check(config: Config) -> Iterator[tuple[Place, str]]:
     """What the types do not say: each fault with its place."""
     yield from _check_units(config)
     yield from _check_sources(config.sources)
+    yield from _check_stores(config)
     for place, address in (("exporter", config.exporter), ("aggregator", config.aggregator)):
         try:
             parse_listen(address.listen)
@@ -184,10 +193,22 @@ def check(config: Config) -> Iterator[tuple[Place, str]]:
         yield ("host",), "a host's name is letters, digits, dots, - and _, at most 253 of them"
     if config.exporter.listen == config.aggregator.listen:
         yield ("aggregator", "listen"), "is exporter.listen; each needs a port of its own"
-    paths = [store.path for store in (config.store, config.aggregator.store) if store.path]
-    if len({str(Path(path).resolve()) for path in paths}) < len(paths):
-        yield ("aggregator", "store", "path"), "is the events' file; findings need one of their own"
     yield from _check_aggregator(config)
+
+
+def _check_stores(config: Config) -> Iterator[tuple[Place, str]]:
+    stores = {
+        ("store", "path"): config.store,
+        ("aggregator", "store", "path"): config.aggregator.store,
+    }
+    paths = {place: Path(store.path) for place, store in stores.items() if store.path}
+    if len({path.resolve() for path in paths.values()}) < len(paths):
+        yield ("aggregator", "store", "path"), "is the events' file; findings need one of their own"
+    logs = [log for s in config.sources if isinstance(s, FileSourceConfig) for log in s.paths]
+    for place, path in paths.items():
+        # it would be no sound store, and be set aside
+        if any(log.startswith("/") and path.match(log) for log in logs):
+            yield place, f"`{path}` is a log that a source reads; choose a file of its own"
 
 
 def _check_aggregator(config: Config) -> Iterator[tuple[Place, str]]:

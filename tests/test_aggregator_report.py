@@ -87,11 +87,12 @@ def test_puts_a_success_after_an_attack_first(world: World) -> None:
     world.append([success(NOON + MINUTE, "192.0.2.1")])
     world.append([success(NOON + MINUTE, "192.0.2.7", method="publickey")])
     world.append([privilege(NOON, "failure", user="eve")])
+    world.append([privilege(NOON, "failure", user="eve", object="/bin/sh")])
     told = report(world)
     assert [line.split(" from")[0] for line in told.first] == [
         "root logged in",
         "192.0.2.1 failed to log in 500 times as root on web1 within 1 minute,",
-        "eve was refused by sudo on web1 to act as root, 1 time",
+        "eve was refused by sudo on web1 to act as root, 2 times",
     ]
     assert told.first[0].endswith("and that address is in a finding")
     assert "1. root logged in from 192.0.2.1 on web1 (sshd), and that address" in to_text(told)

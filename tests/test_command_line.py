@@ -1,11 +1,13 @@
 """The command line as a person uses it: every command in a process of its own."""
 
+import contextlib
 import gzip
 import json
 import os
 import pathlib
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -254,6 +256,21 @@ def test_check_config_tells_everything_at_once(tmp_path: pathlib.Path) -> None:
     assert heptad("check-config", path).returncode == 0
 
 
+def test_check_config_looks_into_the_rules(tmp_path: pathlib.Path) -> None:
+    """Faults of the rules are told beside those of the file, a program without rules in its place."""
+    path = tmp_path / "heptad.yaml"
+    source = "sources:\n  - {type: file, name: a, paths: [/x], programs: [sshd, nope]}\n"
+    path.write_text(source + "colour: red\n")
+    result = heptad("check-config", path)
+    assert result.returncode == 2
+    assert f"{path}:2:57: sources.0.programs.1: no rules for `nope`" in result.stderr
+    assert f"{path}:3:" in result.stderr
+    path.write_text(f"{source}colour: red\nrules: [{tmp_path}/missing]\n")
+    result = heptad("check-config", path)
+    assert f"{path}:3:" in result.stderr
+    assert f"{tmp_path}/missing:0:0:" in result.stderr
+
+
 def test_rules_are_tested_and_listed(tmp_path: pathlib.Path) -> None:
     """The built-in rules hold; a rule of one's own with a wrong example fails with its name."""
     assert heptad("rules", "test").returncode == 0
@@ -266,3 +283,16 @@ def test_rules_are_tested_and_listed(tmp_path: pathlib.Path) -> None:
     result = heptad("rules", "test", tmp_path)
     assert result.returncode == 1
     assert "mine/hello" in result.stderr
+
+
+def test_a_store_of_a_newer_heptad(tmp_path: pathlib.Path, config: pathlib.Path) -> None:
+    """A store that cannot be read is told in a sentence, not as a fault of the program."""
+    assert heptad("exporter", "--once", "--config", config).returncode == 0
+    store = yaml.safe_load(config.read_text())["store"]["path"]
+    with contextlib.closing(sqlite3.connect(store)) as db:
+        db.execute("PRAGMA user_version = 999")
+    for command in ("exporter", "aggregator"):
+        result = heptad(command, "--once", "--config", config)
+        assert result.returncode == 1
+        assert "schema 999" in result.stderr
+        assert "Traceback" not in result.stderr

@@ -200,6 +200,18 @@ def test_two_stores_are_two_files() -> None:
     assert (place, message.partition(":")[0]) == ("2:28", "aggregator.store.path")
 
 
+@pytest.mark.parametrize(
+    "path, fault", [("/var/log/a.log", True), ("/var/log/x/a.log", False), ("/var/log/a.db", False)]
+)
+def test_a_store_is_no_log(path: str, fault: bool) -> None:
+    """A store that is one of the logs is refused: the log would be set aside as a corrupt store."""
+    text = (
+        f"colour: x\nstore: {{path: {path}}}\n"
+        "sources: [{type: file, name: a, paths: ['/var/log/*.log']}]\n"
+    )
+    assert [place for place, _ in faults(text)] == ["1:9", *["2:15"] * fault]
+
+
 def test_listen() -> None:
     """An address and a port, IPv6 in brackets."""
     assert parse_listen("127.0.0.1:9707") == ("127.0.0.1", 9707)

@@ -94,9 +94,10 @@ def test_rfc_5424_without_values() -> None:
 def test_fractions(digits: int) -> None:
     """A fraction has one to nine digits that count; further ones are dropped."""
     fraction = "123456789123"[:digits]
-    record = read(f"2026-03-01T13:06:56.{fraction}Z gate su: x")
-    assert record is not None
-    assert record[0] == ns(AT) + int(fraction[:9].ljust(9, "0"))
+    for stamp in (f"2026-03-01T13:06:56.{fraction}Z", f"Mar  1 13:06:56.{fraction}"):
+        record = read(f"{stamp} gate su: x")
+        assert record is not None
+        assert record[0] == ns(AT) + int(fraction[:9].ljust(9, "0"))
 
 
 @pytest.mark.parametrize(
@@ -200,6 +201,7 @@ def test_a_strange_stamp_disturbs_nothing() -> None:
 
 STAMPS = [
     *("Mar  1 13:06:56", "Mar  1 13:06:57", "Dec 31 23:59:59", "Jan  1 00:00:00", "Feb 30 1:1:1"),
+    "Mar  1 13:06:56.25",
     *(
         "2026-03-01T13:06:56Z",
         "2025-12-01T13:06:56.5",

@@ -60,6 +60,25 @@ def auth_key() -> tuple[str, str]:
     return counter_key("auth_events_total", **labels)
 
 
+def test_sources_are_asked_while_the_disk_is_full(bench: Bench) -> None:
+    """What the sources say of themselves stays true while nothing can be read from them."""
+    log: list[Batch | list[str]] = [[line("12:00:00", n) for n in range(2000)]]
+    bench.start(log)
+
+    def meanwhile(waits: int) -> None:
+        assert bench.metric("heptad_source_behind_bytes", "feed0") == len(log) - 1
+        assert bench.metric("heptad_source_up", "feed0") == (waits == 1)
+        bench.feeds[0].problem = "gone"
+        log.append([line("12:00:01", waits)])
+        if waits == 3:
+            limit(bench.store, 10**6)
+
+    limit(bench.store, 25)
+    stop = Retry(meanwhile)
+    bench.run(stop)
+    assert stop.waits == 3
+
+
 def test_stopping_while_the_disk_is_full(bench: Bench) -> None:
     """Told to stop, a pipeline that waits for room stops; the next start reads the lines again."""
     log: list[Batch | list[str]] = [[line("12:00:00", n) for n in range(2000)], [line("12:00:01")]]

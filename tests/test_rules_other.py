@@ -7,6 +7,7 @@ say must be what the daemon meant, or nothing: never another value.
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -23,6 +24,7 @@ from exporter.parsers.engine import (
     load_rule_files,
     load_rulebook,
 )
+from heptad.document import DocumentError
 
 BOOK = load_rulebook()
 BAITS = (
@@ -358,4 +360,71 @@ def test_a_number_is_bounded(group: str, digits: str, good: bool) -> None:
 def test_a_pattern_that_cannot_be_compiled(pattern: str) -> None:
     """Whatever Python raises for a pattern, the rule is told to be faulty."""
     rule = Rule("mine", pattern, [Example("x")], action="login")
-    assert "the pattern is faulty" in " ".join(check_rule(rule))
+    [(key, fault)] = check_rule(rule)
+    assert key == "pattern"
+    assert "the pattern is faulty" in fault
+
+
+@pytest.mark.parametrize(
+    "pattern, good",
+    [
+        (r"(?:a|b)*+", False),
+        (r"(?:a|b){2,}+", False),
+        (r"(?:a|[)])?+", False),
+        (r"(?>(?:a|b)*)", True),
+        (r"a[)*+]\)*+[b]*+", True),
+    ],
+)
+def test_a_possessive_group(pattern: str, good: bool) -> None:
+    """What the oldest Python that is supported would match wrongly is refused."""
+    rule = Rule("mine", pattern, [Example("x")], action="login")
+    assert (check_rule(rule) == []) is good
+
+
+_FILE = """program: mine
+rules:
+  - name: sound
+    pattern: 'x'
+    action: login
+    examples: [message: x]
+  - name: faulty
+    pattern: '('
+    action: loggin
+    outcome: maybe
+    examples: []
+"""
+
+
+def test_faults_are_told_with_their_place(tmp_path: Path) -> None:
+    """Each fault of a rule is told with the line and column of the value that is wrong."""
+    (tmp_path / "mine.yaml").write_text(_FILE)
+    with pytest.raises(DocumentError) as told:
+        load_rule_files([tmp_path])
+    assert [(p.place, p.message.split(":")[0]) for p in told.value.problems] == [
+        ("8:14", "rules.1.pattern"),
+        ("9:13", "rules.1.action"),
+        ("10:14", "rules.1.outcome"),
+        ("11:15", "rules.1.examples"),
+    ]
+
+
+def test_every_file_of_a_folder_is_read(tmp_path: Path) -> None:
+    """Both endings of YAML are read; of one program there is one file, or both are named."""
+    sound = "".join(_FILE.splitlines(keepends=True)[:6])
+    (tmp_path / "a.yml").write_text(sound)
+    assert [file.program for file in load_rule_files([tmp_path])] == ["mine"]
+    (tmp_path / "b.yaml").write_text(sound)
+    with pytest.raises(DocumentError) as told:
+        load_rule_files([tmp_path])
+    [problem] = told.value.problems
+    assert (problem.file, problem.place) == (str(tmp_path / "b.yaml"), "1:10")
+    assert "`mine` has its rules in a.yml already" in problem.message
+
+
+def test_a_folder_that_cannot_be_read(tmp_path: Path) -> None:
+    """A folder of rules that is not there, or is a file, is told."""
+    (tmp_path / "file").touch()
+    folders = [tmp_path / "missing", tmp_path / "file"]
+    with pytest.raises(DocumentError) as told:
+        load_rule_files(folders)
+    assert [problem.file for problem in told.value.problems] == list(map(str, folders))

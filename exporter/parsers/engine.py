@@ -5,20 +5,28 @@ hundreds of rules cost no more than a handful. A pattern must match the whole me
 """
 
 import re
-from collections.abc import Callable, Iterable
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
-from exporter.parsers.patterns import expand_macros, first_words, longest_literal
+from exporter.parsers.patterns import (
+    expand_macros,
+    first_words,
+    has_possessive_group,
+    longest_literal,
+)
 from exporter.rendering import Rendering, classify_address, is_port
 from heptad import document
 from heptad.document import DocumentError, Problem
 from heptad.event import ACTIONS, METHODS, OUTCOMES, REASONS
 
 BUILT_IN: Final = Path(__file__).parent / "rules"
+_SUFFIXES: Final = (".yaml", ".yml")
+Fault = tuple[tuple[str | int, ...], str]
+"""The place of what is wrong in a rule file, and a sentence about it."""
 
 Step = Literal["start", "name", "failed", "pam_failed", "accepted", "end"]
 STEPS: Final[dict[str, str]] = {
@@ -261,53 +269,78 @@ def load_rulebook(folders: Iterable[Path] = ()) -> Rulebook:
 
 
 def load_rule_files(folders: Iterable[Path]) -> list[RuleFile]:
-    """Read every ``*.yaml`` of ``folders``; raises DocumentError with all their problems."""
+    """Read every ``*.yaml`` and ``*.yml`` of ``folders``; a folder has one file a program.
+
+    Raises DocumentError with all their problems.
+    """
     files: dict[str, RuleFile] = {}
     problems: list[Problem] = []
     for folder in folders:
-        if not folder.is_dir():
-            problems.append(Problem(str(folder), "0:0", "no such folder of rules"))
-        for path in sorted(folder.glob("*.yaml")):
+        try:
+            paths = sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES)
+        except OSError as error:
+            text = f"no folder of rules that can be read: {error.strerror}"
+            problems.append(Problem(str(folder), "0:0", text))
+            continue
+        seen: dict[str, str] = {}
+        for path in paths:
             try:
-                file = document.load(path, RuleFile)
+                file = document.load(path, RuleFile, check=partial(_check_file, seen))
             except DocumentError as error:
                 problems += error.problems
-                continue
-            faults = [fault for rule in file.rules for fault in check_rule(rule)]
-            problems += [Problem(str(path), "1:1", fault) for fault in faults]
-            files[file.program] = file
+            else:
+                files[file.program] = file
+                seen[file.program] = path.name
     if problems:
         raise DocumentError(problems)
     return list(files.values())
 
 
-def check_rule(rule: Rule) -> list[str]:
-    """What is wrong with a rule's words, pattern and groups, a sentence each."""
+def _check_file(seen: Mapping[str, str], file: RuleFile) -> Iterator[Fault]:
+    """The faults of a file; ``seen`` are the programs of its folder with their files' names."""
+    if file.program in seen:
+        text = f"`{file.program}` has its rules in {seen[file.program]} already; keep one file"
+        yield ("program",), text
+    for number, rule in enumerate(file.rules):
+        for key, fault in check_rule(rule):
+            yield ("rules", number, key), fault
+
+
+def check_rule(rule: Rule) -> list[tuple[str, str]]:
+    """What is wrong with a rule's words, pattern and groups: the key and a sentence, each once."""
     faults = []
     if not rule.ignore and rule.action not in ACTIONS:
-        faults.append(f"action `{rule.action}` is none of: {', '.join(ACTIONS)}")
-    for word, known, kind in (
-        (rule.outcome, OUTCOMES, "outcome"),
-        (rule.method, METHODS, "method"),
-        (rule.reason, REASONS, "reason"),
+        faults.append(("action", f"`{rule.action}` is none of: {', '.join(ACTIONS)}"))
+    for key, word, known in (
+        ("outcome", rule.outcome, OUTCOMES),
+        ("method", rule.method, METHODS),
+        ("reason", rule.reason, REASONS),
     ):
         if word not in known:
-            faults.append(f"{kind} `{word}` is none of: {', '.join(filter(None, known))}")
+            faults.append((key, f"`{word}` is none of: {', '.join(filter(None, known))}"))
+    if fault := _check_pattern(rule.pattern):
+        faults.append(("pattern", fault))
+    if not rule.examples:
+        faults.append(("examples", "has no example; give a real message and its facts"))
+    return [(key, f"rule {rule.name}: {fault}") for key, fault in faults]
+
+
+def _check_pattern(pattern: str) -> str:
     try:
-        pattern = expand_macros(rule.pattern)
-        groups = set(compile_pattern(rule.pattern).groupindex)
+        expanded = expand_macros(pattern)
+        groups = set(compile_pattern(pattern).groupindex)
     except (re.error, KeyError, ValueError, OverflowError, RecursionError) as error:
-        return [f"rule {rule.name}: {f}" for f in (*faults, f"the pattern is faulty: {error}")]
-    faults += [
+        return f"the pattern is faulty: {error}"
+    faults = [
         f"group `{group}` must be digits of a bounded number, as in `(?P<{group}>\\d{{1,6}})`"
         for group in sorted(groups & _NUMBERS)
-        if not re.search(rf"\(\?P<{group}>\\d\{{1,(?:[1-9]|10)\}}\)", pattern)
+        if not re.search(rf"\(\?P<{group}>\\d\{{1,(?:[1-9]|10)\}}\)", expanded)
     ]
     if groups - GROUPS:
         faults.append(f"unknown groups {sorted(groups - GROUPS)}; known: {sorted(GROUPS)}")
-    if not rule.examples:
-        faults.append("has no example; give a real message and its facts")
-    return [f"rule {rule.name}: {fault}" for fault in faults]
+    if has_possessive_group(expanded):
+        faults.append("write `(?>(…)*)` for `(…)*+`: Python before 3.11.5 matches that wrongly")
+    return "; ".join(faults)
 
 
 def check_examples(files: Iterable[RuleFile]) -> list[str]:

@@ -1,6 +1,7 @@
 """Who logged a line and when: every header that syslog daemons write to files.
 
-RFC 3164 (BSD syslog, with and without PRI, day padded or not, year first or after the day),
+RFC 3164 (BSD syslog, with and without PRI, day padded or not, with or without a fraction of the
+second, year first or after the day),
 RFC 5424 with structured data, RFC 3339 and ISO 8601 stamps with and without zone, and
 messages without a host name.
 """
@@ -29,11 +30,13 @@ _REST: Final = (
     r"(?P<tag>\([\w-]+\)|[^\s:\[\]()]{1,128})\]?(?: \d[\w.]*)?(?:\((?P<module>\w+)\))?"
     r"(?:\[(?P<pid>\d{1,9})\])?:(?: (?P<message>.*))?(?<!\r)"  # \r: ``parse_text`` strips it
 )
-_ISO: Final = r"(?P<date>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:[.,](?P<fraction>\d{1,9})\d*)?"
+_FRACTION: Final = r"(?:[.,](?P<fraction>\d{1,9})\d*)?"
+_ISO: Final = r"(?P<date>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)" + _FRACTION
 _ZONE: Final = r"(?P<zone>Z|[+-]\d\d:?\d\d)?"
 _PRI: Final = r"(?:<\d{1,3}>)?"
 _BSD: Final = re.compile(
-    _PRI + r"(?P<stamp>[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d) " + _REST, re.DOTALL | re.ASCII
+    _PRI + r"(?P<stamp>[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d)" + _FRACTION + " " + _REST,
+    re.DOTALL | re.ASCII,
 )
 _BSD_YEAR: Final = re.compile(
     _PRI
@@ -46,7 +49,8 @@ _RFC3339: Final = re.compile(_PRI + _ISO + _ZONE + " " + _REST, re.DOTALL | re.A
 _RFC5424: Final = re.compile(
     r"<\d{1,3}>\d{1,2} " + _ISO + _ZONE + r" (?P<host>\S{1,255}) (?P<tag>\S{1,128}) "
     r"(?P<pid>\S{1,128}) \S{1,128} "
-    r'(?:-|(?>(?:\[[^\s=\]"]+(?>(?: [^\s=\]"]+="(?>(?:[^"\\]|\\.)*)")*)\])+))(?: (?P<message>.*))?',
+    r'(?:-|(?>(?:\[[^\s=\]"]+(?>(?: [^\s=\]"]+="(?>(?:[^"\\]|\\.)*)")*)\])+))'
+    r"(?: (?P<message>.*))?",
     re.DOTALL | re.ASCII,
 )
 # What nearly every line is: the same as _BSD and _RFC3339 read in it, found in a whole text at
@@ -251,8 +255,11 @@ class HeaderParser:
         found = _BSD.fullmatch(raw)
         if found is None:
             return None
-        stamp, host, tag, module, pid, message = found.groups("")
-        return self._record(self.clock.read_bsd(stamp), host, tag, module, pid, message, raw)
+        stamp, fraction, host, tag, module, pid, message = found.groups("")
+        time = self.clock.read_bsd(stamp)
+        if fraction:
+            time += int(fraction) * 10 ** (9 - len(fraction))
+        return self._record(time, host, tag, module, pid, message, raw)
 
     def _read_rfc3339(self, raw: str) -> Record | None:
         found = _RFC3339.fullmatch(raw)

@@ -68,6 +68,18 @@ def expand_macros(pattern: str) -> str:
     return re.sub(r"%\{(\w+)\}", lambda m: _MACROS[m[1]], pattern)
 
 
+_OTHER: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
+_POSSESSIVE_GROUP: Final = re.compile(r"\)(?:[*+?]|\{[\d,]*\})\+")
+
+
+def has_possessive_group(pattern: str) -> bool:
+    """Whether a group is repeated as in ``(…)*+``, which Python before 3.11.5 matches wrongly.
+
+    See gh-100061 and gh-106052 of CPython; ``(?>(…)*)`` means the same and is sound.
+    """
+    return _POSSESSIVE_GROUP.search(_OTHER.sub("x", pattern)) is not None
+
+
 _LITERAL_WORD: Final = re.compile(r"((?:[\w:/,;+<>'\"-]|\\[^\w\s(])+)(?= |\\\()")
 
 

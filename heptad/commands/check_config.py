@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from exporter.parsers.engine import BUILT_IN, Rulebook, load_rule_files
+from exporter.parsers.engine import Fault, load_rulebook
 from exporter.service import check_programs
 from heptad.commands import DONE, WRONG_USE, add_command, complain
-from heptad.config import load_config
+from heptad.config import Config, load_config
 from heptad.document import DocumentError, Problem
 
 _EXAMPLES = """
@@ -24,12 +24,19 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def run(args: argparse.Namespace) -> int:
     """Check the file and the rule folders it names."""
     problems: list[Problem] = []
+
+    def check_rules(config: Config) -> list[Fault]:
+        try:
+            rulebook = load_rulebook(map(Path, config.rules))
+        except DocumentError as error:
+            problems.extend(error.problems)
+            return []
+        return check_programs(config.sources, rulebook)
+
     try:
-        config = load_config(args.file)
-        rulebook = Rulebook(load_rule_files([BUILT_IN, *map(Path, config.rules)]))
-        problems += check_programs(config.sources, rulebook)
+        load_config(args.file, check_rules)
     except DocumentError as error:
-        problems += error.problems
+        problems = error.problems + problems
     for problem in problems:
         complain(str(problem))
     if problems:

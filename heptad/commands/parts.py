@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Final
 
 from heptad.commands import DONE, FAILED
+from heptad.store import StoreError
 
 log = logging.getLogger("heptad")
 
@@ -68,9 +69,11 @@ def _run(
 ) -> None:
     try:
         part(stop)
-    except Exception:
+    except Exception as error:
         # a part that dies must not leave the others pretending that all is well
-        log.critical("%s failed", name, exc_info=True)
+        foreseen = isinstance(error, StoreError)
+        told = {"error": str(error)} if foreseen else {}
+        log.critical("%s failed", name, exc_info=not foreseen, extra=told)
         failed.set()
         stop.set()
     finally:
