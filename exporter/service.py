@@ -60,7 +60,8 @@ class Exporter:
         self.rulebook = load_rulebook(map(Path, config.rules))
         faults = check_programs(config.sources, self.rulebook)
         if faults:
-            raise DocumentError([Problem("sources", "0:0", fault) for _, fault in faults])
+            told = [f"{'.'.join(map(str, place))}: {fault}" for place, fault in faults]
+            raise DocumentError([Problem("configuration", "0:0", fault) for fault in told])
         self.sources = config.sources or choose_sources()
         if not self.sources:
             raise NoSources

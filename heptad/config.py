@@ -129,7 +129,7 @@ KEYS: Final[dict[str, str]] = {
     "aggregator.findings.brute_force.span": "… within this time are a finding",
 }
 
-_VARIABLE: Final = re.compile(r"\$\$|\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}")
+_VARIABLE: Final = re.compile(r"\$\$|\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}|(\$\{(?=[A-Za-z_]))")
 _LONGEST_SPAN: Final = 6 * 3600
 _HOST: Final = re.compile(r"[\w.-]{1,253}")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -140,6 +140,8 @@ def expand_environment(text: str) -> str:
 
     def replace(found: re.Match[str]) -> str:
         name, default = found[1], found[2]
+        if found[3]:
+            raise LookupError("`${` begins a variable and is not closed; write $$ for a dollar")
         if name is None:
             return "$"
         value = os.environ.get(name) or default

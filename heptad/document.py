@@ -279,6 +279,10 @@ def _explain(message: str, path: list[Key], kind: Any = None) -> str:
             for field in info.fields
         }
         message = f"unknown key; known here: {', '.join(sorted(names)) or 'none'}"
+    elif missing := _MISSING.fullmatch(message):
+        message = f"the key `{missing[1]}` is missing"
+    elif message.startswith("Expected `str`"):
+        message += "; a duration or a size needs its unit, as in 30d or 1GiB, other text its quotes"
     elif message.startswith("Invalid "):
         types = _types_at(kind, path)
         words = [w for t in types if isinstance(t, msgspec.inspect.LiteralType) for w in t.values]

@@ -300,3 +300,20 @@ def test_an_unquoted_variable_may_be_a_number_or_a_word(
     assert config.host == "9"
     assert config.exporter.host_metrics is False
     assert config.aggregator.findings.brute_force.attempts == 9
+
+
+def test_a_variable_that_is_not_closed() -> None:
+    """An opening `${` without its end is told as that, not as a bad value."""
+    with pytest.raises(LookupError, match="not closed"):
+        expand_environment("a${HOME")
+
+
+def test_wrong_types_name_the_remedy(tmp_path: Path) -> None:
+    """A number where a duration belongs, and a key that is missing, are told with what to do."""
+    path = tmp_path / "heptad.yaml"
+    path.write_text("store: {max_age: 30}\nsources:\n  - {type: file, name: auth}\n")
+    with pytest.raises(DocumentError) as caught:
+        load_config(path)
+    told = "\n".join(map(str, caught.value.problems))
+    assert "needs its unit" in told
+    assert "the key `paths` is missing" in told

@@ -67,7 +67,7 @@ def test_every_error_at_once() -> None:
     told = [message for _, message in found]
     assert "name: Expected `str`" in told[0]
     assert told[1] == "nmae: unknown key; known here: inner, name, parts, table"
-    assert "inner: Object missing required field `size`" in told[2]
+    assert "inner: the key `size` is missing" in told[2]
     assert told[3].startswith("parts.0.size: Expected `int`")
     assert told[4] == "parts.1.colour: unknown key; known here: size, word"
     assert told[5] == "the key `size` stands here a second time; keep one of them"

@@ -428,3 +428,14 @@ def test_a_folder_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(DocumentError) as told:
         load_rule_files(folders)
     assert [problem.file for problem in told.value.problems] == list(map(str, folders))
+
+
+@pytest.mark.parametrize("aliases", ["[sshd]", "[x, sshd-session]"])
+def test_a_name_of_another_programs(tmp_path: Path, aliases: str) -> None:
+    """A file that would read another program's lines beside that one's rules is refused."""
+    (tmp_path / "mine.yaml").write_text(f"program: mine\naliases: {aliases}\nrules: []\n")
+    with pytest.raises(DocumentError) as caught:
+        load_rule_files([BUILT_IN, tmp_path])
+    (problem,) = caught.value.problems
+    assert "is read by the rules of sshd" in problem.message
+    assert problem.place.startswith("2:")

@@ -59,7 +59,7 @@ def test_a_newer_version(path: Path) -> None:
     for _ in range(2):
         with pytest.raises(StoreError, match="written by a newer Heptad"):
             LocalStore(path, write=True)
-    with pytest.raises(StoreError, match="install the version that wrote it"):
+    with pytest.raises(StoreError, match="written by a newer Heptad"):
         LocalStore(path)
     assert path.read_bytes() == before
     assert not list(path.parent.glob("*.corrupt-*"))
@@ -110,6 +110,27 @@ def test_a_corrupt_file(
     assert "set aside" in caplog.text
     with LocalStore(path, write=True) as store:
         assert (times(store), store.set_aside) == ([1], None)
+
+
+def test_a_file_that_never_was_a_store(path: Path) -> None:
+    """What lies where a store is to be, and is none, stays as it is, and the error says so."""
+    path.parent.mkdir()
+    path.write_bytes(b"Mar  1 12:00:00 gate su: x\n")
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"no store of Heptad's; choose another store\.path"):
+            LocalStore(path, write=True)
+    assert path.read_bytes() == b"Mar  1 12:00:00 gate su: x\n"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_closing_leaves_all_in_one_file(path: Path) -> None:
+    """Whoever copies the file of a store that was closed has all of it, readers or none."""
+    with LocalStore(path, write=True) as store:
+        store.append(rows(0, 10))
+        with LocalStore(path) as reader:
+            store.close()
+            assert path.with_name("events.db-wal").stat().st_size == 0
+            assert len(times(reader)) == 10
 
 
 def test_corruption_found_while_writing(store: LocalStore) -> None:

@@ -285,7 +285,7 @@ def load_rule_files(folders: Iterable[Path]) -> list[RuleFile]:
         seen: dict[str, str] = {}
         for path in paths:
             try:
-                file = document.load(path, RuleFile, check=partial(_check_file, seen))
+                file = document.load(path, RuleFile, check=partial(_check_file, seen, files))
             except DocumentError as error:
                 problems += error.problems
             else:
@@ -296,8 +296,22 @@ def load_rule_files(folders: Iterable[Path]) -> list[RuleFile]:
     return list(files.values())
 
 
-def _check_file(seen: Mapping[str, str], file: RuleFile) -> Iterator[Fault]:
+def _check_file(
+    seen: Mapping[str, str], files: Mapping[str, RuleFile], file: RuleFile
+) -> Iterator[Fault]:
     """The faults of a file; ``seen`` are the programs of its folder with their files' names."""
+    others = {
+        name: other.program
+        for other in files.values()
+        for name in (other.program, *other.aliases)
+        if other.program != file.program
+    }
+    names: list[tuple[tuple[str | int, ...], str]] = [(("program",), file.program)]
+    names += [(("aliases", place), alias) for place, alias in enumerate(file.aliases)]
+    for where, name in names:
+        if name in others:
+            text = f"`{name}` is read by the rules of {others[name]}"
+            yield where, f"{text}; a file that is to replace them has `program: {others[name]}`"
     if file.program in seen:
         text = f"`{file.program}` has its rules in {seen[file.program]} already; keep one file"
         yield ("program",), text

@@ -5,6 +5,7 @@ import time as clock
 from collections.abc import Callable
 from pathlib import Path
 
+from exporter.rendering import classify_address
 from heptad.commands import (
     DONE,
     WRONG_USE,
@@ -54,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
         complain(str(error))
         return WRONG_USE
     tags = {"program": args.program, "outcome": args.outcome}
+    address = args.address and (classify_address(args.address)[0] or args.address)
     wanted = {name: value for name, value in tags.items() if value is not None}
     shown = 0
     with LocalStore(Path(load_config(args.config).store.path)) as store:
@@ -61,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         position = store.newest_position()
         for point in store.read(MEASUREMENT, since, _FOREVER, wanted):
             event = event_of_point(point)
-            if _matches(event, args.user, args.address):
+            if _matches(event, args.user, address):
                 show(event)
                 shown += 1
         if not shown and not args.follow:
@@ -69,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         while args.follow:
             points, position = store.since_arrival(position, _FOLLOWED_AT_ONCE, wanted)
             for event in map(event_of_point, points):
-                if _matches(event, args.user, args.address):
+                if _matches(event, args.user, address):
                     show(event)
             if len(points) < _FOLLOWED_AT_ONCE:
                 clock.sleep(_FOLLOW_EVERY)

@@ -16,6 +16,8 @@ from heptad.store.schema import SCHEMA_VERSION, migrate
 _PAGE: Final = 16384
 _CHECKPOINT_EVERY: Final = 2000
 _CHECKED_SIZE: Final = 64 * 2**20
+_MAGIC: Final = b"SQLite format 3\0"
+"""How each of its files begins: https://www.sqlite.org/fileformat.html, 1.3."""
 
 
 class StoreCorrupt(StoreError):
@@ -25,6 +27,7 @@ class StoreCorrupt(StoreError):
 def lock_file(path: Path) -> int:
     """Take the writer's lock beside ``path``; the descriptor that holds it. Raises StoreError."""
     try:
+        _refuse_foreign(path)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o640)
     except OSError as error:
@@ -44,6 +47,23 @@ def lock_file(path: Path) -> int:
         os.ftruncate(lock, 0)
         os.write(lock, str(os.getpid()).encode())
     return lock
+
+
+def _refuse_foreign(path: Path) -> None:
+    """What never was a store must not be set aside as a corrupt one."""
+    if path.with_name(path.name + ".lock").exists() or not path.exists():
+        return
+    with path.open("rb") as file:
+        begin = file.read(len(_MAGIC))
+    if begin not in (b"", _MAGIC):
+        raise StoreError(f"{path}: is no store of Heptad's; choose another store.path")
+
+
+def _newer(path: Path, version: int) -> StoreError:
+    return StoreError(
+        f"{path}: written by a newer Heptad (schema {version}, this one knows "
+        f"{SCHEMA_VERSION}); install that version, or choose another store.path"
+    )
 
 
 def _connect(target: str, *, uri: bool = False) -> sqlite3.Connection:
@@ -71,10 +91,7 @@ def open_checked(path: Path) -> sqlite3.Connection:
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
             db.close()
-            raise StoreError(
-                f"{path}: written by a newer Heptad (schema {version}, this one knows "
-                f"{SCHEMA_VERSION}); install that version, or choose another store.path"
-            )
+            raise _newer(path, version)
         db.execute(f"PRAGMA page_size = {_PAGE}")  # of a new file; an older one keeps its own
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_EVERY}")
@@ -117,9 +134,11 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         raise StoreError(f"{path}: cannot be read: {error}") from error
     if version != SCHEMA_VERSION:
         db.close()
+        if version > SCHEMA_VERSION:
+            raise _newer(path, version)
         raise StoreError(
-            f"{path}: schema {version}, this Heptad reads {SCHEMA_VERSION}; "
-            "start the exporter once, or install the version that wrote it"
+            f"{path}: schema {version}, this Heptad reads {SCHEMA_VERSION}; start the part of "
+            "Heptad that writes it once, and it is brought up to date"
         )
     return db
 

@@ -77,6 +77,10 @@ class LocalStore:
 
     def close(self) -> None:
         """Close the file and give the lock back."""
+        if self._lock is not None:
+            # all of it in one file, though a reader that is still there keeps SQLite from that
+            with suppress(sqlite3.Error):
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
         if self._lock is not None:
             os.close(self._lock)
