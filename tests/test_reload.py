@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from heptad.commands import sample
 from heptad.event_row import event_of_point
 from heptad.store.local import LocalStore, counter_key
 
@@ -252,10 +253,21 @@ def test_rules_and_programs_are_checked_before_anything_ends(world: World) -> No
 
 
 def test_what_cannot_be_taken_up_leads_back(world: World) -> None:
-    """A port in use is found too late to refuse: the old configuration is in force again."""
+    """A port in use is found too late to refuse: the old configuration is in force again.
+
+    Also where its folder of rules is gone meanwhile.
+    """
+    rules = world.folder / "rules"
+    rules.mkdir()
+    (rules / "mine.yaml").write_text("program: mine\nrules: []\n")
+    world.content["rules"] = [str(rules)]
+    world.write()
     with world.running("up") as running, socket.create_server(("127.0.0.1", 0)) as taken:
         running.wait_for(world, "exporter", SUCCESSFUL)
         old = world.content["aggregator"]["listen"]
+        (rules / "mine.yaml").unlink()
+        rules.rmdir()
+        world.content["rules"] = []
         world.content["aggregator"]["listen"] = f"127.0.0.1:{taken.getsockname()[1]}"
         world.write()
         running.hang_up()
@@ -275,3 +287,42 @@ def test_a_closed_terminal_ends_it(world: World) -> None:
         running.wait_for(world, "exporter", SUCCESSFUL)
         os.close(master)
         assert running.process.wait(timeout=30) == 0
+
+
+class Impatient(threading.Event):
+    """A stop that waits for nothing, and tells to end at one of the waits."""
+
+    def __init__(self, ends_at: int) -> None:
+        super().__init__()
+        self.left = ends_at
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Whether to end now."""
+        self.left -= 1
+        return self.left <= 0 or timeout is None
+
+
+def test_the_sample_goes_on_after_a_reload(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    """Stopped and called again, the replay writes each line of the sample once, in its order."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    (tmp_path / "sample").mkdir()
+    replay = sample.make_replay()
+    for ends_at in (1, 4, 2, 1000):
+        replay(Impatient(ends_at))
+    written = [line.split(" ", 1)[1] for line in sample.log_path().read_text().splitlines()]
+    original = pathlib.Path(sample.__file__).parents[1] / "sample" / "auth.log"
+    assert written == [line.split(" ", 1)[1] for line in original.read_text().splitlines()]
+
+
+def test_a_signal_while_it_starts_does_not_kill(world: World) -> None:
+    """SIGHUP that comes while the stores are opened is worked off after the start."""
+    with world.running("up") as running:
+        # the signal is sent as soon as the store is there, which is before the port is
+        until = time.monotonic() + 30
+        while not (world.folder / "events.db").exists():
+            assert time.monotonic() < until
+        running.hang_up()
+        running.read_until(TAKEN_UP)
+        assert running.end() == 0

@@ -73,7 +73,7 @@ class _Operation:
         self._metrics = StoredMetrics({}, RELOADS, {})
         self._signals = Signals(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         self._watchdog = systemd.Watchdog(self._lives)
-        self._well_until = 0.0
+        self._reload_until: float | None = None
         self._told_ready = False
         self._status = ""
         # a closed terminal ends a command as ever, unless nohup(1) or the like forbade it
@@ -82,17 +82,20 @@ class _Operation:
 
     def run(self, begin: Callable[[], None]) -> int:
         """Until the parts end."""
-        self._crew = self._make(self._plan)
-        self._tell_success()
-        begin()
-        with self._signals:
-            self._crew.start()
-            self._watchdog.start()
-            try:
-                return self._run()
-            finally:
-                self._watchdog.close()
-                self._crew.stop()
+        # opening a large store takes a while: SIGHUP must not kill meanwhile, Ctrl-C shall
+        with Signals(signal.SIGHUP) as early:
+            self._crew = self._make(self._plan)
+            self._tell_success()
+            begin()
+            with self._signals:
+                self._signals.heard |= early.heard
+                self._crew.start()
+                self._watchdog.start()
+                try:
+                    return self._run()
+                finally:
+                    self._watchdog.close()
+                    self._crew.stop()
 
     def _make(self, plan: Plan) -> Crew:
         return Crew(self._build(plan, self._metrics), self._signals.wake)
@@ -120,8 +123,9 @@ class _Operation:
             systemd.notify(READY=1, STATUS=self._status or "Running")
 
     def _lives(self, patience: float) -> bool:
-        if clock.monotonic() < self._well_until:
-            return True
+        until = self._reload_until
+        if until is not None:
+            return clock.monotonic() < until
         return not self._crew.hangs(max(patience, _LEAST_PATIENCE))
 
     def _reload(self) -> bool:
@@ -129,7 +133,7 @@ class _Operation:
         log.info("reading the configuration again")
         systemd.tell_reloading()
         self._told_ready = False
-        self._well_until = clock.monotonic() + _LONGEST_RELOAD
+        self._reload_until = clock.monotonic() + _LONGEST_RELOAD
         try:
             plan = self._check()
         except Exception as error:  # noqa: BLE001 - a reload must not end what runs
@@ -137,7 +141,7 @@ class _Operation:
             done = True
         else:
             done = self._replace(plan)
-        self._well_until = 0.0
+        self._reload_until = None
         return done
 
     def _replace(self, plan: Plan) -> bool:
