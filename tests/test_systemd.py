@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -22,10 +23,10 @@ from heptad.store import StoreError
 from heptad.store.local import LocalStore
 from heptad.__main__ import main
 from heptad.commands import reload
-reload._LEAST_PATIENCE = 2.5
+reload._LEAST_PATIENCE = reload._LONGEST_RELOAD = 2.5
 def told(name):
     return pathlib.Path(sys.argv[-1]).with_name(name).exists()
-read, append = FileSource.read, LocalStore.append
+read, append, close = FileSource.read, LocalStore.append, LocalStore.close
 def hang(self):
     if told("hang"):
         threading.Event().wait()
@@ -34,7 +35,11 @@ def fail(self, *args, **options):
     if told("full"):
         raise StoreError("no space left")
     append(self, *args, **options)
-FileSource.read, LocalStore.append = hang, fail
+def hang_closing(self):
+    if told("hang-closing"):
+        threading.Event().wait()
+    close(self)
+FileSource.read, LocalStore.append, LocalStore.close = hang, fail, hang_closing
 sys.exit(main())
 """
 Message = dict[str, str]
@@ -164,15 +169,18 @@ def test_a_service_tells_its_state(world: World, manager: Manager, command: str)
         manager.hear_until("STOPPING")
 
 
-def test_a_loop_that_hangs_leaves_the_watchdog_to_bite(world: World, manager: Manager) -> None:
-    """WATCHDOG=1 comes while the loop turns, and no more once a source blocks it."""
+@pytest.mark.parametrize("where", ["hang", "hang-closing"])
+def test_what_hangs_is_left_to_the_watchdog(world: World, manager: Manager, where: str) -> None:
+    """WATCHDOG=1 comes while the loop turns, and no more once a source or a reload hangs."""
     arguments = [sys.executable, "-c", FRAGILE, "exporter", "--config", str(world.path)]
     variables = environment(manager, WATCHDOG_USEC="1000000")
-    with spawn(arguments, variables):
+    with spawn(arguments, variables) as process:
         manager.hear_until("READY")
         for _ in range(10):
             manager.hear_until("WATCHDOG")
-        (world.folder / "hang").touch()
+        (world.folder / where).touch()
+        if where == "hang-closing":
+            process.send_signal(signal.SIGHUP)
         manager.socket.settimeout(4)
         with suppress(TimeoutError):
             for _ in range(40):
@@ -195,10 +203,10 @@ def test_a_store_that_fails_is_no_death(world: World, manager: Manager) -> None:
 
 
 @contextmanager
-def spawn(arguments: list[str], variables: dict[str, str]) -> Iterator[None]:
+def spawn(arguments: list[str], variables: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """A process with its environment, killed at the end."""
     with subprocess.Popen(arguments, env=variables, stderr=subprocess.DEVNULL) as process:
         try:
-            yield
+            yield process
         finally:
             process.kill()
