@@ -4,11 +4,12 @@ import logging
 import sqlite3
 import threading
 import time as clock
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from prometheus_client import PlatformCollector, ProcessCollector
-from prometheus_client.registry import CollectorRegistry
+from prometheus_client.registry import Collector, CollectorRegistry
 
 from aggregator.finding import latest_findings
 from aggregator.findings import rules_of
@@ -37,8 +38,8 @@ class Aggregator:
     """Stores, job and port of the aggregator.
 
     ``once`` works off everything that is there and every window that is over, and ends. With
-    ``since`` or ``until`` (ns) it computes that range again, and ends. Raises StoreError or
-    ServerError where it cannot start.
+    ``since`` or ``until`` (ns) it computes that range again, and ends. ``also`` are shown on the
+    port beside its own metrics. Raises StoreError or ServerError where it cannot start.
     """
 
     def __init__(
@@ -49,8 +50,10 @@ class Aggregator:
         since: int | None = None,
         until: int | None = None,
         serve: bool = True,
+        also: Sequence[Collector] = (),
     ) -> None:
         self._config = config.aggregator
+        self._also = also
         self._path = Path(config.store.path)
         self._range = None if since is None and until is None else (since, until)
         self._once = once or self._range is not None
@@ -100,7 +103,8 @@ class Aggregator:
 
     def _registry(self) -> CollectorRegistry:
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(self.metrics)
+        for collector in (self.metrics, *self._also):
+            registry.register(collector)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         return registry

@@ -36,6 +36,7 @@ def spare_the_collector() -> None:
     Rules and modules live for ever, and a batch is thousands of short-lived tuples without
     cycles: looking through them again and again costs a fifth of the reading speed.
     """
+    gc.unfreeze()  # what was frozen for a configuration before
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from prometheus_client import PlatformCollector, ProcessCollector
-from prometheus_client.registry import CollectorRegistry
+from prometheus_client.registry import Collector, CollectorRegistry
 
 from exporter.attempts import label_sets
 from exporter.collectors import HostCollector
@@ -49,22 +50,33 @@ AUTH_LOGS: Final = ("/var/log/auth.log", "/var/log/secure", "/var/log/messages",
 JOURNALS: Final = ("/var/log/journal", "/run/log/journal")
 
 
+class Prepared(msgspec.Struct):
+    """What an exporter reads by its configuration, checked: rules and sources."""
+
+    rulebook: Rulebook
+    sources: list[SourceConfig]
+
+
 class Exporter:
     """Sources, store, pipeline and port of one host; ``once`` reads what is there and ends.
 
-    Raises DocumentError, NoSources, StoreError or ServerError where it cannot start.
+    ``also`` are shown on the port beside its own metrics. Raises DocumentError, NoSources,
+    StoreError or ServerError where it cannot start.
     """
 
-    def __init__(self, config: Config, *, once: bool = False, serve: bool = True) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        once: bool = False,
+        serve: bool = True,
+        prepared: Prepared | None = None,
+        also: Sequence[Collector] = (),
+    ) -> None:
         self.once = once
-        self.rulebook = load_rulebook(map(Path, config.rules))
-        faults = check_programs(config.sources, self.rulebook)
-        if faults:
-            told = [f"{'.'.join(map(str, place))}: {fault}" for place, fault in faults]
-            raise DocumentError([Problem("configuration", "0:0", fault) for fault in told])
-        self.sources = config.sources or choose_sources()
-        if not self.sources:
-            raise NoSources
+        prepared = prepared or prepare(config)
+        self.rulebook, self.sources = prepared.rulebook, prepared.sources
+        self._also = also
         self.store = open_store(config.store)
         self.metrics = ExporterMetrics(self.store.counters(), label_sets(self.rulebook))
         self.server: Server | None = None
@@ -80,7 +92,8 @@ class Exporter:
 
     def _registry(self, config: Config) -> CollectorRegistry:
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(self.metrics)
+        for collector in (self.metrics, *self._also):
+            registry.register(collector)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         if config.exporter.host_metrics:
@@ -117,6 +130,19 @@ class Exporter:
         finally:
             if self.server is not None:
                 self.server.close()
+
+
+def prepare(config: Config) -> Prepared:
+    """Rules and sources of a configuration; raises DocumentError or NoSources."""
+    rulebook = load_rulebook(map(Path, config.rules))
+    faults = check_programs(config.sources, rulebook)
+    if faults:
+        told = [f"{'.'.join(map(str, place))}: {fault}" for place, fault in faults]
+        raise DocumentError([Problem("configuration", "0:0", fault) for fault in told])
+    sources = config.sources or choose_sources()
+    if not sources:
+        raise NoSources
+    return Prepared(rulebook, sources)
 
 
 def check_programs(sources: Sequence[SourceConfig], rulebook: Rulebook) -> list[Fault]:

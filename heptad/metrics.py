@@ -19,6 +19,18 @@ Families = Mapping[str, tuple[tuple[str, ...], str]]
 
 CounterDict = dict[tuple[str, str], float]
 
+RELOADS: Final[Families] = {
+    "heptad_config_last_reload_successful": (
+        (),
+        "1 if the configuration could be taken up when it was last read, 0 if an older one stays",
+    ),
+    "heptad_config_last_reload_success_timestamp_seconds": (
+        (),
+        "When the configuration in force was taken up",
+    ),
+}
+"""Of both parts, where they run on."""
+
 _TOTAL: Final = "_total"
 
 

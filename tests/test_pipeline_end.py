@@ -81,7 +81,7 @@ def test_a_fault_while_the_server_hangs(
     exporter = make_exporter(tmp_path)
     monkeypatch.setattr(exporter.pipeline, "step", fail)
     begun = clock.monotonic()
-    assert run_parts({"exporter": exporter.run}, threading.Event()) == FAILED
+    assert run_parts({"exporter": exporter.run}) == FAILED
     assert clock.monotonic() - begun < 30
     hanging.set()
     assert told == ["pipeline fails", "the store is free"]
@@ -96,7 +96,7 @@ def test_a_part_that_hangs_after_another_failed(monkeypatch: pytest.MonkeyPatch)
         hanging.wait(60)
 
     begun = clock.monotonic()
-    assert run_parts({"bad": fail, "hangs": hang}, threading.Event()) == FAILED
+    assert run_parts({"bad": fail, "hangs": hang}) == FAILED
     assert clock.monotonic() - begun < 30
     hanging.set()
 
@@ -109,6 +109,6 @@ def test_parts_end_together() -> None:
         assert stop.wait(10)
         stopped.set()
 
-    assert run_parts({"good": wait, "bad": fail}, threading.Event()) == FAILED
+    assert run_parts({"good": wait, "bad": fail}) == FAILED
     assert stopped.is_set()
-    assert run_parts({"good": lambda stop: None}, threading.Event()) == DONE
+    assert run_parts({"good": lambda stop: None}) == DONE

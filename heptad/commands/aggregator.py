@@ -2,11 +2,14 @@
 
 import argparse
 import logging
-import threading
+
+from prometheus_client.registry import Collector
 
 from aggregator.service import Aggregator
 from heptad.commands import WRONG_USE, add_command, add_config, complain, prepare
-from heptad.commands.parts import run_parts
+from heptad.commands.parts import Part, run_parts
+from heptad.commands.reload import Plan, run_reloading
+from heptad.config import load_config
 from heptad.units import parse_time
 
 log = logging.getLogger("heptad")
@@ -43,6 +46,14 @@ def run(args: argparse.Namespace) -> int:
         complain(f"--since {args.since} is not before --until {args.until}")
         return WRONG_USE
     config = prepare(args)
+    if not args.once and since is None:
+        return run_reloading(Plan(config), _build, lambda: Plan(load_config(args.config)))
     aggregator = Aggregator(config, once=args.once, since=since, until=until)
     log.info("aggregator starts", extra={"store": config.aggregator.store.path})
-    return run_parts({"aggregator": aggregator.run}, threading.Event())
+    return run_parts({"aggregator": aggregator.run})
+
+
+def _build(plan: Plan, also: Collector) -> dict[str, Part]:
+    aggregator = Aggregator(plan.config, also=[also])
+    log.info("aggregator starts", extra={"store": plan.config.aggregator.store.path})
+    return {"aggregator": aggregator.run}

@@ -2,11 +2,14 @@
 
 import argparse
 import logging
-import threading
+
+from prometheus_client.registry import Collector
 
 from exporter.service import Exporter, NoSources
+from exporter.service import prepare as prepare_exporter
 from heptad.commands import FAILED, add_command, add_config, complain, prepare
-from heptad.commands.parts import run_parts
+from heptad.commands.parts import Part, run_parts
+from heptad.commands.reload import Plan, plan_exporter, run_reloading
 
 log = logging.getLogger("heptad")
 
@@ -24,17 +27,26 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("--once", action="store_true", help="work off what is there, then exit")
 
 
+def _build(plan: Plan, also: Collector) -> dict[str, Part]:
+    exporter = Exporter(plan.config, prepared=plan.prepared, also=[also])
+    log.info("exporter starts", extra=exporter.describe())
+    return {"exporter": exporter.run}
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the exporter until it is told to stop."""
     config = prepare(args)
     try:
-        exporter = Exporter(config, once=args.once, serve=not args.once)
+        plan = Plan(config, prepare_exporter(config))
     except NoSources as error:
         complain(str(error))
         return FAILED
+    if not args.once:
+        return run_reloading(plan, _build, lambda: plan_exporter(args.config))
+    exporter = Exporter(config, once=True, serve=False, prepared=plan.prepared)
     log.info("exporter starts", extra=exporter.describe())
-    status = run_parts({"exporter": exporter.run}, threading.Event())
-    problems = exporter.pipeline.problems() if args.once else []
+    status = run_parts({"exporter": exporter.run})
+    problems = exporter.pipeline.problems()
     for problem in problems:
         complain(problem)
     return FAILED if problems else status

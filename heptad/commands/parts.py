@@ -5,9 +5,10 @@ import math
 import signal
 import threading
 import time as clock
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from queue import Empty, SimpleQueue
 from types import FrameType
-from typing import Final
+from typing import Any, Final, Self
 
 from heptad.commands import DONE, FAILED
 from heptad.store import StoreError
@@ -15,66 +16,163 @@ from heptad.store import StoreError
 log = logging.getLogger("heptad")
 
 _PATIENCE: Final = 30.0
+TICK: Final = 0.5
 
 Part = Callable[[threading.Event], None]
 
 
-def run_parts(parts: Mapping[str, Part], stop: threading.Event) -> int:
-    """Run every part in a thread; ``stop`` is set by SIGINT, SIGTERM, or a part that fails.
+class Stop(threading.Event):
+    """Tells one part to end. That the part asks is its sign of life.
 
-    Ends when all parts have ended, or half a minute after one failed; gives the exit status.
+    Each loop asks between its steps, also in long work, and says how long it rests when it waits:
+    a part that does neither hangs.
     """
-    failed = threading.Event()
-    ended = threading.Event()
-    threads = [
-        threading.Thread(
-            target=_run, args=(name, part, stop, failed, ended), name=name, daemon=True
-        )
-        for name, part in parts.items()
-    ]
 
-    def end(number: int, frame: FrameType | None) -> None:
-        stop.set()
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = False
+        self._well_until = clock.monotonic()
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        for thread in threads:
-            thread.start()
-        _wait(threads, failed, ended)
-    finally:
-        stop.set()
-        for number, handler in before.items():
+    def is_set(self) -> bool:
+        """Whether to end."""
+        self._well_until = clock.monotonic()
+        self.asked = True
+        return super().is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Rest, but end at once where told to."""
+        self.asked = True
+        self._well_until = math.inf if timeout is None else clock.monotonic() + timeout
+        told = super().wait(timeout)
+        self._well_until = clock.monotonic()
+        return told
+
+    def hangs(self, patience: float) -> bool:
+        """Whether the part has given no sign for ``patience`` seconds."""
+        return clock.monotonic() > self._well_until + patience
+
+
+class Signals:
+    """What signals told the process, for its main thread to work off: each once, however many."""
+
+    def __init__(self, *numbers: signal.Signals) -> None:
+        self._numbers = numbers
+        self._before: dict[signal.Signals, Any] = {}
+        # an Event's lock could be held by the very code that a handler interrupts
+        self._wakes: SimpleQueue[None] = SimpleQueue()
+        self.heard: set[int] = set()
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._hear) for number in self._numbers}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
-    return FAILED if failed.is_set() else DONE
 
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        if number not in self.heard:
+            self.heard.add(number)
+            self.wake()
 
-def _wait(
-    threads: Sequence[threading.Thread], failed: threading.Event, ended: threading.Event
-) -> None:
-    """Until all threads have ended; where one failed, another that hangs is left behind."""
-    deadline = math.inf
-    # a join without a time-out would keep Python from running the signal handler
-    while hanging := [thread.name for thread in threads if thread.is_alive()]:
-        if failed.is_set():
-            deadline = min(deadline, clock.monotonic() + _PATIENCE)
-        if clock.monotonic() >= deadline:
-            log.critical("parts do not end", extra={"parts": ", ".join(hanging)})
+    @property
+    def end(self) -> bool:
+        """Whether SIGINT or SIGTERM came."""
+        return not self.heard.isdisjoint((signal.SIGINT, signal.SIGTERM))
+
+    def wake(self) -> None:
+        """End a wait; from any thread."""
+        self._wakes.put(None)
+
+    def wait(self, seconds: float = TICK) -> None:
+        """Until something happened, or for ``seconds``."""
+        try:
+            self._wakes.get(timeout=seconds)
+        except Empty:
             return
-        ended.wait(0.5)
-        ended.clear()
 
 
-def _run(
-    name: str, part: Part, stop: threading.Event, failed: threading.Event, ended: threading.Event
-) -> None:
-    try:
-        part(stop)
-    except Exception as error:
-        # a part that dies must not leave the others pretending that all is well
-        foreseen = isinstance(error, StoreError)
-        told = {"error": str(error)} if foreseen else {}
-        log.critical("%s failed", name, exc_info=not foreseen, extra=told)
-        failed.set()
-        stop.set()
-    finally:
-        ended.set()
+class Crew:
+    """Parts that run side by side, each in a thread and with a stop of its own.
+
+    ``ended`` is called whenever one of them has ended; one that fails stops the others.
+    """
+
+    def __init__(self, parts: Mapping[str, Part], ended: Callable[[], None]) -> None:
+        self._ended = ended
+        self._failed = threading.Event()
+        self._stops = {name: Stop() for name in parts}
+        self._threads = [
+            threading.Thread(target=self._run, args=(name, part), name=name, daemon=True)
+            for name, part in parts.items()
+        ]
+
+    @property
+    def failed(self) -> bool:
+        """Whether a part has failed."""
+        return self._failed.is_set()
+
+    @property
+    def ready(self) -> bool:
+        """Whether every part is in its loop."""
+        return all(stop.asked for stop in self._stops.values())
+
+    def start(self) -> None:
+        """Start every part."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Tell every part to end."""
+        for stop in self._stops.values():
+            stop.set()
+
+    def running(self) -> list[str]:
+        """The parts that have not ended."""
+        return [thread.name for thread in self._threads if thread.is_alive()]
+
+    def hangs(self, patience: float) -> bool:
+        """Whether a part that runs has given no sign of life for ``patience`` seconds."""
+        running = self.running()
+        return any(stop.hangs(patience) for name, stop in self._stops.items() if name in running)
+
+    def wait(self, signals: Signals) -> None:
+        """Until all have ended; where one failed, another that hangs is left behind."""
+        deadline = math.inf
+        while hanging := self.running():
+            if signals.end:
+                self.stop()
+            if self.failed:
+                deadline = min(deadline, clock.monotonic() + _PATIENCE)
+            if clock.monotonic() >= deadline:
+                log.critical("parts do not end", extra={"parts": ", ".join(hanging)})
+                return
+            signals.wait()
+
+    def _run(self, name: str, part: Part) -> None:
+        try:
+            part(self._stops[name])
+        except Exception as error:
+            # a part that dies must not leave the others pretending that all is well
+            foreseen = isinstance(error, StoreError)
+            told = {"error": str(error)} if foreseen else {}
+            log.critical("%s failed", name, exc_info=not foreseen, extra=told)
+            self._failed.set()
+            self.stop()
+        finally:
+            self._ended()
+
+
+def run_parts(parts: Mapping[str, Part]) -> int:
+    """Run every part until all have ended, SIGINT or SIGTERM comes, or one fails.
+
+    Ends half a minute after one failed even where another hangs; gives the exit status.
+    """
+    with Signals(signal.SIGINT, signal.SIGTERM) as signals:
+        crew = Crew(parts, signals.wake)
+        crew.start()
+        try:
+            crew.wait(signals)
+        finally:
+            crew.stop()
+    return FAILED if crew.failed else DONE

@@ -19,6 +19,7 @@ from exporter.metrics import COUNTERS, GAUGES
 from exporter.parsers.engine import BUILT_IN, STEPS, CompiledRule, Rule, RuleFile, load_rule_files
 from heptad import event
 from heptad.config import KEYS, Config
+from heptad.metrics import RELOADS
 
 _WRITTEN: Final = "<!-- Written by `make docs` from the code; change it there. -->\n"
 
@@ -112,6 +113,7 @@ def metrics_page() -> str:
     return (
         f"# Metrics\n\n{_WRITTEN}\n"
         "Both parts also expose `python_info` and `process_*` of prometheus_client.\n\n"
+        f"## Both parts\n\n{_metric_table(dict(RELOADS))}\n"
         f"## The exporter\n\n{exporter}\n## The aggregator\n\n{aggregator}\n"
         "## The host\n\nnode_exporter's names, labels, units and meaning; off with "
         f"`exporter.host_metrics: false`.\n\n{host}\n### Left out\n\n"
@@ -147,7 +149,8 @@ def configuration_page() -> str:
         "One YAML file for both parts; every key is optional. `${NAME}` and `${NAME:-default}` "
         "take a value from the environment, `$$` is a dollar. Durations are written `90s`, `5m`, "
         "`1h`, `30d`, sizes `500MiB`, `1GiB`. Unknown keys, wrong types, a program read by two "
-        "sources: all refused, with file, line and remedy. Inside `{ }` and `[ ]` a `${NAME}` must "
+        "sources: all refused, with file, line and remedy. SIGHUP reads the file again; see "
+        "[operating](operating.md). Inside `{ }` and `[ ]` a `${NAME}` must "
         "stand in quotes, for YAML's sake:\n\n"
         "```\nheptad check-config heptad.yaml\n```\n\n"
         + table(("key", "default", "meaning"), rows)

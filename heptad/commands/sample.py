@@ -3,6 +3,8 @@
 import os
 import threading
 import time as clock
+from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -59,18 +61,26 @@ def log_path() -> Path:
     return state_folder() / "sample" / "auth.log"
 
 
-def replay(stop: threading.Event) -> None:
-    """Write the sample's lines with the stamps of now, in their rhythm."""
+def make_replay() -> Callable[[threading.Event], None]:
+    """What writes the sample's lines with the stamps of now, in their rhythm.
+
+    Called again after it was stopped, it goes on with the lines that are left.
+    """
     text = (files("heptad") / "sample" / "auth.log").read_text(encoding="utf-8")
-    lines = [line.partition(" ") for line in text.splitlines()]
+    lines = deque(line.partition(" ") for line in text.splitlines())
     times = [datetime.fromisoformat(stamp).timestamp() for stamp, _, _ in lines]
     begin, pace = times[0], _LASTS / max(times[-1] - times[0], _LASTS)
     started = clock.time()
-    with log_path().open("a", encoding="utf-8") as log:
-        for time, (_, _, rest) in zip(times, lines, strict=True):
-            due = started + (time - begin) * pace
-            if stop.wait(max(0.0, due - clock.time())):
-                return
-            log.write(f"{datetime.now(UTC).isoformat(timespec='microseconds')} {rest}\n")
-            log.flush()
-    stop.wait()
+
+    def replay(stop: threading.Event) -> None:
+        with log_path().open("a", encoding="utf-8") as log:
+            while lines:
+                due = started + (times[-len(lines)] - begin) * pace
+                if stop.wait(max(0.0, due - clock.time())):
+                    return
+                rest = lines.popleft()[2]
+                log.write(f"{datetime.now(UTC).isoformat(timespec='microseconds')} {rest}\n")
+                log.flush()
+        stop.wait()
+
+    return replay

@@ -9,12 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from prometheus_client.registry import Collector
+
 from aggregator.service import Aggregator
 from exporter.service import Exporter, NoSources, describe_source
+from exporter.service import prepare as prepare_exporter
 from heptad import __version__
 from heptad.commands import FAILED, add_command, add_config, complain, prepare, sample
 from heptad.commands.events import make_printer
-from heptad.commands.parts import Part, run_parts
+from heptad.commands.parts import Part
+from heptad.commands.reload import Plan, plan_exporter, run_reloading
 from heptad.config import Config
 from heptad.event import Event
 from heptad.event_row import event_of_point
@@ -48,13 +52,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run(args: argparse.Namespace) -> int:
     """Run both parts until they are told to stop."""
-    config = prepare(args)
-    parts: dict[str, Part] = {}
-    hint = f" --config {args.config}" if args.config else ""
+    config, path = prepare(args), args.config
+    both = _Both()
     try:
         if args.sample:
             raise NoSources
-        exporter = Exporter(config)
+        plan = Plan(config, prepare_exporter(config))
     except NoSources as error:
         if not args.sample:
             complain(str(error))
@@ -63,26 +66,42 @@ def run(args: argparse.Namespace) -> int:
                 return FAILED
         print(_REPLAYING)
         config, path = sample.prepare(config)
-        hint = f" --config {path}"
-        exporter = Exporter(config)
-        parts["sample"] = sample.replay
-    try:
-        aggregator = Aggregator(config)
-    except BaseException:
-        exporter.close()
-        raise
-    _introduce(config, exporter, hint)
-    parts |= {"exporter": exporter.run, "aggregator": aggregator.run}
-    position = exporter.store.newest_position()
+        plan = Plan(config, prepare_exporter(config))
+        both.beside["sample"] = sample.make_replay()
     stop = threading.Event()
     # not a part: a terminal that takes no more must neither end the others nor hold up their end
-    show = threading.Thread(
-        target=_show, args=(Path(config.store.path), position, stop), name="show", daemon=True
-    )
-    show.start()
-    status = run_parts(parts, stop)
+    show = threading.Thread(target=_show, args=(both, stop), name="show", daemon=True)
+
+    def begin() -> None:
+        _introduce(config, both.exporter, f" --config {path}" if path else "")
+        both.position = both.exporter.store.newest_position()
+        show.start()
+
+    status = run_reloading(plan, both.build, lambda: plan_exporter(path), begin)
+    stop.set()
     show.join(timeout=1)
     return status
+
+
+class _Both:
+    """Exporter and aggregator by the configuration in force, and up to where events are shown."""
+
+    def __init__(self) -> None:
+        self.beside: dict[str, Part] = {}
+        self.path = Path()
+        self.position = 0
+
+    def build(self, plan: Plan, also: Collector) -> dict[str, Part]:
+        """The parts of a configuration."""
+        exporter = Exporter(plan.config, prepared=plan.prepared, also=[also])
+        try:
+            aggregator = Aggregator(plan.config, also=[also])
+        except BaseException:
+            exporter.close()
+            raise
+        self.exporter = exporter
+        self.path = exporter.store.path
+        return self.beside | {"exporter": exporter.run, "aggregator": aggregator.run}
 
 
 def _introduce(config: Config, exporter: Exporter, hint: str) -> None:
@@ -102,27 +121,32 @@ def _introduce(config: Config, exporter: Exporter, hint: str) -> None:
     print(flush=True)
 
 
-def _show(path: Path, position: int, stop: threading.Event) -> None:
+def _show(both: _Both, stop: threading.Event) -> None:
     """Print the events as they are stored, as long as somebody reads them."""
     try:
         show = make_printer("table")
         while not stop.is_set():
             try:
-                _follow(path, position, stop, show)
+                _follow(both, stop, show)
             except (StoreError, sqlite3.Error):
                 # set aside and begun anew by the exporter, which says so
-                position = 0
+                both.position = 0
                 stop.wait(_EVERY)
     except (OSError, ValueError) as error:
         log.debug("events are shown no more", extra={"error": error})
 
 
-def _follow(
-    path: Path, position: int, stop: threading.Event, show: Callable[[Event], None]
-) -> None:
-    """Print what is stored after ``position``; of a great many events at once only the newest."""
+def _follow(both: _Both, stop: threading.Event, show: Callable[[Event], None]) -> None:
+    """Print what is stored after the position; of a great many events at once only the newest.
+
+    Ends where a new configuration names another store.
+    """
+    path, position = both.path, both.position
     with LocalStore(path) as store:
         while not stop.wait(_EVERY):
+            if both.path != path:
+                both.position = 0
+                return
             newest = store.newest_position()
             if newest - position > _MOST_SHOWN:
                 print(f"… {newest - position - _SHOWN_OF_MANY} events more, see `heptad events`")
@@ -130,3 +154,4 @@ def _follow(
             points, position = store.since_arrival(position, _MOST_SHOWN)
             for point in points:
                 show(event_of_point(point))
+            both.position = position

@@ -1,0 +1,92 @@
+"""What systemd is told of a service: sd_notify(3), a datagram a message, and nothing else."""
+
+import logging
+import os
+import socket
+import threading
+import time as clock
+from collections.abc import Callable
+from typing import Final
+
+log = logging.getLogger("heptad.systemd")
+
+_PATIENCE: Final = 5.0
+"""Seconds after which a message is given up: a deaf manager must not hold up the service."""
+
+
+def notify(**variables: str | int) -> bool:
+    """Send ``variables`` as one message to $NOTIFY_SOCKET; False where nobody asked or hears.
+
+    A value is cut to its first line: a message is lines. Names as in sd_notify(3).
+    """
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address[:1] not in ("/", "@"):
+        return False
+    if address.startswith("@"):
+        address = f"\0{address[1:]}"  # unix(7), "abstract"
+    lines = (f"{name}={(str(value).splitlines() or [''])[0]}" for name, value in variables.items())
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.settimeout(_PATIENCE)
+            sender.connect(address)
+            sender.sendall("\n".join(lines).encode(errors="replace"))
+    except OSError as error:
+        log.warning("systemd cannot be told", extra={"socket": address[1:], "error": error})
+        return False
+    return True
+
+
+def tell_reloading() -> bool:
+    """RELOADING=1 with the clock that Type=notify-reload wants beside it."""
+    return notify(RELOADING=1, MONOTONIC_USEC=clock.monotonic_ns() // 1000)
+
+
+def watchdog_seconds() -> float | None:
+    """$WATCHDOG_USEC in seconds, where it is meant for this process: sd_watchdog_enabled(3)."""
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    given = os.environ.get("WATCHDOG_USEC", "")
+    # ascii: isdigit() also takes digits that int() does not
+    seconds = int(given) / 10**6 if given.isascii() and given.isdigit() else 0.0
+    return seconds or None
+
+
+class Watchdog:
+    """Sends WATCHDOG=1 at half of the time systemd waits, as long as ``lives(half)`` says so.
+
+    A thread of its own, so that neither a start that takes long nor a reload is taken for death.
+    Does nothing where systemd has no watchdog for this process.
+    """
+
+    def __init__(self, lives: Callable[[float], bool]) -> None:
+        self._lives = lives
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to watch."""
+        seconds = watchdog_seconds()
+        if seconds is not None and os.environ.get("NOTIFY_SOCKET"):
+            watch = threading.Thread(
+                target=self._watch, args=(seconds / 2,), name="watchdog", daemon=True
+            )
+            self._thread = watch
+            watch.start()
+
+    def _watch(self, half: float) -> None:
+        well = True
+        while True:
+            lives = self._lives(half)
+            if lives:
+                notify(WATCHDOG=1)
+            elif well:
+                log.critical("a loop hangs: systemd's watchdog is left to bite")
+            well = lives
+            if self._ended.wait(half):
+                return
+
+    def close(self) -> None:
+        """End the thread."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join(timeout=_PATIENCE)
