@@ -218,50 +218,69 @@ SMALL = FindingsConfig(
     session=SessionConfig("1d"),
 )
 USERS = st.sampled_from(["root", "alice", "bob"])
-ANY_TIME = st.builds(
-    lambda day, minute, second: MIDNIGHT + day * DAY + minute * MINUTE + second * SECOND,
-    st.integers(-3, 3),
-    st.integers(-4, 4) | st.integers(0, 1439),
-    st.sampled_from([0, 30]),
-)
 
 
-def happening(action: str, outcomes: list[str], **fields: Any) -> st.SearchStrategy[Event]:
-    """Events of one kind."""
+def times(days: st.SearchStrategy[int], minutes: st.SearchStrategy[int]) -> st.SearchStrategy[int]:
+    """Times around midnight and on the days around it."""
     return st.builds(
-        login,
-        ANY_TIME,
-        st.sampled_from(["192.0.2.1", "198.51.100.1", "2001:db8::1"]),
-        action=st.just(action),
-        outcome=st.sampled_from(outcomes),
-        host=st.sampled_from(["web1", "db1"]),
-        pid=st.integers(1, 2),
-        **{"user": USERS, "method": st.just("")} | fields,
+        lambda day, minute, second: MIDNIGHT + day * DAY + minute * MINUTE + second * SECOND,
+        days,
+        minutes,
+        st.sampled_from([0, 30]),
     )
 
 
+ANY_TIME = times(st.integers(-3, 3), st.integers(-4, 4) | st.integers(0, 1439))
+CLOSE = times(st.sampled_from([0, 0, 0, 1]), st.integers(-2, 2) | st.sampled_from([-90, -9, 9, 90]))
+DAILY = times(st.integers(-3, 3), st.sampled_from([0, 60, 61, 720]))
 METHOD = st.sampled_from(["password", "publickey"])
-EVERYTHING = st.one_of(
-    happening("login", ["success", "failure"], method=METHOD, count=st.integers(1, 2)),
-    happening("login", ["success"], method=METHOD),
+
+
+def happening(
+    action: str, outcomes: list[str], time: st.SearchStrategy[int] = ANY_TIME, **fields: Any
+) -> st.SearchStrategy[Event]:
+    """Events of one kind."""
+    return st.builds(
+        login,
+        time,
+        st.sampled_from(["192.0.2.1", "198.51.100.1", "2001:db8::1"]),
+        action=st.just(action),
+        outcome=st.sampled_from(outcomes),
+        host=st.sampled_from(["web1", "web1", "db1"]),
+        pid=st.integers(1, 2),
+        **{"user": USERS, "method": METHOD if action == "login" else st.just("")} | fields,
+    )
+
+
+OTHERS = st.one_of(
+    happening("login", ["success", "failure"]),
     happening("session_open", ["success"]),
     happening("session_close", ["success"]),
     happening("host_start", ["success"], program=st.just("kernel")),
     happening(
         "privilege",
         ["success", "failure"],
-        program=st.sampled_from(["su", "sudo"]),
+        program=st.just("su"),
         target_user=st.just("root"),
-        reason=st.sampled_from(["", "not_in_sudoers"]),
+        reason=st.sampled_from(["", "bad_credential"]),
     ),
+    happening("privilege", ["failure"], program=st.just("sudo"), reason=st.just("not_in_sudoers")),
     happening("account_create", ["success"], target_user=USERS, user=st.none()),
     happening("member_add", ["success"], target_user=USERS, object=st.just("wheel")),
     happening("password_change", ["success"], target_user=USERS),
 )
+EVERYTHING = st.builds(
+    lambda *parts: [event for part in parts for event in part],
+    st.lists(happening("login", ["failure"], CLOSE), max_size=12),
+    st.lists(happening("login", ["failure", "success"], CLOSE), max_size=6),
+    st.lists(happening("login", ["success"], DAILY), max_size=20),
+    st.lists(happening("privilege", ["success"], DAILY, program=st.just("sudo")), max_size=10),
+    st.lists(OTHERS, max_size=15),
+)
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(EVERYTHING, max_size=40), STEPS, st.data())
+@given(EVERYTHING, STEPS, st.data())
 def test_path_does_not_matter_to_any_rule(
     events: list[Event], steps: list[str], data: st.DataObject
 ) -> None:

@@ -50,6 +50,8 @@ class PairChain:
         if after is None:
             return
         earlier = [known for known in self._recent if known[1].first < after.last]
+        if self._rule.once:
+            self._recent = [known for known in self._recent if known not in earlier]
         if sum(facts.count for _, facts in earlier) < self._rule.threshold:
             return
         taken, causes = -1, None
@@ -79,7 +81,12 @@ class PairChain:
 
 
 class Pair(Telling):
-    """A rule that tells what comes within ``span`` after at least ``threshold`` of other events."""
+    """A rule that tells what comes within ``span`` after at least ``threshold`` of other events.
+
+    ``once``: only the first to come after; those that follow have to wait for new ones before.
+    """
+
+    once: bool = False
 
     def __init__(self, threshold: int, span: str) -> None:
         self.threshold = threshold

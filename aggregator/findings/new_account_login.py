@@ -15,9 +15,10 @@ class NewAccountLogin(Pair):
     name = "new_account_login"
     title = "Login of a new account"
     technique = "T1136.001"
+    once = True
     wants: ClassVar[Wants] = {"action": ("login", "account_create"), "outcome": ("success",)}
     meaning = (
-        "A login as a user whose account was created within `span` before, on any host. Medium: "
+        "The first login as a user whose account was created within `span` before, on any host. Medium: "
         "whoever broke in makes himself a door."
     )
     wrong_where = "an administrator sets up an account, and its user tries it at once."

@@ -7,6 +7,7 @@ left the one before without an end.
 
 from bisect import insort
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import ClassVar, Final
 
 import msgspec
@@ -30,6 +31,14 @@ _RESTART: Final = -1
 
 Step = tuple[Identity, str, int, Facts]
 """Event, action, process id (``_RESTART``: the host), facts."""
+
+
+_ORDER: Final = ("host_start", "login", "session_open", "session_close")
+
+
+def _order(step: Step) -> tuple[int, int, Identity]:
+    """Within a second, which is all that many stamps tell, the beginning comes before the end."""
+    return step[0][0] // units.SECOND, _ORDER.index(step[1]), step[0]
 
 
 class Session(msgspec.Struct, frozen=True, gc=False):
@@ -147,7 +156,7 @@ class Sessions(Telling):
         if event.action == "session_open" and event.target_user is not None:
             facts.users, facts.targets = facts.targets, ()
         pid = _RESTART if event.action == "host_start" or event.pid is None else event.pid
-        insort(cell, (facts.first, event.action, pid, facts), key=lambda step: step[0])
+        insort(cell, (facts.first, event.action, pid, facts), key=_order)
         del cell[MOST_A_MINUTE:]
         return cell
 
@@ -162,7 +171,8 @@ class Sessions(Telling):
     def tell_session(self, subject: str, session: Session) -> Finding:
         """The finding."""
         finding = self.tell(subject, session.begin // MINUTES_A_DAY, session.facts)
-        length = length_of(finding.last - finding.first)
+        seconds = max(0, finding.last - finding.first) // units.SECOND
+        length = str(timedelta(seconds=seconds))
         if session.end == "host_start":
             end = f"had no end when the host restarted, {length} later"
         elif session.end:
