@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Final
 
 from aggregator.arrivals import MINUTE
+from aggregator.chains.facts import Facts, facts_of
 from aggregator.memory import Found, Memory
 from heptad.event import Event
 from heptad.event_row import MEASUREMENT, event_of_point
@@ -14,6 +15,7 @@ _BATCH: Final = 1000
 """Events that are held at once; they are handed on at the end of each minute, too."""
 
 Wants = Mapping[str, Collection[str]]
+Told = tuple[Event, Facts]
 
 
 class Read:
@@ -43,7 +45,7 @@ class Read:
         except Exception as error:  # noqa: BLE001 - raised again where the rule is asked for it
             self.error = error
 
-    def take(self, minute: int, events: list[Event]) -> None:
+    def take(self, minute: int, events: list[Told]) -> None:
         """Some events of a minute."""
         if not self.begun:
             self.begun = True
@@ -89,7 +91,7 @@ def _walk_span(
 ) -> None:
     wants = _unite([read.memory.wants for read in reads])
     listeners: dict[tuple[str, str], list[Read]] = {}
-    batches: dict[tuple[str, str], list[Event]] = {}
+    batches: dict[tuple[str, str], list[Told]] = {}
     minute, held = since, 0
     for point in events.read(MEASUREMENT, since * MINUTE, until * MINUTE, wants):
         at = point.time // MINUTE
@@ -102,14 +104,14 @@ def _walk_span(
         if listeners[kind]:
             event = event_of_point(point)
             if not is_ignored(event):
-                batches.setdefault(kind, []).append(event)
+                batches.setdefault(kind, []).append((event, facts_of(event)))
                 held += 1
     _hand_on(minute, batches, listeners)
 
 
 def _hand_on(
     minute: int,
-    batches: dict[tuple[str, str], list[Event]],
+    batches: dict[tuple[str, str], list[Told]],
     listeners: dict[tuple[str, str], list[Read]],
 ) -> None:
     for kind, batch in batches.items():

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from aggregator.chains.facts import Facts
 from aggregator.finding import Finding
 from aggregator.findings import Chain, Rule
 from heptad.event import Event
@@ -66,7 +67,7 @@ class Memory:
         self._cells: dict[str, Any] = {}
         self._minute = -1
 
-    def take(self, minute: int, events: Iterable[Event]) -> None:
+    def take(self, minute: int, events: Iterable[tuple[Event, Facts]]) -> None:
         """Some events of a minute."""
         if minute != self._minute:
             if self._minute >= 0:
@@ -74,7 +75,7 @@ class Memory:
                 self._turn(minute)
             self._minute = minute
         subject_of, add, cells = self._rule.subject_of, self._rule.add, self._cells
-        for event in events:
+        for event, facts in events:
             subject = subject_of(event)
             if subject is None:
                 continue
@@ -83,7 +84,7 @@ class Memory:
                 self.dropped += 1
                 self.whole = False
                 continue
-            cells[subject] = add(cell, event)
+            cells[subject] = add(cell, event, facts)
 
     def finish(self, until: int) -> Found:
         """What was found of the subjects that were told of, in the minutes before ``until``."""

@@ -61,9 +61,9 @@ def test_memory_is_bounded_while_reading(
     begun = Counter[int]()
 
     class Counting(BruteForce):
-        def add(self, cell: Facts | None, event: Event) -> Any:
+        def add(self, cell: Facts | None, event: Event, facts: Facts) -> Any:
             begun[event.time // MINUTE] += cell is None
-            return super().add(cell, event)
+            return super().add(cell, event, facts)
 
     held = memory.Memory(Counting(BruteForceConfig()), MIDNIGHT // DAY)
     minute = NOON // MINUTE

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from aggregator.chains.dense import severity_of
-from aggregator.chains.facts import MOST_NAMES, Facts, merge
+from aggregator.chains.facts import MOST_NAMES, Facts, facts_of, merge
 from aggregator.finding import DAY as STORED_DAY
 from aggregator.findings.brute_force import BruteForce
 from heptad.event import Event
@@ -21,7 +21,7 @@ def find(*events: Event, attempts: int = 5, span: str = "10m") -> list[tuple[int
     cells: dict[int, Facts] = {}
     for event in events:
         minute = event.time // MINUTE
-        cells[minute] = rule.add(cells.get(minute), event)
+        cells[minute] = rule.add(cells.get(minute), event, facts_of(event))
     chain = rule.chain()
     for minute in sorted(cells):
         chain.add(minute, cells[minute])
@@ -86,7 +86,7 @@ def test_midnight_does_not_hide_an_attack(before: int, after: int) -> None:
 def test_names_are_bounded_whatever_the_order() -> None:
     """Of ten thousand names tried the first ones by name are kept, and that there were more."""
     rule = BruteForce(BruteForceConfig())
-    cells = [rule.add(None, login(NOON + n, user=f"u{n:05}", host=f"h{n:05}")) for n in range(200)]
+    cells = [facts_of(login(NOON + n, user=f"u{n:05}", host=f"h{n:05}")) for n in range(200)]
     forward, backward = cells[0], cells[-1]
     for cell in cells[1:]:
         forward = merge(forward, cell)

@@ -18,7 +18,7 @@ import msgspec
 
 from aggregator.chains import MINUTES_A_DAY
 from aggregator.chains.facts import Facts, Telling, merge
-from aggregator.finding import Finding
+from aggregator.finding import LISTS, Finding
 from heptad import units
 from heptad.event import Event
 
@@ -39,10 +39,12 @@ def count_units(_: Sequence[Facts], number: int) -> int:
 def count_names(name: str) -> Measure:
     """How many different names one of the facts' lists holds, up to those that are kept."""
 
+    place = LISTS.index(name)
+
     def count(facts: Sequence[Facts], _: int) -> int:
         if len(facts) == 1:
-            return len(getattr(facts[0], name))
-        return len({value for part in facts for value in getattr(part, name)})
+            return len(facts[0].lists[place])
+        return len(set().union(*[part.lists[place] for part in facts]))
 
     return count
 

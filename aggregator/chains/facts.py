@@ -4,7 +4,6 @@ Adding and merging give the same in whatever order and grouping: names are the f
 name, evidence is the first events by time.
 """
 
-from bisect import insort
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
@@ -24,42 +23,74 @@ Wants = Mapping[str, tuple[str, ...]]
 """Actions, and perhaps outcomes, of the events that a rule looks at."""
 
 
-class Facts(msgspec.Struct, gc=False):
-    """What some events of one subject have in common; do not change it after it was handed on."""
+class Facts(msgspec.Struct, frozen=True, gc=False):
+    """What some events of one subject have in common; ``lists`` are the names of ``LISTS``."""
 
     count: int
     first: Identity
     last: Identity
-    evidence: tuple[Identity, ...] = ()
-    users: Names = ()
-    targets: Names = ()
-    addresses: Names = ()
-    hosts: Names = ()
-    programs: Names = ()
-    actions: Names = ()
-    reasons: Names = ()
-    objects: Names = ()
+    evidence: tuple[Identity, ...]
+    lists: tuple[Names, ...]
+
+    @property
+    def users(self) -> Names:
+        """Who."""
+        return self.lists[0]
+
+    @property
+    def targets(self) -> Names:
+        """To whom."""
+        return self.lists[1]
+
+    @property
+    def addresses(self) -> Names:
+        """From where."""
+        return self.lists[2]
+
+    @property
+    def hosts(self) -> Names:
+        """Where."""
+        return self.lists[3]
+
+    @property
+    def programs(self) -> Names:
+        """By what program."""
+        return self.lists[4]
+
+    @property
+    def actions(self) -> Names:
+        """What."""
+        return self.lists[5]
+
+    @property
+    def reasons(self) -> Names:
+        """Why it ended so."""
+        return self.lists[6]
+
+    @property
+    def objects(self) -> Names:
+        """On what."""
+        return self.lists[7]
 
 
-def add_event(facts: Facts | None, event: Event) -> Facts:
-    """The facts with one more event, changed in place."""
+def facts_of(event: Event) -> Facts:
+    """The facts of one event."""
     identity = identity_of(event)
-    if facts is None:
-        facts = Facts(0, identity, identity)
-    facts.count += event.count
-    facts.first = min(facts.first, identity)
-    facts.last = max(facts.last, identity)
-    if len(facts.evidence) < MOST_EVIDENCE or identity < facts.evidence[-1]:
-        facts.evidence = tuple(sorted((*facts.evidence, identity))[:MOST_EVIDENCE])
-    facts.users = _include(facts.users, event.user)
-    facts.targets = _include(facts.targets, event.target_user)
-    facts.addresses = _include(facts.addresses, origin_of(event))
-    facts.hosts = _include(facts.hosts, event.host)
-    facts.programs = _include(facts.programs, event.program)
-    facts.actions = _include(facts.actions, event.action)
-    facts.reasons = _include(facts.reasons, event.reason or None)
-    facts.objects = _include(facts.objects, event.object)
-    return facts
+    lists = (
+        _name(event.user),
+        _name(event.target_user),
+        _name(origin_of(event)),
+        _name(event.host),
+        _name(event.program),
+        _name(event.action),
+        _name(event.reason or None),
+        _name(event.object),
+    )
+    return Facts(event.count, identity, identity, (identity,), lists)
+
+
+def _name(name: str | None) -> Names:
+    return () if name is None else (name[:_LONGEST_NAME],)
 
 
 def origin_of(event: Event) -> str | None:
@@ -67,30 +98,24 @@ def origin_of(event: Event) -> str | None:
     return event.source_ip or event.source_domain or event.tty
 
 
-def _include(names: Names, name: str | None) -> Names:
-    if name is None or name in names:
-        return names
-    name = name[:_LONGEST_NAME]
-    if name in names or (len(names) > MOST_NAMES and name > names[-1]):
-        return names
-    listed = list(names)
-    insort(listed, name)
-    return tuple(listed[: MOST_NAMES + 1])
-
-
-def merge(one: Facts, other: Facts) -> Facts:
+def merge(one: Facts | None, other: Facts) -> Facts:
     """The facts of the events of both."""
-    return Facts(
-        one.count + other.count,
-        min(one.first, other.first),
-        max(one.last, other.last),
-        tuple(sorted({*one.evidence, *other.evidence})[:MOST_EVIDENCE]),
-        *(_unite(getattr(one, name), getattr(other, name)) for name in LISTS),
-    )
+    if one is None:
+        return other
+    lists = one.lists
+    if lists != other.lists:
+        lists = tuple(map(_unite, lists, other.lists))
+    evidence = one.evidence
+    if len(evidence) < MOST_EVIDENCE or other.evidence[0] < evidence[-1]:
+        evidence = tuple(sorted({*evidence, *other.evidence})[:MOST_EVIDENCE])
+    first = min(one.first, other.first)
+    return Facts(one.count + other.count, first, max(one.last, other.last), evidence, lists)
 
 
 def _unite(one: Names, other: Names) -> Names:
     if one == other or not other:
+        return one
+    if len(one) > MOST_NAMES and other[0] > one[-1]:
         return one
     return tuple(sorted({*one, *other})[: MOST_NAMES + 1]) if one else other
 
@@ -122,9 +147,9 @@ class Telling:
     before: int = 0
     after: int = 0
 
-    def add(self, cell: Any | None, event: Event) -> Any:
-        """The cell with one more event."""
-        return add_event(cell, event)
+    def add(self, cell: Any | None, event: Event, facts: Facts) -> Any:
+        """The cell with one more event, of which these are the facts."""
+        return merge(cell, facts)
 
     def sentence_of(self, subject: str, facts: Facts) -> str:
         """The finding in words."""
@@ -144,7 +169,7 @@ def finding_of(
     rule: Telling, subject: str, day: int, facts: Facts, told: tuple[str, str]
 ) -> Finding:
     """The finding of these facts; ``told`` is its severity and its sentence."""
-    lists = {name: list(getattr(facts, name)[:MOST_NAMES]) for name in LISTS}
+    lists = {name: list(names[:MOST_NAMES]) for name, names in zip(LISTS, facts.lists, strict=True)}
     return Finding(
         rule=rule.name,
         subject=subject,
@@ -155,7 +180,7 @@ def finding_of(
         sentence=told[1],
         count=facts.count,
         technique=rule.technique,
-        more=[name for name in LISTS if len(getattr(facts, name)) > MOST_NAMES],
+        more=[n for n, names in zip(LISTS, facts.lists, strict=True) if len(names) > MOST_NAMES],
         first_event=tell_identity(facts.first),
         last_event=tell_identity(facts.last),
         evidence=[tell_identity(identity) for identity in facts.evidence],

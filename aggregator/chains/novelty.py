@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import msgspec
 
 from aggregator.chains import MINUTES_A_DAY
-from aggregator.chains.facts import Facts, Telling, add_event
+from aggregator.chains.facts import Facts, Telling, merge
 from aggregator.chains.groups import Groups
 from aggregator.finding import Finding
 from heptad.event import Event
@@ -134,11 +134,11 @@ class Novelty(Telling):
         """What may be new of the event's subject."""
         raise NotImplementedError
 
-    def add(self, cell: dict[str, Facts] | None, event: Event) -> dict[str, Facts]:
+    def add(self, cell: dict[str, Facts] | None, event: Event, facts: Facts) -> dict[str, Facts]:
         """The cell with one more event; of too many keys the first ones by name are kept."""
         cell = {} if cell is None else cell
         key = self.key_of(event)
-        cell[key] = add_event(cell.get(key), event)
+        cell[key] = merge(cell.get(key), facts)
         if len(cell) > self.most + 2:
             del cell[max(cell)]
         return cell

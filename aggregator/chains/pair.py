@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from aggregator.chains.facts import MOST_EVIDENCE, Facts, Telling, add_event, finding_of, merge
+from aggregator.chains.facts import MOST_EVIDENCE, Facts, Telling, finding_of, merge
 from aggregator.chains.groups import Groups
 from aggregator.finding import Finding
 from heptad import units
@@ -59,7 +59,7 @@ class PairChain:
             taken, causes = self._causes.pop()
         for at, facts in earlier:
             if at > taken:
-                causes = facts if causes is None else merge(causes, facts)
+                causes = merge(causes, facts)
         if causes is not None:
             self._groups.add(minute, after)
             self._causes.append((earlier[-1][0], causes))
@@ -101,13 +101,13 @@ class Pair(Telling):
         """Severity and sentence."""
         raise NotImplementedError
 
-    def add(self, cell: PairCell | None, event: Event) -> PairCell:
+    def add(self, cell: PairCell | None, event: Event, facts: Facts) -> PairCell:
         """The cell with one more event."""
         cell = cell or PairCell()
         if self.is_after(event):
-            cell.after = add_event(cell.after, event)
+            cell.after = merge(cell.after, facts)
         else:
-            cell.before = add_event(cell.before, event)
+            cell.before = merge(cell.before, facts)
         return cell
 
     def chain(self) -> PairChain:
@@ -116,8 +116,8 @@ class Pair(Telling):
 
     def tell_pair(self, subject: str, day: int, causes: Facts, after: Facts) -> Finding:
         """The finding: it lasts from the first to the last of what came after."""
-        both = merge(causes, after)
         half = MOST_EVIDENCE // 2
-        both.first, both.last = after.first, after.last
-        both.evidence = (*causes.evidence[:half], *after.evidence[:half])
+        evidence = (*causes.evidence[:half], *after.evidence[:half])
+        lists = merge(causes, after).lists
+        both = Facts(causes.count + after.count, after.first, after.last, evidence, lists)
         return finding_of(self, subject, day, both, self.describe(subject, causes, after))

@@ -13,6 +13,7 @@ minutes after it. What several rules need to keep it is in ``aggregator.chains``
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Protocol, Self
 
+from aggregator.chains.facts import Facts
 from aggregator.finding import Finding
 from aggregator.findings.account_change import AccountChange
 from aggregator.findings.brute_force import BruteForce
@@ -106,8 +107,8 @@ class Rule(Protocol):
         """Whom the event is about; None if the rule has no use for it."""
         ...
 
-    def add(self, cell: Any | None, event: Event) -> Any:
-        """The cell of a minute with one more event; in whatever order they come."""
+    def add(self, cell: Any | None, event: Event, facts: Facts) -> Any:
+        """The cell of a minute with one more event and its facts; in whatever order they come."""
         ...
 
     def chain(self) -> Chain:

@@ -13,7 +13,7 @@ from typing import ClassVar, Final
 import msgspec
 
 from aggregator.chains import MINUTES_A_DAY
-from aggregator.chains.facts import Facts, Telling, Wants, add_event, list_some, merge
+from aggregator.chains.facts import Facts, Telling, Wants, list_some, merge
 from aggregator.finding import Finding, Identity
 from aggregator.wording import length_of, minute_of
 from heptad import units
@@ -149,12 +149,12 @@ class Sessions(Telling):
             return event.host
         return event.host if event.program in _PROGRAMS and event.pid is not None else None
 
-    def add(self, cell: list[Step] | None, event: Event) -> list[Step]:
+    def add(self, cell: list[Step] | None, event: Event, facts: Facts) -> list[Step]:
         """The cell with one more event."""
         cell = [] if cell is None else cell
-        facts = add_event(None, event)
         if event.action == "session_open" and event.target_user is not None:
-            facts.users, facts.targets = facts.targets, ()
+            lists = (facts.targets, (), *facts.lists[2:])  # PAM names first who opened it
+            facts = msgspec.structs.replace(facts, lists=lists)
         pid = _RESTART if event.action == "host_start" or event.pid is None else event.pid
         insort(cell, (facts.first, event.action, pid, facts), key=_order)
         del cell[MOST_A_MINUTE:]
