@@ -122,7 +122,9 @@ class Memory:
             return
         self.floor = floor
         for subject, track in list(self._tracks.items()):
-            for minute in sorted(minute for minute in track.cells if minute < floor):
+            for minute in sorted(track.cells):
+                if minute >= floor:
+                    break
                 track.chain.add(minute, track.cells.pop(minute))
                 self.size -= 1
             if not track.cells and track.chain.is_idle(floor):

@@ -88,7 +88,7 @@ def run(number: int, folder: Path) -> None:
 
 def main() -> None:
     """Every size in a process of its own."""
-    print("findings and reports: events, seconds, each, peak memory")
+    print("findings and reports: events, seconds, each, peak memory", flush=True)
     for number in SIZES:
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, "-m", "bench.findings", str(number), folder]

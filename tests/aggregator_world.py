@@ -11,6 +11,7 @@ from prometheus_client.registry import CollectorRegistry
 from aggregator.finding import Finding, latest_findings
 from aggregator.findings import Rule
 from aggregator.findings.brute_force import BruteForce
+from aggregator.ignored import Ignored
 from aggregator.job import Job, Plan
 from aggregator.metrics import AggregatorMetrics
 from aggregator.reports import REPORTS, Report
@@ -61,8 +62,10 @@ class World:
         span: str = "3m",
         rules: list[Rule] | None = None,
         reports: Sequence[Report] = REPORTS,
+        ignored: Ignored | None = None,
     ) -> None:
         self.plan = Plan(rules or [BruteForce(BruteForceConfig(attempts, span))], reports)
+        self.plan.ignored = ignored or self.plan.ignored
         self.now = MIDNIGHT
         self.name = "events"
         self.path = folder / "events.db"

@@ -63,6 +63,8 @@ class Part(msgspec.Struct, frozen=True, gc=False):
 class DenseChain:
     """The episodes of one subject."""
 
+    __slots__ = ("_end", "_episodes", "_recent", "_rule")
+
     def __init__(self, rule: "Dense") -> None:
         self._rule = rule
         self._recent: list[tuple[int, Facts]] = []
@@ -79,21 +81,22 @@ class DenseChain:
 
     def add(self, minute: int, cell: Facts) -> None:
         """The next cell; ``minute`` is later than all before."""
-        unit = minute // self._rule.unit
+        unit, recent = minute // self._rule.unit, self._recent
         begin = unit - self._rule.width + 1
-        if self._recent and self._recent[-1][0] == unit:
-            self._recent[-1] = (unit, merge(self._recent[-1][1], cell))
+        if recent and recent[-1][0] == unit:
+            recent[-1] = (unit, merge(recent[-1][1], cell))
         else:
-            self._recent = [known for known in self._recent if known[0] >= begin]
-            self._recent.append((unit, cell))
+            while recent and recent[0][0] < begin:
+                del recent[0]
+            recent.append((unit, cell))
         if unit == self._end:
             self._extend(unit, cell, 0)
             return
-        if not self._rule.is_enough([facts for _, facts in self._recent], len(self._recent)):
+        if not self._rule.is_enough([facts for _, facts in recent], len(recent)):
             return
         if not self._episodes or begin > self._end + 1:
             self._episodes.append([])
-        for at, known in self._recent:
+        for at, known in recent:
             if at > self._end:
                 self._extend(at, known, 1)
         self._end = unit

@@ -13,6 +13,8 @@ from aggregator.finding import Finding
 class Groups:
     """Facts in groups; minutes only grow."""
 
+    __slots__ = ("_groups",)
+
     def __init__(self) -> None:
         self._groups: list[tuple[int, Facts]] = []
 

@@ -26,6 +26,8 @@ class PairCell(msgspec.Struct):
 class PairChain:
     """The pairs of one subject."""
 
+    __slots__ = ("_causes", "_groups", "_recent", "_rule")
+
     def __init__(self, rule: "Pair") -> None:
         self._rule = rule
         self._recent: list[tuple[int, Facts]] = []

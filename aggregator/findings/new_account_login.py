@@ -18,8 +18,8 @@ class NewAccountLogin(Pair):
     once = True
     wants: ClassVar[Wants] = {"action": ("login", "account_create"), "outcome": ("success",)}
     meaning = (
-        "The first login as a user whose account was created within `span` before, on any host. Medium: "
-        "whoever broke in makes himself a door."
+        "The first login as a user whose account was created within `span` before, on any host. "
+        "Medium: whoever broke in makes himself a door."
     )
     wrong_where = "an administrator sets up an account, and its user tries it at once."
 
