@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from aggregator.finding import Finding, latest_findings
+from aggregator.finding import RANKS, Finding, latest_findings
 from aggregator.tally import MOST_KEYS, Tally, Top
 from aggregator.wording import count_of, list_names
 from heptad.event import Event
@@ -195,7 +195,7 @@ def compose(events: LocalStore, findings: Store | None, since: int, until: int) 
     for point in events.read(MEASUREMENT, since, until):
         reader.add(event_of_point(point))
     found = latest_findings(findings, since, until) if findings else []
-    found.sort(key=lambda finding: (-finding.rank, -finding.attempts, finding.first))
+    found.sort(key=lambda finding: (-finding.rank, -finding.count, finding.first))
     return Report(
         since=format_time(since),
         until=format_time(until),
@@ -217,8 +217,8 @@ def compose(events: LocalStore, findings: Store | None, since: int, until: int) 
 
 def _look_first(reader: _Reader, findings: list[Finding]) -> list[str]:
     """What a person should look at first, most urgent first."""
-    entered = _judge_entries(reader, {finding.subject for finding in findings})
-    found = [finding.sentence for finding in findings if finding.rank > 0]
+    entered = _judge_entries(reader, {f.subject for f in findings if f.rank > 0})
+    found = [finding.sentence for finding in findings if finding.rank > RANKS["low"]]
     refused: Counter[str] = Counter()
     for access in reader.privileges.rows():
         if access.outcome == "failure":

@@ -2,10 +2,10 @@
 
 A finding's key is (rule, subject, time of its first event). Whenever it changes, a row with the
 next revision is added; no row is ever overwritten. A finding that later events merged into
-another one gets a last revision with the state ``superseded``. Readers take the last revision
-of each key, and leave out what was superseded: that is what ``latest_findings`` gives, and what
-is the same for the same events. How many revisions lie in between is not: it depends on when
-the aggregator looked.
+another one gets a last revision with the state ``superseded``, one that later events showed to
+be none the state ``withdrawn``. Readers take the last revision of each key, and leave out what
+does not stand: that is what ``latest_findings`` gives, and what is the same for the same events.
+How many revisions lie in between is not: it depends on when the aggregator looked.
 """
 
 from collections.abc import Iterator
@@ -19,10 +19,11 @@ from heptad.store import Point, Row, Store, row_of
 
 MEASUREMENT: Final = "findings"
 DAY: Final = 86_400 * 10**9
-LONGEST: Final = 2 * DAY
+LONGEST: Final = 8 * DAY
 """No finding's first and last event lie further apart, in nanoseconds."""
 
 SEVERITIES: Final[dict[str, str]] = {
+    "info": "nothing to look at by itself; it tells what went on",
     "low": "what every host on the internet sees; worth a look when something else is odd",
     "medium": "out of the ordinary: look at it today",
     "high": "look at it now",
@@ -43,13 +44,28 @@ def identity_of(event: Event) -> Identity:
     return (event.time, head_of(event.host, *tags))
 
 
+LISTS: Final = (
+    "users",
+    "targets",
+    "addresses",
+    "hosts",
+    "programs",
+    "actions",
+    "reasons",
+    "objects",
+)
+"""The answers to the 7W questions that a finding holds; each bounded."""
+
+
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What one rule found of one subject; times are nanoseconds since the epoch.
 
-    ``users`` and ``hosts`` are bounded: where more were seen than are listed, ``users_more`` or
-    ``hosts_more`` is true. ``first_event`` and ``last_event`` are the evidence: an event's series
-    and time as line protocol writes them. ``technique`` is a MITRE ATT&CK identifier. ``day`` is
-    the UTC day, counted from the epoch, to which the rule books the finding.
+    ``count`` is how many events it rests on, folded lines as often as they came. The lists
+    (``LISTS``) are bounded: ``more`` names those of which more were seen than are listed.
+    ``addresses`` may also hold a peer's name or a terminal, where that is all that is told.
+    ``first_event``, ``last_event`` and ``evidence`` are events, each by its series and time as
+    line protocol writes them. ``technique`` is a MITRE ATT&CK identifier. ``day`` is the UTC
+    day, counted from the epoch, to which the rule books the finding.
     """
 
     rule: str
@@ -59,14 +75,20 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     day: int
     severity: str
     sentence: str
-    attempts: int
+    count: int
     technique: str = ""
     users: list[str] = []
-    users_more: bool = False
+    targets: list[str] = []
+    addresses: list[str] = []
     hosts: list[str] = []
-    hosts_more: bool = False
+    programs: list[str] = []
+    actions: list[str] = []
+    reasons: list[str] = []
+    objects: list[str] = []
+    more: list[str] = []
     first_event: str = ""
     last_event: str = ""
+    evidence: list[str] = []
 
     @property
     def key(self) -> Key:
@@ -83,27 +105,38 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return self.first <= other.last and other.first <= self.last
 
 
+_ENCODED: Final = frozenset((*LISTS, "more", "evidence"))
+
+
 class Revision(msgspec.Struct, frozen=True):
     """A finding as a row tells it; ``superseded_by`` is the first time of what took its place.
 
-    ``rises`` is not stored: the finding is new, or more severe than it was.
+    ``withdrawn``: events that came later showed that it is none. ``rises`` is not stored: the
+    finding is new, or more severe than it was.
     """
 
     finding: Finding
     number: int
     superseded_by: int | None = None
+    withdrawn: bool = False
     rises: bool = False
+
+    @property
+    def stands(self) -> bool:
+        """Whether a reader sees it."""
+        return self.superseded_by is None and not self.withdrawn
 
     def row(self) -> Row:
         """The row; its time is the first event's plus the revision in nanoseconds."""
         fields = msgspec.to_builtins(self.finding)
         tags = [("rule", fields.pop("rule")), ("severity", fields.pop("severity"))]
-        for name, number in (("users", "users_number"), ("hosts", "hosts_number")):
-            values = fields.pop(name, [])
-            fields[number] = len(values)
-            fields[name] = msgspec.json.encode(values).decode()
+        for name in LISTS:
+            if name in fields:
+                fields[f"{name}_number"] = len(fields[name])
+        for name in _ENCODED & fields.keys():
+            fields[name] = msgspec.json.encode(fields[name]).decode()
         fields["revision"] = self.number
-        fields["state"] = "current"
+        fields["state"] = "withdrawn" if self.withdrawn else "current"
         if self.superseded_by is not None:
             fields |= {"state": "superseded", "superseded_by": self.superseded_by}
         return row_of(MEASUREMENT, tags, self.finding.first + self.number, fields)
@@ -112,13 +145,14 @@ class Revision(msgspec.Struct, frozen=True):
 def revision_of(point: Point) -> Revision:
     """The revision that a row tells."""
     fields = {**point.tags, **point.fields}
-    for name in ("users", "hosts"):
+    for name in _ENCODED & fields.keys():
         fields[name] = msgspec.json.decode(str(fields[name]))
     superseded_by = fields.get("superseded_by")
     return Revision(
         msgspec.convert(fields, Finding),
         int(fields["revision"]),
         None if superseded_by is None else int(superseded_by),
+        fields["state"] == "withdrawn",
     )
 
 
@@ -143,5 +177,5 @@ def latest_findings(store: Store, since: int, until: int) -> list[Finding]:
 
 def _standing(store: Store, since: int, until: int) -> Iterator[Finding]:
     for revision in last_revisions(store, since - LONGEST, until).values():
-        if revision.superseded_by is None and revision.finding.last >= since:
+        if revision.stands and revision.finding.last >= since:
             yield revision.finding

@@ -16,13 +16,16 @@ import sqlite3
 import threading
 import time as clock
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Final, TypeVar
 
 import msgspec
 
 from aggregator.arrivals import AHEAD, MINUTE, Progress, spans_between, take
+from aggregator.feed import walk
 from aggregator.finding import DAY, Revision
 from aggregator.findings import Rule
+from aggregator.ignored import Ignored
 from aggregator.metrics import AggregatorMetrics
 from aggregator.reading import Reading, Stopped
 from aggregator.reports import Report
@@ -51,6 +54,7 @@ class Plan(msgspec.Struct):
     reports: Sequence[Report]
     max_wait: float = 120.0
     late_horizon: float = 7 * 86_400.0
+    ignored: Ignored = msgspec.field(default_factory=Ignored)
 
 
 class Job:
@@ -77,6 +81,7 @@ class Job:
         self._metrics = metrics
         self._now = now
         self._horizon = int(plan.late_horizon * 10**9)
+        self._is_ignored = plan.ignored.matches
         self._conditions = {} if conditions is None else conditions
         self._retry: dict[str, float] = {}
         max_wait = int(plan.max_wait * 10**9)
@@ -148,18 +153,17 @@ class Job:
         end = self._progress.latest // MINUTE + 1
         worked = []
         revisions: list[Revision] = []
-        for watch in self._watches:
-            if watch.has_work(at, everything=flush):
-                found = self._guard(
-                    watch.name,
-                    lambda w=watch: w.work(at, believed, end, everything=flush),  # type: ignore[misc]
-                )
-                if found is None:
-                    watch.recover(at)
-                else:
-                    revisions += found
-                    worked.append(watch)
-                    self._count(watch, found, counters)
+        working = [watch for watch in self._watches if watch.has_work(at, everything=flush)]
+        reads = [watch.reads(at, believed, end, everything=flush) for watch in working]
+        walk(self._events, chain.from_iterable(reads), self._is_ignored)
+        for watch in working:
+            found = self._guard(watch.name, lambda w=watch: w.work(at, everything=flush))  # type: ignore[misc]
+            if found is None:
+                watch.recover(at)
+            else:
+                revisions += found
+                worked.append(watch)
+                self._count(watch, found, counters)
         if not (dirty or worked):
             return
         state = {PROGRESS: msgspec.json.encode(self._progress)}
@@ -193,7 +197,7 @@ class Job:
             self._metrics.raise_to(
                 "heptad_finding_last_timestamp_seconds", finding.last / 10**9, finding.rule
             )
-            if revision.rises and finding.last >= self._history:
+            if revision.rises and finding.last >= self._history and finding.severity != "info":
                 told = {"rule": finding.rule, "severity": finding.severity}
                 log.info("finding", extra={**told, "finding": finding.sentence})
 

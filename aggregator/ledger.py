@@ -6,10 +6,11 @@ from itertools import islice, takewhile
 from typing import Final
 
 from aggregator.finding import DAY, Finding, Key, Revision, last_revisions
+from heptad.line_protocol import decode_head
 from heptad.store import Store
 
 _PAUSE: Final = 10.0
-_MOST_DAYS: Final = 8
+_MOST_DAYS: Final = 16
 
 Known = dict[str, dict[Key, Revision]]
 
@@ -18,13 +19,14 @@ class Ledger:
     """The revisions of one rule's findings in ``store``.
 
     A finding that only grew is written again at most every ten seconds; what waits is told by
-    ``waiting_days``, so that it can be found again after a kill. Events are never taken back: if
-    what is found now rests on fewer attempts than what is written, then events were pruned or
-    their store was begun anew, and what is written stays.
+    ``waiting_days``, so that it can be found again after a kill. If what is found now rests on
+    fewer events than what is written, and some of those that are written are no longer in
+    ``events``, then they were pruned or their store was begun anew, and what is written stays.
     """
 
-    def __init__(self, store: Store, rule: str) -> None:
+    def __init__(self, store: Store, events: Store, rule: str) -> None:
         self._store = store
+        self._events = events
         self._rule = rule
         self._days: dict[int, Known] = {}
         self._waiting: dict[Key, Finding] = {}
@@ -41,36 +43,55 @@ class Ledger:
         for day in sorted(self._days.keys() - needed)[:-_MOST_DAYS]:
             del self._days[day]
 
-    def settle(self, subject: str, found: dict[int, list[Finding]], at: float) -> list[Revision]:
+    def settle(
+        self, subject: str, found: dict[int, list[Finding]], at: float, *, whole: bool = True
+    ) -> list[Revision]:
         """The revisions to write, given everything that was found of a subject on some days.
 
-        ``at`` is a monotonic time in seconds.
+        ``at`` is a monotonic time in seconds; ``whole``: nothing of the subject was forgotten.
         """
         known = self._known(subject, found)
         new = {finding.key: finding for findings in found.values() for finding in findings}
         ordered = sorted(new.values(), key=lambda finding: finding.first)
-        standing = [r.finding for r in known.values() if r.superseded_by is None]
+        standing = [revision.finding for revision in known.values() if revision.stands]
+        kept: set[Key] = set()
         for old in standing:
+            if old.key not in new and old.day not in found:
+                kept.add(old.key)
+                continue
             successors = [f for f in _overlapping(ordered, old) if f.key in new]
-            if sum(finding.attempts for finding in successors) < old.attempts:
-                for finding in successors:
+            fewer = sum(finding.count for finding in successors) < old.count
+            if (fewer or old.key not in new) and not (whole and self._is_stored(old)):
+                kept.add(old.key)
+                for finding in successors if fewer else ():
                     del new[finding.key]
         revisions = []
         for old in standing:
+            if old.key in new or old.key in kept:
+                continue
             by = [f.first for f in _overlapping(ordered, old) if f.key in new]
-            if old.key not in new and by:
-                self._waiting.pop(old.key, None)
-                revisions.append(Revision(old, known[old.key].number + 1, min(by)))
+            self._waiting.pop(old.key, None)
+            number = known[old.key].number + 1
+            revisions.append(Revision(old, number, min(by, default=None), withdrawn=not by))
         for finding in new.values():
             revisions += self._grow(finding, known.get(finding.key), at)
         return self._note(revisions, at)
+
+    def _is_stored(self, finding: Finding) -> bool:
+        """Whether the events that show the finding are still there."""
+        for text in {finding.first_event, finding.last_event, *finding.evidence}:
+            head, _, time = text.rpartition(" ")
+            measurement, tags = decode_head(head)
+            if not any(self._events.read(measurement, int(time), int(time) + 1, tags)):
+                return False
+        return True
 
     def _grow(self, finding: Finding, last: Revision | None, at: float) -> list[Revision]:
         self._waiting.pop(finding.key, None)
         if last is None:
             return [Revision(finding, 0, rises=True)]
         rises = finding.rank > last.finding.rank
-        if last.superseded_by is None:
+        if last.stands:
             if last.finding == finding:
                 return []
             recent = at - self._written.get(finding.key, -_PAUSE) < _PAUSE

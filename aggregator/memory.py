@@ -6,16 +6,16 @@ costs the same whatever the store holds. An event that lies further back is not 
 its day is read again (``aggregator.watch``).
 """
 
+from collections.abc import Collection, Iterable, Mapping
 from itertools import takewhile
 from typing import Any, Final
 
 import msgspec
 
-from aggregator.arrivals import MINUTE
+from aggregator.chains.facts import Facts
 from aggregator.finding import Finding
 from aggregator.findings import Chain, Rule
-from heptad.event_row import MEASUREMENT, event_of_point
-from heptad.store import Store
+from heptad.event import Event
 
 KEEP: Final = 60
 """Minutes that stay open to events that come late."""
@@ -24,7 +24,7 @@ MOST_CELLS: Final = 100_000
 MINUTES_A_DAY: Final = 1440
 
 Found = dict[str, dict[int, list[Finding]]]
-"""Subject → UTC day → everything that was found of that day."""
+"""Subject → UTC day → everything that was found of that day, which may be nothing."""
 
 
 class Track(msgspec.Struct):
@@ -39,52 +39,71 @@ class Memory:
 
     def __init__(self, rule: Rule, day: int) -> None:
         self.day = day
-        self.floor = day * MINUTES_A_DAY - rule.reach
+        self.floor = day * MINUTES_A_DAY - rule.before
         self.dropped = 0
+        self.whole = True
+        """Whether nothing was dropped, ever."""
         self.size = 0
         """How many cells are held, a subject's chain counting as one."""
         self._rule = rule
         self._tracks: dict[str, Track] = {}
         self._touched: set[str] = set()
+        self._newest = self.floor
+        self.begin(self.floor)
 
-    def read(self, events: Store, since: int, until: int, now: int) -> Found:
-        """Read the minutes [since, until) again; what was found of the subjects they hold.
+    @property
+    def wants(self) -> Mapping[str, Collection[str]]:
+        """The tags of the events that it is to be told."""
+        return self._rule.wants
+
+    def begin(self, now: int) -> None:
+        """Events will be told in order of time; minutes that are known are told as a whole.
 
         ``now`` is the newest minute that can be believed: a clock that is ahead must not close
         the minutes before it.
         """
-        found: Found = {}
-        wants, subject_of, add = self._rule.wants, self._rule.subject_of, self._rule.add
-        minute = since
-        cells: dict[str, Any] = {}
-        for point in events.read(MEASUREMENT, since * MINUTE, until * MINUTE, wants):
-            event = event_of_point(point)
+        self._now = now
+        self._found: Found = {}
+        self._cells: dict[str, Any] = {}
+        self._minute = -1
+
+    def take(self, minute: int, events: Iterable[tuple[Event, Facts]]) -> None:
+        """Some events of a minute."""
+        if minute != self._minute:
+            if self._minute >= 0:
+                self._assign()
+                self._turn(minute)
+            self._minute = minute
+        subject_of, add, cells = self._rule.subject_of, self._rule.add, self._cells
+        for event, facts in events:
             subject = subject_of(event)
             if subject is None:
                 continue
-            at = event.time // MINUTE
-            if at != minute:
-                self._assign(minute, cells, found)
-                self._turn(minute, at, now, found)
-                cells, minute = {}, at
             cell = cells.get(subject)
             if cell is None and len(cells) >= MOST_CELLS:
                 self.dropped += 1
+                self.whole = False
                 continue
-            cells[subject] = add(cell, event)
-        self._assign(minute, cells, found)
-        self._settle(min(until, now) - KEEP)
-        self._collect(found)
-        return found
+            cells[subject] = add(cell, event, facts)
 
-    def _turn(self, minute: int, following: int, now: int, found: Found) -> None:
+    def finish(self, until: int) -> Found:
+        """What was found of the subjects that were told of, in the minutes before ``until``."""
+        if self._minute >= 0:
+            self._assign()
+        self._settle(min(until, self._now) - KEEP)
+        self._collect()
+        return self._found
+
+    def _turn(self, following: int) -> None:
         """The events go on with the ``following`` minute: keep only what may still change."""
-        if following // MINUTES_A_DAY != minute // MINUTES_A_DAY:
-            self._collect(found)
-        if min(following, now) - self.floor > 2 * KEEP:
-            self._settle(min(following, now) - KEEP)
+        if following // MINUTES_A_DAY != self._minute // MINUTES_A_DAY:
+            self._collect()
+        if min(following, self._now) - self.floor > 2 * KEEP:
+            self._settle(min(following, self._now) - KEEP)
 
-    def _assign(self, minute: int, cells: dict[str, Any], found: Found) -> None:
+    def _assign(self) -> None:
+        minute, cells = self._minute, self._cells
+        self._newest = max(self._newest, minute)
         for subject, cell in cells.items():
             track = self._tracks.get(subject)
             if track is None:
@@ -93,8 +112,9 @@ class Memory:
             self.size += minute not in track.cells
             track.cells[minute] = cell
         self._touched |= cells.keys()
+        self._cells = {}
         if self.size > MOST_CELLS:
-            self._shrink(found)
+            self._shrink()
 
     def _settle(self, floor: int) -> None:
         """Let the chains take up what lies before ``floor``, and forget who is of no interest."""
@@ -102,14 +122,16 @@ class Memory:
             return
         self.floor = floor
         for subject, track in list(self._tracks.items()):
-            for minute in sorted(minute for minute in track.cells if minute < floor):
+            for minute in sorted(track.cells):
+                if minute >= floor:
+                    break
                 track.chain.add(minute, track.cells.pop(minute))
                 self.size -= 1
             if not track.cells and track.chain.is_idle(floor):
                 del self._tracks[subject]
                 self.size -= 1
 
-    def _shrink(self, found: Found) -> None:
+    def _shrink(self) -> None:
         """Too many: drop the subjects that were quiet for longest."""
         quiet = sorted(
             self._tracks, key=lambda subject: max(self._tracks[subject].cells, default=0)
@@ -119,30 +141,32 @@ class Memory:
                 break
             if subject in self._touched:
                 self._touched.remove(subject)
-                self._judge(subject, found)
+                self._judge(subject)
             lost = 1 + len(self._tracks.pop(subject).cells)
             self.size -= lost
             self.dropped += lost
+            self.whole = False
 
-    def _collect(self, found: Found) -> None:
+    def _collect(self) -> None:
         """What is found of the subjects that were touched; then leave finished days behind."""
         for subject in self._touched:
-            self._judge(subject, found)
+            self._judge(subject)
         self._touched.clear()
-        day = (self.floor - self._rule.reach) // MINUTES_A_DAY
+        day = (self.floor - self._rule.after) // MINUTES_A_DAY
         if day > self.day:
             self.day = day
             for track in self._tracks.values():
                 track.chain.forget(day)
 
-    def _judge(self, subject: str, found: Found) -> None:
+    def _judge(self, subject: str) -> None:
         """What is found of a subject in the days that are not finished, in place of before."""
-        days = found.pop(subject, {})
+        days = self._found.pop(subject, {})
         # the days are in order: only the last ones are looked at, however many there are
         for day in list(takewhile(lambda day: day >= self.day, reversed(days))):
             del days[day]
         track = self._tracks.get(subject)
         if track is not None:
+            days |= {day: [] for day in range(self.day, self._newest // MINUTES_A_DAY + 1)}
             chain = track.chain.copy()
             for minute in sorted(track.cells):
                 chain.add(minute, track.cells[minute])
@@ -150,4 +174,4 @@ class Memory:
                 if finding.day >= self.day:
                     days.setdefault(finding.day, []).append(finding)
         if days:
-            found[subject] = days
+            self._found[subject] = days

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
-from heptad.store import Arrival, Counters, Point, Row, Store
+from heptad.store import Arrival, Counters, Point, Row, Store, Wanted
 
 
 class Stopped(Exception):
@@ -32,7 +32,7 @@ class Reading:
         self._store.append(rows, state, counters)
 
     def read(
-        self, measurement: str, since: int, until: int, tags: Mapping[str, str] | None = None
+        self, measurement: str, since: int, until: int, tags: Wanted | None = None
     ) -> Iterator[Point]:
         """See Store.read."""
         self._check()

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from aggregator.finding import latest_findings
 from aggregator.findings import rules_of
+from aggregator.ignored import ignored_of
 from aggregator.job import Job, Plan
 from aggregator.metrics import AggregatorMetrics
 from aggregator.reports import REPORTS
@@ -62,6 +63,7 @@ class Aggregator:
             REPORTS,
             units.parse_duration(self._config.max_wait),
             units.parse_duration(self._config.late_horizon),
+            ignored_of(self._config.findings.ignore),
         )
         self._conditions: dict[str, Condition] = {}
         self._events_condition = Condition(log, "events", store=self._path)

@@ -12,10 +12,11 @@ from typing import Final
 import msgspec
 
 from aggregator.arrivals import Span, merge_spans
-from aggregator.finding import Revision
+from aggregator.feed import Read
+from aggregator.finding import Finding, Revision
 from aggregator.findings import Rule
 from aggregator.ledger import Ledger
-from aggregator.memory import MINUTES_A_DAY, Found, Memory
+from aggregator.memory import MINUTES_A_DAY, Memory
 from heptad.store import Store
 
 _PAUSE: Final = 60.0
@@ -34,8 +35,10 @@ class Watch:
         self._reports = reports
         self._days = set(msgspec.json.decode(reports.recall(self.key) or b"[]", type=list[int]))
         self._spans: list[Span] = []
+        self._taken: list[int] = []
+        self._reads: list[Read] = []
         self._memory: Memory | None = None
-        self._ledger = Ledger(reports, rule.name)
+        self._ledger = Ledger(reports, events, rule.name)
         self._due = 0.0
         self._failed = False
 
@@ -65,31 +68,50 @@ class Watch:
         days = bool(self._days) and due
         return bool(self._spans) or days or self._ledger.is_due(at, everything=everything)
 
-    def work(self, at: float, now: int, end: int, *, everything: bool) -> list[Revision]:
-        """The revisions to write.
+    def reads(self, at: float, now: int, end: int, *, everything: bool) -> list[Read]:
+        """What has to be read before ``work``.
 
         ``now`` is the newest minute that can be believed, ``end`` lies behind all events that
         have arrived.
         """
-        found: Found = {}
         spans = self._take_spans()
-        days = sorted(self._days) if everything or at >= self._due else []
-        if days:
-            self._read_days(days, now, found)
+        self._taken = sorted(self._days) if everything or at >= self._due else []
+        self._reads = []
+        if self._taken:
+            self._reads += self._read_days(self._taken, now)
             self._due = at + _PAUSE
         if spans:
-            self._read_live(spans, now, end, found)
+            self._reads += self._read_live(spans, now, end)
+        return self._reads
+
+    def work(self, at: float, *, everything: bool) -> list[Revision]:
+        """The revisions to write, from what was read."""
+        for read in self._reads:
+            if read.error is not None:
+                raise read.error
         self._failed = False
-        self._days -= set(days)
+        self._days -= set(self._taken)
         self._spans = []
         revisions = []
-        for subject, own in found.items():
-            revisions += self._ledger.settle(subject, own, at)
+        for subject, (own, whole) in self._take_found().items():
+            revisions += self._ledger.settle(subject, own, at, whole=whole)
         revisions += self._ledger.flush(at, everything=everything)
         if self._memory is not None:
             self.size = self._memory.size
-            self._take_dropped(self._memory)
         return revisions
+
+    def _take_found(self) -> dict[str, tuple[dict[int, list[Finding]], bool]]:
+        """What was found of each subject, and whether nothing was forgotten meanwhile."""
+        found: dict[str, tuple[dict[int, list[Finding]], bool]] = {}
+        for read in self._reads:
+            self.dropped += read.memory.dropped
+            read.memory.dropped = 0
+            for subject, days in read.found.items():
+                own = {day: f for day, f in days.items() if read.end is None or day < read.end}
+                known, whole = found.get(subject, ({}, True))
+                found[subject] = (known | own, whole and read.memory.whole)
+        self._reads = []
+        return found
 
     def commit(self, at: float) -> None:
         """What ``work`` gave is in the store."""
@@ -99,9 +121,10 @@ class Watch:
         """After a failure: forget what may be half done, and read its days again later."""
         self._days = set(msgspec.json.decode(self.state(), type=list[int]))
         self._spans = []
+        self._reads = []
         self._failed = True
         self._memory = None
-        self._ledger = Ledger(self._reports, self.name)
+        self._ledger = Ledger(self._reports, self._events, self.name)
         self._due = at + _PAUSE
 
     def _take_spans(self) -> list[Span]:
@@ -115,40 +138,28 @@ class Watch:
                 spans.append((since if floor is None else max(since, floor), until))
         return spans
 
-    def _read_live(self, spans: list[Span], now: int, end: int, found: Found) -> None:
+    def _read_live(self, spans: list[Span], now: int, end: int) -> list[Read]:
         memory = self._memory
         if memory is None:
             # it is empty: everything from the first day on has to be read, not just what is new
             first = min(self._days_of(spans[0][0], spans[0][0] + 1))
             memory = self._memory = Memory(self._rule, first)
             spans = [(memory.floor, max(end, spans[-1][1]))]
-        for since, until in spans:
-            _update(found, memory.read(self._events, since, until, now))
+        return [Read(memory, since, until, now) for since, until in spans]
 
-    def _read_days(self, days: list[int], now: int, found: Found) -> None:
+    def _read_days(self, days: list[int], now: int) -> list[Read]:
         """Read whole days; those that the memory holds are read live again."""
         if self._memory is not None and days[-1] >= self._memory.day:
             self._memory = None
-        reach = self._rule.reach
+        reads = []
         for first, end in merge_spans([(day, day + 1) for day in days]):
             memory = Memory(self._rule, first)
-            read = memory.read(self._events, memory.floor, end * MINUTES_A_DAY + reach, now)
-            self._take_dropped(memory)
-            for subject in read:
-                read[subject] = {day: f for day, f in read[subject].items() if day < end}
-            _update(found, read)
-
-    def _take_dropped(self, memory: Memory) -> None:
-        self.dropped += memory.dropped
-        memory.dropped = 0
+            until = end * MINUTES_A_DAY + self._rule.after
+            reads.append(Read(memory, memory.floor, until, now, end))
+        return reads
 
     def _days_of(self, since: int, until: int) -> set[int]:
         """The UTC days whose findings may depend on the minutes [since, until)."""
-        reach = self._rule.reach
-        first, last = (since - reach) // MINUTES_A_DAY, (until - 1 + reach) // MINUTES_A_DAY
+        first = (since - self._rule.after) // MINUTES_A_DAY
+        last = (until - 1 + self._rule.before) // MINUTES_A_DAY
         return set(range(first, last + 1))
-
-
-def _update(found: Found, more: Found) -> None:
-    for subject, days in more.items():
-        found.setdefault(subject, {}).update(days)

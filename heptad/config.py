@@ -13,7 +13,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from heptad import document, units
+from heptad import document, findings_config, units
+from heptad.findings_config import FindingsConfig
 
 Place = tuple[str | int, ...]
 
@@ -61,19 +62,6 @@ class ExporterConfig(msgspec.Struct, forbid_unknown_fields=True):
 
     listen: str = "127.0.0.1:9707"
     host_metrics: bool = True
-
-
-class BruteForceConfig(msgspec.Struct, forbid_unknown_fields=True):
-    """When failed logins from one address are a finding."""
-
-    attempts: int = 5
-    span: str = "10m"
-
-
-class FindingsConfig(msgspec.Struct, forbid_unknown_fields=True):
-    """The thresholds of the findings."""
-
-    brute_force: BruteForceConfig = msgspec.field(default_factory=BruteForceConfig)
 
 
 class AggregatorConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -125,12 +113,10 @@ KEYS: Final[dict[str, str]] = {
     "aggregator.poll": "how often it looks for new events",
     "aggregator.max_wait": "a report is computed this long after its window, whoever is missing",
     "aggregator.late_horizon": "events later than this do not change a report any more",
-    "aggregator.findings.brute_force.attempts": "that many failed logins from one address …",
-    "aggregator.findings.brute_force.span": "… within this time are a finding",
+    **{f"aggregator.findings.{key}": text for key, text in findings_config.KEYS.items()},
 }
 
 _VARIABLE: Final = re.compile(r"\$\$|\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}|(\$\{(?=[A-Za-z_]))")
-_LONGEST_SPAN: Final = 6 * 3600
 _HOST: Final = re.compile(r"[\w.-]{1,253}")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -167,6 +153,10 @@ def load_config(path: Path | None, also: document.Check[Config] | None = None) -
     config.host = config.host or socket.gethostname()
     config.store.path = config.store.path or str(state / "events.db")
     config.aggregator.store.path = config.aggregator.store.path or str(state / "reports.db")
+    baseline = config.aggregator.findings.baseline
+    look_back, settle = findings_config.look_back_of(baseline, _seconds(config.store.max_age))
+    baseline.look_back = baseline.look_back or f"{look_back:.0f}s"
+    baseline.settle = baseline.settle or f"{settle:.0f}s"
     return config
 
 
@@ -214,20 +204,21 @@ def _check_stores(config: Config) -> Iterator[tuple[Place, str]]:
 
 
 def _check_aggregator(config: Config) -> Iterator[tuple[Place, str]]:
-    place = ("aggregator", "findings", "brute_force")
-    rule = config.aggregator.findings.brute_force
-    if rule.attempts < 2:
-        yield (*place, "attempts"), "must be at least 2"
+    max_age = _seconds(config.store.max_age)
+    for place, fault in findings_config.check_findings(config.aggregator.findings, max_age):
+        yield ("aggregator", "findings", *place), fault
+    horizon = _seconds(config.aggregator.late_horizon)
+    if horizon is not None and max_age is not None and horizon > max_age:
+        text = "is longer than store.max_age: such late events may have been deleted"
+        yield ("aggregator", "late_horizon"), text
+
+
+def _seconds(duration: str) -> float | None:
+    """The duration, or None where ``_check_units`` tells that it is none."""
     try:
-        if units.parse_duration(rule.span) > _LONGEST_SPAN:
-            yield (*place, "span"), "must be at most 6h: a finding is about one day"
-        if units.parse_duration(config.aggregator.late_horizon) > units.parse_duration(
-            config.store.max_age
-        ):
-            text = "is longer than store.max_age: such late events may have been deleted"
-            yield ("aggregator", "late_horizon"), text
+        return units.parse_duration(duration)
     except ValueError:
-        return  # told by _check_units
+        return None
 
 
 def _check_units(config: Config) -> Iterator[tuple[Place, str]]:
@@ -238,7 +229,6 @@ def _check_units(config: Config) -> Iterator[tuple[Place, str]]:
         ("aggregator", "poll"): aggregator.poll,
         ("aggregator", "max_wait"): aggregator.max_wait,
         ("aggregator", "late_horizon"): aggregator.late_horizon,
-        ("aggregator", "findings", "brute_force", "span"): aggregator.findings.brute_force.span,
     }
     for place, text in durations.items():
         try:

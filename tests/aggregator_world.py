@@ -9,14 +9,16 @@ from typing import Self
 from prometheus_client.registry import CollectorRegistry
 
 from aggregator.finding import Finding, latest_findings
-from aggregator.findings import Rule, rules_of
+from aggregator.findings import Rule
+from aggregator.findings.brute_force import BruteForce
+from aggregator.ignored import Ignored
 from aggregator.job import Job, Plan
 from aggregator.metrics import AggregatorMetrics
 from aggregator.reports import REPORTS, Report
 from aggregator.windows import last_revisions
-from heptad.config import BruteForceConfig, FindingsConfig
 from heptad.event import Event
 from heptad.event_row import row_of_event
+from heptad.findings_config import BruteForceConfig
 from heptad.store.local import LocalStore
 
 SECOND = 10**9
@@ -60,9 +62,10 @@ class World:
         span: str = "3m",
         rules: list[Rule] | None = None,
         reports: Sequence[Report] = REPORTS,
+        ignored: Ignored | None = None,
     ) -> None:
-        config = FindingsConfig(brute_force=BruteForceConfig(attempts, span))
-        self.plan = Plan(rules or rules_of(config), reports)
+        self.plan = Plan(rules or [BruteForce(BruteForceConfig(attempts, span))], reports)
+        self.plan.ignored = ignored or self.plan.ignored
         self.now = MIDNIGHT
         self.name = "events"
         self.path = folder / "events.db"
@@ -145,8 +148,8 @@ class World:
 
 
 def summaries(world: World) -> list[tuple[str, int, int]]:
-    """Subject, first event and attempts of what a reader sees."""
-    return [(f.subject, f.first, f.attempts) for f in world.findings()]
+    """Subject, first event and number of events of what a reader sees."""
+    return [(f.subject, f.first, f.count) for f in world.findings()]
 
 
 def gauges(world: World, name: str) -> dict[str, float]:

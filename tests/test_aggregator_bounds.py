@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from aggregator import memory
-from aggregator.findings.brute_force import BruteForce, Cell
-from heptad.config import BruteForceConfig
+from aggregator.chains.facts import Facts
+from aggregator.feed import Read, walk
+from aggregator.findings.brute_force import BruteForce
+from aggregator.ignored import Ignored
 from heptad.event import Event
+from heptad.findings_config import BruteForceConfig
 from heptad.store.local import LocalStore
 from tests.aggregator_world import (
     DAY,
@@ -58,13 +61,13 @@ def test_memory_is_bounded_while_reading(
     begun = Counter[int]()
 
     class Counting(BruteForce):
-        def add(self, cell: Cell | None, event: Event) -> Cell:
+        def add(self, cell: Facts | None, event: Event, facts: Facts) -> Any:
             begun[event.time // MINUTE] += cell is None
-            return super().add(cell, event)
+            return super().add(cell, event, facts)
 
     held = memory.Memory(Counting(BruteForceConfig()), MIDNIGHT // DAY)
     minute = NOON // MINUTE
-    held.read(world.read, minute, minute + 20, held.floor)
+    walk(world.read, [Read(held, minute, minute + 20, held.floor)], Ignored().matches)
     assert held.size <= 100
     assert max(begun.values()) <= 100
     assert held.dropped > 0

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from aggregator.chains.dense import severity_of
+from aggregator.chains.facts import MOST_NAMES, Facts, facts_of, merge
 from aggregator.finding import DAY as STORED_DAY
-from aggregator.findings.brute_force import MOST_NAMES, BruteForce, Cell, merge, severity_of
-from heptad.config import BruteForceConfig
+from aggregator.findings.brute_force import BruteForce
 from heptad.event import Event
+from heptad.findings_config import BruteForceConfig
 from tests.aggregator_world import DAY, HOUR, MIDNIGHT, MINUTE, SECOND, World, login
 
 NOON = MIDNIGHT + 12 * HOUR
@@ -16,14 +18,14 @@ NOON = MIDNIGHT + 12 * HOUR
 def find(*events: Event, attempts: int = 5, span: str = "10m") -> list[tuple[int, int, int]]:
     """First, last and attempts of each episode."""
     rule = BruteForce(BruteForceConfig(attempts, span))
-    cells: dict[int, Cell] = {}
+    cells: dict[int, Facts] = {}
     for event in events:
         minute = event.time // MINUTE
-        cells[minute] = rule.add(cells.get(minute), event)
+        cells[minute] = rule.add(cells.get(minute), event, facts_of(event))
     chain = rule.chain()
     for minute in sorted(cells):
         chain.add(minute, cells[minute])
-    return [(f.first, f.last, f.attempts) for f in chain.findings("192.0.2.1")]
+    return [(f.first, f.last, f.count) for f in chain.findings("192.0.2.1")]
 
 
 def test_days_are_days() -> None:
@@ -84,15 +86,16 @@ def test_midnight_does_not_hide_an_attack(before: int, after: int) -> None:
 def test_names_are_bounded_whatever_the_order() -> None:
     """Of ten thousand names tried the first ones by name are kept, and that there were more."""
     rule = BruteForce(BruteForceConfig())
-    cells = [rule.add(None, login(NOON + n, user=f"u{n:05}", host=f"h{n:05}")) for n in range(200)]
+    cells = [facts_of(login(NOON + n, user=f"u{n:05}", host=f"h{n:05}")) for n in range(200)]
     forward, backward = cells[0], cells[-1]
     for cell in cells[1:]:
         forward = merge(forward, cell)
     for cell in reversed(cells[:-1]):
         backward = merge(cell, backward)
     assert forward == backward
-    assert forward.users == tuple(f"u{n:05}" for n in range(MOST_NAMES))
-    assert (forward.users_more, forward.hosts_more, forward.attempts) == (True, True, 200)
+    found = rule.tell("192.0.2.1", 0, forward)
+    assert found.users == [f"u{n:05}" for n in range(MOST_NAMES)]
+    assert (found.more, found.count) == (["users", "hosts"], 200)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,25 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aggregator.findings import rules_of
 from heptad.event import Event
 from heptad.event_row import event_of_point
+from heptad.findings_config import (
+    BaselineConfig,
+    BruteForceConfig,
+    DistributedConfig,
+    FindingsConfig,
+    FirstSudoConfig,
+    NewAccountLoginConfig,
+    NewHostConfig,
+    NewNetworkConfig,
+    SessionConfig,
+    SlowBruteForceConfig,
+    SprayingConfig,
+    SuccessAfterFailuresConfig,
+    SweepConfig,
+    UnusualHourConfig,
+)
 from heptad.line_protocol import encode_head
 from tests.aggregator_world import DAY, HOUR, MIDNIGHT, MINUTE, SECOND, World, login
 
@@ -104,10 +121,32 @@ def expect_windows(events: Iterable[Event]) -> dict[tuple[str, int], dict[str, d
     return found
 
 
+def play(world: World, events: list[Event], steps: list[str], data: st.DataObject) -> None:
+    """Events arrive in any order; looks, kills and repetitions lie between; then all is worked off."""
+    waiting = data.draw(st.permutations(events))
+    for step in steps:
+        if step == "append":
+            taken = data.draw(st.integers(0, len(waiting)))
+            world.append(waiting[:taken])
+            waiting = waiting[taken:]
+        elif step == "kill":
+            world.restart()
+        elif step == "begin anew":
+            world.name += "'"  # the same events under another position, as after a copy
+            world.restart()
+        elif step == "redo":
+            world.redo(MIDNIGHT - DAY, MIDNIGHT + 2 * DAY)
+        else:
+            world.now = data.draw(TIMES)
+            world.look(everything=step == "everything")
+    world.append(waiting)
+    world.finish()
+
+
 def check(world: World, events: list[Event]) -> None:
     """What a reader sees is what the definitions say."""
     seen = {
-        (f.subject, f.first, f.last, f.attempts, frozenset(f.users), frozenset(f.hosts))
+        (f.subject, f.first, f.last, f.count, frozenset(f.users), frozenset(f.hosts))
         for f in world.findings()
     }
     stored = [event_of_point(point) for point in world.events.read("events", 0, 2**62)]
@@ -121,25 +160,8 @@ def check(world: World, events: list[Event]) -> None:
 @given(st.lists(EVENTS, max_size=40), STEPS, st.data())
 def test_path_does_not_matter(events: list[Event], steps: list[str], data: st.DataObject) -> None:
     """Any order, any lateness, looks and kills anywhere: readers see the same in the end."""
-    waiting = data.draw(st.permutations(events))
     with tempfile.TemporaryDirectory() as folder, World(Path(folder)) as world:
-        for step in steps:
-            if step == "append":
-                taken = data.draw(st.integers(0, len(waiting)))
-                world.append(waiting[:taken])
-                waiting = waiting[taken:]
-            elif step == "kill":
-                world.restart()
-            elif step == "begin anew":
-                world.name += "'"  # the same events under another position, as after a copy
-                world.restart()
-            elif step == "redo":
-                world.redo(MIDNIGHT - DAY, MIDNIGHT + 2 * DAY)
-            else:
-                world.now = data.draw(TIMES)
-                world.look(everything=step == "everything")
-        world.append(waiting)
-        world.finish()
+        play(world, events, steps, data)
         check(world, events)
 
 
@@ -178,3 +200,98 @@ def test_rows_are_never_rewritten(events: list[Event], data: st.DataObject) -> N
                 assert set(rows) <= set(now)
                 before[measurement] = now
         check(world, events)
+
+
+SMALL = FindingsConfig(
+    baseline=BaselineConfig("2d", "1d", 2),
+    brute_force=BruteForceConfig(4, "3m"),
+    slow_brute_force=SlowBruteForceConfig(2, "3h"),
+    success_after_failures=SuccessAfterFailuresConfig(2, "5m"),
+    spraying=SprayingConfig(2, "10m"),
+    distributed=DistributedConfig(2, "10m"),
+    sweep=SweepConfig(2, "10m"),
+    new_network=NewNetworkConfig(most=2),
+    new_host=NewHostConfig(most=2),
+    unusual_hour=UnusualHourConfig(2, 0.2),
+    first_sudo=FirstSudoConfig(2),
+    new_account_login=NewAccountLoginConfig("1h"),
+    session=SessionConfig("1d"),
+)
+USERS = st.sampled_from(["root", "alice", "bob"])
+
+
+def times(days: st.SearchStrategy[int], minutes: st.SearchStrategy[int]) -> st.SearchStrategy[int]:
+    """Times around midnight and on the days around it."""
+    return st.builds(
+        lambda day, minute, second: MIDNIGHT + day * DAY + minute * MINUTE + second * SECOND,
+        days,
+        minutes,
+        st.sampled_from([0, 30]),
+    )
+
+
+ANY_TIME = times(st.integers(-3, 3), st.integers(-4, 4) | st.integers(0, 1439))
+CLOSE = times(st.sampled_from([0, 0, 0, 1]), st.integers(-2, 2) | st.sampled_from([-90, -9, 9, 90]))
+DAILY = times(st.integers(-3, 3), st.sampled_from([0, 60, 61, 720]))
+METHOD = st.sampled_from(["password", "publickey"])
+
+
+def happening(
+    action: str, outcomes: list[str], time: st.SearchStrategy[int] = ANY_TIME, **fields: Any
+) -> st.SearchStrategy[Event]:
+    """Events of one kind."""
+    return st.builds(
+        login,
+        time,
+        st.sampled_from(["192.0.2.1", "198.51.100.1", "2001:db8::1"]),
+        action=st.just(action),
+        outcome=st.sampled_from(outcomes),
+        host=st.sampled_from(["web1", "web1", "db1"]),
+        pid=st.integers(1, 2),
+        **{"user": USERS, "method": METHOD if action == "login" else st.just("")} | fields,
+    )
+
+
+OTHERS = st.one_of(
+    happening("login", ["success", "failure"]),
+    happening("session_open", ["success"]),
+    happening("session_close", ["success"]),
+    happening("host_start", ["success"], program=st.just("kernel")),
+    happening(
+        "privilege",
+        ["success", "failure"],
+        program=st.just("su"),
+        target_user=st.just("root"),
+        reason=st.sampled_from(["", "bad_credential"]),
+    ),
+    happening("privilege", ["failure"], program=st.just("sudo"), reason=st.just("not_in_sudoers")),
+    happening("account_create", ["success"], target_user=USERS, user=st.none()),
+    happening("member_add", ["success"], target_user=USERS, object=st.just("wheel")),
+    happening("password_change", ["success"], target_user=USERS),
+)
+EVERYTHING = st.builds(
+    lambda *parts: [event for part in parts for event in part],
+    st.lists(happening("login", ["failure"], CLOSE), max_size=12),
+    st.lists(happening("login", ["failure", "success"], CLOSE), max_size=6),
+    st.lists(happening("login", ["success"], DAILY), max_size=20),
+    st.lists(happening("privilege", ["success"], DAILY, program=st.just("sudo")), max_size=10),
+    st.lists(OTHERS, max_size=15),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(EVERYTHING, STEPS, st.data())
+def test_path_does_not_matter_to_any_rule(
+    events: list[Event], steps: list[str], data: st.DataObject
+) -> None:
+    """Every rule finds what it finds when all events come in order and are looked at once."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory() as other,
+        World(Path(folder), rules=rules_of(SMALL), reports=[]) as world,
+        World(Path(other), rules=rules_of(SMALL), reports=[]) as straight,
+    ):
+        play(world, events, steps, data)
+        straight.append(event_of_point(p) for p in world.events.read("events", 0, 2**62))
+        straight.finish()
+        assert world.findings() == straight.findings()

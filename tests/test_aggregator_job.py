@@ -11,8 +11,8 @@ from aggregator.finding import Finding, latest_findings
 from aggregator.findings.brute_force import BruteForce
 from aggregator.reports import REPORTS
 from aggregator.reports.attempts import Attempts, AttemptsFold
-from heptad.config import BruteForceConfig
 from heptad.event import Event
+from heptad.findings_config import BruteForceConfig
 from heptad.store import Point
 from heptad.store.local import LocalStore
 from tests.aggregator_world import (
@@ -92,7 +92,7 @@ def test_severity_that_rises_is_told_at_once(world: World) -> None:
         for sample in family.samples
         if sample.name == "heptad_findings_total"
     }
-    assert exposed == {"low": 1, "medium": 1, "high": 0}
+    assert exposed == {"info": 0, "low": 1, "medium": 1, "high": 0}
 
 
 def test_late_event_that_joins_two_findings_supersedes_one(world: World) -> None:

@@ -165,7 +165,7 @@ def test_far_future_waits_for_its_time(world: World) -> None:
     look_at(world, ahead + HOUR)
     look_at(world, ahead + 2 * DAY)
     assert world.revision("5m", ahead) == 0
-    assert [finding.attempts for finding in world.findings()] == [5]
+    assert [finding.count for finding in world.findings()] == [5]
     assert world.counter("heptad_aggregator_future_events_total") == 5
 
 

@@ -317,3 +317,42 @@ def test_wrong_types_name_the_remedy(tmp_path: Path) -> None:
     told = "\n".join(map(str, caught.value.problems))
     assert "needs its unit" in told
     assert "the key `paths` is missing" in told
+
+
+@pytest.mark.parametrize(
+    "findings, key, words",
+    [
+        ("brute_force: {attempts: 1}", "brute_force.attempts", "must be at least 2"),
+        ("brute_force: {span: 7h}", "brute_force.span", "at most 21600s"),
+        ("brute_force: {span: soon}", "brute_force.span", "`soon` is no duration"),
+        ("spraying: {users: 51}", "spraying.users", "at most 50"),
+        (
+            "slow_brute_force: {hours: 6, span: 5h}",
+            "slow_brute_force.hours",
+            "more hours than the span",
+        ),
+        ("baseline: {look_back: 31d}", "baseline.look_back", "is longer than store.max_age"),
+        ("baseline: {look_back: 8d, settle: 8d}", "baseline.settle", "must be a day shorter"),
+        ("new_network: {ipv4_prefix: 33}", "new_network.ipv4_prefix", "at most 32"),
+        ("unusual_hour: {probability: 1.0}", "unusual_hour.probability", "between 0 and 1"),
+        ("session: {longest: 8d}", "session.longest", "at most"),
+        ("ignore: {networks: [192.0.2.1/24]}", "ignore.networks.0", "has host bits set"),
+        ("ignore: {networks: [evil]}", "ignore.networks.0", "write for example 198.51.100.0/24"),
+    ],
+)
+def test_thresholds_that_make_no_sense(findings: str, key: str, words: str) -> None:
+    """Each is refused with its place and the reason."""
+    [(_, message)] = faults(f"aggregator: {{findings: {{{findings}}}}}\n")
+    assert message.startswith(f"aggregator.findings.{key}: ")
+    assert words in message
+
+
+def test_short_store_shortens_the_look_back(tmp_path: Path) -> None:
+    """Without a look-back of one's own it is what the store keeps; a longer one is refused."""
+    config = load_config(write(tmp_path, "store: {max_age: 8d}\n"))
+    baseline = config.aggregator.findings.baseline
+    assert (baseline.look_back, baseline.settle) == ("691200s", "172800s")
+    [(_, message)] = faults(
+        "store: {max_age: 8d}\naggregator: {findings: {baseline: {look_back: 9d}}}\n"
+    )
+    assert "is longer than store.max_age" in message

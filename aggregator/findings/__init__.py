@@ -6,16 +6,34 @@ finds in them. That is all that a rule is: when cells are read, kept, dropped an
 the business of ``aggregator.watch``, and what is written of ``aggregator.ledger``.
 
 A rule keeps this promise, on which everything that is said about determinism rests: its findings
-of one UTC day follow from the cells of that day and of ``reach`` minutes before and after it.
+of one UTC day follow from the cells of that day, of ``before`` minutes before and of ``after``
+minutes after it. What several rules need to keep it is in ``aggregator.chains``.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Protocol, Self
 
+from aggregator.chains.facts import Facts
 from aggregator.finding import Finding
+from aggregator.findings.account_change import AccountChange
 from aggregator.findings.brute_force import BruteForce
-from heptad.config import FindingsConfig
+from aggregator.findings.distributed import Distributed
+from aggregator.findings.first_sudo import FirstSudo
+from aggregator.findings.new_account_login import NewAccountLogin
+from aggregator.findings.new_host import NewHost
+from aggregator.findings.new_network import NewNetwork
+from aggregator.findings.password_change import PasswordChange
+from aggregator.findings.root_password_login import RootPasswordLogin
+from aggregator.findings.session import Sessions
+from aggregator.findings.slow_brute_force import SlowBruteForce
+from aggregator.findings.spraying import Spraying
+from aggregator.findings.su_to_root import SuToRoot
+from aggregator.findings.success_after_failures import SuccessAfterFailures
+from aggregator.findings.sudo_refused import SudoRefused
+from aggregator.findings.sweep import Sweep
+from aggregator.findings.unusual_hour import UnusualHour
 from heptad.event import Event
+from heptad.findings_config import FindingsConfig
 
 
 class Chain(Protocol):
@@ -51,21 +69,46 @@ class Rule(Protocol):
         ...
 
     @property
-    def wants(self) -> Mapping[str, str]:
-        """The tags of the events that it looks at."""
+    def wants(self) -> Mapping[str, Collection[str]]:
+        """The actions of the events that it looks at, and perhaps their outcomes."""
         ...
 
     @property
-    def reach(self) -> int:
-        """How many minutes before and after a day have a say in that day's findings."""
+    def before(self) -> int:
+        """How many minutes before a day have a say in that day's findings."""
+        ...
+
+    @property
+    def after(self) -> int:
+        """How many minutes after a day have a say in that day's findings."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """Its name for a person; this and the following are what docs/findings.md is made of."""
+        ...
+
+    @property
+    def technique(self) -> str:
+        """A MITRE ATT&CK identifier, or empty."""
+        ...
+
+    @property
+    def meaning(self) -> str:
+        """What it tells, and how grave it is."""
+        ...
+
+    @property
+    def wrong_where(self) -> str:
+        """When it is a false positive, and what it does not see."""
         ...
 
     def subject_of(self, event: Event) -> str | None:
         """Whom the event is about; None if the rule has no use for it."""
         ...
 
-    def add(self, cell: Any | None, event: Event) -> Any:
-        """The cell of a minute with one more event; in whatever order they come."""
+    def add(self, cell: Any | None, event: Event, facts: Facts) -> Any:
+        """The cell of a minute with one more event and its facts; in whatever order they come."""
         ...
 
     def chain(self) -> Chain:
@@ -75,4 +118,23 @@ class Rule(Protocol):
 
 def rules_of(config: FindingsConfig) -> list[Rule]:
     """Every rule, with its thresholds."""
-    return [BruteForce(config.brute_force)]
+    baseline = config.baseline
+    return [
+        BruteForce(config.brute_force),
+        SlowBruteForce(config.slow_brute_force),
+        SuccessAfterFailures(config.success_after_failures),
+        Spraying(config.spraying),
+        Distributed(config.distributed),
+        Sweep(config.sweep),
+        NewNetwork(baseline, config.new_network),
+        NewHost(baseline, config.new_host),
+        UnusualHour(baseline, config.unusual_hour),
+        RootPasswordLogin(),
+        NewAccountLogin(config.new_account_login),
+        SudoRefused(),
+        FirstSudo(baseline, config.first_sudo),
+        SuToRoot(),
+        AccountChange(),
+        PasswordChange(),
+        Sessions(config.session),
+    ]

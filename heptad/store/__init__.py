@@ -1,6 +1,6 @@
 """The stores: where points are kept, on one host in SQLite files, in a fleet in InfluxDB."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from heptad.line_protocol import Value, decode_fields, decode_head, encode_fields, encode_head
@@ -39,6 +39,10 @@ Counters = Mapping[tuple[str, str], float]
 """What is to be added to counters: (name, labels as JSON) to the amount."""
 
 
+Wanted = Mapping[str, str | Collection[str]]
+"""Tags, each with the value or the values that are asked for."""
+
+
 class Store(Protocol):
     """Few verbs: append, read a range of time, remember and recall state."""
 
@@ -56,7 +60,7 @@ class Store(Protocol):
         ...
 
     def read(
-        self, measurement: str, since: int, until: int, tags: Mapping[str, str] | None = None
+        self, measurement: str, since: int, until: int, tags: Wanted | None = None
     ) -> Iterator[Point]:
         """The points with since <= time < until whose tags are as given, in order of time."""
         ...

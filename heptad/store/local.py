@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Self
 
-from heptad.store import Arrival, Counters, Point, Row, StoreError, bounds, point_of
+from heptad.store import Arrival, Counters, Point, Row, StoreError, Wanted, bounds, point_of
 from heptad.store.file import (
     StoreCorrupt,
     is_corrupt,
@@ -219,7 +219,7 @@ class LocalStore:
     # reading
 
     def read(
-        self, measurement: str, since: int, until: int, tags: Mapping[str, str] | None = None
+        self, measurement: str, since: int, until: int, tags: Wanted | None = None
     ) -> Iterator[Point]:
         """See Store.read."""
         series = self._series_of(measurement, tags or {})
@@ -235,11 +235,13 @@ class LocalStore:
         for number, time, body, raw in cursor:
             yield point_of(series[number], time, body, raw)
 
-    def _series_of(self, measurement: str, tags: Mapping[str, str]) -> dict[int, str]:
+    def _series_of(self, measurement: str, tags: Wanted) -> dict[int, str]:
         found = {}
+        wanted = {tag: {v} if isinstance(v, str) else set(v) for tag, v in tags.items()}
         for number, head in self._db.execute("SELECT id, head FROM series"):
             point = point_of(head, 0, "")
-            if point.measurement == measurement and tags.items() <= point.tags.items():
+            fits = all(point.tags.get(tag) in values for tag, values in wanted.items())
+            if point.measurement == measurement and fits:
                 found[number] = head
         return found
 

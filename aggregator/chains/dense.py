@@ -1,0 +1,185 @@
+"""Enough of something within a width: episodes.
+
+Time is divided into units of some minutes. An episode is made of every unit that lies in a span
+of ``width`` units with enough; spans that touch are one episode. It may go on for ever, so an
+episode that crosses midnight (UTC) is cut there, if both sides have enough by themselves; a
+smaller side stays with the other. A day's episodes therefore follow from that day's units and
+those of two spans around it.
+
+A span is rounded up to whole units and one more, so that nothing within it is missed; events up
+to two units further apart may count together.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from aggregator.chains import MINUTES_A_DAY
+from aggregator.chains.facts import Facts, Telling, merge
+from aggregator.finding import LISTS, Finding
+from heptad import units
+from heptad.event import Event
+
+Measure = Callable[[Sequence[Facts], int], int]
+"""(facts of units, number of units with events) → how much of what is counted."""
+
+
+def count_events(facts: Sequence[Facts], _: int) -> int:
+    """How many events."""
+    return sum(part.count for part in facts)
+
+
+def count_units(_: Sequence[Facts], number: int) -> int:
+    """In how many units something happened."""
+    return number
+
+
+def count_names(name: str) -> Measure:
+    """How many different names one of the facts' lists holds, up to those that are kept."""
+
+    place = LISTS.index(name)
+
+    def count(facts: Sequence[Facts], _: int) -> int:
+        if len(facts) == 1:
+            return len(facts[0].lists[place])
+        return len(set().union(*[part.lists[place] for part in facts]))
+
+    return count
+
+
+FAILED_LOGINS: Final = {"action": ("login",), "outcome": ("failure",)}
+
+
+class Part(msgspec.Struct, frozen=True, gc=False):
+    """What of an episode lies in one UTC day (since the epoch)."""
+
+    day: int
+    facts: Facts
+    number: int
+
+
+class DenseChain:
+    """The episodes of one subject."""
+
+    __slots__ = ("_end", "_episodes", "_recent", "_rule")
+
+    def __init__(self, rule: "Dense") -> None:
+        self._rule = rule
+        self._recent: list[tuple[int, Facts]] = []
+        self._end = -1
+        self._episodes: list[list[Part]] = []
+
+    def copy(self) -> "DenseChain":
+        """A chain of its own that knows the same."""
+        twin = DenseChain(self._rule)
+        twin._recent = self._recent.copy()
+        twin._end = self._end
+        twin._episodes = [episode.copy() for episode in self._episodes]
+        return twin
+
+    def add(self, minute: int, cell: Facts) -> None:
+        """The next cell; ``minute`` is later than all before."""
+        unit, recent = minute // self._rule.unit, self._recent
+        begin = unit - self._rule.width + 1
+        if recent and recent[-1][0] == unit:
+            recent[-1] = (unit, merge(recent[-1][1], cell))
+        else:
+            while recent and recent[0][0] < begin:
+                del recent[0]
+            recent.append((unit, cell))
+        if unit == self._end:
+            self._extend(unit, cell, 0)
+            return
+        if not self._rule.is_enough([facts for _, facts in recent], len(recent)):
+            return
+        if not self._episodes or begin > self._end + 1:
+            self._episodes.append([])
+        for at, known in recent:
+            if at > self._end:
+                self._extend(at, known, 1)
+        self._end = unit
+
+    def _extend(self, unit: int, facts: Facts, number: int) -> None:
+        episode = self._episodes[-1]
+        day = unit * self._rule.unit // MINUTES_A_DAY
+        if episode and episode[-1].day == day:
+            last = episode[-1]
+            episode[-1] = Part(day, merge(last.facts, facts), last.number + number)
+        else:
+            episode.append(Part(day, facts, number))
+
+    def is_idle(self, minute: int) -> bool:
+        """Whether nothing here matters to a cell at or after ``minute``."""
+        unit = minute // self._rule.unit
+        late = bool(self._recent) and self._recent[-1][0] + self._rule.width > unit
+        return not late and not self._episodes
+
+    def forget(self, day: int) -> None:
+        """Drop the episodes that ended before ``day``."""
+        self._episodes = [episode for episode in self._episodes if episode[-1].day >= day]
+
+    def findings(self, subject: str) -> Iterator[Finding]:
+        """Every episode, cut at midnight."""
+        for episode in self._episodes:
+            for part in _cut(episode, self._is_enough):
+                yield self._rule.tell(subject, part.day, part.facts)
+
+    def _is_enough(self, part: Part) -> bool:
+        return self._rule.is_enough([part.facts], part.number)
+
+
+def _cut(episode: list[Part], is_enough: Callable[[Part], bool]) -> list[Part]:
+    """Join a side of midnight that has not enough of its own to the other side."""
+    parts: list[Part] = []
+    for part in episode:
+        if parts and not is_enough(parts[-1]):
+            parts[-1] = _join(parts[-1], part, part.day)
+        else:
+            parts.append(part)
+    if len(parts) > 1 and not is_enough(parts[-1]):
+        last = parts.pop()
+        parts[-1] = _join(parts[-1], last, parts[-1].day)
+    return parts
+
+
+def _join(one: Part, other: Part, day: int) -> Part:
+    return Part(day, merge(one.facts, other.facts), one.number + other.number)
+
+
+class Dense(Telling):
+    """A rule that tells when ``measure`` reaches ``threshold`` within ``span``."""
+
+    wants = FAILED_LOGINS
+    unit: int = 1
+    """In minutes; a day is a multiple of it."""
+
+    def __init__(self, measure: Measure, threshold: int, span: str) -> None:
+        self._measure = measure
+        self.threshold: Final = threshold
+        self.width: Final = math.ceil(units.parse_duration(span) / (60 * self.unit)) + 1
+        self.before = self.after = 2 * self.width * self.unit
+
+    def is_enough(self, facts: Sequence[Facts], number: int) -> bool:
+        """Whether the threshold is reached."""
+        return self._measure(facts, number) >= self.threshold
+
+    def severity_of(self, facts: Facts) -> str:
+        """How far beyond the threshold it went: up to tenfold, up to a hundredfold, or more."""
+        return severity_of(facts.count, self.threshold)
+
+    def subject_of(self, event: Event) -> str | None:
+        """The address; a name in its place is no evidence of where an attempt came from."""
+        return event.source_ip
+
+    def chain(self) -> DenseChain:
+        """An empty chain."""
+        return DenseChain(self)
+
+
+def severity_of(count: int, threshold: int) -> str:
+    """Low up to ten times the threshold, medium up to a hundred times."""
+    if count < 10 * threshold:
+        return "low"
+    return "medium" if count < 100 * threshold else "high"

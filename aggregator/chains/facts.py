@@ -1,0 +1,192 @@
+"""Events added up: how many, the first and the last, and who, whom, from where, where, what.
+
+Adding and merging give the same in whatever order and grouping: names are the first ones by
+name, evidence is the first events by time.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from aggregator.finding import LISTS, Finding, Identity, identity_of
+from aggregator.wording import list_names
+from heptad.event import Event
+
+MOST_NAMES: Final = 50
+"""So many of each list are told; one more is kept, to know that there are more."""
+MOST_EVIDENCE: Final = 10
+_LONGEST_NAME: Final = 256
+
+Names = tuple[str, ...]
+Wants = Mapping[str, tuple[str, ...]]
+"""Actions, and perhaps outcomes, of the events that a rule looks at."""
+
+
+class Facts(msgspec.Struct, frozen=True, gc=False):
+    """What some events of one subject have in common; ``lists`` are the names of ``LISTS``."""
+
+    count: int
+    first: Identity
+    last: Identity
+    evidence: tuple[Identity, ...]
+    lists: tuple[Names, ...]
+
+    @property
+    def users(self) -> Names:
+        """Who."""
+        return self.lists[0]
+
+    @property
+    def targets(self) -> Names:
+        """To whom."""
+        return self.lists[1]
+
+    @property
+    def addresses(self) -> Names:
+        """From where."""
+        return self.lists[2]
+
+    @property
+    def hosts(self) -> Names:
+        """Where."""
+        return self.lists[3]
+
+    @property
+    def programs(self) -> Names:
+        """By what program."""
+        return self.lists[4]
+
+    @property
+    def actions(self) -> Names:
+        """What."""
+        return self.lists[5]
+
+    @property
+    def reasons(self) -> Names:
+        """Why it ended so."""
+        return self.lists[6]
+
+    @property
+    def objects(self) -> Names:
+        """On what."""
+        return self.lists[7]
+
+
+def facts_of(event: Event) -> Facts:
+    """The facts of one event."""
+    identity = identity_of(event)
+    lists = (
+        _name(event.user),
+        _name(event.target_user),
+        _name(origin_of(event)),
+        _name(event.host),
+        _name(event.program),
+        _name(event.action),
+        _name(event.reason or None),
+        _name(event.object),
+    )
+    return Facts(event.count, identity, identity, (identity,), lists)
+
+
+def _name(name: str | None) -> Names:
+    return () if name is None else (name[:_LONGEST_NAME],)
+
+
+def origin_of(event: Event) -> str | None:
+    """Where it came from, as exactly as is told: address, name or terminal."""
+    return event.source_ip or event.source_domain or event.tty
+
+
+def merge(one: Facts | None, other: Facts) -> Facts:
+    """The facts of the events of both."""
+    if one is None:
+        return other
+    lists = one.lists
+    if lists != other.lists:
+        lists = tuple(map(_unite, lists, other.lists))
+    evidence = one.evidence
+    if len(evidence) < MOST_EVIDENCE or other.evidence[0] < evidence[-1]:
+        evidence = tuple(sorted({*evidence, *other.evidence})[:MOST_EVIDENCE])
+    first = min(one.first, other.first)
+    return Facts(one.count + other.count, first, max(one.last, other.last), evidence, lists)
+
+
+def _unite(one: Names, other: Names) -> Names:
+    if one == other or not other:
+        return one
+    if len(one) > MOST_NAMES and other[0] > one[-1]:
+        return one
+    return tuple(sorted({*one, *other})[: MOST_NAMES + 1]) if one else other
+
+
+def list_some(names: Sequence[str]) -> str:
+    """Names as ``Facts`` holds them: one beyond the most says that there are more."""
+    return list_names(names[:MOST_NAMES], more=len(names) > MOST_NAMES)
+
+
+def tell_identity(identity: Identity) -> str:
+    """An event as evidence."""
+    return f"{identity[1]} {identity[0]}"
+
+
+class Telling:
+    """What the rules have in common whose cells are Facts, or hold some.
+
+    ``titles`` and notes are what docs/findings.md says of the rule.
+    """
+
+    name: str
+    title: str
+    technique: str = ""
+    """A MITRE ATT&CK identifier, where one fits: https://attack.mitre.org/techniques/."""
+    meaning: str
+    wrong_where: str
+    """When it is a false positive, and what it does not see."""
+    wants: ClassVar[Wants]
+    before: int = 0
+    after: int = 0
+
+    def add(self, cell: Any | None, event: Event, facts: Facts) -> Any:
+        """The cell with one more event, of which these are the facts."""
+        return merge(cell, facts)
+
+    def sentence_of(self, subject: str, facts: Facts) -> str:
+        """The finding in words."""
+        raise NotImplementedError
+
+    def severity_of(self, facts: Facts) -> str:
+        """How grave it is."""
+        return "low"
+
+    def tell(self, subject: str, day: int, facts: Facts) -> Finding:
+        """The finding."""
+        sentence = self.sentence_of(subject, facts)
+        return finding_of(self, subject, day, facts, (self.severity_of(facts), sentence))
+
+
+def finding_of(
+    rule: Telling, subject: str, day: int, facts: Facts, told: tuple[str, str]
+) -> Finding:
+    """The finding of these facts; ``told`` is its severity and its sentence."""
+    lists = {name: list(names[:MOST_NAMES]) for name, names in zip(LISTS, facts.lists, strict=True)}
+    return Finding(
+        rule=rule.name,
+        subject=subject,
+        first=facts.first[0],
+        last=facts.last[0],
+        day=day,
+        severity=told[0],
+        sentence=told[1],
+        count=facts.count,
+        technique=rule.technique,
+        more=[n for n, names in zip(LISTS, facts.lists, strict=True) if len(names) > MOST_NAMES],
+        first_event=tell_identity(facts.first),
+        last_event=tell_identity(facts.last),
+        evidence=[tell_identity(identity) for identity in facts.evidence],
+        **lists,
+    )
+
+
+Tell = Callable[[str, int, Facts], Finding]
+"""(subject, UTC day, facts) → the finding."""

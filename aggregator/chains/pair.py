@@ -1,0 +1,125 @@
+"""One thing after another: enough of the one within a span before the other.
+
+What is told is the other; the one that went before is its evidence. Time is kept by the minute:
+of one minute, what came before may have come after by some seconds.
+"""
+
+import math
+from collections.abc import Iterator
+
+import msgspec
+
+from aggregator.chains.facts import MOST_EVIDENCE, Facts, Telling, finding_of, merge
+from aggregator.chains.groups import Groups
+from aggregator.finding import Finding
+from heptad import units
+from heptad.event import Event
+
+
+class PairCell(msgspec.Struct):
+    """The events of one minute: those that go before, and those that are told after them."""
+
+    before: Facts | None = None
+    after: Facts | None = None
+
+
+class PairChain:
+    """The pairs of one subject."""
+
+    __slots__ = ("_causes", "_groups", "_recent", "_rule")
+
+    def __init__(self, rule: "Pair") -> None:
+        self._rule = rule
+        self._recent: list[tuple[int, Facts]] = []
+        self._groups = Groups()
+        self._causes: list[tuple[int, Facts]] = []
+        """Of each group up to which minute what went before is taken up, and what it is."""
+
+    def copy(self) -> "PairChain":
+        """A chain of its own that knows the same."""
+        twin = PairChain(self._rule)
+        twin._recent = self._recent.copy()
+        twin._groups = self._groups.copy()
+        twin._causes = self._causes.copy()
+        return twin
+
+    def add(self, minute: int, cell: PairCell) -> None:
+        """The next cell."""
+        self._recent = [known for known in self._recent if known[0] >= minute - self._rule.width]
+        after, before = cell.after, cell.before
+        if before is not None:
+            self._recent.append((minute, before))
+        if after is None:
+            return
+        earlier = [known for known in self._recent if known[1].first < after.last]
+        if self._rule.once:
+            self._recent = [known for known in self._recent if known not in earlier]
+        if sum(facts.count for _, facts in earlier) < self._rule.threshold:
+            return
+        taken, causes = -1, None
+        if self._groups.is_open(minute):
+            taken, causes = self._causes.pop()
+        for at, facts in earlier:
+            if at > taken:
+                causes = merge(causes, facts)
+        if causes is not None:
+            self._groups.add(minute, after)
+            self._causes.append((earlier[-1][0], causes))
+
+    def findings(self, subject: str) -> Iterator[Finding]:
+        """Every group of what came after."""
+        for (day, after), (_, causes) in zip(self._groups, self._causes, strict=True):
+            yield self._rule.tell_pair(subject, day, causes, after)
+
+    def forget(self, day: int) -> None:
+        """Drop the groups of the days before."""
+        self._groups.forget(day)
+        self._causes = self._causes[len(self._causes) - len(list(self._groups)) :]
+
+    def is_idle(self, minute: int) -> bool:
+        """Whether nothing here matters to a cell at or after ``minute``."""
+        late = bool(self._recent) and self._recent[-1][0] + self._rule.width >= minute
+        return not late and not self._groups
+
+
+class Pair(Telling):
+    """A rule that tells what comes within ``span`` after at least ``threshold`` of other events.
+
+    ``once``: only the first to come after; those that follow have to wait for new ones before.
+    """
+
+    once: bool = False
+
+    def __init__(self, threshold: int, span: str) -> None:
+        self.threshold = threshold
+        self.width = math.ceil(units.parse_duration(span) / 60)
+        self.before = self.width
+
+    def is_after(self, event: Event) -> bool:
+        """Whether the event is one that is told, not one that goes before."""
+        raise NotImplementedError
+
+    def describe(self, subject: str, causes: Facts, after: Facts) -> tuple[str, str]:
+        """Severity and sentence."""
+        raise NotImplementedError
+
+    def add(self, cell: PairCell | None, event: Event, facts: Facts) -> PairCell:
+        """The cell with one more event."""
+        cell = cell or PairCell()
+        if self.is_after(event):
+            cell.after = merge(cell.after, facts)
+        else:
+            cell.before = merge(cell.before, facts)
+        return cell
+
+    def chain(self) -> PairChain:
+        """An empty chain."""
+        return PairChain(self)
+
+    def tell_pair(self, subject: str, day: int, causes: Facts, after: Facts) -> Finding:
+        """The finding: it lasts from the first to the last of what came after."""
+        half = MOST_EVIDENCE // 2
+        evidence = (*causes.evidence[:half], *after.evidence[:half])
+        lists = merge(causes, after).lists
+        both = Facts(causes.count + after.count, after.first, after.last, evidence, lists)
+        return finding_of(self, subject, day, both, self.describe(subject, causes, after))

@@ -1,0 +1,45 @@
+"""Distributed: one user who is tried from many addresses."""
+
+from aggregator.chains.dense import Dense, count_names
+from aggregator.chains.facts import Facts, list_some
+from aggregator.wording import count_of, length_of, minute_of
+from heptad.event import Event
+from heptad.findings_config import DistributedConfig
+
+
+class Distributed(Dense):
+    """The rule with its thresholds; time is kept by units of five minutes."""
+
+    name = "distributed"
+    title = "One user from many addresses"
+    technique = "T1110"
+    unit = 5
+    meaning = (
+        "Failed logins as one user from at least `addresses` different addresses within `span`. "
+        "Names that are no account's do not count. Low for root, whom everybody tries; medium for "
+        "anybody else: somebody knows the name."
+    )
+    wrong_where = (
+        "many hosts of a site use one account for a job, and its password was changed. It does "
+        "not see accounts that are tried from many addresses one after the other for days."
+    )
+
+    def __init__(self, config: DistributedConfig) -> None:
+        super().__init__(count_names("addresses"), config.addresses, config.span)
+
+    def subject_of(self, event: Event) -> str | None:
+        """The user, where the account exists and an address is told."""
+        known = event.reason != "invalid_user" and event.source_ip is not None
+        return event.user or None if known else None
+
+    def severity_of(self, facts: Facts) -> str:
+        """By who it is."""
+        return "low" if facts.users == ("root",) else "medium"
+
+    def sentence_of(self, subject: str, facts: Facts) -> str:
+        """The finding in words."""
+        return (
+            f"{list_some(facts.addresses)} failed to log in as {subject[:40]} "
+            f"on {list_some(facts.hosts)} {count_of(facts.count, 'time')} within "
+            f"{length_of(facts.last[0] - facts.first[0])}, from {minute_of(facts.first[0])}"
+        )

@@ -1,0 +1,189 @@
+"""Sessions: from login to logout, with their length; open ones, and those cut off by a restart.
+
+A session is begun by a login or by PAM's word that it is opened, and ended by PAM's word that it
+is closed, all from the same process (sshd, login). A process id that begins another session has
+left the one before without an end.
+"""
+
+from bisect import insort
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import ClassVar, Final
+
+import msgspec
+
+from aggregator.chains import MINUTES_A_DAY
+from aggregator.chains.facts import Facts, Telling, Wants, list_some, merge
+from aggregator.finding import Finding, Identity
+from aggregator.wording import length_of, minute_of
+from heptad import units
+from heptad.event import Event
+from heptad.findings_config import SessionConfig
+
+MOST_A_MINUTE: Final = 1000
+"""Events of one host in one minute; of more the first ones count."""
+MOST_SESSIONS: Final = 5000
+"""Sessions of one host that are held at once; of more the oldest are forgotten."""
+_JOINED: Final = 10
+"""Minutes between a login and the session that PAM opens for it."""
+_PROGRAMS: Final = ("sshd", "login")
+_RESTART: Final = -1
+
+Step = tuple[Identity, str, int, Facts]
+"""Event, action, process id (``_RESTART``: the host), facts."""
+
+
+_ORDER: Final = ("host_start", "login", "session_open", "session_close")
+
+
+def _order(step: Step) -> tuple[int, int, Identity]:
+    """Within a second, which is all that many stamps tell, the beginning comes before the end."""
+    return step[0][0] // units.SECOND, _ORDER.index(step[1]), step[0]
+
+
+class Session(msgspec.Struct, frozen=True, gc=False):
+    """One session as far as it is known; minutes since the epoch."""
+
+    pid: int
+    begin: int
+    facts: Facts
+    end: str = ""
+    """The action that ended it, or empty."""
+
+
+class SessionChain:
+    """The sessions of one host."""
+
+    def __init__(self, rule: "Sessions") -> None:
+        self._rule = rule
+        self._sessions: list[Session] = []
+        self._open: dict[int, int] = {}
+        """Process id → place in the list."""
+
+    def copy(self) -> "SessionChain":
+        """A chain of its own that knows the same."""
+        twin = SessionChain(self._rule)
+        twin._sessions = self._sessions.copy()
+        twin._open = self._open.copy()
+        return twin
+
+    def add(self, minute: int, cell: list[Step]) -> None:
+        """The next cell."""
+        for _, action, pid, facts in cell:
+            if pid == _RESTART:
+                for place in list(self._open.values()):
+                    self._close(place, minute, action, facts)
+            elif action == "session_close":
+                if pid in self._open:
+                    self._close(self._open[pid], minute, action, facts)
+            else:
+                self._begin(minute, pid, facts)
+        if len(self._sessions) > MOST_SESSIONS:
+            self._keep(self._sessions[-MOST_SESSIONS:])
+
+    def _begin(self, minute: int, pid: int, facts: Facts) -> None:
+        if pid in self._open:
+            place = self._open[pid]
+            known = self._sessions[place]
+            if minute - known.begin <= _JOINED:
+                self._sessions[place] = Session(pid, known.begin, merge(known.facts, facts))
+                return
+        self._open[pid] = len(self._sessions)
+        self._sessions.append(Session(pid, minute, facts))
+
+    def _close(self, place: int, minute: int, action: str, facts: Facts) -> None:
+        known = self._sessions[place]
+        del self._open[known.pid]
+        if minute - known.begin <= self._rule.longest:
+            whole = merge(known.facts, facts)
+            self._sessions[place] = Session(known.pid, known.begin, whole, action)
+
+    def findings(self, subject: str) -> Iterator[Finding]:
+        """Every session."""
+        for session in self._sessions:
+            yield self._rule.tell_session(subject, session)
+
+    def forget(self, day: int) -> None:
+        """Drop the sessions that began before ``day``."""
+        if self._sessions and self._sessions[0].begin // MINUTES_A_DAY < day:
+            self._keep([s for s in self._sessions if s.begin // MINUTES_A_DAY >= day])
+
+    def _keep(self, sessions: list[Session]) -> None:
+        still = {(s.pid, s.begin) for s in map(self._sessions.__getitem__, self._open.values())}
+        self._sessions = sessions
+        self._open = {s.pid: n for n, s in enumerate(sessions) if (s.pid, s.begin) in still}
+
+    def is_idle(self, minute: int) -> bool:
+        """Whether nothing here matters to a cell at or after ``minute``."""
+        return not self._sessions
+
+
+class Sessions(Telling):
+    """The rule with its threshold."""
+
+    name = "session"
+    title = "Session"
+    wants: ClassVar[Wants] = {
+        "action": ("login", "session_open", "session_close", "host_start"),
+        "outcome": ("success",),
+    }
+    meaning = (
+        "A user's session by sshd or login: from when to when, from where, or that no end was "
+        "seen, or that the host restarted before it ended. Always info: it tells what went on, "
+        "raises no alarm, and is not among what to look at first. Written when the session begins "
+        "and again when it ends."
+    )
+    wrong_where = (
+        "the lines of PAM are missing: then a session seems to have no end. The end is looked for "
+        "within `longest`. Sessions of CRON, sudo and su are not told."
+    )
+
+    def __init__(self, config: SessionConfig) -> None:
+        self.longest = int(units.parse_duration(config.longest) // 60)
+        self.before = _JOINED
+        self.after = self.longest + 1
+
+    def subject_of(self, event: Event) -> str | None:
+        """The host."""
+        if event.action == "host_start":
+            return event.host
+        return event.host if event.program in _PROGRAMS and event.pid is not None else None
+
+    def add(self, cell: list[Step] | None, event: Event, facts: Facts) -> list[Step]:
+        """The cell with one more event."""
+        cell = [] if cell is None else cell
+        if event.action == "session_open" and event.target_user is not None:
+            lists = (facts.targets, (), *facts.lists[2:])  # PAM names first who opened it
+            facts = msgspec.structs.replace(facts, lists=lists)
+        pid = _RESTART if event.action == "host_start" or event.pid is None else event.pid
+        insort(cell, (facts.first, event.action, pid, facts), key=_order)
+        del cell[MOST_A_MINUTE:]
+        return cell
+
+    def chain(self) -> SessionChain:
+        """An empty chain."""
+        return SessionChain(self)
+
+    def severity_of(self, facts: Facts) -> str:
+        """Always the lowest."""
+        return "info"
+
+    def tell_session(self, subject: str, session: Session) -> Finding:
+        """The finding."""
+        finding = self.tell(subject, session.begin // MINUTES_A_DAY, session.facts)
+        seconds = max(0, finding.last - finding.first) // units.SECOND
+        length = str(timedelta(seconds=seconds))
+        if session.end == "host_start":
+            end = f"had no end when the host restarted, {length} later"
+        elif session.end:
+            end = f"lasted {length}"
+        else:
+            longest = length_of(self.longest * 60 * units.SECOND)
+            end = f"has no end that was seen (it is looked for within {longest})"
+        return msgspec.structs.replace(finding, sentence=f"{finding.sentence}, {end}")
+
+    def sentence_of(self, subject: str, facts: Facts) -> str:
+        """Its beginning in words."""
+        who = list_some(facts.users) if facts.users else "somebody"
+        origin = f" from {list_some(facts.addresses)}" if facts.addresses else ""
+        return f"the session of {who} on {subject}{origin}, begun {minute_of(facts.first[0])}"

@@ -1,0 +1,38 @@
+"""Spraying: one address that tries many users."""
+
+from aggregator.chains.dense import Dense, count_names
+from aggregator.chains.facts import MOST_NAMES, Facts, list_some
+from aggregator.wording import count_of, length_of, minute_of
+from heptad.findings_config import SprayingConfig
+
+
+class Spraying(Dense):
+    """The rule with its thresholds; time is kept by units of five minutes."""
+
+    name = "spraying"
+    title = "One address on many users"
+    technique = "T1110.003"
+    unit = 5
+    meaning = (
+        "Failed logins as at least `users` different users from one address within `span`. "
+        f"Medium if more than {MOST_NAMES} names were tried, else low."
+    )
+    wrong_where = (
+        "one address stands for many people. It does not tell a few passwords on many accounts "
+        "from a list of names and passwords."
+    )
+
+    def __init__(self, config: SprayingConfig) -> None:
+        super().__init__(count_names("users"), config.users, config.span)
+
+    def severity_of(self, facts: Facts) -> str:
+        """By how many names there were."""
+        return "medium" if len(facts.users) > MOST_NAMES else "low"
+
+    def sentence_of(self, subject: str, facts: Facts) -> str:
+        """The finding in words."""
+        return (
+            f"{subject} tried to log in as {list_some(facts.users)} on {list_some(facts.hosts)} "
+            f"and failed {count_of(facts.count, 'time')} within "
+            f"{length_of(facts.last[0] - facts.first[0])}, from {minute_of(facts.first[0])}"
+        )

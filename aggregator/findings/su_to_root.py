@@ -1,0 +1,35 @@
+"""A user became root by su."""
+
+from typing import ClassVar
+
+from aggregator.chains.facts import Facts, Wants, list_some
+from aggregator.chains.groups import Grouped
+from aggregator.wording import count_of, minute_of
+from heptad.event import Event
+
+
+class SuToRoot(Grouped):
+    """The rule."""
+
+    name = "su_to_root"
+    title = "Su to root"
+    technique = "T1548"
+    wants: ClassVar[Wants] = {"action": ("privilege",), "outcome": ("success", "failure")}
+    meaning = (
+        "A user became root by su, or tried to. Low; it is told because su, unlike sudo, leaves "
+        "no record of what was done then. Root's own su is not told."
+    )
+    wrong_where = "that is how the host is administered."
+
+    def subject_of(self, event: Event) -> str | None:
+        """Who did it."""
+        told = event.program == "su" and event.target_user == "root" and event.user != "root"
+        return event.user or None if told else None
+
+    def sentence_of(self, subject: str, facts: Facts) -> str:
+        """The finding in words."""
+        refused = " (at least once refused)" if facts.reasons else ""
+        return (
+            f"{subject[:40]} asked su for root on {list_some(facts.hosts)} "
+            f"{count_of(facts.count, 'time')}{refused}, from {minute_of(facts.first[0])}"
+        )

@@ -1,0 +1,53 @@
+"""Success after failures: a login from an address that failed before."""
+
+from typing import ClassVar, Final
+
+from aggregator.chains.facts import Facts, Wants, list_some
+from aggregator.chains.pair import Pair
+from aggregator.wording import count_of, length_of, minute_of
+from heptad.event import Event
+from heptad.findings_config import SuccessAfterFailuresConfig
+
+_NOT_GUESSED: Final = ("publickey", "hostbased", "gssapi")
+
+
+class SuccessAfterFailures(Pair):
+    """The rule with its thresholds."""
+
+    name = "success_after_failures"
+    title = "Success after failures"
+    technique = "T1110"
+    wants: ClassVar[Wants] = {"action": ("login",), "outcome": ("failure", "success")}
+    meaning = (
+        "A login from an address from which at least `failures` failed within `span` before. High "
+        "if several users were tried, or ten times as many failures went before; else medium. A "
+        "login by key, host or Kerberos is not told: that was not guessed."
+    )
+    wrong_where = (
+        "somebody forgot his password and found it again, or somebody behind the same proxy "
+        "logged in while another mistyped."
+    )
+
+    def __init__(self, config: SuccessAfterFailuresConfig) -> None:
+        super().__init__(config.failures, config.span)
+
+    def subject_of(self, event: Event) -> str | None:
+        """The address."""
+        if event.outcome == "success" and event.method in _NOT_GUESSED:
+            return None
+        return event.source_ip
+
+    def is_after(self, event: Event) -> bool:
+        """A success comes after failures."""
+        return event.outcome == "success"
+
+    def describe(self, subject: str, causes: Facts, after: Facts) -> tuple[str, str]:
+        """Severity and sentence."""
+        grave = len(causes.users) > 1 or causes.count >= 10 * self.threshold
+        tried = f" as {list_some(causes.users)}" if causes.users else ""
+        sentence = (
+            f"{subject} logged in as {list_some(after.users)} on {list_some(after.hosts)} after "
+            f"{count_of(causes.count, 'failed login')}{tried} within "
+            f"{length_of(after.first[0] - causes.first[0])}, at {minute_of(after.first[0])}"
+        )
+        return ("high" if grave else "medium"), sentence

@@ -1,0 +1,35 @@
+"""One rule alone: what it finds in some events."""
+
+from aggregator.chains.facts import facts_of
+from aggregator.finding import Finding
+from aggregator.findings import Rule
+from heptad.event import Event
+from tests.aggregator_world import DAY, HOUR, MIDNIGHT, MINUTE, SECOND, login
+
+__all__ = ["DAY", "HOUR", "MIDNIGHT", "MINUTE", "NOON", "SECOND", "find", "happen", "login"]
+
+NOON = MIDNIGHT + 12 * HOUR
+
+
+def find(rule: Rule, *events: Event) -> list[Finding]:
+    """The findings of all subjects, in order of time."""
+    cells: dict[str, dict[int, object]] = {}
+    for event in events:
+        wanted = (getattr(event, tag) in values for tag, values in rule.wants.items())
+        subject = rule.subject_of(event) if all(wanted) else None
+        if subject is not None:
+            own = cells.setdefault(subject, {})
+            minute = event.time // MINUTE
+            own[minute] = rule.add(own.get(minute), event, facts_of(event))
+    found: list[Finding] = []
+    for subject, own in cells.items():
+        chain = rule.chain()
+        for minute in sorted(own):
+            chain.add(minute, own[minute])
+        found += chain.findings(subject)
+    return sorted(found, key=lambda finding: finding.first)
+
+
+def happen(action: str, time: int, **fields: object) -> Event:
+    """Something that succeeded."""
+    return login(time, **{"outcome": "success", "action": action, "method": "", **fields})  # type: ignore[arg-type]

@@ -1,0 +1,104 @@
+"""Sessions: from login to logout."""
+
+from pathlib import Path
+
+import pytest
+
+from aggregator.findings import session
+from aggregator.findings.session import Sessions
+from heptad.event import Event
+from heptad.findings_config import SessionConfig
+from tests.aggregator_rule import DAY, HOUR, MINUTE, NOON, SECOND, find, happen
+from tests.aggregator_world import World
+
+RULE = Sessions(SessionConfig("3d"))
+
+
+def enter(time: int, pid: int = 7) -> list[Event]:
+    """What sshd and PAM write in the second of a login."""
+    own = {"user": None, "source_ip": None, "pid": pid}
+    return [
+        happen("login", time, user="alice", pid=pid),
+        happen("session_open", time, **{**own, "user": "root", "target_user": "alice"}),
+    ]
+
+
+def leave(time: int, pid: int = 7) -> Event:
+    """PAM closes the session."""
+    return happen("session_close", time, user="alice", source_ip=None, pid=pid)
+
+
+def test_session_with_its_length() -> None:
+    """Login, opening and closing by one process are one finding of the lowest severity."""
+    (found,) = find(RULE, *enter(NOON), leave(NOON + 2 * HOUR + 5 * SECOND))
+    assert (found.subject, found.severity, found.count) == ("web1", "info", 3)
+    assert (found.users, found.addresses) == (["alice"], ["192.0.2.1"])
+    assert found.sentence == (
+        "the session of alice on web1 from 192.0.2.1, begun 2023-12-09 12:00 UTC, lasted 2:00:05"
+    )
+
+
+def test_session_within_a_second() -> None:
+    """Where all lines have one stamp, the end still comes last."""
+    (found,) = find(RULE, leave(NOON), *enter(NOON))
+    assert found.sentence.endswith("lasted 0:00:00")
+
+
+def test_open_session() -> None:
+    """A session without an end says so, also when its process id was used again."""
+    found = find(RULE, *enter(NOON), *enter(NOON + HOUR), leave(NOON + 2 * HOUR))
+    assert [f.sentence.rpartition(", ")[2] for f in found] == [
+        "has no end that was seen (it is looked for within 3 days)",
+        "lasted 1:00:00",
+    ]
+
+
+def test_end_that_comes_too_late() -> None:
+    """An end after more than the longest time belongs to nothing any more."""
+    (found,) = find(RULE, *enter(NOON), leave(NOON + 3 * DAY + MINUTE))
+    assert "no end that was seen" in found.sentence
+
+
+def test_restart_cuts_sessions_off() -> None:
+    """What is open when the host starts again has ended with it; other hosts' sessions have not."""
+    start = happen("host_start", NOON + HOUR, user=None, source_ip=None, program="kernel")
+    (found,) = find(RULE, *enter(NOON), start, leave(NOON + 2 * HOUR))
+    assert found.sentence.endswith("had no end when the host restarted, 1:00:00 later")
+    elsewhere = happen("host_start", NOON + HOUR, host="db1", user=None, program="kernel")
+    (found,) = find(RULE, *enter(NOON), elsewhere, leave(NOON + 2 * HOUR))
+    assert found.sentence.endswith("lasted 2:00:00")
+
+
+def test_sessions_at_the_same_time() -> None:
+    """Each process has its own session."""
+    found = find(RULE, *enter(NOON, 1), *enter(NOON + MINUTE, 2), leave(NOON + HOUR, 1))
+    assert [f.sentence.rpartition(", ")[2].split()[0] for f in found] == ["lasted", "has"]
+
+
+@pytest.mark.parametrize("program", ["cron", "sudo", "su", "systemd-logind"])
+def test_other_sessions(program: str) -> None:
+    """Sessions that no person logs in to are not told."""
+    assert find(RULE, happen("session_open", NOON, program=program, pid=1)) == []
+
+
+def test_flood_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of too many sessions the oldest are forgotten."""
+    monkeypatch.setattr(session, "MOST_SESSIONS", 10)
+    events = [event for n in range(30) for event in enter(NOON + n * MINUTE, n)]
+    found = find(RULE, *events, leave(NOON + HOUR, 29))
+    assert [f.first for f in found] == [NOON + n * MINUTE for n in range(20, 30)]
+    assert found[-1].sentence.endswith("lasted 0:31:00")
+
+
+def test_written_when_it_begins_and_when_it_ends(tmp_path: Path) -> None:
+    """An open session is there at once, and the same finding is revised at its end."""
+    with World(tmp_path, rules=[RULE], reports=[]) as world:
+        world.now = NOON + DAY
+        world.append(enter(NOON))
+        world.look(everything=True)
+        (begun,) = world.findings()
+        world.append([leave(NOON + HOUR)])
+        world.look(everything=True)
+        (ended,) = world.findings()
+        assert begun.key == ended.key
+        assert ended.last == NOON + HOUR

@@ -1,0 +1,30 @@
+"""Spraying: one address that tries many users."""
+
+from aggregator.findings.spraying import Spraying
+from heptad.findings_config import SprayingConfig
+from tests.aggregator_rule import MINUTE, NOON, find, login
+
+RULE = Spraying(SprayingConfig(users=10, span="1h"))
+
+
+def test_many_users_from_one_address() -> None:
+    """Ten names within an hour are a finding; it names them."""
+    events = [login(NOON + n * 6 * MINUTE, user=f"user{n}") for n in range(10)]
+    (found,) = find(RULE, *events)
+    assert (found.subject, found.severity, found.technique) == ("192.0.2.1", "low", "T1110.003")
+    assert found.users == [f"user{n}" for n in range(10)]
+    assert found.sentence.startswith(
+        "192.0.2.1 tried to log in as user0, user1, user2 and 7 others"
+    )
+    assert find(RULE, *events[:9]) == []
+
+
+def test_one_user_many_times_is_another_rule() -> None:
+    """A thousand tries as one user are no spraying."""
+    assert find(RULE, *[login(NOON + n * 10**9) for n in range(1000)]) == []
+
+
+def test_list_of_names_is_more_severe() -> None:
+    """More names than are kept is medium, and the finding says that there are more."""
+    (found,) = find(RULE, *[login(NOON + n * 10**9, user=f"u{n:03}") for n in range(60)])
+    assert (found.severity, found.more, len(found.users)) == ("medium", ["users"], 50)
