@@ -1,7 +1,7 @@
 """What of a rule's findings is written already, and what has to be written now."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, takewhile
 from typing import Final
 
@@ -44,7 +44,7 @@ class Ledger:
             del self._days[day]
 
     def settle(
-        self, subject: str, found: dict[int, list[Finding]], at: float, *, whole: bool = True
+        self, subject: str, found: dict[int, Sequence[Finding]], at: float, *, whole: bool = True
     ) -> list[Revision]:
         """The revisions to write, given everything that was found of a subject on some days.
 
