@@ -298,7 +298,7 @@ def test_an_unquoted_variable_may_be_a_number_or_a_word(
         ("brute_force: {span: soon}", "brute_force.span", "`soon` is no duration"),
         ("spraying: {users: 51}", "spraying.users", "at most 50"),
         (
-            "slow_brute_force: {hours: 6, span: 5h}",
+            "slow_brute_force: {hours: 5, span: 4h}",
             "slow_brute_force.hours",
             "more hours than the span",
         ),
