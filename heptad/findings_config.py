@@ -39,7 +39,7 @@ class BruteForceConfig(msgspec.Struct, forbid_unknown_fields=True):
 class SlowBruteForceConfig(msgspec.Struct, forbid_unknown_fields=True):
     """When failed logins that are far apart are a finding."""
 
-    hours: int = 5
+    hours: int = 4
     span: str = "12h"
 
 

@@ -39,3 +39,15 @@ def test_day_follows_from_what_lies_around_it(
         since, until = day * DAY - rule.before * MINUTE, (day + 1) * DAY + rule.after * MINUTE
         near = find(rule, *[event for event in events if since <= event.time < until])
         assert [f for f in near if f.day == day] == [f for f in whole if f.day == day]
+
+
+@pytest.mark.parametrize("pause", range(120, 420, 15))
+def test_even_pace_over_many_days(pause: int) -> None:
+    """Nor does it where each day has just too little, or just enough, by itself."""
+    rule = RULES[1]
+    events = [login(MIDNIGHT + n * pause * MINUTE) for n in range(9 * 1440 // pause)]
+    whole = find(rule, *events)
+    for day in range(MIDNIGHT // DAY, MIDNIGHT // DAY + 9):
+        since, until = day * DAY - rule.before * MINUTE, (day + 1) * DAY + rule.after * MINUTE
+        near = find(rule, *[event for event in events if since <= event.time < until])
+        assert [f for f in near if f.day == day] == [f for f in whole if f.day == day]
