@@ -14,7 +14,7 @@ AHEAD: Final = 86_400 * 10**9
 MOST_AHEAD: Final = 1000
 """So many spans of it are remembered, the nearest ones."""
 _CHUNK: Final = 5000
-_MOST_CHUNKS: Final = 20
+_MOST_CHUNKS: Final = 8
 
 Span = tuple[int, int]
 """since <= t < until, in whole minutes since the epoch."""

@@ -100,10 +100,6 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         """The severity as a number: the more severe, the higher."""
         return RANKS.get(self.severity, 0)
 
-    def overlaps(self, other: "Finding") -> bool:
-        """Whether the two share time."""
-        return self.first <= other.last and other.first <= self.last
-
 
 _ENCODED: Final = frozenset((*LISTS, "more", "evidence"))
 

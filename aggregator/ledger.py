@@ -1,9 +1,11 @@
 """What of a rule's findings is written already, and what has to be written now."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, takewhile
 from typing import Final
+
+import msgspec
 
 from aggregator.finding import DAY, Finding, Key, Revision, last_revisions
 from heptad.line_protocol import decode_head
@@ -12,7 +14,44 @@ from heptad.store import Store
 _PAUSE: Final = 10.0
 _MOST_DAYS: Final = 16
 
-Known = dict[str, dict[Key, Revision]]
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """What has to be known of a revision that is written, without all its names and events."""
+
+    first: int
+    last: int
+    day: int
+    count: int
+    rank: int
+    number: int
+    stands: bool
+    digest: int
+
+    def overlaps(self, finding: Finding) -> bool:
+        """Whether the two share time."""
+        return self.first <= finding.last and finding.first <= self.last
+
+
+def _entry(revision: Revision) -> Entry:
+    finding = revision.finding
+    return Entry(
+        finding.first,
+        finding.last,
+        finding.day,
+        finding.count,
+        finding.rank,
+        revision.number,
+        revision.stands,
+        _digest(finding),
+    )
+
+
+def _digest(finding: Finding) -> int:
+    """Differs, as good as always, where findings differ; good within this process."""
+    return hash(msgspec.json.encode(finding))
+
+
+Known = dict[str, dict[Key, Entry]]
 
 
 class Ledger:
@@ -44,7 +83,7 @@ class Ledger:
             del self._days[day]
 
     def settle(
-        self, subject: str, found: dict[int, list[Finding]], at: float, *, whole: bool = True
+        self, subject: str, found: dict[int, Sequence[Finding]], at: float, *, whole: bool = True
     ) -> list[Revision]:
         """The revisions to write, given everything that was found of a subject on some days.
 
@@ -53,29 +92,35 @@ class Ledger:
         known = self._known(subject, found)
         new = {finding.key: finding for findings in found.values() for finding in findings}
         ordered = sorted(new.values(), key=lambda finding: finding.first)
-        standing = [revision.finding for revision in known.values() if revision.stands]
-        kept: set[Key] = set()
-        for old in standing:
-            if old.key not in new and old.day not in found:
-                kept.add(old.key)
+        standing = {key: entry for key, entry in known.items() if entry.stands}
+        gone: list[Finding] = []
+        for key, entry in standing.items():
+            if key not in new and entry.day not in found:
                 continue
-            successors = [f for f in _overlapping(ordered, old) if f.key in new]
-            fewer = sum(finding.count for finding in successors) < old.count
-            if (fewer or old.key not in new) and not (whole and self._is_stored(old)):
-                kept.add(old.key)
+            successors = [f for f in _overlapping(ordered, entry) if f.key in new]
+            fewer = sum(finding.count for finding in successors) < entry.count
+            if not fewer and key in new:
+                continue
+            old = self._read(key) if whole else None
+            if old is None or not self._is_stored(old):
                 for finding in successors if fewer else ():
                     del new[finding.key]
+            elif key not in new:
+                gone.append(old)
         revisions = []
-        for old in standing:
-            if old.key in new or old.key in kept:
-                continue
-            by = [f.first for f in _overlapping(ordered, old) if f.key in new]
+        for old in gone:
+            by = [f.first for f in _overlapping(ordered, known[old.key]) if f.key in new]
             self._waiting.pop(old.key, None)
             number = known[old.key].number + 1
             revisions.append(Revision(old, number, min(by, default=None), withdrawn=not by))
         for finding in new.values():
             revisions += self._grow(finding, known.get(finding.key), at)
         return self._note(revisions, at)
+
+    def _read(self, key: Key) -> Finding:
+        """A finding as it was written last."""
+        _, _, first = key
+        return last_revisions(self._store, first, first + 1, self._rule)[key].finding
 
     def _is_stored(self, finding: Finding) -> bool:
         """Whether the events that show the finding are still there."""
@@ -86,13 +131,13 @@ class Ledger:
                 return False
         return True
 
-    def _grow(self, finding: Finding, last: Revision | None, at: float) -> list[Revision]:
+    def _grow(self, finding: Finding, last: Entry | None, at: float) -> list[Revision]:
         self._waiting.pop(finding.key, None)
         if last is None:
             return [Revision(finding, 0, rises=True)]
-        rises = finding.rank > last.finding.rank
+        rises = finding.rank > last.rank
         if last.stands:
-            if last.finding == finding:
+            if last.digest == _digest(finding):
                 return []
             recent = at - self._written.get(finding.key, -_PAUSE) < _PAUSE
             if recent and not rises:
@@ -123,13 +168,14 @@ class Ledger:
     def _note(self, revisions: list[Revision], at: float) -> list[Revision]:
         for revision in revisions:
             finding = revision.finding
-            self._day(finding.first // DAY).setdefault(finding.subject, {})[finding.key] = revision
+            own = self._day(finding.first // DAY).setdefault(finding.subject, {})
+            own[finding.key] = _entry(revision)
             self._written[finding.key] = at
         return revisions
 
-    def _known(self, subject: str, days: Iterable[int]) -> dict[Key, Revision]:
+    def _known(self, subject: str, days: Iterable[int]) -> dict[Key, Entry]:
         """What is written of a subject's findings of some days; they may begin the day before."""
-        known: dict[Key, Revision] = {}
+        known: dict[Key, Entry] = {}
         for day in sorted({day - before for day in days for before in (0, 1)}):
             known |= self._day(day).get(subject, {})
         return known
@@ -141,11 +187,11 @@ class Ledger:
         known = self._days[day] = {}
         begin = day * DAY
         for key, revision in last_revisions(self._store, begin, begin + DAY, self._rule).items():
-            known.setdefault(revision.finding.subject, {})[key] = revision
+            known.setdefault(revision.finding.subject, {})[key] = _entry(revision)
         return known
 
 
-def _overlapping(ordered: list[Finding], old: Finding) -> Iterator[Finding]:
+def _overlapping(ordered: list[Finding], old: Entry) -> Iterator[Finding]:
     """Those that share time with ``old``; one subject's findings share none with each other."""
     at = bisect_left(ordered, old.first, key=lambda finding: finding.last)
     return takewhile(old.overlaps, islice(ordered, at, None))

@@ -6,7 +6,7 @@ costs the same whatever the store holds. An event that lies further back is not 
 its day is read again (``aggregator.watch``).
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ MOST_CELLS: Final = 100_000
 """So many are held of the minutes before, and so many of the one that is being read."""
 MINUTES_A_DAY: Final = 1440
 
-Found = dict[str, dict[int, list[Finding]]]
+Found = dict[str, dict[int, Sequence[Finding]]]
 """Subject → UTC day → everything that was found of that day, which may be nothing."""
 
 
@@ -166,12 +166,15 @@ class Memory:
             del days[day]
         track = self._tracks.get(subject)
         if track is not None:
-            days |= {day: [] for day in range(self.day, self._newest // MINUTES_A_DAY + 1)}
+            newest = self._newest // MINUTES_A_DAY
+            days.update(dict.fromkeys(range(self.day, newest + 1), ()))
+            new: dict[int, list[Finding]] = {}
             chain = track.chain.copy()
             for minute in sorted(track.cells):
                 chain.add(minute, track.cells[minute])
             for finding in chain.findings(subject):
                 if finding.day >= self.day:
-                    days.setdefault(finding.day, []).append(finding)
+                    new.setdefault(finding.day, []).append(finding)
+            days |= new
         if days:
             self._found[subject] = days

@@ -6,7 +6,7 @@ whole day dirty, and the day is read again. Dirty days are committed with the pr
 memory is not: it follows from the store of events.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -100,9 +100,9 @@ class Watch:
             self.size = self._memory.size
         return revisions
 
-    def _take_found(self) -> dict[str, tuple[dict[int, list[Finding]], bool]]:
+    def _take_found(self) -> dict[str, tuple[dict[int, Sequence[Finding]], bool]]:
         """What was found of each subject, and whether nothing was forgotten meanwhile."""
-        found: dict[str, tuple[dict[int, list[Finding]], bool]] = {}
+        found: dict[str, tuple[dict[int, Sequence[Finding]], bool]] = {}
         for read in self._reads:
             self.dropped += read.memory.dropped
             read.memory.dropped = 0

@@ -14,6 +14,9 @@ import time as clock
 from collections.abc import Iterator
 from pathlib import Path
 
+from msgspec import convert
+from msgspec.structs import replace
+
 from aggregator.service import Aggregator
 from heptad.config import Config, StoreConfig
 from heptad.event import Event
@@ -23,39 +26,55 @@ from heptad.store.local import LocalStore
 SIZES = (10_000, 100_000, 1_000_000)
 _DAYS = 14
 _BEGIN = 1_700_000_000 * 10**9
-_SHARES = {
-    ("login", "failure"): 80,
-    ("login", "success"): 5,
-    ("session_open", "success"): 5,
-    ("session_close", "success"): 5,
-    ("privilege", "success"): 4,
-    ("account_modify", "success"): 1,
-}
 
 
 def make_events(number: int) -> Iterator[Event]:
-    """Two weeks of three hosts: many failed logins of few addresses, few of many."""
+    """Two weeks of three hosts, as public logs are: four of five events are failed logins.
+
+    Half of them are of a few addresses, many of hundreds, half ask for root and half for names
+    that are no account's. The others are sessions of fifty users, and what they do by sudo.
+    """
     chance = random.Random(7)  # noqa: S311 - repeatable
-    kinds = chance.choices(list(_SHARES), list(_SHARES.values()), k=number)
-    for n, (action, outcome) in enumerate(kinds):
-        own = outcome == "success"
-        address = min(int(chance.paretovariate(0.4)), 20_000)
-        user = f"user{chance.randrange(50)}" if own else f"name{chance.randrange(2000)}"
-        host = f"host{chance.randrange(3)}"
-        network = "198.51" if own else "203.0"
-        yield Event(
-            time=_BEGIN + n * (_DAYS * 86_400 * 10**9 // number),
-            host=host,
-            source="auth",
-            program="sudo" if action == "privilege" else "sshd",
-            action=action,
-            outcome=outcome,
-            method="password" if action == "login" else "",
-            user=user,
-            source_ip=f"{network}.{address // 250}.{address % 250}",
-            target_user="root" if action == "privilege" else None,
-            pid=1000 + chance.randrange(5000),
-        )
+    step = _DAYS * 86_400 * 10**9 // number
+    others: list[Event] = []
+    for n in range(number):
+        time, host = _BEGIN + n * step, f"host{chance.randrange(3)}"
+        if others:
+            yield replace(others.pop(0), time=time)
+        elif chance.random() < 0.94:
+            address = min(int(chance.paretovariate(0.4)), 20_000)
+            known = chance.random() < 0.5
+            yield Event(
+                time=time,
+                host=host,
+                source="auth",
+                program="sshd",
+                action="login",
+                outcome="failure",
+                method="password",
+                reason="bad_credential" if known else "invalid_user",
+                user="root" if known else f"name{chance.randrange(2000)}",
+                source_ip=f"203.0.{address // 250}.{address % 250}",
+                pid=1000 + n % 30_000,
+            )
+        else:
+            first, *others = _make_session(chance, host, 1000 + n % 30_000)
+            yield replace(first, time=time)
+
+
+def _make_session(chance: random.Random, host: str, pid: int) -> list[Event]:
+    own = {"time": 0, "host": host, "source": "auth", "outcome": "success", "pid": pid}
+    own["user"] = f"user{chance.randrange(50)}"
+    address = f"198.51.100.{chance.randrange(20)}"
+    login = {"program": "sshd", "action": "login", "method": "publickey", "source_ip": address}
+    sudo = {"program": "sudo", "action": "privilege", "target_user": "root", "object": "/bin/ls"}
+    parts = (
+        login,
+        {"program": "sshd", "action": "session_open"},
+        sudo,
+        {"program": "sshd", "action": "session_close"},
+    )
+    return [convert({**own, **part}, Event) for part in parts]
 
 
 def run(number: int, folder: Path) -> None:

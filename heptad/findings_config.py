@@ -39,8 +39,8 @@ class BruteForceConfig(msgspec.Struct, forbid_unknown_fields=True):
 class SlowBruteForceConfig(msgspec.Struct, forbid_unknown_fields=True):
     """When failed logins that are far apart are a finding."""
 
-    hours: int = 6
-    span: str = "1d"
+    hours: int = 4
+    span: str = "12h"
 
 
 class SuccessAfterFailuresConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -166,7 +166,7 @@ KEYS: Final[dict[str, str]] = {
 _COUNTS: Final = {
     ("baseline", "events"): (1, 10**6),
     ("brute_force", "attempts"): (2, 10**6),
-    ("slow_brute_force", "hours"): (2, 24),
+    ("slow_brute_force", "hours"): (2, 12),
     ("success_after_failures", "failures"): (1, 10**6),
     ("spraying", "users"): (2, _MOST_NAMES),
     ("distributed", "addresses"): (2, _MOST_NAMES),
@@ -180,7 +180,7 @@ _COUNTS: Final = {
 }
 _SPANS: Final = {
     ("brute_force", "span"): (1, _LONGEST_SPAN),
-    ("slow_brute_force", "span"): (3600, _DAY),
+    ("slow_brute_force", "span"): (3600, _DAY // 2),
     ("success_after_failures", "span"): (60, _DAY),
     ("spraying", "span"): (1, _LONGEST_SPAN),
     ("distributed", "span"): (1, _LONGEST_SPAN),
@@ -248,6 +248,6 @@ def _check_spans(
         if max_age is not None and span > max_age:
             text = "is longer than store.max_age: such old events may have been deleted"
             yield place, text
-    span = spans.get(("slow_brute_force", "span"), _DAY)
+    span = spans.get(("slow_brute_force", "span"), _DAY / 2)
     if config.slow_brute_force.hours > span // 3600:
         yield ("slow_brute_force", "hours"), "are more hours than the span has"

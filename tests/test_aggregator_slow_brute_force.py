@@ -4,27 +4,27 @@ from aggregator.findings.slow_brute_force import SlowBruteForce
 from heptad.findings_config import SlowBruteForceConfig
 from tests.aggregator_rule import HOUR, MINUTE, NOON, find, login
 
-RULE = SlowBruteForce(SlowBruteForceConfig(hours=6, span="1d"))
+RULE = SlowBruteForce(SlowBruteForceConfig(hours=5, span="12h"))
 
 
 def test_one_failure_an_hour_is_enough() -> None:
-    """Six hours with a failure each are a finding, however far from a brute force."""
-    found = find(RULE, *[login(NOON + n * HOUR) for n in range(6)])
+    """Five hours with a failure each are a finding, however far from a brute force."""
+    found = find(RULE, *[login(NOON + n * 2 * HOUR) for n in range(5)])
     assert [(f.subject, f.first, f.last, f.count) for f in found] == [
-        ("192.0.2.1", NOON, NOON + 5 * HOUR, 6)
+        ("192.0.2.1", NOON, NOON + 8 * HOUR, 5)
     ]
     assert found[0].sentence == (
-        "192.0.2.1 failed to log in 6 times as root on web1, spread over 5 hours "
+        "192.0.2.1 failed to log in 5 times as root on web1, spread over 8 hours "
         "from 2023-12-09 12:00 UTC"
     )
 
 
 def test_burst_is_not_slow() -> None:
-    """A thousand failures within five hours are in too few hours."""
-    assert find(RULE, *[login(NOON + n * MINUTE // 4) for n in range(1000)]) == []
+    """A thousand failures within four hours are in too few hours."""
+    assert find(RULE, *[login(NOON + n * MINUTE // 5) for n in range(1000)]) == []
 
 
 def test_hours_of_different_days_do_not_count_together() -> None:
-    """Five hours today and one the day after tomorrow are not within a day."""
-    events = [login(NOON + n * HOUR) for n in (0, 1, 2, 3, 4, 48)]
+    """Four hours today and one the day after tomorrow are not within half a day."""
+    events = [login(NOON + n * HOUR) for n in (0, 1, 2, 3, 48)]
     assert find(RULE, *events) == []

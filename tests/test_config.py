@@ -327,7 +327,7 @@ def test_wrong_types_name_the_remedy(tmp_path: Path) -> None:
         ("brute_force: {span: soon}", "brute_force.span", "`soon` is no duration"),
         ("spraying: {users: 51}", "spraying.users", "at most 50"),
         (
-            "slow_brute_force: {hours: 6, span: 5h}",
+            "slow_brute_force: {hours: 5, span: 4h}",
             "slow_brute_force.hours",
             "more hours than the span",
         ),

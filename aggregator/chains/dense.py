@@ -4,7 +4,8 @@ Time is divided into units of some minutes. An episode is made of every unit tha
 of ``width`` units with enough; spans that touch are one episode. It may go on for ever, so an
 episode that crosses midnight (UTC) is cut there, if both sides have enough by themselves; a
 smaller side stays with the other. A day's episodes therefore follow from that day's units and
-those of two spans around it.
+those of two spans around it: a day between two midnights of one episode always has enough, as
+long as a span is at most half a day.
 
 A span is rounded up to whole units and one more, so that nothing within it is missed; events up
 to two units further apart may count together.

@@ -3,8 +3,9 @@
 The statistic: during how many hours of the look-back the user logged in at that hour of the day
 or in the one before or after it (the day is a circle, UTC), as a share of all hours in which he
 logged in. Estimated by additive smoothing with one added for each of the eight parts of a day
-that are three hours long (Laplace's rule of succession; Manning, Raghavan and Schütze, Introduction
-to Information Retrieval, 2008, 11.3.2), so that what never happened is not impossible:
+that are three hours long (Laplace's rule of succession; Manning, Raghavan and Schütze,
+Introduction to Information Retrieval, 2008, 11.3.2), so that what never happened is not
+impossible:
 
     p = (hours near + 1) / (hours + 8)
 

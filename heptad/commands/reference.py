@@ -11,6 +11,9 @@ from typing import Any, Final
 
 import msgspec
 
+from aggregator.finding import SEVERITIES
+from aggregator.findings import Rule as FindingRule
+from aggregator.findings import rules_of
 from aggregator.metrics import COUNTERS as AGGREGATOR_COUNTERS
 from aggregator.metrics import GAUGES as AGGREGATOR_GAUGES
 from exporter.collectors import FAMILIES, LEFT_OUT
@@ -19,6 +22,7 @@ from exporter.metrics import COUNTERS, GAUGES
 from exporter.parsers.engine import BUILT_IN, STEPS, CompiledRule, Rule, RuleFile, load_rule_files
 from heptad import event
 from heptad.config import KEYS, Config
+from heptad.findings_config import FindingsConfig
 from heptad.metrics import RELOADS
 
 _WRITTEN: Final = "<!-- Written by `make docs` from the code; change it there. -->\n"
@@ -193,10 +197,40 @@ def _shown(value: Any) -> str:
     return f"`{msgspec.json.encode(value).decode()}`" if value not in ("", [], None) else ""
 
 
+_BEGIN: Final = "<!-- What follows is written by `make docs` from the code; change it there. -->\n"
+_END: Final = "<!-- Here ends what `make docs` writes. -->\n"
+_FINDINGS: Final = Path(__file__).parent.parent.parent / "docs" / "findings.md"
+
+
+def findings_page() -> str:
+    """docs/findings.md: as it is, with the part on the rules from the code."""
+    page = _FINDINGS.read_text(encoding="utf-8")
+    above, below = page.partition(_BEGIN)[0], page.partition(_END)[2]
+    rules = rules_of(FindingsConfig())
+    overview = table(
+        ("rule", "what it tells", "ATT&CK"),
+        ((f"`{rule.name}`", rule.title, rule.technique) for rule in rules),
+    )
+    severities = table(("severity", "meaning"), ((f"`{n}`", m) for n, m in SEVERITIES.items()))
+    sections = "".join(map(_finding_section, rules))
+    return f"{above}{_BEGIN}\n{severities}\n{overview}{sections}\n{_END}{below}"
+
+
+def _finding_section(rule: FindingRule) -> str:
+    defaults = msgspec.to_builtins(FindingsConfig()).get(rule.name, {})
+    thresholds = ", ".join(f"`{key}` {value}" for key, value in defaults.items())
+    told = f"By default: {thresholds}.\n\n" if thresholds else ""
+    return (
+        f"\n### {rule.title} (`{rule.name}`)\n\n{rule.meaning}\n\n{told}"
+        f"**It is wrong** where {rule.wrong_where}\n"
+    )
+
+
 PAGES: Final = {
     "events.md": events_page,
     "metrics.md": metrics_page,
     "configuration.md": configuration_page,
+    "findings.md": findings_page,
 }
 
 

@@ -1,0 +1,53 @@
+"""Episodes: a day's findings follow from that day and two spans around it."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aggregator.chains.dense import Dense
+from aggregator.findings.brute_force import BruteForce
+from aggregator.findings.slow_brute_force import SlowBruteForce
+from aggregator.findings.spraying import Spraying
+from heptad.findings_config import BruteForceConfig, SlowBruteForceConfig, SprayingConfig
+from tests.aggregator_rule import DAY, MIDNIGHT, MINUTE, find, login
+
+RULES = [
+    BruteForce(BruteForceConfig(5, "6h")),
+    SlowBruteForce(SlowBruteForceConfig(5, "12h")),
+    SlowBruteForce(SlowBruteForceConfig(2, "12h")),
+    Spraying(SprayingConfig(3, "6h")),
+]
+
+
+@pytest.mark.parametrize("rule", RULES)
+@settings(max_examples=150)
+@given(
+    st.lists(st.integers(1, 300), min_size=1, max_size=80),
+    st.integers(0, 2000),
+    st.lists(st.sampled_from(["a", "b", "c", "d"]), min_size=80, max_size=80),
+)
+def test_day_follows_from_what_lies_around_it(
+    rule: Dense, pauses: list[int], begin: int, users: list[str]
+) -> None:
+    """What is found of a day does not depend on when an attack of many days began."""
+    times = [MIDNIGHT + begin * MINUTE]
+    for pause in pauses:
+        times.append(times[-1] + pause * MINUTE)
+    events = [login(time, user=user) for time, user in zip(times, users, strict=False)]
+    whole = find(rule, *events)
+    for day in {event.time // DAY for event in events}:
+        since, until = day * DAY - rule.before * MINUTE, (day + 1) * DAY + rule.after * MINUTE
+        near = find(rule, *[event for event in events if since <= event.time < until])
+        assert [f for f in near if f.day == day] == [f for f in whole if f.day == day]
+
+
+@pytest.mark.parametrize("pause", range(120, 420, 15))
+def test_even_pace_over_many_days(pause: int) -> None:
+    """Nor does it where each day has just too little, or just enough, by itself."""
+    rule = RULES[1]
+    events = [login(MIDNIGHT + n * pause * MINUTE) for n in range(9 * 1440 // pause)]
+    whole = find(rule, *events)
+    for day in range(MIDNIGHT // DAY, MIDNIGHT // DAY + 9):
+        since, until = day * DAY - rule.before * MINUTE, (day + 1) * DAY + rule.after * MINUTE
+        near = find(rule, *[event for event in events if since <= event.time < until])
+        assert [f for f in near if f.day == day] == [f for f in whole if f.day == day]
