@@ -28,7 +28,10 @@ from heptad.units import format_time
 LONGEST: Final = 400
 """The most characters that are shown of a value."""
 MOST_FINDINGS: Final = 50
-WIDTH, HEIGHT = 960, 160
+WIDTH: Final = 960
+HEIGHT: Final = 160
+TIMES: Final = {"last", "when", "first event", "last event"}
+"""The headings of columns that hold a time, which is not to be broken into lines."""
 _FOLDER: Final = Path(__file__).parent
 
 
@@ -79,6 +82,7 @@ def to_html(report: Report) -> str:
         more=max(0, len(report.findings) - MOST_FINDINGS),
         bars=_bars(report.timeline),
         peak=max((slot.successes + slot.failures for slot in report.timeline), default=0),
+        times=TIMES,
         width=WIDTH,
         height=HEIGHT,
         tables=[table for table in _tables(report) if table.rows],
