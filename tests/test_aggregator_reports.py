@@ -1,5 +1,6 @@
 """What each report says of a window's events, and that no order and no number can change it."""
 
+import sqlite3
 from collections import Counter
 from typing import Any
 
@@ -234,3 +235,17 @@ def test_tells_hosts() -> None:
         "daemon_errors": 0,
         "gaps": 1,
     }
+
+
+def test_no_room_for_the_temporary_file_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where counting cannot go on in a file, the report fails with the remedy, not the store."""
+
+    def refuse(table: str) -> sqlite3.Connection:
+        raise sqlite3.OperationalError(f"no room for {table}")
+
+    monkeypatch.setattr(tally, "MOST_KEYS", 1)
+    monkeypatch.setattr(tally, "open_spill", refuse)
+    counted = Tally()
+    counted.add("a")
+    with pytest.raises(tally.SpillFailed, match="SQLITE_TMPDIR"):
+        counted.add("b")
