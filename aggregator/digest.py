@@ -11,21 +11,29 @@ from typing import Final
 import msgspec
 
 from aggregator.finding import RANKS, Finding, latest_findings
-from aggregator.tally import MOST_KEYS, Tally, Top
+from aggregator.reports.accounts import ACTIONS
+from aggregator.reports.distinct import Distinct as DistinctReport
+from aggregator.reports.hosts import Hosts
+from aggregator.reports.sessions import Sessions
+from aggregator.tally import MOST_KEYS, Tally, Top, cut
 from aggregator.wording import count_of, list_names
 from heptad.event import Event
 from heptad.event_row import MEASUREMENT, event_of_point
 from heptad.store import Store
 from heptad.store.local import LocalStore
-from heptad.units import format_time
+from heptad.units import SECOND, format_time
 
+DISTINCT: Final = DistinctReport()
+HOSTS: Final = Hosts()
+SESSIONS: Final = Sessions()
 MOST_ROWS: Final = 10
 _MOST_GAPS: Final = 10
 _MOST_SAMPLES: Final = 3
 _MOST_FIRST: Final = 10
+_MOST_SLOTS: Final = 48
+_STEPS: Final = tuple(minutes * 60 * SECOND for minutes in (1, 5, 15, 30, 60, 180, 360, 1440))
 _MANY_FAILURES: Final = 5
 _TYPED: Final = ("password", "keyboard-interactive")
-_NAME: Final = 256
 
 
 class EventCount(msgspec.Struct):
@@ -58,6 +66,7 @@ class Access(msgspec.Struct):
     method: str = ""
     target: str = ""
     what: str = ""
+    action: str = ""
     outcome: str = ""
     count: int = 0
     last: str = ""
@@ -68,6 +77,44 @@ class Accesses(msgspec.Struct):
 
     rows: list[Access]
     others: int
+
+
+class HostSeen(msgspec.Struct):
+    """When a host was first and last heard of."""
+
+    host: str
+    first: str
+    last: str
+    events: int
+    gaps: int
+
+
+class Distinct(msgspec.Struct):
+    """How many different users and addresses the logins with an outcome have; or all logins."""
+
+    outcome: str
+    users: int
+    addresses: int
+
+
+class SessionCount(msgspec.Struct):
+    """Sessions of one host and program; lengths of those that began and ended in the time."""
+
+    host: str
+    program: str
+    opened: int
+    closed: int
+    open: int
+    mean_seconds: float
+    longest_seconds: float
+
+
+class Slot(msgspec.Struct):
+    """The logins of a part of the time, which begins at ``time``."""
+
+    time: str
+    successes: int
+    failures: int
 
 
 class NotUnderstood(msgspec.Struct):
@@ -106,6 +153,11 @@ class Report(msgspec.Struct):
     not_understood: list[NotUnderstood]
     gaps: list[Gap]
     gaps_number: int
+    seen: list[HostSeen] = []
+    distinct: list[Distinct] = []
+    sessions: list[SessionCount] = []
+    changes: Accesses = msgspec.field(default_factory=lambda: Accesses([], 0))
+    timeline: list[Slot] = []
 
 
 class _Latest:
@@ -117,13 +169,14 @@ class _Latest:
 
     def add(self, event: Event) -> None:
         access = Access(
-            who=_cut(event.user),
-            source=_cut(event.source_ip or event.source_domain or event.tty),
+            who=cut(event.user),
+            source=cut(event.source_ip or event.source_domain or event.tty),
             host=event.host,
             program=event.program,
             method=event.method,
-            target=_cut(event.target_user),
-            what=_cut(event.object) if event.action == "privilege" else "",
+            target=cut(event.target_user),
+            what="" if event.action == "login" else cut(event.object),
+            action=event.action if event.action in ACTIONS else "",
             outcome=event.outcome,
         )
         key = msgspec.structs.astuple(access)
@@ -150,27 +203,42 @@ class _Latest:
 class _Reader:
     """Takes up the events of a report."""
 
-    def __init__(self) -> None:
-        self.hosts: set[str] = set()
-        self.events: Tally[tuple[str, str, str]] = Tally()
+    def __init__(self, since: int, until: int) -> None:
+        self._since = since
+        self._step = _step_of(until - since)
+        self._folds = (
+            (DISTINCT.actions, distinct := DISTINCT.begin()),
+            (SESSIONS.actions, sessions := SESSIONS.begin()),
+        )
+        self.distinct = distinct
+        self.sessions = sessions
+        self.hosts = HOSTS.begin()
+        self.changes = _Latest()
+        self.slots = [[0, 0] for _ in range(-(-(until - since) // self._step))]
+        self.events = Counter[tuple[str, str, str]]()
         self.logins: dict[tuple[str, str, str], LoginCount] = {}
-        self.addresses: Tally[str] = Tally()
-        self.users: Tally[str] = Tally()
+        self.addresses = Tally()
+        self.users = Tally()
         self.successes = _Latest()
         self.privileges = _Latest()
         self.gaps: list[Gap] = []
         self.gaps_number = 0
 
     def add(self, event: Event) -> None:
-        self.hosts.add(event.host)
-        self.events.add((event.program, event.action, event.outcome), event.count)
+        self.hosts.add(event)
+        for actions, fold in self._folds:
+            if event.action in actions:
+                fold.add(event)
+        self.events[event.program, event.action, event.outcome] += event.count
         if event.action == "login":
             self._add_login(event)
         elif event.action == "privilege":
             self.privileges.add(event)
+        elif event.action in ACTIONS:
+            self.changes.add(event)
         elif event.action == "gap":
             self.gaps_number += 1
-            what = _cut(event.object or event.path)
+            what = cut(event.object or event.path)
             told = Gap(format_time(event.time), event.host, event.source, event.reason, what)
             self.gaps = [*self.gaps[-_MOST_GAPS + 1 :], told]
 
@@ -180,18 +248,62 @@ class _Reader:
         if counts is None:
             counts = self.logins[key] = LoginCount(*key)
         counts.attempts += event.count
+        slot = self.slots[(event.time - self._since) // self._step]
         if event.outcome == "success":
+            slot[0] += event.count
             counts.successes += event.count
             self.successes.add(event)
         elif event.outcome == "failure":
+            slot[1] += event.count
             counts.failures += event.count
-            self.addresses.add(_cut(event.source_ip or event.source_domain), event.count)
-            self.users.add(_cut(event.user), event.count)
+            self.addresses.add(cut(event.source_ip or event.source_domain), event.count)
+            self.users.add(cut(event.user), event.count)
+
+    def seen(self) -> list[HostSeen]:
+        """The hosts, by name."""
+        return [
+            HostSeen(host, format_time(s.first), format_time(s.last), s.count, s.gaps)
+            for host, s in sorted(self.hosts.seen.items())
+        ]
+
+    def numbers(self) -> list[Distinct]:
+        """The different users and addresses, by outcome."""
+        return [
+            Distinct(tags["outcome"], int(fields["users"]), int(fields["addresses"]))
+            for tags, fields in self.distinct.rows()
+        ]
+
+    def session_counts(self) -> list[SessionCount]:
+        """The sessions, by host and program."""
+        return [
+            SessionCount(
+                *key,
+                count.opened,
+                count.closed,
+                count.open,
+                count.length / SECOND / count.complete if count.complete else 0.0,
+                count.longest / SECOND,
+            )
+            for key, count in self.sessions.counts().items()
+        ]
+
+    def timeline(self) -> list[Slot]:
+        """The logins over time."""
+        return [
+            Slot(format_time(self._since + place * self._step), *slot)
+            for place, slot in enumerate(self.slots)
+        ]
+
+
+def _step_of(length: int) -> int:
+    """How long a slot of the timeline is, so that there are not too many of them."""
+    fitting = (step for step in _STEPS if length <= step * _MOST_SLOTS)
+    return next(fitting, -(-length // _MOST_SLOTS))
 
 
 def compose(events: LocalStore, findings: Store | None, since: int, until: int) -> Report:
     """The report of since <= t < until (ns); ``findings`` is None where nobody computed any."""
-    reader = _Reader()
+    reader = _Reader(since, until)
     for point in events.read(MEASUREMENT, since, until):
         reader.add(event_of_point(point))
     found = latest_findings(findings, since, until) if findings else []
@@ -199,8 +311,8 @@ def compose(events: LocalStore, findings: Store | None, since: int, until: int) 
     return Report(
         since=format_time(since),
         until=format_time(until),
-        hosts=sorted(reader.hosts),
-        total=sum(count for _, count in reader.events.ranked()) + reader.events.others,
+        hosts=sorted(reader.hosts.seen),
+        total=reader.events.total(),
         first=_look_first(reader, found),
         findings=found,
         logins=[counts for _, counts in sorted(reader.logins.items())],
@@ -208,10 +320,18 @@ def compose(events: LocalStore, findings: Store | None, since: int, until: int) 
         failing_users=reader.users.top(MOST_ROWS),
         successes=reader.successes.take(MOST_ROWS),
         privileges=reader.privileges.take(MOST_ROWS),
-        events=[EventCount(*key, count) for key, count in reader.events.ranked()],
+        events=[
+            EventCount(*key, count)
+            for key, count in sorted(reader.events.items(), key=lambda item: (-item[1], item[0]))
+        ],
         not_understood=_read_not_understood(events),
         gaps=reader.gaps,
         gaps_number=reader.gaps_number,
+        seen=reader.seen(),
+        distinct=reader.numbers(),
+        sessions=reader.session_counts(),
+        changes=reader.changes.take(MOST_ROWS),
+        timeline=reader.timeline(),
     )
 
 
@@ -233,7 +353,7 @@ def _judge_entries(reader: _Reader, accused: set[str]) -> list[str]:
     """The successful logins that a person should look at: one sentence an address and host."""
     groups: dict[tuple[int, str, str], list[str]] = {}
     for access in reader.successes.rows():
-        failed = reader.addresses.counts.get(access.source, 0) if access.source else 0
+        failed = reader.addresses.count(access.source) if access.source else 0
         where = f"from {access.source or '?'} on {access.host} ({access.program})"
         if access.source in accused:
             key = (0, where, "and that address is in a finding")
@@ -267,7 +387,3 @@ def _read_not_understood(events: LocalStore) -> list[NotUnderstood]:
         if number or samples:
             found.append(NotUnderstood(program, number, samples))
     return found
-
-
-def _cut(text: str | None) -> str:
-    return (text or "")[:_NAME]

@@ -15,7 +15,8 @@ import logging
 import sqlite3
 import threading
 import time as clock
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import Final, TypeVar
 
@@ -25,12 +26,13 @@ from aggregator.arrivals import AHEAD, MINUTE, Progress, spans_between, take
 from aggregator.feed import walk
 from aggregator.finding import DAY, Revision
 from aggregator.findings import Rule
+from aggregator.folding import Folded, Window, fold_events
 from aggregator.ignored import Ignored
 from aggregator.metrics import AggregatorMetrics
 from aggregator.reading import Reading, Stopped
 from aggregator.reports import Report
 from aggregator.watch import Watch
-from aggregator.windows import Book, Outcome, Window
+from aggregator.windows import Book, Outcome
 from heptad.log import Condition
 from heptad.metrics import CounterDict
 from heptad.store import Row, Store, StoreError
@@ -87,7 +89,7 @@ class Job:
         max_wait = int(plan.max_wait * 10**9)
         stores = (self._events, self._reports)
         self._watches = [Watch(rule, *stores) for rule in plan.rules]
-        self._books = [Book(report, *stores, max_wait) for report in plan.reports]
+        self._books = [Book(report, self._reports, max_wait) for report in plan.reports]
         for part in [rule.name for rule in plan.rules] + [report.name for report in plan.reports]:
             self._tell_part(part)
         self._progress = msgspec.json.decode(reports.recall(PROGRESS) or b"{}", type=Progress)
@@ -202,48 +204,71 @@ class Job:
                 log.info("finding", extra={**told, "finding": finding.sentence})
 
     def _report(self, stop: threading.Event, now: int, *, flush: bool) -> None:
+        """Compute the windows that are due, a day at a time, and commit some days at a time."""
+        days: dict[int, dict[Book, list[Window]]] = {}
         for book in self._books:
-            due = book.due(now, self._progress.newest, everything=flush)
-            if not flush and clock.monotonic() < self._retry.get(book.name, 0):
-                continue
-            self._work_off(book, due.values(), stop)
-
-    def _work_off(self, book: Book, days: Iterable[list[Window]], stop: threading.Event) -> None:
-        """Compute the windows of these days, and commit them some at a time."""
-        done, begun = Outcome(), clock.monotonic()
-        for windows in days:
-            outcome = None if stop.is_set() else self._compute(book, windows)
-            if outcome is None:
+            if flush or clock.monotonic() >= self._retry.get(book.name, 0):
+                due = book.due(now, self._progress.newest, everything=flush)
+                for day, windows in due.items():
+                    days.setdefault(day, {})[book] = windows
+        failed: set[Book] = set()
+        done: dict[Book, Outcome] = {}
+        begun = clock.monotonic()
+        for _, wanted in sorted(days.items()):
+            if stop.is_set():
                 break
-            done.join(outcome)
-            full = len(done.rows) + len(done.windows) >= _BATCH
-            if full or clock.monotonic() - begun >= _BATCH_SECONDS:
-                self._keep(book, done)
-                done, begun = Outcome(), clock.monotonic()
-        if done.windows:
-            self._keep(book, done)
+            for book in wanted.keys() & failed:
+                del wanted[book]
+            outcomes = self._compute(wanted)
+            failed |= wanted.keys() - outcomes.keys()
+            for book, outcome in outcomes.items():
+                done.setdefault(book, Outcome()).join(outcome)
+            size = sum(len(outcome.rows) + len(outcome.windows) for outcome in done.values())
+            if size >= _BATCH or clock.monotonic() - begun >= _BATCH_SECONDS:
+                self._keep(done)
+                done, begun = {}, clock.monotonic()
+        self._keep(done)
 
-    def _compute(self, book: Book, windows: list[Window]) -> Outcome | None:
-        """Compute the windows of one day; None if the report failed."""
-        outcome = self._guard(book.name, lambda: book.compute(windows))
-        if outcome is None:
-            self._retry[book.name] = clock.monotonic() + _PAUSE
-        return outcome
+    def _compute(self, wanted: dict[Book, list[Window]]) -> dict[Book, Outcome]:
+        """Compute the windows of one day; a report that fails has no outcome."""
+        parts = {book: Folded(book.report, windows) for book, windows in wanted.items()}
+        fold_events(self._events, list(parts.values()))
+        outcomes = {}
+        for book, folded in parts.items():
+            settle = partial(book.settle, folded)
+            outcome = self._guard(book.name, settle, spent=folded.seconds)
+            if outcome is None:
+                self._retry[book.name] = clock.monotonic() + _PAUSE
+            else:
+                outcomes[book] = outcome
+        return outcomes
 
-    def _keep(self, book: Book, outcome: Outcome) -> None:
+    def _keep(self, done: Mapping[Book, Outcome]) -> None:
+        """Commit what was computed, all of it at once."""
+        if not done:
+            return
+        rows: list[Row] = []
+        state: dict[str, bytes] = {}
         counters: CounterDict = {}
-        for size, amount in outcome.reported.items():
-            if amount:
-                key = counter_key("heptad_aggregator_windows_total", report=book.name, window=size)
-                counters[key] = amount
-        if outcome.revised:
-            key = counter_key("heptad_aggregator_revisions_total", part=book.name)
-            counters[key] = outcome.revised
-        self._append(outcome.rows, {book.key: book.state(without=outcome.windows)}, counters)
-        book.commit(outcome.windows)
+        for book, outcome in done.items():
+            rows += outcome.rows
+            state[book.key] = book.state(without=outcome.windows)
+            for size, amount in outcome.reported.items():
+                if amount:
+                    told = {"report": book.name, "window": size}
+                    counters[counter_key("heptad_aggregator_windows_total", **told)] = amount
+            if outcome.revised:
+                key = counter_key("heptad_aggregator_revisions_total", part=book.name)
+                counters[key] = outcome.revised
+        self._append(rows, state, counters)
+        for book, outcome in done.items():
+            book.commit(outcome.windows)
 
-    def _guard(self, part: str, work: Callable[[], _T]) -> _T | None:
-        """What ``work`` gives, timed; None if it raised, which is told once."""
+    def _guard(self, part: str, work: Callable[[], _T], spent: float = 0.0) -> _T | None:
+        """What ``work`` gives, timed; None if it raised, which is told once.
+
+        ``spent``: seconds that the part took before.
+        """
         condition = self._conditions.setdefault(part, Condition(log, part))
         begun = clock.perf_counter()
         try:
@@ -257,7 +282,7 @@ class Job:
             return None
         condition.set(None)
         self._tell_part(part)
-        took = clock.perf_counter() - begun
+        took = spent + clock.perf_counter() - begun
         self._metrics.set("heptad_aggregator_part_duration_seconds", took, part)
         return result
 

@@ -4,6 +4,7 @@ Every value from a log is made harmless for a terminal (``heptad.terminal``).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
 
 from aggregator.digest import Accesses, Report, compose
 from aggregator.finding import Finding
@@ -47,6 +48,7 @@ def _sections(report: Report) -> Iterator[tuple[str, list[str]]]:
     if report.failing_addresses.rows:
         yield "Addresses of failed logins", _top("address", report.failing_addresses)
         yield "Names that failed logins asked for", _top("name", report.failing_users)
+    yield from _more_sections(report)
     if report.events:
         events = [(row.program, row.action, row.outcome, row.count) for row in report.events]
         yield "All events", _table(("program", "action", "outcome", "count"), events)
@@ -56,6 +58,21 @@ def _sections(report: Report) -> Iterator[tuple[str, list[str]]]:
         yield title, _table(("when", "host", "source", "reason", "what"), gaps)
     if report.not_understood:
         yield "Lines not understood, since the store was begun", list(_not_understood(report))
+
+
+def _more_sections(report: Report) -> Iterator[tuple[str, list[str]]]:
+    if report.changes.rows:
+        yield "Accounts, groups and passwords, latest first", _changes(report.changes)
+    if report.sessions:
+        sessions = [
+            (s.host, s.program, s.opened, s.closed, s.open, _length(s.mean_seconds))
+            for s in report.sessions
+        ]
+        heading = ("host", "program", "opened", "closed", "open", "mean length")
+        yield "Sessions", _table(heading, sessions)
+    if report.seen:
+        seen = [(h.host, _minute(h.first), _minute(h.last), h.events, h.gaps) for h in report.seen]
+        yield "Hosts", _table(("host", "first event", "last event", "events", "gaps"), seen)
 
 
 def _first(report: Report) -> list[str]:
@@ -80,6 +97,11 @@ def _summary(report: Report) -> list[str]:
     return [
         f"{count_of(report.total, 'event')} on {hosts or 'no host'}{more}",
         f"{count_of(attempts, 'login attempt')}: {successes} succeeded, {failures} failed",
+        *(
+            f"{number.outcome}: {count_of(number.users, 'user')}, "
+            f"{count_of(number.addresses, 'address', 'addresses')}"
+            for number in report.distinct
+        ),
     ]
 
 
@@ -127,6 +149,29 @@ def _privileges(accesses: Accesses) -> list[str]:
     ]
     heading = ("last", "who", "as", "where", "program", "outcome", "count", "what")
     return _table(heading, rows) + _others(accesses.others)
+
+
+def _changes(changes: Accesses) -> list[str]:
+    rows = [
+        (
+            _minute(a.last),
+            a.who or "-",
+            a.action,
+            a.target or "-",
+            a.what or "-",
+            a.host,
+            a.program,
+            a.outcome,
+            a.count,
+        )
+        for a in changes.rows
+    ]
+    heading = ("last", "who", "change", "whom", "what", "where", "program", "outcome", "count")
+    return _table(heading, rows) + _others(changes.others)
+
+
+def _length(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
 
 
 def _top(name: str, top: Top) -> list[str]:

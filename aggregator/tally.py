@@ -1,13 +1,30 @@
-"""Counting what is frequent in bounded memory."""
+"""Counting values exactly, in bounded memory and in whatever order they come.
 
-from collections.abc import Hashable
-from typing import Final, Generic, TypeVar
+An attacker chooses how many different names and addresses there are. So a tally holds some
+thousands of them; where there are more, it goes on in a temporary file of SQLite's
+(https://www.sqlite.org/tempfiles.html), which has no name, is only its owner's, and is gone with
+the tally. Dropping or sampling what is rare would be cheaper, but what is left would depend on
+the order of the events, or on chance.
+"""
+
+import sqlite3
+from typing import Final
 
 import msgspec
 
-MOST_KEYS: Final = 10_000
+MOST_KEYS: Final = 5000
+"""So many values are held in memory."""
+LONGEST: Final = 256
+"""Longer values are cut: what begins with the same characters is counted as one."""
 
-_K = TypeVar("_K", bound=Hashable)
+
+class SpillFailed(Exception):
+    """The temporary file cannot be written; the message says why and what to do."""
+
+    def __init__(self, error: sqlite3.Error) -> None:
+        super().__init__(
+            f"temporary file: {error}; make room, or name another folder with SQLITE_TMPDIR"
+        )
 
 
 class Ranked(msgspec.Struct):
@@ -24,29 +41,75 @@ class Top(msgspec.Struct):
     others: int
 
 
-class Tally(Generic[_K]):
-    """Counts of the most frequent keys; what is rare is dropped, and counted together."""
+def cut(text: str | None) -> str:
+    """A value as it is counted and kept."""
+    return (text or "")[:LONGEST]
+
+
+def open_spill(table: str) -> sqlite3.Connection:
+    """A temporary database with one table; raises sqlite3.Error."""
+    spill = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    spill.execute("PRAGMA journal_mode = OFF")
+    spill.execute("PRAGMA cache_size = -1000")
+    spill.execute(f"CREATE TABLE {table}")
+    return spill
+
+
+class Tally:
+    """How often each value was seen; the methods raise SpillFailed."""
 
     def __init__(self) -> None:
-        self.counts: dict[_K, int] = {}
-        self.others = 0
+        self.total = 0
+        self._held: dict[str, int] = {}
+        self._spill: sqlite3.Connection | None = None
 
-    def add(self, key: _K, count: int) -> None:
-        """Count a key."""
-        self.counts[key] = self.counts.get(key, 0) + count
-        if len(self.counts) > 2 * MOST_KEYS:
-            self._keep(MOST_KEYS)
+    def add(self, key: str, count: int = 1) -> None:
+        """Count a value."""
+        self.total += count
+        self._held[key] = self._held.get(key, 0) + count
+        if len(self._held) > MOST_KEYS:
+            self._flush()
 
-    def _keep(self, number: int) -> None:
-        kept = dict(self.ranked()[:number])
-        self.others += sum(self.counts.values()) - sum(kept.values())
-        self.counts = kept
+    def _flush(self) -> sqlite3.Connection:
+        """Everything into the temporary file."""
+        try:
+            if self._spill is None:
+                self._spill = open_spill("tally (key TEXT PRIMARY KEY, count) WITHOUT ROWID")
+            self._spill.execute("BEGIN")
+            self._spill.executemany(
+                "INSERT INTO tally VALUES (?, ?) "
+                "ON CONFLICT (key) DO UPDATE SET count = count + excluded.count",
+                sorted(self._held.items()),
+            )
+            self._spill.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise SpillFailed(error) from error
+        self._held.clear()
+        return self._spill
 
-    def ranked(self) -> list[tuple[_K, int]]:
-        """The keys, most frequent first."""
-        return sorted(self.counts.items(), key=lambda item: (-item[1], str(item[0])))
+    @property
+    def distinct(self) -> int:
+        """How many values were seen."""
+        if self._spill is None:
+            return len(self._held)
+        return int(self._flush().execute("SELECT count(*) FROM tally").fetchone()[0])
+
+    def count(self, key: str) -> int:
+        """How often a value was seen."""
+        held = self._held.get(key, 0)
+        if self._spill is None:
+            return held
+        row = self._spill.execute("SELECT count FROM tally WHERE key = ?", (key,)).fetchone()
+        return held + (int(row[0]) if row else 0)
+
+    def ranked(self, number: int) -> list[tuple[str, int]]:
+        """The most frequent values, the first by name where they are equally frequent."""
+        if self._spill is None:
+            return sorted(self._held.items(), key=lambda item: (-item[1], item[0]))[:number]
+        query = "SELECT key, count FROM tally ORDER BY count DESC, key LIMIT ?"
+        return self._flush().execute(query, (number,)).fetchall()
 
     def top(self, number: int) -> Top:
-        """The most frequent keys, which must be text."""
-        self._keep(number)
-        return Top([Ranked(str(key), count) for key, count in self.ranked()], self.others)
+        """The most frequent values, and all others together."""
+        rows = [Ranked(key, count) for key, count in self.ranked(number)]
+        return Top(rows, self.total - sum(row.count for row in rows))

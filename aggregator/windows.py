@@ -11,35 +11,20 @@ Events are never taken back: a window that now has fewer events than its last re
 to pruning, and the revision stands.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
 from aggregator.arrivals import MINUTE, Span
-from aggregator.reports import WINDOWS, Fold, Report
-from heptad.event_row import MEASUREMENT, event_of_point
-from heptad.line_protocol import Value, encode_fields, encode_head
+from aggregator.folding import Folded, Rows, Window
+from aggregator.reports import WINDOWS, Report
+from heptad.line_protocol import encode_fields, encode_head
 from heptad.store import Row, Store
 
 GRACE: Final = 5 * 10**9
 """Nanoseconds that events may be on their way from a source to the store."""
 _DAY: Final = WINDOWS["1d"]
-
-Rows = dict[str, dict[str, Value]]
-"""Head → fields, without what tells the revision."""
-
-
-class Window(NamedTuple):
-    """One window: its start in nanoseconds, and the name of its size."""
-
-    start: int
-    size: str
-
-    @property
-    def end(self) -> int:
-        """The first nanosecond behind it."""
-        return self.start + WINDOWS[self.size]
 
 
 class Touch(msgspec.Struct):
@@ -75,13 +60,12 @@ class Outcome(msgspec.Struct):
 
 
 class Book:
-    """The windows of one report; raises whatever the report raises, and changes nothing then."""
+    """The windows of one report, and what is written of them."""
 
-    def __init__(self, report: Report, events: Store, reports: Store, max_wait: int) -> None:
+    def __init__(self, report: Report, reports: Store, max_wait: int) -> None:
         self.name = report.name
+        self.report = report
         self.key = f"report/{report.name}"
-        self._report = report
-        self._events = events
         self._reports = reports
         self._max_wait = max_wait
         kept = msgspec.json.decode(reports.recall(self.key) or b"{}", type=dict[str, list[int]])
@@ -139,17 +123,15 @@ class Book:
         for window in windows:
             self._dirty.pop(window, None)
 
-    def compute(self, windows: list[Window]) -> Outcome:
-        """The rows of windows of one UTC day that are new or changed."""
-        day = windows[0].start // _DAY * _DAY
+    def settle(self, folded: Folded) -> Outcome:
+        """What of the folds of one UTC day is new or changed; raises what a fold has raised."""
+        if folded.error is not None:
+            raise folded.error
+        day = folded.windows[0].start // _DAY * _DAY
         written = last_revisions(self._reports, self.name, day, day + _DAY)
-        outcome = Outcome(windows=windows)
-        for window, fold, events in self._fold(windows):
+        outcome = Outcome(windows=folded.windows)
+        for window, (events, rows) in folded.rows.items():
             last = written.get(window, Written())
-            rows = {
-                encode_head(self.name, sorted({**tags, "window": window.size}.items())): fields
-                for tags, fields in fold.rows()
-            }
             if events < last.events or rows == last.rows:
                 continue
             number = last.number + 1
@@ -159,41 +141,6 @@ class Book:
             outcome.reported[window.size] = outcome.reported.get(window.size, 0) + (number == 0)
             outcome.revised += number > 0
         return outcome
-
-    def _fold(self, windows: list[Window]) -> Iterator[tuple[Window, Fold, int]]:
-        """Each window with its events taken up, and their number; one walk through the events."""
-        wanted = set(windows)
-        open_folds: dict[Window, tuple[Fold, list[int]]] = {}
-        turn = 0
-        for since, until in _spans(windows):
-            for point in self._events.read(MEASUREMENT, since, until, self._report.wants):
-                event = event_of_point(point)
-                if event.time >= turn:
-                    turn = (event.time // WINDOWS["5m"] + 1) * WINDOWS["5m"]
-                    over = [window for window in open_folds if window.end <= event.time]
-                    for window in over:
-                        fold, count = open_folds.pop(window)
-                        yield window, fold, count[0]
-                for size, length in WINDOWS.items():
-                    window = Window(event.time // length * length, size)
-                    if window in wanted:
-                        taken = open_folds.get(window)
-                        if taken is None:
-                            taken = open_folds[window] = (self._report.begin(), [0])
-                        taken[0].add(event)
-                        taken[1][0] += 1
-        for window, (fold, count) in open_folds.items():
-            yield window, fold, count[0]
-
-
-def _spans(windows: list[Window]) -> list[tuple[int, int]]:
-    merged: list[tuple[int, int]] = []
-    for window in sorted(windows):
-        if merged and window.start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], window.end))
-        else:
-            merged.append((window.start, window.end))
-    return merged
 
 
 def last_revisions(store: Store, report: str, since: int, until: int) -> dict[Window, Written]:

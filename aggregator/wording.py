@@ -11,9 +11,9 @@ _SHOWN: Final = 3
 _LONGEST: Final = 40
 
 
-def count_of(number: int, noun: str) -> str:
-    """``1 event``, ``2 events``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def count_of(number: int, noun: str, plural: str = "") -> str:
+    """``1 event``, ``2 events``; ``plural`` where it takes more than an s."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
 def list_names(names: Sequence[str], *, more: bool = False) -> str:

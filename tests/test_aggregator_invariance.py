@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aggregator.findings import rules_of
+from aggregator.reports import REPORTS, Fold, Report
 from heptad.event import Event
 from heptad.event_row import event_of_point
 from heptad.findings_config import (
@@ -34,6 +35,7 @@ from heptad.findings_config import (
 from heptad.line_protocol import encode_head
 from tests.aggregator_world import DAY, HOUR, MIDNIGHT, MINUTE, SECOND, World, login
 
+MEASUREMENTS = ["findings", *(report.name for report in REPORTS)]
 ATTEMPTS = 4
 WIDTH = 4  # minutes: a span of 3, and one more
 SIZES = {"5m": 5 * MINUTE, "1h": HOUR, "1d": DAY}
@@ -54,7 +56,20 @@ EVENTS = st.builds(
     outcome=st.sampled_from(["failure", "failure", "failure", "success"]),
     user=st.sampled_from(["root", "admin", "", None, 'a"b\n\\']),
     host=st.sampled_from(["web1", "db1"]),
-    action=st.sampled_from(["login", "login", "login", "offer"]),
+    action=st.sampled_from(
+        [
+            "login",
+            "login",
+            "login",
+            "offer",
+            "session_open",
+            "session_close",
+            "privilege",
+            "member_add",
+            "gap",
+        ]
+    ),
+    pid=st.sampled_from([None, 1, 2]),
     method=st.sampled_from(["password", ""]),
 )
 STEPS = st.lists(
@@ -143,6 +158,24 @@ def play(world: World, events: list[Event], steps: list[str], data: st.DataObjec
     world.finish()
 
 
+def fold_backwards(report: Report, events: list[Event]) -> dict[tuple[str, int], Any]:
+    """Every window of a report, its events taken in the other order."""
+    folds: dict[tuple[str, int], Fold] = {}
+    for event in reversed(events):
+        for size, length in SIZES.items():
+            if not report.actions or event.action in report.actions:
+                key = (size, event.time // length * length)
+                folds.setdefault(key, report.begin()).add(event)
+    return {
+        (size, start): {
+            encode_head(report.name, sorted({**tags, "window": size}.items())): fields
+            for tags, fields in rows
+        }
+        for (size, start), fold in folds.items()
+        if (rows := list(fold.rows()))
+    }
+
+
 def check(world: World, events: list[Event]) -> None:
     """What a reader sees is what the definitions say."""
     seen = {
@@ -154,6 +187,8 @@ def check(world: World, events: list[Event]) -> None:
     assert seen == expect_findings(stored)
     assert len(world.findings()) == len(seen)
     assert world.windows() == expect_windows(stored)
+    for report in REPORTS:
+        assert world.windows(report.name) == fold_backwards(report, stored)
 
 
 @settings(max_examples=150)
@@ -172,7 +207,7 @@ def test_looking_again_writes_nothing(events: list[Event]) -> None:
     with tempfile.TemporaryDirectory() as folder, World(Path(folder)) as world:
         world.append(events)
         world.finish()
-        written = world.rows("findings"), world.rows("report_attempts")
+        written = [world.rows(name) for name in MEASUREMENTS]
         world.look(everything=True)
         world.restart()
         world.finish()
@@ -180,7 +215,7 @@ def test_looking_again_writes_nothing(events: list[Event]) -> None:
         world.name = "another file"
         world.restart()
         world.finish()
-        assert (world.rows("findings"), world.rows("report_attempts")) == written
+        assert [world.rows(name) for name in MEASUREMENTS] == written
 
 
 @settings(max_examples=50)
@@ -188,7 +223,7 @@ def test_looking_again_writes_nothing(events: list[Event]) -> None:
 def test_rows_are_never_rewritten(events: list[Event], data: st.DataObject) -> None:
     """What was written once stands: rows are only added."""
     waiting = data.draw(st.permutations(events))
-    before: dict[str, list[tuple[int, str]]] = {"findings": [], "report_attempts": []}
+    before: dict[str, list[tuple[int, str]]] = {name: [] for name in MEASUREMENTS}
     with tempfile.TemporaryDirectory() as folder, World(Path(folder)) as world:
         while waiting:
             taken = data.draw(st.integers(1, len(waiting)))

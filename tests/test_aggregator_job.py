@@ -198,7 +198,7 @@ def test_rule_that_raises_costs_itself_only(
         assert world.findings() == []
         assert gauges(world, "heptad_aggregator_part_failing") == {
             "brute_force": 1,
-            "report_attempts": 0,
+            **{report.name: 0 for report in REPORTS},
         }
         assert [r.message for r in caplog.records if r.levelname == "WARNING"] == [
             "brute_force: problem"

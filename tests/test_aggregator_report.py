@@ -1,18 +1,18 @@
 """The report for a person: what it holds, what it puts first, and that nothing in it can act."""
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator import digest, tally
+from aggregator import digest
 from aggregator.digest import Accesses, compose
 from aggregator.report import Report, to_text
-from aggregator.tally import Ranked, Tally, Top
+from aggregator.tally import Ranked, Top
 from heptad.event import Event
 from heptad.store.local import counter_key
 from tests.aggregator_world import HOUR, MIDNIGHT, MINUTE, SECOND, World, login
@@ -194,29 +194,40 @@ def test_nothing_from_a_log_acts_on_the_terminal(user: str, thing: str, line: st
         assert shown.isprintable()
 
 
-@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 5)), max_size=300), st.integers(1, 12))
-def test_tally_loses_no_count(added: list[tuple[int, int]], number: int) -> None:
-    """Whatever is dropped for lack of room is counted among the others."""
-    exact, counted = Counter[int](), Tally[int]()
-    for key, count in added:
-        exact[key] += count
-        counted.add(key, count)
-    top = counted.top(number)
-    assert sum(row.count for row in top.rows) + top.others == exact.total()
-    assert [row.count for row in top.rows] == [count for _, count in exact.most_common(number)]
-
-
-def test_tables_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A log full of new names costs no more memory, and the frequent ones are still found."""
+def test_latest_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log full of new names costs no more memory, and none of them is lost from the count."""
     monkeypatch.setattr(digest, "MOST_KEYS", 50)
-    monkeypatch.setattr(tally, "MOST_KEYS", 50)
-    counted = Tally[str]()
-    for n in range(5000):
-        counted.add(f"u{n}", 1)
-        counted.add("root", 1)
-        assert len(counted.counts) <= 101
-    assert counted.top(1) == Top([Ranked("root", 5000)], 5000)
     world.append([success(NOON + n, "192.0.2.1", user=f"u{n}") for n in range(200)])
     told = report(world).successes
     assert len(told.rows) == 10
     assert told.others == 190
+
+
+def test_tells_sessions_changes_hosts_and_distinct_numbers(world: World) -> None:
+    """What the reports tell of a window, the report for a person tells of its time."""
+    pam: dict[str, Any] = {"method": "", "outcome": "success", "source_ip": None, "pid": 7}
+    world.append(
+        [
+            login(NOON, "192.0.2.1", user="a"),
+            login(NOON + 1, "192.0.2.2", user="a", outcome="success"),
+            login(NOON + SECOND, **{"action": "session_open", **pam}),
+            login(NOON + 61 * SECOND, **{"action": "session_close", **pam}),
+            login(NOON + HOUR, action="member_add", target_user="eve", object="sudo", **pam),
+        ]
+    )
+    told = report(world)
+    assert told.distinct[0] == digest.Distinct("all", 1, 2)
+    assert told.sessions == [digest.SessionCount("web1", "sshd", 1, 1, 0, 60.0, 60.0)]
+    assert told.seen == [
+        digest.HostSeen(
+            "web1", "2023-12-09T12:00:00.000000000Z", "2023-12-09T13:00:00.000000000Z", 5, 0
+        )
+    ]
+    (change,) = told.changes.rows
+    assert (change.action, change.target, change.what) == ("member_add", "eve", "sudo")
+    assert len(told.timeline) == 48
+    assert [(s.successes, s.failures) for s in told.timeline if s.failures] == [(1, 1)]
+    text = to_text(told)
+    assert "all: 1 user, 2 addresses" in text
+    assert "0:01:00" in text
+    assert "member_add" in text

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from aggregator import arrivals
-from aggregator.reports import attempts
 from heptad.store.local import LocalStore
 from tests.aggregator_world import DAY, HOUR, MIDNIGHT, MINUTE, SECOND, World, login
 
@@ -26,23 +25,6 @@ def look_at(world: World, now: int) -> None:
     """Look at a point in time."""
     world.now = now
     world.look()
-
-
-def test_counts_attempts_by_host_program_and_method() -> None:
-    """A folded line counts as often as it came; successes and failures are told apart."""
-    events = [
-        login(NOON, count=3),
-        login(NOON, outcome="success"),
-        login(NOON, outcome="unknown"),
-        login(NOON, method="publickey", outcome="success"),
-        login(NOON, host="db1", program="dropbear"),
-    ]
-    web, db = {"host": "web1", "program": "sshd"}, {"host": "db1", "program": "dropbear"}
-    assert attempts.rows(events) == [
-        ({**db, "method": "password"}, {"attempts": 1, "successes": 0, "failures": 1}),
-        ({**web, "method": "password"}, {"attempts": 5, "successes": 1, "failures": 3}),
-        ({**web, "method": "publickey"}, {"attempts": 1, "successes": 1, "failures": 0}),
-    ]
 
 
 def test_window_waits_for_its_end(world: World) -> None:

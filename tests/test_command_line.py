@@ -172,6 +172,8 @@ def test_from_log_to_report(config: pathlib.Path, tmp_path: pathlib.Path) -> Non
     assert (none.returncode, none.stdout) == (0, "")
     report = json.loads(heptad("report", "--config", config, "--format", "json").stdout)
     assert any("203.0.113.9" in finding["sentence"] for finding in report["findings"])
+    page = heptad("report", "--config", config, "--format", "html").stdout
+    assert page.startswith("<!doctype html>")
     text = heptad("report", "--config", config).stdout
     assert "203.0.113.9" in text
     assert heptad("exporter", "--once", "--config", config).returncode == 0

@@ -4,12 +4,21 @@ A report is a pure function from one window's events to rows, written as a fold 
 of a million events needs no list of them: ``begin`` an empty one, ``add`` each event, take the
 ``rows``. Which windows are computed when, and what becomes of events that come late, is the
 business of ``aggregator.windows``.
+
+Two promises are asked of a report. Its rows follow from the set of events, not from their order.
+And its tags come from closed vocabularies or the configuration: a value from a log is a field.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Final, Protocol
 
+from aggregator.reports.accounts import Accounts
 from aggregator.reports.attempts import Attempts
+from aggregator.reports.distinct import Distinct
+from aggregator.reports.hosts import Hosts
+from aggregator.reports.privilege import Privilege
+from aggregator.reports.sessions import Sessions
+from aggregator.reports.top import Tops
 from heptad.event import Event
 from heptad.line_protocol import Value
 
@@ -38,8 +47,23 @@ class Report(Protocol):
         ...
 
     @property
-    def wants(self) -> Mapping[str, str]:
-        """The tags of the events that it looks at."""
+    def about(self) -> str:
+        """What it tells, in a sentence or two."""
+        ...
+
+    @property
+    def actions(self) -> frozenset[str]:
+        """The actions of the events that it looks at; none: all."""
+        ...
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """Its tags, each with its meaning."""
+        ...
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """Its fields, each with its meaning."""
         ...
 
     def begin(self) -> Fold:
@@ -47,4 +71,12 @@ class Report(Protocol):
         ...
 
 
-REPORTS: Final[tuple[Report, ...]] = (Attempts(),)
+REPORTS: Final[tuple[Report, ...]] = (
+    Attempts(),
+    Distinct(),
+    Tops(),
+    Privilege(),
+    Accounts(),
+    Sessions(),
+    Hosts(),
+)

@@ -1,6 +1,6 @@
 """Login attempts of a window: how many per host, program and method, and how they ended."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from heptad.event import Event
@@ -38,16 +38,19 @@ class Attempts:
     """The report ``report_attempts``."""
 
     name: Final = "report_attempts"
-    wants: Final = {"action": "login"}
+    about: Final = "How many logins were tried per host, program and method, and how they ended."
+    actions: Final = frozenset({"login"})
+    tags: Final = {
+        "host": "where",
+        "program": "the program that asked for the login",
+        "method": "how the user proved who he is",
+    }
+    fields: Final = {
+        "attempts": "logins, as often as they were tried",
+        "successes": "those that succeeded",
+        "failures": "those that were refused",
+    }
 
     def begin(self) -> AttemptsFold:
         """An empty window."""
         return AttemptsFold()
-
-
-def rows(events: Iterable[Event]) -> list[tuple[dict[str, str], dict[str, Value]]]:
-    """The report of one window's login events, at once."""
-    fold = AttemptsFold()
-    for event in events:
-        fold.add(event)
-    return list(fold.rows())

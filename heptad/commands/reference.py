@@ -16,6 +16,8 @@ from aggregator.findings import Rule as FindingRule
 from aggregator.findings import rules_of
 from aggregator.metrics import COUNTERS as AGGREGATOR_COUNTERS
 from aggregator.metrics import GAUGES as AGGREGATOR_GAUGES
+from aggregator.reports import REPORTS, WINDOWS, Report
+from aggregator.tally import LONGEST, MOST_KEYS
 from exporter.collectors import FAMILIES, LEFT_OUT
 from exporter.interpreter import RESULTS
 from exporter.metrics import COUNTERS, GAUGES
@@ -164,6 +166,36 @@ def configuration_page() -> str:
     )
 
 
+def reports_page() -> str:
+    """docs/reports.md: every report with its tags and fields."""
+    sizes = ", ".join(f"`{size}`" for size in WINDOWS)
+    return (
+        f"# Reports\n\n{_WRITTEN}\n"
+        "`heptad report` tells a person what happened, what is unusual and what to look at first: "
+        "as text, as JSON, or with `--format html` as one file that can be mailed. It reads the "
+        "events themselves. What follows are the reports that the aggregator keeps for graphs.\n\n"
+        "A report is a pure function of the events of one window. Every report has the windows "
+        f"{sizes}, aligned to UTC, in the tag `window`; a row's time is the window's start plus "
+        "the revision in nanoseconds. When late events change a window all its rows are written "
+        "again as the next revision; readers take the last. Every row has the fields `events` "
+        "(events of the window that the report looked at) and `revision`.\n\n"
+        f"What a log says is a field, never a tag, and cut to {LONGEST} characters: what begins "
+        "with the same characters counts as one. Counts do not depend on the order of the events. "
+        f"Beyond {MOST_KEYS} different values in a window, counting goes on in a temporary file "
+        "(in `SQLITE_TMPDIR` or `/var/tmp`), so that memory stays bounded and every number "
+        "exact.\n" + "".join(map(_report_section, REPORTS))
+    )
+
+
+def _report_section(report: Report) -> str:
+    rows = [(f"`{name}`", "tag", meaning) for name, meaning in report.tags.items()]
+    rows += [(f"`{name}`", "field", meaning) for name, meaning in report.fields.items()]
+    of = ", ".join(f"`{action}`" for action in sorted(report.actions)) or "all events"
+    return f"\n## {report.name}\n\n{report.about}\n\nLooks at: {of}.\n\n" + table(
+        ("name", "kind", "meaning"), rows
+    )
+
+
 EXAMPLE: Final = """\
 sources:
   - name: auth
@@ -231,6 +263,7 @@ PAGES: Final = {
     "metrics.md": metrics_page,
     "configuration.md": configuration_page,
     "findings.md": findings_page,
+    "reports.md": reports_page,
 }
 
 

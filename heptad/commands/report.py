@@ -16,6 +16,7 @@ from heptad.units import parse_time
 _EXAMPLES = """
 heptad report                                    the last 24 hours
 heptad report --since 7d
+heptad report --since 7d --format html > report.html     a page that can be mailed
 heptad report --since 2026-03-01 --format json | jq .findings
 """
 
@@ -28,7 +29,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument(
         "--since", default="24h", metavar="T", help="24h (that long ago) or RFC 3339"
     )
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument("--format", choices=("text", "html", "json"), default="text")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,6 +51,10 @@ def run(args: argparse.Namespace) -> int:
     if args.format == "json":
         text = msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
         print(escape_json(text))
+    elif args.format == "html":
+        from aggregator.web.report_page import to_html
+
+        print(to_html(report))
     else:
         print(to_text(report))
     return DONE

@@ -1,0 +1,137 @@
+"""One walk through the events of some windows for all reports.
+
+Reading is most of what a report costs, so it is done once. A report that raises drops out of the
+walk; the others go on.
+"""
+
+import logging
+import time as clock
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from aggregator.reports import WINDOWS, Fold, Report
+from heptad.event import Event
+from heptad.event_row import MEASUREMENT, event_of_point
+from heptad.line_protocol import Value, encode_head
+from heptad.store import Store
+
+log = logging.getLogger("heptad.aggregator")
+
+_STEP: Final = WINDOWS["5m"]
+_MOST_EVENTS: Final = 500
+"""So many events are held before the folds take them."""
+
+Rows = dict[str, dict[str, Value]]
+"""Head → fields, without what tells the revision."""
+
+
+class Window(NamedTuple):
+    """One window: its start in nanoseconds, and the name of its size."""
+
+    start: int
+    size: str
+
+    @property
+    def end(self) -> int:
+        """The first nanosecond behind it."""
+        return self.start + WINDOWS[self.size]
+
+
+class Folded:
+    """One report's part of a walk.
+
+    ``rows`` of each of ``windows`` that has events, with their number; ``error``, if the report
+    raised; the ``seconds`` that it took.
+    """
+
+    def __init__(self, report: Report, windows: list[Window]) -> None:
+        self.windows = windows
+        self.rows: dict[Window, tuple[int, Rows]] = {}
+        self.error: Exception | None = None
+        self.seconds = 0.0
+        self._report = report
+        self._wanted = frozenset(windows)
+        self._open: dict[Window, Fold] = {}
+        self._events: dict[Window, int] = {}
+
+    def take(self, events: list[Event]) -> None:
+        """Events of one step, none of them earlier than what was taken before."""
+        self._guard(lambda: self._add(events))
+
+    def end(self) -> None:
+        """There are no more events."""
+        self._guard(lambda: self._close(2**63))
+
+    def _guard(self, work: Callable[[], None]) -> None:
+        if self.error is not None:
+            return
+        begun = clock.perf_counter()
+        try:
+            work()
+        except Exception as error:
+            log.debug("failed", exc_info=True)
+            self.error = error
+            self._open.clear()
+        self.seconds += clock.perf_counter() - begun
+
+    def _add(self, events: list[Event]) -> None:
+        self._close(events[0].time)
+        actions = self._report.actions
+        own = [event for event in events if event.action in actions] if actions else events
+        if not own:
+            return
+        for size, length in WINDOWS.items():
+            window = Window(own[0].time // length * length, size)
+            if window in self._wanted:
+                fold = self._open.get(window)
+                if fold is None:
+                    fold = self._open[window] = self._report.begin()
+                self._events[window] = self._events.get(window, 0) + len(own)
+                for event in own:
+                    fold.add(event)
+
+    def _close(self, time: int) -> None:
+        """Take the rows of the windows that are over at ``time``."""
+        for window in [window for window in self._open if window.end <= time]:
+            fold = self._open.pop(window)
+            rows = {
+                encode_head(self._report.name, sorted({**tags, "window": window.size}.items())): f
+                for tags, f in fold.rows()
+            }
+            self.rows[window] = (self._events.pop(window), rows)
+
+
+def fold_events(events: Store, parts: Sequence[Folded]) -> None:
+    """Read the events of all windows of ``parts``, and let each take them."""
+    windows = {window for part in parts for window in part.windows}
+    for since, until in _spans(windows):
+        for step in _steps(event_of_point(p) for p in events.read(MEASUREMENT, since, until)):
+            for part in parts:
+                part.take(step)
+    for part in parts:
+        part.end()
+
+
+def _steps(events: Iterable[Event]) -> Iterator[list[Event]]:
+    """The events, some at a time, all of which lie in the same windows."""
+    step: list[Event] = []
+    turn = 0
+    for event in events:
+        if step and (event.time >= turn or len(step) >= _MOST_EVENTS):
+            yield step
+            step = []
+        if not step:
+            turn = (event.time // _STEP + 1) * _STEP
+        step.append(event)
+    if step:
+        yield step
+
+
+def _spans(windows: Iterable[Window]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for window in sorted(windows):
+        if merged and window.start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], window.end))
+        else:
+            merged.append((window.start, window.end))
+    return merged

@@ -1,0 +1,64 @@
+"""Rows ranked by how often they occur, the rest as one: answers of a log, bounded in number.
+
+The tags of a row are its group and its rank, so there are few of them whatever a log says; the
+answers themselves are fields.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import msgspec
+
+from aggregator.tally import Tally, cut
+from heptad.event import Event
+from heptad.line_protocol import Value
+
+OTHERS: Final = "others"
+RANK: Final = f"the place, from `01`; `{OTHERS}`: all others together"
+COUNTED: Final = {
+    "count": "how often",
+    "different": "how many different ones the others are; only in their row",
+}
+
+Tags = tuple[tuple[str, str], ...]
+
+
+def rank_of(place: int) -> str:
+    """The tag of a place."""
+    return f"{place:02}"
+
+
+class Ranking:
+    """A fold that ranks who did what to whom within each group of events."""
+
+    def __init__(self, most: int, group: Callable[[Event], Tags]) -> None:
+        self._most = most
+        self._group = group
+        self._tallies: dict[Tags, Tally] = {}
+
+    def add(self, event: Event) -> None:
+        """One event of the window."""
+        group = self._group(event)
+        tally = self._tallies.get(group)
+        if tally is None:
+            tally = self._tallies[group] = Tally()
+        answers = {
+            "user": event.user,
+            "target_user": event.target_user,
+            "object": event.object,
+            "reason": event.reason or None,
+        }
+        told = {name: cut(value) for name, value in answers.items() if value is not None}
+        tally.add(msgspec.json.encode(told).decode(), event.count)
+
+    def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
+        """For each group a row a rank, and one for all others."""
+        for group, tally in sorted(self._tallies.items()):
+            tags = dict(group)
+            top = tally.top(self._most)
+            for place, row in enumerate(top.rows, start=1):
+                told: dict[str, Value] = msgspec.json.decode(row.name)
+                yield {**tags, "rank": rank_of(place)}, {**told, "count": row.count}
+            if top.others:
+                different = tally.distinct - len(top.rows)
+                yield {**tags, "rank": OTHERS}, {"count": top.others, "different": different}

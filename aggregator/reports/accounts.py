@@ -1,0 +1,62 @@
+"""Account, group and password changes of a window: who changed what of whom."""
+
+from typing import Final
+
+from aggregator.ranking import COUNTED, RANK, Ranking, Tags
+from heptad.event import Event
+
+MOST: Final = 50
+ACTIONS: Final = frozenset(
+    {
+        "account_create",
+        "account_modify",
+        "account_delete",
+        "group_create",
+        "group_modify",
+        "group_delete",
+        "member_add",
+        "member_remove",
+        "password_change",
+        "password_expiry",
+        "lockout",
+    }
+)
+
+
+def _group(event: Event) -> Tags:
+    return (
+        ("host", event.host),
+        ("program", event.program),
+        ("action", event.action),
+        ("outcome", event.outcome),
+    )
+
+
+class Accounts:
+    """The report ``report_accounts``."""
+
+    name: Final = "report_accounts"
+    about: Final = (
+        f"Changes of accounts, groups and passwords: per host, program, action and outcome the "
+        f"{MOST} most frequent, and all others as one row. The counts are exact. Few programs tell "
+        "who made the change: sudo's event beside it often does."
+    )
+    actions: Final = ACTIONS
+    tags: Final = {
+        "host": "where",
+        "program": "the program that made the change",
+        "action": ", ".join(f"`{action}`" for action in sorted(ACTIONS)),
+        "outcome": "how it ended",
+        "rank": RANK,
+    }
+    fields: Final = {
+        "user": "who made the change, where that is told; of a lockout: who was locked out",
+        "target_user": "whose account",
+        "object": "the group, or what was changed",
+        "reason": "why it ended so",
+        **COUNTED,
+    }
+
+    def begin(self) -> Ranking:
+        """An empty window."""
+        return Ranking(MOST, _group)

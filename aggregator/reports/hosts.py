@@ -1,0 +1,82 @@
+"""The hosts of a window: when each was first and last heard of, and what is known to be missing."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from heptad.event import Event
+from heptad.line_protocol import Value
+
+_COUNTED: Final = {
+    "host_start": "starts",
+    "host_stop": "stops",
+    "daemon_error": "daemon_errors",
+    "gap": "gaps",
+}
+
+
+class Seen(msgspec.Struct):
+    """What the events of one host say; times are nanoseconds."""
+
+    first: int
+    last: int
+    count: int = 0
+    starts: int = 0
+    stops: int = 0
+    daemon_errors: int = 0
+    gaps: int = 0
+
+    def add(self, event: Event) -> None:
+        """One event of the host."""
+        self.first = min(self.first, event.time)
+        self.last = max(self.last, event.time)
+        self.count += event.count
+        counted = _COUNTED.get(event.action)
+        if counted is not None:
+            setattr(self, counted, getattr(self, counted) + event.count)
+
+
+class HostsFold:
+    """The hosts of one window."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, Seen] = {}
+
+    def add(self, event: Event) -> None:
+        """One event of the window."""
+        seen = self.seen.get(event.host)
+        if seen is None:
+            seen = self.seen[event.host] = Seen(event.time, event.time)
+        seen.add(event)
+
+    def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
+        """A row for each host."""
+        for host, seen in sorted(self.seen.items()):
+            yield {"host": host}, msgspec.structs.asdict(seen)
+
+
+class Hosts:
+    """The report ``report_hosts``."""
+
+    name: Final = "report_hosts"
+    about: Final = (
+        "When each host was first and last heard of, and what is missing. Lines that no rule "
+        "understood leave no event, so no window can tell them: see "
+        "`heptad_lines_not_understood_total` and `heptad report`."
+    )
+    actions: Final[frozenset[str]] = frozenset()
+    tags: Final = {"host": "where"}
+    fields: Final = {
+        "first": "time of the first event, in nanoseconds since the epoch",
+        "last": "time of the last event",
+        "count": "events, as often as they came",
+        "starts": "how often the host started",
+        "stops": "how often it stopped or was suspended",
+        "daemon_errors": "troubles that daemons report of themselves",
+        "gaps": "parts of a log that could not be read: what was in them is not known",
+    }
+
+    def begin(self) -> HostsFold:
+        """An empty window."""
+        return HostsFold()

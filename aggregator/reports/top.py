@@ -1,0 +1,79 @@
+"""The most frequent addresses, users, targets and reasons of a window's logins."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from aggregator.ranking import OTHERS, RANK, rank_of
+from aggregator.tally import Tally, cut
+from heptad.event import Event
+from heptad.line_protocol import Value
+
+MOST: Final = 10
+QUESTIONS: Final = {
+    "address": "from where: the peer's address, or its name if only that is told",
+    "user": "who: the account that was asked for",
+    "target": "to where: host and program, with a slash between them",
+    "reason": "why it ended so; told of failures only",
+}
+
+
+class TopFold:
+    """The logins of one window."""
+
+    def __init__(self) -> None:
+        self._tallies: dict[tuple[str, str], Tally] = {}
+
+    def add(self, event: Event) -> None:
+        """One login event of the window."""
+        address = event.source_ip or event.source_domain
+        if address is not None:
+            self._count("address", event, cut(address))
+        if event.user is not None:
+            self._count("user", event, cut(event.user))
+        self._count("target", event, f"{event.host}/{event.program}")
+        if event.reason:
+            self._count("reason", event, event.reason)
+
+    def _count(self, question: str, event: Event, value: str) -> None:
+        key = (event.outcome, question)
+        tally = self._tallies.get(key)
+        if tally is None:
+            tally = self._tallies[key] = Tally()
+        tally.add(value, event.count)
+
+    def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
+        """For each outcome and question a row a rank, and one for all others."""
+        for (outcome, question), tally in sorted(self._tallies.items()):
+            tags = {"outcome": outcome, "top": question}
+            top = tally.top(MOST)
+            for place, row in enumerate(top.rows, start=1):
+                yield {**tags, "rank": rank_of(place)}, {"value": row.name, "count": row.count}
+            if top.others:
+                different = tally.distinct - len(top.rows)
+                yield {**tags, "rank": OTHERS}, {"count": top.others, "different": different}
+
+
+class Tops:
+    """The report ``report_top``."""
+
+    name: Final = "report_top"
+    about: Final = (
+        f"The {MOST} most frequent addresses, users, targets and reasons of the logins, and all "
+        "others as one row. The counts are exact; of two that are equally frequent the first by "
+        "name comes first. What has no value (a login without an address) is not counted."
+    )
+    actions: Final = frozenset({"login"})
+    tags: Final = {
+        "outcome": "of the logins",
+        "top": "; ".join(f"`{name}`: {meaning}" for name, meaning in QUESTIONS.items()),
+        "rank": RANK,
+    }
+    fields: Final = {
+        "value": "the address, name, target or reason; not in the row of the others",
+        "count": "how often",
+        "different": "how many others there are; only in their row",
+    }
+
+    def begin(self) -> TopFold:
+        """An empty window."""
+        return TopFold()
