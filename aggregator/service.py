@@ -76,7 +76,12 @@ class Aggregator:
             self._tell_set_aside()
             if serve:
                 listen = parse_listen(self._config.listen)
-                self.server = Server(listen, self._registry(), self.problems)
+                self.server = Server(
+                    listen,
+                    self._registry(),
+                    self.problems,
+                    web_config=self._config.web_config_file,
+                )
         except BaseException:
             self.store.close()
             raise

@@ -8,6 +8,7 @@ from exporter.service import check_programs
 from heptad.commands import DONE, WRONG_USE, add_command, complain
 from heptad.config import load_config
 from heptad.document import DocumentError, Problem
+from heptad.web_config import load_web_config
 
 _EXAMPLES = """
 heptad check-config /etc/heptad/heptad.yaml
@@ -28,6 +29,8 @@ def run(args: argparse.Namespace) -> int:
         config = load_config(args.file)
         rulebook = Rulebook(load_rule_files([BUILT_IN, *map(Path, config.rules)]))
         problems += check_programs(config.sources, rulebook)
+        for name in {config.exporter.web_config_file, config.aggregator.web_config_file} - {""}:
+            load_web_config(Path(name))
     except DocumentError as error:
         problems += error.problems
     for problem in problems:
