@@ -44,5 +44,8 @@ def run(args: argparse.Namespace) -> int:
         return WRONG_USE
     config = prepare(args)
     aggregator = Aggregator(config, once=args.once, since=since, until=until)
-    log.info("aggregator starts", extra={"store": config.aggregator.store.path})
+    told = {"store": config.aggregator.store.path}
+    if aggregator.server is not None:
+        told["page" if config.aggregator.page else "metrics"] = aggregator.server.url
+    log.info("aggregator starts", extra=told)
     return run_parts({"aggregator": aggregator.run}, threading.Event())

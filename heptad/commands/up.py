@@ -67,11 +67,11 @@ def run(args: argparse.Namespace) -> int:
         exporter = Exporter(config)
         parts["sample"] = sample.replay
     try:
-        aggregator = Aggregator(config)
+        aggregator = Aggregator(config, beside=exporter.pipeline.problems)
     except BaseException:
         exporter.close()
         raise
-    _introduce(config, exporter, hint)
+    _introduce(config, exporter, aggregator, hint)
     parts |= {"exporter": exporter.run, "aggregator": aggregator.run}
     position = exporter.store.newest_position()
     stop = threading.Event()
@@ -85,20 +85,23 @@ def run(args: argparse.Namespace) -> int:
     return status
 
 
-def _introduce(config: Config, exporter: Exporter, hint: str) -> None:
+def _introduce(config: Config, exporter: Exporter, aggregator: Aggregator, hint: str) -> None:
     command = sys.argv[0] if "/" in sys.argv[0] and not sys.argv[0].endswith(".py") else "heptad"
+    url = aggregator.server.url if aggregator.server else ""
     rows = {
+        "page": f"{url}/" if config.aggregator.page else "",
         "reads": ", ".join(map(describe_source, exporter.sources)),
         "keeps": f"{config.store.path}, {config.aggregator.store.path}",
         "metrics": f"{exporter.server.url if exporter.server else ''}/metrics of the exporter",
-        "": f"http://{config.aggregator.listen}/metrics of the aggregator",
+        "": f"{url}/metrics of the aggregator",
         "report": f"{command} report{hint}",
         "events": f"{command} events --since 24h{hint}",
         "stop": "Ctrl-C",
     }
     print(f"Heptad {__version__}")
     for name, text in rows.items():
-        print(f"  {name:<8} {text}")
+        if text:
+            print(f"  {name:<8} {text}")
     print(flush=True)
 
 
