@@ -1,8 +1,9 @@
 """Who fails most to log in: the addresses, and the names that were asked for."""
 
+import re
 from typing import Any, Final
 
-from aggregator.tally import Tally, Top
+from aggregator.tally import Tally
 from aggregator.web.events import SHOWN
 from aggregator.web.query import Budget, Query
 from heptad.event_row import MEASUREMENT
@@ -12,7 +13,10 @@ from heptad.terminal import printable
 from heptad.units import format_time
 
 _ROWS: Final = 10
-_SECONDS: Final = 0.4
+_SECONDS: Final = 0.3
+_NAMES: Final = re.compile(r',(user|source_ip|source_domain)="((?:[^"\\]|\\.){0,1000}+)')
+"""A field as it is stored, cut; within a value there is no quote without a backslash before it."""
+_ONCE: Final = "count=1i,"
 
 
 def rank_failures(store: LocalStore, query: Query) -> dict[str, Any]:
@@ -28,21 +32,24 @@ def rank_failures(store: LocalStore, query: Query) -> dict[str, Any]:
         if budget.is_over():
             reached = format_time(time)
             break
-        fields = decode_fields(body)
-        count = int(fields.get("count", 1))
+        # decoding every row takes five times as long as reading it
+        count = 1 if body.startswith(_ONCE) else int(decode_fields(body).get("count", 1))
         total += count
-        address = fields.get("source_ip") or fields.get("source_domain")
-        if address:
-            addresses.add(printable(str(address), SHOWN), count)
-        if "user" in fields:
-            users.add(printable(str(fields["user"]), SHOWN), count)
+        for name, value in _NAMES.findall(body):
+            (users if name == "user" else addresses).add(value, count)
     return {
         "failures": total,
-        "addresses": _show(addresses.top(_ROWS)),
-        "users": _show(users.top(_ROWS)),
+        "addresses": _show(addresses),
+        "users": _show(users),
         "from": reached,
     }
 
 
-def _show(top: Top) -> dict[str, Any]:
-    return {"rows": [{"name": r.name, "count": r.count} for r in top.rows], "others": top.others}
+def _show(tally: Tally[str]) -> dict[str, Any]:
+    top = tally.top(_ROWS)
+    rows = [{"name": _decode(row.name), "count": row.count} for row in top.rows]
+    return {"rows": rows, "others": top.others}
+
+
+def _decode(value: str) -> str:
+    return printable(str(decode_fields(f'x="{value}"')["x"]), SHOWN)

@@ -40,7 +40,7 @@ export function fillFields(fields) {
   for (const [name, value] of Object.entries(fields)) {
     const between = name === "evidence" ? "\n" : ", ";
     const more = fields[`${name}_more`] === true ? " and more" : "";
-    const text = (Array.isArray(value) ? value.join(between) : String(value ?? "")) + more;
+    const text = (Array.isArray(value) ? value.map((one) => one === "" ? "(empty)" : one).join(between) : String(value ?? "")) + more;
     if (text === "" || typeof value === "boolean") continue;
     const classes = name === "raw" || name === "evidence" ? "raw" : "";
     list.append(element("dt", "", name.replaceAll("_", " ")), element("dd", classes, text));

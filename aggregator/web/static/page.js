@@ -38,6 +38,9 @@ function tellProblem(error) {
   banner.hidden = !error;
   const text = error ? error.message : "";
   if (banner.textContent !== text) banner.textContent = text;
+  // nothing was read yet: there is nothing to show but the reason
+  if (!error) delete document.body.dataset.unread;
+  else if (!Object.keys(state.shown).length) document.body.dataset.unread = "true";
 }
 
 // --- events ---
