@@ -3,13 +3,14 @@
 import os
 from pathlib import Path
 
-from bench import scrape, tailing, throughput
+from bench import page, scrape, tailing, throughput
 
 
 def main() -> None:
     """Run the benches; those that need the real logs say so where these are missing."""
     tailing.main()
     scrape.main([])
+    page.main()
     data = Path(os.environ.get("HEPTAD_SHARED_DATA", "../shared/data"))
     if data.is_dir():
         throughput.main(data)
