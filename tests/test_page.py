@@ -126,6 +126,10 @@ def test_following(views: Views) -> None:
     assert views.found(after=position, address="192.0.2.9") == ["new"]
     assert views.ask("events", after=data["position"])["events"] == []
     assert len(views.ask("events", after=10**9)["events"]) == 3  # a store that was begun anew
+    views.add(*(login(views.now + n, user=f"u{n}") for n in range(30)))
+    many = views.ask("events", after=data["position"], limit=2)
+    assert (len(many["events"]), many["skipped"]) == (2, True)
+    assert views.ask("events", after=data["position"])["skipped"] is False
 
 
 def test_search_gives_up_and_goes_on(views: Views, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import urlopen
@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Gauge
 
 from heptad.access import Credentials
-from heptad.config import load_config
+from heptad.commands import sample
+from heptad.config import Config, load_config
 from heptad.document import DocumentError
 from heptad.server import Server
 from heptad.web_config import load_web_config
@@ -209,6 +210,22 @@ def test_silent_clients_block_nobody(serve: Callable[[str], Server], folder: Pat
         assert time.monotonic() - begun < 5
 
 
+def test_silent_clients_lose_their_places(
+    serve: Callable[[str], Server], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients that hold every place and begin no handshake are cut off at the deadline."""
+    monkeypatch.setattr("heptad.server._DEADLINE", 1.0)
+    server = serve(TLS)
+    url = urlsplit(server.url)
+    with ExitStack() as stack:
+        for _ in range(16):
+            address = (url.hostname or "", url.port or 0)
+            stack.enter_context(socket.create_connection(address))
+        begun = time.monotonic()
+        assert ask(server, context=trust(folder))[0] == 200
+        assert time.monotonic() - begun < 5
+
+
 def test_client_certificates(
     serve: Callable[[str], Server], folder: Path, authority: trustme.CA
 ) -> None:
@@ -306,6 +323,19 @@ def test_the_page_beyond_loopback(folder: Path) -> None:
     for text, secured in (("", False), (USERS, True), (TLS, True)):
         web.write_text(text)
         assert accepts(f"  web_config_file: {web}\n") is secured
+
+
+def test_the_sample_is_secured_as_configured(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`heptad up --sample` serves its page no more openly than the configuration says."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(folder / "state"))
+    web = folder / "web-config.yml"
+    web.write_text(USERS)
+    config = Config()
+    config.aggregator.listen = "0.0.0.0:9708"
+    config.aggregator.web_config_file = str(web)
+    prepared, _ = sample.prepare(config)
+    assert prepared.aggregator.listen == "0.0.0.0:9708"
+    assert prepared.aggregator.web_config_file == str(web)
 
 
 def test_prometheus_scrapes(serve: Callable[[str], Server], folder: Path) -> None:

@@ -31,6 +31,7 @@ def find_events(store: LocalStore, query: Query) -> dict[str, Any]:
     """The newest ``query.limit`` events that match, or those that arrived after ``query.after``.
 
     ``next`` leads on where there may be more; ``searched_to`` is how far back the search came.
+    Where more arrived than are given, ``skipped`` is true.
     """
     if query.after >= 0:
         return _follow(store, query)
@@ -79,7 +80,8 @@ def _follow(store: LocalStore, query: Query) -> dict[str, Any]:
         if query.since <= event.time < query.until and _fits(event, query)
     ]
     found.sort(key=lambda event: str(event["time"]), reverse=True)
-    return {"events": found[: query.limit], "position": position, "skipped": begin > query.after}
+    skipped = begin > query.after or len(found) > query.limit
+    return {"events": found[: query.limit], "position": position, "skipped": skipped}
 
 
 def _match(row: _Row, query: Query) -> Event | None:

@@ -24,7 +24,9 @@ function options(data) {
   return {
     width: find("chart").clientWidth, height: 180, padding: [8, 4, 0, 0],
     legend: { show: false }, cursor: { drag: { x: false, y: false }, y: false },
-    scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(4, high * 1.05)] } },
+    // the last bar begins at the last time and needs its own width behind it
+    scales: { x: { time: true, range: () => [data.begin, data.begin + data.failures.length * data.step] },
+      y: { range: (_, low, high) => [0, Math.max(4, high * 1.05)] } },
     axes: [{ ...axis, grid: { show: false }, values: TIMES, space: 70 },
       { ...axis, size: 50, values: (_, values) => values.map((v) => (v % 1 ? "" : number(v))) }],
     series: [{}, one("--bar-failure"), one("--bar-success")],

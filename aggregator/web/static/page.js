@@ -8,7 +8,7 @@ const MOST_ROWS = 1000;
 const FEW_FINDINGS = 5;
 const FILTERS = ["host", "program", "outcome", "user", "address", "text"];
 const state = { scope: null, position: null, next: null, keys: new Set(), turn: 0, shown: {},
-  allFindings: false };
+  allFindings: false, skipped: false };
 
 // --- asking ---
 
@@ -51,6 +51,7 @@ async function loadEvents() {
   if (turn !== state.turn) return;
   clear(find("rows"));
   state.keys.clear();
+  state.skipped = false;
   addOlder(data);
 }
 
@@ -90,8 +91,9 @@ function sayEmpty(data) {
 async function follow() {
   if (!find("live").checked || document.hidden || state.position === null || state.scope) return;
   const turn = state.turn;
-  const data = await ask("events", { ...range(), ...filters(), after: state.position });
+  const data = await ask("events", { ...range(), ...filters(), after: state.position, limit: 200 });
   if (turn !== state.turn) return;
+  state.skipped ||= data.skipped;
   state.position = data.position;
   const fresh = data.events.filter((event) => !state.keys.has(event.key));
   if (!fresh.length) return;
@@ -139,9 +141,8 @@ function cell(...content) {
 function what(event) {
   const rest = [event.method, event.reason.replaceAll("_", " ")].filter(Boolean).join(", ");
   const times = event.count > 1 ? ` ×${event.count}` : "";
-  return [
-    event.action.replaceAll("_", " ") + " ", element("span", `chip ${event.outcome}`, event.outcome),
-    rest ? ` ${rest}` : "", times];
+  const outcome = event.outcome === "unknown" ? [] : [element("span", `chip ${event.outcome}`, event.outcome)];
+  return [`${event.action.replaceAll("_", " ")} `, ...outcome, rest ? ` ${rest}` : "", times];
 }
 
 function who(event) {
@@ -188,7 +189,8 @@ function trim() {
 function noteEvents() {
   const filtered = Object.values(filters()).filter(Boolean).length;
   find("events-note").textContent =
-    `${number(state.keys.size)} shown${filtered ? `, ${filtered} filter${filtered > 1 ? "s" : ""}` : ""}`;
+    `${number(state.keys.size)} shown${filtered ? `, ${filtered} filter${filtered > 1 ? "s" : ""}` : ""}` +
+    (state.skipped ? ", more came than are shown: filter again to see the newest" : "");
 }
 
 let toldAt = 0;
