@@ -104,7 +104,7 @@ function showFinding(finding, open) {
   const inside = element("div", "inside");
   inside.append(fillFields({
     rule: rule.replaceAll("_", " "), subject, "first event": when(first), "last event": when(last),
-    ...(first_event ? { evidence: [first_event, last_event] } : {}), ...rest }));
+    ...rest, ...(first_event && !rest.evidence ? { evidence: [first_event, last_event] } : {}) }));
   const isAddress = /^[0-9a-fA-F.:]+$/.test(subject) && /[.:]/.test(subject);
   const values = finding.addresses?.length === 1 ? { address: finding.addresses[0] }
     : isAddress ? { address: subject }
