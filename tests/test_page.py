@@ -244,11 +244,25 @@ def test_stores_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         other.execute("BEGIN EXCLUSIVE")
         assert ask() == (
             "503 Service Unavailable",
-            "The events cannot be read now: " + LOCKED(path),
+            "Cannot be read now: " + LOCKED(path),
         )
         other.execute("ROLLBACK")
     path.write_bytes(b"no database" * 1000)
     assert ask()[0].startswith("503")
+
+
+def test_reports_that_cannot_be_read(views: Views) -> None:
+    """A spoilt store of findings costs the findings alone; the other views go on."""
+    views.add(login(views.now - SECOND))
+    views.world.reports.close()
+    for file in views.folder.glob("reports.db*"):
+        file.write_bytes(b"no database" * 1000)
+    assert views.found() == ["root"]
+    assert sum(views.ask("series")["failures"]) == 1
+    assert views.ask("health")["sources"]
+    answer = views.answer("/api/findings")
+    assert answer.status == "503 Service Unavailable"
+    assert "reports.db" in json.loads(answer.body)["error"]
 
 
 def LOCKED(path: Path) -> str:  # noqa: N802 - a constant but for the path

@@ -65,7 +65,6 @@ class Page:
     ) -> None:
         self._events = events
         self._reports = reports
-        self._problems = problems
         self._names = {"localhost", "127.0.0.1", "[::1]", host, f"[{host}]"}
         self._checks_names = is_loopback(host)
         self._places = threading.BoundedSemaphore(_MOST_AT_ONCE)
@@ -92,12 +91,11 @@ class Page:
             return Answer("421 Misdirected Request", told)
         if file is not None:
             return _send_file(path, file, environ.get("HTTP_IF_NONE_MATCH", ""))
-        view = self._views.get(path)
-        if view is None:
+        if path not in self._views:
             return _send("404 Not Found", {"error": f"there are {', '.join(self._views)}"})
-        return self._ask(view, environ.get("QUERY_STRING", ""))
+        return self._ask(path, environ.get("QUERY_STRING", ""))
 
-    def _ask(self, view: Callable[[Stores, Query], dict[str, Any]], text: str) -> Answer:
+    def _ask(self, path: str, text: str) -> Answer:
         try:
             query = parse_query(text, clock.time())
         except BadQuery as error:
@@ -107,17 +105,24 @@ class Page:
         try:
             with ExitStack() as stack:
                 events = stack.enter_context(LocalStore(self._events, patience=_PATIENCE))
-                reports = None
-                if self._reports.exists():
-                    reports = stack.enter_context(LocalStore(self._reports, patience=_PATIENCE))
-                return _send("200 OK", view((events, reports), query))
+                reports = self._open_reports(stack, needed=path == "/api/findings")
+                return _send("200 OK", self._views[path]((events, reports), query))
         except (StoreError, sqlite3.Error) as error:
             log.debug("store cannot be read", extra={"error": error})
-            problems = [str(error), *self._problems()]
-            told = {"error": f"The events cannot be read now: {error}", "problems": problems}
-            return _send("503 Service Unavailable", told)
+            return _send("503 Service Unavailable", {"error": f"Cannot be read now: {error}"})
         finally:
             self._places.release()
+
+    def _open_reports(self, stack: ExitStack, *, needed: bool) -> LocalStore | None:
+        """The reports; None where there are none yet, or where a view can do without them."""
+        if not self._reports.exists():
+            return None
+        try:
+            return stack.enter_context(LocalStore(self._reports, patience=_PATIENCE))
+        except (StoreError, sqlite3.Error):
+            if needed:
+                raise
+            return None
 
 
 def _without_port(host: str) -> str:
