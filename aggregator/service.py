@@ -4,7 +4,7 @@ import logging
 import sqlite3
 import threading
 import time as clock
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,7 @@ from aggregator.ignored import ignored_of
 from aggregator.job import Job, Plan
 from aggregator.metrics import AggregatorMetrics
 from aggregator.reports import REPORTS
+from aggregator.web.page import Page
 from heptad import units
 from heptad.config import Config, parse_listen
 from heptad.log import Condition
@@ -40,7 +41,8 @@ class Aggregator:
 
     ``once`` works off everything that is there and every window that is over, and ends. With
     ``since`` or ``until`` (ns) it computes that range again, and ends. ``also`` are shown on the
-    port beside its own metrics. Raises StoreError or ServerError where it cannot start.
+    port beside its own metrics; ``beside`` says what is wrong with the part that runs beside it,
+    for the page. Raises StoreError or ServerError where it cannot start.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Aggregator:
         until: int | None = None,
         serve: bool = True,
         also: Sequence[Collector] = (),
+        beside: Callable[[], list[str]] = list,
     ) -> None:
         self._config = config.aggregator
         self._also = also
@@ -80,8 +83,7 @@ class Aggregator:
             self.metrics = self._make_metrics()
             self._tell_set_aside()
             if serve:
-                listen = parse_listen(self._config.listen)
-                self.server = Server(listen, self._registry(), self.problems)
+                self.server = self._make_server(beside)
         except BaseException:
             self.store.close()
             raise
@@ -92,6 +94,22 @@ class Aggregator:
             write=True,
             max_age=units.parse_duration(self._config.store.max_age),
             max_size=units.parse_size(self._config.store.max_size),
+        )
+
+    def _make_server(self, beside: Callable[[], list[str]]) -> Server:
+        listen = parse_listen(self._config.listen)
+        page = Page(
+            self._path,
+            Path(self._config.store.path),
+            listen[0],
+            lambda: [*self.problems(), *beside()],
+        )
+        return Server(
+            listen,
+            self._registry(),
+            self.problems,
+            web_config=self._config.web_config_file,
+            pages=page if self._config.page else None,
         )
 
     def _make_metrics(self) -> AggregatorMetrics:

@@ -11,7 +11,7 @@ Events are never taken back: a window that now has fewer events than its last re
 to pruning, and the revision stands.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -143,10 +143,15 @@ class Book:
         return outcome
 
 
-def last_revisions(store: Store, report: str, since: int, until: int) -> dict[Window, Written]:
-    """The last revision of every window of a report that begins with since <= start < until."""
+def last_revisions(
+    store: Store, report: str, since: int, until: int, tags: Mapping[str, str] | None = None
+) -> dict[Window, Written]:
+    """The last revision of every window of a report that begins with since <= start < until.
+
+    With ``tags`` only the rows that have them, such as ``window``.
+    """
     found: dict[Window, Written] = {}
-    for point in store.read(report, since, until):
+    for point in store.read(report, since, until, tags):
         fields = dict(point.fields)
         number, events = int(fields.pop("revision")), int(fields.pop("events"))
         window = Window(point.time - number, point.tags["window"])

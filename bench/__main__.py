@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from bench import findings, scrape, tailing, throughput
+from bench import findings, page, scrape, tailing, throughput
 
 
 def main() -> None:
@@ -11,6 +11,7 @@ def main() -> None:
     tailing.main()
     scrape.main([])
     findings.main()
+    page.main()
     data = Path(os.environ.get("HEPTAD_SHARED_DATA", "../shared/data"))
     if data.is_dir():
         throughput.main(data)

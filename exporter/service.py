@@ -85,7 +85,12 @@ class Exporter:
             self.pipeline = Pipeline(self.store, lanes, self.metrics, config.host)
             if serve:
                 listen = parse_listen(config.exporter.listen)
-                self.server = Server(listen, self._registry(config), self.pipeline.problems)
+                self.server = Server(
+                    listen,
+                    self._registry(config),
+                    self.pipeline.problems,
+                    web_config=config.exporter.web_config_file,
+                )
         except BaseException:
             self.store.close()
             raise

@@ -4,6 +4,7 @@ The docstring of each structure and the comment-like ``KEYS`` table are what
 docs/configuration.md is made of.
 """
 
+import ipaddress
 import os
 import re
 import socket
@@ -15,6 +16,7 @@ import msgspec
 
 from heptad import document, findings_config, units
 from heptad.findings_config import FindingsConfig
+from heptad.web_config import load_web_config
 
 Place = tuple[str | int, ...]
 
@@ -61,6 +63,7 @@ class ExporterConfig(msgspec.Struct, forbid_unknown_fields=True):
     """What runs on every host."""
 
     listen: str = "127.0.0.1:9707"
+    web_config_file: str = ""
     host_metrics: bool = True
 
 
@@ -68,6 +71,8 @@ class AggregatorConfig(msgspec.Struct, forbid_unknown_fields=True):
     """What reads events and writes findings and reports."""
 
     listen: str = "127.0.0.1:9708"
+    web_config_file: str = ""
+    page: bool = True
     store: StoreConfig = msgspec.field(default_factory=StoreConfig)
     poll: str = "1s"
     max_wait: str = "2m"
@@ -105,8 +110,11 @@ KEYS: Final[dict[str, str]] = {
     "sources[].directory": "journald: another journal folder, as of journalctl --directory",
     "rules": "folders with rule files of your own; a file replaces the built-in one of its program",
     "exporter.listen": "address:port of /metrics and /healthz",
+    "exporter.web_config_file": "TLS and basic auth, as of Prometheus' --web.config.file",
     "exporter.host_metrics": "false where node_exporter runs beside it",
-    "aggregator.listen": "address:port of the aggregator's /metrics and /healthz",
+    "aggregator.listen": "address:port of the page, and of the aggregator's /metrics and /healthz",
+    "aggregator.web_config_file": "TLS and basic auth, as of Prometheus' --web.config.file",
+    "aggregator.page": "false: no page, only /metrics and /healthz",
     "aggregator.store.path": "the SQLite file of findings and reports; default: reports.db",
     "aggregator.store.max_age": "findings and reports are kept this long",
     "aggregator.store.max_size": "beyond it the oldest are deleted",
@@ -186,6 +194,24 @@ def check(config: Config) -> Iterator[tuple[Place, str]]:
     if config.exporter.listen == config.aggregator.listen:
         yield ("aggregator", "listen"), "is exporter.listen; each needs a port of its own"
     yield from _check_aggregator(config)
+    yield from _check_page(config.aggregator)
+
+
+def _check_page(config: AggregatorConfig) -> Iterator[tuple[Place, str]]:
+    """The page shows names, addresses and commands: beyond loopback not to whoever asks."""
+    try:
+        host, _ = parse_listen(config.listen)
+        if not config.page or is_loopback(host):
+            return
+        if config.web_config_file and load_web_config(Path(config.web_config_file)).protects:
+            return
+    except (ValueError, document.DocumentError):
+        return  # told by check, and by whoever reads that file
+    text = (
+        "others could see the page, and its names and addresses; name a web_config_file with "
+        "tls_server_config or basic_auth_users, listen on 127.0.0.1, or write `page: false`"
+    )
+    yield ("aggregator", "listen"), text
 
 
 def _check_stores(config: Config) -> Iterator[tuple[Place, str]]:
@@ -295,3 +321,11 @@ def parse_listen(text: str) -> tuple[str, int]:
     if not host or number > 65_535:
         raise ValueError(f"`{text}` is no address:port; write for example 127.0.0.1:9707")
     return host.strip("[]"), number
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this host reaches what listens at ``host``."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

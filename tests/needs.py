@@ -16,6 +16,7 @@ import pytest
 PACKAGES: Final[dict[str, str]] = {
     "chage": "passwd",
     "chpasswd": "passwd",
+    "chromium": "chromium",
     "cron": "cron",
     "dbclient": "dropbear-bin",
     "dropbear": "dropbear-bin",

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from urllib.request import urlopen
 
 import pytest
 import yaml
@@ -217,6 +218,10 @@ def test_up_shows_events_and_stops_cleanly(
     seen = read_until(running, "ann")
     assert "/metrics" in seen
     assert "report" in seen
+    listen = yaml.safe_load(config.read_text())["aggregator"]["listen"]
+    assert f"page     http://{listen}/\n" in seen
+    with urlopen(f"http://{listen}/", timeout=10) as answer:
+        assert b"<title>Heptad</title>" in answer.read()
     running.send_signal(signal.SIGINT)
     assert running.wait(timeout=20) == 0
     assert running.stderr is not None

@@ -54,6 +54,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _build(plan: Plan, also: Collector) -> dict[str, Part]:
+    config = plan.config.aggregator
     aggregator = Aggregator(plan.config, also=[also])
-    log.info("aggregator starts", extra={"store": plan.config.aggregator.store.path})
+    told = {"store": config.store.path}
+    if aggregator.server is not None:
+        told["page" if config.page else "metrics"] = aggregator.server.url
+    log.info("aggregator starts", extra=told)
     return {"aggregator": aggregator.run}

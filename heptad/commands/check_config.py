@@ -8,6 +8,7 @@ from exporter.service import check_programs
 from heptad.commands import DONE, WRONG_USE, add_command, complain
 from heptad.config import Config, load_config
 from heptad.document import DocumentError, Problem
+from heptad.web_config import load_web_config
 
 _EXAMPLES = """
 heptad check-config /etc/heptad/heptad.yaml
@@ -34,7 +35,9 @@ def run(args: argparse.Namespace) -> int:
         return check_programs(config.sources, rulebook)
 
     try:
-        load_config(args.file, check_rules)
+        config = load_config(args.file, check_rules)
+        for name in {config.exporter.web_config_file, config.aggregator.web_config_file} - {""}:
+            load_web_config(Path(name))
     except DocumentError as error:
         problems = error.problems + problems
     for problem in problems:

@@ -25,8 +25,8 @@ _HOST: Final = "sample-host"
 def prepare(config: Config) -> tuple[Config, Path]:
     """An empty log and stores of its own for the sample, and the configuration that names them.
 
-    Ports and log are those of ``config``. Raises StoreError where the folder cannot be made, or a
-    sample runs there already.
+    Ports, how they are secured, and log are those of ``config``. Raises StoreError where the folder
+    cannot be made, or a sample runs there already.
     """
     folder = state_folder() / "sample"
     try:
@@ -48,6 +48,8 @@ def prepare(config: Config) -> tuple[Config, Path]:
         "sources": [{"type": "file", "name": "sample", "paths": [str(log_path())]}],
         "aggregator": {
             "listen": config.aggregator.listen,
+            "web_config_file": config.aggregator.web_config_file,
+            "page": config.aggregator.page,
             "store": {"path": str(folder / "reports.db")},
         },
     }

@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     show = threading.Thread(target=_show, args=(both, stop), name="show", daemon=True)
 
     def begin() -> None:
-        _introduce(config, both.exporter, f" --config {path}" if path else "")
+        _introduce(config, both.exporter, both.aggregator, f" --config {path}" if path else "")
         both.position = both.exporter.store.newest_position()
         show.start()
 
@@ -95,29 +95,32 @@ class _Both:
         """The parts of a configuration."""
         exporter = Exporter(plan.config, prepared=plan.prepared, also=[also])
         try:
-            aggregator = Aggregator(plan.config, also=[also])
+            aggregator = Aggregator(plan.config, also=[also], beside=exporter.pipeline.problems)
         except BaseException:
             exporter.close()
             raise
-        self.exporter = exporter
+        self.exporter, self.aggregator = exporter, aggregator
         self.path = exporter.store.path
         return self.beside | {"exporter": exporter.run, "aggregator": aggregator.run}
 
 
-def _introduce(config: Config, exporter: Exporter, hint: str) -> None:
+def _introduce(config: Config, exporter: Exporter, aggregator: Aggregator, hint: str) -> None:
     command = sys.argv[0] if "/" in sys.argv[0] and not sys.argv[0].endswith(".py") else "heptad"
+    url = aggregator.server.url if aggregator.server else ""
     rows = {
+        "page": f"{url}/" if config.aggregator.page else "",
         "reads": ", ".join(map(describe_source, exporter.sources)),
         "keeps": f"{config.store.path}, {config.aggregator.store.path}",
         "metrics": f"{exporter.server.url if exporter.server else ''}/metrics of the exporter",
-        "": f"http://{config.aggregator.listen}/metrics of the aggregator",
+        "": f"{url}/metrics of the aggregator",
         "report": f"{command} report{hint}",
         "events": f"{command} events --since 24h{hint}",
         "stop": "Ctrl-C",
     }
     print(f"Heptad {__version__}")
     for name, text in rows.items():
-        print(f"  {name:<8} {text}")
+        if text:
+            print(f"  {name:<8} {text}")
     print(flush=True)
 
 

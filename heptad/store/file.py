@@ -66,8 +66,10 @@ def _newer(path: Path, version: int) -> StoreError:
     )
 
 
-def _connect(target: str, *, uri: bool = False) -> sqlite3.Connection:
-    db = sqlite3.connect(target, uri=uri, isolation_level=None, check_same_thread=False, timeout=10)
+def _connect(target: str, *, uri: bool = False, patience: float = 10) -> sqlite3.Connection:
+    db = sqlite3.connect(
+        target, uri=uri, isolation_level=None, check_same_thread=False, timeout=patience
+    )
     try:
         db.execute("PRAGMA cache_size = -16000")
     except sqlite3.Error:
@@ -120,13 +122,13 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("COMMIT")
 
 
-def open_for_reading(path: Path) -> sqlite3.Connection:
+def open_for_reading(path: Path, patience: float = 10) -> sqlite3.Connection:
     """Open for reading only; raises StoreError with the remedy."""
     if not path.exists():
         raise StoreError(f"{path}: no store here yet; start `heptad up` or `heptad exporter` first")
     db = None
     try:
-        db = _connect(path.absolute().as_uri() + "?mode=ro", uri=True)
+        db = _connect(path.absolute().as_uri() + "?mode=ro", uri=True, patience=patience)
         version = db.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:
         if db is not None:

@@ -11,7 +11,9 @@ import sqlite3
 import time as clock
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from heapq import merge
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -40,7 +42,8 @@ class LocalStore:
     """A store in the file ``path``; ``max_age`` in seconds since arrival, ``max_size`` in bytes.
 
     With ``write`` the file is created, checked, locked and, if it is corrupt, set aside and begun
-    anew. Without, it must be there. Raises StoreError with the remedy.
+    anew. Without, it must be there, and is waited for ``patience`` seconds where others have it
+    locked. Raises StoreError with the remedy.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class LocalStore:
         write: bool = False,
         max_age: float = 30 * 86_400,
         max_size: int = 2**30,
+        patience: float = 10,
     ) -> None:
         self.path = path
         self.max_age = max_age
@@ -66,7 +70,7 @@ class LocalStore:
                 os.close(self._lock)
                 raise
         else:
-            self._db = open_for_reading(path)
+            self._db = open_for_reading(path, patience)
         self._identities = Identities(self._db)
 
     def __enter__(self) -> Self:
@@ -234,6 +238,34 @@ class LocalStore:
         )
         for number, time, body, raw in cursor:
             yield point_of(series[number], time, body, raw)
+
+    def backwards(
+        self, measurement: str, since: int, until: int, tags: Wanted | None = None
+    ) -> Iterator[tuple[str, int, str, str]]:
+        """What ``read`` gives as it is stored, (head, time, body, raw), the newest first.
+
+        A row is fetched when it is asked for: whoever wants the newest few pays for no more.
+        """
+        series = self._series_of(measurement, tags or {})
+        walks = [
+            self._db.execute(
+                "SELECT series, time, body, raw FROM points WHERE series = ? "
+                "AND time >= ? AND time < ? ORDER BY time DESC",
+                (number, since, until),
+            )
+            for number in series
+        ]
+        for number, time, body, raw in merge(*walks, key=itemgetter(1), reverse=True):
+            yield series[number], time, body, raw
+
+    def last_times(self, measurement: str) -> dict[str, int]:
+        """Head of each series → the time of its newest point, in nanoseconds."""
+        rows = self._db.execute(
+            "SELECT head, (SELECT max(time) FROM points WHERE points.series = series.id) "
+            "FROM series WHERE substr(head, 1, ?) = ?",
+            (len(measurement) + 1, f"{measurement},"),
+        )
+        return {head: time for head, time in rows if time is not None}
 
     def _series_of(self, measurement: str, tags: Wanted) -> dict[int, str]:
         found = {}

@@ -1,0 +1,59 @@
+"""Whether what the page shows can be relied on: problems, sources, lines not understood, gaps."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from aggregator.web.events import SHOWN
+from heptad.event_row import MEASUREMENT
+from heptad.line_protocol import decode_head
+from heptad.store import Counters
+from heptad.store.local import LocalStore
+from heptad.terminal import printable
+from heptad.units import format_time
+
+_MOST: Final = 200
+
+
+def describe_health(
+    events: LocalStore, reports: LocalStore | None, problems: Sequence[str]
+) -> dict[str, Any]:
+    """Problems as sentences, and for each host and source what is known of it."""
+    counters = events.counters()
+    return {
+        "problems": [printable(problem, 500) for problem in problems[:_MOST]],
+        "sources": _sources(events)[:_MOST],
+        "lines": _sum(counters, "heptad_lines_total", "source"),
+        "not_understood": _sum(counters, "heptad_lines_not_understood_total", "program"),
+        "gaps": _sum(counters, "heptad_gaps_total", "source"),
+        "size": events.size() + (reports.size() if reports is not None else 0),
+    }
+
+
+def _sources(store: LocalStore) -> list[dict[str, Any]]:
+    """Each host and source with its programs and the time of its last event."""
+    known: dict[tuple[str, str], dict[str, int]] = {}
+    for head, time in store.last_times(MEASUREMENT).items():
+        tags = decode_head(head)[1]
+        programs = known.setdefault((tags.get("host", ""), tags.get("source", "")), {})
+        program = tags.get("program", "")
+        programs[program] = max(time, programs.get(program, time))
+    return [
+        {
+            "host": printable(host, SHOWN),
+            "source": printable(source, SHOWN),
+            "last": format_time(max(programs.values())),
+            "programs": [printable(program, SHOWN) for program in sorted(programs)][:_MOST],
+        }
+        for (host, source), programs in sorted(known.items())
+    ]
+
+
+def _sum(counters: Counters, name: str, label: str) -> dict[str, int]:
+    """A counter by one of its labels, where it is not zero."""
+    sums: dict[str, int] = {}
+    for (known, labels), value in counters.items():
+        if known == name and value:
+            key = printable(str(json.loads(labels).get(label, "")), SHOWN)
+            sums[key] = sums.get(key, 0) + int(value)
+    return dict(sorted(sums.items(), key=lambda item: -item[1])[:_MOST])

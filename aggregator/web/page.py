@@ -1,0 +1,144 @@
+"""The page's requests: its own files at /, and what they ask for under /api/.
+
+The page reads the stores and never writes. Nothing is loaded from elsewhere and nothing inline
+runs (Content-Security-Policy, W3C); on loopback only this host's own names are answered, for
+another name that leads here is an attack (DNS rebinding).
+"""
+
+import hashlib
+import logging
+import sqlite3
+import threading
+import time as clock
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from aggregator.web.events import find_events
+from aggregator.web.findings import list_findings
+from aggregator.web.health import describe_health
+from aggregator.web.query import BadQuery, Query, parse_query
+from aggregator.web.series import count_attempts
+from aggregator.web.top import rank_failures
+from heptad.config import is_loopback
+from heptad.server import Answer
+from heptad.store import StoreError
+from heptad.store.local import LocalStore
+
+log = logging.getLogger("heptad.page")
+
+_STATIC: Final = Path(__file__).parent / "static"
+_KINDS: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS: Final = (
+    ("Content-Security-Policy", _POLICY),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Referrer-Policy", "no-referrer"),
+)
+_FRESH: Final = (("Cache-Control", "no-store"),)
+_MOST_AT_ONCE: Final = 4
+_PATIENCE: Final = 3.0
+
+Stores = tuple[LocalStore, LocalStore | None]
+
+
+class Page:
+    """Answers for the page on the stores at ``events`` and ``reports``; None for other paths.
+
+    ``host`` is the address that is listened on, ``problems`` says what is wrong now.
+    """
+
+    def __init__(
+        self, events: Path, reports: Path, host: str, problems: Callable[[], list[str]]
+    ) -> None:
+        self._events = events
+        self._reports = reports
+        self._names = {"localhost", "127.0.0.1", "[::1]", host, f"[{host}]"}
+        self._checks_names = is_loopback(host)
+        self._places = threading.BoundedSemaphore(_MOST_AT_ONCE)
+        self._files = {
+            f"/{file.name}": file.read_bytes() for file in _STATIC.iterdir() if file.is_file()
+        }
+        self._views: dict[str, Callable[[Stores, Query], dict[str, Any]]] = {
+            "/api/events": lambda stores, query: find_events(stores[0], query),
+            "/api/series": lambda stores, query: count_attempts(*stores, query),
+            "/api/top": lambda stores, query: rank_failures(stores[0], query),
+            "/api/findings": lambda stores, query: list_findings(stores[1], query),
+            "/api/health": lambda stores, query: describe_health(*stores, problems()),
+        }
+
+    def __call__(self, environ: Mapping[str, str]) -> Answer | None:
+        """The answer to a request, by its WSGI environment."""
+        path = environ.get("PATH_INFO", "/")
+        file = self._files.get("/index.html" if path == "/" else path)
+        if file is None and not path.startswith("/api/"):
+            return None
+        name = environ.get("HTTP_HOST", "").lower()
+        if self._checks_names and _without_port(name) not in self._names:
+            told = b"this host does not go by that name here; ask 127.0.0.1 or localhost\n"
+            return Answer("421 Misdirected Request", told)
+        if file is not None:
+            return _send_file(path, file, environ.get("HTTP_IF_NONE_MATCH", ""))
+        if path not in self._views:
+            return _send("404 Not Found", {"error": f"there are {', '.join(self._views)}"})
+        return self._ask(path, environ.get("QUERY_STRING", ""))
+
+    def _ask(self, path: str, text: str) -> Answer:
+        try:
+            query = parse_query(text, clock.time())
+        except BadQuery as error:
+            return _send("400 Bad Request", {"error": str(error)})
+        if not self._places.acquire(timeout=_PATIENCE):
+            return _send("503 Service Unavailable", {"error": "too many questions at once"})
+        try:
+            with ExitStack() as stack:
+                events = stack.enter_context(LocalStore(self._events, patience=_PATIENCE))
+                reports = self._open_reports(stack, needed=path == "/api/findings")
+                return _send("200 OK", self._views[path]((events, reports), query))
+        except (StoreError, sqlite3.Error) as error:
+            log.debug("store cannot be read", extra={"error": error})
+            return _send("503 Service Unavailable", {"error": f"Cannot be read now: {error}"})
+        finally:
+            self._places.release()
+
+    def _open_reports(self, stack: ExitStack, *, needed: bool) -> LocalStore | None:
+        """The reports; None where there are none yet, or where a view can do without them."""
+        if not self._reports.exists():
+            return None
+        try:
+            return stack.enter_context(LocalStore(self._reports, patience=_PATIENCE))
+        except (StoreError, sqlite3.Error):
+            if needed:
+                raise
+            return None
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdigit() else host
+
+
+def _send(status: str, data: dict[str, Any]) -> Answer:
+    body = msgspec.json.encode(data)
+    return Answer(status, body, "application/json", _HEADERS + _FRESH)
+
+
+def _send_file(path: str, body: bytes, known: str) -> Answer:
+    etag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
+    headers = (*_HEADERS, ("Cache-Control", "no-cache"), ("ETag", etag))
+    if etag in known:
+        return Answer("304 Not Modified", b"", headers=headers)
+    kind = _KINDS.get(Path(path).suffix, "text/plain; charset=utf-8")
+    return Answer("200 OK", body, "text/html; charset=utf-8" if path == "/" else kind, headers)

@@ -1,0 +1,79 @@
+"""Login attempts over time: from the reports, and from the events for what they do not cover."""
+
+import time as clock
+from typing import Any, Final
+
+from aggregator.reports import WINDOWS
+from aggregator.web.query import Budget, Query
+from aggregator.windows import last_revisions
+from heptad.event_row import MEASUREMENT
+from heptad.line_protocol import decode_fields, decode_head
+from heptad.store.local import LocalStore
+from heptad.units import SECOND, format_time
+
+_REPORT: Final = "report_attempts"
+_MOST_POINTS: Final = 750
+_SECONDS: Final = 0.3
+_LONGEST: Final = 366 * WINDOWS["1d"]
+
+
+def count_attempts(events: LocalStore, reports: LocalStore | None, query: Query) -> dict[str, Any]:
+    """Successes and failures for each step of [since, until); ``from`` is how far back they go.
+
+    A step is as long as the shortest window that keeps the answer below some hundred steps.
+    """
+    until = min(query.until, int(clock.time() * SECOND) + 1)
+    since = max(query.since, until - _LONGEST)
+    lengths = [length for length in WINDOWS.values() if (until - since) / length <= _MOST_POINTS]
+    step = min(lengths)
+    begin = since // step * step
+    counts = [[0, 0] for _ in range(begin, until, step)]
+    covered = begin
+    if reports is not None:
+        for size, length in reversed(WINDOWS.items()):
+            if length <= step:
+                covered = _add_windows(reports, query, size, covered, until, (begin, step, counts))
+    reached = _add_events(events, query, covered, until, (begin, step, counts))
+    return {
+        "step": step // SECOND,
+        "begin": begin // SECOND,
+        "successes": [success for success, _ in counts],
+        "failures": [failure for _, failure in counts],
+        "from": format_time(max(since, reached)) if reached > covered else None,
+    }
+
+
+_Grid = tuple[int, int, list[list[int]]]
+
+
+def _add_windows(
+    reports: LocalStore, query: Query, size: str, since: int, until: int, grid: _Grid
+) -> int:
+    """Add up the windows of a size from ``since`` on; up to where there are some."""
+    begin, step, counts = grid
+    covered = since
+    tags = {"window": size, **query.tags("host", "program")}
+    for window, written in last_revisions(reports, _REPORT, since, until, tags).items():
+        if window.end > until:
+            continue
+        covered = max(covered, window.end)
+        place = counts[(window.start - begin) // step]
+        for fields in written.rows.values():
+            place[0] += int(fields["successes"])
+            place[1] += int(fields["failures"])
+    return covered
+
+
+def _add_events(store: LocalStore, query: Query, since: int, until: int, grid: _Grid) -> int:
+    """Count the attempts of [since, until) one by one; how far back the time sufficed."""
+    begin, step, counts = grid
+    budget = Budget(_SECONDS)
+    tags = {"action": "login", **query.tags("host", "program")}
+    for head, time, body, _ in store.backwards(MEASUREMENT, since, until, tags):
+        if budget.is_over():
+            return time
+        outcome = decode_head(head)[1].get("outcome")
+        place = counts[(time - begin) // step]
+        if outcome in ("success", "failure"):
+            place[outcome == "failure"] += int(decode_fields(body).get("count", 1))
+    return since

@@ -1,0 +1,43 @@
+// Asking the views of /api/, and telling what goes wrong.
+import { find } from "./elements.js";
+
+export const FILTERS = ["host", "program", "outcome", "user", "address", "text"];
+
+export async function ask(view, parameters) {
+  const query = new URLSearchParams(
+    Object.entries(parameters).filter(([, value]) => value !== "" && value !== null));
+  let answer;
+  try {
+    answer = await fetch(`api/${view}?${query}`, { signal: AbortSignal.timeout(15000) });
+  } catch {
+    throw new Error("Heptad does not answer. Is it still running?");
+  }
+  const data = await answer.json().catch(() => ({ error: `Heptad answers ${answer.status}` }));
+  if (!answer.ok) throw new Error(data.error);
+  document.body.dataset.read = "true";
+  return data;
+}
+
+export const filters = () => {
+  const form = new FormData(find("filters"));
+  return Object.fromEntries(FILTERS.map((name) => [name, form.get(name).trim()]));
+};
+export const range = () => ({ since: find("since").value });
+
+export function tellProblem(error) {
+  const banner = find("banner");
+  banner.hidden = !error;
+  const text = error ? error.message : "";
+  if (banner.textContent !== text) banner.textContent = text;
+  // nothing was read yet: there is nothing to show but the reason
+  if (error && !document.body.dataset.read) document.body.dataset.unread = "true";
+  else delete document.body.dataset.unread;
+}
+
+/** Runs views side by side and tells the first problem; whether there was none. */
+export async function run(...views) {
+  const done = await Promise.allSettled(views.map((view) => view()));
+  const failed = done.find((result) => result.status === "rejected");
+  if (failed) tellProblem(failed.reason);
+  return !failed;
+}

@@ -1,0 +1,49 @@
+// Small pieces of the page; whatever is shown is put in as text, never as markup.
+
+export const find = (id) => document.getElementById(id);
+
+export function element(name, classes = "", text = "") {
+  const made = document.createElement(name);
+  if (classes) made.className = classes;
+  if (text !== "") made.textContent = text;
+  return made;
+}
+
+export function button(text, act, classes = "") {
+  const made = element("button", classes, text);
+  made.type = "button";
+  made.addEventListener("click", act);
+  return made;
+}
+
+export const clear = (parent) => parent.replaceChildren();
+
+export const number = (value) => value.toLocaleString("en");
+
+const two = (value) => String(value).padStart(2, "0");
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/** Day and time in the browser's zone; the year where it is not this one. */
+export function short(time) {
+  const date = new Date(time);
+  const year = date.getFullYear() === new Date().getFullYear() ? "" : ` ${date.getFullYear()}`;
+  return `${MONTHS[date.getMonth()]} ${two(date.getDate())}${year} ` +
+    `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}
+
+/** The same, with the time as it is stored. */
+export const when = (time) => `${short(time)} (${time})`;
+
+/** Names and values as a list; what is empty is left out. */
+export function fillFields(fields) {
+  const list = element("dl", "fields");
+  for (const [name, value] of Object.entries(fields)) {
+    const between = name === "evidence" ? "\n" : ", ";
+    const more = fields[`${name}_more`] === true ? " and more" : "";
+    const text = (Array.isArray(value) ? value.map((one) => one === "" ? "(empty)" : one).join(between) : String(value ?? "")) + more;
+    if (text === "" || typeof value === "boolean") continue;
+    const classes = name === "raw" || name === "evidence" ? "raw" : "";
+    list.append(element("dt", "", name.replaceAll("_", " ")), element("dd", classes, text));
+  }
+  return list;
+}

@@ -1,0 +1,188 @@
+// The list of events: the newest, older ones, those that arrive, and the filters.
+import { ask, FILTERS, filters, range, run } from "./ask.js";
+import { button, clear, element, fillFields, find, number, short, when } from "./elements.js";
+
+const MOST_ROWS = 1000;
+const state = { scope: null, position: null, next: null, keys: new Set(), turn: 0, skipped: false };
+
+const eventRange = () => (state.scope ? state.scope.range : range());
+
+export async function loadEvents() {
+  const turn = ++state.turn;
+  const data = await ask("events", { ...eventRange(), ...filters(), limit: 50 });
+  if (turn !== state.turn) return;
+  clear(find("rows"));
+  state.keys.clear();
+  state.skipped = false;
+  addOlder(data);
+}
+
+export async function loadOlder() {
+  const turn = state.turn;
+  const data = await ask("events", { ...eventRange(), ...filters(), before: state.next });
+  if (turn !== state.turn) return;
+  const before = find("rows").lastElementChild;
+  addOlder(data);
+  const first = before ? before.nextElementSibling : find("rows").firstElementChild;
+  first?.querySelector("button")?.focus();
+  tell(`${data.events.length} older events`);
+}
+
+function addOlder(data) {
+  state.position = Math.max(state.position ?? 0, data.position);
+  state.next = data.next;
+  for (const event of data.events) addRow(event, null);
+  const none = state.keys.size === 0;
+  find("table").hidden = none;
+  find("empty").hidden = !none;
+  find("empty").textContent = none ? sayEmpty(data) : "";
+  find("more").hidden = !data.next;
+  find("more").textContent =
+    data.events.length ? "Show older events" : `Search further back than ${short(data.searched_to)}`;
+  noteEvents();
+}
+
+function sayEmpty(data) {
+  if (data.next) return `No such event back to ${short(data.searched_to)}; older ones were not searched yet.`;
+  const filtered = Object.values(filters()).some(Boolean);
+  if (filtered || state.scope) return "No event fits. Clear a filter, or choose a longer range above.";
+  return "No events in this range yet. They appear here as soon as somebody logs in or tries to; " +
+    "a longer range may show some. If there should be events, look at Health above.";
+}
+
+export async function follow() {
+  if (state.position === null) return loadEvents();
+  if (!find("live").checked || document.hidden || state.scope) return;
+  const turn = state.turn;
+  const data = await ask("events", { ...range(), ...filters(), after: state.position, limit: 200 });
+  if (turn !== state.turn) return;
+  state.skipped ||= data.skipped;
+  state.position = data.position;
+  const fresh = data.events.filter((event) => !state.keys.has(event.key));
+  if (!fresh.length) return;
+  find("table").hidden = false;
+  find("empty").hidden = true;
+  for (const event of fresh.reverse()) addRow(event, placeFor(event));
+  trim();
+  noteEvents();
+  tell(`${fresh.length} new ${fresh.length === 1 ? "event" : "events"}`);
+}
+
+function placeFor(event) {
+  for (const row of find("rows").children) {
+    if (row.dataset.time !== undefined && row.dataset.time <= event.time) return row;
+  }
+  return undefined;
+}
+
+function addRow(event, before) {
+  if (state.keys.has(event.key)) return;
+  state.keys.add(event.key);
+  const row = element("tr", before === null ? "" : "fresh");
+  row.setAttribute("role", "row");
+  row.dataset.time = event.time;
+  row.dataset.key = event.key;
+  const open = button(short(event.time), () => toggle(row, event, open), "link mono");
+  open.setAttribute("aria-expanded", "false");
+  open.setAttribute("aria-label", `${short(event.time)}, all of this event`);
+  row.append(
+    cell(open), cell(event.host),
+    cell(event.program),
+    cell(...what(event)), cell(who(event)), cell(from(event)), cell(event.object ?? ""));
+  find("rows").insertBefore(row, before ?? null);
+  if (before !== null) setTimeout(() => row.classList.remove("fresh"), 1500);
+}
+
+function cell(...content) {
+  const made = element("td");
+  made.setAttribute("role", "cell");
+  made.append(...content);
+  if (content.every((part) => typeof part === "string")) made.title = content.join("");
+  return made;
+}
+
+function what(event) {
+  const rest = [event.method, event.reason.replaceAll("_", " ")].filter(Boolean).join(", ");
+  const times = event.count > 1 ? ` ×${event.count}` : "";
+  const outcome = event.outcome === "unknown" ? [] : [element("span", `chip ${event.outcome}`, event.outcome)];
+  return [`${event.action.replaceAll("_", " ")} `, ...outcome, rest ? ` ${rest}` : "", times];
+}
+
+function who(event) {
+  const user = event.user === "" ? "(empty name)" : (event.user ?? "");
+  return event.target_user !== undefined ? `${user} → ${event.target_user}` : user;
+}
+
+const from = (event) => event.source_ip ?? event.source_domain ?? event.tty ?? "";
+
+function toggle(row, event, open) {
+  const is = open.getAttribute("aria-expanded") === "true";
+  open.setAttribute("aria-expanded", String(!is));
+  if (is) {
+    row.nextElementSibling.remove();
+    return;
+  }
+  const more = element("tr", "more-of");
+  more.setAttribute("role", "row");
+  const inside = element("td");
+  inside.setAttribute("role", "cell");
+  inside.colSpan = 7;
+  const { key, ...fields } = event;
+  inside.append(fillFields({ ...fields, time: when(event.time) }));
+  const buttons = element("div", "buttons");
+  if (event.user) buttons.append(button("Only this user", () => filterBy({ user: event.user })));
+  const address = event.source_ip ?? event.source_domain;
+  if (address) buttons.append(button("Only this address", () => filterBy({ address })));
+  inside.append(buttons);
+  more.append(inside);
+  row.after(more);
+}
+
+function trim() {
+  const rows = find("rows");
+  while (rows.children.length > MOST_ROWS) {
+    const last = rows.lastElementChild;
+    state.next = null;
+    state.keys.delete(last.dataset.key);
+    last.remove();
+  }
+  find("more").hidden = state.next === null;
+}
+
+function noteEvents() {
+  const filtered = Object.values(filters()).filter(Boolean).length;
+  find("events-note").textContent =
+    `${number(state.keys.size)} shown${filtered ? `, ${filtered} filter${filtered > 1 ? "s" : ""}` : ""}` +
+    (state.skipped ? ", more came than are shown: filter again to see the newest" : "");
+}
+
+let toldAt = 0;
+function tell(text) {
+  if (Date.now() - toldAt < 5000) return;
+  toldAt = Date.now();
+  find("told").textContent = text;
+}
+
+export function filterBy(values, scope = null) {
+  for (const name of FILTERS) find("filters").elements[name].value = values[name] ?? "";
+  state.scope = scope;
+  find("scope").hidden = !scope;
+  find("scope-text").textContent = scope ? scope.text : "";
+  remember();
+  run(loadEvents);
+  find("events").scrollIntoView();
+  find("events").focus({ preventScroll: true });
+}
+
+export function remember() {
+  const query = new URLSearchParams({ ...range(), ...filters() });
+  for (const [name, value] of [...query]) if (!value) query.delete(name);
+  history.replaceState(null, "", `?${query}`);
+}
+
+export function recall() {
+  const query = new URLSearchParams(location.search);
+  for (const name of FILTERS) find("filters").elements[name].value = query.get(name) ?? "";
+  const since = query.get("since");
+  if ([...find("since").options].some((option) => option.value === since)) find("since").value = since;
+}

@@ -1,0 +1,168 @@
+// Attempts, rankings, findings and health.
+import { ask, range, run } from "./ask.js";
+import { drawChart } from "./chart.js";
+import { button, element, fillFields, find, number, short, when } from "./elements.js";
+import { filterBy } from "./events.js";
+
+const FEW_FINDINGS = 5;
+const shown = {};
+let showsAll = false;
+
+/** Runs ``show`` where the data differ from what is shown, so that focus stays where it is. */
+function showIfNew(name, data, show) {
+  const text = JSON.stringify(data);
+  if (shown[name] === text) return;
+  shown[name] = text;
+  show(data);
+}
+
+export async function loadSeries() {
+  showIfNew("series", await ask("series", range()), showSeries);
+}
+
+function showSeries(data) {
+  const sum = (values) => values.reduce((total, value) => total + value, 0);
+  const [failed, succeeded] = [sum(data.failures), sum(data.successes)];
+  find("tile-failures").textContent = number(failed);
+  find("tile-successes").textContent = number(succeeded);
+  find("series-note").textContent =
+    data.from ? `counted back to ${short(data.from)} so far; reports of what is older are being computed` : "";
+  drawChart(data);
+  find("chart").setAttribute("aria-label",
+    `Login attempts over time: ${number(failed)} failed, ${number(succeeded)} succeeded`);
+  const rows = [];
+  data.failures.forEach((failures, index) => {
+    if (!failures && !data.successes[index]) return;
+    const row = element("tr");
+    const time = new Date((data.begin + index * data.step) * 1000).toISOString();
+    row.append(element("td", "", short(time)), element("td", "", number(failures)),
+      element("td", "", number(data.successes[index])));
+    rows.push(row);
+  });
+  find("series-rows").replaceChildren(...rows.reverse());
+}
+
+export async function loadTop() {
+  showIfNew("top", await ask("top", range()), (data) => {
+    find("top-note").textContent = data.from ? `of the newest ${number(data.failures)}, since ${short(data.from)}` : "";
+    showTop(find("top-addresses"), data.addresses, data.failures, (address) => ({ address }));
+    showTop(find("top-users"), data.users, data.failures, (user) => ({ user }));
+  });
+}
+
+function showTop(list, top, total, filter) {
+  const most = top.rows.length ? top.rows[0].count : 1;
+  const rows = top.rows.map((entry) => {
+    const row = element("li");
+    const share = element("span", "share");
+    share.style.width = `${(100 * entry.count) / most}%`;
+    const name = entry.name
+      ? button(entry.name, () => filterBy({ ...filter(entry.name), outcome: "failure" }), "link name mono")
+      : element("span", "name", "(empty name)");
+    if (entry.name) name.title = entry.name;
+    row.append(share, name, element("span", "count", number(entry.count)));
+    return row;
+  });
+  if (top.others) {
+    const rest = element("li", "rest");
+    rest.append(element("span", "name", "all others"), element("span", "count", number(top.others)));
+    rows.push(rest);
+  }
+  if (!rows.length) rows.push(element("li", "rest", "No failed logins in this range."));
+  list.replaceChildren(...rows);
+}
+
+export async function loadFindings() {
+  showIfNew("findings", await ask("findings", { ...range(), limit: 50 }), (data) => {
+    const high = data.findings.filter((finding) => finding.severity === "high").length;
+    find("tile-findings").replaceChildren(number(data.number),
+      element("small", "", high ? `${high} of high severity` : data.number ? "none of high severity" : ""));
+    find("findings-note").textContent =
+      data.number > data.findings.length ? `the ${data.findings.length} gravest of ${number(data.number)}` : "";
+    const some = showsAll ? data.findings : data.findings.slice(0, FEW_FINDINGS);
+    find("findings-all").hidden = some.length === data.findings.length;
+    find("findings-all").textContent = `Show ${data.findings.length - some.length} more`;
+    const open = new Set([...document.querySelectorAll("#findings-list details[open]")].map((d) => d.dataset.key));
+    const rows = some.map((finding) => showFinding(finding, open.has(finding.key)));
+    if (!rows.length) {
+      const text = data.waiting ? "The first findings are being computed." : "Nothing unusual in this range.";
+      rows.push(element("li", "empty", text));
+    }
+    find("findings-list").replaceChildren(...rows);
+  });
+}
+
+function showFinding(finding, open) {
+  const { key, rule, severity, sentence, first, last, until, subject, day, first_event, last_event,
+    ...rest } = finding;
+  const details = element("details");
+  details.dataset.key = key;
+  details.open = open;
+  const summary = element("summary");
+  summary.append(element("span", `chip severity ${severity}`, severity),
+    element("span", "sentence", sentence), element("span", "when", short(last)));
+  const inside = element("div", "inside");
+  inside.append(fillFields({
+    rule: rule.replaceAll("_", " "), subject, "first event": when(first), "last event": when(last),
+    ...rest, ...(first_event && !rest.evidence ? { evidence: [first_event, last_event] } : {}) }));
+  const isAddress = /^[0-9a-fA-F.:]+$/.test(subject) && /[.:]/.test(subject);
+  const values = finding.addresses?.length === 1 ? { address: finding.addresses[0] }
+    : isAddress ? { address: subject }
+    : finding.users?.length === 1 ? { user: finding.users[0] } : {};
+  const scope = { range: { since: first, until }, text: `Evidence of: ${sentence}` };
+  inside.append(button("Show the events", () => filterBy(values, scope)));
+  details.append(summary, inside);
+  const row = element("li");
+  row.append(details);
+  return row;
+}
+
+export async function loadHealth() {
+  showIfNew("health", await ask("health", {}), (data) => {
+    const problems = [...data.problems];
+    const unread = Object.entries(data.not_understood);
+    find("tile-health").replaceChildren(problems.length ? `${problems.length} wrong` : "well",
+      element("small", "", data.sources.length ? `last event ${short(data.sources.map((s) => s.last).sort().at(-1))}` : "no events yet"));
+    find("problems").replaceChildren(...(problems.length
+      ? problems.map((text) => element("li", "", `Problem: ${text}`))
+      : [element("li", "", "Nothing is wrong.")]));
+    find("sources").replaceChildren(...data.sources.map((source) => {
+      const row = element("tr");
+      for (const text of [source.source, source.host, short(source.last), source.programs.join(", ")]) {
+        row.append(element("td", "", text));
+      }
+      return row;
+    }));
+    if (!data.sources.length) {
+      const row = element("tr");
+      const none = element("td", "", "No source has given an event yet.");
+      none.colSpan = 4;
+      row.append(none);
+      find("sources").append(row);
+    }
+    const sum = (counts) => Object.values(counts).reduce((total, value) => total + value, 0);
+    find("health-note").textContent = [
+      `${number(sum(data.lines))} lines read`,
+      unread.length ? `not understood: ${unread.map(([name, n]) => `${name || "without header"} ${number(n)}`).join(", ")}`
+        : "all of known programs understood",
+      sum(data.gaps) ? `${number(sum(data.gaps))} gaps: parts of a log that could not be read` : "no gaps",
+      `stores ${(data.size / 2 ** 20).toFixed(1)} MiB`].join(" · ");
+    fillList("hosts", new Set(data.sources.map((source) => source.host)));
+    fillList("programs", new Set(data.sources.flatMap((source) => source.programs)));
+  });
+}
+
+function fillList(id, values) {
+  find(id).replaceChildren(...[...values].sort().map((value) => {
+    const option = element("option");
+    option.value = value;
+    return option;
+  }));
+}
+
+export async function showAllFindings() {
+  showsAll = true;
+  shown.findings = "";
+  await run(loadFindings);
+  document.querySelectorAll("#findings-list summary")[FEW_FINDINGS]?.focus();
+}
