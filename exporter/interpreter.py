@@ -13,6 +13,7 @@ import msgspec
 from exporter.attempts import Attempts, Judged
 from exporter.parsers.engine import Found, Program, Rulebook, load_rulebook, method_of
 from exporter.parsers.header import Clock, HeaderParser
+from exporter.privacy import Privacy
 from exporter.record import Origin, Record
 from heptad.event import Event
 from heptad.event_row import event_of_point, head_of
@@ -68,7 +69,8 @@ class Interpreter:
     """Turns the records of one source into events.
 
     ``host`` is the name events carry; a line's own host name is believed only if it is among
-    ``hosts`` (a relay's configuration lists them), else it is kept as ``log_host``.
+    ``hosts`` (a relay's configuration lists them), else it is kept as ``log_host``. ``privacy``
+    masks what is not to be kept before anything else sees it; without it nothing is masked.
     """
 
     def __init__(
@@ -78,8 +80,10 @@ class Interpreter:
         source: str,
         hosts: Container[str] = frozenset(),
         programs: frozenset[str] | None = None,
+        privacy: Privacy | None = None,
     ) -> None:
         self.attempts = Attempts()
+        self._privacy = privacy
         self._programs = {
             tag: program
             for tag, program in rulebook.programs.items()
@@ -114,6 +118,7 @@ class Interpreter:
         if found is None:
             known = program.complete or message.startswith("pam_")
             return NOT_UNDERSTOOD if known else OTHER_PROGRAM
+        found = found if self._privacy is None else self._privacy.apply(found, message)
         rule = found.rule
         if rule.is_fixed:
             return program, rule.fixed, count, found, ""
@@ -131,6 +136,10 @@ class Interpreter:
             judged = (judged[0], judged[1], method_of(values[rule.at_method]), judged[3])
         return program, judged, count, found, ""
 
+    def keep_line(self, raw: str) -> str | None:
+        """A line that no rule understood, as far as it may be kept."""
+        return raw if self._privacy is None else self._privacy.keep_line(raw)
+
     def row(self, record: Record, understood: Understood) -> Row:
         """The event of a record as the store takes it."""
         time, log_host, _, pid, message, raw, _, origin = record
@@ -144,7 +153,8 @@ class Interpreter:
             where.heads[program, judged] = head
         if pid:
             told = f"{told},pid={pid}i"
-        return (head, time, f"count={count}i{found.write(message)}{told}{where.tail}", raw)
+        body = f"count={count}i{found.write(message)}{told}{where.tail}"
+        return (head, time, body, "" if found.hides_line else raw)
 
     def _locate(self, log_host: str | None, origin: Origin) -> "_Where":
         host, tail = self._host, f',trust="{"journal" if origin.trusted else "file"}"'

@@ -179,7 +179,7 @@ class Pipeline:
             if understood is NOT_UNDERSTOOD:
                 program = interpreter.program_of(record[2]) or ""
                 tally.add("heptad_lines_not_understood_total", program=program)
-                self._keep_sample(program, record[5])
+                self._keep_sample(program, interpreter.keep_line(record[5]))
         tally.events(rows)
         for result, amount in Counter(nothing).items():
             tally.line(result, amount)
@@ -187,10 +187,12 @@ class Pipeline:
         tally.line(Result.NO_HEADER, batch.headless)
         tally.line(Result.OVERSIZED, batch.oversized)
         for raw in batch.strange:
-            self._keep_sample("", raw)
+            self._keep_sample("", interpreter.keep_line(raw))
         return rows
 
-    def _keep_sample(self, program: str, raw: str) -> None:
+    def _keep_sample(self, program: str, raw: str | None) -> None:
+        if raw is None:
+            return
         samples = self._samples.setdefault(program, [])
         samples.append(raw[:1000])
         del samples[:-_SAMPLES]

@@ -161,10 +161,17 @@ class CompiledRule:
 
 
 class Found(msgspec.Struct, gc=False):
-    """The rule that understood a message, what it captured, and that as line-protocol fields."""
+    """The rule that understood a message, what it captured, and that as line-protocol fields.
+
+    ``masked`` is what ``masked_by`` (exporter.privacy) made of it, None where it is as it was;
+    with ``hides_line`` the line itself is not to be kept.
+    """
 
     rule: CompiledRule
     values: Values
+    hides_line: bool = False
+    masked: "Found | None" = None
+    masked_by: object = None
     _written: str | None = None
 
     def write(self, message: str) -> str:
@@ -173,6 +180,10 @@ class Found(msgspec.Struct, gc=False):
         if written is None:
             written = self._written = self.rule.write(self.values, message)
         return written
+
+    def write_as(self, values: Values, message: str) -> None:
+        """Have ``write`` give other values than those by which attempts are judged."""
+        self._written = self.rule.write(values, message)
 
 
 def method_of(text: str | None) -> str:
