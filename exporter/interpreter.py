@@ -118,7 +118,8 @@ class Interpreter:
         if found is None:
             known = program.complete or message.startswith("pam_")
             return NOT_UNDERSTOOD if known else OTHER_PROGRAM
-        found = found if self._privacy is None else self._privacy.apply(found, message)
+        privacy = self._privacy
+        found = found if privacy is None else privacy.apply(found, message)
         rule = found.rule
         if rule.is_fixed:
             return program, rule.fixed, count, found, ""

@@ -56,6 +56,7 @@ class Privacy:
         self._pseudonyms = config.addresses == "pseudonym"
         self._masks_more = self._programs_only or self._pseudonyms
         self._pseudonym = lru_cache(maxsize=8192)(self._map_address)
+        self._hash = lru_cache(maxsize=8192)(self._hash_text)
 
     def apply(self, found: Found, message: str) -> Found:
         """What may be kept of ``found``; asked again for the same, it only remembers."""
@@ -134,7 +135,7 @@ class Privacy:
             return self._pseudonym(ip)
         return text if name is None or name in _HERE else self._hash(name, b"heptad name")
 
-    def _hash(self, text: str, purpose: bytes) -> str:
+    def _hash_text(self, text: str, purpose: bytes) -> str:
         """``~`` and 12 hexadecimal digits: the same for the same text, by RFC 7693's keyed mode."""
         data = text.encode("utf-8", "surrogatepass")
         digest = hashlib.blake2b(data, digest_size=_HASH_BYTES, key=self._key, person=purpose)
