@@ -137,6 +137,10 @@ class Interpreter:
             judged = (judged[0], judged[1], method_of(values[rule.at_method]), judged[3])
         return program, judged, count, found, ""
 
+    def host_of(self, log_host: str | None) -> str:
+        """The host to which a line belongs that names ``log_host``."""
+        return log_host if log_host and log_host in self._hosts else self._host
+
     def keep_line(self, raw: str) -> str | None:
         """A line that no rule understood, as far as it may be kept."""
         return raw if self._privacy is None else self._privacy.keep_line(raw)
@@ -158,12 +162,9 @@ class Interpreter:
         return (head, time, body, "" if found.hides_line else raw)
 
     def _locate(self, log_host: str | None, origin: Origin) -> "_Where":
-        host, tail = self._host, f',trust="{"journal" if origin.trusted else "file"}"'
+        host, tail = self.host_of(log_host), f',trust="{"journal" if origin.trusted else "file"}"'
         if log_host and log_host != host:
-            if log_host in self._hosts:
-                host = log_host
-            else:
-                tail += f",log_host={quote(log_host)}"
+            tail += f",log_host={quote(log_host)}"
         if origin.path is not None:
             tail += f",path={quote(origin.path)}"
         if origin.unit is not None:
