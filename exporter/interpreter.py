@@ -15,6 +15,7 @@ from exporter.parsers.engine import Found, Program, Rulebook, load_rulebook, met
 from exporter.parsers.header import Clock, HeaderParser
 from exporter.privacy import Privacy
 from exporter.record import Origin, Record
+from exporter.strangers import Strangers
 from heptad.event import Event
 from heptad.event_row import event_of_point, head_of
 from heptad.line_protocol import quote
@@ -83,6 +84,7 @@ class Interpreter:
         privacy: Privacy | None = None,
     ) -> None:
         self.attempts = Attempts()
+        self.strangers = Strangers()
         self._privacy = privacy
         self._programs = {
             tag: program
@@ -111,16 +113,17 @@ class Interpreter:
         if program is None:
             return OTHER_PROGRAM
         found = program.read(message)
-        if origin.trusted:
-            doubt = _doubt(origin, program, found)
-            if doubt is not None:
-                return doubt
+        doubt = _doubt(origin, program, found) if origin.trusted else None
+        if doubt is not None:
+            return doubt
         if found is None:
             known = program.complete or message.startswith("pam_")
             return NOT_UNDERSTOOD if known else OTHER_PROGRAM
-        privacy = self._privacy
-        found = found if privacy is None else privacy.apply(found, message)
         rule = found.rule
+        if found.masked_by is self._privacy and rule.part is None:
+            found = found.masked or found
+        else:
+            found = self._mask(program, found, record)
         if rule.is_fixed:
             return program, rule.fixed, count, found, ""
         if rule.ignore:
@@ -136,6 +139,19 @@ class Interpreter:
         if rule.at_method >= 0:
             judged = (judged[0], judged[1], method_of(values[rule.at_method]), judged[3])
         return program, judged, count, found, ""
+
+    def _mask(self, program: Program, found: Found, record: Record) -> Found:
+        """What may be kept of what was found; not asked again where that is remembered."""
+        privacy = self._privacy
+        if privacy is None:
+            return found
+        part = found.rule.part
+        if part is not None and record[3]:
+            process = f"{record[1]} {program.name} {record[3]}"
+            if self.strangers.hear(part, process, record[4], record[0]):
+                return privacy.mask_stranger(found, record[4])
+        masked = found.masked if found.masked_by is privacy else privacy.mask(found, record[4])
+        return masked or found
 
     def host_of(self, log_host: str | None) -> str:
         """The host to which a line belongs that names ``log_host``."""

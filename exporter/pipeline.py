@@ -80,13 +80,15 @@ class Pipeline:
 
     def _restore(self, store: LocalStore, lane: Lane) -> None:
         name = lane.source.name
-        keys = [f"{key}/{name}" for key in ("source", "attempts", "caught_up")]
-        position, attempts, caught_up = map(store.recall, keys)
-        known = zip(keys, (position, attempts, caught_up), strict=True)
+        keys = [f"{key}/{name}" for key in ("source", "attempts", "caught_up", "strangers")]
+        position, attempts, caught_up, strangers = recalled = [store.recall(key) for key in keys]
+        known = zip(keys, recalled, strict=True)
         self._committer.know({key: value for key, value in known if value is not None})
         lane.source.restore(position)
         if attempts is not None:
             lane.interpreter.attempts.restore(attempts)
+        if strangers is not None:
+            lane.interpreter.strangers.restore(strangers)
         lane.caught_up = caught_up is not None
         self._metrics.set("heptad_source_last_event_timestamp_seconds", 0, name)
 
@@ -162,6 +164,7 @@ class Pipeline:
             at = self._now() / 10**9
             self._metrics.set("heptad_source_last_event_timestamp_seconds", at, name)
         state = {f"source/{name}": batch.state, f"attempts/{name}": attempts.dump()}
+        state[f"strangers/{name}"] = lane.interpreter.strangers.dump()
         state |= self._take_samples()
         return Transaction(rows + left, state, tally.counters())
 

@@ -54,16 +54,23 @@ class Privacy:
         self._drops = config.unknown_users == "drop"
         self._programs_only = config.commands == "program"
         self._pseudonyms = config.addresses == "pseudonym"
-        self._masks_more = self._programs_only or self._pseudonyms
         self._pseudonym = lru_cache(maxsize=8192)(self._map_address)
-        self._hash = lru_cache(maxsize=8192)(self._hash_text)
+        self._masks_more = self._programs_only or self._pseudonyms
+        self._show_name = lru_cache(maxsize=8192)(self._mask_name)
 
-    def apply(self, found: Found, message: str) -> Found:
-        """What may be kept of ``found``; asked again for the same, it only remembers."""
-        if found.masked_by is not self:
-            found.masked = self._mask(found, message)
-            found.masked_by = self
-        return found.masked or found
+    def mask(self, found: Found, message: str) -> Found | None:
+        """What may be kept of ``found``, None if all; remembered in it."""
+        place = _find_unknown(found.rule, message) if self._names else None
+        found.masked_by = self
+        if place is not None or self._masks_more:
+            found.masked = self._mask(found, message, place)
+        else:
+            found.masked = None
+        return found.masked
+
+    def mask_stranger(self, found: Found, message: str) -> Found:
+        """What may be kept where other lines told that the user is no account's."""
+        return self._mask(found, message, found.rule.at_user if self._names else None) or found
 
     def keep_line(self, raw: str) -> str | None:
         """A line that no rule understood, if it may be kept: what it tells cannot be masked."""
@@ -71,39 +78,36 @@ class Privacy:
             return None
         return None if self._names and _NOBODY.search(raw) else raw
 
-    def _mask(self, found: Found, message: str) -> Found | None:
-        rule = found.rule
-        place = _find_unknown(rule, message) if self._names else None
-        if place is None and not self._masks_more:
+    def _mask(self, found: Found, message: str, place: int | None) -> Found | None:
+        """``place`` is that of a name of no account's, as ``_find_unknown`` gives it."""
+        name = found.values[place] if place is not None and place >= 0 else None
+        shown = self._show_name(name) if name else name
+        hides = self._pseudonyms or (place is not None and (name is None or shown != name))
+        if not hides and not self._programs_only:
             return None
-        values = list(found.values)
-        hides = place is not None and self._mask_name(values, place)
+        rule, values = found.rule, list(found.values)
+        if place is not None and place >= 0:
+            values[place] = shown
         if self._programs_only:
             hides |= self._cut_command(rule, message, values)
         if self._pseudonyms:
             self._mask_addresses(rule, values)
-            hides = True
         if not hides:
             return None
-        masked = Found(rule, tuple(values), hides_line=True)
-        if self._drops and place is not None and place >= 0 and found.values[place]:
+        masked = Found(rule, tuple(values), True)
+        if name and not shown and place is not None:
             values[place] = None
             masked.write_as(tuple(values), message)
         return masked
 
-    def _mask_name(self, values: list[str | None], place: int) -> bool:
-        """Mask the name of no account; whether the line may hold one that is not to be kept."""
-        name = values[place] if place >= 0 else None
-        if not name:
-            return name is None
+    def _mask_name(self, name: str) -> str:
+        """What is kept of the name of no account; nothing is the empty text.
+
+        Not None: for counting attempts a name that is not kept was asked for all the same.
+        """
         if self._drops:
-            # not None: for counting attempts a name that is not kept was asked for all the same
-            values[place] = ""
-            return True
-        if name.lower() in self._well_known:
-            return False
-        values[place] = self._hash(name, b"heptad user")
-        return True
+            return ""
+        return name if name.lower() in self._well_known else self._hash(name, b"heptad user")
 
     def _cut_command(self, rule: CompiledRule, message: str, values: list[str | None]) -> bool:
         """Cut a command to its program; whether the line may hold one."""
@@ -135,7 +139,7 @@ class Privacy:
             return self._pseudonym(ip)
         return text if name is None or name in _HERE else self._hash(name, b"heptad name")
 
-    def _hash_text(self, text: str, purpose: bytes) -> str:
+    def _hash(self, text: str, purpose: bytes) -> str:
         """``~`` and 12 hexadecimal digits: the same for the same text, by RFC 7693's keyed mode."""
         data = text.encode("utf-8", "surrogatepass")
         digest = hashlib.blake2b(data, digest_size=_HASH_BYTES, key=self._key, person=purpose)

@@ -17,6 +17,7 @@ from exporter.pipeline import Lane, Pipeline
 from exporter.privacy import KEY_BYTES, Privacy, load_key, load_well_known_names, make_privacy
 from exporter.record import Origin
 from exporter.service import Exporter
+from exporter.strangers import Strangers
 from heptad.config import Config, FileSourceConfig, PrivacyConfig, StoreConfig
 from heptad.event import Event
 from heptad.store import StoreError
@@ -409,3 +410,78 @@ def test_the_list_of_well_known_names() -> None:
     names = load_well_known_names()
     assert {"root", "admin", "oracle", "postgres", "pi", "ubuntu"} <= names
     assert all(name == name.lower().strip() and " " not in name for name in names)
+
+
+LOGIN = (
+    "pam_unix(login:auth): check pass; user unknown",
+    "pam_unix(login:auth): authentication failure; logname=LOGIN uid=0 euid=0 tty=/dev/tty1 ruser= rhost= ",
+    "FAILED LOGIN 1 FROM tty1 FOR hunter2, Authentication failure",
+)
+ANN = (
+    "pam_unix(login:auth): authentication failure; logname=LOGIN uid=0 euid=0 tty=/dev/tty1 ruser= rhost=  user=ann",
+    "FAILED LOGIN 2 FROM tty1 FOR ann, Authentication failure",
+)
+SSS = "pam_sss(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=192.0.2.1 user={}"
+
+
+def users_of(messages: list[tuple[int, str, str]], mask: Privacy) -> list[str | None]:
+    """The users of the events of (process id, program, message), each told to a new interpreter."""
+    header = HeaderParser(Clock(), Origin())
+    interpreter = Interpreter(RULEBOOK, "gate", "text", privacy=mask)
+    events = []
+    for number, (pid, program, text) in enumerate(messages):
+        fresh = Interpreter(RULEBOOK, "gate", "text", privacy=mask)
+        fresh.strangers.restore(interpreter.strangers.dump())
+        interpreter = fresh
+        record = header.parse(f"2026-03-01T12:{number:02}:00Z gate {program}[{pid}]: {text}")
+        assert record is not None
+        events.append(interpret_record(interpreter, record))
+    return [event.user for event in events if event is not None]
+
+
+def test_a_console_login_that_only_pam_calls_unknown() -> None:
+    """Where PAM says that no account was meant and login tells the name, the name is masked."""
+    mask = privacy()
+    told = users_of([(1, "login", text) for text in (*LOGIN, *ANN)], mask)
+    assert told[0] is None
+    assert told[1] is not None
+    assert told[1].startswith("~")
+    assert told[2:] == ["ann", "ann"]
+    assert (
+        users_of([(1, "login", text) for text in LOGIN], privacy(unknown_users="drop"))
+        == [None] * 2
+    )
+    header = HeaderParser(Clock(), Origin())
+    interpreter = Interpreter(RULEBOOK, "gate", "text", privacy=mask)
+    for text in LOGIN:
+        record = header.parse(f"2026-03-01T12:00:00Z gate login[1]: {text}")
+        assert record is not None
+        event = interpret_record(interpreter, record)
+        assert "hunter2" not in str(event)
+
+
+def test_directories_that_do_not_say_that_nobody_is_meant() -> None:
+    """What pam_sss tells after pam_unix knew nobody is masked in that process and in no other."""
+    unknown = "pam_unix(sshd:auth): check pass; user unknown"
+    told = users_of(
+        [(1, "sshd", unknown), (2, "sshd", SSS.format("ann")), (1, "sshd", SSS.format("hunter2"))],
+        privacy(),
+    )
+    assert told[0] == "ann"
+    assert told[1] is not None
+    assert told[1].startswith("~")
+    opened = "pam_unix(sshd:session): session opened for user ann(uid=1) by (uid=0)"
+    again = [(1, "sshd", unknown), (1, "sshd", opened), (1, "sshd", SSS.format("ann"))]
+    assert users_of(again, privacy()) == ["ann", "ann"]
+
+
+def test_strangers_are_bounded() -> None:
+    """However many processes ask for nobody, 256 are remembered, and none for long."""
+    strangers = Strangers()
+    for pid in range(3000):
+        strangers.hear("nobody", f"gate login {pid}", "", pid)
+    assert len(strangers.dump()) < 10_000
+    assert not strangers.hear("asks", "gate login 2700", "", 3000)
+    assert strangers.hear("asks", "gate login 2999", "", 3000)
+    assert not strangers.hear("asks", "gate login 2999", "", 3000 + 601 * 10**9)
+    assert not strangers.hear("asks", "gate login 2999", "", 3000)

@@ -30,6 +30,10 @@ STEPS: Final[dict[str, str]] = {
     "end": "the connection ended",
 }
 
+Part = Literal["nobody", "somebody", "asks"]
+"""Of a line: no account was meant, one was, or there is a name that may be either's."""
+_ASKS: Final = frozenset(("login", "authentication", "not_allowed", "disconnect"))
+
 GROUPS: Final = frozenset(
     "user target_user address source_port tty object method count child_pid".split()
 )
@@ -134,6 +138,7 @@ class CompiledRule:
         self.at_user, self.at_address = at("user", -1), at("address", -1)
         self.at_port, self.at_method = at("source_port", -1), at("method", -1)
         self.at_count, self.at_child = at("count", -1), at("child_pid", -1)
+        self.part = _part_of(rule, names=self.at_user >= 0)
         varies = self.ignore or self.step or self.at_count >= 0 or self.at_method >= 0
         self.is_fixed = not varies
         self.write = Rendering(self.groups, rule.object).write
@@ -158,6 +163,19 @@ class CompiledRule:
             else:
                 facts[name] = text
         return facts
+
+
+def _part_of(rule: Rule, *, names: bool) -> Part | None:
+    """What a line tells of the account that was meant; None if nothing."""
+    if rule.step is not None:
+        return None  # daemons of many lines say it themselves, in each
+    if rule.reason == "invalid_user":
+        return "nobody"
+    if rule.ignore or not names:
+        return None
+    if rule.outcome == "success":
+        return "somebody"
+    return "asks" if rule.outcome == "failure" and rule.action in _ASKS else None
 
 
 class Found(msgspec.Struct, gc=False):
