@@ -14,6 +14,7 @@ LONGEST: Final = 600 * 10**9
 """ns of log time after which a process is forgotten: process ids recur."""
 MOST: Final = 256
 """Processes that are remembered, the latest: they are stored with every batch."""
+_AGAIN: Final = 60 * 10**9
 _OF_ACCOUNTS: Final = ("pam_unix", "PAM ")
 """What a failure begins with that pam_unix tells; it names nobody that is no account's."""
 
@@ -40,6 +41,8 @@ class Strangers:
         """Whether the name in a line of ``process`` is no account's, by what it said before."""
         since = self._since.get(process)
         if part == "nobody":
+            if since is not None and 0 <= time - since < _AGAIN:
+                return False
             self._since.pop(process, None)
             if len(self._since) >= MOST:
                 del self._since[next(iter(self._since))]

@@ -19,6 +19,7 @@ from heptad.event_row import event_of_point
 from heptad.line_protocol import encode_head
 from heptad.store import Row, StoreError, point_of
 from heptad.store.local import LocalStore, counter_key
+from tests.aggregator_world import HOUR, MIDNIGHT, SECOND, World, login
 
 RULES = """
 program: gatekeeper
@@ -333,3 +334,22 @@ def test_what_may_not_be_kept_is_not_left_over(host: Host) -> None:
     assert [line.partition(": ")[2] for line in host.left()] == ["what else"]
     key = counter_key("heptad_lines_not_understood_total", program="gatekeeper")
     assert host.counter(key) == 2
+
+
+def test_the_aggregator_finds_what_comes_late(tmp_path: Path) -> None:
+    """An attack whose lines were not understood is a finding once a mended rule was applied."""
+    with World(tmp_path) as world:
+        world.append([login(MIDNIGHT + HOUR, "192.0.2.7")])
+        message = "Failed password for ann from 192.0.2.9 port 22 ssh2"
+        records: list[Record] = [
+            (MIDNIGHT + n * SECOND, "gate", "sshd", str(n), message, message, 1, Origin())
+            for n in range(9)
+        ]
+        world.events.append(
+            [row_of_line(one, "gate", "auth", "sshd", history=False) for one in records]
+        )
+        world.finish()
+        assert world.findings() == []
+        Reapplication(load_rulebook(), None, world.events).run(world.read, 0, int)
+        world.finish()
+        assert [finding.subject for finding in world.findings()] == ["192.0.2.9"]

@@ -100,12 +100,13 @@ def run_apply(args: argparse.Namespace) -> int:
         complain(str(error))
         complain("the exporter must not run meanwhile: stop its service, or `heptad up` by Ctrl-C")
         return FAILED
+    if not applied.became:
+        complain(f"no lines since {args.since} that were not understood")
+        return DONE
     row = "{:<18} {:>10}  {}"
     print(row.format("PROGRAM", "LINES", "WOULD BE" if args.dry_run else "ARE NOW"))
     for (program, result), lines in sorted(applied.became.items()):
         print(row.format(program, lines, _TOLD.get(result, RESULTS[result])))
-    if not applied.became:
-        complain(f"no lines since {args.since} that were not understood")
     return DONE
 
 
