@@ -228,7 +228,7 @@ class Attempts:
     def _told(self, connection: Connection, rule: CompiledRule, values: Values) -> str:
         """The user and the address, where the line itself does not tell them."""
         told = ""
-        if connection.user is not None and (rule.at_user < 0 or values[rule.at_user] is None):
+        if connection.user and (rule.at_user < 0 or values[rule.at_user] is None):
             told = f",user={quote(connection.user)}"
         if connection.address is None or (rule.at_address >= 0 and values[rule.at_address]):
             return told

@@ -13,7 +13,9 @@ import msgspec
 from exporter.attempts import Attempts, Judged
 from exporter.parsers.engine import Found, Program, Rulebook, load_rulebook, method_of
 from exporter.parsers.header import Clock, HeaderParser
+from exporter.privacy import Privacy
 from exporter.record import Origin, Record
+from exporter.strangers import Strangers
 from heptad.event import Event
 from heptad.event_row import event_of_point, head_of
 from heptad.line_protocol import quote
@@ -68,7 +70,8 @@ class Interpreter:
     """Turns the records of one source into events.
 
     ``host`` is the name events carry; a line's own host name is believed only if it is among
-    ``hosts`` (a relay's configuration lists them), else it is kept as ``log_host``.
+    ``hosts`` (a relay's configuration lists them), else it is kept as ``log_host``. ``privacy``
+    masks what is not to be kept before anything else sees it; without it nothing is masked.
     """
 
     def __init__(
@@ -78,8 +81,11 @@ class Interpreter:
         source: str,
         hosts: Container[str] = frozenset(),
         programs: frozenset[str] | None = None,
+        privacy: Privacy | None = None,
     ) -> None:
         self.attempts = Attempts()
+        self.strangers = Strangers()
+        self._privacy = privacy
         self._programs = {
             tag: program
             for tag, program in rulebook.programs.items()
@@ -107,14 +113,17 @@ class Interpreter:
         if program is None:
             return OTHER_PROGRAM
         found = program.read(message)
-        if origin.trusted:
-            doubt = _doubt(origin, program, found)
-            if doubt is not None:
-                return doubt
+        doubt = _doubt(origin, program, found) if origin.trusted else None
+        if doubt is not None:
+            return doubt
         if found is None:
             known = program.complete or message.startswith("pam_")
             return NOT_UNDERSTOOD if known else OTHER_PROGRAM
         rule = found.rule
+        if found.masked_by is self._privacy and rule.part is None:
+            found = found.masked or found
+        else:
+            found = self._mask(program, found, record)
         if rule.is_fixed:
             return program, rule.fixed, count, found, ""
         if rule.ignore:
@@ -131,6 +140,27 @@ class Interpreter:
             judged = (judged[0], judged[1], method_of(values[rule.at_method]), judged[3])
         return program, judged, count, found, ""
 
+    def _mask(self, program: Program, found: Found, record: Record) -> Found:
+        """What may be kept of what was found; not asked again where that is remembered."""
+        privacy = self._privacy
+        if privacy is None:
+            return found
+        part = found.rule.part
+        if part is not None and record[3]:
+            process = f"{record[1]} {program.name} {record[3]}"
+            if self.strangers.hear(part, process, record[4], record[0]):
+                return privacy.mask_stranger(found, record[4])
+        masked = found.masked if found.masked_by is privacy else privacy.mask(found, record[4])
+        return masked or found
+
+    def host_of(self, log_host: str | None) -> str:
+        """The host to which a line belongs that names ``log_host``."""
+        return log_host if log_host and log_host in self._hosts else self._host
+
+    def keep_line(self, raw: str) -> str | None:
+        """A line that no rule understood, as far as it may be kept."""
+        return raw if self._privacy is None else self._privacy.keep_line(raw)
+
     def row(self, record: Record, understood: Understood) -> Row:
         """The event of a record as the store takes it."""
         time, log_host, _, pid, message, raw, _, origin = record
@@ -144,15 +174,13 @@ class Interpreter:
             where.heads[program, judged] = head
         if pid:
             told = f"{told},pid={pid}i"
-        return (head, time, f"count={count}i{found.write(message)}{told}{where.tail}", raw)
+        body = f"count={count}i{found.write(message)}{told}{where.tail}"
+        return (head, time, body, "" if found.hides_line else raw)
 
     def _locate(self, log_host: str | None, origin: Origin) -> "_Where":
-        host, tail = self._host, f',trust="{"journal" if origin.trusted else "file"}"'
+        host, tail = self.host_of(log_host), f',trust="{"journal" if origin.trusted else "file"}"'
         if log_host and log_host != host:
-            if log_host in self._hosts:
-                host = log_host
-            else:
-                tail += f",log_host={quote(log_host)}"
+            tail += f",log_host={quote(log_host)}"
         if origin.path is not None:
             tail += f",path={quote(origin.path)}"
         if origin.unit is not None:

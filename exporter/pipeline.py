@@ -12,6 +12,7 @@ import msgspec
 
 from exporter.committer import Committer, Transaction
 from exporter.interpreter import NOT_UNDERSTOOD, Interpreter, Result
+from exporter.leftovers import row_of_line
 from exporter.metrics import COUNTERS, ExporterMetrics, Tally
 from exporter.sources import GAP_REASONS, Batch, Gap, Source
 from heptad.event import LABELS
@@ -79,13 +80,15 @@ class Pipeline:
 
     def _restore(self, store: LocalStore, lane: Lane) -> None:
         name = lane.source.name
-        keys = [f"{key}/{name}" for key in ("source", "attempts", "caught_up")]
-        position, attempts, caught_up = map(store.recall, keys)
-        known = zip(keys, (position, attempts, caught_up), strict=True)
+        keys = [f"{key}/{name}" for key in ("source", "attempts", "caught_up", "strangers")]
+        position, attempts, caught_up, strangers = recalled = [store.recall(key) for key in keys]
+        known = zip(keys, recalled, strict=True)
         self._committer.know({key: value for key, value in known if value is not None})
         lane.source.restore(position)
         if attempts is not None:
             lane.interpreter.attempts.restore(attempts)
+        if strangers is not None:
+            lane.interpreter.strangers.restore(strangers)
         lane.caught_up = caught_up is not None
         self._metrics.set("heptad_source_last_event_timestamp_seconds", 0, name)
 
@@ -151,7 +154,8 @@ class Pipeline:
         history_before = -1 if lane.caught_up else self._first_start
         tally = Tally(name, history_before)
         rows = [self._gap_row(gap, tally) for gap in batch.gaps]
-        rows += self._interpret(lane, batch, tally)
+        events, left = self._interpret(lane, batch, tally, history_before)
+        rows += events
         tally.add("heptad_read_bytes_total", batch.read_bytes, source=name)
         attempts = lane.interpreter.attempts
         tally.add("heptad_connections_forgotten_total", attempts.forgotten, source=name)
@@ -160,13 +164,18 @@ class Pipeline:
             at = self._now() / 10**9
             self._metrics.set("heptad_source_last_event_timestamp_seconds", at, name)
         state = {f"source/{name}": batch.state, f"attempts/{name}": attempts.dump()}
+        state[f"strangers/{name}"] = lane.interpreter.strangers.dump()
         state |= self._take_samples()
-        return Transaction(rows, state, tally.counters())
+        return Transaction(rows + left, state, tally.counters())
 
-    def _interpret(self, lane: Lane, batch: Batch, tally: Tally) -> list[Row]:
+    def _interpret(
+        self, lane: Lane, batch: Batch, tally: Tally, history_before: int
+    ) -> tuple[list[Row], list[Row]]:
+        """The events of a batch, and the lines of known programs that no rule understood."""
         interpreter = lane.interpreter
         understand, write = interpreter.understand, interpreter.row
         rows: list[Row] = []
+        left: list[Row] = []
         nothing: list[Result] = []
         for record in batch.records:
             understood = understand(record)
@@ -179,16 +188,20 @@ class Pipeline:
             if understood is NOT_UNDERSTOOD:
                 program = interpreter.program_of(record[2]) or ""
                 tally.add("heptad_lines_not_understood_total", program=program)
-                self._keep_sample(program, record[5])
+                if interpreter.keep_line(record[5]) is not None:
+                    self._keep_sample(program, record[5])
+                    host, history = interpreter.host_of(record[1]), record[0] < history_before
+                    row = row_of_line(record, host, tally.source, program, history=history)
+                    left.append(row)
         tally.events(rows)
         for result, amount in Counter(nothing).items():
             tally.line(result, amount)
         tally.line(Result.EVENT, len(rows))
         tally.line(Result.NO_HEADER, batch.headless)
         tally.line(Result.OVERSIZED, batch.oversized)
-        for raw in batch.strange:
+        for raw in filter(interpreter.keep_line, batch.strange):
             self._keep_sample("", raw)
-        return rows
+        return rows, left
 
     def _keep_sample(self, program: str, raw: str) -> None:
         samples = self._samples.setdefault(program, [])

@@ -17,6 +17,7 @@ from exporter.interpreter import Interpreter
 from exporter.metrics import ExporterMetrics
 from exporter.parsers.engine import Fault, Rulebook, load_rulebook
 from exporter.pipeline import Lane, Pipeline
+from exporter.privacy import Privacy, make_privacy
 from exporter.record import spare_the_collector
 from exporter.sources import Source
 from exporter.sources.file import FileSource
@@ -81,7 +82,11 @@ class Exporter:
         self.metrics = ExporterMetrics(self.store.counters(), label_sets(self.rulebook))
         self.server: Server | None = None
         try:
-            lanes = [make_lane(source, config, self.rulebook, once=once) for source in self.sources]
+            privacy = make_privacy(config.privacy, self.store.path)
+            lanes = [
+                make_lane(source, config, self.rulebook, privacy, once=once)
+                for source in self.sources
+            ]
             self.pipeline = Pipeline(self.store, lanes, self.metrics, config.host)
             if serve:
                 listen = parse_listen(config.exporter.listen)
@@ -203,10 +208,17 @@ def journal_is_readable() -> bool:
     )
 
 
-def make_lane(config: SourceConfig, whole: Config, rulebook: Rulebook, *, once: bool) -> Lane:
+def make_lane(
+    config: SourceConfig,
+    whole: Config,
+    rulebook: Rulebook,
+    privacy: Privacy | None,
+    *,
+    once: bool,
+) -> Lane:
     """A source and its interpreter."""
-    programs = frozenset(config.programs) or None
-    interpreter = Interpreter(rulebook, whole.host, config.name, frozenset(config.hosts), programs)
+    hosts, programs = frozenset(config.hosts), frozenset(config.programs) or None
+    interpreter = Interpreter(rulebook, whole.host, config.name, hosts, programs, privacy)
     source: Source
     if isinstance(config, FileSourceConfig):
         zone = units.parse_zone(config.timezone) if config.timezone else units.local_zone()

@@ -59,6 +59,14 @@ class JournaldSourceConfig(msgspec.Struct, forbid_unknown_fields=True, tag="jour
 SourceConfig = FileSourceConfig | JournaldSourceConfig
 
 
+class PrivacyConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """What of people's names, commands and addresses is kept."""
+
+    unknown_users: Literal["keep", "hash", "drop"] = "hash"
+    commands: Literal["full", "program"] = "full"
+    addresses: Literal["keep", "pseudonym"] = "keep"
+
+
 class ExporterConfig(msgspec.Struct, forbid_unknown_fields=True):
     """What runs on every host."""
 
@@ -88,6 +96,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     store: StoreConfig = msgspec.field(default_factory=StoreConfig)
     sources: list[SourceConfig] = []
     rules: list[str] = []
+    privacy: PrivacyConfig = msgspec.field(default_factory=PrivacyConfig)
     exporter: ExporterConfig = msgspec.field(default_factory=ExporterConfig)
     aggregator: AggregatorConfig = msgspec.field(default_factory=AggregatorConfig)
 
@@ -109,6 +118,9 @@ KEYS: Final[dict[str, str]] = {
     "sources[].max_line_bytes": "file: a longer line is passed over and counted",
     "sources[].directory": "journald: another journal folder, as of journalctl --directory",
     "rules": "folders with rule files of your own; a file replaces the built-in one of its program",
+    "privacy.unknown_users": "names of no account, which may be passwords: keep, hash or drop",
+    "privacy.commands": "full, or program: what was run without its arguments",
+    "privacy.addresses": "keep, or pseudonym: others with the same common networks",
     "exporter.listen": "address:port of /metrics and /healthz",
     "exporter.web_config_file": "TLS and basic auth, as of Prometheus' --web.config.file",
     "exporter.host_metrics": "false where node_exporter runs beside it",

@@ -38,6 +38,10 @@ STEPS: Final[dict[str, str]] = {
     "end": "the connection ended",
 }
 
+Part = Literal["nobody", "somebody", "asks"]
+"""Of a line: no account was meant, one was, or there is a name that may be either's."""
+_ASKS: Final = frozenset(("login", "authentication", "not_allowed", "disconnect"))
+
 GROUPS: Final = frozenset(
     "user target_user address source_port tty object method count child_pid".split()
 )
@@ -142,6 +146,7 @@ class CompiledRule:
         self.at_user, self.at_address = at("user", -1), at("address", -1)
         self.at_port, self.at_method = at("source_port", -1), at("method", -1)
         self.at_count, self.at_child = at("count", -1), at("child_pid", -1)
+        self.part = _part_of(rule, names=self.at_user >= 0)
         varies = self.ignore or self.step or self.at_count >= 0 or self.at_method >= 0
         self.is_fixed = not varies
         self.write = Rendering(self.groups, rule.object).write
@@ -168,11 +173,31 @@ class CompiledRule:
         return facts
 
 
+def _part_of(rule: Rule, *, names: bool) -> Part | None:
+    """What a line tells of the account that was meant; None if nothing."""
+    if rule.step is not None:
+        return None  # daemons of many lines say it themselves, in each
+    if rule.reason == "invalid_user":
+        return "nobody"
+    if rule.ignore or not names:
+        return None
+    if rule.outcome == "success":
+        return "somebody"
+    return "asks" if rule.outcome == "failure" and rule.action in _ASKS else None
+
+
 class Found(msgspec.Struct, gc=False):
-    """The rule that understood a message, what it captured, and that as line-protocol fields."""
+    """The rule that understood a message, what it captured, and that as line-protocol fields.
+
+    ``masked`` is what ``masked_by`` (exporter.privacy) made of it, None where it is as it was;
+    with ``hides_line`` the line itself is not to be kept.
+    """
 
     rule: CompiledRule
     values: Values
+    hides_line: bool = False
+    masked: "Found | None" = None
+    masked_by: object = None
     _written: str | None = None
 
     def write(self, message: str) -> str:
@@ -181,6 +206,10 @@ class Found(msgspec.Struct, gc=False):
         if written is None:
             written = self._written = self.rule.write(self.values, message)
         return written
+
+    def write_as(self, values: Values, message: str) -> None:
+        """Have ``write`` give other values than those by which attempts are judged."""
+        self._written = self.rule.write(values, message)
 
 
 def method_of(text: str | None) -> str:

@@ -29,6 +29,7 @@ from exporter.parsers.engine import Program, load_rulebook
 from exporter.parsers.header import Clock, HeaderParser
 from exporter.record import Origin, spare_the_collector
 from heptad.commands import DONE, FAILED, WRONG_USE, add_command, complain
+from heptad.commands.progress import make_bar
 from heptad.commands.table import HEADING, format_event, format_json, wants_colour
 from heptad.units import local_zone, parse_zone
 
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             with _open(name) as (file, size, modified):
                 header = make_header(name, zone, args.year, modified)
-                texts = _read_texts(file, _Progress(name, size))
+                texts = _read_texts(file, make_bar(Path(name).name, size, "B"))
                 if args.summary:
                     summary.add_file(texts, header, interpreter)
                 else:
@@ -122,35 +123,12 @@ def _open(name: str) -> Iterator[tuple[IO[bytes], int, int]]:
             yield file, status.st_size, status.st_mtime_ns
 
 
-class _Progress:
-    """A bar on standard error where that is a terminal and it takes longer than a second."""
-
-    def __init__(self, name: str, size: int) -> None:
-        self._bar: tqdm[Any] = tqdm(
-            total=size or None,
-            desc=Path(name).name[:30],
-            unit="B",
-            unit_scale=True,
-            unit_divisor=1024,
-            delay=1,
-            leave=False,
-            disable=not sys.stderr.isatty(),
-            file=sys.stderr,
-        )
-
-    def add(self, amount: int) -> None:
-        self._bar.update(amount)
-
-    def close(self) -> None:
-        self._bar.close()
-
-
-def _read_texts(file: IO[bytes], progress: _Progress) -> Iterator[str]:
+def _read_texts(file: IO[bytes], bar: "tqdm[Any]") -> Iterator[str]:
     """Texts of whole lines, the last without its end; of one above the maximum only a mark."""
     rest = b""
     try:
         while data := file.read(_CHUNK):
-            progress.add(len(data))
+            bar.update(len(data))
             data = rest + data
             end = data.rfind(b"\n") + 1
             # of a line that does not end, no more is kept than shows that it is too long
@@ -160,7 +138,7 @@ def _read_texts(file: IO[bytes], progress: _Progress) -> Iterator[str]:
         if rest:
             yield _clean(rest)
     finally:
-        progress.close()
+        bar.close()
 
 
 def _clean(data: bytes) -> str:

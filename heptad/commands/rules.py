@@ -1,21 +1,31 @@
-"""heptad rules: test rule files, and list what the rules make of which lines."""
+"""heptad rules: test rule files, list what they make of which lines, apply them once more."""
 
 import argparse
 from pathlib import Path
 
-from exporter.parsers.engine import BUILT_IN, check_examples, load_rule_files
-from heptad.commands import DONE, FAILED, add_command, complain
+from exporter.interpreter import RESULTS, Result
+from exporter.leftovers import Reapplication
+from exporter.parsers.engine import BUILT_IN, check_examples, load_rule_files, load_rulebook
+from exporter.privacy import make_privacy
+from exporter.service import open_store
+from heptad.commands import DONE, FAILED, WRONG_USE, add_command, add_config, complain, prepare
+from heptad.commands.progress import make_bar
+from heptad.config import Config
+from heptad.store.file import StoreLocked
+from heptad.store.local import LocalStore
+from heptad.units import parse_time
 
 _EXAMPLES = """
 heptad rules test                          the rules that ship with Heptad
 heptad rules test /etc/heptad/rules        and your own
 heptad rules list                          every rule: program, action, outcome, method, reason
+heptad rules apply --since 7d              what was not understood once more, with mended rules
 """
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
-    parser = add_command(commands, "rules", run_test, "test and list the rules", _EXAMPLES)
+    parser = add_command(commands, "rules", run_test, "test, list and apply the rules", _EXAMPLES)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     summary = "run every example of every rule"
     test = verbs.add_parser("test", help=summary, description=summary)
@@ -30,6 +40,24 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
             metavar="DIR",
             help="folders with rule files of your own",
         )
+    _add_apply(verbs)
+
+
+def _add_apply(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    apply = verbs.add_parser(
+        "apply",
+        help="give stored lines that were not understood to the rules once more",
+        description="Give stored lines that were not understood to the rules once more. What they "
+        "understand now becomes events. The exporter must not run meanwhile.",
+    )
+    apply.set_defaults(run=run_apply)
+    add_config(apply)
+    apply.add_argument(
+        "--since", required=True, metavar="T", help="7d (that long ago) or RFC 3339: of the lines"
+    )
+    apply.add_argument(
+        "--dry-run", action="store_true", help="only tell what would become of the lines"
+    )
 
 
 def run_test(args: argparse.Namespace) -> int:
@@ -56,3 +84,48 @@ def run_list(args: argparse.Namespace) -> int:
                 what = (rule.action, rule.outcome, rule.method, rule.reason)
             print(row.format(file.program, rule.name, *what).rstrip())
     return DONE
+
+
+def run_apply(args: argparse.Namespace) -> int:
+    """Apply the rules to what is left over, and tell what became of it."""
+    try:
+        since = parse_time(args.since)
+    except ValueError as error:
+        complain(str(error))
+        return WRONG_USE
+    config = prepare(args)
+    try:
+        applied = _apply(config, since, dry_run=args.dry_run)
+    except StoreLocked as error:
+        complain(str(error))
+        complain("the exporter must not run meanwhile: stop its service, or `heptad up` by Ctrl-C")
+        return FAILED
+    if not applied.became:
+        complain(f"no lines since {args.since} that were not understood")
+        return DONE
+    row = "{:<18} {:>10}  {}"
+    print(row.format("PROGRAM", "LINES", "WOULD BE" if args.dry_run else "ARE NOW"))
+    for (program, result), lines in sorted(applied.became.items()):
+        print(row.format(program, lines, _TOLD.get(result, RESULTS[result])))
+    return DONE
+
+
+_TOLD = {
+    Result.EVENT: "events",
+    Result.IGNORED: "understood, and tell nothing of their own",
+    Result.NOT_UNDERSTOOD: "not understood, as before",
+}
+
+
+def _apply(config: Config, since: int, *, dry_run: bool) -> Reapplication:
+    rulebook = load_rulebook(map(Path, config.rules))
+    path = Path(config.store.path)
+    with LocalStore(path) as reader, make_bar("lines", 0, "lines") as bar:
+        if dry_run:
+            applied = Reapplication(rulebook, None, None)
+            applied.run(reader, since, bar.update)
+            return applied
+        with open_store(config.store) as writer:
+            applied = Reapplication(rulebook, make_privacy(config.privacy, path), writer)
+            applied.run(reader, since, bar.update)
+    return applied

@@ -24,6 +24,10 @@ class StoreCorrupt(StoreError):
     """The file is not a sound database."""
 
 
+class StoreLocked(StoreError):
+    """Another process writes the store."""
+
+
 def lock_file(path: Path) -> int:
     """Take the writer's lock beside ``path``; the descriptor that holds it. Raises StoreError."""
     try:
@@ -39,7 +43,7 @@ def lock_file(path: Path) -> int:
     except OSError:
         holder = os.read(lock, 20).decode(errors="replace").strip() or "unknown"
         os.close(lock)
-        raise StoreError(
+        raise StoreLocked(
             f"{path}: another Heptad (process {holder}) writes this store; "
             "stop it, or give this one its own store.path"
         ) from None

@@ -135,15 +135,19 @@ class LocalStore:
         counters: Counters | None = None,
         *,
         move_on: bool = True,
+        remove: Sequence[tuple[str, int]] = (),
     ) -> None:
         """See Store.append; without ``move_on`` a row whose place is taken is left out.
 
-        A row that SQLite can never take is left out too, and the log says so.
+        The points of ``remove`` (head and time) are deleted in the same transaction. A row that
+        SQLite can never take is left out too, and the log says so.
         """
         if self._closed:
             self._reopen()
         try:
-            self._append(rows, state or {}, counters or {}, move_on)
+            with transaction(self._db):
+                self._append(rows, state or {}, counters or {}, move_on)
+                self._delete(remove)
         except sqlite3.Error as error:
             self._roll_back()
             if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
@@ -156,7 +160,7 @@ class LocalStore:
             sound = [row for row in rows if _is_storable(row)]
             if len(sound) == len(rows):
                 raise
-            self.append(sound, state, counters, move_on=move_on)
+            self.append(sound, state, counters, move_on=move_on, remove=remove)
             told = {"store": self.path, "rows": len(rows) - len(sound), "error": error}
             log.error("rows that cannot be stored are left out", extra=told)
         except BaseException:
@@ -172,16 +176,21 @@ class LocalStore:
     def _append(
         self, rows: Sequence[Row], state: Mapping[str, bytes], counters: Counters, move_on: bool
     ) -> None:
-        with transaction(self._db):
-            series = self._series_ids(rows)
-            if move_on:
-                self._insert_moving_on(rows, series)
-            else:
-                placed = ((s, *row[1:]) for s, row in zip(series, rows, strict=True))
-                self._insert_points(list(chain.from_iterable(placed)), "OR IGNORE ")
-            self._insert("INTO state VALUES", 2, list(chain.from_iterable(state.items())), _REPLACE)
-            added = [part for (name, labels), n in counters.items() for part in (name, labels, n)]
-            self._insert("INTO counters VALUES", 3, added, _ADD)
+        series = self._series_ids(rows)
+        if move_on:
+            self._insert_moving_on(rows, series)
+        else:
+            placed = ((s, *row[1:]) for s, row in zip(series, rows, strict=True))
+            self._insert_points(list(chain.from_iterable(placed)), "OR IGNORE ")
+        self._insert("INTO state VALUES", 2, list(chain.from_iterable(state.items())), _REPLACE)
+        added = [part for (name, labels), n in counters.items() for part in (name, labels, n)]
+        self._insert("INTO counters VALUES", 3, added, _ADD)
+
+    def _delete(self, points: Sequence[tuple[str, int]]) -> None:
+        self._db.executemany(
+            "DELETE FROM points WHERE series = (SELECT id FROM series WHERE head = ?) AND time = ?",
+            points,
+        )
 
     def _series_ids(self, rows: Sequence[Row]) -> list[int]:
         known = self._series

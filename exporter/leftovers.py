@@ -1,0 +1,147 @@
+"""Lines that no rule understood: stored beside the events, and given to the rules once more.
+
+A daemon that changes its format writes lines that nothing understands. They are kept with all that
+a rule would have been told, so that a mended rule finds them. A line becomes an event and stops
+being left over in one transaction: whoever is killed in between goes on where he was.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any, Final
+
+from exporter.interpreter import IGNORED, Interpreter, Result
+from exporter.metrics import Tally
+from exporter.parsers.engine import Rulebook
+from exporter.privacy import Privacy
+from exporter.record import Origin, Record
+from heptad.line_protocol import Value, encode_fields, encode_head
+from heptad.metrics import CounterDict
+from heptad.store import Point, Row
+from heptad.store.local import LocalStore
+
+MEASUREMENT: Final = "not_understood"
+_CHUNK: Final = 1000
+_FOREVER: Final = 2**63 - 1
+
+Became = Counter[tuple[str, Result]]
+"""(program, what became of its lines) to their number."""
+
+
+def row_of_line(record: Record, host: str, source: str, program: str, *, history: bool) -> Row:
+    """The row of a line that no rule of ``program`` understood.
+
+    ``history``: it was read before the source had been read to its end once, and is older than
+    the first start, so that an event of it is not counted as new.
+    """
+    time, log_host, tag, pid, message, raw, count, origin = record
+    is_end = raw.endswith(message)
+    fields: dict[str, Value | None] = {
+        "tag": tag,
+        "pid": pid,
+        "count": count,
+        "begin": len(raw) - len(message) if is_end else None,
+        "message": None if is_end else message,
+        "log_host": log_host,
+        "path": origin.path,
+        "unit": origin.unit,
+        "trusted": origin.trusted or None,
+        "exe": origin.exe,
+        "uid": origin.uid,
+        "capable": origin.capable or None,
+        "transport": origin.transport,
+        "history": history or None,
+    }
+    head = encode_head(MEASUREMENT, (("host", host), ("source", source), ("program", program)))
+    return (head, time, encode_fields(fields), raw)
+
+
+def record_of_point(point: Point) -> Record:
+    """The record that ``row_of_line`` was given; its time may have moved on when it was stored."""
+    fields: dict[str, Any] = point.fields
+    raw = fields.get("raw", "")
+    message = fields["message"] if "message" in fields else raw[fields["begin"] :]
+    names = ("path", "unit", "exe", "uid", "transport")
+    origin = Origin(
+        trusted=fields.get("trusted", False),
+        capable=fields.get("capable", False),
+        **{name: fields.get(name) for name in names},
+    )
+    log_host, pid = fields.get("log_host"), fields.get("pid")
+    return (point.time, log_host, fields["tag"], pid, message, raw, fields["count"], origin)
+
+
+class Reapplication:
+    """Gives stored lines to the rules of ``rulebook``; without ``store`` it only looks.
+
+    Lines are judged as if no others had been written: what the exporter knew of a connection when
+    it read them is gone.
+    """
+
+    def __init__(
+        self, rulebook: Rulebook, privacy: Privacy | None, store: LocalStore | None
+    ) -> None:
+        self.became: Became = Counter()
+        self._rulebook = rulebook
+        self._privacy = privacy
+        self._store = store
+        self._interpreters: dict[str, Interpreter] = {}
+
+    def run(self, reader: LocalStore, since: int, tell: Callable[[int], object]) -> None:
+        """Take what is left over since ``since`` (ns) in order of time; raises StoreError.
+
+        ``tell`` is told how many lines were looked at. ``reader`` is another connection to the
+        store, whose view does not change under the writing.
+        """
+        points = reader.read(MEASUREMENT, since, _FOREVER)
+        while chunk := list(islice(points, _CHUNK)):
+            self._take(chunk, reader)
+            tell(len(chunk))
+        if self._store is not None and self._interpreters:
+            self._store.append([], dict.fromkeys(self._interpreters, b""))
+
+    def _take(self, chunk: list[Point], reader: LocalStore) -> None:
+        rows: list[Row] = []
+        done: list[tuple[str, int]] = []
+        tallies: dict[tuple[str, bool], Tally] = {}
+        for point in chunk:
+            source, program = point.tags["source"], point.tags["program"]
+            interpreter = self._interpreter(point, reader)
+            record = record_of_point(point)
+            understood = interpreter.understand(record)
+            result = Result.EVENT if isinstance(understood, tuple) else understood
+            self.became[program, result] += 1
+            if isinstance(understood, tuple):
+                history = "history" in point.fields
+                tally = tallies.get((source, history))
+                if tally is None:
+                    tally = tallies[source, history] = Tally(source, _FOREVER if history else -1)
+                rows.append(interpreter.row(record, understood))
+                tally.events(rows[-1:])
+                tally.fold(rows[-1], understood[2])
+            elif understood is not IGNORED:
+                continue
+            done.append((encode_head(MEASUREMENT, point.tags.items()), point.time))
+        if self._store is not None and done:
+            state = {key: known.attempts.dump() for key, known in self._interpreters.items()}
+            self._store.append(rows, state, _add_up(tallies.values()), remove=done)
+
+    def _interpreter(self, point: Point, reader: LocalStore) -> Interpreter:
+        """One a host and source, with the connections as they were if a run was cut off."""
+        host, source = point.tags["host"], point.tags["source"]
+        key = f"applied/{source}/{host}"
+        interpreter = self._interpreters.get(key)
+        if interpreter is None:
+            interpreter = Interpreter(self._rulebook, host, source, privacy=self._privacy)
+            if known := reader.recall(key):
+                interpreter.attempts.restore(known)
+            self._interpreters[key] = interpreter
+        return interpreter
+
+
+def _add_up(tallies: Iterable[Tally]) -> CounterDict:
+    total: CounterDict = {}
+    for tally in tallies:
+        for key, amount in tally.counters().items():
+            total[key] = total.get(key, 0) + amount
+    return total

@@ -1,0 +1,59 @@
+"""Processes that asked PAM for an account that does not exist.
+
+PAM says so without the name, and the program that asked tells the name without saying so:
+util-linux's login and pam_sss, pam_ldap and pam_winbind do. Their lines share a process id.
+"""
+
+from typing import Final
+
+import msgspec
+
+from exporter.parsers.engine import Part
+
+LONGEST: Final = 600 * 10**9
+"""ns of log time after which a process is forgotten: process ids recur."""
+MOST: Final = 256
+"""Processes that are remembered, the latest: they are stored with every batch."""
+_AGAIN: Final = 60 * 10**9
+_OF_ACCOUNTS: Final = ("pam_unix", "PAM ")
+"""What a failure begins with that pam_unix tells; it names nobody that is no account's."""
+
+
+class Strangers:
+    """Remembers processes by host, program and process id, never a name."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, int] = {}
+        self._dumped: bytes | None = None
+
+    def dump(self) -> bytes:
+        """The processes, for the store; the same object while nothing changed."""
+        if self._dumped is None:
+            self._dumped = msgspec.msgpack.encode(self._since)
+        return self._dumped
+
+    def restore(self, data: bytes) -> None:
+        """Go on from what ``dump`` gave."""
+        self._since = msgspec.msgpack.decode(data, type=dict[str, int])
+        self._dumped = None
+
+    def hear(self, part: Part, process: str, message: str, time: int) -> bool:
+        """Whether the name in a line of ``process`` is no account's, by what it said before."""
+        since = self._since.get(process)
+        if part == "nobody":
+            if since is not None and 0 <= time - since < _AGAIN:
+                return False
+            self._since.pop(process, None)
+            if len(self._since) >= MOST:
+                del self._since[next(iter(self._since))]
+            self._since[process] = time
+            self._dumped = None
+            return False
+        if since is None:
+            return False
+        named = message.startswith(_OF_ACCOUNTS) and " user=" in message
+        if part == "somebody" or named or time - since > LONGEST:
+            del self._since[process]
+            self._dumped = None
+            return False
+        return True
