@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from aggregator.finding import RANKS, Finding, latest_findings
+from aggregator.findings.sudo_refused import SudoRefused
 from aggregator.reports.accounts import ACTIONS
 from aggregator.reports.distinct import Distinct as DistinctReport
 from aggregator.reports.hosts import Hosts
@@ -338,10 +339,14 @@ def compose(events: LocalStore, findings: Store | None, since: int, until: int) 
 def _look_first(reader: _Reader, findings: list[Finding]) -> list[str]:
     """What a person should look at first, most urgent first."""
     entered = _judge_entries(reader, {f.subject for f in findings if f.rank > 0})
-    found = [finding.sentence for finding in findings if finding.rank > RANKS["low"]]
+    urgent = [finding for finding in findings if finding.rank > RANKS["low"]]
+    found = [finding.sentence for finding in urgent]
+    by_sudo = [finding for finding in urgent if finding.rule == SudoRefused.name]
+    told_of = {(user, host) for f in by_sudo for user in f.users for host in f.hosts}
     refused: Counter[str] = Counter()
     for access in reader.privileges.rows():
-        if access.outcome == "failure":
+        known = access.program == "sudo" and (access.who, access.host) in told_of
+        if access.outcome == "failure" and not known:
             target = f" to act as {access.target}" if access.target else ""
             where = f"by {access.program} on {access.host}{target}"
             refused[f"{access.who or '(no name)'} was refused {where}"] += access.count

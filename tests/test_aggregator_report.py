@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from aggregator import digest
 from aggregator.digest import Accesses, compose
+from aggregator.findings.sudo_refused import SudoRefused
 from aggregator.report import Report, to_text
 from aggregator.tally import Ranked, Top
 from heptad.event import Event
@@ -96,6 +97,19 @@ def test_puts_a_success_after_an_attack_first(world: World) -> None:
     ]
     assert told.first[0].endswith("and that address is in a finding")
     assert "1. root logged in from 192.0.2.1 on web1 (sshd), and that address" in to_text(told)
+
+
+def test_tells_a_refusal_once(tmp_path: Path) -> None:
+    """What a finding of sudo's tells is not told again as a refusal."""
+    with World(tmp_path, rules=[SudoRefused()]) as world:
+        for user in ("eve", "bob"):
+            reason = "not_in_sudoers" if user == "eve" else "bad_credential"
+            world.append([privilege(NOON, "failure", user=user, reason=reason)])
+        first = report(world).first
+    assert [line.partition(" on ")[0] for line in first] == [
+        "sudo refused eve to act as root",
+        "bob was refused by sudo",
+    ]
 
 
 def test_names_a_success_after_failures_and_root_by_password(world: World) -> None:
