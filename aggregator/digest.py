@@ -19,7 +19,7 @@ from aggregator.reports.sessions import Sessions
 from aggregator.tally import MOST_KEYS, Tally, Top, cut
 from aggregator.wording import count_of, list_names
 from heptad.event import Event
-from heptad.event_row import MEASUREMENT, event_of_point
+from heptad.event_row import LEFT_OVER, MEASUREMENT, event_of_point
 from heptad.store import Store
 from heptad.store.local import LocalStore
 from heptad.units import SECOND, format_time
@@ -88,6 +88,7 @@ class HostSeen(msgspec.Struct):
     last: str
     events: int
     gaps: int
+    not_understood: int
 
 
 class Distinct(msgspec.Struct):
@@ -260,10 +261,10 @@ class _Reader:
             self.addresses.add(cut(event.source_ip or event.source_domain), event.count)
             self.users.add(cut(event.user), event.count)
 
-    def seen(self) -> list[HostSeen]:
-        """The hosts, by name."""
+    def seen(self, strange: Counter[str]) -> list[HostSeen]:
+        """The hosts, by name; ``strange`` says how many lines of each were not understood."""
         return [
-            HostSeen(host, format_time(s.first), format_time(s.last), s.count, s.gaps)
+            HostSeen(host, format_time(s.first), format_time(s.last), s.count, s.gaps, strange[host])
             for host, s in sorted(self.hosts.seen.items())
         ]
 
@@ -307,6 +308,7 @@ def compose(events: LocalStore, findings: Store | None, since: int, until: int) 
     reader = _Reader(since, until)
     for point in events.read(MEASUREMENT, since, until):
         reader.add(event_of_point(point))
+    strange = Counter(point.tags["host"] for point in events.read(LEFT_OVER, since, until))
     found = latest_findings(findings, since, until) if findings else []
     found.sort(key=lambda finding: (-finding.rank, -finding.count, finding.first))
     return Report(
@@ -328,7 +330,7 @@ def compose(events: LocalStore, findings: Store | None, since: int, until: int) 
         not_understood=_read_not_understood(events),
         gaps=reader.gaps,
         gaps_number=reader.gaps_number,
-        seen=reader.seen(),
+        seen=reader.seen(strange),
         distinct=reader.numbers(),
         sessions=reader.session_counts(),
         changes=reader.changes.take(MOST_ROWS),

@@ -15,6 +15,7 @@ from heptad.units import format_time
 
 __all__ = ["Report", "compose", "to_text"]
 
+HOSTS = ("host", "first event", "last event", "events", "gaps", "lines not understood")
 _WIDEST = 48
 _SENTENCE = 400
 _SAMPLE = 160
@@ -71,8 +72,11 @@ def _more_sections(report: Report) -> Iterator[tuple[str, list[str]]]:
         heading = ("host", "program", "opened", "closed", "open", "mean length")
         yield "Sessions", _table(heading, sessions)
     if report.seen:
-        seen = [(h.host, _minute(h.first), _minute(h.last), h.events, h.gaps) for h in report.seen]
-        yield "Hosts", _table(("host", "first event", "last event", "events", "gaps"), seen)
+        seen = [
+            (h.host, _minute(h.first), _minute(h.last), h.events, h.gaps, h.not_understood)
+            for h in report.seen
+        ]
+        yield "Hosts", _table(HOSTS, seen)
 
 
 def _first(report: Report) -> list[str]:

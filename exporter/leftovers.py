@@ -15,12 +15,12 @@ from exporter.metrics import Tally
 from exporter.parsers.engine import Rulebook
 from exporter.privacy import Privacy
 from exporter.record import Origin, Record
+from heptad.event_row import LEFT_OVER
 from heptad.line_protocol import Value, encode_fields, encode_head
 from heptad.metrics import CounterDict
 from heptad.store import Point, Row
 from heptad.store.local import LocalStore
 
-MEASUREMENT: Final = "not_understood"
 _CHUNK: Final = 1000
 _FOREVER: Final = 2**63 - 1
 
@@ -52,7 +52,7 @@ def row_of_line(record: Record, host: str, source: str, program: str, *, history
         "transport": origin.transport,
         "history": history or None,
     }
-    head = encode_head(MEASUREMENT, (("host", host), ("source", source), ("program", program)))
+    head = encode_head(LEFT_OVER, (("host", host), ("source", source), ("program", program)))
     return (head, time, encode_fields(fields), raw)
 
 
@@ -93,7 +93,7 @@ class Reapplication:
         ``tell`` is told how many lines were looked at. ``reader`` is another connection to the
         store, whose view does not change under the writing.
         """
-        points = reader.read(MEASUREMENT, since, _FOREVER)
+        points = reader.read(LEFT_OVER, since, _FOREVER)
         while chunk := list(islice(points, _CHUNK)):
             self._take(chunk, reader)
             tell(len(chunk))
@@ -121,7 +121,7 @@ class Reapplication:
                 tally.fold(rows[-1], understood[2])
             elif understood is not IGNORED:
                 continue
-            done.append((encode_head(MEASUREMENT, point.tags.items()), point.time))
+            done.append((encode_head(LEFT_OVER, point.tags.items()), point.time))
         if self._store is not None and done:
             state = {key: known.attempts.dump() for key, known in self._interpreters.items()}
             self._store.append(rows, state, _add_up(tallies.values()), remove=done)

@@ -10,6 +10,8 @@ from heptad.line_protocol import encode_fields, encode_head
 from heptad.store import Point, Row
 
 MEASUREMENT: Final = "events"
+LEFT_OVER: Final = "not_understood"
+"""Lines of known programs that no rule understood: tags host, source and program."""
 _OWN: Final = frozenset({"time", "raw", *TAGS})
 
 

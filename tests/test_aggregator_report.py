@@ -15,6 +15,8 @@ from aggregator.findings.sudo_refused import SudoRefused
 from aggregator.report import Report, to_text
 from aggregator.tally import Ranked, Top
 from heptad.event import Event
+from heptad.event_row import LEFT_OVER
+from heptad.store import row_of
 from heptad.store.local import counter_key
 from tests.aggregator_world import HOUR, MIDNIGHT, MINUTE, SECOND, World, login
 
@@ -229,12 +231,15 @@ def test_tells_sessions_changes_hosts_and_distinct_numbers(world: World) -> None
             login(NOON + HOUR, action="member_add", target_user="eve", object="sudo", **pam),
         ]
     )
+    tags = [("host", "web1"), ("source", "auth"), ("program", "sshd")]
+    strange = (NOON - HOUR, NOON - 2 * HOUR, MIDNIGHT - 1)
+    world.events.append([row_of(LEFT_OVER, tags, time, {"count": 1}) for time in strange])
     told = report(world)
     assert told.distinct[0] == digest.Distinct("all", 1, 2)
     assert told.sessions == [digest.SessionCount("web1", "sshd", 1, 1, 0, 60.0, 60.0)]
     assert told.seen == [
         digest.HostSeen(
-            "web1", "2023-12-09T12:00:00.000000000Z", "2023-12-09T13:00:00.000000000Z", 5, 0
+            "web1", "2023-12-09T12:00:00.000000000Z", "2023-12-09T13:00:00.000000000Z", 5, 0, 2
         )
     ]
     (change,) = told.changes.rows

@@ -38,7 +38,7 @@ def report(text: str) -> Report:
         not_understood=[digest.NotUnderstood(text, 1, [text])],
         gaps=[digest.Gap(text, text, text, text, text)],
         gaps_number=1,
-        seen=[digest.HostSeen(text, text, text, 1, 1)],
+        seen=[digest.HostSeen(text, text, text, 1, 1, 1)],
         distinct=[digest.Distinct(text, 1, 1)],
         sessions=[digest.SessionCount(text, text, 1, 1, 0, 1.0, 1.0)],
         changes=Accesses([access], 0),

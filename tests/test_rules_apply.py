@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from exporter.interpreter import Interpreter
-from exporter.leftovers import MEASUREMENT, Reapplication, record_of_point, row_of_line
+from exporter.leftovers import Reapplication, record_of_point, row_of_line
 from exporter.parsers.engine import load_rulebook
 from exporter.parsers.header import Clock, HeaderParser
 from exporter.record import Origin, Record
@@ -92,7 +92,7 @@ class Host:
     def left(self) -> list[str]:
         """The lines that are left over."""
         with LocalStore(self.store) as store:
-            return [str(p.fields["raw"]) for p in store.read(MEASUREMENT, 0, 2**62)]
+            return [str(p.fields["raw"]) for p in store.read(LEFT_OVER, 0, 2**62)]
 
     def counter(self, key: tuple[str, str] = COUNTED) -> float:
         """A counter's value."""
@@ -291,7 +291,7 @@ def test_a_stored_line_is_the_record_it_was(record: Record) -> None:
     point = point_of(*row)
     assert record_of_point(point) == record
     assert point.tags == {"host": "gate", "source": "journal", "program": "sshd"}
-    assert row[0] == encode_head(MEASUREMENT, point.tags.items())
+    assert row[0] == encode_head(LEFT_OVER, point.tags.items())
 
 
 def test_the_journal_goes_on_vouching(tmp_path: Path) -> None:
@@ -308,7 +308,7 @@ def test_the_journal_goes_on_vouching(tmp_path: Path) -> None:
         Reapplication(load_rulebook(), None, store).run(reader, 0, int)
         [event] = map(event_of_point, store.read("events", 0, 2**62))
         assert event.trust == "journal"
-        assert len(list(store.read(MEASUREMENT, 0, 2**62))) == 1
+        assert len(list(store.read(LEFT_OVER, 0, 2**62))) == 1
 
 
 def test_a_relay(tmp_path: Path) -> None:

@@ -62,8 +62,8 @@ class Hosts:
     name: Final = "report_hosts"
     about: Final = (
         "When each host was first and last heard of, and what is missing. Lines that no rule "
-        "understood leave no event, so no window can tell them: see "
-        "`heptad_lines_not_understood_total` and `heptad report`."
+        "understood are no events, so no window tells them: see "
+        "`heptad_lines_not_understood_total`, and by host `heptad report`."
     )
     actions: Final[frozenset[str]] = frozenset()
     tags: Final = {"host": "where"}

@@ -21,6 +21,7 @@ from markupsafe import Markup
 
 from aggregator.digest import Accesses, Report, Slot
 from aggregator.finding import Finding
+from aggregator.report import HOSTS
 from aggregator.tally import Top
 from heptad.terminal import printable
 from heptad.units import format_time
@@ -157,8 +158,11 @@ def _tables(report: Report) -> Iterator[Table]:
     )
     yield Table(
         "Hosts",
-        ("host", "first event", "last event", "events", "gaps"),
-        [(h.host, _minute(h.first), _minute(h.last), h.events, h.gaps) for h in report.seen],
+        HOSTS,
+        [
+            (h.host, _minute(h.first), _minute(h.last), h.events, h.gaps, h.not_understood)
+            for h in report.seen
+        ],
     )
     yield Table(
         f"Gaps: parts of a log that could not be read ({report.gaps_number})",
