@@ -104,20 +104,23 @@ def merge(one: Facts | None, other: Facts) -> Facts:
         return other
     lists = one.lists
     if lists != other.lists:
-        lists = tuple(map(_unite, lists, other.lists))
+        pairs = zip(lists, other.lists, strict=True)
+        lists = tuple([own if own == more else _unite(own, more) for own, more in pairs])
     evidence = one.evidence
-    if len(evidence) < MOST_EVIDENCE or other.evidence[0] < evidence[-1]:
+    if other.evidence[0] > evidence[-1]:
+        evidence = (*evidence, *other.evidence)[:MOST_EVIDENCE]
+    else:
         evidence = tuple(sorted({*evidence, *other.evidence})[:MOST_EVIDENCE])
     first = min(one.first, other.first)
     return Facts(one.count + other.count, first, max(one.last, other.last), evidence, lists)
 
 
 def _unite(one: Names, other: Names) -> Names:
-    if one == other or not other:
+    if not one or not other:
+        return one or other
+    if (len(one) > MOST_NAMES and other[0] > one[-1]) or (len(other) == 1 and other[0] in one):
         return one
-    if len(one) > MOST_NAMES and other[0] > one[-1]:
-        return one
-    return tuple(sorted({*one, *other})[: MOST_NAMES + 1]) if one else other
+    return tuple(sorted({*one, *other})[: MOST_NAMES + 1])
 
 
 def list_some(names: Sequence[str]) -> str:
