@@ -4,6 +4,7 @@ Adding and merging give the same in whatever order and grouping: names are the f
 name, evidence is the first events by time.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
@@ -118,9 +119,14 @@ def merge(one: Facts | None, other: Facts) -> Facts:
 def _unite(one: Names, other: Names) -> Names:
     if not one or not other:
         return one or other
-    if (len(one) > MOST_NAMES and other[0] > one[-1]) or (len(other) == 1 and other[0] in one):
+    if len(one) > MOST_NAMES and other[0] > one[-1]:
         return one
-    return tuple(sorted({*one, *other})[: MOST_NAMES + 1])
+    if len(other) > 1:
+        return tuple(sorted({*one, *other})[: MOST_NAMES + 1])
+    at = bisect_left(one, other[0])
+    if at < len(one) and one[at] == other[0]:
+        return one
+    return (*one[:at], *other, *one[at:])[: MOST_NAMES + 1]
 
 
 def list_some(names: Sequence[str]) -> str:
