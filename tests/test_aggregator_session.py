@@ -82,12 +82,12 @@ def test_other_sessions(program: str) -> None:
 
 
 def test_flood_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of too many sessions the oldest are forgotten."""
-    monkeypatch.setattr(session, "MOST_SESSIONS", 10)
+    """Of too many sessions of a day the first ones are told; the next day begins anew."""
+    monkeypatch.setattr(session, "MOST_A_DAY", 10)
     events = [event for n in range(30) for event in enter(NOON + n * MINUTE, n)]
-    found = find(RULE, *events, leave(NOON + HOUR, 29))
-    assert [f.first for f in found] == [NOON + n * MINUTE for n in range(20, 30)]
-    assert found[-1].sentence.endswith("lasted 0:31:00")
+    found = find(RULE, *events, leave(NOON + HOUR, 29), leave(NOON + HOUR, 9), *enter(NOON + DAY))
+    assert [f.first for f in found] == [NOON + n * MINUTE for n in range(10)] + [NOON + DAY]
+    assert found[9].sentence.endswith("lasted 0:51:00")
 
 
 def test_written_when_it_begins_and_when_it_ends(tmp_path: Path) -> None:
