@@ -145,7 +145,7 @@ class Sessions(Telling):
     wrong_where = (
         "the lines of PAM are missing: then a session seems to have no end. The end is looked for "
         "within `longest`. Sessions of CRON, sudo and su are not told, nor more than "
-        f"{MOST_A_DAY} of one host in a day: that is automation, which belongs into the ignore list."
+        f"{MOST_A_DAY} of one host in a day: that is automation; put it into the ignore list."
     )
 
     def __init__(self, config: SessionConfig) -> None:
