@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from aggregator.finding import latest_findings
+from aggregator.findings import rules_of
 from aggregator.service import Aggregator
 from aggregator.windows import last_revisions
 from heptad.config import Config, load_config
@@ -296,7 +297,7 @@ def test_survives_kill_9_anywhere(config: Config, tmp_path: Path) -> None:
     assert msgspec.json.decode(progress)["position"] == len(events)
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
-    with World(undisturbed) as world:
+    with World(undisturbed, rules=rules_of(config.aggregator.findings)) as world:
         world.append(events)
         world.now = time.time_ns()
         world.look(everything=True)
