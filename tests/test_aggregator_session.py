@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from aggregator.digest import compose
 from aggregator.findings import session
 from aggregator.findings.session import Sessions
 from heptad.event import Event
@@ -102,3 +103,15 @@ def test_written_when_it_begins_and_when_it_ends(tmp_path: Path) -> None:
         (ended,) = world.findings()
         assert begun.key == ended.key
         assert ended.last == NOON + HOUR
+
+
+def test_raises_no_alarm(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A session is in the report, but not among what to look at first, and not in the log."""
+    with World(tmp_path, rules=[RULE], reports=[]) as world, caplog.at_level("INFO"):
+        world.now = NOON + DAY
+        world.append([*enter(NOON), leave(NOON + HOUR)])
+        world.look(everything=True)
+        report = compose(world.read, world.reports, NOON - DAY, NOON + DAY)
+    assert [finding.rule for finding in report.findings] == ["session"]
+    assert report.first == []
+    assert caplog.messages == []
