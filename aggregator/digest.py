@@ -264,7 +264,9 @@ class _Reader:
     def seen(self, strange: Counter[str]) -> list[HostSeen]:
         """The hosts, by name; ``strange`` says how many lines of each were not understood."""
         return [
-            HostSeen(host, format_time(s.first), format_time(s.last), s.count, s.gaps, strange[host])
+            HostSeen(
+                host, format_time(s.first), format_time(s.last), s.count, s.gaps, strange[host]
+            )
             for host, s in sorted(self.hosts.seen.items())
         ]
 

@@ -12,7 +12,7 @@ from heptad.line_protocol import decode_head
 from heptad.store import Store
 
 _PAUSE: Final = 10.0
-_MOST_DAYS: Final = 16
+_MOST_DAYS: Final = 8
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

@@ -1,7 +1,7 @@
 """All findings and reports over stores of 10⁴, 10⁵ and 10⁶ events: seconds and peak memory.
 
-``python -m bench.findings`` runs them all; with a number and a folder it is one of them, in a
-process of its own, so that its peak is its own.
+``python -m bench.findings`` runs them all; with a number and the folder of the store it works off
+that one, in a process of its own, so that its peak is its own.
 """
 
 import random
@@ -77,10 +77,8 @@ def _make_session(chance: random.Random, host: str, pid: int) -> list[Event]:
     return [convert({**own, **part}, Event) for part in parts]
 
 
-def run(number: int, folder: Path) -> None:
-    """One size: work off a store of so many events."""
-    config = Config(host="bench", store=StoreConfig(path=str(folder / "events.db")))
-    config.aggregator.store = StoreConfig(path=str(folder / "reports.db"), max_age="3650d")
+def fill(number: int, folder: Path) -> None:
+    """The store of events."""
     with LocalStore(folder / "events.db", write=True) as store:
         rows = []
         for event in make_events(number):
@@ -89,6 +87,12 @@ def run(number: int, folder: Path) -> None:
                 store.append(rows)
                 rows = []
         store.append(rows, {"first_start": b"0"})
+
+
+def run(number: int, folder: Path) -> None:
+    """Work off the store of so many events that is there."""
+    config = Config(host="bench", store=StoreConfig(path=str(folder / "events.db")))
+    config.aggregator.store = StoreConfig(path=str(folder / "reports.db"), max_age="3650d")
     begun = clock.perf_counter()
     aggregator = Aggregator(config, once=True, serve=False)
     aggregator.run(threading.Event())
@@ -110,6 +114,7 @@ def main() -> None:
     print("findings and reports: events, seconds, each, peak memory", flush=True)
     for number in SIZES:
         with tempfile.TemporaryDirectory() as folder:
+            fill(number, Path(folder))
             command = [sys.executable, "-m", "bench.findings", str(number), folder]
             print(
                 subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from aggregator.digest import compose
 from aggregator.findings import session
 from aggregator.findings.session import Sessions
 from heptad.event import Event
@@ -82,12 +83,12 @@ def test_other_sessions(program: str) -> None:
 
 
 def test_flood_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of too many sessions the oldest are forgotten."""
-    monkeypatch.setattr(session, "MOST_SESSIONS", 10)
+    """Of too many sessions of a day the first ones are told; the next day begins anew."""
+    monkeypatch.setattr(session, "MOST_A_DAY", 10)
     events = [event for n in range(30) for event in enter(NOON + n * MINUTE, n)]
-    found = find(RULE, *events, leave(NOON + HOUR, 29))
-    assert [f.first for f in found] == [NOON + n * MINUTE for n in range(20, 30)]
-    assert found[-1].sentence.endswith("lasted 0:31:00")
+    found = find(RULE, *events, leave(NOON + HOUR, 29), leave(NOON + HOUR, 9), *enter(NOON + DAY))
+    assert [f.first for f in found] == [NOON + n * MINUTE for n in range(10)] + [NOON + DAY]
+    assert found[9].sentence.endswith("lasted 0:51:00")
 
 
 def test_written_when_it_begins_and_when_it_ends(tmp_path: Path) -> None:
@@ -102,3 +103,15 @@ def test_written_when_it_begins_and_when_it_ends(tmp_path: Path) -> None:
         (ended,) = world.findings()
         assert begun.key == ended.key
         assert ended.last == NOON + HOUR
+
+
+def test_raises_no_alarm(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A session is in the report, but not among what to look at first, and not in the log."""
+    with World(tmp_path, rules=[RULE], reports=[]) as world, caplog.at_level("INFO"):
+        world.now = NOON + DAY
+        world.append([*enter(NOON), leave(NOON + HOUR)])
+        world.look(everything=True)
+        report = compose(world.read, world.reports, NOON - DAY, NOON + DAY)
+    assert [finding.rule for finding in report.findings] == ["session"]
+    assert report.first == []
+    assert caplog.messages == []

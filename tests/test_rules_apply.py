@@ -15,7 +15,7 @@ from exporter.service import Exporter
 from heptad.__main__ import main
 from heptad.config import load_config
 from heptad.event import Event
-from heptad.event_row import event_of_point
+from heptad.event_row import LEFT_OVER, event_of_point
 from heptad.line_protocol import encode_head
 from heptad.store import Row, StoreError, point_of
 from heptad.store.local import LocalStore, counter_key

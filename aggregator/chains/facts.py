@@ -4,6 +4,7 @@ Adding and merging give the same in whatever order and grouping: names are the f
 name, evidence is the first events by time.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
@@ -104,20 +105,28 @@ def merge(one: Facts | None, other: Facts) -> Facts:
         return other
     lists = one.lists
     if lists != other.lists:
-        lists = tuple(map(_unite, lists, other.lists))
+        pairs = zip(lists, other.lists, strict=True)
+        lists = tuple([own if own == more else _unite(own, more) for own, more in pairs])
     evidence = one.evidence
-    if len(evidence) < MOST_EVIDENCE or other.evidence[0] < evidence[-1]:
+    if other.evidence[0] > evidence[-1]:
+        evidence = (*evidence, *other.evidence)[:MOST_EVIDENCE]
+    else:
         evidence = tuple(sorted({*evidence, *other.evidence})[:MOST_EVIDENCE])
     first = min(one.first, other.first)
     return Facts(one.count + other.count, first, max(one.last, other.last), evidence, lists)
 
 
 def _unite(one: Names, other: Names) -> Names:
-    if one == other or not other:
-        return one
+    if not one or not other:
+        return one or other
     if len(one) > MOST_NAMES and other[0] > one[-1]:
         return one
-    return tuple(sorted({*one, *other})[: MOST_NAMES + 1]) if one else other
+    if len(other) > 1:
+        return tuple(sorted({*one, *other})[: MOST_NAMES + 1])
+    at = bisect_left(one, other[0])
+    if at < len(one) and one[at] == other[0]:
+        return one
+    return (*one[:at], *other, *one[at:])[: MOST_NAMES + 1]
 
 
 def list_some(names: Sequence[str]) -> str:

@@ -22,8 +22,8 @@ from heptad.findings_config import SessionConfig
 
 MOST_A_MINUTE: Final = 1000
 """Events of one host in one minute; of more the first ones count."""
-MOST_SESSIONS: Final = 5000
-"""Sessions of one host that are held at once; of more the oldest are forgotten."""
+MOST_A_DAY: Final = 500
+"""Sessions of one host that begin on one day (UTC); of more the first ones are told."""
 _JOINED: Final = 10
 """Minutes between a login and the session that PAM opens for it."""
 _PROGRAMS: Final = ("sshd", "login")
@@ -59,12 +59,16 @@ class SessionChain:
         self._sessions: list[Session] = []
         self._open: dict[int, int] = {}
         """Process id → place in the list."""
+        self._day = -1
+        self._number = 0
+        """So many sessions began on that day."""
 
     def copy(self) -> "SessionChain":
         """A chain of its own that knows the same."""
         twin = SessionChain(self._rule)
         twin._sessions = self._sessions.copy()
         twin._open = self._open.copy()
+        twin._day, twin._number = self._day, self._number
         return twin
 
     def add(self, minute: int, cell: list[Step]) -> None:
@@ -78,8 +82,6 @@ class SessionChain:
                     self._close(self._open[pid], minute, action, facts)
             else:
                 self._begin(minute, pid, facts)
-        if len(self._sessions) > MOST_SESSIONS:
-            self._keep(self._sessions[-MOST_SESSIONS:])
 
     def _begin(self, minute: int, pid: int, facts: Facts) -> None:
         if pid in self._open:
@@ -88,6 +90,13 @@ class SessionChain:
             if minute - known.begin <= _JOINED:
                 self._sessions[place] = Session(pid, known.begin, merge(known.facts, facts))
                 return
+        day = minute // MINUTES_A_DAY
+        if day != self._day:
+            self._day, self._number = day, 0
+        self._number += 1
+        if self._number > MOST_A_DAY:
+            self._open.pop(pid, None)
+            return
         self._open[pid] = len(self._sessions)
         self._sessions.append(Session(pid, minute, facts))
 
@@ -135,7 +144,8 @@ class Sessions(Telling):
     )
     wrong_where = (
         "the lines of PAM are missing: then a session seems to have no end. The end is looked for "
-        "within `longest`. Sessions of CRON, sudo and su are not told."
+        "within `longest`. Sessions of CRON, sudo and su are not told, nor more than "
+        f"{MOST_A_DAY} of one host in a day: that is automation; put it into the ignore list."
     )
 
     def __init__(self, config: SessionConfig) -> None:
