@@ -120,7 +120,9 @@ class Interpreter:
             known = program.complete or message.startswith("pam_")
             return NOT_UNDERSTOOD if known else OTHER_PROGRAM
         rule = found.rule
-        if found.masked_by is self._privacy and rule.part is None:
+        part = rule.part
+        heard = part is not None and (part == "nobody" or self.strangers.may_know(pid))
+        if found.masked_by is self._privacy and not heard:
             found = found.masked or found
         else:
             found = self._mask(program, found, record)

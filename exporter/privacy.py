@@ -22,12 +22,15 @@ from heptad.store import StoreError
 KEY_BYTES: Final = 32
 _HASH_BYTES: Final = 6
 _WELL_KNOWN_FILE: Final = Path(__file__).parent / "well_known_names.txt"
-_NOBODY: Final = re.compile(
-    r"(?:[Ii]nvalid|[Ii]llegal|[Nn]onexistent|[Uu]nknown) user|[Uu]ser (?:not known|unknown)"
-    r"|check pass; user|bad username|could not identify user|[Nn]o passwd entry|find user"
-    r"|no such user"
+_NOBODY: Final = (
+    *("nvalid user", "llegal user", "onexistent user", "nknown user", "ser not known"),
+    *("ser unknown", "check pass; user", "bad username", "could not identify user"),
+    *("o passwd entry", "find user", "no such user"),
 )
-"""What daemons write beside a name that is no account's."""
+"""What daemons write beside a name that is no account's, without letters that may be capitals.
+
+Plain texts: to look for all of them takes a sixth of what one pattern of them takes.
+"""
 _BEFORE: Final = ("invalid user ", "Invalid user ", "illegal user ")
 _BEHIND: Final = re.compile(
     r"(?:, |: \d+ \(|' \([^()]*\): )User not known to the underlying authentication module"
@@ -76,7 +79,7 @@ class Privacy:
         """A line that no rule understood, if it may be kept: what it tells cannot be masked."""
         if self._programs_only or self._pseudonyms:
             return None
-        return None if self._names and _NOBODY.search(raw) else raw
+        return None if self._names and _speaks_of_nobody(raw) else raw
 
     def _mask(self, found: Found, message: str, place: int | None) -> Found | None:
         """``place`` is that of a name of no account's, as ``_find_unknown`` gives it."""
@@ -180,7 +183,7 @@ def _find_unknown(rule: CompiledRule, message: str) -> int | None:
     # the first look, for most lines the only one, costs a tenth of the second
     if "ser" not in message and "passwd" not in message:
         return None
-    if action in _OF_USERS or not _NOBODY.search(message):
+    if action in _OF_USERS or not _speaks_of_nobody(message):
         return None
     match = rule.fullmatch(message) if rule.at_user >= 0 else None
     if match is None or match["user"] is None:
@@ -188,6 +191,13 @@ def _find_unknown(rule: CompiledRule, message: str) -> int | None:
     before, behind = message[: match.start("user")], message[match.end("user") :]
     is_unknown = before.endswith(_BEFORE) or _BEHIND.match(behind) is not None
     return rule.at_user if is_unknown else -1
+
+
+def _speaks_of_nobody(text: str) -> bool:
+    for words in _NOBODY:  # noqa: SIM110 - any() with a generator takes three times as long
+        if words in text:
+            return True
+    return False
 
 
 @lru_cache(maxsize=1)

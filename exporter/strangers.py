@@ -4,6 +4,7 @@ PAM says so without the name, and the program that asked tells the name without 
 util-linux's login and pam_sss, pam_ldap and pam_winbind do. Their lines share a process id.
 """
 
+from collections import Counter
 from typing import Final
 
 import msgspec
@@ -24,6 +25,7 @@ class Strangers:
 
     def __init__(self) -> None:
         self._since: dict[str, int] = {}
+        self._pids: Counter[str] = Counter()
         self._dumped: bytes | None = None
 
     def dump(self) -> bytes:
@@ -35,7 +37,12 @@ class Strangers:
     def restore(self, data: bytes) -> None:
         """Go on from what ``dump`` gave."""
         self._since = msgspec.msgpack.decode(data, type=dict[str, int])
+        self._pids = Counter(map(_pid_of, self._since))
         self._dumped = None
+
+    def may_know(self, pid: str | None) -> bool:
+        """Whether ``hear`` may know a process of this id: most lines are of no such process."""
+        return pid in self._pids
 
     def hear(self, part: Part, process: str, message: str, time: int) -> bool:
         """Whether the name in a line of ``process`` is no account's, by what it said before."""
@@ -43,17 +50,30 @@ class Strangers:
         if part == "nobody":
             if since is not None and 0 <= time - since < _AGAIN:
                 return False
-            self._since.pop(process, None)
-            if len(self._since) >= MOST:
-                del self._since[next(iter(self._since))]
+            if since is not None:
+                self._forget(process)
+            elif len(self._since) >= MOST:
+                self._forget(next(iter(self._since)))
             self._since[process] = time
+            self._pids[_pid_of(process)] += 1
             self._dumped = None
             return False
         if since is None:
             return False
         named = message.startswith(_OF_ACCOUNTS) and " user=" in message
         if part == "somebody" or named or time - since > LONGEST:
-            del self._since[process]
+            self._forget(process)
             self._dumped = None
             return False
         return True
+
+    def _forget(self, process: str) -> None:
+        del self._since[process]
+        pid = _pid_of(process)
+        self._pids[pid] -= 1
+        if not self._pids[pid]:
+            del self._pids[pid]
+
+
+def _pid_of(process: str) -> str:
+    return process.rpartition(" ")[2]

@@ -31,7 +31,7 @@ from heptad.store.identity import Identities
 
 log = logging.getLogger("heptad.store")
 
-_BULK: Final = 8000
+_BULK: Final = 2000
 _REPLACE: Final = "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 _ADD: Final = "ON CONFLICT (name, labels) DO UPDATE SET value = value + excluded.value"
 _LATEST: Final = 2**63 - 2**32
