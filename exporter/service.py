@@ -15,7 +15,8 @@ from exporter.attempts import label_sets
 from exporter.collectors import HostCollector
 from exporter.interpreter import Interpreter
 from exporter.metrics import ExporterMetrics
-from exporter.parsers.engine import Fault, Rulebook, load_rulebook
+from exporter.parsers.engine import Rulebook, load_rulebook
+from exporter.parsers.rule_file import Fault
 from exporter.pipeline import Lane, Pipeline
 from exporter.privacy import Privacy, make_privacy
 from exporter.record import spare_the_collector

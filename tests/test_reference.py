@@ -4,7 +4,8 @@ import pathlib
 
 import pytest
 
-from exporter.parsers.engine import check_examples, load_rule_files
+from exporter.parsers.engine import check_examples
+from exporter.parsers.rule_file import load_rule_files
 from heptad import document
 from heptad.commands.reference import EXAMPLE, PAGES
 from heptad.config import Config, check, expand_environment

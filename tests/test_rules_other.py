@@ -13,16 +13,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.parsers.engine import (
+from exporter.parsers.engine import Program, check_examples, load_rulebook
+from exporter.parsers.rule_file import (
     BUILT_IN,
     Example,
-    Program,
     Rule,
     RuleFile,
-    check_examples,
     check_rule,
     load_rule_files,
-    load_rulebook,
 )
 from heptad.document import DocumentError
 

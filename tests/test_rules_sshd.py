@@ -11,8 +11,9 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from exporter.parsers.engine import BUILT_IN, RuleFile, load_rulebook
+from exporter.parsers.engine import load_rulebook
 from exporter.parsers.patterns import first_words
+from exporter.parsers.rule_file import BUILT_IN, RuleFile
 from heptad import document
 
 PROGRAMS = load_rulebook().programs

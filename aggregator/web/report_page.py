@@ -123,6 +123,11 @@ def _bars(slots: Sequence[Slot]) -> list[Bar]:
 
 
 def _tables(report: Report) -> Iterator[Table]:
+    yield from _tables_of_people(report)
+    yield from _tables_of_hosts(report)
+
+
+def _tables_of_people(report: Report) -> Iterator[Table]:
     yield Table(
         "Logins",
         ("host", "program", "method", "attempts", "successes", "failures"),
@@ -156,6 +161,9 @@ def _tables(report: Report) -> Iterator[Table]:
             for s in report.sessions
         ],
     )
+
+
+def _tables_of_hosts(report: Report) -> Iterator[Table]:
     yield Table(
         "Hosts",
         HOSTS,

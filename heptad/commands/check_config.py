@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from exporter.parsers.engine import Fault, load_rulebook
+from exporter.parsers.engine import load_rulebook
+from exporter.parsers.rule_file import Fault
 from exporter.service import check_programs
 from heptad.commands import DONE, WRONG_USE, add_command, complain
 from heptad.config import Config, load_config

@@ -21,7 +21,8 @@ from aggregator.tally import LONGEST, MOST_KEYS
 from exporter.collectors import FAMILIES, LEFT_OUT
 from exporter.interpreter import RESULTS
 from exporter.metrics import COUNTERS, GAUGES
-from exporter.parsers.engine import BUILT_IN, STEPS, CompiledRule, Rule, RuleFile, load_rule_files
+from exporter.parsers.engine import CompiledRule
+from exporter.parsers.rule_file import BUILT_IN, STEPS, Rule, RuleFile, load_rule_files
 from heptad import event
 from heptad.config import KEYS, Config
 from heptad.findings_config import FindingsConfig

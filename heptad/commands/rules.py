@@ -5,7 +5,8 @@ from pathlib import Path
 
 from exporter.interpreter import RESULTS, Result
 from exporter.leftovers import Reapplication
-from exporter.parsers.engine import BUILT_IN, check_examples, load_rule_files, load_rulebook
+from exporter.parsers.engine import check_examples, load_rulebook
+from exporter.parsers.rule_file import BUILT_IN, load_rule_files
 from exporter.privacy import make_privacy
 from exporter.service import open_store
 from heptad.commands import DONE, FAILED, WRONG_USE, add_command, add_config, complain, prepare

@@ -1,0 +1,178 @@
+"""A rule file: what it may hold, how it is read, and how every mistake in it is told."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from exporter.parsers.patterns import expand_macros, has_possessive_group
+from heptad import document
+from heptad.document import DocumentError, Problem
+from heptad.event import ACTIONS, METHODS, OUTCOMES, REASONS
+
+BUILT_IN: Final = Path(__file__).parent / "rules"
+_SUFFIXES: Final = (".yaml", ".yml")
+Fault = tuple[tuple[str | int, ...], str]
+"""The place of what is wrong in a rule file, and a sentence about it."""
+
+Step = Literal["start", "name", "failed", "pam_failed", "accepted", "end"]
+STEPS: Final[dict[str, str]] = {
+    "start": "a connection begins",
+    "name": "a user is named, nothing is answered yet",
+    "failed": "an answer or an offer was refused, by the captured method",
+    "pam_failed": "an answer was refused, told by PAM before the daemon tells it",
+    "accepted": "the login succeeded",
+    "end": "the connection ended",
+}
+
+GROUPS: Final = frozenset(
+    "user target_user address source_port tty object method count child_pid".split()
+)
+NUMBERS: Final = frozenset(("count", "child_pid"))
+
+
+class Example(msgspec.Struct, forbid_unknown_fields=True):
+    """A real message and exactly the facts that it must give."""
+
+    message: str
+    facts: dict[str, str | int] = {}
+
+
+class Rule(msgspec.Struct, forbid_unknown_fields=True):
+    """One message of a program: a pattern with named groups, the fixed fields and examples."""
+
+    name: str
+    pattern: str
+    examples: list[Example]
+    action: str = ""
+    outcome: str = "unknown"
+    method: str = ""
+    reason: str = ""
+    object: str | None = None
+    ignore: bool = False
+    step: Step | None = None
+    first: list[str] = []
+    runs_as: Literal["program", "any"] = "program"
+    note: str = ""
+
+
+class RuleFile(msgspec.Struct, forbid_unknown_fields=True):
+    """The rules of one program.
+
+    ``aliases`` are the other names it logs under; ``exe`` the paths of its binary and
+    ``runs_as`` the accounts it runs as, by which the journal vouches for it; ``setuid`` those of
+    ``exe`` that are setuid root, and may run with root's rights as whoever called them. A
+    ``shared`` file holds for every program (PAM), and for the ``programs`` it names that have no
+    rules of their own. ``complete: false`` says that only some of the program's lines are of
+    interest.
+    """
+
+    program: str
+    rules: list[Rule]
+    aliases: list[str] = []
+    exe: list[str] = []
+    runs_as: tuple[str, ...] = ("root",)
+    setuid: list[str] = []
+    transport: Literal["any", "kernel"] = "any"
+    shared: bool = False
+    programs: list[str] = []
+    complete: bool = True
+    rejects: list[str] = []
+
+
+@lru_cache(maxsize=1024)  # the check and the rule: compiling is half of what a start costs
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """The pattern of a rule, its macros expanded; raises what a faulty one makes ``re`` raise."""
+    return re.compile(expand_macros(pattern), re.ASCII | re.DOTALL)
+
+
+def load_rule_files(folders: Iterable[Path]) -> list[RuleFile]:
+    """Read every ``*.yaml`` and ``*.yml`` of ``folders``; a folder has one file a program.
+
+    Raises DocumentError with all their problems.
+    """
+    files: dict[str, RuleFile] = {}
+    problems: list[Problem] = []
+    for folder in folders:
+        try:
+            paths = sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES)
+        except OSError as error:
+            text = f"no folder of rules that can be read: {error.strerror}"
+            problems.append(Problem(str(folder), "0:0", text))
+            continue
+        seen: dict[str, str] = {}
+        for path in paths:
+            try:
+                file = document.load(path, RuleFile, check=partial(_check_file, seen, files))
+            except DocumentError as error:
+                problems += error.problems
+            else:
+                files[file.program] = file
+                seen[file.program] = path.name
+    if problems:
+        raise DocumentError(problems)
+    return list(files.values())
+
+
+def _check_file(
+    seen: Mapping[str, str], files: Mapping[str, RuleFile], file: RuleFile
+) -> Iterator[Fault]:
+    """The faults of a file; ``seen`` are the programs of its folder with their files' names."""
+    others = {
+        name: other.program
+        for other in files.values()
+        for name in (other.program, *other.aliases)
+        if other.program != file.program
+    }
+    names: list[tuple[tuple[str | int, ...], str]] = [(("program",), file.program)]
+    names += [(("aliases", place), alias) for place, alias in enumerate(file.aliases)]
+    for where, name in names:
+        if name in others:
+            text = f"`{name}` is read by the rules of {others[name]}"
+            yield where, f"{text}; a file that is to replace them has `program: {others[name]}`"
+    if file.program in seen:
+        text = f"`{file.program}` has its rules in {seen[file.program]} already; keep one file"
+        yield ("program",), text
+    for number, rule in enumerate(file.rules):
+        for key, fault in check_rule(rule):
+            yield ("rules", number, key), fault
+
+
+def check_rule(rule: Rule) -> list[tuple[str, str]]:
+    """What is wrong with a rule's words, pattern and groups: the key and a sentence, each once."""
+    faults = []
+    if not rule.ignore and rule.action not in ACTIONS:
+        faults.append(("action", f"`{rule.action}` is none of: {', '.join(ACTIONS)}"))
+    for key, word, known in (
+        ("outcome", rule.outcome, OUTCOMES),
+        ("method", rule.method, METHODS),
+        ("reason", rule.reason, REASONS),
+    ):
+        if word not in known:
+            faults.append((key, f"`{word}` is none of: {', '.join(filter(None, known))}"))
+    if fault := _check_pattern(rule.pattern):
+        faults.append(("pattern", fault))
+    if not rule.examples:
+        faults.append(("examples", "has no example; give a real message and its facts"))
+    return [(key, f"rule {rule.name}: {fault}") for key, fault in faults]
+
+
+def _check_pattern(pattern: str) -> str:
+    try:
+        expanded = expand_macros(pattern)
+        groups = set(compile_pattern(pattern).groupindex)
+    except (re.error, KeyError, ValueError, OverflowError, RecursionError) as error:
+        return f"the pattern is faulty: {error}"
+    faults = [
+        f"group `{group}` must be digits of a bounded number, as in `(?P<{group}>\\d{{1,6}})`"
+        for group in sorted(groups & NUMBERS)
+        if not re.search(rf"\(\?P<{group}>\\d\{{1,(?:[1-9]|10)\}}\)", expanded)
+    ]
+    if groups - GROUPS:
+        faults.append(f"unknown groups {sorted(groups - GROUPS)}; known: {sorted(GROUPS)}")
+    if has_possessive_group(expanded):
+        faults.append("write `(?>(…)*)` for `(…)*+`: Python before 3.11.5 matches that wrongly")
+    return "; ".join(faults)
