@@ -3,6 +3,7 @@
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -131,6 +132,20 @@ def test_closing_leaves_all_in_one_file(path: Path) -> None:
             store.close()
             assert path.with_name("events.db-wal").stat().st_size == 0
             assert len(times(reader)) == 10
+
+
+def test_closing_waits_for_no_reader(path: Path) -> None:
+    """A reader in the middle of its reading does not hold up the end."""
+    with LocalStore(path, write=True) as store:
+        store.append(rows(0, 3000))
+        with LocalStore(path) as reader:
+            points = reader.read("events", 0, 2**62)
+            next(points)
+            store.append(rows(3000, 3010))
+            begun = time.monotonic()
+            store.close()
+            assert time.monotonic() - begun < 5
+            assert len(list(points)) == 2999
 
 
 def test_corruption_found_while_writing(store: LocalStore) -> None:

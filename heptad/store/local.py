@@ -84,6 +84,7 @@ class LocalStore:
         if self._lock is not None:
             # all of it in one file, though a reader that is still there keeps SQLite from that
             with suppress(sqlite3.Error):
+                self._db.execute("PRAGMA busy_timeout = 0")  # nobody is waited for at the end
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
         if self._lock is not None:
