@@ -137,7 +137,7 @@ def _tighten(
 
 
 def merge_spans(spans: list[Span]) -> list[Span]:
-    """The same minutes in order, each once."""
+    """The same spans in order, those that touch as one."""
     merged: list[Span] = []
     for since, until in sorted(spans):
         if merged and since <= merged[-1][1]:

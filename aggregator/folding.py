@@ -9,6 +9,7 @@ import time as clock
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+from aggregator.arrivals import merge_spans
 from aggregator.reports import WINDOWS, Fold, Report
 from heptad.event import Event
 from heptad.event_row import MEASUREMENT, event_of_point
@@ -104,7 +105,7 @@ class Folded:
 def fold_events(events: Store, parts: Sequence[Folded]) -> None:
     """Read the events of all windows of ``parts``, and let each take them."""
     windows = {window for part in parts for window in part.windows}
-    for since, until in _spans(windows):
+    for since, until in merge_spans([(window.start, window.end) for window in windows]):
         for step in _steps(event_of_point(p) for p in events.read(MEASUREMENT, since, until)):
             for part in parts:
                 part.take(step)
@@ -125,13 +126,3 @@ def _steps(events: Iterable[Event]) -> Iterator[list[Event]]:
         step.append(event)
     if step:
         yield step
-
-
-def _spans(windows: Iterable[Window]) -> list[tuple[int, int]]:
-    merged: list[tuple[int, int]] = []
-    for window in sorted(windows):
-        if merged and window.start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], window.end))
-        else:
-            merged.append((window.start, window.end))
-    return merged

@@ -23,9 +23,16 @@ COUNTED: Final = {
 Tags = tuple[tuple[str, str], ...]
 
 
-def rank_of(place: int) -> str:
-    """The tag of a place."""
-    return f"{place:02}"
+def ranked_rows(
+    tags: dict[str, str], tally: Tally, most: int, told: Callable[[str], dict[str, Value]]
+) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
+    """A row a rank, and one for all others; ``told`` gives the fields of a counted value."""
+    top = tally.top(most)
+    for place, row in enumerate(top.rows, start=1):
+        yield {**tags, "rank": f"{place:02}"}, {**told(row.name), "count": row.count}
+    if top.others:
+        different = tally.distinct - len(top.rows)
+        yield {**tags, "rank": OTHERS}, {"count": top.others, "different": different}
 
 
 class Ranking:
@@ -54,11 +61,4 @@ class Ranking:
     def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
         """For each group a row a rank, and one for all others."""
         for group, tally in sorted(self._tallies.items()):
-            tags = dict(group)
-            top = tally.top(self._most)
-            for place, row in enumerate(top.rows, start=1):
-                told: dict[str, Value] = msgspec.json.decode(row.name)
-                yield {**tags, "rank": rank_of(place)}, {**told, "count": row.count}
-            if top.others:
-                different = tally.distinct - len(top.rows)
-                yield {**tags, "rank": OTHERS}, {"count": top.others, "different": different}
+            yield from ranked_rows(dict(group), tally, self._most, msgspec.json.decode)

@@ -17,7 +17,7 @@ import msgspec
 
 from exporter.metrics import ExporterMetrics
 from heptad.log import Condition
-from heptad.metrics import CounterDict
+from heptad.metrics import CounterDict, add_counters
 from heptad.store import Row, StoreError
 from heptad.store.file import StoreCorrupt
 from heptad.store.local import LocalStore
@@ -44,8 +44,7 @@ class Transaction(msgspec.Struct):
         """Take in what was to be committed right after this."""
         self.rows += later.rows
         self.state |= later.state
-        for key, amount in later.counters.items():
-            self.counters[key] = self.counters.get(key, 0) + amount
+        add_counters(self.counters, later.counters)
 
 
 class Committer:

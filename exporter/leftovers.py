@@ -17,7 +17,7 @@ from exporter.privacy import Privacy
 from exporter.record import Origin, Record
 from heptad.event_row import LEFT_OVER
 from heptad.line_protocol import Value, encode_fields, encode_head
-from heptad.metrics import CounterDict
+from heptad.metrics import CounterDict, add_counters
 from heptad.store import Point, Row
 from heptad.store.local import LocalStore
 
@@ -142,6 +142,5 @@ class Reapplication:
 def _add_up(tallies: Iterable[Tally]) -> CounterDict:
     total: CounterDict = {}
     for tally in tallies:
-        for key, amount in tally.counters().items():
-            total[key] = total.get(key, 0) + amount
+        add_counters(total, tally.counters())
     return total

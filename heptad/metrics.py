@@ -19,6 +19,13 @@ Families = Mapping[str, tuple[tuple[str, ...], str]]
 
 CounterDict = dict[tuple[str, str], float]
 
+
+def add_counters(total: CounterDict, more: Counters) -> None:
+    """Add to ``total`` what ``more`` adds."""
+    for key, amount in more.items():
+        total[key] = total.get(key, 0) + amount
+
+
 RELOADS: Final[Families] = {
     "heptad_config_last_reload_successful": (
         (),

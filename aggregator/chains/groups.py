@@ -49,12 +49,25 @@ class Groups:
         self._groups = [group for group in self._groups if group[0] // MINUTES_A_DAY >= day]
 
 
-class GroupsChain:
-    """Every event of one subject, grouped."""
+class TellingChain:
+    """What every chain has that tells groups, one finding each."""
 
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
         self._groups = Groups()
+
+    def findings(self, subject: str) -> Iterator[Finding]:
+        """Every group."""
+        for day, facts in self._groups:
+            yield self._tell(subject, day, facts)
+
+    def forget(self, day: int) -> None:
+        """Drop the groups of the days before."""
+        self._groups.forget(day)
+
+
+class GroupsChain(TellingChain):
+    """Every event of one subject, grouped."""
 
     def copy(self) -> "GroupsChain":
         """A chain of its own that knows the same."""
@@ -65,15 +78,6 @@ class GroupsChain:
     def add(self, minute: int, cell: Facts) -> None:
         """The next cell."""
         self._groups.add(minute, cell)
-
-    def findings(self, subject: str) -> Iterator[Finding]:
-        """Every group."""
-        for day, facts in self._groups:
-            yield self._tell(subject, day, facts)
-
-    def forget(self, day: int) -> None:
-        """Drop the groups of the days before."""
-        self._groups.forget(day)
 
     def is_idle(self, minute: int) -> bool:
         """Whether nothing is left to tell."""

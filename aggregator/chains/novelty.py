@@ -6,14 +6,11 @@ back ``settle`` days, and hold enough events, on whole days (UTC) before the eve
 told either where ever new keys are usual: a subject with more than ``most`` keys is a traveller.
 """
 
-from collections.abc import Iterator
-
 import msgspec
 
 from aggregator.chains import MINUTES_A_DAY
 from aggregator.chains.facts import Facts, Telling, merge
-from aggregator.chains.groups import Groups
-from aggregator.finding import Finding
+from aggregator.chains.groups import TellingChain
 from heptad.event import Event
 from heptad.findings_config import BaselineConfig, look_back_of
 
@@ -73,15 +70,34 @@ class Days:
         return last is None or (last + 1) * MINUTES_A_DAY < minute - self._history.look_back
 
 
-class NoveltyChain:
+class HistoryRule(Telling):
+    """A rule that tells what is unusual by the look-back."""
+
+    def __init__(self, baseline: BaselineConfig) -> None:
+        self.history = history_of(baseline)
+        self.before = self.history.look_back + MINUTES_A_DAY
+
+
+class HistoryChain(TellingChain):
+    """What every chain has that tells what is unusual of one subject."""
+
+    def __init__(self, rule: HistoryRule) -> None:
+        super().__init__(rule.tell)
+        self._days = Days(rule.history)
+
+    def is_idle(self, minute: int) -> bool:
+        """Whether nothing here matters to a cell at or after ``minute``."""
+        return not self._groups and self._days.is_idle(minute)
+
+
+class NoveltyChain(HistoryChain):
     """The new keys of one subject."""
 
     def __init__(self, rule: "Novelty") -> None:
+        super().__init__(rule)
         self._rule = rule
-        self._days = Days(rule.history)
         self._seen: dict[str, int] = {}
         """The keys that were seen last, with when, in that order."""
-        self._groups = Groups()
 
     def copy(self) -> "NoveltyChain":
         """A chain of its own that knows the same."""
@@ -108,27 +124,13 @@ class NoveltyChain:
             del self._seen[next(iter(self._seen))]
         self._days.add(minute, sum(facts.count for facts in cell.values()))
 
-    def findings(self, subject: str) -> Iterator[Finding]:
-        """Every group of new keys."""
-        for day, facts in self._groups:
-            yield self._rule.tell(subject, day, facts)
 
-    def forget(self, day: int) -> None:
-        """Drop the groups of the days before."""
-        self._groups.forget(day)
-
-    def is_idle(self, minute: int) -> bool:
-        """Whether nothing here matters to a cell at or after ``minute``."""
-        return not self._groups and self._days.is_idle(minute)
-
-
-class Novelty(Telling):
+class Novelty(HistoryRule):
     """A rule that tells a subject's new keys; the empty key is history, and never new."""
 
     def __init__(self, baseline: BaselineConfig, most: int) -> None:
-        self.history = history_of(baseline)
+        super().__init__(baseline)
         self.most = most
-        self.before = self.history.look_back + MINUTES_A_DAY
 
     def key_of(self, event: Event) -> str:
         """What may be new of the event's subject."""

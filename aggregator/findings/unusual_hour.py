@@ -13,14 +13,10 @@ An hour in which he logged in often counts once: a job must not outvote a person
 take in the change to daylight saving time.
 """
 
-from collections.abc import Iterator
 from typing import ClassVar, Final
 
-from aggregator.chains import MINUTES_A_DAY
-from aggregator.chains.facts import Facts, Telling, Wants, list_some
-from aggregator.chains.groups import Groups
-from aggregator.chains.novelty import Days, history_of
-from aggregator.finding import Finding
+from aggregator.chains.facts import Facts, Wants, list_some
+from aggregator.chains.novelty import HistoryChain, HistoryRule
 from aggregator.wording import minute_of
 from heptad.event import Event
 from heptad.findings_config import BaselineConfig, UnusualHourConfig
@@ -28,15 +24,14 @@ from heptad.findings_config import BaselineConfig, UnusualHourConfig
 _BLOCKS: Final = 8
 
 
-class HoursChain:
+class HoursChain(HistoryChain):
     """The hours of one user."""
 
     def __init__(self, rule: "UnusualHour") -> None:
+        super().__init__(rule)
         self._rule = rule
-        self._days = Days(rule.history)
         self._hours: list[int] = []
         """Those in which he logged in, since the epoch, in order."""
-        self._groups = Groups()
 
     def copy(self) -> "HoursChain":
         """A chain of its own that knows the same."""
@@ -64,21 +59,8 @@ class HoursChain:
         enough = len(known) >= self._rule.hours
         return enough and (near + 1) / (len(known) + _BLOCKS) < self._rule.probability
 
-    def findings(self, subject: str) -> Iterator[Finding]:
-        """Every group of logins at unusual hours."""
-        for day, facts in self._groups:
-            yield self._rule.tell(subject, day, facts)
 
-    def forget(self, day: int) -> None:
-        """Drop the groups of the days before."""
-        self._groups.forget(day)
-
-    def is_idle(self, minute: int) -> bool:
-        """Whether nothing here matters to a cell at or after ``minute``."""
-        return not self._groups and self._days.is_idle(minute)
-
-
-class UnusualHour(Telling):
+class UnusualHour(HistoryRule):
     """The rule with its thresholds."""
 
     name = "unusual_hour"
@@ -99,10 +81,9 @@ class UnusualHour(Telling):
     )
 
     def __init__(self, baseline: BaselineConfig, config: UnusualHourConfig) -> None:
-        self.history = history_of(baseline)
+        super().__init__(baseline)
         self.hours = config.hours
         self.probability = config.probability
-        self.before = self.history.look_back + MINUTES_A_DAY
 
     def subject_of(self, event: Event) -> str | None:
         """The user."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from aggregator.ranking import OTHERS, RANK, rank_of
+from aggregator.ranking import RANK, ranked_rows
 from aggregator.tally import Tally, cut
 from heptad.event import Event
 from heptad.line_protocol import Value
@@ -45,12 +45,7 @@ class TopFold:
         """For each outcome and question a row a rank, and one for all others."""
         for (outcome, question), tally in sorted(self._tallies.items()):
             tags = {"outcome": outcome, "top": question}
-            top = tally.top(MOST)
-            for place, row in enumerate(top.rows, start=1):
-                yield {**tags, "rank": rank_of(place)}, {"value": row.name, "count": row.count}
-            if top.others:
-                different = tally.distinct - len(top.rows)
-                yield {**tags, "rank": OTHERS}, {"count": top.others, "different": different}
+            yield from ranked_rows(tags, tally, MOST, lambda value: {"value": value})
 
 
 class Tops:
