@@ -98,6 +98,10 @@ def test_filters(views: Views) -> None:
     assert views.found(since="1h", outcome="success") == ["bob"]
     assert views.found(since="1h", text="failed FOR") == ["root"]
     assert views.found(since="1h", text="192.0.2") == ["root", "bob"]
+    everyone = views.found(since="1h")
+    for word in ("login", "AUTH"):
+        assert views.found(since="1h", text=word) == views.found(since="1h", text=word, after=0)
+        assert views.found(since="1h", text=word) == everyone, word
     assert views.found(since="24h", until="2h") == ["old"]
     assert views.found(since="1h", user="ro") == []
 

@@ -93,7 +93,7 @@ def _match(row: _Row, query: Query) -> Event | None:
             return None
     if query.text:
         text = query.text.lower()
-        if text not in raw.lower() and text not in body.lower():
+        if all(text not in part.lower() for part in (raw, body, head)):
             return None
     event = event_of_point(point_of(head, time, body, raw))
     return event if _fits(event, query) else None
