@@ -14,8 +14,9 @@ from typing import Final, Literal
 
 import msgspec
 
-from heptad import document, findings_config, units
+from heptad import document, findings_config, influxdb_config, units
 from heptad.findings_config import FindingsConfig
+from heptad.influxdb_config import InfluxConfig
 from heptad.web_config import load_web_config
 
 Place = tuple[str | int, ...]
@@ -97,6 +98,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     sources: list[SourceConfig] = []
     rules: list[str] = []
     privacy: PrivacyConfig = msgspec.field(default_factory=PrivacyConfig)
+    influxdb: InfluxConfig | None = None
     exporter: ExporterConfig = msgspec.field(default_factory=ExporterConfig)
     aggregator: AggregatorConfig = msgspec.field(default_factory=AggregatorConfig)
 
@@ -121,6 +123,8 @@ KEYS: Final[dict[str, str]] = {
     "privacy.unknown_users": "names of no account, which may be passwords: keep, hash or drop",
     "privacy.commands": "full, or program: what was run without its arguments",
     "privacy.addresses": "keep, or pseudonym: others with the same common networks",
+    "influxdb": "the fleet's InfluxDB; default: none, all stays on this host",
+    **{f"influxdb.{key}": text for key, text in influxdb_config.KEYS.items()},
     "exporter.listen": "address:port of /metrics and /healthz",
     "exporter.web_config_file": "TLS and basic auth, as of Prometheus' --web.config.file",
     "exporter.host_metrics": "false where node_exporter runs beside it",
@@ -207,6 +211,9 @@ def check(config: Config) -> Iterator[tuple[Place, str]]:
         yield ("aggregator", "listen"), "is exporter.listen; each needs a port of its own"
     yield from _check_aggregator(config)
     yield from _check_page(config.aggregator)
+    if config.influxdb is not None:
+        for fault_place, fault in influxdb_config.check_influxdb(config.influxdb):
+            yield ("influxdb", *fault_place), fault
 
 
 def _check_page(config: AggregatorConfig) -> Iterator[tuple[Place, str]]:

@@ -1,0 +1,242 @@
+"""HTTP to one InfluxDB: who it is, how this host shows who it is, and bounded answers.
+
+What is asked of the server and what its answers mean is the business of the other modules here.
+Authorization as InfluxDB's references give it: 1.x takes basic authentication, 2.x a ``Token``,
+3.x a ``Bearer`` token. No redirect is followed: it could lead the token astray.
+"""
+
+import json
+import ssl
+import time as clock
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from typing import Final, Literal, NamedTuple
+from urllib.parse import urlencode
+
+import urllib3
+from urllib3.util import make_headers
+
+from heptad import units
+from heptad.influxdb_config import InfluxConfig
+from heptad.store import StoreError
+
+Generation = Literal[1, 2, 3]
+
+_MOST_BODY: Final = 256 * 1024
+_NO_CONTENT: Final = 204
+_OK: Final = 200
+_OLDEST: Final = (1, 6)
+_UNAUTHORIZED: Final = (401, 403)
+
+
+class Unreachable(StoreError):
+    """The server did not answer, or not as InfluxDB does; the message says what to do."""
+
+
+class Answer(NamedTuple):
+    """What the server said; ``body`` is cut off after 256 KiB.
+
+    ``clock_offset``: seconds that this host's clock is ahead of the server's, to about a second;
+    None where the answer bore no Date.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    clock_offset: float | None = None
+
+    @property
+    def text(self) -> str:
+        """The server's own words about an error, on one line of at most 500 characters."""
+        said = self.body.decode(errors="replace")
+        try:
+            decoded = json.loads(said)
+        except (ValueError, RecursionError):
+            decoded = None
+        if isinstance(decoded, dict):
+            # 1.x says {"error": …}, 2.x {"code": …, "message": …}, 3.x either
+            said = str(decoded.get("message") or decoded.get("error") or said)
+        printable = (letter if letter.isprintable() else " " for letter in said[:2000])
+        return " ".join("".join(printable).split())[:500]
+
+
+class Connection:
+    """Requests to the server of ``config``; may be used by several threads. No request at first."""
+
+    def __init__(self, config: InfluxConfig) -> None:
+        self.config = config
+        self.url = config.url.rstrip("/")
+        self._timeout = units.parse_duration(config.timeout)
+        self._generation: Generation | None = None
+        self._pool = urllib3.PoolManager(
+            maxsize=2,
+            retries=False,
+            timeout=urllib3.Timeout(connect=self._timeout, read=self._timeout),
+            ssl_context=make_ssl_context(config) if self.url.startswith("https:") else None,
+        )
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._pool.clear()
+
+    @property
+    def generation(self) -> Generation:
+        """1, 2 or 3: as configured, else as the server says. Raises Unreachable."""
+        if self._generation is None:
+            configured = self.config.version
+            self._generation = (
+                self.ask_generation() if configured == "auto" else _number(configured)
+            )
+        return self._generation
+
+    def ask_version(self) -> str:
+        """The server's own version, such as ``1.6.7``; raises Unreachable with the remedy."""
+        answer = self.request("GET", "/ping", authorize=self.config.version != "auto")
+        if answer.status in _UNAUTHORIZED:
+            # 3.x asks for the token here too; 1.x and 2.x never
+            answer = self.request("GET", "/ping", {}, as_generation=3)
+        version = answer.headers.get("X-Influxdb-Version", "")
+        if not version and answer.status == _OK:
+            try:
+                said = json.loads(answer.body)
+                version = str(said.get("version", "")) if isinstance(said, dict) else ""
+            except (ValueError, RecursionError):
+                version = ""
+        version = version.lstrip("v")[:40]
+        if answer.status not in (_OK, _NO_CONTENT) or not version:
+            raise Unreachable(
+                f"{self.url}/ping: status {answer.status} and no version of InfluxDB's: "
+                f"{answer.text!r}; see that `influxdb.url` leads to InfluxDB and not to another "
+                "server or a page of a proxy's, or name `influxdb.version`"
+            )
+        return version
+
+    def ask_generation(self) -> Generation:
+        """The generation of the server's version; raises Unreachable."""
+        version = self.ask_version()
+        numbers = [int(part) for part in version.split("-")[0].split(".")[:2] if part.isdecimal()]
+        if numbers and tuple(numbers) >= _OLDEST and numbers[0] <= 3:
+            return _number(str(numbers[0]))
+        raise Unreachable(
+            f"{self.url}: InfluxDB `{version}`; Heptad speaks with 1.x from 1.6, 2.x and 3.x. "
+            "If it is one of them all the same, name `influxdb.version`"
+        )
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        authorize: bool = True,
+        as_generation: Generation | None = None,
+    ) -> Answer:
+        """One request and its answer, whatever its status; raises Unreachable."""
+        with self.stream(
+            method,
+            path,
+            query,
+            body,
+            headers,
+            authorize=authorize,
+            as_generation=as_generation,
+        ) as response:
+            begun = clock.time()
+            data = response.read(_MOST_BODY, decode_content=True)
+            if len(data) < _MOST_BODY:
+                response.drain_conn()
+            else:
+                response.close()
+            return Answer(response.status, response.headers, data, _offset(response, begun))
+
+    @contextmanager
+    def stream(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        authorize: bool = True,
+        as_generation: Generation | None = None,
+    ) -> Iterator[urllib3.BaseHTTPResponse]:
+        """One request, whose answer is read as it comes; raises Unreachable, also while reading."""
+        told = dict(headers or {})
+        if authorize:
+            told |= self._authorization(as_generation or self.generation)
+        target = self.url + path
+        response = None
+        try:
+            response = self._pool.request(
+                method,
+                target + ("?" + urlencode(query) if query else ""),
+                body=body,
+                headers=told,
+                preload_content=False,
+                redirect=False,
+            )
+            yield response
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Unreachable(f"{target}: {_explain(error)}") from error
+        finally:
+            if response is not None:
+                response.close()  # a connection whose answer was read to its end is pooled already
+
+    def _authorization(self, generation: Generation) -> dict[str, str]:
+        try:
+            token, password = self.config.secret("token"), self.config.secret("password")
+        except OSError as error:
+            raise Unreachable(
+                f"{error.filename}: {error.strerror}; see that the file of the secret can be read"
+            ) from error
+        if self.config.username:
+            return make_headers(basic_auth=f"{self.config.username}:{password}")
+        if not token:
+            return {}
+        return {"Authorization": f"{'Bearer' if generation == 3 else 'Token'} {token}"}
+
+
+def make_ssl_context(config: InfluxConfig) -> ssl.SSLContext:
+    """How the server is known; raises Unreachable where a file cannot be used."""
+    tls = config.tls
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file or None)
+        if tls.cert_file:
+            context.load_cert_chain(tls.cert_file, tls.key_file)
+    except (OSError, ssl.SSLError) as error:
+        named = ", ".join(file for file in (tls.ca_file, tls.cert_file, tls.key_file) if file)
+        raise Unreachable(
+            f"influxdb.tls ({named}): {error}; see that they are PEM files"
+        ) from error
+    if tls.insecure_skip_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _number(text: str) -> Generation:
+    return {"1": 1, "2": 2, "3": 3}[text]  # type: ignore[return-value]
+
+
+def _offset(response: urllib3.BaseHTTPResponse, now: float) -> float | None:
+    try:
+        date = parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return now - date - 0.5  # a Date has whole seconds, cut off
+
+
+def _explain(error: Exception) -> str:
+    """What went wrong and what helps, without what urllib3 says of itself."""
+    text = str(error).split(": ", 1)[-1] if "Connection" in type(error).__name__ else str(error)
+    if isinstance(error, urllib3.exceptions.SSLError):
+        return f"TLS fails: {text}; see `influxdb.tls.ca_file` and the name in `influxdb.url`"
+    if isinstance(error, urllib3.exceptions.TimeoutError) and not isinstance(
+        error, urllib3.exceptions.NewConnectionError
+    ):
+        return "no answer in time; see that the server is not overloaded, or raise influxdb.timeout"
+    return f"{text}; see that the server runs and `influxdb.url` is right"
