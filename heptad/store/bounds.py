@@ -7,6 +7,11 @@ from heptad.store.file import transaction
 
 _STEP: Final = 5000
 _MARK_EVERY: Final = 600
+_RAISE_FLOORS: Final = """
+UPDATE series SET floor = max(coalesce(floor, deleted.newest), deleted.newest)
+FROM (SELECT series, max(time) AS newest FROM points WHERE id <= ? GROUP BY series) AS deleted
+WHERE series.id = deleted.series
+"""
 
 
 def measure(db: sqlite3.Connection) -> int:
@@ -19,10 +24,12 @@ def _pragma(db: sqlite3.Connection, name: str) -> int:
     return int(db.execute(f"PRAGMA {name}").fetchone()[0])
 
 
-def prune(db: sqlite3.Connection, now: float, max_age: float, max_size: int) -> int:
+def prune(
+    db: sqlite3.Connection, now: float, max_age: float, max_size: int, most: int | None = None
+) -> int:
     """Delete what arrived before ``now - max_age`` seconds or is beyond ``max_size`` bytes.
 
-    A few thousand points a call; how many they were.
+    Nothing behind the position ``most``. A few thousand points a call; how many they were.
     """
     _mark(db, now)
     # one query for both would walk the whole table (sqlite.org/optoverview.html, MIN/MAX)
@@ -41,8 +48,12 @@ def prune(db: sqlite3.Connection, now: float, max_age: float, max_size: int) -> 
     if size > max_size:
         surplus = (newest - oldest + 1) * (size - max_size) / size
         upto = max(upto, oldest + int(surplus))
-    upto = min(upto, oldest + _STEP - 1)
+    upto = min(upto, oldest + _STEP - 1, newest if most is None else most)
+    if upto < oldest:
+        return 0
     with transaction(db):
+        db.execute(_RAISE_FLOORS, (upto,))
+        db.execute("DELETE FROM rejected WHERE id <= ?", (upto,))
         deleted = db.execute("DELETE FROM points WHERE id <= ?", (upto,)).rowcount
         if upto == expired:
             db.execute("DELETE FROM marks WHERE position < ?", (upto,))

@@ -3,29 +3,41 @@
 Stamps have a second or a microsecond at best, and thousands of lines share one. The first gets
 the stamp, the next the stamp plus one nanosecond, and so on; what is taken is never given again.
 The table's UNIQUE (series, time) has the last word: this is only the memory that spares asking.
+
+Of points that were deleted only the newest time of a series is known, its floor. Where they were
+delivered before, they still are, so what comes with a stamp from before the floor moves on by a
+random part of a second: even thousands of points in that second leave it a place of its own.
 """
 
 import sqlite3
+from secrets import randbelow
 from typing import Final
 
 _MOST_OLD: Final = 20_000
+_SECOND: Final = 10**9
+_NEVER: Final = -(2**63)
 
 
 class _Run:
-    """A series' newest points: those of ``stamp`` end before ``free``, none lies past ``top``."""
+    """A series' newest points: those of ``stamp`` end before ``free``, none lies past ``top``.
 
-    __slots__ = ("free", "stamp", "top")
+    Of those up to ``floor`` some were deleted.
+    """
 
-    def __init__(self, top: int) -> None:
+    __slots__ = ("floor", "free", "stamp", "top")
+
+    def __init__(self, top: int, floor: int) -> None:
         self.top = top
+        self.floor = floor
         self.stamp = self.free = top + 1
 
 
 class Identities:
-    """Assigns times in the series of one file."""
+    """Assigns times in the series of one file; with ``floors`` deleted points matter."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, *, floors: bool = False) -> None:
         self._db = db
+        self._floors = floors
         self._runs: dict[int, _Run] = {}
         self._old: dict[tuple[int, int], int] = {}
 
@@ -43,7 +55,7 @@ class Identities:
         """A time at or after ``stamp`` that no point of ``series`` has had."""
         run = self._runs.get(series)
         if run is None:
-            run = self._runs[series] = _Run(self._find_top(series))
+            run = self._runs[series] = self._find_run(series)
         time = run.free
         if run.stamp <= stamp < time:
             run.free = time + 1
@@ -55,18 +67,43 @@ class Identities:
             else:
                 known = self._old.get((series, stamp))
                 time = self.first_free(series, stamp) if known is None else known
+                if known is None and stamp <= run.floor:
+                    time = self.first_free(series, stamp + randbelow(_SECOND))
             run.stamp = stamp
             run.free = time + 1
         run.top = max(run.top, time)
         return time
 
-    def _find_top(self, series: int) -> int:
-        found = self._db.execute("SELECT max(time) FROM points WHERE series = ?", (series,))
-        top: int | None = found.fetchone()[0]
-        return -(2**63) if top is None else top
+    def tops(self) -> dict[int, int]:
+        """Series → the newest time in it, of the series that were asked for."""
+        return {series: run.top for series, run in self._runs.items()}
+
+    def _find_run(self, series: int) -> _Run:
+        tops = self._db.execute(
+            "SELECT (SELECT max(time) FROM points WHERE series = :id), "
+            "(SELECT max(until) - 1 FROM taken WHERE head = s.head), floor "
+            "FROM series AS s WHERE id = :id",
+            {"id": series},
+        ).fetchone()
+        top = max((top for top in tops if top is not None), default=_NEVER)
+        return _Run(top, tops[2] if self._floors and tops[2] is not None else _NEVER)
 
     def first_free(self, series: int, stamp: int) -> int:
-        """The first time at or after ``stamp`` that the table does not have in ``series``."""
+        """The first time at or after ``stamp`` that is not taken in ``series``."""
+        time = stamp
+        while (free := self._skip_taken(series, self._skip_points(series, time))) != time:
+            time = free
+        return time
+
+    def _skip_taken(self, series: int, stamp: int) -> int:
+        found = self._db.execute(
+            "SELECT until FROM taken WHERE head = (SELECT head FROM series WHERE id = ?) "
+            "AND since <= ? AND until > ?",
+            (series, stamp, stamp),
+        ).fetchone()
+        return stamp if found is None else int(found[0])
+
+    def _skip_points(self, series: int, stamp: int) -> int:
         taken = self._db.execute(
             "SELECT 1 FROM points WHERE series = ? AND time = ?", (series, stamp)
         ).fetchone()

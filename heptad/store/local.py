@@ -43,7 +43,8 @@ class LocalStore:
 
     With ``write`` the file is created, checked, locked and, if it is corrupt, set aside and begun
     anew. Without, it must be there, and is waited for ``patience`` seconds where others have it
-    locked. Raises StoreError with the remedy.
+    locked. With ``outbox`` it is delivered elsewhere: what arrived after the position
+    ``held_after`` is never pruned. Raises StoreError with the remedy.
     """
 
     def __init__(
@@ -54,13 +55,16 @@ class LocalStore:
         max_age: float = 30 * 86_400,
         max_size: int = 2**30,
         patience: float = 10,
+        outbox: bool = False,
     ) -> None:
         self.path = path
         self.max_age = max_age
         self.max_size = max_size
         self.set_aside: Path | None = None
+        self.held_after = 0 if outbox else None
         self._lock: int | None = None
         self._series: dict[str, int] = {}
+        self._tops: dict[str, int] = {}
         self._unfit = self._closed = False
         if write:
             self._lock = lock_file(path)
@@ -71,7 +75,7 @@ class LocalStore:
                 raise
         else:
             self._db = open_for_reading(path, patience)
-        self._identities = Identities(self._db)
+        self._identities = Identities(self._db, floors=self.held_after is not None)
 
     def __enter__(self) -> Self:
         return self
@@ -125,7 +129,10 @@ class LocalStore:
         self._db = open_checked(self.path)
         self._closed = False
         self._series.clear()
-        self._identities = Identities(self._db)
+        self._identities = Identities(self._db, floors=self.held_after is not None)
+        # what was delivered from the file that is set aside must not be written over
+        self._db.executemany("INSERT INTO series (head, floor) VALUES (?, ?)", self._tops.items())
+        self._tops.clear()
 
     # writing
 
@@ -149,6 +156,8 @@ class LocalStore:
             with transaction(self._db):
                 self._append(rows, state or {}, counters or {}, move_on)
                 self._delete(remove)
+            tops = self._identities.tops()
+            self._tops |= {head: tops[n] for head, n in self._series.items() if n in tops}
         except sqlite3.Error as error:
             self._roll_back()
             if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
@@ -348,10 +357,21 @@ class LocalStore:
         """
         now = clock.time() if now is None else now
         try:
-            return bounds.prune(self._db, now, self.max_age, self.max_size)
+            most = self.held_after
+            deleted = bounds.prune(self._db, now, self.max_age, self.max_size, most)
         except sqlite3.Error as error:
             self._roll_back()
             raise self._fault(error) from error
+        if deleted:
+            self._identities.forget()
+        return deleted
+
+    def is_full(self) -> bool:
+        """Whether it is beyond ``max_size`` and all that it has is held; raises StoreError."""
+        if self.held_after is None or not self.excess():
+            return False
+        oldest = self._db.execute("SELECT min(id) FROM points").fetchone()[0]
+        return oldest is not None and oldest > self.held_after
 
     def _fault(self, error: sqlite3.Error) -> StoreError:
         kind = StoreCorrupt if is_corrupt(error) else StoreError

@@ -32,7 +32,24 @@ CREATE TABLE marks (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: Final = (_FIRST,)
+_OUTBOX: Final = """
+ALTER TABLE series ADD COLUMN floor INTEGER;
+CREATE TABLE taken (
+    head TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    until INTEGER NOT NULL,
+    PRIMARY KEY (head, since)
+) WITHOUT ROWID;
+CREATE TABLE rejected (
+    id INTEGER PRIMARY KEY REFERENCES points (id),
+    at INTEGER NOT NULL,
+    reason TEXT NOT NULL
+);
+"""
+"""``floor``: the newest time of a series' deleted points. ``taken``: times that points had in
+another store of this host's. ``rejected``: points that the other end of a delivery refused."""
+
+MIGRATIONS: Final = (_FIRST, _OUTBOX)
 """What leads from version N to N + 1, in order; a step is never changed once it was released."""
 
 SCHEMA_VERSION: Final = len(MIGRATIONS)

@@ -1,0 +1,218 @@
+"""What of a local store is still to be delivered, and what became of the rest.
+
+It has a connection of its own to the store's file, which never waits for the disk: what it keeps
+may be lost with a power cut, and is then delivered once more, as itself.
+"""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from heptad.line_protocol import quote
+from heptad.store import Counters, StoreError
+from heptad.store.file import open_checked, transaction
+
+_AT_ONCE: Final = 500
+_MOST_TAKEN: Final = 500
+"""So many of the newest points' times go into a snapshot."""
+
+Taken = dict[str, list[tuple[int, int]]]
+"""Head → the spans [since, until) of times, in nanoseconds, that points of the series have."""
+
+
+class Chunk(NamedTuple):
+    """Points in the order of their arrival, as line protocol; ``position`` is behind the last.
+
+    ``expired`` more, which lay between them, were too old to be taken.
+    """
+
+    ids: list[int]
+    times: list[int]
+    lines: list[str]
+    position: int
+    expired: int = 0
+
+
+class Rejection(NamedTuple):
+    """A point that was refused: ``at`` in ns since the epoch, the reason, the line."""
+
+    at: int
+    reason: str
+    line: str
+
+
+class Snapshot(NamedTuple):
+    """What a store held at one moment: all up to ``position``, and the state behind it."""
+
+    position: int
+    state: dict[str, bytes]
+    taken: Taken
+
+
+class Outbox:
+    """The points of the store at ``path`` in the order of their arrival; raises StoreError.
+
+    A file that another took the place of is noticed by ``is_current``; then make a new outbox.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._db = open_checked(path)
+        self._identity = _identify(path)
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute("PRAGMA cache_size = -2000")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def is_current(self) -> bool:
+        """Whether this is the file that is at its path."""
+        return _identify(self.path) == self._identity
+
+    def newest(self) -> int:
+        """The position of what arrived last."""
+        return int(self._one("SELECT coalesce(max(id), 0) FROM points"))
+
+    def take(self, position: int, max_lines: int, max_bytes: int, since: int) -> Chunk:
+        """What arrived after ``position``, but for points from before ``since`` (ns).
+
+        At most ``max_lines`` lines and, but for a single one, ``max_bytes`` characters.
+        """
+        chunk = Chunk([], [], [], position)
+        size, expired = 0, 0
+        while len(chunk.ids) < max_lines:
+            rows = self._rows(position, min(_AT_ONCE, max_lines - len(chunk.ids)))
+            for number, head, time, body, raw in rows:
+                line = _line(head, time, body, raw)
+                size += len(line) + 1
+                if size > max_bytes and chunk.ids:
+                    return chunk._replace(position=position, expired=expired)
+                position = number
+                if time < since:
+                    expired += 1
+                    size -= len(line) + 1
+                    continue
+                chunk.ids.append(number)
+                chunk.times.append(time)
+                chunk.lines.append(line)
+            if not rows:
+                break
+        return chunk._replace(position=position, expired=expired)
+
+    def _rows(self, position: int, limit: int) -> list[tuple[int, str, int, str, str]]:
+        try:
+            return self._db.execute(
+                "SELECT p.id, head, time, body, raw FROM points AS p "
+                "JOIN series AS s ON s.id = p.series WHERE p.id > ? ORDER BY p.id LIMIT ?",
+                (position, limit),
+            ).fetchall()
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}") from error
+
+    def recall(self, key: str) -> bytes | None:
+        """The state kept under ``key``, or None."""
+        found = self._one("SELECT (SELECT value FROM state WHERE key = ?)", (key,))
+        return None if found is None else bytes(found)
+
+    def keep(
+        self,
+        state: Mapping[str, bytes],
+        rejected: Iterable[tuple[int, int, str]] = (),
+        counters: Counters | None = None,
+    ) -> None:
+        """Keep state, counters and rejections (id, at in ns, reason), all or nothing."""
+        try:
+            with transaction(self._db):
+                self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", state.items())
+                self._db.executemany("INSERT OR REPLACE INTO rejected VALUES (?, ?, ?)", rejected)
+                self._db.executemany(
+                    "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT (name, labels) "
+                    "DO UPDATE SET value = value + excluded.value",
+                    [(*key, amount) for key, amount in (counters or {}).items()],
+                )
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise StoreError(f"{self.path}: {error}") from error
+
+    def snapshot(self, prefixes: Sequence[str]) -> Snapshot:
+        """The newest position, the state whose keys begin as given, and the times taken last."""
+        try:
+            self._db.execute("BEGIN")
+            try:
+                position = self.newest()
+                rows = self._db.execute("SELECT key, value FROM state").fetchall()
+                points = self._db.execute(
+                    "SELECT head, time FROM (SELECT id, series, time FROM points "
+                    "ORDER BY id DESC LIMIT ?) AS p JOIN series AS s ON s.id = p.series",
+                    (_MOST_TAKEN,),
+                ).fetchall()
+            finally:
+                self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}") from error
+        state = {key: bytes(value) for key, value in rows if key.startswith(tuple(prefixes))}
+        return Snapshot(position, state, _spans(points))
+
+    def _one(self, statement: str, values: Sequence[object] = ()) -> Any:
+        try:
+            return self._db.execute(statement, values).fetchone()[0]
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}") from error
+
+
+def restore(path: Path, snapshot: Snapshot) -> None:
+    """Let a new, empty store go on where another one stopped; raises StoreError."""
+    db = open_checked(path)
+    try:
+        with transaction(db):
+            db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", snapshot.state.items())
+            db.executemany(
+                "INSERT OR REPLACE INTO taken VALUES (?, ?, ?)",
+                [(head, *span) for head, spans in snapshot.taken.items() for span in spans],
+            )
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {error}") from error
+    finally:
+        db.close()
+
+
+def rejections(db: sqlite3.Connection) -> Iterable[Rejection]:
+    """What the other end refused, in the order of arrival."""
+    rows = db.execute(
+        "SELECT r.at, r.reason, head, time, body, raw FROM rejected AS r "
+        "JOIN points AS p ON p.id = r.id JOIN series AS s ON s.id = p.series ORDER BY r.id"
+    )
+    for at, reason, head, time, body, raw in rows:
+        yield Rejection(at, reason, _line(head, time, body, raw))
+
+
+def _line(head: str, time: int, body: str, raw: str) -> str:
+    return f"{head} {body},raw={quote(raw)} {time}" if raw else f"{head} {body} {time}"
+
+
+def _spans(points: Iterable[tuple[str, int]]) -> Taken:
+    times: defaultdict[str, list[int]] = defaultdict(list)
+    for head, time in points:
+        times[head].append(time)
+    taken: Taken = {}
+    for head, found in times.items():
+        spans: list[tuple[int, int]] = []
+        for time in sorted(found):
+            if spans and spans[-1][1] == time:
+                spans[-1] = (spans[-1][0], time + 1)
+            else:
+                spans.append((time, time + 1))
+        taken[head] = spans
+    return taken
+
+
+def _identify(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return (0, 0)
+    return status.st_dev, status.st_ino
