@@ -77,6 +77,12 @@ class StoredMetrics(Collector):
         with self._lock:
             self._gauges[name][labels] = value
 
+    def raise_by(self, name: str, amount: float, *labels: str) -> None:
+        """Move a gauge that is exposed as a counter."""
+        with self._lock:
+            family = self._gauges[name]
+            family[labels] = family.get(labels, 0) + amount
+
     def totals(self) -> CounterDict:
         """Every counter that is not zero, as the store keeps them."""
         with self._lock:

@@ -362,8 +362,8 @@ class LocalStore:
         except sqlite3.Error as error:
             self._roll_back()
             raise self._fault(error) from error
-        if deleted:
-            self._identities.forget()
+        if deleted and most is not None:
+            self._identities.forget()  # the floors are higher now
         return deleted
 
     def is_full(self) -> bool:

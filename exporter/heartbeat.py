@@ -1,0 +1,149 @@
+"""What an exporter tells of itself with its deliveries, once a minute at most.
+
+From it the aggregator knows what to read again and who is alive, and an exporter with an empty
+store where the one before it stopped. docs/influxdb.md explains the fields.
+"""
+
+import base64
+import hashlib
+import hmac
+import socket
+import time as clock
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from heptad import __version__
+from heptad.heartbeat import MEASUREMENT, Span
+from heptad.store import Row, row_of
+from heptad.store.outbox import Snapshot, Taken
+
+MINUTE: Final = 60 * 10**9
+EVERY: Final = 60.0
+MOST_SPANS: Final = 200
+_MACHINE_ID: Final = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
+_APPLICATION: Final = b"heptad: which host a heartbeat is of"
+_LARGEST_POSITION: Final = 512 * 1024
+_LARGEST_UNPACKED: Final = 16 * 2**20
+
+
+class Account(msgspec.Struct):
+    """What the forwarder keeps in the store: how far it is, and what no heartbeat has told yet.
+
+    ``told`` is the sequence of the last heartbeat, ``at`` its time in nanoseconds.
+    """
+
+    position: int = 0
+    told: int = 0
+    at: int = 0
+    oldest: int = 0
+    newest: int = 0
+    spans: list[Span] = []
+
+    def deliver(self, position: int, times: Iterable[int]) -> None:
+        """Everything up to ``position`` is delivered, with points of these times (ns)."""
+        self.position = position
+        minutes: dict[int, int] = {}
+        for time in times:
+            minutes[time // MINUTE] = minutes.get(time // MINUTE, 0) + 1
+            self.oldest = min(self.oldest or time, time)
+            self.newest = max(self.newest, time)
+        added = [(minute, minute + 1, points) for minute, points in minutes.items()]
+        self.spans = merge_spans([*self.spans, *added])
+
+
+def merge_spans(spans: list[Span]) -> list[Span]:
+    """The same in order, those that touch as one, and the nearest where there are too many."""
+    merged: list[Span] = []
+    for since, until, points in sorted(spans):
+        if merged and since <= merged[-1][1]:
+            before = merged[-1]
+            merged[-1] = (before[0], max(before[1], until), before[2] + points)
+        else:
+            merged.append((since, until, points))
+    while len(merged) > MOST_SPANS:
+        gaps = [later[0] - earlier[1] for earlier, later in zip(merged, merged[1:], strict=False)]
+        at = gaps.index(min(gaps))
+        one, other = merged[at : at + 2]
+        merged[at : at + 2] = [(one[0], other[1], one[2] + other[2])]
+    return merged
+
+
+class Health(msgspec.Struct):
+    """How the exporter is at the moment of a heartbeat.
+
+    ``offset``: seconds that its clock is ahead of the server's; ``behind``: points not delivered.
+    """
+
+    now: int
+    offset: float
+    behind: int
+    caught_up: bool
+    position: str | None
+
+
+def make_row(account: Account, health: Health, host: str, machine_id: str) -> Row:
+    """The next heartbeat; its time is the server's, and later than that of the one before."""
+    time = max(health.now - int(health.offset * 10**9), account.at + 1)
+    passed = health.now if health.caught_up else account.newest
+    fields = {
+        "sequence": account.told + 1,
+        "spans": msgspec.json.encode(account.spans).decode(),
+        "oldest": account.oldest or None,
+        "newest": account.newest or None,
+        "passed": passed or None,
+        "caught_up": health.caught_up,
+        "behind": health.behind,
+        "clock_offset": round(health.offset, 3),
+        "version": __version__,
+        "position": health.position,
+    }
+    return row_of(MEASUREMENT, [("host", host), ("machine_id", machine_id)], time, fields)
+
+
+def find_machine_id(paths: Iterable[Path] = _MACHINE_ID) -> str:
+    """What tells this machine from others; the machine id itself is not for others to see.
+
+    machine-id(5) asks for a keyed hash of it; without one, the host's name has to do.
+    """
+    own = f"name:{socket.gethostname()}"
+    for path in paths:
+        try:
+            own = path.read_text(encoding="ascii").strip() or own
+            break
+        except (OSError, ValueError):
+            continue
+    return hmac.new(_APPLICATION, own.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+class _Position(msgspec.Struct):
+    state: dict[str, bytes]
+    taken: Taken
+
+
+def write_position(snapshot: Snapshot) -> str | None:
+    """The text of a position; None where it is too long to be kept."""
+    packed = zlib.compress(msgspec.json.encode(_Position(snapshot.state, snapshot.taken)))
+    text = base64.b64encode(packed).decode()
+    return text if len(text) <= _LARGEST_POSITION else None
+
+
+def read_position(text: str) -> Snapshot:
+    """The snapshot of a position; ValueError where it is none."""
+    try:
+        unpacker = zlib.decompressobj()
+        data = unpacker.decompress(base64.b64decode(text, validate=True), _LARGEST_UNPACKED)
+        if not unpacker.eof:
+            raise ValueError("not whole")
+        position = msgspec.json.decode(data, type=_Position)
+    except (ValueError, zlib.error, msgspec.MsgspecError) as error:
+        raise ValueError(f"no position of an exporter's: {error}") from None
+    return Snapshot(0, position.state, position.taken)
+
+
+def now_ns() -> int:
+    """The time in nanoseconds."""
+    return clock.time_ns()
