@@ -89,8 +89,7 @@ class Breaker:
 
     def pause(self, asked: float = 0.0) -> float:
         """Seconds to rest after a failure, at least those the other end ``asked`` for."""
-        longest = _OPEN_FOR if self.is_open else _LONGEST_PAUSE
-        pause = min(_FIRST_PAUSE * 2 ** min(self._failures - 1, 20), longest)
-        if self.is_open:
-            pause = _OPEN_FOR
+        pause = _OPEN_FOR
+        if not self.is_open:
+            pause = min(_FIRST_PAUSE * 2.0 ** min(self._failures - 1, 20), _LONGEST_PAUSE)
         return max(pause * (0.5 + self._jitter() / 2), min(asked, _MOST_ASKED))

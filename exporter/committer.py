@@ -47,6 +47,10 @@ class Transaction(msgspec.Struct):
         add_counters(self.counters, later.counters)
 
 
+class StoreFull(StoreError):
+    """All that the store holds is still to be delivered, and it may hold no more."""
+
+
 class Committer:
     """Commits to ``store`` in a thread of its own: SQLite works while the next batch is parsed.
 
@@ -118,7 +122,9 @@ class Committer:
                 future.result()
             except StoreError as error:
                 self._condition.set(str(error))
-                self._metrics.set("heptad_store_failing", 1)
+                full = isinstance(error, StoreFull)
+                self._metrics.set("heptad_store_full", 1 if full else 0)
+                self._metrics.set("heptad_store_failing", 0 if full else 1)
                 self._meanwhile()
                 if stop.wait(pause):
                     return False
@@ -127,6 +133,7 @@ class Committer:
             else:
                 self._condition.set(None)
                 self._metrics.set("heptad_store_failing", 0)
+                self._metrics.set("heptad_store_full", 0)
                 self._pending = None
         return True
 
@@ -145,6 +152,11 @@ class Committer:
             self._keep_bounds(2 * self._added)
 
     def _write(self, transaction: Transaction) -> None:
+        if self._store.is_full() and not self._store.prune():
+            raise StoreFull(
+                f"{self._store.path}: full of events that are not delivered yet; reading waits "
+                "until they are. See heptad_delivery_up, or raise `store.max_size`"
+            )
         if self._begun_anew:
             # what was counted and read so far goes into the new file; the old one is kept aside
             self._store.append([], self._state, self._metrics.totals())

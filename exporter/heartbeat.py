@@ -8,9 +8,9 @@ import base64
 import hashlib
 import hmac
 import socket
-import time as clock
 import zlib
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ import msgspec
 
 from heptad import __version__
 from heptad.heartbeat import MEASUREMENT, Span
+from heptad.line_protocol import Value
 from heptad.store import Row, row_of
 from heptad.store.outbox import Snapshot, Taken
 
@@ -33,12 +34,14 @@ _LARGEST_UNPACKED: Final = 16 * 2**20
 class Account(msgspec.Struct):
     """What the forwarder keeps in the store: how far it is, and what no heartbeat has told yet.
 
-    ``told`` is the sequence of the last heartbeat, ``at`` its time in nanoseconds.
+    ``sequence`` and ``at`` (ns) are those of the last heartbeat, whatever became of it; ``passed``
+    is the newest time (ns) that was delivered; ``oldest`` and ``newest`` lie in ``spans``.
     """
 
     position: int = 0
-    told: int = 0
+    sequence: int = 0
     at: int = 0
+    passed: int = 0
     oldest: int = 0
     newest: int = 0
     spans: list[Span] = []
@@ -51,8 +54,20 @@ class Account(msgspec.Struct):
             minutes[time // MINUTE] = minutes.get(time // MINUTE, 0) + 1
             self.oldest = min(self.oldest or time, time)
             self.newest = max(self.newest, time)
+        self.passed = max(self.passed, self.newest)
         added = [(minute, minute + 1, points) for minute, points in minutes.items()]
         self.spans = merge_spans([*self.spans, *added])
+
+    def tell(self, time: int, *, told: bool) -> None:
+        """A heartbeat of ``time`` (ns) was sent; if it was not ``told``, the next tells the same.
+
+        It may be there all the same, so the next one is another point.
+        """
+        self.sequence += 1
+        self.at = time
+        if told:
+            self.oldest = self.newest = 0
+            self.spans = []
 
 
 def merge_spans(spans: list[Span]) -> list[Span]:
@@ -65,7 +80,7 @@ def merge_spans(spans: list[Span]) -> list[Span]:
         else:
             merged.append((since, until, points))
     while len(merged) > MOST_SPANS:
-        gaps = [later[0] - earlier[1] for earlier, later in zip(merged, merged[1:], strict=False)]
+        gaps = [later[0] - earlier[1] for earlier, later in pairwise(merged)]
         at = gaps.index(min(gaps))
         one, other = merged[at : at + 2]
         merged[at : at + 2] = [(one[0], other[1], one[2] + other[2])]
@@ -88,9 +103,9 @@ class Health(msgspec.Struct):
 def make_row(account: Account, health: Health, host: str, machine_id: str) -> Row:
     """The next heartbeat; its time is the server's, and later than that of the one before."""
     time = max(health.now - int(health.offset * 10**9), account.at + 1)
-    passed = health.now if health.caught_up else account.newest
-    fields = {
-        "sequence": account.told + 1,
+    passed = health.now if health.caught_up else account.passed
+    fields: dict[str, Value | None] = {
+        "sequence": account.sequence + 1,
         "spans": msgspec.json.encode(account.spans).decode(),
         "oldest": account.oldest or None,
         "newest": account.newest or None,
@@ -142,8 +157,3 @@ def read_position(text: str) -> Snapshot:
     except (ValueError, zlib.error, msgspec.MsgspecError) as error:
         raise ValueError(f"no position of an exporter's: {error}") from None
     return Snapshot(0, position.state, position.taken)
-
-
-def now_ns() -> int:
-    """The time in nanoseconds."""
-    return clock.time_ns()

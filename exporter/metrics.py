@@ -33,6 +33,10 @@ COUNTERS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         ("source",),
         "Open connections dropped because there were too many: their ends may not be counted",
     ),
+    "heptad_delivery_events_total": (
+        ("result",),
+        "Events and lines not understood that left the outbox: delivered, rejected or expired",
+    ),
 }
 GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "heptad_source_up": (("source",), "1 if the source can be read"),
@@ -45,6 +49,27 @@ GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "heptad_store_max_size_bytes": ((), "Beyond this size the oldest arrivals are deleted"),
     "heptad_store_failing": ((), "1 while the local store cannot be written: reading waits"),
     "heptad_store_set_aside": ((), "1 if a corrupt store was set aside since the start"),
+    "heptad_store_full": (
+        (),
+        "1 while nothing is read, for all that the store holds is still to be delivered",
+    ),
+    "heptad_deliveries_total": (
+        ("result",),
+        "Batches since the start: delivered, failed (tried again soon), held (a person must help)",
+    ),
+    "heptad_delivery_up": ((), "1 if the last delivery or heartbeat succeeded"),
+    "heptad_delivery_behind_events": ((), "Points in the store that are not delivered yet"),
+    "heptad_delivery_last_success_timestamp_seconds": (
+        (),
+        "When a delivery or a heartbeat last succeeded; 0 if none has since the start",
+    ),
+    "heptad_delivery_breaker_state": (("state",), "1 for the state the circuit breaker is in"),
+    "heptad_delivery_breaker_openings_total": ((), "How often the circuit breaker opened"),
+    "heptad_delivery_breaker_trials_total": ((), "Trials of the open circuit breaker"),
+    "heptad_delivery_clock_offset_seconds": (
+        (),
+        "How far this host's clock is ahead of the server's, to about a second",
+    ),
     "heptad_clock_steps_back_total": ((), "How often the clock stepped back since the start"),
     "heptad_build_info": (("version",), "1, with the version as label"),
 }

@@ -41,7 +41,10 @@ class Lane(msgspec.Struct):
 
 
 class Pipeline:
-    """Reads ``lanes`` into ``store``; ``now`` gives the time in nanoseconds."""
+    """Reads ``lanes`` into ``store``; ``now`` gives the time in nanoseconds.
+
+    ``restore`` comes first: ``run`` and ``drain`` call it, whoever steps does.
+    """
 
     def __init__(
         self,
@@ -56,8 +59,10 @@ class Pipeline:
         self._metrics = metrics
         self._host = host
         self._now = now
+        self._store = store
         self._committer = Committer(store, metrics, self._tell_health)
-        self._first_start = self._recall_first_start(store)
+        self._first_start = 0
+        self._behind: int | None = None
         self._conditions = {
             lane.source.name: Condition(log, "source", source=lane.source.name) for lane in lanes
         }
@@ -66,22 +71,28 @@ class Pipeline:
         self._asked_at = 0
         self._steps_back = 0
         self._watch_clock()
-        for lane in lanes:
-            self._restore(store, lane)
-            metrics.add(_zeros(lane))
 
-    def _recall_first_start(self, store: LocalStore) -> int:
-        known = store.recall("first_start")
+    def restore(self) -> None:
+        """Take up what the store holds of an earlier run; raises StoreError."""
+        self._first_start = self._recall_first_start()
+        for lane in self._lanes:
+            self._restore(lane)
+            self._metrics.add(_zeros(lane))
+
+    def _recall_first_start(self) -> int:
+        known = self._store.recall("first_start")
         if known is None:
             known = str(self._now()).encode()
-            store.append([], {"first_start": known})
+            self._store.append([], {"first_start": known})
         self._committer.know({"first_start": known})
         return int(known)
 
-    def _restore(self, store: LocalStore, lane: Lane) -> None:
+    def _restore(self, lane: Lane) -> None:
         name = lane.source.name
         keys = [f"{key}/{name}" for key in ("source", "attempts", "caught_up", "strangers")]
-        position, attempts, caught_up, strangers = recalled = [store.recall(key) for key in keys]
+        position, attempts, caught_up, strangers = recalled = [
+            self._store.recall(key) for key in keys
+        ]
         known = zip(keys, recalled, strict=True)
         self._committer.know({key: value for key, value in known if value is not None})
         lane.source.restore(position)
@@ -95,6 +106,7 @@ class Pipeline:
     def run(self, stop: threading.Event) -> None:
         """Read until ``stop`` is set, then commit what was read and close the sources."""
         with self._closing(stop):
+            self.restore()
             for lane in self._lanes:
                 lane.source.start(self.wake)
             while not stop.is_set():
@@ -105,6 +117,7 @@ class Pipeline:
     def drain(self, stop: threading.Event) -> None:
         """Read everything that is there, then stop."""
         with self._closing(stop):
+            self.restore()
             while not stop.is_set() and self.step(stop):
                 pass
             if self._committer.wait(stop):
@@ -230,12 +243,19 @@ class Pipeline:
     def _tell_health(self) -> None:
         self._health_due = clock.monotonic() + _HEALTH_EVERY
         self._watch_clock()
+        behind = 0
         for lane in self._lanes:
             name = lane.source.name
             health = lane.source.health()
+            behind += health.behind_bytes + (not lane.caught_up)
             self._conditions[name].set(health.problem)
             self._metrics.set("heptad_source_up", 0 if health.problem else 1, name)
             self._metrics.set("heptad_source_behind_bytes", health.behind_bytes, name)
+        self._behind = behind
+
+    def is_behind(self) -> bool:
+        """Whether there were lines to read when last looked, or nobody has looked yet."""
+        return self._behind != 0
 
     def _watch_clock(self) -> None:
         now = self._now()

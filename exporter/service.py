@@ -3,9 +3,9 @@
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from prometheus_client import PlatformCollector, ProcessCollector
@@ -36,6 +36,9 @@ from heptad.document import DocumentError, Problem
 from heptad.server import Server
 from heptad.store.local import LocalStore
 
+if TYPE_CHECKING:
+    from exporter.delivery import Delivery
+
 
 class NoSources(Exception):
     """Nothing is configured, and this host has nothing that can be read."""
@@ -49,6 +52,7 @@ class NoSources(Exception):
 
 
 AUTH_LOGS: Final = ("/var/log/auth.log", "/var/log/secure", "/var/log/messages", "/var/log/syslog")
+_TICK: Final = 0.1
 JOURNALS: Final = ("/var/log/journal", "/run/log/journal")
 
 
@@ -79,7 +83,7 @@ class Exporter:
         prepared = prepared or prepare(config)
         self.rulebook, self.sources = prepared.rulebook, prepared.sources
         self._also = also
-        self.store = open_store(config.store)
+        self.store = open_store(config.store, outbox=config.influxdb is not None)
         self.metrics = ExporterMetrics(self.store.counters(), label_sets(self.rulebook))
         self.server: Server | None = None
         try:
@@ -89,17 +93,37 @@ class Exporter:
                 for source in self.sources
             ]
             self.pipeline = Pipeline(self.store, lanes, self.metrics, config.host)
+            self.delivery = self._make_delivery(config)
             if serve:
                 listen = parse_listen(config.exporter.listen)
                 self.server = Server(
                     listen,
                     self._registry(config),
-                    self.pipeline.problems,
+                    self.problems,
                     web_config=config.exporter.web_config_file,
                 )
         except BaseException:
             self.store.close()
             raise
+
+    def _make_delivery(self, config: Config) -> "Delivery | None":
+        if config.influxdb is None:
+            return None
+        from exporter.delivery import Delivery  # noqa: PLC0415 - HTTP costs 10 MB, where it is asked for
+
+        behind = self.pipeline.is_behind
+        return Delivery(config, config.influxdb, self.store, self.metrics, behind)
+
+    def problems(self) -> list[str]:
+        """What is wrong now, a sentence each: for /healthz."""
+        return self.pipeline.problems() + (self.delivery.problems() if self.delivery else [])
+
+    def parts(self) -> dict[str, Callable[[threading.Event], None]]:
+        """What runs side by side."""
+        parts: dict[str, Callable[[threading.Event], None]] = {"exporter": self.run}
+        if self.delivery is not None:
+            parts["forwarder"] = self.delivery.run
+        return parts
 
     def _registry(self, config: Config) -> CollectorRegistry:
         registry = CollectorRegistry(auto_describe=False)
@@ -115,6 +139,8 @@ class Exporter:
         """What it reads, keeps and serves, for a person."""
         told = {"sources": ", ".join(map(describe_source, self.sources))}
         told["store"] = str(self.store.path)
+        if self.delivery is not None:
+            told["delivers"] = self.delivery.describe()
         if self.server is not None:
             told["metrics"] = f"{self.server.url}/metrics"
         return told
@@ -128,11 +154,25 @@ class Exporter:
             # the thread that commits needs Python for moments only, and need not wait 5 ms for each
             sys.setswitchinterval(0.001)
             if self.once:
-                self.pipeline.drain(stop)
-            else:
+                self._run_once(stop)
+            elif self._await_delivery(stop):
                 self.pipeline.run(stop)
         finally:
             self.close()
+
+    def _run_once(self, stop: threading.Event) -> None:
+        if self.delivery is None:
+            self.pipeline.drain(stop)
+        elif self.delivery.begin(stop) is not None:
+            self.pipeline.drain(stop)
+            self.delivery.drain(stop)
+
+    def _await_delivery(self, stop: threading.Event) -> bool:
+        """Wait until the store may be filled; False where ``stop`` came before."""
+        while self.delivery is not None and not self.delivery.ready.is_set():
+            if stop.wait(_TICK):
+                return False
+        return True
 
     def close(self) -> None:
         """Give the store back, then the port: clients must not hold up the store."""
@@ -170,13 +210,14 @@ def check_programs(sources: Sequence[SourceConfig], rulebook: Rulebook) -> list[
     ]
 
 
-def open_store(config: StoreConfig) -> LocalStore:
-    """The store of a configuration, for writing."""
+def open_store(config: StoreConfig, *, outbox: bool = False) -> LocalStore:
+    """The store of a configuration, for writing; an ``outbox`` keeps what is not delivered."""
     return LocalStore(
         Path(config.path),
         write=True,
         max_age=units.parse_duration(config.max_age),
         max_size=units.parse_size(config.max_size),
+        outbox=outbox,
     )
 
 

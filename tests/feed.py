@@ -97,6 +97,7 @@ class Bench:
         self.feeds = [Feed(log, f"feed{n}") for n, log in enumerate(logs)]
         lanes = [Lane(feed, Interpreter(RULEBOOK, "host", feed.name)) for feed in self.feeds]
         pipeline = Pipeline(self.store, lanes, self.metrics, "host", lambda: self.now)
+        pipeline.restore()
         self.pipelines.append(pipeline)
 
     def run(self, stop: threading.Event | None = None) -> None:

@@ -204,6 +204,7 @@ def test_history_of_the_journal(journal: Journal, tmp_path: Path) -> None:
     source = JournaldSource("journal", ["sshd"], str(journal.folder))
     lane = Lane(source, Interpreter(rulebook, "gate", "journal"))
     pipeline = Pipeline(store, [lane], metrics, "gate")
+    pipeline.restore()
     stop = threading.Event()
 
     def total(name: str) -> float:

@@ -152,6 +152,7 @@ def test_no_typed_name_stays(
             feed = Feed([*parts[:known]], "feed")
             lane = Lane(feed, Interpreter(RULEBOOK, "host", "feed", privacy=mask))
             pipeline = Pipeline(store, [lane], ExporterMetrics({}, []), "host", lambda: NOW)
+            pipeline.restore()
             while pipeline.step(threading.Event()):
                 pass
             pipeline.close(threading.Event())

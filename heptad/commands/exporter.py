@@ -30,7 +30,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _build(plan: Plan, also: Collector) -> dict[str, Part]:
     exporter = Exporter(plan.config, prepared=plan.prepared, also=[also])
     log.info("exporter starts", extra=exporter.describe())
-    return {"exporter": exporter.run}
+    return exporter.parts()
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     exporter = Exporter(config, once=True, serve=False, prepared=plan.prepared)
     log.info("exporter starts", extra=exporter.describe())
     status = run_parts({"exporter": exporter.run})
-    problems = exporter.pipeline.problems()
+    problems = exporter.problems()
     for problem in problems:
         complain(problem)
     return FAILED if problems else status

@@ -95,13 +95,13 @@ class _Both:
         """The parts of a configuration."""
         exporter = Exporter(plan.config, prepared=plan.prepared, also=[also])
         try:
-            aggregator = Aggregator(plan.config, also=[also], beside=exporter.pipeline.problems)
+            aggregator = Aggregator(plan.config, also=[also], beside=exporter.problems)
         except BaseException:
             exporter.close()
             raise
         self.exporter, self.aggregator = exporter, aggregator
         self.path = exporter.store.path
-        return self.beside | {"exporter": exporter.run, "aggregator": aggregator.run}
+        return self.beside | exporter.parts() | {"aggregator": aggregator.run}
 
 
 def _introduce(config: Config, exporter: Exporter, aggregator: Aggregator, hint: str) -> None:

@@ -62,12 +62,16 @@ class Answer(NamedTuple):
 
 
 class Connection:
-    """Requests to the server of ``config``; may be used by several threads. No request at first."""
+    """Requests to the server of ``config``; may be used by several threads. No request at first.
+
+    ``clock_offset``: seconds that this host's clock was last seen ahead of the server's.
+    """
 
     def __init__(self, config: InfluxConfig) -> None:
         self.config = config
         self.url = config.url.rstrip("/")
         self._timeout = units.parse_duration(config.timeout)
+        self.clock_offset = 0.0
         self._generation: Generation | None = None
         self._pool = urllib3.PoolManager(
             maxsize=2,
@@ -150,7 +154,10 @@ class Connection:
                 response.drain_conn()
             else:
                 response.close()
-            return Answer(response.status, response.headers, data, _offset(response, begun))
+            answer = Answer(response.status, response.headers, data, _offset(response, begun))
+            if answer.clock_offset is not None:
+                self.clock_offset = answer.clock_offset
+            return answer
 
     @contextmanager
     def stream(

@@ -86,7 +86,7 @@ class Outbox:
         while len(chunk.ids) < max_lines:
             rows = self._rows(position, min(_AT_ONCE, max_lines - len(chunk.ids)))
             for number, head, time, body, raw in rows:
-                line = _line(head, time, body, raw)
+                line = line_of(head, time, body, raw)
                 size += len(line) + 1
                 if size > max_bytes and chunk.ids:
                     return chunk._replace(position=position, expired=expired)
@@ -164,15 +164,15 @@ class Outbox:
             raise StoreError(f"{self.path}: {error}") from error
 
 
-def restore(path: Path, snapshot: Snapshot) -> None:
+def restore(path: Path, state: Mapping[str, bytes], taken: Taken) -> None:
     """Let a new, empty store go on where another one stopped; raises StoreError."""
     db = open_checked(path)
     try:
         with transaction(db):
-            db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", snapshot.state.items())
+            db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", state.items())
             db.executemany(
                 "INSERT OR REPLACE INTO taken VALUES (?, ?, ?)",
-                [(head, *span) for head, spans in snapshot.taken.items() for span in spans],
+                [(head, *span) for head, spans in taken.items() for span in spans],
             )
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {error}") from error
@@ -187,10 +187,11 @@ def rejections(db: sqlite3.Connection) -> Iterable[Rejection]:
         "JOIN points AS p ON p.id = r.id JOIN series AS s ON s.id = p.series ORDER BY r.id"
     )
     for at, reason, head, time, body, raw in rows:
-        yield Rejection(at, reason, _line(head, time, body, raw))
+        yield Rejection(at, reason, line_of(head, time, body, raw))
 
 
-def _line(head: str, time: int, body: str, raw: str) -> str:
+def line_of(head: str, time: int, body: str, raw: str) -> str:
+    """A row as a line of line protocol."""
     return f"{head} {body},raw={quote(raw)} {time}" if raw else f"{head} {body} {time}"
 
 

@@ -1,0 +1,140 @@
+"""Delivery to the fleet's InfluxDB: put together from the configuration, and begun.
+
+A store that is new asks the server first where an earlier one of this host's stopped. Until the
+server has answered nothing is read: it would be read a second time.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from exporter.forwarder import ACCOUNT, Forwarder, Limits
+from exporter.heartbeat import Account, find_machine_id, read_position
+from exporter.metrics import ExporterMetrics
+from exporter.pulse import Pulse
+from heptad import units
+from heptad.config import Config
+from heptad.influxdb.connection import Connection
+from heptad.influxdb.positions import find_last
+from heptad.influxdb.writing import InfluxSink
+from heptad.influxdb_config import InfluxConfig
+from heptad.log import Condition
+from heptad.store import StoreError
+from heptad.store.local import LocalStore
+from heptad.store.outbox import restore
+
+log = logging.getLogger("heptad.forwarder")
+
+_FIRST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 30.0
+
+
+class Delivery:
+    """What delivers ``store``; ``is_behind`` says whether there are lines that are not read yet.
+
+    ``ready`` is set once the store may be filled.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        influxdb: InfluxConfig,
+        store: LocalStore,
+        metrics: ExporterMetrics,
+        is_behind: Callable[[], bool],
+    ) -> None:
+        self.ready = threading.Event()
+        self._config = influxdb
+        self._host = config.host
+        self._machine_id = find_machine_id()
+        self._store = store
+        self._metrics = metrics
+        self._is_behind = is_behind
+        self._connection = Connection(influxdb)
+        self._condition = Condition(log, "position", url=influxdb.url)
+        self._forwarder: Forwarder | None = None
+
+    def describe(self) -> str:
+        """Where it delivers to, for a person."""
+        return f"{self._config.url} (bucket {self._config.buckets.events})"
+
+    def problems(self) -> list[str]:
+        """What is wrong now, a sentence each: for /healthz."""
+        waiting = self._condition.problem
+        told = [f"delivery: {waiting}; nothing is read before"] if waiting else []
+        return told + (self._forwarder.problems() if self._forwarder else [])
+
+    def run(self, stop: threading.Event) -> None:
+        """Deliver until ``stop`` is set."""
+        try:
+            forwarder = self.begin(stop)
+            if forwarder is not None:
+                forwarder.run(stop)
+        finally:
+            self._connection.close()
+
+    def drain(self, stop: threading.Event) -> None:
+        """Deliver all that is there; what hinders it is in ``problems``."""
+        if self._forwarder is not None:
+            self._forwarder.drain(stop)
+            self._forwarder.close()
+        self._connection.close()
+
+    def begin(self, stop: threading.Event) -> Forwarder | None:
+        """Take up an earlier store's position where this one is new; None where ``stop`` came."""
+        pause = _FIRST_PAUSE
+        while not self._is_known():
+            try:
+                self._recover()
+            except StoreError as error:
+                self._condition.set(str(error))
+                if stop.wait(pause):
+                    return None
+                pause = min(2 * pause, _LONGEST_PAUSE)
+        self._condition.set(None)
+        self._forwarder = self._make_forwarder()
+        self.ready.set()
+        return self._forwarder
+
+    def _is_known(self) -> bool:
+        known = (self._store.recall(key) for key in ("first_start", ACCOUNT))
+        return any(value is not None for value in known)
+
+    def _recover(self) -> None:
+        bucket = self._config.buckets.heptad
+        last = find_last(self._connection, bucket, self._host, self._machine_id)
+        account = Account(sequence=last.sequence + 1, at=last.time) if last else Account()
+        state = {ACCOUNT: msgspec.json.encode(account)}
+        if last is not None and last.position:
+            try:
+                snapshot = read_position(last.position)
+            except ValueError as error:
+                raise StoreError(
+                    f"the last position of this host in bucket {bucket}: {error}; delete the "
+                    f"heartbeats of host {self._host} there to begin anew"
+                ) from error
+            restore(self._store.path, snapshot.state | state, snapshot.taken)
+            log.info("goes on where an earlier store stopped", extra={"host": self._host})
+        else:
+            restore(self._store.path, state, {})
+
+    def _make_forwarder(self) -> Forwarder:
+        buckets, delivery = self._config.buckets, self._config.delivery
+        limits = Limits(
+            units.parse_duration(delivery.flush_interval),
+            delivery.max_lines,
+            units.parse_size(delivery.max_bytes),
+            units.parse_duration(self._config.retention.events),
+        )
+        pulse = Pulse(
+            InfluxSink(self._connection, buckets.heptad),
+            self._host,
+            self._machine_id,
+            lambda: self._connection.clock_offset,
+            self._is_behind,
+        )
+        sink = InfluxSink(self._connection, buckets.events)
+        return Forwarder(self._store, sink, pulse, self._metrics, limits)

@@ -1,0 +1,284 @@
+"""From the local store to a sink, at the sink's own pace: nothing is lost, nothing sent for good
+until the sink has it.
+
+While one chunk is under way the next is prepared. How far it got is kept in the store that the
+points are in; a chunk whose fate is not known is given again, for a point that is there already
+is written over with itself.
+"""
+
+import logging
+import threading
+import time as clock
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from typing import Final, NamedTuple
+
+import msgspec
+
+from exporter.breaker import Breaker, Failed
+from exporter.heartbeat import Account
+from exporter.metrics import ExporterMetrics
+from exporter.pulse import Pulse
+from heptad.log import Condition
+from heptad.metrics import CounterDict, add_counters
+from heptad.sink import Delivered, Outcome, Parcel, Sink, TryAgain
+from heptad.store import StoreError
+from heptad.store.local import LocalStore, counter_key
+from heptad.store.outbox import Chunk, Outbox
+
+log = logging.getLogger("heptad.forwarder")
+
+ACCOUNT: Final = "forwarder"
+COUNTER: Final = "heptad_delivery_events_total"
+RESULTS: Final = ("delivered", "rejected", "expired")
+_POLL: Final = 0.2
+_SLICE: Final = 1.0
+_FIRST_HOLD: Final = 15.0
+_LONGEST_HOLD: Final = 300.0
+"""Seconds between tries where only a person can help."""
+_STORE_PAUSE: Final = 5.0
+
+
+class Limits(msgspec.Struct):
+    """A chunk is sent ``interval`` seconds after its first point, or once it is as large as this.
+
+    Points older than ``retention`` seconds are not sent.
+    """
+
+    interval: float = 1.0
+    max_lines: int = 5000
+    max_bytes: int = 2**20
+    retention: float = 90 * 86_400.0
+
+
+class Prepared(NamedTuple):
+    """A chunk, and the same ready for the wire."""
+
+    chunk: Chunk
+    parcel: Parcel
+
+
+class Forwarder:
+    """Delivers what ``store`` holds into ``sink``; ``pulse`` tells of it.
+
+    ``now`` gives the time in nanoseconds.
+    """
+
+    def __init__(
+        self,
+        store: LocalStore,
+        sink: Sink,
+        pulse: Pulse,
+        metrics: ExporterMetrics,
+        limits: Limits,
+        breaker: Breaker | None = None,
+        now: Callable[[], int] = clock.time_ns,
+    ) -> None:
+        self._store = store
+        self._sink = sink
+        self._pulse = pulse
+        self._metrics = metrics
+        self._limits = limits
+        self._breaker = breaker or Breaker(metrics)
+        self._now = now
+        self._condition = Condition(log, "delivery")
+        self._pulse_condition = Condition(log, "heartbeat")
+        self._store_condition = Condition(log, "outbox", store=store.path)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="deliver")
+        self._next: Prepared | None = None
+        self._waiting_since: float | None = None
+        self._line_length = 300.0
+        self._rejected: list[tuple[int, int, str]] = []
+        self._counters: CounterDict = {}
+        self._hold = _FIRST_HOLD
+        self._outbox = Outbox(store.path)
+        self._account = self._recall()
+        store.held_after = self._account.position
+        metrics.add({counter_key(COUNTER, result=result): 0 for result in RESULTS})
+
+    def _recall(self) -> Account:
+        return msgspec.json.decode(self._outbox.recall(ACCOUNT) or b"{}", type=Account)
+
+    def problems(self) -> list[str]:
+        """What is wrong now, a sentence each: for /healthz."""
+        conditions = (self._condition, self._pulse_condition, self._store_condition)
+        return [f"delivery: {c.problem}" for c in conditions if c.problem]
+
+    def run(self, stop: threading.Event) -> None:
+        """Deliver what comes until ``stop`` is set."""
+        try:
+            while not stop.is_set():
+                if not self.step(stop):
+                    stop.wait(_POLL)
+        finally:
+            self.close()
+
+    def drain(self, stop: threading.Event) -> bool:
+        """Deliver all that is there; False where that fails too often, or ``stop`` came."""
+        while not stop.is_set() and not self._breaker.is_open and self._condition.problem is None:
+            behind = self._outbox.newest() > self._account.position
+            if not behind:
+                return self._beat()
+            self.step(stop, at_once=True)
+        return False
+
+    def close(self) -> None:
+        """Close the outbox; what is under way is not waited for longer than it takes."""
+        self._thread.shutdown(cancel_futures=True)
+        self._outbox.close()
+
+    def step(self, stop: threading.Event, *, at_once: bool = False) -> bool:
+        """Deliver one chunk if one is due; whether there may be more."""
+        try:
+            self._follow_file()
+            busy = self._forward(stop, at_once=at_once)
+            if self._pulse.is_due() and not self._breaker.is_open:
+                self._beat()
+            self._tell()
+        except StoreError as error:
+            self._store_condition.set(str(error))
+            self._next = None
+            stop.wait(_STORE_PAUSE)
+            return True
+        self._store_condition.set(None)
+        return busy
+
+    def _follow_file(self) -> None:
+        """A store that was begun anew has an outbox of its own, whose positions begin anew."""
+        if not self._outbox.is_current():
+            self._outbox.close()
+            self._outbox = Outbox(self._store.path)
+            self._next = None
+            self._account.position = self._recall().position
+            self._store.held_after = self._account.position
+
+    def _forward(self, stop: threading.Event, *, at_once: bool) -> bool:
+        prepared = self._next or self._prepare(self._account.position, at_once=at_once)
+        self._next = None
+        if prepared is None:
+            return False
+        if prepared.chunk.ids:
+            attempt = self._submit(prepared.parcel)
+            self._next = self._prepare(prepared.chunk.position, at_once=False)
+            delivered = self._wait(prepared.parcel, attempt, stop)
+            if delivered is None:
+                self._next = None
+                return True
+        else:
+            delivered = Delivered()
+        self._settle(prepared.chunk, delivered)
+        return True
+
+    def _prepare(self, position: int, *, at_once: bool) -> Prepared | None:
+        """The chunk behind ``position``, if it is large enough or has waited long enough."""
+        behind = self._outbox.newest() - position
+        if behind <= 0:
+            self._waiting_since = None
+            return None
+        now = clock.monotonic()
+        if self._waiting_since is None:
+            self._waiting_since = now
+        limits = self._limits
+        full = behind >= limits.max_lines or behind * self._line_length >= limits.max_bytes
+        if not (full or at_once or now - self._waiting_since >= limits.interval):
+            return None
+        self._waiting_since = None
+        since = self._now() - int(limits.retention * 10**9)
+        chunk = self._outbox.take(position, limits.max_lines, limits.max_bytes, since)
+        parcel = self._sink.pack(chunk.lines)
+        if chunk.lines:
+            self._line_length = sum(map(len, chunk.lines)) / len(chunk.lines)
+        return Prepared(chunk, parcel)
+
+    def _submit(self, parcel: Parcel) -> Future[Outcome]:
+        return self._thread.submit(self._breaker.call, lambda: self._deliver(parcel))
+
+    def _deliver(self, parcel: Parcel) -> Outcome:
+        outcome = self._sink.deliver(parcel)
+        if isinstance(outcome, TryAgain):
+            raise Failed(outcome.reason, outcome.after)
+        return outcome
+
+    def _wait(
+        self, parcel: Parcel, attempt: Future[Outcome], stop: threading.Event
+    ) -> Delivered | None:
+        """What became of a parcel in the end; None where ``stop`` came before."""
+        while True:
+            while not wait_for([attempt], timeout=_SLICE).done:
+                if stop.is_set():
+                    return None
+            try:
+                outcome = attempt.result()
+            except Failed as error:
+                pause = self._breaker.pause(error.after)
+                self._fail("failed", str(error))
+            else:
+                if isinstance(outcome, Delivered):
+                    return outcome
+                pause, self._hold = self._hold, min(self._hold * 2, _LONGEST_HOLD)
+                self._fail("held", outcome.reason)
+            if stop.wait(pause):
+                return None
+            attempt = self._submit(parcel)
+
+    def _fail(self, result: str, reason: str) -> None:
+        self._condition.set(reason)
+        self._metrics.raise_by("heptad_deliveries_total", 1, result)
+        self._metrics.set("heptad_delivery_up", 0)
+        self._tell()
+
+    def _settle(self, chunk: Chunk, delivered: Delivered) -> None:
+        """Keep how far it is, what was refused and what is counted."""
+        at = self._now()
+        self._rejected += [(chunk.ids[n], at, why) for n, why in delivered.refused.items()]
+        expired = chunk.expired + delivered.expired
+        rejected = len(delivered.refused)
+        amounts = (len(chunk.ids) - rejected - delivered.expired, rejected, expired)
+        counters = {
+            counter_key(COUNTER, result=result): amount
+            for result, amount in zip(RESULTS, amounts, strict=True)
+            if amount
+        }
+        self._account.deliver(chunk.position, chunk.times)
+        self._store.held_after = chunk.position
+        self._metrics.add(counters)
+        add_counters(self._counters, counters)
+        if chunk.ids:
+            self._succeed("delivered")
+        if rejected:
+            told = {"rejected": rejected, "reason": next(iter(delivered.refused.values()))}
+            log.error("refused for good; see `heptad exporter rejected`", extra=told)
+        self._keep()
+
+    def _succeed(self, result: str) -> None:
+        self._hold = _FIRST_HOLD
+        self._condition.set(None)
+        self._metrics.raise_by("heptad_deliveries_total", 1, result)
+        self._reached()
+
+    def _reached(self) -> None:
+        self._metrics.set("heptad_delivery_up", 1)
+        at = self._now() / 10**9
+        self._metrics.set("heptad_delivery_last_success_timestamp_seconds", at)
+
+    def _keep(self) -> None:
+        state = {ACCOUNT: msgspec.json.encode(self._account)}
+        self._outbox.keep(state, self._rejected, self._counters)
+        self._rejected, self._counters = [], {}
+
+    def _beat(self) -> bool:
+        """Send a heartbeat; its failure holds up no event."""
+        outcome = self._pulse.beat(self._account, self._outbox)
+        problem = None if isinstance(outcome, Delivered) else outcome.reason
+        self._pulse_condition.set(problem)
+        if problem is None:
+            self._reached()
+        self._keep()
+        return problem is None
+
+    def _tell(self) -> None:
+        behind = max(0, self._outbox.newest() - self._account.position)
+        self._metrics.set("heptad_delivery_behind_events", behind)
+        offset = self._pulse.offset()
+        self._metrics.set("heptad_delivery_clock_offset_seconds", offset)

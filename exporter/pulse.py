@@ -1,0 +1,77 @@
+"""Sends the heartbeats, and with them where an exporter with an empty store has to go on."""
+
+import logging
+import time as clock
+from collections.abc import Callable
+from typing import Final
+
+from exporter.heartbeat import EVERY, Account, Health, make_row, write_position
+from heptad.log import Condition
+from heptad.sink import Delivered, Outcome, Sink
+from heptad.store.outbox import Outbox, Snapshot, line_of
+
+log = logging.getLogger("heptad.forwarder")
+
+STATE: Final = ("source/", "attempts/", "caught_up/", "strangers/", "first_start")
+"""What of the store's state the next line depends on."""
+
+
+class Pulse:
+    """Heartbeats of one exporter into ``sink``.
+
+    ``offset`` tells how many seconds this clock is ahead of the server's; ``is_behind`` whether
+    there are lines that are not read yet; ``now`` the time in nanoseconds.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        host: str,
+        machine_id: str,
+        offset: Callable[[], float],
+        is_behind: Callable[[], bool],
+        now: Callable[[], int] = clock.time_ns,
+    ) -> None:
+        self._sink = sink
+        self._host = host
+        self._machine_id = machine_id
+        self.offset = offset
+        self._is_behind = is_behind
+        self._now = now
+        self._due = 0.0
+        self._candidate: Snapshot | None = None
+        self._told = ""
+        self._condition = Condition(log, "position")
+
+    def is_due(self) -> bool:
+        """Whether a minute has passed since the last one."""
+        return clock.monotonic() >= self._due
+
+    def beat(self, account: Account, outbox: Outbox) -> Outcome:
+        """Send one, and say what became of it; raises StoreError of the outbox's."""
+        self._due = clock.monotonic() + EVERY
+        now = self._now()
+        behind_lines = self._is_behind()
+        behind = max(0, outbox.newest() - account.position)
+        position = self._position(account, outbox)
+        caught_up = not behind and not behind_lines
+        health = Health(now, self.offset(), behind, caught_up, position)
+        row = make_row(account, health, self._host, self._machine_id)
+        outcome = self._sink.deliver(self._sink.pack([line_of(*row)]))
+        told = isinstance(outcome, Delivered) and not outcome.refused
+        account.tell(row[1], told=told)
+        if told and position is not None:
+            self._told = position
+        return outcome
+
+    def _position(self, account: Account, outbox: Outbox) -> str | None:
+        """What is known to be delivered in full, if it is not the last that was told."""
+        if self._candidate is None:
+            self._candidate = outbox.snapshot(STATE)
+        if account.position < self._candidate.position:
+            return None
+        text = write_position(self._candidate)
+        self._candidate = None
+        too_long = "too long to be kept: an exporter with an empty store would begin anew"
+        self._condition.set(too_long if text is None else None)
+        return text if text != self._told else None
