@@ -106,17 +106,17 @@ class Delivery:
     def _recover(self) -> None:
         bucket = self._config.buckets.heptad
         last = find_last(self._connection, bucket, self._host, self._machine_id)
-        account = Account(sequence=last.sequence + 1, at=last.time) if last else Account()
+        account = Account(sequence=last.sequence, at=last.time) if last else Account()
         state = {ACCOUNT: msgspec.json.encode(account)}
         if last is not None and last.position:
             try:
-                snapshot = read_position(last.position)
+                found, taken = read_position(last.position)
             except ValueError as error:
                 raise StoreError(
                     f"the last position of this host in bucket {bucket}: {error}; delete the "
                     f"heartbeats of host {self._host} there to begin anew"
                 ) from error
-            restore(self._store.path, snapshot.state | state, snapshot.taken)
+            restore(self._store.path, found | state, taken)
             log.info("goes on where an earlier store stopped", extra={"host": self._host})
         else:
             restore(self._store.path, state, {})

@@ -133,7 +133,7 @@ class Forwarder:
         try:
             self._follow_file()
             busy = self._forward(stop, at_once=at_once)
-            if self._pulse.is_due() and not self._breaker.is_open:
+            if self._pulse.is_due(self._account) and not self._breaker.is_open:
                 self._beat()
             self._tell()
         except StoreError as error:

@@ -58,12 +58,16 @@ class Account(msgspec.Struct):
         added = [(minute, minute + 1, points) for minute, points in minutes.items()]
         self.spans = merge_spans([*self.spans, *added])
 
+    def next_sequence(self, time: int) -> int:
+        """That of a heartbeat of ``time`` (ns); it grows with the clock where the last is lost."""
+        return max(self.sequence + 1, time // 10**9)
+
     def tell(self, time: int, *, told: bool) -> None:
         """A heartbeat of ``time`` (ns) was sent; if it was not ``told``, the next tells the same.
 
         It may be there all the same, so the next one is another point.
         """
-        self.sequence += 1
+        self.sequence = self.next_sequence(time)
         self.at = time
         if told:
             self.oldest = self.newest = 0
@@ -105,7 +109,7 @@ def make_row(account: Account, health: Health, host: str, machine_id: str) -> Ro
     time = max(health.now - int(health.offset * 10**9), account.at + 1)
     passed = health.now if health.caught_up else account.passed
     fields: dict[str, Value | None] = {
-        "sequence": account.sequence + 1,
+        "sequence": account.next_sequence(time),
         "spans": msgspec.json.encode(account.spans).decode(),
         "oldest": account.oldest or None,
         "newest": account.newest or None,
@@ -146,8 +150,8 @@ def write_position(snapshot: Snapshot) -> str | None:
     return text if len(text) <= _LARGEST_POSITION else None
 
 
-def read_position(text: str) -> Snapshot:
-    """The snapshot of a position; ValueError where it is none."""
+def read_position(text: str) -> tuple[dict[str, bytes], Taken]:
+    """The state and the taken times of a position; ValueError where it is none."""
     try:
         unpacker = zlib.decompressobj()
         data = unpacker.decompress(base64.b64decode(text, validate=True), _LARGEST_UNPACKED)
@@ -156,4 +160,4 @@ def read_position(text: str) -> Snapshot:
         position = msgspec.json.decode(data, type=_Position)
     except (ValueError, zlib.error, msgspec.MsgspecError) as error:
         raise ValueError(f"no position of an exporter's: {error}") from None
-    return Snapshot(0, position.state, position.taken)
+    return position.state, position.taken

@@ -38,13 +38,16 @@ class Pulse:
         self.offset = offset
         self._is_behind = is_behind
         self._now = now
-        self._due = 0.0
+        self._due: float | None = None
         self._candidate: Snapshot | None = None
         self._told = ""
         self._condition = Condition(log, "position")
 
-    def is_due(self) -> bool:
-        """Whether a minute has passed since the last one."""
+    def is_due(self, account: Account) -> bool:
+        """Whether a minute has passed since the last one, also over a restart."""
+        if self._due is None:
+            passed = (self._now() - account.at) / 10**9 - self.offset()
+            self._due = clock.monotonic() + EVERY - min(max(passed, 0), EVERY)
         return clock.monotonic() >= self._due
 
     def beat(self, account: Account, outbox: Outbox) -> Outcome:

@@ -6,17 +6,22 @@ may be lost with a power cut, and is then delivered once more, as itself.
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from heptad.line_protocol import quote
 from heptad.store import Counters, StoreError
-from heptad.store.file import open_checked, transaction
+from heptad.store.file import open_checked, open_for_reading, transaction
 
 _AT_ONCE: Final = 500
 _MOST_TAKEN: Final = 500
 """So many of the newest points' times go into a snapshot."""
+_REJECTIONS: Final = (
+    "SELECT r.at, r.reason, head, time, body, raw FROM rejected AS r "
+    "JOIN points AS p ON p.id = r.id JOIN series AS s ON s.id = p.series ORDER BY r.id"
+)
 
 Taken = dict[str, list[tuple[int, int]]]
 """Head → the spans [since, until) of times, in nanoseconds, that points of the series have."""
@@ -180,14 +185,14 @@ def restore(path: Path, state: Mapping[str, bytes], taken: Taken) -> None:
         db.close()
 
 
-def rejections(db: sqlite3.Connection) -> Iterable[Rejection]:
-    """What the other end refused, in the order of arrival."""
-    rows = db.execute(
-        "SELECT r.at, r.reason, head, time, body, raw FROM rejected AS r "
-        "JOIN points AS p ON p.id = r.id JOIN series AS s ON s.id = p.series ORDER BY r.id"
-    )
-    for at, reason, head, time, body, raw in rows:
-        yield Rejection(at, reason, line_of(head, time, body, raw))
+def read_rejections(path: Path) -> Iterator[Rejection]:
+    """What the other end refused, in the order of arrival; raises StoreError."""
+    with closing(open_for_reading(path)) as db:
+        try:
+            for at, reason, *row in db.execute(_REJECTIONS):
+                yield Rejection(at, reason, line_of(*row))
+        except sqlite3.Error as error:
+            raise StoreError(f"{path}: {error}") from error
 
 
 def line_of(head: str, time: int, body: str, raw: str) -> str:
