@@ -39,11 +39,12 @@ def add_command(
     return parser
 
 
-def add_config(parser: argparse.ArgumentParser) -> None:
+def add_config(parser: argparse.ArgumentParser, *, default: str | None = None) -> None:
     """The option --config."""
     parser.add_argument(
         "--config",
         type=Path,
+        default=default,
         metavar="FILE",
         help="the configuration; without it every setting has its default",
     )

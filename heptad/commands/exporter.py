@@ -1,22 +1,30 @@
 """heptad exporter: read the logs of this host."""
 
 import argparse
+import json
 import logging
+from pathlib import Path
 
 from prometheus_client.registry import Collector
 
 from exporter.service import Exporter, NoSources
 from exporter.service import prepare as prepare_exporter
-from heptad.commands import FAILED, add_command, add_config, complain, prepare
+from heptad.commands import DONE, FAILED, add_command, add_config, complain, prepare
 from heptad.commands.parts import Part, run_parts
 from heptad.commands.reload import Plan, plan_exporter, run_reloading
+from heptad.commands.table import escape_json
+from heptad.config import load_config
+from heptad.store.outbox import read_rejections
+from heptad.terminal import printable
+from heptad.units import format_time
 
 log = logging.getLogger("heptad")
 
 _EXAMPLES = """
 heptad exporter                            this host's journal, or its auth log
 heptad exporter --config heptad.yaml       as the configuration says
-heptad exporter --once                     read what is there, then exit
+heptad exporter --once                     read what is there, deliver it, then exit
+heptad exporter rejected                   what InfluxDB refused, and why
 """
 
 
@@ -25,6 +33,13 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser = add_command(commands, "exporter", run, "read the logs of this host", _EXAMPLES)
     add_config(parser)
     parser.add_argument("--once", action="store_true", help="work off what is there, then exit")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB")
+    summary = "list what InfluxDB refused for good, and why"
+    rejected = verbs.add_parser("rejected", help=summary, description=f"{summary.capitalize()}.")
+    rejected.set_defaults(run=run_rejected)
+    # given before the verb it must not be lost
+    add_config(rejected, default=argparse.SUPPRESS)
+    rejected.add_argument("--format", choices=("text", "jsonl"), default="text")
 
 
 def _build(plan: Plan, also: Collector) -> dict[str, Part]:
@@ -50,3 +65,20 @@ def run(args: argparse.Namespace) -> int:
     for problem in problems:
         complain(problem)
     return FAILED if problems else status
+
+
+def run_rejected(args: argparse.Namespace) -> int:
+    """Print what was refused: its time, the server's reason, the line of line protocol."""
+    path = Path(load_config(args.config).store.path)
+    shown = 0
+    for rejection in read_rejections(path):
+        at = format_time(rejection.at)
+        if args.format == "jsonl":
+            told = {"at": at, "reason": rejection.reason, "line": rejection.line}
+            print(escape_json(json.dumps(told)))
+        else:
+            print(at, printable(rejection.reason), printable(rejection.line), sep="  ")
+        shown += 1
+    if not shown:
+        complain("nothing was refused")
+    return DONE
