@@ -1,14 +1,15 @@
 """What has arrived since the last look: the spans of time that must be read again."""
 
-from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
 from heptad.event_row import MEASUREMENT
-from heptad.store import Arrival, Store
+from heptad.spans import MINUTE, Span, merge_spans
 
-MINUTE: Final = 60 * 10**9
+__all__ = ["MINUTE", "merge_spans"]
+from heptad.store import Store
+
 AHEAD: Final = 86_400 * 10**9
 """What lies further ahead of the clock, in nanoseconds, is not looked at before its time."""
 MOST_AHEAD: Final = 1000
@@ -16,20 +17,17 @@ MOST_AHEAD: Final = 1000
 _CHUNK: Final = 5000
 _MOST_CHUNKS: Final = 8
 
-Span = tuple[int, int]
-"""since <= t < until, in whole minutes since the epoch."""
-
 
 class Progress(msgspec.Struct):
     """How far the aggregator is; committed with what follows from it.
 
-    ``store`` names the file of events to which ``position`` belongs; ``newest`` is the newest
+    ``store`` names the store of events to which ``position`` belongs; ``newest`` is the newest
     event time that has been seen, not later than the clock, ``latest`` the newest of all that
     was to be looked at, both in nanoseconds; ``ahead`` are the spans whose time has not come.
     """
 
     store: str = ""
-    position: int = 0
+    position: str = ""
     newest: int = 0
     latest: int = 0
     ahead: list[Span] = []
@@ -49,6 +47,15 @@ class Arrived(msgspec.Struct):
     more: bool
 
 
+def recall_progress(kept: bytes | None, name: str) -> Progress:
+    """The progress on the store of this name, as it was kept; of another one's it begins anew."""
+    try:
+        progress = msgspec.json.decode(kept or b"{}", type=Progress)
+    except msgspec.ValidationError:  # of another version: reading everything again changes nothing
+        progress = Progress()
+    return progress if progress.store == name else Progress(store=name)
+
+
 def take(events: Store, progress: Progress, horizon: int, now: int) -> Arrived:
     """Move ``progress`` over what arrived after it; times and ``horizon`` are nanoseconds.
 
@@ -64,15 +71,16 @@ def take(events: Store, progress: Progress, horizon: int, now: int) -> Arrived:
     for _, until in spans:
         _see(progress, until * MINUTE - 1, now)
     for number in range(_MOST_CHUNKS + 1):
-        arrival = events.arrived(MEASUREMENT, progress.position, _CHUNK)
-        if arrival is None:
+        line = max(history, progress.newest - horizon)
+        edges = (history, line, limit) if line > history else (limit,)
+        pieces = events.arrived(MEASUREMENT, progress.position, _CHUNK, edges)
+        if not pieces:
             break
         if number == _MOST_CHUNKS:
             more = True
             break
-        line = max(history, progress.newest - horizon)
-        lines = (history, line, limit) if line > history else (limit,)
-        for piece in _tighten(events, progress.position, arrival, lines):
+        for piece in pieces:
+            progress.position = piece.position
             span = (piece.oldest // MINUTE, piece.newest // MINUTE + 1)
             if piece.oldest >= limit:
                 ahead += piece.points
@@ -84,23 +92,8 @@ def take(events: Store, progress: Progress, horizon: int, now: int) -> Arrived:
             else:
                 spans.append(span)
             _see(progress, piece.newest, now)
-        progress.position = arrival.position
         progress.ahead = merge_spans(progress.ahead)[:MOST_AHEAD]
     return Arrived(merge_spans(spans), merge_spans(late_spans), late, ahead, more)
-
-
-def spans_between(events: Store, since: int, until: int) -> list[Span]:
-    """The minutes of all events with since <= t < until (ns), with no long gaps in them."""
-    spans: list[Span] = []
-    position = 0
-    while arrival := events.arrived(MEASUREMENT, position, _CHUNK):
-        spans += [
-            (piece.oldest // MINUTE, piece.newest // MINUTE + 1)
-            for piece in _tighten(events, position, arrival, (since, until))
-            if since <= piece.oldest and piece.newest < until
-        ]
-        position = arrival.position
-    return merge_spans(spans)
 
 
 def _take_ahead(progress: Progress, limit: int) -> list[Span]:
@@ -113,35 +106,3 @@ def _take_ahead(progress: Progress, limit: int) -> list[Span]:
 def _see(progress: Progress, newest: int, now: int) -> None:
     progress.newest = max(progress.newest, min(newest, now))
     progress.latest = max(progress.latest, newest)
-
-
-def _tighten(
-    events: Store, position: int, arrival: Arrival, lines: tuple[int, ...]
-) -> Iterator[Arrival]:
-    """Halve an arrival until it is dense in time and on one side of each of ``lines``.
-
-    One straggler among many events must not cause all the time in between to be read again.
-    """
-    minutes = (arrival.newest - arrival.oldest) // MINUTE
-    astride = any(arrival.oldest < line <= arrival.newest for line in lines)
-    if arrival.points <= 1 or (minutes <= 2 * arrival.points and not astride):
-        yield arrival
-        return
-    half = arrival.points // 2
-    for points in (half, arrival.points - half):
-        part = events.arrived(MEASUREMENT, position, points)
-        if part is None:
-            return
-        yield from _tighten(events, position, part, lines)
-        position = part.position
-
-
-def merge_spans(spans: list[Span]) -> list[Span]:
-    """The same spans in order, those that touch as one."""
-    merged: list[Span] = []
-    for since, until in sorted(spans):
-        if merged and since <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(until, merged[-1][1]))
-        else:
-            merged.append((since, until))
-    return merged

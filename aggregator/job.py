@@ -22,7 +22,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from aggregator.arrivals import AHEAD, MINUTE, Progress, spans_between, take
+from aggregator.arrivals import AHEAD, recall_progress, take
 from aggregator.feed import walk
 from aggregator.finding import DAY, Revision
 from aggregator.findings import Rule
@@ -33,8 +33,10 @@ from aggregator.reading import Reading, Stopped
 from aggregator.reports import Report
 from aggregator.watch import Watch
 from aggregator.windows import Book, Outcome
+from heptad.event_row import MEASUREMENT
 from heptad.log import Condition
 from heptad.metrics import CounterDict
+from heptad.spans import MINUTE
 from heptad.store import Row, Store, StoreError
 from heptad.store.local import counter_key
 
@@ -92,9 +94,7 @@ class Job:
         self._books = [Book(report, self._reports, max_wait) for report in plan.reports]
         for part in [rule.name for rule in plan.rules] + [report.name for report in plan.reports]:
             self._tell_part(part)
-        self._progress = msgspec.json.decode(reports.recall(PROGRESS) or b"{}", type=Progress)
-        if self._progress.store != name:
-            self._progress = Progress(store=name)
+        self._progress = recall_progress(reports.recall(PROGRESS), name)
         self._history = int(events.recall("first_start") or 0)
 
     def look(self, stop: threading.Event, *, everything: bool = False) -> bool:
@@ -139,7 +139,7 @@ class Job:
         try:
             begin, end = since // DAY * DAY, -(-until // DAY) * DAY
             # findings cross midnight: the days before and after may have to be read again, too
-            spans = spans_between(self._events, begin - DAY, min(end + DAY, now + AHEAD))
+            spans = self._events.spans(MEASUREMENT, begin - DAY, min(end + DAY, now + AHEAD))
             for watch in self._watches:
                 watch.redo(spans, since // MINUTE, -(-until // MINUTE))
             for book in self._books:
@@ -206,9 +206,12 @@ class Job:
     def _report(self, stop: threading.Event, now: int, *, flush: bool) -> None:
         """Compute the windows that are due, a day at a time, and commit some days at a time."""
         days: dict[int, dict[Book, list[Window]]] = {}
+        passed = self._events.passed()
+        if passed is None:
+            passed = self._progress.newest
         for book in self._books:
             if flush or clock.monotonic() >= self._retry.get(book.name, 0):
-                due = book.due(now, self._progress.newest, everything=flush)
+                due = book.due(now, passed, everything=flush)
                 for day, windows in due.items():
                     days.setdefault(day, {})[book] = windows
         failed: set[Book] = set()

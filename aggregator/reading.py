@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
+from heptad.spans import Span
 from heptad.store import Arrival, Counters, Point, Row, Store, Wanted
 
 
@@ -46,7 +47,18 @@ class Reading:
         """See Store.recall."""
         return self._store.recall(key)
 
-    def arrived(self, measurement: str, position: int, limit: int) -> Arrival | None:
+    def arrived(
+        self, measurement: str, position: str, limit: int, edges: Sequence[int] = ()
+    ) -> list[Arrival]:
         """See Store.arrived."""
         self._check()
-        return self._store.arrived(measurement, position, limit)
+        return self._store.arrived(measurement, position, limit, edges)
+
+    def spans(self, measurement: str, since: int, until: int) -> list[Span]:
+        """See Store.spans."""
+        self._check()
+        return self._store.spans(measurement, since, until)
+
+    def passed(self) -> int | None:
+        """See Store.passed."""
+        return self._store.passed()

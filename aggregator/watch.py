@@ -11,12 +11,12 @@ from typing import Final
 
 import msgspec
 
-from aggregator.arrivals import Span, merge_spans
 from aggregator.feed import Read
 from aggregator.finding import Finding, Revision
 from aggregator.findings import Rule
 from aggregator.ledger import Ledger
 from aggregator.memory import MINUTES_A_DAY, Memory
+from heptad.spans import Span, merge_spans
 from heptad.store import Store
 
 _PAUSE: Final = 60.0

@@ -16,10 +16,10 @@ from typing import Final
 
 import msgspec
 
-from aggregator.arrivals import MINUTE, Span
 from aggregator.folding import Folded, Rows, Window
 from aggregator.reports import WINDOWS, Report
 from heptad.line_protocol import encode_fields, encode_head
+from heptad.spans import MINUTE, Span
 from heptad.store import Row, Store
 
 GRACE: Final = 5 * 10**9
@@ -100,23 +100,23 @@ class Book:
         within = [(max(begin, since), min(end, until)) for begin, end in spans]
         self.touch([(begin, end) for begin, end in within if begin < end], 0)
 
-    def due(self, now: int, newest: int, *, everything: bool) -> dict[int, list[Window]]:
+    def due(self, now: int, passed: int, *, everything: bool) -> dict[int, list[Window]]:
         """The windows to compute now by UTC day; ``everything``: all that are over.
 
-        ``newest`` is the newest event time that has arrived; times are nanoseconds.
+        ``passed``: all events up to this time are taken to be here; times are nanoseconds.
         """
         days: dict[int, list[Window]] = {}
         for window, touch in self._dirty.items():
-            if now >= window.end and (everything or self._is_due(window, touch, now, newest)):
+            if now >= window.end and (everything or self._is_due(window, touch, now, passed)):
                 days.setdefault(window.start // _DAY, []).append(window)
         return {day: sorted(windows) for day, windows in sorted(days.items())}
 
-    def _is_due(self, window: Window, touch: Touch, now: int, newest: int) -> bool:
+    def _is_due(self, window: Window, touch: Touch, now: int, passed: int) -> bool:
         if touch.last:
             quiet = now - touch.last >= self._max_wait
             return quiet or now - touch.first >= 10 * self._max_wait
         waited = now - window.end
-        return waited >= self._max_wait or (waited >= GRACE and newest >= window.end)
+        return waited >= self._max_wait or (waited >= GRACE and passed >= window.end)
 
     def commit(self, windows: Iterable[Window]) -> None:
         """These windows are computed and in the store."""

@@ -114,8 +114,8 @@ class World:
 
     def finish(self) -> None:
         """Work everything off, two days after the newest event."""
-        arrived = self.events.arrived("events", 0, 2**40)
-        self.now = (arrived.newest if arrived else self.now) + 2 * DAY
+        arrived = self.events.arrived("events", "", 2**40)
+        self.now = max((piece.newest for piece in arrived), default=self.now) + 2 * DAY
         self.look(everything=True)
 
     def redo(self, since: int, until: int) -> None:

@@ -82,9 +82,9 @@ def test_flood_does_not_hide_what_was_found(world: World, monkeypatch: pytest.Mo
     assert summaries(world) == [("192.0.2.1", NOON, 4)]
 
 
-@pytest.mark.parametrize("method", ["read", "arrived"])
+@pytest.mark.parametrize(("method", "after"), [("read", 30), ("arrived", 1)])
 def test_stop_ends_a_look_at_once(
-    world: World, monkeypatch: pytest.MonkeyPatch, method: str
+    world: World, monkeypatch: pytest.MonkeyPatch, method: str, after: int
 ) -> None:
     """A look at a backlog ends amid its events, commits no half, and is done again later."""
     world.append([login(NOON - day * DAY, f"10.0.{day}.1", count=4) for day in range(100)])
@@ -95,7 +95,7 @@ def test_stop_ends_a_look_at_once(
     def count(found: Any) -> Any:
         nonlocal calls
         calls += 1
-        if calls == 30:
+        if calls == after:
             stop.set()
         return found
 
@@ -106,7 +106,7 @@ def test_stop_ends_a_look_at_once(
     with monkeypatch.context() as patch:
         patch.setattr(LocalStore, method, watch)
         assert not world.job.look(stop, everything=True)
-        assert calls == 30
+        assert calls == after
     assert world.rows("findings") == []
     world.restart()
     world.finish()

@@ -294,7 +294,7 @@ def test_survives_kill_9_anywhere(config: Config, tmp_path: Path) -> None:
         windows = last_revisions(reports, "report_attempts", 0, 2**62)
         progress = reports.recall("progress")
     assert progress is not None
-    assert msgspec.json.decode(progress)["position"] == len(events)
+    assert msgspec.json.decode(progress)["position"] == str(len(events))
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
     with World(undisturbed, rules=rules_of(config.aggregator.findings)) as world:

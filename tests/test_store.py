@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from heptad.spans import MINUTE
 from heptad.store import Row, StoreError, row_of
 from heptad.store.local import LocalStore, counter_key
 
@@ -145,14 +146,14 @@ def test_reading_while_writing(store: LocalStore) -> None:
 def test_following_by_arrival(store: LocalStore) -> None:
     """What arrived after a position is told in the order of arrival, late events too."""
     assert store.newest_position() == 0
-    assert store.arrived("events", 0, 10) is None
+    assert store.arrived("events", "", 10) == []
     store.append(rows(100, 105))
     store.append(rows(3, 5, "b"))
     points, position = store.since_arrival(0, 6)
     assert [point.time for point in points] == [100, 101, 102, 103, 104, 3]
-    arrival = store.arrived("events", position, 10)
-    assert arrival == (4, 4, 1, store.newest_position())
-    assert store.since_arrival(arrival.position, 10) == ([], arrival.position)
+    [arrival] = store.arrived("events", str(position), 10)
+    assert arrival == (4, 4, 1, str(store.newest_position()))
+    assert store.since_arrival(int(arrival.position), 10) == ([], int(arrival.position))
     assert [p.time for p in store.since_arrival(0, 9, {"host": "b"})[0]] == [3, 4]
 
 
@@ -225,3 +226,27 @@ def test_identities_are_not_given_again_while_pruning(path: Path) -> None:
             fresh = set(times(store)[-1000:])
             assert not fresh & seen
             seen |= set(times(store))
+
+
+def test_arrivals_are_cut_where_they_are_sparse(store: LocalStore) -> None:
+    """A straggler is a piece of its own, an edge is never within one, and positions lead on."""
+    store.append([("events,host=a", n * MINUTE, "n=1i", "") for n in (100, 101, 3, 102, 103)])
+    pieces = store.arrived("events", "", 100, [102 * MINUTE])
+    assert [(p.oldest // MINUTE, p.newest // MINUTE, p.points) for p in pieces] == [
+        (100, 101, 2),
+        (3, 3, 1),
+        (102, 103, 2),
+    ]
+    assert store.arrived("events", pieces[0].position, 100, [102 * MINUTE]) == pieces[1:]
+    assert store.arrived("events", pieces[-1].position, 100) == []
+
+
+def test_minutes_that_have_points(store: LocalStore) -> None:
+    """Minutes with points are told, those that touch as one; others are not."""
+    at = [-MINUTE - 1, -1, 0, MINUTE - 1, 2 * MINUTE, 3 * MINUTE, 9 * MINUTE]
+    store.append([("events,host=a", n, "n=1i", "") for n in at])
+    store.append([("other,host=a", 7 * MINUTE, "n=1i", "")])
+    assert store.spans("events", -(2**63), 2**62) == [(-2, 1), (2, 4), (9, 10)]
+    assert store.spans("events", 0, 3 * MINUTE) == [(0, 1), (2, 3)]
+    assert store.spans("unknown", 0, 2**62) == []
+    assert store.passed() is None

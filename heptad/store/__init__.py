@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from heptad.line_protocol import Value, decode_fields, decode_head, encode_fields, encode_head
+from heptad.spans import Span
 
 
 class StoreError(Exception):
@@ -27,12 +28,15 @@ class Point(NamedTuple):
 
 
 class Arrival(NamedTuple):
-    """What came into a store after a position: the span of its times, and the new position."""
+    """Some of what came into a store after a position: the span of its times in nanoseconds.
+
+    ``position`` is the one behind it.
+    """
 
     oldest: int
     newest: int
     points: int
-    position: int
+    position: str
 
 
 Counters = Mapping[tuple[str, str], float]
@@ -69,8 +73,22 @@ class Store(Protocol):
         """The state kept under ``key``, or None."""
         ...
 
-    def arrived(self, measurement: str, position: int, limit: int) -> Arrival | None:
-        """What came after ``position`` (0: from the beginning), at most ``limit`` points."""
+    def arrived(
+        self, measurement: str, position: str, limit: int, edges: Sequence[int] = ()
+    ) -> list[Arrival]:
+        """What came after ``position`` ("": from the beginning), about ``limit`` points at most.
+
+        In pieces that have no long gaps in time, and lie on one side of each of ``edges`` (ns) as
+        far as the store can tell. None: nothing came. A position is text of the store's own.
+        """
+        ...
+
+    def spans(self, measurement: str, since: int, until: int) -> list[Span]:
+        """The minutes that have points with since <= time < until (ns), merged and in order."""
+        ...
+
+    def passed(self) -> int | None:
+        """The time (ns) up to which every point of a living host is here; None: not known."""
         ...
 
 

@@ -17,7 +17,9 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, Self
 
+from heptad.spans import MINUTE, Span, merge_spans
 from heptad.store import Arrival, Counters, Point, Row, StoreError, Wanted, bounds, point_of
+from heptad.store.arrivals import read_arrivals
 from heptad.store.file import (
     StoreCorrupt,
     is_corrupt,
@@ -296,17 +298,26 @@ class LocalStore:
                 found[number] = head
         return found
 
-    def arrived(self, measurement: str, position: int, limit: int) -> Arrival | None:
-        """See Store.arrived."""
-        # in one statement: a series that came between two would be passed over for ever; the plus
-        # keeps SQLite to the order of arrival, or each look would cost more as the store grows
-        row = self._db.execute(
-            "SELECT min(time), max(time), count(*), max(id) FROM "
-            "(SELECT id, time FROM points WHERE id > ? AND +series IN "
-            "(SELECT id FROM series WHERE substr(head, 1, ?) = ?) ORDER BY id LIMIT ?)",
-            (position, len(measurement) + 1, f"{measurement},", limit),
-        ).fetchone()
-        return Arrival(*row) if row[2] else None
+    def arrived(
+        self, measurement: str, position: str, limit: int, edges: Sequence[int] = ()
+    ) -> list[Arrival]:
+        """See Store.arrived; a position is the number of the last point, in decimal."""
+        return read_arrivals(self._db, measurement, int(position or 0), limit, edges)
+
+    def spans(self, measurement: str, since: int, until: int) -> list[Span]:
+        """See Store.spans."""
+        series = self._series_of(measurement, {})
+        marks = ", ".join("?" * len(series))
+        found = self._db.execute(
+            f"SELECT DISTINCT (time - (time % {MINUTE} + {MINUTE}) % {MINUTE}) / {MINUTE} "  # noqa: S608 - only numbers and question marks are put in
+            f"FROM points WHERE series IN ({marks}) AND time >= ? AND time < ?",
+            (*series, max(since, -(2**63)), min(until, 2**63 - 1)),
+        )
+        return merge_spans((minute, minute + 1) for (minute,) in found)
+
+    def passed(self) -> int | None:
+        """See Store.passed: what is still to be read from the logs is not known here."""
+        return None
 
     def since_arrival(
         self, position: int, limit: int, tags: Mapping[str, str] | None = None

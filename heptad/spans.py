@@ -1,0 +1,21 @@
+"""Spans of minutes: what of time has to be looked at."""
+
+from collections.abc import Iterable
+from typing import Final
+
+MINUTE: Final = 60 * 10**9
+"""Nanoseconds."""
+
+Span = tuple[int, int]
+"""since <= t < until, in whole minutes since the epoch."""
+
+
+def merge_spans(spans: Iterable[Span]) -> list[Span]:
+    """The same spans in order, those that touch as one."""
+    merged: list[Span] = []
+    for since, until in sorted(spans):
+        if merged and since <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(until, merged[-1][1]))
+        else:
+            merged.append((since, until))
+    return merged
