@@ -27,6 +27,7 @@ from heptad import event
 from heptad.config import KEYS, Config
 from heptad.findings_config import FindingsConfig
 from heptad.metrics import RELOADS
+from heptad.schema import TYPES
 
 _WRITTEN: Final = "<!-- Written by `make docs` from the code; change it there. -->\n"
 
@@ -190,7 +191,7 @@ def reports_page() -> str:
 
 def _report_section(report: Report) -> str:
     rows = [(f"`{name}`", "tag", meaning) for name, meaning in report.tags.items()]
-    rows += [(f"`{name}`", "field", meaning) for name, meaning in report.fields.items()]
+    rows += [(f"`{name}`", TYPES[f.type], f.meaning) for name, f in report.fields.items()]
     of = ", ".join(f"`{action}`" for action in sorted(report.actions)) or "all events"
     return f"\n## {report.name}\n\n{report.about}\n\nLooks at: {of}.\n\n" + table(
         ("name", "kind", "meaning"), rows
