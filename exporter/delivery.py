@@ -19,6 +19,7 @@ from heptad import units
 from heptad.config import Config
 from heptad.influxdb.connection import Connection
 from heptad.influxdb.positions import find_last
+from heptad.influxdb.reading import Reader
 from heptad.influxdb.writing import InfluxSink
 from heptad.influxdb_config import InfluxConfig
 from heptad.log import Condition
@@ -105,7 +106,9 @@ class Delivery:
 
     def _recover(self) -> None:
         bucket = self._config.buckets.heptad
-        last = find_last(self._connection, bucket, self._host, self._machine_id)
+        retention = units.parse_duration(self._config.retention.heptad)
+        reader = Reader(self._connection, bucket)
+        last = find_last(reader, self._host, self._machine_id, retention)
         account = Account(sequence=last.sequence, at=last.time) if last else Account()
         state = {ACCOUNT: msgspec.json.encode(account)}
         if last is not None and last.position:
