@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from aggregator.finding import LISTS, SEVERITIES, Finding, Revision
@@ -242,6 +242,7 @@ ATTACKS = [
 ]
 CHOSEN = st.one_of(
     HOSTILE,
+    st.text("abcdef./:-", max_size=9),
     st.sampled_from(
         [
             "root",
@@ -267,7 +268,7 @@ HOSTS = st.sampled_from(["gate", "evil,program=sshd", "h\\", "=", "ä", "x" * 25
 def hostile_logs(draw: st.DrawFn) -> list[str]:
     """Lines whose values an attacker chose, and sometimes lines that are nothing but his."""
     lines = []
-    for number in range(draw(st.integers(1, 12))):
+    for number in range(draw(st.integers(1, 20))):
         values = {name: draw(CHOSEN) for name in "abc"}
         message = draw(st.sampled_from(ATTACKS)).format(pid=draw(st.integers(1, 3)), **values)
         text = f"2026-03-01T11:{number:02}:00Z {draw(HOSTS)} {message}"
@@ -276,6 +277,17 @@ def hostile_logs(draw: st.DrawFn) -> list[str]:
 
 
 @given(log=hostile_logs())
+@example(
+    log=[
+        f"2026-03-01T11:00:00Z gate sshd[1]: {text}"
+        for text in (
+            "Failed password for root from 192.0.2.1 port 22 ssh2",
+            "Failed evil/pam for root from 192.0.2.1 port 22 ssh2",
+            "Failed evil for root from 192.0.2.1 port 22 ssh2",
+            "Accepted evil for root from 192.0.2.1 port 22 ssh2",
+        )
+    ]
+)
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 def test_nobody_adds_a_series(tmp_path_factory: pytest.TempPathFactory, log: list[str]) -> None:
     """Names, addresses, commands, banners and host names of any kind stay in fields."""
