@@ -37,7 +37,8 @@ HEARTBEATS: Final = Measurement(
         "position": Field(
             str,
             "where the exporter's sources stood when everything up to there was delivered: text "
-            "of the exporter's own; only where it changed, and no longer than 512 KiB",
+            "of the exporter's own, up to 512 KiB; only where it changed",
+            in_parts=True,
         ),
     },
 )

@@ -23,11 +23,19 @@ TYPES: Final[dict[type[Value], str]] = {
 """What InfluxDB calls the types; integers have 64 bits."""
 
 
+PART: Final = 60_000
+"""Characters: 3.x takes no more than 64 KiB in a string field."""
+
+
 class Field(msgspec.Struct, frozen=True):
-    """The type of a field's values, and what they mean."""
+    """The type of a field's values, and what they mean.
+
+    ``in_parts``: of a long text each ``PART`` is a field, ``name``, ``name_1``, …; ASCII only.
+    """
 
     type: type[Value]
     meaning: str
+    in_parts: bool = False
 
 
 class Measurement(msgspec.Struct, frozen=True):
@@ -49,7 +57,13 @@ class Measurement(msgspec.Struct, frozen=True):
         type than the declared one, KeyError for an unknown field, ValueError for a float that is
         not finite: InfluxDB has none.
         """
-        return encode_fields({name: self._typed(name, value) for name, value in fields.items()})
+        written: dict[str, Value | None] = {}
+        for name, value in fields.items():
+            if self.fields[name].in_parts and isinstance(value, str):
+                written |= _split_text(name, value)
+            else:
+                written[name] = self._typed(name, value)
+        return encode_fields(written)
 
     def _typed(self, name: str, value: Value | None) -> Value | None:
         declared = self.fields[name].type
@@ -66,3 +80,16 @@ class Measurement(msgspec.Struct, frozen=True):
     ) -> Row:
         """A row at ``time`` (ns); see ``encode``."""
         return (encode_head(self.name, tags), time, self.encode(fields), "")
+
+
+def _split_text(name: str, text: str) -> dict[str, str]:
+    parts = [text[at : at + PART] for at in range(0, len(text), PART)] or [""]
+    return {f"{name}_{number}" if number else name: part for number, part in enumerate(parts)}
+
+
+def join_text(name: str, fields: Mapping[str, Value]) -> str:
+    """What was written ``in_parts`` as the field ``name``; empty where there is none."""
+    parts = [str(fields.get(name, ""))]
+    while (part := fields.get(f"{name}_{len(parts)}")) is not None:
+        parts.append(str(part))
+    return "".join(parts)

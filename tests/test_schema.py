@@ -21,7 +21,7 @@ from heptad.event import TAGS, Event
 from heptad.event_row import EVENTS, row_of_event
 from heptad.findings_config import FindingsConfig
 from heptad.line_protocol import Value, decode_fields, decode_head
-from heptad.schema import TYPES, Field, Measurement
+from heptad.schema import PART, TYPES, Field, Measurement, join_text
 from heptad.store.outbox import line_of
 from tests import needs
 from tests.aggregator_world import MIDNIGHT, SECOND, World
@@ -37,7 +37,13 @@ PROBE = Measurement(
     "",
     "i",
     {},
-    {"s": Field(str, ""), "i": Field(int, ""), "f": Field(float, ""), "b": Field(bool, "")},
+    {
+        "s": Field(str, ""),
+        "i": Field(int, ""),
+        "f": Field(float, ""),
+        "b": Field(bool, ""),
+        "t": Field(str, "", in_parts=True),
+    },
 )
 
 
@@ -46,7 +52,7 @@ def faults(line: Line) -> list[str]:
     declared = DECLARED[line.measurement]
     found = [f"tag {tag}" for tag in line.tags.keys() - declared.tags.keys()]
     for name, kind in line.types.items():
-        known = declared.fields.get(name)
+        known = declared.fields.get(name) or declared.fields.get(name.rpartition("_")[0])
         if known is None or TYPES[known.type] != kind:
             found.append(f"field {name} is {kind}")
     if declared.always not in line.types:
@@ -119,6 +125,17 @@ def test_no_field_changes_its_type(fields: dict[str, Value | None]) -> None:
     if body:
         types = parse_line(f"probe {body} 1").types
         assert types == {name: TYPES[PROBE.fields[name].type] for name in decode_fields(body)}
+
+
+@given(st.integers(0, 4), st.integers(-1, 1))
+def test_a_long_text_is_written_in_parts(parts: int, more: int) -> None:
+    """No field is longer than every InfluxDB takes, and the text comes back as it was."""
+    text = "".join(map(chr, range(97, 123))) * (PART // 26 + 1)
+    text = (text * 5)[: max(0, parts * PART + more)]
+    fields = decode_fields(PROBE.encode({"i": 1, "t": text}))
+    assert all(len(value) <= PART for value in fields.values() if isinstance(value, str))
+    assert join_text("t", fields) == text
+    assert join_text("s", fields) == ""
 
 
 def test_what_is_not_declared_is_not_written() -> None:

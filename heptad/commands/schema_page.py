@@ -44,7 +44,10 @@ def _bucket_section(bucket: str, measurements: Sequence[Measurement]) -> str:
 
 def _measurement_section(measurement: Measurement) -> str:
     rows = [(f"`{name}`", "tag", meaning) for name, meaning in measurement.tags.items()]
-    rows += [(f"`{name}`", TYPES[f.type], f.meaning) for name, f in measurement.fields.items()]
+    rows += [
+        (f"`{name}`, `{name}_1`, …" if f.in_parts else f"`{name}`", TYPES[f.type], f.meaning)
+        for name, f in measurement.fields.items()
+    ]
     return (
         f"\n### {measurement.name}\n\n{measurement.about}\n\n"
         + table(("name", "type", "meaning"), rows)
@@ -140,6 +143,8 @@ Any text; line breaks are written as `\\n` and come back as such, bytes that are
   for 3.x.
 - An event that is refused is not lost: it stays in the local store, and `heptad exporter rejected`
   shows it with the server's reason.
+- What the two parts remember for themselves (`position`, `value`) is longer at times, and written
+  as several fields of 60,000 characters.
 - Series keys (measurement, tags, a field's name) may have 65,535 bytes; the longest here has less
   than 1,000. A table of 3.x may have 500 columns; the widest here has fewer than 50. 3.x Core
   allows five databases; Heptad takes three.

@@ -14,5 +14,5 @@ STATE: Final = Measurement(
     ),
     always="value",
     tags={"owner": "whose it is: `aggregator`", "key": "what it is"},
-    fields={"value": Field(str, "base64 of what zlib compressed")},
+    fields={"value": Field(str, "base64 of what zlib compressed", in_parts=True)},
 )
