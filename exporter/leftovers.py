@@ -16,7 +16,7 @@ from exporter.parsers.engine import Rulebook
 from exporter.privacy import Privacy
 from exporter.record import Origin, Record
 from heptad.event_row import LEFT_OVER
-from heptad.line_protocol import Value, encode_head
+from heptad.line_protocol import Value, encode_fields, encode_head
 from heptad.metrics import CounterDict, add_counters
 from heptad.schema import Field, Measurement
 from heptad.store import Point, Row
@@ -82,7 +82,7 @@ def row_of_line(record: Record, host: str, source: str, program: str, *, history
         "history": history or None,
     }
     head = encode_head(LEFT_OVER, (("host", host), ("source", source), ("program", program)))
-    return (head, time, LEFT_OVERS.encode(fields), raw)
+    return (head, time, encode_fields(fields), raw)
 
 
 def record_of_point(point: Point) -> Record:

@@ -2,7 +2,8 @@
 
 InfluxDB keeps the type that a field's first value has and refuses every other ("field type
 conflict" in its documentation), an integer's ``3i`` where ``3.0`` was and the other way round. So
-a row is written by its declaration, and a value of another type does not get as far as a line.
+a row is written by its declaration, and a value of another type does not get as far as a line;
+events and lines that no rule understood, of which there are many, are only tested against theirs.
 """
 
 import math

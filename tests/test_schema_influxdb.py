@@ -10,8 +10,8 @@ from heptad.commands.schema_page import BUCKETS
 from heptad.schema import TYPES
 from heptad.store.outbox import line_of
 from tests.influxdb import Influxd, running
-from tests.test_schema import DECLARED, SAMPLE
-from tests.written import Line, parse_line, write_everything
+from tests.test_schema import SAMPLE
+from tests.written import DECLARED, Line, parse_line, write_everything
 
 HOSTILE = [
     r'sshd[1]: Failed password for invalid user "\" from 192.0.2.1 port 22 ssh2',
