@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from heptad.heartbeat import MEASUREMENT
 from heptad.influxdb.reading import Reader
+from heptad.schema import join_text
 from heptad.units import SECOND
 
 _AHEAD: Final = 86_400 * SECOND
@@ -32,7 +33,7 @@ def find_last(reader: Reader, host: str, machine_id: str, retention: float) -> L
         reader.points(MEASUREMENT, since, now + _AHEAD, tags, newest_first=True)
     ) as points:
         for point in points:
-            position = str(point.fields.get("position", ""))
+            position = join_text("position", point.fields)
             if found is None:
                 found = Last(int(point.fields.get("sequence", 0)), point.time, position)
             if position:
