@@ -1,20 +1,40 @@
 """Where the exporter of a host stopped, as its heartbeats tell."""
 
 import time as clock
+from contextlib import closing
 from typing import Final, NamedTuple
 
 from heptad.heartbeat import MEASUREMENT
-from heptad.influxdb.connection import Connection
 from heptad.influxdb.reading import Reader
 from heptad.units import SECOND
 
-_DAY: Final = 86_400 * SECOND
-_AHEAD: Final = 3600 * SECOND
+_AHEAD: Final = 86_400 * SECOND
 
 
 class Last(NamedTuple):
-    """The last heartbeat of a host, and the last position that one told; empty if none did."""
+    """The last heartbeat of a host: its sequence, its time (ns), and the last position told.
+
+    ``position`` is empty where none of the heartbeats told one.
+    """
 
     sequence: int
     time: int
     position: str
+
+
+def find_last(reader: Reader, host: str, machine_id: str, retention: float) -> Last | None:
+    """The last heartbeat within ``retention`` seconds; raises StoreError."""
+    now = clock.time_ns()
+    since = now - int(retention * SECOND)
+    tags = {"host": host, "machine_id": machine_id}
+    found: Last | None = None
+    with closing(
+        reader.points(MEASUREMENT, since, now + _AHEAD, tags, newest_first=True)
+    ) as points:
+        for point in points:
+            position = str(point.fields.get("position", ""))
+            if found is None:
+                found = Last(int(point.fields.get("sequence", 0)), point.time, position)
+            if position:
+                return found._replace(position=position)
+    return found
