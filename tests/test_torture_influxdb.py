@@ -78,7 +78,9 @@ def start_children(part: str, config: Path) -> None:
 def run_part(part: str, config: Path, *, once: bool = False) -> None:
     """What `heptad exporter` or `heptad aggregator` runs, without its port."""
     if part == "aggregator":
-        run_parts({part: aggregator_service.Aggregator(load_config(config), once=once, serve=False).run})
+        run_parts(
+            {part: aggregator_service.Aggregator(load_config(config), once=once, serve=False).run}
+        )
         return
     exporter = service.Exporter(load_config(config), once=once, serve=False)
     run_parts({part: exporter.run} if once else exporter.parts())
