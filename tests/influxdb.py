@@ -63,6 +63,7 @@ events {{ }}
 http {{
     access_log off;
     client_max_body_size {max_body};
+    client_body_buffer_size 32m;
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;

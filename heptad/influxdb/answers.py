@@ -21,6 +21,7 @@ _MOST_QUOTED: Final = 50
 _OF_LINES: Final = re.compile(
     "partial write|unable to parse|line protocol|field type|retention policy|exceed|invalid column"
 )
+_LIMITED: Final = "limit exceeded"  # 1.6 counts a new series once for each of its lines
 _PARTIAL: Final = "partial write"
 _EXPIRED: Final = re.compile("points beyond retention policy|Retention Policy Lower Bound")
 _DROPPED: Final = re.compile(r" dropped=(\d{1,9})(?: for database: [^\n']*)?$")
@@ -32,13 +33,15 @@ class Refusal(msgspec.Struct):
     """Some of the lines that were sent are refused, the others may be there or not.
 
     ``known``: the answer speaks of lines, and not of the request; ``whole``: each line is refused;
-    ``culprits``: these are (index → reason); ``suspects``: these may be, where any are.
+    ``limited``: because they are too many, so that fewer of them may be taken; ``culprits``: these
+    are refused (index → reason); ``suspects``: these may be, where any are.
     """
 
     reason: str
     known: bool
     expired: bool
     whole: bool
+    limited: bool
     culprits: dict[int, str]
     suspects: set[int]
 
@@ -69,6 +72,7 @@ def read_refusal(answer: Answer, lines: Sequence[str]) -> Refusal:
         known=bool(_OF_LINES.search(said)),
         expired=expired,
         whole=len(lines) == 1 or count == len(lines),
+        limited=_LIMITED in said,
         culprits=culprits,
         suspects=suspects if len(suspects) < len(lines) else set(),
     )

@@ -93,6 +93,7 @@ class _Delivery:
         self._explained = False
         self._asked = False
         self._alike: tuple[str, int] = ("", 0)
+        self._refused_series: set[str] = set()
 
     def run(self, data: bytes) -> None:
         """Send ``data``, which is all lines, then what remains unclear; raises _Failed."""
@@ -150,19 +151,26 @@ class _Delivery:
             suspects = [number for place, number in enumerate(piece) if place in refusal.suspects]
             rest = [number for place, number in enumerate(piece) if place not in refusal.suspects]
             return [suspects, rest]
+        if refusal.limited and len(self._all_series(piece)) == 1:
+            return [list(piece[1:]), list(piece[:1])]
         return _halve(sorted(piece, key=self._series), self._series)
 
     def _is_clear(self, piece: Sequence[int], refusal: Refusal) -> bool:
         """Whether all of a piece is refused, or it would not pay to find out for each line."""
-        if refusal.whole:
+        if len(piece) == 1:
             same, count = self._alike
-            if len(piece) == 1:
-                self._alike = (refusal.reason, count + 1 if same == refusal.reason else 1)
+            self._alike = (refusal.reason, count + 1 if same == refusal.reason else 1)
+            self._refused_series.add(self._series(piece[0]))
             return True
-        alike = self._alike[1] >= _ALIKE and self._alike[0] == refusal.reason
-        return self._requests >= _MOST_REQUESTS or (
-            alike and len({self._series(number) for number in piece}) == 1
-        )
+        if self._requests >= _MOST_REQUESTS:
+            return True
+        series = self._all_series(piece)
+        if refusal.whole:
+            return not refusal.limited or series <= self._refused_series
+        return self._alike[1] >= _ALIKE and self._alike[0] == refusal.reason and len(series) == 1
+
+    def _all_series(self, piece: Sequence[int]) -> set[str]:
+        return {self._series(number) for number in piece}
 
     def _series(self, number: int) -> str:
         return self._lines[number].partition(" ")[0]
