@@ -138,7 +138,7 @@ class _Delivery:
         """Set aside what is known to be refused; what is to be sent."""
         for place, reason in refusal.culprits.items():
             self.refused[piece[place]] = reason
-        if refusal.culprits:
+        if refusal.culprits and self._requests < _MOST_REQUESTS:
             rest = [number for place, number in enumerate(piece) if place not in refusal.culprits]
             return [rest] if rest else []
         if self._is_clear(piece, refusal):
