@@ -18,6 +18,8 @@ from heptad.sink import Hold, TryAgain
 
 _LONGEST_REST: Final = 3600.0
 _MOST_QUOTED: Final = 50
+_FEW: Final = 8
+"""So many lines are sent alone for a reason of their own; more are taken to have the same."""
 _OF_LINES: Final = re.compile(
     "partial write|unable to parse|line protocol|field type|retention policy|exceed|invalid column"
 )
@@ -67,11 +69,13 @@ def read_refusal(answer: Answer, lines: Sequence[str]) -> Refusal:
     expired = bool(_EXPIRED.search(said)) and _UNPARSABLE not in said
     culprits = dict(_read_numbered(answer, len(lines))) or dict(_read_quoted(said, lines))
     suspects = _find_oldest(lines, count) if expired else _find_conflicting(said, lines)
+    # one answer may count lines that are refused for several reasons, of which it names one
+    of_all = len(suspects) == len(lines) or (not suspects and len(lines) > _FEW)
     return Refusal(
         shorten(said),
         known=bool(_OF_LINES.search(said)),
         expired=expired,
-        whole=len(lines) == 1 or count == len(lines),
+        whole=len(lines) == 1 or (count == len(lines) and of_all),
         limited=_LIMITED in said,
         culprits=culprits,
         suspects=suspects if len(suspects) < len(lines) else set(),
