@@ -56,6 +56,7 @@ log-enabled = false
 # The endpoints of 2.x for buckets, as a person would map them: no organization, no token.
 NGINX = """
 daemon off;
+master_process off;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
 worker_processes 1;
