@@ -182,7 +182,7 @@ def _check_types(
             yield Result(
                 "fault",
                 f"{_name(connection, place)}: the field `{row['fieldKey']}` of "
-                f"`{row['measurement']}` is of type {row.get('fieldType')} there, and Heptad "
+                f"`{row['measurement']}` is of type {row.get('fieldType')!r} there, and Heptad "
                 f"writes {TYPES[field.type]}, which the server refuses; give Heptad a bucket of "
                 f"its own (`influxdb.buckets.{place}`), or drop that measurement",
             )
@@ -256,7 +256,9 @@ def _explain_lack(connection: Connection, place: str, right: str, tried: _Tried)
     verb = "read" if right == "read" else "written"
     remedy = f"{_RUN_SETUP}makes a token or user with the rights that each role needs"
     if tried.right is None:
-        remedy = "see the server's log"
+        remedy = (
+            "see the server's log, and that `influxdb.url` leads to it and not to a proxy's page"
+        )
     return Result(
-        "fault", f"{name}: cannot be {verb} (status {tried.status}, {tried.text!r}); {remedy}"
+        "fault", f"{name}: cannot be {verb} (status {tried.status}: {tried.text}); {remedy}"
     )

@@ -74,7 +74,7 @@ def _find_organization(client: Any, name: str) -> str:
     """Its id."""
     api = client.organizations_api()
     if not name:
-        seen = ", ".join(f"`{found.name}`" for found in api.find_organizations())
+        seen = ", ".join(repr(found.name) for found in api.find_organizations())
         raise SetupError(f"influxdb.org is missing; the token sees {seen or 'none'}")
     try:
         found = api.find_organizations(org=name)

@@ -22,6 +22,7 @@ from heptad.influxdb.statement import (
     UNAUTHORIZED,
     Refused,
     execute,
+    foreign,
 )
 
 _CONFLICT: Final = 409
@@ -221,12 +222,12 @@ def _rows(answer: Answer) -> list[dict[str, Any]]:
     except (ValueError, RecursionError):
         rows = None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise Refused(answer.status, f"no answer of InfluxDB's: {answer.text[:200]!r}")
+        raise foreign(answer)
     return rows
 
 
 def _explain(error: Refused) -> str:
-    said = f"status {error.status}, {error.text!r}"
+    said = f"status {error.status}: {error.text}"
     if "create admin user first" in error.text:
         return (
             f"{said}; 1.x wants an administrator first: CREATE USER … WITH PASSWORD … "

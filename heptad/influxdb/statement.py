@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from heptad.influxdb.connection import Connection
+from heptad.influxdb.connection import Answer, Connection
 from heptad.influxdb.reading import Series
 from heptad.store import StoreError
 
@@ -56,16 +56,26 @@ def execute(
     try:
         results = _decode(answer.body).results
     except msgspec.MsgspecError:
-        raise Refused(answer.status, f"no answer of InfluxDB's: {answer.text[:200]!r}") from None
+        raise foreign(answer) from None
     for result in results:
         if result.error:
-            raise Refused(answer.status, _hide(result.error[:500], hidden))
+            said = "".join(c if c.isprintable() else " " for c in result.error[:500])
+            raise Refused(answer.status, _hide(said, hidden))
     return [
         {"measurement": series.name, **dict(zip(series.columns, row, strict=False))}
         for result in results
         for series in result.series
         for row in series.values
     ]
+
+
+def foreign(answer: Answer) -> Refused:
+    """An answer that is none of InfluxDB's, as an error with the remedy."""
+    return Refused(
+        answer.status,
+        f"no answer of InfluxDB's ({answer.text[:100]!r}); see that `influxdb.url` leads to it and "
+        "not to a page of a proxy's, and `influxdb.version` where it is named",
+    )
 
 
 def _hide(text: str, hidden: Sequence[str]) -> str:
