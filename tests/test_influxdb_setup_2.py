@@ -1,6 +1,8 @@
 """heptad influxdb setup|check with a 2.x: a server that answers as its OpenAPI file says."""
 
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,9 @@ from heptad.influxdb.roles import ROLES, SetupError
 from heptad.influxdb.setup import prepare
 from heptad.influxdb_config import RetentionConfig
 from heptad.store import StoreError
-from tests.influxdb import connect
+from tests.influxdb import Influxd, Nginx, connect, running
 from tests.influxdb_2 import ADMIN, InfluxDB2
+from tests.scripted_server import ScriptedServer
 
 
 @pytest.fixture
@@ -167,6 +170,54 @@ def test_check_tells_a_wrong_token_once(influxdb: InfluxDB2) -> None:
     assert len(checked(influxdb, token="wrong")["fault"]) == 1
     assert "deleted: see `influxdb.token`" in checked(influxdb, token="wrong")["fault"][0]
     assert "it wants a token" in checked(influxdb)["fault"][0]
+
+
+def test_check_tells_what_is_missing(influxdb: InfluxDB2) -> None:
+    """A bucket or organization that is not there is told once, with what makes or names it."""
+    told = checked(influxdb, token=ADMIN)["fault"]
+    assert [text.split(" (")[0] for text in told] == [
+        "events: is not there",
+        "reports: is not there",
+        "heptad: is not there",
+    ]
+    assert "`heptad influxdb setup`" in told[0]
+    assert checked(influxdb, token=ADMIN, org="")["fault"] == [
+        "influxdb.org is missing; 2.x writes to an organization's bucket"
+    ]
+
+
+def test_no_token_goes_where_a_server_sends_it(influxdb: InfluxDB2) -> None:
+    """A redirect is not followed: it could lead the token astray."""
+    other = ScriptedServer(lambda _: (200, {"orgs": []}))
+    headers = {"Location": f"{other.url}/api/v2/orgs", "X-Influxdb-Version": "v2.7.0"}
+    astray = ScriptedServer(lambda asked: (204 if asked.path == "/ping" else 307, None), headers)
+    with other.serving(), astray.serving(), connect(astray.url, org="o", token=ADMIN) as connection:
+        with pytest.raises(StoreError, match="307"):
+            list(prepare(connection))
+        assert other.asked == []
+
+
+def test_influxdb_client_is_loaded_by_setup_alone() -> None:
+    """It takes 20 MB, which an exporter does not have to spare."""
+    code = "import heptad.__main__, sys; sys.exit('influxdb_client' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def test_check_of_a_real_engine_by_the_paths_of_2(tmp_path: Path) -> None:
+    """What /api/v2/write leads into is found writable, and nothing is written to it."""
+    with running(Influxd(tmp_path / "influxd")) as influxd:
+        influxd.create("events", "reports", "heptad")
+        influxd.write("events", ["events,host=web pid=true"])
+        with (
+            running(Nginx(tmp_path / "nginx", influxd.url)) as nginx,
+            connect(nginx.url, version="2", org="o") as connection,
+        ):
+            results = list(check(connection, BUCKETS, "exporter"))
+        assert [r.text for r in results if r.state == "ok"][2:] == [
+            "exporter: may write events; read and write heptad"
+        ]
+        assert ["the field `pid`" in r.text for r in results if r.state == "fault"] == [True]
+        assert influxd.query("SHOW SERIES", "heptad") == []
 
 
 def test_check_tells_another_retention(influxdb: InfluxDB2) -> None:

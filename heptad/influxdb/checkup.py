@@ -63,10 +63,16 @@ def check(
     """
     try:
         yield from _check_server(connection)
+        if connection.generation == 2 and not connection.config.org:
+            yield Result("fault", "influxdb.org is missing; 2.x writes to an organization's bucket")
+            return
         rights: dict[tuple[str, str], _Tried] = {}
         for place in PLACES:
             rights[place, "read"] = _try_reading(connection, place)
             rights[place, "write"] = _try_writing(connection, place, rights[place, "read"])
+            if rights[place, "write"].missing and connection.generation == 2:
+                # its answers about reading do not tell one from the other
+                rights[place, "read"] = rights[place, "write"]
         if refusal := _explain_refusal(connection, list(rights.values())):
             yield Result("fault", refusal)
             return

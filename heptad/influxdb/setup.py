@@ -150,10 +150,12 @@ def _prepare_users(connection: Connection, secrets_to: Path | None) -> Iterator[
                 f"user `{user}` is an administrator; take that from it: "
                 f"REVOKE ALL PRIVILEGES FROM {quote_name(user)}"
             )
-        told = "there already"
+        told, path = "there already", secrets_to / f"{role}.password"
         if user not in there:
-            _create_user(connection, user, secrets_to / f"{role}.password")
-            told = f"created, its password is in {secrets_to / f'{role}.password'}"
+            _create_user(connection, user, path)
+            told = f"created, its password is in {path}"
+        elif not path.exists():
+            told += f"; its password is not in {path}: if lost, DROP USER {user} and run this again"
         for place, needed in rights.items():
             on = f"ON {quote_name(getattr(connection.config.buckets, place))}"
             execute(connection, f"GRANT {_GRANTS[needed]} {on} TO {quote_name(user)}")
@@ -193,6 +195,10 @@ def _prepare_3(connection: Connection, secrets_to: Path | None) -> Iterator[str]
                 f"database {name}: there already, retention {format_retention(kept)} and not "
                 f"{format_retention(wanted)}; {HOW_TO_CHANGE_3.format(name=name)}"
             )
+    yield from _explain_tokens_3(connection, secrets_to)
+
+
+def _explain_tokens_3(connection: Connection, secrets_to: Path | None) -> Iterator[str]:
     yield (
         "tokens: 3 Core has administrators' tokens only (influxdb3 create token --admin), so each "
         "host gets one that may do everything. 3 Enterprise has tokens with least rights:"
