@@ -11,7 +11,7 @@ from heptad.commands.markdown import WRITTEN, table
 from heptad.commands.series import count_series
 from heptad.event_row import EVENTS
 from heptad.heartbeat import HEARTBEATS
-from heptad.influxdb.state import STATE
+from heptad.influxdb.remembered import STATE
 from heptad.schema import TYPES, Measurement
 
 BUCKETS: Final[Mapping[str, Sequence[Measurement]]] = {
