@@ -1,5 +1,6 @@
 """heptad influxdb setup|check with a real 1.x, with and without authentication."""
 
+import contextlib
 import os
 import stat
 import subprocess
@@ -11,9 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
+from heptad.commands.schema_page import BUCKETS
+from heptad.influxdb.checkup import check
 from heptad.influxdb.influxql import quote_text
 from heptad.influxdb.roles import ROLES
+from heptad.influxdb.setup import prepare
 from heptad.influxdb.statement import Refused, execute
+from heptad.store import StoreError
 from tests.influxdb import Influxd, connect, find_port, running
 from tests.scripted_server import ScriptedServer
 
@@ -202,6 +207,34 @@ def test_a_clock_that_is_off_is_told(heptad: Run) -> None:
     assert status == 1
     assert "s ahead of the server's" in told
     assert "timedatectl" in told
+
+
+BODIES: list[Any] = [
+    None,
+    7,
+    "<html>",
+    [None],
+    {"orgs": None},
+    {"orgs": [{"id": 1, "name": []}]},
+    {"orgs": [{"id": "a", "name": "o"}], "buckets": [None]},
+    {"orgs": [{"id": "a", "name": "o"}], "buckets": 5},
+    {"results": [{"series": [{"columns": ["default", "duration"], "values": [[True, 7]]}]}]},
+    {"results": [{"series": [{"name": "events", "columns": [], "values": [[1]]}]}]},
+    [{"iox::database": "events", "database_name": "events", "retention_period_ns": "x"}],
+]
+
+
+@pytest.mark.parametrize("version", ["1", "2", "3"])
+@pytest.mark.parametrize("body", BODIES, ids=str)
+def test_no_body_is_a_traceback(version: str, body: Any) -> None:
+    """Whatever a server answers, setup ends with an error of its own, check with results."""
+    with (
+        ScriptedServer(lambda _: (200, body)).serving() as server,
+        connect(server.url, version=version, org="o", token="t") as connection,
+    ):
+        with contextlib.suppress(StoreError):
+            assert all(isinstance(line, str) for line in prepare(connection))
+        assert any(result.state == "fault" for result in check(connection, BUCKETS))
 
 
 def test_a_secret_is_hidden() -> None:

@@ -18,7 +18,7 @@ from heptad.influxdb.setup import (
     databases_3,
     default_policy,
     format_retention,
-    parse_go_duration,
+    kept_by,
     retention,
 )
 from heptad.influxdb.statement import (
@@ -183,7 +183,7 @@ def _check_types(
         return
     for row in rows:
         measurement = declared.get(row["measurement"])
-        field = measurement.fields.get(row.get("fieldKey", "")) if measurement else None
+        field = measurement.fields.get(str(row.get("fieldKey"))) if measurement else None
         if field is not None and row.get("fieldType") != TYPES[field.type]:
             yield Result(
                 "fault",
@@ -197,7 +197,7 @@ def _check_types(
 def _check_retention(connection: Connection, place: str) -> Iterator[Result]:
     """Where it may be known: only an administrator or reader is told."""
     kept: int | None = None
-    with suppress(Refused, ValueError):
+    with suppress(Refused):
         kept = _ask_retention(connection, _name(connection, place))
     wanted = retention(connection, place)
     if kept is not None and kept != wanted:
@@ -214,7 +214,7 @@ def _check_retention(connection: Connection, place: str) -> Iterator[Result]:
 def _ask_retention(connection: Connection, name: str) -> int | None:
     if connection.generation == 1:
         policy = default_policy(connection, name)
-        return parse_go_duration(policy["duration"]) if policy else None
+        return kept_by(policy) if policy else None
     if connection.generation == 3:
         return databases_3(connection).get(name)
     asked = {"org": connection.config.org, "name": name}
@@ -245,14 +245,13 @@ def _check_roles(
         elif role is None:
             what = ", ".join(f"{right} {_name(connection, place)}" for place, right in lacking)
             yield Result("note", f"{name}: may not {what}")
-    if all(lacks.values()):
-        needed = set().union(*lacks.values())
-        # a bucket that is not there is told once
-        yield from dict.fromkeys(
-            _explain_lack(connection, *lack, tried)
-            for lack, tried in rights.items()
-            if lack in needed
-        )
+    told = set().union(*lacks.values()) if all(lacks.values()) else set()
+    if role is None:
+        told |= {what for what, tried in rights.items() if tried.right is None}
+    # a bucket that is not there is told once
+    yield from dict.fromkeys(
+        _explain_lack(connection, *what, tried) for what, tried in rights.items() if what in told
+    )
 
 
 def _explain_lack(connection: Connection, place: str, right: str, tried: _Tried) -> Result:

@@ -20,7 +20,7 @@ from heptad import units
 from heptad.influxdb.connection import Answer, Unreachable, make_ssl_context
 from heptad.influxdb.roles import PLACES, ROLES, SetupError, describe_rights, new_secret_file
 from heptad.influxdb.setup import format_retention
-from heptad.influxdb.statement import MISSING, Refused
+from heptad.influxdb.statement import MISSING, OK, Refused, foreign
 from heptad.influxdb_config import InfluxConfig
 
 _api: Any = influxdb_client  # half of it is typed, and wrongly so in places
@@ -49,6 +49,9 @@ def prepare(config: InfluxConfig, secrets_to: Path | None) -> Iterator[str]:
         body = error.body or b""
         text = body.encode() if isinstance(body, str) else body
         raise Refused(error.status or 0, Answer(0, {}, text).text or str(error.reason)) from None
+    except (ValueError, TypeError, AttributeError) as error:
+        # what influxdb-client makes of a body that is not as the OpenAPI file has it
+        raise foreign(Answer(OK, {}, str(error).encode())) from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise Unreachable(f"{config.url}: {error}; see that the server runs") from error
 

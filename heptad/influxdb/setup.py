@@ -68,9 +68,12 @@ def format_retention(seconds: int | None) -> str:
     return f"{seconds}s"
 
 
-def parse_go_duration(text: str) -> int:
-    """Seconds of ``2160h0m0s``, as 1.x gives them; ValueError if it is none."""
-    return int(units.parse_duration(text))
+def kept_by(policy: dict[str, Any]) -> int:
+    """1.x: seconds that a policy keeps points, of its ``2160h0m0s``; raises Refused."""
+    try:
+        return int(units.parse_duration(str(policy.get("duration"))))
+    except ValueError as error:
+        raise foreign(Answer(OK, {}, str(error).encode())) from error
 
 
 def default_policy(connection: Connection, database: str) -> dict[str, Any] | None:
@@ -101,8 +104,9 @@ def databases_3(connection: Connection) -> dict[str, int | None]:
     except Refused:
         return known  # older than this table; it is only for telling
     for row in rows:
-        if row.get("database_name") in known:
-            known[row["database_name"]] = int(row.get("retention_period_ns") or 0) // 10**9
+        name, keep = str(row.get("database_name")), row.get("retention_period_ns") or 0
+        if name in known and isinstance(keep, int):
+            known[name] = keep // 10**9
     return known
 
 
@@ -122,13 +126,13 @@ def _prepare_1(connection: Connection, secrets_to: Path | None) -> Iterator[str]
                 f"database `{name}` has no default retention policy; make one its default: "
                 f'ALTER RETENTION POLICY "…" ON {quote_name(name)} DEFAULT'
             )
-        kept = parse_go_duration(policy["duration"])
+        kept = kept_by(policy)
         if kept == wanted:
             yield f"database {name}: there already, retention {format_retention(kept)}"
             continue
         execute(
             connection,
-            f"ALTER RETENTION POLICY {quote_name(policy['name'])} ON {quote_name(name)} "
+            f"ALTER RETENTION POLICY {quote_name(str(policy.get('name')))} ON {quote_name(name)} "
             f"DURATION {wanted}s SHARD DURATION 0s",
         )
         yield (
@@ -142,7 +146,7 @@ def _prepare_users(connection: Connection, secrets_to: Path | None) -> Iterator[
     if secrets_to is None:
         yield "users: none made; --secrets-to DIR makes one for each role"
         return
-    there = {row["user"]: row["admin"] for row in execute(connection, "SHOW USERS")}
+    there = {str(row.get("user")): row.get("admin") for row in execute(connection, "SHOW USERS")}
     for role, rights in ROLES.items():
         user = f"heptad_{role}"
         if there.get(user):

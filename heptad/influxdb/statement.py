@@ -36,7 +36,7 @@ class _Result(msgspec.Struct):
 
 
 class _Said(msgspec.Struct):
-    results: list[_Result] = []
+    results: list[_Result]
 
 
 _decode: Final = msgspec.json.Decoder(_Said).decode
