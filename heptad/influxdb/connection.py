@@ -109,6 +109,11 @@ class Connection:
         if answer.status in _UNAUTHORIZED:
             # 3.x asks for the token here too; 1.x and 2.x never
             answer = self.request("GET", "/ping", {}, as_generation=3)
+            if answer.status in _UNAUTHORIZED:
+                raise Unreachable(
+                    f"{self.url}/ping: status {answer.status}, {answer.text!r}; 3.x wants a "
+                    "valid token here too: see `influxdb.token` or `token_file`"
+                )
         version = answer.headers.get("X-Influxdb-Version", "")
         if not version and answer.status == _OK:
             version = str(answer.json.get("version", ""))
