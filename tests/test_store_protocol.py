@@ -117,7 +117,7 @@ def test_a_tag_that_is_asked_for_is_no_query(store: AnyStore, value: str) -> Non
     store.append(rows(0, 3))
     assert times(store, host=value) == []
     name = value.strip("\0")
-    assert list(store.read(EVENTS, 0, 2**62, {f"host\" = 'a' OR \"{value}": "a"})) == []
+    assert list(store.read(EVENTS, 0, 2**62, {f"host\" = 'a' OR \"{name}": "a"})) == []
     assert list(store.read(f'events" {name}', 0, 2**62)) == []
 
 
