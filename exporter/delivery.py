@@ -31,6 +31,13 @@ log = logging.getLogger("heptad.forwarder")
 
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
+_GAUGES: Final = (
+    "heptad_store_full",
+    "heptad_delivery_up",
+    "heptad_delivery_behind_events",
+    "heptad_delivery_last_success_timestamp_seconds",
+)
+"""Shown from the start where there is delivery, and not at all where there is none."""
 
 
 class Delivery:
@@ -57,6 +64,8 @@ class Delivery:
         self._connection = Connection(influxdb)
         self._condition = Condition(log, "position", url=influxdb.url)
         self._forwarder: Forwarder | None = None
+        for name in _GAUGES:
+            metrics.set(name, 0)
 
     def describe(self) -> str:
         """Where it delivers to, for a person."""
