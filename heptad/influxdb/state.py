@@ -1,7 +1,5 @@
 """State of one owner in the bucket *heptad*: the last point of a key is in force.
 
-Measurement ``state``, tags ``owner`` and ``key``; the bytes are packed by zlib and written as
-base64 in the field ``value``, and on in ``value_1``, … where they are longer than a field may be.
 A value is never rewritten: each has a later time than all before it.
 """
 
@@ -9,16 +7,15 @@ import base64
 import binascii
 import time as clock
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from typing import Final
 
 from heptad.influxdb.reading import DAY, Reader
-from heptad.line_protocol import Value
-from heptad.store import Point, Row, row_of
+from heptad.influxdb.remembered import MEASUREMENT, STATE
+from heptad.schema import join_text
+from heptad.store import Point, Row
 
-MEASUREMENT: Final = "state"
-_PART: Final = 60_000
 _LARGEST: Final = 64 * 2**20
 _EVERY: Final = 10.0
 _AGAIN: Final = 86_400.0
@@ -100,25 +97,13 @@ class State:
     def _row(self, key: str, value: bytes) -> Row:
         self._last = max(self._now(), self._last + 1)
         text = base64.b64encode(zlib.compress(value)).decode()
-        fields: dict[str, Value | None] = {
-            f"value_{n}" if n else "value": text[n * _PART : (n + 1) * _PART]
-            for n in range(-(-len(text) // _PART))
-        }
-        return row_of(MEASUREMENT, [("owner", self._owner), ("key", key)], self._last, fields)
+        return STATE.row([("owner", self._owner), ("key", key)], self._last, {"value": text})
 
 
 def _unpack(point: Point) -> bytes | None:
     """The bytes; None where they are not whole: what follows from them is computed anew."""
-    text = "".join(_parts(point))
+    text = join_text("value", point.fields)
     try:
         return zlib.decompressobj().decompress(base64.b64decode(text, validate=True), _LARGEST)
     except (binascii.Error, zlib.error):
         return None
-
-
-def _parts(point: Point) -> Iterator[str]:
-    yield str(point.fields.get("value", ""))
-    number = 1
-    while (part := point.fields.get(f"value_{number}")) is not None:
-        yield str(part)
-        number += 1

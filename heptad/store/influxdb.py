@@ -10,6 +10,7 @@ from typing import Final, Self
 import msgspec
 
 from heptad import units
+from heptad.event_row import MEASUREMENT as EVENTS
 from heptad.influxdb.arrivals import Arrivals, Clocks
 from heptad.influxdb.connection import Connection
 from heptad.influxdb.heartbeats import Summary
@@ -26,6 +27,7 @@ log = logging.getLogger("heptad.store")
 
 _COUNTERS: Final = "counters"
 _AT_ONCE: Final = 2000
+_ON_THE_WAY: Final = 10 * units.SECOND
 _Totals = list[tuple[str, str, float]]
 
 
@@ -52,8 +54,8 @@ class InfluxStore:
             int(units.parse_duration(text) * units.SECOND)
             for text in (config.retention.events, config.retention.heptad)
         )
-        self.name = f"{connection.url} {bucket}"
-        self._connection = connection
+        self.name = f"{connection.url}, `{bucket}`"
+        self._state_name = f"{connection.url}, `{config.buckets.heptad}`"
         self._reader = Reader(connection, bucket)
         self._sink = InfluxSink(connection, bucket)
         self._state_sink = InfluxSink(connection, config.buckets.heptad)
@@ -130,10 +132,10 @@ class InfluxStore:
         if rows := self._state.rows(at_once=at_once):
             outcome = self._state_sink.deliver(self._state_sink.pack([*map(line_of, rows)]))
             if not isinstance(outcome, Delivered):
-                raise StoreError(f"{self.name}: {outcome.reason}")
+                raise StoreError(f"{self._state_name}: {outcome.reason}")
             if outcome.refused:
                 reason = next(iter(outcome.refused.values()))
-                raise StoreError(f"{self.name}: state is refused: {reason}")
+                raise StoreError(f"{self._state_name}: state is refused: {reason}")
             self._state.commit()
 
     # reading
@@ -165,6 +167,26 @@ class InfluxStore:
         """See Store.spans."""
         minutes = self._reader.count_minutes(measurement, since, until)
         return merge_spans((minute, minute + 1) for minute, _ in minutes)
+
+    def newest_position(self) -> int:
+        """Where ``since_arrival`` begins: the time now (ns)."""
+        return self._clocks.now()
+
+    def since_arrival(
+        self, position: int, limit: int, tags: Wanted | None = None
+    ) -> tuple[list[Point], int]:
+        """The events after ``position`` (ns), and the new position: for following.
+
+        By their own time, and ten seconds behind it, for they are on their way for so long; what
+        comes later than that is not seen by those who follow.
+        """
+        until = self._clocks.now() - _ON_THE_WAY
+        points: list[Point] = []
+        for point in self.read(EVENTS, position + 1, until + 1, tags):
+            if len(points) >= limit and point.time != points[-1].time:
+                return points, points[-1].time
+            points.append(point)
+        return points, max(position, until)
 
     def passed(self) -> int | None:
         """See Store.passed; as heartbeats told when ``arrived`` was asked last."""
