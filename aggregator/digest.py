@@ -20,7 +20,7 @@ from aggregator.tally import MOST_KEYS, Tally, Top, cut
 from aggregator.wording import count_of, list_names
 from heptad.event import Event
 from heptad.event_row import LEFT_OVER, MEASUREMENT, event_of_point
-from heptad.store import Store
+from heptad.store import Point, Store
 from heptad.store.local import LocalStore
 from heptad.units import SECOND, format_time
 
@@ -120,7 +120,10 @@ class Slot(msgspec.Struct):
 
 
 class NotUnderstood(msgspec.Struct):
-    """Lines of a program that no rule understood since the store was begun, with the latest."""
+    """Lines of a program that no rule understood, with the latest.
+
+    On one host since its store was begun; of a fleet, those of the report's time.
+    """
 
     program: str
     lines: int
@@ -299,18 +302,42 @@ class _Reader:
         ]
 
 
+class _Strange:
+    """Takes up the lines that no rule understood, the latest of each program with their text."""
+
+    def __init__(self) -> None:
+        self.hosts: Counter[str] = Counter()
+        self._programs: Counter[str] = Counter()
+        self._samples: dict[str, list[str]] = {}
+
+    def add(self, point: Point) -> None:
+        program = point.tags.get("program", "")
+        self.hosts[point.tags.get("host", "")] += 1
+        self._programs[program] += 1
+        samples = self._samples.setdefault(program, [])
+        samples.append(cut(str(point.fields.get("raw", ""))))
+        del samples[:-_MOST_SAMPLES]
+
+    def told(self) -> list[NotUnderstood]:
+        """The programs, those with most lines first."""
+        ordered = sorted(self._programs.items(), key=lambda item: (-item[1], item[0]))
+        return [NotUnderstood(program, n, self._samples[program]) for program, n in ordered]
+
+
 def _step_of(length: int) -> int:
     """How long a slot of the timeline is, so that there are not too many of them."""
     fitting = (step for step in _STEPS if length <= step * _MOST_SLOTS)
     return next(fitting, -(-length // _MOST_SLOTS))
 
 
-def compose(events: LocalStore, findings: Store | None, since: int, until: int) -> Report:
+def compose(events: Store, findings: Store | None, since: int, until: int) -> Report:
     """The report of since <= t < until (ns); ``findings`` is None where nobody computed any."""
     reader = _Reader(since, until)
     for point in events.read(MEASUREMENT, since, until):
         reader.add(event_of_point(point))
-    strange = Counter(point.tags["host"] for point in events.read(LEFT_OVER, since, until))
+    strange = _Strange()
+    for point in events.read(LEFT_OVER, since, until):
+        strange.add(point)
     found = latest_findings(findings, since, until) if findings else []
     found.sort(key=lambda finding: (-finding.rank, -finding.count, finding.first))
     return Report(
@@ -329,10 +356,12 @@ def compose(events: LocalStore, findings: Store | None, since: int, until: int) 
             EventCount(*key, count)
             for key, count in sorted(reader.events.items(), key=lambda item: (-item[1], item[0]))
         ],
-        not_understood=_read_not_understood(events),
+        not_understood=(
+            _read_not_understood(events) if isinstance(events, LocalStore) else strange.told()
+        ),
         gaps=reader.gaps,
         gaps_number=reader.gaps_number,
-        seen=reader.seen(strange),
+        seen=reader.seen(strange.hosts),
         distinct=reader.numbers(),
         sessions=reader.session_counts(),
         changes=reader.changes.take(MOST_ROWS),
