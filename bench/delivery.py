@@ -32,6 +32,7 @@ from tests.influxdb import Influxd
 EVENTS: Final = 300_000
 BACKLOG: Final = 2_000_000
 ROUNDS: Final = 3
+_NO_CONTENT: Final = 204
 _NOWHERE: Final = "http://127.0.0.1:1"
 _BUCKETS: Final = ("events", "reports", "heptad")
 
@@ -51,15 +52,16 @@ def configure(folder: Path, url: str | None, *logs: str) -> Config:
 def deliver(folder: Path, url: str) -> None:
     """Deliver the store in ``folder``; print seconds, and resident MB early, last and at most."""
     exporter = Exporter(configure(folder, url), once=True, serve=False)
-    assert exporter.delivery is not None
-    forwarder = exporter.delivery.begin(threading.Event())
-    assert forwarder is not None
+    forwarder = exporter.delivery and exporter.delivery.begin(threading.Event())
+    if forwarder is None:
+        sys.exit("nothing delivers")
     sizes: list[float] = []
     stop = threading.Event()
     watch = threading.Thread(target=_watch, args=(sizes, stop))
     watch.start()
     begun = clock.perf_counter()
-    assert forwarder.drain(threading.Event()), forwarder.problems()
+    if not forwarder.drain(threading.Event()):
+        sys.exit("; ".join(forwarder.problems()))
     took = clock.perf_counter() - begun
     stop.set()
     watch.join()
@@ -85,7 +87,9 @@ def post(folder: Path, url: str) -> None:
     query, headers = {"db": "events", "precision": "ns"}, {"Content-Encoding": "gzip"}
     begun = clock.perf_counter()
     for parcel in parcels:
-        assert connection.request("POST", "/write", query, parcel.data, headers).status == 204
+        answer = connection.request("POST", "/write", query, parcel.data, headers)
+        if answer.status != _NO_CONTENT:
+            sys.exit(answer.message)
     print(clock.perf_counter() - begun)
 
 

@@ -69,7 +69,16 @@ def config(tmp_path: pathlib.Path) -> pathlib.Path:
 def test_help_teaches() -> None:
     """Every command has a help with a summary, and most with examples; the version is told."""
     overview = heptad("--help").stdout
-    for command in ("up", "exporter", "aggregator", "parse", "events", "report", "check-config", "influxdb"):
+    for command in (
+        "up",
+        "exporter",
+        "aggregator",
+        "parse",
+        "events",
+        "report",
+        "check-config",
+        "influxdb",
+    ):
         assert command in overview
         assert "examples:" in heptad(command, "--help").stdout
     assert "exit status" in overview

@@ -46,7 +46,7 @@ influxdb:
   url: {url}
   timeout: 2s
   delivery: {{flush_interval: 100ms, max_lines: 500}}
-aggregator: {{page: false, store: {{path: {folder}/reports.db}}, listen: "127.0.0.1:0", poll: 200ms, max_wait: 2s}}
+aggregator: {{page: false,  listen: "127.0.0.1:0", poll: 200ms, max_wait: 2s}}
 sources:
   - {{type: file, name: auth, paths: [{folder}/log/*.log], timezone: UTC}}
 """
