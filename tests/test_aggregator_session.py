@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.digest import compose
+from aggregator.composition import compose
 from aggregator.findings import session
 from aggregator.findings.session import Sessions
 from heptad.event import Event
