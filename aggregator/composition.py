@@ -199,7 +199,8 @@ def compose(events: LocalStore, findings: Store | None, since: int, until: int) 
     for point in events.read(MEASUREMENT, since, until):
         reader.add(event_of_point(point))
     strange = Counter(point.tags["host"] for point in events.read(LEFT_OVER, since, until))
-    found = latest_findings(findings, since, until) if findings else []
+    stored = latest_findings(findings, since, until) if findings else []
+    found = [finding.at(until) for finding in stored]
     found.sort(key=lambda finding: (-finding.rank, -finding.count, finding.first))
     return Report(
         since=format_time(since),
