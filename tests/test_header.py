@@ -242,6 +242,7 @@ def counted(text: str, before: str = "") -> tuple[list[tuple[str | None, str, in
     """Process id, message's beginning and count of each record; and the strange lines."""
     parser = HeaderParser(Clock(UTC, reference=ns(NOW.isoformat())), Origin())
     records, strange = parser.parse_text(text, before)
+    assert all(record[5].endswith(record[4]) for record in records)
     return [(pid, message[:6], count) for _, _, _, pid, message, _, count, _ in records], strange
 
 

@@ -272,7 +272,8 @@ class HeaderParser:
     def _repeat(self, line: str, last: Record) -> Record | None:
         """sysklogd's ``last message repeated N times``: the host's line right before, N times more.
 
-        It names no program; see syslogd.c of sysklogd and of the BSDs.
+        It names no program; see syslogd.c of sysklogd and of the BSDs. The raw line is the one
+        that is repeated: from it is judged whether it may be kept.
         """
         found = _AGAIN.fullmatch(line)
         if found is None or found["host"] != last[1] or int(found["count"]) == 0:
@@ -282,14 +283,14 @@ class HeaderParser:
         except (ValueError, OverflowError):
             return None
         count = min(int(found["count"]), _MOST_REPEATS)
-        return (time, last[1], last[2], last[3], last[4], line, count, self.origin)
+        return (time, last[1], last[2], last[3], last[4], last[5], count, self.origin)
 
     def _find_last(self, before: str) -> list[Record]:
         """The record of the last line of a text that was read already, or none."""
         clock = Clock(self.clock.zone, self.clock.last, self.clock.reference)
-        records, _ = HeaderParser(clock, self.origin).parse_text(before)
+        records, strange = HeaderParser(clock, self.origin).parse_text(before)
         line = before.removesuffix("\n").rpartition("\n")[2].rstrip("\r")
-        return records[-1:] if records and records[-1][5] == line else []
+        return [] if not line or strange[-1:] == [line] else records[-1:]
 
     def _read_bsd(self, raw: str) -> Record | None:
         found = _BSD.fullmatch(raw)
