@@ -93,6 +93,8 @@ def take(events: Store, progress: Progress, horizon: int, now: int) -> Arrived:
                 spans.append(span)
             _see(progress, piece.newest, now)
         progress.ahead = merge_spans(progress.ahead)[:MOST_AHEAD]
+        if sum(piece.points for piece in pieces) < _CHUNK:
+            break
     return Arrived(merge_spans(spans), merge_spans(late_spans), late, ahead, more)
 
 

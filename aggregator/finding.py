@@ -15,7 +15,8 @@ import msgspec
 
 from heptad.event import Event
 from heptad.event_row import head_of
-from heptad.store import Point, Row, Store, row_of
+from heptad.schema import Field, Measurement
+from heptad.store import Point, Row, Store
 
 MEASUREMENT: Final = "findings"
 DAY: Final = 86_400 * 10**9
@@ -44,17 +45,47 @@ def identity_of(event: Event) -> Identity:
     return (event.time, head_of(event.host, *tags))
 
 
-LISTS: Final = (
-    "users",
-    "targets",
-    "addresses",
-    "hosts",
-    "programs",
-    "actions",
-    "reasons",
-    "objects",
-)
+_ANSWERS: Final = {
+    "users": "accounts that were asked for, or that acted",
+    "targets": "accounts that were acted on",
+    "addresses": "from where: addresses, peers' names, terminals",
+    "hosts": "where",
+    "programs": "to where",
+    "actions": "what was done",
+    "reasons": "why it ended so",
+    "objects": "on what: commands, groups, keys, files",
+}
+LISTS: Final = tuple(_ANSWERS)
 """The answers to the 7W questions that a finding holds; each bounded."""
+
+FINDINGS: Final = Measurement(
+    name=MEASUREMENT,
+    about=(
+        "What [the rules](findings.md) found, one row a revision of a finding; its key is rule, "
+        "subject and first event, and of each key the last revision counts. A row's time is the "
+        "first event's plus the revision in nanoseconds."
+    ),
+    always="count",
+    tags={"rule": "the rule's name", "severity": ", ".join(f"`{name}`" for name in SEVERITIES)},
+    fields={
+        "subject": Field(str, "whom it is about"),
+        "first": Field(int, "the time of its first event, in ns"),
+        "last": Field(int, "the time of its last event, in ns"),
+        "day": Field(int, "the UTC day to which it is booked, counted from the epoch"),
+        "sentence": Field(str, "what was found, for a person"),
+        "count": Field(int, "on how many events it rests"),
+        "technique": Field(str, "a MITRE ATT&CK identifier, if there is one"),
+        **{name: Field(str, f"{meaning}: a JSON array") for name, meaning in _ANSWERS.items()},
+        **{f"{name}_number": Field(int, f"how many `{name}` are listed") for name in LISTS},
+        "more": Field(str, "of which of the lists there were more than are listed: a JSON array"),
+        "first_event": Field(str, "the first event: its series and time as line protocol"),
+        "last_event": Field(str, "the last event"),
+        "evidence": Field(str, "events that show it: a JSON array of the same"),
+        "revision": Field(int, "the number of the revision, from 0"),
+        "state": Field(str, "`current`; `superseded`, merged into another; `withdrawn`, none"),
+        "superseded_by": Field(int, "the first event's time (ns) of what took its place"),
+    },
+)
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -148,7 +179,7 @@ class Revision(msgspec.Struct, frozen=True):
         fields["state"] = "withdrawn" if self.withdrawn else "current"
         if self.superseded_by is not None:
             fields |= {"state": "superseded", "superseded_by": self.superseded_by}
-        return row_of(MEASUREMENT, tags, self.finding.first + self.number, fields)
+        return FINDINGS.row(tags, self.finding.first + self.number, fields)
 
 
 def revision_of(point: Point) -> Revision:

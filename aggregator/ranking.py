@@ -12,12 +12,13 @@ import msgspec
 from aggregator.tally import Tally, cut
 from heptad.event import Event
 from heptad.line_protocol import Value
+from heptad.schema import Field
 
 OTHERS: Final = "others"
 RANK: Final = f"the place, from `01`; `{OTHERS}`: all others together"
 COUNTED: Final = {
-    "count": "how often",
-    "different": "how many different ones the others are; only in their row",
+    "count": Field(int, "how often"),
+    "different": Field(int, "how many different ones the others are; only in their row"),
 }
 
 Tags = tuple[tuple[str, str], ...]

@@ -17,8 +17,8 @@ from typing import Final
 import msgspec
 
 from aggregator.folding import Folded, Rows, Window
-from aggregator.reports import WINDOWS, Report
-from heptad.line_protocol import encode_fields, encode_head
+from aggregator.reports import WINDOWS, Report, measurement_of
+from heptad.line_protocol import encode_head
 from heptad.spans import MINUTE, Span
 from heptad.store import Row, Store
 
@@ -66,6 +66,7 @@ class Book:
         self.name = report.name
         self.report = report
         self.key = f"report/{report.name}"
+        self._measurement = measurement_of(report)
         self._reports = reports
         self._max_wait = max_wait
         kept = msgspec.json.decode(reports.recall(self.key) or b"{}", type=dict[str, list[int]])
@@ -136,7 +137,7 @@ class Book:
                 continue
             number = last.number + 1
             for head, fields in rows.items():
-                body = encode_fields({**fields, "events": events, "revision": number})
+                body = self._measurement.encode({**fields, "events": events, "revision": number})
                 outcome.rows.append((head, window.start + number, body, ""))
             outcome.reported[window.size] = outcome.reported.get(window.size, 0) + (number == 0)
             outcome.revised += number > 0

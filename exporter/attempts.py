@@ -26,6 +26,7 @@ MOST_ENDED: Final = 1_000
 _LONGEST_USER: Final = 256
 _LONGEST_ADDRESS: Final = 64
 _OFFERS: Final = frozenset({"publickey", "none", "hostbased"})
+_BY_PAM: Final = "keyboard-interactive"
 
 Judged = tuple[str, str, str, str]
 """Action, outcome, method and reason."""
@@ -207,7 +208,8 @@ class Attempts:
         if method in _OFFERS:
             connection.offered = method
             return "offer", outcome, method, reason
-        by_pam = rule.at_method >= 0 and (values[rule.at_method] or "").endswith("/pam")
+        told = values[rule.at_method] if rule.at_method >= 0 else None
+        by_pam = method == _BY_PAM and (told or "").endswith("/pam")
         if by_pam and (connection.pam_told > 0 or connection.counted):
             # PAM told the answer itself; without that the account was refused after a right one,
             # and at LogLevel INFO only the end of the connection says so: once
@@ -246,23 +248,30 @@ def _learn(connection: Connection, rule: CompiledRule, values: Values) -> None:
         connection.address = address and address[:_LONGEST_ADDRESS]
 
 
+def judgements_of(rule: CompiledRule) -> set[Judged]:
+    """All that a line of the rule can be judged to be."""
+    action, outcome, method, reason = rule.fixed
+    if rule.ignore:
+        return set()
+    found: set[Judged] = set()
+    methods = [m for m in METHODS if m] if rule.at_method >= 0 else [method]
+    if rule.step == "failed":
+        found |= {("offer", outcome, m, reason) for m in _OFFERS}
+        found.add(("authentication", outcome, _BY_PAM, reason))
+        methods = [m for m in methods if m not in _OFFERS]
+    elif rule.step == "end":
+        found |= {("login", "failure", m, reason) for m in _OFFERS}
+    return found | {(action, outcome, m, reason) for m in methods}
+
+
 def label_sets(rulebook: Rulebook) -> set[tuple[str, str, str, str]]:
     """Every (program, action, outcome, method) that can come of programs with rules of their own.
 
     They are shown at zero from the start, so that ``increase()`` sees the first event.
     """
-    found = set()
-    for program in rulebook.programs.values():
-        for rule in program.own_rules:
-            action, outcome, method, _ = rule.fixed
-            if rule.ignore:
-                continue
-            methods = [m for m in METHODS if m] if rule.at_method >= 0 else [method]
-            if rule.step == "failed":
-                found |= {(program.name, "offer", "failure", m) for m in _OFFERS}
-                found.add((program.name, "authentication", "failure", "keyboard-interactive"))
-                methods = [m for m in methods if m not in _OFFERS]
-            elif rule.step == "end":
-                found |= {(program.name, "login", "failure", m) for m in _OFFERS}
-            found |= {(program.name, action, outcome, m) for m in methods}
-    return found
+    return {
+        (program.name, action, outcome, method)
+        for program in rulebook.programs.values()
+        for rule in program.own_rules
+        for action, outcome, method, _ in judgements_of(rule)
+    }

@@ -19,6 +19,7 @@ from heptad import units
 from heptad.config import Config
 from heptad.influxdb.connection import Connection
 from heptad.influxdb.positions import find_last
+from heptad.influxdb.reading import Reader
 from heptad.influxdb.writing import InfluxSink
 from heptad.influxdb_config import InfluxConfig
 from heptad.log import Condition
@@ -30,6 +31,13 @@ log = logging.getLogger("heptad.forwarder")
 
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
+_GAUGES: Final = (
+    "heptad_store_full",
+    "heptad_delivery_up",
+    "heptad_delivery_behind_events",
+    "heptad_delivery_last_success_timestamp_seconds",
+)
+"""Shown from the start where there is delivery, and not at all where there is none."""
 
 
 class Delivery:
@@ -56,6 +64,8 @@ class Delivery:
         self._connection = Connection(influxdb)
         self._condition = Condition(log, "position", url=influxdb.url)
         self._forwarder: Forwarder | None = None
+        for name in _GAUGES:
+            metrics.set(name, 0)
 
     def describe(self) -> str:
         """Where it delivers to, for a person."""
@@ -105,7 +115,9 @@ class Delivery:
 
     def _recover(self) -> None:
         bucket = self._config.buckets.heptad
-        last = find_last(self._connection, bucket, self._host, self._machine_id)
+        retention = units.parse_duration(self._config.retention.heptad)
+        reader = Reader(self._connection, bucket)
+        last = find_last(reader, self._host, self._machine_id, retention)
         account = Account(sequence=last.sequence, at=last.time) if last else Account()
         state = {ACCOUNT: msgspec.json.encode(account)}
         if last is not None and last.position:

@@ -17,9 +17,9 @@ from typing import Final
 import msgspec
 
 from heptad import __version__
-from heptad.heartbeat import MEASUREMENT, Span
+from heptad.heartbeat import HEARTBEATS, Span
 from heptad.line_protocol import Value
-from heptad.store import Row, row_of
+from heptad.store import Row
 from heptad.store.outbox import Snapshot, Taken
 
 MINUTE: Final = 60 * 10**9
@@ -120,7 +120,7 @@ def make_row(account: Account, health: Health, host: str, machine_id: str) -> Ro
         "version": __version__,
         "position": health.position,
     }
-    return row_of(MEASUREMENT, [("host", host), ("machine_id", machine_id)], time, fields)
+    return HEARTBEATS.row([("host", host), ("machine_id", machine_id)], time, fields)
 
 
 def find_machine_id(paths: Iterable[Path] = _MACHINE_ID) -> str:

@@ -158,7 +158,7 @@ class Event(msgspec.Struct, gc=False, omit_defaults=True):
 
 
 class Field(msgspec.Struct, frozen=True):
-    """What one field of an event answers and how others call it."""
+    """What one field of an event answers and how others call it; its type is ``Event``'s."""
 
     question: str
     ecs: str

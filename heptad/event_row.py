@@ -1,18 +1,40 @@
 """An event as the stores keep it: tags in the head, everything an attacker may choose in fields."""
 
 from functools import lru_cache
-from typing import Final
+from types import NoneType
+from typing import Final, get_args, get_type_hints
 
 import msgspec
 
-from heptad.event import TAGS, Event
+from heptad.event import FIELDS, TAGS, Event
 from heptad.line_protocol import encode_fields, encode_head
+from heptad.schema import Field, Measurement
 from heptad.store import Point, Row
 
 MEASUREMENT: Final = "events"
 LEFT_OVER: Final = "not_understood"
-"""Lines of known programs that no rule understood: tags host, source and program."""
+"""Lines of known programs that no rule understood."""
 _OWN: Final = frozenset({"time", "raw", *TAGS})
+
+
+def _declare() -> dict[str, Field]:
+    """The fields, each with the type that it has in ``Event``."""
+    hints = get_type_hints(Event)
+    types = {
+        name: next((t for t in get_args(hint) if t is not NoneType), hint)
+        for name, hint in hints.items()
+    }
+    own = {"time", *TAGS}
+    return {name: Field(types[name], f.meaning) for name, f in FIELDS.items() if name not in own}
+
+
+EVENTS: Final = Measurement(
+    name=MEASUREMENT,
+    about="What happened on the hosts, one row an event: see [events](events.md).",
+    always="count",
+    tags={tag: FIELDS[tag].meaning for tag in TAGS},
+    fields=_declare(),
+)
 
 
 @lru_cache(maxsize=8192)

@@ -37,7 +37,7 @@ class Feed:
         self.problem: str | None = None
         self.asked = 0
         self._position = 0
-        self._header = HeaderParser(Clock(UTC), Origin(path="/log"))
+        self._header = HeaderParser(Clock(UTC, reference=NOW), Origin(path="/log"))
 
     def restore(self, state: bytes | None) -> None:
         """Go on behind what was committed."""

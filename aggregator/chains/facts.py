@@ -17,7 +17,8 @@ from heptad.event import Event
 MOST_NAMES: Final = 50
 """So many of each list are told; one more is kept, to know that there are more."""
 MOST_EVIDENCE: Final = 10
-_LONGEST_NAME: Final = 256
+_LONGEST_NAME: Final = 200
+"""Characters: as JSON, with every one an escape of six, a list fits into a string of 64 KiB."""
 
 Names = tuple[str, ...]
 Wants = Mapping[str, tuple[str, ...]]

@@ -21,6 +21,7 @@ from aggregator.reports.sessions import Sessions
 from aggregator.reports.top import Tops
 from heptad.event import Event
 from heptad.line_protocol import Value
+from heptad.schema import Field, Measurement
 
 WINDOWS: Final[dict[str, int]] = {"5m": 300 * 10**9, "1h": 3600 * 10**9, "1d": 86_400 * 10**9}
 """The windows of every report, in nanoseconds: aligned to UTC, the shorter within the longer."""
@@ -62,8 +63,8 @@ class Report(Protocol):
         ...
 
     @property
-    def fields(self) -> Mapping[str, str]:
-        """Its fields, each with its meaning."""
+    def fields(self) -> Mapping[str, Field]:
+        """Its fields."""
         ...
 
     def begin(self) -> Fold:
@@ -80,3 +81,18 @@ REPORTS: Final[tuple[Report, ...]] = (
     Sessions(),
     Hosts(),
 )
+
+
+def measurement_of(report: Report) -> Measurement:
+    """What is written of a report: also its window, and what tells the revision."""
+    return Measurement(
+        name=report.name,
+        about=report.about,
+        always="events",
+        tags={**report.tags, "window": ", ".join(f"`{size}`" for size in WINDOWS)},
+        fields={
+            **report.fields,
+            "events": Field(int, "events of the window that the report looked at"),
+            "revision": Field(int, "the number of the revision, from 0"),
+        },
+    )

@@ -4,6 +4,7 @@ from typing import Final
 
 from aggregator.ranking import COUNTED, RANK, Ranking, Tags
 from heptad.event import Event
+from heptad.schema import Field
 
 MOST: Final = 50
 ACTIONS: Final = frozenset(
@@ -50,10 +51,12 @@ class Accounts:
         "rank": RANK,
     }
     fields: Final = {
-        "user": "who made the change, where that is told; of a lockout: who was locked out",
-        "target_user": "whose account",
-        "object": "the group, or what was changed",
-        "reason": "why it ended so",
+        "user": Field(
+            str, "who made the change, where that is told; of a lockout: who was locked out"
+        ),
+        "target_user": Field(str, "whose account"),
+        "object": Field(str, "the group, or what was changed"),
+        "reason": Field(str, "why it ended so"),
         **COUNTED,
     }
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from heptad.event import Event
 from heptad.line_protocol import Value
+from heptad.schema import Field
 
 
 class AttemptsFold:
@@ -46,9 +47,9 @@ class Attempts:
         "method": "how the user proved who he is",
     }
     fields: Final = {
-        "attempts": "logins, as often as they were tried",
-        "successes": "those that succeeded",
-        "failures": "those that were refused",
+        "attempts": Field(int, "logins, as often as they were tried"),
+        "successes": Field(int, "those that succeeded"),
+        "failures": Field(int, "those that were refused"),
     }
 
     def begin(self) -> AttemptsFold:

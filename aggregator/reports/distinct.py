@@ -6,6 +6,7 @@ from typing import Final
 from aggregator.tally import Tally, cut
 from heptad.event import Event
 from heptad.line_protocol import Value
+from heptad.schema import Field
 
 ALL: Final = "all"
 """The outcome of the row about all logins: distinct numbers cannot be added up."""
@@ -50,9 +51,9 @@ class Distinct:
     actions: Final = frozenset({"login"})
     tags: Final = {"outcome": "of the logins, or `all`"}
     fields: Final = {
-        "users": "different names that were asked for",
-        "addresses": "different addresses that asked",
-        "hosts": "different hosts that were asked",
+        "users": Field(int, "different names that were asked for"),
+        "addresses": Field(int, "different addresses that asked"),
+        "hosts": Field(int, "different hosts that were asked"),
     }
 
     def begin(self) -> DistinctFold:

@@ -7,6 +7,7 @@ import msgspec
 
 from heptad.event import Event
 from heptad.line_protocol import Value
+from heptad.schema import Field
 
 _COUNTED: Final = {
     "host_start": "starts",
@@ -68,13 +69,13 @@ class Hosts:
     actions: Final[frozenset[str]] = frozenset()
     tags: Final = {"host": "where"}
     fields: Final = {
-        "first": "time of the first event, in nanoseconds since the epoch",
-        "last": "time of the last event",
-        "count": "events, as often as they came",
-        "starts": "how often the host started",
-        "stops": "how often it stopped or was suspended",
-        "daemon_errors": "troubles that daemons report of themselves",
-        "gaps": "parts of a log that could not be read: what was in them is not known",
+        "first": Field(int, "time of the first event, in nanoseconds since the epoch"),
+        "last": Field(int, "time of the last event"),
+        "count": Field(int, "events, as often as they came"),
+        "starts": Field(int, "how often the host started"),
+        "stops": Field(int, "how often it stopped or was suspended"),
+        "daemon_errors": Field(int, "troubles that daemons report of themselves"),
+        "gaps": Field(int, "parts of a log that could not be read: what was in them is not known"),
     }
 
     def begin(self) -> HostsFold:

@@ -4,6 +4,7 @@ from typing import Final
 
 from aggregator.ranking import COUNTED, RANK, Ranking, Tags
 from heptad.event import Event
+from heptad.schema import Field
 
 MOST: Final = 20
 
@@ -28,10 +29,10 @@ class Privilege:
         "rank": RANK,
     }
     fields: Final = {
-        "user": "who acted; missing where the line does not tell it for certain",
-        "target_user": "as whom",
-        "object": "what: the command",
-        "reason": "why it was refused",
+        "user": Field(str, "who acted; missing where the line does not tell it for certain"),
+        "target_user": Field(str, "as whom"),
+        "object": Field(str, "what: the command"),
+        "reason": Field(str, "why it was refused"),
         **COUNTED,
     }
 

@@ -16,6 +16,7 @@ import msgspec
 from aggregator.tally import SpillFailed, cut, open_spill
 from heptad.event import Event
 from heptad.line_protocol import Value
+from heptad.schema import Field
 
 MOST_HELD: Final = 10_000
 """So many beginnings and ends are held in memory; the rest waits in a temporary file."""
@@ -146,13 +147,13 @@ class Sessions:
     actions: Final = frozenset({"session_open", "session_close"})
     tags: Final = {"host": "where", "program": "the program that opened the session"}
     fields: Final = {
-        "opened": "sessions that began in the window",
-        "closed": "sessions that ended in it",
-        "refused": "sessions that could not be opened",
-        "complete": "sessions that began and ended in it",
-        "seconds": "the length of the complete ones, added up",
-        "longest_seconds": "the length of the longest complete one",
-        "open": "sessions that began in it and did not end in it",
+        "opened": Field(int, "sessions that began in the window"),
+        "closed": Field(int, "sessions that ended in it"),
+        "refused": Field(int, "sessions that could not be opened"),
+        "complete": Field(int, "sessions that began and ended in it"),
+        "seconds": Field(float, "the length of the complete ones, added up"),
+        "longest_seconds": Field(float, "the length of the longest complete one"),
+        "open": Field(int, "sessions that began in it and did not end in it"),
     }
 
     def begin(self) -> SessionsFold:

@@ -7,6 +7,7 @@ from aggregator.ranking import RANK, ranked_rows
 from aggregator.tally import Tally, cut
 from heptad.event import Event
 from heptad.line_protocol import Value
+from heptad.schema import Field
 
 MOST: Final = 10
 QUESTIONS: Final = {
@@ -64,9 +65,9 @@ class Tops:
         "rank": RANK,
     }
     fields: Final = {
-        "value": "the address, name, target or reason; not in the row of the others",
-        "count": "how often",
-        "different": "how many others there are; only in their row",
+        "value": Field(str, "the address, name, target or reason; not in the row of the others"),
+        "count": Field(int, "how often"),
+        "different": Field(int, "how many others there are; only in their row"),
     }
 
     def begin(self) -> TopFold:

@@ -24,20 +24,12 @@ from exporter.metrics import COUNTERS, GAUGES
 from exporter.parsers.engine import CompiledRule
 from exporter.parsers.rule_file import BUILT_IN, STEPS, Rule, RuleFile, load_rule_files
 from heptad import event
+from heptad.commands.markdown import WRITTEN, table
+from heptad.commands.schema_page import schema_page
 from heptad.config import KEYS, Config
 from heptad.findings_config import FindingsConfig
 from heptad.metrics import RELOADS
-
-_WRITTEN: Final = "<!-- Written by `make docs` from the code; change it there. -->\n"
-
-
-def table(heading: tuple[str, ...], rows: Iterable[Iterable[str]]) -> str:
-    """A Markdown table."""
-    lines = ["| " + " | ".join(heading) + " |", "|" + " --- |" * len(heading)]
-    for row in rows:
-        cells = [str(cell).replace("|", "\\|").replace("\n", " ") for cell in row]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+from heptad.schema import TYPES
 
 
 def events_page() -> str:
@@ -61,7 +53,7 @@ def events_page() -> str:
     steps = table(("step", "meaning"), ((f"`{n}`", m) for n, m in STEPS.items()))
     results = table(("result", "the line"), ((f"`{n}`", m) for n, m in RESULTS.items()))
     return (
-        f"# Events\n\n{_WRITTEN}\n"
+        f"# Events\n\n{WRITTEN}\n"
         "One thing that happened on a host, as the answers to seven questions. Tags and labels "
         "come from the closed vocabulary below; everything that an attacker may choose is a "
         "field. `heptad rules list` prints the rules, `heptad parse FILE` shows what they make of "
@@ -118,7 +110,7 @@ def metrics_page() -> str:
     )
     left_out = table(("family", "why"), ((f"`{name}`", why) for name, why in LEFT_OUT.items()))
     return (
-        f"# Metrics\n\n{_WRITTEN}\n"
+        f"# Metrics\n\n{WRITTEN}\n"
         "Both parts also expose `python_info` and `process_*` of prometheus_client.\n\n"
         f"## Both parts\n\n{_metric_table(dict(RELOADS))}\n"
         f"## The exporter\n\n{exporter}\n## The aggregator\n\n{aggregator}\n"
@@ -152,7 +144,7 @@ def configuration_page() -> str:
     defaults = dict(_defaults(msgspec.to_builtins(Config())))
     rows = ((f"`{key}`", _shown(defaults.get(key, "")), meaning) for key, meaning in KEYS.items())
     return (
-        f"# Configuration\n\n{_WRITTEN}\n"
+        f"# Configuration\n\n{WRITTEN}\n"
         "One YAML file for both parts; every key is optional. `${NAME}` and `${NAME:-default}` "
         "take a value from the environment, `$$` is a dollar. Durations are written `90s`, `5m`, "
         "`1h`, `30d`, sizes `500MiB`, `1GiB`. Unknown keys, wrong types, a program read by two "
@@ -171,7 +163,7 @@ def reports_page() -> str:
     """docs/reports.md: every report with its tags and fields."""
     sizes = ", ".join(f"`{size}`" for size in WINDOWS)
     return (
-        f"# Reports\n\n{_WRITTEN}\n"
+        f"# Reports\n\n{WRITTEN}\n"
         "`heptad report` tells a person what happened, what is unusual and what to look at first: "
         "as text, as JSON, or with `--format html` as one file that can be mailed. It reads the "
         "events themselves. What follows are the reports that the aggregator keeps for graphs.\n\n"
@@ -190,7 +182,7 @@ def reports_page() -> str:
 
 def _report_section(report: Report) -> str:
     rows = [(f"`{name}`", "tag", meaning) for name, meaning in report.tags.items()]
-    rows += [(f"`{name}`", "field", meaning) for name, meaning in report.fields.items()]
+    rows += [(f"`{name}`", TYPES[f.type], f.meaning) for name, f in report.fields.items()]
     of = ", ".join(f"`{action}`" for action in sorted(report.actions)) or "all events"
     return f"\n## {report.name}\n\n{report.about}\n\nLooks at: {of}.\n\n" + table(
         ("name", "kind", "meaning"), rows
@@ -265,6 +257,7 @@ PAGES: Final = {
     "configuration.md": configuration_page,
     "findings.md": findings_page,
     "reports.md": reports_page,
+    "influxdb-schema.md": schema_page,
 }
 
 

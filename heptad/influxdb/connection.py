@@ -154,10 +154,7 @@ class Connection:
                 response.drain_conn()
             else:
                 response.close()
-            answer = Answer(response.status, response.headers, data, _offset(response, begun))
-            if answer.clock_offset is not None:
-                self.clock_offset = answer.clock_offset
-            return answer
+            return Answer(response.status, response.headers, data, _offset(response, begun))
 
     @contextmanager
     def stream(
@@ -186,6 +183,8 @@ class Connection:
                 preload_content=False,
                 redirect=False,
             )
+            offset = _offset(response, clock.time())
+            self.clock_offset = self.clock_offset if offset is None else offset
             yield response
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Unreachable(f"{target}: {_explain(error)}") from error

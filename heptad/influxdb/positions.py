@@ -4,17 +4,34 @@ import time as clock
 from typing import Final, NamedTuple
 
 from heptad.heartbeat import MEASUREMENT
-from heptad.influxdb.connection import Connection
 from heptad.influxdb.reading import Reader
+from heptad.schema import join_text
 from heptad.units import SECOND
 
-_DAY: Final = 86_400 * SECOND
-_AHEAD: Final = 3600 * SECOND
+_AHEAD: Final = 86_400 * SECOND
 
 
 class Last(NamedTuple):
-    """The last heartbeat of a host, and the last position that one told; empty if none did."""
+    """The last heartbeat of a host: its sequence, its time (ns), and the last position told.
+
+    ``position`` is empty where none of the heartbeats told one.
+    """
 
     sequence: int
     time: int
     position: str
+
+
+def find_last(reader: Reader, host: str, machine_id: str, retention: float) -> Last | None:
+    """The last heartbeat within ``retention`` seconds; raises StoreError."""
+    now = clock.time_ns()
+    since = now - int(retention * SECOND)
+    tags = {"host": host, "machine_id": machine_id}
+    found: Last | None = None
+    for point in reader.points(MEASUREMENT, since, now + _AHEAD, tags, newest_first=True):
+        position = join_text("position", point.fields)
+        if found is None:
+            found = Last(int(point.fields.get("sequence", 0)), point.time, position)
+        if position:
+            return found._replace(position=position)
+    return found

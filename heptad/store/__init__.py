@@ -76,10 +76,11 @@ class Store(Protocol):
     def arrived(
         self, measurement: str, position: str, limit: int, edges: Sequence[int] = ()
     ) -> list[Arrival]:
-        """What came after ``position`` ("": from the beginning), about ``limit`` points at most.
+        """What came after ``position`` ("": from the beginning), about ``limit`` points.
 
-        In pieces that have no long gaps in time, and lie on one side of each of ``edges`` (ns) as
-        far as the store can tell. None: nothing came. A position is text of the store's own.
+        Fewer than ``limit``: there is no more for now. In pieces that have no long gaps in time,
+        and lie on one side of each of ``edges`` (ns) as far as the store can tell. A position is
+        text of the store's own.
         """
         ...
 

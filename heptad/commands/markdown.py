@@ -1,0 +1,15 @@
+"""Markdown, for the pages that are written from the code."""
+
+from collections.abc import Iterable
+from typing import Final
+
+WRITTEN: Final = "<!-- Written by `make docs` from the code; change it there. -->\n"
+
+
+def table(heading: tuple[str, ...], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(heading) + " |", "|" + " --- |" * len(heading)]
+    for row in rows:
+        cells = [str(cell).replace("|", "\\|").replace("\n", " ") for cell in row]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,175 @@
+"""Heartbeats: what each exporter delivered, how far it is, and how its clock stands.
+
+An exporter writes at most one a minute into the bucket *heptad*: measurement ``heartbeat``, tags
+``host`` and ``machine_id``, so that a renamed host and two clones stay apart. Its time is the
+server's clock. Whoever holds an exporter's token can write anything there, so nothing in it is
+believed that would cost more than the events themselves.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from heptad.heartbeat import MEASUREMENT, Span
+from heptad.influxdb.influxql import in_time, quote_name
+from heptad.influxdb.reading import DAY, Reader, Series, walk
+
+log = logging.getLogger("heptad.influxdb")
+
+ALIVE: Final = 180.0
+"""Seconds after which an exporter that said nothing new counts as silent."""
+SKEWED: Final = 60.0
+"""A host whose clock is further off, in seconds, is not waited for."""
+REMEMBERED: Final = DAY
+"""A silent exporter is forgotten after so long, in nanoseconds: the host was taken away."""
+_MOST_MACHINES: Final = 50_000
+_FIELDS: Final = ("sequence", "passed", "behind", "caught_up", "clock_offset", "spans")
+_NAMES: Final = ", ".join(map(quote_name, (*_FIELDS, "host", "machine_id")))
+_SELECT: Final = f"SELECT {_NAMES} FROM {quote_name(MEASUREMENT)}"  # noqa: S608 - quoted
+
+Machine = tuple[str, str]
+"""Host and machine id."""
+
+_decode_spans: Final = msgspec.json.Decoder(
+    Annotated[list[Span], msgspec.Meta(max_length=200)]
+).decode
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """One heartbeat; ``time`` (server's clock) and ``passed`` (host's clock) in nanoseconds.
+
+    ``passed``: every event of this host up to then is delivered. ``behind``: events that are not
+    delivered yet. ``clock_offset``: seconds that the host's clock is ahead of the server's.
+    """
+
+    machine: Machine
+    time: int
+    sequence: int
+    passed: int = 0
+    behind: int = 0
+    caught_up: bool = False
+    clock_offset: float = 0.0
+    spans: list[Span] = []
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """How the fleet is: numbers of exporters, and the largest offset of a clock in seconds.
+
+    ``behind``: living ones that are not caught up. ``shared_names``: host names under which two
+    machines live. ``shared_ids``: machine ids that two living hosts have.
+    """
+
+    live: int = 0
+    silent: int = 0
+    skewed: int = 0
+    behind: int = 0
+    shared_names: int = 0
+    shared_ids: int = 0
+    largest_offset: float = 0.0
+
+
+class _Seen(msgspec.Struct):
+    """The newest heartbeat of a machine; ``moved``: when, on the monotonic clock (s)."""
+
+    beat: Heartbeat
+    first: int
+    moved: float
+
+
+class Fleet:
+    """Who is alive, told by heartbeats as they are read and by this process's own clock.
+
+    ``at`` is everywhere a monotonic time in seconds. A machine that another one followed (a host
+    renamed, or installed anew: the same id or name, first heard of after the last of the old one)
+    is neither waited for nor missed.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[Machine, _Seen] = {}
+
+    def take(self, beat: Heartbeat, at: float) -> None:
+        """Take up a heartbeat; one that is known, or older, changes nothing."""
+        seen = self._seen.get(beat.machine)
+        if seen is None:
+            if len(self._seen) >= _MOST_MACHINES:
+                del self._seen[min(self._seen, key=lambda machine: self._seen[machine].moved)]
+            self._seen[beat.machine] = _Seen(beat, beat.time, at)
+        elif beat.time > seen.beat.time:
+            seen.beat, seen.moved = beat, at
+
+    def passed(self, at: float) -> int | None:
+        """The time (ns) up to which all living hosts with a sound clock have delivered."""
+        beats = (seen.beat for seen in self._living(at))
+        sound = (beat.passed for beat in beats if abs(beat.clock_offset) <= SKEWED)
+        return min(sound, default=None)
+
+    def summary(self, at: float, now: int) -> Summary:
+        """How the fleet is at ``now`` (server's clock, ns); forgets who is gone for long."""
+        for machine, seen in list(self._seen.items()):
+            if at - seen.moved > ALIVE and now - seen.beat.time > REMEMBERED:
+                del self._seen[machine]
+        living = [seen.beat for seen in self._living(at)]
+        offsets = [abs(beat.clock_offset) for beat in living]
+        return Summary(
+            live=len(living),
+            silent=sum(at - seen.moved > ALIVE for seen in self._own()),
+            skewed=sum(offset > SKEWED for offset in offsets),
+            behind=sum(not beat.caught_up for beat in living),
+            shared_names=_count_shared(beat.machine[0] for beat in living),
+            shared_ids=_count_shared(beat.machine[1] for beat in living),
+            largest_offset=max(offsets, default=0.0),
+        )
+
+    def _living(self, at: float) -> list[_Seen]:
+        return [seen for seen in self._own() if at - seen.moved <= ALIVE]
+
+    def _own(self) -> list[_Seen]:
+        """All but those that another one followed."""
+        begun: dict[tuple[int, str], int] = {}
+        for machine, seen in self._seen.items():
+            for part in enumerate(machine):
+                begun[part] = max(seen.first, begun.get(part, seen.first))
+        return [
+            seen
+            for machine, seen in self._seen.items()
+            if all(begun[part] <= seen.beat.time for part in enumerate(machine))
+        ]
+
+
+def _count_shared(names: Iterable[str]) -> int:
+    return sum(number > 1 for number in Counter(names).values())
+
+
+def read_heartbeats(reader: Reader, since: int, until: int) -> Iterator[Heartbeat]:
+    """The heartbeats with since <= time < until (ns), in order; such as make no sense left out."""
+
+    def select(begin: int, end: int) -> Iterator[Series]:
+        return reader.ask(f"{_SELECT} WHERE {in_time(begin, end)}")
+
+    for columns, row in walk(select, since, until):
+        yield from _heartbeats_of(columns, row)
+
+
+def read_last_heartbeats(reader: Reader, now: int) -> Iterator[Heartbeat]:
+    """The last heartbeat of every machine that was alive in the day before ``now`` (ns)."""
+    times = in_time(now - REMEMBERED, now)
+    last = "GROUP BY host, machine_id ORDER BY time DESC LIMIT 1"
+    for series in reader.ask(f"{_SELECT} WHERE {times} {last}"):
+        for row in series.values:
+            yield from _heartbeats_of(
+                [*series.columns, *series.tags], [*row, *series.tags.values()]
+            )
+
+
+def _heartbeats_of(columns: list[str], row: list[Any]) -> Iterator[Heartbeat]:
+    told = {name: value for name, value in zip(columns, row, strict=True) if value is not None}
+    machine = (told.get("host", ""), told.get("machine_id", ""))
+    try:
+        told["spans"] = _decode_spans(told.get("spans", "[]"))
+        yield msgspec.convert({**told, "machine": machine}, Heartbeat)
+    except (msgspec.DecodeError, TypeError) as error:
+        # no exporter writes such a thing; the host, if there is one, goes silent
+        log.debug("heartbeat makes no sense", extra={"host": machine[0], "error": error})
