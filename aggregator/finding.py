@@ -81,6 +81,8 @@ FINDINGS: Final = Measurement(
         "first_event": Field(str, "the first event: its series and time as line protocol"),
         "last_event": Field(str, "the last event"),
         "evidence": Field(str, "events that show it: a JSON array of the same"),
+        "overdue": Field(int, "from when on (ns) another sentence is true, if one ever is"),
+        "overdue_sentence": Field(str, "the sentence from then on"),
         "revision": Field(int, "the number of the revision, from 0"),
         "state": Field(str, "`current`; `superseded`, merged into another; `withdrawn`, none"),
         "superseded_by": Field(int, "the first event's time (ns) of what took its place"),

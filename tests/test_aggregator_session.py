@@ -7,6 +7,8 @@ import pytest
 from aggregator.composition import compose
 from aggregator.findings import session
 from aggregator.findings.session import Sessions
+from aggregator.web.findings import list_findings
+from aggregator.web.query import Query
 from heptad.event import Event
 from heptad.findings_config import SessionConfig
 from tests.aggregator_rule import DAY, HOUR, MINUTE, NOON, SECOND, find, happen
@@ -126,8 +128,11 @@ def test_reports_tell_what_never_ended(tmp_path: Path) -> None:
             compose(world.read, world.reports, NOON - DAY, until).findings[0].sentence
             for until in (NOON + DAY, NOON + 4 * DAY)
         ]
+        (shown,) = list_findings(world.reports, Query(since=0, until=NOON + DAY))["findings"]
     assert "is open" in told[0]
     assert "never ended" in told[1]
+    assert shown["sentence"] == told[1]
+    assert not [name for name in shown if name.startswith("overdue")]
 
 
 def test_raises_no_alarm(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -31,6 +31,8 @@ def list_findings(reports: LocalStore | None, query: Query) -> dict[str, Any]:
 def _show(finding: Finding) -> dict[str, Any]:
     shown: dict[str, Any] = _escape(msgspec.to_builtins(finding))
     shown["sentence"] = printable(finding.sentence, _SENTENCE)
+    for settled in ("overdue", "overdue_sentence"):
+        shown.pop(settled, None)
     shown["first"], shown["last"] = format_time(finding.first), format_time(finding.last)
     shown["key"] = printable(f"{finding.rule}/{finding.subject}/{finding.first}", SHOWN)
     # behind the last event: the range of the evidence has it too
