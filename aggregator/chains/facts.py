@@ -179,7 +179,9 @@ def finding_of(
     rule: Telling, subject: str, day: int, facts: Facts, told: tuple[str, str]
 ) -> Finding:
     """The finding of these facts; ``told`` is its severity and its sentence."""
-    lists = {name: list(names[:MOST_NAMES]) for name, names in zip(LISTS, facts.lists, strict=True)}
+    lists: dict[str, Any] = {
+        name: list(names[:MOST_NAMES]) for name, names in zip(LISTS, facts.lists, strict=True)
+    }
     return Finding(
         rule=rule.name,
         subject=subject,
