@@ -57,8 +57,8 @@ class DistinctFold:
             whole.merge(seen)
         for outcome, seen in sorted({ALL: whole, **self.seen}.items()):
             users, addresses = seen.users.distinct, seen.addresses.distinct
-            told = {"users": users, "addresses": addresses, "hosts": len(seen.hosts)}
-            yield {"outcome": outcome}, told
+            hosts = len(seen.hosts)
+            yield {"outcome": outcome}, {"users": users, "addresses": addresses, "hosts": hosts}
 
 
 class Distinct:
