@@ -162,6 +162,7 @@ class Telling:
     wants: ClassVar[Wants]
     before: int = 0
     after: int = 0
+    shares_cells: bool = False
 
     def add(self, cell: Any | None, event: Event, facts: Facts) -> Any:
         """The cell with one more event, of which these are the facts."""
