@@ -1,11 +1,11 @@
-"""heptad influxdb: set_up_log the server for the fleet, and see whether this host gets on with it."""
+"""heptad influxdb: prepare the server for the fleet, and see whether this host gets on with it."""
 
 import argparse
 from pathlib import Path
 
 from heptad.commands import DONE, FAILED, WRONG_USE, add_command, add_config, complain, set_up_log
 from heptad.commands.schema_page import BUCKETS
-from heptad.config import Config
+from heptad.config import Config, load_config
 from heptad.influxdb import setup
 from heptad.influxdb.checkup import check
 from heptad.influxdb.connection import Connection
@@ -22,7 +22,7 @@ heptad influxdb check --config heptad.yaml --role aggregator    may it do what t
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
-    summary = "set_up_log InfluxDB for the fleet, and check it"
+    summary = "prepare InfluxDB for the fleet, and check it"
     parser = add_command(commands, "influxdb", run_check, summary, _EXAMPLES)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     preparing = add_command(
@@ -58,12 +58,14 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run_setup(args: argparse.Namespace) -> int:
     """Prepare the server, and tell what was done."""
-    influxdb = _find_section(set_up_log(args))
+    config = load_config(args.config)
+    set_up_log(config)
+    influxdb = _find_section(config)
     if influxdb is None:
         return WRONG_USE
     connection = Connection(influxdb)
     try:
-        for told in setup.set_up_log(connection, args.secrets_to):
+        for told in setup.prepare(connection, args.secrets_to):
             print(told, flush=True)
     finally:
         connection.close()
@@ -72,7 +74,9 @@ def run_setup(args: argparse.Namespace) -> int:
 
 def run_check(args: argparse.Namespace) -> int:
     """Try everything, and tell each result on a line of its own."""
-    influxdb = _find_section(set_up_log(args))
+    config = load_config(args.config)
+    set_up_log(config)
+    influxdb = _find_section(config)
     if influxdb is None:
         return WRONG_USE
     connection = Connection(influxdb)
