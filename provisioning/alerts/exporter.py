@@ -87,7 +87,8 @@ _READING: Final = (
         "HeptadLinesNotUnderstood",
         "warning",
         """
-        heptad_lines_not_understood_total - heptad_lines_not_understood_total offset 1d >= <not_understood>
+        heptad_lines_not_understood_total - heptad_lines_not_understood_total offset 1d
+          >= <not_understood>
         or
         increase(heptad_lines_not_understood_total[1h]) >= <not_understood>
         """,

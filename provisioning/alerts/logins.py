@@ -112,8 +112,8 @@ FOUND: Final = Group(
             "success_after_failures",
             "high",
             "A login succeeded after many failures",
-            "An address got in by password after it had failed as several users, or fifty times "
-            "or more: a guessed password is likely.",
+            "An address got in by password after it had failed as several users, or ten times as "
+            "often as the rule asks for: a guessed password is likely.",
         ),
         _finding(
             "HeptadSuccessAfterFailures",

@@ -1,5 +1,6 @@
 """docs/alerts.md, from the table of alerts."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -28,8 +29,8 @@ make rules RULES_FLAGS="--settings /etc/heptad/alerts.yml --output /etc/promethe
 promtool check rules /etc/prometheus/rules/*.yml
 ```
 
-Where only exporters are scraped, `logins.yml` and `exporter.yml` are what can fire; the alerts of
-`findings.yml` need the aggregator. Where you have rules for node_exporter's metrics already, leave
+Where only exporters are scraped, all but `findings.yml` and `aggregator.yml` work as they are.
+Both may stay loaded. Where you have rules for node_exporter's metrics already, leave
 `host.yml` out: they hold for Heptad's, too.
 """
 
@@ -67,16 +68,16 @@ def _section(name: str, group: Group, settings: Settings) -> str:
 
 
 def _rule(rule: Alert | Recording, settings: Settings) -> str:
-    why = f"{rule.why}:" if isinstance(rule, Recording) else ""
-    wait = f", for {settings.fill(rule.wait)}" if isinstance(rule, Alert) and rule.wait else ""
-    head = f"`{rule.name}`{wait}" + (f": {why}" if why else ":")
-    return f"\n{head}\n\n```\n{expression(rule, settings)}\n```\n"
+    if isinstance(rule, Recording):
+        about = f": {rule.why}"
+    else:
+        about = f", for {settings.fill(rule.wait)}" if rule.wait else ""
+    return f"\n`{rule.name}`{about}\n\n```\n{expression(rule, settings)}\n```\n"
 
 
 def _plain(description: str) -> str:
-    """A description with its labels as a reader takes them."""
-    text = description.replace("{{ $labels.", "*").replace("{{ $value", "*value")
-    return text.replace(' | printf "%.0f" }}', "*").replace(" }}", "*").replace(" | humanize", "*|")
+    """A description with the names of its labels in the place of their values."""
+    return re.sub(r"\{\{ \$(?:labels\.)?(\w+)[^}]*\}\}", r"*\1*", description)
 
 
 def _table(heading: tuple[str, ...], rows: Iterable[Iterable[str]]) -> str:
