@@ -88,12 +88,13 @@ def _match(label: str, words: str) -> str:
 def _finding(
     name: str, severity: str, rules: str, grades: str, summary: str, description: str
 ) -> Alert:
-    """An alert on new findings; the age keeps out what an aggregator finds in old logs."""
-    found = f"heptad_findings_total{{{_match('rule', rules)}, {_match('severity', grades)}}}"
+    """An alert on new findings of some severities, or of all; the age keeps out what an aggregator finds in old logs."""
+    matchers = _match("rule", rules) + (f", {_match('severity', grades)}" if grades else "")
+    found = f"heptad_findings_total{{{matchers}}}"
     return Alert(
         name,
         severity,
-        f"increase({found}[<finding_window>]) > 0\n"
+        f"sum without (severity) (\n  increase({found}[<finding_window>])\n) > 0\n"
         "and on (job, instance, rule)\n"
         "time() - heptad_finding_last_timestamp_seconds < <finding_age_seconds>",
         summary,
@@ -130,14 +131,14 @@ FOUND: Final = Group(
             "brute_force|slow_brute_force|distributed|spraying|sweep",
             "medium|high",
             "An attack on logins: {{ $labels.rule }}",
-            "A finding of {{ $labels.rule }} reached {{ $labels.severity }}: more than the noise "
-            "of the internet.",
+            "A finding of {{ $labels.rule }} reached medium or high: more than the noise of the "
+            "internet.",
         ),
         _finding(
             "HeptadRootPasswordLogin",
             "warning",
             "root_password_login",
-            ".+",
+            "",
             "Root logged in by password",
             "Root logged in through the network by a password: it can be guessed, and nobody "
             "knows who typed it.",
@@ -146,7 +147,7 @@ FOUND: Final = Group(
             "HeptadLoginFromNewNetwork",
             "info",
             "new_network",
-            ".+",
+            "",
             "A user logged in from a new network",
             "A user logged in from a network that he did not come from in the last weeks.",
         ),
@@ -154,7 +155,7 @@ FOUND: Final = Group(
             "HeptadNewAccountLogin",
             "warning",
             "new_account_login",
-            ".+",
+            "",
             "An account that was just created is in use",
             "Somebody logged in as a user whose account was created within the day.",
         ),
