@@ -14,29 +14,29 @@ WAITING = exporter("heptad_delivery_behind_events")
 OPEN = exporter("heptad_delivery_breaker_state", state="open")
 CLOCK = exporter("node_time_seconds")
 OFFSET = exporter("heptad_delivery_clock_offset_seconds")
-SILENT = (
-    "Source auth of web-1:9707 fell silent",
+SILENT = "Source auth of web-1:9707 fell silent"
+SILENT_MORE = (
     "Source auth of web-1:9707 can be read and has given no event for more than 25h, or for more "
     "than 4h where it was never quiet: its log may have moved, or its daemon no longer writes "
-    "there.",
+    "there."
 )
 
 
 def _lines(hours: int, busy: Iterable[int]) -> dict[str, str]:
-    """The series of a source that can be read, 12 samples an hour; an event in ``busy`` hours."""
+    """The series of a source that can be read, 6 samples an hour; an event in ``busy`` hours."""
     known = set(busy)
     count, values = 0, []
     for hour in range(hours):
-        values.append(f"{count}x3")
+        values.append(f"{count}x2")
         count += hour in known
-        values.append(f"{count}x7")
-    return {EVENTS: " ".join(values), UP: f"1x{12 * hours}"}
+        values.append(f"{count}x2")
+    return {EVENTS: " ".join(values), UP: f"1x{6 * hours}"}
 
 
 def _silent(why: str, series: dict[str, str], at: str, *, fires: bool = False) -> Case:
     labels = AUTH if fires else None
-    told = SILENT if fires else ("", "")
-    return Case("HeptadSourceSilent", why, series, at, labels, *told, interval="5m")
+    told = (SILENT, SILENT_MORE) if fires else ("", "")
+    return Case("HeptadSourceSilent", why, series, at, labels, *told, interval="10m")
 
 
 WEEK = 24 * 7
@@ -51,7 +51,7 @@ SOURCES = [
     _silent("an event an hour, and one is late", _lines(24 * 9, range(24 * 8)), f"{24 * 8 + 3}h"),
     _silent(
         "it is quiet, but its log cannot be read: HeptadSourceNotReadable tells that",
-        _lines(60, [1]) | {UP: "0x720"},
+        _lines(60, [1]) | {UP: "0x360"},
         "52h",
     ),
     _silent("it was read for the first time five hours ago", _lines(10, [0]), "5h"),

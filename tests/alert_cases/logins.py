@@ -110,7 +110,7 @@ def _found(rule: str, severity: str, *, long_ago: bool = False) -> dict[str, str
     count = aggregator("heptad_findings_total", rule=rule, severity=severity)
     last = aggregator("heptad_finding_last_timestamp_seconds", rule=rule)
     if long_ago:
-        return {count: "0x1555 1x20", last: "0x1555 3600x20"}
+        return {count: "0x311 1x20", last: "0x311 3600x20"}
     return {count: ONCE, last: "0x10 590x20"}
 
 
@@ -127,6 +127,7 @@ def _finding(
             "an aggregator that begins on old logs finds what was 25 hours ago",
             _found(rule, severity, long_ago=True),
             "26h",
+            interval="5m",
         ),
     ]
     if other:
