@@ -88,7 +88,10 @@ def _match(label: str, words: str) -> str:
 def _finding(
     name: str, severity: str, rules: str, grades: str, summary: str, description: str
 ) -> Alert:
-    """An alert on new findings of some severities, or of all; the age keeps out what an aggregator finds in old logs."""
+    """An alert on new findings of ``grades``, or of every severity.
+
+    Their age keeps out what an aggregator that begins on old logs finds.
+    """
     matchers = _match("rule", rules) + (f", {_match('severity', grades)}" if grades else "")
     found = f"heptad_findings_total{{{matchers}}}"
     return Alert(
