@@ -70,6 +70,26 @@ AGGREGATOR: Final = Group(
             _PAGE,
         ),
         Alert(
+            "HeptadHostNameShared",
+            "warning",
+            "heptad_aggregator_hosts_shared_names > 0",
+            "Two machines have one host name",
+            '{{ $value | printf "%.0f" }} host names have two machine ids at a time: the events of '
+            "the machines mix, and findings about them are wrong.",
+            _PAGE,
+            "<down_for>",
+        ),
+        Alert(
+            "HeptadMachineIdShared",
+            "warning",
+            "heptad_aggregator_hosts_shared_machine_ids > 0",
+            "Two hosts have one machine id",
+            '{{ $value | printf "%.0f" }} machine ids belong to two live hosts: one was cloned '
+            "from the other.",
+            _PAGE,
+            "<down_for>",
+        ),
+        Alert(
             "HeptadEventsLate",
             "info",
             "increase(heptad_aggregator_late_events_total[1h]) > 0",

@@ -93,6 +93,37 @@ CASES = [
         "10m",
     ),
     Case(
+        "HeptadHostNameShared",
+        "one for 6 minutes",
+        {aggregator("heptad_aggregator_hosts_shared_names"): "0x3 1x20"},
+        "10m",
+        AGGREGATOR,
+        "Two machines have one host name",
+        "1 host names have two machine ids at a time: the events of the machines mix, and findings "
+        "about them are wrong.",
+    ),
+    Case(
+        "HeptadHostNameShared",
+        "a host was installed anew, and the old id falls silent",
+        {aggregator("heptad_aggregator_hosts_shared_names"): "0x3 1x3 0x20"},
+        "10m",
+    ),
+    Case(
+        "HeptadMachineIdShared",
+        "one for 6 minutes",
+        {aggregator("heptad_aggregator_hosts_shared_machine_ids"): "0x3 1x20"},
+        "10m",
+        AGGREGATOR,
+        "Two hosts have one machine id",
+        "1 machine ids belong to two live hosts: one was cloned from the other.",
+    ),
+    Case(
+        "HeptadMachineIdShared",
+        "a host was renamed, and the old name falls silent",
+        {aggregator("heptad_aggregator_hosts_shared_machine_ids"): "0x3 1x3 0x20"},
+        "10m",
+    ),
+    Case(
         "HeptadEventsLate",
         "five events of last week",
         {aggregator("heptad_aggregator_late_events_total"): "0x10 5x20"},
