@@ -90,7 +90,7 @@ def _finding(
 ) -> Alert:
     """An alert on new findings of ``grades``, or of every severity.
 
-    Their age keeps out what an aggregator that begins on old logs finds.
+    Their age keeps out what is found in old logs.
     """
     matchers = _match("rule", rules) + (f", {_match('severity', grades)}" if grades else "")
     found = f"heptad_findings_total{{{matchers}}}"

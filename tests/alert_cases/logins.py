@@ -124,7 +124,7 @@ def _finding(
         Case(alert, f"found now: {severity}", _found(rule, severity), "15m", labels, *told),
         Case(
             alert,
-            "an aggregator that begins on old logs finds what was 25 hours ago",
+            "an old log tells what was 25 hours ago",
             _found(rule, severity, long_ago=True),
             "26h",
             interval="5m",
