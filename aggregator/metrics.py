@@ -130,7 +130,7 @@ class AggregatorMetrics(StoredMetrics):
         self._caught_up = clock.monotonic()
 
     def recall(self, stored: Counters) -> None:
-        """Where the counters stand; those of every rule and severity are shown at zero too."""
+        """Where the counters stand; those of every rule are shown at zero, too."""
         known = [
             counter_key("heptad_findings_total", rule=rule, severity=severity)
             for rule in self._rules
@@ -139,6 +139,8 @@ class AggregatorMetrics(StoredMetrics):
         known += [
             counter_key(f"heptad_aggregator_{name}_events_total") for name in ("late", "future")
         ]
+        dropped = "heptad_aggregator_cells_dropped_total"
+        known += [counter_key(dropped, rule=rule) for rule in self._rules]
         self.add(dict.fromkeys(known, 0.0))
         self.add(stored)
 

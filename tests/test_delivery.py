@@ -127,7 +127,7 @@ def test_another_machine_of_the_same_name_begins_by_itself(
 
 
 def test_nothing_is_read_before_the_server_has_answered(world: World) -> None:
-    """A new store waits for the server, says so, and begins once it is there."""
+    """A new store waits for the server, says so (a metric, too), and begins once it is there."""
     world.write(3)
     world.influxd.stop()
     exporter = Exporter(world.config)
@@ -139,6 +139,8 @@ def test_nothing_is_read_before_the_server_has_answered(world: World) -> None:
     try:
         wait_until(exporter.problems, "a problem", 30)
         assert "nothing is read before" in exporter.problems()[0]
+        told = {metric.name: metric.samples for metric in exporter.metrics.collect()}
+        assert [sample.value for sample in told["heptad_delivery_up"]] == [0]
         assert exporter.store.newest_position() == 0
         world.influxd.start()
         wait_until(lambda: world.users() == world.expected(), "delivery", 60)
