@@ -5,6 +5,7 @@ from pathlib import Path
 
 from heptad.config import Config
 from heptad.influxdb.connection import Connection
+from heptad.influxdb_config import InfluxConfig
 from heptad.store.influxdb import InfluxStore
 from heptad.store.local import LocalStore
 
@@ -16,20 +17,19 @@ _OWNER = "reader"
 def open_events(config: Config, stack: ExitStack) -> ReadStore:
     """The events: of the fleet where InfluxDB is configured; raises StoreError."""
     if config.influxdb is not None:
-        return _open_bucket(config, config.influxdb.buckets.events, stack)
+        return _open_bucket(config.influxdb, config.influxdb.buckets.events, stack)
     return stack.enter_context(LocalStore(Path(config.store.path)))
 
 
 def open_reports(config: Config, stack: ExitStack) -> ReadStore | None:
     """Findings and reports; None where nobody computed any. Raises StoreError."""
     if config.influxdb is not None:
-        return _open_bucket(config, config.influxdb.buckets.reports, stack)
+        return _open_bucket(config.influxdb, config.influxdb.buckets.reports, stack)
     path = Path(config.aggregator.store.path)
     return stack.enter_context(LocalStore(path)) if path.exists() else None
 
 
-def _open_bucket(config: Config, bucket: str, stack: ExitStack) -> InfluxStore:
-    assert config.influxdb is not None
-    connection = Connection(config.influxdb)
+def _open_bucket(config: InfluxConfig, bucket: str, stack: ExitStack) -> InfluxStore:
+    connection = Connection(config)
     stack.callback(connection.close)
     return InfluxStore(connection, bucket, _OWNER)
