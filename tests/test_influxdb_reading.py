@@ -9,7 +9,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from heptad.influxdb.reading import DAY, Reader, Series, TooLarge, walk
+from heptad.influxdb.reading import Reader
+from heptad.influxdb.slices import DAY, Series, TooLarge, walk
 from heptad.store import Point, StoreError
 from tests.influxdb import Influxd, connect
 

@@ -30,7 +30,8 @@ from heptad.influxdb.heartbeats import (
     read_last_heartbeats,
 )
 from heptad.influxdb.influxql import LATEST
-from heptad.influxdb.reading import DAY, Reader
+from heptad.influxdb.reading import Reader
+from heptad.influxdb.slices import DAY
 from heptad.spans import MINUTE, Span, merge_spans
 from heptad.store import Arrival
 
