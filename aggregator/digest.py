@@ -4,7 +4,6 @@ Reads the events once, in order, and keeps bounded tables only: whatever the num
 of addresses and of names, the memory stays the same.
 """
 
-import json
 from collections import Counter
 from typing import Final
 
@@ -16,11 +15,12 @@ from aggregator.reports.accounts import ACTIONS
 from aggregator.reports.distinct import Distinct as DistinctReport
 from aggregator.reports.hosts import Hosts
 from aggregator.reports.sessions import Sessions
+from aggregator.strange import NotUnderstood, Strange, read_not_understood
 from aggregator.tally import MOST_KEYS, Tally, Top, cut
 from aggregator.wording import count_of, list_names
 from heptad.event import Event
 from heptad.event_row import LEFT_OVER, MEASUREMENT, event_of_point
-from heptad.store import Point, Store
+from heptad.store import Store
 from heptad.store.local import LocalStore
 from heptad.units import SECOND, format_time
 
@@ -29,7 +29,6 @@ HOSTS: Final = Hosts()
 SESSIONS: Final = Sessions()
 MOST_ROWS: Final = 10
 _MOST_GAPS: Final = 10
-_MOST_SAMPLES: Final = 3
 _MOST_FIRST: Final = 10
 _MOST_SLOTS: Final = 48
 _STEPS: Final = tuple(minutes * 60 * SECOND for minutes in (1, 5, 15, 30, 60, 180, 360, 1440))
@@ -117,17 +116,6 @@ class Slot(msgspec.Struct):
     time: str
     successes: int
     failures: int
-
-
-class NotUnderstood(msgspec.Struct):
-    """Lines of a program that no rule understood, with the latest.
-
-    On one host since its store was begun; of a fleet, those of the report's time.
-    """
-
-    program: str
-    lines: int
-    samples: list[str]
 
 
 class Gap(msgspec.Struct):
@@ -302,28 +290,6 @@ class _Reader:
         ]
 
 
-class _Strange:
-    """Takes up the lines that no rule understood, the latest of each program with their text."""
-
-    def __init__(self) -> None:
-        self.hosts: Counter[str] = Counter()
-        self._programs: Counter[str] = Counter()
-        self._samples: dict[str, list[str]] = {}
-
-    def add(self, point: Point) -> None:
-        program = point.tags.get("program", "")
-        self.hosts[point.tags.get("host", "")] += 1
-        self._programs[program] += 1
-        samples = self._samples.setdefault(program, [])
-        samples.append(cut(str(point.fields.get("raw", ""))))
-        del samples[:-_MOST_SAMPLES]
-
-    def told(self) -> list[NotUnderstood]:
-        """The programs, those with most lines first."""
-        ordered = sorted(self._programs.items(), key=lambda item: (-item[1], item[0]))
-        return [NotUnderstood(program, n, self._samples[program]) for program, n in ordered]
-
-
 def _step_of(length: int) -> int:
     """How long a slot of the timeline is, so that there are not too many of them."""
     fitting = (step for step in _STEPS if length <= step * _MOST_SLOTS)
@@ -335,7 +301,7 @@ def compose(events: Store, findings: Store | None, since: int, until: int) -> Re
     reader = _Reader(since, until)
     for point in events.read(MEASUREMENT, since, until):
         reader.add(event_of_point(point))
-    strange = _Strange()
+    strange = Strange()
     for point in events.read(LEFT_OVER, since, until):
         strange.add(point)
     found = latest_findings(findings, since, until) if findings else []
@@ -357,7 +323,7 @@ def compose(events: Store, findings: Store | None, since: int, until: int) -> Re
             for key, count in sorted(reader.events.items(), key=lambda item: (-item[1], item[0]))
         ],
         not_understood=(
-            _read_not_understood(events) if isinstance(events, LocalStore) else strange.told()
+            read_not_understood(events) if isinstance(events, LocalStore) else strange.told()
         ),
         gaps=reader.gaps,
         gaps_number=reader.gaps_number,
@@ -408,20 +374,3 @@ def _judge_entries(reader: _Reader, accused: set[str]) -> list[str]:
         f"{list_names(names)} logged in {where}, {why}"
         for (_, where, why), names in sorted(groups.items(), key=lambda item: item[0][0])
     ]
-
-
-def _read_not_understood(events: LocalStore) -> list[NotUnderstood]:
-    lines = {"": 0}
-    for (name, labels), value in events.counters().items():
-        told = json.loads(labels)
-        if name == "heptad_lines_not_understood_total":
-            lines[told["program"]] = lines.get(told["program"], 0) + int(value)
-        elif name == "heptad_lines_total" and told.get("result") == "no_header":
-            lines[""] += int(value)
-    found = []
-    for program, number in sorted(lines.items(), key=lambda item: (-item[1], item[0])):
-        kept = events.recall(f"not_understood/{program}")
-        samples = msgspec.json.decode(kept, type=list[str])[-_MOST_SAMPLES:] if kept else []
-        if number or samples:
-            found.append(NotUnderstood(program, number, samples))
-    return found
