@@ -29,7 +29,7 @@ def open_reports(config: Config, stack: ExitStack) -> ReadStore | None:
     return stack.enter_context(LocalStore(path)) if path.exists() else None
 
 
-def _open_bucket(config: InfluxConfig, bucket: str, stack: ExitStack) -> InfluxStore:
-    connection = Connection(config)
+def _open_bucket(influxdb: InfluxConfig, bucket: str, stack: ExitStack) -> InfluxStore:
+    connection = Connection(influxdb)
     stack.callback(connection.close)
     return InfluxStore(connection, bucket, _OWNER)
