@@ -116,7 +116,7 @@ class Arrivals:
 
     def _begin(self, position: str, now: int) -> None:
         if not self._began:
-            self._heptad.look_at(HEARTBEAT)  # after one answer the server's clock is known
+            self._heptad.columns(HEARTBEAT)  # after one answer the server's clock is known
         server = self._clocks.server()
         try:
             self._at = msgspec.json.decode(position or b"null", type=Position)

@@ -108,8 +108,11 @@ class Reader:
         *,
         newest_first: bool = False,
         limit: int = 0,
+        field: str = "",
     ) -> Generator[Point, None, None]:
         """The points with since <= time < until (ns) and these tags, in order of time.
+
+        With ``field`` only this one of their fields, and only points that have it.
 
         With ``limit`` the server gives so many of each slice of time at the most: for those who
         want no more than that.
@@ -121,9 +124,13 @@ class Reader:
         if limit:
             order += f" LIMIT {limit}"
 
+        what = "*"
+        if field:
+            what = ", ".join(map(quote_name, (field, *sorted(self.columns(measurement).tags))))
+
         def select(begin: int, end: int) -> Iterator[Series]:
             name, times = quote_name(measurement), in_time(begin, end)
-            return self.ask(f"SELECT * FROM {name} WHERE {times}{where}{order}")  # noqa: S608 - quoted
+            return self.ask(f"SELECT {what} FROM {name} WHERE {times}{where}{order}")  # noqa: S608 - quoted
 
         make = _Maker(measurement, lambda columns: self._learn(measurement, columns))
         for columns, row in walk(select, since, until, newest_first=newest_first):
@@ -144,9 +151,9 @@ class Reader:
         for _, row in walk(select, since, until, unit=MINUTE):
             yield row[0] // MINUTE, max(number or 0 for number in row[1:])
 
-    def look_at(self, measurement: str) -> None:
-        """Ask what there is to know of a measurement."""
-        self._learn(measurement, [])
+    def columns(self, measurement: str) -> Columns:
+        """What is known of a measurement."""
+        return self._learn(measurement, [])
 
     def _learn(self, measurement: str, columns: list[str]) -> Columns:
         known = self._known.get(measurement)
