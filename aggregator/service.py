@@ -21,6 +21,7 @@ from aggregator.stores import STORE_ERRORS, LocalStores, open_stores
 from aggregator.web.page import Page
 from heptad import units
 from heptad.config import Config, parse_listen
+from heptad.garbage import spare_the_collector
 from heptad.log import Condition
 from heptad.server import Server
 from heptad.store import StoreError
@@ -137,6 +138,7 @@ class Aggregator:
         """Look until ``stop`` is set; once where that was asked for, and then raise StoreError."""
         if self.server is not None:
             self.server.start()
+        spare_the_collector()
         try:
             if self._once:
                 self._run_once(stop)

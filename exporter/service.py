@@ -18,7 +18,6 @@ from exporter.metrics import ExporterMetrics
 from exporter.parsers.engine import Rulebook, load_rulebook
 from exporter.pipeline import Lane, Pipeline
 from exporter.privacy import Privacy, make_privacy
-from exporter.record import spare_the_collector
 from exporter.sources import Source
 from exporter.sources.file import FileSource
 from exporter.sources.journald import JournaldSource
@@ -31,6 +30,7 @@ from heptad.config import (
     StoreConfig,
     parse_listen,
 )
+from heptad.garbage import spare_the_collector
 from heptad.server import Server
 from heptad.store.local import LocalStore
 

@@ -27,10 +27,11 @@ from exporter.interpreter import (
 )
 from exporter.parsers.engine import Program, load_rulebook
 from exporter.parsers.header import Clock, HeaderParser
-from exporter.record import Origin, spare_the_collector
+from exporter.record import Origin
 from heptad.commands import DONE, FAILED, WRONG_USE, add_command, complain
 from heptad.commands.progress import make_bar
 from heptad.commands.table import HEADING, format_event, format_json, wants_colour
+from heptad.garbage import spare_the_collector
 from heptad.units import local_zone, parse_zone
 
 _EXAMPLES = """
