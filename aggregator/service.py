@@ -92,7 +92,9 @@ class Aggregator:
     def _make_server(self, config: Config, beside: Callable[[], list[str]]) -> Server:
         listen = parse_listen(self._config.listen)
         page = None
-        if self._config.page and config.influxdb is None:
+        if config.influxdb is not None:
+            log.info("no page: it shows the stores of one host; with InfluxDB Grafana does")
+        elif self._config.page:
             page = Page(
                 Path(config.store.path),
                 Path(self._config.store.path),
