@@ -112,7 +112,7 @@ def _introduce(config: Config, exporter: Exporter, aggregator: Aggregator, hint:
     rows = {
         "page": f"{url}/" if config.aggregator.page and config.influxdb is None else "",
         "reads": ", ".join(map(describe_source, exporter.sources)),
-        "keeps": f"{config.store.path}, {config.aggregator.store.path}",
+        "keeps": f"{config.store.path}, {_reports_place(config)}",
         "metrics": f"{exporter.server.url if exporter.server else ''}/metrics of the exporter",
         "": f"{url}/metrics of the aggregator",
         "report": f"{command} report{hint}",
@@ -124,6 +124,10 @@ def _introduce(config: Config, exporter: Exporter, aggregator: Aggregator, hint:
         if text:
             print(f"  {name:<8} {text}")
     print(flush=True)
+
+
+def _reports_place(config: Config) -> str:
+    return config.aggregator.store.path if config.influxdb is None else config.influxdb.url
 
 
 def _show(both: _Both, stop: threading.Event) -> None:
