@@ -257,7 +257,7 @@ def label_sets(rulebook: Rulebook) -> set[tuple[str, str, str, str]]:
             action, outcome, method, _ = rule.fixed
             if rule.ignore:
                 continue
-            methods = [m for m in METHODS if m] if rule.at_method >= 0 else [method]
+            methods = [m for m in METHODS if m] if rule.captures("method") else [method]
             if rule.step == "failed":
                 found |= {(program.name, "offer", "failure", m) for m in _OFFERS}
                 found.add((program.name, "authentication", "failure", "keyboard-interactive"))
