@@ -89,12 +89,11 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(expand_macros(pattern), re.ASCII | re.DOTALL)
 
 
-def load_rule_files(
-    folders: Iterable[Path], *, unchecked: Path | None = None
-) -> list[RuleFile]:
+def load_rule_files(folders: Iterable[Path], *, unchecked: Path | None = None) -> list[RuleFile]:
     """Read every ``*.yaml`` and ``*.yml`` of ``folders``; a folder has one file a program.
 
-    Of the folder ``unchecked`` the patterns and words are taken as sound. Raises DocumentError with all their problems.
+    Of the folder ``unchecked`` patterns and words are taken as sound. Raises DocumentError with
+    all their problems.
     """
     files: dict[str, RuleFile] = {}
     problems: list[Problem] = []
