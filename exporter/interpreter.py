@@ -108,7 +108,7 @@ class Interpreter:
 
     def understand(self, record: Record) -> Understood | Result:  # noqa: PLR0911 - as many reasons
         """What a record tells, or why it tells nothing."""
-        time, host, tag, pid, message, _, count, origin = record
+        _, _, tag, pid, message, _, count, origin = record
         program = self._programs.get(tag)
         if program is None:
             return OTHER_PROGRAM
@@ -134,8 +134,8 @@ class Interpreter:
         if rule.at_count >= 0:
             count = min(count * int(values[rule.at_count] or 1), _HIGHEST_COUNT)
         if rule.step is not None:
-            process = f"{host} {program.name} {pid}"
-            judged, told, count = self.attempts.judge(rule, values, process, time, count)
+            name = program.name
+            judged, told, count = self.attempts.judge(rule, values, name, record, count)
             return program, judged, count, found, told
         judged = rule.fixed
         if rule.at_method >= 0:
