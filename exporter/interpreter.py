@@ -170,13 +170,15 @@ class Interpreter:
         where = self._where
         if where.log_host != log_host or where.origin is not origin:
             where = self._where = self._locate(log_host, origin)
-        head = where.heads.get((program, judged))
+        key = program, judged
+        head = where.heads.get(key)
         if head is None:
-            head = head_of(where.host, self._source, program.name, *judged)
-            where.heads[program, judged] = head
-        if pid:
-            told = f"{told},pid={pid}i"
-        body = f"count={count}i{found.write(message)}{told}{where.tail}"
+            head = where.heads[key] = head_of(where.host, self._source, program.name, *judged)
+        written = found.written
+        if written is None:
+            written = found.write(message)
+        own = f",pid={pid}i" if pid else ""
+        body = f"count={count}i{written}{told}{own}{where.tail}"
         return (head, time, body, "" if found.hides_line else raw)
 
     def _locate(self, log_host: str | None, origin: Origin) -> "_Where":

@@ -147,18 +147,19 @@ class Found(msgspec.Struct, gc=False):
     hides_line: bool = False
     masked: "Found | None" = None
     masked_by: object = None
-    _written: str | None = None
+    written: str | None = None
 
     def write(self, message: str) -> str:
-        """``,name=value`` for every value of ``message``, which is what was understood."""
-        written = self._written
-        if written is None:
-            written = self._written = self.rule.write(self.values, message)
+        """``,name=value`` for every value of ``message``, which is what was understood.
+
+        Kept as ``written``.
+        """
+        self.written = written = self.rule.write(self.values, message)
         return written
 
     def write_as(self, values: Values, message: str) -> None:
-        """Have ``write`` give other values than those by which attempts are judged."""
-        self._written = self.rule.write(values, message)
+        """Keep as ``written`` other values than those by which attempts are judged."""
+        self.written = self.rule.write(values, message)
 
 
 def method_of(text: str | None) -> str:
@@ -189,7 +190,9 @@ class Program:
         if message in recent:
             return recent[message]
         found = None
-        word = message.partition(" ")[0].partition("(")[0]
+        word = message.partition(" ")[0]
+        if "(" in word:
+            word = word.partition("(")[0]
         for literal, rule in self._asked.get(word) or self._rules_for(word):
             # a look for the pattern's longest text costs a fifth of a match that fails
             if literal in message:
