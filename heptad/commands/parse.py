@@ -50,8 +50,7 @@ _TOO_LONG: Final = re.compile(rf"^.{{{_LONGEST_LINE + 1},}}$", re.MULTILINE)
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
-    summary = "show what the rules make of a log, without storing it"
-    parser = add_command(commands, "parse", run, summary, _EXAMPLES)
+    parser = add_command(commands, "parse", run, _EXAMPLES)
     parser.add_argument(
         "files", nargs="+", metavar="FILE", help="a log, plain or .gz; - is standard input"
     )
