@@ -19,6 +19,7 @@ from heptad.commands import (
     complain,
     events,
     exporter,
+    grafana,
     influxdb,
     parse,
     report,
@@ -26,6 +27,7 @@ from heptad.commands import (
     up,
 )
 from heptad.document import DocumentError
+from heptad.grafana import GrafanaError
 from heptad.server import ServerError
 from heptad.store import StoreError
 
@@ -54,8 +56,10 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"heptad {__version__}")
     shtab.add_argument_to(parser, "--print-completion", help="print a completion script and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (up, exporter, aggregator, parse, events, report, check_config, rules, influxdb):
+    for command in (up, exporter, aggregator, parse, events, report, check_config, rules):
         command.add(commands)
+    for server in (influxdb, grafana):
+        server.add(commands)
     return parser
 
 
@@ -72,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - a st
         for problem in error.problems:
             complain(str(problem))
         return WRONG_USE
-    except (StoreError, ServerError) as error:
+    except (StoreError, ServerError, GrafanaError) as error:
         complain(str(error))
         return FAILED
     except BrokenPipeError:

@@ -57,7 +57,7 @@ class ScriptedServer:
                 self.wfile.write(content)
 
             # the names that http.server calls
-            do_GET = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815
 
             def log_message(self, *_: object) -> None:
                 """Nothing on stderr."""
