@@ -79,7 +79,9 @@ class GrafanaApi:
 
     def _dashboard(self, method: str, uid: str, body: Any) -> tuple[int, Any]:
         if method == "GET":
-            return (200, self.dashboards[uid]) if uid in self.dashboards else REFUSALS["no_dashboard"]
+            return (
+                (200, self.dashboards[uid]) if uid in self.dashboards else REFUSALS["no_dashboard"]
+            )
         board, uid = body["dashboard"], body["dashboard"]["uid"]
         there = self.dashboards.get(uid)
         if body["folderUid"] not in ("", *self.folders):

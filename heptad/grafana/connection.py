@@ -35,8 +35,12 @@ _REMEDIES: Final[Mapping[int, str]] = {
     409: "something of that name or uid is there already: rename or delete it in Grafana, or name "
     "a data source that is there with --use",
     412: "see what is there in Grafana, and run this again",
-    413: "see the largest body that the proxy before Grafana lets through",
     429: "Grafana asks for rest; run this again in a minute",
+}
+_REMEDIES_OF_PROXIES: Final[Mapping[int, str]] = {
+    413: "see the largest body that the proxy before Grafana lets through",
+    429: "it asks for rest; run this again in a minute",
+    **dict.fromkeys((502, 503, 504), "see that Grafana runs behind that proxy"),
 }
 _PRECONDITIONS: Final = {
     "version-mismatch": "somebody saved it meanwhile: look at it, and run this again",
@@ -69,6 +73,8 @@ class Grafana:
         if not re.fullmatch(r"[!-~]+", token):
             # what requests says of such a header repeats it
             raise GrafanaError("the token has spaces or other letters than a token's; see its file")
+        if ca_file:
+            _try_certificates(ca_file)
         scheme, place, prefix = _split(self.url)
         self._api = GrafanaApi(
             token,
@@ -94,9 +100,7 @@ class Grafana:
             answer = request(self._api)
         except GrafanaException as error:
             raise self._refused(error.status_code, error.response) from error
-        except (requests.exceptions.JSONDecodeError, RecursionError) as error:
-            raise GrafanaError(f"{self.url}: an answer that is no JSON; {_NO_GRAFANA}") from error
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        except (urllib3.exceptions.HTTPError, OSError, ValueError, RecursionError) as error:
             raise GrafanaError(f"{self.url}: {self._hide(_explain(error))}") from error
         if not isinstance(answer, dict):
             said = self._hide(shorten(str(answer)[:2000]))[:200]
@@ -106,7 +110,7 @@ class Grafana:
     def _refused(self, status: int, response: object) -> GrafanaError:
         if not isinstance(response, dict):
             said = self._hide(shorten(str(response)[:2000]))[:200]
-            remedy = _REMEDIES.get(status, _NO_GRAFANA)
+            remedy = _REMEDIES_OF_PROXIES.get(status, _NO_GRAFANA)
             return GrafanaError(
                 f"{self.url}: status {status}, not in Grafana's form, {said!r}; {remedy}"
             )
@@ -178,8 +182,21 @@ def _split(url: str) -> tuple[str, str, str]:
     return parts.scheme, parts.netloc, f"{path}/" if path else ""
 
 
+def _try_certificates(ca_file: str) -> None:
+    try:
+        ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise GrafanaError(
+            f"--ca-file {ca_file}: {error.strerror or error}; see that it holds certificates in PEM"
+        ) from error
+
+
 def _explain(error: BaseException) -> str:
     """What went wrong underneath, and what helps."""
+    if isinstance(error, requests.exceptions.JSONDecodeError) or not isinstance(
+        error, urllib3.exceptions.HTTPError | OSError
+    ):
+        return f"an answer that is no JSON; {_NO_GRAFANA}"
     while error.__context__ is not None:
         error = error.__context__
     text = shorten(str(getattr(error, "strerror", None) or error))
