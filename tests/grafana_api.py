@@ -1,5 +1,6 @@
 """A Grafana that answers as its documentation says, and keeps what it is given."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ class GrafanaApi:
         self.dashboards: dict[str, dict[str, Any]] = {}
         self.secrets: dict[str, dict[str, str]] = {}
         self.refuse: dict[tuple[str, str], str] = {}
-        self.meanwhile = lambda: None
+        self.meanwhile: Callable[[], object] = lambda: None
         self.server = ScriptedServer(self._answer)
 
     def changes(self) -> list[tuple[str, str]]:

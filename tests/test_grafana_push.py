@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heptad.__main__ import main
+from heptad.grafana.dashboards import SHIPPED, load_dashboards
+from heptad.grafana.datasources import UIDS
 from heptad.grafana.push import difference
 from tests.grafana_api import REFUSALS, TOKEN, GrafanaApi
 
@@ -407,3 +409,18 @@ def test_a_difference_is_found_wherever_it_is(one: Any, other: Any) -> None:
         assert wrapped == ""
     elif not isinstance(one, dict | list) and not numbers and not empty:
         assert wrapped == "panels[1].x"
+
+
+@pytest.mark.skipif(not SHIPPED.is_dir(), reason="the dashboards are not written yet")
+def test_what_is_shipped_can_be_pushed(grafana: GrafanaApi, push: Push) -> None:
+    """Heptad's own dashboards name the data sources that are made, and are pushed once."""
+    variables = [
+        variable["current"]["value"]
+        for board in load_dashboards(None, {})
+        for variable in board["templating"]["list"]
+        if variable["type"] == "datasource"
+    ]
+    assert set(variables) == set(UIDS.values())
+    assert push(*SOURCES, "--dashboards", str(SHIPPED))[0] == 0
+    status, told = push(*SOURCES, "--dashboards", str(SHIPPED), "--check")
+    assert (status, len(told)) == (0, len(list(SHIPPED.glob("*.json"))) + 5)

@@ -3,15 +3,14 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Final
 
 from heptad.grafana import GrafanaError
 from heptad.grafana.datasources import UIDS
 
-_SHIPPED: Final = "dashboards.provisioned"
+SHIPPED: Final = Path(__file__).parents[2] / "dashboards" / "provisioned"
+"""Beside the package, in the repository as in an installation."""
 _LARGEST: Final = 4 * 1024 * 1024
 
 
@@ -20,27 +19,20 @@ def load_dashboards(folder: Path | None, presets: Mapping[str, str]) -> list[dic
 
     ``folder``: of JSON files; None for those that Heptad ships. ``presets``: what is read
     (``prometheus``, ``events``, ``reports``) → the uid of the data source that a dashboard opens
-    with, where it is not Heptad's own. Raises GrafanaError.
+    with, where it is not Heptad's own. Raises GrafanaError with the remedy.
     """
+    place = folder or SHIPPED
     try:
-        place: Traversable = folder or resources.files(_SHIPPED)
-        files = sorted(
-            (file for file in place.iterdir() if file.name.endswith(".json")),
-            key=lambda file: file.name,
-        )
-    except ModuleNotFoundError as error:
-        raise GrafanaError(
-            "the dashboards are not in this installation; name their folder with --dashboards"
-        ) from error
+        files = sorted(file for file in place.iterdir() if file.name.endswith(".json"))
     except OSError as error:
-        raise GrafanaError(f"--dashboards {folder}: {error.strerror}") from error
+        raise GrafanaError(f"{place}: {error.strerror}; see --dashboards") from error
     if not files:
-        raise GrafanaError(f"{folder or _SHIPPED}: holds no file *.json; see --dashboards")
+        raise GrafanaError(f"{place}: holds no file *.json; see --dashboards")
     boards = [_load(file) for file in files]
     uids = [board["uid"] for board in boards]
     twice = sorted({uid for uid in uids if uids.count(uid) > 1})
     if twice:
-        raise GrafanaError(f"{folder}: two dashboards have the uid `{twice[0]}`; give one another")
+        raise GrafanaError(f"{place}: two dashboards have the uid `{twice[0]}`; give one another")
     for board in boards:
         for variable, role in _sources(board):
             chosen = presets.get(role, UIDS[role])
@@ -48,7 +40,7 @@ def load_dashboards(folder: Path | None, presets: Mapping[str, str]) -> list[dic
     return boards
 
 
-def _load(file: Traversable) -> dict[str, Any]:
+def _load(file: Path) -> dict[str, Any]:
     try:
         with file.open("rb") as stream:
             content = stream.read(_LARGEST + 1)
