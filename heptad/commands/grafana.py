@@ -85,6 +85,22 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="how often Prometheus scrapes (default: %(default)s)",
     )
+    _add_influxdb(group)
+    group.add_argument(
+        "--use",
+        action="append",
+        default=[],
+        metavar="WHAT=UID",
+        help="a data source that is there already; WHAT is prometheus, events or reports",
+    )
+    group.add_argument(
+        "--renew-secrets",
+        action="store_true",
+        help="send passwords and tokens again; Grafana does not show whether they are the same",
+    )
+
+
+def _add_influxdb(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--influxdb-url",
         metavar="URL",
@@ -100,18 +116,6 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--influxdb-password-file", default="", metavar="FILE", help="1.x: and its password"
     )
-    group.add_argument(
-        "--use",
-        action="append",
-        default=[],
-        metavar="WHAT=UID",
-        help="a data source that is there already; WHAT is prometheus, events or reports",
-    )
-    group.add_argument(
-        "--renew-secrets",
-        action="store_true",
-        help="send passwords and tokens again; Grafana does not show whether they are the same",
-    )
 
 
 def run_push(args: argparse.Namespace) -> int:
@@ -122,6 +126,8 @@ def run_push(args: argparse.Namespace) -> int:
 
     try:
         timeout = units.parse_duration(args.timeout)
+        if not 0.1 <= timeout <= 300:
+            raise ValueError("--timeout: must lie between 100ms and 5m")
         used = _parse_used(args.use)
         datasources = _datasources(args, used)
     except ValueError as error:

@@ -35,8 +35,8 @@ def load_dashboards(folder: Path | None, presets: Mapping[str, str]) -> list[dic
         raise GrafanaError(f"{place}: two dashboards have the uid `{twice[0]}`; give one another")
     for board in boards:
         for variable, role in _sources(board):
-            chosen = presets.get(role, UIDS[role])
-            variable["current"] = variable["current"] | {"text": chosen, "value": chosen}
+            if role in presets:
+                variable["current"] |= {"text": presets[role], "value": presets[role]}
     return boards
 
 

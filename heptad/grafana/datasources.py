@@ -29,7 +29,7 @@ def prometheus_datasource(
     """
     return {
         "uid": UIDS["prometheus"],
-        "name": "Heptad Prometheus",
+        "name": "Heptad metrics",
         "type": "prometheus",
         "access": "proxy",
         "url": url,
