@@ -18,7 +18,7 @@ FOLDERS := heptad exporter aggregator tests bench dashboards scripts
 CODE = $(foreach folder,$(FOLDERS),$(if $(shell find $(folder) -name '*.py' 2>/dev/null),$(folder)))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types contracts bench docs constraints clean debian-packages
+.PHONY: help run test lint types contracts bench docs dashboards constraints clean debian-packages
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -46,6 +46,9 @@ bench: debian-packages ## the figures, as ratios to mtail, fail2ban and node_exp
 
 docs: $(VENV)/.installed ## write the generated pages of docs/
 	@$(BIN)/python -m heptad.commands.reference
+
+dashboards: $(VENV)/.installed-dev ## write the JSON of the Grafana dashboards
+	@$(BIN)/python -m dashboards
 
 constraints: $(VENV)/.installed-dev ## pin the dependencies again (UPGRADE=--upgrade for newer ones)
 	$(PIP_COMPILE) --build-deps-for editable --output-file constraints.txt pyproject.toml
