@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from dashboards import fleet, host
+from dashboards import authentication, findings, fleet, host
 from dashboards.flavours import importable, provisioned, written
 
 FOLDER: Final = Path(__file__).parent
-BOARDS: Final = {"fleet": fleet, "host": host}
+BOARDS: Final = {
+    module.__name__.rpartition(".")[2]: module for module in (fleet, authentication, findings, host)
+}
 """File name → the module that builds the dashboard."""
 
 

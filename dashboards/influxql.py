@@ -81,15 +81,36 @@ def table_of_report(
     return f"SELECT {quote([*tags, *fields])} FROM ({rows}) WHERE {IN_RANGE}"
 
 
+def values_of_report(report: str, fields: Iterable[str], tags: Iterable[str], where: str) -> str:
+    """Fields over time of the one row that a window has where this condition holds."""
+    fields = list(fields)
+    rows = rows_of_report(report, fields, tags, where)
+    return f"SELECT {quote(fields)} FROM ({rows}) WHERE {IN_RANGE}"
+
+
 def sums_of_report(
-    report: str, fields: Iterable[str], tags: Iterable[str], by: Iterable[str] = ()
+    report: str,
+    fields: Iterable[str],
+    tags: Iterable[str],
+    where: str = "",
+    by: Iterable[str] = (),
 ) -> str:
-    """Fields of a report added up a window, for each value of the tags ``by``."""
+    """Fields added up for each window and each value of the tags ``by``."""
     fields = list(fields)
     sums = ", ".join(f'sum("{name}") AS "{name}"' for name in fields)
     groups = ", ".join(["time($window)", *(f'"{tag}"' for tag in by)])
-    rows = rows_of_report(report, fields, tags)
+    rows = rows_of_report(report, fields, tags, where)
     return f"SELECT {sums} FROM ({rows}) WHERE {IN_RANGE} GROUP BY {groups} fill(none)"
+
+
+def chosen(tag: str) -> str:
+    """Rows whose tag is among what the variable of the same name has chosen."""
+    return f'"{tag}" =~ /^${tag}$/'
+
+
+def one_of(tag: str, values: Iterable[str]) -> str:
+    """Rows whose tag is one of these words."""
+    return f'"{tag}" =~ /^({"|".join(values)})$/'
 
 
 def matches(field: str, variable: str) -> str:

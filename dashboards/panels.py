@@ -165,7 +165,7 @@ def rows(
     worst: Sequence[str] = (),
     shaping: Sequence[models.DataTransformerConfig] = (),
     width: int = 24,
-    height: int = 9,
+    height: int = 8,
 ) -> table.Panel:
     """A table; ``worst``: the columns by which it is sorted, the largest first."""
     panel: table.Panel = _frame(

@@ -70,7 +70,7 @@ sshd[{pid}8]: Accepted password for root from 203.0.113.7 port 40101 ssh2
 useradd[{pid}]: new user: name=dave, UID=1009, GID=1009, home=/home/dave, shell=/bin/bash, from=none
 usermod[{pid}]: add 'dave' to group 'sudo'
 passwd[{pid}]: pam_unix(passwd:chauthtok): password changed for dave
-sshd[{pid}9]: Accepted publickey for alice from 198.51.100.30 port 40002 ssh2: ED25519 SHA256:abc
+sshd[{pid}9]: Accepted publickey for alice from 10.9.{n}.30 port 40002 ssh2: ED25519 SHA256:abc
 sshd[{pid}]: pam_unix(sshd:session): session closed for user bob
 sshd[{pid}6]: a line that no rule understands
 """
@@ -83,7 +83,7 @@ def log_of(since: float, number: int, *, attack: bool = True, pace: float = 1) -
     if attack:
         users = ["root", "bob", *(f"invalid user u{n}" for n in range(12))]
         text += "".join(_ATTACK.format(pid=pid, user=u, n=n) for n, u in enumerate(users))
-        text += _AFTERWARDS.format(pid=pid + 1)
+        text += _AFTERWARDS.format(pid=pid + 1, n=number)
     lines = [line for line in text.splitlines() if line]
     stamps = (datetime.fromtimestamp(since + n * pace, UTC).isoformat() for n in range(len(lines)))
     return "".join(f"{at} {HOST} {line}\n" for at, line in zip(stamps, lines, strict=True))
@@ -120,11 +120,11 @@ class DashboardWorld:
         self.prometheus = self._start_prometheus(stack)
         self._wait_for("count(up == 1) == 3")
         self._wait_for('sum(heptad_lines_total{result="event"}) > 0')
-        self._wait_for('sum(heptad_findings_total{rule="success_after_failures"}) > 0')
+        self._wait_for('heptad_aggregator_windows_total{window="1h"} > 0')
         self._live()
         self._wait_for('sum(increase(auth_events_total{action="login"}[30s])) > 40')
         self._wait_for("heptad_delivery_behind_events == 0")
-        self._wait_for('heptad_aggregator_windows_total{window="1h"} > 0')
+        self._wait_for('sum(heptad_findings_total{rule="new_network"}) >= 3')
         self._copy_reports()
         self.until = clock.time()
 
