@@ -8,17 +8,19 @@ PYTEST_FLAGS ?=
 # Wheels only: a source build would run code that no hash in the constraints covers.
 WHEELS ?= --only-binary :all:
 UPGRADE ?=
+RULES_FLAGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make constraints" $(BIN)/pip-compile --quiet \
 	--generate-hashes --allow-unsafe --strip-extras --no-emit-options $(UPGRADE)
-FOLDERS := heptad exporter aggregator tests bench dashboards scripts
+FOLDERS := heptad exporter aggregator tests bench dashboards provisioning scripts
 CODE = $(foreach folder,$(FOLDERS),$(if $(shell find $(folder) -name '*.py' 2>/dev/null),$(folder)))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types contracts bench docs dashboards constraints clean debian-packages
+.PHONY: help run test lint types contracts bench docs dashboards rules constraints clean \
+	debian-packages
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -49,6 +51,9 @@ docs: $(VENV)/.installed ## write the generated pages of docs/
 
 dashboards: $(VENV)/.installed-dev ## write the JSON of the Grafana dashboards
 	@$(BIN)/python -m dashboards
+
+rules: $(VENV)/.installed ## write the alerting rules and docs/alerts.md (RULES_FLAGS="--settings FILE --output DIR")
+	@$(BIN)/python -m provisioning.alerts $(RULES_FLAGS)
 
 constraints: $(VENV)/.installed-dev ## pin the dependencies again (UPGRADE=--upgrade for newer ones)
 	$(PIP_COMPILE) --build-deps-for editable --output-file constraints.txt pyproject.toml

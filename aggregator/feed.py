@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
+from aggregator import memory
 from aggregator.arrivals import MINUTE
 from aggregator.chains.facts import Facts, facts_of
+from aggregator.findings import Rule
 from aggregator.memory import Found, Memory
 from heptad.event import Event
 from heptad.event_row import MEASUREMENT, event_of_point
@@ -45,13 +47,13 @@ class Read:
         except Exception as error:  # noqa: BLE001 - raised again where the rule is asked for it
             self.error = error
 
-    def take(self, minute: int, events: list[Told]) -> None:
-        """Some events of a minute."""
+    def take(self, minute: int, cells: Mapping[str, Any], dropped: int) -> None:
+        """The cells of a minute."""
         if not self.begun:
             self.begun = True
             self.attempt(lambda: self.memory.begin(self.now))
         if self.error is None:
-            self.attempt(lambda: self.memory.take(minute, events))
+            self.attempt(lambda: self.memory.take(minute, cells, dropped))
 
     def finish(self) -> None:
         """There are no more."""
@@ -62,6 +64,52 @@ class Read:
 
     def _finish(self) -> None:
         self.found = self.memory.finish(self.until)
+
+
+class Cells:
+    """The cells of a minute, made once for all rules that make the same ones."""
+
+    def __init__(self, reads: list[Read]) -> None:
+        self._reads = reads
+        self._rule = reads[0].memory.rule
+        self._cells: dict[str, Any] = {}
+        self._dropped = 0
+
+    def add(self, events: Iterable[Told]) -> None:
+        """Some events of the minute; an error ends the readings of these rules only."""
+        self._reads = [read for read in self._reads if read.error is None]
+        try:
+            self._add(events)
+        except Exception as error:  # noqa: BLE001 - raised again where the rule is asked for it
+            for read in self._reads:
+                read.error = error
+
+    def _add(self, events: Iterable[Told]) -> None:
+        if not self._reads:
+            return
+        subject_of, add, cells = self._rule.subject_of, self._rule.add, self._cells
+        for event, facts in events:
+            subject = subject_of(event)
+            if subject is None:
+                continue
+            cell = cells.get(subject)
+            if cell is None and len(cells) >= memory.MOST_CELLS:
+                self._dropped += 1
+                continue
+            cells[subject] = add(cell, event, facts)
+
+    def hand_on(self, minute: int) -> None:
+        """The minute is over."""
+        if self._cells:
+            for read in self._reads:
+                read.take(minute, self._cells, self._dropped)
+            self._cells, self._dropped = {}, 0
+
+
+Group = tuple[
+    tuple[tuple[str, tuple[str, ...]], ...], Callable[..., Any], Callable[..., Any], Read | None
+]
+"""What is wanted, how it becomes cells, and who makes them where they are not shared."""
 
 
 def walk(events: Store, reads: Iterable[Read], is_ignored: Callable[[Event], bool]) -> None:
@@ -89,34 +137,50 @@ def _walk_span(
     reads: list[Read],
     is_ignored: Callable[[Event], bool],
 ) -> None:
-    wants = _unite([read.memory.wants for read in reads])
-    listeners: dict[tuple[str, str], list[Read]] = {}
+    wants = _unite([read.memory.rule.wants for read in reads])
+    groups = _group(reads)
+    listeners: dict[tuple[str, str], list[Cells]] = {}
     batches: dict[tuple[str, str], list[Told]] = {}
     minute, held = since, 0
     for point in events.read(MEASUREMENT, since * MINUTE, until * MINUTE, wants):
         at = point.time // MINUTE
         if at != minute or held >= _BATCH:
-            _hand_on(minute, batches, listeners)
-            minute, held = at, 0
+            _hand_on(batches, listeners)
+            held = 0
+        if at != minute:
+            for cells in groups.values():
+                cells.hand_on(minute)
+            minute = at
         kind = (point.tags["action"], point.tags["outcome"])
         if kind not in listeners:
-            listeners[kind] = [read for read in reads if _is_wanted(kind, read.memory.wants)]
+            listeners[kind] = [c for key, c in groups.items() if _is_wanted(kind, dict(key[0]))]
         if listeners[kind]:
             event = event_of_point(point)
             if not is_ignored(event):
                 batches.setdefault(kind, []).append((event, facts_of(event)))
                 held += 1
-    _hand_on(minute, batches, listeners)
+    _hand_on(batches, listeners)
+    for cells in groups.values():
+        cells.hand_on(minute)
+
+
+def _group(reads: list[Read]) -> dict[Group, Cells]:
+    groups: dict[Group, list[Read]] = {}
+    for read in reads:
+        rule = read.memory.rule
+        wants = tuple((tag, tuple(values)) for tag, values in rule.wants.items())
+        kind: type[Rule] = type(rule)
+        own = None if rule.shares_cells else read
+        groups.setdefault((wants, kind.subject_of, kind.add, own), []).append(read)
+    return {key: Cells(own) for key, own in groups.items()}
 
 
 def _hand_on(
-    minute: int,
-    batches: dict[tuple[str, str], list[Told]],
-    listeners: dict[tuple[str, str], list[Read]],
+    batches: dict[tuple[str, str], list[Told]], listeners: dict[tuple[str, str], list[Cells]]
 ) -> None:
     for kind, batch in batches.items():
-        for read in listeners[kind]:
-            read.take(minute, batch)
+        for cells in listeners[kind]:
+            cells.add(batch)
     batches.clear()
 
 

@@ -81,6 +81,8 @@ FINDINGS: Final = Measurement(
         "first_event": Field(str, "the first event: its series and time as line protocol"),
         "last_event": Field(str, "the last event"),
         "evidence": Field(str, "events that show it: a JSON array of the same"),
+        "overdue": Field(int, "from when on (ns) another sentence is true, if one ever is"),
+        "overdue_sentence": Field(str, "the sentence from then on"),
         "revision": Field(int, "the number of the revision, from 0"),
         "state": Field(str, "`current`; `superseded`, merged into another; `withdrawn`, none"),
         "superseded_by": Field(int, "the first event's time (ns) of what took its place"),
@@ -97,6 +99,9 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ``first_event``, ``last_event`` and ``evidence`` are events, each by its series and time as
     line protocol writes them. ``technique`` is a MITRE ATT&CK identifier. ``day`` is the UTC
     day, counted from the epoch, to which the rule books the finding.
+
+    A finding follows from events alone, so it cannot say how long something has gone on by now.
+    Where that matters, ``overdue_sentence`` takes the place of ``sentence`` from ``overdue`` on.
     """
 
     rule: str
@@ -120,6 +125,16 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     first_event: str = ""
     last_event: str = ""
     evidence: list[str] = []
+    overdue: int = 0
+    overdue_sentence: str = ""
+
+    def at(self, now: int) -> "Finding":
+        """As it has to be told at ``now`` (ns)."""
+        if not self.overdue or now < self.overdue:
+            return self
+        return msgspec.structs.replace(
+            self, sentence=self.overdue_sentence, overdue=0, overdue_sentence=""
+        )
 
     @property
     def key(self) -> Key:

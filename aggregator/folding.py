@@ -1,13 +1,16 @@
 """One walk through the events of some windows for all reports.
 
-Reading is most of what a report costs, so it is done once. A report that raises drops out of the
-walk; the others go on.
+Reading is most of what a report costs, so it is done once, and an event is added to the smallest
+of its windows only: the larger ones are made of the smaller ones. A report that raises drops out
+of the walk; the others go on.
 """
 
 import logging
 import time as clock
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
+
+import msgspec
 
 from aggregator.arrivals import merge_spans
 from aggregator.reports import WINDOWS, Fold, Report
@@ -38,6 +41,14 @@ class Window(NamedTuple):
         return self.start + WINDOWS[self.size]
 
 
+class Part(msgspec.Struct):
+    """A window that is open: what has been folded of it, and of how many events."""
+
+    window: Window
+    fold: Fold
+    events: int = 0
+
+
 class Folded:
     """One report's part of a walk.
 
@@ -52,8 +63,7 @@ class Folded:
         self.seconds = 0.0
         self._report = report
         self._wanted = frozenset(windows)
-        self._open: dict[Window, Fold] = {}
-        self._events: dict[Window, int] = {}
+        self._open: dict[str, Part] = {}
 
     def take(self, events: list[Event]) -> None:
         """Events of one step, none of them earlier than what was taken before."""
@@ -81,25 +91,45 @@ class Folded:
         own = [event for event in events if event.action in actions] if actions else events
         if not own:
             return
+        window = self._smallest(own[0].time, 0)
+        if window is None:
+            return
+        part = self._open.get(window.size)
+        if part is None:
+            part = self._open[window.size] = Part(window, self._report.begin())
+        part.events += len(own)
+        for event in own:
+            part.fold.add(event)
+
+    def _smallest(self, time: int, beyond: int) -> Window | None:
+        """The smallest window longer than ``beyond`` that holds ``time`` and is wanted."""
         for size, length in WINDOWS.items():
-            window = Window(own[0].time // length * length, size)
-            if window in self._wanted:
-                fold = self._open.get(window)
-                if fold is None:
-                    fold = self._open[window] = self._report.begin()
-                self._events[window] = self._events.get(window, 0) + len(own)
-                for event in own:
-                    fold.add(event)
+            window = Window(time // length * length, size)
+            if length > beyond and window in self._wanted:
+                return window
+        return None
 
     def _close(self, time: int) -> None:
-        """Take the rows of the windows that are over at ``time``."""
-        for window in [window for window in self._open if window.end <= time]:
-            fold = self._open.pop(window)
+        """Take the rows of the windows that are over at ``time``, and join them to larger ones."""
+        for size, length in WINDOWS.items():
+            part = self._open.get(size)
+            if part is None or part.window.end > time:
+                continue
+            del self._open[size]
             rows = {
-                encode_head(self._report.name, sorted({**tags, "window": window.size}.items())): f
-                for tags, f in fold.rows()
+                encode_head(self._report.name, sorted({**tags, "window": size}.items())): fields
+                for tags, fields in part.fold.rows()
             }
-            self.rows[window] = (self._events.pop(window), rows)
+            self.rows[part.window] = (part.events, rows)
+            window = self._smallest(part.window.start, length)
+            if window is None:
+                continue
+            larger = self._open.get(window.size)
+            if larger is None:
+                self._open[window.size] = Part(window, part.fold, part.events)
+            else:
+                larger.fold.merge(part.fold)
+                larger.events += part.events
 
 
 def fold_events(events: Store, parts: Sequence[Folded]) -> None:

@@ -6,16 +6,14 @@ costs the same whatever the store holds. An event that lies further back is not 
 its day is read again (``aggregator.watch``).
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any, Final
 
 import msgspec
 
-from aggregator.chains.facts import Facts
 from aggregator.finding import Finding
 from aggregator.findings import Chain, Rule
-from heptad.event import Event
 
 KEEP: Final = 60
 """Minutes that stay open to events that come late."""
@@ -45,16 +43,11 @@ class Memory:
         """Whether nothing was dropped, ever."""
         self.size = 0
         """How many cells are held, a subject's chain counting as one."""
-        self._rule = rule
+        self.rule = rule
         self._tracks: dict[str, Track] = {}
         self._touched: set[str] = set()
         self._newest = self.floor
         self.begin(self.floor)
-
-    @property
-    def wants(self) -> Mapping[str, Collection[str]]:
-        """The tags of the events that it is to be told."""
-        return self._rule.wants
 
     def begin(self, now: int) -> None:
         """Events will be told in order of time; minutes that are known are told as a whole.
@@ -64,32 +57,19 @@ class Memory:
         """
         self._now = now
         self._found: Found = {}
-        self._cells: dict[str, Any] = {}
         self._minute = -1
 
-    def take(self, minute: int, events: Iterable[tuple[Event, Facts]]) -> None:
-        """Some events of a minute."""
-        if minute != self._minute:
-            if self._minute >= 0:
-                self._assign()
-                self._turn(minute)
-            self._minute = minute
-        subject_of, add, cells = self._rule.subject_of, self._rule.add, self._cells
-        for event, facts in events:
-            subject = subject_of(event)
-            if subject is None:
-                continue
-            cell = cells.get(subject)
-            if cell is None and len(cells) >= MOST_CELLS:
-                self.dropped += 1
-                self.whole = False
-                continue
-            cells[subject] = add(cell, event, facts)
+    def take(self, minute: int, cells: Mapping[str, Any], dropped: int) -> None:
+        """The cells of a minute; ``dropped`` are the events of more subjects than fit in."""
+        if self._minute >= 0:
+            self._turn(minute)
+        self._minute = minute
+        self._assign(cells)
+        self.dropped += dropped
+        self.whole = self.whole and not dropped
 
     def finish(self, until: int) -> Found:
         """What was found of the subjects that were told of, in the minutes before ``until``."""
-        if self._minute >= 0:
-            self._assign()
         self._settle(min(until, self._now) - KEEP)
         self._collect()
         return self._found
@@ -101,18 +81,17 @@ class Memory:
         if min(following, self._now) - self.floor > 2 * KEEP:
             self._settle(min(following, self._now) - KEEP)
 
-    def _assign(self) -> None:
-        minute, cells = self._minute, self._cells
+    def _assign(self, cells: Mapping[str, Any]) -> None:
+        minute = self._minute
         self._newest = max(self._newest, minute)
         for subject, cell in cells.items():
             track = self._tracks.get(subject)
             if track is None:
-                track = self._tracks[subject] = Track(self._rule.chain(), {})
+                track = self._tracks[subject] = Track(self.rule.chain(), {})
                 self.size += 1
             self.size += minute not in track.cells
             track.cells[minute] = cell
         self._touched |= cells.keys()
-        self._cells = {}
         if self.size > MOST_CELLS:
             self._shrink()
 
@@ -152,7 +131,7 @@ class Memory:
         for subject in self._touched:
             self._judge(subject)
         self._touched.clear()
-        day = (self.floor - self._rule.after) // MINUTES_A_DAY
+        day = (self.floor - self.rule.after) // MINUTES_A_DAY
         if day > self.day:
             self.day = day
             for track in self._tracks.values():

@@ -70,30 +70,79 @@ GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     ),
     "heptad_aggregator_store_set_aside": ((), "1 if a corrupt store was set aside since the start"),
     "heptad_aggregator_cells": (("rule",), "Minutes of addresses that are held in memory"),
+    "heptad_aggregator_hosts_live": (
+        (),
+        "InfluxDB: exporters that said something in the last three minutes",
+    ),
+    "heptad_aggregator_hosts_silent": (
+        (),
+        "InfluxDB: exporters that were heard in the last day, and now say nothing",
+    ),
+    "heptad_aggregator_hosts_behind": (
+        (),
+        "InfluxDB: live exporters that have not delivered everything yet",
+    ),
+    "heptad_aggregator_hosts_skewed": (
+        (),
+        "InfluxDB: live hosts more than a minute off the server's clock; reports do not wait",
+    ),
+    "heptad_aggregator_hosts_clock_offset_seconds": (
+        (),
+        "InfluxDB: the largest offset of a live host's clock from the server's, either way",
+    ),
+    "heptad_aggregator_hosts_shared_names": (
+        (),
+        "InfluxDB: host names under which two machines live: their events mix",
+    ),
+    "heptad_aggregator_hosts_shared_machine_ids": (
+        (),
+        "InfluxDB: machine ids that two live hosts have: one was cloned",
+    ),
     "heptad_build_info": (("version",), "1, with the version as label"),
 }
+FLEET: Final = {
+    "live": "heptad_aggregator_hosts_live",
+    "silent": "heptad_aggregator_hosts_silent",
+    "behind": "heptad_aggregator_hosts_behind",
+    "skewed": "heptad_aggregator_hosts_skewed",
+    "largest_offset": "heptad_aggregator_hosts_clock_offset_seconds",
+    "shared_names": "heptad_aggregator_hosts_shared_names",
+    "shared_ids": "heptad_aggregator_hosts_shared_machine_ids",
+}
+"""How the fleet is, as heptad/influxdb/heartbeats.py sums it up → the gauge that tells it."""
 
 
 class AggregatorMetrics(StoredMetrics):
-    """The aggregator's counters and gauges; ``rules`` are shown at zero from the start."""
+    """The aggregator's counters and gauges.
 
-    def __init__(self, stored: Counters, rules: Iterable[str]) -> None:
-        names = list(rules)
+    Counters are not shown before ``recall``: one that began at zero while the store cannot be
+    read would seem to jump once it can.
+    """
+
+    def __init__(self, rules: Iterable[str]) -> None:
+        self._rules = list(rules)
+        super().__init__(COUNTERS, GAUGES, {})
+        self.set("heptad_build_info", 1, __version__)
+        for name in ("progress_timestamp_seconds", "events_failing", "store_failing"):
+            self.set(f"heptad_aggregator_{name}", 0)
+        for rule in self._rules:
+            self.set("heptad_finding_last_timestamp_seconds", 0, rule)
+        self._caught_up = clock.monotonic()
+
+    def recall(self, stored: Counters) -> None:
+        """Where the counters stand; those of every rule are shown at zero, too."""
         known = [
             counter_key("heptad_findings_total", rule=rule, severity=severity)
-            for rule in names
+            for rule in self._rules
             for severity in SEVERITIES
         ]
         known += [
             counter_key(f"heptad_aggregator_{name}_events_total") for name in ("late", "future")
         ]
-        super().__init__(COUNTERS, GAUGES, stored, known)
-        self.set("heptad_build_info", 1, __version__)
-        for name in ("progress_timestamp_seconds", "events_failing", "store_failing"):
-            self.set(f"heptad_aggregator_{name}", 0)
-        for rule in names:
-            self.set("heptad_finding_last_timestamp_seconds", 0, rule)
-        self._caught_up = clock.monotonic()
+        dropped = "heptad_aggregator_cells_dropped_total"
+        known += [counter_key(dropped, rule=rule) for rule in self._rules]
+        self.add(dict.fromkeys(known, 0.0))
+        self.add(stored)
 
     def raise_to(self, name: str, value: float, *labels: str) -> None:
         """Set a gauge that only grows."""

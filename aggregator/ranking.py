@@ -42,14 +42,14 @@ class Ranking:
     def __init__(self, most: int, group: Callable[[Event], Tags]) -> None:
         self._most = most
         self._group = group
-        self._tallies: dict[Tags, Tally] = {}
+        self.tallies: dict[Tags, Tally] = {}
 
     def add(self, event: Event) -> None:
         """One event of the window."""
         group = self._group(event)
-        tally = self._tallies.get(group)
+        tally = self.tallies.get(group)
         if tally is None:
-            tally = self._tallies[group] = Tally()
+            tally = self.tallies[group] = Tally()
         answers = {
             "user": event.user,
             "target_user": event.target_user,
@@ -59,7 +59,12 @@ class Ranking:
         told = {name: cut(value) for name, value in answers.items() if value is not None}
         tally.add(msgspec.json.encode(told).decode(), event.count)
 
+    def merge(self, other: "Ranking") -> None:
+        """All events of another window."""
+        for group, tally in other.tallies.items():
+            self.tallies.setdefault(group, Tally()).merge(tally)
+
     def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
         """For each group a row a rank, and one for all others."""
-        for group, tally in sorted(self._tallies.items()):
+        for group, tally in sorted(self.tallies.items()):
             yield from ranked_rows(dict(group), tally, self._most, msgspec.json.decode)

@@ -6,7 +6,8 @@ Every value from a log is made harmless for a terminal (``heptad.terminal``).
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 
-from aggregator.digest import Accesses, Report, compose
+from aggregator.composition import compose
+from aggregator.digest import Accesses, Report
 from aggregator.finding import Finding
 from aggregator.tally import Top
 from aggregator.wording import count_of

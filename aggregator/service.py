@@ -17,23 +17,20 @@ from aggregator.ignored import ignored_of
 from aggregator.job import Job, Plan
 from aggregator.metrics import AggregatorMetrics
 from aggregator.reports import REPORTS
+from aggregator.stores import STORE_ERRORS, LocalStores, open_stores
 from aggregator.web.page import Page
 from heptad import units
 from heptad.config import Config, parse_listen
 from heptad.log import Condition
 from heptad.server import Server
 from heptad.store import StoreError
-from heptad.store.file import StoreCorrupt
-from heptad.store.local import LocalStore
 
 log = logging.getLogger("heptad.aggregator")
 
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 15.0
-_PRUNE_EVERY: Final = 60.0
 _REST: Final = 3.0
 """After a look it rests at least this many times as long as the look took."""
-_STORE_ERRORS: Final = (StoreError, sqlite3.Error)
 
 
 class Aggregator:
@@ -58,7 +55,6 @@ class Aggregator:
     ) -> None:
         self._config = config.aggregator
         self._also = also
-        self._path = Path(config.store.path)
         self._range = None if since is None and until is None else (since, until)
         self._once = once or self._range is not None
         self._plan = Plan(
@@ -69,57 +65,59 @@ class Aggregator:
             ignored_of(self._config.findings.ignore),
         )
         self._conditions: dict[str, Condition] = {}
-        self._events_condition = Condition(log, "events", store=self._path)
-        self._store_condition = Condition(log, "store", store=self._config.store.path)
-        self._events: LocalStore | None = None
-        self._identity = ""
         self._job: Job | None = None
-        self._prune_due = 0.0
+        self._recalled = False
         self.server: Server | None = None
-        if self._once and not self._path.exists():
-            raise StoreError(f"{self._path}: no store of events here; run `heptad exporter` first")
-        self.store = self._open_store()
+        local = config.influxdb is None
+        if self._once and local and not Path(config.store.path).exists():
+            raise StoreError(
+                f"{config.store.path}: no store of events here; run `heptad exporter` first"
+            )
+        self._stores = open_stores(config)
+        events, reports = self._stores.describe()
+        self._events_condition = Condition(log, "events", store=events)
+        self._store_condition = Condition(log, "store", store=reports)
         try:
-            self.metrics = self._make_metrics()
+            self.metrics = AggregatorMetrics([rule.name for rule in self._plan.rules])
+            if local:
+                self._recall()
             self._tell_set_aside()
             if serve:
-                self.server = self._make_server(beside)
+                self.server = self._make_server(config, beside)
         except BaseException:
-            self.store.close()
+            self._stores.close()
             raise
 
-    def _open_store(self) -> LocalStore:
-        return LocalStore(
-            Path(self._config.store.path),
-            write=True,
-            max_age=units.parse_duration(self._config.store.max_age),
-            max_size=units.parse_size(self._config.store.max_size),
-        )
-
-    def _make_server(self, beside: Callable[[], list[str]]) -> Server:
+    def _make_server(self, config: Config, beside: Callable[[], list[str]]) -> Server:
         listen = parse_listen(self._config.listen)
-        page = Page(
-            self._path,
-            Path(self._config.store.path),
-            listen[0],
-            lambda: [*self.problems(), *beside()],
-        )
+        page = None
+        if self._config.page and config.influxdb is None:
+            page = Page(
+                Path(config.store.path),
+                Path(self._config.store.path),
+                listen[0],
+                lambda: [*self.problems(), *beside()],
+            )
         return Server(
             listen,
             self._registry(),
             self.problems,
             web_config=self._config.web_config_file,
-            pages=page if self._config.page else None,
+            pages=page,
         )
 
-    def _make_metrics(self) -> AggregatorMetrics:
-        metrics = AggregatorMetrics(self.store.counters(), [rule.name for rule in self._plan.rules])
+    def _recall(self) -> None:
+        """Take up what the store says of the metrics, once."""
+        if self._recalled:
+            return
         now = clock.time_ns()
-        for finding in latest_findings(self.store, now - 30 * 86_400 * units.SECOND, now):
-            metrics.raise_to(
+        counters = self._stores.counters()
+        for finding in latest_findings(self._stores.reports, now - 30 * 86_400 * units.SECOND, now):
+            self.metrics.raise_to(
                 "heptad_finding_last_timestamp_seconds", finding.last / units.SECOND, finding.rule
             )
-        return metrics
+        self.metrics.recall(counters)
+        self._recalled = True
 
     def _registry(self) -> CollectorRegistry:
         registry = CollectorRegistry(auto_describe=False)
@@ -151,9 +149,7 @@ class Aggregator:
         """Close the port and the stores; ``run`` does it at its end."""
         if self.server is not None:
             self.server.close()
-        if self._events is not None:
-            self._events.close()
-        self.store.close()
+        self._stores.close()
 
     def _run_once(self, stop: threading.Event) -> None:
         try:
@@ -167,7 +163,7 @@ class Aggregator:
                     -(2**63) if since is None else since, 2**63 if until is None else until, stop
                 )
         except sqlite3.Error as error:
-            raise StoreError(f"{self._path}: {error}") from error
+            raise StoreError(f"{self._stores.describe()[0]}: {error}") from error
 
     def _run(self, stop: threading.Event) -> None:
         poll = units.parse_duration(self._config.poll)
@@ -176,7 +172,7 @@ class Aggregator:
             begun = clock.monotonic()
             try:
                 more = self._look(stop)
-            except _STORE_ERRORS as error:
+            except STORE_ERRORS as error:
                 self._recover(error)
                 stop.wait(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
@@ -195,60 +191,45 @@ class Aggregator:
             return False
         more = job.look(stop)
         self._tell_events(None)
+        self._stores.tend(self.metrics)
         self._tell_store(None)
-        if clock.monotonic() >= self._prune_due:
-            busy = self.store.prune() > 0
-            self._prune_due = clock.monotonic() + (0 if busy else _PRUNE_EVERY)
-            self.metrics.set("heptad_aggregator_store_size_bytes", self.store.size())
         return more
 
     def _open_job(self) -> Job:
-        """The job on the events as they are now: their file may have been begun anew."""
-        identity = _identify(self._path)
-        if self._job is not None and self._events is not None and identity == self._identity:
-            return self._job
-        if self._events is not None:
-            self._events.close()
-            self._events = None
-        self._job = None
-        self._events = LocalStore(self._path)
-        self._identity = identity
-        self._job = Job(
-            self._events,
-            self.store,
-            self._plan,
-            self.metrics,
-            name=identity,
-            conditions=self._conditions,
-        )
+        """The job on the events as they are now: they may have been begun anew."""
+        if self._stores.open_events():
+            self._job = None
+        self._recall()
+        if self._job is None:
+            self._job = Job(
+                self._stores.events,
+                self._stores.reports,
+                self._plan,
+                self.metrics,
+                name=self._stores.name,
+                conditions=self._conditions,
+            )
         return self._job
 
     def _recover(self, error: Exception) -> None:
-        """Begin again with what is committed; a corrupt store of one's own is set aside."""
+        """Begin again with what is committed."""
         self._job = None
-        if self._events is None or str(error).startswith(f"{self._path}:"):
+        if self._stores.is_of_events(error):
             self._tell_events(str(error))
             return
         if isinstance(error, StoreError):
             self._tell_store(str(error))
         else:
-            self._tell_events(f"{self._path}: {error}")
+            self._tell_events(f"{self._stores.describe()[0]}: {error}")
         try:
-            if isinstance(error, StoreCorrupt):
-                self.store.begin_anew()
-            elif not isinstance(error, StoreError):
-                # one of the two cannot be read: opening checks, and sets a corrupt one aside
-                self.store.close()
-                self.store = self._open_store()
-            if self.store.set_aside is not None and not self.store.counters():
-                self.store.append([], None, self.metrics.totals())
-        except _STORE_ERRORS as worse:
+            self._stores.recover(error, self.metrics)
+        except STORE_ERRORS as worse:
             self._tell_store(str(worse))
         self._tell_set_aside()
 
     def _tell_set_aside(self) -> None:
-        aside = 1 if self.store.set_aside else 0
-        self.metrics.set("heptad_aggregator_store_set_aside", aside)
+        aside = isinstance(self._stores, LocalStores) and self._stores.reports.set_aside
+        self.metrics.set("heptad_aggregator_store_set_aside", 1 if aside else 0)
 
     def _tell_events(self, problem: str | None) -> None:
         self._events_condition.set(problem)
@@ -257,12 +238,3 @@ class Aggregator:
     def _tell_store(self, problem: str | None) -> None:
         self._store_condition.set(problem)
         self.metrics.set("heptad_aggregator_store_failing", 1 if problem else 0)
-
-
-def _identify(path: Path) -> str:
-    """What tells this file from another one that takes its place; empty where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return ""
-    return f"{status.st_dev}:{status.st_ino}"

@@ -8,6 +8,7 @@ the order of the events, or on chance.
 """
 
 import sqlite3
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -69,6 +70,21 @@ class Tally:
         self._held[key] = self._held.get(key, 0) + count
         if len(self._held) > MOST_KEYS:
             self._flush()
+
+    def merge(self, other: "Tally") -> None:
+        """Count what the other one has counted."""
+        self.total += other.total
+        held = self._held
+        for key, count in other.items():
+            held[key] = held.get(key, 0) + count
+            if len(held) > MOST_KEYS:
+                self._flush()
+
+    def items(self) -> Iterator[tuple[str, int]]:
+        """Each value with its count; one that is also in the temporary file comes twice."""
+        yield from self._held.items()
+        if self._spill is not None:
+            yield from self._spill.execute("SELECT key, count FROM tally")
 
     def _flush(self) -> sqlite3.Connection:
         """Everything into the temporary file."""

@@ -3,12 +3,13 @@
 import os
 from pathlib import Path
 
-from bench import findings, page, scrape, tailing, throughput
+from bench import finding_latency, findings, page, scrape, tailing, throughput
 
 
 def main() -> None:
     """Run the benches; those that need the real logs say so where these are missing."""
     tailing.main()
+    finding_latency.main()
     scrape.main([])
     findings.main()
     page.main()

@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 # node_exporter's collectors that give the families of ours; logind needs a D-Bus and stays out
@@ -46,24 +46,31 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
+def fetch(port: int, headers: Mapping[str, str] | None = None) -> bytes:
+    """The answer to one scrape, as text where no headers ask for something else."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", "/metrics", headers=headers or {})
+        response = connection.getresponse()
+        body = response.read()
+    finally:
+        connection.close()
+    if response.status != http.HTTPStatus.OK:
+        raise OSError(f"port {port} answered {response.status}")
+    return body
+
+
 def scrape(port: int) -> float:
     """Seconds that one scrape takes, connection included."""
     began = time.perf_counter()
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request("GET", "/metrics", headers=HEADERS)
-    response = connection.getresponse()
-    response.read()
-    seconds = time.perf_counter() - began
-    connection.close()
-    if response.status != http.HTTPStatus.OK:
-        raise OSError(f"port {port} answered {response.status}")
-    return seconds
+    fetch(port, HEADERS)
+    return time.perf_counter() - began
 
 
 @contextlib.contextmanager
 def running(command: list[str], port: int) -> Iterator[int]:
     """The process id of a server that is started, answers, and is ended."""
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 20
         while True:

@@ -100,6 +100,7 @@ class Delivery:
             try:
                 self._recover()
             except StoreError as error:
+                self._metrics.set("heptad_delivery_up", 0)
                 self._condition.set(str(error))
                 if stop.wait(pause):
                     return None

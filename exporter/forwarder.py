@@ -92,6 +92,7 @@ class Forwarder:
         self._rejected: list[tuple[int, int, str]] = []
         self._counters: CounterDict = {}
         self._hold = _FIRST_HOLD
+        self._draining = False
         self._outbox = Outbox(store.path)
         self._account = self._recall()
         store.held_after = self._account.position
@@ -115,10 +116,10 @@ class Forwarder:
             self.close()
 
     def drain(self, stop: threading.Event) -> bool:
-        """Deliver all that is there; False where that fails too often, or ``stop`` came."""
-        while not stop.is_set() and not self._breaker.is_open and self._condition.problem is None:
-            behind = self._outbox.newest() > self._account.position
-            if not behind:
+        """Deliver all that is there; False where the sink does not take it, or ``stop`` came."""
+        self._draining = True
+        while not stop.is_set() and self._condition.problem is None:
+            if self._outbox.newest() <= self._account.position:
                 return self._beat()
             self.step(stop, at_once=True)
         return False
@@ -211,14 +212,16 @@ class Forwarder:
             try:
                 outcome = attempt.result()
             except Failed as error:
-                pause = self._breaker.pause(error.after)
-                self._fail("failed", str(error))
+                pause, result = self._breaker.pause(error.after), "failed"
+                self._fail(result, str(error))
             else:
                 if isinstance(outcome, Delivered):
                     return outcome
                 pause, self._hold = self._hold, min(self._hold * 2, _LONGEST_HOLD)
-                self._fail("held", outcome.reason)
-            if stop.wait(pause):
+                result = "held"
+                self._fail(result, outcome.reason)
+            given_up = self._draining and (self._breaker.is_open or result == "held")
+            if given_up or stop.wait(pause):
                 return None
             attempt = self._submit(parcel)
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from exporter.heartbeat import EVERY, Account, Health, make_row, write_position
 from heptad.log import Condition
-from heptad.sink import Delivered, Outcome, Sink
+from heptad.sink import Delivered, Hold, Outcome, Sink
 from heptad.store.outbox import Outbox, Snapshot, line_of
 
 log = logging.getLogger("heptad.forwarder")
@@ -65,6 +65,8 @@ class Pulse:
         account.tell(row[1], told=told)
         if told and position is not None:
             self._told = position
+        if isinstance(outcome, Delivered) and outcome.refused:
+            return Hold(f"a heartbeat is refused: {outcome.refused[0]}")
         return outcome
 
     def _position(self, account: Account, outbox: Outbox) -> str | None:

@@ -16,7 +16,6 @@ from exporter.collectors import HostCollector
 from exporter.interpreter import Interpreter
 from exporter.metrics import ExporterMetrics
 from exporter.parsers.engine import Rulebook, load_rulebook
-from exporter.parsers.rule_file import Fault
 from exporter.pipeline import Lane, Pipeline
 from exporter.privacy import Privacy, make_privacy
 from exporter.record import spare_the_collector
@@ -32,7 +31,6 @@ from heptad.config import (
     StoreConfig,
     parse_listen,
 )
-from heptad.document import DocumentError, Problem
 from heptad.server import Server
 from heptad.store.local import LocalStore
 
@@ -183,31 +181,15 @@ class Exporter:
                 self.server.close()
 
 
-def prepare(config: Config) -> Prepared:
-    """Rules and sources of a configuration; raises DocumentError or NoSources."""
-    rulebook = load_rulebook(map(Path, config.rules))
-    faults = check_programs(config.sources, rulebook)
-    if faults:
-        told = [f"{'.'.join(map(str, place))}: {fault}" for place, fault in faults]
-        raise DocumentError([Problem("configuration", "0:0", fault) for fault in told])
+def prepare(config: Config, rulebook: Rulebook | None = None) -> Prepared:
+    """Rules and sources of a configuration; raises DocumentError or NoSources.
+
+    ``rulebook``: the rules of the configuration, where they are loaded already.
+    """
     sources = config.sources or choose_sources()
     if not sources:
         raise NoSources
-    return Prepared(rulebook, sources)
-
-
-def check_programs(sources: Sequence[SourceConfig], rulebook: Rulebook) -> list[Fault]:
-    """The programs that sources name and no rule speaks of: such a source would read nothing."""
-    known = sorted({program.name for program in rulebook.programs.values()})
-    return [
-        (
-            ("sources", number, "programs", place),
-            f"no rules for `{name}`; known: {', '.join(known)}",
-        )
-        for number, source in enumerate(sources)
-        for place, name in enumerate(source.programs)
-        if name not in known
-    ]
+    return Prepared(rulebook or load_rulebook(map(Path, config.rules)), sources)
 
 
 def open_store(config: StoreConfig, *, outbox: bool = False) -> LocalStore:

@@ -19,6 +19,7 @@ from heptad.commands import (
     complain,
     events,
     exporter,
+    influxdb,
     parse,
     report,
     rules,
@@ -53,7 +54,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"heptad {__version__}")
     shtab.add_argument_to(parser, "--print-completion", help="print a completion script and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (up, exporter, aggregator, parse, events, report, check_config, rules):
+    for command in (up, exporter, aggregator, parse, events, report, check_config, rules, influxdb):
         command.add(commands)
     return parser
 

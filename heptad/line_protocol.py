@@ -15,19 +15,20 @@ Value = str | int | float | bool
 _TAG: Final = str.maketrans(
     {",": "\\,", "=": "\\=", " ": "\\ ", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 )
-_STRING: Final = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r"})
-_NEEDS_ESCAPE: Final = re.compile(r'["\\\n\r]').search
-_FIELD: Final = re.compile(r'([^=,]+)=(?:"((?>(?:[^"\\]|\\.)*))"|([^,]*)),?', re.DOTALL)
+_FIELD: Final = re.compile(r'([^=,]+)=(?:"((?>[^"\\]*(?:\\.[^"\\]*)*))"|([^,]*)),?', re.DOTALL)
 _STRING_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _BREAKS: Final = {"n": "\n", "r": "\r"}
 
 
 def encode_head(measurement: str, tags: Iterable[tuple[str, str]]) -> str:
     """``measurement,tag=value,…``; an empty tag is left out, for InfluxDB knows none."""
-    parts = [measurement.translate(_TAG)]
+    return ",".join([measurement.translate(_TAG), *[f"{k}={_escape(v)}" for k, v in tags if v]])
+
+
+@lru_cache(maxsize=8192)
+def _escape(tag: str) -> str:
     # a backslash before a separator would swallow it, and a tag has no escape for a backslash
-    parts += [f"{k}={v.replace(chr(92), '/').translate(_TAG)}" for k, v in tags if v]
-    return ",".join(parts)
+    return tag.replace("\\", "/").translate(_TAG)
 
 
 @lru_cache(maxsize=8192)
@@ -43,8 +44,8 @@ def decode_head(head: str) -> tuple[str, dict[str, str]]:
 
 def quote(text: str) -> str:
     """A string field's value with its quotes."""
-    if _NEEDS_ESCAPE(text):
-        text = text.translate(_STRING)
+    text = text.replace("\\", "\\\\").replace('"', '\\"')
+    text = text.replace("\n", "\\n").replace("\r", "\\r")
     return f'"{text}"'
 
 
@@ -65,16 +66,20 @@ def encode_fields(fields: Mapping[str, Value | None]) -> str:
     return ",".join(parts)
 
 
+def _unescape(text: str) -> str:
+    return _STRING_ESCAPE.sub(lambda m: _BREAKS.get(m[1], m[1]), text)
+
+
 def decode_fields(body: str) -> dict[str, Value]:
     """The fields of what ``encode_fields`` gave."""
     fields: dict[str, Value] = {}
     for key, text, plain in _FIELD.findall(body):
         if not plain:
-            fields[key] = _STRING_ESCAPE.sub(lambda m: _BREAKS.get(m[1], m[1]), text)
+            fields[key] = _unescape(text) if "\\" in text else text
+        elif plain[-1] == "i":
+            fields[key] = int(plain[:-1])
         elif plain in ("true", "false"):
             fields[key] = plain == "true"
-        elif plain.endswith("i"):
-            fields[key] = int(plain[:-1])
         else:
             fields[key] = float(plain)
     return fields

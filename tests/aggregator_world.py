@@ -92,7 +92,8 @@ class World:
         self.read = LocalStore(self.path)
         self.reports = LocalStore(self._reports_path, write=True)
         names = [rule.name for rule in self.plan.rules]
-        self.metrics = AggregatorMetrics(self.reports.counters(), names)
+        self.metrics = AggregatorMetrics(names)
+        self.metrics.recall(self.reports.counters())
         self.job = Job(
             self.read, self.reports, self.plan, self.metrics, name=self.name, now=lambda: self.now
         )

@@ -87,6 +87,7 @@ class FaultyProxy:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             timeout = 60
+            wbufsize = -1  # an answer is one packet: two would wait for each other (RFC 896)
 
             def do_GET(self) -> None:
                 with suppress(OSError):
@@ -153,3 +154,4 @@ class FaultyProxy:
         request.end_headers()
         while not self._released.wait(pause):
             request.wfile.write(b" ")
+            request.wfile.flush()

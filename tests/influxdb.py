@@ -56,6 +56,7 @@ log-enabled = false
 # The endpoints of 2.x for buckets, as a person would map them: no organization, no token.
 NGINX = """
 daemon off;
+master_process off;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
 worker_processes 1;
@@ -63,6 +64,7 @@ events {{ }}
 http {{
     access_log off;
     client_max_body_size {max_body};
+    client_body_buffer_size 32m;
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;

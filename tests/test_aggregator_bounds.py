@@ -13,6 +13,7 @@ from aggregator.chains.facts import Facts
 from aggregator.feed import Read, walk
 from aggregator.findings.brute_force import BruteForce
 from aggregator.ignored import Ignored
+from aggregator.metrics import AggregatorMetrics
 from heptad.event import Event
 from heptad.findings_config import BruteForceConfig
 from heptad.store.local import LocalStore
@@ -128,3 +129,12 @@ def test_straggler_does_not_cause_the_time_between_to_be_read(world: World) -> N
     world.finish()
     windows = world.windows()
     assert {start // DAY for _, start in windows} == {MIDNIGHT // DAY, MIDNIGHT // DAY + 5}
+
+
+def test_what_may_be_forgotten_is_at_zero_before() -> None:
+    """`increase()` sees the first minute of a subject that a rule forgets."""
+    metrics = AggregatorMetrics(["sweep"])
+    metrics.recall({})
+    samples = [sample for family in metrics.collect() for sample in family.samples]
+    dropped = [s for s in samples if s.name == "heptad_aggregator_cells_dropped_total"]
+    assert [(sample.labels, sample.value) for sample in dropped] == [({"rule": "sweep"}, 0)]

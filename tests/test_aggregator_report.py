@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator import digest
-from aggregator.digest import Accesses, compose
+from aggregator import composition, digest
+from aggregator.composition import compose
+from aggregator.digest import Accesses
 from aggregator.findings.sudo_refused import SudoRefused
 from aggregator.report import Report, to_text
 from aggregator.tally import Ranked, Top
@@ -212,7 +213,7 @@ def test_nothing_from_a_log_acts_on_the_terminal(user: str, thing: str, line: st
 
 def test_latest_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A log full of new names costs no more memory, and none of them is lost from the count."""
-    monkeypatch.setattr(digest, "MOST_KEYS", 50)
+    monkeypatch.setattr(composition, "MOST_KEYS", 50)
     world.append([success(NOON + n, "192.0.2.1", user=f"u{n}") for n in range(200)])
     told = report(world).successes
     assert len(told.rows) == 10

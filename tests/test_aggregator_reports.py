@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregator import tally
-from aggregator.reports import REPORTS, Report, sessions
+from aggregator.reports import REPORTS, Fold, Report, sessions
 from aggregator.reports.accounts import Accounts
 from aggregator.reports.attempts import Attempts
 from aggregator.reports.distinct import Distinct
@@ -42,13 +42,18 @@ EVENTS = st.builds(
 )
 
 
-def rows(report: Report, events: list[Event]) -> Rows:
-    """The report of events at once."""
+def fold_of(report: Report, events: list[Event]) -> Fold:
+    """The report of events in the making."""
     fold = report.begin()
     for event in events:
         if not report.actions or event.action in report.actions:
             fold.add(event)
-    return list(fold.rows())
+    return fold
+
+
+def rows(report: Report, events: list[Event]) -> Rows:
+    """The report of events at once."""
+    return list(fold_of(report, events).rows())
 
 
 def do(action: str, at: int = 0, **fields: Any) -> Event:
@@ -66,6 +71,25 @@ def test_order_does_not_matter(events: list[Event], data: st.DataObject) -> None
         patch.setattr(sessions, "MOST_HELD", data.draw(st.integers(1, 10)))
         shuffled = data.draw(st.permutations(events))
         assert [rows(report, shuffled) for report in REPORTS] == expected
+
+
+@given(st.lists(st.lists(EVENTS, max_size=20), min_size=1, max_size=4), st.data())
+def test_merged_windows_say_what_one_window_says(
+    windows: list[list[Event]], data: st.DataObject
+) -> None:
+    """Folds of parts, merged, give the rows of the whole, also where memory is short."""
+    with pytest.MonkeyPatch.context() as patch:
+        events = [event for window in windows for event in window]
+        expected = [rows(report, events) for report in REPORTS]
+        patch.setattr(tally, "MOST_KEYS", data.draw(st.integers(1, 10)))
+        patch.setattr(sessions, "MOST_HELD", data.draw(st.integers(1, 10)))
+        for report, whole in zip(REPORTS, expected, strict=True):
+            first, *others = (fold_of(report, window) for window in windows)
+            list(first.rows())
+            for other in others:
+                list(other.rows())
+                first.merge(other)
+            assert list(first.rows()) == whole
 
 
 @given(st.lists(EVENTS, max_size=60))

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.digest import compose
+from aggregator.composition import compose
 from aggregator.findings import session
 from aggregator.findings.session import Sessions
+from aggregator.web.findings import list_findings
+from aggregator.web.query import Query
 from heptad.event import Event
 from heptad.findings_config import SessionConfig
 from tests.aggregator_rule import DAY, HOUR, MINUTE, NOON, SECOND, find, happen
@@ -46,10 +48,21 @@ def test_session_within_a_second() -> None:
 
 
 def test_open_session() -> None:
-    """A session without an end says so, also when its process id was used again."""
+    """A session without an end is open until its end is no longer looked for, then never ended."""
+    (found,) = find(RULE, *enter(NOON))
+    until = NOON + 3 * DAY + MINUTE
+    for now in (NOON, until - 1):
+        sentence = found.at(now).sentence
+        assert sentence.endswith(", is open as far as is known, until 2023-12-12 12:01 UTC at most")
+    for now in (until, until + 300 * DAY):
+        assert found.at(now).sentence.endswith(", never ended: no end was seen within 3 days")
+
+
+def test_a_process_id_that_is_used_again() -> None:
+    """A session never ended whose process has another one; that is no matter of time."""
     found = find(RULE, *enter(NOON), *enter(NOON + HOUR), leave(NOON + 2 * HOUR))
-    assert [f.sentence.rpartition(", ")[2] for f in found] == [
-        "has no end that was seen (it is looked for within 3 days)",
+    assert [f.at(NOON + DAY).sentence.rpartition(", ")[2] for f in found] == [
+        "never ended: its process id was used again",
         "lasted 1:00:00",
     ]
 
@@ -57,7 +70,7 @@ def test_open_session() -> None:
 def test_end_that_comes_too_late() -> None:
     """An end after more than the longest time belongs to nothing any more."""
     (found,) = find(RULE, *enter(NOON), leave(NOON + 3 * DAY + MINUTE))
-    assert "no end that was seen" in found.sentence
+    assert "no end was seen" in found.at(NOON + 9 * DAY).sentence
 
 
 def test_restart_cuts_sessions_off() -> None:
@@ -73,7 +86,7 @@ def test_restart_cuts_sessions_off() -> None:
 def test_sessions_at_the_same_time() -> None:
     """Each process has its own session."""
     found = find(RULE, *enter(NOON, 1), *enter(NOON + MINUTE, 2), leave(NOON + HOUR, 1))
-    assert [f.sentence.rpartition(", ")[2].split()[0] for f in found] == ["lasted", "has"]
+    assert [f.sentence.rpartition(", ")[2].split()[0] for f in found] == ["lasted", "until"]
 
 
 @pytest.mark.parametrize("program", ["cron", "sudo", "su", "systemd-logind"])
@@ -103,6 +116,23 @@ def test_written_when_it_begins_and_when_it_ends(tmp_path: Path) -> None:
         (ended,) = world.findings()
         assert begun.key == ended.key
         assert ended.last == NOON + HOUR
+
+
+def test_reports_tell_what_never_ended(tmp_path: Path) -> None:
+    """The same stored finding reads as open in an early report and as never ended in a late one."""
+    with World(tmp_path, rules=[RULE], reports=[]) as world:
+        world.now = NOON + DAY
+        world.append(enter(NOON))
+        world.look(everything=True)
+        told = [
+            compose(world.read, world.reports, NOON - DAY, until).findings[0].sentence
+            for until in (NOON + DAY, NOON + 4 * DAY)
+        ]
+        (shown,) = list_findings(world.reports, Query(since=0, until=NOON + DAY))["findings"]
+    assert "is open" in told[0]
+    assert "never ended" in told[1]
+    assert shown["sentence"] == told[1]
+    assert not [name for name in shown if name.startswith("overdue")]
 
 
 def test_raises_no_alarm(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -69,7 +69,16 @@ def config(tmp_path: pathlib.Path) -> pathlib.Path:
 def test_help_teaches() -> None:
     """Every command has a help with a summary, and most with examples; the version is told."""
     overview = heptad("--help").stdout
-    for command in ("up", "exporter", "aggregator", "parse", "events", "report", "check-config"):
+    for command in (
+        "up",
+        "exporter",
+        "aggregator",
+        "parse",
+        "events",
+        "report",
+        "check-config",
+        "influxdb",
+    ):
         assert command in overview
         assert "examples:" in heptad(command, "--help").stdout
     assert "exit status" in overview
@@ -276,6 +285,23 @@ def test_check_config_looks_into_the_rules(tmp_path: pathlib.Path) -> None:
     result = heptad("check-config", path)
     assert f"{path}:3:" in result.stderr
     assert f"{tmp_path}/missing:0:0:" in result.stderr
+
+
+@pytest.mark.parametrize("command", [("exporter", "--once"), ("up",)])
+def test_what_runs_tells_faults_as_check_config_does(
+    tmp_path: pathlib.Path, command: tuple[str, ...]
+) -> None:
+    """A configuration that is refused is refused in the same words, with line and column."""
+    path = tmp_path / "heptad.yaml"
+    path.write_text(
+        "sources:\n  - {type: file, name: a, paths: [/x], programs: [nope]}\n"
+        f"colour: red\nrules: [{tmp_path}/missing]\n"
+    )
+    for text in (path.read_text(), path.read_text().replace("/missing", "")):
+        path.write_text(text)
+        refused, checked = heptad(*command, "--config", path), heptad("check-config", path)
+        assert refused.returncode == checked.returncode == 2
+        assert refused.stderr == checked.stderr
 
 
 def test_rules_are_tested_and_listed(tmp_path: pathlib.Path) -> None:

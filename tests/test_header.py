@@ -232,3 +232,48 @@ def test_both_ways_agree(lines: list[str]) -> None:
     found = [line.rstrip("\r").lstrip("\0\ufeff") for line in strange]
     assert found == [line for line, record in one_by_one if record is None]
     assert many.clock.last == single.clock.last
+
+
+WRONG = "Mar  1 13:06:56 gate sshd[7]: Failed password for root from 192.0.2.1 port 2 ssh2"
+AGAIN = "Mar  1 13:07:26 gate last message repeated {} times"
+
+
+def counted(text: str, before: str = "") -> tuple[list[tuple[str | None, str, int]], list[str]]:
+    """Process id, message's beginning and count of each record; and the strange lines."""
+    parser = HeaderParser(Clock(UTC, reference=ns(NOW.isoformat())), Origin())
+    records, strange = parser.parse_text(text, before)
+    assert all(record[5].endswith(record[4]) for record in records)
+    return [(pid, message[:6], count) for _, _, _, pid, message, _, count, _ in records], strange
+
+
+def test_last_message_repeated() -> None:
+    """sysklogd's words stand for the line right before, as often as they say, one after another."""
+    text = "\n".join([WRONG, AGAIN.format(2), AGAIN.format(3), WRONG])
+    told = [("7", "Failed", 1), ("7", "Failed", 2), ("7", "Failed", 3), ("7", "Failed", 1)]
+    assert counted(text) == (told, [])
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [AGAIN.format(2)],
+        [WRONG, "a line of nobody", AGAIN.format(2)],
+        [WRONG, "Foo  1 13:06:56 gate sshd[1]: x", AGAIN.format(2)],
+        [WRONG.replace("gate", "other"), AGAIN.format(2)],
+        [WRONG, AGAIN.format(0)],
+        [WRONG, AGAIN.format(2) + " more"],
+        [WRONG, AGAIN.format(2).replace("13:07", "13:77")],
+    ],
+)
+def test_nothing_that_was_repeated(lines: list[str]) -> None:
+    """Where the line before is unknown or another host's, nothing is counted, but told as strange."""
+    records, strange = counted("\n".join(lines))
+    assert len(records) == min(1, len(lines) - 1)
+    assert strange == lines[1 if records else 0 :]
+
+
+@pytest.mark.parametrize("before", [WRONG, f"x\n{WRONG}\n", f"{WRONG}\n{AGAIN.format(9)}\n"])
+def test_repeated_over_a_read(before: str) -> None:
+    """The line that is repeated may have been read before; it is not told again."""
+    assert counted(AGAIN.format(4), before) == ([("7", "Failed", 4)], [])
+    assert counted(AGAIN.format(4), before + "\nstrange\n")[0] == []

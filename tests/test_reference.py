@@ -27,7 +27,7 @@ def test_example_configuration_is_valid() -> None:
 def test_links_lead_somewhere() -> None:
     """Every relative link of README and docs names a file that is there."""
     root = DOCS.parent
-    for page in (root / "README.md", *DOCS.glob("*.md"), *(DOCS / "decisions").glob("*.md")):
+    for page in (root / "README.md", *DOCS.rglob("*.md")):
         for target in page.read_text(encoding="utf-8").split("](")[1:]:
             path = target.split(")")[0].split("#")[0]
             if path and not path.startswith("http"):

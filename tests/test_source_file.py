@@ -644,3 +644,15 @@ def _directives(options: str) -> Iterator[str]:
     for word in words:
         takes_one = word in ("dateformat", "extension", "compresscmd", "compressext")
         yield f"{word} {next(words)}" if takes_one else word
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_a_repetition_that_is_read_by_itself(path: Path, reader: Reader, down: bool) -> None:
+    """`last message repeated` is the line before, also after a stop between the two lines."""
+    append(path, lines(*range(1, 100)))
+    assert reader.read() == list(range(1, 100))
+    for _ in range(2):
+        if down:
+            reader.restart()
+        append(path, "2026-03-01T00:02:00Z host last message repeated 3 times\n")
+        assert reader.read() == [99]

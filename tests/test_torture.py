@@ -91,7 +91,11 @@ def test_killed_200_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     with LocalStore(tmp_path / "state" / "events.db") as store:
         points = list(store.read("events", 0, 2**63 - 1))
         counters = store.counters()
-    seen = Counter(int(str(p.fields["user"])[1:]) for p in points if p.tags["program"] == "sshd")
+    seen = Counter(
+        int(str(p.fields["user"]).removeprefix("auth"))
+        for p in points
+        if p.tags["program"] == "sshd"
+    )
     lost = set(range(1, writer.lines + 1)) - seen.keys()
     doubled = [number for number, times in seen.items() if times > 1]
     gaps = [point.fields for point in points if point.tags["action"] == "gap"]

@@ -16,6 +16,7 @@ import time as clock
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -36,7 +37,7 @@ from tests.torture_writer import Writer
 
 WANTED: Final = int(os.environ.get("TORTURE_FAULTS", "300"))
 LONGEST: Final = 100.0 if WANTED <= 300 else 3600.0
-FILES: Final = 3
+SPEED: Final = 500 if WANTED <= 300 else 20
 CONFIG: Final = """
 host: tortured
 log: {{level: error}}
@@ -45,7 +46,7 @@ influxdb:
   url: {url}
   timeout: 2s
   delivery: {{flush_interval: 100ms, max_lines: 500}}
-aggregator: {{page: false, listen: "127.0.0.1:0", poll: 200ms, max_wait: 2s}}
+aggregator: {{page: false,  listen: "127.0.0.1:0", poll: 200ms, max_wait: 2s}}
 sources:
   - {{type: file, name: auth, paths: [{folder}/log/*.log], timezone: UTC}}
 """
@@ -140,7 +141,16 @@ class World:
         self.influxd.create("events", "reports", "heptad")
         self.proxy = FaultyProxy(self.influxd.url)
         self.config.write_text(CONFIG.format(folder=folder, url=self.proxy.url))
-        self.writers = [Writer(self.log / f"{n}.log", seed + n, 0.08) for n in range(FILES)]
+        begun = datetime.now(UTC) - timedelta(hours=20)
+
+        def now() -> datetime:
+            """A clock that runs fast, so that windows end."""
+            return begun + SPEED * (datetime.now(UTC) - begun - timedelta(hours=20))
+
+        self.writers = [
+            Writer(self.log / f"{name}.log", seed + n, 0.08, now, iso=n == 0)
+            for n, name in enumerate("abc")
+        ]
         self.children = {part: Children(part, self.config) for part in ("exporter", "aggregator")}
         self.has_own_disk = _mount(self.disk)
 
@@ -169,10 +179,10 @@ class World:
             clock.sleep(self.chance.uniform(0.1, 0.5))
             (fail,) = self.chance.choices(list(kinds), list(kinds.values()))
             fail()
-        self.proxy.plan = lambda _: None
+        self.proxy.plan = lambda *_: None
         self.proxy.release()
 
-    def _spoil(self, path: str) -> Fault | None:
+    def _spoil(self, *_: object) -> Fault | None:
         """What becomes of a request: half of them fail."""
         if self.chance.random() < 0.5:
             return None
@@ -252,14 +262,14 @@ def test_everything_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 def check(world: World, seed: int, catch_up: float, capsys: pytest.CaptureFixture[str]) -> None:
     """Compare what is in InfluxDB, counted and reported with what was written."""
-    written = Counter(f"u{n}" for w in world.writers for n in range(1, w.lines + 1))
+    written = Counter(f"{w.path.stem}{n}" for w in world.writers for n in range(1, w.lines + 1))
     rows = world.influxd.rows("SELECT \"user\" FROM events WHERE program = 'sshd'", "events")
     there = Counter(str(row["user"]) for row in rows)
     lost, doubled = written - there, there - written
     gaps = world.influxd.rows("SELECT \"count\", reason FROM events WHERE action = 'gap'", "events")
     with capsys.disabled():
         print(  # noqa: T201 - figures to compare
-            f"\n{written.total()} lines in {FILES} files, rotations "
+            f"\n{written.total()} lines in {len(world.writers)} files, rotations "
             f"{dict(sum((w.rotations for w in world.writers), Counter()))}; {world.faults.total()} "
             f"faults {dict(world.faults)}: {lost.total()} lost, {doubled.total()} doubled, "
             f"{len(gaps)} gaps, caught up in {catch_up:.1f} s; TORTURE_SEED={seed}"
@@ -275,6 +285,7 @@ def check(world: World, seed: int, catch_up: float, capsys: pytest.CaptureFixtur
         for key, n in expected_reports(stamps).items()
         if key[1] + WINDOWS[key[0]] <= clock.time_ns()
     }
+    assert len(over) > 2
     assert reported(world.influxd) == over
     assert world.faults.total() >= WANTED
 

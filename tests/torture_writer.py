@@ -7,7 +7,7 @@ import shutil
 import threading
 import time as clock
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,14 +16,29 @@ from typing import Final
 KEEP: Final = 40
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 class Writer:
     """Writes numbered lines and rotates, as a daemon and logrotate do, and loses none itself.
 
-    The n-th line (from 1) is a wrong password of the user ``u<n>``; ``stamps`` are their seconds.
+    The n-th line (from 1) is a wrong password of the user ``<name of the file><n>``; ``stamps``
+    are their seconds. With ``iso`` the lines have stamps of a microsecond, else of a second.
     """
 
-    def __init__(self, path: Path, seed: int, pause: float = 0.02) -> None:
+    def __init__(
+        self,
+        path: Path,
+        seed: int,
+        pause: float = 0.02,
+        now: Callable[[], datetime] = _now,
+        *,
+        iso: bool = False,
+    ) -> None:
         self.path = path
+        self._now = now
+        self._iso = iso
         self.stamps: list[int] = []
         self._pause = pause
         self.rotations = Counter[str]()
@@ -63,14 +78,14 @@ class Writer:
 
     def _write(self, count: int) -> None:
         """Lines in one write, or the last of them in two."""
-        now = datetime.now(UTC)
-        stamp = f"{now:%b %e %H:%M:%S}"
+        now = self._now()
+        stamp = now.isoformat() if self._iso else f"{now:%b %e %H:%M:%S}"
         text = ""
         for _ in range(count):
             self.stamps.append(int(now.timestamp()))
             text += (
                 f"{stamp} tortured sshd[{1000 + self.lines % 5000}]: Failed password for "
-                f"u{self.lines} from 192.0.2.1 port {1024 + self.lines % 60_000} ssh2\n"
+                f"{self.path.stem}{self.lines} from 192.0.2.1 port {1024 + self.lines % 60_000} ssh2\n"
             )
         data = text.encode()
         cut = len(data) - self._chance.choice([0, 0, 1, 30])

@@ -153,6 +153,7 @@ class Dense(Telling):
     """A rule that tells when ``measure`` reaches ``threshold`` within ``span``."""
 
     wants = FAILED_LOGINS
+    shares_cells = True
     unit: int = 1
     """In minutes; a day is a multiple of it."""
 

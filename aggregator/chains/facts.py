@@ -6,6 +6,7 @@ name, evidence is the first events by time.
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -82,10 +83,7 @@ def facts_of(event: Event) -> Facts:
         _name(event.user),
         _name(event.target_user),
         _name(origin_of(event)),
-        _name(event.host),
-        _name(event.program),
-        _name(event.action),
-        _name(event.reason or None),
+        *_names_of_tags(event.host, event.program, event.action, event.reason or None),
         _name(event.object),
     )
     return Facts(event.count, identity, identity, (identity,), lists)
@@ -93,6 +91,12 @@ def facts_of(event: Event) -> Facts:
 
 def _name(name: str | None) -> Names:
     return () if name is None else (name[:_LONGEST_NAME],)
+
+
+@lru_cache(maxsize=4096)
+def _names_of_tags(*tags: str | None) -> tuple[Names, ...]:
+    """The same ones each time: there are few of them, and what is the same is merged at once."""
+    return tuple(map(_name, tags))
 
 
 def origin_of(event: Event) -> str | None:
@@ -108,13 +112,15 @@ def merge(one: Facts | None, other: Facts) -> Facts:
     if lists != other.lists:
         pairs = zip(lists, other.lists, strict=True)
         lists = tuple([own if own == more else _unite(own, more) for own, more in pairs])
-    evidence = one.evidence
-    if other.evidence[0] > evidence[-1]:
-        evidence = (*evidence, *other.evidence)[:MOST_EVIDENCE]
-    else:
-        evidence = tuple(sorted({*evidence, *other.evidence})[:MOST_EVIDENCE])
+    count = one.count + other.count
+    if other.first > one.last:
+        evidence = one.evidence
+        if len(evidence) < MOST_EVIDENCE:
+            evidence = (*evidence, *other.evidence)[:MOST_EVIDENCE]
+        return Facts(count, one.first, other.last, evidence, lists)
+    evidence = tuple(sorted({*one.evidence, *other.evidence})[:MOST_EVIDENCE])
     first = min(one.first, other.first)
-    return Facts(one.count + other.count, first, max(one.last, other.last), evidence, lists)
+    return Facts(count, first, max(one.last, other.last), evidence, lists)
 
 
 def _unite(one: Names, other: Names) -> Names:
@@ -123,7 +129,8 @@ def _unite(one: Names, other: Names) -> Names:
     if len(one) > MOST_NAMES and other[0] > one[-1]:
         return one
     if len(other) > 1:
-        return tuple(sorted({*one, *other})[: MOST_NAMES + 1])
+        new = set(other).difference(one)
+        return tuple(sorted((*one, *new))[: MOST_NAMES + 1]) if new else one
     at = bisect_left(one, other[0])
     if at < len(one) and one[at] == other[0]:
         return one
@@ -156,6 +163,7 @@ class Telling:
     wants: ClassVar[Wants]
     before: int = 0
     after: int = 0
+    shares_cells: bool = False
 
     def add(self, cell: Any | None, event: Event, facts: Facts) -> Any:
         """The cell with one more event, of which these are the facts."""
@@ -179,7 +187,9 @@ def finding_of(
     rule: Telling, subject: str, day: int, facts: Facts, told: tuple[str, str]
 ) -> Finding:
     """The finding of these facts; ``told`` is its severity and its sentence."""
-    lists = {name: list(names[:MOST_NAMES]) for name, names in zip(LISTS, facts.lists, strict=True)}
+    lists: dict[str, Any] = {
+        name: list(names[:MOST_NAMES]) for name, names in zip(LISTS, facts.lists, strict=True)
+    }
     return Finding(
         rule=rule.name,
         subject=subject,

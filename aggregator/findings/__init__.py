@@ -84,6 +84,14 @@ class Rule(Protocol):
         ...
 
     @property
+    def shares_cells(self) -> bool:
+        """Whether ``subject_of`` and ``add`` look at nothing but what they are given.
+
+        Rules that have both from the same class then share their cells.
+        """
+        ...
+
+    @property
     def title(self) -> str:
         """Its name for a person; this and the following are what docs/findings.md is made of."""
         ...

@@ -19,6 +19,7 @@ from aggregator.wording import length_of, minute_of
 from heptad import units
 from heptad.event import Event
 from heptad.findings_config import SessionConfig
+from heptad.spans import MINUTE
 
 MOST_A_MINUTE: Final = 1000
 """Events of one host in one minute; of more the first ones count."""
@@ -28,6 +29,7 @@ _JOINED: Final = 10
 """Minutes between a login and the session that PAM opens for it."""
 _PROGRAMS: Final = ("sshd", "login")
 _RESTART: Final = -1
+_REUSED: Final = "reused"
 
 Step = tuple[Identity, str, int, Facts]
 """Event, action, process id (``_RESTART``: the host), facts."""
@@ -48,7 +50,7 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     begin: int
     facts: Facts
     end: str = ""
-    """The action that ended it, or empty."""
+    """The action that ended it, ``_REUSED``, or empty."""
 
 
 class SessionChain:
@@ -90,6 +92,8 @@ class SessionChain:
             if minute - known.begin <= _JOINED:
                 self._sessions[place] = Session(pid, known.begin, merge(known.facts, facts))
                 return
+            if minute - known.begin <= self._rule.longest:
+                self._sessions[place] = Session(pid, known.begin, known.facts, _REUSED)
         day = minute // MINUTES_A_DAY
         if day != self._day:
             self._day, self._number = day, 0
@@ -137,10 +141,11 @@ class Sessions(Telling):
         "outcome": ("success",),
     }
     meaning = (
-        "A user's session by sshd or login: from when to when, from where, or that no end was "
-        "seen, or that the host restarted before it ended. Always info: it tells what went on, "
-        "raises no alarm, and is not among what to look at first. Written when the session begins "
-        "and again when it ends."
+        "A user's session by sshd or login: from when to when and from where. One without an end "
+        "is open for as long as an end is looked for; after that, or once its process id belongs "
+        "to another session, it never ended. One that a restart of the host cut off says so. "
+        "Always info: it tells what went on, raises no alarm, and is not among what to look at "
+        "first. Written when the session begins and again when it ends."
     )
     wrong_where = (
         "the lines of PAM are missing: then a session seems to have no end. The end is looked for "
@@ -185,12 +190,25 @@ class Sessions(Telling):
         length = str(timedelta(seconds=seconds))
         if session.end == "host_start":
             end = f"had no end when the host restarted, {length} later"
+        elif session.end == _REUSED:
+            end = "never ended: its process id was used again"
         elif session.end:
             end = f"lasted {length}"
         else:
-            longest = length_of(self.longest * 60 * units.SECOND)
-            end = f"has no end that was seen (it is looked for within {longest})"
+            return self._tell_open(finding, session.begin + self.longest + 1)
         return msgspec.structs.replace(finding, sentence=f"{finding.sentence}, {end}")
+
+    def _tell_open(self, finding: Finding, until: int) -> Finding:
+        """``until``: the first minute in which its end is no longer looked for."""
+        overdue = until * MINUTE
+        longest = length_of(self.longest * MINUTE)
+        begun = finding.sentence
+        return msgspec.structs.replace(
+            finding,
+            sentence=f"{begun}, is open as far as is known, until {minute_of(overdue)} at most",
+            overdue=overdue,
+            overdue_sentence=f"{begun}, never ended: no end was seen within {longest}",
+        )
 
     def sentence_of(self, subject: str, facts: Facts) -> str:
         """Its beginning in words."""

@@ -2,15 +2,16 @@
 
 A report is a pure function from one window's events to rows, written as a fold so that a window
 of a million events needs no list of them: ``begin`` an empty one, ``add`` each event, take the
-``rows``. Which windows are computed when, and what becomes of events that come late, is the
-business of ``aggregator.windows``.
+``rows``. A larger window is made of the smaller ones within it: ``merge`` their folds. Which
+windows are computed when, and what becomes of events that come late, is the business of
+``aggregator.windows``.
 
 Two promises are asked of a report. Its rows follow from the set of events, not from their order.
 And its tags come from closed vocabularies or the configuration: a value from a log is a field.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 from aggregator.reports.accounts import Accounts
 from aggregator.reports.attempts import Attempts
@@ -32,6 +33,10 @@ class Fold(Protocol):
 
     def add(self, event: Event) -> None:
         """One event of the window; in whatever order they come."""
+        ...
+
+    def merge(self, other: Self) -> None:
+        """All events of another window, of which ``rows`` may have been taken."""
         ...
 
     def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:

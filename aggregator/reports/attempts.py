@@ -12,25 +12,29 @@ class AttemptsFold:
     """The attempts of one window; a folded line counts as often as it came."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[str, str, str], list[int]] = {}
+        self.counts: dict[tuple[str, str, str], list[int]] = {}
 
     def add(self, event: Event) -> None:
         """One login event of the window."""
         key = (event.host, event.program, event.method)
-        counts = self._counts.get(key)
+        counts = self.counts.get(key)
         if counts is None:
-            counts = self._counts[key] = [0, 0, 0]
+            counts = self.counts[key] = [0, 0, 0]
         counts[0] += event.count
         if event.outcome == "success":
             counts[1] += event.count
         elif event.outcome == "failure":
             counts[2] += event.count
 
+    def merge(self, other: "AttemptsFold") -> None:
+        """All attempts of another window."""
+        for key, counts in other.counts.items():
+            known = self.counts.get(key, [0, 0, 0])
+            self.counts[key] = [one + more for one, more in zip(known, counts, strict=True)]
+
     def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
         """A row for each host, program and method."""
-        for (host, program, method), (attempts, successes, failures) in sorted(
-            self._counts.items()
-        ):
+        for (host, program, method), (attempts, successes, failures) in sorted(self.counts.items()):
             tags = {"host": host, "program": program, "method": method}
             yield tags, {"attempts": attempts, "successes": successes, "failures": failures}
 

@@ -12,32 +12,54 @@ ALL: Final = "all"
 """The outcome of the row about all logins: distinct numbers cannot be added up."""
 
 
+class Seen:
+    """What the logins of one outcome have."""
+
+    def __init__(self) -> None:
+        self.users = Tally()
+        self.addresses = Tally()
+        self.hosts: set[str] = set()
+
+    def merge(self, other: "Seen") -> None:
+        """What other logins have, too."""
+        self.users.merge(other.users)
+        self.addresses.merge(other.addresses)
+        self.hosts |= other.hosts
+
+
 class DistinctFold:
     """The logins of one window."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, tuple[Tally, Tally, set[str]]] = {}
+        self.seen: dict[str, Seen] = {}
 
     def add(self, event: Event) -> None:
         """One login event of the window."""
-        for outcome in (ALL, event.outcome):
-            seen = self._seen.get(outcome)
-            if seen is None:
-                seen = self._seen[outcome] = (Tally(), Tally(), set())
-            users, addresses, hosts = seen
-            if event.user is not None:
-                users.add(cut(event.user))
-            if event.source_ip is not None:
-                addresses.add(cut(event.source_ip))
-            hosts.add(event.host)
+        seen = self.seen.get(event.outcome)
+        if seen is None:
+            seen = self.seen[event.outcome] = Seen()
+        if event.user is not None:
+            seen.users.add(cut(event.user))
+        if event.source_ip is not None:
+            seen.addresses.add(cut(event.source_ip))
+        seen.hosts.add(event.host)
+
+    def merge(self, other: "DistinctFold") -> None:
+        """All logins of another window."""
+        for outcome, seen in other.seen.items():
+            self.seen.setdefault(outcome, Seen()).merge(seen)
 
     def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
         """A row for each outcome, and one for all."""
-        for outcome, (users, addresses, hosts) in sorted(self._seen.items()):
-            yield (
-                {"outcome": outcome},
-                {"users": users.distinct, "addresses": addresses.distinct, "hosts": len(hosts)},
-            )
+        if not self.seen:
+            return
+        whole = Seen()
+        for seen in self.seen.values():
+            whole.merge(seen)
+        for outcome, seen in sorted({ALL: whole, **self.seen}.items()):
+            users, addresses = seen.users.distinct, seen.addresses.distinct
+            hosts = len(seen.hosts)
+            yield {"outcome": outcome}, {"users": users, "addresses": addresses, "hosts": hosts}
 
 
 class Distinct:

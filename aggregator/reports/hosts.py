@@ -37,6 +37,13 @@ class Seen(msgspec.Struct):
         if counted is not None:
             setattr(self, counted, getattr(self, counted) + event.count)
 
+    def merge(self, other: "Seen") -> None:
+        """All events of the host in another window."""
+        self.first = min(self.first, other.first)
+        self.last = max(self.last, other.last)
+        for counted in ("count", *_COUNTED.values()):
+            setattr(self, counted, getattr(self, counted) + getattr(other, counted))
+
 
 class HostsFold:
     """The hosts of one window."""
@@ -50,6 +57,11 @@ class HostsFold:
         if seen is None:
             seen = self.seen[event.host] = Seen(event.time, event.time)
         seen.add(event)
+
+    def merge(self, other: "HostsFold") -> None:
+        """All hosts of another window."""
+        for host, seen in other.seen.items():
+            self.seen.setdefault(host, Seen(seen.first, seen.last)).merge(seen)
 
     def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
         """A row for each host."""

@@ -50,7 +50,7 @@ class SessionsFold:
     """The sessions of one window; the methods raise SpillFailed."""
 
     def __init__(self) -> None:
-        self._refused: dict[tuple[str, str], int] = {}
+        self.refused: dict[tuple[str, str], int] = {}
         self._marks: list[Mark] = []
         self._spill: sqlite3.Connection | None = None
 
@@ -58,14 +58,24 @@ class SessionsFold:
         """One beginning or end of a session."""
         if event.action == "session_open" and event.outcome == "failure":
             key = (event.host, event.program)
-            self._refused[key] = self._refused.get(key, 0) + event.count
+            self.refused[key] = self.refused.get(key, 0) + event.count
             return
         closes = event.action == "session_close"
         if closes and event.program == "sshd" and event.source_ip is not None:
             return
         by_number = event.program == "systemd-logind"
         session = cut(event.object) if by_number else str(event.pid or "")
-        self._marks.append(Mark(event.host, event.program, session, event.time, closes))
+        self._keep(Mark(event.host, event.program, session, event.time, closes))
+
+    def merge(self, other: "SessionsFold") -> None:
+        """All beginnings and ends of another window."""
+        for key, refused in other.refused.items():
+            self.refused[key] = self.refused.get(key, 0) + refused
+        for mark in other.ordered():
+            self._keep(mark)
+
+    def _keep(self, mark: Mark) -> None:
+        self._marks.append(mark)
         if len(self._marks) > MOST_HELD:
             self._flush()
 
@@ -81,7 +91,8 @@ class SessionsFold:
         self._marks.clear()
         return self._spill
 
-    def _ordered(self) -> Iterable[Mark]:
+    def ordered(self) -> Iterable[Mark]:
+        """The beginnings and ends, those of one session side by side and in order of time."""
         if self._spill is None:
             return sorted(self._marks)
         query = "SELECT * FROM marks ORDER BY host, program, session, time, closes"
@@ -89,9 +100,9 @@ class SessionsFold:
 
     def counts(self) -> dict[tuple[str, str], Count]:
         """Host and program → their sessions."""
-        counts = {key: Count(refused=refused) for key, refused in self._refused.items()}
+        counts = {key: Count(refused=refused) for key, refused in self.refused.items()}
         last: Mark | None = None
-        for mark in self._ordered():
+        for mark in self.ordered():
             count = counts.setdefault((mark.host, mark.program), Count())
             beginning = last if last is not None and _is_of_one(last, mark) else None
             last = _pair(count, beginning, mark)

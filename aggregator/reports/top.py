@@ -22,7 +22,7 @@ class TopFold:
     """The logins of one window."""
 
     def __init__(self) -> None:
-        self._tallies: dict[tuple[str, str], Tally] = {}
+        self.tallies: dict[tuple[str, str], Tally] = {}
 
     def add(self, event: Event) -> None:
         """One login event of the window."""
@@ -37,14 +37,19 @@ class TopFold:
 
     def _count(self, question: str, event: Event, value: str) -> None:
         key = (event.outcome, question)
-        tally = self._tallies.get(key)
+        tally = self.tallies.get(key)
         if tally is None:
-            tally = self._tallies[key] = Tally()
+            tally = self.tallies[key] = Tally()
         tally.add(value, event.count)
+
+    def merge(self, other: "TopFold") -> None:
+        """All logins of another window."""
+        for key, tally in other.tallies.items():
+            self.tallies.setdefault(key, Tally()).merge(tally)
 
     def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
         """For each outcome and question a row a rank, and one for all others."""
-        for (outcome, question), tally in sorted(self._tallies.items()):
+        for (outcome, question), tally in sorted(self.tallies.items()):
             tags = {"outcome": outcome, "top": question}
             yield from ranked_rows(tags, tally, MOST, lambda value: {"value": value})
 

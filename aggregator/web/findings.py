@@ -20,16 +20,19 @@ def list_findings(reports: LocalStore | None, query: Query) -> dict[str, Any]:
     """At most ``query.limit`` findings that share time with the range, and how many there are."""
     if reports is None:
         return {"findings": [], "number": 0, "waiting": True}
-    until = min(query.until, int(clock.time() * SECOND) + SECOND)
+    now = int(clock.time() * SECOND)
+    until = min(query.until, now + SECOND)
     since = max(query.since, until - _LONGEST)
     found = latest_findings(reports, since, until)
     found.sort(key=lambda finding: (-finding.rank, -finding.last, finding.key))
-    return {"findings": [_show(f) for f in found[: query.limit]], "number": len(found)}
+    return {"findings": [_show(f.at(now)) for f in found[: query.limit]], "number": len(found)}
 
 
 def _show(finding: Finding) -> dict[str, Any]:
     shown: dict[str, Any] = _escape(msgspec.to_builtins(finding))
     shown["sentence"] = printable(finding.sentence, _SENTENCE)
+    for settled in ("overdue", "overdue_sentence"):
+        shown.pop(settled, None)
     shown["first"], shown["last"] = format_time(finding.first), format_time(finding.last)
     shown["key"] = printable(f"{finding.rule}/{finding.subject}/{finding.first}", SHOWN)
     # behind the last event: the range of the evidence has it too

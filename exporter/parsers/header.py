@@ -63,6 +63,12 @@ _LINES: Final = re.compile(
     re.ASCII | re.MULTILINE,
 )
 _REPEATED: Final = re.compile(r"message repeated (\d{1,9}) times: \[ ?(.*)\]", re.DOTALL | re.ASCII)
+_AGAIN: Final = re.compile(
+    r"(?:<\d{1,3}>)?(?P<stamp>[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d|"
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?) "
+    r"(?P<host>[\w.-]{1,255}) last message repeated (?P<count>\d{1,9}) times?",
+    re.ASCII,
+)
 _MOST_REPEATS: Final = 10**6
 _MOST_HOURS: Final = 2000
 _WITHIN_HOUR: Final = {
@@ -220,36 +226,71 @@ class HeaderParser:
                 return record
         return None
 
-    def parse_text(self, text: str) -> tuple[list[Record], list[str]]:
-        """The records of the lines of a text, and the lines that have no known header."""
-        records: list[Record] = []
+    def parse_text(self, text: str, before: str = "") -> tuple[list[Record], list[str]]:
+        """The records of the lines of a text, and the lines that have no known header.
+
+        ``before`` is the text right before, where the first line may refer to it.
+        """
+        records = self._find_last(before) if before else []
+        known = len(records)
+        broken = 0  # so many records there were when a line without a header came last
         strange: list[str] = []
         read, add, origin = self.clock.read, records.append, self.origin
-        before, time = "", 0
+        known_stamp, time = "", 0
         for line, stamp, host, tag, pid, message, rest in _LINES.findall(text):
             if rest:
-                self._parse_rest(rest, records, strange)
-                before = ""
+                last = records[-1] if len(records) > broken else None
+                if not self._parse_rest(rest, last, records, strange):
+                    broken = len(records)
+                known_stamp = ""
                 continue
-            if stamp != before:
+            if stamp != known_stamp:
                 try:
                     time = read(stamp)
                 except (ValueError, OverflowError):
                     strange.append(line)
-                    before = ""
+                    broken = len(records)
+                    known_stamp = ""
                     continue
-                before = stamp
+                known_stamp = stamp
             add((time, host, tag, pid, message, line, 1, origin))
-        return records, strange
+        return records[known:] if known else records, strange
 
-    def _parse_rest(self, line: str, records: list[Record], strange: list[str]) -> None:
-        """What the plain headers do not cover."""
+    def _parse_rest(
+        self, line: str, last: Record | None, records: list[Record], strange: list[str]
+    ) -> bool:
+        """What the plain headers do not cover; whether it gave a record."""
         line = line.rstrip("\r").lstrip("\0\ufeff")
-        record = self.parse(line)
+        record = self._repeat(line, last) if last else None
+        record = record or self.parse(line)
         if record is not None:
             records.append(record)
         elif line:
             strange.append(line)
+        return record is not None
+
+    def _repeat(self, line: str, last: Record) -> Record | None:
+        """sysklogd's ``last message repeated N times``: the host's line right before, N times more.
+
+        It names no program; see syslogd.c of sysklogd and of the BSDs. The raw line is the one
+        that is repeated: from it is judged whether it may be kept.
+        """
+        found = _AGAIN.fullmatch(line)
+        if found is None or found["host"] != last[1] or int(found["count"]) == 0:
+            return None
+        try:
+            time = self.clock.read(found["stamp"])
+        except (ValueError, OverflowError):
+            return None
+        count = min(int(found["count"]), _MOST_REPEATS)
+        return (time, last[1], last[2], last[3], last[4], last[5], count, self.origin)
+
+    def _find_last(self, before: str) -> list[Record]:
+        """The record of the last line of a text that was read already, or none."""
+        clock = Clock(self.clock.zone, self.clock.last, self.clock.reference)
+        records, strange = HeaderParser(clock, self.origin).parse_text(before)
+        line = before.removesuffix("\n").rpartition("\n")[2].rstrip("\r")
+        return [] if not line or strange[-1:] == [line] else records[-1:]
 
     def _read_bsd(self, raw: str) -> Record | None:
         found = _BSD.fullmatch(raw)

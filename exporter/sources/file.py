@@ -143,7 +143,7 @@ class FileSource:
 
     def _batch(self, header: HeaderParser, found: Lines) -> Batch:
         header.clock.reference = self._now()
-        records, strange = header.parse_text(found.text)
+        records, strange = header.parse_text(found.text, found.before)
         return Batch(
             records,
             self._state(),

@@ -27,6 +27,9 @@ _OPENERS: Final[dict[str, Callable[[Path], Any]]] = {
     ".xz": lzma.LZMAFile,
 }
 COMPRESSED: Final = frozenset(_OPENERS)
+_REFERS: Final = b" last message repeated "
+_BEFORE: Final = 4096
+"""Bytes that are looked at before a line that refers to the one before it."""
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -59,7 +62,8 @@ class Fate(Enum):
 class Lines(msgspec.Struct):
     """What one read gave: the text of whole lines, how many, and how many others were too long.
 
-    ``hole`` counts the NUL bytes that were there instead of lines.
+    ``hole`` counts the NUL bytes that were there instead of lines. ``before`` is the text right
+    before, where the first line refers to it (sysklogd's ``last message repeated``).
     """
 
     text: str
@@ -67,6 +71,7 @@ class Lines(msgspec.Struct):
     read_bytes: int
     oversized: int = 0
     hole: int = 0
+    before: str = ""
 
 
 class Segment:
@@ -209,9 +214,11 @@ class Segment:
         if not data:
             return None
         found = self._cut(data, max_line, final=final and len(data) < size)
+        before = self._read_before(data)
         if found is None or self.look() is not Fate.SAME:
             return None
         end, lines, skipping = found
+        lines.before = before
         offset, head = here.offset + end, here.head
         if here.offset < HEAD:
             # from the bytes that were read, not from the file: that may be another by now
@@ -243,6 +250,15 @@ class Segment:
         except (lzma.LZMAError, zlib.error) as error:
             raise OSError(errno.EIO, str(error), self.path) from None
 
+    def _read_before(self, data: bytes) -> str:
+        """The lines before ``data`` that its first line refers to; so no state has to hold them."""
+        here = self.position
+        if not self.growing or here.skipping or _REFERS not in data[: data.find(b"\n") + 1]:
+            return ""
+        begin = max(0, here.offset - _BEFORE)
+        known = os.pread(self._file.fileno(), here.offset - begin, begin)
+        return _decode(known[known.find(b"\n") + 1 if begin else 0 :])
+
     def _cut(self, data: bytes, max_line: int, *, final: bool) -> tuple[int, Lines, bool] | None:
         """(bytes used, the lines, whether the next byte belongs to a line that is passed over)."""
         begin, hole = 0, 0
@@ -262,12 +278,15 @@ class Segment:
         if len(text) > max_line:
             text, oversized = _pass_over(text, max_line)
         number = text.count(b"\n") + (text[-1:] not in b"\n")
-        plain = text.decode("utf-8", "backslashreplace")
-        return end, Lines(plain, number, end, oversized, hole), False
+        return end, Lines(_decode(text), number, end, oversized, hole), False
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _decode(text: bytes) -> str:
+    return text.decode("utf-8", "backslashreplace")
 
 
 def _head_of(data: bytes, used: int = 0) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from heptad import log
-from heptad.config import Config, load_config
+from heptad.config import Config
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -50,11 +50,9 @@ def add_config(parser: argparse.ArgumentParser, *, default: str | None = None) -
     )
 
 
-def prepare(args: argparse.Namespace) -> Config:
-    """The configuration of a command that runs on, and its log set up."""
-    config = load_config(args.config)
+def set_up_log(config: Config) -> None:
+    """Log as the configuration says; for commands that run on."""
     log.configure(config.log.level, config.log.format)
-    return config
 
 
 def complain(message: str) -> None:

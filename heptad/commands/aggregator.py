@@ -6,7 +6,7 @@ import logging
 from prometheus_client.registry import Collector
 
 from aggregator.service import Aggregator
-from heptad.commands import WRONG_USE, add_command, add_config, complain, prepare
+from heptad.commands import WRONG_USE, add_command, add_config, complain, set_up_log
 from heptad.commands.parts import Part, run_parts
 from heptad.commands.reload import Plan, run_reloading
 from heptad.config import load_config
@@ -45,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
     if since is not None and until is not None and since >= until:
         complain(f"--since {args.since} is not before --until {args.until}")
         return WRONG_USE
-    config = prepare(args)
+    config = load_config(args.config)
+    set_up_log(config)
     if not args.once and since is None:
         return run_reloading(Plan(config), _build, lambda: Plan(load_config(args.config)))
     aggregator = Aggregator(config, once=args.once, since=since, until=until)

@@ -3,7 +3,7 @@
 import argparse
 import time as clock
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import ExitStack
 
 from exporter.rendering import classify_address
 from heptad.commands import (
@@ -17,7 +17,7 @@ from heptad.commands.table import HEADING, format_event, format_json, wants_colo
 from heptad.config import load_config
 from heptad.event import OUTCOMES, Event
 from heptad.event_row import MEASUREMENT, event_of_point
-from heptad.store.local import LocalStore
+from heptad.store.opening import open_events
 from heptad.units import parse_time
 
 _EXAMPLES = """
@@ -58,7 +58,8 @@ def run(args: argparse.Namespace) -> int:
     address = args.address and (classify_address(args.address)[0] or args.address)
     wanted = {name: value for name, value in tags.items() if value is not None}
     shown = 0
-    with LocalStore(Path(load_config(args.config).store.path)) as store:
+    with ExitStack() as stack:
+        store = open_events(load_config(args.config), stack)
         show = make_printer(args.format)
         position = store.newest_position()
         for point in store.read(MEASUREMENT, since, _FOREVER, wanted):

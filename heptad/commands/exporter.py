@@ -7,9 +7,9 @@ from pathlib import Path
 
 from prometheus_client.registry import Collector
 
-from exporter.service import Exporter, NoSources
-from exporter.service import prepare as prepare_exporter
-from heptad.commands import DONE, FAILED, add_command, add_config, complain, prepare
+from exporter.service import Exporter, NoSources, prepare
+from exporter.settings import load_settings
+from heptad.commands import DONE, FAILED, add_command, add_config, complain, set_up_log
 from heptad.commands.parts import Part, run_parts
 from heptad.commands.reload import Plan, plan_exporter, run_reloading
 from heptad.commands.table import escape_json
@@ -50,9 +50,11 @@ def _build(plan: Plan, also: Collector) -> dict[str, Part]:
 
 def run(args: argparse.Namespace) -> int:
     """Run the exporter until it is told to stop."""
-    config = prepare(args)
+    settings = load_settings(args.config)
+    config = settings.config
+    set_up_log(config)
     try:
-        plan = Plan(config, prepare_exporter(config))
+        plan = Plan(config, prepare(config, settings.rulebook))
     except NoSources as error:
         complain(str(error))
         return FAILED

@@ -16,11 +16,11 @@ import msgspec
 from prometheus_client.registry import Collector
 
 from exporter.service import Prepared, prepare
-from heptad import log as heptad_log
+from exporter.settings import load_settings
 from heptad import systemd
-from heptad.commands import DONE, FAILED
+from heptad.commands import DONE, FAILED, set_up_log
 from heptad.commands.parts import TICK, Crew, Part, Signals
-from heptad.config import Config, load_config
+from heptad.config import Config
 from heptad.document import DocumentError
 from heptad.metrics import RELOADS, StoredMetrics
 
@@ -43,8 +43,8 @@ class Plan(msgspec.Struct):
 
 def plan_exporter(path: Path | None) -> Plan:
     """The configuration in ``path`` and what is read by it; raises DocumentError or NoSources."""
-    config = load_config(path)
-    return Plan(config, prepare(config))
+    settings = load_settings(path)
+    return Plan(settings.config, prepare(settings.config, settings.rulebook))
 
 
 Parts = Mapping[str, Part]
@@ -155,7 +155,7 @@ class _Operation:
             self._refuse(error, "configuration cannot be taken up, back to the old one")
             return self._go_back()
         self._plan, self._crew = plan, crew
-        heptad_log.configure(plan.config.log.level, plan.config.log.format)
+        set_up_log(plan.config)
         self._crew.start()
         self._status = "Running with the configuration as read again"
         self._tell_success()

@@ -2,7 +2,6 @@
 
 import argparse
 from contextlib import ExitStack
-from pathlib import Path
 
 import msgspec
 
@@ -10,7 +9,7 @@ from aggregator.report import compose, to_text
 from heptad.commands import DONE, WRONG_USE, add_command, add_config, complain
 from heptad.commands.table import escape_json
 from heptad.config import load_config
-from heptad.store.local import LocalStore
+from heptad.store.opening import open_events, open_reports
 from heptad.units import parse_time
 
 _EXAMPLES = """
@@ -44,10 +43,7 @@ def run(args: argparse.Namespace) -> int:
         return WRONG_USE
     config = load_config(args.config)
     with ExitStack() as stack:
-        events = stack.enter_context(LocalStore(Path(config.store.path)))
-        path = Path(config.aggregator.store.path)
-        findings = stack.enter_context(LocalStore(path)) if path.exists() else None
-        report = compose(events, findings, since, until)
+        report = compose(open_events(config, stack), open_reports(config, stack), since, until)
     if args.format == "json":
         text = msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
         print(escape_json(text))

@@ -9,9 +9,9 @@ from exporter.parsers.engine import check_examples, load_rulebook
 from exporter.parsers.rule_file import BUILT_IN, load_rule_files
 from exporter.privacy import make_privacy
 from exporter.service import open_store
-from heptad.commands import DONE, FAILED, WRONG_USE, add_command, add_config, complain, prepare
+from heptad.commands import DONE, FAILED, WRONG_USE, add_command, add_config, complain, set_up_log
 from heptad.commands.progress import make_bar
-from heptad.config import Config
+from heptad.config import Config, load_config
 from heptad.store.file import StoreLocked
 from heptad.store.local import LocalStore
 from heptad.units import parse_time
@@ -94,7 +94,8 @@ def run_apply(args: argparse.Namespace) -> int:
     except ValueError as error:
         complain(str(error))
         return WRONG_USE
-    config = prepare(args)
+    config = load_config(args.config)
+    set_up_log(config)
     try:
         applied = _apply(config, since, dry_run=args.dry_run)
     except StoreLocked as error:

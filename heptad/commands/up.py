@@ -12,10 +12,10 @@ from typing import Final
 from prometheus_client.registry import Collector
 
 from aggregator.service import Aggregator
-from exporter.service import Exporter, NoSources, describe_source
-from exporter.service import prepare as prepare_exporter
+from exporter.service import Exporter, NoSources, describe_source, prepare
+from exporter.settings import load_settings
 from heptad import __version__
-from heptad.commands import FAILED, add_command, add_config, complain, prepare, sample
+from heptad.commands import FAILED, add_command, add_config, complain, sample, set_up_log
 from heptad.commands.events import make_printer
 from heptad.commands.parts import Part
 from heptad.commands.reload import Plan, plan_exporter, run_reloading
@@ -52,12 +52,14 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run(args: argparse.Namespace) -> int:
     """Run both parts until they are told to stop."""
-    config, path = prepare(args), args.config
+    settings = load_settings(args.config)
+    config, path = settings.config, args.config
+    set_up_log(config)
     both = _Both()
     try:
         if args.sample:
             raise NoSources
-        plan = Plan(config, prepare_exporter(config))
+        plan = Plan(config, prepare(config, settings.rulebook))
     except NoSources as error:
         if not args.sample:
             complain(str(error))
@@ -66,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
                 return FAILED
         print(_REPLAYING)
         config, path = sample.prepare(config)
-        plan = Plan(config, prepare_exporter(config))
+        plan = Plan(config, prepare(config))
         both.beside["sample"] = sample.make_replay()
     stop = threading.Event()
     # not a part: a terminal that takes no more must neither end the others nor hold up their end

@@ -18,6 +18,7 @@ import urllib3
 from urllib3.util import make_headers
 
 from heptad import units
+from heptad.influxdb.deadline import PoolManager, limit
 from heptad.influxdb_config import InfluxConfig
 from heptad.store import StoreError
 
@@ -47,18 +48,26 @@ class Answer(NamedTuple):
     clock_offset: float | None = None
 
     @property
-    def text(self) -> str:
-        """The server's own words about an error, on one line of at most 500 characters."""
-        said = self.body.decode(errors="replace")
+    def json(self) -> dict[str, object]:
+        """The body, where it is an object of JSON; else nothing."""
         try:
-            decoded = json.loads(said)
+            decoded = json.loads(self.body)
         except (ValueError, RecursionError):
-            decoded = None
-        if isinstance(decoded, dict):
-            # 1.x says {"error": …}, 2.x {"code": …, "message": …}, 3.x either
-            said = str(decoded.get("message") or decoded.get("error") or said)
-        printable = (letter if letter.isprintable() else " " for letter in said[:2000])
-        return " ".join("".join(printable).split())[:500]
+            return {}
+        return decoded if isinstance(decoded, dict) else {}
+
+    @property
+    def message(self) -> str:
+        """The server's own words about an error, as they are."""
+        # 1.x says {"error": …}, 2.x {"code": …, "message": …}, 3.x either
+        decoded = self.json
+        said = decoded.get("message") or decoded.get("error")
+        return str(said or self.body.decode(errors="replace"))
+
+    @property
+    def text(self) -> str:
+        """The same, on one line of at most 500 characters."""
+        return shorten(self.message)
 
 
 class Connection:
@@ -73,7 +82,7 @@ class Connection:
         self._timeout = units.parse_duration(config.timeout)
         self.clock_offset = 0.0
         self._generation: Generation | None = None
-        self._pool = urllib3.PoolManager(
+        self._pool = PoolManager(
             maxsize=2,
             retries=False,
             timeout=urllib3.Timeout(connect=self._timeout, read=self._timeout),
@@ -100,13 +109,14 @@ class Connection:
         if answer.status in _UNAUTHORIZED:
             # 3.x asks for the token here too; 1.x and 2.x never
             answer = self.request("GET", "/ping", {}, as_generation=3)
+            if answer.status in _UNAUTHORIZED:
+                raise Unreachable(
+                    f"{self.url}/ping: status {answer.status}, {answer.text!r}; 3.x wants a "
+                    "valid token here too: see `influxdb.token` or `token_file`"
+                )
         version = answer.headers.get("X-Influxdb-Version", "")
         if not version and answer.status == _OK:
-            try:
-                said = json.loads(answer.body)
-                version = str(said.get("version", "")) if isinstance(said, dict) else ""
-            except (ValueError, RecursionError):
-                version = ""
+            version = str(answer.json.get("version", ""))
         version = version.lstrip("v")[:40]
         if answer.status not in (_OK, _NO_CONTENT) or not version:
             raise Unreachable(
@@ -138,16 +148,23 @@ class Connection:
         authorize: bool = True,
         as_generation: Generation | None = None,
     ) -> Answer:
-        """One request and its answer, whatever its status; raises Unreachable."""
-        with self.stream(
-            method,
-            path,
-            query,
-            body,
-            headers,
-            authorize=authorize,
-            as_generation=as_generation,
-        ) as response:
+        """One request and its answer, whatever its status; raises Unreachable.
+
+        The answer is waited for twice as long as for any part of it, at the most.
+        """
+        generation = as_generation or (self.generation if authorize else None)
+        with (
+            limit(2 * self._timeout),
+            self.stream(
+                method,
+                path,
+                query,
+                body,
+                headers,
+                authorize=authorize,
+                as_generation=generation,
+            ) as response,
+        ):
             begun = clock.time()
             data = response.read(_MOST_BODY, decode_content=True)
             if len(data) < _MOST_BODY:
@@ -222,6 +239,12 @@ def make_ssl_context(config: InfluxConfig) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def shorten(said: str) -> str:
+    """On one line of at most 500 characters, all of them printable."""
+    printable = (letter if letter.isprintable() else " " for letter in said[:2000])
+    return " ".join("".join(printable).split())[:500]
 
 
 def _number(text: str) -> Generation:

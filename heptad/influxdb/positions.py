@@ -1,7 +1,6 @@
 """Where the exporter of a host stopped, as its heartbeats tell."""
 
 import time as clock
-from contextlib import closing
 from typing import Final, NamedTuple
 
 from heptad.heartbeat import MEASUREMENT
@@ -29,13 +28,10 @@ def find_last(reader: Reader, host: str, machine_id: str, retention: float) -> L
     since = now - int(retention * SECOND)
     tags = {"host": host, "machine_id": machine_id}
     found: Last | None = None
-    with closing(
-        reader.points(MEASUREMENT, since, now + _AHEAD, tags, newest_first=True)
-    ) as points:
-        for point in points:
-            position = join_text("position", point.fields)
-            if found is None:
-                found = Last(int(point.fields.get("sequence", 0)), point.time, position)
-            if position:
-                return found._replace(position=position)
+    for point in reader.points(MEASUREMENT, since, now + _AHEAD, tags, newest_first=True):
+        position = join_text("position", point.fields)
+        if found is None:
+            found = Last(int(point.fields.get("sequence", 0)), point.time, position)
+        if position:
+            return found._replace(position=position)
     return found

@@ -8,7 +8,7 @@ exceed file limit"). Where an answer is too large all the same (a server that do
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -122,12 +122,19 @@ class Reader:
         tags: Wanted | None = None,
         *,
         newest_first: bool = False,
-    ) -> Iterator[Point]:
-        """The points with since <= time < until (ns) and these tags, in order of time."""
+        limit: int = 0,
+    ) -> Generator[Point, None, None]:
+        """The points with since <= time < until (ns) and these tags, in order of time.
+
+        With ``limit`` the server gives so many of each slice of time at the most: for those who
+        want no more than that.
+        """
         where = where_tags(tags or {})
         if where is None:
             return
         order = " ORDER BY time DESC" if newest_first else ""
+        if limit:
+            order += f" LIMIT {limit}"
 
         def select(begin: int, end: int) -> Iterator[Series]:
             name, times = quote_name(measurement), in_time(begin, end)

@@ -58,8 +58,8 @@ class Store(Protocol):
     ) -> None:
         """Keep the rows, state and counters, all or nothing; raises StoreError.
 
-        A row whose series has a point at its time already moves on by a nanosecond, unless the
-        two are the same to the letter.
+        A row whose series has another point at its time already moves on by a nanosecond. Where
+        the two are the same, the local store keeps both, for two lines may be; InfluxDB keeps one.
         """
         ...
 

@@ -9,17 +9,13 @@ import logging
 import os
 import sqlite3
 import time as clock
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from heapq import merge
 from itertools import chain
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, Self
 
-from heptad.spans import MINUTE, Span, merge_spans
-from heptad.store import Arrival, Counters, Point, Row, StoreError, Wanted, bounds, point_of
-from heptad.store.arrivals import read_arrivals
+from heptad.store import Counters, Row, StoreError, bounds
 from heptad.store.file import (
     StoreCorrupt,
     is_corrupt,
@@ -30,6 +26,7 @@ from heptad.store.file import (
     transaction,
 )
 from heptad.store.identity import Identities
+from heptad.store.points import Points
 
 log = logging.getLogger("heptad.store")
 
@@ -40,7 +37,7 @@ _LATEST: Final = 2**63 - 2**32
 """The first time that is too late: what moves on from it must still be an integer of SQLite's."""
 
 
-class LocalStore:
+class LocalStore(Points):
     """A store in the file ``path``; ``max_age`` in seconds since arrival, ``max_size`` in bytes.
 
     With ``write`` the file is created, checked, locked and, if it is corrupt, set aside and begun
@@ -240,112 +237,6 @@ class LocalStore:
             part = values[begin : begin + _BULK * columns]
             marks = ", ".join([row] * (len(part) // columns))
             self._db.execute(f"INSERT {into} {marks} {then}", part)
-
-    # reading
-
-    def read(
-        self, measurement: str, since: int, until: int, tags: Wanted | None = None
-    ) -> Iterator[Point]:
-        """See Store.read."""
-        series = self._series_of(measurement, tags or {})
-        if not series:
-            return
-        marks = ", ".join("?" * len(series))
-        cursor = self._db.execute(
-            # the unary plus keeps SQLite from walking another index to spare itself the sort
-            f"SELECT series, time, body, raw FROM points WHERE series IN ({marks}) "  # noqa: S608 - only question marks are put in
-            "AND time >= ? AND time < ? ORDER BY +time, id",
-            (*series, since, until),
-        )
-        for number, time, body, raw in cursor:
-            yield point_of(series[number], time, body, raw)
-
-    def backwards(
-        self, measurement: str, since: int, until: int, tags: Wanted | None = None
-    ) -> Iterator[tuple[str, int, str, str]]:
-        """What ``read`` gives as it is stored, (head, time, body, raw), the newest first.
-
-        A row is fetched when it is asked for: whoever wants the newest few pays for no more.
-        """
-        series = self._series_of(measurement, tags or {})
-        walks = [
-            self._db.execute(
-                "SELECT series, time, body, raw FROM points WHERE series = ? "
-                "AND time >= ? AND time < ? ORDER BY time DESC",
-                (number, since, until),
-            )
-            for number in series
-        ]
-        for number, time, body, raw in merge(*walks, key=itemgetter(1), reverse=True):
-            yield series[number], time, body, raw
-
-    def last_times(self, measurement: str) -> dict[str, int]:
-        """Head of each series → the time of its newest point, in nanoseconds."""
-        rows = self._db.execute(
-            "SELECT head, (SELECT max(time) FROM points WHERE points.series = series.id) "
-            "FROM series WHERE substr(head, 1, ?) = ?",
-            (len(measurement) + 1, f"{measurement},"),
-        )
-        return {head: time for head, time in rows if time is not None}
-
-    def _series_of(self, measurement: str, tags: Wanted) -> dict[int, str]:
-        found = {}
-        wanted = {tag: {v} if isinstance(v, str) else set(v) for tag, v in tags.items()}
-        for number, head in self._db.execute("SELECT id, head FROM series"):
-            point = point_of(head, 0, "")
-            fits = all(point.tags.get(tag) in values for tag, values in wanted.items())
-            if point.measurement == measurement and fits:
-                found[number] = head
-        return found
-
-    def arrived(
-        self, measurement: str, position: str, limit: int, edges: Sequence[int] = ()
-    ) -> list[Arrival]:
-        """See Store.arrived; a position is the number of the last point, in decimal."""
-        return read_arrivals(self._db, measurement, int(position or 0), limit, edges)
-
-    def spans(self, measurement: str, since: int, until: int) -> list[Span]:
-        """See Store.spans."""
-        series = self._series_of(measurement, {})
-        marks = ", ".join("?" * len(series))
-        found = self._db.execute(
-            f"SELECT DISTINCT (time - (time % {MINUTE} + {MINUTE}) % {MINUTE}) / {MINUTE} "  # noqa: S608 - only numbers and question marks are put in
-            f"FROM points WHERE series IN ({marks}) AND time >= ? AND time < ?",
-            (*series, max(since, -(2**63)), min(until, 2**63 - 1)),
-        )
-        return merge_spans((minute, minute + 1) for (minute,) in found)
-
-    def passed(self) -> int | None:
-        """See Store.passed: what is still to be read from the logs is not known here."""
-        return None
-
-    def since_arrival(
-        self, position: int, limit: int, tags: Mapping[str, str] | None = None
-    ) -> tuple[list[Point], int]:
-        """The points that arrived after ``position`` and the new position: for following."""
-        rows = self._db.execute(
-            "SELECT id, series, time, body, raw FROM points WHERE id > ? ORDER BY id LIMIT ?",
-            (position, limit),
-        ).fetchall()
-        series = self._series_of("events", tags or {})  # after the rows: so it knows all of theirs
-        points = [
-            point_of(series[s], time, body, raw) for _, s, time, body, raw in rows if s in series
-        ]
-        return points, rows[-1][0] if rows else position
-
-    def newest_position(self) -> int:
-        """The position of what arrived last; 0 where nothing has."""
-        return int(self._db.execute("SELECT coalesce(max(id), 0) FROM points").fetchone()[0])
-
-    def recall(self, key: str) -> bytes | None:
-        """See Store.recall."""
-        row = self._db.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
-        return bytes(row[0]) if row else None
-
-    def counters(self) -> dict[tuple[str, str], float]:
-        """Every counter: (name, labels as JSON) to its value."""
-        rows = self._db.execute("SELECT name, labels, value FROM counters")
-        return {(name, labels): value for name, labels, value in rows}
 
     # bounds
 

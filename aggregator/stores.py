@@ -1,0 +1,233 @@
+"""The two stores of the aggregator: files of this host, or buckets of the fleet's InfluxDB."""
+
+import logging
+import sqlite3
+import time as clock
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+
+from aggregator.metrics import FLEET, AggregatorMetrics
+from heptad import units
+from heptad.config import Config, StoreConfig
+from heptad.influxdb.connection import Connection
+from heptad.influxdb_config import InfluxConfig
+from heptad.metrics import CounterDict
+from heptad.store import Store, StoreError
+from heptad.store.file import StoreCorrupt
+from heptad.store.influxdb import InfluxStore
+from heptad.store.local import LocalStore
+
+log = logging.getLogger("heptad.aggregator")
+
+STORE_ERRORS: Final = (StoreError, sqlite3.Error)
+OWNER: Final = "aggregator"
+_PRUNE_EVERY: Final = 60.0
+
+
+class Stores(Protocol):
+    """Where events are read, and findings, reports and the aggregator's own state are kept.
+
+    ``name`` tells this store of events from another one, to which positions belong. Everything
+    but ``close`` raises StoreError, or sqlite3.Error.
+    """
+
+    name: str
+
+    @property
+    def events(self) -> Store:
+        """The events; where they may have been begun anew, only after ``open_events``."""
+        ...
+
+    @property
+    def reports(self) -> Store:
+        """Findings and reports."""
+        ...
+
+    def describe(self) -> tuple[str, str]:
+        """Where events and reports are, for a person."""
+        ...
+
+    def open_events(self) -> bool:
+        """Look where the events are; whether it is another store than the last time."""
+        ...
+
+    def counters(self) -> CounterDict:
+        """Every counter of the aggregator's."""
+        ...
+
+    def is_of_events(self, error: Exception) -> bool:
+        """Whether an error is one of the store of events."""
+        ...
+
+    def recover(self, error: Exception, metrics: AggregatorMetrics) -> None:
+        """Do what can be done about an error of the store of reports."""
+        ...
+
+    def tend(self, metrics: AggregatorMetrics) -> None:
+        """What has to be done now and then; call it after each look."""
+        ...
+
+    def close(self) -> None:
+        """Close both."""
+        ...
+
+
+def open_stores(config: Config) -> Stores:
+    """The stores of this configuration; raises StoreError."""
+    if config.influxdb is not None:
+        return InfluxStores(config.influxdb)
+    return LocalStores(Path(config.store.path), config.aggregator.store)
+
+
+class LocalStores:
+    """Two files: the exporter's, which may be missing or begin anew, and the aggregator's own."""
+
+    def __init__(self, path: Path, own: StoreConfig) -> None:
+        self.name = ""
+        self._path = path
+        self._own = own
+        self._events: LocalStore | None = None
+        self._prune_due = 0.0
+        self._reports = self._open_own()
+
+    def _open_own(self) -> LocalStore:
+        return LocalStore(
+            Path(self._own.path),
+            write=True,
+            max_age=units.parse_duration(self._own.max_age),
+            max_size=units.parse_size(self._own.max_size),
+        )
+
+    @property
+    def events(self) -> LocalStore:
+        """See Stores.events."""
+        if self._events is None:
+            raise StoreError(f"{self._path}: is not open")
+        return self._events
+
+    @property
+    def reports(self) -> LocalStore:
+        """See Stores.reports."""
+        return self._reports
+
+    def describe(self) -> tuple[str, str]:
+        """See Stores.describe."""
+        return str(self._path), self._own.path
+
+    def open_events(self) -> bool:
+        """See Stores.open_events: a file that was set aside has another inode."""
+        identity = _identify(self._path)
+        if self._events is not None and identity == self.name:
+            return False
+        self._close_events()
+        self._events = LocalStore(self._path)
+        self.name = identity
+        return True
+
+    def _close_events(self) -> None:
+        if self._events is not None:
+            self._events.close()
+            self._events = None
+
+    def counters(self) -> CounterDict:
+        """See Stores.counters."""
+        return self._reports.counters()
+
+    def is_of_events(self, error: Exception) -> bool:
+        """See Stores.is_of_events; a bare error of SQLite's may be of either."""
+        return self._events is None or str(error).startswith(f"{self._path}:")
+
+    def recover(self, error: Exception, metrics: AggregatorMetrics) -> None:
+        """See Stores.recover; a corrupt store of one's own is set aside."""
+        if isinstance(error, StoreCorrupt):
+            self._reports.begin_anew()
+        elif not isinstance(error, StoreError):
+            # one of the two cannot be read: opening checks, and sets a corrupt one aside
+            self._reports.close()
+            self._reports = self._open_own()
+        if self._reports.set_aside is not None and not self._reports.counters():
+            self._reports.append([], None, metrics.totals())
+
+    def tend(self, metrics: AggregatorMetrics) -> None:
+        """See Stores.tend: prune."""
+        if clock.monotonic() >= self._prune_due:
+            busy = self._reports.prune() > 0
+            self._prune_due = clock.monotonic() + (0 if busy else _PRUNE_EVERY)
+            metrics.set("heptad_aggregator_store_size_bytes", self._reports.size())
+
+    def close(self) -> None:
+        """See Stores.close."""
+        self._close_events()
+        self._reports.close()
+
+
+class InfluxStores:
+    """Two buckets; the state and the heartbeats are in a third one. The server deletes by age."""
+
+    def __init__(self, config: InfluxConfig) -> None:
+        self._connection = Connection(config)
+        buckets = config.buckets
+        self._events = InfluxStore(self._connection, buckets.events, OWNER)
+        self._reports = InfluxStore(self._connection, buckets.reports, OWNER)
+        self._own = (f"`{buckets.reports}`", f"`{buckets.heptad}`")
+        self._begun = False
+        self.name = self._events.name
+
+    @property
+    def events(self) -> InfluxStore:
+        """See Stores.events."""
+        return self._events
+
+    @property
+    def reports(self) -> InfluxStore:
+        """See Stores.reports."""
+        return self._reports
+
+    def describe(self) -> tuple[str, str]:
+        """See Stores.describe."""
+        return self._events.name, self._reports.name
+
+    def open_events(self) -> bool:
+        """See Stores.open_events; what was there before the aggregator is history."""
+        if self._begun:
+            return False
+        if self._events.recall("first_start") is None:
+            self._events.append([], {"first_start": str(clock.time_ns()).encode()})
+            self._events.flush(at_once=True)
+        self._begun = True
+        return True
+
+    def counters(self) -> CounterDict:
+        """See Stores.counters."""
+        return self._reports.counters()
+
+    def is_of_events(self, error: Exception) -> bool:
+        """See Stores.is_of_events; where the server is away both are, and this one tells it."""
+        return not any(name in str(error) for name in self._own)
+
+    def recover(self, error: Exception, metrics: AggregatorMetrics) -> None:
+        """See Stores.recover: what is not answered is sent again with the next use."""
+
+    def tend(self, metrics: AggregatorMetrics) -> None:
+        """See Stores.tend: write state, and tell how the fleet is."""
+        self._events.flush()
+        self._reports.flush()
+        for name, value in msgspec.structs.asdict(self._events.fleet()).items():
+            metrics.set(FLEET[name], value)
+
+    def close(self) -> None:
+        """See Stores.close."""
+        self._events.close()
+        self._reports.close()
+        self._connection.close()
+
+
+def _identify(path: Path) -> str:
+    """What tells this file from another one that takes its place; empty where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ""
+    return f"{status.st_dev}:{status.st_ino}"

@@ -1,0 +1,170 @@
+"""What the answers to a write mean: which lines are at fault, what to wait for, what to mend.
+
+The forms of the answers are those of InfluxDB's references and sources, kept with their places in
+tests/contract/, and of a real 1.6: its ``dropped=N`` speaks of one fault only, where lines have
+several, and never of more lines than were dropped.
+"""
+
+import re
+import time as clock
+from collections.abc import Iterator, Sequence
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import msgspec
+
+from heptad.influxdb.connection import Answer, shorten
+from heptad.sink import Hold, TryAgain
+
+_LONGEST_REST: Final = 3600.0
+_MOST_QUOTED: Final = 50
+_FEW: Final = 8
+"""So many lines are sent alone for a reason of their own; more are taken to have the same."""
+_OF_LINES: Final = re.compile(
+    "partial write|unable to parse|line protocol|field type|retention policy|exceed|invalid column"
+)
+_LIMITED: Final = "limit exceeded"  # 1.6 counts a new series once for each of its lines
+_PARTIAL: Final = "partial write"
+_EXPIRED: Final = re.compile("points beyond retention policy|Retention Policy Lower Bound")
+_DROPPED: Final = re.compile(r" dropped=(\d{1,9})(?: for database: [^\n']*)?$")
+_UNPARSABLE: Final = "unable to parse '"
+_CONFLICT: Final = re.compile(r'input field "([^"]+)" on measurement "([^"]+)" is type (\w+)')
+
+
+class Refusal(msgspec.Struct):
+    """Some of the lines that were sent are refused, the others may be there or not.
+
+    ``known``: the answer speaks of lines, and not of the request; ``whole``: each line is refused;
+    ``limited``: because they are too many, so that fewer of them may be taken; ``culprits``: these
+    are refused (index → reason); ``suspects``: these may be, where any are.
+    """
+
+    reason: str
+    known: bool
+    expired: bool
+    whole: bool
+    limited: bool
+    culprits: dict[int, str]
+    suspects: set[int]
+
+
+def is_delivered(answer: Answer) -> bool:
+    """Whether all is there; a 200 is InfluxDB's where a header says so, and not a proxy's page."""
+    named = "X-Influxdb-Version" in answer.headers or "X-Influxdb-Build" in answer.headers
+    return answer.status == 204 or (answer.status == 200 and named and "error" not in answer.json)
+
+
+def is_refusal(answer: Answer) -> bool:
+    """Whether InfluxDB refuses lines; 2.0 says so by a 500. A page of a proxy's is none."""
+    if answer.body.lstrip()[:1] == b"<":
+        return False
+    return answer.status in (400, 422) or (answer.status == 500 and _PARTIAL in answer.message)
+
+
+def read_refusal(answer: Answer, lines: Sequence[str]) -> Refusal:
+    """What the answer to ``lines`` says about them."""
+    said = answer.message
+    dropped = _DROPPED.search(said)
+    count = int(dropped[1]) if dropped else 0
+    expired = bool(_EXPIRED.search(said)) and _UNPARSABLE not in said
+    culprits = dict(_read_numbered(answer, len(lines))) or dict(_read_quoted(said, lines))
+    suspects = _find_oldest(lines, count) if expired else _find_conflicting(said, lines)
+    # one answer may count lines that are refused for several reasons, of which it names one
+    of_all = len(suspects) == len(lines) or (not suspects and len(lines) > _FEW)
+    return Refusal(
+        shorten(said),
+        known=bool(_OF_LINES.search(said)),
+        expired=expired,
+        whole=len(lines) == 1 or (count == len(lines) and of_all),
+        limited=_LIMITED in said,
+        culprits=culprits,
+        suspects=suspects if len(suspects) < len(lines) else set(),
+    )
+
+
+def read_failure(answer: Answer, bucket: str, url: str) -> TryAgain | Hold:
+    """What to do after an answer that speaks of no line."""
+    said = f"{url}: status {answer.status}: {answer.text!r}"
+    status = answer.status
+    if status in (429, 503):
+        return TryAgain(f"{said}; InfluxDB is overloaded", _read_rest(answer))
+    if status == 408 or status >= 500:
+        return TryAgain(f"{said}; see InfluxDB's own log")
+    if status in (401, 403):
+        return Hold(
+            f"{said}; see that `influxdb.token` (1.x: `influxdb.username` and its password) is "
+            f"right and may write to `{bucket}`; `heptad influxdb check` tells"
+        )
+    if status == 404:
+        return Hold(
+            f"{said}; see that the bucket `{bucket}` exists (`heptad influxdb setup` creates it) "
+            "and `influxdb.org` and `influxdb.url` are right; `heptad influxdb check` tells"
+        )
+    if 300 <= status < 400:
+        where = shorten(answer.headers.get("Location", ""))
+        return Hold(f"{url}: status {status} leads to {where!r}; give its URL as `influxdb.url`")
+    return Hold(
+        f"{said}; see that `influxdb.url` leads to InfluxDB and not to another server or a page of "
+        "a proxy's; `heptad influxdb check` tells"
+    )
+
+
+def _read_rest(answer: Answer) -> float:
+    """The seconds of Retry-After (RFC 9110, 10.2.3), an hour at most; 0 where it is nonsense."""
+    text = answer.headers.get("Retry-After", "").strip()
+    if re.fullmatch("[0-9]{1,9}", text):
+        return min(float(text), _LONGEST_REST)
+    try:
+        seconds = parsedate_to_datetime(text).timestamp() - clock.time()
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+    return max(0.0, min(seconds + (answer.clock_offset or 0.0), _LONGEST_REST))
+
+
+def _read_numbered(answer: Answer, count: int) -> Iterator[tuple[int, str]]:
+    """3.x: up to 100 lines, each with its number from 1."""
+    told = answer.json.get("data")
+    for one in told if isinstance(told, list) else [told]:
+        if isinstance(one, dict):
+            number, why = one.get("line_number"), one.get("error_message")
+            if type(number) is int and 1 <= number <= count and isinstance(why, str) and why:
+                yield number - 1, shorten(why)
+
+
+def _read_quoted(said: str, lines: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """1.x and 2.x: ``unable to parse 'LINE': why``, one after the other."""
+    if _UNPARSABLE not in said:
+        return
+    places: dict[str, list[int]] = {}
+    for number, line in enumerate(lines):
+        places.setdefault(line, []).append(number)
+    for text in _DROPPED.sub("", said).split("\n"):
+        _, _, rest = text.partition(_UNPARSABLE)
+        # the line itself may hold what ends it here
+        for end in list(re.finditer("': ", rest))[:_MOST_QUOTED]:
+            for number in places.get(rest[: end.start()], ()):
+                yield number, shorten(f"unable to parse: {rest[end.end() :]}")
+
+
+def _find_oldest(lines: Sequence[str], count: int) -> set[int]:
+    """Those that a retention policy drops first."""
+    times = []
+    for number, line in enumerate(lines):
+        text = line.rpartition(" ")[2]
+        if re.fullmatch("-?[0-9]{1,19}", text):
+            times.append((int(text), number))
+    return {number for _, number in sorted(times)[:count]}
+
+
+def _find_conflicting(said: str, lines: Sequence[str]) -> set[int]:
+    """Those which have the field whose type is another one on the server."""
+    conflict = _CONFLICT.search(said)
+    if conflict is None:
+        return set()
+    name, measurement, kind = conflict.groups()
+    field = f'{name}="' if kind == "string" else f"{name}="
+    return {
+        number
+        for number, line in enumerate(lines)
+        if line.startswith(measurement) and field in line
+    }

@@ -1,0 +1,84 @@
+"""A limit to how long a whole answer may take.
+
+A time-out of a socket begins anew with each byte; a server that sends one every few seconds would
+hold whoever waits for its answer for ever.
+"""
+
+import http.client
+import io
+import socket
+import threading
+import time as clock
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import urllib3
+
+_of_thread = threading.local()
+
+
+@contextmanager
+def limit(seconds: float) -> Iterator[None]:
+    """Answers to requests that this thread makes meanwhile are to be there in ``seconds``."""
+    _of_thread.end = clock.monotonic() + seconds
+    try:
+        yield
+    finally:
+        _of_thread.end = None
+
+
+class _Limited(io.RawIOBase):
+    """What comes from a socket, until ``end``: TimeoutError from then on."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, end: float) -> None:
+        self._raw, self._socket, self._end = raw, sock, end
+        self._timeout = sock.gettimeout()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._end - clock.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer takes too long")
+        if not self._raw.closed and self._socket.fileno() >= 0:
+            self._socket.settimeout(left if self._timeout is None else min(left, self._timeout))
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        end = getattr(_of_thread, "end", None)
+        if end is not None:
+            self.fp = io.BufferedReader(_Limited(self.fp.detach(), sock, end))
+
+
+class _Connection(urllib3.connection.HTTPConnection):
+    response_class = _Response
+
+
+class _TlsConnection(urllib3.connection.HTTPSConnection):
+    response_class = _Response
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class PoolManager(urllib3.PoolManager):
+    """urllib3's, whose answers heed ``limit``."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}

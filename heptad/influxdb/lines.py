@@ -1,0 +1,35 @@
+"""Rows as the lines that InfluxDB takes."""
+
+import re
+from typing import Final
+
+from heptad.influxdb.influxql import EARLIEST, LATEST
+from heptad.line_protocol import quote
+from heptad.store import Row
+
+_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
+_BREAKS: Final = {"n": "\n", "r": "\r"}
+
+
+def line_of(row: Row) -> str:
+    """The line of a row; a line break in a string is written as it is.
+
+    The stores write one as ``\\n``, which InfluxDB knows as no escape and would keep as two
+    characters.
+    """
+    head, time, body, raw = row
+    if raw:
+        body += f",raw={quote(raw)}"
+    if "\\" in body:
+        body = _ESCAPE.sub(lambda found: _BREAKS.get(found[1], found[0]), body)
+    return f"{head} {body} {time}"
+
+
+def is_storable(row: Row) -> bool:
+    """Whether InfluxDB can take it: its text is UTF-8, its time within 64 bits."""
+    head, time, *texts = row
+    try:
+        "".join((head, *texts)).encode()
+    except UnicodeEncodeError:
+        return False
+    return EARLIEST <= time < LATEST

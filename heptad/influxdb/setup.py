@@ -1,0 +1,252 @@
+"""The server made ready: three buckets with their retention, and for each role least rights.
+
+Everything is looked for before it is made, so that running again changes nothing. Retention as
+InfluxDB's references give it: 1.x has it in the default retention policy of a database, 2.x in a
+bucket's retention rule, 3.x in the database, where Core cannot change it any more.
+"""
+
+import json
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from heptad import units
+from heptad.influxdb.connection import Answer, Connection
+from heptad.influxdb.influxql import quote_name, quote_text
+from heptad.influxdb.roles import PLACES, ROLES, SetupError, new_secret_file
+from heptad.influxdb.statement import (
+    FORBIDDEN,
+    MISSING,
+    OK,
+    UNAUTHORIZED,
+    Refused,
+    execute,
+    foreign,
+)
+
+_CONFLICT: Final = 409
+_CREATED: Final = 201
+_DATABASE: Final = "/api/v3/configure/database"
+_HOUR: Final = 3600
+_DAY: Final = 86_400
+_GRANTS: Final = {("read",): "READ", ("write",): "WRITE", ("read", "write"): "ALL"}
+
+
+def prepare(connection: Connection, secrets_to: Path | None = None) -> Iterator[str]:
+    """Do what is missing, and tell of each thing what was done; raises StoreError with the remedy.
+
+    ``secrets_to``: a folder for a token of each role (2.x), or for a user's password (1.x).
+    """
+    if connection.generation == 1:
+        work = _prepare_1(connection, secrets_to)
+    elif connection.generation == 3:
+        work = _prepare_3(connection, secrets_to)
+    else:
+        # influxdb-client takes 20 MB, and nothing else needs it
+        from heptad.influxdb import organization  # noqa: PLC0415
+
+        work = organization.prepare(connection.config, secrets_to)
+    try:
+        yield from work
+    except Refused as error:
+        raise SetupError(f"{connection.url}: {_explain(error)}") from error
+
+
+def retention(connection: Connection, place: str) -> int:
+    """Seconds that the bucket keeps points, as configured."""
+    return int(units.parse_duration(getattr(connection.config.retention, place)))
+
+
+def format_retention(seconds: int | None) -> str:
+    """``90d``, ``36h``, ``5400s``; None and 0 are for ever."""
+    if not seconds:
+        return "for ever"
+    for size, unit in ((_DAY, "d"), (_HOUR, "h")):
+        if seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def kept_by(policy: dict[str, Any]) -> int:
+    """1.x: seconds that a policy keeps points, of its ``2160h0m0s``; raises Refused."""
+    try:
+        return int(units.parse_duration(str(policy.get("duration"))))
+    except ValueError as error:
+        raise foreign(Answer(OK, {}, str(error).encode())) from error
+
+
+def default_policy(connection: Connection, database: str) -> dict[str, Any] | None:
+    """1.x: the policy that a database's points fall under; None where there is no such database.
+
+    Raises Refused, Unreachable.
+    """
+    try:
+        rows = execute(connection, f"SHOW RETENTION POLICIES ON {quote_name(database)}")
+    except Refused as error:
+        if error.status == OK and "database not found" in error.text:
+            return None
+        raise
+    return next((row for row in rows if row.get("default")), {})
+
+
+def databases_3(connection: Connection) -> dict[str, int | None]:
+    """3.x: database → seconds of its retention, 0 for ever, None where it is not told.
+
+    Raises Refused, Unreachable.
+    """
+    rows = _rows(connection.request("GET", _DATABASE, {"format": "json"}))
+    known: dict[str, int | None] = {str(row.get("iox::database", "")): None for row in rows}
+    query = "SELECT database_name, retention_period_ns FROM system.databases WHERE NOT deleted"
+    asked = {"db": "_internal", "q": query, "format": "json"}
+    try:
+        rows = _rows(connection.request("GET", "/api/v3/query_sql", asked))
+    except Refused:
+        return known  # older than this table; it is only for telling
+    for row in rows:
+        name, keep = str(row.get("database_name")), row.get("retention_period_ns") or 0
+        if name in known and isinstance(keep, int):
+            known[name] = keep // 10**9
+    return known
+
+
+def _prepare_1(connection: Connection, secrets_to: Path | None) -> Iterator[str]:
+    # 1.x keeps the groups of a policy that had other durations; with 0s it chooses them anew
+    names = connection.config.buckets
+    for place in PLACES:
+        name, wanted = getattr(names, place), retention(connection, place)
+        policy = default_policy(connection, name)
+        if policy is None:
+            text = f'CREATE DATABASE {quote_name(name)} WITH DURATION {wanted}s NAME "autogen"'
+            execute(connection, text)
+            yield f"database {name}: created, retention {format_retention(wanted)}"
+            continue
+        if not policy:
+            raise SetupError(
+                f"database `{name}` has no default retention policy; make one its default: "
+                f'ALTER RETENTION POLICY "…" ON {quote_name(name)} DEFAULT'
+            )
+        kept = kept_by(policy)
+        if kept == wanted:
+            yield f"database {name}: there already, retention {format_retention(kept)}"
+            continue
+        execute(
+            connection,
+            f"ALTER RETENTION POLICY {quote_name(str(policy.get('name')))} ON {quote_name(name)} "
+            f"DURATION {wanted}s SHARD DURATION 0s",
+        )
+        yield (
+            f"database {name}: retention changed from {format_retention(kept)} to "
+            f"{format_retention(wanted)}"
+        )
+    yield from _prepare_users(connection, secrets_to)
+
+
+def _prepare_users(connection: Connection, secrets_to: Path | None) -> Iterator[str]:
+    if secrets_to is None:
+        yield "users: none made; --secrets-to DIR makes one for each role"
+        return
+    there = {str(row.get("user")): row.get("admin") for row in execute(connection, "SHOW USERS")}
+    for role, rights in ROLES.items():
+        user = f"heptad_{role}"
+        if there.get(user):
+            raise SetupError(
+                f"user `{user}` is an administrator; take that from it: "
+                f"REVOKE ALL PRIVILEGES FROM {quote_name(user)}"
+            )
+        told, path = "there already", secrets_to / f"{role}.password"
+        if user not in there:
+            _create_user(connection, user, path)
+            told = f"created, its password is in {path}"
+        elif not path.exists():
+            told += f"; its password is not in {path}: if lost, DROP USER {user} and run this again"
+        for place, needed in rights.items():
+            on = f"ON {quote_name(getattr(connection.config.buckets, place))}"
+            execute(connection, f"GRANT {_GRANTS[needed]} {on} TO {quote_name(user)}")
+        yield f"user {user}: {told}"
+    if not connection.config.username:
+        yield "users count once the server has auth-enabled = true (influxdb.conf, [http])"
+
+
+def _create_user(connection: Connection, user: str, path: Path) -> None:
+    password = secrets.token_urlsafe(32)
+    with new_secret_file(path) as file:
+        file.write(password + "\n")
+        file.flush()
+        text = f"CREATE USER {quote_name(user)} WITH PASSWORD {quote_text(password)}"
+        execute(connection, text, hidden=[password])
+
+
+def _prepare_3(connection: Connection, secrets_to: Path | None) -> Iterator[str]:
+    known = databases_3(connection)
+    for place in PLACES:
+        name, wanted = getattr(connection.config.buckets, place), retention(connection, place)
+        if name not in known:
+            body = json.dumps({"db": name, "retention_period": format_retention(wanted)}).encode()
+            headers = {"Content-Type": "application/json"}
+            answer = connection.request("POST", _DATABASE, body=body, headers=headers)
+            if answer.status in (OK, _CREATED):
+                yield f"database {name}: created, retention {format_retention(wanted)}"
+                continue
+            if answer.status != _CONFLICT:
+                raise Refused(answer.status, answer.text)
+        kept = known.get(name)
+        if kept is None or kept == wanted:
+            told = "not told by the server" if kept is None else format_retention(kept)
+            yield f"database {name}: there already, retention {told}"
+        else:
+            yield (
+                f"database {name}: there already, retention {format_retention(kept)} and not "
+                f"{format_retention(wanted)}; {HOW_TO_CHANGE_3.format(name=name)}"
+            )
+    yield from _explain_tokens_3(connection, secrets_to)
+
+
+def _explain_tokens_3(connection: Connection, secrets_to: Path | None) -> Iterator[str]:
+    yield (
+        "tokens: 3 Core has administrators' tokens only (influxdb3 create token --admin), so each "
+        "host gets one that may do everything. 3 Enterprise has tokens with least rights:"
+    )
+    for role, rights in ROLES.items():
+        names = connection.config.buckets
+        permissions = " ".join(
+            f'--permission "db:{getattr(names, place)}:{",".join(needed)}"'
+            for place, needed in rights.items()
+        )
+        yield f"  influxdb3 create token {permissions} --name heptad-{role}"
+    if secrets_to is not None:
+        yield f"{secrets_to}: nothing was written there"
+
+
+HOW_TO_CHANGE_3: Final = (
+    "3 Core cannot change it: set `influxdb.retention` to what is there, or make another database; "
+    "3 Enterprise: influxdb3 update database --retention-period … --database {name}"
+)
+
+
+def _rows(answer: Answer) -> list[dict[str, Any]]:
+    if answer.status != OK:
+        raise Refused(answer.status, answer.text)
+    try:
+        rows = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        rows = None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise foreign(answer)
+    return rows
+
+
+def _explain(error: Refused) -> str:
+    said = f"status {error.status}: {error.text}"
+    if "create admin user first" in error.text:
+        return (
+            f"{said}; 1.x wants an administrator first: CREATE USER … WITH PASSWORD … "
+            "WITH ALL PRIVILEGES"
+        )
+    if error.status == UNAUTHORIZED:
+        return f"{said}; see `influxdb.token` (2.x, 3.x) or `username` and `password` (1.x)"
+    if error.status == FORBIDDEN:
+        return f"{said}; preparing the server is for an administrator's token or user"
+    if error.status == MISSING:
+        return f"{said}; see `influxdb.url`, and `influxdb.version` where it is named"
+    return said

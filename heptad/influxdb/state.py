@@ -1,0 +1,109 @@
+"""State of one owner in the bucket *heptad*: the last point of a key is in force.
+
+A value is never rewritten: each has a later time than all before it.
+"""
+
+import base64
+import binascii
+import time as clock
+import zlib
+from collections.abc import Callable
+from contextlib import closing
+from typing import Final
+
+from heptad.influxdb.reading import DAY, Reader
+from heptad.influxdb.remembered import MEASUREMENT, STATE
+from heptad.schema import join_text
+from heptad.store import Point, Row
+
+_LARGEST: Final = 64 * 2**20
+_EVERY: Final = 10.0
+_AGAIN: Final = 86_400.0
+"""What does not change is written again after so many seconds, or the bucket would forget it."""
+
+
+class State:
+    """Keys and values of ``owner``; ``remembers``: how long the bucket keeps them (ns).
+
+    What is remembered is in force here at once; ``rows`` gives what is to be written of it, and
+    ``commit`` says that it is.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        owner: str,
+        remembers: int,
+        now: Callable[[], int] = clock.time_ns,
+        tick: Callable[[], float] = clock.monotonic,
+    ) -> None:
+        self._reader = reader
+        self._owner = owner
+        self._remembers = remembers
+        self._now = now
+        self._tick = tick
+        self._values: dict[str, bytes | None] = {}
+        self._changed: set[str] = set()
+        self._written: dict[str, float] = {}
+        self._last = 0
+        self._due = 0.0
+
+    def recall(self, key: str) -> bytes | None:
+        """The value of a key; raises StoreError."""
+        if key not in self._values:
+            self._values[key] = self._ask(key)
+        return self._values[key]
+
+    def _ask(self, key: str) -> bytes | None:
+        now = self._now()
+        # this host's clock may have been ahead when it wrote the last one
+        span = (now - self._remembers - DAY, now + 366 * DAY)
+        tags = {"owner": self._owner, "key": key}
+        with closing(
+            self._reader.points(MEASUREMENT, *span, tags, newest_first=True, limit=1)
+        ) as points:
+            for point in points:
+                self._last = max(self._last, point.time)
+                self._written[key] = self._tick() - max(0, now - point.time) / 10**9
+                return _unpack(point)
+        return None
+
+    def remember(self, key: str, value: bytes) -> None:
+        """The value of a key from now on."""
+        if self._values.get(key) != value:
+            self._values[key] = value
+            self._changed.add(key)
+
+    def rows(self, *, at_once: bool = False) -> list[Row]:
+        """What is to be written now: at most every ten seconds, but for ``at_once``."""
+        tick = self._tick()
+        if tick < self._due and not at_once:
+            return []
+        old = {key for key, at in self._written.items() if tick - at >= _AGAIN}
+        self._due = tick + _EVERY
+        return [
+            self._row(key, value)
+            for key in sorted(self._changed | old)
+            if (value := self._values.get(key)) is not None
+        ]
+
+    def commit(self) -> None:
+        """What ``rows`` gave is in the bucket, and nothing was remembered meanwhile."""
+        tick = self._tick()
+        old = {key for key, at in self._written.items() if tick - at >= _AGAIN}
+        self._written |= dict.fromkeys(self._changed | old, tick)
+        self._changed.clear()
+
+    def _row(self, key: str, value: bytes) -> Row:
+        self._last = max(self._now(), self._last + 1)
+        text = base64.b64encode(zlib.compress(value)).decode()
+        return STATE.row([("owner", self._owner), ("key", key)], self._last, {"value": text})
+
+
+def _unpack(point: Point) -> bytes | None:
+    """The bytes; None where they are not whole: what follows from them is computed anew."""
+    text = join_text("value", point.fields)
+    try:
+        return zlib.decompressobj().decompress(base64.b64decode(text, validate=True), _LARGEST)
+    except (binascii.Error, zlib.error):
+        return None

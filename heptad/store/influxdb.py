@@ -1,0 +1,197 @@
+"""The store of a fleet: a bucket of InfluxDB, with state in the bucket *heptad*."""
+
+import logging
+import time as clock
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Final, Self
+
+import msgspec
+
+from heptad import units
+from heptad.event_row import MEASUREMENT as EVENTS
+from heptad.influxdb.arrivals import Arrivals, Clocks
+from heptad.influxdb.connection import Connection
+from heptad.influxdb.heartbeats import Summary
+from heptad.influxdb.lines import is_storable, line_of
+from heptad.influxdb.placing import place
+from heptad.influxdb.reading import Reader
+from heptad.influxdb.state import State
+from heptad.influxdb.writing import InfluxSink
+from heptad.sink import Delivered, Hold, Parcel
+from heptad.spans import Span, merge_spans
+from heptad.store import Arrival, Counters, Point, Row, StoreError, Wanted
+
+log = logging.getLogger("heptad.store")
+
+_COUNTERS: Final = "counters"
+_AT_ONCE: Final = 2000
+_ON_THE_WAY: Final = 10 * units.SECOND
+_Totals = list[tuple[str, str, float]]
+
+
+class InfluxStore:
+    """The points of ``bucket`` and the state of ``owner``, over ``connection``.
+
+    Rows are in the bucket when ``append`` returns. State and counters hold at once for this
+    process and are written some seconds later, by ``flush`` and ``close``: after a kill older ones
+    hold, which is harmless where all follows from the points. One process writes a bucket for one
+    owner. ``now`` is nanoseconds since the epoch, ``tick`` a monotonic time in seconds.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        bucket: str,
+        owner: str,
+        *,
+        now: Callable[[], int] = clock.time_ns,
+        tick: Callable[[], float] = clock.monotonic,
+    ) -> None:
+        config = connection.config
+        keeps, remembers = (
+            int(units.parse_duration(text) * units.SECOND)
+            for text in (config.retention.events, config.retention.heptad)
+        )
+        self.name = f"{connection.url}, `{bucket}`"
+        self._state_name = f"{connection.url}, `{config.buckets.heptad}`"
+        self._reader = Reader(connection, bucket)
+        self._sink = InfluxSink(connection, bucket)
+        self._state_sink = InfluxSink(connection, config.buckets.heptad)
+        heptad = Reader(connection, config.buckets.heptad)
+        self._state = State(heptad, owner, remembers, now, tick)
+        self._clocks = Clocks(now, lambda: now() - int(connection.clock_offset * 10**9), tick)
+        self._arrivals = Arrivals(
+            self._reader, heptad, self._clocks, keeps=keeps, remembers=remembers
+        )
+        self._pending: deque[Parcel] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what is to be written; where that fails the log says so."""
+        try:
+            self.flush(at_once=True)
+        except StoreError as error:
+            log.warning("state is not written", extra={"store": self.name, "error": error})
+
+    # writing
+
+    def append(
+        self,
+        rows: Sequence[Row],
+        state: Mapping[str, bytes] | None = None,
+        counters: Counters | None = None,
+    ) -> None:
+        """See Store.append.
+
+        Where the server's answer did not come, the same rows are sent again before anything else
+        is read or written: they may be there already, or still be under way, and then must meet
+        nothing but themselves.
+        """
+        self._settle()
+        sound = [row for row in rows if is_storable(row)]
+        if len(sound) < len(rows):
+            told = {"store": self.name, "rows": len(rows) - len(sound)}
+            log.error("rows that cannot be stored are left out", extra=told)
+        lines = map(line_of, place(self._reader, sound))
+        while part := list(islice(lines, _AT_ONCE)):
+            self._pending.append(self._sink.pack(part))
+        self._settle()
+        for key, value in (state or {}).items():
+            self._state.remember(key, value)
+        if counters:
+            totals = self.counters()
+            for name, amount in counters.items():
+                totals[name] = totals.get(name, 0) + amount
+            kept = [(name, labels, value) for (name, labels), value in sorted(totals.items())]
+            self._state.remember(_COUNTERS, msgspec.json.encode(kept))
+
+    def _settle(self) -> None:
+        while self._pending:
+            outcome = self._sink.deliver(self._pending[0])
+            if isinstance(outcome, Delivered):
+                self._pending.popleft()
+                if outcome.refused:
+                    reason = next(iter(outcome.refused.values()))
+                    raise StoreError(
+                        f"{self.name}: {len(outcome.refused)} rows are refused: {reason}"
+                    )
+            else:
+                if isinstance(outcome, Hold):
+                    self._pending.clear()
+                raise StoreError(f"{self.name}: {outcome.reason}")
+
+    def flush(self, *, at_once: bool = False) -> None:
+        """Write state that changed, at most every ten seconds but for ``at_once``."""
+        if rows := self._state.rows(at_once=at_once):
+            outcome = self._state_sink.deliver(self._state_sink.pack([*map(line_of, rows)]))
+            if not isinstance(outcome, Delivered):
+                raise StoreError(f"{self._state_name}: {outcome.reason}")
+            if outcome.refused:
+                reason = next(iter(outcome.refused.values()))
+                raise StoreError(f"{self._state_name}: state is refused: {reason}")
+            self._state.commit()
+
+    # reading
+
+    def read(
+        self, measurement: str, since: int, until: int, tags: Wanted | None = None
+    ) -> Iterator[Point]:
+        """See Store.read."""
+        self._settle()
+        yield from self._reader.points(measurement, since, until, tags)
+
+    def recall(self, key: str) -> bytes | None:
+        """See Store.recall."""
+        return self._state.recall(key)
+
+    def counters(self) -> dict[tuple[str, str], float]:
+        """Every counter: (name, labels as JSON) to its value."""
+        kept = self._state.recall(_COUNTERS)
+        totals = msgspec.json.decode(kept, type=_Totals) if kept else []
+        return {(name, labels): value for name, labels, value in totals}
+
+    def arrived(
+        self, measurement: str, position: str, limit: int, edges: Sequence[int] = ()
+    ) -> list[Arrival]:
+        """See Store.arrived; a piece is whole minutes, which no edge cuts."""
+        return self._arrivals.take(measurement, position, limit, edges)
+
+    def spans(self, measurement: str, since: int, until: int) -> list[Span]:
+        """See Store.spans."""
+        minutes = self._reader.count_minutes(measurement, since, until)
+        return merge_spans((minute, minute + 1) for minute, _ in minutes)
+
+    def newest_position(self) -> int:
+        """Where ``since_arrival`` begins: the time now (ns)."""
+        return self._clocks.now()
+
+    def since_arrival(
+        self, position: int, limit: int, tags: Wanted | None = None
+    ) -> tuple[list[Point], int]:
+        """The events after ``position`` (ns), and the new position: for following.
+
+        By their own time, and ten seconds behind it, for they are on their way for so long; what
+        comes later than that is not seen by those who follow.
+        """
+        until = self._clocks.now() - _ON_THE_WAY
+        points: list[Point] = []
+        for point in self.read(EVENTS, position + 1, until + 1, tags):
+            if len(points) >= limit and point.time != points[-1].time:
+                return points, points[-1].time
+            points.append(point)
+        return points, max(position, until)
+
+    def passed(self) -> int | None:
+        """See Store.passed; as heartbeats told when ``arrived`` was asked last."""
+        return self._arrivals.fleet.passed(self._clocks.tick())
+
+    def fleet(self) -> Summary:
+        """How the exporters are, as heartbeats told when ``arrived`` was asked last."""
+        return self._arrivals.fleet.summary(self._clocks.tick(), self._clocks.server())

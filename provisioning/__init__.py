@@ -1,0 +1,1 @@
+"""What Prometheus and its like need to start ready-made."""

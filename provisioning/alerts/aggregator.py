@@ -1,0 +1,120 @@
+"""Alerts on the aggregator: what it does not read, compute or keep."""
+
+from typing import Final
+
+from provisioning.alerts.rule import Alert, Group
+
+_PAGE: Final = "aggregator.md"
+
+AGGREGATOR: Final = Group(
+    "heptad-aggregator",
+    "The aggregator itself.",
+    (
+        Alert(
+            "HeptadAggregatorDown",
+            "warning",
+            'up{job="<aggregator_job>"} == 0',
+            "Aggregator {{ $labels.instance }} is down",
+            "Prometheus has not been able to scrape {{ $labels.instance }} for <down_for>: there "
+            "are no findings and reports.",
+            _PAGE,
+            "<down_for>",
+        ),
+        Alert(
+            "HeptadAggregatorBehind",
+            "warning",
+            "heptad_aggregator_behind_seconds > <aggregator_behind_seconds>",
+            "Aggregator {{ $labels.instance }} does not keep up",
+            "It is {{ $value | humanizeDuration }} since {{ $labels.instance }} had worked off "
+            "everything that had arrived: findings come late.",
+            _PAGE,
+            "<down_for>",
+        ),
+        Alert(
+            "HeptadAggregatorPartFailing",
+            "warning",
+            "heptad_aggregator_part_failing == 1",
+            "{{ $labels.part }} fails in aggregator {{ $labels.instance }}",
+            "The finding or report {{ $labels.part }} has failed in {{ $labels.instance }} for "
+            "<down_for>; all others go on.",
+            _PAGE,
+            "<down_for>",
+        ),
+        Alert(
+            "HeptadAggregatorEventsUnreadable",
+            "critical",
+            "heptad_aggregator_events_failing == 1",
+            "Aggregator {{ $labels.instance }} cannot read events",
+            "{{ $labels.instance }} has not been able to read the events for <down_for>: there "
+            "are no findings and reports.",
+            _PAGE,
+            "<down_for>",
+        ),
+        Alert(
+            "HeptadAggregatorStoreFailing",
+            "critical",
+            "heptad_aggregator_store_failing == 1",
+            "Aggregator {{ $labels.instance }} cannot keep findings",
+            "{{ $labels.instance }} has not been able to write its store of findings and reports "
+            "for <down_for>.",
+            _PAGE,
+            "<down_for>",
+        ),
+        Alert(
+            "HeptadAggregatorStoreSetAside",
+            "warning",
+            "heptad_aggregator_store_set_aside == 1",
+            "A corrupt store of aggregator {{ $labels.instance }} was set aside",
+            "{{ $labels.instance }} found its store of findings and reports corrupt, set it aside "
+            "and began a new one: earlier findings and reports are not in it.",
+            _PAGE,
+        ),
+        Alert(
+            "HeptadHostNameShared",
+            "warning",
+            "heptad_aggregator_hosts_shared_names > 0",
+            "Two machines have one host name",
+            '{{ $value | printf "%.0f" }} host names have two machine ids at a time: the events of '
+            "the machines mix, and findings about them are wrong.",
+            _PAGE,
+            "<down_for>",
+        ),
+        Alert(
+            "HeptadMachineIdShared",
+            "warning",
+            "heptad_aggregator_hosts_shared_machine_ids > 0",
+            "Two hosts have one machine id",
+            '{{ $value | printf "%.0f" }} machine ids belong to two live hosts: one was cloned '
+            "from the other.",
+            _PAGE,
+            "<down_for>",
+        ),
+        Alert(
+            "HeptadEventsLate",
+            "info",
+            "increase(heptad_aggregator_late_events_total[1h]) > 0",
+            "Events came too late for the reports",
+            '{{ $value | printf "%.0f" }} events came to {{ $labels.instance }} later than the '
+            "horizon within the hour: the reports of their time leave them out.",
+            _PAGE,
+        ),
+        Alert(
+            "HeptadEventsAhead",
+            "warning",
+            "increase(heptad_aggregator_future_events_total[1h]) > 0",
+            "Events are stamped more than a day ahead",
+            '{{ $value | printf "%.0f" }} events came to {{ $labels.instance }} within the hour '
+            "with a time more than a day ahead: the clock of a host is wrong.",
+            _PAGE,
+        ),
+        Alert(
+            "HeptadFindingsIncomplete",
+            "warning",
+            "increase(heptad_aggregator_cells_dropped_total[1h]) > 0",
+            "Findings of {{ $labels.rule }} may be missing",
+            "There were more subjects than {{ $labels.instance }} can hold for {{ $labels.rule }} "
+            'within the hour: {{ $value | printf "%.0f" }} minutes of subjects were forgotten.',
+            _PAGE,
+        ),
+    ),
+)

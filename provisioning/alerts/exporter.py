@@ -1,0 +1,225 @@
+"""Alerts on the exporters: what is not read, not understood, not kept or not delivered."""
+
+from typing import Final
+
+from provisioning.alerts.rule import Alert, Group, Recording
+
+_PAGE: Final = "exporter.md"
+
+_ACTIVE: Final = "source:heptad_lines_event:active70m"
+
+SOURCES: Final = Group(
+    "heptad-sources",
+    "Sources that fell silent. Evaluated every 5 minutes: it looks back a week.",
+    (
+        Recording(
+            _ACTIVE,
+            "sum without (result) (\n"
+            '  increase(heptad_lines_total{result="event"}[70m])\n) > bool 0',
+            "1 if a source gave an event within 70 minutes (cron.hourly's job gives one every "
+            "60), 0 if not",
+        ),
+        Alert(
+            "HeptadSourceSilent",
+            "warning",
+            f"""
+            (
+              max_over_time({_ACTIVE}[<silent_window>]) == 0
+              and last_over_time({_ACTIVE}[1h] offset <silent_window>)
+            or
+              max_over_time({_ACTIVE}[<steady_window>]) == 0
+              and last_over_time({_ACTIVE}[1h] offset <steady_window>)
+              and avg_over_time({_ACTIVE}[1w] offset 1d) >= <steady_share>
+              and last_over_time({_ACTIVE}[1h] offset 6d)
+            )
+            and heptad_source_up == 1
+            """,
+            "Source {{ $labels.source }} of {{ $labels.instance }} fell silent",
+            "Source {{ $labels.source }} of {{ $labels.instance }} can be read and has given no "
+            "event for more than <silent_window>, or for more than <steady_window> where it was "
+            "never quiet: its log may have moved, or its daemon no longer writes there.",
+            _PAGE,
+        ),
+    ),
+    "5m",
+)
+
+_READING: Final = (
+    Alert(
+        "HeptadExporterDown",
+        "warning",
+        'up{job="<exporter_job>"} == 0',
+        "Exporter {{ $labels.instance }} is down",
+        "Prometheus has not been able to scrape {{ $labels.instance }} for <down_for>.",
+        _PAGE,
+        "<down_for>",
+    ),
+    Alert(
+        "HeptadNotScraped",
+        "warning",
+        'absent(up{job="<exporter_job>"})',
+        "Prometheus scrapes no exporter",
+        "No target has the job <exporter_job>: none of these alerts can fire. Either the scrape "
+        "configuration lost it, or the job has another name than in settings.yml.",
+        _PAGE,
+        "<down_for>",
+    ),
+    Alert(
+        "HeptadSourceNotReadable",
+        "critical",
+        "heptad_source_up == 0",
+        "Source {{ $labels.source }} of {{ $labels.instance }} cannot be read",
+        "{{ $labels.instance }} has not been able to read {{ $labels.source }} for <down_for>: "
+        "nobody sees what happens there.",
+        _PAGE,
+        "<down_for>",
+    ),
+    Alert(
+        "HeptadSourceBehind",
+        "warning",
+        "min_over_time(heptad_source_behind_bytes[15m]) > <behind_bytes>",
+        "{{ $labels.instance }} does not keep up with {{ $labels.source }}",
+        "At least {{ $value | humanize1024 }}B of {{ $labels.source }} have been waiting on "
+        "{{ $labels.instance }} for 15 minutes: alerts on logins come late.",
+        _PAGE,
+    ),
+    Alert(
+        "HeptadLinesNotUnderstood",
+        "warning",
+        """
+        heptad_lines_not_understood_total - heptad_lines_not_understood_total offset 1d
+          >= <not_understood>
+        or
+        increase(heptad_lines_not_understood_total[1h]) >= <not_understood>
+        """,
+        "Lines of {{ $labels.program }} on {{ $labels.instance }} are not understood",
+        'No rule understood {{ $value | printf "%.0f" }} lines of {{ $labels.program }} on '
+        "{{ $labels.instance }}: its format may have changed, and what they say is not counted.",
+        _PAGE,
+    ),
+    Alert(
+        "HeptadSourceGap",
+        "warning",
+        "increase(heptad_gaps_total[<finding_window>]) > 0",
+        "A part of {{ $labels.source }} on {{ $labels.instance }} is lost",
+        "A part of {{ $labels.source }} on {{ $labels.instance }} was gone before it could be "
+        "read ({{ $labels.reason }}): what was in it is not known.",
+        _PAGE,
+    ),
+    Alert(
+        "HeptadCollectorFailing",
+        "warning",
+        "heptad_collector_success == 0",
+        "Host metrics of {{ $labels.instance }} are missing: {{ $labels.collector }}",
+        "The collector {{ $labels.collector }} of {{ $labels.instance }} has failed or hung for "
+        "15 minutes: alerts on its metrics cannot fire.",
+        _PAGE,
+        "15m",
+    ),
+    Alert(
+        "HeptadConfigurationRefused",
+        "warning",
+        "heptad_config_last_reload_successful == 0",
+        "{{ $labels.instance }} runs with an old configuration",
+        "The configuration of {{ $labels.instance }} was refused when it was read again: the one "
+        "before stays in force.",
+        _PAGE,
+        "<down_for>",
+    ),
+    Alert(
+        "HeptadClockSkew",
+        "warning",
+        """
+        abs(node_time_seconds - timestamp(node_time_seconds)) > <clock_offset_seconds>
+        or
+        abs(heptad_delivery_clock_offset_seconds) > <clock_offset_seconds>
+        """,
+        "The clock of {{ $labels.instance }} is off",
+        "The clock of {{ $labels.instance }} is off by {{ $value | humanizeDuration }}, by the "
+        "clock of Prometheus or of InfluxDB: events have wrong times, and findings that need "
+        "events of several hosts go wrong.",
+        _PAGE,
+        "<down_for>",
+    ),
+)
+
+_KEEPING: Final = (
+    Alert(
+        "HeptadStoreFailing",
+        "critical",
+        "heptad_store_failing == 1",
+        "The store of {{ $labels.instance }} cannot be written",
+        "{{ $labels.instance }} has not been able to write its store for <down_for>: reading "
+        "waits, and what is rotated away meanwhile is lost.",
+        _PAGE,
+        "<down_for>",
+    ),
+    Alert(
+        "HeptadStoreFull",
+        "critical",
+        "heptad_store_full == 1",
+        "The store of {{ $labels.instance }} is full of what is not delivered",
+        "All that the store of {{ $labels.instance }} holds is still to be delivered: reading "
+        "waits, and what is rotated away meanwhile is lost.",
+        _PAGE,
+        "<down_for>",
+    ),
+    Alert(
+        "HeptadStoreFilling",
+        "warning",
+        """
+        heptad_store_size_bytes / heptad_store_max_size_bytes >= <store_filled>
+        and on (job, instance)
+        heptad_delivery_behind_events >= <store_waiting_events>
+        """,
+        "The store of {{ $labels.instance }} is filling",
+        "{{ $value | humanizePercentage }} of the store of {{ $labels.instance }} are in use "
+        "while events wait to be delivered. When only such are left in it, reading stops.",
+        _PAGE,
+        "<delivery_for>",
+    ),
+    Alert(
+        "HeptadStoreSetAside",
+        "warning",
+        "heptad_store_set_aside == 1",
+        "A corrupt store of {{ $labels.instance }} was set aside",
+        "{{ $labels.instance }} found its store corrupt, set it aside and began a new one: "
+        "events in it are not on the page, and what was not delivered may be missing.",
+        _PAGE,
+    ),
+    Alert(
+        "HeptadDeliveryFailing",
+        "warning",
+        "heptad_delivery_up == 0",
+        "{{ $labels.instance }} does not deliver",
+        "{{ $labels.instance }} has not been able to deliver to InfluxDB for <delivery_for>. "
+        "Nothing is lost while its store has room; findings and reports come late.",
+        _PAGE,
+        "<delivery_for>",
+    ),
+    Alert(
+        "HeptadBreakerOpen",
+        "info",
+        'max_over_time(heptad_delivery_breaker_state{state="open"}[2m]) == 1',
+        "{{ $labels.instance }} finds InfluxDB unreachable",
+        "The circuit breaker of {{ $labels.instance }} has been open for <breaker_for>: InfluxDB "
+        "does not answer, and is tried twice a minute.",
+        _PAGE,
+        "<breaker_for>",
+    ),
+    Alert(
+        "HeptadEventsRejected",
+        "warning",
+        'increase(heptad_delivery_events_total{result=~"rejected|expired"}[1h]) > 0',
+        "InfluxDB did not take events of {{ $labels.instance }}",
+        '{{ $value | printf "%.0f" }} events of {{ $labels.instance }} were '
+        "{{ $labels.result }} within the hour and will not be sent again.",
+        _PAGE,
+    ),
+)
+
+EXPORTER: Final = Group(
+    "heptad-exporter",
+    "The exporters themselves.",
+    _READING + _KEEPING,
+)

@@ -1,0 +1,88 @@
+"""docs/alerts.md, from the table of alerts."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from provisioning.alerts.rule import (
+    SEVERITIES,
+    Alert,
+    Group,
+    Recording,
+    Settings,
+    expression,
+)
+
+_WRITTEN: Final = "<!-- Written by `make rules` from provisioning/alerts/; change it there. -->\n"
+_ABOUT: Final = """\
+Prometheus loads the rule files in `provisioning/prometheus/rules/`; `prometheus.yml` beside them
+is a whole configuration that does. An alert tells what happened in labels and counts, never with
+anything that stands in a log: who it was is in the finding, in `heptad events` and in `heptad
+report`.
+
+Thresholds, the names of the jobs and the address of the runbooks stand in
+`provisioning/prometheus/settings.yml`, and nowhere else. After a change `make rules` writes the
+rule files again; rules of your own stay out of an update's way:
+
+```
+make rules RULES_FLAGS="--settings /etc/heptad/alerts.yml --output /etc/prometheus/rules"
+promtool check rules /etc/prometheus/rules/*.yml
+```
+
+Where only exporters are scraped, all but `findings.yml` and `aggregator.yml` work as they are.
+Both may stay loaded. Where you have rules for node_exporter's metrics already, leave
+`host.yml` out: they hold for Heptad's, too.
+"""
+
+
+def alerts_page(files: Mapping[str, Group], settings: Settings) -> str:
+    """docs/alerts.md: every alert with its expression, and every threshold."""
+    alerts = [rule for group in files.values() for rule in group.rules if isinstance(rule, Alert)]
+    overview = _table(
+        ("alert", "severity", "for", "what happened"),
+        (
+            (
+                f"[{alert.name}](runbooks/{alert.runbook}#{alert.name.lower()})",
+                alert.severity,
+                settings.fill(alert.wait),
+                _plain(settings.fill(alert.description)),
+            )
+            for alert in alerts
+        ),
+    )
+    severities = _table(("severity", "meaning"), SEVERITIES.items())
+    thresholds = _table(
+        ("name", "value", "meaning"),
+        ((f"`{n}`", str(t.value), t.meaning) for n, t in settings.thresholds.items()),
+    )
+    sections = "".join(_section(name, group, settings) for name, group in files.items())
+    return (
+        f"# Alerts\n\n{_WRITTEN}\n{_ABOUT}\n{severities}\n{overview}\n## Thresholds\n\n"
+        f"{thresholds}\n## Rules\n{sections}"
+    )
+
+
+def _section(name: str, group: Group, settings: Settings) -> str:
+    rules = "".join(_rule(rule, settings) for rule in group.rules)
+    return f"\n### {name}\n\n{group.about}\n{rules}"
+
+
+def _rule(rule: Alert | Recording, settings: Settings) -> str:
+    if isinstance(rule, Recording):
+        about = f": {rule.why}"
+    else:
+        about = f", for {settings.fill(rule.wait)}" if rule.wait else ""
+    return f"\n`{rule.name}`{about}\n\n```\n{expression(rule, settings)}\n```\n"
+
+
+def _plain(description: str) -> str:
+    """A description with the names of its labels in the place of their values."""
+    return re.sub(r"\{\{ \$(?:labels\.)?(\w+)[^}]*\}\}", r"*\1*", description)
+
+
+def _table(heading: tuple[str, ...], rows: Iterable[Iterable[str]]) -> str:
+    lines = ["| " + " | ".join(heading) + " |", "|" + " --- |" * len(heading)]
+    for row in rows:
+        cells = [cell.replace("|", "\\|").replace("\n", " ") for cell in row]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"

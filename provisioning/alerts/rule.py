@@ -1,0 +1,180 @@
+"""Alerting and recording rules, and how they become the files that Prometheus loads.
+
+An expression, a duration and an annotation may hold ``<name>``: a threshold of the settings, or
+``<exporter_job>`` and ``<aggregator_job>``.
+"""
+
+import re
+import textwrap
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import yaml
+
+from heptad import document
+
+SEVERITIES: Final[dict[str, str]] = {
+    "critical": (
+        "somebody may be in, or something is being lost and will not mend itself: wake somebody"
+    ),
+    "warning": "a person has to look at it today",
+    "info": "nothing to do by itself; it stands beside other alerts, or goes into a daily list",
+}
+DEFAULT: Final = Path(__file__).parent.parent / "prometheus" / "settings.yml"
+
+_PLACEHOLDER: Final = re.compile("<([a-z_]+)>")
+_VALUE: Final = re.compile(r"\d+(\.\d+)?|(\d+(w|d|h|m|s))+")
+
+
+class Threshold(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A number, or a duration as Prometheus writes it; and what it means."""
+
+    value: int | float | str
+    meaning: str
+
+
+class Jobs(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The label ``job`` of the two parts."""
+
+    exporter: str
+    aggregator: str
+
+
+class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What operators choose: settings.yml."""
+
+    runbooks: str
+    jobs: Jobs
+    thresholds: dict[str, Threshold]
+
+    def names(self) -> dict[str, str]:
+        """What a placeholder may name, and what it stands for."""
+        known = {name: str(threshold.value) for name, threshold in self.thresholds.items()}
+        jobs = {"exporter_job": self.jobs.exporter, "aggregator_job": self.jobs.aggregator}
+        return known | jobs
+
+    def fill(self, text: str) -> str:
+        """``text`` with what its placeholders stand for; an unknown one is a KeyError."""
+        names = self.names()
+        return _PLACEHOLDER.sub(lambda found: names[found[1]], text)
+
+
+class Alert(NamedTuple):
+    """An alerting rule; ``runbook`` is the page in docs/runbooks/, its anchor is the name."""
+
+    name: str
+    severity: str
+    expr: str
+    summary: str
+    description: str
+    runbook: str
+    wait: str = ""
+
+    def texts(self) -> tuple[str, ...]:
+        """Every text that may hold placeholders."""
+        return (self.expr, self.wait, self.summary, self.description)
+
+
+class Recording(NamedTuple):
+    """A recording rule, and why there is one."""
+
+    name: str
+    expr: str
+    why: str
+
+    def texts(self) -> tuple[str, ...]:
+        """Every text that may hold placeholders."""
+        return (self.expr,)
+
+
+class Group(NamedTuple):
+    """Rules that are evaluated together; ``interval`` is Prometheus' own where it is empty."""
+
+    name: str
+    about: str
+    rules: Sequence[Alert | Recording]
+    interval: str = ""
+
+
+def load_settings(path: Path = DEFAULT) -> Settings:
+    """Read settings.yml; raises DocumentError with all that is wrong with it."""
+    return document.load(path, Settings, check=_check)
+
+
+def _check(settings: Settings) -> Iterable[tuple[tuple[str, ...], str]]:
+    for name, threshold in settings.thresholds.items():
+        if not _VALUE.fullmatch(str(threshold.value)):
+            yield ("thresholds", name, "value"), "is neither a number nor a duration as 90s, 5m, 1d"
+    for job in ("exporter", "aggregator"):
+        if not re.fullmatch(r"[\w./-]+", getattr(settings.jobs, job)):
+            yield ("jobs", job), "is no name of a job"
+
+
+def check_names(settings: Settings, groups: Iterable[Group]) -> list[str]:
+    """What is wrong between settings and rules: a threshold too few or too many."""
+    texts = [text for group in groups for rule in group.rules for text in rule.texts()]
+    used = {name for text in texts for name in _PLACEHOLDER.findall(text)}
+    known = settings.names().keys()
+    missing = [f"thresholds: `{name}` is missing" for name in sorted(used - known)]
+    return missing + [
+        f"thresholds: no rule uses `{name}`" for name in sorted(settings.thresholds.keys() - used)
+    ]
+
+
+def runbook_url(alert: Alert, settings: Settings) -> str:
+    """Where the page on an alert is."""
+    return f"{settings.runbooks.rstrip('/')}/{alert.runbook}#{alert.name.lower()}"
+
+
+def expression(rule: Alert | Recording, settings: Settings) -> str:
+    """The PromQL of a rule."""
+    return settings.fill(textwrap.dedent(rule.expr).strip())
+
+
+def render(group: Group, settings: Settings) -> str:
+    """The file of a group, for Prometheus' ``rule_files``."""
+    data: dict[str, Any] = {"name": group.name}
+    if group.interval:
+        data["interval"] = group.interval
+    data["rules"] = [_render_rule(rule, settings) for rule in group.rules]
+    about = "".join(f"# {line}\n" for line in textwrap.wrap(group.about, 96))
+    text = yaml.dump({"groups": [data]}, Dumper=_Dumper, sort_keys=False, width=96)
+    return (
+        f"{about}#\n# Written by `make rules` from provisioning/alerts/; change it there.\n{text}"
+    )
+
+
+def _render_rule(rule: Alert | Recording, settings: Settings) -> dict[str, Any]:
+    expr = expression(rule, settings)
+    if isinstance(rule, Recording):
+        return {"record": rule.name, "expr": expr}
+    return {
+        "alert": rule.name,
+        "expr": expr,
+        **({"for": settings.fill(rule.wait)} if rule.wait else {}),
+        "labels": {"severity": rule.severity},
+        "annotations": {
+            "summary": settings.fill(rule.summary),
+            "description": settings.fill(rule.description),
+            "runbook_url": runbook_url(rule, settings),
+        },
+    }
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as such, and lists indented."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        """Indent lists, too."""
+        del indentless
+        super().increase_indent(flow, False)
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)

@@ -1,0 +1,87 @@
+"""An HTTP server of a test's own: it answers as a function says, and keeps what it was asked."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+
+class Asked(NamedTuple):
+    """A request: ``query`` and a form in the body by name, any other body decoded from JSON."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    body: Any
+    authorization: str
+
+
+Answering = Callable[[Asked], tuple[int, Any]]
+
+
+class ScriptedServer:
+    """``answer`` gives status and body (an object becomes JSON); ``asked``: every request."""
+
+    def __init__(self, answer: Answering, headers: dict[str, str] | None = None) -> None:
+        self.asked: list[Asked] = []
+        outer = self
+        told_always = {
+            "Content-Type": "application/json",
+            "Date": formatdate(usegmt=True),
+            **(headers or {}),
+        }
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def _serve(self) -> None:
+                url = urlsplit(self.path)
+                data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                form = "urlencoded" in self.headers.get("Content-Type", "")
+                body = _single(data.decode()) if form else json.loads(data) if data else None
+                told = self.headers.get("Authorization", "")
+                asked = Asked(self.command, url.path, _single(url.query), body, told)
+                outer.asked.append(asked)
+                status, said = answer(asked)
+                content = b"" if said is None else json.dumps(said).encode()
+                self.send_response_only(status)
+                for name, value in told_always.items():
+                    self.send_header(name, value)
+                if status != 204:  # which has no body, RFC 9110
+                    self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            # the names that http.server calls
+            do_GET = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815
+
+            def log_message(self, *_: object) -> None:
+                """Nothing on stderr."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def changes(self) -> list[Asked]:
+        """The requests that change something."""
+        return [a for a in self.asked if a.method != "GET" and a.path not in ("/query", "/ping")]
+
+    @contextmanager
+    def serving(self) -> "Iterator[ScriptedServer]":
+        """Serve meanwhile."""
+        thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._server.shutdown()
+            thread.join()
+            self._server.server_close()
+
+
+def _single(query: str) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()}

@@ -1,0 +1,277 @@
+"""The alerting rules: each fires when it should and only then, and leads to a page that helps."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from aggregator.metrics import COUNTERS as AGGREGATOR_COUNTERS
+from aggregator.metrics import GAUGES as AGGREGATOR_GAUGES
+from exporter.collectors import FAMILIES
+from exporter.metrics import COUNTERS, GAUGES
+from heptad.metrics import RELOADS
+from provisioning.alerts import FILES
+from provisioning.alerts.__main__ import main
+from provisioning.alerts.page import alerts_page
+from provisioning.alerts.rule import (
+    DEFAULT,
+    SEVERITIES,
+    Alert,
+    Recording,
+    check_names,
+    expression,
+    load_settings,
+    render,
+    runbook_url,
+)
+from tests import needs
+from tests.alert_cases import CASES
+from tests.alert_cases.case import Case
+
+ROOT = Path(__file__).resolve().parents[1]
+PROVISIONED = ROOT / "provisioning" / "prometheus"
+RUNBOOKS = ROOT / "docs" / "runbooks"
+SETTINGS = load_settings()
+RULES = [rule for group in FILES.values() for rule in group.rules]
+ALERTS = {rule.name: rule for rule in RULES if isinstance(rule, Alert)}
+FILE_OF = {rule.name: name for name, group in FILES.items() for rule in group.rules}
+
+# Labels that a target has by itself.
+TARGET = {"job", "instance"}
+# Families of many names, of which these are the ones that rules use.
+EXPOSED = {
+    **{name: set(labels) for name, (labels, _) in RELOADS.items()},
+    **{name: set(labels) for name, (labels, _) in COUNTERS.items()},
+    **{name: set(labels) for name, (labels, _) in GAUGES.items()},
+    **{name: set(labels) for name, (labels, _) in AGGREGATOR_COUNTERS.items()},
+    **{name: set(labels) for name, (labels, _) in AGGREGATOR_GAUGES.items()},
+    **{family.name: set(family.labels) for family in FAMILIES},
+    "up": set(),
+}
+FAMILY_OF = {
+    r"node_memory_\w+_bytes": "node_memory_<Field>_bytes",
+    r"node_vmstat_\w+": "node_vmstat_<field>",
+}
+WORDS = {"and", "or", "unless", "on", "ignoring", "by", "without", "bool", "offset"}
+
+
+def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run Debian's promtool."""
+    needs.program("promtool")
+    command = ["promtool", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def metrics_of(expr: str) -> dict[str, set[str]]:
+    """The metrics of an expression, each with the labels that its matchers name."""
+    bare = re.sub(r"\[[^]]*\]|\b(offset|by|without|on|ignoring) (\([^)]*\)|\w+)", " ", expr)
+    found: dict[str, set[str]] = {}
+    for name, matchers in re.findall(r"\b([a-z][\w:]*)\b(?!\s*\()(\{[^}]*\})?", _blank(bare)):
+        if name not in WORDS:
+            labels = set(re.findall(r"(\w+)(?=[=!])", matchers))
+            found.setdefault(name, set()).update(labels)
+    return found
+
+
+def _blank(expr: str) -> str:
+    return re.sub(r'"[^"]*"', '""', expr)
+
+
+def labels_between(expr: str) -> set[str]:
+    """The labels that an expression matches or sums by."""
+    groups = re.findall(r"\b(?:by|without|on|ignoring) \(([^)]*)\)", expr)
+    return {label for group in groups for label in re.findall(r"\w+", group)}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_rule_file_is_up_to_date(name: str) -> None:
+    """A rule file differs from the table of alerts until `make rules` was run."""
+    written = (PROVISIONED / "rules" / name).read_text(encoding="utf-8")
+    assert written == render(FILES[name], SETTINGS), "run `make rules`"
+
+
+def test_no_other_rule_file_is_loaded() -> None:
+    """Prometheus loads every file in the folder: one that nobody writes any more would stay."""
+    assert {path.name for path in (PROVISIONED / "rules").iterdir()} == FILES.keys()
+
+
+def test_page_is_up_to_date() -> None:
+    """docs/alerts.md differs from the table of alerts until `make rules` was run."""
+    page = (ROOT / "docs" / "alerts.md").read_text(encoding="utf-8")
+    assert page == alerts_page(FILES, SETTINGS), "run `make rules`"
+
+
+def test_promtool_finds_no_fault(tmp_path: Path) -> None:
+    """The configuration with its rules and targets is one that Prometheus loads."""
+    folder = tmp_path / "prometheus"
+    shutil.copytree(PROVISIONED, folder)
+    checked = promtool("check", "config", folder / "prometheus.yml")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    files = sorted((folder / "rules").glob("*.yml"))
+    checked = promtool("check", "rules", "--lint=all", "--lint-fatal", *files)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.alert}: {case.why}")
+def test_alert(case: Case, tmp_path: Path) -> None:
+    """promtool, given what was scraped, says that the alert fires with its texts, or does not."""
+    alert = ALERTS[case.alert]
+    expected = []
+    if case.labels is not None:
+        annotations = {
+            "summary": case.summary,
+            "description": case.description,
+            "runbook_url": runbook_url(alert, SETTINGS),
+        }
+        labels = {**case.labels, "severity": alert.severity}
+        expected = [{"exp_labels": labels, "exp_annotations": annotations}]
+    test = {
+        "interval": case.interval,
+        "input_series": [{"series": n, "values": v} for n, v in case.series.items()],
+        "alert_rule_test": [
+            {"eval_time": case.at, "alertname": case.alert, "exp_alerts": expected}
+        ],
+    }
+    group = FILES[FILE_OF[case.alert]]
+    rules = [rule for rule in group.rules if isinstance(rule, Recording) or rule is alert]
+    (tmp_path / "rules.yml").write_text(render(group._replace(rules=rules), SETTINGS))
+    file = tmp_path / "case.yml"
+    content = {"rule_files": ["rules.yml"], "evaluation_interval": case.interval, "tests": [test]}
+    file.write_text(json.dumps(content))  # JSON is YAML
+    tested = promtool("test", "rules", file)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_alert_has_cases_of_both_kinds(name: str) -> None:
+    """For every alert there is a case in which it fires and one in which it does not."""
+    assert {case.labels is not None for case in CASES if case.alert == name} == {True, False}
+
+
+@pytest.mark.parametrize("alert", ALERTS.values(), ids=lambda alert: alert.name)
+def test_alert_is_complete(alert: Alert) -> None:
+    """It has a summary, a description, a severity that has a meaning, and a page of its own."""
+    assert alert.severity in SEVERITIES
+    assert alert.summary
+    assert not alert.summary.endswith(".")
+    assert alert.description.endswith(".")
+    page = (RUNBOOKS / alert.runbook).read_text(encoding="utf-8")
+    assert f"\n## {alert.name}\n" in page
+
+
+def test_runbooks_speak_of_alerts_that_are_there() -> None:
+    """No page tells what to do about an alert that was renamed or is gone."""
+    told = {
+        (page.name, name)
+        for page in RUNBOOKS.glob("*.md")
+        for name in re.findall(r"^## (\w+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert told == {(alert.runbook, alert.name) for alert in ALERTS.values()}
+
+
+def test_every_section_of_a_runbook_says_what_to_do() -> None:
+    """Each tells what it means, where to look first, what to do, and when it is wrong."""
+    for page in RUNBOOKS.glob("*.md"):
+        for section in page.read_text(encoding="utf-8").split("\n## ")[1:]:
+            found = re.findall(r"^\*\*(.+?)\*\*", section, re.MULTILINE)
+            heading = section.partition("\n")[0]
+            assert found == ["Means", "Look", "Do", "Wrong"], f"{page.name}: {heading}"
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_rule_reads_what_is_exposed(rule: Alert | Recording) -> None:
+    """Every metric of an expression is one of Heptad's, every label one of that metric's."""
+    expr = expression(rule, SETTINGS)
+    recorded = {r.name for r in RULES if isinstance(r, Recording)}
+    known = TARGET | {"rule", "severity", "source", "result"}
+    found = metrics_of(expr)
+    assert found
+    for name, labels in found.items():
+        if name in recorded:
+            continue
+        family = next((f for p, f in FAMILY_OF.items() if re.fullmatch(p, name)), name)
+        assert family in EXPOSED, f"{name} is not exposed"
+        assert labels <= EXPOSED[family] | TARGET, name
+        known |= EXPOSED[family]
+    assert labels_between(expr) <= known
+
+
+def test_label_in_a_text_is_a_label_of_the_alert() -> None:
+    """A text that names a label which the alert does not have would show nothing there."""
+    for case in CASES:
+        if case.labels is not None:
+            alert = ALERTS[case.alert]
+            text = alert.summary + alert.description
+            named = set(re.findall(r"\$labels\.(\w+)", text))
+            assert named <= case.labels.keys() | {"severity"}, case.alert
+
+
+def test_metrics_of_an_expression_are_found() -> None:
+    """Functions, operators, labels and durations are not taken for metrics."""
+    expr = 'sum without (a, b) (rate(x_total{c="y z", d=~"e"}[5m] offset 1d)) > bool 0 and on (f) g'
+    assert metrics_of(expr) == {"x_total": {"c", "d"}, "g": set()}
+    assert labels_between(expr) == {"a", "b", "f"}
+
+
+def test_thresholds_and_rules_agree() -> None:
+    """Every placeholder is a threshold, and every threshold is used."""
+    assert check_names(SETTINGS, FILES.values()) == []
+
+
+def _write(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> int:
+    settings = folder / "settings.yml"
+    settings.write_text(text, encoding="utf-8")
+    output = ["--output", str(folder / "rules")]
+    (folder / "rules").mkdir(exist_ok=True)
+    monkeypatch.setattr("sys.argv", ["rules", "--settings", str(settings), *output])
+    return main()
+
+
+def test_settings_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A threshold, a job and the address of the runbooks are changed in one file."""
+    text = DEFAULT.read_text(encoding="utf-8")
+    text = text.replace("value: 50\n", "value: 500\n").replace("exporter: heptad", "exporter: ex")
+    text = text.replace("runbooks: docs/runbooks", "runbooks: https://wiki.example/heptad/")
+    assert _write(tmp_path, monkeypatch, text) == 0
+    logins = (tmp_path / "rules" / "logins.yml").read_text(encoding="utf-8")
+    assert ">= 500" in logins
+    assert "500 are much for one host" in logins.replace("\n            ", " ")
+    assert "runbook_url: https://wiki.example/heptad/logins.md#heptadbruteforce" in logins
+    assert 'up{job="ex"}' in (tmp_path / "rules" / "exporter.yml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("  login_failures:", "  login_failurs:", "`login_failures` is missing"),
+        ("value: 50\n", "value: a lot\n", "is neither a number nor a duration"),
+        ("value: 50\n", "valeu: 50\n", "valeu"),
+        ("exporter: heptad", "exporter: 'a\" or b'", "is no name of a job"),
+    ],
+)
+def test_faulty_settings(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    old: str,
+    new: str,
+    told: str,
+) -> None:
+    """What is wrong is told, and no rule file is written."""
+    text = DEFAULT.read_text(encoding="utf-8").replace(old, new, 1)
+    assert _write(tmp_path, monkeypatch, text) == 2
+    assert told in capsys.readouterr().err
+    assert list((tmp_path / "rules").iterdir()) == []
+
+
+def _durations(texts: Iterable[str]) -> list[str]:
+    return [text for text in texts if text and not re.fullmatch(r"<\w+>|\d+[smh]", text)]
+
+
+def test_waits_are_durations() -> None:
+    """Every `for` is a threshold or a duration."""
+    assert _durations(alert.wait for alert in ALERTS.values()) == []

@@ -1,0 +1,178 @@
+"""An exporter and a real InfluxDB: begun late, lost and found again, told where it stopped."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from exporter.heartbeat import find_machine_id
+from exporter.service import Exporter
+from heptad.config import Config, FileSourceConfig, StoreConfig
+from heptad.influxdb_config import DeliveryConfig, InfluxConfig
+from heptad.store.local import LocalStore
+from tests.influxdb import Influxd
+from tests.real.sandbox import wait_until
+from tests.test_forwarder import Patient
+
+
+def line(number: int) -> str:
+    """A wrong password of a user of that number; all within one second."""
+    return (
+        f"2026-11-20T12:00:00Z gate sshd[{number}]: Failed password for u{number} from 192.0.2.1 "
+        "port 22 ssh2\n"
+    )
+
+
+class World:
+    """A host with a log, its state, and a server."""
+
+    def __init__(self, folder: Path, influxd: Influxd) -> None:
+        self.influxd = influxd
+        self.log = folder / "auth.log"
+        self.state = folder / "state"
+        self.written = 0
+        self.config = Config(
+            host="gate",
+            sources=[FileSourceConfig(name="auth", paths=[str(self.log)], timezone="UTC")],
+            store=StoreConfig(path=str(self.state / "events.db")),
+            influxdb=InfluxConfig(
+                influxd.url, delivery=DeliveryConfig(flush_interval="100ms", max_lines=3)
+            ),
+        )
+        self.config.exporter.listen = "127.0.0.1:0"
+
+    def write(self, count: int) -> None:
+        """Log lines."""
+        with self.log.open("a") as log:
+            for _ in range(count):
+                self.written += 1
+                log.write(line(self.written))
+
+    def rotate(self) -> None:
+        """As logrotate does."""
+        self.log.rename(self.log.with_name("auth.log.1"))
+        self.log.touch()
+
+    def run(self, stop: threading.Event | None = None) -> Exporter:
+        """Read and deliver what is there."""
+        exporter = Exporter(self.config, once=True, serve=False)
+        exporter.run(stop or Patient())
+        return exporter
+
+    def users(self) -> list[str]:
+        """The users in the bucket."""
+        rows = self.influxd.rows('SELECT "user" FROM events', "events")
+        return sorted((str(row["user"]) for row in rows), key=lambda user: int(user[1:]))
+
+    def expected(self) -> list[str]:
+        """The users that were written."""
+        return [f"u{n}" for n in range(1, self.written + 1)]
+
+
+@pytest.fixture
+def world(tmp_path: Path, influxd: Influxd) -> Iterator[World]:
+    """A host and empty buckets."""
+    databases = ("events", "reports", "heptad")
+    influxd.create(*databases)
+    yield World(tmp_path, influxd)
+    influxd.drop(*databases)
+
+
+def test_a_lost_store_is_gone_on_from(world: World) -> None:
+    """A new exporter goes on where the lost one stopped, also where the log was rotated since."""
+    world.write(10)
+    world.run()
+    assert world.users() == world.expected()
+    shutil.rmtree(world.state)
+    world.write(5)
+    world.rotate()
+    world.write(5)
+    world.run()
+    assert world.users() == world.expected()
+    with LocalStore(world.state / "events.db") as store:
+        assert len(list(store.read("events", 0, 2**62))) == 10  # what was delivered is not read
+
+
+def test_what_the_position_did_not_tell_is_written_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines delivered after the last heartbeat are read again and get the identities they had."""
+    world.write(10)
+    world.run()
+    monkeypatch.setattr("exporter.forwarder.Forwarder._beat", lambda _: True)
+    world.write(10)
+    world.run()
+    monkeypatch.undo()
+    shutil.rmtree(world.state)
+    world.write(3)
+    world.run()
+    assert world.users() == world.expected()
+    with LocalStore(world.state / "events.db") as store:
+        assert len(list(store.read("events", 0, 2**62))) == 13
+
+
+def test_another_machine_of_the_same_name_begins_by_itself(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A position belongs to name and machine: what another one read is not passed over."""
+    world.write(3)
+    world.run()
+    shutil.rmtree(world.state)
+    monkeypatch.setattr("exporter.delivery.find_machine_id", lambda: "0" * 32)
+    world.run()
+    with LocalStore(world.state / "events.db") as store:
+        assert len(list(store.read("events", 0, 2**62))) == 3
+
+
+def test_nothing_is_read_before_the_server_has_answered(world: World) -> None:
+    """A new store waits for the server, says so (a metric, too), and begins once it is there."""
+    world.write(3)
+    world.influxd.stop()
+    exporter = Exporter(world.config)
+    assert exporter.server is not None
+    stop = threading.Event()
+    threads = [threading.Thread(target=part, args=(stop,)) for part in exporter.parts().values()]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_until(exporter.problems, "a problem", 30)
+        assert "nothing is read before" in exporter.problems()[0]
+        told = {metric.name: metric.samples for metric in exporter.metrics.collect()}
+        assert [sample.value for sample in told["heptad_delivery_up"]] == [0]
+        assert exporter.store.newest_position() == 0
+        world.influxd.start()
+        wait_until(lambda: world.users() == world.expected(), "delivery", 60)
+        wait_until(lambda: not exporter.problems(), "health", 30)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_once_tells_what_could_not_be_delivered(world: World) -> None:
+    """`--once` does not wait for a server that is away; the next run delivers."""
+    world.write(3)
+    world.run()
+    world.write(3)
+    world.influxd.stop()
+    exporter = world.run()
+    assert "Connection refused" in exporter.problems()[0]
+    world.influxd.start()
+    assert world.run().problems() == []
+    assert world.users() == world.expected()
+
+
+def test_the_machine_id_is_not_told(tmp_path: Path) -> None:
+    """The id in heartbeats follows from /etc/machine-id, differs for each, and is not it."""
+    ids = set()
+    for name in ("a", "b"):
+        path = tmp_path / name
+        path.write_text(name * 32 + "\n")
+        told = find_machine_id([path])
+        assert told == find_machine_id([tmp_path / "none", path])
+        assert name * 32 not in told
+        ids.add(told)
+    assert len(ids) == 2
+    assert len(find_machine_id([tmp_path / "none"])) == 32

@@ -1,0 +1,203 @@
+"""Every answer to a write, as the three generations give them: what comes of it."""
+
+import gzip
+import random
+import threading
+from collections.abc import Iterator
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from heptad.influxdb.writing import InfluxSink
+from heptad.sink import Delivered, Hold, Outcome, TryAgain
+from tests.faulty_proxy import Fault, FaultyProxy
+from tests.influxdb import connect
+
+CASES = yaml.safe_load((Path(__file__).parent / "contract/writes.yaml").read_text("utf-8"))
+LINES = ["m a=1i 1", "m a=2i 2"]
+
+
+@pytest.fixture
+def server() -> Iterator[FaultyProxy]:
+    """A server without anything behind it, which answers as its plan says."""
+    with FaultyProxy("http://127.0.0.1:9") as server:
+        yield server
+
+
+def deliver(
+    server: FaultyProxy, lines: list[str] = LINES, generation: int = 1, **keys: Any
+) -> Outcome:
+    """What becomes of a batch."""
+    with connect(server.url, version=str(generation), **keys) as connection:
+        sink = InfluxSink(connection, "events")
+        return sink.deliver(sink.pack(lines))
+
+
+def fault(answer: dict[str, Any]) -> Fault:
+    """An answer of the contract's."""
+    body = str(answer.get("body", "")).encode()
+    return Fault(status=answer["status"], headers=answer.get("headers", {}), body=body)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_each_known_answer_has_the_outcome_that_it_means(
+    server: FaultyProxy, case: dict[str, Any]
+) -> None:
+    """Refused lines and only those are told with the server's reason; else how to go on."""
+    assert case.get("source") or case.get("real")
+
+    def plan(path: str, body: bytes) -> Fault:
+        if case.get("poison", "") not in gzip.decompress(body).decode():
+            return Fault(status=204)
+        explained = case.get("explained") if path.startswith("/api/v3/") else None
+        return fault(explained or case["answer"])
+
+    server.plan = plan
+    outcome = deliver(server, case.get("lines", LINES), case["generation"])
+    if "hold" in case:
+        assert isinstance(outcome, Hold)
+        assert all(word in outcome.reason for word in case["hold"]), outcome.reason
+    elif "again" in case:
+        assert isinstance(outcome, TryAgain)
+        assert outcome.after == case["again"]
+    else:
+        assert isinstance(outcome, Delivered)
+        expected = case.get("refused", {})
+        assert set(outcome.refused) == set(expected)
+        assert all(words in outcome.refused[index] for index, words in expected.items())
+        assert outcome.expired == case.get("expired", 0)
+    assert server.requests <= case.get("requests", 20)
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high"),
+    [
+        ("0", 0, 0),
+        ("999999999", 3600, 3600),
+        ("-5", 0, 0),
+        ("soon", 0, 0),
+        ("1e9", 0, 0),
+        ("\uff19", 0, 0),
+        (formatdate(usegmt=True), 0, 2),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 3600, 3600),
+        ("Fri, 31 Dec 99999 23:59:59 GMT", 0, 0),
+    ],
+)
+def test_a_server_that_asks_for_rest_gets_an_hour_at_most(
+    server: FaultyProxy, text: str, low: float, high: float
+) -> None:
+    """Retry-After is seconds or a date; nonsense is none."""
+    value = text.encode().decode("latin-1")
+    server.plan = lambda *_: Fault(status=503, headers={"Retry-After": value})
+    outcome = deliver(server)
+    assert isinstance(outcome, TryAgain)
+    assert low <= outcome.after <= high
+
+
+def test_thousands_of_lines_that_are_refused_alike_cost_few_requests(server: FaultyProxy) -> None:
+    """An answer that names neither lines nor their number is taken for all lines of a series."""
+
+    def plan(_: str, body: bytes) -> Fault:
+        if b"bad" in gzip.decompress(body):
+            return Fault(status=400, body=b'{"error":"field type conflict"}')
+        return Fault(status=204)
+
+    server.plan = plan
+    lines = [f"m,t={'bad' if n % 2 else 'good'} a=1i {n}" for n in range(5000)]
+    outcome = deliver(server, lines, 2)
+    assert isinstance(outcome, Delivered)
+    assert set(outcome.refused) == set(range(1, 5000, 2))
+    assert server.requests < 150
+
+
+def test_no_batch_costs_more_than_a_bounded_number_of_requests(server: FaultyProxy) -> None:
+    """Where each second line is refused for a reason of its own, the rest is set aside at last."""
+    count = 0
+
+    def plan(_: str, body: bytes) -> Fault:
+        nonlocal count
+        count += 1
+        if b"bad" in gzip.decompress(body):
+            return Fault(status=400, body=b'{"error":"line protocol: %d"}' % count)
+        return Fault(status=204)
+
+    server.plan = plan
+    lines = [f"m a={'bad' if n % 2 else 1}i {n}" for n in range(3000)]
+    outcome = deliver(server, lines)
+    assert isinstance(outcome, Delivered)
+    assert set(range(1, 3000, 2)) <= set(outcome.refused)
+    assert server.requests < 1100
+
+
+def test_a_size_that_was_too_large_is_remembered(server: FaultyProxy) -> None:
+    """The next batch is halved before it is sent, and a line that alone is too large is refused."""
+
+    def plan(_: str, body: bytes) -> Fault:
+        return Fault(status=413 if len(gzip.decompress(body)) > 200_000 else 204)
+
+    server.plan = plan
+    noise = random.Random(1).randbytes(150_000).hex()  # does not compress well
+    lines = [f'm a="{noise[n * 10_000 : n * 10_000 + 10_000]}" {n}' for n in range(30)]
+    with connect(server.url, version="1") as connection:
+        sink = InfluxSink(connection, "events")
+        assert sink.deliver(sink.pack(lines)) == Delivered()
+        first = server.requests
+        assert sink.deliver(sink.pack(lines)) == Delivered()
+        assert server.requests - first < first
+        outcome = sink.deliver(sink.pack([lines[0], f'm a="{noise}" 9']))
+    assert isinstance(outcome, Delivered)
+    assert list(outcome.refused) == [1]
+
+
+def test_a_proxy_that_takes_nothing_is_not_the_fault_of_a_line(server: FaultyProxy) -> None:
+    """A small line that is too large is kept, and a person told what to raise."""
+    server.plan = lambda *_: Fault(status=413)
+    outcome = deliver(server, [f"m a=1i {n}" for n in range(1000)])
+    assert isinstance(outcome, Hold)
+    assert "client_max_body_size" in outcome.reason
+    assert server.requests < 20
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_search_for_refused_lines_that_is_cut_short_begins_anew(
+    server: FaultyProxy, status: int
+) -> None:
+    """The whole batch is given again: it is not known what became of it."""
+
+    def plan(_: str, body: bytes) -> Fault:
+        if server.requests < 4:
+            return Fault(status=400, body=b'{"error":"field type conflict"}')
+        return Fault(status=status)
+
+    server.plan = plan
+    assert isinstance(deliver(server, LINES * 20), TryAgain)
+
+
+def test_no_answer_bears_a_secret(server: FaultyProxy) -> None:
+    """Not even where the server repeats it."""
+    server.plan = lambda *_: Fault(status=401, body=b'{"message":"no token tok-s3cret"}')
+    outcome = deliver(server, generation=2, token="tok-s3cret")
+    assert isinstance(outcome, Hold)
+    assert "s3cret" not in outcome.reason
+
+
+def test_an_answer_that_never_ends_is_not_waited_for(server: FaultyProxy) -> None:
+    """A byte now and then does not hold a request for ever."""
+    server.plan = lambda *_: Fault(trickle=0.2)
+    done: list[Outcome] = []
+    thread = threading.Thread(target=lambda: done.append(deliver(server, timeout="1s")))
+    thread.start()
+    thread.join(20)
+    assert isinstance(done[0], TryAgain)
+    assert "no answer in time" in done[0].reason
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b"\xff\xfe", b'{"error":', b'{"data":[[]]}', b""])
+def test_nothing_that_a_server_says_raises(server: FaultyProxy, body: bytes) -> None:
+    """Nonsense with a status of refusal keeps everything."""
+    server.plan = lambda *_: Fault(status=400, body=body)
+    for generation in (1, 2, 3):
+        assert isinstance(deliver(server, generation=generation), Hold)
