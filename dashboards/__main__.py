@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from dashboards import authentication, findings, fleet, host
+from dashboards import authentication, findings, fleet, host, itself
 from dashboards.flavours import importable, provisioned, written
 
 FOLDER: Final = Path(__file__).parent
-BOARDS: Final = {
-    module.__name__.rpartition(".")[2]: module for module in (fleet, authentication, findings, host)
-}
+_MODULES: Final = (fleet, authentication, findings, host, itself)
+BOARDS: Final = {module.__name__.rpartition(".")[2]: module for module in _MODULES}
 """File name → the module that builds the dashboard."""
 
 

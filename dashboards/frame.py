@@ -66,7 +66,7 @@ def instances(metrics: str, *, one: bool = False) -> list[dashboard.QueryVariabl
     ``one``: the first instance is chosen, and not all of them.
     """
     names = f'__name__=~"{metrics}"'
-    job = label_of("job", "Job", f"{{{names}}}")
+    job = label_of("job", "Job", '{__name__=~"heptad_build_info|node_uname_info"}')
     instance = label_of("instance", "Instance", f'{{{names}, job=~"$job"}}')
     if one:
         instance.include_all(False).current(models.VariableOption())

@@ -14,7 +14,7 @@ TARGET: Final = frozenset({"job", "instance"})
 """Labels that Prometheus gives what it scrapes."""
 FUNCTIONS: Final = frozenset(
     "rate increase sum min max count avg by on or and unless time vector topk bottomk label_replace"
-    " clamp_min clamp_max ignoring group_left bool abs round group quantile without scalar sort_desc".split()
+    " clamp_min clamp_max ignoring group_left bool abs round group quantile without scalar sort_desc label_join".split()
 )
 _OWN: Final = {**COUNTERS, **GAUGES, **AGGREGATOR_COUNTERS, **AGGREGATOR_GAUGES, **RELOADS}
 LABELS: Final[dict[str, frozenset[str]]] = {
@@ -64,7 +64,7 @@ def strange_in_promql(promql: str) -> list[str]:
                 continue
             known |= labels
             strange += [f"{name}{{{label}}}" for label in matchers.keys() - labels]
-    made = set(re.findall(r'label_replace\(.*?,\s*"(\w+)"', promql))
+    made = set(re.findall(r'label_(?:replace|join)\(.*?,\s*"(\w+)"', promql))
     for group in _GROUPING.findall(promql):
         strange += [label for label in re.findall(r"\w+", group) if label not in known | made]
     rest = _TEXT.sub("", _GROUPING.sub("", _SELECTOR.sub("", promql)))

@@ -49,7 +49,7 @@ def test_files_are_what_the_generator_writes() -> None:
 def test_uids_are_fixed_and_differ() -> None:
     """Each dashboard keeps its address, and an imported one that of the provisioned one."""
     uids = [board["uid"] for board in BOARDS.values()]
-    assert uids == [f"heptad-{name}" if name != "heptad" else "heptad-self" for name in BOARDS]
+    assert uids == [f"heptad-{name}" for name in BOARDS]
     assert uids == [json.loads(path.read_text())["uid"] for path in IMPORTABLE]
 
 
