@@ -117,6 +117,7 @@ def matches(field: str, variable: str) -> str:
     """Rows whose field holds the text of a variable; all rows where that is empty.
 
     A row without the field matches no regular expression, hence the comparison of the variable
-    itself. Both stand in slashes, for there Grafana escapes what a text box holds.
+    itself. Both stand between slashes, for there Grafana escapes what a text box holds; a
+    backslash at the end of it must not escape the slash.
     """
-    return f"""('' =~ /^${variable}$/ OR "{field}" =~ /(?i)${variable}/)"""
+    return f"""('' =~ /^${variable}$/ OR "{field}" =~ /(?i)(?:${variable})/)"""

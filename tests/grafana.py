@@ -75,9 +75,9 @@ def values_of(board: Mapping[str, Any], chosen: Mapping[str, str | list[str]]) -
 def put_in(query: str, values: Mapping[str, Any], *, influxql: bool) -> str:
     """A query as Grafana sends it.
 
-    As its two data sources do it: several values become an alternation of regular expressions, and
-    a single one is escaped in Prometheus where it may be several, in InfluxDB between slashes.
-    Its own values for all are taken as they are. KeyError for a variable that there is not.
+    As its two data sources do it: several values become an alternation of regular expressions; in
+    InfluxDB a single one is escaped where it stands between slashes, unless it begins like a
+    number. A variable's own value for all is taken as it is. KeyError for an unknown variable.
     """
 
     def replace(found: re.Match[str]) -> str:
@@ -89,7 +89,9 @@ def put_in(query: str, values: Mapping[str, Any], *, influxql: bool) -> str:
             text = "|".join(map(_escape, value))
             return f"({text})" if influxql or len(value) > 1 else text
         inside = re.search(rf"/[^/]*\${{?{name}\b[^/]*/", query)
-        return _escape(value) if influxql and inside else str(value)
+        if not influxql or not inside or re.match(r"\s*[-+]?\.?\d", value):
+            return str(value)
+        return _escape(value)
 
     return _VARIABLE.sub(replace, query)
 
