@@ -27,7 +27,7 @@ HOSTS: Final = "heptad_source_up|node_uname_info"
 REAL_DISK: Final = 'fstype!~"tmpfs|ramfs|squashfs|iso9660|erofs"'
 
 _ZERO_IS_WRONG: Final = (
-    "up|heptad_source_up|heptad_delivery_up|heptad_config_last_reload_successful"
+    "heptad_source_up|heptad_delivery_up|heptad_config_last_reload_successful"
     "|heptad_collector_success"
 )
 _ONE_IS_WRONG: Final = (
@@ -35,15 +35,17 @@ _ONE_IS_WRONG: Final = (
 )
 _DISK: Final = f"{{$me, {REAL_DISK}}}"
 _FREE: Final = f"node_filesystem_avail_bytes{_DISK} / node_filesystem_size_bytes{_DISK}"
-# The aggregator is no host.
+# Of all that Prometheus scrapes, what was a host in this range, also if it is down now.
 _UP: Final = (
-    "min by (instance) (up{$me} unless on (job, instance) heptad_aggregator_behind_seconds{$me})"
+    "min by (instance) (up{$me} and on (job, instance) "
+    f'last_over_time({{__name__=~"{HOSTS}", $me}}[$__range]))'
 )
 
 _COLUMNS: Final = {
     "problems": f"""
         sum by (instance) (
-          label_replace(
+          label_replace(count by (instance) ({_UP} == 0), "kind", "up", "", "")
+          or label_replace(
             count by (instance) ({{__name__=~"{_ZERO_IS_WRONG}", $me}} == 0), "kind", "0", "", "")
           or label_replace(
             count by (instance) ({{__name__=~"{_ONE_IS_WRONG}", $me}} == 1), "kind", "1", "", "")

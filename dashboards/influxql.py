@@ -116,8 +116,10 @@ def one_of(tag: str, values: Iterable[str]) -> str:
 def matches(field: str, variable: str) -> str:
     """Rows whose field holds the text of a variable; all rows where that is empty.
 
-    A row without the field matches no regular expression, hence the comparison of the variable
-    itself. Both stand between slashes, for there Grafana escapes what a text box holds; a
-    backslash at the end of it must not escape the slash.
+    A row without the field matches no regular expression. The first one here is for them: nothing
+    can be before the beginning, so any host matches it if the text is empty, and none else. (A
+    comparison of the text itself is false in 3.x, which compares nothing but columns.) Grafana
+    escapes what a text box holds only between slashes; a backslash at its end must not escape
+    the slash.
     """
-    return f"""('' =~ /^${variable}$/ OR "{field}" =~ /(?i)(?:${variable})/)"""
+    return f"""("host" =~ /(?:${variable})^/ OR "{field}" =~ /(?i)(?:${variable})/)"""

@@ -42,7 +42,8 @@ def _overview() -> list[object]:
             "Not scraped",
             """Exporters and aggregators that Prometheus cannot reach: see whether the service runs
             (systemctl status heptad-exporter), and its port is open to Prometheus.""",
-            "count(up{$me} == 0)",
+            """count((up{$me} and on (job, instance)
+            last_over_time(heptad_build_info{$me}[$__range])) == 0)""",
         ),
         _count(
             "Sources that cannot be read",

@@ -49,6 +49,8 @@ scrape_configs:
     static_configs: [{{targets: ["127.0.0.1:{aggregator}"]}}]
   - job_name: node
     static_configs: [{{targets: ["127.0.0.1:{node}"]}}]
+  - job_name: no-host
+    static_configs: [{{targets: ["127.0.0.1:{prometheus}"]}}]
 """
 
 # A heartbeat a second instead of a minute, so that nobody has to wait for what it tells.
@@ -103,7 +105,8 @@ class DashboardWorld:
         needs.program("prometheus", "prometheus-node-exporter")
         self.folder = folder
         self.log = folder / "auth.log"
-        self.ports = {name: find_port() for name in ("exporter", "aggregator", "node")}
+        names = ("exporter", "aggregator", "node", "prometheus")
+        self.ports = {name: find_port() for name in names}
         self.influxd = Influxd(folder / "influxd")
         self._stack = ExitStack()
 
@@ -127,7 +130,7 @@ class DashboardWorld:
         self.log.write_text("".join(history))
         self._start_parts(stack)
         self.prometheus = self._start_prometheus(stack)
-        self._wait_for("count(up == 1) == 3")
+        self._wait_for("count(up == 1) == 4")
         self._wait_for('sum(heptad_lines_total{result="event"}) > 0')
         self._wait_for('heptad_aggregator_windows_total{window="1h"} > 0')
         self._live()
@@ -171,7 +174,7 @@ class DashboardWorld:
     def _start_prometheus(self, stack: ExitStack) -> Daemon:
         config = self.folder / "prometheus.yml"
         config.write_text(_SCRAPE.format(**self.ports))
-        port = find_port()
+        port = self.ports["prometheus"]
         command = [
             "prometheus",
             f"--config.file={config}",

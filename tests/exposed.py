@@ -14,7 +14,7 @@ TARGET: Final = frozenset({"job", "instance"})
 """Labels that Prometheus gives what it scrapes."""
 FUNCTIONS: Final = frozenset(
     "rate increase sum min max count avg by on or and unless time vector topk bottomk label_replace"
-    " clamp_min clamp_max ignoring group_left bool abs round group quantile without scalar sort_desc label_join".split()
+    " clamp_min clamp_max ignoring group_left bool abs round group quantile without scalar sort_desc label_join last_over_time".split()
 )
 _OWN: Final = {**COUNTERS, **GAUGES, **AGGREGATOR_COUNTERS, **AGGREGATOR_GAUGES, **RELOADS}
 LABELS: Final[dict[str, frozenset[str]]] = {

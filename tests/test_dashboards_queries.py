@@ -81,10 +81,10 @@ def test_metrics_of_queries_are_scraped(world: DashboardWorld, query: Query) -> 
                 assert world.ask(f"count(last_over_time({name}[10m]))"), name
 
 
-def named(board: str, panel: str) -> Query:
-    """The query of a panel that has one."""
-    (query,) = (one for one in QUERIES if (one.board, one.panel) == (board, panel))
-    return query
+def named(board: str, panel: str, ref: str = "A") -> Query:
+    """A query of a panel."""
+    known = ((one.board, one.panel, one.target["refId"]) for one in QUERIES)
+    return QUERIES[list(known).index((board, panel, ref))]
 
 
 @pytest.mark.parametrize("query", OF_A_HOST, ids=lambda query: query.name)
@@ -213,3 +213,15 @@ def test_variables_have_values(world: DashboardWorld, name: str) -> None:
             assert found
             metrics = found[1].replace("$job", ".+")
             assert world.ask(f"count by ({found[2]}) (last_over_time({metrics}[10m]))")
+
+
+def test_hosts_are_hosts(world: DashboardWorld) -> None:
+    """The table of hosts leaves out what Prometheus scrapes beside, and the aggregator."""
+    query = named("fleet", "Hosts, the worst first", "up")
+    text = put_in(
+        query.text,
+        {"job": {"all": ".+"}, "instance": {"all": ".+"}, "__range": "1h"},
+        influxql=False,
+    )
+    found = {series["metric"]["instance"] for series in world.ask(text)}
+    assert found == {f"127.0.0.1:{world.ports[part]}" for part in ("exporter", "node")}
