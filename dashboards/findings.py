@@ -16,6 +16,7 @@ from dashboards.panels import (
     LOOK_ABOVE_ZERO,
     ORANGE,
     REPORTS,
+    Properties,
     ask,
     graph,
     number,
@@ -27,6 +28,14 @@ from dashboards.panels import (
 _ATTACKS: Final = ("brute_force", "slow_brute_force", "spraying", "distributed", "sweep")
 _NEW: Final = ("new_network", "new_host", "unusual_hour", "new_account_login", "first_sudo")
 _OUTCOMES: Final = words({"success": ("success", GREEN), "failure": ("refused", ORANGE)})
+_LOOKS: Final[Mapping[str, Properties]] = {
+    "Window": {"unit": "dateTimeAsIso", "custom.width": 170},
+    "Outcome": {"mappings": [_OUTCOMES], "custom.cellOptions": {"type": "color-text"}},
+    "Times": {"unit": "short", "custom.width": 80},
+    "Rank": {"custom.width": 80},
+    "Longest session": {"unit": "s"},
+}
+"""Heading → how its column looks."""
 _NO_REPORT: Final = "No report in this range: choose a longer range, or reports of 5m"
 
 
@@ -64,7 +73,7 @@ def _overview() -> list[object]:
         number(
             "Since the last finding",
             """How long nothing was found but sessions. Longer than ever before, and logins still
-            fail: is the aggregator running, and not behind? See the dashboard Heptad.""",
+            fail: is the aggregator running, and not behind? See Heptad itself.""",
             ask(
                 """time() - max(
                 heptad_finding_last_timestamp_seconds{$fleet, rule!="session"} > 0)""",
@@ -141,13 +150,7 @@ def _table(
         title,
         about,
         InfluxQuery(REPORTS, table_of_report(report, fields, tags, condition)),
-        {
-            "Window": {"unit": "dateTimeAsIso", "custom.width": 170},
-            "Outcome": {"mappings": [_OUTCOMES], "custom.cellOptions": {"type": "color-text"}},
-            "Times": {"unit": "short", "custom.width": 80},
-            "Longest": {"unit": "s"},
-            "Longest session": {"unit": "s"},
-        },
+        {name: look for name, look in _LOOKS.items() if name in names.values()},
         none=_NO_REPORT,
         worst=worst,
         shaping=[
@@ -187,7 +190,8 @@ def _privilege() -> list[object]:
         ),
         _table(
             "Who was refused",
-            """Ask him what he wanted, or give him what he needs for his work.""",
+            """Ask him what he wanted, or give him what he needs for his work. Rank others: all
+            beyond the twenty most frequent of a host.""",
             report="report_privilege",
             fields=["user", "target_user", "object", "reason", "count"],
             tags=["host", "program", "outcome", "rank"],
@@ -200,6 +204,7 @@ def _privilege() -> list[object]:
                 "object": "What",
                 "reason": "Reason",
                 "count": "Times",
+                "rank": "Rank",
             },
             worst=["Window", "Times"],
             where="\"outcome\" = 'failure'",
@@ -207,8 +212,8 @@ def _privilege() -> list[object]:
         ),
         _table(
             "Who ran what as whom",
-            """The most frequent of each window. What nobody can explain: look at the events around
-            it, and at how he came in.""",
+            """The twenty most frequent of each window and host, and all others as one row. What
+            nobody can explain: look at the events around it, and at how he came in.""",
             report="report_privilege",
             fields=["user", "target_user", "object", "count"],
             tags=["host", "program", "outcome", "rank"],
@@ -220,9 +225,10 @@ def _privilege() -> list[object]:
                 "target_user": "As whom",
                 "object": "What",
                 "count": "Times",
+                "rank": "Rank",
             },
             worst=["Window", "Times"],
-            where="\"outcome\" = 'success' AND \"rank\" != 'others'",
+            where="\"outcome\" = 'success'",
         ),
     ]
 
@@ -247,6 +253,7 @@ def _accounts() -> list[object]:
                 "outcome": "Outcome",
                 "reason": "Reason",
                 "count": "Times",
+                "rank": "Rank",
             },
             worst=["Window"],
         )
@@ -295,6 +302,14 @@ def _sessions() -> list[object]:
             },
             worst=["Window"],
             width=12,
+        ),
+        table_of_findings(
+            "Sessions: who, from where, how long",
+            """Sessions by sshd or login that went on in this range, the newest first. One that
+            nobody can explain: look at its events by a click on the name.""",
+            none="No session in this range",
+            severities="info",
+            where="\"rule\" = 'session'",
         ),
         _table(
             "Hosts: starts, troubles of daemons, and gaps",

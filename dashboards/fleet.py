@@ -121,7 +121,8 @@ def _hosts() -> object:
         """Start at the top: a row with problems is down, has a source, a delivery or a collector
         that fails, a store that is full, or less than 10 % of a disk left. A click on the name
         opens the host. A host whose last event is a day old sends nothing, or nothing happens
-        there: look at its sources on the dashboard Heptad.""",
+        there: look at its sources on
+        Heptad itself.""",
         [ask(text, ref=ref, rows=True) for ref, text in _COLUMNS.items()],
         columns,
         none="No host: is the exporter scraped? See docs/dashboards.md",

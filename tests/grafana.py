@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from dashboards.__main__ import FOLDER
@@ -98,3 +98,30 @@ def put_in(query: str, values: Mapping[str, Any], *, influxql: bool) -> str:
 
 def _escape(text: str) -> str:
     return _SPECIAL.sub(r"\\\g<0>", text)
+
+
+def columns_after(columns: set[str], transformations: list[dict[str, Any]]) -> set[str]:
+    """The fields of a table after Grafana's transformations; KeyError where one is not there."""
+    for step in transformations:
+        options = step["options"]
+        if step["id"] == "joinByField":
+            _expect(columns, {options["byField"]})
+        elif step["id"] == "filterByValue":
+            _expect(columns, {one["fieldName"] for one in options["filters"]})
+        elif step["id"] == "groupBy":
+            _expect(columns, options["fields"].keys())
+            columns = {
+                f"{name} ({how['aggregations'][0]})" if how["aggregations"] else name
+                for name, how in options["fields"].items()
+            }
+        else:
+            assert step["id"] == "organize"
+            _expect(columns, options["renameByName"].keys())
+            hidden = {name for name, yes in options.get("excludeByName", {}).items() if yes}
+            columns = {options["renameByName"].get(name, name) for name in columns - hidden}
+    return columns
+
+
+def _expect(columns: set[str], names: Iterable[str]) -> None:
+    if missing := set(names) - columns:
+        raise KeyError(f"{missing} not in {columns}")

@@ -1,5 +1,6 @@
 """Every query of the dashboards is asked, of a real Prometheus and a real InfluxDB."""
 
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -12,7 +13,17 @@ from aggregator.reports import REPORTS, WINDOWS, measurement_of
 from heptad.store.outbox import line_of
 from tests.dashboard_world import DAY, HOST, HOUR, DashboardWorld
 from tests.exposed import selectors_of
-from tests.grafana import BOARDS, QUERIES, Query, put_in, values_of, variables_of
+from tests.grafana import (
+    BOARDS,
+    QUERIES,
+    Query,
+    columns_after,
+    panels_of,
+    put_in,
+    values_of,
+    variables_of,
+)
+from tests.real.sandbox import wait_until
 
 every_query = pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.name)
 OF_A_HOST = [
@@ -37,11 +48,12 @@ def ask(
     *,
     since: float = 3 * HOUR,
     database: str = "",
+    raw: bool = False,
     **chosen: Any,
 ) -> list[Any]:
     """What is answered to the query as Grafana sends it, for the last seconds ``since``.
 
-    In rows and columns by InfluxDB, as numbers by Prometheus.
+    In rows and columns by InfluxDB, as numbers by Prometheus, or ``raw`` with their labels.
     """
     since, until = world.until - since, world.until
     if query.board == "host":
@@ -59,7 +71,8 @@ def ask(
         bucket = query.target["datasource"]["uid"][2:].partition("_")[0]
         return world.influxd.rows(text, database or bucket)
     if query.target.get("instant"):
-        return [float(series["value"][1]) for series in world.ask(text)]
+        series = world.ask(text)
+        return series if raw else [float(one["value"][1]) for one in series]
     found = world.ask(text, start=until - 30, end=until, step=1)
     return [float(value) for series in found for _, value in series["values"]]
 
@@ -99,22 +112,25 @@ def test_reports_are_read_by_their_last_revision(world: DashboardWorld, window: 
 
     The host's log told of some of them after the report of their window was written.
     """
-    query, length = named("authentication", "Attempts by host"), WINDOWS[window]
-    found = ask(world, query, since=3 * DAY, window=window)
-    revisions = 'SELECT max("revision") FROM "report_attempts" GROUP BY "window"'
-    assert {row["window"] for row in world.influxd.rows(revisions, "reports") if row["max"]} == set(
-        WINDOWS
-    )
     logins = world.influxd.rows(
         """SELECT "count" FROM "events" WHERE "action" = 'login'""", "events"
     )
-    assert found
-    for row in found:
-        since = row["time"] // length * length
-        assert row["time"] == since
-        assert row["attempts"] == sum(
-            login["count"] for login in logins if since <= login["time"] < since + length
+    length = WINDOWS[window]
+
+    def compare() -> bool:
+        found = ask(
+            world, named("authentication", "Attempts by host"), since=3 * DAY, window=window
         )
+        expected = [
+            sum(one["count"] for one in logins if 0 <= one["time"] - row["time"] < length)
+            for row in found
+        ]
+        return found != [] and [row["attempts"] for row in found] == expected
+
+    wait_until(compare, f"reports of {window} that count every login", 30)
+    revisions = 'SELECT max("revision") FROM "report_attempts" GROUP BY "window"'
+    last = {row["window"]: row["max"] for row in world.influxd.rows(revisions, "reports")}
+    assert last[window] >= 1
 
 
 def test_a_row_is_read_as_a_whole(world: DashboardWorld) -> None:
@@ -225,3 +241,34 @@ def test_hosts_are_hosts(world: DashboardWorld) -> None:
     )
     found = {series["metric"]["instance"] for series in world.ask(text)}
     assert found == {f"127.0.0.1:{world.ports[part]}" for part in ("exporter", "node")}
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_columns_are_there(world: DashboardWorld, name: str) -> None:
+    """What tables hide, rename, colour and sort by are fields of what is answered."""
+    for panel in panels_of(BOARDS[name]):
+        if panel["type"] != "table":
+            continue
+        columns = {"Time"}
+        for target in panel["targets"]:
+            query = Query(name, panel["title"], "table", target)
+            columns |= columns_of(world, query)
+        shown = columns_after(columns, panel["transformations"])
+        overrides = [one["matcher"] for one in panel["fieldConfig"]["overrides"]]
+        named = {one["options"] for one in overrides if one["id"] == "byName"}
+        assert {one["displayName"] for one in panel["options"]["sortBy"]} <= shown
+        assert named <= shown, panel["title"]
+        links = set(re.findall(r"__data\.fields\.(\w+)", json.dumps(panel)))
+        assert links <= shown
+
+
+def columns_of(world: DashboardWorld, query: Query) -> set[str]:
+    """The fields of a frame that the data source makes of the answer."""
+    found = ask(world, query, raw=True)
+    assert found
+    if query.is_promql:
+        return {
+            *(name for one in found for name in one["metric"]),
+            f"Value #{query.target['refId']}",
+        }
+    return {name for row in found for name in row} - {"time"}
