@@ -137,17 +137,18 @@ def _numbers() -> list[object]:
     ]
 
 
-def _over_time() -> list[object]:
-    def rate(by: str, outcome: str) -> str:
-        labels = f'$me, action="login", outcome{outcome}'
-        return f"sum by ({by}) (rate(auth_events_total{{{labels}}}[$__rate_interval]))"
+def _rate(by: str, outcome: str) -> str:
+    labels = f'$me, action="login", outcome{outcome}'
+    return f"sum by ({by}) (rate(auth_events_total{{{labels}}}[$__rate_interval]))"
 
+
+def _attempts_over_time() -> list[object]:
     return [
         graph(
             "Login attempts by outcome",
             """Attempts a second. If both rise at once, an attack may be getting in: look at
             success after failures above.""",
-            ask(rate("outcome", '=~"success|failure"'), "{{outcome}}"),
+            ask(_rate("outcome", '=~"success|failure"'), "{{outcome}}"),
             unit="cps",
             colors=_COLOUR,
             none="No exporter is scraped",
@@ -157,11 +158,16 @@ def _over_time() -> list[object]:
             """What is tried. Failures by publickey are old keys or agents with many of them;
             failures by password are guesses. Switch off what nobody needs
             (PasswordAuthentication no).""",
-            ask(rate("program, method", '="failure"'), "{{program}} {{method}}"),
+            ask(_rate("program, method", '="failure"'), "{{program}} {{method}}"),
             unit="cps",
             stack=True,
             none="No exporter is scraped",
         ),
+    ]
+
+
+def _reports_over_time() -> list[object]:
+    return [
         graph(
             "Attempts by host",
             """From the reports, so that it also tells what was read late. The host that stands
@@ -337,7 +343,8 @@ def build() -> dashboard.Dashboard:
             where=one_of("rule", _GOT_IN),
             height=6,
         ),
-        *_over_time(),
+        *_attempts_over_time(),
+        *_reports_over_time(),
         *_tops(),
         _events(),
         since="now-6h",

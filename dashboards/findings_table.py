@@ -87,6 +87,25 @@ def keep_last(severities: str) -> list[models.DataTransformerConfig]:
     ]
 
 
+def _columns() -> dict[str, Properties]:
+    kept = keep("prometheus_datasource", "events_datasource", "reports_datasource")
+    events = [
+        link(
+            f"Events of this {name}", "heptad-authentication", *kept, f"var-{name}=${{__value.raw}}"
+        )
+        for name in ("address", "user")
+    ]
+    return {
+        "Last seen": _TIME,
+        "First seen": _TIME,
+        "Severity": {"mappings": [SEVERITY], "custom.cellOptions": _COLOURED, "custom.width": 90},
+        "Finding": {"custom.width": 190},
+        "About": {"links": events, "custom.width": 190},
+        "Events": {"unit": "short", "custom.width": 80},
+        "Hosts": {"mappings": [ONE_OF_A_LIST], "custom.width": 150},
+    }
+
+
 def table_of_findings(
     title: str,
     about: str,
@@ -108,27 +127,11 @@ def table_of_findings(
             renameByName=_NAMES,
         ),
     ]
-    kept = keep("prometheus_datasource", "events_datasource", "reports_datasource")
-    events = [
-        link(
-            f"Events of this {name}", "heptad-authentication", *kept, f"var-{name}=${{__value.raw}}"
-        )
-        for name in ("address", "user")
-    ]
-    columns: dict[str, Properties] = {
-        "Last seen": _TIME,
-        "First seen": _TIME,
-        "Severity": {"mappings": [SEVERITY], "custom.cellOptions": _COLOURED, "custom.width": 90},
-        "Finding": {"custom.width": 190},
-        "About": {"links": events, "custom.width": 190},
-        "Events": {"unit": "short", "custom.width": 80},
-        "Hosts": {"mappings": [ONE_OF_A_LIST], "custom.width": 150},
-    }
     return rows(
         title,
         about,
         query(where),
-        columns,
+        _columns(),
         none=none,
         worst=["Last seen"],
         shaping=shaping,

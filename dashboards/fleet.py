@@ -14,6 +14,7 @@ from dashboards.panels import (
     RED,
     Properties,
     ask,
+    count_of,
     graph,
     joined,
     number,
@@ -169,19 +170,13 @@ def _findings_by_host() -> object:
     )
 
 
-def build() -> dashboard.Dashboard:
-    """The dashboard."""
-    return lay_out(
-        "heptad-fleet",
-        "Heptad / Fleet",
-        "Every host at a glance, the worst first. Red wants somebody now.",
-        [source("prometheus"), source("events"), source("reports"), *instances(HOSTS)],
-        number(
+def _in_short() -> list[object]:
+    return [
+        count_of(
             "Hosts down",
             """Hosts that Prometheus cannot scrape. Is the host up, and heptad-exporter running
             on it (systemctl status)? While it is down nothing is known of its logins.""",
-            ask(f"count({_UP} == 0) or vector(0)", instant=True),
-            steps=ACT_ABOVE_ZERO,
+            f"count({_UP} == 0)",
         ),
         number(
             "Findings: high",
@@ -203,39 +198,35 @@ def build() -> dashboard.Dashboard:
             steps=LOOK_ABOVE_ZERO,
             none="No aggregator",
         ),
-        number(
+    ]
+
+
+def _troubles() -> list[object]:
+    return [
+        count_of(
             "Sources that cannot be read",
             """Logs that an exporter may not or cannot read. Nothing is lost as long as the log is
             still there: mend the permissions (group adm or systemd-journal) or the path.""",
-            ask("count(heptad_source_up{$me} == 0) or vector(0)", instant=True),
-            steps=ACT_ABOVE_ZERO,
+            "count(heptad_source_up{$me} == 0)",
         ),
-        number(
+        count_of(
             "Lines not understood",
             """Lines of known programs in this range that no rule understands: a daemon may have
             changed its format, and logins go unseen. `heptad rules apply` shows them.""",
-            ask(
-                "sum(increase(heptad_lines_not_understood_total{$me}[$__range])) or vector(0)",
-                instant=True,
-            ),
+            "sum(increase(heptad_lines_not_understood_total{$me}[$__range]))",
             steps=LOOK_ABOVE_ZERO,
         ),
-        number(
+        count_of(
             "Hosts that do not deliver",
             """Exporters whose last delivery to InfluxDB failed. Nothing is lost until their store
             is full; `heptad influxdb check` on the host says what is wrong.""",
-            ask("count(heptad_delivery_up{$me} == 0) or vector(0)", instant=True),
-            steps=ACT_ABOVE_ZERO,
+            "count(heptad_delivery_up{$me} == 0)",
         ),
-        _hosts(),
-        table_of_findings(
-            "Look at these now: high and medium findings",
-            """The newest first. Each sentence says what was found and about whom; a click on the
-            name shows the events behind it. docs/findings.md says when a rule is wrong.""",
-            none="No high or medium finding in this range: nothing to do",
-            width=16,
-        ),
-        _findings_by_host(),
+    ]
+
+
+def _over_time() -> list[object]:
+    return [
         graph(
             "Failed logins by host",
             """Attempts a second that failed, of the ten busiest hosts. A step upwards on one host
@@ -259,4 +250,26 @@ def build() -> dashboard.Dashboard:
             none="No host metrics",
             steps=((None, "transparent"), (1, ORANGE)),
         ),
+    ]
+
+
+def build() -> dashboard.Dashboard:
+    """The dashboard."""
+    return lay_out(
+        "heptad-fleet",
+        "Heptad / Fleet",
+        "Every host at a glance, the worst first. Red wants somebody now.",
+        [source("prometheus"), source("events"), source("reports"), *instances(HOSTS)],
+        *_in_short(),
+        *_troubles(),
+        _hosts(),
+        table_of_findings(
+            "Look at these now: high and medium findings",
+            """The newest first. Each sentence says what was found and about whom; a click on the
+            name shows the events behind it. docs/findings.md says when a rule is wrong.""",
+            none="No high or medium finding in this range: nothing to do",
+            width=16,
+        ),
+        _findings_by_host(),
+        *_over_time(),
     )

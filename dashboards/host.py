@@ -25,6 +25,7 @@ _REAL_LINK: Final = 'device!~"lo|veth.*|docker.*|br-.*|virbr.*|cni.*|flannel.*|c
 _REAL_DEVICE: Final = 'device!~"loop.*|ram.*|zram.*|dm-.*|sr.*"'
 _DISK: Final = f"{{$me, {REAL_DISK}}}"
 _AVAILABLE: Final = f"node_filesystem_avail_bytes{_DISK} / node_filesystem_size_bytes{_DISK}"
+_CPUS: Final = 'count by (instance) (node_cpu_seconds_total{$me, mode="idle"})'
 _MEMORY: Final = {
     "used": """node_memory_MemTotal_bytes{$me} - node_memory_MemFree_bytes{$me}
         - node_memory_Buffers_bytes{$me} - node_memory_Cached_bytes{$me}
@@ -35,8 +36,7 @@ _MEMORY: Final = {
 }
 
 
-def _overview() -> list[object]:
-    cpus = 'count by (instance) (node_cpu_seconds_total{$me, mode="idle"})'
+def _busy() -> list[object]:
     return [
         number(
             "Up since",
@@ -61,10 +61,15 @@ def _overview() -> list[object]:
         number(
             "Load per CPU",
             """Tasks that run or wait, for each CPU; above 1 they wait for one another.""",
-            ask(f"max(node_load5{{$me}} / on (instance) {cpus})", instant=True),
+            ask(f"max(node_load5{{$me}} / on (instance) {_CPUS})", instant=True),
             steps=((None, GREEN), (1, ORANGE), (2, RED)),
             decimals=2,
         ),
+    ]
+
+
+def _full() -> list[object]:
+    return [
         number(
             "Memory used",
             """What programs cannot be given any more without swapping. Above 90 % the kernel may
@@ -164,7 +169,7 @@ def _memory() -> list[object]:
     ]
 
 
-def _disks() -> list[object]:
+def _filesystems() -> list[object]:
     return [
         bars(
             "Filesystems, the fullest first",
@@ -217,6 +222,11 @@ def _disks() -> list[object]:
             width=12,
             height=8,
         ),
+    ]
+
+
+def _disks() -> list[object]:
+    return [
         graph(
             "Disk throughput",
             """Bytes a second, read and written. Compare with what the disk can do.""",
@@ -322,12 +332,14 @@ def build() -> dashboard.Dashboard:
         "Heptad / Host",
         "One host: CPU, memory, disks, network and users; with node_exporter, too.",
         [source("prometheus"), *instances(HOSTS, one=True)],
-        *_overview(),
+        *_busy(),
+        *_full(),
         "CPU",
         *_cpu(),
         "Memory",
         *_memory(),
         "Disks",
+        *_filesystems(),
         *_disks(),
         "Network",
         *_network(),

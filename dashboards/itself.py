@@ -4,79 +4,76 @@ from typing import Final
 
 from grafana_foundation_sdk.builders import dashboard
 
+from dashboards import delivery
 from dashboards.frame import instances, lay_out, source
 from dashboards.panels import (
-    ACT_ABOVE_ZERO,
     BLUE,
     GREEN,
-    LOOK_ABOVE_ZERO,
     ORANGE,
     RED,
     ask,
     bars,
+    count_of,
     graph,
     joined,
-    number,
     rows,
-    states,
     words,
 )
 
 _ALL: Final = "heptad_build_info"
-_BREAKER: Final = words({"0": ("closed", GREEN), "1": ("half open", ORANGE), "2": ("open", RED)})
-_NOT_DELIVERING: Final = "Nothing is delivered: no InfluxDB is configured"
 
 
-def _count(title: str, about: str, expr: str, **look: object) -> object:
-    return number(
-        title,
-        about,
-        ask(f"{expr} or vector(0)", instant=True),
-        **{"steps": ACT_ABOVE_ZERO, **look},  # type: ignore[arg-type]
-    )
-
-
-def _overview() -> list[object]:
+def _reading_in_short() -> list[object]:
     return [
-        _count(
+        count_of(
             "Not scraped",
             """Exporters and aggregators that Prometheus cannot reach: see whether the service runs
             (systemctl status heptad-exporter), and its port is open to Prometheus.""",
             """count((up{$me} and on (job, instance)
             last_over_time(heptad_build_info{$me}[$__range])) == 0)""",
         ),
-        _count(
+        count_of(
             "Sources that cannot be read",
             """Logs that may not or cannot be read; the table below names them. Nothing is lost
             while the log is still there.""",
             "count(heptad_source_up{$me} == 0)",
         ),
-        _count(
+        count_of(
             "Gaps in this range",
             """Parts of a log that were gone before they were read, so nobody knows what was in
             them. Keep rotated logs for longer, or mend what stopped the exporter.""",
             "sum(increase(heptad_gaps_total{$me}[$__range]))",
         ),
-        _count(
+    ]
+
+
+def _storing_in_short() -> list[object]:
+    return [
+        count_of(
             "Stores in trouble",
             """Stores that are full, cannot be written or were corrupt and set aside. Make room on
             the disk, or mend the delivery that should empty them.""",
             """count({__name__=~"heptad_store_full|heptad_store_failing|heptad_store_set_aside"""
             """|heptad_aggregator_store_failing|heptad_aggregator_store_set_aside", $me} == 1)""",
         ),
-        _count(
+        count_of(
             "Exporters that do not deliver",
             """The last delivery to InfluxDB failed: `heptad influxdb check` on the host says what
             is wrong. Nothing is lost until the store is full.""",
             "count(heptad_delivery_up{$me} == 0)",
         ),
-        _count(
+        count_of(
             "Parts of the aggregator that fail",
             """Findings or reports that fail, or events that cannot be read: the aggregator's log
             says why. The others go on.""",
             """count({__name__=~"heptad_aggregator_part_failing|heptad_aggregator_events_failing",
             $me} == 1)""",
         ),
+    ]
+
+
+def _sources() -> list[object]:
+    return [
         rows(
             "Sources, the most silent first",
             """Where each log is read from. A source that was never silent for so long: has the
@@ -117,7 +114,7 @@ def _overview() -> list[object]:
     ]
 
 
-def _reading() -> list[object]:
+def _lines() -> list[object]:
     return [
         graph(
             "Lines by what became of them",
@@ -151,6 +148,11 @@ def _reading() -> list[object]:
             unit="cps",
             none="Every line was understood",
         ),
+    ]
+
+
+def _backlog() -> list[object]:
+    return [
         graph(
             "Bytes of log that are not read yet",
             """How far each exporter is behind its logs. It falls to nothing within seconds; else
@@ -176,132 +178,7 @@ def _reading() -> list[object]:
     ]
 
 
-def _delivering() -> list[object]:
-    return [
-        graph(
-            "Points waiting to be delivered",
-            """Events that are in a local store and not yet in InfluxDB. A line that only rises:
-            see the breaker beside, and run `heptad influxdb check` on that host.""",
-            ask("max by (instance) (heptad_delivery_behind_events{$me})", "{{instance}}"),
-            none=_NOT_DELIVERING,
-        ),
-        states(
-            "Circuit breaker",
-            """Red: five deliveries in a row failed, and one trial is made every half minute.
-            InfluxDB is down, or something in between.""",
-            ask(
-                """sum by (instance) (2 * heptad_delivery_breaker_state{$me, state="open"}
-                + ignoring (state) heptad_delivery_breaker_state{$me, state="half-open"})""",
-                "{{instance}}",
-            ),
-            _BREAKER,
-            none=_NOT_DELIVERING,
-        ),
-        graph(
-            "Events that left the local store",
-            """Events a second. Rejected: InfluxDB refused them for good, `heptad exporter rejected`
-            says why. Expired: older than the bucket keeps; raise `influxdb.retention.events`.""",
-            ask(
-                "sum by (result) (rate(heptad_delivery_events_total{$me}[$__rate_interval]))",
-                "{{result}}",
-            ),
-            unit="cps",
-            colors={"delivered": GREEN, "rejected": RED, "expired": ORANGE},
-            none=_NOT_DELIVERING,
-        ),
-        graph(
-            "Clocks against the server's",
-            """Seconds that a host is ahead. More than a minute off: mend its time service (chrony,
-            systemd-timesyncd), for the aggregator does not wait for it, and its events are stamped
-            wrongly.""",
-            ask(
-                "max by (instance) (abs(heptad_delivery_clock_offset_seconds{$me}))", "{{instance}}"
-            ),
-            unit="s",
-            steps=((None, "transparent"), (60, RED)),
-            none=_NOT_DELIVERING,
-        ),
-    ]
-
-
-def _aggregating() -> list[object]:
-    return [
-        _count(
-            "Silent hosts",
-            """Exporters that InfluxDB heard within the last day and that say nothing now: is the
-            host down, or its exporter? Only with InfluxDB.""",
-            "sum(heptad_aggregator_hosts_silent{$me})",
-        ),
-        _count(
-            "Hosts with a wrong clock",
-            """Their clocks are more than a minute off: mend their time service. Reports do not
-            wait for them. Only with InfluxDB.""",
-            "sum(heptad_aggregator_hosts_skewed{$me})",
-        ),
-        _count(
-            "Names or machine ids that two hosts share",
-            """Two machines under one name: their events mix, so set `host` in one's configuration.
-            Two hosts with one machine id: one was cloned (systemd-machine-id-setup).""",
-            'sum({__name__=~"heptad_aggregator_hosts_shared_names'
-            '|heptad_aggregator_hosts_shared_machine_ids", $me})',
-            steps=LOOK_ABOVE_ZERO,
-        ),
-        number(
-            "Aggregator behind",
-            """How long ago everything that had arrived was worked off. Minutes: it is too slow, or
-            cannot read the events.""",
-            ask("max(heptad_aggregator_behind_seconds{$me})", instant=True),
-            unit="s",
-            steps=((None, GREEN), (60, ORANGE), (600, RED)),
-            none="No aggregator",
-        ),
-        _count(
-            "Events too late or in the future",
-            """In this range. Too late: no report was changed for them, `heptad aggregator --since`
-            does it. In the future: a clock is wrong.""",
-            "sum(increase(heptad_aggregator_late_events_total{$me}[$__range]))"
-            " + sum(increase(heptad_aggregator_future_events_total{$me}[$__range]))",
-            steps=LOOK_ABOVE_ZERO,
-        ),
-        _count(
-            "Minutes that were forgotten",
-            """More subjects than a rule holds in memory (100,000 minutes of them), in this range:
-            a finding may be missing. An attack from very many addresses goes on.""",
-            "sum(increase(heptad_aggregator_cells_dropped_total{$me}[$__range]))",
-            steps=LOOK_ABOVE_ZERO,
-        ),
-        graph(
-            "Windows that were computed",
-            """Windows of reports a second, and how many were computed again because events came
-            late. Revisions all the time: a host delivers late, see above.""",
-            [
-                ask(
-                    """sum by (window) (
-                    rate(heptad_aggregator_windows_total{$me}[$__rate_interval]))""",
-                    "{{window}}",
-                    ref="A",
-                ),
-                ask(
-                    "sum(rate(heptad_aggregator_revisions_total{$me}[$__rate_interval]))",
-                    "revisions",
-                    ref="B",
-                ),
-            ],
-            unit="cps",
-            none="No aggregator",
-        ),
-        graph(
-            "Slowest findings and reports",
-            """Seconds that each took when it last had work; the five slowest. One that takes as
-            long as the events take to come makes the aggregator fall behind.""",
-            ask("topk(5, heptad_aggregator_part_duration_seconds{$me})", "{{part}}"),
-            unit="s",
-            none="No aggregator",
-        ),
-    ]
-
-
-def _running() -> list[object]:
+def _collectors() -> list[object]:
     return [
         graph(
             "Slowest collectors of host metrics",
@@ -315,6 +192,11 @@ def _running() -> list[object]:
             unit="s",
             none="No host metrics",
         ),
+    ]
+
+
+def _versions() -> list[object]:
+    return [
         rows(
             "Versions and configurations",
             """What runs where. After a change, a configuration that was not taken up was refused:
@@ -363,13 +245,20 @@ def build() -> dashboard.Dashboard:
         "Heptad / Heptad itself",
         "Whether everything that is written is read, understood, delivered and counted.",
         [source("prometheus"), *instances(_ALL)],
-        *_overview(),
+        *_reading_in_short(),
+        *_storing_in_short(),
+        *_sources(),
         "Reading",
-        *_reading(),
+        *_lines(),
+        *_backlog(),
         "Delivering",
-        *_delivering(),
+        *delivery.waiting(),
+        *delivery.left(),
         "Findings and reports",
-        *_aggregating(),
+        *delivery.fleet(),
+        *delivery.aggregator(),
+        *delivery.windows(),
         "Running",
-        *_running(),
+        *_collectors(),
+        *_versions(),
     )

@@ -111,6 +111,11 @@ def number(
     return panel
 
 
+def count_of(title: str, about: str, expr: str, *, steps: Steps = ACT_ABOVE_ZERO) -> stat.Panel:
+    """How many things are as they should not be; zero also where Prometheus knows of none."""
+    return number(title, about, ask(f"{expr} or vector(0)", instant=True), steps=steps)
+
+
 def graph(
     title: str,
     about: str,
