@@ -9,7 +9,8 @@ import hashlib
 import hmac
 import socket
 import zlib
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -46,14 +47,13 @@ class Account(msgspec.Struct):
     newest: int = 0
     spans: list[Span] = []
 
-    def deliver(self, position: int, times: Iterable[int]) -> None:
+    def deliver(self, position: int, times: Sequence[int]) -> None:
         """Everything up to ``position`` is delivered, with points of these times (ns)."""
         self.position = position
-        minutes: dict[int, int] = {}
-        for time in times:
-            minutes[time // MINUTE] = minutes.get(time // MINUTE, 0) + 1
-            self.oldest = min(self.oldest or time, time)
-            self.newest = max(self.newest, time)
+        minutes = Counter([time // MINUTE for time in times])
+        if minutes:
+            self.oldest = min(self.oldest or times[0], *times)
+            self.newest = max(self.newest, *times)
         self.passed = max(self.passed, self.newest)
         added = [(minute, minute + 1, points) for minute, points in minutes.items()]
         self.spans = merge_spans([*self.spans, *added])

@@ -10,7 +10,7 @@ import pytest
 
 from aggregator.finding import FINDINGS
 from aggregator.reports import REPORTS, WINDOWS, measurement_of
-from heptad.store.outbox import line_of
+from heptad.influxdb.lines import line_of
 from tests.dashboard_world import DAY, HOST, HOUR, DashboardWorld
 from tests.exposed import selectors_of
 from tests.grafana import (
@@ -145,7 +145,7 @@ def test_a_row_is_read_as_a_whole(world: DashboardWorld) -> None:
     ]
     rows = [measurement.row(tags.items(), begin + row["revision"], row) for row in revisions]  # type: ignore[arg-type,operator]
     world.influxd.create("revised")
-    world.influxd.write("revised", [line_of(*row) for row in rows])
+    world.influxd.write("revised", [line_of(row) for row in rows])
     query = named("findings", "Who was refused")
     assert ask(world, query, database="revised") == [
         {
@@ -183,7 +183,7 @@ def test_what_goes_on_is_found_though_it_began_before_the_range(world: Dashboard
     fields |= {"first": begin, "last": end, "state": "current"}
     row = FINDINGS.row({"rule": "brute_force", "severity": "high"}.items(), begin, fields)
     world.influxd.create("ongoing")
-    world.influxd.write("ongoing", [line_of(*row)])
+    world.influxd.write("ongoing", [line_of(row)])
     assert ask(world, named("findings", "High: look at these now"), database="ongoing")
 
 
