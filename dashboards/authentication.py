@@ -139,17 +139,17 @@ def _numbers() -> list[object]:
 
 def _rate(by: str, outcome: str) -> str:
     labels = f'$me, action="login", outcome{outcome}'
-    return f"sum by ({by}) (rate(auth_events_total{{{labels}}}[$__rate_interval]))"
+    return f"60 * sum by ({by}) (rate(auth_events_total{{{labels}}}[$__rate_interval]))"
 
 
 def _attempts_over_time() -> list[object]:
     return [
         graph(
             "Login attempts by outcome",
-            """Attempts a second. If both rise at once, an attack may be getting in: look at
+            """Attempts a minute. If both rise at once, an attack may be getting in: look at
             success after failures above.""",
             ask(_rate("outcome", '=~"success|failure"'), "{{outcome}}"),
-            unit="cps",
+            unit="cpm",
             colors=_COLOUR,
             none="No exporter is scraped",
         ),
@@ -159,7 +159,7 @@ def _attempts_over_time() -> list[object]:
             failures by password are guesses. Switch off what nobody needs
             (PasswordAuthentication no).""",
             ask(_rate("program, method", '="failure"'), "{{program}} {{method}}"),
-            unit="cps",
+            unit="cpm",
             stack=True,
             none="No exporter is scraped",
         ),

@@ -49,13 +49,13 @@ def left() -> list[object]:
     return [
         graph(
             "Events that left the local store",
-            """Events a second. Rejected: InfluxDB refused them for good, `heptad exporter rejected`
+            """Events a minute. Rejected: InfluxDB refused them for good, `heptad exporter rejected`
             says why. Expired: older than the bucket keeps; raise `influxdb.retention.events`.""",
             ask(
-                "sum by (result) (rate(heptad_delivery_events_total{$me}[$__rate_interval]))",
+                "60 * sum by (result) (rate(heptad_delivery_events_total{$me}[$__rate_interval]))",
                 "{{result}}",
             ),
-            unit="cps",
+            unit="cpm",
             colors={"delivered": GREEN, "rejected": RED, "expired": ORANGE},
             none=_NOT_DELIVERING,
         ),
@@ -135,22 +135,22 @@ def windows() -> list[object]:
     return [
         graph(
             "Windows that were computed",
-            """Windows of reports a second, and how many were computed again because events came
+            """Windows of reports a minute, and how many were computed again because events came
             late. Revisions all the time: a host delivers late, see above.""",
             [
                 ask(
-                    """sum by (window) (
+                    """60 * sum by (window) (
                     rate(heptad_aggregator_windows_total{$me}[$__rate_interval]))""",
                     "{{window}}",
                     ref="A",
                 ),
                 ask(
-                    "sum(rate(heptad_aggregator_revisions_total{$me}[$__rate_interval]))",
+                    "60 * sum(rate(heptad_aggregator_revisions_total{$me}[$__rate_interval]))",
                     "revisions",
                     ref="B",
                 ),
             ],
-            unit="cps",
+            unit="cpm",
             none="No aggregator",
         ),
         graph(

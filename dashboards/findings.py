@@ -92,14 +92,14 @@ def _attacks() -> list[object]:
     return [
         graph(
             "Findings by rule",
-            """New findings a second. A rule that suddenly tells much: an attack, or something
+            """New findings a minute. A rule that suddenly tells much: an attack, or something
             that is new on your side; `aggregator.findings.ignore` keeps what is known out.""",
             ask(
-                """sum by (rule) (rate(
+                """60 * sum by (rule) (rate(
                 heptad_findings_total{$fleet, rule!="session"}[$__rate_interval])) > 0""",
                 "{{rule}}",
             ),
-            unit="cps",
+            unit="cpm",
             bars=True,
             stack=True,
             none="Nothing was found in this range",

@@ -229,14 +229,14 @@ def _over_time() -> list[object]:
     return [
         graph(
             "Failed logins by host",
-            """Attempts a second that failed, of the ten busiest hosts. A step upwards on one host
+            """Attempts a minute that failed, of the ten busiest hosts. A step upwards on one host
             is an attack or a job with an old password; on all hosts at once somebody scans.""",
             ask(
-                """topk(10, sum by (instance) (rate(
+                """topk(10, 60 * sum by (instance) (rate(
                 auth_events_total{$me, action="login", outcome="failure"}[$__rate_interval])))""",
                 "{{instance}}",
             ),
-            unit="cps",
+            unit="cpm",
             none="No exporter is scraped",
         ),
         graph(

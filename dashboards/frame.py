@@ -75,8 +75,8 @@ def instances(metrics: str, *, one: bool = False) -> list[dashboard.QueryVariabl
 
 def window() -> dashboard.CustomVariable:
     """Which reports are read."""
-    about = "How much time one report covers: short ones are there sooner, long ones are exact"
-    return choice("window", "Report of", f"{about} about more", "5m", "1h", "1d")
+    about = "How much time one report covers: short ones are there sooner; for long ranges take"
+    return choice("window", "Report of", f"{about} long ones", "5m", "1h", "1d")
 
 
 def link(title: str, uid: str, *parameters: str) -> dict[str, str]:

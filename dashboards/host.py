@@ -311,14 +311,14 @@ def _users() -> list[object]:
         ),
         graph(
             "Logins",
-            """Logins a second by how they ended. Open Authentication from the links above for who
+            """Logins a minute by how they ended. Open Authentication from the links above for who
             and from where.""",
             ask(
-                """sum by (outcome) (
+                """60 * sum by (outcome) (
                 rate(auth_events_total{$me, action="login"}[$__rate_interval]))""",
                 "{{outcome}}",
             ),
-            unit="cps",
+            unit="cpm",
             colors={"success": GREEN, "failure": ORANGE},
             none="Only Heptad's exporter tells it",
         ),

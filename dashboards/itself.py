@@ -118,13 +118,13 @@ def _lines() -> list[object]:
     return [
         graph(
             "Lines by what became of them",
-            """Lines a second. Orange is what should be rare: not understood (a format has changed),
+            """Lines a minute. Orange is what should be rare: not understood (a format has changed),
             untrusted (somebody wrote in another program's name), without a header, too long.""",
             ask(
-                "sum by (result) (rate(heptad_lines_total{$me}[$__rate_interval]))",
+                "60 * sum by (result) (rate(heptad_lines_total{$me}[$__rate_interval]))",
                 "{{result}}",
             ),
-            unit="cps",
+            unit="cpm",
             stack=True,
             colors={
                 "event": GREEN,
@@ -141,11 +141,11 @@ def _lines() -> list[object]:
             """Any that go on: `heptad rules apply` shows the lines, and a rule for them goes into a
             folder of your own (docs/rules.md). Events are made of the kept lines then.""",
             ask(
-                """sum by (program) (
+                """60 * sum by (program) (
                 rate(heptad_lines_not_understood_total{$me}[$__rate_interval]))""",
                 "{{program}}",
             ),
-            unit="cps",
+            unit="cpm",
             none="Every line was understood",
         ),
     ]

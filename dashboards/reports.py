@@ -45,7 +45,10 @@ def _table(
     return rows(
         title,
         about,
-        InfluxQuery(REPORTS, table_of_report(report, fields, tags, condition)),
+        InfluxQuery(
+            REPORTS,
+            f"{table_of_report(report, fields, tags, condition)} ORDER BY time DESC LIMIT 1000",
+        ),
         {name: look for name, look in _LOOKS.items() if name in names.values()},
         none=_NO_REPORT,
         worst=worst,

@@ -20,7 +20,7 @@ every_board = pytest.mark.parametrize("name", BOARDS)
 every_query = pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.name)
 
 UNITS: Final = frozenset(
-    "none short string percent percentunit bytes Bps pps iops cps ops s ms dateTimeAsIso"
+    "none short string percent percentunit bytes Bps pps iops cps cpm ops s ms dateTimeAsIso"
     " dateTimeFromNow bool_yes_no".split()
 )
 """Of Grafana's units, those that are used here."""
