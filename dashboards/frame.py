@@ -57,7 +57,12 @@ def choice(name: str, label: str, about: str, *values: str) -> dashboard.CustomV
     """One of these values; the first, if nothing else is chosen."""
     variable = dashboard.CustomVariable(name).label(label).description(about)
     options = [models.VariableOption(value == values[0], value, value) for value in values]
-    return variable.values(",".join(values)).options(options).current(options[0])
+    return (
+        variable.values(",".join(values))
+        .options(options)
+        .current(options[0])
+        .allow_custom_value(False)
+    )
 
 
 def instances(metrics: str, *, one: bool = False) -> list[dashboard.QueryVariable]:

@@ -5,7 +5,11 @@ revision in nanoseconds. So all revisions of a row lie in one group of ``GROUP B
 and the tags, and ``last()`` of the field that every row has picks the last of them; fields beside
 a selector come from the row that it picked, so that none is left over from an older revision.
 A finding's key has fields in it, by which InfluxQL cannot group: there Grafana keeps the last row
-of each key (``panels.LAST_OF_EACH_FINDING``).
+of each key (``findings_table.keep_last``).
+
+What a variable holds may come from a log, by a link on a name that an attacker has chosen. So
+variables stand between slashes and are formatted as regular expressions, by which Grafana escapes
+all that could end them; without that it would leave alone what begins like a number.
 """
 
 from collections.abc import Iterable
@@ -16,6 +20,7 @@ from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models.dashboard import DataSourceRef
 
 IN_RANGE: Final = "$timeFilter"
+_WINDOW: Final = "${window:regex}"
 
 
 class InfluxQuery(Dataquery, Builder[Dataquery]):
@@ -65,10 +70,10 @@ def rows_of_report(report: str, fields: Iterable[str], tags: Iterable[str], wher
 
     ``tags`` are all tags of the report but `window`; the dashboard's variable `window` names it.
     """
-    condition = f"""{IN_RANGE} AND "window" = '$window'""" + (f" AND {where}" if where else "")
+    conditions = [IN_RANGE, f'"window" =~ /^{_WINDOW}$/', *([where] if where else [])]
     return (
-        f'SELECT last("events") AS "events", {quote(fields)} FROM "{report}" WHERE {condition} '
-        f"GROUP BY time($window), {quote(tags)} fill(none)"
+        f'SELECT last("events") AS "events", {quote(fields)} FROM "{report}" '
+        f"WHERE {' AND '.join(conditions)} GROUP BY time({_WINDOW}), {quote(tags)} fill(none)"
     )
 
 
@@ -98,14 +103,14 @@ def sums_of_report(
     """Fields added up for each window and each value of the tags ``by``."""
     fields = list(fields)
     sums = ", ".join(f'sum("{name}") AS "{name}"' for name in fields)
-    groups = ", ".join(["time($window)", *(f'"{tag}"' for tag in by)])
+    groups = ", ".join([f"time({_WINDOW})", *(f'"{tag}"' for tag in by)])
     rows = rows_of_report(report, fields, tags, where)
     return f"SELECT {sums} FROM ({rows}) WHERE {IN_RANGE} GROUP BY {groups} fill(none)"
 
 
 def chosen(tag: str) -> str:
     """Rows whose tag is among what the variable of the same name has chosen."""
-    return f'"{tag}" =~ /^${tag}$/'
+    return f'"{tag}" =~ /^${{{tag}:regex}}$/'
 
 
 def one_of(tag: str, values: Iterable[str]) -> str:
@@ -118,8 +123,8 @@ def matches(field: str, variable: str) -> str:
 
     A row without the field matches no regular expression. The first one here is for them: nothing
     can be before the beginning, so any host matches it if the text is empty, and none else. (A
-    comparison of the text itself is false in 3.x, which compares nothing but columns.) Grafana
-    escapes what a text box holds only between slashes; a backslash at its end must not escape
-    the slash.
+    comparison of the text itself is false in 3.x, which compares nothing but columns.) A
+    backslash at the end of the text must not escape the slash.
     """
-    return f"""("host" =~ /(?:${variable})^/ OR "{field}" =~ /(?i)(?:${variable})/)"""
+    text = f"(?:${{{variable}:regex}})"
+    return f"""("host" =~ /{text}^/ OR "{field}" =~ /(?i){text}/)"""

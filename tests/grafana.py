@@ -11,7 +11,7 @@ PROVISIONED: Final = sorted((FOLDER / "provisioned").glob("*.json"))
 IMPORTABLE: Final = sorted((FOLDER / "import").glob("*.json"))
 BOARDS: Final = {path.stem: json.loads(path.read_text()) for path in PROVISIONED}
 
-_VARIABLE: Final = re.compile(r"\$\{(?P<braced>\w+)\}|\$(?P<plain>\w+)")
+_VARIABLE: Final = re.compile(r"\$\{(?P<braced>\w+)(?::(?P<format>regex))?\}|\$(?P<plain>\w+)")
 _SPECIAL: Final = re.compile(r"[\\^$*+?.()|\[\]{}/]")
 
 
@@ -72,26 +72,20 @@ def values_of(board: Mapping[str, Any], chosen: Mapping[str, str | list[str]]) -
     return values
 
 
-def put_in(query: str, values: Mapping[str, Any], *, influxql: bool) -> str:
-    """A query as Grafana sends it.
+def put_in(query: str, values: Mapping[str, Any]) -> str:
+    """A query as Grafana sends it; KeyError for a variable that there is not.
 
-    As its two data sources do it: several values become an alternation of regular expressions; in
-    InfluxDB a single one is escaped where it stands between slashes, unless it begins like a
-    number. A variable's own value for all is taken as it is. KeyError for an unknown variable.
+    Several values, and what is formatted so, are put in as regular expressions; a variable's own
+    value for all as it is.
     """
 
     def replace(found: re.Match[str]) -> str:
-        name = found["braced"] or found["plain"]
-        value = values[name]
+        value = values[found["braced"] or found["plain"]]
         if isinstance(value, dict):
             return str(value["all"])
         if isinstance(value, list):
-            text = "|".join(map(_escape, value))
-            return f"({text})" if influxql or len(value) > 1 else text
-        inside = re.search(rf"/[^/]*\${{?{name}\b[^/]*/", query)
-        if not influxql or not inside or re.match(r"\s*[-+]?\.?\d", value):
-            return str(value)
-        return _escape(value)
+            return f"({'|'.join(map(_escape, value))})"
+        return _escape(value) if found["format"] else str(value)
 
     return _VARIABLE.sub(replace, query)
 

@@ -156,6 +156,15 @@ def test_queries_are_about_what_there_is(query: Query) -> None:
 
 
 @every_query
+def test_variables_cannot_end_what_they_stand_in(query: Query) -> None:
+    """In InfluxQL each is formatted as a regular expression: Grafana escapes all of it then."""
+    if not query.is_promql:
+        names = set(re.findall(r"\$\{?(\w+(?::\w+)?)", query.text))
+        own = names - {"timeFilter", "__from", "__to"}
+        assert all(name.endswith(":regex") for name in own), own
+
+
+@every_query
 def test_queries_go_to_the_right_bucket(query: Query) -> None:
     """What InfluxDB is asked for is in the bucket of the panel's data source."""
     if not query.is_promql:
