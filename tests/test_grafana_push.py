@@ -381,7 +381,6 @@ def test_a_folder_without_dashboards_is_told(push: Push, tmp_path: Path) -> None
     assert "No such file or directory" in push("--dashboards", str(tmp_path / "no"))[1][0]
 
 
-@pytest.mark.skipif(not SHIPPED.is_dir(), reason="the dashboards are not written yet")
 def test_what_is_shipped_can_be_pushed(grafana: GrafanaApi, push: Push) -> None:
     """Heptad's own dashboards name the data sources that are made, and are pushed once."""
     variables = [
