@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 import pytest
 
 PACKAGES: Final[dict[str, str]] = {
+    "amtool": "prometheus-alertmanager",
     "chage": "passwd",
     "chpasswd": "passwd",
     "chromium": "chromium",
@@ -21,6 +22,7 @@ PACKAGES: Final[dict[str, str]] = {
     "dbclient": "dropbear-bin",
     "dropbear": "dropbear-bin",
     "dropbearkey": "dropbear-bin",
+    "docker-compose": "docker-compose",
     "fail2ban-regex": "fail2ban",
     "getent": "libc-bin",
     "gcc": "gcc",
@@ -43,6 +45,7 @@ PACKAGES: Final[dict[str, str]] = {
     "nsenter": "util-linux",
     "passwd": "passwd",
     "prometheus": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
     "prometheus-node-exporter": "prometheus-node-exporter",
     "promtool": "prometheus",
     "ps": "procps",
@@ -58,6 +61,7 @@ PACKAGES: Final[dict[str, str]] = {
     "strace": "strace",
     "su": "util-linux",
     "sudo": "sudo",
+    "systemd-analyze": "systemd",
     "systemd-cat": "systemd",
     "systemd-journald": "systemd",
     "systemd-journal-remote": "systemd-journal-remote",
