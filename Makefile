@@ -19,7 +19,7 @@ FOLDERS := heptad exporter aggregator tests bench dashboards provisioning script
 CODE = $(foreach folder,$(FOLDERS),$(if $(shell find $(folder) -name '*.py' 2>/dev/null),$(folder)))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types contracts bench docs rules constraints clean debian-packages
+.PHONY: help run test lint types contracts torture bench docs rules constraints clean debian-packages
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -41,6 +41,9 @@ types: $(VENV)/.installed-dev ## mypy --strict
 
 contracts: $(VENV)/.installed-dev ## who may import whom
 	$(BIN)/lint-imports --no-logo
+
+torture: debian-packages ## everything between the log and InfluxDB fails, 2000 times (TORTURE_FAULTS=…)
+	@TORTURE_FAULTS=$${TORTURE_FAULTS:-2000} $(BIN)/python -m pytest -s tests/test_torture_influxdb.py
 
 bench: debian-packages ## the figures, as ratios to mtail, fail2ban and node_exporter
 	@$(BIN)/python -m bench $(BENCH_FLAGS)

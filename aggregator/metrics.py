@@ -5,15 +5,16 @@ Counters live in the store of findings and reports and move only with what is co
 
 import time as clock
 from collections.abc import Iterable, Iterator
-from typing import Final
-
-from prometheus_client.core import Metric
+from typing import TYPE_CHECKING, Final
 
 from aggregator.finding import SEVERITIES
 from heptad import __version__
 from heptad.metrics import StoredMetrics
 from heptad.store import Counters
 from heptad.store.local import counter_key
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 COUNTERS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "heptad_findings_total": (
@@ -154,7 +155,7 @@ class AggregatorMetrics(StoredMetrics):
         """Everything that has arrived is worked off now."""
         self._caught_up = clock.monotonic()
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> "Iterator[Metric]":
         """The families, as they are now."""
         self.set("heptad_aggregator_behind_seconds", clock.monotonic() - self._caught_up)
         yield from super().collect()

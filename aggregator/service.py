@@ -21,6 +21,7 @@ from aggregator.stores import STORE_ERRORS, LocalStores, open_stores
 from aggregator.web.page import Page
 from heptad import units
 from heptad.config import Config, parse_listen
+from heptad.garbage import spare_the_collector
 from heptad.log import Condition
 from heptad.server import Server
 from heptad.store import StoreError
@@ -91,7 +92,9 @@ class Aggregator:
     def _make_server(self, config: Config, beside: Callable[[], list[str]]) -> Server:
         listen = parse_listen(self._config.listen)
         page = None
-        if self._config.page and config.influxdb is None:
+        if config.influxdb is not None:
+            log.info("no page: it shows the stores of one host; with InfluxDB Grafana does")
+        elif self._config.page:
             page = Page(
                 Path(config.store.path),
                 Path(self._config.store.path),
@@ -137,6 +140,7 @@ class Aggregator:
         """Look until ``stop`` is set; once where that was asked for, and then raise StoreError."""
         if self.server is not None:
             self.server.start()
+        spare_the_collector()
         try:
             if self._once:
                 self._run_once(stop)

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from bench import finding_latency, findings, page, scrape, tailing, throughput
+from bench import delivery, finding_latency, findings, page, scrape, tailing, throughput
 
 
 def main() -> None:
@@ -16,6 +16,7 @@ def main() -> None:
     data = Path(os.environ.get("HEPTAD_SHARED_DATA", "../shared/data"))
     if data.is_dir():
         throughput.main(data)
+        delivery.main(data)
     else:
         print(f"throughput: left out, no logs in {data}; name the folder in HEPTAD_SHARED_DATA")
 

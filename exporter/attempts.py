@@ -5,11 +5,13 @@ ssh client with an agent is refused several keys before the right one. Per conne
 program and process id) a line becomes one of: a login, an offer, or an event of its own action.
 """
 
+from collections import OrderedDict
 from typing import Final
 
 import msgspec
 
 from exporter.parsers.engine import CompiledRule, Rulebook, Values, method_of
+from exporter.record import Record
 from exporter.rendering import classify_address
 from heptad.event import METHODS
 from heptad.line_protocol import quote
@@ -49,7 +51,10 @@ class Connection(msgspec.Struct, array_like=True, gc=False):
 
 
 _State = tuple[dict[str, dict[str, Connection]], dict[str, Connection]]
-_NONE: Final[dict[str, Connection]] = {}
+_Connections = OrderedDict[str, Connection]
+"""Not a dict: the first one is asked for and deleted all the time, and a dict looks for its first
+entry behind the places of all that were deleted before it."""
+_NONE: Final = _Connections()
 
 
 class Attempts:
@@ -60,8 +65,8 @@ class Attempts:
     """
 
     def __init__(self) -> None:
-        self._open: dict[str, dict[str, Connection]] = {}
-        self._ended: dict[str, Connection] = {}
+        self._open: dict[str, _Connections] = {}
+        self._ended = _Connections()
         self._size = 0
         self._dumped: bytes | None = None
         self.forgotten = 0
@@ -74,35 +79,40 @@ class Attempts:
 
     def restore(self, data: bytes) -> None:
         """Go on from what ``dump`` gave."""
-        self._open, self._ended = msgspec.msgpack.decode(data, type=_State)
+        known, ended = msgspec.msgpack.decode(data, type=_State)
+        self._open = {host: _Connections(connections) for host, connections in known.items()}
+        self._ended = _Connections(ended)
         self._size = sum(map(len, self._open.values()))
         self._dumped = None
 
     def judge(
-        self, rule: CompiledRule, values: Values, process: str, time: int, count: int
+        self, rule: CompiledRule, values: Values, program: str, record: Record, count: int
     ) -> tuple[Judged, str, int]:
         """What the line is, line-protocol fields that the connection told before, how often.
 
-        ``process`` names host and program, then the process id behind the last blank; ``count``
-        is how often syslog says that the line came. A connection ends but once.
+        ``values`` are what ``rule`` captured in the line of ``record``; ``count`` is how often
+        syslog says that the line came. A connection ends but once.
         """
-        step = rule.step
+        step, time, host = rule.step, record[0], f"{record[1]}"
+        pid = record[3] if rule.at_child < 0 else values[rule.at_child]
         self._dumped = None
-        if rule.at_child >= 0:
-            process = f"{process.rpartition(' ')[0]} {values[rule.at_child]}"
-        if process[-1].isdigit():
+        if pid:
+            process = f"{host} {program} {pid}"
             port = values[rule.at_port] if rule.at_port >= 0 else None
-            connection = self._find(process, port, time, begins=step == "start")
+            connection = self._find(host, process, port, time, step == "start")
         else:
-            process, connection = self._find_peer(process, rule, values, time)
-        if not connection.ended:
+            process, connection = self._find_peer(host, program, rule, values, time)
+        if connection.ended:
+            if step == "end":
+                return rule.fixed, "", 1
+        else:
             _learn(connection, rule, values)
         if step == "failed":
             judged = self._fail(connection, rule, values, count)
             return judged, self._told(connection, rule, values), count
         if step == "end":
             judged, told = self._end(connection, rule, values)
-            self._close(process, connection, time)
+            self._close(host, process, connection, time)
             return judged, told, 1
         judged = rule.fixed
         if rule.at_method >= 0:
@@ -111,20 +121,21 @@ class Attempts:
             connection.pam_told += count
             connection.counted = True
         elif step == "accepted":
-            self._close(process, connection, time)
+            self._close(host, process, connection, time)
         return judged, "", count
 
-    def _find(self, process: str, port: str | None, time: int, *, begins: bool) -> Connection:
+    def _find(
+        self, host: str, process: str, port: str | None, time: int, begins: bool
+    ) -> Connection:
         """The connection of a process, or a new one where the process id was taken again."""
-        host = process.partition(" ")[0]
         found = self._open.get(host, _NONE).get(process) or self._ended.get(process)
         if found is not None:
-            known = port is not None and found.port is not None
-            other = known and port != found.port
+            before = found.port
+            known = port is not None and before is not None
             # process id and port both recur within minutes only by a very rare chance
             longest = LINGER if found.ended and not known else LONGEST
-            if not (begins or other or time - found.begun > longest):
-                if found.port is None:
+            if time - found.begun <= longest and not begins and (port == before or not known):
+                if before is None:
                     found.port = port
                 return found
             if found.ended:
@@ -135,14 +146,13 @@ class Attempts:
         found = Connection(time, port)
         connections = self._open.get(host)
         if connections is None:
-            self._open[host] = {process: found}
-        else:
-            connections[process] = found
+            connections = self._open[host] = _Connections()
+        connections[process] = found
         self._size += 1
         return found
 
     def _find_peer(
-        self, process: str, rule: CompiledRule, values: Values, time: int
+        self, host: str, program: str, rule: CompiledRule, values: Values, time: int
     ) -> tuple[str, Connection]:
         """The connection of a line without a process id, by address and port, and its key.
 
@@ -152,11 +162,10 @@ class Attempts:
         address = values[rule.at_address] if rule.at_address >= 0 else None
         if not address:
             return "", Connection(time)
-        host = process.partition(" ")[0]
-        bare = f"{process.rpartition(' ')[0]} {address[:_LONGEST_ADDRESS]}"
+        bare = f"{host} {program} {address[:_LONGEST_ADDRESS]}"
         port = values[rule.at_port] if rule.at_port >= 0 else None
         key = bare if port is None else f"{bare} {port}"
-        connection = self._find(key, None, time, begins=rule.step == "start")
+        connection = self._find(host, key, None, time, rule.step == "start")
         told = self._open[host].get(bare) if host in self._open else None
         if told is not None and told is not connection:
             connection.pam_told += told.pam_told
@@ -164,11 +173,11 @@ class Attempts:
             self._drop(host, bare)
         return key, connection
 
-    def _close(self, process: str, connection: Connection, time: int) -> None:
+    def _close(self, host: str, process: str, connection: Connection, time: int) -> None:
         """Keep of a connection that ended no more than that it was counted."""
         if connection.ended or not process:
             return
-        self._drop(process.partition(" ")[0], process)
+        self._drop(host, process)
         if len(self._ended) >= MOST_ENDED:
             del self._ended[next(iter(self._ended))]
         self._ended[process] = Connection(time, connection.port, counted=True, ended=True)
@@ -182,17 +191,14 @@ class Attempts:
 
     def _forget(self, host: str, now: int) -> None:
         """Drop what is too old by the host's own time, and more where there are too many."""
-        connections = self._open.get(host, _NONE)
-        while connections:
-            process, oldest = next(iter(connections.items()))
-            if now - oldest.begun <= LONGEST:
+        connections, ended = self._open.get(host, _NONE), self._ended
+        while connections and now - next(iter(connections.values())).begun > LONGEST:
+            self._drop(host, next(iter(connections)))
+        while ended and now - next(iter(ended.values())).begun > LONGEST:
+            process = next(iter(ended))
+            if not process.startswith(f"{host} "):
                 break
-            self._drop(host, process)
-        while self._ended:
-            process, oldest = next(iter(self._ended.items()))
-            if now - oldest.begun <= LONGEST or not process.startswith(f"{host} "):
-                break
-            del self._ended[process]
+            del ended[process]
         while self._size >= MOST_OPEN:
             # who floods loses its own
             largest = max(self._open, key=lambda name: len(self._open[name]))
@@ -254,7 +260,7 @@ def judgements_of(rule: CompiledRule) -> set[Judged]:
     if rule.ignore:
         return set()
     found: set[Judged] = set()
-    methods = [m for m in METHODS if m] if rule.at_method >= 0 else [method]
+    methods = [m for m in METHODS if m] if rule.captures("method") else [method]
     if rule.step == "failed":
         found |= {("offer", outcome, m, reason) for m in _OFFERS}
         found.add(("authentication", outcome, _BY_PAM, reason))

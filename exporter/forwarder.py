@@ -87,6 +87,7 @@ class Forwarder:
         self._store_condition = Condition(log, "outbox", store=store.path)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="deliver")
         self._next: Prepared | None = None
+        self._attempt: Future[Outcome] | None = None
         self._waiting_since: float | None = None
         self._line_length = 300.0
         self._rejected: list[tuple[int, int, str]] = []
@@ -139,7 +140,7 @@ class Forwarder:
             self._tell()
         except StoreError as error:
             self._store_condition.set(str(error))
-            self._next = None
+            self._next = self._attempt = None
             stop.wait(_STORE_PAUSE)
             return True
         self._store_condition.set(None)
@@ -150,24 +151,25 @@ class Forwarder:
         if not self._outbox.is_current():
             self._outbox.close()
             self._outbox = Outbox(self._store.path)
-            self._next = None
+            self._next = self._attempt = None
             self._account.position = self._recall().position
             self._store.held_after = self._account.position
 
     def _forward(self, stop: threading.Event, *, at_once: bool) -> bool:
         prepared = self._next or self._prepare(self._account.position, at_once=at_once)
-        self._next = None
+        attempt = self._attempt
+        self._next = self._attempt = None
         if prepared is None:
             return False
-        if prepared.chunk.ids:
-            attempt = self._submit(prepared.parcel)
-            self._next = self._prepare(prepared.chunk.position, at_once=False)
-            delivered = self._wait(prepared.parcel, attempt, stop)
-            if delivered is None:
-                self._next = None
-                return True
-        else:
-            delivered = Delivered()
+        if attempt is None:
+            attempt = self._begin(prepared)
+        following = self._prepare(prepared.chunk.position, at_once=False)
+        delivered = self._wait(prepared, attempt, stop)
+        if delivered is None:
+            return True
+        if following is not None:
+            # the sink shall not wait for what is kept here
+            self._next, self._attempt = following, self._begin(following)
         self._settle(prepared.chunk, delivered)
         return True
 
@@ -192,8 +194,10 @@ class Forwarder:
             self._line_length = sum(map(len, chunk.lines)) / len(chunk.lines)
         return Prepared(chunk, parcel)
 
-    def _submit(self, parcel: Parcel) -> Future[Outcome]:
-        return self._thread.submit(self._breaker.call, lambda: self._deliver(parcel))
+    def _begin(self, prepared: Prepared) -> Future[Outcome]:
+        if not prepared.chunk.ids:
+            return self._thread.submit(Delivered)
+        return self._thread.submit(self._breaker.call, lambda: self._deliver(prepared.parcel))
 
     def _deliver(self, parcel: Parcel) -> Outcome:
         outcome = self._sink.deliver(parcel)
@@ -202,9 +206,9 @@ class Forwarder:
         return outcome
 
     def _wait(
-        self, parcel: Parcel, attempt: Future[Outcome], stop: threading.Event
+        self, prepared: Prepared, attempt: Future[Outcome], stop: threading.Event
     ) -> Delivered | None:
-        """What became of a parcel in the end; None where ``stop`` came before."""
+        """What became of a chunk in the end; None where ``stop`` came before."""
         while True:
             while not wait_for([attempt], timeout=_SLICE).done:
                 if stop.is_set():
@@ -223,7 +227,7 @@ class Forwarder:
             given_up = self._draining and (self._breaker.is_open or result == "held")
             if given_up or stop.wait(pause):
                 return None
-            attempt = self._submit(parcel)
+            attempt = self._begin(prepared)
 
     def _fail(self, result: str, reason: str) -> None:
         self._condition.set(reason)

@@ -8,7 +8,8 @@ import base64
 import hashlib
 import hmac
 import zlib
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -45,14 +46,13 @@ class Account(msgspec.Struct):
     newest: int = 0
     spans: list[Span] = []
 
-    def deliver(self, position: int, times: Iterable[int]) -> None:
+    def deliver(self, position: int, times: Sequence[int]) -> None:
         """Everything up to ``position`` is delivered, with points of these times (ns)."""
         self.position = position
-        minutes: dict[int, int] = {}
-        for time in times:
-            minutes[time // MINUTE] = minutes.get(time // MINUTE, 0) + 1
-            self.oldest = min(self.oldest or time, time)
-            self.newest = max(self.newest, time)
+        minutes = Counter([time // MINUTE for time in times])
+        if minutes:
+            self.oldest = min(self.oldest or times[0], *times)
+            self.newest = max(self.newest, *times)
         self.passed = max(self.passed, self.newest)
         added = [(minute, minute + 1, points) for minute, points in minutes.items()]
         self.spans = merge_spans([*self.spans, *added])

@@ -108,7 +108,7 @@ class Interpreter:
 
     def understand(self, record: Record) -> Understood | Result:  # noqa: PLR0911 - as many reasons
         """What a record tells, or why it tells nothing."""
-        time, host, tag, pid, message, _, count, origin = record
+        _, _, tag, pid, message, _, count, origin = record
         program = self._programs.get(tag)
         if program is None:
             return OTHER_PROGRAM
@@ -134,8 +134,8 @@ class Interpreter:
         if rule.at_count >= 0:
             count = min(count * int(values[rule.at_count] or 1), _HIGHEST_COUNT)
         if rule.step is not None:
-            process = f"{host} {program.name} {pid}"
-            judged, told, count = self.attempts.judge(rule, values, process, time, count)
+            name = program.name
+            judged, told, count = self.attempts.judge(rule, values, name, record, count)
             return program, judged, count, found, told
         judged = rule.fixed
         if rule.at_method >= 0:
@@ -170,13 +170,15 @@ class Interpreter:
         where = self._where
         if where.log_host != log_host or where.origin is not origin:
             where = self._where = self._locate(log_host, origin)
-        head = where.heads.get((program, judged))
+        key = program, judged
+        head = where.heads.get(key)
         if head is None:
-            head = head_of(where.host, self._source, program.name, *judged)
-            where.heads[program, judged] = head
-        if pid:
-            told = f"{told},pid={pid}i"
-        body = f"count={count}i{found.write(message)}{told}{where.tail}"
+            head = where.heads[key] = head_of(where.host, self._source, program.name, *judged)
+        written = found.written
+        if written is None:
+            written = found.write(message)
+        own = f",pid={pid}i" if pid else ""
+        body = f"count={count}i{written}{told}{own}{where.tail}"
         return (head, time, body, "" if found.hides_line else raw)
 
     def _locate(self, log_host: str | None, origin: Origin) -> "_Where":

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Final
 
 from exporter.heartbeat import EVERY, Account, Health, make_row, write_position
+from heptad.line_protocol import encode_line
 from heptad.log import Condition
 from heptad.sink import Delivered, Hold, Outcome, Sink
-from heptad.store.outbox import Outbox, Snapshot, line_of
+from heptad.store.outbox import Outbox, Snapshot
 
 log = logging.getLogger("heptad.forwarder")
 
@@ -60,7 +61,7 @@ class Pulse:
         caught_up = not behind and not behind_lines
         health = Health(now, self.offset(), behind, caught_up, position)
         row = make_row(account, health, self._host, self._machine_id)
-        outcome = self._sink.deliver(self._sink.pack([line_of(*row)]))
+        outcome = self._sink.deliver(self._sink.pack([encode_line(*row)]))
         told = isinstance(outcome, Delivered) and not outcome.refused
         account.tell(row[1], told=told)
         if told and position is not None:

@@ -1,7 +1,5 @@
 """A log line with its header understood: what every source hands over."""
 
-import gc
-
 import msgspec
 
 
@@ -28,15 +26,3 @@ Record = tuple[int, str | None, str, str | None, str, str, int, Origin]
 A plain tuple, for there is one for every line; ``tag`` is the program's name as logged, and
 ``pid`` its process id in digits.
 """
-
-
-def spare_the_collector() -> None:
-    """Have Python look for cycles seldom while many lines are read.
-
-    Rules and modules live for ever, and a batch is thousands of short-lived tuples without
-    cycles: looking through them again and again costs a fifth of the reading speed.
-    """
-    gc.unfreeze()  # what was frozen for a configuration before
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)

@@ -8,17 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from prometheus_client import PlatformCollector, ProcessCollector
-from prometheus_client.registry import Collector, CollectorRegistry
 
 from exporter.attempts import label_sets
-from exporter.collectors import HostCollector, HostRoots
 from exporter.interpreter import Interpreter
 from exporter.metrics import ExporterMetrics
 from exporter.parsers.engine import Rulebook, load_rulebook
 from exporter.pipeline import Lane, Pipeline
 from exporter.privacy import Privacy, make_privacy
-from exporter.record import spare_the_collector
 from exporter.sources import Source
 from exporter.sources.file import FileSource
 from exporter.sources.journald import JournaldSource
@@ -31,12 +27,14 @@ from heptad.config import (
     StoreConfig,
     parse_listen,
 )
+from heptad.garbage import spare_the_collector
 from heptad.host import machine_id
-from heptad.server import Server
+from heptad.metrics import StoredMetrics
 from heptad.store.local import LocalStore
 
 if TYPE_CHECKING:
     from exporter.delivery import Delivery
+    from heptad.server import Server
 
 
 class NoSources(Exception):
@@ -76,7 +74,7 @@ class Exporter:
         once: bool = False,
         serve: bool = True,
         prepared: Prepared | None = None,
-        also: Sequence[Collector] = (),
+        also: Sequence[StoredMetrics] = (),
     ) -> None:
         self.once = once
         prepared = prepared or prepare(config)
@@ -94,13 +92,7 @@ class Exporter:
             self.pipeline = Pipeline(self.store, lanes, self.metrics, config.host)
             self.delivery = self._make_delivery(config)
             if serve:
-                listen = parse_listen(config.exporter.listen)
-                self.server = Server(
-                    listen,
-                    self._registry(config),
-                    self.problems,
-                    web_config=config.exporter.web_config_file,
-                )
+                self.server = self._make_server(config)
         except BaseException:
             self.store.close()
             raise
@@ -124,15 +116,19 @@ class Exporter:
             parts["forwarder"] = self.delivery.run
         return parts
 
-    def _registry(self, config: Config) -> CollectorRegistry:
-        registry = CollectorRegistry(auto_describe=False)
-        for collector in (self.metrics, *self._also):
-            registry.register(collector)
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        if config.exporter.host_metrics:
-            registry.register(HostCollector(HostRoots.below(Path(config.exporter.host_root))))
-        return registry
+    def _make_server(self, config: Config) -> "Server":
+        from exporter.exposition import make_registry  # noqa: PLC0415 - a tenth of a second, where
+        from heptad.server import Server  # noqa: PLC0415 - nothing is served
+
+        return Server(
+            parse_listen(config.exporter.listen),
+            make_registry(
+                (self.metrics, *self._also),
+                host=Path(config.exporter.host_root) if config.exporter.host_metrics else None,
+            ),
+            self.problems,
+            web_config=config.exporter.web_config_file,
+        )
 
     def describe(self) -> dict[str, str]:
         """What it reads, keeps and serves, for a person."""
@@ -207,7 +203,8 @@ def open_store(config: StoreConfig, *, outbox: bool = False) -> LocalStore:
 def choose_sources(root: Path = Path("/")) -> list[SourceConfig]:
     """The journal where it can be read, else the first readable auth log; empty if neither.
 
-    Those of the host whose root is at ``root``, and never both: many hosts write each line to the two, and it would be counted twice.
+    Those of the host whose root is at ``root``. Never both: many hosts write each line to the two,
+    and it would be counted twice.
     """
     if find_journal(root) is not None:
         return [JournaldSourceConfig(name="journal")]

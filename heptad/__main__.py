@@ -6,28 +6,16 @@ import os
 import sqlite3
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, Final
 
 import shtab
 
 from heptad import __version__
-from heptad.commands import (
-    DONE,
-    FAILED,
-    WRONG_USE,
-    aggregator,
-    check_config,
-    complain,
-    events,
-    exporter,
-    influxdb,
-    parse,
-    report,
-    rules,
-    up,
-)
+from heptad.commands import COMMANDS, DONE, FAILED, WRONG_USE, complain
 from heptad.document import DocumentError
-from heptad.server import ServerError
 from heptad.store import StoreError
+from heptad.web_config import ServerError
 
 _DESCRIPTION = """\
 Who logged in, who tried, who became root: Heptad reads it from the logs of a host as 7W events
@@ -43,8 +31,15 @@ start here:
 exit status: 0 done, 1 failed, 2 wrong use or configuration"""
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line."""
+_ALONE: Final = ("-h", "--help", "--version")
+
+
+def make_parser(first: str = "") -> argparse.ArgumentParser:
+    """The parser of the command line that begins with ``first``.
+
+    What a command takes is read from its module, and that brings all it works with: where another
+    is called, or only help is wanted, it is listed without.
+    """
     parser = argparse.ArgumentParser(
         prog="heptad",
         description=_DESCRIPTION,
@@ -54,7 +49,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"heptad {__version__}")
     shtab.add_argument_to(parser, "--print-completion", help="print a completion script and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (up, exporter, aggregator, parse, events, report, check_config, rules, influxdb):
+    is_known = first in COMMANDS or first in _ALONE
+    for name, summary in COMMANDS.items():
+        if is_known and name != first:
+            commands.add_parser(name, help=summary)
+            continue
+        command: Any = import_module(f"heptad.commands.{name.replace('-', '_')}")
         command.add(commands)
     return parser
 
@@ -65,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - a st
         # a name in a log must not end a command where the terminal's encoding lacks its letters
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        args = make_parser().parse_args(arguments)
+        arguments = sys.argv[1:] if arguments is None else arguments
+        args = make_parser(*arguments[:1]).parse_args(arguments)
         status: int = args.run(args)
         sys.stdout.flush()
     except DocumentError as error:

@@ -70,6 +70,11 @@ def _unescape(text: str) -> str:
     return _STRING_ESCAPE.sub(lambda m: _BREAKS.get(m[1], m[1]), text)
 
 
+def encode_line(head: str, time: int, body: str, raw: str = "") -> str:
+    """The line of a stored row: ``time`` in nanoseconds, ``raw`` as the field of that name."""
+    return f"{head} {body},raw={quote(raw)} {time}" if raw else f"{head} {body} {time}"
+
+
 def decode_fields(body: str) -> dict[str, Value]:
     """The fields of what ``encode_fields`` gave."""
     fields: dict[str, Value] = {}

@@ -7,12 +7,15 @@ survive a restart. What there is, is declared: a name, its labels and what it me
 import json
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from typing import TYPE_CHECKING, Final
 
 from heptad.store import Counters
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+    from prometheus_client.registry import Collector
+else:  # an HTTP server comes with it, which many a command does not need: 60 ms of its start
+    Collector = object
 
 Families = Mapping[str, tuple[tuple[str, ...], str]]
 """Name of a family → its labels, and its help."""
@@ -93,8 +96,13 @@ class StoredMetrics(Collector):
                 if value
             }
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> "Iterator[Metric]":
         """The families, as they are now."""
+        from prometheus_client.core import (  # noqa: PLC0415 - see above
+            CounterMetricFamily,
+            GaugeMetricFamily,
+        )
+
         with self._lock:
             counters = {name: dict(family) for name, family in self._counters.items()}
             gauges = {name: dict(family) for name, family in self._gauges.items()}
@@ -111,6 +119,6 @@ class StoredMetrics(Collector):
                 gauge.add_metric(list(values), value)
             yield gauge
 
-    def describe(self) -> Iterable[Metric]:
+    def describe(self) -> "Iterable[Metric]":
         """Nothing: which label sets there are is known only while running."""
         return []

@@ -22,6 +22,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import CollectorRegistry
 
 from heptad.access import Access
+from heptad.web_config import ServerError
 
 log = logging.getLogger("heptad.server")
 
@@ -55,10 +56,6 @@ class Answer(NamedTuple):
 
 Pages = Callable[[Mapping[str, str]], Answer | None]
 """What a part serves beside /metrics and /healthz, by the request's WSGI environment (PEP 3333)."""
-
-
-class ServerError(Exception):
-    """The port cannot be opened; the message says why and what to do."""
 
 
 class _Handler(WSGIRequestHandler):

@@ -25,6 +25,10 @@ _CLIENTS: Final = {
 }
 
 
+class ServerError(Exception):
+    """The port cannot be opened; the message says why and what to do."""
+
+
 class TlsConfig(msgspec.Struct, forbid_unknown_fields=True):
     """The certificate of the port, and which ones its clients need."""
 

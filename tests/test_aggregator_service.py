@@ -23,9 +23,9 @@ from aggregator.windows import last_revisions
 from heptad.config import Config, load_config
 from heptad.event import Event
 from heptad.event_row import row_of_event
-from heptad.server import ServerError
 from heptad.store import StoreError
 from heptad.store.local import LocalStore
+from heptad.web_config import ServerError
 from tests import needs
 from tests.aggregator_world import DAY, HOUR, MINUTE, SECOND, World, login
 

@@ -17,6 +17,8 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
+from heptad.commands import COMMANDS
+
 LINES = """\
 Mar  3 10:00:00 web sshd[100]: Failed password for invalid user eve from 192.0.2.7 port 4711 ssh2
 Mar  3 10:00:01 web sshd[100]: Connection closed by invalid user eve 192.0.2.7 port 4711 [preauth]
@@ -69,25 +71,18 @@ def config(tmp_path: pathlib.Path) -> pathlib.Path:
 def test_help_teaches() -> None:
     """Every command has a help with a summary, and most with examples; the version is told."""
     overview = heptad("--help").stdout
-    for command in (
-        "up",
-        "exporter",
-        "aggregator",
-        "parse",
-        "events",
-        "report",
-        "check-config",
-        "influxdb",
-    ):
-        assert command in overview
+    for command, summary in COMMANDS.items():
+        assert summary in overview
         assert "examples:" in heptad(command, "--help").stdout
     assert "exit status" in overview
     assert heptad("--version").stdout.startswith("heptad ")
 
 
 def test_completion_is_printed() -> None:
-    """A completion script for bash comes from the parser itself."""
-    assert "check-config" in heptad("--print-completion", "bash").stdout
+    """A completion script for bash comes from the parser itself, with every command's options."""
+    script = heptad("--print-completion", "bash").stdout
+    assert "check-config" in script
+    assert "--summary" in script
 
 
 @pytest.mark.parametrize(

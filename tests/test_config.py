@@ -35,6 +35,7 @@ sources:
   programs: [su]
   max_line_bytes: 4096
 rules: [/etc/heptad/rules]
+influxdb: {url: "https://influxdb.example.org:8086", org: example, token: t0p-secret}
 exporter: {listen: "[::1]:9000", host_metrics: false}
 aggregator:
   poll: 5s

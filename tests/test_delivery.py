@@ -10,6 +10,8 @@ import pytest
 from exporter.heartbeat import find_machine_id
 from exporter.service import Exporter
 from heptad.config import Config, FileSourceConfig, StoreConfig
+from heptad.influxdb.connection import Connection
+from heptad.influxdb.reading import Reader
 from heptad.influxdb_config import DeliveryConfig, InfluxConfig
 from heptad.store.local import LocalStore
 from tests.influxdb import Influxd
@@ -149,6 +151,22 @@ def test_nothing_is_read_before_the_server_has_answered(world: World) -> None:
         stop.set()
         for thread in threads:
             thread.join()
+
+
+def test_hostile_text_arrives_as_it_was(world: World) -> None:
+    """Quotes, backslashes, control characters and what looks like an escape come back the same."""
+    names = ['a"b', "a\\b", "a\\nb", "\\", 'x\\"', "tab\there", "a,b=c d", "\u202eevil", "ü" * 500]
+    with world.log.open("a") as log:
+        for number, name in enumerate(names):
+            log.write(line(number).replace(f"u{number} ", f"{name} ", 1))
+    exporter = Exporter(world.config, once=True, serve=False)
+    exporter.run(Patient())
+    with LocalStore(world.state / "events.db") as store:
+        kept = {p.time: p for p in store.read("events", 0, 2**62)}
+    reader = Reader(Connection(InfluxConfig(world.influxd.url)), "events")
+    there = {p.time: p for p in reader.points("events", 0, 2**62)}
+    assert len(kept) == len(names)
+    assert there == kept
 
 
 def test_once_tells_what_could_not_be_delivered(world: World) -> None:

@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.request import urlopen
@@ -39,7 +40,7 @@ def add_journal(root: Path, machine: str) -> None:
     """A system journal with one failed login."""
     folder = root / "var/log/journal" / machine
     folder.mkdir(parents=True)
-    Journal(folder).write(FAILED, file="system", _HOSTNAME="web-7")
+    Journal(folder, time.time()).write(FAILED, file="system", _HOSTNAME="web-7")
 
 
 def test_the_host_is_reported_and_not_the_container(root: Path, tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.parsers.engine import Program, check_examples, load_rulebook
+from exporter.parsers.engine import CompiledRule, Program, check_examples, load_rulebook
 from exporter.parsers.rule_file import (
     BUILT_IN,
+    GROUPS,
     Example,
     Rule,
     RuleFile,
@@ -316,6 +317,16 @@ def test_no_rule_takes_more_than_linear_time(file: RuleFile) -> None:
             program.read(line)
             program.read(line + "\0")
             assert time.process_time() - begin < 1.0, line[:100]
+
+
+@pytest.mark.parametrize("file", load_rule_files([BUILT_IN]), ids=lambda file: file.program)
+def test_what_a_rule_captures_is_known_before_it_is_compiled(file: RuleFile) -> None:
+    """The groups that a pattern is said to have are those that it has once it is compiled."""
+    for rule in file.rules:
+        compiled = CompiledRule(rule)
+        told = {name for name in GROUPS if compiled.captures(name)}
+        compiled.fullmatch("")
+        assert told == set(compiled.groups)
 
 
 def test_every_example_holds() -> None:

@@ -21,9 +21,8 @@ from exporter.record import Origin, Record
 from heptad.commands.schema_page import MEASURED
 from heptad.event import Event
 from heptad.event_row import EVENTS, row_of_event
-from heptad.line_protocol import Value, decode_fields, decode_head
+from heptad.line_protocol import Value, decode_fields, decode_head, encode_line
 from heptad.schema import PART, TYPES, Field, Measurement, join_text
-from heptad.store.outbox import line_of
 from tests import needs
 from tests.aggregator_world import MIDNIGHT, login
 from tests.test_line_protocol import EVENTS as ANY_EVENTS
@@ -137,7 +136,7 @@ def test_real_logs_are_as_declared(tmp_path: Path, log: str) -> None:
 @given(ANY_EVENTS)
 def test_an_event_is_as_declared(event: Event) -> None:
     """Whatever an event holds, its line has the declared types, and its count."""
-    assert faults(parse_line(line_of(*row_of_event(event)))) == []
+    assert faults(parse_line(encode_line(*row_of_event(event)))) == []
 
 
 @given(
@@ -154,7 +153,7 @@ def test_an_event_is_as_declared(event: Event) -> None:
 def test_a_heartbeat_is_as_declared(health: Health, account: Account) -> None:
     """A heartbeat has the declared types, also where a clock is off by whole seconds."""
     row = make_row(account, health, "host", "0" * 32)
-    assert faults(parse_line(line_of(*row))) == []
+    assert faults(parse_line(encode_line(*row))) == []
     assert decode_head(row[0]) == ("heartbeat", {"host": "host", "machine_id": "0" * 32})
 
 
@@ -170,7 +169,7 @@ def test_a_finding_is_as_declared(text: str, lists: dict[str, Any]) -> None:
         Revision(Finding(**filled), 1, superseded_by=7),
         Revision(Finding(**filled), 2, withdrawn=True),
     ):
-        line = parse_line(line_of(*revision.row()))
+        line = parse_line(encode_line(*revision.row()))
         assert faults(line) == []
         assert line.tags == {"rule": "sweep", "severity": "low"}
 
@@ -194,7 +193,7 @@ def test_a_line_that_was_not_understood_is_as_declared(
     """Whatever a line and the journal's fields hold, its row has the declared types."""
     record: Record = (1, host, "sshd", "7", message, raw, 1, origin)
     row = row_of_line(record, "host", "feed0", "sshd", history=history)
-    assert faults(parse_line(line_of(*row))) == []
+    assert faults(parse_line(encode_line(*row))) == []
 
 
 def test_a_finding_fits_into_every_influxdb() -> None:

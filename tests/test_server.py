@@ -13,7 +13,8 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
 from heptad.config import Config, parse_listen
-from heptad.server import Server, ServerError
+from heptad.server import Server
+from heptad.web_config import ServerError
 
 
 class Port:

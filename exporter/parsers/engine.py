@@ -56,8 +56,22 @@ so many, up to so many characters each, are remembered with what they were under
 class CompiledRule:
     """A rule ready to use: ``fullmatch`` a message, then the places of its groups.
 
-    ``at`` gives the place of a group in the captured values; -1 where the pattern lacks it.
+    ``at_…`` is the place of a group in the captured values; -1 where the pattern lacks it. These,
+    ``groups`` and ``write`` are there once a message was matched: the pattern is compiled then,
+    for a log needs a few dozen of hundreds of rules, and to compile them all takes longer than
+    everything else at a start.
     """
+
+    groups: dict[str, int]
+    at_user: int
+    at_address: int
+    at_port: int
+    at_method: int
+    at_count: int
+    at_child: int
+    part: Part | None
+    is_fixed: bool
+    write: Callable[[Values, str], str]
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
@@ -65,9 +79,11 @@ class CompiledRule:
         self.ignore = rule.ignore
         self.step = rule.step
         self.fixed = (rule.action, rule.outcome, rule.method, rule.reason)
-        pattern = compile_pattern(rule.pattern)
-        self.fullmatch: Callable[[str], Match[str] | None] = pattern.fullmatch
-        self.literal = longest_literal(expand_macros(rule.pattern))
+        self.fullmatch: Callable[[str], Match[str] | None] = self._compile_and_match
+
+    def _compile_and_match(self, message: str) -> Match[str] | None:
+        """What ``fullmatch`` is until it was called once."""
+        rule, pattern = self.rule, compile_pattern(self.rule.pattern)
         self.groups = {name: number - 1 for name, number in pattern.groupindex.items()}
         at = self.groups.get
         self.at_user, self.at_address = at("user", -1), at("address", -1)
@@ -77,6 +93,12 @@ class CompiledRule:
         varies = self.ignore or self.step or self.at_count >= 0 or self.at_method >= 0
         self.is_fixed = not varies
         self.write = Rendering(self.groups, rule.object).write
+        self.fullmatch = pattern.fullmatch
+        return pattern.fullmatch(message)
+
+    def captures(self, name: str) -> bool:
+        """Whether the pattern has a group of that name."""
+        return f"(?P<{name}>" in expand_macros(self.rule.pattern)
 
     def facts(self, values: Values) -> dict[str, str | int]:
         """What ``values`` tell beyond the fixed fields, as an example lists them."""
@@ -125,18 +147,19 @@ class Found(msgspec.Struct, gc=False):
     hides_line: bool = False
     masked: "Found | None" = None
     masked_by: object = None
-    _written: str | None = None
+    written: str | None = None
 
     def write(self, message: str) -> str:
-        """``,name=value`` for every value of ``message``, which is what was understood."""
-        written = self._written
-        if written is None:
-            written = self._written = self.rule.write(self.values, message)
+        """``,name=value`` for every value of ``message``, which is what was understood.
+
+        Kept as ``written``.
+        """
+        self.written = written = self.rule.write(self.values, message)
         return written
 
     def write_as(self, values: Values, message: str) -> None:
-        """Have ``write`` give other values than those by which attempts are judged."""
-        self._written = self.rule.write(values, message)
+        """Keep as ``written`` other values than those by which attempts are judged."""
+        self.written = self.rule.write(values, message)
 
 
 def method_of(text: str | None) -> str:
@@ -156,20 +179,10 @@ class Program:
         self.complete = file.complete
         self.own_rules = tuple(CompiledRule(rule) for rule in file.rules)
         self.rules = (*self.own_rules, *shared)
-        words: dict[str, list[CompiledRule]] = {}
-        rest: list[CompiledRule] = []
-        for rule in self.rules:
-            own_words = rule.rule.first or first_words(rule.rule.pattern)
-            for word in own_words:
-                words.setdefault(word, []).append(rule)
-            if not own_words:
-                rest.append(rule)
         self._recent: dict[str, Found | None] = {}
-        self._rest = tuple((rule.literal, rule.fullmatch, rule) for rule in rest)
-        self._words = {
-            word: (*((rule.literal, rule.fullmatch, rule) for rule in rules), *self._rest)
-            for word, rules in words.items()
-        }
+        self._words: dict[str, list[CompiledRule]] = {}
+        self._rest: list[CompiledRule] = []
+        self._asked: dict[str, tuple[tuple[str, CompiledRule], ...]] = {}
 
     def read(self, message: str) -> Found | None:
         """The first rule that understands ``message``, and what it captured; None if none does."""
@@ -177,11 +190,13 @@ class Program:
         if message in recent:
             return recent[message]
         found = None
-        word = message.partition(" ")[0].partition("(")[0]
-        for literal, fullmatch, rule in self._words.get(word, self._rest):
+        word = message.partition(" ")[0]
+        if "(" in word:
+            word = word.partition("(")[0]
+        for literal, rule in self._asked.get(word) or self._rules_for(word):
             # a look for the pattern's longest text costs a fifth of a match that fails
             if literal in message:
-                match = fullmatch(message)
+                match = rule.fullmatch(message)
                 if match is not None:
                     found = Found(rule, match.groups())
                     break
@@ -190,6 +205,25 @@ class Program:
                 recent.clear()
             recent[message] = found
         return found
+
+    def _rules_for(self, word: str) -> tuple[tuple[str, CompiledRule], ...]:
+        """The rules to ask about a message, and a text that each looks for; made when needed."""
+        if not self._asked:
+            self._sort_by_word()
+        word = word if word in self._words else ""
+        if word not in self._asked:
+            rules = (*self._words.get(word, ()), *self._rest)
+            texts = (longest_literal(expand_macros(rule.rule.pattern)) for rule in rules)
+            self._asked[word] = tuple(zip(texts, rules, strict=True))
+        return self._asked[word]
+
+    def _sort_by_word(self) -> None:
+        for rule in self.rules:
+            words = rule.rule.first or first_words(rule.rule.pattern)
+            for word in words:
+                self._words.setdefault(word, []).append(rule)
+            if not words:
+                self._rest.append(rule)
 
 
 class Rulebook:
@@ -221,7 +255,7 @@ def load_rulebook(folders: Iterable[Path] = ()) -> Rulebook:
 
     Raises DocumentError with everything that is wrong in any of the files.
     """
-    return Rulebook(load_rule_files([BUILT_IN, *folders]))
+    return Rulebook(load_rule_files([BUILT_IN, *folders], unchecked=BUILT_IN))
 
 
 def check_examples(files: Iterable[RuleFile]) -> list[str]:

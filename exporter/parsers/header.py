@@ -7,6 +7,7 @@ messages without a host name.
 """
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, tzinfo
 from typing import Final
 
@@ -143,25 +144,34 @@ class Clock:
         if last is not None and not self._year and latest - last > _FORGOTTEN:
             last = None
         newest = self._year_of(last if self._year and last is not None else latest)
-        readings = {}
-        for candidate in range(newest + 1, newest - 9, -1):  # a 29 February can lie 8 years back
-            try:
-                moment = datetime(candidate, month, day, hour, tzinfo=self.zone)
-            except ValueError:
+        plausible: dict[int, int] = {}
+        for year, start in self._starts(newest, month, day, hour):
+            if start > latest:
                 continue
-            readings[candidate] = int(moment.timestamp()) * SECOND
-        plausible = [year for year, ns in readings.items() if ns <= latest]
+            plausible[year] = start
+            if last is None or start <= last - _DISORDER:
+                break  # a year before that is neither ahead of the last line nor just behind it
         if not plausible:
             raise ValueError(f"no such day: {month}-{day}")
+        newest = next(iter(plausible))
         if last is None:
-            return plausible[0]
-        ahead = [year for year in plausible if readings[year] >= last]
-        behind = [year for year in plausible if last - _DISORDER < readings[year] < last]
-        if ahead and behind and latest - readings[ahead[0]] < 2 * DAY:
-            return ahead[0]  # a log that was silent for a year goes on now
+            return newest
+        ahead = [year for year, start in plausible.items() if start >= last]
+        behind = [year for year, start in plausible.items() if last - _DISORDER < start < last]
+        if ahead and behind and latest - plausible[newest] < 2 * DAY:
+            return newest  # a log that was silent for a year goes on now
         if behind:
             return behind[0]
-        return ahead[-1] if ahead else plausible[0]
+        return ahead[-1] if ahead else newest
+
+    def _starts(self, newest: int, month: int, day: int, hour: int) -> Iterator[tuple[int, int]]:
+        """Years in which there is such a month, day and hour, and its begin, the newest first."""
+        for year in range(newest + 1, newest - 9, -1):  # a 29 February can lie 8 years back
+            try:
+                moment = datetime(year, month, day, hour, tzinfo=self.zone)
+            except ValueError:
+                continue
+            yield year, int(moment.timestamp()) * SECOND
 
     def _year_of(self, time: int) -> int:
         return datetime.fromtimestamp(time // SECOND, self.zone).year

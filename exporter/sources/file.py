@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import tzinfo
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -18,7 +18,9 @@ from exporter.sources import Batch, Gap, SourceHealth
 from exporter.sources.log import Log
 from exporter.sources.rotation import is_rotated
 from exporter.sources.segment import Lines, Position
-from exporter.sources.watch import Watch
+
+if TYPE_CHECKING:
+    from exporter.sources.watch import Watch
 
 _MOST_FILES: Final = 500
 _MOST_LEFT_OUT: Final = 10_000
@@ -87,6 +89,8 @@ class FileSource:
 
     def start(self, wake: threading.Event) -> None:
         """See Source.start."""
+        from exporter.sources.watch import Watch  # noqa: PLC0415 - for `--once` nothing is watched
+
         self._watch = Watch(self._globs, wake)
 
     def read(self) -> Batch | None:

@@ -16,6 +16,19 @@ DONE: Final = 0
 FAILED: Final = 1
 WRONG_USE: Final = 2
 
+COMMANDS: Final[dict[str, str]] = {
+    "up": "run exporter and aggregator of this host in one go",
+    "exporter": "read the logs of this host",
+    "aggregator": "compute findings and reports from the events",
+    "parse": "show what the rules make of a log, without storing it",
+    "events": "show the stored events as 7W lines",
+    "report": "tell what happened, what is unusual, and what to look at first",
+    "check-config": "tell every error of a configuration, with its place and remedy",
+    "rules": "test, list and apply the rules",
+    "influxdb": "prepare InfluxDB for the fleet, and check it",
+}
+"""What there is and does what, each in a module of its name."""
+
 Run = Callable[[argparse.Namespace], int]
 Subparsers = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -24,10 +37,14 @@ def add_command(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
     name: str,
     run: Run,
-    summary: str,
     examples: str,
+    summary: str = "",
 ) -> argparse.ArgumentParser:
-    """A command's parser, with examples below its options."""
+    """A command's parser, with examples below its options.
+
+    ``summary`` is that of a verb; those of ``COMMANDS`` have theirs there.
+    """
+    summary = summary or COMMANDS[name]
     parser = commands.add_parser(
         name,
         help=summary,

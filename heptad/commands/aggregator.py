@@ -3,13 +3,12 @@
 import argparse
 import logging
 
-from prometheus_client.registry import Collector
-
 from aggregator.service import Aggregator
 from heptad.commands import WRONG_USE, add_command, add_config, complain, set_up_log
 from heptad.commands.parts import Part, run_parts
 from heptad.commands.reload import Plan, run_reloading
 from heptad.config import load_config
+from heptad.metrics import StoredMetrics
 from heptad.units import parse_time
 
 log = logging.getLogger("heptad")
@@ -23,8 +22,7 @@ heptad aggregator --once --since 7d --until now         compute the last week ag
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
-    summary = "compute findings and reports from the events"
-    parser = add_command(commands, "aggregator", run, summary, _EXAMPLES)
+    parser = add_command(commands, "aggregator", run, _EXAMPLES)
     add_config(parser)
     parser.add_argument("--once", action="store_true", help="work off what is there, then exit")
     parser.add_argument("--since", metavar="T", help="compute again from this time on, then exit")
@@ -54,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     return run_parts({"aggregator": aggregator.run})
 
 
-def _build(plan: Plan, also: Collector) -> dict[str, Part]:
+def _build(plan: Plan, also: StoredMetrics) -> dict[str, Part]:
     config = plan.config.aggregator
     aggregator = Aggregator(plan.config, also=[also])
     told = {"store": config.store.path}

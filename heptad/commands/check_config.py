@@ -14,8 +14,7 @@ heptad check-config /etc/heptad/heptad.yaml
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
-    summary = "tell every error of a configuration, with its place and remedy"
-    parser = add_command(commands, "check-config", run, summary, _EXAMPLES)
+    parser = add_command(commands, "check-config", run, _EXAMPLES)
     parser.add_argument("file", type=Path, metavar="FILE", help="the configuration")
 
 

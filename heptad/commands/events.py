@@ -34,7 +34,7 @@ _FOREVER = 2**63 - 1
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
-    parser = add_command(commands, "events", run, "show the stored events as 7W lines", _EXAMPLES)
+    parser = add_command(commands, "events", run, _EXAMPLES)
     add_config(parser)
     parser.add_argument(
         "--since", default="1h", metavar="T", help="24h (that long ago) or RFC 3339"

@@ -5,8 +5,6 @@ import json
 import logging
 from pathlib import Path
 
-from prometheus_client.registry import Collector
-
 from exporter.service import Exporter, NoSources, prepare
 from exporter.settings import load_settings
 from heptad.commands import DONE, FAILED, add_command, add_config, complain, set_up_log
@@ -14,6 +12,7 @@ from heptad.commands.parts import Part, run_parts
 from heptad.commands.reload import Plan, plan_exporter, run_reloading
 from heptad.commands.table import escape_json
 from heptad.config import load_config
+from heptad.metrics import StoredMetrics
 from heptad.store.outbox import read_rejections
 from heptad.terminal import printable
 from heptad.units import format_time
@@ -30,7 +29,7 @@ heptad exporter rejected                   what InfluxDB refused, and why
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
-    parser = add_command(commands, "exporter", run, "read the logs of this host", _EXAMPLES)
+    parser = add_command(commands, "exporter", run, _EXAMPLES)
     add_config(parser)
     parser.add_argument("--once", action="store_true", help="work off what is there, then exit")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB")
@@ -42,7 +41,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     rejected.add_argument("--format", choices=("text", "jsonl"), default="text")
 
 
-def _build(plan: Plan, also: Collector) -> dict[str, Part]:
+def _build(plan: Plan, also: StoredMetrics) -> dict[str, Part]:
     exporter = Exporter(plan.config, prepared=plan.prepared, also=[also])
     log.info("exporter starts", extra=exporter.describe())
     return exporter.parts()

@@ -22,16 +22,15 @@ heptad influxdb check --config heptad.yaml --role aggregator    may it do what t
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
-    summary = "prepare InfluxDB for the fleet, and check it"
-    parser = add_command(commands, "influxdb", run_check, summary, _EXAMPLES)
+    parser = add_command(commands, "influxdb", run_check, _EXAMPLES)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     preparing = add_command(
         verbs,
         "setup",
         run_setup,
+        "\n".join(_EXAMPLES.strip().splitlines()[:2]),
         "make the buckets, with their retention, and a token or user with least rights for "
         "each role; running it again makes nothing twice",
-        "\n".join(_EXAMPLES.strip().splitlines()[:2]),
     )
     add_config(preparing)
     preparing.add_argument(
@@ -45,8 +44,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         verbs,
         "check",
         run_check,
-        "say whether URL, version, clock, token and buckets work, and what to do if not",
         "\n".join(_EXAMPLES.strip().splitlines()[2:]),
+        "say whether URL, version, clock, token and buckets work, and what to do if not",
     )
     add_config(checking)
     checking.add_argument(

@@ -27,10 +27,11 @@ from exporter.interpreter import (
 )
 from exporter.parsers.engine import Program, load_rulebook
 from exporter.parsers.header import Clock, HeaderParser
-from exporter.record import Origin, spare_the_collector
+from exporter.record import Origin
 from heptad.commands import DONE, FAILED, WRONG_USE, add_command, complain
 from heptad.commands.progress import make_bar
 from heptad.commands.table import HEADING, format_event, format_json, wants_colour
+from heptad.garbage import spare_the_collector
 from heptad.units import local_zone, parse_zone
 
 _EXAMPLES = """
@@ -49,8 +50,7 @@ _TOO_LONG: Final = re.compile(rf"^.{{{_LONGEST_LINE + 1},}}$", re.MULTILINE)
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
-    summary = "show what the rules make of a log, without storing it"
-    parser = add_command(commands, "parse", run, summary, _EXAMPLES)
+    parser = add_command(commands, "parse", run, _EXAMPLES)
     parser.add_argument(
         "files", nargs="+", metavar="FILE", help="a log, plain or .gz; - is standard input"
     )

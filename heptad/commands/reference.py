@@ -21,8 +21,14 @@ from aggregator.tally import LONGEST, MOST_KEYS
 from exporter.collectors import FAMILIES, LEFT_OUT
 from exporter.interpreter import RESULTS
 from exporter.metrics import COUNTERS, GAUGES
-from exporter.parsers.engine import CompiledRule
-from exporter.parsers.rule_file import BUILT_IN, STEPS, Rule, RuleFile, load_rule_files
+from exporter.parsers.rule_file import (
+    BUILT_IN,
+    STEPS,
+    Rule,
+    RuleFile,
+    compile_pattern,
+    load_rule_files,
+)
 from heptad import event
 from heptad.commands.markdown import WRITTEN, table
 from heptad.commands.schema_page import schema_page
@@ -83,7 +89,7 @@ def _program_section(file: RuleFile) -> str:
 def _rule_row(rule: Rule) -> tuple[str, ...]:
     if rule.ignore:
         return (rule.name, "(ignored)", "", "", "", "", "")
-    groups = CompiledRule(rule).groups
+    groups = compile_pattern(rule.pattern).groupindex
     names = {"address": "source_ip/source_domain", "child_pid": "(pid of the connection)"}
     fields = [f"`{names.get(g, g)}`" for g in groups if g != "method"]
     if rule.object is not None:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from prometheus_client.registry import Collector
 
 from exporter.service import Prepared, prepare
 from exporter.settings import load_settings
@@ -48,7 +47,7 @@ def plan_exporter(path: Path | None) -> Plan:
 
 
 Parts = Mapping[str, Part]
-Build = Callable[[Plan, Collector], Parts]
+Build = Callable[[Plan, StoredMetrics], Parts]
 
 
 def run_reloading(

@@ -22,8 +22,7 @@ heptad report --since 2026-03-01 --format json | jq .findings
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
-    summary = "tell what happened, what is unusual, and what to look at first"
-    parser = add_command(commands, "report", run, summary, _EXAMPLES)
+    parser = add_command(commands, "report", run, _EXAMPLES)
     add_config(parser)
     parser.add_argument(
         "--since", default="24h", metavar="T", help="24h (that long ago) or RFC 3339"

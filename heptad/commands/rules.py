@@ -26,7 +26,7 @@ heptad rules apply --since 7d              what was not understood once more, wi
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
-    parser = add_command(commands, "rules", run_test, "test, list and apply the rules", _EXAMPLES)
+    parser = add_command(commands, "rules", run_test, _EXAMPLES)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     summary = "run every example of every rule"
     test = verbs.add_parser("test", help=summary, description=summary)

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from prometheus_client.registry import Collector
-
 from aggregator.service import Aggregator
 from exporter.service import Exporter, NoSources, describe_source, prepare
 from exporter.settings import load_settings
@@ -22,6 +20,7 @@ from heptad.commands.reload import Plan, plan_exporter, run_reloading
 from heptad.config import Config
 from heptad.event import Event
 from heptad.event_row import event_of_point
+from heptad.metrics import StoredMetrics
 from heptad.store import StoreError
 from heptad.store.local import LocalStore
 
@@ -42,8 +41,7 @@ _SHOWN_OF_MANY: Final = 20
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
-    summary = "run exporter and aggregator of this host in one go"
-    parser = add_command(commands, "up", run, summary, _EXAMPLES)
+    parser = add_command(commands, "up", run, _EXAMPLES)
     add_config(parser)
     parser.add_argument(
         "--sample", action="store_true", help="replay the sample that ships with Heptad"
@@ -93,7 +91,7 @@ class _Both:
         self.path = Path()
         self.position = 0
 
-    def build(self, plan: Plan, also: Collector) -> dict[str, Part]:
+    def build(self, plan: Plan, also: StoredMetrics) -> dict[str, Part]:
         """The parts of a configuration."""
         exporter = Exporter(plan.config, prepared=plan.prepared, also=[also])
         try:
@@ -110,9 +108,9 @@ def _introduce(config: Config, exporter: Exporter, aggregator: Aggregator, hint:
     command = sys.argv[0] if "/" in sys.argv[0] and not sys.argv[0].endswith(".py") else "heptad"
     url = aggregator.server.url if aggregator.server else ""
     rows = {
-        "page": f"{url}/" if config.aggregator.page else "",
+        "page": f"{url}/" if config.aggregator.page and config.influxdb is None else "",
         "reads": ", ".join(map(describe_source, exporter.sources)),
-        "keeps": f"{config.store.path}, {config.aggregator.store.path}",
+        "keeps": f"{config.store.path}, {_reports_place(config)}",
         "metrics": f"{exporter.server.url if exporter.server else ''}/metrics of the exporter",
         "": f"{url}/metrics of the aggregator",
         "report": f"{command} report{hint}",
@@ -124,6 +122,10 @@ def _introduce(config: Config, exporter: Exporter, aggregator: Aggregator, hint:
         if text:
             print(f"  {name:<8} {text}")
     print(flush=True)
+
+
+def _reports_place(config: Config) -> str:
+    return config.aggregator.store.path if config.influxdb is None else config.influxdb.url
 
 
 def _show(both: _Both, stop: threading.Event) -> None:

@@ -30,7 +30,8 @@ from heptad.influxdb.heartbeats import (
     read_last_heartbeats,
 )
 from heptad.influxdb.influxql import LATEST
-from heptad.influxdb.reading import DAY, Reader
+from heptad.influxdb.reading import Reader
+from heptad.influxdb.slices import DAY
 from heptad.spans import MINUTE, Span, merge_spans
 from heptad.store import Arrival
 
@@ -115,7 +116,7 @@ class Arrivals:
 
     def _begin(self, position: str, now: int) -> None:
         if not self._began:
-            self._heptad.look_at(HEARTBEAT)  # after one answer the server's clock is known
+            self._heptad.columns(HEARTBEAT)  # after one answer the server's clock is known
         server = self._clocks.server()
         try:
             self._at = msgspec.json.decode(position or b"null", type=Position)

@@ -15,7 +15,8 @@ import msgspec
 
 from heptad.heartbeat import MEASUREMENT, Span
 from heptad.influxdb.influxql import in_time, quote_name
-from heptad.influxdb.reading import DAY, Reader, Series, walk
+from heptad.influxdb.reading import Reader
+from heptad.influxdb.slices import DAY, Series, walk
 
 log = logging.getLogger("heptad.influxdb")
 

@@ -4,25 +4,27 @@ import re
 from typing import Final
 
 from heptad.influxdb.influxql import EARLIEST, LATEST
-from heptad.line_protocol import quote
+from heptad.line_protocol import encode_line
 from heptad.store import Row
 
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _BREAKS: Final = {"n": "\n", "r": "\r"}
 
 
-def line_of(row: Row) -> str:
-    """The line of a row; a line break in a string is written as it is.
+def write_breaks(text: str) -> str:
+    """Lines whose strings hold line breaks as they are; what is so already stays as it is.
 
     The stores write one as ``\\n``, which InfluxDB knows as no escape and would keep as two
     characters.
     """
-    head, time, body, raw = row
-    if raw:
-        body += f",raw={quote(raw)}"
-    if "\\" in body:
-        body = _ESCAPE.sub(lambda found: _BREAKS.get(found[1], found[0]), body)
-    return f"{head} {body} {time}"
+    if "\\" not in text:
+        return text
+    return _ESCAPE.sub(lambda found: _BREAKS.get(found[1], found[0]), text)
+
+
+def line_of(row: Row) -> str:
+    """The line of a row, as InfluxDB takes it."""
+    return write_breaks(encode_line(*row))
 
 
 def is_storable(row: Row) -> bool:

@@ -21,25 +21,36 @@ def place(reader: Reader, rows: Sequence[Row]) -> list[Row]:
     A row whose place is taken moves on by nanoseconds; one that is there already stays where it
     is, and so replaces itself. Nobody else may write these series meanwhile.
     """
-    taken: dict[_Place, dict[str, Value]] = {}
+    taken: set[_Place] = set()
     for measurement, times in _times(rows).items():
+        # every row of the aggregator's has a revision; it is much less to read than all fields
+        field = "revision" if "revision" in reader.columns(measurement).fields else ""
         for since, until in _runs(times):
-            for point in reader.points(measurement, since, until + _MOVED):
-                series = (measurement, frozenset(point.tags.items()))
-                taken[series, point.time] = point.fields
-    placed = []
+            for point in reader.points(measurement, since, until + _MOVED, field=field):
+                taken.add(((measurement, frozenset(point.tags.items())), point.time))
+    placed: list[Row] = []
+    new: dict[_Place, dict[str, Value]] = {}
     for head, wanted, body, raw in rows:
         measurement, tags = decode_head(head)
         series = (measurement, frozenset(tags.items()))
-        fields = decode_fields(body)
-        if raw:
-            fields["raw"] = raw
+        fields = decode_fields(body) | ({"raw": raw} if raw else {})
         time = wanted
-        while (known := taken.get((series, time))) is not None and known != fields:
+        while (series, time) in taken:
+            known = new.get((series, time)) or _read(reader, measurement, tags, time)
+            if known == fields:
+                break
             time += 1
-        taken[series, time] = fields
+        taken.add((series, time))
+        new[series, time] = fields
         placed.append((head, time, body, raw))
     return placed
+
+
+def _read(
+    reader: Reader, measurement: str, tags: dict[str, str], time: int
+) -> dict[str, Value] | None:
+    found = reader.points(measurement, time, time + 1, tags)
+    return next((point.fields for point in found if point.tags == tags), None)
 
 
 def _times(rows: Iterable[Row]) -> dict[str, list[int]]:

@@ -16,13 +16,12 @@ import msgspec
 import urllib3
 
 from heptad.influxdb.connection import Answer, Connection
-from heptad.influxdb.influxql import EARLIEST, LATEST, in_time, quote_name, where_tags
+from heptad.influxdb.influxql import in_time, quote_name, where_tags
+from heptad.influxdb.slices import Series, TooLarge, walk
 from heptad.line_protocol import Value
 from heptad.spans import MINUTE
 from heptad.store import Point, StoreError, Wanted
 
-DAY: Final = 86_400 * 10**9
-_SHORTEST: Final = 1000
 _ROWS: Final = 2000
 _MOST_BYTES: Final = 32 * 2**20
 _BLOCK: Final = 64 * 1024
@@ -31,20 +30,6 @@ _MISSING: Final = re.compile("not found|dbrp mapping|does not exist", re.IGNOREC
 _FORBIDDEN: Final = re.compile("authoriz|authenticat|permission|forbidden", re.IGNORECASE)
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 _OK: Final = 200
-
-
-class TooLarge(StoreError):
-    """The server, or this side, cannot take so much in one answer; a part of it may have come."""
-
-
-class Series(msgspec.Struct):
-    """Rows of an answer; a row's values are in the order of ``columns``."""
-
-    columns: list[str]
-    name: str = ""
-    tags: dict[str, str] = {}
-    values: list[list[Any]] = []
-    partial: bool = False
 
 
 class _Result(msgspec.Struct):
@@ -123,8 +108,11 @@ class Reader:
         *,
         newest_first: bool = False,
         limit: int = 0,
+        field: str = "",
     ) -> Generator[Point, None, None]:
         """The points with since <= time < until (ns) and these tags, in order of time.
+
+        With ``field`` only this one of their fields, and only points that have it.
 
         With ``limit`` the server gives so many of each slice of time at the most: for those who
         want no more than that.
@@ -136,9 +124,13 @@ class Reader:
         if limit:
             order += f" LIMIT {limit}"
 
+        what = "*"
+        if field:
+            what = ", ".join(map(quote_name, (field, *sorted(self.columns(measurement).tags))))
+
         def select(begin: int, end: int) -> Iterator[Series]:
             name, times = quote_name(measurement), in_time(begin, end)
-            return self.ask(f"SELECT * FROM {name} WHERE {times}{where}{order}")  # noqa: S608 - quoted
+            return self.ask(f"SELECT {what} FROM {name} WHERE {times}{where}{order}")  # noqa: S608 - quoted
 
         make = _Maker(measurement, lambda columns: self._learn(measurement, columns))
         for columns, row in walk(select, since, until, newest_first=newest_first):
@@ -159,9 +151,9 @@ class Reader:
         for _, row in walk(select, since, until, unit=MINUTE):
             yield row[0] // MINUTE, max(number or 0 for number in row[1:])
 
-    def look_at(self, measurement: str) -> None:
-        """Ask what there is to know of a measurement."""
-        self._learn(measurement, [])
+    def columns(self, measurement: str) -> Columns:
+        """What is known of a measurement."""
+        return self._learn(measurement, [])
 
     def _learn(self, measurement: str, columns: list[str]) -> Columns:
         known = self._known.get(measurement)
@@ -263,46 +255,3 @@ class _Maker:
             ]
             self._sets.clear()
         self._columns = columns
-
-
-def walk(
-    select: Callable[[int, int], Iterator[Series]],
-    since: int,
-    until: int,
-    *,
-    newest_first: bool = False,
-    unit: int = 1,
-) -> Iterator[tuple[list[str], list[Any]]]:
-    """The columns and values of each row that ``select`` gives for slices of [since, until).
-
-    The first value is the time, and rows come in its order. A slice is a day; behind an empty one
-    it is twice as long, for empty time costs nothing, and half where an answer is too large. What
-    is between two slices is a multiple of ``unit`` (ns).
-    """
-    since, until = max(since, EARLIEST), min(until, LATEST)
-    step, resumed, given = DAY, None, 0
-    while since < until:
-        begin, end = (max(since, until - step), until) if newest_first else (since, since + step)
-        end = min(end, until)
-        if newest_first and begin > since:
-            begin = min(-(-begin // unit) * unit, end - 1)
-        elif not newest_first and end < until:
-            end = max(end // unit * unit, begin + 1)
-        last, same = None, 0
-        try:
-            for series in select(begin, end):
-                columns = series.columns
-                for row in series.values:
-                    last, same = row[0], same + 1 if row[0] == last else 1
-                    if last != resumed or same > given:
-                        yield columns, row
-        except TooLarge as error:
-            step = (end - begin) // 2
-            if step < max(_SHORTEST, unit):
-                raise StoreError(f"{error}; and there is no smaller part to ask for") from error
-            if last is not None:
-                resumed, given = last, max(same, given if last == resumed else 0)
-                since, until = (since, last + 1) if newest_first else (last, until)
-            continue
-        since, until = (since, begin) if newest_first else (end, until)
-        step = min(step * 2, LATEST if last is None else DAY)

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Final
 
-from heptad.influxdb.reading import DAY, Reader
+from heptad.influxdb.reading import Reader
 from heptad.influxdb.remembered import MEASUREMENT, STATE
+from heptad.influxdb.slices import DAY
 from heptad.schema import join_text
 from heptad.store import Point, Row
 

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from heptad.influxdb.connection import Answer, Connection
-from heptad.influxdb.reading import Series
+from heptad.influxdb.slices import Series
 from heptad.store import StoreError
 
 OK: Final = 200

@@ -12,6 +12,7 @@ from typing import Final
 
 from heptad.influxdb.answers import Refusal, is_delivered, is_refusal, read_failure, read_refusal
 from heptad.influxdb.connection import Answer, Connection, Unreachable
+from heptad.influxdb.lines import write_breaks
 from heptad.sink import Delivered, Hold, Outcome, Parcel, TryAgain
 
 _HEADERS: Final = {"Content-Encoding": "gzip", "Content-Type": "text/plain; charset=utf-8"}
@@ -42,7 +43,8 @@ class InfluxSink:
 
     def pack(self, lines: Sequence[str]) -> Parcel:
         """Joined and compressed."""
-        return Parcel(lines, gzip.compress("\n".join(lines).encode(errors="replace"), 1))
+        text = write_breaks("\n".join(lines))
+        return Parcel(lines, gzip.compress(text.encode(errors="replace"), 1))
 
     def deliver(self, parcel: Parcel) -> Outcome:
         """Write it, and see what becomes of it. A part of it may be there after any outcome."""

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from heptad.line_protocol import quote
+from heptad.line_protocol import encode_line
 from heptad.store import Counters, StoreError
 from heptad.store.file import open_checked, open_for_reading, transaction
 
@@ -91,7 +91,7 @@ class Outbox:
         while len(chunk.ids) < max_lines:
             rows = self._rows(position, min(_AT_ONCE, max_lines - len(chunk.ids)))
             for number, head, time, body, raw in rows:
-                line = line_of(head, time, body, raw)
+                line = encode_line(head, time, body, raw)
                 size += len(line) + 1
                 if size > max_bytes and chunk.ids:
                     return chunk._replace(position=position, expired=expired)
@@ -190,14 +190,9 @@ def read_rejections(path: Path) -> Iterator[Rejection]:
     with closing(open_for_reading(path)) as db:
         try:
             for at, reason, *row in db.execute(_REJECTIONS):
-                yield Rejection(at, reason, line_of(*row))
+                yield Rejection(at, reason, encode_line(*row))
         except sqlite3.Error as error:
             raise StoreError(f"{path}: {error}") from error
-
-
-def line_of(head: str, time: int, body: str, raw: str) -> str:
-    """A row as a line of line protocol."""
-    return f"{head} {body},raw={quote(raw)} {time}" if raw else f"{head} {body} {time}"
 
 
 def _spans(points: Iterable[tuple[str, int]]) -> Taken:

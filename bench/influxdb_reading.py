@@ -1,0 +1,69 @@
+"""All findings and reports over 10⁴, 10⁵ and 10⁶ events of a real influxd: seconds, peak memory.
+
+``python -m bench.influxdb_reading`` runs them all, each in a process of its own, so that its peak
+is its own. The events are those of ``bench.findings``, brought up to now: a day of them.
+"""
+
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time as clock
+from pathlib import Path
+
+from aggregator.service import Aggregator
+from bench.findings import SIZES, make_events
+from heptad.config import Config
+from heptad.event_row import row_of_event
+from heptad.influxdb.lines import line_of
+from heptad.influxdb_config import InfluxConfig
+from tests.influxdb import Influxd, running
+
+_DAY = 86_400 * 10**9
+_BUCKETS = ("events", "reports", "heptad")
+
+
+def fill(server: Influxd, number: int) -> None:
+    """A day of so many events, which ends an hour ago."""
+    begin = clock.time_ns() // _DAY * _DAY - _DAY
+    server.drop(*_BUCKETS)
+    server.create(*_BUCKETS)
+    lines: list[str] = []
+    for place, event in enumerate(make_events(number)):
+        event.time = begin + place * _DAY // number
+        lines.append(line_of(row_of_event(event)))
+        if len(lines) == 10_000:
+            server.write("events", lines)
+            lines = []
+    if lines:
+        server.write("events", lines)
+
+
+def run(number: int, url: str) -> None:
+    """Work off the events that are there."""
+    config = Config(host="bench", influxdb=InfluxConfig(url, timeout="60s"))
+    begun = clock.perf_counter()
+    aggregator = Aggregator(config, once=True, serve=False)
+    aggregator.run(threading.Event())
+    took = clock.perf_counter() - begun
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    told = f"{number:>9} {took:>8.1f} s {took / number * 1e6:>8.1f} µs/event {peak:>6.0f} MB"
+    print(told, flush=True)
+
+
+def main() -> None:
+    """Every size in a process of its own."""
+    print("findings and reports from InfluxDB: events, seconds, each, peak memory", flush=True)
+    with tempfile.TemporaryDirectory() as folder, running(Influxd(Path(folder))) as server:
+        for number in SIZES:
+            fill(server, number)
+            command = [sys.executable, "-m", "bench.influxdb_reading", str(number), server.url]
+            subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        run(int(sys.argv[1]), sys.argv[2])
+    else:
+        main()

@@ -1,0 +1,151 @@
+"""The aggregator on a real InfluxDB: exporters that deliver by hand, and clocks that a test sets."""
+
+import threading
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from itertools import count
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from aggregator.findings import Rule
+from aggregator.findings.brute_force import BruteForce
+from aggregator.job import Job, Plan
+from aggregator.metrics import AggregatorMetrics
+from aggregator.reports import REPORTS, Report
+from heptad.event import Event
+from heptad.event_row import row_of_event
+from heptad.findings_config import BruteForceConfig
+from heptad.heartbeat import HEARTBEATS
+from heptad.influxdb.lines import line_of
+from heptad.influxdb_config import BucketsConfig
+from heptad.store import Point
+from heptad.store.influxdb import InfluxStore
+from tests.aggregator_world import DAY, MIDNIGHT, MINUTE, SECOND, World
+from tests.influxdb import Influxd, connect
+
+NUMBERS = count()
+
+
+class FleetWorld(World):
+    """Databases of its own on ``server``; events go there with a heartbeat or without one.
+
+    ``clock`` is the time of the stores, the server's too, and ``tick`` the monotonic one; ``now``
+    is what the job takes for the time. ``kill`` loses what is not written; every look checks that
+    no row that was ever written has changed.
+    """
+
+    def __init__(
+        self,
+        server: Influxd,
+        *,
+        rules: list[Rule] | None = None,
+        reports: Sequence[Report] = REPORTS,
+    ) -> None:
+        self.plan = Plan(rules or [BruteForce(BruteForceConfig(4, "3m"))], reports)
+        self.now = self.clock = MIDNIGHT
+        self.tick = 0.0
+        self.name = "events"
+        self._stop = threading.Event()
+        self.server = server
+        self.sequence = count(1)
+        self._newest = 0
+        self._beat = 0
+        self._stack = ExitStack()
+        number = next(NUMBERS)
+        names = BucketsConfig(f"f_events{number}", f"f_reports{number}", f"f_heptad{number}")
+        self.buckets = names
+        server.create(*names.names())
+        self._stack.callback(server.drop, *names.names())
+        self._connection = self._stack.enter_context(connect(server.url, buckets=names))
+        self.written: dict[str, dict[Any, Any]] = {}
+        self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def open(self, bucket: str) -> Any:
+        """A store of a bucket, with the clocks of this world."""
+        return InfluxStore(
+            self._connection, bucket, "aggregator", now=lambda: self.clock, tick=lambda: self.tick
+        )
+
+    def start(self) -> None:
+        """A job that knows nothing but what is written."""
+        self.fleet: InfluxStore = self.open(self.buckets.events)
+        self.events = self.read = self.fleet
+        self.own: InfluxStore = self.open(self.buckets.reports)
+        self.reports = self.own
+        self.metrics = AggregatorMetrics([rule.name for rule in self.plan.rules])
+        self.metrics.recall(self.reports.counters())
+        self.job = Job(
+            self.read, self.reports, self.plan, self.metrics, name=self.name, now=lambda: self.now
+        )
+
+    def restart(self) -> None:
+        """Lose everything that is not written."""
+        self.start()
+
+    def deliver(self, events: Iterable[Event]) -> None:
+        """Events arrive; no heartbeat tells of them yet."""
+        told = list(events)
+        self._newest = max([self._newest, *(event.time for event in told)])
+        self.open(self.buckets.events).append([row_of_event(event) for event in told])
+
+    def append(self, events: Iterable[Event]) -> None:
+        """Events arrive, and a heartbeat tells of them."""
+        told = list(events)
+        self.deliver(told)
+        if told:
+            minutes = [event.time // MINUTE for event in told]
+            self.beat(spans=[[m, m + 1, minutes.count(m)] for m in sorted(set(minutes))])
+
+    def beat(self, host: str = "web1", machine: str = "1", **fields: Any) -> None:
+        """An exporter writes a heartbeat, now by the server's clock."""
+        self._beat = max(self.clock, self._beat + 1)
+        fields["spans"] = msgspec.json.encode(fields.get("spans", [])).decode()
+        known = {"sequence": next(self.sequence), "caught_up": True, "clock_offset": 0.0}
+        row = HEARTBEATS.row(
+            [("host", host), ("machine_id", machine)],
+            self._beat,
+            {**known, "passed": self.clock, **fields},
+        )
+        self.server.write(self.buckets.heptad, [line_of(row)])
+
+    def look(self, *, everything: bool = False) -> None:
+        """Look until there is no more, some seconds after the last time."""
+        super().look(everything=everything)
+        self.clock += 4 * SECOND
+        self.tick += 4
+        for store in (self.fleet, self.own):
+            store.flush()
+        self.check_rows()
+
+    def check_rows(self) -> None:
+        """Every row that was there is there, as it was."""
+        for name in ("findings", *(report.name for report in self.plan.reports)):
+            now = {_identity(p): p.fields for p in self.reports.read(name, 0, 2**62)}
+            for place, fields in self.written.get(name, {}).items():
+                assert now[place] == fields, (name, place)
+            self.written[name] = now
+
+    def finish(self) -> None:
+        """Work everything off, two days after the newest event."""
+        self.now = max(self._newest, MIDNIGHT) + 2 * DAY
+        self.tick += 100
+        self.look(everything=True)
+
+    def redo(self, since: int, until: int) -> None:
+        """Compute a range again."""
+        super().redo(since, until)
+        self.check_rows()
+
+
+def _identity(point: Point) -> tuple[frozenset[tuple[str, str]], int]:
+    return frozenset(point.tags.items()), point.time

@@ -1,0 +1,67 @@
+"""The section `influxdb` of the configuration: what makes no sense is told with its place."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from heptad.influxdb_config import InfluxConfig, check_influxdb
+
+SECRET = "t0p-secret"
+
+
+def faults(**keys: object) -> list[tuple[str, str]]:
+    """The place and text of each fault of a section with these keys."""
+    config = msgspec.convert({"url": "https://db:8086", **keys}, InfluxConfig)
+    return [(".".join(map(str, place)), text) for place, text in check_influxdb(config)]
+
+
+def test_a_sound_section() -> None:
+    """The least there can be, and one of each generation, have no fault."""
+    assert faults() == []
+    assert faults(url="http://[::1]:8086/influx", username="u", password=SECRET) == []
+    assert faults(org="o", token_file="/run/token", tls={"ca_file": "/ca"}) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "place", "text"),
+    [
+        ({"url": "db:8086"}, "url", "no URL"),
+        ({"url": "ftp://db"}, "url", "no URL"),
+        ({"url": "http://"}, "url", "no URL"),
+        ({"url": "http://db:99999"}, "url", "no URL"),
+        ({"url": "http://db/?token=x"}, "url", "no URL"),
+        ({"url": f"http://me:{SECRET}@db"}, "url", "is printed"),
+        ({"token": SECRET, "token_file": "/t"}, "token_file", "given too"),
+        ({"username": "u"}, "username", "password"),
+        ({"password": SECRET}, "username", "password"),
+        ({"username": "u", "password": "p", "token": "t"}, "username", "token"),
+        ({"buckets": {"events": ""}}, "buckets.events", "a name"),
+        ({"buckets": {"events": 'a"b'}}, "buckets.events", "a name"),
+        ({"buckets": {"events": "x", "heptad": "x"}}, "buckets.events", "two buckets"),
+        ({"tls": {"cert_file": "/c"}}, "tls.cert_file", "belong together"),
+        ({"timeout": "0s"}, "timeout", "between"),
+        ({"retention": {"heptad": "1h"}}, "retention.heptad", "between"),
+        ({"retention": {"events": "for ever"}}, "retention.events", "no duration"),
+        ({"delivery": {"max_lines": 0}}, "delivery.max_lines", "between"),
+        ({"delivery": {"max_bytes": "1GiB"}}, "delivery.max_bytes", "between"),
+    ],
+)
+def test_faults(keys: dict[str, object], place: str, text: str) -> None:
+    """Each fault is told at its key, with what helps, and without a secret."""
+    found = faults(**keys)
+    assert [fault for fault in found if fault[0] == place and text in fault[1]]
+    assert SECRET not in str(found)
+
+
+def test_secrets_are_not_shown(tmp_path: Path) -> None:
+    """Nothing that prints a section prints a secret; a secret's file is read anew each time."""
+    config = InfluxConfig("http://db", token=SECRET)
+    assert SECRET not in repr(config)
+    assert SECRET not in f"{config}"
+    path = tmp_path / "token"
+    path.write_text("one\n")
+    config = InfluxConfig("http://db", token_file=str(path))
+    assert config.secret("token") == "one"
+    path.write_text("two")
+    assert config.secret("token") == "two"
