@@ -61,6 +61,7 @@ PACKAGES: Final[dict[str, str]] = {
     "strace": "strace",
     "su": "util-linux",
     "sudo": "sudo",
+    "systemd": "systemd",
     "systemd-analyze": "systemd",
     "systemd-cat": "systemd",
     "systemd-journald": "systemd",
@@ -96,6 +97,16 @@ def mount_namespace() -> None:
     program("unshare", "mount")
     if problem := _try_overlay():
         _miss(f"no overlay in a mount namespace of one's own: {problem}")
+
+
+def cgroup_folder() -> pathlib.Path:
+    """Return where control groups (cgroups(7), version 2) can be made."""
+    root()
+    for line in pathlib.Path("/proc/self/mounts").read_text().splitlines():
+        _, folder, kind, options, *_ = line.split()
+        if kind == "cgroup2" and "rw" in options.split(","):
+            return pathlib.Path(folder)
+    return _miss("no control groups of version 2 that can be written")
 
 
 def shared_data() -> pathlib.Path:
