@@ -19,7 +19,7 @@ FOLDERS := heptad exporter aggregator tests bench dashboards provisioning script
 CODE = $(foreach folder,$(FOLDERS),$(if $(shell find $(folder) -name '*.py' 2>/dev/null),$(folder)))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types contracts torture bench docs dashboards rules constraints clean \
+.PHONY: help run test lint types contracts torture bench docs dashboards rules env constraints clean \
 	debian-packages
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -57,6 +57,9 @@ dashboards: $(VENV)/.installed-dev ## write the JSON of the Grafana dashboards
 
 rules: $(VENV)/.installed ## write the alerting rules and docs/alerts.md (RULES_FLAGS="--settings FILE --output DIR")
 	@$(BIN)/python -m provisioning.alerts $(RULES_FLAGS)
+
+env: ## write .env with fresh secrets for docker-compose.yml, if there is none
+	@scripts/write-env
 
 constraints: $(VENV)/.installed-dev ## pin the dependencies again (UPGRADE=--upgrade for newer ones)
 	$(PIP_COMPILE) --build-deps-for editable --output-file constraints.txt pyproject.toml

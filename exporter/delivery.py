@@ -7,6 +7,7 @@ server has answered nothing is read: it would be read a second time.
 import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -57,7 +58,7 @@ class Delivery:
         self.ready = threading.Event()
         self._config = influxdb
         self._host = config.host
-        self._machine_id = find_machine_id()
+        self._machine_id = find_machine_id(Path(config.exporter.host_root))
         self._store = store
         self._metrics = metrics
         self._is_behind = is_behind

@@ -7,10 +7,9 @@ store where the one before it stopped. docs/influxdb.md explains the fields.
 import base64
 import hashlib
 import hmac
-import socket
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -19,6 +18,7 @@ import msgspec
 
 from heptad import __version__
 from heptad.heartbeat import HEARTBEATS, Span
+from heptad.host import host_name, machine_id
 from heptad.line_protocol import Value
 from heptad.store import Row
 from heptad.store.outbox import Snapshot, Taken
@@ -26,7 +26,6 @@ from heptad.store.outbox import Snapshot, Taken
 MINUTE: Final = 60 * 10**9
 EVERY: Final = 60.0
 MOST_SPANS: Final = 200
-_MACHINE_ID: Final = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 _APPLICATION: Final = b"heptad: which host a heartbeat is of"
 _LARGEST_POSITION: Final = 512 * 1024
 _LARGEST_UNPACKED: Final = 16 * 2**20
@@ -123,18 +122,12 @@ def make_row(account: Account, health: Health, host: str, machine_id: str) -> Ro
     return HEARTBEATS.row([("host", host), ("machine_id", machine_id)], time, fields)
 
 
-def find_machine_id(paths: Iterable[Path] = _MACHINE_ID) -> str:
-    """What tells this machine from others; the machine id itself is not for others to see.
+def find_machine_id(root: Path = Path("/")) -> str:
+    """What tells the machine whose root is at ``root`` from others; its id is not for them to see.
 
     machine-id(5) asks for a keyed hash of it; without one, the host's name has to do.
     """
-    own = f"name:{socket.gethostname()}"
-    for path in paths:
-        try:
-            own = path.read_text(encoding="ascii").strip() or own
-            break
-        except (OSError, ValueError):
-            continue
+    own = machine_id(root) or f"name:{host_name(root)}"
     return hmac.new(_APPLICATION, own.encode(), hashlib.sha256).hexdigest()[:32]
 
 

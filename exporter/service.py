@@ -28,6 +28,7 @@ from heptad.config import (
     parse_listen,
 )
 from heptad.garbage import spare_the_collector
+from heptad.host import machine_id
 from heptad.metrics import StoredMetrics
 from heptad.store.local import LocalStore
 
@@ -121,7 +122,10 @@ class Exporter:
 
         return Server(
             parse_listen(config.exporter.listen),
-            make_registry((self.metrics, *self._also), host=config.exporter.host_metrics),
+            make_registry(
+                (self.metrics, *self._also),
+                host=Path(config.exporter.host_root) if config.exporter.host_metrics else None,
+            ),
             self.problems,
             web_config=config.exporter.web_config_file,
         )
@@ -179,7 +183,7 @@ def prepare(config: Config, rulebook: Rulebook | None = None) -> Prepared:
 
     ``rulebook``: the rules of the configuration, where they are loaded already.
     """
-    sources = config.sources or choose_sources()
+    sources = config.sources or choose_sources(Path(config.exporter.host_root))
     if not sources:
         raise NoSources
     return Prepared(rulebook or load_rulebook(map(Path, config.rules)), sources)
@@ -196,16 +200,18 @@ def open_store(config: StoreConfig, *, outbox: bool = False) -> LocalStore:
     )
 
 
-def choose_sources() -> list[SourceConfig]:
+def choose_sources(root: Path = Path("/")) -> list[SourceConfig]:
     """The journal where it can be read, else the first readable auth log; empty if neither.
 
-    Never both: many hosts write each line to the two, and it would be counted twice.
+    Those of the host whose root is at ``root``. Never both: many hosts write each line to the two,
+    and it would be counted twice.
     """
-    if journal_is_readable():
+    if find_journal(root) is not None:
         return [JournaldSourceConfig(name="journal")]
-    for path in AUTH_LOGS:
-        if os.access(path, os.R_OK) and Path(path).is_file():
-            return [FileSourceConfig(name="auth", paths=[path])]
+    for log in AUTH_LOGS:
+        path = root / log.lstrip("/")
+        if os.access(path, os.R_OK) and path.is_file():
+            return [FileSourceConfig(name="auth", paths=[str(path)])]
     return []
 
 
@@ -216,13 +222,19 @@ def describe_source(source: SourceConfig) -> str:
     return f"the journal in {source.directory}" if source.directory else "the systemd journal"
 
 
-def journal_is_readable() -> bool:
-    """Whether the system's journal, not just this user's own, can be read."""
-    return any(
-        os.access(journal, os.R_OK)
-        for folder in JOURNALS
-        for journal in Path(folder).glob("*/system.journal")
-    )
+def find_journal(root: Path) -> Path | None:
+    """The folder of the system's journal, where that and not just this user's own can be read.
+
+    Each machine id has a folder (systemd-journald.service(8)), also one that this host had before
+    and those of its containers; this host's own goes first.
+    """
+    own = machine_id(root)
+    for folder in JOURNALS:
+        found = sorted((root / folder.lstrip("/")).glob("*/system.journal"))
+        for journal in sorted(found, key=lambda path: path.parent.name != own):
+            if os.access(journal, os.R_OK):
+                return journal.parent
+    return None
 
 
 def make_lane(
@@ -242,5 +254,10 @@ def make_lane(
         source = FileSource(config.name, config.paths, zone, config.max_line_bytes)
     else:
         tags = interpreter.tags()
-        source = JournaldSource(config.name, tags, config.directory, follow=not once)
+        root = Path(whole.exporter.host_root)
+        directory = config.directory
+        if directory is None and root != Path("/"):
+            # in a container journalctl by itself looks for a journal of the container
+            directory = str(find_journal(root) or root / JOURNALS[0].lstrip("/"))
+        source = JournaldSource(config.name, tags, directory, follow=not once)
     return Lane(source, interpreter)

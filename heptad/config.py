@@ -7,7 +7,6 @@ docs/configuration.md is made of.
 import ipaddress
 import os
 import re
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
@@ -16,6 +15,7 @@ import msgspec
 
 from heptad import document, findings_config, influxdb_config, units
 from heptad.findings_config import FindingsConfig
+from heptad.host import host_name
 from heptad.influxdb_config import InfluxConfig
 from heptad.web_config import load_web_config
 
@@ -74,6 +74,7 @@ class ExporterConfig(msgspec.Struct, forbid_unknown_fields=True):
     listen: str = "127.0.0.1:9707"
     web_config_file: str = ""
     host_metrics: bool = True
+    host_root: str = "/"
 
 
 class AggregatorConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -128,6 +129,7 @@ KEYS: Final[dict[str, str]] = {
     "exporter.listen": "address:port of /metrics and /healthz",
     "exporter.web_config_file": "TLS and basic auth, as of Prometheus' --web.config.file",
     "exporter.host_metrics": "false where node_exporter runs beside it",
+    "exporter.host_root": "where the host has its root: in a container /host or the like, else /",
     "aggregator.listen": "address:port of the page, and of the aggregator's /metrics and /healthz",
     "aggregator.web_config_file": "TLS and basic auth, as of Prometheus' --web.config.file",
     "aggregator.page": "false: no page, only /metrics and /healthz",
@@ -174,7 +176,7 @@ def load_config(path: Path | None, also: document.Check[Config] | None = None) -
 
     config = document.load(path, Config, expand_environment, check_all) if path else Config()
     state = state_folder()
-    config.host = config.host or socket.gethostname()
+    config.host = config.host or host_name(Path(config.exporter.host_root))
     config.store.path = config.store.path or str(state / "events.db")
     config.aggregator.store.path = config.aggregator.store.path or str(state / "reports.db")
     baseline = config.aggregator.findings.baseline
@@ -205,6 +207,8 @@ def check(config: Config) -> Iterator[tuple[Place, str]]:
             parse_listen(address.listen)
         except ValueError as error:
             yield (place, "listen"), str(error)
+    if not Path(config.exporter.host_root).is_absolute():
+        yield ("exporter", "host_root"), "must be an absolute path, for example /host"
     if config.host and not _HOST.fullmatch(config.host):
         yield ("host",), "a host's name is letters, digits, dots, - and _, at most 253 of them"
     if config.exporter.listen == config.aggregator.listen:

@@ -76,15 +76,18 @@ def parse_zone(text: str) -> tzinfo:
 
 
 def local_zone() -> tzinfo:
-    """This host's zone: $TZ, else /etc/localtime (localtime(5)), else UTC."""
+    """This host's zone: $TZ, else /etc/localtime (localtime(5)), else UTC.
+
+    $TZ may name a file, as tzset(3) says: in a container that of the host.
+    """
     name = os.environ.get("TZ", "").removeprefix(":")
-    if name:
+    if name and not name.startswith("/"):
         try:
             return parse_zone(name)
         except ValueError:
             return UTC
     try:
-        with Path("/etc/localtime").open("rb") as file:
+        with Path(name or "/etc/localtime").open("rb") as file:
             return ZoneInfo.from_file(file, key=None)
     except (OSError, ValueError):
         return UTC

@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 import pytest
 
 PACKAGES: Final[dict[str, str]] = {
+    "amtool": "prometheus-alertmanager",
     "chage": "passwd",
     "chpasswd": "passwd",
     "chromium": "chromium",
@@ -21,6 +22,7 @@ PACKAGES: Final[dict[str, str]] = {
     "dbclient": "dropbear-bin",
     "dropbear": "dropbear-bin",
     "dropbearkey": "dropbear-bin",
+    "docker-compose": "docker-compose",
     "fail2ban-regex": "fail2ban",
     "getent": "libc-bin",
     "gcc": "gcc",
@@ -43,6 +45,7 @@ PACKAGES: Final[dict[str, str]] = {
     "nsenter": "util-linux",
     "passwd": "passwd",
     "prometheus": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
     "prometheus-node-exporter": "prometheus-node-exporter",
     "promtool": "prometheus",
     "ps": "procps",
@@ -58,6 +61,8 @@ PACKAGES: Final[dict[str, str]] = {
     "strace": "strace",
     "su": "util-linux",
     "sudo": "sudo",
+    "systemd": "systemd",
+    "systemd-analyze": "systemd",
     "systemd-cat": "systemd",
     "systemd-journald": "systemd",
     "systemd-journal-remote": "systemd-journal-remote",
@@ -92,6 +97,16 @@ def mount_namespace() -> None:
     program("unshare", "mount")
     if problem := _try_overlay():
         _miss(f"no overlay in a mount namespace of one's own: {problem}")
+
+
+def cgroup_folder() -> pathlib.Path:
+    """Return where control groups (cgroups(7), version 2) can be made."""
+    root()
+    for line in pathlib.Path("/proc/self/mounts").read_text().splitlines():
+        _, folder, kind, options, *_ = line.split()
+        if kind == "cgroup2" and "rw" in options.split(","):
+            return pathlib.Path(folder)
+    return _miss("no control groups of version 2 that can be written")
 
 
 def shared_data() -> pathlib.Path:

@@ -122,7 +122,7 @@ def test_another_machine_of_the_same_name_begins_by_itself(
     world.write(3)
     world.run()
     shutil.rmtree(world.state)
-    monkeypatch.setattr("exporter.delivery.find_machine_id", lambda: "0" * 32)
+    monkeypatch.setattr("exporter.delivery.find_machine_id", lambda root: "0" * 32)
     world.run()
     with LocalStore(world.state / "events.db") as store:
         assert len(list(store.read("events", 0, 2**62))) == 3
@@ -186,11 +186,14 @@ def test_the_machine_id_is_not_told(tmp_path: Path) -> None:
     """The id in heartbeats follows from /etc/machine-id, differs for each, and is not it."""
     ids = set()
     for name in ("a", "b"):
-        path = tmp_path / name
-        path.write_text(name * 32 + "\n")
-        told = find_machine_id([path])
-        assert told == find_machine_id([tmp_path / "none", path])
+        for where in ("etc", "var/lib/dbus"):
+            path = tmp_path / name / where / "machine-id"
+            path.parent.mkdir(parents=True)
+            path.write_text(name * 32 + "\n")
+        told = find_machine_id(tmp_path / name)
+        (tmp_path / name / "etc/machine-id").unlink()
+        assert told == find_machine_id(tmp_path / name)
         assert name * 32 not in told
         ids.add(told)
     assert len(ids) == 2
-    assert len(find_machine_id([tmp_path / "none"])) == 32
+    assert len(find_machine_id(tmp_path / "none")) == 32

@@ -21,6 +21,11 @@ class HostRoots:
     sys: Path = Path("/sys")
     root: Path = Path("/")
 
+    @classmethod
+    def below(cls, root: Path) -> "HostRoots":
+        """Those of a host whose root is mounted at ``root``."""
+        return cls(proc=root / "proc", sys=root / "sys", root=root)
+
 
 Kind = Literal["gauge", "counter", "untyped"]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from prometheus_client.metrics_core import Metric
 
 from exporter.collectors.host import Family, HostRoots, read_attribute
+from heptad.host import host_name
 
 FAMILIES: tuple[Family, ...] = (
     Family(
@@ -21,5 +22,5 @@ def collect(host: HostRoots) -> Iterator[Metric]:
     """os.uname() lacks the NIS domain name; the kernel shows it in /proc (uts_namespaces(7))."""
     name = os.uname()
     domain = read_attribute(f"{host.proc}/sys/kernel/domainname") or ""
-    values = (name.sysname, name.release, name.version, name.machine, name.nodename, domain)
+    values = (name.sysname, name.release, name.version, name.machine, host_name(host.root), domain)
     yield FAMILIES[0].metric([(values, 1.0)])

@@ -1,0 +1,39 @@
+"""What tells this host from others, also where its file system is mounted into a container."""
+
+import socket
+from pathlib import Path
+from typing import Final
+
+_LONGEST: Final = 4096
+_MACHINE_ID: Final = ("etc/machine-id", "var/lib/dbus/machine-id")
+
+
+def host_name(root: Path) -> str:
+    """The name of the host whose root is at ``root``.
+
+    In a container the kernel tells the container's name, the host's is in its /etc/hostname
+    (hostname(5)).
+    """
+    if root != Path("/"):
+        try:
+            with (root / "etc/hostname").open(encoding="utf-8") as file:
+                lines = (line.strip() for line in file.read(_LONGEST).splitlines())
+                name = next((line for line in lines if line and not line.startswith("#")), "")
+        except (OSError, ValueError):
+            name = ""
+        if name:
+            return name
+    return socket.gethostname()
+
+
+def machine_id(root: Path) -> str | None:
+    """The id of the machine whose root is at ``root``, machine-id(5); None where it has none."""
+    for path in _MACHINE_ID:
+        try:
+            with (root / path).open(encoding="ascii") as file:
+                found = file.read(_LONGEST).strip()
+        except (OSError, ValueError):
+            continue
+        if found:
+            return found
+    return None

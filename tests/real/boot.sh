@@ -1,0 +1,44 @@
+#!/bin/sh
+# Boot systemd in namespaces of its own, over a copy of this machine that is thrown away.
+# $1: the project, $2: Python, $3: its packages, $4: a folder with units/ and report.sh, for answers.
+set -e
+mount -t tmpfs tmpfs /mnt
+mkdir /mnt/upper /mnt/work /mnt/root
+mount -t overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work overlay /mnt/root
+root=/mnt/root
+mount -t proc proc $root/proc
+mount -t sysfs sysfs $root/sys
+mount -t cgroup2 cgroup2 $root/sys/fs/cgroup
+mount -t tmpfs -o mode=755 tmpfs $root/run
+mount -t tmpfs -o mode=1777 tmpfs $root/tmp
+mount --rbind /dev $root/dev
+
+# nobody but root may look into the folders where these lie
+mkdir -p $root/opt/project $root/opt/python $root/opt/packages $root/out $root/opt/heptad/bin
+mount --bind "$1" $root/opt/project
+mount --bind "$2" $root/opt/python
+mount --bind "$3" $root/opt/packages
+mount --bind "$4" $root/out
+cat >$root/opt/heptad/bin/heptad <<'END'
+#!/bin/sh
+LD_LIBRARY_PATH=/opt/python/lib PYTHONPATH=/opt/project:/opt/packages \
+    exec /opt/python/bin/python3 -m heptad "$@"
+END
+chmod 755 $root/opt/heptad/bin/heptad
+
+# nothing of this machine starts but what is asked for
+rm -rf $root/etc/systemd/system/*
+cp "$4"/units/* $root/etc/systemd/system/
+mkdir -p $root/etc/heptad $root/etc/credstore
+echo '{}' >$root/etc/heptad/heptad.yaml
+(umask 077 && echo a-token >$root/etc/credstore/heptad-exporter.token)
+
+ip link set lo up
+cd $root
+mkdir -p old
+pivot_root . old
+umount -l /old
+# as where systemd is the first process of a machine; credentials are mounted from beside a service
+mount --make-rshared /
+exec env -i container=heptad PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+    /lib/systemd/systemd --system --unit=watched.target --log-target=console

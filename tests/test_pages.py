@@ -1,0 +1,70 @@
+"""The pages that people write: their links lead somewhere, and their examples work."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from heptad.config import load_config
+from tests import needs
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+RUNNING = sorted((ROOT / "docs/running").glob("*.md"))
+
+
+def blocks(page: Path, first: str) -> list[str]:
+    """The YAML of a page that begins with one of these lines."""
+    found = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
+    return [block for block in found if re.match(first, block)]
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link into a page may name: its headings, as GitHub writes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).strip().replace(" ", "-") for text in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """What a page links to in this repository is there, with the heading that is named."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        target, _, heading = link.partition("#")
+        place = page.parent / target if target else page
+        if "://" in link:
+            continue
+        if not place.exists() or (heading and heading not in anchors(place)):
+            broken.append(link)
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", RUNNING, ids=lambda page: page.name)
+def test_configurations_are_valid(
+    page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Heptad takes each configuration that a way to run it shows."""
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/heptad")
+    for number, block in enumerate(blocks(page, "# /etc/heptad/heptad.yaml|sources:")):
+        config = tmp_path / f"{number}.yaml"
+        config.write_text(block)
+        load_config(config)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *RUNNING], ids=lambda page: page.name)
+def test_prometheus_takes_the_examples(page: Path, tmp_path: Path) -> None:
+    """promtool takes each piece of a prometheus.yml."""
+    needs.program("promtool")
+    for number, block in enumerate(blocks(page, "# prometheus.yml|scrape_configs:")):
+        config = tmp_path / f"{number}.yml"
+        config.write_text(re.sub("/etc/prometheus/(?=.*token)", f"{tmp_path}/", block))
+        (tmp_path / "grafana-cloud.token").touch()
+        checked = subprocess.run(
+            ["promtool", "check", "config", str(config)],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert checked.returncode == 0, checked.stderr
