@@ -19,7 +19,8 @@ FOLDERS := heptad exporter aggregator tests bench dashboards provisioning script
 CODE = $(foreach folder,$(FOLDERS),$(if $(shell find $(folder) -name '*.py' 2>/dev/null),$(folder)))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types contracts torture bench docs rules env constraints clean debian-packages
+.PHONY: help run test lint types contracts torture bench docs dashboards rules env constraints clean \
+	debian-packages
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -50,6 +51,9 @@ bench: debian-packages ## the figures, as ratios to mtail, fail2ban and node_exp
 
 docs: $(VENV)/.installed ## write the generated pages of docs/
 	@$(BIN)/python -m heptad.commands.reference
+
+dashboards: $(VENV)/.installed-dev ## write the JSON of the Grafana dashboards
+	@$(BIN)/python -m dashboards
 
 rules: $(VENV)/.installed ## write the alerting rules and docs/alerts.md (RULES_FLAGS="--settings FILE --output DIR")
 	@$(BIN)/python -m provisioning.alerts $(RULES_FLAGS)

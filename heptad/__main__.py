@@ -14,6 +14,7 @@ import shtab
 from heptad import __version__
 from heptad.commands import COMMANDS, DONE, FAILED, WRONG_USE, complain
 from heptad.document import DocumentError
+from heptad.grafana import GrafanaError
 from heptad.store import StoreError
 from heptad.web_config import ServerError
 
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - a st
         for problem in error.problems:
             complain(str(problem))
         return WRONG_USE
-    except (StoreError, ServerError) as error:
+    except (StoreError, ServerError, GrafanaError) as error:
         complain(str(error))
         return FAILED
     except BrokenPipeError:

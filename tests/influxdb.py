@@ -108,11 +108,11 @@ class Daemon:
         self.url = f"http://127.0.0.1:{port}"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start, and wait until it answers."""
+    def start(self, path: str = "/ping") -> None:
+        """Start, and wait until it answers for this path."""
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(self.command, stdout=log, stderr=log)
-        wait_until(self._answers, f"{self.command[0]}, see {self.folder}/log", 60)
+        wait_until(lambda: self._answers(path), f"{self.command[0]}, see {self.folder}/log", 60)
 
     def stop(self) -> None:
         """Let it end in good order."""
@@ -128,11 +128,11 @@ class Daemon:
             self.process.wait(60)
             self.process = None
 
-    def _answers(self) -> bool:
+    def _answers(self, path: str) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, (self.folder / "log").read_text()[-2000:]
         try:
-            with urlopen(f"{self.url}/ping", timeout=5):  # noqa: S310 - it is http
+            with urlopen(f"{self.url}{path}", timeout=5):  # noqa: S310 - it is http
                 return True
         except OSError:
             return False

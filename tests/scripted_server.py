@@ -1,6 +1,7 @@
 """An HTTP server of a test's own: it answers as a function says, and keeps what it was asked."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +27,12 @@ Answering = Callable[[Asked], tuple[int, Any]]
 class ScriptedServer:
     """``answer`` gives status and body (an object becomes JSON); ``asked``: every request."""
 
-    def __init__(self, answer: Answering, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        answer: Answering,
+        headers: dict[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.asked: list[Asked] = []
         outer = self
         told_always = {
@@ -37,6 +43,7 @@ class ScriptedServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # an answer is one packet: two would wait for each other (RFC 896)
 
             def _serve(self) -> None:
                 url = urlsplit(self.path)
@@ -57,14 +64,16 @@ class ScriptedServer:
                 self.wfile.write(content)
 
             # the names that http.server calls
-            do_GET = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815
 
             def log_message(self, *_: object) -> None:
                 """Nothing on stderr."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_address[1]}"
 
     def changes(self) -> list[Asked]:
         """The requests that change something."""

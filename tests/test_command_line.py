@@ -70,7 +70,7 @@ def config(tmp_path: pathlib.Path) -> pathlib.Path:
 
 def test_help_teaches() -> None:
     """Every command has a help with a summary, and most with examples; the version is told."""
-    overview = heptad("--help").stdout
+    overview = " ".join(heptad("--help").stdout.split())
     for command, summary in COMMANDS.items():
         assert summary in overview
         assert "examples:" in heptad(command, "--help").stdout

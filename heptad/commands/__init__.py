@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, str]] = {
     "check-config": "tell every error of a configuration, with its place and remedy",
     "rules": "test, list and apply the rules",
     "influxdb": "prepare InfluxDB for the fleet, and check it",
+    "grafana": "put data sources and dashboards into a running Grafana",
 }
 """What there is and does what, each in a module of its name."""
 

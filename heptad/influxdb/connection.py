@@ -18,7 +18,7 @@ import urllib3
 from urllib3.util import make_headers
 
 from heptad import units
-from heptad.influxdb.deadline import PoolManager, limit
+from heptad.deadline import PoolManager, limit
 from heptad.influxdb_config import InfluxConfig
 from heptad.store import StoreError
 

@@ -1,0 +1,32 @@
+"""Writes every dashboard in both flavours: `make dashboards`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from dashboards import authentication, findings, fleet, host, itself
+from dashboards.flavours import importable, provisioned, written
+
+FOLDER: Final = Path(__file__).parent
+_MODULES: Final = (fleet, authentication, findings, host, itself)
+BOARDS: Final = {module.__name__.rpartition(".")[2]: module for module in _MODULES}
+"""File name → the module that builds the dashboard."""
+
+
+def files() -> Iterator[tuple[Path, str]]:
+    """Each file, and what belongs into it."""
+    for name, module in BOARDS.items():
+        content = provisioned(module.build())
+        yield FOLDER / "provisioned" / f"{name}.json", written(content)
+        yield FOLDER / "import" / f"{name}.json", written(importable(content))
+
+
+def main() -> None:
+    """Write them."""
+    for path, text in files():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""Rows of the dashboard Heptad itself: what happens behind the local store."""
+
+from typing import Final
+
+from dashboards.panels import (
+    GREEN,
+    LOOK_ABOVE_ZERO,
+    ORANGE,
+    RED,
+    ask,
+    count_of,
+    graph,
+    number,
+    states,
+    words,
+)
+
+_BREAKER: Final = words({"0": ("closed", GREEN), "1": ("half open", ORANGE), "2": ("open", RED)})
+_NOT_DELIVERING: Final = "Nothing is delivered: no InfluxDB is configured"
+
+
+def waiting() -> list[object]:
+    """What is not delivered yet, and why."""
+    return [
+        graph(
+            "Points waiting to be delivered",
+            """Events that are in a local store and not yet in InfluxDB. A line that only rises:
+            see the breaker beside, and run `heptad influxdb check` on that host.""",
+            ask("max by (instance) (heptad_delivery_behind_events{$me})", "{{instance}}"),
+            none=_NOT_DELIVERING,
+        ),
+        states(
+            "Circuit breaker",
+            """Red: five deliveries in a row failed, and one trial is made every half minute.
+            InfluxDB is down, or something in between.""",
+            ask(
+                """sum by (instance) (2 * heptad_delivery_breaker_state{$me, state="open"}
+                + ignoring (state) heptad_delivery_breaker_state{$me, state="half-open"})""",
+                "{{instance}}",
+            ),
+            _BREAKER,
+            none=_NOT_DELIVERING,
+        ),
+    ]
+
+
+def left() -> list[object]:
+    """What became of events, and how clocks differ."""
+    return [
+        graph(
+            "Events that left the local store",
+            """Events a minute. Rejected: InfluxDB refused them for good, `heptad exporter rejected`
+            says why. Expired: older than the bucket keeps; raise `influxdb.retention.events`.""",
+            ask(
+                "60 * sum by (result) (rate(heptad_delivery_events_total{$me}[$__rate_interval]))",
+                "{{result}}",
+            ),
+            unit="cpm",
+            colors={"delivered": GREEN, "rejected": RED, "expired": ORANGE},
+            none=_NOT_DELIVERING,
+        ),
+        graph(
+            "Clocks against the server's",
+            """Seconds that a host is ahead. More than a minute off: mend its time service (chrony,
+            systemd-timesyncd), for the aggregator does not wait for it, and its events are stamped
+            wrongly.""",
+            ask(
+                "max by (instance) (abs(heptad_delivery_clock_offset_seconds{$me}))", "{{instance}}"
+            ),
+            unit="s",
+            steps=((None, "transparent"), (60, RED)),
+            none=_NOT_DELIVERING,
+        ),
+    ]
+
+
+def fleet() -> list[object]:
+    """What the aggregator knows of all hosts."""
+    return [
+        count_of(
+            "Silent hosts",
+            """Exporters that InfluxDB heard within the last day and that say nothing now: is the
+            host down, or its exporter? Only with InfluxDB.""",
+            "sum(heptad_aggregator_hosts_silent{$me})",
+        ),
+        count_of(
+            "Hosts with a wrong clock",
+            """Their clocks are more than a minute off: mend their time service. Reports do not
+            wait for them. Only with InfluxDB.""",
+            "sum(heptad_aggregator_hosts_skewed{$me})",
+        ),
+        count_of(
+            "Names or machine ids that two hosts share",
+            """Two machines under one name: their events mix, so set `host` in one's configuration.
+            Two hosts with one machine id: one was cloned (systemd-machine-id-setup).""",
+            'sum({__name__=~"heptad_aggregator_hosts_shared_names'
+            '|heptad_aggregator_hosts_shared_machine_ids", $me})',
+            steps=LOOK_ABOVE_ZERO,
+        ),
+    ]
+
+
+def aggregator() -> list[object]:
+    """How the aggregator keeps up."""
+    return [
+        number(
+            "Aggregator behind",
+            """How long ago everything that had arrived was worked off. Minutes: it is too slow, or
+            cannot read the events.""",
+            ask("max(heptad_aggregator_behind_seconds{$me})", instant=True),
+            unit="s",
+            steps=((None, GREEN), (60, ORANGE), (600, RED)),
+            none="No aggregator",
+        ),
+        count_of(
+            "Events too late or in the future",
+            """In this range. Too late: no report was changed for them, `heptad aggregator --since`
+            does it. In the future: a clock is wrong.""",
+            "sum(increase(heptad_aggregator_late_events_total{$me}[$__range]))"
+            " + sum(increase(heptad_aggregator_future_events_total{$me}[$__range]))",
+            steps=LOOK_ABOVE_ZERO,
+        ),
+        count_of(
+            "Minutes that were forgotten",
+            """More subjects than a rule holds in memory (100,000 minutes of them), in this range:
+            a finding may be missing. An attack from very many addresses goes on.""",
+            "sum(increase(heptad_aggregator_cells_dropped_total{$me}[$__range]))",
+            steps=LOOK_ABOVE_ZERO,
+        ),
+    ]
+
+
+def windows() -> list[object]:
+    """What the aggregator computes."""
+    return [
+        graph(
+            "Windows that were computed",
+            """Windows of reports a minute, and how many were computed again because events came
+            late. Revisions all the time: a host delivers late, see above.""",
+            [
+                ask(
+                    """60 * sum by (window) (
+                    rate(heptad_aggregator_windows_total{$me}[$__rate_interval]))""",
+                    "{{window}}",
+                    ref="A",
+                ),
+                ask(
+                    "60 * sum(rate(heptad_aggregator_revisions_total{$me}[$__rate_interval]))",
+                    "revisions",
+                    ref="B",
+                ),
+            ],
+            unit="cpm",
+            none="No aggregator",
+        ),
+        graph(
+            "Slowest findings and reports",
+            """Seconds that each took when it last had work; the five slowest. One that takes as
+            long as the events take to come makes the aggregator fall behind.""",
+            ask("topk(5, heptad_aggregator_part_duration_seconds{$me})", "{{part}}"),
+            unit="s",
+            none="No aggregator",
+        ),
+    ]

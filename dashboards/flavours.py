@@ -1,0 +1,61 @@
+"""The two flavours of JSON: for file provisioning, and for Grafana's Import dialogue."""
+
+import json
+from typing import Any, Final
+
+from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+
+from dashboards.frame import SOURCES, UIDS
+
+_NAMES: Final = {"prometheus": "Prometheus", "influxdb": "InfluxDB"}
+_GRAFANA: Final = "11.6.0"
+"""The version whose schema the SDK writes; Grafana converts it when a newer one reads it."""
+
+
+def provisioned(board: dashboard.Dashboard) -> dict[str, Any]:
+    """The dashboard as plain data; its variables name the provisioned data sources."""
+    content: dict[str, Any] = json.loads(JSONEncoder().encode(board.build()))
+    return content
+
+
+def importable(content: dict[str, Any]) -> dict[str, Any]:
+    """The same for the Import dialogue, which asks for each data source.
+
+    What is chosen there takes the place of `${DS_…}`, here the value of a variable.
+    """
+    text = json.dumps(content)
+    variables = {variable["name"] for variable in content["templating"]["list"]}
+    used = {name: kind for name, (kind, _) in SOURCES.items() if f"{name}_datasource" in variables}
+    for name in used:
+        text = text.replace(f'"{UIDS[name]}"', f'"{_input(name)}"')
+    panels = {panel["type"] for panel in content["panels"]} - {"row"}
+    requires = [
+        {"type": "grafana", "id": "grafana", "name": "Grafana", "version": _GRAFANA},
+        *(
+            {"type": "datasource", "id": kind, "name": _NAMES[kind], "version": "1.0.0"}
+            for kind in sorted(set(used.values()))
+        ),
+        *({"type": "panel", "id": kind, "name": kind, "version": ""} for kind in sorted(panels)),
+    ]
+    inputs = [
+        {
+            "name": _input(name)[2:-1],
+            "label": SOURCES[name][1],
+            "description": "",
+            "type": "datasource",
+            "pluginId": kind,
+            "pluginName": _NAMES[kind],
+        }
+        for name, kind in used.items()
+    ]
+    return {"__inputs": inputs, "__requires": requires, **json.loads(text), "editable": True}
+
+
+def _input(name: str) -> str:
+    return f"${{DS_{name.upper()}}}"
+
+
+def written(content: dict[str, Any]) -> str:
+    """JSON that people can read and compare."""
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

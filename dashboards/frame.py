@@ -1,0 +1,120 @@
+"""What is around the panels: variables, links between the dashboards, and the grid."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.models import dashboard as models
+
+from dashboards.panels import EVENTS, PROMETHEUS
+
+SOURCES: Final = {
+    "prometheus": ("prometheus", "Prometheus data source"),
+    "events": ("influxdb", "InfluxDB data source: events"),
+    "reports": ("influxdb", "InfluxDB data source: reports"),
+}
+"""What is read → the kind of its data source, and what its variable is called."""
+UIDS: Final = {name: f"heptad-{name}" for name in SOURCES}
+"""The uids of the provisioned data sources."""
+
+_ANY: Final = models.VariableOption(text="All", value="$__all")
+
+
+def source(name: str) -> dashboard.DatasourceVariable:
+    """The variable that picks a data source: the provisioned one, if it is there."""
+    kind, label = SOURCES[name]
+    variable = dashboard.DatasourceVariable(f"{name}_datasource").label(label).type(kind)
+    return variable.current(models.VariableOption(text=UIDS[name], value=UIDS[name]))
+
+
+def _query(name: str, label: str, datasource: models.DataSourceRef) -> dashboard.QueryVariable:
+    variable = dashboard.QueryVariable(name).label(label).datasource(datasource)
+    variable.refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
+    variable.sort(models.VariableSort.ALPHABETICAL_ASC).multi(True).include_all(True)
+    return variable.current(_ANY)
+
+
+def label_of(name: str, label: str, metrics: str) -> dashboard.QueryVariable:
+    """The values that a label has on metrics of Prometheus."""
+    variable = _query(name, label, PROMETHEUS).all_value(".+")
+    query = f"label_values({metrics}, {name})"
+    return variable.query({"query": query, "refId": f"variable-{name}"})
+
+
+def tag_of(name: str, label: str, where: str = "") -> dashboard.QueryVariable:
+    """The values that a tag of the events has."""
+    query = f'SHOW TAG VALUES FROM "events" WITH KEY = "{name}"' + (where and f" WHERE {where}")
+    return _query(name, label, EVENTS).all_value(".*").query(query)
+
+
+def text(name: str, label: str, about: str) -> dashboard.TextBoxVariable:
+    """A text to look for; empty finds everything."""
+    variable = dashboard.TextBoxVariable(name).label(label).description(about).default_value("")
+    return variable.current(models.VariableOption(text="", value=""))
+
+
+def choice(name: str, label: str, about: str, *values: str) -> dashboard.CustomVariable:
+    """One of these values; the first, if nothing else is chosen."""
+    variable = dashboard.CustomVariable(name).label(label).description(about)
+    options = [models.VariableOption(value == values[0], value, value) for value in values]
+    return (
+        variable.values(",".join(values))
+        .options(options)
+        .current(options[0])
+        .allow_custom_value(False)
+    )
+
+
+def instances(metrics: str, *, one: bool = False) -> list[dashboard.QueryVariable]:
+    """Jobs and instances of these metrics (a regular expression of their names).
+
+    ``one``: the first instance is chosen, and not all of them.
+    """
+    names = f'__name__=~"{metrics}"'
+    job = label_of("job", "Job", '{__name__=~"heptad_build_info|node_uname_info"}')
+    instance = label_of("instance", "Instance", f'{{{names}, job=~"$job"}}')
+    if one:
+        instance.include_all(False).current(models.VariableOption())
+    return [job, instance]
+
+
+def window() -> dashboard.CustomVariable:
+    """Which reports are read."""
+    about = "How much time one report covers: short ones are there sooner; for long ranges take"
+    return choice("window", "Report of", f"{about} long ones", "5m", "1h", "1d")
+
+
+def link(title: str, uid: str, *parameters: str) -> dict[str, str]:
+    """A link of a cell to another dashboard, with the range and these parameters of the URL."""
+    parts = "&".join(("${__url_time_range}", *parameters))
+    return {"title": title, "url": f"/d/{uid}?{parts}"}
+
+
+def keep(*variables: str) -> list[str]:
+    """Variables as parameters of a link."""
+    return [f"${{{name}:queryparam}}" for name in variables]
+
+
+def lay_out(
+    uid: str,
+    title: str,
+    about: str,
+    variables: Sequence[Any],
+    *items: Any,
+    since: str = "now-6h",
+    refresh: str = "1m",
+) -> dashboard.Dashboard:
+    """A dashboard; an item is a panel, or the title of a row that begins there."""
+    board = dashboard.Dashboard(title).uid(uid).description(about).tags(["heptad"])
+    board.time(since, "now").refresh(refresh).timezone("browser").readonly()
+    board.tooltip(models.DashboardCursorSync.CROSSHAIR)
+    for variable in variables:
+        board.with_variable(variable)
+    others = dashboard.DashboardLink("Heptad").tags(["heptad"]).include_vars(True).keep_time(True)
+    board.link(others.type(models.DashboardLinkType.DASHBOARDS).as_dropdown(False))
+    for number, item in enumerate(items, 1):
+        if isinstance(item, str):
+            board.with_row(dashboard.Row(item).id(number))
+        else:
+            board.with_panel(item.id(number))
+    return board

@@ -1,0 +1,349 @@
+"""Host: what it does and what it lacks; filled by Heptad's exporter and by node_exporter alike."""
+
+from typing import Final
+
+from grafana_foundation_sdk.builders import dashboard
+
+from dashboards.fleet import REAL_DISK
+from dashboards.frame import instances, lay_out, source
+from dashboards.panels import (
+    GREEN,
+    GREY,
+    ORANGE,
+    RED,
+    ask,
+    bars,
+    graph,
+    joined,
+    number,
+    rows,
+)
+
+HOSTS: Final = "node_uname_info"
+_FULL: Final = ((None, GREEN), (0.8, ORANGE), (0.9, RED))
+_REAL_LINK: Final = 'device!~"lo|veth.*|docker.*|br-.*|virbr.*|cni.*|flannel.*|cali.*"'
+_REAL_DEVICE: Final = 'device!~"loop.*|ram.*|zram.*|dm-.*|sr.*"'
+_DISK: Final = f"{{$me, {REAL_DISK}}}"
+_AVAILABLE: Final = f"node_filesystem_avail_bytes{_DISK} / node_filesystem_size_bytes{_DISK}"
+_CPUS: Final = 'count by (instance) (node_cpu_seconds_total{$me, mode="idle"})'
+_MEMORY: Final = {
+    "used": """node_memory_MemTotal_bytes{$me} - node_memory_MemFree_bytes{$me}
+        - node_memory_Buffers_bytes{$me} - node_memory_Cached_bytes{$me}
+        - node_memory_SReclaimable_bytes{$me}""",
+    "buffers and cache": """node_memory_Buffers_bytes{$me} + node_memory_Cached_bytes{$me}
+        + node_memory_SReclaimable_bytes{$me}""",
+    "free": "node_memory_MemFree_bytes{$me}",
+}
+
+
+def _busy() -> list[object]:
+    return [
+        number(
+            "Up since",
+            """When the host booted. A start that nobody planned: look for what was logged before
+            it, and whether somebody logged in afterwards.""",
+            ask("max(node_boot_time_seconds{$me}) * 1000", instant=True),
+            unit="dateTimeFromNow",
+            decimals=None,
+            none="No host",
+        ),
+        number(
+            "CPU used",
+            """Over all CPUs. Near 100 % for long: see below which mode, and on the host (top)
+            which process.""",
+            ask(
+                """1 - avg(rate(node_cpu_seconds_total{$me, mode="idle"}[$__rate_interval]))""",
+                instant=True,
+            ),
+            unit="percentunit",
+            steps=_FULL,
+        ),
+        number(
+            "Load per CPU",
+            """Tasks that run or wait, for each CPU; above 1 they wait for one another.""",
+            ask(f"max(node_load5{{$me}} / on (instance) {_CPUS})", instant=True),
+            steps=((None, GREEN), (1, ORANGE), (2, RED)),
+            decimals=2,
+        ),
+    ]
+
+
+def _full() -> list[object]:
+    return [
+        number(
+            "Memory used",
+            """What programs cannot be given any more without swapping. Above 90 % the kernel may
+            soon end a process: find the one that grows.""",
+            ask(
+                """max(1 - node_memory_MemAvailable_bytes{$me}
+                / node_memory_MemTotal_bytes{$me})""",
+                instant=True,
+            ),
+            unit="percentunit",
+            steps=_FULL,
+        ),
+        number(
+            "Fullest disk",
+            """Of all filesystems the fullest. Above 90 %: make room before logs and databases
+            stop.""",
+            ask(f"max(1 - {_AVAILABLE})", instant=True),
+            unit="percentunit",
+            steps=_FULL,
+        ),
+        number(
+            "Users logged in",
+            """Different users that have a session of their own now. More than you expect: see
+            who on the dashboard Authentication.""",
+            ask("max(heptad_logged_in_users{$me})", instant=True),
+            none="Only by Heptad",
+        ),
+    ]
+
+
+def _cpu() -> list[object]:
+    return [
+        graph(
+            "CPU by mode",
+            """All CPUs together are 100 %. iowait: disks are too slow; steal: the hypervisor gives
+            the time to others; system: the kernel is busy, often with the network.""",
+            ask(
+                """sum by (mode) (
+                rate(node_cpu_seconds_total{$me, mode!="idle"}[$__rate_interval]))
+                / scalar(count(node_cpu_seconds_total{$me, mode="idle"}))""",
+                "{{mode}}",
+            ),
+            unit="percentunit",
+            stack=True,
+            colors={"iowait": ORANGE, "steal": RED},
+        ),
+        graph(
+            "Tasks that had to wait",
+            """The share of time in which some task waited for a CPU, for I/O or for memory
+            (pressure stall information). It says whether a busy host is too busy: above 10 % for
+            long somebody notices. Memory at all: it swaps.""",
+            [
+                ask(f"max(rate({name}{{$me}}[$__rate_interval]))", legend, ref=ref)
+                for ref, legend, name in (
+                    ("A", "CPU", "node_pressure_cpu_waiting_seconds_total"),
+                    ("B", "I/O", "node_pressure_io_waiting_seconds_total"),
+                    ("C", "memory", "node_pressure_memory_waiting_seconds_total"),
+                )
+            ],
+            unit="percentunit",
+            none="The kernel does not tell it (CONFIG_PSI)",
+        ),
+    ]
+
+
+def _memory() -> list[object]:
+    return [
+        graph(
+            "Memory",
+            """Buffers and cache are given back when programs need them; used that grows for days
+            is a leak.""",
+            [
+                ask(f"sum({text})", name, ref=ref)
+                for ref, (name, text) in zip("ABC", _MEMORY.items(), strict=True)
+            ],
+            unit="bytes",
+            stack=True,
+            colors={"free": GREY, "buffers and cache": GREEN},
+        ),
+        graph(
+            "Swapping, and processes ended for memory",
+            """Pages a second that were swapped, and processes that the kernel ended. Steady
+            swapping makes a host crawl: find what grew. Which process was ended stands in the
+            kernel's log.""",
+            [
+                ask("sum(rate(node_vmstat_pswpin{$me}[$__rate_interval]))", "in", ref="A"),
+                ask("sum(rate(node_vmstat_pswpout{$me}[$__rate_interval]))", "out", ref="B"),
+                ask(
+                    "sum(rate(node_vmstat_oom_kill{$me}[$__rate_interval]))",
+                    "processes ended",
+                    ref="C",
+                ),
+            ],
+            unit="cps",
+            colors={"processes ended": RED},
+        ),
+    ]
+
+
+def _filesystems() -> list[object]:
+    return [
+        bars(
+            "Filesystems, the fullest first",
+            """Red: make room now. A filesystem that became read-only after an error stands in
+            the table beside.""",
+            ask(
+                f"sort_desc(max by (mountpoint) (1 - {_AVAILABLE}))",
+                "{{mountpoint}}",
+                instant=True,
+            ),
+            unit="percentunit",
+            steps=_FULL,
+            most=1,
+            none="No filesystem",
+        ),
+        rows(
+            "Space and inodes",
+            """A filesystem without inodes is full, however much space it has: look for a folder
+            with very many small files. Read-only that nobody meant to be: a disk is failing.""",
+            [
+                ask(f"max by (mountpoint) ({text})", ref=ref, rows=True)
+                for ref, text in (
+                    ("free", f"node_filesystem_avail_bytes{_DISK}"),
+                    ("size", f"node_filesystem_size_bytes{_DISK}"),
+                    (
+                        "inodes",
+                        f"1 - node_filesystem_files_free{_DISK} / node_filesystem_files{_DISK}",
+                    ),
+                    ("readonly", f"node_filesystem_readonly{_DISK}"),
+                )
+            ],
+            {
+                "Free": {"unit": "bytes"},
+                "Size": {"unit": "bytes"},
+                "Inodes used": {"unit": "percentunit", "decimals": 0},
+                "Read-only": {"unit": "bool_yes_no"},
+            },
+            none="No filesystem",
+            worst=["Inodes used"],
+            shaping=joined(
+                "mountpoint",
+                {
+                    "mountpoint": "Mounted on",
+                    "Value #free": "Free",
+                    "Value #size": "Size",
+                    "Value #inodes": "Inodes used",
+                    "Value #readonly": "Read-only",
+                },
+            ),
+            width=12,
+            height=8,
+        ),
+    ]
+
+
+def _disks() -> list[object]:
+    return [
+        graph(
+            "Disk throughput",
+            """Bytes a second, read and written. Compare with what the disk can do.""",
+            [
+                ask(
+                    f"""sum by (device) (
+                    rate(node_disk_{name}_bytes_total{{$me, {_REAL_DEVICE}}}[$__rate_interval]))""",
+                    f"{{{{device}}}} {name}",
+                    ref=ref,
+                )
+                for ref, name in (("A", "read"), ("B", "written"))
+            ],
+            unit="Bps",
+            none="No disk of its own (a container)",
+        ),
+        graph(
+            "Disks busy",
+            """The share of time in which a disk was busy. At 100 % what a spinning disk is asked
+            for piles up; a solid-state disk may still have room.""",
+            ask(
+                f"""max by (device) (
+                rate(node_disk_io_time_seconds_total{{$me, {_REAL_DEVICE}}}[$__rate_interval]))""",
+                "{{device}}",
+            ),
+            unit="percentunit",
+            most=1,
+            none="No disk of its own (a container)",
+        ),
+    ]
+
+
+def _network() -> list[object]:
+    return [
+        graph(
+            "Network throughput",
+            """Bytes a second, received and sent. If a host suddenly sends much, look who logged in
+            before.""",
+            [
+                ask(
+                    f"""sum by (device) (rate(
+                    node_network_{name}_bytes_total{{$me, {_REAL_LINK}}}[$__rate_interval]))""",
+                    f"{{{{device}}}} {name}",
+                    ref=ref,
+                )
+                for ref, name in (("A", "receive"), ("B", "transmit"))
+            ],
+            unit="Bps",
+            none="No network",
+        ),
+        graph(
+            "Packets with errors, and dropped",
+            """Packets a second. Errors: a cable, a port or its settings; drops: the host is too
+            slow, or a queue too short.""",
+            [
+                ask(
+                    f"""sum by (device) (
+                    rate(node_network_{name}_total{{$me, {_REAL_LINK}}}[$__rate_interval]))""",
+                    f"{{{{device}}}} {name.replace('_', ' ')}",
+                    ref=ref,
+                )
+                for ref, name in (
+                    ("A", "receive_errs"),
+                    ("B", "transmit_errs"),
+                    ("C", "receive_drop"),
+                    ("D", "transmit_drop"),
+                )
+            ],
+            unit="pps",
+            none="No network",
+        ),
+    ]
+
+
+def _users() -> list[object]:
+    return [
+        graph(
+            "Users over time",
+            """Different users with a session of their own. If there are some when nobody works,
+            look for them on the dashboard Authentication.""",
+            ask("max by (instance) (heptad_logged_in_users{$me})", "{{instance}}"),
+            none="Only Heptad's exporter tells it",
+        ),
+        graph(
+            "Logins",
+            """Logins a minute by how they ended. Open Authentication from the links above for who
+            and from where.""",
+            ask(
+                """60 * sum by (outcome) (
+                rate(auth_events_total{$me, action="login"}[$__rate_interval]))""",
+                "{{outcome}}",
+            ),
+            unit="cpm",
+            colors={"success": GREEN, "failure": ORANGE},
+            none="Only Heptad's exporter tells it",
+        ),
+    ]
+
+
+def build() -> dashboard.Dashboard:
+    """The dashboard."""
+    return lay_out(
+        "heptad-host",
+        "Heptad / Host",
+        "One host: CPU, memory, disks, network and users; with node_exporter, too.",
+        [source("prometheus"), *instances(HOSTS, one=True)],
+        *_busy(),
+        *_full(),
+        "CPU",
+        *_cpu(),
+        "Memory",
+        *_memory(),
+        "Disks",
+        *_filesystems(),
+        *_disks(),
+        "Network",
+        *_network(),
+        "Users",
+        *_users(),
+        since="now-3h",
+    )

@@ -1,0 +1,264 @@
+"""Heptad itself: whether everything that is written is read, understood, delivered and counted."""
+
+from typing import Final
+
+from grafana_foundation_sdk.builders import dashboard
+
+from dashboards import delivery
+from dashboards.frame import instances, lay_out, source
+from dashboards.panels import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    RED,
+    ask,
+    bars,
+    count_of,
+    graph,
+    joined,
+    rows,
+    words,
+)
+
+_ALL: Final = "heptad_build_info"
+
+
+def _reading_in_short() -> list[object]:
+    return [
+        count_of(
+            "Not scraped",
+            """Exporters and aggregators that Prometheus cannot reach: see whether the service runs
+            (systemctl status heptad-exporter), and its port is open to Prometheus.""",
+            """count((up{$me} and on (job, instance)
+            last_over_time(heptad_build_info{$me}[$__range])) == 0)""",
+        ),
+        count_of(
+            "Sources that cannot be read",
+            """Logs that may not or cannot be read; the table below names them. Nothing is lost
+            while the log is still there.""",
+            "count(heptad_source_up{$me} == 0)",
+        ),
+        count_of(
+            "Gaps in this range",
+            """Parts of a log that were gone before they were read, so nobody knows what was in
+            them. Keep rotated logs for longer, or mend what stopped the exporter.""",
+            "sum(increase(heptad_gaps_total{$me}[$__range]))",
+        ),
+    ]
+
+
+def _storing_in_short() -> list[object]:
+    return [
+        count_of(
+            "Stores in trouble",
+            """Stores that are full, cannot be written or were corrupt and set aside. Make room on
+            the disk, or mend the delivery that should empty them.""",
+            """count({__name__=~"heptad_store_full|heptad_store_failing|heptad_store_set_aside"""
+            """|heptad_aggregator_store_failing|heptad_aggregator_store_set_aside", $me} == 1)""",
+        ),
+        count_of(
+            "Exporters that do not deliver",
+            """The last delivery to InfluxDB failed: `heptad influxdb check` on the host says what
+            is wrong. Nothing is lost until the store is full.""",
+            "count(heptad_delivery_up{$me} == 0)",
+        ),
+        count_of(
+            "Parts of the aggregator that fail",
+            """Findings or reports that fail, or events that cannot be read: the aggregator's log
+            says why. The others go on.""",
+            """count({__name__=~"heptad_aggregator_part_failing|heptad_aggregator_events_failing",
+            $me} == 1)""",
+        ),
+    ]
+
+
+def _sources() -> list[object]:
+    return [
+        rows(
+            "Sources, the most silent first",
+            """Where each log is read from. A source that was never silent for so long: has the
+            daemon stopped, or does it log elsewhere now? Bytes behind that grow: the host is too
+            slow, or its store is full.""",
+            [
+                ask(
+                    f'max by (source) (label_join({text}, "source", " ", "instance", "source"))',
+                    ref=ref,
+                    rows=True,
+                )
+                for ref, text in (
+                    ("up", "heptad_source_up{$me}"),
+                    ("silent", "time() - (heptad_source_last_event_timestamp_seconds{$me} > 0)"),
+                    ("behind", "heptad_source_behind_bytes{$me}"),
+                )
+            ],
+            {
+                "Readable": {
+                    "mappings": [words({"1": ("yes", GREEN), "0": ("no", RED)})],
+                    "custom.cellOptions": {"type": "color-background", "mode": "basic"},
+                },
+                "Last event": {"unit": "s"},
+                "Bytes behind": {"unit": "bytes"},
+            },
+            none="No exporter is scraped",
+            worst=["Last event"],
+            shaping=joined(
+                "source",
+                {
+                    "source": "Instance and source",
+                    "Value #up": "Readable",
+                    "Value #silent": "Last event",
+                    "Value #behind": "Bytes behind",
+                },
+            ),
+        ),
+    ]
+
+
+def _lines() -> list[object]:
+    return [
+        graph(
+            "Lines by what became of them",
+            """Lines a minute. Orange is what should be rare: not understood (a format has changed),
+            untrusted (somebody wrote in another program's name), without a header, too long.""",
+            ask(
+                "60 * sum by (result) (rate(heptad_lines_total{$me}[$__rate_interval]))",
+                "{{result}}",
+            ),
+            unit="cpm",
+            stack=True,
+            colors={
+                "event": GREEN,
+                "ignored": BLUE,
+                "not_understood": ORANGE,
+                "untrusted": ORANGE,
+                "no_header": ORANGE,
+                "oversized": ORANGE,
+            },
+            none="No exporter is scraped",
+        ),
+        graph(
+            "Lines not understood, by program",
+            """Any that go on: `heptad rules apply` shows the lines, and a rule for them goes into a
+            folder of your own (docs/rules.md). Events are made of the kept lines then.""",
+            ask(
+                """60 * sum by (program) (
+                rate(heptad_lines_not_understood_total{$me}[$__rate_interval]))""",
+                "{{program}}",
+            ),
+            unit="cpm",
+            none="Every line was understood",
+        ),
+    ]
+
+
+def _backlog() -> list[object]:
+    return [
+        graph(
+            "Bytes of log that are not read yet",
+            """How far each exporter is behind its logs. It falls to nothing within seconds; else
+            the disk is slow, or the store is full and waits for the delivery.""",
+            ask("sum by (instance) (heptad_source_behind_bytes{$me})", "{{instance}}"),
+            unit="bytes",
+            none="No exporter is scraped",
+        ),
+        bars(
+            "Local stores, by how full they are",
+            """At 100 % the oldest events are deleted, and where there is a delivery reading waits
+            for it. Raise store.max_size, or mend the delivery.""",
+            ask(
+                "sort_desc(heptad_store_size_bytes{$me} / heptad_store_max_size_bytes{$me})",
+                "{{instance}}",
+                instant=True,
+            ),
+            unit="percentunit",
+            steps=((None, GREEN), (0.8, ORANGE), (0.95, RED)),
+            most=1,
+            none="No exporter is scraped",
+        ),
+    ]
+
+
+def _collectors() -> list[object]:
+    return [
+        graph(
+            "Slowest collectors of host metrics",
+            """Seconds in the last scrape; the five slowest. A collector that hangs (a dead NFS
+            mount) costs only its own metrics: find the mount.""",
+            ask(
+                """topk(5, max by (instance, collector) (
+                heptad_collector_duration_seconds{$me}))""",
+                "{{instance}} {{collector}}",
+            ),
+            unit="s",
+            none="No host metrics",
+        ),
+    ]
+
+
+def _versions() -> list[object]:
+    return [
+        rows(
+            "Versions and configurations",
+            """What runs where. After a change, a configuration that was not taken up was refused:
+            `heptad check-config` tells every error of it.""",
+            [
+                ask("max by (instance, version) (heptad_build_info{$me})", ref="build", rows=True),
+                ask(
+                    "min by (instance) (heptad_config_last_reload_successful{$me})",
+                    ref="taken",
+                    rows=True,
+                ),
+                ask(
+                    """1000 * max by (instance) (
+                    heptad_config_last_reload_success_timestamp_seconds{$me})""",
+                    ref="since",
+                    rows=True,
+                ),
+            ],
+            {
+                "Configuration": {
+                    "mappings": [words({"1": ("taken up", GREEN), "0": ("refused", RED)})],
+                    "custom.cellOptions": {"type": "color-text"},
+                },
+                "In force since": {"unit": "dateTimeAsIso"},
+            },
+            none="Nothing is scraped",
+            shaping=joined(
+                "instance",
+                {
+                    "instance": "Instance",
+                    "version": "Version",
+                    "Value #taken": "Configuration",
+                    "Value #since": "In force since",
+                },
+                "Value #build",
+            ),
+            width=12,
+        ),
+    ]
+
+
+def build() -> dashboard.Dashboard:
+    """The dashboard."""
+    return lay_out(
+        "heptad-itself",
+        "Heptad / Heptad itself",
+        "Whether everything that is written is read, understood, delivered and counted.",
+        [source("prometheus"), *instances(_ALL)],
+        *_reading_in_short(),
+        *_storing_in_short(),
+        *_sources(),
+        "Reading",
+        *_lines(),
+        *_backlog(),
+        "Delivering",
+        *delivery.waiting(),
+        *delivery.left(),
+        "Findings and reports",
+        *delivery.fleet(),
+        *delivery.aggregator(),
+        *delivery.windows(),
+        "Running",
+        *_collectors(),
+        *_versions(),
+    )

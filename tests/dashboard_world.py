@@ -1,0 +1,197 @@
+"""A host whose logins are seen by everything that the dashboards ask.
+
+A real exporter and a real aggregator, a Prometheus that scrapes both (and node_exporter), and an
+InfluxDB that the exporter delivers to. Five days of a host's log are history before any of them
+runs; what happens afterwards happens while Prometheus looks, so that its counters move.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time as clock
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+from tests import needs
+from tests.influxdb import Daemon, Influxd, find_port
+from tests.real.sandbox import wait_until
+
+HOST: Final = "web-1"
+HOUR: Final = 3600
+DAY: Final = 24 * HOUR
+
+_CONFIG: Final = """
+host: {host}
+store: {{path: {folder}/events.db}}
+sources: [{{type: file, name: auth, paths: [{folder}/auth.log], timezone: UTC}}]
+exporter: {{listen: "127.0.0.1:{exporter}"}}
+aggregator:
+  listen: "127.0.0.1:{aggregator}"
+  store: {{path: {folder}/reports.db}}
+  poll: 100ms
+  max_wait: 1s
+  findings: {{baseline: {{look_back: 5d, settle: 1d, events: 3}}}}
+influxdb:
+  url: {url}
+  delivery: {{flush_interval: 100ms}}
+"""
+_SCRAPE: Final = """
+global: {{scrape_interval: 500ms, scrape_timeout: 500ms}}
+scrape_configs:
+  - job_name: heptad
+    static_configs: [{{targets: ["127.0.0.1:{exporter}"]}}]
+  - job_name: heptad-aggregator
+    static_configs: [{{targets: ["127.0.0.1:{aggregator}"]}}]
+  - job_name: node
+    static_configs: [{{targets: ["127.0.0.1:{node}"]}}]
+  - job_name: no-host
+    static_configs: [{{targets: ["127.0.0.1:{prometheus}"]}}]
+"""
+
+# A heartbeat a second instead of a minute, so that nobody has to wait for what it tells.
+_PROGRAM: Final = """
+from exporter import pulse
+from heptad.__main__ import main
+pulse.EVERY = 1.0
+main()
+"""
+
+_USUAL: Final = """
+sshd[{pid}]: Accepted publickey for alice from 192.0.2.20 port 40001 ssh2: ED25519 SHA256:abc
+sshd[{pid}]: pam_unix(sshd:session): session opened for user alice(uid=1001) by (uid=0)
+sudo:    alice : TTY=pts/1 ; PWD=/home/alice ; USER=root ; COMMAND=/usr/bin/apt update
+sshd[{pid}]: pam_unix(sshd:session): session closed for user alice
+"""
+_ATTACK: Final = """
+sshd[{pid}1]: Failed password for {user} from 203.0.113.7 port 4{n:04} ssh2
+"""
+_AFTERWARDS: Final = """
+sshd[{pid}]: Accepted password for bob from 203.0.113.7 port 40100 ssh2
+sshd[{pid}]: pam_unix(sshd:session): session opened for user bob(uid=1002) by (uid=0)
+sudo:      bob : user NOT in sudoers ; TTY=pts/2 ; PWD=/home/bob ; USER=root ; COMMAND=/bin/sh
+su[{pid}7]: FAILED SU (to root) bob on pts/2
+sshd[{pid}8]: Accepted password for root from 203.0.113.7 port 40101 ssh2
+useradd[{pid}]: new user: name=dave, UID=1009, GID=1009, home=/home/dave, shell=/bin/bash, from=none
+usermod[{pid}]: add 'dave' to group 'sudo'
+passwd[{pid}]: pam_unix(passwd:chauthtok): password changed for dave
+sshd[{pid}9]: Accepted publickey for alice from 10.9.{n}.30 port 40002 ssh2: ED25519 SHA256:abc
+sshd[{pid}]: pam_unix(sshd:session): session closed for user bob
+sshd[{pid}6]: a line that no rule understands
+"""
+
+
+def log_of(since: float, number: int, *, attack: bool = True, pace: float = 1) -> str:
+    """What happens on the host from this time on (Unix time), ``pace`` seconds a line."""
+    pid = 1000 + number
+    text = _USUAL.format(pid=pid)
+    if attack:
+        users = ["root", "bob", *(f"invalid user u{n}" for n in range(12))]
+        text += "".join(_ATTACK.format(pid=pid, user=u, n=n) for n, u in enumerate(users))
+        text += _AFTERWARDS.format(pid=pid + 1, n=number)
+    lines = [line for line in text.splitlines() if line]
+    stamps = (datetime.fromtimestamp(since + n * pace, UTC).isoformat() for n in range(len(lines)))
+    return "".join(f"{at} {HOST} {line}\n" for at, line in zip(stamps, lines, strict=True))
+
+
+class DashboardWorld:
+    """Use as a context manager; everything has happened then."""
+
+    def __init__(self, folder: Path) -> None:
+        needs.program("prometheus", "prometheus-node-exporter")
+        self.folder = folder
+        self.log = folder / "auth.log"
+        names = ("exporter", "aggregator", "node", "prometheus")
+        self.ports = {name: find_port() for name in names}
+        self.influxd = Influxd(folder / "influxd")
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._run(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _run(self, stack: ExitStack) -> None:
+        self.influxd.start()
+        stack.callback(self.influxd.kill)
+        self.influxd.create("events", "reports", "heptad")
+        now = clock.time()
+        history = [log_of(now - days * DAY, days, attack=False) for days in (5, 4, 3, 2)]
+        self.yesterday, self.earlier = now - DAY, now - 2 * HOUR
+        history += [log_of(self.yesterday, 1), log_of(self.earlier, 0)]
+        self.log.write_text("".join(history))
+        self._start_parts(stack)
+        self.prometheus = self._start_prometheus(stack)
+        self._wait_for("count(up == 1) == 4")
+        self._wait_for('sum(heptad_lines_total{result="event"}) > 0')
+        self._wait_for('heptad_aggregator_windows_total{window="1h"} > 0')
+        self._live()
+        self._wait_for('sum(increase(auth_events_total{action="login"}[30s])) > 40')
+        self._wait_for("heptad_delivery_behind_events == 0")
+        self._wait_for('sum(heptad_findings_total{rule="new_network"}) > 0')
+        self.until = clock.time()
+
+    def _live(self) -> None:
+        """What happens while Prometheus looks.
+
+        Three attacks, lines that come hours and a day late, and a log that is cut off.
+        """
+        for number in range(3, 6):
+            seen = self.ask("sum(auth_events_total)")[0]["value"][1]
+            with self.log.open("a") as log:
+                log.write(log_of(clock.time() - 1, number, pace=0.01))
+            self._wait_for(f"sum(auth_events_total) > {seen}")
+        with self.log.open("a") as log:
+            log.write(log_of(self.yesterday, 6, attack=False) + log_of(self.earlier + 1, 7))
+        self._wait_for('sum(heptad_aggregator_revisions_total{part="report_attempts"}) >= 5')
+        os.truncate(self.log, self.log.stat().st_size - 30)
+        self._wait_for("sum(heptad_gaps_total) > 0")
+
+    def _start_parts(self, stack: ExitStack) -> None:
+        config = self.folder / "heptad.yaml"
+        text = _CONFIG.format(host=HOST, folder=self.folder, url=self.influxd.url, **self.ports)
+        config.write_text(text)
+        for part in ("exporter", "aggregator"):
+            command = [sys.executable, "-c", _PROGRAM, part, "--config", str(config)]
+            self._spawn(stack, part, command)
+        node = f"--web.listen-address=127.0.0.1:{self.ports['node']}"
+        self._spawn(stack, "node", ["prometheus-node-exporter", node])
+
+    def _spawn(self, stack: ExitStack, name: str, command: list[str]) -> None:
+        log = stack.enter_context((self.folder / f"{name}.log").open("wb"))
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        stack.callback(process.wait, 30)
+        stack.callback(process.terminate)
+
+    def _start_prometheus(self, stack: ExitStack) -> Daemon:
+        config = self.folder / "prometheus.yml"
+        config.write_text(_SCRAPE.format(**self.ports))
+        port = self.ports["prometheus"]
+        command = [
+            "prometheus",
+            f"--config.file={config}",
+            f"--storage.tsdb.path={self.folder}/tsdb",
+        ]
+        daemon = Daemon(self.folder, [*command, f"--web.listen-address=127.0.0.1:{port}"], port)
+        daemon.start("/-/ready")
+        stack.callback(daemon.kill)
+        return daemon
+
+    def _wait_for(self, condition: str) -> None:
+        wait_until(lambda: self.ask(condition), f"{condition}, see {self.folder}", 60)
+
+    def ask(self, query: str, **range_: float) -> list[dict[str, Any]]:
+        """What Prometheus answers; with start, end and step over a range."""
+        kind = "query_range" if range_ else "query"
+        text = urlencode({"query": query, **range_})
+        with urlopen(f"{self.prometheus.url}/api/v1/{kind}?{text}", timeout=30) as answer:  # noqa: S310
+            found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+        return found

@@ -1,0 +1,83 @@
+"""What the code exposes, by which queries are judged: metrics with their labels, measurements."""
+
+import re
+from typing import Final
+
+from aggregator.metrics import COUNTERS as AGGREGATOR_COUNTERS
+from aggregator.metrics import GAUGES as AGGREGATOR_GAUGES
+from exporter.collectors import FAMILIES
+from exporter.metrics import COUNTERS, GAUGES
+from heptad.commands.schema_page import BUCKETS
+from heptad.metrics import RELOADS
+
+TARGET: Final = frozenset({"job", "instance"})
+"""Labels that Prometheus gives what it scrapes."""
+FUNCTIONS: Final = frozenset(
+    "rate increase sum min max count avg by on or and unless time vector topk bottomk label_replace"
+    " clamp_min clamp_max ignoring group_left bool abs round group quantile without scalar sort_desc label_join last_over_time".split()
+)
+_OWN: Final = {**COUNTERS, **GAUGES, **AGGREGATOR_COUNTERS, **AGGREGATOR_GAUGES, **RELOADS}
+LABELS: Final[dict[str, frozenset[str]]] = {
+    **{name: frozenset(labels) for name, (labels, _) in _OWN.items()},
+    **{family.name: frozenset(family.labels) for family in FAMILIES},
+    "up": frozenset(),
+}
+"""Metric → its own labels; a name may be a pattern, `node_memory_<Field>_bytes`."""
+MEASUREMENTS: Final = {m.name: m for measurements in BUCKETS.values() for m in measurements}
+BUCKET_OF: Final = {m.name: bucket for bucket, known in BUCKETS.items() for m in known}
+
+_SELECTOR: Final = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)?\{(?P<matchers>[^{}]*)\}")
+_MATCHER: Final = re.compile(r'\s*(\w+)\s*(=~|!~|!=|=)\s*"((?:[^"\\]|\\.)*)"\s*(?:,|$)')
+_GROUPING: Final = re.compile(r"\b(?:by|on|ignoring|without|group_left)\s*\(([^()]*)\)")
+_TEXT: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+
+
+def labels_of(metric: str) -> frozenset[str] | None:
+    """The labels of a metric; None where the code exposes no such metric."""
+    for name, labels in LABELS.items():
+        if re.fullmatch(re.sub(r"<\w+>", r"\\w+", name), metric):
+            return labels | TARGET
+    return None
+
+
+def selectors_of(promql: str) -> list[tuple[list[str], dict[str, tuple[str, str]]]]:
+    """The selectors of a query: metric names, and label → how it is compared with what."""
+    found = []
+    for selector in _SELECTOR.finditer(promql):
+        matchers = {
+            label: (how, what) for label, how, what in _MATCHER.findall(selector["matchers"])
+        }
+        names = [selector["name"]] if selector["name"] else matchers.pop("__name__")[1].split("|")
+        found.append((names, matchers))
+    return found
+
+
+def strange_in_promql(promql: str) -> list[str]:
+    """What a query names and nothing exposes."""
+    strange: list[str] = []
+    known: set[str] = set(TARGET)
+    for names, matchers in selectors_of(promql):
+        for name in names:
+            labels = labels_of(name)
+            if labels is None:
+                strange.append(name)
+                continue
+            known |= labels
+            strange += [f"{name}{{{label}}}" for label in matchers.keys() - labels]
+    made = set(re.findall(r'label_(?:replace|join)\(.*?,\s*"(\w+)"', promql))
+    for group in _GROUPING.findall(promql):
+        strange += [label for label in re.findall(r"\w+", group) if label not in known | made]
+    rest = _TEXT.sub("", _GROUPING.sub("", _SELECTOR.sub("", promql)))
+    rest = re.sub(r"\[[^\]]*\]|\$\w+", "", rest)
+    return strange + [word for word in re.findall(r"[a-zA-Z_]\w*", rest) if word not in FUNCTIONS]
+
+
+def strange_in_influxql(influxql: str) -> list[str]:
+    """What a query names and no measurement has; names stand in double quotes."""
+    names = re.findall(r'"(\w+)"', influxql)
+    measured = set(re.findall(r'FROM "(\w+)"', influxql))
+    known = set(re.findall(r'AS "(\w+)"', influxql)) | measured
+    for name in measured & MEASUREMENTS.keys():
+        known |= MEASUREMENTS[name].tags.keys() | MEASUREMENTS[name].fields.keys()
+    strange = [name for name in measured if name not in MEASUREMENTS]
+    return strange + [name for name in names if name not in known]

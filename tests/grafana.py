@@ -1,0 +1,121 @@
+"""A dashboard's JSON as Grafana reads it: its panels, and its queries with values put in."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from dashboards.__main__ import FOLDER
+
+PROVISIONED: Final = sorted((FOLDER / "provisioned").glob("*.json"))
+IMPORTABLE: Final = sorted((FOLDER / "import").glob("*.json"))
+BOARDS: Final = {path.stem: json.loads(path.read_text()) for path in PROVISIONED}
+
+_VARIABLE: Final = re.compile(r"\$\{(?P<braced>\w+)(?::(?P<format>regex))?\}|\$(?P<plain>\w+)")
+_SPECIAL: Final = re.compile(r"[\\^$*+?.()|\[\]{}/]")
+
+
+class Query(NamedTuple):
+    """A query of a panel, as the JSON has it."""
+
+    board: str
+    panel: str
+    kind: str
+    target: dict[str, Any]
+
+    @property
+    def text(self) -> str:
+        """What is asked, with the variables in it."""
+        return str(self.target["expr" if self.is_promql else "query"])
+
+    @property
+    def is_promql(self) -> bool:
+        """Whether it is for Prometheus."""
+        return bool(self.target["datasource"]["type"] == "prometheus")
+
+    @property
+    def name(self) -> str:
+        """For the test's id."""
+        return f"{self.board}-{self.panel}-{self.target['refId']}".replace(" ", "_")
+
+
+def panels_of(board: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """All panels but rows, also those of folded rows."""
+    for panel in board["panels"]:
+        if panel["type"] == "row":
+            yield from panel["panels"]
+        else:
+            yield panel
+
+
+def queries_of(name: str) -> Iterator[Query]:
+    """Every query of a dashboard's panels."""
+    for panel in panels_of(BOARDS[name]):
+        for target in panel["targets"]:
+            yield Query(name, panel["title"], panel["type"], target)
+
+
+QUERIES: Final = [query for name in BOARDS for query in queries_of(name)]
+
+
+def variables_of(board: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The variables by name."""
+    return {variable["name"]: variable for variable in board["templating"]["list"]}
+
+
+def values_of(board: Mapping[str, Any], chosen: Mapping[str, str | list[str]]) -> dict[str, Any]:
+    """What each variable stands for: what is chosen, else what is preset."""
+    values: dict[str, Any] = {}
+    for name, variable in variables_of(board).items():
+        value = chosen.get(name, variable["current"]["value"])
+        values[name] = {"all": variable["allValue"]} if value == "$__all" else value
+    return values
+
+
+def put_in(query: str, values: Mapping[str, Any]) -> str:
+    """A query as Grafana sends it; KeyError for a variable that there is not.
+
+    Several values, and what is formatted so, are put in as regular expressions; a variable's own
+    value for all as it is.
+    """
+
+    def replace(found: re.Match[str]) -> str:
+        value = values[found["braced"] or found["plain"]]
+        if isinstance(value, dict):
+            return str(value["all"])
+        if isinstance(value, list):
+            return f"({'|'.join(map(_escape, value))})"
+        return _escape(value) if found["format"] else str(value)
+
+    return _VARIABLE.sub(replace, query)
+
+
+def _escape(text: str) -> str:
+    return _SPECIAL.sub(r"\\\g<0>", text)
+
+
+def columns_after(columns: set[str], transformations: list[dict[str, Any]]) -> set[str]:
+    """The fields of a table after Grafana's transformations; KeyError where one is not there."""
+    for step in transformations:
+        options = step["options"]
+        if step["id"] == "joinByField":
+            _expect(columns, {options["byField"]})
+        elif step["id"] == "filterByValue":
+            _expect(columns, {one["fieldName"] for one in options["filters"]})
+        elif step["id"] == "groupBy":
+            _expect(columns, options["fields"].keys())
+            columns = {
+                f"{name} ({how['aggregations'][0]})" if how["aggregations"] else name
+                for name, how in options["fields"].items()
+            }
+        else:
+            assert step["id"] == "organize"
+            _expect(columns, options["renameByName"].keys())
+            hidden = {name for name, yes in options.get("excludeByName", {}).items() if yes}
+            columns = {options["renameByName"].get(name, name) for name in columns - hidden}
+    return columns
+
+
+def _expect(columns: set[str], names: Iterable[str]) -> None:
+    if missing := set(names) - columns:
+        raise KeyError(f"{missing} not in {columns}")

@@ -1,0 +1,237 @@
+"""The dashboards' JSON: as the generator makes it, complete, in order, and about what there is.
+
+The rules named in `test_rules_of_dashboard_linter` are those of grafana/dashboard-linter.
+"""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from dashboards.__main__ import FOLDER, files
+from dashboards.frame import SOURCES, UIDS
+from tests.exposed import BUCKET_OF, selectors_of, strange_in_influxql, strange_in_promql
+from tests.grafana import BOARDS, IMPORTABLE, PROVISIONED, QUERIES, Query, panels_of, variables_of
+
+every_board = pytest.mark.parametrize("name", BOARDS)
+every_query = pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.name)
+
+UNITS: Final = frozenset(
+    "none short string percent percentunit bytes Bps pps iops cps cpm ops s ms dateTimeAsIso"
+    " dateTimeFromNow bool_yes_no".split()
+)
+"""Of Grafana's units, those that are used here."""
+OF_THE_FLEET: Final = re.compile("heptad_finding|heptad_aggregator_")
+"""Metrics of the aggregator: there is one for all hosts."""
+
+
+def panels() -> list[tuple[str, dict[str, Any]]]:
+    """Every panel with its dashboard's name."""
+    return [(name, panel) for name, board in BOARDS.items() for panel in panels_of(board)]
+
+
+every_panel = pytest.mark.parametrize(
+    ("name", "panel"), panels(), ids=[f"{n}-{p['title']}".replace(" ", "_") for n, p in panels()]
+)
+
+
+def test_files_are_what_the_generator_writes() -> None:
+    """`make dashboards` changes nothing, and no other file is there."""
+    expected = dict(files())
+    assert set(expected) == {*PROVISIONED, *IMPORTABLE}
+    for path, text in expected.items():
+        assert path.read_text() == text, f"{path.relative_to(FOLDER)}: run `make dashboards`"
+
+
+def test_uids_are_fixed_and_differ() -> None:
+    """Each dashboard keeps its address, and an imported one that of the provisioned one."""
+    uids = [board["uid"] for board in BOARDS.values()]
+    assert uids == [f"heptad-{name}" for name in BOARDS]
+    assert uids == [json.loads(path.read_text())["uid"] for path in IMPORTABLE]
+
+
+@pytest.mark.parametrize("path", PROVISIONED, ids=lambda path: path.stem)
+def test_provisioned_files_ask_for_nothing(path: Path) -> None:
+    """Provisioning puts nothing in: there is no input, and the data sources are the stack's."""
+    text = path.read_text()
+    assert "DS_" not in text
+    assert "__inputs" not in text
+    for variable in variables_of(json.loads(text)).values():
+        if variable["type"] == "datasource":
+            assert variable["current"]["value"] in UIDS.values()
+
+
+@pytest.mark.parametrize("path", IMPORTABLE, ids=lambda path: path.stem)
+def test_the_import_dialogue_asks_for_each_data_source(path: Path) -> None:
+    """Each variable of a data source gets what is chosen, and nothing else is asked for."""
+    board = json.loads(path.read_text())
+    inputs = {f"${{{asked['name']}}}": asked["pluginId"] for asked in board["__inputs"]}
+    sources = [v for v in variables_of(board).values() if v["type"] == "datasource"]
+    assert inputs == {variable["current"]["value"]: variable["query"] for variable in sources}
+    assert set(re.findall(r"\$\{DS_\w+\}", path.read_text())) == inputs.keys()
+    assert not any(uid in path.read_text().replace(board["uid"], "") for uid in UIDS.values())
+    required = {(one["type"], one["id"]) for one in board["__requires"]}
+    kinds = {panel["type"] for panel in panels_of(board)}
+    assert required == {
+        ("grafana", "grafana"),
+        *(("datasource", kind) for kind in inputs.values()),
+        *(("panel", kind) for kind in kinds),
+    }
+
+
+@every_board
+def test_panels_fill_the_grid(name: str) -> None:
+    """No two panels overlap, and no hole is left between them."""
+    cells: Counter[tuple[int, int]] = Counter()
+    for panel in BOARDS[name]["panels"]:
+        place = panel["gridPos"]
+        cells.update(
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        )
+    depth = max(y for _, y in cells) + 1
+    assert cells == Counter((x, y) for x in range(24) for y in range(depth))
+
+
+@every_board
+def test_panels_have_ids(name: str) -> None:
+    """Links to a panel lead to the same one after every start."""
+    ids = [panel["id"] for panel in BOARDS[name]["panels"]]
+    assert sorted(ids) == list(range(1, len(ids) + 1))
+
+
+@every_board
+def test_dashboards_are_linked(name: str) -> None:
+    """From each dashboard to all others, with the range and the variables."""
+    (link,) = BOARDS[name]["links"]
+    assert (link["type"], link["tags"]) == ("dashboards", BOARDS[name]["tags"])
+    assert link["keepTime"]
+    assert link["includeVars"]
+
+
+@every_board
+def test_links_of_cells_lead_somewhere(name: str) -> None:
+    """They keep the range, and give only variables that the other dashboard has."""
+    uids = {board["uid"]: board for board in BOARDS.values()}
+    for url in re.findall(r'"url": "(/d/[^"]*)"', json.dumps(BOARDS[name])):
+        found = re.fullmatch(r"/d/([\w-]+)\?(.*)", url)
+        assert found
+        target = variables_of(uids[found[1]])
+        assert "${__url_time_range}" in found[2]
+        for part in found[2].split("&")[1:]:
+            given = re.fullmatch(r"\$\{(\w+):queryparam\}|var-(\w+)=.+", part)
+            assert given, part
+            assert (given[1] or given[2]) in target, url
+            assert given[1] is None or given[1] in variables_of(BOARDS[name])
+
+
+@every_panel
+def test_panels_say_what_they_are(name: str, panel: dict[str, Any]) -> None:
+    """A title, a description that says what to do, a unit, and a text for when there is nothing."""
+    assert re.fullmatch(r"[A-Z].{3,60}", panel["title"])
+    assert re.fullmatch(r"[A-Z`].{40,}\.", panel["description"])
+    defaults = panel["fieldConfig"]["defaults"]
+    assert defaults["unit"] in UNITS
+    assert len(defaults["noValue"]) >= 3
+    for override in panel["fieldConfig"]["overrides"]:
+        for prop in override["properties"]:
+            assert prop["id"] != "unit" or prop["value"] in UNITS
+
+
+def test_titles_differ() -> None:
+    """Whoever speaks of a panel is understood."""
+    titles = Counter((name, panel["title"]) for name, panel in panels())
+    assert titles.most_common(1)[0][1] == 1
+
+
+@every_query
+def test_queries_are_about_what_there_is(query: Query) -> None:
+    """Each metric, label, measurement, tag and field is one that the code exposes."""
+    strange = strange_in_promql if query.is_promql else strange_in_influxql
+    assert strange(query.text) == []
+
+
+@every_query
+def test_variables_cannot_end_what_they_stand_in(query: Query) -> None:
+    """In InfluxQL each is formatted as a regular expression: Grafana escapes all of it then."""
+    if not query.is_promql:
+        names = set(re.findall(r"\$\{?(\w+(?::\w+)?)", query.text))
+        own = names - {"timeFilter", "__from", "__to"}
+        assert all(name.endswith(":regex") for name in own), own
+
+
+@every_query
+def test_queries_go_to_the_right_bucket(query: Query) -> None:
+    """What InfluxDB is asked for is in the bucket of the panel's data source."""
+    if not query.is_promql:
+        (bucket,) = {BUCKET_OF[name] for name in re.findall(r'FROM "(\w+)"', query.text)}
+        assert query.target["datasource"]["uid"] == f"${{{bucket}_datasource}}"
+
+
+@every_board
+def test_rules_of_dashboard_linter(name: str) -> None:
+    """Those about variables and the dashboard.
+
+    Exceptions: template-datasource-rule wants `influxdb_datasource`, but there are two of that
+    kind, for a data source of InfluxDB reads one database; and `InfluxDB` is written as it is
+    written.
+    """
+    board = BOARDS[name]
+    variables = variables_of(board)
+    sources = {n: v for n, v in variables.items() if v["type"] == "datasource"}
+    for source, variable in sources.items():
+        what = source.removesuffix("_datasource")
+        assert (variable["query"], variable["label"]) == SOURCES[what]
+    assert (variables["job"]["label"], variables["instance"]["label"]) == ("Job", "Instance")
+    for label in ("job", "instance"):
+        variable = variables[label]
+        assert variable["type"] == "query"
+        assert variable["datasource"]["uid"] == "${prometheus_datasource}"
+        assert variable["multi"]
+        assert variable["allValue"] == ".+"
+        found = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["query"]["query"])
+        assert found
+        assert found[2] == label
+        assert strange_in_promql(found[1]) == []
+    for variable in variables.values():  # template-on-time-change-reload-rule
+        assert variable["type"] != "query" or variable["refresh"] == 2
+    assert not board["editable"]  # uneditable-dashboard-rule
+
+
+@every_panel
+def test_panels_use_the_variable_of_a_data_source(name: str, panel: dict[str, Any]) -> None:
+    """panel-datasource-rule and panel-no-targets-rule: the variable, on the panel and its queries."""
+    assert panel["targets"]
+    known = {
+        f"${{{n}}}" for n, v in variables_of(BOARDS[name]).items() if v["type"] == "datasource"
+    }
+    uids = {panel["datasource"]["uid"], *(t["datasource"]["uid"] for t in panel["targets"])}
+    assert len(uids) == 1
+    assert uids <= known
+
+
+@every_query
+def test_queries_follow_the_rules_of_dashboard_linter(query: Query) -> None:
+    """target-job, -instance, -rate-interval and -counter-agg rules.
+
+    Exception of target-instance-rule: what the aggregator tells is about all hosts, so it is not
+    narrowed down to the instances that are chosen. Of target-counter-agg-rule: a counter may be
+    counted, which gives the number of CPUs.
+    """
+    if not query.is_promql:
+        return
+    for names, matchers in selectors_of(query.text):
+        assert matchers["job"] == ("=~", "$job")
+        if not all(map(OF_THE_FLEET.match, names)):
+            assert matchers["instance"] == ("=~", "$instance")
+    ranged = re.sub(r"\{[^{}]*\}", "", query.text)
+    assert set(re.findall(r"i?rate\(\s*\w+\[(.*?)\]", ranged)) <= {"$__rate_interval"}
+    assert set(re.findall(r"increase\(\s*\w+\[(.*?)\]", ranged)) <= {"$__range"}
+    for counter in re.finditer(r"\w+_total\b", ranged):
+        assert re.search(
+            r"(rate|increase|count|count by \(\w+\)) ?\(\s*$", ranged[: counter.start()]
+        ), counter[0]
