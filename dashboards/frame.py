@@ -7,6 +7,7 @@ from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models import dashboard as models
 
 from dashboards.panels import EVENTS, PROMETHEUS
+from heptad.grafana.datasources import UIDS
 
 SOURCES: Final = {
     "prometheus": ("prometheus", "Prometheus data source"),
@@ -14,9 +15,6 @@ SOURCES: Final = {
     "reports": ("influxdb", "InfluxDB data source: reports"),
 }
 """What is read → the kind of its data source, and what its variable is called."""
-UIDS: Final = {name: f"heptad-{name}" for name in SOURCES}
-"""The uids of the provisioned data sources."""
-
 _ANY: Final = models.VariableOption(text="All", value="$__all")
 
 

@@ -12,7 +12,8 @@ from typing import Any, Final
 import pytest
 
 from dashboards.__main__ import FOLDER, files
-from dashboards.frame import SOURCES, UIDS
+from dashboards.frame import SOURCES
+from heptad.grafana.datasources import UIDS
 from tests.exposed import BUCKET_OF, selectors_of, strange_in_influxql, strange_in_promql
 from tests.grafana import BOARDS, IMPORTABLE, PROVISIONED, QUERIES, Query, panels_of, variables_of
 
