@@ -11,6 +11,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY heptad heptad
 COPY exporter exporter
 COPY aggregator aggregator
+COPY dashboards dashboards
 # pip and setuptools built it; what runs needs neither
 RUN /opt/heptad/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
     && /opt/heptad/bin/pip uninstall --yes setuptools pip

@@ -5,6 +5,7 @@ started by its very command lines, and InfluxDB's set-up runs with the capabilit
 """
 
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -188,6 +189,29 @@ def test_the_image() -> None:
     assert "pip install" not in last
     assert "\nUSER heptad\n" in last
     assert "--require-hashes" in text
+
+
+def test_the_image_has_all_that_it_needs(tmp_path: Path) -> None:
+    """What is let into the image suffices to install Heptad whole, with rules and dashboards."""
+    let_in = re.findall("^!(.*)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    context, installed = tmp_path / "context", tmp_path / "installed"
+    context.mkdir()
+    for name in let_in:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, context / name)
+        else:
+            shutil.copy(ROOT / name, context)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    subprocess.run(
+        [*pip, "--no-deps", "--no-build-isolation", f"--target={installed}", str(context)],
+        check=True,
+        capture_output=True,
+    )
+    heptad = [sys.executable, "-m", "heptad", "rules", "test"]
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(installed)}
+    subprocess.run(heptad, check=True, capture_output=True, cwd=tmp_path, env=environment)
+    shipped = {path.name for path in (ROOT / "dashboards/provisioned").glob("*.json")}
+    assert {path.name for path in (installed / "dashboards/provisioned").iterdir()} >= shipped
 
 
 # --- The programs ---------------------------------------------------------------------------------
