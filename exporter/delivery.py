@@ -93,8 +93,11 @@ class Delivery:
             self._forwarder.close()
         self._connection.close()
 
-    def begin(self, stop: threading.Event) -> Forwarder | None:
-        """Take up an earlier store's position where this one is new; None where ``stop`` came."""
+    def begin(self, stop: threading.Event, *, once: bool = False) -> Forwarder | None:
+        """Take up an earlier store's position where this one is new; None where ``stop`` came.
+
+        ``once``: None also where the server does not tell it now; ``problems`` says why.
+        """
         pause = _FIRST_PAUSE
         while not self._is_known():
             try:
@@ -102,7 +105,7 @@ class Delivery:
             except StoreError as error:
                 self._metrics.set("heptad_delivery_up", 0)
                 self._condition.set(str(error))
-                if stop.wait(pause):
+                if once or stop.wait(pause):
                     return None
                 pause = min(2 * pause, _LONGEST_PAUSE)
         self._condition.set(None)

@@ -122,6 +122,7 @@ class Pipeline:
                 pass
             if self._committer.wait(stop):
                 self._committer.finish(stop)
+            self._tell_health()
 
     @contextmanager
     def _closing(self, stop: threading.Event) -> Iterator[None]:

@@ -164,6 +164,25 @@ def test_once_tells_what_could_not_be_delivered(world: World) -> None:
     assert world.users() == world.expected()
 
 
+def test_once_with_a_new_store_does_not_wait(world: World) -> None:
+    """Where nobody tells a new store where to go on, `--once` reads nothing, says so and ends."""
+    world.write(3)
+    world.influxd.stop()
+    exporter = world.run()
+    assert "nothing is read before" in exporter.problems()[0]
+    world.influxd.start()
+    assert world.run().problems() == []
+    assert world.users() == world.expected()
+
+
+def test_once_has_caught_up(world: World) -> None:
+    """The heartbeat at the end of `--once` tells that all is delivered up to now."""
+    world.write(3)
+    world.run()
+    beats = world.influxd.rows("SELECT caught_up, passed FROM heartbeat", "heptad")
+    assert beats[-1]["caught_up"] is True
+
+
 def test_the_machine_id_is_not_told(tmp_path: Path) -> None:
     """The id in heartbeats follows from /etc/machine-id, differs for each, and is not it."""
     ids = set()
