@@ -66,7 +66,8 @@ class Pulse:
         if told and position is not None:
             self._told = position
         if isinstance(outcome, Delivered) and outcome.refused:
-            return Hold(f"a heartbeat is refused: {outcome.refused[0]}")
+            why = outcome.refused[0]
+            return Hold(f"a heartbeat is refused: {why}; `heptad influxdb check` tells the remedy")
         return outcome
 
     def _position(self, account: Account, outbox: Outbox) -> str | None:
