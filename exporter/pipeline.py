@@ -156,8 +156,8 @@ class Pipeline:
                 lane.caught_up = True
                 caught_up = {f"caught_up/{lane.source.name}": b"1"}
                 self._committer.submit(Transaction([], caught_up, {}), stop)
-        if not busy:
-            self._committer.wait(stop)
+        if not busy and self._committer.wait(stop):
+            self._committer.rest()
         if clock.monotonic() >= self._health_due:
             self._tell_health()
         return busy
