@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from exporter.forwarder import ACCOUNT, Forwarder, Limits
-from exporter.heartbeat import Account, find_machine_id, read_position
+from exporter.heartbeat import Account, find_machine_id, find_machine_key, read_position
 from exporter.metrics import ExporterMetrics
 from exporter.pulse import Pulse
 from heptad import units
@@ -58,6 +58,7 @@ class Delivery:
         self._config = influxdb
         self._host = config.host
         self._machine_id = find_machine_id()
+        self._machine_key = find_machine_key()
         self._store = store
         self._metrics = metrics
         self._is_behind = is_behind
@@ -126,7 +127,7 @@ class Delivery:
         state = {ACCOUNT: msgspec.json.encode(account)}
         if last is not None and last.position:
             try:
-                found, taken = read_position(last.position)
+                found, taken = read_position(last.position, self._machine_key)
             except ValueError as error:
                 raise StoreError(
                     f"the last position of this host in bucket {bucket}: {error}; delete the "
@@ -149,6 +150,7 @@ class Delivery:
             InfluxSink(self._connection, buckets.heptad),
             self._host,
             self._machine_id,
+            self._machine_key,
             lambda: self._connection.clock_offset,
             self._is_behind,
         )

@@ -1,13 +1,15 @@
 """An exporter and a real InfluxDB: begun late, lost and found again, told where it stopped."""
 
+import base64
 import shutil
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from exporter.heartbeat import find_machine_id
+from exporter.heartbeat import find_machine_id, find_machine_key, read_position
 from exporter.service import Exporter
 from heptad.config import Config, FileSourceConfig, StoreConfig
 from heptad.influxdb_config import DeliveryConfig, InfluxConfig
@@ -124,6 +126,22 @@ def test_another_machine_of_the_same_name_begins_by_itself(
     world.run()
     with LocalStore(world.state / "events.db") as store:
         assert len(list(store.read("events", 0, 2**62))) == 3
+
+
+def test_a_position_tells_others_nothing(world: World) -> None:
+    """What a log begins with is masked in events, and is not in the bucket by way of a position."""
+    world.config.privacy.commands = "program"
+    sudo = "sudo: alice : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/echo topsecret"
+    world.log.write_text(f"2026-11-20T12:00:00Z gate {sudo}\n")
+    world.run()
+    [row] = world.influxd.rows("SELECT position FROM heartbeat WHERE position != ''", "heptad")
+    read_position(row["position"], find_machine_key())
+    told = base64.b64decode(row["position"])
+    for start in range(len(told)):
+        with pytest.raises(zlib.error):
+            zlib.decompress(told[start:])
+    with pytest.raises(ValueError, match="another machine"):
+        read_position(row["position"], b"that of another machine")
 
 
 def test_nothing_is_read_before_the_server_has_answered(world: World) -> None:
