@@ -104,7 +104,7 @@ class Connection:
         if self._generation is None:
             configured = self.config.version
             self._generation = (
-                self.ask_generation() if configured == "auto" else _number(configured)
+                self.ask_generation() if configured == "auto" else _number(str(configured))
             )
         return self._generation
 
