@@ -106,6 +106,14 @@ class Committer:
                 return False
         return self._settle(stop)
 
+    def rest(self) -> None:
+        """Nothing is under way, nor is there anything to commit: see to the store's bounds.
+
+        What is there grows older and is delivered, also where no line comes for days.
+        """
+        if clock.monotonic() >= self._bounds_due:
+            self._keep_bounds(1)
+
     def _begin_next(self, stop: threading.Event) -> bool:
         if self._next is None or not self._settle(stop):
             return False
@@ -182,7 +190,9 @@ class Committer:
                 if deleted >= enough or not self._store.excess():
                     break
             if not step and (excess := self._store.excess()):
-                problem = f"{excess} bytes above max_size, and no events left to delete"
+                held = "what is left is not delivered yet"
+                why = held if self._store.is_full() else "no events left to delete"
+                problem = f"{excess} bytes above max_size, and {why}"
             self._tell()
         except StoreError as error:
             step, problem = 0, str(error)

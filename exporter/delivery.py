@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from exporter.forwarder import ACCOUNT, Forwarder, Limits
-from exporter.heartbeat import Account, find_machine_id, read_position
+from exporter.heartbeat import Account, find_machine_id, find_machine_key, read_position
 from exporter.metrics import ExporterMetrics
 from exporter.pulse import Pulse
 from heptad import units
@@ -58,7 +58,9 @@ class Delivery:
         self.ready = threading.Event()
         self._config = influxdb
         self._host = config.host
-        self._machine_id = find_machine_id(Path(config.exporter.host_root))
+        root = Path(config.exporter.host_root)
+        self._machine_id = find_machine_id(root)
+        self._machine_key = find_machine_key(root)
         self._store = store
         self._metrics = metrics
         self._is_behind = is_behind
@@ -94,8 +96,11 @@ class Delivery:
             self._forwarder.close()
         self._connection.close()
 
-    def begin(self, stop: threading.Event) -> Forwarder | None:
-        """Take up an earlier store's position where this one is new; None where ``stop`` came."""
+    def begin(self, stop: threading.Event, *, once: bool = False) -> Forwarder | None:
+        """Take up an earlier store's position where this one is new; None where ``stop`` came.
+
+        ``once``: None also where the server does not tell it now; ``problems`` says why.
+        """
         pause = _FIRST_PAUSE
         while not self._is_known():
             try:
@@ -103,7 +108,7 @@ class Delivery:
             except StoreError as error:
                 self._metrics.set("heptad_delivery_up", 0)
                 self._condition.set(str(error))
-                if stop.wait(pause):
+                if once or stop.wait(pause):
                     return None
                 pause = min(2 * pause, _LONGEST_PAUSE)
         self._condition.set(None)
@@ -124,7 +129,7 @@ class Delivery:
         state = {ACCOUNT: msgspec.json.encode(account)}
         if last is not None and last.position:
             try:
-                found, taken = read_position(last.position)
+                found, taken = read_position(last.position, self._machine_key)
             except ValueError as error:
                 raise StoreError(
                     f"the last position of this host in bucket {bucket}: {error}; delete the "
@@ -147,6 +152,7 @@ class Delivery:
             InfluxSink(self._connection, buckets.heptad),
             self._host,
             self._machine_id,
+            self._machine_key,
             lambda: self._connection.clock_offset,
             self._is_behind,
         )

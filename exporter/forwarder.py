@@ -121,7 +121,7 @@ class Forwarder:
         self._draining = True
         while not stop.is_set() and self._condition.problem is None:
             if self._outbox.newest() <= self._account.position:
-                return self._beat()
+                return self._beat() if self._pulse.is_due(self._account) else True
             self.step(stop, at_once=True)
         return False
 
@@ -135,7 +135,8 @@ class Forwarder:
         try:
             self._follow_file()
             busy = self._forward(stop, at_once=at_once)
-            if self._pulse.is_due(self._account) and not self._breaker.is_open:
+            is_due = self._pulse.is_due(self._account) and not self._draining
+            if is_due and not self._breaker.is_open:
                 self._beat()
             self._tell()
         except StoreError as error:
@@ -255,7 +256,9 @@ class Forwarder:
             self._succeed("delivered")
         if rejected:
             told = {"rejected": rejected, "reason": next(iter(delivered.refused.values()))}
-            log.error("refused for good; see `heptad exporter rejected`", extra=told)
+            log.error(
+                "refused; see `heptad exporter rejected`, `heptad influxdb check`", extra=told
+            )
         self._keep()
 
     def _succeed(self, result: str) -> None:

@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from exporter.seal import seal, unseal
 from heptad import __version__
 from heptad.heartbeat import HEARTBEATS, Span
 from heptad.host import host_name, machine_id
@@ -127,8 +128,16 @@ def find_machine_id(root: Path = Path("/")) -> str:
 
     machine-id(5) asks for a keyed hash of it; without one, the host's name has to do.
     """
-    own = machine_id(root) or f"name:{host_name(root)}"
-    return hmac.new(_APPLICATION, own.encode(), hashlib.sha256).hexdigest()[:32]
+    return hmac.new(_APPLICATION, _own_id(root), hashlib.sha256).hexdigest()[:32]
+
+
+def find_machine_key(root: Path = Path("/")) -> bytes:
+    """The key of what only this machine may read; like its id, it outlasts the store."""
+    return hmac.digest(_own_id(root), b"heptad: what only this machine may read", "sha256")
+
+
+def _own_id(root: Path) -> bytes:
+    return (machine_id(root) or f"name:{host_name(root)}").encode()
 
 
 class _Position(msgspec.Struct):
@@ -136,18 +145,19 @@ class _Position(msgspec.Struct):
     taken: Taken
 
 
-def write_position(snapshot: Snapshot) -> str | None:
-    """The text of a position; None where it is too long to be kept."""
+def write_position(snapshot: Snapshot, key: bytes) -> str | None:
+    """The text of a position, sealed with ``key``; None where it is too long to be kept."""
     packed = zlib.compress(msgspec.json.encode(_Position(snapshot.state, snapshot.taken)))
-    text = base64.b64encode(packed).decode()
+    text = base64.b64encode(seal(packed, key)).decode()
     return text if len(text) <= _LARGEST_POSITION else None
 
 
-def read_position(text: str) -> tuple[dict[str, bytes], Taken]:
-    """The state and the taken times of a position; ValueError where it is none."""
+def read_position(text: str, key: bytes) -> tuple[dict[str, bytes], Taken]:
+    """The state and the taken times of a position; ValueError where it is none of this key."""
     try:
         unpacker = zlib.decompressobj()
-        data = unpacker.decompress(base64.b64decode(text, validate=True), _LARGEST_UNPACKED)
+        packed = unseal(base64.b64decode(text, validate=True), key)
+        data = unpacker.decompress(packed, _LARGEST_UNPACKED)
         if not unpacker.eof:
             raise ValueError("not whole")
         position = msgspec.json.decode(data, type=_Position)

@@ -122,6 +122,7 @@ class Pipeline:
                 pass
             if self._committer.wait(stop):
                 self._committer.finish(stop)
+            self._tell_health()
 
     @contextmanager
     def _closing(self, stop: threading.Event) -> Iterator[None]:
@@ -155,8 +156,8 @@ class Pipeline:
                 lane.caught_up = True
                 caught_up = {f"caught_up/{lane.source.name}": b"1"}
                 self._committer.submit(Transaction([], caught_up, {}), stop)
-        if not busy:
-            self._committer.wait(stop)
+        if not busy and self._committer.wait(stop):
+            self._committer.rest()
         if clock.monotonic() >= self._health_due:
             self._tell_health()
         return busy

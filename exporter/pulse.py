@@ -20,8 +20,8 @@ STATE: Final = ("source/", "attempts/", "caught_up/", "strangers/", "first_start
 class Pulse:
     """Heartbeats of one exporter into ``sink``.
 
-    ``offset`` tells how many seconds this clock is ahead of the server's; ``is_behind`` whether
-    there are lines that are not read yet; ``now`` the time in nanoseconds.
+    ``key`` seals positions. ``offset`` tells how many seconds this clock is ahead of the server's;
+    ``is_behind`` whether there are lines that are not read yet; ``now`` the time in nanoseconds.
     """
 
     def __init__(
@@ -29,6 +29,7 @@ class Pulse:
         sink: Sink,
         host: str,
         machine_id: str,
+        key: bytes,
         offset: Callable[[], float],
         is_behind: Callable[[], bool],
         now: Callable[[], int] = clock.time_ns,
@@ -36,6 +37,7 @@ class Pulse:
         self._sink = sink
         self._host = host
         self._machine_id = machine_id
+        self._key = key
         self.offset = offset
         self._is_behind = is_behind
         self._now = now
@@ -67,7 +69,8 @@ class Pulse:
         if told and position is not None:
             self._told = position
         if isinstance(outcome, Delivered) and outcome.refused:
-            return Hold(f"a heartbeat is refused: {outcome.refused[0]}")
+            why = outcome.refused[0]
+            return Hold(f"a heartbeat is refused: {why}; `heptad influxdb check` tells the remedy")
         return outcome
 
     def _position(self, account: Account, outbox: Outbox) -> str | None:
@@ -76,7 +79,7 @@ class Pulse:
             self._candidate = outbox.snapshot(STATE)
         if account.position < self._candidate.position:
             return None
-        text = write_position(self._candidate)
+        text = write_position(self._candidate, self._key)
         self._candidate = None
         too_long = "too long to be kept: an exporter with an empty store would begin anew"
         self._condition.set(too_long if text is None else None)

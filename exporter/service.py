@@ -156,10 +156,9 @@ class Exporter:
             self.close()
 
     def _run_once(self, stop: threading.Event) -> None:
-        if self.delivery is None:
+        if self.delivery is None or self.delivery.begin(stop, once=True) is not None:
             self.pipeline.drain(stop)
-        elif self.delivery.begin(stop) is not None:
-            self.pipeline.drain(stop)
+        if self.delivery is not None:
             self.delivery.drain(stop)
 
     def _await_delivery(self, stop: threading.Event) -> bool:

@@ -292,7 +292,8 @@ def _explain(message: str, path: list[Key], kind: Any = None) -> str:
         if path and path[-1] == "type":
             structs = _types_at(kind, path[:-1])
             words = [str(t.tag) for t in structs if isinstance(t, msgspec.inspect.StructType)]
-        message += f"; known here: {', '.join(map(str, words))}" if words else ""
+        known = dict.fromkeys(map(str, words))
+        message += f"; known here: {', '.join(known)}" if known else ""
     return f"{where}: {message}" if where else message
 
 

@@ -36,8 +36,8 @@ HEARTBEATS: Final = Measurement(
         "version": Field(str, "the exporter's version"),
         "position": Field(
             str,
-            "where the exporter's sources stood when everything up to there was delivered: text "
-            "of the exporter's own, up to 512 KiB; only where it changed",
+            "where the exporter's sources stood when everything up to there was delivered, "
+            "sealed so that only that machine reads it; up to 512 KiB; only where it changed",
             in_parts=True,
         ),
     },

@@ -12,7 +12,8 @@ import msgspec
 
 from heptad import units
 
-Version = Literal["auto", "1", "2", "3"]
+Version = Literal["auto", "1", "2", "3", 1, 2, 3]
+"""YAML takes a bare 2 for a number, and means the same."""
 
 _SECRETS: Final = ("token", "password")
 _LARGEST_SECRET: Final = 64 * 1024

@@ -1,13 +1,15 @@
 """An exporter and a real InfluxDB: begun late, lost and found again, told where it stopped."""
 
+import base64
 import shutil
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from exporter.heartbeat import find_machine_id
+from exporter.heartbeat import find_machine_id, find_machine_key, read_position
 from exporter.service import Exporter
 from heptad.config import Config, FileSourceConfig, StoreConfig
 from heptad.influxdb.connection import Connection
@@ -128,6 +130,22 @@ def test_another_machine_of_the_same_name_begins_by_itself(
         assert len(list(store.read("events", 0, 2**62))) == 3
 
 
+def test_a_position_tells_others_nothing(world: World) -> None:
+    """What a log begins with is masked in events, and is not in the bucket by way of a position."""
+    world.config.privacy.commands = "program"
+    sudo = "sudo: alice : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/echo topsecret"
+    world.log.write_text(f"2026-11-20T12:00:00Z gate {sudo}\n")
+    world.run()
+    [row] = world.influxd.rows("SELECT position FROM heartbeat WHERE position != ''", "heptad")
+    read_position(row["position"], find_machine_key())
+    told = base64.b64decode(row["position"])
+    for start in range(len(told)):
+        with pytest.raises(zlib.error):
+            zlib.decompress(told[start:])
+    with pytest.raises(ValueError, match="another machine"):
+        read_position(row["position"], b"that of another machine")
+
+
 def test_nothing_is_read_before_the_server_has_answered(world: World) -> None:
     """A new store waits for the server, says so (a metric, too), and begins once it is there."""
     world.write(3)
@@ -182,6 +200,25 @@ def test_once_tells_what_could_not_be_delivered(world: World) -> None:
     assert world.users() == world.expected()
 
 
+def test_once_with_a_new_store_does_not_wait(world: World) -> None:
+    """Where nobody tells a new store where to go on, `--once` reads nothing, says so and ends."""
+    world.write(3)
+    world.influxd.stop()
+    exporter = world.run()
+    assert "nothing is read before" in exporter.problems()[0]
+    world.influxd.start()
+    assert world.run().problems() == []
+    assert world.users() == world.expected()
+
+
+def test_once_has_caught_up(world: World) -> None:
+    """The heartbeat at the end of `--once` tells that all is delivered up to now."""
+    world.write(3)
+    world.run()
+    beats = world.influxd.rows("SELECT caught_up, passed FROM heartbeat", "heptad")
+    assert beats[-1]["caught_up"] is True
+
+
 def test_the_machine_id_is_not_told(tmp_path: Path) -> None:
     """The id in heartbeats follows from /etc/machine-id, differs for each, and is not it."""
     ids = set()
@@ -197,3 +234,13 @@ def test_the_machine_id_is_not_told(tmp_path: Path) -> None:
         ids.add(told)
     assert len(ids) == 2
     assert len(find_machine_id(tmp_path / "none")) == 32
+
+
+def test_once_sends_one_heartbeat_a_minute(world: World) -> None:
+    """Run every few seconds by cron, `--once` tells of itself once a minute, and at its end."""
+    for _ in range(3):
+        world.write(5)
+        world.run()
+    beats = world.influxd.rows("SELECT behind, caught_up FROM heartbeat", "heptad")
+    assert [(beat["behind"], beat["caught_up"]) for beat in beats] == [(0, True)]
+    assert world.users() == world.expected()

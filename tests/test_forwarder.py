@@ -25,6 +25,7 @@ from heptad.store.outbox import Outbox, read_rejections, restore
 
 NOW = 1_772_366_400 * 10**9
 MINUTE = 60 * 10**9
+KEY = b"key of a machine"
 HEADS = ("events,host=a", "events,host=b")
 
 
@@ -90,7 +91,7 @@ class Host:
         self.store = LocalStore(self.path, write=True, max_size=2**20, outbox=True)
         self.metrics = ExporterMetrics(self.store.counters(), [])
         self.pulse = Pulse(
-            self.heptad, "a", "m" * 32, lambda: 2.0, lambda: self.behind, lambda: self.now
+            self.heptad, "a", "m" * 32, KEY, lambda: 2.0, lambda: self.behind, lambda: self.now
         )
         self.forwarder = Forwarder(
             self.store,
@@ -399,7 +400,7 @@ def test_a_lost_store_goes_on(tmp_path: Path) -> None:
     host.kill()
     for file in tmp_path.iterdir():
         file.unlink()
-    state, taken = read_position(str(fields["position"]))
+    state, taken = read_position(str(fields["position"]), KEY)
     assert state == {"source/auth": b"at 3"}
     LocalStore(tmp_path / "events.db", write=True).close()
     account = Account(sequence=int(fields["sequence"]), at=time)
@@ -417,4 +418,4 @@ def test_a_lost_store_goes_on(tmp_path: Path) -> None:
 def test_what_is_no_position(text: str) -> None:
     """Something else in the place of a position is told as such."""
     with pytest.raises(ValueError, match="no position"):
-        read_position(text)
+        read_position(text, KEY)

@@ -5,6 +5,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from heptad.config import load_config
+from heptad.influxdb.connection import Connection
 from heptad.influxdb_config import InfluxConfig, check_influxdb
 
 SECRET = "t0p-secret"
@@ -14,6 +16,18 @@ def faults(**keys: object) -> list[tuple[str, str]]:
     """The place and text of each fault of a section with these keys."""
     config = msgspec.convert({"url": "https://db:8086", **keys}, InfluxConfig)
     return [(".".join(map(str, place)), text) for place, text in check_influxdb(config)]
+
+
+@pytest.mark.parametrize("written", ["2", "'2'"])
+def test_a_version_needs_no_quotes(tmp_path: Path, written: str) -> None:
+    """The version is a number to YAML where it is written as one, and means the same."""
+    path = tmp_path / "heptad.yaml"
+    path.write_text(f"influxdb: {{url: 'https://db:8086', org: o, version: {written}}}\n")
+    config = load_config(path).influxdb
+    assert config is not None
+    connection = Connection(config)
+    assert connection.generation == 2
+    connection.close()
 
 
 def test_a_sound_section() -> None:

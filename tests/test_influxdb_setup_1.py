@@ -19,6 +19,7 @@ from heptad.influxdb.roles import ROLES
 from heptad.influxdb.setup import prepare
 from heptad.influxdb.statement import Refused, execute
 from heptad.store import StoreError
+from tests.faulty_proxy import Fault, FaultyProxy
 from tests.influxdb import Influxd, connect, find_port, running
 from tests.scripted_server import ScriptedServer
 
@@ -197,6 +198,24 @@ def test_a_page_of_a_proxy_is_told(heptad: Run) -> None:
                 status, told = heptad(server.url, verb, **keys)
                 assert status == 1
                 assert "see that `influxdb.url` leads to" in told
+
+
+def test_a_page_in_answer_to_writes_is_told(open_server: Influxd, heptad: Run) -> None:
+    """A proxy that lets questions through and answers writes with a page has taken no write."""
+    open_server.create("events", "reports", "heptad")
+    page = Fault(status=400, headers={"Content-Type": "text/html"}, body=b"<html>Bad</html>")
+    with FaultyProxy(open_server.url) as proxy:
+        proxy.plan = lambda path, _: page if "write" in path else None
+        status, told = heptad(proxy.url, "check")
+    assert status == 1
+    assert "events: cannot be written (status 400: <html>Bad</html>)" in told
+
+
+def test_a_name_that_is_not_known_is_told(heptad: Run) -> None:
+    """The host is told as a person wrote it, without the client's own objects."""
+    status, told = heptad("http://nowhere.invalid:8086", "check")
+    assert status == 1
+    assert "nowhere.invalid:8086/ping: Failed to resolve 'nowhere.invalid'" in told
 
 
 def test_a_clock_that_is_off_is_told(heptad: Run) -> None:

@@ -195,6 +195,23 @@ def test_bounded_at_the_end_of_once(bench: Bench) -> None:
     bench.start([])
 
 
+def test_bounded_while_no_line_comes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was delivered after the last line makes room too, and /healthz is content again."""
+    monkeypatch.setattr("exporter.committer._BOUNDS_EVERY", 0.0)
+    bench.start(many(8000, 1))
+    bench.store.held_after, bench.store.max_size = 0, 2**20
+    bench.run()
+    [problem] = bench.pipelines[-1].problems()
+    assert problem.endswith(" bytes above max_size, and what is left is not delivered yet")
+    bench.start(many(8000, 1))
+    bench.store.held_after, bench.store.max_size = bench.store.newest_position(), 2**20
+    stop = threading.Event()
+    for _ in range(10):
+        assert not bench.pipelines[-1].step(stop)
+    assert bench.store.size() <= 2**20
+    assert bench.pipelines[-1].problems() == []
+
+
 def test_a_store_that_cannot_be_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that cannot be kept in its bounds is a reason for /healthz, and work goes on."""
     bench.start([[line("12:00:00")]])

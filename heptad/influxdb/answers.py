@@ -56,7 +56,7 @@ def is_delivered(answer: Answer) -> bool:
 
 def is_refusal(answer: Answer) -> bool:
     """Whether InfluxDB refuses lines; 2.0 says so by a 500. A page of a proxy's is none."""
-    if answer.body.lstrip()[:1] == b"<":
+    if answer.is_page:
         return False
     return answer.status in (400, 422) or (answer.status == 500 and _PARTIAL in answer.message)
 

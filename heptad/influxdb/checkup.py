@@ -143,7 +143,7 @@ def _try_writing(connection: Connection, place: str, reading: _Tried) -> _Tried:
         query = {"org": connection.config.org, "bucket": name, "precision": "ns"}
     answer = connection.request("POST", path, query, b"")
     status, text = answer.status, answer.text
-    if status in (_NO_CONTENT, _BAD_REQUEST):
+    if status in (_NO_CONTENT, _BAD_REQUEST) and not answer.is_page:
         return _Tried(right=True)
     right = False if status in (UNAUTHORIZED, FORBIDDEN, MISSING) else None
     return _Tried(right=right, status=status, text=text, missing=status == MISSING)

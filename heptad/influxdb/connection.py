@@ -57,6 +57,11 @@ class Answer(NamedTuple):
         return decoded if isinstance(decoded, dict) else {}
 
     @property
+    def is_page(self) -> bool:
+        """Whether it is a page for a browser, as a proxy gives it and InfluxDB never does."""
+        return self.body.lstrip()[:1] == b"<"
+
+    @property
     def message(self) -> str:
         """The server's own words about an error, as they are."""
         # 1.x says {"error": …}, 2.x {"code": …, "message": …}, 3.x either
@@ -99,7 +104,7 @@ class Connection:
         if self._generation is None:
             configured = self.config.version
             self._generation = (
-                self.ask_generation() if configured == "auto" else _number(configured)
+                self.ask_generation() if configured == "auto" else _number(str(configured))
             )
         return self._generation
 
@@ -261,7 +266,11 @@ def _offset(response: urllib3.BaseHTTPResponse, now: float) -> float | None:
 
 def _explain(error: Exception) -> str:
     """What went wrong and what helps, without what urllib3 says of itself."""
-    text = str(error).split(": ", 1)[-1] if "Connection" in type(error).__name__ else str(error)
+    text = str(error)
+    if isinstance(error, urllib3.exceptions.NewConnectionError):  # of which a wrong name is one
+        text = text.split(": ", 1)[-1]
+    elif isinstance(error, urllib3.exceptions.ProtocolError):
+        text = str(error.args[-1])
     if isinstance(error, urllib3.exceptions.SSLError):
         return f"TLS fails: {text}; see `influxdb.tls.ca_file` and the name in `influxdb.url`"
     if isinstance(error, urllib3.exceptions.TimeoutError) and not isinstance(

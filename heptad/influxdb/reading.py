@@ -207,7 +207,10 @@ class Reader:
         if _TOO_LARGE.search(said):
             return TooLarge(told)
         if status in (401, 403) or _FORBIDDEN.search(said):
-            return StoreError(f"{told}; see that the token or user may read this bucket")
+            return StoreError(
+                f"{told}; see that `influxdb.token` (1.x: `influxdb.username` and its password) is "
+                "right and may read this bucket; `heptad influxdb check` tells"
+            )
         if status == 404 or _MISSING.search(said):
             return StoreError(f"{told}; `heptad influxdb setup` makes the buckets")
         if "timeout" in said or status in (408, 504):
