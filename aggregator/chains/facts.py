@@ -89,7 +89,9 @@ def facts_of(event: Event) -> Facts:
     return Facts(event.count, identity, identity, (identity,), lists)
 
 
+@lru_cache(maxsize=16_384)
 def _name(name: str | None) -> Names:
+    """Names come again and again: the same one is kept once, and is merged at once."""
     return () if name is None else (name[:_LONGEST_NAME],)
 
 
