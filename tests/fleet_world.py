@@ -20,7 +20,7 @@ from heptad.findings_config import BruteForceConfig
 from heptad.heartbeat import HEARTBEATS
 from heptad.influxdb.lines import line_of
 from heptad.influxdb_config import BucketsConfig
-from heptad.store import Point
+from heptad.store import Point, Row
 from heptad.store.influxdb import InfluxStore
 from tests.aggregator_world import DAY, MIDNIGHT, MINUTE, SECOND, World
 from tests.influxdb import Influxd, connect
@@ -51,6 +51,7 @@ class FleetWorld(World):
         self.server = server
         self.sequence = count(1)
         self._newest = 0
+        self._given: set[tuple[str, int]] = set()
         self._beat = 0
         self._stack = ExitStack()
         number = next(NUMBERS)
@@ -93,10 +94,18 @@ class FleetWorld(World):
         self.start()
 
     def deliver(self, events: Iterable[Event]) -> None:
-        """Events arrive; no heartbeat tells of them yet."""
+        """Events arrive, each with a time of its own; no heartbeat tells of them yet."""
         told = list(events)
         self._newest = max([self._newest, *(event.time for event in told)])
-        self.open(self.buckets.events).append([row_of_event(event) for event in told])
+        self.open(self.buckets.events).append([self._place(row_of_event(e)) for e in told])
+
+    def _place(self, row: Row) -> Row:
+        """As an exporter's store does: of two events to the letter alike both are there."""
+        head, time, body, raw = row
+        while (head, time) in self._given:
+            time += 1
+        self._given.add((head, time))
+        return head, time, body, raw
 
     def append(self, events: Iterable[Event]) -> None:
         """Events arrive, and a heartbeat tells of them."""

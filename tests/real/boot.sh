@@ -27,7 +27,7 @@ END
 chmod 755 $root/opt/heptad/bin/heptad
 
 # nothing of this machine starts but what is asked for
-rm -rf $root/etc/systemd/system/*
+rm -rf $root/etc/systemd/system/* $root/var/lib/heptad $root/var/lib/private/heptad
 cp "$4"/units/* $root/etc/systemd/system/
 mkdir -p $root/etc/heptad $root/etc/credstore
 echo '{}' >$root/etc/heptad/heptad.yaml
