@@ -3,7 +3,16 @@
 import os
 from pathlib import Path
 
-from bench import delivery, finding_latency, findings, page, scrape, tailing, throughput
+from bench import (
+    delivery,
+    finding_latency,
+    findings,
+    influxdb_reading,
+    page,
+    scrape,
+    tailing,
+    throughput,
+)
 
 
 def main() -> None:
@@ -12,6 +21,7 @@ def main() -> None:
     finding_latency.main()
     scrape.main([])
     findings.main()
+    influxdb_reading.main()
     page.main()
     data = Path(os.environ.get("HEPTAD_SHARED_DATA", "../shared/data"))
     if data.is_dir():
