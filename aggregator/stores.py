@@ -15,7 +15,7 @@ from heptad.influxdb.connection import Connection
 from heptad.influxdb_config import InfluxConfig
 from heptad.metrics import CounterDict
 from heptad.store import Store, StoreError
-from heptad.store.file import StoreCorrupt
+from heptad.store.file import StoreCorrupt, identify
 from heptad.store.influxdb import InfluxStore
 from heptad.store.local import LocalStore
 
@@ -118,7 +118,7 @@ class LocalStores:
 
     def open_events(self) -> bool:
         """See Stores.open_events: a file that was set aside has another inode."""
-        identity = _identify(self._path)
+        identity = identify(self._path)
         if self._events is not None and identity == self.name:
             return False
         self._close_events()
@@ -222,12 +222,3 @@ class InfluxStores:
         self._events.close()
         self._reports.close()
         self._connection.close()
-
-
-def _identify(path: Path) -> str:
-    """What tells this file from another one that takes its place; empty where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return ""
-    return f"{status.st_dev}:{status.st_ino}"

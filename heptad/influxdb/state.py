@@ -80,20 +80,22 @@ class State:
         tick = self._tick()
         if tick < self._due and not at_once:
             return []
-        old = {key for key, at in self._written.items() if tick - at >= _AGAIN}
         self._due = tick + _EVERY
         return [
             self._row(key, value)
-            for key in sorted(self._changed | old)
+            for key in sorted(self._unwritten(tick))
             if (value := self._values.get(key)) is not None
         ]
 
     def commit(self) -> None:
         """What ``rows`` gave is in the bucket, and nothing was remembered meanwhile."""
         tick = self._tick()
-        old = {key for key, at in self._written.items() if tick - at >= _AGAIN}
-        self._written |= dict.fromkeys(self._changed | old, tick)
+        self._written |= dict.fromkeys(self._unwritten(tick), tick)
         self._changed.clear()
+
+    def _unwritten(self, tick: float) -> set[str]:
+        """The keys that changed, and those whose last point is old."""
+        return self._changed | {key for key, at in self._written.items() if tick - at >= _AGAIN}
 
     def _row(self, key: str, value: bytes) -> Row:
         self._last = max(self._now(), self._last + 1)

@@ -176,3 +176,12 @@ def set_aside(path: Path) -> Path:
         except OSError as error:
             raise StoreError(f"{path}: corrupt, and cannot be set aside: {error}") from error
     return kept
+
+
+def identify(path: Path) -> str:
+    """What tells this file from another one that takes its place; empty where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ""
+    return f"{status.st_dev}:{status.st_ino}"

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from heptad.line_protocol import encode_line
 from heptad.store import Counters, StoreError
-from heptad.store.file import open_checked, open_for_reading, transaction
+from heptad.store.file import identify, open_checked, open_for_reading, transaction
 
 _AT_ONCE: Final = 500
 _MOST_TAKEN: Final = 500
@@ -65,7 +65,7 @@ class Outbox:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._db = open_checked(path)
-        self._identity = _identify(path)
+        self._identity = identify(path)
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.execute("PRAGMA cache_size = -2000")
 
@@ -75,7 +75,7 @@ class Outbox:
 
     def is_current(self) -> bool:
         """Whether this is the file that is at its path."""
-        return _identify(self.path) == self._identity
+        return identify(self.path) == self._identity
 
     def newest(self) -> int:
         """The position of what arrived last."""
@@ -209,11 +209,3 @@ def _spans(points: Iterable[tuple[str, int]]) -> Taken:
                 spans.append((time, time + 1))
         taken[head] = spans
     return taken
-
-
-def _identify(path: Path) -> tuple[int, int]:
-    try:
-        status = path.stat()
-    except OSError:
-        return (0, 0)
-    return status.st_dev, status.st_ino
