@@ -27,12 +27,12 @@ from heptad.store.file import (
 )
 from heptad.store.identity import Identities
 from heptad.store.points import Points
+from heptad.store.schema import ADD_TO_COUNTER
 
 log = logging.getLogger("heptad.store")
 
 _BULK: Final = 2000
 _REPLACE: Final = "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
-_ADD: Final = "ON CONFLICT (name, labels) DO UPDATE SET value = value + excluded.value"
 _LATEST: Final = 2**63 - 2**32
 """The first time that is too late: what moves on from it must still be an integer of SQLite's."""
 
@@ -193,7 +193,7 @@ class LocalStore(Points):
             self._insert_points(list(chain.from_iterable(placed)), "OR IGNORE ")
         self._insert("INTO state VALUES", 2, list(chain.from_iterable(state.items())), _REPLACE)
         added = [part for (name, labels), n in counters.items() for part in (name, labels, n)]
-        self._insert("INTO counters VALUES", 3, added, _ADD)
+        self._insert("INTO counters VALUES", 3, added, ADD_TO_COUNTER)
 
     def _delete(self, points: Sequence[tuple[str, int]]) -> None:
         self._db.executemany(

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from heptad.line_protocol import encode_line
 from heptad.store import Counters, StoreError
 from heptad.store.file import identify, open_checked, open_for_reading, transaction
+from heptad.store.schema import ADD_TO_COUNTER
 
 _AT_ONCE: Final = 500
 _MOST_TAKEN: Final = 500
@@ -134,8 +135,7 @@ class Outbox:
                 self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", state.items())
                 self._db.executemany("INSERT OR REPLACE INTO rejected VALUES (?, ?, ?)", rejected)
                 self._db.executemany(
-                    "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT (name, labels) "
-                    "DO UPDATE SET value = value + excluded.value",
+                    f"INSERT INTO counters VALUES (?, ?, ?) {ADD_TO_COUNTER}",  # noqa: S608 - constant
                     [(*key, amount) for key, amount in (counters or {}).items()],
                 )
         except sqlite3.Error as error:

@@ -54,6 +54,9 @@ MIGRATIONS: Final = (_FIRST, _OUTBOX)
 
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 
+ADD_TO_COUNTER: Final = "ON CONFLICT (name, labels) DO UPDATE SET value = value + excluded.value"
+"""What ends an insert into ``counters``, whose value is then an amount."""
+
 
 def migrate(db: sqlite3.Connection, version: int) -> None:
     """Bring a file of ``version`` to ``SCHEMA_VERSION``, each step whole or not at all."""
