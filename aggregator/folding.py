@@ -15,7 +15,6 @@ import msgspec
 from aggregator.arrivals import merge_spans
 from aggregator.reports import WINDOWS, Fold, Report
 from heptad.event import Event
-from heptad.event_row import MEASUREMENT, event_of_point
 from heptad.line_protocol import Value, encode_head
 from heptad.store import Store
 
@@ -136,7 +135,7 @@ def fold_events(events: Store, parts: Sequence[Folded]) -> None:
     """Read the events of all windows of ``parts``, and let each take them."""
     windows = {window for part in parts for window in part.windows}
     for since, until in merge_spans([(window.start, window.end) for window in windows]):
-        for step in _steps(event_of_point(p) for p in events.read(MEASUREMENT, since, until)):
+        for step in _steps(events.events(since, until)):
             for part in parts:
                 part.take(step)
     for part in parts:

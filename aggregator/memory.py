@@ -7,7 +7,7 @@ its day is read again (``aggregator.watch``).
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import takewhile
 from typing import Any, Final
 
@@ -117,7 +117,7 @@ class Memory:
                 break
             if subject in self._touched:
                 self._touched.remove(subject)
-                self._judge(subject)
+                self._judge({subject})
             lost.add(subject)
             self.size -= held[subject]
             self.dropped += held[subject]
@@ -128,8 +128,7 @@ class Memory:
 
     def _collect(self) -> None:
         """What is found of the subjects that were touched; then leave finished days behind."""
-        for subject in self._touched:
-            self._judge(subject)
+        self._judge(self._touched)
         self._touched.clear()
         day = (self.floor - self.rule.after) // MINUTES_A_DAY
         if day > self.day:
@@ -137,21 +136,27 @@ class Memory:
             for chain in self._chains.values():
                 chain.forget(day)
 
-    def _judge(self, subject: str) -> None:
-        """What is found of a subject in the days that are not finished, in place of before."""
-        days = self._found.pop(subject, {})
-        # the days are in order: only the last ones are looked at, however many there are
-        for day in list(takewhile(lambda day: day >= self.day, reversed(days))):
-            del days[day]
-        days |= dict.fromkeys(range(self.day, self._newest // MINUTES_A_DAY + 1), ())
+    def _judge(self, subjects: Set[str]) -> None:
+        """What is found of the subjects in the days that are not finished, in place of before."""
+        held: dict[str, list[tuple[int, Any]]] = {}
+        for minute, cells in sorted(self._cells.items()):
+            for subject in subjects & cells.keys():
+                held.setdefault(subject, []).append((minute, cells[subject]))
+        unfinished = range(self.day, self._newest // MINUTES_A_DAY + 1)
+        for subject in subjects:
+            days = self._found.setdefault(subject, {})
+            # they are in order: only the last ones are looked at, however many there are
+            for day in list(takewhile(lambda day: day >= self.day, reversed(days))):
+                del days[day]
+            days |= dict.fromkeys(unfinished, ())
+            for finding in self._find(subject, held.get(subject, ())):
+                if finding.day >= self.day:
+                    days[finding.day] = (*days.get(finding.day, ()), finding)
+
+    def _find(self, subject: str, cells: Iterable[tuple[int, Any]]) -> Iterator[Finding]:
+        """What its chain tells once it has taken up the cells that may still change, too."""
         chain = self._chains.get(subject)
         chain = self.rule.chain() if chain is None else chain.copy()
-        for minute in sorted(self._cells):
-            cell = self._cells[minute].get(subject)
-            if cell is not None:
-                chain.add(minute, cell)
-        new: dict[int, list[Finding]] = {}
-        for finding in chain.findings(subject):
-            if finding.day >= self.day:
-                new.setdefault(finding.day, []).append(finding)
-        self._found[subject] = days | new
+        for minute, cell in cells:
+            chain.add(minute, cell)
+        return chain.findings(subject)

@@ -10,7 +10,9 @@ from typing import Final, Self
 import msgspec
 
 from heptad import units
+from heptad.event import Event
 from heptad.event_row import MEASUREMENT as EVENTS
+from heptad.event_row import event_of_point
 from heptad.influxdb.arrivals import Arrivals, Clocks
 from heptad.influxdb.connection import Connection
 from heptad.influxdb.heartbeats import Summary
@@ -146,6 +148,10 @@ class InfluxStore:
         """See Store.read."""
         self._settle()
         yield from self._reader.points(measurement, since, until, tags)
+
+    def events(self, since: int, until: int, tags: Wanted | None = None) -> Iterator[Event]:
+        """See Store.events."""
+        return map(event_of_point, self.read(EVENTS, since, until, tags))
 
     def recall(self, key: str) -> bytes | None:
         """See Store.recall."""
