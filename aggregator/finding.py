@@ -113,18 +113,18 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     sentence: str
     count: int
     technique: str = ""
-    users: list[str] = []
-    targets: list[str] = []
-    addresses: list[str] = []
-    hosts: list[str] = []
-    programs: list[str] = []
-    actions: list[str] = []
-    reasons: list[str] = []
-    objects: list[str] = []
-    more: list[str] = []
+    users: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    objects: tuple[str, ...] = ()
+    more: tuple[str, ...] = ()
     first_event: str = ""
     last_event: str = ""
-    evidence: list[str] = []
+    evidence: tuple[str, ...] = ()
     overdue: int = 0
     overdue_sentence: str = ""
 

@@ -66,7 +66,8 @@ class Memory:
         """What was found of the subjects that were told of, in the minutes before ``until``."""
         self._settle(min(until, self._now) - KEEP)
         self._collect()
-        return self._found
+        found, self._found = self._found, {}
+        return found
 
     def _turn(self, following: int) -> None:
         """The events go on with the ``following`` minute: keep only what may still change."""

@@ -186,9 +186,8 @@ def finding_of(
     rule: Telling, subject: str, day: int, facts: Facts, told: tuple[str, str]
 ) -> Finding:
     """The finding of these facts; ``told`` is its severity and its sentence."""
-    lists: dict[str, Any] = {
-        name: list(names[:MOST_NAMES]) for name, names in zip(LISTS, facts.lists, strict=True)
-    }
+    known = dict(zip(LISTS, facts.lists, strict=True))
+    lists: dict[str, Any] = {name: names[:MOST_NAMES] for name, names in known.items()}
     return Finding(
         rule=rule.name,
         subject=subject,
@@ -199,10 +198,10 @@ def finding_of(
         sentence=told[1],
         count=facts.count,
         technique=rule.technique,
-        more=[n for n, names in zip(LISTS, facts.lists, strict=True) if len(names) > MOST_NAMES],
+        more=tuple(n for n, names in known.items() if len(names) > MOST_NAMES),
         first_event=tell_identity(facts.first),
         last_event=tell_identity(facts.last),
-        evidence=[tell_identity(identity) for identity in facts.evidence],
+        evidence=tuple(map(tell_identity, facts.evidence)),
         **lists,
     )
 
