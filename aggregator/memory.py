@@ -83,7 +83,7 @@ class Memory:
         self._cells[self._minute] = cells
         self.size += len(cells)
         self._newest = max(self._newest, self._minute)
-        self._touched |= cells.keys()
+        self._touched.update(cells)
         if self.size > MOST_CELLS:
             self._shrink()
 

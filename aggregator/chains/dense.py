@@ -32,7 +32,7 @@ More facts never add more than they have by themselves.
 
 def count_events(facts: Sequence[Facts], _: int) -> int:
     """How many events."""
-    return sum(part.count for part in facts)
+    return sum([part.count for part in facts])
 
 
 def count_units(_: Sequence[Facts], number: int) -> int:
