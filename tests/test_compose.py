@@ -195,6 +195,29 @@ def test_secrets_are_fresh_and_stay(tmp_path: Path) -> None:
     assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
 
 
+def test_one_command_starts_it(tmp_path: Path) -> None:
+    """`make stack` writes the secrets, starts everything, and says where Grafana is."""
+    needs.program("make")
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts/write-env", tmp_path / "scripts")
+    docker = tmp_path / "docker"
+    docker.write_text('#!/bin/sh\ncat .env >/dev/null && echo "$@" >asked\n')
+    docker.chmod(0o755)
+    done = subprocess.run(
+        ["make", "stack"],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+    )
+    assert (tmp_path / "asked").read_text() == "compose up --detach --build\n"
+    assert "http://localhost:3000" in done.stdout
+    secrets = re.findall(r"=([0-9a-f]{64})$", (tmp_path / ".env").read_text(), re.MULTILINE)
+    assert not [secret for secret in secrets if secret in done.stdout]
+
+
 def test_the_image() -> None:
     """Its base is pinned, what is copied is let in, and the last stage builds nothing."""
     text = (ROOT / "Dockerfile").read_text()
