@@ -38,12 +38,13 @@ if TYPE_CHECKING:
 
 
 class NoSources(Exception):
-    """Nothing is configured, and this host has nothing that can be read."""
+    """Nothing is configured, and the host at ``root`` has nothing that can be read."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: Path = Path("/")) -> None:
+        places = (str(root / place.lstrip("/")) for place in (*JOURNALS, *AUTH_LOGS))
         super().__init__(
             "neither the journal nor an auth log of this host can be read "
-            f"({', '.join((*JOURNALS, *AUTH_LOGS))}); run as root or as a member of the groups "
+            f"({', '.join(places)}); run as root or as a member of the groups "
             "systemd-journal and adm, or name a source in the configuration"
         )
 
@@ -184,7 +185,7 @@ def prepare(config: Config, rulebook: Rulebook | None = None) -> Prepared:
     """
     sources = config.sources or choose_sources(Path(config.exporter.host_root))
     if not sources:
-        raise NoSources
+        raise NoSources(Path(config.exporter.host_root))
     return Prepared(rulebook or load_rulebook(map(Path, config.rules)), sources)
 
 

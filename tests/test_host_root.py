@@ -12,7 +12,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from exporter.service import choose_sources, find_journal
+from exporter.service import NoSources, choose_sources, find_journal, prepare
 from heptad import units
 from heptad.config import FileSourceConfig, load_config
 from heptad.document import DocumentError
@@ -99,6 +99,14 @@ def test_the_log_is_that_of_the_host(root: Path) -> None:
     [source] = choose_sources(root)
     assert isinstance(source, FileSourceConfig)
     assert source.paths == [str(log)]
+
+
+def test_nothing_to_read_is_told_where_it_was_looked_for(tmp_path: Path) -> None:
+    """The message names the places below the root, which are those that are not mounted."""
+    config = tmp_path / "heptad.yaml"
+    config.write_text(f"exporter: {{host_root: {tmp_path}}}\n")
+    with pytest.raises(NoSources, match=f"{tmp_path}/var/log/auth.log"):
+        prepare(load_config(config))
 
 
 def test_what_names_a_host(root: Path, tmp_path: Path) -> None:
