@@ -62,6 +62,8 @@ env: ## write .env with fresh secrets for docker-compose.yml, if there is none
 	@scripts/write-env
 
 stack: env ## the whole stack in Docker, with Grafana at http://localhost:3000
+	@docker compose version >/dev/null || { \
+		echo 'This takes Docker with Compose 2; see docs/running/compose.md.' >&2; exit 1; }
 	@docker compose up --detach --build
 	@echo 'http://localhost:3000, user admin; the password is GRAFANA_ADMIN_PASSWORD in .env.'
 
