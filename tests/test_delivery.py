@@ -130,6 +130,23 @@ def test_another_machine_of_the_same_name_begins_by_itself(
         assert len(list(store.read("events", 0, 2**62))) == 3
 
 
+def test_two_machines_of_one_name_at_one_moment(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What two machines log under one host name in one second is all there, true to the second."""
+    world.write(50)
+    for machine in ("0" * 32, "1" * 32):
+        for place in ("delivery", "service"):
+            monkeypatch.setattr(f"exporter.{place}.find_machine_id", lambda root, m=machine: m)
+        world.run()
+        shutil.rmtree(world.state)
+    assert world.users() == sorted(2 * world.expected(), key=lambda user: int(user[1:]))
+    times = {int(row["time"]) for row in world.influxd.rows('SELECT "user" FROM events', "events")}
+    assert len(times) == 100
+    assert max(times) - min(times) < 10**6
+    assert min(times) // 10**6 == 1795176000_000
+
+
 def test_a_position_tells_others_nothing(world: World) -> None:
     """What a log begins with is masked in events, and is not in the bucket by way of a position."""
     world.config.privacy.commands = "program"

@@ -25,7 +25,7 @@ from heptad.store.file import (
     set_aside,
     transaction,
 )
-from heptad.store.identity import Identities
+from heptad.store.identity import Identities, Offset
 from heptad.store.points import Points
 from heptad.store.schema import ADD_TO_COUNTER
 
@@ -43,7 +43,8 @@ class LocalStore(Points):
     With ``write`` the file is created, checked, locked and, if it is corrupt, set aside and begun
     anew. Without, it must be there, and is waited for ``patience`` seconds where others have it
     locked. With ``outbox`` it is delivered elsewhere: what arrived after the position
-    ``held_after`` is never pruned. Raises StoreError with the remedy.
+    ``held_after`` is never pruned, and ``machine`` tells this host from others of its name. Raises
+    StoreError with the remedy.
     """
 
     def __init__(
@@ -55,12 +56,14 @@ class LocalStore(Points):
         max_size: int = 2**30,
         patience: float = 10,
         outbox: bool = False,
+        machine: str | None = None,
     ) -> None:
         self.path = path
         self.max_age = max_age
         self.max_size = max_size
         self.set_aside: Path | None = None
         self.held_after = 0 if outbox else None
+        self._offset = None if machine is None else Offset.of(machine)
         self._lock: int | None = None
         self._series: dict[str, int] = {}
         self._tops: dict[str, int] = {}
@@ -187,7 +190,7 @@ class LocalStore(Points):
     ) -> None:
         series = self._series_ids(rows)
         if move_on:
-            self._insert_moving_on(rows, series)
+            self._insert_moving_on(self._offset.apply(rows) if self._offset else rows, series)
         else:
             placed = ((s, *row[1:]) for s, row in zip(series, rows, strict=True))
             self._insert_points(list(chain.from_iterable(placed)), "OR IGNORE ")
