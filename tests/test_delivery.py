@@ -130,6 +130,35 @@ def test_another_machine_of_the_same_name_begins_by_itself(
         assert len(list(store.read("events", 0, 2**62))) == 3
 
 
+def test_a_privacy_key_lost_with_its_store_doubles_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines read again have the identities that they had; only their hashed names are others."""
+
+    def write(numbers: range) -> None:
+        with world.log.open("a") as log:
+            log.writelines(line(n).replace(" for ", " for invalid user ") for n in numbers)
+
+    def names() -> dict[int, str]:
+        rows = world.influxd.rows('SELECT "user" FROM events', "events")
+        return {int(row["time"]): str(row["user"]) for row in rows}
+
+    write(range(10))
+    world.run()
+    monkeypatch.setattr("exporter.forwarder.Forwarder._beat", lambda _: True)
+    write(range(10, 20))
+    world.run()
+    monkeypatch.undo()
+    before = names()
+    shutil.rmtree(world.state)
+    world.run()
+    after = names()
+    assert len(before) == 20
+    assert after.keys() == before.keys()
+    assert sum(after[time] != before[time] for time in after) == 10
+    assert all(name.startswith("~") for name in after.values())
+
+
 def test_two_machines_of_one_name_at_one_moment(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
