@@ -11,10 +11,11 @@ from heptad.commands import (
     WRONG_USE,
     add_command,
     add_config,
+    add_local,
     complain,
+    load_readable,
 )
 from heptad.commands.table import HEADING, format_event, format_json, wants_colour
-from heptad.config import load_config
 from heptad.event import OUTCOMES, Event
 from heptad.event_row import MEASUREMENT, event_of_point
 from heptad.store.opening import open_events
@@ -25,6 +26,7 @@ heptad events                                         the last hour
 heptad events --since 24h --outcome failure --program sshd
 heptad events --address 192.0.2.7 --user root
 heptad events --follow                                as they come
+heptad events --local                                 of this host, where InfluxDB has the fleet's
 heptad events --since 7d --format jsonl | jq .user
 """
 _FOLLOW_EVERY = 0.3
@@ -36,6 +38,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """Add the command."""
     parser = add_command(commands, "events", run, _EXAMPLES)
     add_config(parser)
+    add_local(parser)
     parser.add_argument(
         "--since", default="1h", metavar="T", help="24h (that long ago) or RFC 3339"
     )
@@ -59,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     wanted = {name: value for name, value in tags.items() if value is not None}
     shown = 0
     with ExitStack() as stack:
-        store = open_events(load_config(args.config), stack)
+        store = open_events(load_readable(args), stack)
         show = make_printer(args.format)
         position = store.newest_position()
         for point in store.read(MEASUREMENT, since, _FOREVER, wanted):
