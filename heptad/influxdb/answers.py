@@ -14,8 +14,13 @@ from typing import Final
 import msgspec
 
 from heptad.influxdb.connection import Answer, shorten
+from heptad.influxdb.tls import find_remedy_of_page
 from heptad.sink import Hold, TryAgain
 
+_NO_INFLUXDB: Final = (
+    "see that `influxdb.url` leads to InfluxDB and not to another server or a page of a proxy's; "
+    "`heptad influxdb check` tells"
+)
 _LONGEST_REST: Final = 3600.0
 _MOST_QUOTED: Final = 50
 _FEW: Final = 8
@@ -103,10 +108,7 @@ def read_failure(answer: Answer, bucket: str, url: str) -> TryAgain | Hold:
     if 300 <= status < 400:
         where = shorten(answer.headers.get("Location", ""))
         return Hold(f"{url}: status {status} leads to {where!r}; give its URL as `influxdb.url`")
-    return Hold(
-        f"{said}; see that `influxdb.url` leads to InfluxDB and not to another server or a page of "
-        "a proxy's; `heptad influxdb check` tells"
-    )
+    return Hold(f"{said}; {find_remedy_of_page(said) or _NO_INFLUXDB}")
 
 
 def _read_rest(answer: Answer) -> float:
