@@ -17,7 +17,7 @@ from heptad.commands import (
 )
 from heptad.commands.table import HEADING, format_event, format_json, wants_colour
 from heptad.event import OUTCOMES, Event
-from heptad.event_row import MEASUREMENT, event_of_point
+from heptad.event_row import event_of_point
 from heptad.store.opening import open_events
 from heptad.units import parse_time
 
@@ -29,9 +29,6 @@ heptad events --follow                                as they come
 heptad events --local                                 of this host, where InfluxDB has the fleet's
 heptad events --since 7d --format jsonl | jq .user
 """
-_FOLLOW_EVERY = 0.3
-_FOLLOWED_AT_ONCE = 500
-_FOREVER = 2**63 - 1
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -64,21 +61,19 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         store = open_events(load_readable(args), stack)
         show = make_printer(args.format)
-        position = store.newest_position()
-        for point in store.read(MEASUREMENT, since, _FOREVER, wanted):
-            event = event_of_point(point)
-            if _matches(event, args.user, address):
-                show(event)
-                shown += 1
-        if not shown and not args.follow:
-            complain(f"no such events since {args.since}; a longer --since may show some")
-        while args.follow:
-            points, position = store.since_arrival(position, _FOLLOWED_AT_ONCE, wanted)
+        follower = store.follow(since, wanted)
+        points = follower.history()
+        while True:
             for event in map(event_of_point, points):
                 if _matches(event, args.user, address):
                     show(event)
-            if len(points) < _FOLLOWED_AT_ONCE:
-                clock.sleep(_FOLLOW_EVERY)
+                    shown += 1
+            if not args.follow:
+                break
+            clock.sleep(follower.pause)
+            points = follower.look()
+        if not shown:
+            complain(f"no such events since {args.since}; a longer --since may show some")
     return DONE
 
 
