@@ -101,11 +101,8 @@ class LocalStore(Points):
         try:
             return open_checked(self.path)
         except StoreCorrupt as error:
-            return self._replace_file(str(error))
-
-    def _replace_file(self, reason: str) -> sqlite3.Connection:
-        self._put_aside(reason)
-        return open_checked(self.path)
+            self._put_aside(str(error))
+            return open_checked(self.path)
 
     def _put_aside(self, reason: str) -> None:
         self.set_aside = set_aside(self.path)
@@ -271,12 +268,16 @@ class LocalStore(Points):
             self._identities.forget()  # the floors are higher now
         return deleted
 
+    def held(self) -> float:
+        """The share of its points that are held, from 0 to 1; raises StoreError."""
+        try:
+            return 0.0 if self.held_after is None else bounds.share(self._db, self.held_after)
+        except sqlite3.Error as error:
+            raise self._fault(error) from error
+
     def is_full(self) -> bool:
         """Whether it is beyond ``max_size`` and all that it has is held; raises StoreError."""
-        if self.held_after is None or not self.excess():
-            return False
-        oldest = self._db.execute("SELECT min(id) FROM points").fetchone()[0]
-        return oldest is not None and oldest > self.held_after
+        return self.held_after is not None and self.excess() > 0 and self.held() == 1
 
     def _fault(self, error: sqlite3.Error) -> StoreError:
         kind = StoreCorrupt if is_corrupt(error) else StoreError
