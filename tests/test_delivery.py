@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from exporter.heartbeat import find_machine_id, find_machine_key, read_position
+from exporter.seal import KEY_BYTES
 from exporter.service import Exporter
 from heptad.config import Config, FileSourceConfig, StoreConfig
 from heptad.influxdb.connection import Connection
@@ -80,7 +81,9 @@ def world(tmp_path: Path, influxd: Influxd) -> Iterator[World]:
     """A host and empty buckets."""
     databases = ("events", "reports", "heptad")
     influxd.create(*databases)
-    yield World(tmp_path, influxd)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("exporter.heartbeat.machine_id", lambda _: "f" * 32)
+        yield World(tmp_path, influxd)
     influxd.drop(*databases)
 
 
@@ -183,13 +186,32 @@ def test_a_position_tells_others_nothing(world: World) -> None:
     world.log.write_text(f"2026-11-20T12:00:00Z gate {sudo}\n")
     world.run()
     [row] = world.influxd.rows("SELECT position FROM heartbeat WHERE position != ''", "heptad")
-    read_position(row["position"], find_machine_key())
+    key = find_machine_key()
+    assert key is not None
+    read_position(row["position"], key)
     told = base64.b64decode(row["position"])
     for start in range(len(told)):
         with pytest.raises(zlib.error):
             zlib.decompress(told[start:])
     with pytest.raises(ValueError, match="another machine"):
-        read_position(row["position"], b"that of another machine")
+        read_position(row["position"], b"o" * KEY_BYTES)
+
+
+def test_a_host_without_a_machine_id_leaves_no_position(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What could be sealed only with what all know is not told; a new store begins anew."""
+    monkeypatch.setattr("exporter.heartbeat.machine_id", lambda _: None)
+    world.write(5)
+    world.run()
+    told = [getattr(record, "problem", "") for record in caplog.records]
+    assert any("systemd-machine-id-setup" in problem for problem in told)
+    [row] = world.influxd.rows("SELECT * FROM heartbeat", "heptad")
+    assert "position" not in row
+    shutil.rmtree(world.state)
+    world.write(5)
+    world.run()
+    assert world.users() == world.expected()
 
 
 def test_nothing_is_read_before_the_server_has_answered(world: World) -> None:
