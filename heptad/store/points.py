@@ -1,7 +1,7 @@
 """What a local store holds, as it is read: by time, by arrival, and what is known beside points."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from heapq import merge
 from operator import itemgetter
 
@@ -11,6 +11,7 @@ from heptad.event_row import event_of_row
 from heptad.spans import MINUTE, Span, merge_spans
 from heptad.store import Arrival, Point, Row, Wanted, point_of
 from heptad.store.arrivals import read_arrivals
+from heptad.store.following import Follower
 
 
 class Points:
@@ -101,8 +102,12 @@ class Points:
         """See Store.passed: what is still to be read from the logs is not known here."""
         return None
 
+    def follow(self, since: int, tags: Wanted) -> Follower:
+        """What follows the events since ``since`` (ns) with these tags as they come."""
+        return Follower(self, since, tags)
+
     def since_arrival(
-        self, position: int, limit: int, tags: Mapping[str, str] | None = None
+        self, position: int, limit: int, tags: Wanted | None = None
     ) -> tuple[list[Point], int]:
         """The points that arrived after ``position`` and the new position: for following."""
         rows = self._db.execute(
