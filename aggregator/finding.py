@@ -219,5 +219,7 @@ def latest_findings(store: Store, since: int, until: int) -> list[Finding]:
 
 def _standing(store: Store, since: int, until: int) -> Iterator[Finding]:
     for revision in last_revisions(store, since - LONGEST, until).values():
-        if revision.stands and revision.finding.last >= since:
-            yield revision.finding
+        finding = revision.finding
+        # a session that is open goes on after its last event
+        if revision.stands and max(finding.last, finding.overdue) >= since:
+            yield finding
