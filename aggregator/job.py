@@ -237,7 +237,8 @@ class Job:
         parts = {book: Folded(book.report, windows) for book, windows in wanted.items()}
         fold_events(self._events, list(parts.values()))
         outcomes = {}
-        for book, folded in parts.items():
+        for book in list(parts):
+            folded = parts.pop(book)  # its rows are many: what they become takes their place
             settle = partial(book.settle, folded)
             outcome = self._guard(book.name, settle, spent=folded.seconds)
             if outcome is None:

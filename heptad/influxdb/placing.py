@@ -4,8 +4,8 @@ first, and 3.x does not say which of the two survives."""
 from collections.abc import Iterable, Sequence
 
 from heptad.influxdb.reading import Reader
-from heptad.line_protocol import Value, decode_fields, decode_head
-from heptad.store import Row
+from heptad.line_protocol import Value, decode_head
+from heptad.store import Row, point_of
 
 _NEAR = 10 * 60 * 10**9
 _MOVED = 10**6
@@ -29,26 +29,32 @@ def place(reader: Reader, rows: Sequence[Row]) -> list[Row]:
             for point in reader.points(measurement, since, until + _MOVED, field=field):
                 taken.add(((measurement, frozenset(point.tags.items())), point.time))
     placed: list[Row] = []
-    new: dict[_Place, dict[str, Value]] = {}
-    for head, wanted, body, raw in rows:
-        measurement, tags = decode_head(head)
-        series = (measurement, frozenset(tags.items()))
-        fields = decode_fields(body) | ({"raw": raw} if raw else {})
-        time = wanted
+    new: dict[_Place, Row] = {}
+    all_series: dict[str, _Series] = {}
+    for row in rows:
+        head, time, body, raw = row
+        series = all_series.get(head)
+        if series is None:
+            measurement, tags = decode_head(head)
+            series = all_series[head] = (measurement, frozenset(tags.items()))
         while (series, time) in taken:
-            known = new.get((series, time)) or _read(reader, measurement, tags, time)
-            if known == fields:
+            known = new.get((series, time))
+            fields = _read(reader, head, time) if known is None else _fields_of(known)
+            if fields == _fields_of(row):
                 break
             time += 1
         taken.add((series, time))
-        new[series, time] = fields
+        new[series, time] = row
         placed.append((head, time, body, raw))
     return placed
 
 
-def _read(
-    reader: Reader, measurement: str, tags: dict[str, str], time: int
-) -> dict[str, Value] | None:
+def _fields_of(row: Row) -> dict[str, Value]:
+    return point_of(*row).fields
+
+
+def _read(reader: Reader, head: str, time: int) -> dict[str, Value] | None:
+    measurement, tags = decode_head(head)
     found = reader.points(measurement, time, time + 1, tags)
     return next((point.fields for point in found if point.tags == tags), None)
 
