@@ -16,7 +16,7 @@ import msgspec
 from heptad.event import Event
 from heptad.event_row import head_of
 from heptad.schema import Field, Measurement
-from heptad.store import Point, Row, Store
+from heptad.store import Point, Readable, Row
 
 MEASUREMENT: Final = "findings"
 DAY: Final = 86_400 * 10**9
@@ -199,7 +199,7 @@ def revision_of(point: Point) -> Revision:
 
 
 def last_revisions(
-    store: Store, since: int, until: int, rule: str | None = None
+    store: Readable, since: int, until: int, rule: str | None = None
 ) -> dict[Key, Revision]:
     """The last revision of every finding that begins with since <= first < until."""
     found: dict[Key, Revision] = {}
@@ -212,12 +212,12 @@ def last_revisions(
     return found
 
 
-def latest_findings(store: Store, since: int, until: int) -> list[Finding]:
+def latest_findings(store: Readable, since: int, until: int) -> list[Finding]:
     """The findings that share time with [since, until) as they stand, in order of time."""
     return sorted(_standing(store, since, until), key=lambda finding: (finding.first, finding.key))
 
 
-def _standing(store: Store, since: int, until: int) -> Iterator[Finding]:
+def _standing(store: Readable, since: int, until: int) -> Iterator[Finding]:
     for revision in last_revisions(store, since - LONGEST, until).values():
         finding = revision.finding
         # a session that is open goes on after its last event

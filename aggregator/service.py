@@ -18,7 +18,9 @@ from aggregator.job import Job, Plan
 from aggregator.metrics import AggregatorMetrics
 from aggregator.reports import REPORTS
 from aggregator.stores import STORE_ERRORS, LocalStores, open_stores
+from aggregator.web.fleet import FleetStores
 from aggregator.web.page import Page
+from aggregator.web.source import HostStores
 from heptad import units
 from heptad.config import Config, parse_listen
 from heptad.garbage import spare_the_collector
@@ -93,12 +95,11 @@ class Aggregator:
     def _make_server(self, config: Config, beside: Callable[[], list[str]]) -> Server:
         listen = parse_listen(self._config.listen)
         page = None
-        if config.influxdb is not None:
-            log.info("no page: it shows the stores of one host; with InfluxDB Grafana does")
-        elif self._config.page:
+        if self._config.page:
             page = Page(
-                Path(config.store.path),
-                Path(self._config.store.path),
+                FleetStores(config.influxdb)
+                if config.influxdb is not None
+                else HostStores(Path(config.store.path), Path(self._config.store.path)),
                 listen[0],
                 lambda: [*self.problems(), *beside()],
             )

@@ -20,7 +20,7 @@ from aggregator.folding import Folded, Rows, Window
 from aggregator.reports import WINDOWS, Report, measurement_of
 from heptad.line_protocol import Value, decode_fields, encode_head
 from heptad.spans import MINUTE, Span
-from heptad.store import Row, Store
+from heptad.store import Readable, Row, Store
 
 GRACE: Final = 5 * 10**9
 """Nanoseconds that events may be on their way from a source to the store."""
@@ -151,7 +151,7 @@ def _decode(rows: Rows) -> dict[str, dict[str, Value]]:
 
 
 def last_revisions(
-    store: Store, report: str, since: int, until: int, tags: Mapping[str, str] | None = None
+    store: Readable, report: str, since: int, until: int, tags: Mapping[str, str] | None = None
 ) -> dict[Window, Written]:
     """The last revision of every window of a report that begins with since <= start < until.
 

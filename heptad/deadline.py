@@ -20,12 +20,17 @@ _of_thread = threading.local()
 
 @contextmanager
 def limit(seconds: float) -> Iterator[None]:
-    """Answers to requests that this thread makes meanwhile are to be there in ``seconds``."""
-    _of_thread.end = clock.monotonic() + seconds
+    """Answers to requests that this thread makes meanwhile are to be there in ``seconds``.
+
+    Within another limit the one that ends first holds.
+    """
+    outer = getattr(_of_thread, "end", None)
+    end = clock.monotonic() + seconds
+    _of_thread.end = end if outer is None else min(outer, end)
     try:
         yield
     finally:
-        _of_thread.end = None
+        _of_thread.end = outer
 
 
 class _Limited(io.RawIOBase):

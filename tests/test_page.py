@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from aggregator.web.page import Page
 from aggregator.web.query import BadQuery, parse_query
+from aggregator.web.source import HostStores
 from heptad.event import Event
 from heptad.server import Answer
 from heptad.units import format_time
@@ -31,7 +32,9 @@ class Views:
         self.problems: list[str] = []
         self.folder = folder
         self.page = Page(
-            folder / "events.db", folder / "reports.db", "127.0.0.1", lambda: self.problems
+            HostStores(folder / "events.db", folder / "reports.db"),
+            "127.0.0.1",
+            lambda: self.problems,
         )
 
     def add(self, *events: Event) -> None:
@@ -225,9 +228,9 @@ def test_empty_store(views: Views) -> None:
 
 def test_stores_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that is absent, locked or no store is a sentence for the reader, not a failure."""
-    monkeypatch.setattr("aggregator.web.page._PATIENCE", 0.05)
+    monkeypatch.setattr("aggregator.web.source.PATIENCE", 0.05)
     path = tmp_path / "events.db"
-    page = Page(path, tmp_path / "reports.db", "127.0.0.1", list)
+    page = Page(HostStores(path, tmp_path / "reports.db"), "127.0.0.1", list)
 
     def ask() -> tuple[str, str]:
         answer = page({"PATH_INFO": "/api/events", "HTTP_HOST": "localhost", "QUERY_STRING": ""})
@@ -337,7 +340,7 @@ def test_other_names_are_refused(views: Views, path: str) -> None:
 
 def test_other_addresses_take_any_name(tmp_path: Path) -> None:
     """Where the page is open to others, and so secured, the name is the administrator's choice."""
-    page = Page(tmp_path / "e", tmp_path / "r", "0.0.0.0", list)  # noqa: S104 - a value
+    page = Page(HostStores(tmp_path / "e", tmp_path / "r"), "0.0.0.0", list)  # noqa: S104 - a value
     answer = page({"PATH_INFO": "/", "HTTP_HOST": "heptad.example"})
     assert answer is not None
     assert answer.status == "200 OK"

@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from prometheus_client import CollectorRegistry
 
 from aggregator.web.page import Page as Pages
+from aggregator.web.source import HostStores
 from heptad.event import Event
 from heptad.server import Server
 from tests import needs
@@ -55,7 +56,9 @@ class Site:
         self.folder = folder
         self.problems: list[str] = []
         pages = Pages(
-            folder / "events.db", folder / "reports.db", "127.0.0.1", lambda: self.problems
+            HostStores(folder / "events.db", folder / "reports.db"),
+            "127.0.0.1",
+            lambda: self.problems,
         )
         self.server = Server(("127.0.0.1", 0), CollectorRegistry(), list, pages=pages)
         self.server.start()

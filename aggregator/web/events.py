@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from aggregator.finding import identity_of
 from aggregator.web.query import Budget, Query
+from aggregator.web.source import Events
 from heptad.event import Event
 from heptad.event_row import MEASUREMENT, event_of_point
 from heptad.line_protocol import quote
-from heptad.store import point_of
-from heptad.store.local import LocalStore
+from heptad.store import Row, point_of
 from heptad.terminal import printable
 from heptad.units import format_time
 
@@ -24,10 +24,9 @@ _TEXTS: Final = (
     "tty object log_host trust path unit"
 ).split()
 _NUMBERS: Final = ("count", "source_port", "pid")
-_Row = tuple[str, int, str, str]
 
 
-def find_events(store: LocalStore, query: Query) -> dict[str, Any]:
+def find_events(store: Events, query: Query) -> dict[str, Any]:
     """The newest ``query.limit`` events that match, or those that arrived after ``query.after``.
 
     ``next`` leads on where there may be more; ``searched_to`` is how far back the search came.
@@ -43,7 +42,7 @@ def find_events(store: LocalStore, query: Query) -> dict[str, Any]:
     for behind, row in _walk(store, query):
         cursor = behind
         if (event := _match(row, query)) is not None:
-            found.append(show_event(event, row[0]))
+            found.append(show_event(event))
         more = len(found) >= query.limit or budget.is_over()
         if more:
             break
@@ -55,7 +54,7 @@ def find_events(store: LocalStore, query: Query) -> dict[str, Any]:
     }
 
 
-def _walk(store: LocalStore, query: Query) -> Iterator[tuple[tuple[int, int], _Row]]:
+def _walk(store: Events, query: Query) -> Iterator[tuple[tuple[int, int], Row]]:
     """The rows of the range, newest first, each with the cursor that leads behind it."""
     until, skip = query.until, 0
     if query.before is not None:
@@ -68,14 +67,14 @@ def _walk(store: LocalStore, query: Query) -> Iterator[tuple[tuple[int, int], _R
             yield (last, passed), row
 
 
-def _follow(store: LocalStore, query: Query) -> dict[str, Any]:
+def _follow(store: Events, query: Query) -> dict[str, Any]:
     newest = store.newest_position()
     # a store that was begun anew counts from the beginning
     begin = query.after if query.after <= newest else 0
     begin = max(begin, newest - 5 * query.limit)
     points, position = store.since_arrival(begin, 5 * query.limit, query.tags(*_TAGS))
     found = [
-        show_event(event, identity_of(event)[1])
+        show_event(event)
         for event in map(event_of_point, points)
         if query.since <= event.time < query.until and _fits(event, query)
     ]
@@ -84,7 +83,7 @@ def _follow(store: LocalStore, query: Query) -> dict[str, Any]:
     return {"events": found[: query.limit], "position": position, "skipped": skipped}
 
 
-def _match(row: _Row, query: Query) -> Event | None:
+def _match(row: Row, query: Query) -> Event | None:
     """The event of a row that matches; most that do not are told without decoding them."""
     head, time, body, raw = row
     for value in (query.user, query.address):
@@ -115,9 +114,11 @@ def _is_one_of(wanted: str, *values: str | None) -> bool:
     return any(v is not None and wanted in (v, printable(v, SHOWN)) for v in values)
 
 
-def show_event(event: Event, head: str) -> dict[str, Any]:
+def show_event(event: Event) -> dict[str, Any]:
     """An event as the page shows it: no value can act on what is around it."""
-    shown: dict[str, Any] = {"key": f"{event.time}-{zlib.crc32(head.encode()):08x}"}
+    shown: dict[str, Any] = {
+        "key": f"{event.time}-{zlib.crc32(identity_of(event)[1].encode()):08x}"
+    }
     shown["time"] = format_time(event.time)
     shown |= {
         name: printable(value, SHOWN)

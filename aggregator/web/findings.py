@@ -8,7 +8,7 @@ import msgspec
 from aggregator.finding import Finding, latest_findings
 from aggregator.web.events import SHOWN
 from aggregator.web.query import Query
-from heptad.store.local import LocalStore
+from aggregator.web.source import Reports
 from heptad.terminal import printable
 from heptad.units import SECOND, format_time
 
@@ -16,7 +16,7 @@ _SENTENCE: Final = 600
 _LONGEST: Final = 32 * 86_400 * SECOND
 
 
-def list_findings(reports: LocalStore | None, query: Query) -> dict[str, Any]:
+def list_findings(reports: Reports | None, query: Query) -> dict[str, Any]:
     """At most ``query.limit`` findings that share time with the range, and how many there are."""
     if reports is None:
         return {"findings": [], "number": 0, "waiting": True}

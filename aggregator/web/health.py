@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from aggregator.web.events import SHOWN
+from aggregator.web.source import Events, Reports
 from heptad.event_row import MEASUREMENT
 from heptad.line_protocol import decode_head
 from heptad.store import Counters
-from heptad.store.local import LocalStore
 from heptad.terminal import printable
 from heptad.units import format_time
 
@@ -16,21 +16,26 @@ _MOST: Final = 200
 
 
 def describe_health(
-    events: LocalStore, reports: LocalStore | None, problems: Sequence[str]
+    events: Events, reports: Reports | None, problems: Sequence[str]
 ) -> dict[str, Any]:
-    """Problems as sentences, and for each host and source what is known of it."""
-    counters = events.counters()
-    return {
+    """Problems as sentences, and for each host and source what is known of it.
+
+    What the stores do not tell is left out.
+    """
+    told: dict[str, Any] = {
         "problems": [printable(problem, 500) for problem in problems[:_MOST]],
         "sources": _sources(events)[:_MOST],
-        "lines": _sum(counters, "heptad_lines_total", "source"),
-        "not_understood": _sum(counters, "heptad_lines_not_understood_total", "program"),
-        "gaps": _sum(counters, "heptad_gaps_total", "source"),
-        "size": events.size() + (reports.size() if reports is not None else 0),
     }
+    if (counters := events.counters()) is not None:
+        told["lines"] = _sum(counters, "heptad_lines_total", "source")
+        told["not_understood"] = _sum(counters, "heptad_lines_not_understood_total", "program")
+        told["gaps"] = _sum(counters, "heptad_gaps_total", "source")
+    if (size := events.size()) is not None:
+        told["size"] = size + ((reports.size() or 0) if reports is not None else 0)
+    return told
 
 
-def _sources(store: LocalStore) -> list[dict[str, Any]]:
+def _sources(store: Events) -> list[dict[str, Any]]:
     """Each host and source with its programs and the time of its last event."""
     known: dict[tuple[str, str], dict[str, int]] = {}
     for head, time in store.last_times(MEASUREMENT).items():

@@ -11,7 +11,6 @@ import sqlite3
 import threading
 import time as clock
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,11 +21,11 @@ from aggregator.web.findings import list_findings
 from aggregator.web.health import describe_health
 from aggregator.web.query import BadQuery, Query, parse_query
 from aggregator.web.series import count_attempts
+from aggregator.web.source import PATIENCE, Opened, Stores
 from aggregator.web.top import rank_failures
 from heptad.config import is_loopback
 from heptad.server import Answer
 from heptad.store import StoreError
-from heptad.store.local import LocalStore
 
 log = logging.getLogger("heptad.page")
 
@@ -49,29 +48,23 @@ _HEADERS: Final = (
 )
 _FRESH: Final = (("Cache-Control", "no-store"),)
 _MOST_AT_ONCE: Final = 4
-_PATIENCE: Final = 3.0
-
-Stores = tuple[LocalStore, LocalStore | None]
 
 
 class Page:
-    """Answers for the page on the stores at ``events`` and ``reports``; None for other paths.
+    """Answers for the page on these stores; None for other paths.
 
     ``host`` is the address that is listened on, ``problems`` says what is wrong now.
     """
 
-    def __init__(
-        self, events: Path, reports: Path, host: str, problems: Callable[[], list[str]]
-    ) -> None:
-        self._events = events
-        self._reports = reports
+    def __init__(self, stores: Stores, host: str, problems: Callable[[], list[str]]) -> None:
+        self._stores = stores
         self._names = {"localhost", "127.0.0.1", "[::1]", host, f"[{host}]"}
         self._checks_names = is_loopback(host)
         self._places = threading.BoundedSemaphore(_MOST_AT_ONCE)
         self._files = {
             f"/{file.name}": file.read_bytes() for file in _STATIC.iterdir() if file.is_file()
         }
-        self._views: dict[str, Callable[[Stores, Query], dict[str, Any]]] = {
+        self._views: dict[str, Callable[[Opened, Query], dict[str, Any]]] = {
             "/api/events": lambda stores, query: find_events(stores[0], query),
             "/api/series": lambda stores, query: count_attempts(*stores, query),
             "/api/top": lambda stores, query: rank_failures(stores[0], query),
@@ -100,29 +93,16 @@ class Page:
             query = parse_query(text, clock.time())
         except BadQuery as error:
             return _send("400 Bad Request", {"error": str(error)})
-        if not self._places.acquire(timeout=_PATIENCE):
+        if not self._places.acquire(timeout=PATIENCE):
             return _send("503 Service Unavailable", {"error": "too many questions at once"})
         try:
-            with ExitStack() as stack:
-                events = stack.enter_context(LocalStore(self._events, patience=_PATIENCE))
-                reports = self._open_reports(stack, needed=path == "/api/findings")
-                return _send("200 OK", self._views[path]((events, reports), query))
+            with self._stores.open(needs_reports=path == "/api/findings") as stores:
+                return _send("200 OK", self._views[path](stores, query))
         except (StoreError, sqlite3.Error) as error:
             log.debug("store cannot be read", extra={"error": error})
             return _send("503 Service Unavailable", {"error": f"Cannot be read now: {error}"})
         finally:
             self._places.release()
-
-    def _open_reports(self, stack: ExitStack, *, needed: bool) -> LocalStore | None:
-        """The reports; None where there are none yet, or where a view can do without them."""
-        if not self._reports.exists():
-            return None
-        try:
-            return stack.enter_context(LocalStore(self._reports, patience=_PATIENCE))
-        except (StoreError, sqlite3.Error):
-            if needed:
-                raise
-            return None
 
 
 def _without_port(host: str) -> str:

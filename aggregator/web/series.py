@@ -5,10 +5,10 @@ from typing import Any, Final
 
 from aggregator.reports import WINDOWS
 from aggregator.web.query import Budget, Query
+from aggregator.web.source import Events, Reports
 from aggregator.windows import last_revisions
 from heptad.event_row import MEASUREMENT
 from heptad.line_protocol import decode_fields, decode_head
-from heptad.store.local import LocalStore
 from heptad.units import SECOND, format_time
 
 _REPORT: Final = "report_attempts"
@@ -17,7 +17,7 @@ _SECONDS: Final = 0.3
 _LONGEST: Final = 366 * WINDOWS["1d"]
 
 
-def count_attempts(events: LocalStore, reports: LocalStore | None, query: Query) -> dict[str, Any]:
+def count_attempts(events: Events, reports: Reports | None, query: Query) -> dict[str, Any]:
     """Successes and failures for each step of [since, until); ``from`` is how far back they go.
 
     A step is as long as the shortest window that keeps the answer below some hundred steps.
@@ -47,7 +47,7 @@ _Grid = tuple[int, int, list[list[int]]]
 
 
 def _add_windows(
-    reports: LocalStore, query: Query, size: str, since: int, until: int, grid: _Grid
+    reports: Reports, query: Query, size: str, since: int, until: int, grid: _Grid
 ) -> int:
     """Add up the windows of a size from ``since`` on; up to where there are some."""
     begin, step, counts = grid
@@ -64,12 +64,12 @@ def _add_windows(
     return covered
 
 
-def _add_events(store: LocalStore, query: Query, since: int, until: int, grid: _Grid) -> int:
+def _add_events(store: Events, query: Query, since: int, until: int, grid: _Grid) -> int:
     """Count the attempts of [since, until) one by one; how far back the time sufficed."""
     begin, step, counts = grid
     budget = Budget(_SECONDS)
     tags = {"action": "login", **query.tags("host", "program")}
-    for head, time, body, _ in store.backwards(MEASUREMENT, since, until, tags):
+    for head, time, body, _ in store.backwards(MEASUREMENT, since, until, tags, ("count",)):
         if budget.is_over():
             return time
         outcome = decode_head(head)[1].get("outcome")

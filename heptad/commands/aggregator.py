@@ -57,7 +57,7 @@ def _build(plan: Plan, also: StoredMetrics) -> dict[str, Part]:
     told = {"store": aggregator.store}
     if aggregator.server is not None:
         told["metrics"] = f"{aggregator.server.url}/metrics"
-        if plan.config.aggregator.page and plan.config.influxdb is None:
+        if plan.config.aggregator.page:
             told["page"] = f"{aggregator.server.url}/"
     log.info("aggregator starts", extra=told)
     return {"aggregator": aggregator.run}

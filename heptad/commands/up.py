@@ -108,7 +108,7 @@ def _introduce(config: Config, exporter: Exporter, aggregator: Aggregator, hint:
     command = sys.argv[0] if "/" in sys.argv[0] and not sys.argv[0].endswith(".py") else "heptad"
     url = aggregator.server.url if aggregator.server else ""
     rows = {
-        "page": f"{url}/" if config.aggregator.page and config.influxdb is None else "",
+        "page": f"{url}/" if config.aggregator.page else "",
         "reads": ", ".join(map(describe_source, exporter.sources)),
         "keeps": f"{config.store.path}, {_reports_place(config)}",
         "metrics": f"{exporter.server.url if exporter.server else ''}/metrics of the exporter",

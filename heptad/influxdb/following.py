@@ -5,7 +5,7 @@ minute has more events than were seen of it, it is read again. That reaches ten 
 less where so many come that it is too much to remember them all.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from heptad.influxdb.influxql import LATEST
@@ -54,6 +54,12 @@ class Follower:
         self._forget()
         return self._read(self._since, LATEST)
 
+    def pass_over(self) -> None:
+        """Take what is there already for seen."""
+        self._forget()
+        for _ in self._read(self._since, self._now() + DAY, ("count",)):
+            pass
+
     def look(self) -> Iterator[Point]:
         """What came since the last look."""
         now = self._now()
@@ -69,9 +75,10 @@ class Follower:
             if number > len(self._seen.get(minute, ())):
                 yield from self._read(max(minute * MINUTE, begin), (minute + 1) * MINUTE)
 
-    def _read(self, since: int, until: int) -> Iterator[Point]:
+    def _read(self, since: int, until: int, fields: Sequence[str] = ()) -> Iterator[Point]:
         """What was not seen yet."""
-        for point in self._reader.points(self._measurement, since, until, self._tags):
+        points = self._reader.points(self._measurement, since, until, self._tags, fields=fields)
+        for point in points:
             minute = point.time // MINUTE
             seen = self._seen.setdefault(minute, set()) if minute >= self._first else set()
             identity = hash((point.time, frozenset(point.tags.items())))

@@ -24,9 +24,10 @@ def place(reader: Reader, rows: Sequence[Row]) -> list[Row]:
     taken: set[_Place] = set()
     for measurement, times in _times(rows).items():
         # every row of the aggregator's has a revision; it is much less to read than all fields
-        field = "revision" if "revision" in reader.columns(measurement).fields else ""
+        has_it = "revision" in reader.columns(measurement).fields
+        told = ("revision",) if has_it else ()
         for since, until in _runs(times):
-            for point in reader.points(measurement, since, until + _MOVED, field=field):
+            for point in reader.points(measurement, since, until + _MOVED, fields=told):
                 taken.add(((measurement, frozenset(point.tags.items())), point.time))
     placed: list[Row] = []
     new: dict[_Place, Row] = {}

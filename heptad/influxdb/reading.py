@@ -8,7 +8,7 @@ exceed file limit"). Where an answer is too large all the same (a server that do
 """
 
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -108,11 +108,11 @@ class Reader:
         *,
         newest_first: bool = False,
         limit: int = 0,
-        field: str = "",
+        fields: Sequence[str] = (),
     ) -> Generator[Point, None, None]:
         """The points with since <= time < until (ns) and these tags, in order of time.
 
-        With ``field`` only this one of their fields, and only points that have it.
+        With ``fields`` only these of their fields, and only points that have one of them.
 
         With ``limit`` the server gives so many of each slice of time at the most: for those who
         want no more than that.
@@ -125,8 +125,12 @@ class Reader:
             order += f" LIMIT {limit}"
 
         what = "*"
-        if field:
-            what = ", ".join(map(quote_name, (field, *sorted(self.columns(measurement).tags))))
+        if fields:
+            known = self.columns(measurement)
+            told = [name for name in fields if name in known.fields]
+            if not told:
+                return
+            what = ", ".join(map(quote_name, (*told, *sorted(known.tags))))
 
         def select(begin: int, end: int) -> Iterator[Series]:
             name, times = quote_name(measurement), in_time(begin, end)

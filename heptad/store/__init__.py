@@ -48,7 +48,17 @@ Wanted = Mapping[str, str | Collection[str]]
 """Tags, each with the value or the values that are asked for."""
 
 
-class Store(Protocol):
+class Readable(Protocol):
+    """What can be read by time."""
+
+    def read(
+        self, measurement: str, since: int, until: int, tags: Wanted | None = None
+    ) -> Iterator[Point]:
+        """The points with since <= time < until whose tags are as given, in order of time."""
+        ...
+
+
+class Store(Readable, Protocol):
     """Few verbs: append, read a range of time, remember and recall state."""
 
     def append(
@@ -62,12 +72,6 @@ class Store(Protocol):
         A row whose series has another point at its time already moves on by a nanosecond. Where
         the two are the same, the local store keeps both, for two lines may be; InfluxDB keeps one.
         """
-        ...
-
-    def read(
-        self, measurement: str, since: int, until: int, tags: Wanted | None = None
-    ) -> Iterator[Point]:
-        """The points with since <= time < until whose tags are as given, in order of time."""
         ...
 
     def events(self, since: int, until: int, tags: Wanted | None = None) -> Iterator[Event]:

@@ -44,11 +44,17 @@ class Points:
             yield series[number], time, body, raw
 
     def backwards(
-        self, measurement: str, since: int, until: int, tags: Wanted | None = None
+        self,
+        measurement: str,
+        since: int,
+        until: int,
+        tags: Wanted | None = None,
+        fields: Sequence[str] = (),
     ) -> Iterator[Row]:
         """What ``read`` gives as it is stored, the newest first.
 
         A row is fetched when it is asked for: whoever wants the newest few pays for no more.
+        Whoever names ``fields`` needs no others; here they cost nothing, and all are given.
         """
         series = self._series_of(measurement, tags or {})
         walks = [

@@ -1,0 +1,203 @@
+"""A fleet's stores as the views ask them: two buckets of InfluxDB, read for a person.
+
+Nothing is shared with the aggregator's own reading but the server. What a bucket says is not
+believed: whoever holds an exporter's token writes there what he likes.
+"""
+
+import threading
+import time as clock
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from aggregator.web.query import MOST_ROWS
+from aggregator.web.source import PATIENCE, Opened
+from heptad import units
+from heptad.deadline import limit
+from heptad.event_row import EVENTS
+from heptad.influxdb.connection import Connection
+from heptad.influxdb.following import REACH, Follower
+from heptad.influxdb.influxql import in_time, quote_name
+from heptad.influxdb.reading import Reader
+from heptad.influxdb.slices import DAY, Series, walk
+from heptad.influxdb_config import InfluxConfig
+from heptad.line_protocol import encode_fields, encode_head
+from heptad.spans import MINUTE
+from heptad.store import Point, Row, StoreError, Wanted
+
+AHEAD: Final = DAY
+"""Events whose time is further in the future (ns) are not shown."""
+_ANSWERED_WITHIN: Final = 4.0
+_ROWS: Final = 500
+_RECENT: Final = 7 * DAY
+_SOURCE: Final = ("host", "source", "program")
+_NEEDED: Final = {*_SOURCE, "action", "outcome"}
+_HELD: Final = 5 * MOST_ROWS
+_KNOWN: Final = 10_000
+
+
+class FleetStores:
+    """The buckets of events and reports of this InfluxDB; see Stores."""
+
+    def __init__(self, config: InfluxConfig) -> None:
+        timeout = min(units.parse_duration(config.timeout), PATIENCE)
+        connection = Connection(msgspec.structs.replace(config, timeout=f"{timeout}s"))
+        self._events = Bucket(Reader(connection, config.buckets.events, rows=_ROWS))
+        self._reports = Bucket(Reader(connection, config.buckets.reports))
+
+    @contextmanager
+    def open(self, *, needs_reports: bool) -> Iterator[Opened]:
+        """See Stores.open."""
+        with limit(_ANSWERED_WITHIN):
+            yield self._events, self._reports
+
+
+class Bucket:
+    """One bucket; see Events and Reports. Raises StoreError with the remedy."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._arrivals = Arrivals(reader)
+
+    def read(
+        self, measurement: str, since: int, until: int, tags: Wanted | None = None
+    ) -> Iterator[Point]:
+        """See Readable.read."""
+        return self._reader.points(measurement, since, until, tags)
+
+    def backwards(
+        self,
+        measurement: str,
+        since: int,
+        until: int,
+        tags: Wanted | None = None,
+        fields: Sequence[str] = (),
+    ) -> Iterator[Row]:
+        """See Events.backwards."""
+        until = min(until, clock.time_ns() + AHEAD)
+        points = self._reader.points(
+            measurement, since, until, tags, newest_first=True, fields=fields
+        )
+        return map(_row_of, filter(_is_event, points))
+
+    def newest_position(self) -> int:
+        """See Events.newest_position."""
+        return self._arrivals.look()
+
+    def since_arrival(
+        self, position: int, limit: int, tags: Wanted | None = None
+    ) -> tuple[list[Point], int]:
+        """See Events.since_arrival."""
+        arrived = self._arrivals.since(position)[:limit]
+        wanted = (tags or {}).items()
+        points = [
+            point for _, point in arrived if all(point.tags.get(name) == v for name, v in wanted)
+        ]
+        return points, arrived[-1][0] if arrived else position
+
+    def last_times(self, measurement: str) -> dict[str, int]:
+        """See Events.last_times; of the last seven days, and host, source and program only."""
+        now = clock.time_ns()
+        name, tags = quote_name(measurement), ", ".join(map(quote_name, _SOURCE))
+
+        def select(begin: int, end: int) -> Iterator[Series]:
+            times = in_time(begin, end)
+            for series in self._reader.ask(
+                f'SELECT last("count") FROM {name} WHERE {times} GROUP BY {tags}'  # noqa: S608 - quoted
+            ):
+                told = [series.tags.get(tag, "") for tag in _SOURCE]
+                yield Series(["time", *_SOURCE], values=[[row[0], *told] for row in series.values])
+
+        found: dict[str, int] = {}
+        for _, (time, *told) in walk(select, now - _RECENT, now + AHEAD, newest_first=True):
+            head = encode_head(measurement, zip(_SOURCE, told, strict=True))
+            found[head] = max(time, found.get(head, time))
+        return found
+
+    def counters(self) -> None:
+        """See Events.counters: each exporter has its own."""
+
+    def size(self) -> None:
+        """See Reports.size: the server does not tell it."""
+
+
+class Arrivals:
+    """The events that came since somebody began to watch; the last ones are held for all watchers.
+
+    A position is their number, counted from the time in milliseconds when that was: so one of
+    another run, or from before nobody watched for a while, lies far behind and is told as such.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._lock = threading.Lock()
+        self._follower: Follower | None = None
+        self._held: deque[tuple[int, Point]] = deque(maxlen=_HELD)
+        self._newest = 0
+        self._looked = 0.0
+
+    def look(self) -> int:
+        """See what came, and the position of the last; raises StoreError."""
+        if not self._lock.acquire(timeout=PATIENCE):
+            raise StoreError(
+                "InfluxDB takes long to say what is new; see that it is not overloaded"
+            )
+        try:
+            now = clock.monotonic()
+            if self._follower is None or now - self._looked > (REACH - 1) * 60:
+                self._follower = self._begin()
+            elif now - self._looked >= self._follower.pause:
+                for point in filter(_is_event, self._follower.look()):
+                    self._newest += 1
+                    self._held.append((self._newest, point))
+            else:
+                return self._newest
+            self._looked = now
+            return self._newest
+        finally:
+            self._lock.release()
+
+    def since(self, position: int) -> list[tuple[int, Point]]:
+        """What is held of what came after ``position``, each with its own."""
+        with self._lock:
+            return [(number, point) for number, point in self._held if number > position]
+
+    def _begin(self) -> Follower:
+        """Follow from here on: late events too, as far back as few enough are there to know."""
+        now = clock.time_ns()
+        since, known = now // MINUTE * MINUTE - REACH * MINUTE, 0
+        counted = list(self._reader.count_minutes(EVENTS.name, since, now + AHEAD))
+        for minute, number in reversed(counted):
+            known += number
+            if known > _KNOWN:
+                since = min((minute + 1) * MINUTE, now)
+                break
+        follower = Follower(self._reader, EVENTS.name, since, {}, clock.time_ns, clock.monotonic)
+        follower.pass_over()
+        self._held.clear()
+        self._newest = max(now // 10**6, self._newest + 2 * _HELD)
+        return follower
+
+
+def _is_event(point: Point) -> bool:
+    """Whether a point has the tags and types of an event."""
+    types = EVENTS.fields
+    return point.tags.keys() >= _NEEDED and all(
+        name not in types or type(value) is types[name].type for name, value in point.fields.items()
+    )
+
+
+def _row_of(point: Point) -> Row:
+    fields = dict(point.fields)
+    raw = str(fields.pop("raw", ""))
+    head = _head_of(point.measurement, tuple(point.tags.items()))
+    return head, point.time, encode_fields(fields), raw
+
+
+@lru_cache(maxsize=8192)
+def _head_of(measurement: str, tags: tuple[tuple[str, str], ...]) -> str:
+    return encode_head(measurement, tags)
