@@ -120,7 +120,6 @@ function showFinding(finding, open) {
 export async function loadHealth() {
   showIfNew("health", await ask("health", {}), (data) => {
     const problems = [...data.problems];
-    const unread = Object.entries(data.not_understood);
     find("tile-health").replaceChildren(problems.length ? `${problems.length} wrong` : "well",
       element("small", "", data.sources.length ? `last event ${short(data.sources.map((s) => s.last).sort().at(-1))}` : "no events yet"));
     find("problems").replaceChildren(...(problems.length
@@ -140,16 +139,23 @@ export async function loadHealth() {
       row.append(none);
       find("sources").append(row);
     }
-    const sum = (counts) => Object.values(counts).reduce((total, value) => total + value, 0);
-    find("health-note").textContent = [
-      `${number(sum(data.lines))} lines read`,
-      unread.length ? `not understood: ${unread.map(([name, n]) => `${name || "without header"} ${number(n)}`).join(", ")}`
-        : "all of known programs understood",
-      sum(data.gaps) ? `${number(sum(data.gaps))} gaps: parts of a log that could not be read` : "no gaps",
-      `stores ${(data.size / 2 ** 20).toFixed(1)} MiB`].join(" · ");
+    find("health-note").textContent = sayCounted(data).join(" · ");
     fillList("hosts", new Set(data.sources.map((source) => source.host)));
     fillList("programs", new Set(data.sources.flatMap((source) => source.programs)));
   });
+}
+
+/** What one host's stores count, a phrase each; those of a fleet do not tell it. */
+function sayCounted(data) {
+  if (!data.lines) return [];
+  const sum = (counts) => Object.values(counts).reduce((total, value) => total + value, 0);
+  const unread = Object.entries(data.not_understood);
+  return [
+    `${number(sum(data.lines))} lines read`,
+    unread.length ? `not understood: ${unread.map(([name, n]) => `${name || "without header"} ${number(n)}`).join(", ")}`
+      : "all of known programs understood",
+    sum(data.gaps) ? `${number(sum(data.gaps))} gaps: parts of a log that could not be read` : "no gaps",
+    `stores ${(data.size / 2 ** 20).toFixed(1)} MiB`];
 }
 
 function fillList(id, values) {
