@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -16,56 +15,38 @@ from hypothesis import strategies as st
 from aggregator.web.page import Page
 from aggregator.web.query import BadQuery, parse_query
 from aggregator.web.source import HostStores
-from heptad.event import Event
-from heptad.server import Answer
 from heptad.units import format_time
 from tests.aggregator_world import MINUTE, SECOND, World, attack, login
-
-
-class Views:
-    """Two stores whose events are recent, and the page on them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.now = time.time_ns()
-        self.world = World(folder)
-        self.world.now = self.now
-        self.problems: list[str] = []
-        self.folder = folder
-        self.page = Page(
-            HostStores(folder / "events.db", folder / "reports.db"),
-            "127.0.0.1",
-            lambda: self.problems,
-        )
-
-    def add(self, *events: Event) -> None:
-        """Events arrive."""
-        self.world.append(events)
-
-    def answer(self, path: str, host: str = "127.0.0.1:9708", query: str = "") -> Answer:
-        """The answer to a request."""
-        environ = {"PATH_INFO": path, "HTTP_HOST": host, "QUERY_STRING": query}
-        answer = self.page(environ)
-        assert answer is not None
-        return answer
-
-    def ask(self, view: str, **parameters: object) -> dict[str, Any]:
-        """The data of a view."""
-        answer = self.answer(f"/api/{view}", query=urlencode(parameters))
-        assert answer.status == "200 OK", answer.body
-        data: dict[str, Any] = json.loads(answer.body)
-        return data
-
-    def found(self, **parameters: object) -> list[str]:
-        """The users of the events that a search finds."""
-        return [event["user"] for event in self.ask("events", **parameters)["events"]]
+from tests.influxdb import Influxd, running
+from tests.page_views import FleetViews, Views
 
 
 @pytest.fixture
-def views(tmp_path: Path) -> Iterator[Views]:
-    """Empty stores, and the page on them."""
+def local(tmp_path: Path) -> Iterator[Views]:
+    """Empty files, and the page on them."""
     views = Views(tmp_path)
     with views.world:
         yield views
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
+    """An InfluxDB for all tests of this file."""
+    with running(Influxd(tmp_path_factory.mktemp("influxd"))) as server:
+        yield server
+
+
+@pytest.fixture(params=["files", "influxdb"])
+def views(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Views]:
+    """Empty stores of either kind, and the page on them."""
+    if request.param == "files":
+        views = Views(tmp_path)
+    else:
+        views = FleetViews(tmp_path, request.getfixturevalue("server"))
+    with views.world:
+        yield views
+    if isinstance(views, FleetViews):
+        views.server.drop("events", "reports", "heptad")
 
 
 def test_events_newest_first(views: Views) -> None:
@@ -258,16 +239,16 @@ def test_stores_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert ask()[0].startswith("503")
 
 
-def test_reports_that_cannot_be_read(views: Views) -> None:
-    """A spoilt store of findings costs the findings alone; the other views go on."""
-    views.add(login(views.now - SECOND))
-    views.world.reports.close()
-    for file in views.folder.glob("reports.db*"):
+def test_reports_that_cannot_be_read(local: Views) -> None:
+    """A spoilt store of findings costs the findings alone; the other local go on."""
+    local.add(login(local.now - SECOND))
+    local.world.reports.close()
+    for file in local.folder.glob("reports.db*"):
         file.write_bytes(b"no database" * 1000)
-    assert views.found() == ["root"]
-    assert sum(views.ask("series")["failures"]) == 1
-    assert views.ask("health")["sources"]
-    answer = views.answer("/api/findings")
+    assert local.found() == ["root"]
+    assert sum(local.ask("series")["failures"]) == 1
+    assert local.ask("health")["sources"]
+    answer = local.answer("/api/findings")
     assert answer.status == "503 Service Unavailable"
     assert "reports.db" in json.loads(answer.body)["error"]
 
@@ -277,13 +258,13 @@ def LOCKED(path: Path) -> str:  # noqa: N802 - a constant but for the path
     return f"{path}: cannot be read: database is locked"
 
 
-def test_a_pruned_store(views: Views) -> None:
+def test_a_pruned_store(local: Views) -> None:
     """Deleting what is shown while a cursor leads on takes nothing but what was deleted."""
-    views.add(*(login(views.now - n * MINUTE, user=f"u{n}") for n in range(1, 6)))
-    first = views.ask("events", limit=2)
-    with closing(sqlite3.connect(views.folder / "events.db")) as db, db:
+    local.add(*(login(local.now - n * MINUTE, user=f"u{n}") for n in range(1, 6)))
+    first = local.ask("events", limit=2)
+    with closing(sqlite3.connect(local.folder / "events.db")) as db, db:
         db.execute("DELETE FROM points WHERE id <= 3")
-    data = views.ask("events", before=first["next"])
+    data = local.ask("events", before=first["next"])
     assert [event["user"] for event in data["events"]] == ["u4", "u5"]
 
 
@@ -305,9 +286,9 @@ def test_a_pruned_store(views: Views) -> None:
         ("after=-1", "`after` is a number"),
     ],
 )
-def test_wrong_parameters(views: Views, query: str, words: str) -> None:
+def test_wrong_parameters(local: Views, query: str, words: str) -> None:
     """A parameter that makes no sense is 400, with what would."""
-    answer = views.answer("/api/events", query=query)
+    answer = local.answer("/api/events", query=query)
     assert (answer.status, words in json.loads(answer.body)["error"]) == ("400 Bad Request", True)
 
 
@@ -330,12 +311,12 @@ def test_hostile_queries(query: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/page.js", "/api/events", "/api/health"])
-def test_other_names_are_refused(views: Views, path: str) -> None:
+def test_other_names_are_refused(local: Views, path: str) -> None:
     """On loopback only this host's own names are answered: DNS rebinding leads nowhere."""
     for host in ("localhost", "localhost:9708", "127.0.0.1:1", "[::1]:9708", "LOCALHOST:9708"):
-        assert views.answer(path, host).status == "200 OK"
+        assert local.answer(path, host).status == "200 OK"
     for host in ("evil.example", "evil.example:9708", "", "127.0.0.1.evil.example", "a,localhost"):
-        assert views.answer(path, host).status.startswith("421")
+        assert local.answer(path, host).status.startswith("421")
 
 
 def test_other_addresses_take_any_name(tmp_path: Path) -> None:
@@ -346,23 +327,23 @@ def test_other_addresses_take_any_name(tmp_path: Path) -> None:
     assert answer.status == "200 OK"
 
 
-def test_headers(views: Views) -> None:
+def test_headers(local: Views) -> None:
     """Every answer has the strict policy; data are not kept, files are asked for again."""
     for path in ("/", "/page.js", "/page.css", "/uPlot.iife.min.js", "/api/health", "/api/x"):
-        headers = dict(views.answer(path).headers)
+        headers = dict(local.answer(path).headers)
         assert headers["Content-Security-Policy"].startswith(
             "default-src 'none'; script-src 'self'"
         )
         assert "unsafe" not in headers["Content-Security-Policy"]
         assert headers["Referrer-Policy"] == "no-referrer"
-    assert dict(views.answer("/api/health").headers)["Cache-Control"] == "no-store"
-    tag = dict(views.answer("/page.js").headers)["ETag"]
-    again = views.page(
+    assert dict(local.answer("/api/health").headers)["Cache-Control"] == "no-store"
+    tag = dict(local.answer("/page.js").headers)["ETag"]
+    again = local.page(
         {"PATH_INFO": "/page.js", "HTTP_HOST": "localhost", "HTTP_IF_NONE_MATCH": tag}
     )
     assert again is not None
     assert again.status == "304 Not Modified"
-    assert views.page({"PATH_INFO": "/../page.py", "HTTP_HOST": "localhost"}) is None
+    assert local.page({"PATH_INFO": "/../page.py", "HTTP_HOST": "localhost"}) is None
 
 
 def test_nothing_inline_or_from_elsewhere() -> None:

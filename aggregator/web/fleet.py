@@ -7,7 +7,7 @@ believed: whoever holds an exporter's token writes there what he likes.
 import threading
 import time as clock
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Final
@@ -41,13 +41,13 @@ _KNOWN: Final = 10_000
 
 
 class FleetStores:
-    """The buckets of events and reports of this InfluxDB; see Stores."""
+    """The buckets of events and reports of this InfluxDB; ``tick`` is monotonic, in seconds."""
 
-    def __init__(self, config: InfluxConfig) -> None:
+    def __init__(self, config: InfluxConfig, tick: Callable[[], float] = clock.monotonic) -> None:
         timeout = min(units.parse_duration(config.timeout), PATIENCE)
         connection = Connection(msgspec.structs.replace(config, timeout=f"{timeout}s"))
-        self._events = Bucket(Reader(connection, config.buckets.events, rows=_ROWS))
-        self._reports = Bucket(Reader(connection, config.buckets.reports))
+        self._events = Bucket(Reader(connection, config.buckets.events, rows=_ROWS), tick)
+        self._reports = Bucket(Reader(connection, config.buckets.reports), tick)
 
     @contextmanager
     def open(self, *, needs_reports: bool) -> Iterator[Opened]:
@@ -59,9 +59,9 @@ class FleetStores:
 class Bucket:
     """One bucket; see Events and Reports. Raises StoreError with the remedy."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, tick: Callable[[], float]) -> None:
         self._reader = reader
-        self._arrivals = Arrivals(reader)
+        self._arrivals = Arrivals(reader, tick)
 
     def read(
         self, measurement: str, since: int, until: int, tags: Wanted | None = None
@@ -132,8 +132,9 @@ class Arrivals:
     another run, or from before nobody watched for a while, lies far behind and is told as such.
     """
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, tick: Callable[[], float]) -> None:
         self._reader = reader
+        self._tick = tick
         self._lock = threading.Lock()
         self._follower: Follower | None = None
         self._held: deque[tuple[int, Point]] = deque(maxlen=_HELD)
@@ -147,7 +148,7 @@ class Arrivals:
                 "InfluxDB takes long to say what is new; see that it is not overloaded"
             )
         try:
-            now = clock.monotonic()
+            now = self._tick()
             if self._follower is None or now - self._looked > (REACH - 1) * 60:
                 self._follower = self._begin()
             elif now - self._looked >= self._follower.pause:
@@ -176,7 +177,7 @@ class Arrivals:
             if known > _KNOWN:
                 since = min((minute + 1) * MINUTE, now)
                 break
-        follower = Follower(self._reader, EVENTS.name, since, {}, clock.time_ns, clock.monotonic)
+        follower = Follower(self._reader, EVENTS.name, since, {}, clock.time_ns, self._tick)
         follower.pass_over()
         self._held.clear()
         self._newest = max(now // 10**6, self._newest + 2 * _HELD)
