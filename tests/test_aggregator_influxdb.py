@@ -133,7 +133,7 @@ def test_commands_read_the_fleet(config: Config, server: Influxd, tmp_path: Path
 
 
 def test_it_tells_where_things_are(config: Config, server: Influxd, tmp_path: Path) -> None:
-    """The first words name the bucket and the metrics, and no page or file that are not used."""
+    """The first words name the bucket, the metrics and the page, and no file that is not used."""
     command = [sys.executable, "-m", "heptad", "aggregator", "--config"]
     with subprocess.Popen(
         [*command, str(tmp_path / "heptad.yaml")], stderr=subprocess.PIPE, text=True
@@ -143,5 +143,5 @@ def test_it_tells_where_things_are(config: Config, server: Influxd, tmp_path: Pa
         process.terminate()
     assert f'store="{server.url}, `reports`"' in told
     assert "/metrics" in told
-    assert "page=" not in told
+    assert "page=http" in told
     assert "none.db" not in told

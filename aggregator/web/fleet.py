@@ -92,12 +92,9 @@ class Bucket:
         self, position: int, limit: int, tags: Wanted | None = None
     ) -> tuple[list[Point], int]:
         """See Events.since_arrival."""
-        arrived = self._arrivals.since(position)[:limit]
+        points, position = self._arrivals.since(position, limit)
         wanted = (tags or {}).items()
-        points = [
-            point for _, point in arrived if all(point.tags.get(name) == v for name, v in wanted)
-        ]
-        return points, arrived[-1][0] if arrived else position
+        return [p for p in points if all(p.tags.get(name) == v for name, v in wanted)], position
 
     def last_times(self, measurement: str) -> dict[str, int]:
         """See Events.last_times; of the last seven days, and host, source and program only."""
@@ -162,10 +159,11 @@ class Arrivals:
         finally:
             self._lock.release()
 
-    def since(self, position: int) -> list[tuple[int, Point]]:
-        """What is held of what came after ``position``, each with its own."""
+    def since(self, position: int, most: int) -> tuple[list[Point], int]:
+        """The first ``most`` of what is held from behind ``position``, and the new position."""
         with self._lock:
-            return [(number, point) for number, point in self._held if number > position]
+            held = [entry for entry in self._held if entry[0] > position][:most]
+            return [point for _, point in held], held[-1][0] if held else self._newest
 
     def _begin(self) -> Follower:
         """Follow from here on: late events too, as far back as few enough are there to know."""

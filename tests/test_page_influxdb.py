@@ -1,0 +1,142 @@
+"""The page on a fleet's InfluxDB: as the aggregator serves it, and what only happens there."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aggregator.service import Aggregator
+from aggregator.web.fleet import FleetStores
+from aggregator.web.page import Page
+from heptad.config import Config
+from heptad.influxdb_config import InfluxConfig
+from tests.aggregator_world import DAY, MINUTE, SECOND, login
+from tests.faulty_proxy import HANG, HTML, RESET, Fault, FaultyProxy
+from tests.influxdb import Influxd
+from tests.page_views import FleetViews
+from tests.test_aggregator_influxdb import config, server, write
+from tests.test_aggregator_service import fetch, until
+from tests.test_aggregator_service import running as running_aggregator
+
+__all__ = ["config", "server"]  # fixtures
+
+VIEWS = ("events", "series", "top", "findings", "health")
+
+
+@pytest.fixture
+def views(tmp_path: Path, server: Influxd) -> Iterator[FleetViews]:
+    """Empty buckets, and the page on them."""
+    server.drop("events", "reports", "heptad")
+    views = FleetViews(tmp_path, server)
+    with views.world:
+        yield views
+
+
+def test_the_aggregator_serves_it(config: Config, server: Influxd) -> None:
+    """Every view answers from the buckets; while the server is away with the reason (503)."""
+    write(server, "192.0.2.1")
+
+    def ask(aggregator: Aggregator, view: str) -> dict[str, object]:
+        status, text = fetch(aggregator, f"/api/{view}")
+        assert status == 200, text
+        data: dict[str, object] = json.loads(text)
+        return data
+
+    with running_aggregator(config) as aggregator:
+        assert "<title>Heptad</title>" in fetch(aggregator, "/")[1]
+        until(lambda: ask(aggregator, "findings")["number"] == 1)
+        found = json.loads(fetch(aggregator, "/api/events?host=web1&address=192.0.2.1")[1])
+        assert [event["source_ip"] for event in found["events"]] == ["192.0.2.1"] * 4
+        assert ask(aggregator, "events?host=web%27%20OR%20%27%27%3D%27")["events"] == []
+        assert sum(json.loads(fetch(aggregator, "/api/series")[1])["failures"]) == 4
+        assert ask(aggregator, "top")["failures"] == 4
+        health = json.loads(fetch(aggregator, "/api/health")[1])
+        assert [source["host"] for source in health["sources"]] == ["web1"]
+        assert not {"lines", "not_understood", "gaps", "size"} & health.keys()
+        server.kill()
+        for view in VIEWS:
+            status, text = fetch(aggregator, f"/api/{view}")
+            assert status == 503
+            assert "see that the server runs" in json.loads(text)["error"]
+        server.start()
+        for view in VIEWS:
+            ask(aggregator, view)
+
+
+@pytest.mark.parametrize(
+    "fault, words",
+    [
+        (HANG, "no answer in time"),
+        (RESET, "see that the server runs"),
+        (HTML, "not InfluxDB's"),
+        (Fault(status=401, body=b'{"error": "no"}'), "`influxdb.token`"),
+        (Fault(trickle=0.02), "no answer in time"),
+    ],
+)
+def test_a_server_that_does_not_answer(
+    server: Influxd, fault: Fault, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each view says in a sentence why it cannot be read, and never hangs."""
+    monkeypatch.setattr("aggregator.web.fleet._ANSWERED_WITHIN", 0.5)
+    with FaultyProxy(server.url) as proxy:
+        proxy.plan = lambda path, _: fault if path.startswith("/query") else None
+        config = InfluxConfig(proxy.url, timeout="300ms")
+        page = Page(FleetStores(config), "127.0.0.1", list)
+        for view in VIEWS:
+            begun = time.monotonic()
+            answer = page({"PATH_INFO": f"/api/{view}", "HTTP_HOST": "localhost"})
+            assert answer is not None
+            assert answer.status == "503 Service Unavailable"
+            assert words in json.loads(answer.body)["error"]
+            assert time.monotonic() - begun < 5
+
+
+def test_what_makes_no_sense_is_not_shown(views: FleetViews) -> None:
+    """A point that no exporter writes, or of a time far ahead, costs no other event its place."""
+    now = views.now
+    views.add(login(now, user="real"), login(now + 3 * DAY, user="future"))
+    views.server.write(
+        "events",
+        [
+            f'events,host=a user="tagless",count=1i {now + 1}',
+            f'events,host=a,source=b,program=c,action=login,outcome=failure user="x" {now + 2}',
+            f"events,host=a,source=b,program=c,action=login,outcome=failure odd=1.5 {now + 3}",
+        ],
+    )
+    found = [event.get("user") for event in views.ask("events")["events"]]
+    assert found == [None, "x", "real"]
+    assert views.ask("top")["failures"] == 2
+    assert sum(views.ask("series", until="2100-01-01T00:00:00Z")["failures"]) >= 1
+
+
+def test_following_after_nobody_watched(views: FleetViews) -> None:
+    """Where nobody watched for long, and for another run's position, it is said that some miss."""
+    views.add(login(views.now - 5 * MINUTE, user="first"))
+    position = views.ask("events")["position"]
+    assert position < 2**53
+    views.add(login(views.now, user="missed"))
+    views.seconds += 3600
+    data = views.ask("events", after=position)
+    assert (data["events"], data["skipped"]) == ([], True)
+    views.add(login(views.now + SECOND, user="new"))
+    data = views.ask("events", after=data["position"])
+    assert ([event["user"] for event in data["events"]], data["skipped"]) == (["new"], False)
+    assert views.ask("events", after=1)["skipped"] is True
+
+
+def test_following_many(views: FleetViews, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where too many came to know them all, what is new is followed all the same."""
+    monkeypatch.setattr("aggregator.web.fleet._KNOWN", 5)
+    views.add(*(login(views.now - n * SECOND, user=f"u{n}") for n in range(200)))
+    position = views.ask("events")["position"]
+    views.add(login(time.time_ns() + 2 * SECOND, user="new"))
+    data = views.ask("events", after=position)
+    assert [event["user"] for event in data["events"]] == ["new"]
+
+
+def test_sources_that_are_silent(views: FleetViews) -> None:
+    """A source that gave nothing for some days is still among the sources, one of weeks is not."""
+    views.add(*(login(views.now - n * DAY, host=f"h{n}") for n in (0, 3, 6, 20)))
+    assert [source["host"] for source in views.ask("health")["sources"]] == ["h0", "h3", "h6"]
