@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from prometheus_client import CollectorRegistry
 
 from aggregator.web.page import Page as Pages
-from aggregator.web.source import HostStores
+from aggregator.web.source import HostStores, Stores
 from heptad.event import Event
 from heptad.server import Server
 from tests import needs
@@ -50,16 +50,13 @@ def browser() -> Iterator[Browser]:
 
 
 class Site:
-    """Stores in a folder, and a port that serves the page on them."""
+    """Stores in a folder or elsewhere, and a port that serves the page on them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stores: Stores | None = None) -> None:
         self.folder = folder
         self.problems: list[str] = []
-        pages = Pages(
-            HostStores(folder / "events.db", folder / "reports.db"),
-            "127.0.0.1",
-            lambda: self.problems,
-        )
+        stores = stores or HostStores(folder / "events.db", folder / "reports.db")
+        pages = Pages(stores, "127.0.0.1", lambda: self.problems)
         self.server = Server(("127.0.0.1", 0), CollectorRegistry(), list, pages=pages)
         self.server.start()
 
@@ -124,16 +121,18 @@ def hostile_events(now: int) -> list[Event]:
     ]
 
 
-@SIZES
-def test_hostile_values(browser: Browser, site: Site, world: World, size: tuple[int, int]) -> None:
-    """Whatever stands in a log is shown as text: nothing runs, acts, or breaks the layout."""
+def fill_with_hostility(site: Site, world: World) -> None:
+    """Events, findings and problems that carry hostile values."""
     world.append(hostile_events(world.now))
-    for value in HOSTILE:  # findings that carry them too
+    for value in HOSTILE:
         attempts = attack(world.now - 10 * MINUTE, 6)
         world.append(login(event.time, "192.0.2.66", user=value) for event in attempts)
     world.look(everything=True)
     site.problems = [f"source {value[:300]}: cannot be read" for value in HOSTILE]
-    seen = visit(browser, site, size)
+
+
+def expect_harmless(seen: Visit, site: Site) -> None:
+    """All of it is shown, as text: nothing runs, acts, or breaks the layout."""
     page = seen.page
     expect(page.locator("#rows tr").first).to_be_visible()
     for button in page.locator("#rows button.link").all()[:13]:
@@ -152,6 +151,13 @@ def test_hostile_values(browser: Browser, site: Site, world: World, size: tuple[
     assert seen.faults == []
     assert {url for url in seen.asked if not url.startswith(site.server.url)} == set()
     page.context.close()
+
+
+@SIZES
+def test_hostile_values(browser: Browser, site: Site, world: World, size: tuple[int, int]) -> None:
+    """Whatever stands in a log is shown as text."""
+    fill_with_hostility(site, world)
+    expect_harmless(visit(browser, site, size), site)
 
 
 @pytest.mark.parametrize("value", [value for value in HOSTILE if value])
