@@ -101,7 +101,7 @@ class Aggregator:
                 if config.influxdb is not None
                 else HostStores(Path(config.store.path), Path(self._config.store.path)),
                 listen[0],
-                lambda: [*self.problems(), *beside()],
+                lambda: [*self.problems(), *self._stores.problems(), *beside()],
             )
         return Server(
             listen,

@@ -12,6 +12,7 @@ from aggregator.metrics import FLEET, AggregatorMetrics
 from heptad import units
 from heptad.config import Config, StoreConfig
 from heptad.influxdb.connection import Connection
+from heptad.influxdb.heartbeats import Summary
 from heptad.influxdb_config import InfluxConfig
 from heptad.metrics import CounterDict
 from heptad.store import Store, StoreError
@@ -67,6 +68,10 @@ class Stores(Protocol):
 
     def tend(self, metrics: AggregatorMetrics) -> None:
         """What has to be done now and then; call it after each look."""
+        ...
+
+    def problems(self) -> list[str]:
+        """What is wrong with those who write events, a sentence each: for the page."""
         ...
 
     def close(self) -> None:
@@ -157,6 +162,10 @@ class LocalStores:
             self._prune_due = clock.monotonic() + (0 if busy else _PRUNE_EVERY)
             metrics.set("heptad_aggregator_store_size_bytes", self._reports.size())
 
+    def problems(self) -> list[str]:
+        """See Stores.problems: the exporter of this host tells its own."""
+        return []
+
     def close(self) -> None:
         """See Stores.close."""
         self._close_events()
@@ -173,6 +182,7 @@ class InfluxStores:
         self._reports = InfluxStore(self._connection, buckets.reports, OWNER)
         self._own = (f"`{buckets.reports}`", f"`{buckets.heptad}`")
         self._begun = False
+        self._fleet = Summary()
         self.name = self._events.name
 
     @property
@@ -214,8 +224,19 @@ class InfluxStores:
         """See Stores.tend: write state, and tell how the fleet is."""
         self._events.flush()
         self._reports.flush()
-        for name, value in msgspec.structs.asdict(self._events.fleet()).items():
+        self._fleet = self._events.fleet()
+        for name, value in msgspec.structs.asdict(self._fleet).items():
             metrics.set(FLEET[name], value)
+
+    def problems(self) -> list[str]:
+        """See Stores.problems; as heartbeats told at the last look."""
+        fleet = self._fleet
+        told = (
+            ("exporters that are silent", fleet.silent, "see that they run and reach InfluxDB"),
+            ("hosts whose clock is off by a minute or more", fleet.skewed, "synchronise it"),
+            ("host names that two machines share", fleet.shared_names, "give each its own `host`"),
+        )
+        return [f"{what}: {number}; {remedy}" for what, number, remedy in told if number]
 
     def close(self) -> None:
         """See Stores.close."""

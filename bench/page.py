@@ -1,6 +1,6 @@
-"""How long the page takes until every view of it is there, on a store of a million events.
+"""How long the page takes until every view of it is there, on a million events in either store.
 
-Makes the store (30 days of it), lets the aggregator work it off, and opens the page in Chromium,
+Makes each store (30 days of it), lets the aggregator work it off, and opens the page in Chromium,
 each time with nothing kept from before.
 """
 
@@ -12,9 +12,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from bench.scrape import free_port, running
+from heptad.event import Event
+from heptad.event_row import row_of_event
+from heptad.influxdb.lines import line_of
+from heptad.store import Row
+from heptad.store.local import LocalStore
+from tests.influxdb import Influxd
+from tests.influxdb import running as running_influxd
 
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
@@ -32,10 +40,8 @@ KINDS = {
 }
 
 
-def events(number: int, now: int) -> Iterator[object]:
+def events(number: int, now: int) -> Iterator[Event]:
     """Events, evenly over the days before ``now`` (ns); a few addresses and names are frequent."""
-    from heptad.event import Event  # noqa: PLC0415
-
     chance = random.Random(1)  # noqa: S311 - repeatable
     kinds = chance.choices(list(KINDS), list(KINDS.values()), k=number)
     step = DAYS * 86_400 * 10**9 // number
@@ -56,23 +62,34 @@ def events(number: int, now: int) -> Iterator[object]:
         )
 
 
-def fill(folder: Path, number: int) -> Path:
-    """A store of events, worked off; the configuration that serves it."""
-    from heptad.event_row import row_of_event  # noqa: PLC0415
-    from heptad.store.local import LocalStore  # noqa: PLC0415
+def batches(number: int) -> Iterator[list[Row]]:
+    """The rows of so many events."""
+    made = events(number, time.time_ns())
+    while rows := [row_of_event(event) for event in islice(made, 10_000)]:
+        yield rows
 
+
+def fill_files(folder: Path, number: int) -> str:
+    """A store of events in a file; the keys that name it."""
     with LocalStore(folder / "events.db", write=True) as store:
-        rows = []
-        for event in events(number, time.time_ns()):
-            rows.append(row_of_event(event))  # type: ignore[arg-type]
-            if len(rows) == 20_000:
-                store.append(rows)
-                rows = []
-        store.append(rows)
+        for rows in batches(number):
+            store.append(rows)
+    return f"store: {{path: {folder}/events.db}}\n"
+
+
+def fill_influxdb(server: Influxd, number: int) -> str:
+    """The same in InfluxDB."""
+    server.create("events", "reports", "heptad")
+    for rows in batches(number):
+        server.write("events", map(line_of, rows))
+    return f"influxdb: {{url: '{server.url}'}}\n"
+
+
+def work_off(folder: Path, keys: str) -> Path:
+    """Let the aggregator compute everything; the configuration that serves the page."""
     config = folder / "heptad.yaml"
     config.write_text(
-        f"log: {{level: error}}\nstore: {{path: {folder}/events.db}}\n"
-        f"aggregator:\n  listen: 127.0.0.1:{free_port()}\n"
+        f"log: {{level: error}}\n{keys}aggregator:\n  listen: 127.0.0.1:{free_port()}\n"
         f"  store: {{path: {folder}/reports.db}}\n"
     )
     subprocess.run(
@@ -105,13 +122,25 @@ def main(number: int = 1_000_000) -> None:
         print("page: left out, chromium is not installed")
         return
     with tempfile.TemporaryDirectory() as name:
-        config = fill(Path(name), number)
-        port = int(config.read_text().split("127.0.0.1:")[1].split("\n")[0])
-        command = [sys.executable, "-m", "heptad", "aggregator", "--config", str(config)]
-        with running(command, port):
-            seconds = list(views(f"http://127.0.0.1:{port}/", 10))
-    median = statistics.median(seconds)
-    print(f"page: all views of {number:,} events after {median:.2f} s (longest {max(seconds):.2f})")
+        measure("SQLite", number, work_off(Path(name), fill_files(Path(name), number)))
+    if shutil.which("influxd") is None:
+        print("page on InfluxDB: left out, influxd is not installed")
+        return
+    with tempfile.TemporaryDirectory() as name, running_influxd(Influxd(Path(name))) as server:
+        measure("InfluxDB", number, work_off(Path(name), fill_influxdb(server, number)))
+
+
+def measure(store: str, number: int, config: Path) -> None:
+    """Serve the page and open it ten times."""
+    port = int(config.read_text().split("127.0.0.1:")[-1].split("\n")[0])
+    command = [sys.executable, "-m", "heptad", "aggregator", "--config", str(config)]
+    with running(command, port):
+        seconds = list(views(f"http://127.0.0.1:{port}/", 10))
+    median, longest = statistics.median(seconds), max(seconds)
+    print(
+        f"page: all views of {number:,} events in {store} "
+        f"after {median:.2f} s (longest {longest:.2f})"
+    )
 
 
 if __name__ == "__main__":

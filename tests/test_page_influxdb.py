@@ -37,6 +37,8 @@ def views(tmp_path: Path, server: Influxd) -> Iterator[FleetViews]:
 def test_the_aggregator_serves_it(config: Config, server: Influxd) -> None:
     """Every view answers from the buckets; while the server is away with the reason (503)."""
     write(server, "192.0.2.1")
+    beat = "sequence=1i,passed=0i,behind=0i,caught_up=true,clock_offset=90.0"
+    server.write("heptad", [f"heartbeat,host=web1,machine_id=m {beat} {time.time_ns()}"])
 
     def ask(aggregator: Aggregator, view: str) -> dict[str, object]:
         status, text = fetch(aggregator, f"/api/{view}")
@@ -54,6 +56,7 @@ def test_the_aggregator_serves_it(config: Config, server: Influxd) -> None:
         assert ask(aggregator, "top")["failures"] == 4
         health = json.loads(fetch(aggregator, "/api/health")[1])
         assert [source["host"] for source in health["sources"]] == ["web1"]
+        until(lambda: "clock is off" in str(ask(aggregator, "health")["problems"]))
         assert not {"lines", "not_understood", "gaps", "size"} & health.keys()
         server.kill()
         for view in VIEWS:
