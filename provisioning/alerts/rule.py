@@ -98,6 +98,22 @@ class Group(NamedTuple):
     interval: str = ""
 
 
+def grown(counter: str, window: str, step: str) -> str:
+    """By how much a counter grew within ``window``, and only where it did.
+
+    A counter that was not scraped for longer has no sample in ``window`` before it grew, and
+    ``increase`` sees nothing; there its last value of ``<unscraped_window>`` is what it grew from,
+    looked for every ``step``: what is counted within ``step`` before may be told once more.
+    """
+    return (
+        f"  increase({counter}[{window}]) > 0\n"
+        "or\n"
+        f"  {counter}\n"
+        f"    - last_over_time({counter}[<unscraped_window>:{step}] offset {window}) > 0\n"
+        f"  unless {counter} offset {window}"
+    )
+
+
 def load_settings(path: Path = DEFAULT) -> Settings:
     """Read settings.yml; raises DocumentError with all that is wrong with it."""
     return document.load(path, Settings, check=_check)

@@ -23,20 +23,31 @@ SILENT_MORE = (
 
 
 def _lines(hours: int, busy: Iterable[int]) -> dict[str, str]:
-    """The series of a source that can be read, 6 samples an hour; an event in ``busy`` hours."""
+    """The series of a source that can be read, 12 samples an hour; an event in ``busy`` hours."""
     known = set(busy)
     count, values = 0, []
     for hour in range(hours):
-        values.append(f"{count}x2")
+        values.append(f"{count}x5")
         count += hour in known
-        values.append(f"{count}x2")
-    return {EVENTS: " ".join(values), UP: f"1x{6 * hours}"}
+        values.append(f"{count}x5")
+    return {EVENTS: " ".join(values), UP: f"1x{12 * hours}"}
+
+
+def _outage(hours: int, busy: Iterable[int], begin: int, end: int) -> dict[str, str]:
+    """The same, but for these hours in which nothing was scraped; an event is there before it is.
+
+    The last hours are quiet.
+    """
+    lines = _lines(hours, busy)
+    before = " ".join(lines[EVENTS].split()[: 2 * begin])
+    last = f"{len(set(busy))}x{12 * (hours - end)}"
+    return {EVENTS: f"{before} _x{12 * (end - begin)} {last}", UP: lines[UP]}
 
 
 def _silent(why: str, series: dict[str, str], at: str, *, fires: bool = False) -> Case:
     labels = AUTH if fires else None
     told = (SILENT, SILENT_MORE) if fires else ("", "")
-    return Case("HeptadSourceSilent", why, series, at, labels, *told, interval="10m")
+    return Case("HeptadSourceSilent", why, series, at, labels, *told, interval="5m")
 
 
 WEEK = 24 * 7
@@ -51,10 +62,16 @@ SOURCES = [
     _silent("an event an hour, and one is late", _lines(24 * 9, range(24 * 8)), f"{24 * 8 + 3}h"),
     _silent(
         "it is quiet, but its log cannot be read: HeptadSourceNotReadable tells that",
-        _lines(60, [1]) | {UP: "0x360"},
+        _lines(60, [1]) | {UP: "0x720"},
         "52h",
     ),
     _silent("it was read for the first time five hours ago", _lines(10, [0]), "5h"),
+    _silent(
+        "the host is back after five hours, and nothing has happened on it yet",
+        _outage(24 * 9, range(24 * 8), 24 * 8, 24 * 8 + 5),
+        f"{24 * 8 + 5}h30m",
+    ),
+    _silent("the host is back after a day", _outage(80, [1, 25], 28, 53), f"{28 + 25}h30m"),
 ]
 
 READING = [
@@ -99,14 +116,14 @@ READING = [
         "15m",
         AUTH,
         "web-1:9707 does not keep up with auth",
-        "At least 57.22MiB of auth have been waiting on web-1:9707 for 15 minutes: alerts on "
+        "For 15 minutes much of auth has been waiting on web-1:9707, now 71.53MiB: alerts on "
         "logins come late.",
     ),
     Case(
         "HeptadSourceBehind",
         "a big log is read for the first time",
         {exporter("heptad_source_behind_bytes", source="auth"): "600e6-100e6x5 0x30"},
-        "15m",
+        "2m",
     ),
     Case(
         "HeptadLinesNotUnderstood",
@@ -146,7 +163,20 @@ READING = [
         "A part of auth on web-1:9707 was gone before it could be read (rotated_away): what was "
         "in it is not known.",
     ),
+    Case(
+        "HeptadSourceGap",
+        "it was lost while the exporter was down, as most are",
+        {GAPS: "3x70 _x90 4x20"},
+        "165m",
+        AUTH | {"reason": "rotated_away"},
+        "A part of auth on web-1:9707 is lost",
+        "A part of auth on web-1:9707 was gone before it could be read (rotated_away): what was "
+        "in it is not known.",
+    ),
     Case("HeptadSourceGap", "there was one long ago", {GAPS: "1x30"}, "15m"),
+    Case("HeptadSourceGap", "one long ago, and an outage", {GAPS: "3x70 _x90 3x20"}, "165m"),
+    Case("HeptadSourceGap", "it was told after the outage", {GAPS: "3x70 _x90 4x30"}, "180m"),
+    Case("HeptadSourceGap", "a store was begun anew", {GAPS: "3x70 _x90 0x20"}, "165m"),
     Case(
         "HeptadCollectorFailing",
         "a collector hangs",
