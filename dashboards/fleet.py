@@ -212,7 +212,7 @@ def _troubles() -> list[object]:
         count_of(
             "Lines not understood",
             """Lines of known programs in this range that no rule understands: a daemon may have
-            changed its format, and logins go unseen. `heptad rules apply` shows them.""",
+            changed its format, and logins go unseen. `heptad report` shows them.""",
             "sum(increase(heptad_lines_not_understood_total{$me}[$__range]))",
             steps=LOOK_ABOVE_ZERO,
         ),
