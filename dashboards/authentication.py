@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders import dashboard
 
 from dashboards.findings_table import table_of_findings
 from dashboards.fleet import HOSTS
-from dashboards.frame import instances, lay_out, source, tag_of, text, window
+from dashboards.frame import hosts, instances, lay_out, source, tag_of, text, window
 from dashboards.influxql import (
     IN_RANGE,
     InfluxQuery,
@@ -315,7 +315,7 @@ def _variables() -> Sequence[Any]:
         source("events"),
         source("reports"),
         *instances(HOSTS),
-        tag_of("host", "Host"),
+        hosts(),
         tag_of("program", "Program"),
         tag_of("action", "Action"),
         tag_of("outcome", "Outcome"),

@@ -5,7 +5,7 @@ from typing import Final
 from grafana_foundation_sdk.builders import dashboard
 
 from dashboards.findings_table import ONE_OF_A_LIST, keep_last, query, table_of_findings
-from dashboards.frame import instances, keep, lay_out, link, source
+from dashboards.frame import instances, keep, lay_out, link, put, source
 from dashboards.panels import (
     ACT_ABOVE_ZERO,
     GREEN,
@@ -100,7 +100,7 @@ _FULL: Final = _shade((None, "transparent"), (0.8, ORANGE), (0.9, RED))
 
 def _hosts() -> object:
     kept = keep("prometheus_datasource", "job")
-    there = "var-instance=${__data.fields.Instance}"
+    there = put("instance", "__data.fields.Instance")
     links = [link("This host", "heptad-host", *kept, there)]
     columns: dict[str, Properties] = {
         "Host": {"links": links, "custom.width": 180},
