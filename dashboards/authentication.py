@@ -278,8 +278,8 @@ def _events() -> object:
     conditions = [
         IN_RANGE,
         *map(chosen, tags),
-        matches("user", "user"),
-        matches("source_ip", "address"),
+        matches("user", "user", "target_user"),
+        matches("address", "source_ip", "source_domain"),
     ]
     columns: dict[str, Any] = {
         "When": {"unit": "dateTimeAsIso", "custom.width": 170},
@@ -288,8 +288,8 @@ def _events() -> object:
     return rows(
         "Events: who did what, when and where",
         """The newest 500 that the filters above let through: narrow them down to what you look
-        for. Everything somebody did at night is found by his name under User, with the range set
-        to that night.""",
+        for. Everything that somebody did or that was done to him at night is found by his name
+        under User, with the range set to that night.""",
         InfluxQuery(
             EVENTS,
             f'SELECT {quote(names)} FROM "events" WHERE {" AND ".join(conditions)} '
@@ -319,8 +319,8 @@ def _variables() -> Sequence[Any]:
         tag_of("program", "Program"),
         tag_of("action", "Action"),
         tag_of("outcome", "Outcome"),
-        text("user", "User", "A part of the name that was asked for or that acted"),
-        text("address", "Address", "A part of the peer's address"),
+        text("user", "User", "A part of the name that was asked for, that acted or was acted on"),
+        text("address", "Address", "A part of the peer's address or name"),
         window(),
     ]
 

@@ -92,7 +92,7 @@ def _columns() -> dict[str, Properties]:
     kept = keep(*sources, "job", "instance")
     events = [
         link(f"Events of this {name}", "heptad-authentication", *kept, put(name, "__value.raw"))
-        for name in ("address", "user")
+        for name in ("address", "user", "host")
     ]
     return {
         "Last seen": _TIME,

@@ -223,6 +223,21 @@ def test_without_a_filter_events_without_a_user_are_shown_too(world: DashboardWo
     assert [row["time"] for row in found] == sorted((r["time"] for r in found), reverse=True)
 
 
+def test_a_click_on_a_finding_shows_its_events(world: DashboardWorld) -> None:
+    """Whoever or whatever a finding is about, one of the links of its cell leads to events."""
+    panel = next(p for p in panels_of(BOARDS["findings"]) if p["title"].startswith("Sessions:"))
+    variables = re.findall(r"var-(\w+)=\$\{__value", json.dumps(panel))
+    events = named("authentication", "Events: who did what, when and where")
+    findings = world.influxd.rows('SELECT "rule", "subject", "count" FROM "findings"', "reports")
+    subjects = {(row["rule"], row["subject"]) for row in findings}
+    assert {"session", "brute_force"} <= {rule for rule, _ in subjects}
+    for rule, subject in subjects:
+        clicks: list[dict[str, Any]] = [
+            {name: [subject] if name == "host" else subject} for name in variables
+        ]
+        assert any(ask(world, events, since=5 * DAY, **click) for click in clicks), (rule, subject)
+
+
 @pytest.mark.parametrize("name", BOARDS)
 def test_variables_have_values(world: DashboardWorld, name: str) -> None:
     """Each list of values to choose from holds something."""
