@@ -31,6 +31,7 @@ from provisioning.alerts.rule import (
 from tests import needs
 from tests.alert_cases import CASES
 from tests.alert_cases.case import Case
+from tests.exposed import strange_words
 
 ROOT = Path(__file__).resolve().parents[1]
 PROVISIONED = ROOT / "provisioning" / "prometheus"
@@ -184,7 +185,10 @@ def test_every_section_of_a_runbook_says_what_to_do() -> None:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_rule_reads_what_is_exposed(rule: Alert | Recording) -> None:
-    """Every metric of an expression is one of Heptad's, every label one of that metric's."""
+    """Every metric of an expression is one of Heptad's, every label one of that metric's.
+
+    What a label is compared with is a word that it can have.
+    """
     expr = expression(rule, SETTINGS)
     recorded = {r.name for r in RULES if isinstance(r, Recording)}
     known = TARGET | {"rule", "severity", "source", "result"}
@@ -198,6 +202,7 @@ def test_rule_reads_what_is_exposed(rule: Alert | Recording) -> None:
         assert labels <= EXPOSED[family] | TARGET, name
         known |= EXPOSED[family]
     assert labels_between(expr) <= known
+    assert strange_words(expr) == []
 
 
 def test_label_in_a_text_is_a_label_of_the_alert() -> None:

@@ -14,7 +14,13 @@ import pytest
 from dashboards.__main__ import FOLDER, files
 from dashboards.frame import SOURCES
 from heptad.grafana.datasources import UIDS
-from tests.exposed import BUCKET_OF, selectors_of, strange_in_influxql, strange_in_promql
+from tests.exposed import (
+    BUCKET_OF,
+    selectors_of,
+    strange_in_influxql,
+    strange_in_promql,
+    strange_words,
+)
 from tests.grafana import BOARDS, IMPORTABLE, PROVISIONED, QUERIES, Query, panels_of, variables_of
 
 every_board = pytest.mark.parametrize("name", BOARDS)
@@ -160,6 +166,31 @@ def test_queries_are_about_what_there_is(query: Query) -> None:
     """Each metric, label, measurement, tag and field is one that the code exposes."""
     strange = strange_in_promql if query.is_promql else strange_in_influxql
     assert strange(query.text) == []
+
+
+@every_query
+def test_queries_compare_with_words_that_there_are(query: Query) -> None:
+    """Each rule, severity, action, outcome and the like is one that something can have."""
+    assert strange_words(query.text) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "strange"),
+    [
+        ('heptad_findings_total{rule="sprayings"}', ["rule: sprayings"]),
+        ('heptad_lines_total{result=~"event|nothing"}', ["result: nothing"]),
+        ('auth_events_total{program="sudo", action="login"}', ["no event has"]),
+        ('SELECT "count" FROM "findings" WHERE "rule" != \'sesion\'', ["rule: sesion"]),
+        ('SELECT "count" FROM "events" WHERE "program" =~ /^(sshd|logn)$/', ["program: logn"]),
+        ('auth_events_total{action=~"group_.+", program=~"$program"}', []),
+    ],
+)
+def test_strange_words_are_found(query: str, strange: list[str]) -> None:
+    """A word that is misspelt would else only leave a panel empty."""
+    found = strange_words(query)
+    assert [text.startswith(word) for text, word in zip(found, strange, strict=True)] == [
+        True for _ in strange
+    ]
 
 
 @every_query
