@@ -50,7 +50,7 @@ WORDS: Final[dict[str, frozenset[str]]] = {
     "state": frozenset(STATES),
     "top": frozenset(QUESTIONS),
     "rank": frozenset({OTHERS}),
-    "mode": frozenset({"idle"}),
+    "mode": frozenset("user nice system idle iowait irq softirq steal".split()),
 }
 """Label or tag → the words that a query may compare it with."""
 

@@ -16,6 +16,7 @@ from dashboards.frame import SOURCES
 from heptad.grafana.datasources import UIDS
 from tests.exposed import (
     BUCKET_OF,
+    WORDS,
     selectors_of,
     strange_in_influxql,
     strange_in_promql,
@@ -200,6 +201,33 @@ def test_variables_cannot_end_what_they_stand_in(query: Query) -> None:
         names = set(re.findall(r"\$\{?(\w+(?::\w+)?)", query.text))
         own = names - {"timeFilter", "__from", "__to"}
         assert all(name.endswith(":regex") for name in own), own
+
+
+@every_panel
+def test_colours_are_of_series_that_there_are(name: str, panel: dict[str, Any]) -> None:
+    """A graph gives colours to names that its legend can show."""
+    if panel["type"] == "timeseries":
+        shown: set[str] = set()
+        for target in panel["targets"]:
+            legend = target["legendFormat"] if "expr" in target else target["alias"]
+            label = re.fullmatch(r"\{\{(\w+)\}\}|\$tag_(\w+)", legend)
+            shown |= WORDS.get(label[1] or label[2], frozenset()) if label else {legend}
+        overrides = panel["fieldConfig"]["overrides"]
+        assert {one["matcher"]["options"] for one in overrides} <= shown, name
+
+
+@every_panel
+def test_values_are_put_into_words_that_they_have(name: str, panel: dict[str, Any]) -> None:
+    """What is mapped to a word or a colour is a number or a word that something can be."""
+    known = {"0", "1", "2"}.union(*WORDS.values())
+    config = panel["fieldConfig"]
+    props = [p for one in config["overrides"] for p in one["properties"] if p["id"] == "mappings"]
+    for mapping in (
+        *config["defaults"].get("mappings", ()),
+        *(m for p in props for m in p["value"]),
+    ):
+        if mapping["type"] == "value":
+            assert mapping["options"].keys() <= known, name
 
 
 @every_query
