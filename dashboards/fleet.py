@@ -20,6 +20,7 @@ from dashboards.panels import (
     number,
     reshape,
     rows,
+    scraped,
     words,
 )
 
@@ -36,11 +37,7 @@ _ONE_IS_WRONG: Final = (
 )
 _DISK: Final = f"{{$me, {REAL_DISK}}}"
 _FREE: Final = f"node_filesystem_avail_bytes{_DISK} / node_filesystem_size_bytes{_DISK}"
-# Of all that Prometheus scrapes, what was a host in this range, also if it is down now.
-_UP: Final = (
-    "min by (instance) (up{$me} and on (job, instance) "
-    f'last_over_time({{__name__=~"{HOSTS}", $me}}[$__range]))'
-)
+_UP: Final = f"min by (instance) {scraped(HOSTS)}"
 
 _COLUMNS: Final = {
     "problems": f"""

@@ -17,6 +17,7 @@ from dashboards.panels import (
     graph,
     joined,
     rows,
+    scraped,
     words,
 )
 
@@ -29,8 +30,7 @@ def _reading_in_short() -> list[object]:
             "Not scraped",
             """Exporters and aggregators that Prometheus cannot reach: see whether the service runs
             (systemctl status heptad-exporter), and its port is open to Prometheus.""",
-            """count((up{$me} and on (job, instance)
-            last_over_time(heptad_build_info{$me}[$__range])) == 0)""",
+            f"count({scraped(_ALL)} == 0)",
         ),
         count_of(
             "Sources that cannot be read",
