@@ -152,6 +152,7 @@ def _attempts_over_time() -> list[object]:
             unit="cpm",
             colors=_COLOUR,
             none="No exporter is scraped",
+            width=8,
         ),
         graph(
             "Failures by program and method",
@@ -162,6 +163,17 @@ def _attempts_over_time() -> list[object]:
             unit="cpm",
             stack=True,
             none="No exporter is scraped",
+            width=8,
+        ),
+        graph(
+            "Logins by program and method",
+            """How people get in. A password where keys are the rule, or a program that nobody
+            logs in by: see who, in the table of events below with outcome success.""",
+            ask(_rate("program, method", '="success"'), "{{program}} {{method}}"),
+            unit="cpm",
+            stack=True,
+            none="No exporter is scraped",
+            width=8,
         ),
     ]
 

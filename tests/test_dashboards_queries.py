@@ -218,6 +218,7 @@ def test_what_goes_on_is_found_though_it_began_before_the_range(world: Dashboard
         ({"address": "203.0.113."}, {"bob", "root"}),
         ({"user": "nobody"}, set()),
         ({"host": ["elsewhere"]}, set()),
+        ({"host": ["web.1", ".*", "a|web-1", "\\"]}, set()),
         ({"user": "a.ice"}, set()),
         *(({"user": text}, set()) for text in HOSTILE),
         *(({"address": text}, set()) for text in HOSTILE),
