@@ -9,8 +9,9 @@ import pytest
 from heptad.__main__ import make_parser
 from heptad.config import load_config
 from provisioning.alerts import FILES
-from provisioning.alerts.rule import Alert
+from provisioning.alerts.rule import Alert, load_settings
 from tests import needs
+from tests.exposed import labels_of
 from tests.grafana import BOARDS, panels_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -110,3 +111,16 @@ def test_units_for_whoever_was_woken_exist(place: str) -> None:
     for command in commands_of(HELP[place]):
         if re.match("systemctl|journalctl", command):
             assert set(re.findall(r"\bheptad\S*", command)) <= UNITS, command
+
+
+@pytest.mark.parametrize("place", HELP)
+def test_metrics_and_settings_for_whoever_was_woken_exist(place: str) -> None:
+    """What somebody is told to look at or to change is exposed, and is a key of a configuration."""
+    configuration = (ROOT / "docs/configuration.md").read_text()
+    for code in commands_of(HELP[place]):
+        for name in re.findall(r"\b(?:heptad|node|auth)_\w+", code):
+            assert labels_of(name) is not None, name
+        if re.fullmatch(r"(aggregator|exporter|store|influxdb)\.[a-z_.]+", code):
+            assert f"`{code}" in configuration or code.endswith(".yml"), code
+    for name in re.findall(r"(?:[Rr]aise|[Ll]ower)\s+`(\w+)`", HELP[place]):
+        assert name in load_settings().thresholds, name
