@@ -20,7 +20,7 @@ def _quiet(window: str) -> str:
 
 SOURCES: Final = Group(
     "heptad-sources",
-    "Sources that fell silent. Evaluated every 5 minutes: it looks back a week.",
+    "Sources that fell silent or lost something. Evaluated every 5 minutes: it looks back a week.",
     (
         Recording(
             _ACTIVE,
@@ -46,6 +46,15 @@ SOURCES: Final = Group(
             "Source {{ $labels.source }} of {{ $labels.instance }} can be read and has given no "
             "event for more than <silent_window>, or for more than <steady_window> where it was "
             "never quiet: its log may have moved, or its daemon no longer writes there.",
+            _PAGE,
+        ),
+        Alert(
+            "HeptadSourceGap",
+            "warning",
+            grown("heptad_gaps_total", "<finding_window>", "1w:1h"),
+            "A part of {{ $labels.source }} on {{ $labels.instance }} is lost",
+            "A part of {{ $labels.source }} on {{ $labels.instance }} was gone before it could be "
+            "read ({{ $labels.reason }}): what was in it is not known.",
             _PAGE,
         ),
     ),
@@ -104,15 +113,6 @@ _READING: Final = (
         "Lines of {{ $labels.program }} on {{ $labels.instance }} are not understood",
         'No rule understood {{ $value | printf "%.0f" }} lines of {{ $labels.program }} on '
         "{{ $labels.instance }}: its format may have changed, and what they say is not counted.",
-        _PAGE,
-    ),
-    Alert(
-        "HeptadSourceGap",
-        "warning",
-        grown("heptad_gaps_total", "<finding_window>", "1h"),
-        "A part of {{ $labels.source }} on {{ $labels.instance }} is lost",
-        "A part of {{ $labels.source }} on {{ $labels.instance }} was gone before it could be "
-        "read ({{ $labels.reason }}): what was in it is not known.",
         _PAGE,
     ),
     Alert(

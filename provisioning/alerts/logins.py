@@ -27,7 +27,9 @@ _SUDO: Final = _count('program="sudo", action="privilege", outcome="failure"', "
 _CREATED: Final = _sum(
     "program, action, outcome, method",
     grown(
-        'auth_events_total{action="account_create", outcome="success"}', "<finding_window>", "1h"
+        'auth_events_total{action="account_create", outcome="success"}',
+        "<finding_window>",
+        "<unscraped_window>:1h",
     ),
 )
 _CHANGED: Final = (
@@ -102,7 +104,9 @@ def _finding(
     Their age keeps out what is found in old logs.
     """
     matchers = _match("rule", rules) + (f", {_match('severity', grades)}" if grades else "")
-    found = grown(f"heptad_findings_total{{{matchers}}}", "<finding_window>", "5m")
+    found = grown(
+        f"heptad_findings_total{{{matchers}}}", "<finding_window>", "<unscraped_window>:5m"
+    )
     return Alert(
         name,
         severity,

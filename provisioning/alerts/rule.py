@@ -98,18 +98,19 @@ class Group(NamedTuple):
     interval: str = ""
 
 
-def grown(counter: str, window: str, step: str) -> str:
+def grown(counter: str, window: str, before: str) -> str:
     """By how much a counter grew within ``window``, and only where it did.
 
     A counter that was not scraped for longer has no sample in ``window`` before it grew, and
-    ``increase`` sees nothing; there its last value of ``<unscraped_window>`` is what it grew from,
-    looked for every ``step``: what is counted within ``step`` before may be told once more.
+    ``increase`` sees nothing; there its last value is what it grew from. ``before`` says how long
+    that is looked for and in what steps, as ``1d:1h``: what was counted within a step before the
+    outage may be told once more, and each step of each series costs some 10 µs an evaluation.
     """
     return (
         f"  increase({counter}[{window}]) > 0\n"
         "or\n"
         f"  {counter}\n"
-        f"    - last_over_time({counter}[<unscraped_window>:{step}] offset {window}) > 0\n"
+        f"    - last_over_time({counter}[{before}] offset {window}) > 0\n"
         f"  unless {counter} offset {window}"
     )
 
