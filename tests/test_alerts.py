@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from aggregator.metrics import GAUGES as AGGREGATOR_GAUGES
 from exporter.collectors import FAMILIES
 from exporter.metrics import COUNTERS, GAUGES
 from heptad.metrics import RELOADS
+from heptad.units import parse_duration
 from provisioning.alerts import FILES
 from provisioning.alerts.__main__ import main
 from provisioning.alerts.page import alerts_page
@@ -117,11 +118,11 @@ def test_promtool_finds_no_fault(tmp_path: Path) -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.alert}: {case.why}")
-def test_alert(case: Case, tmp_path: Path) -> None:
-    """promtool, given what was scraped, says that the alert fires with its texts, or does not."""
+def unit_test(case: Case) -> dict[str, object]:
+    """A case as promtool takes it; also, that the alert was pending for as long as it waits."""
     alert = ALERTS[case.alert]
     expected = []
+    waited = []
     if case.labels is not None:
         annotations = {
             "summary": case.summary,
@@ -130,21 +131,44 @@ def test_alert(case: Case, tmp_path: Path) -> None:
         }
         labels = {**case.labels, "severity": alert.severity}
         expected = [{"exp_labels": labels, "exp_annotations": annotations}]
-    test = {
+        if alert.wait:
+            wait = parse_duration(SETTINGS.fill(alert.wait)) / parse_duration(case.interval)
+            waited = [{"labels": "{}", "value": wait}]
+    pending = f'ALERTS{{alertname="{case.alert}", alertstate="pending"}}'
+    told: dict[str, object] = {
         "interval": case.interval,
         "input_series": [{"series": n, "values": v} for n, v in case.series.items()],
         "alert_rule_test": [
             {"eval_time": case.at, "alertname": case.alert, "exp_alerts": expected}
         ],
     }
-    group = FILES[FILE_OF[case.alert]]
+    if case.labels is not None:
+        asked = {"expr": f"sum(count_over_time({pending}[1d]))", "eval_time": case.at}
+        told["promql_expr_test"] = [{**asked, "exp_samples": waited}]
+    return told
+
+
+def check(folder: Path, cases: Sequence[Case]) -> None:
+    """Cases of one alert, with the same interval, are as promtool says."""
+    alert = ALERTS[cases[0].alert]
+    group = FILES[FILE_OF[alert.name]]
     rules = [rule for rule in group.rules if isinstance(rule, Recording) or rule is alert]
-    (tmp_path / "rules.yml").write_text(render(group._replace(rules=rules), SETTINGS))
-    file = tmp_path / "case.yml"
-    content = {"rule_files": ["rules.yml"], "evaluation_interval": case.interval, "tests": [test]}
+    (folder / "rules.yml").write_text(render(group._replace(rules=rules), SETTINGS))
+    file = folder / "case.yml"
+    content = {
+        "rule_files": ["rules.yml"],
+        "evaluation_interval": cases[0].interval,
+        "tests": [unit_test(case) for case in cases],
+    }
     file.write_text(json.dumps(content))  # JSON is YAML
     tested = promtool("test", "rules", file)
     assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.alert}: {case.why}")
+def test_alert(case: Case, tmp_path: Path) -> None:
+    """promtool, given what was scraped, says that the alert fires with its texts, or does not."""
+    check(tmp_path, [case])
 
 
 @pytest.mark.parametrize("name", ALERTS)

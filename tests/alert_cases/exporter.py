@@ -137,6 +137,12 @@ READING = [
         interval="2h",
     ),
     Case(
+        "HeptadSourceBehind",
+        "a busy log",
+        {exporter("heptad_source_behind_bytes", source="auth"): "30e6x30"},
+        "20m",
+    ),
+    Case(
         "HeptadLinesNotUnderstood",
         "a new host, of which a day ago nothing was known",
         {NOT_UNDERSTOOD: "0+1x90"},
@@ -145,6 +151,12 @@ READING = [
         "Lines of sshd on web-1:9707 are not understood",
         "No rule understood 60 lines of sshd on web-1:9707: its format may have changed, and what "
         "they say is not counted.",
+    ),
+    Case(
+        "HeptadLinesNotUnderstood",
+        "a new host with nine odd lines",
+        {NOT_UNDERSTOOD: "0 9x90"},
+        "50m",
     ),
     Case(
         "HeptadLinesNotUnderstood",
@@ -271,6 +283,12 @@ KEEPING = [
         "HeptadStoreFilling",
         "a store without InfluxDB is always full: the oldest are deleted",
         {SIZE: "990x20", MOST: "1000x20"},
+        "15m",
+    ),
+    Case(
+        "HeptadStoreFilling",
+        "half in use in an outage",
+        {SIZE: "500x20", MOST: "1000x20", WAITING: "20000x20"},
         "15m",
     ),
     Case(

@@ -43,7 +43,8 @@ CASES = [
         "/var of web-1:9707 is full",
         "2% of /var of web-1:9707 are free.",
     ),
-    Case("HostFilesystemFull", "8 % are free", _disk("80x30"), "10m"),
+    Case("HostFilesystemFull", "4 % are free", _disk("40x30"), "10m"),
+    Case("HostFilesystemFull", "a full image, read-only", _disk("0x30", "1x30"), "10m"),
     Case(
         "HostFilesystemFillsUp",
         "half a per mille a minute, and 16 % are left",
@@ -53,7 +54,8 @@ CASES = [
         "/var of web-1:9707 fills up",
         "If it goes on as in the last 6 hours, /var of web-1:9707 will be full within a day.",
     ),
-    Case("HostFilesystemFillsUp", "as fast, and nearly empty", _disk("980-0.5x600"), "8h"),
+    Case("HostFilesystemFillsUp", "faster, and 59 % are left", _disk("980-0.8x600"), "8h"),
+    Case("HostFilesystemFillsUp", "read-only by now", _disk("400-0.5x600", "1x600"), "8h"),
     Case("HostFilesystemFillsUp", "it does not grow", _disk("300x600"), "8h"),
     Case(
         "HostInodesLow",
@@ -71,6 +73,18 @@ CASES = [
         "20m",
     ),
     Case(
+        "HostInodesLow",
+        "6 % are free",
+        {FILES: "1000x30", FILES_FREE: "60x30", READ_ONLY: "0x30"},
+        "20m",
+    ),
+    Case(
+        "HostInodesLow",
+        "a full image, read-only",
+        {FILES: "1000x30", FILES_FREE: "0x30", READ_ONLY: "1x30"},
+        "20m",
+    ),
+    Case(
         "HostFilesystemBecameReadOnly",
         "the kernel remounted it",
         _disk("500x30", "0x10 1x20"),
@@ -81,6 +95,7 @@ CASES = [
         "does that when a disk fails.",
     ),
     Case("HostFilesystemBecameReadOnly", "it always was", _disk("500x30", "1x30"), "15m"),
+    Case("HostFilesystemBecameReadOnly", "it can be written", _disk("500x30"), "15m"),
     Case(
         "HostFilesystemError",
         "it hangs",
@@ -137,6 +152,18 @@ CASES = [
         "HostClockNotSynchronised",
         "the time service has just started",
         {SYNCHRONISED: "0x10 1x60", ERROR: "16x10 0.1x60"},
+        "40m",
+    ),
+    Case(
+        "HostClockNotSynchronised",
+        "the time service stopped a short while ago",
+        {SYNCHRONISED: "0x60", ERROR: "0.5x60"},
+        "40m",
+    ),
+    Case(
+        "HostClockNotSynchronised",
+        "it is synchronised, by a bad server",
+        {SYNCHRONISED: "1x60", ERROR: "16x60"},
         "40m",
     ),
 ]
