@@ -14,7 +14,6 @@ from aggregator.metrics import GAUGES as AGGREGATOR_GAUGES
 from exporter.collectors import FAMILIES
 from exporter.metrics import COUNTERS, GAUGES
 from heptad.metrics import RELOADS
-from heptad.units import parse_duration
 from provisioning.alerts import FILES
 from provisioning.alerts.__main__ import main
 from provisioning.alerts.page import alerts_page
@@ -118,11 +117,9 @@ def test_promtool_finds_no_fault(tmp_path: Path) -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def unit_test(case: Case) -> dict[str, object]:
-    """A case as promtool takes it; also, that the alert was pending for as long as it waits."""
-    alert = ALERTS[case.alert]
+def unit_test(case: Case, alert: Alert) -> dict[str, object]:
+    """A case as promtool takes it."""
     expected = []
-    waited = []
     if case.labels is not None:
         annotations = {
             "summary": case.summary,
@@ -131,38 +128,37 @@ def unit_test(case: Case) -> dict[str, object]:
         }
         labels = {**case.labels, "severity": alert.severity}
         expected = [{"exp_labels": labels, "exp_annotations": annotations}]
-        if alert.wait:
-            wait = parse_duration(SETTINGS.fill(alert.wait)) / parse_duration(case.interval)
-            waited = [{"labels": "{}", "value": wait}]
-    pending = f'ALERTS{{alertname="{case.alert}", alertstate="pending"}}'
-    told: dict[str, object] = {
+    moments = [(case.at, expected)] + ([(case.early, [])] if case.early else [])
+    return {
         "interval": case.interval,
         "input_series": [{"series": n, "values": v} for n, v in case.series.items()],
         "alert_rule_test": [
-            {"eval_time": case.at, "alertname": case.alert, "exp_alerts": expected}
+            {"eval_time": at, "alertname": case.alert, "exp_alerts": alerts}
+            for at, alerts in moments
         ],
     }
-    if case.labels is not None:
-        asked = {"expr": f"sum(count_over_time({pending}[1d]))", "eval_time": case.at}
-        told["promql_expr_test"] = [{**asked, "exp_samples": waited}]
-    return told
 
 
-def check(folder: Path, cases: Sequence[Case]) -> None:
-    """Cases of one alert, with the same interval, are as promtool says."""
-    alert = ALERTS[cases[0].alert]
+def judge(folder: Path, cases: Sequence[Case], alert: Alert) -> subprocess.CompletedProcess[str]:
+    """What promtool says of cases of one alert, with the same interval."""
     group = FILES[FILE_OF[alert.name]]
-    rules = [rule for rule in group.rules if isinstance(rule, Recording) or rule is alert]
-    (folder / "rules.yml").write_text(render(group._replace(rules=rules), SETTINGS))
+    recordings = [rule for rule in group.rules if isinstance(rule, Recording)]
+    rules = group._replace(rules=[*recordings, alert])
+    (folder / "rules.yml").write_text(render(rules, SETTINGS))
     file = folder / "case.yml"
     content = {
         "rule_files": ["rules.yml"],
         "evaluation_interval": cases[0].interval,
-        "tests": [unit_test(case) for case in cases],
+        "tests": [unit_test(case, alert) for case in cases],
     }
     file.write_text(json.dumps(content))  # JSON is YAML
-    tested = promtool("test", "rules", file)
-    assert tested.returncode == 0, tested.stdout + tested.stderr
+    return promtool("test", "rules", file)
+
+
+def check(folder: Path, cases: Sequence[Case]) -> None:
+    """They are as promtool says."""
+    judged = judge(folder, cases, ALERTS[cases[0].alert])
+    assert judged.returncode == 0, judged.stdout + judged.stderr
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.alert}: {case.why}")
@@ -175,6 +171,17 @@ def test_alert(case: Case, tmp_path: Path) -> None:
 def test_alert_has_cases_of_both_kinds(name: str) -> None:
     """For every alert there is a case in which it fires and one in which it does not."""
     assert {case.labels is not None for case in CASES if case.alert == name} == {True, False}
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_alert_waits_where_a_case_says_so(name: str, tmp_path: Path) -> None:
+    """Every wait has a case that is too early for it, in which the alert would fire without it."""
+    early = [case for case in CASES if case.alert == name and case.early]
+    assert bool(early) == bool(ALERTS[name].wait)
+    impatient = ALERTS[name]._replace(wait="")
+    for case in early:
+        quiet = case._replace(at=case.early, early="", labels=None)
+        assert "FAILED" in judge(tmp_path, [quiet], impatient).stderr
 
 
 @pytest.mark.parametrize("alert", ALERTS.values(), ids=lambda alert: alert.name)

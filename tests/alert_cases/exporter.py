@@ -83,6 +83,7 @@ READING = [
         EXPORTER,
         "Exporter web-1:9707 is down",
         "Prometheus has not been able to scrape web-1:9707 for 5m.",
+        early="10m",
     ),
     Case("HeptadExporterDown", "it restarts", {exporter("up"): "1x5 0x2 1x9"}, "12m"),
     Case(
@@ -97,6 +98,7 @@ READING = [
         "Prometheus scrapes no exporter",
         "No target has the job heptad: none of these alerts can fire. Either the scrape "
         "configuration lost it, or the job has another name than in settings.yml.",
+        early="4m",
     ),
     Case("HeptadNotScraped", "one is scraped, though down", {exporter("up"): "0x20"}, "12m"),
     Case(
@@ -107,6 +109,7 @@ READING = [
         AUTH,
         "Source auth of web-1:9707 cannot be read",
         "web-1:9707 has not been able to read auth for 5m: nobody sees what happens there.",
+        early="10m",
     ),
     Case("HeptadSourceNotReadable", "logrotate is between two files", {UP: "1x9 0 1x9"}, "12m"),
     Case(
@@ -118,6 +121,7 @@ READING = [
         "web-1:9707 does not keep up with auth",
         "For 15 minutes much of auth has been waiting on web-1:9707, now 71.53MiB: alerts on "
         "logins come late.",
+        early="14m",
     ),
     Case(
         "HeptadSourceBehind",
@@ -198,6 +202,7 @@ READING = [
         "Host metrics of web-1:9707 are missing: filesystem",
         "The collector filesystem of web-1:9707 has failed or hung for 15 minutes: alerts on its "
         "metrics cannot fire.",
+        early="18m",
     ),
     Case(
         "HeptadCollectorFailing",
@@ -214,6 +219,7 @@ READING = [
         "web-1:9707 runs with an old configuration",
         "The configuration of web-1:9707 was refused when it was read again: the one before stays "
         "in force.",
+        early="8m",
     ),
     Case(
         "HeptadConfigurationRefused",
@@ -230,6 +236,7 @@ READING = [
         "The clock of web-1:9707 is off",
         "The clock of web-1:9707 is off by 1m 30s, by the clock of Prometheus or of InfluxDB: "
         "events have wrong times, and findings that need events of several hosts go wrong.",
+        early="4m",
     ),
     Case(
         "HeptadClockSkew",
@@ -254,6 +261,7 @@ KEEPING = [
         "The store of web-1:9707 cannot be written",
         "web-1:9707 has not been able to write its store for 5m: reading waits, and what is "
         "rotated away meanwhile is lost.",
+        early="8m",
     ),
     Case(
         "HeptadStoreFailing", "one failure", {exporter("heptad_store_failing"): "0x3 1 0x20"}, "10m"
@@ -267,6 +275,7 @@ KEEPING = [
         "The store of web-1:9707 is full of what is not delivered",
         "All that the store of web-1:9707 holds is still to be delivered: reading waits, and what "
         "is rotated away meanwhile is lost.",
+        early="8m",
     ),
     Case("HeptadStoreFull", "room was made", {exporter("heptad_store_full"): "1x3 0x20"}, "10m"),
     Case(
@@ -278,6 +287,7 @@ KEEPING = [
         "The store of web-1:9707 is filling",
         "85% of the store of web-1:9707 are in use while events wait to be delivered. When only "
         "such are left in it, reading stops.",
+        early="9m",
     ),
     Case(
         "HeptadStoreFilling",
@@ -317,6 +327,7 @@ KEEPING = [
         "web-1:9707 does not deliver",
         "web-1:9707 has not been able to deliver to InfluxDB for 10m. Nothing is lost while its "
         "store has room; findings and reports come late.",
+        early="13m",
     ),
     Case(
         "HeptadDeliveryFailing",
@@ -333,6 +344,7 @@ KEEPING = [
         "web-1:9707 finds InfluxDB unreachable",
         "The circuit breaker of web-1:9707 has been open for 5m: InfluxDB does not answer, and is "
         "tried twice a minute.",
+        early="8m",
     ),
     Case("HeptadBreakerOpen", "it closes again", {OPEN: "0x3 1 1 0x20"}, "12m"),
     Case(

@@ -50,6 +50,22 @@ COUNTED = [
     ),
     Case(
         "HeptadPasswordLoginDuringBruteForce",
+        "nobody gets in, and somebody uses sudo with his password",
+        {
+            FAILED: "0+6x30",
+            GOT_IN: "1x30",
+            events("privilege", "success", "password", "sudo"): "0x15 1x15",
+        },
+        "20m",
+    ),
+    Case(
+        "HeptadPasswordLoginDuringBruteForce",
+        "many logins succeed, and sudo fails often",
+        {GOT_IN: "0+6x30", events("privilege", "failure", "password", "sudo"): "0+6x30"},
+        "20m",
+    ),
+    Case(
+        "HeptadPasswordLoginDuringBruteForce",
         "somebody mistyped before",
         {FAILED: "0x12 2x15", GOT_IN: "0x15 1x15"},
         "20m",
