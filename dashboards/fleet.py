@@ -8,6 +8,7 @@ from dashboards.findings_table import ONE_OF_A_LIST, keep_last, query, table_of_
 from dashboards.frame import instances, keep, lay_out, link, put, source
 from dashboards.panels import (
     ACT_ABOVE_ZERO,
+    CPUS,
     GREEN,
     LOOK_ABOVE_ZERO,
     ORANGE,
@@ -18,6 +19,7 @@ from dashboards.panels import (
     graph,
     joined,
     number,
+    once,
     reshape,
     rows,
     scraped,
@@ -61,9 +63,7 @@ _COLUMNS: Final = {
     "good": """
         sum by (instance) (
           increase(auth_events_total{$me, action="login", outcome="success"}[$__range]))""",
-    "load": """
-        max by (instance) (node_load5{$me})
-        / on (instance) count by (instance) (node_cpu_seconds_total{$me, mode="idle"})""",
+    "load": f"{once('node_load5{$me}')} / on (instance) {CPUS}",
     "memory": """
         1 - max by (instance) (node_memory_MemAvailable_bytes{$me})
         / on (instance) max by (instance) (node_memory_MemTotal_bytes{$me})""",
@@ -240,8 +240,7 @@ def _over_time() -> list[object]:
             "Load per CPU",
             "Above 1 tasks wait for a CPU. The ten busiest hosts; open the one that stands out.",
             ask(
-                """topk(10, max by (instance) (node_load5{$me}) / on (instance)
-                count by (instance) (node_cpu_seconds_total{$me, mode="idle"}))""",
+                f"topk(10, {_COLUMNS['load']})",
                 "{{instance}}",
             ),
             none="No host metrics",

@@ -66,6 +66,17 @@ def scraped(metrics: str) -> str:
     return f"(up{{$me}} and on (job, instance) {known} or up{{$me}} == 0 and on (job) {known})"
 
 
+CPUS: Final = (
+    'count by (instance) (count by (instance, cpu) (node_cpu_seconds_total{$me, mode="idle"}))'
+)
+"""How many CPUs a host has, also where two jobs measure it under one name."""
+
+
+def once(text: str, *labels: str) -> str:
+    """What a host has of something, by these labels: once, also where two jobs measure it."""
+    return f"max by ({', '.join(('instance', *labels))}) ({text})"
+
+
 def thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
     """Colours from these values on; the first has no lower end."""
     levels = [models.Threshold(value, color) for value, color in steps]

@@ -299,5 +299,5 @@ def test_queries_follow_the_rules_of_dashboard_linter(query: Query) -> None:
     assert set(re.findall(r"increase\(\s*\w+\[(.*?)\]", ranged)) <= {"$__range"}
     for counter in re.finditer(r"\w+_total\b", ranged):
         assert re.search(
-            r"(rate|increase|count|count by \(\w+\)) ?\(\s*$", ranged[: counter.start()]
+            r"(rate|increase|count|count by \([\w, ]+\)) ?\(\s*$", ranged[: counter.start()]
         ), counter[0]
