@@ -195,6 +195,12 @@ def test_alert_is_complete(alert: Alert) -> None:
     assert f"\n## {alert.name}\n" in page
 
 
+def test_nobody_is_woken_for_what_is_only_late() -> None:
+    """While the aggregator does not compute nothing is lost, whatever the reason."""
+    late = ("Down", "Behind", "EventsUnreadable", "StoreFailing", "PartFailing")
+    assert {ALERTS[f"HeptadAggregator{why}"].severity for why in late} == {"warning"}
+
+
 def test_runbooks_speak_of_alerts_that_are_there() -> None:
     """No page tells what to do about an alert that was renamed or is gone."""
     told = {
