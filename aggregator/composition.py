@@ -32,7 +32,7 @@ from aggregator.reports.sessions import Sessions
 from aggregator.tally import MOST_KEYS, Tally, cut
 from aggregator.wording import count_of, list_names
 from heptad.event import Event
-from heptad.event_row import LEFT_OVER, MEASUREMENT, event_of_point
+from heptad.event_row import LEFT_OVER
 from heptad.store import Point, Store
 from heptad.store.local import LocalStore
 from heptad.units import SECOND, format_time
@@ -218,8 +218,8 @@ def _step_of(length: int) -> int:
 def compose(events: Store, findings: Store | None, since: int, until: int) -> Report:
     """The report of since <= t < until (ns); ``findings`` is None where nobody computed any."""
     reader = _Reader(since, until)
-    for point in events.read(MEASUREMENT, since, until):
-        reader.add(event_of_point(point))
+    for event in events.events(since, until):
+        reader.add(event)
     strange = _Strange()
     for point in events.read(LEFT_OVER, since, until):
         strange.add(point)

@@ -6,18 +6,16 @@ from typing import Any, Final
 
 from aggregator import memory
 from aggregator.arrivals import MINUTE
-from aggregator.chains.facts import Facts, facts_of
+from aggregator.chains.facts import Told, facts_of
 from aggregator.findings import Rule
 from aggregator.memory import Found, Memory
 from heptad.event import Event
-from heptad.event_row import MEASUREMENT, event_of_point
 from heptad.store import Store
 
 _BATCH: Final = 1000
 """Events that are held at once; they are handed on at the end of each minute, too."""
 
 Wants = Mapping[str, Collection[str]]
-Told = tuple[Event, Facts]
 
 
 class Read:
@@ -88,15 +86,17 @@ class Cells:
         if not self._reads:
             return
         subject_of, add, cells = self._rule.subject_of, self._rule.add, self._cells
-        for event, facts in events:
-            subject = subject_of(event)
-            if subject is None:
-                continue
+        told: dict[str, list[Told]] = {}
+        for one in events:
+            subject = subject_of(one[0])
+            if subject is not None:
+                told.setdefault(subject, []).append(one)
+        for subject, own in told.items():
             cell = cells.get(subject)
             if cell is None and len(cells) >= memory.MOST_CELLS:
-                self._dropped += 1
-                continue
-            cells[subject] = add(cell, event, facts)
+                self._dropped += len(own)
+            else:
+                cells[subject] = add(cell, own)
 
     def hand_on(self, minute: int) -> None:
         """The minute is over."""
@@ -142,8 +142,8 @@ def _walk_span(
     listeners: dict[tuple[str, str], list[Cells]] = {}
     batches: dict[tuple[str, str], list[Told]] = {}
     minute, held = since, 0
-    for point in events.read(MEASUREMENT, since * MINUTE, until * MINUTE, wants):
-        at = point.time // MINUTE
+    for event in events.events(since * MINUTE, until * MINUTE, wants):
+        at = event.time // MINUTE
         if at != minute or held >= _BATCH:
             _hand_on(batches, listeners)
             held = 0
@@ -151,14 +151,12 @@ def _walk_span(
             for cells in groups.values():
                 cells.hand_on(minute)
             minute = at
-        kind = (point.tags["action"], point.tags["outcome"])
+        kind = (event.action, event.outcome)
         if kind not in listeners:
             listeners[kind] = [c for key, c in groups.items() if _is_wanted(kind, dict(key[0]))]
-        if listeners[kind]:
-            event = event_of_point(point)
-            if not is_ignored(event):
-                batches.setdefault(kind, []).append((event, facts_of(event)))
-                held += 1
+        if listeners[kind] and not is_ignored(event):
+            batches.setdefault(kind, []).append((event, facts_of(event)))
+            held += 1
     _hand_on(batches, listeners)
     for cells in groups.values():
         cells.hand_on(minute)

@@ -113,18 +113,18 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     sentence: str
     count: int
     technique: str = ""
-    users: list[str] = []
-    targets: list[str] = []
-    addresses: list[str] = []
-    hosts: list[str] = []
-    programs: list[str] = []
-    actions: list[str] = []
-    reasons: list[str] = []
-    objects: list[str] = []
-    more: list[str] = []
+    users: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    objects: tuple[str, ...] = ()
+    more: tuple[str, ...] = ()
     first_event: str = ""
     last_event: str = ""
-    evidence: list[str] = []
+    evidence: tuple[str, ...] = ()
     overdue: int = 0
     overdue_sentence: str = ""
 
@@ -219,5 +219,7 @@ def latest_findings(store: Store, since: int, until: int) -> list[Finding]:
 
 def _standing(store: Store, since: int, until: int) -> Iterator[Finding]:
     for revision in last_revisions(store, since - LONGEST, until).values():
-        if revision.stands and revision.finding.last >= since:
-            yield revision.finding
+        finding = revision.finding
+        # a session that is open goes on after its last event
+        if revision.stands and max(finding.last, finding.overdue) >= since:
+            yield finding

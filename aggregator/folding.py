@@ -13,10 +13,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from aggregator.arrivals import merge_spans
-from aggregator.reports import WINDOWS, Fold, Report
+from aggregator.reports import WINDOWS, Fold, Report, measurement_of
 from heptad.event import Event
-from heptad.event_row import MEASUREMENT, event_of_point
-from heptad.line_protocol import Value, encode_head
+from heptad.line_protocol import encode_head
 from heptad.store import Store
 
 log = logging.getLogger("heptad.aggregator")
@@ -25,8 +24,8 @@ _STEP: Final = WINDOWS["5m"]
 _MOST_EVENTS: Final = 500
 """So many events are held before the folds take them."""
 
-Rows = dict[str, dict[str, Value]]
-"""Head → fields, without what tells the revision."""
+Rows = dict[str, str]
+"""Head → fields as line protocol, without what tells the revision."""
 
 
 class Window(NamedTuple):
@@ -62,8 +61,10 @@ class Folded:
         self.error: Exception | None = None
         self.seconds = 0.0
         self._report = report
+        self._measurement = measurement_of(report)
         self._wanted = frozenset(windows)
         self._open: dict[str, Part] = {}
+        self._heads: dict[tuple[str, tuple[tuple[str, str], ...]], str] = {}
 
     def take(self, events: list[Event]) -> None:
         """Events of one step, none of them earlier than what was taken before."""
@@ -109,6 +110,13 @@ class Folded:
                 return window
         return None
 
+    def _head_of(self, size: str, tags: tuple[tuple[str, str], ...]) -> str:
+        head = self._heads.get((size, tags))
+        if head is None:
+            head = encode_head(self._report.name, sorted([*tags, ("window", size)]))
+            self._heads[size, tags] = head
+        return head
+
     def _close(self, time: int) -> None:
         """Take the rows of the windows that are over at ``time``, and join them to larger ones."""
         for size, length in WINDOWS.items():
@@ -117,7 +125,7 @@ class Folded:
                 continue
             del self._open[size]
             rows = {
-                encode_head(self._report.name, sorted({**tags, "window": size}.items())): fields
+                self._head_of(size, tuple(tags.items())): self._measurement.encode(fields)
                 for tags, fields in part.fold.rows()
             }
             self.rows[part.window] = (part.events, rows)
@@ -136,7 +144,7 @@ def fold_events(events: Store, parts: Sequence[Folded]) -> None:
     """Read the events of all windows of ``parts``, and let each take them."""
     windows = {window for part in parts for window in part.windows}
     for since, until in merge_spans([(window.start, window.end) for window in windows]):
-        for step in _steps(event_of_point(p) for p in events.read(MEASUREMENT, since, until)):
+        for step in _steps(events.events(since, until)):
             for part in parts:
                 part.take(step)
     for part in parts:

@@ -6,11 +6,10 @@ costs the same whatever the store holds. An event that lies further back is not 
 its day is read again (``aggregator.watch``).
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import takewhile
 from typing import Any, Final
-
-import msgspec
 
 from aggregator.finding import Finding
 from aggregator.findings import Chain, Rule
@@ -25,13 +24,6 @@ Found = dict[str, dict[int, Sequence[Finding]]]
 """Subject → UTC day → everything that was found of that day, which may be nothing."""
 
 
-class Track(msgspec.Struct):
-    """One subject: its cells that may still change, and the chain of all before."""
-
-    chain: Chain
-    cells: dict[int, Any]
-
-
 class Memory:
     """The subjects of ``rule`` from ``day`` (since the epoch) on."""
 
@@ -44,7 +36,9 @@ class Memory:
         self.size = 0
         """How many cells are held, a subject's chain counting as one."""
         self.rule = rule
-        self._tracks: dict[str, Track] = {}
+        self._cells: dict[int, Mapping[str, Any]] = {}
+        """Minute → subject → cell; other memories may hold the same ones."""
+        self._chains: dict[str, Chain] = {}
         self._touched: set[str] = set()
         self._newest = self.floor
         self.begin(self.floor)
@@ -72,88 +66,98 @@ class Memory:
         """What was found of the subjects that were told of, in the minutes before ``until``."""
         self._settle(min(until, self._now) - KEEP)
         self._collect()
-        return self._found
+        found, self._found = self._found, {}
+        return found
 
     def _turn(self, following: int) -> None:
         """The events go on with the ``following`` minute: keep only what may still change."""
         if following // MINUTES_A_DAY != self._minute // MINUTES_A_DAY:
             self._collect()
-        if min(following, self._now) - self.floor > 2 * KEEP:
-            self._settle(min(following, self._now) - KEEP)
+        self._settle(min(following, self._now) - KEEP)
 
     def _assign(self, cells: Mapping[str, Any]) -> None:
-        minute = self._minute
-        self._newest = max(self._newest, minute)
-        for subject, cell in cells.items():
-            track = self._tracks.get(subject)
-            if track is None:
-                track = self._tracks[subject] = Track(self.rule.chain(), {})
-                self.size += 1
-            self.size += minute not in track.cells
-            track.cells[minute] = cell
-        self._touched |= cells.keys()
+        known = self._cells.get(self._minute)
+        if known is not None:
+            self.size -= len(known)
+            cells = {**known, **cells}
+        self._cells[self._minute] = cells
+        self.size += len(cells)
+        self._newest = max(self._newest, self._minute)
+        self._touched.update(cells)
         if self.size > MOST_CELLS:
             self._shrink()
 
     def _settle(self, floor: int) -> None:
-        """Let the chains take up what lies before ``floor``, and forget who is of no interest."""
+        """Let the chains take up what lies before ``floor``; hourly, forget who is idle."""
         if floor <= self.floor:
             return
+        for minute in sorted(minute for minute in self._cells if minute < floor):
+            for subject, cell in self._cells[minute].items():
+                chain = self._chains.get(subject)
+                if chain is None:
+                    chain = self._chains[subject] = self.rule.chain()
+                    self.size += 1
+                chain.add(minute, cell)
+            self.size -= len(self._cells.pop(minute))
+        if floor // KEEP != self.floor // KEEP:
+            busy = {s: chain for s, chain in self._chains.items() if not chain.is_idle(floor)}
+            self.size -= len(self._chains) - len(busy)
+            self._chains = busy
         self.floor = floor
-        for subject, track in list(self._tracks.items()):
-            for minute in sorted(track.cells):
-                if minute >= floor:
-                    break
-                track.chain.add(minute, track.cells.pop(minute))
-                self.size -= 1
-            if not track.cells and track.chain.is_idle(floor):
-                del self._tracks[subject]
-                self.size -= 1
 
     def _shrink(self) -> None:
         """Too many: drop the subjects that were quiet for longest."""
-        quiet = sorted(
-            self._tracks, key=lambda subject: max(self._tracks[subject].cells, default=0)
-        )
-        for subject in quiet:
+        held = Counter(self._chains.keys())
+        last = dict.fromkeys(self._chains, 0)
+        for minute, cells in sorted(self._cells.items()):
+            held.update(cells.keys())
+            last |= dict.fromkeys(cells, minute)
+        lost = set()
+        for subject in sorted(last, key=last.__getitem__):
             if self.size <= MOST_CELLS * 9 // 10:
                 break
             if subject in self._touched:
                 self._touched.remove(subject)
-                self._judge(subject)
-            lost = 1 + len(self._tracks.pop(subject).cells)
-            self.size -= lost
-            self.dropped += lost
-            self.whole = False
+                self._judge({subject})
+            lost.add(subject)
+            self.size -= held[subject]
+            self.dropped += held[subject]
+        self._chains = {s: chain for s, chain in self._chains.items() if s not in lost}
+        for minute, cells in self._cells.items():
+            self._cells[minute] = {s: cell for s, cell in cells.items() if s not in lost}
+        self.whole = self.whole and not lost
 
     def _collect(self) -> None:
         """What is found of the subjects that were touched; then leave finished days behind."""
-        for subject in self._touched:
-            self._judge(subject)
+        self._judge(self._touched)
         self._touched.clear()
         day = (self.floor - self.rule.after) // MINUTES_A_DAY
         if day > self.day:
             self.day = day
-            for track in self._tracks.values():
-                track.chain.forget(day)
+            for chain in self._chains.values():
+                chain.forget(day)
 
-    def _judge(self, subject: str) -> None:
-        """What is found of a subject in the days that are not finished, in place of before."""
-        days = self._found.pop(subject, {})
-        # the days are in order: only the last ones are looked at, however many there are
-        for day in list(takewhile(lambda day: day >= self.day, reversed(days))):
-            del days[day]
-        track = self._tracks.get(subject)
-        if track is not None:
-            newest = self._newest // MINUTES_A_DAY
-            days.update(dict.fromkeys(range(self.day, newest + 1), ()))
-            new: dict[int, list[Finding]] = {}
-            chain = track.chain.copy()
-            for minute in sorted(track.cells):
-                chain.add(minute, track.cells[minute])
-            for finding in chain.findings(subject):
+    def _judge(self, subjects: Set[str]) -> None:
+        """What is found of the subjects in the days that are not finished, in place of before."""
+        held: dict[str, list[tuple[int, Any]]] = {}
+        for minute, cells in sorted(self._cells.items()):
+            for subject in subjects & cells.keys():
+                held.setdefault(subject, []).append((minute, cells[subject]))
+        unfinished = range(self.day, self._newest // MINUTES_A_DAY + 1)
+        for subject in subjects:
+            days = self._found.setdefault(subject, {})
+            # they are in order: only the last ones are looked at, however many there are
+            for day in list(takewhile(lambda day: day >= self.day, reversed(days))):
+                del days[day]
+            days |= dict.fromkeys(unfinished, ())
+            for finding in self._find(subject, held.get(subject, ())):
                 if finding.day >= self.day:
-                    new.setdefault(finding.day, []).append(finding)
-            days |= new
-        if days:
-            self._found[subject] = days
+                    days[finding.day] = (*days.get(finding.day, ()), finding)
+
+    def _find(self, subject: str, cells: Iterable[tuple[int, Any]]) -> Iterator[Finding]:
+        """What its chain tells once it has taken up the cells that may still change, too."""
+        chain = self._chains.get(subject)
+        chain = self.rule.chain() if chain is None else chain.copy()
+        for minute, cell in cells:
+            chain.add(minute, cell)
+        return chain.findings(subject)

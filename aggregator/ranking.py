@@ -4,16 +4,18 @@ The tags of a row are its group and its rank, so there are few of them whatever 
 answers themselves are fields.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import msgspec
 
 from aggregator.tally import Tally, cut
-from heptad.event import Event
+from heptad.event import TAGS, Event
 from heptad.line_protocol import Value
 from heptad.schema import Field
 
+ANSWERS: Final = ("user", "target_user", "object", "reason")
+"""What of an event says who did what to whom, and why it ended so."""
 OTHERS: Final = "others"
 RANK: Final = f"the place, from `01`; `{OTHERS}`: all others together"
 COUNTED: Final = {
@@ -37,11 +39,14 @@ def ranked_rows(
 
 
 class Ranking:
-    """A fold that ranks who did what to whom within each group of events."""
+    """A fold that ranks what events answer, as these fields of theirs, within each group."""
 
-    def __init__(self, most: int, group: Callable[[Event], Tags]) -> None:
+    def __init__(
+        self, most: int, group: Callable[[Event], Tags], answers: Sequence[str] = ANSWERS
+    ) -> None:
         self._most = most
         self._group = group
+        self._answers = answers
         self.tallies: dict[Tags, Tally] = {}
 
     def add(self, event: Event) -> None:
@@ -50,13 +55,12 @@ class Ranking:
         tally = self.tallies.get(group)
         if tally is None:
             tally = self.tallies[group] = Tally()
-        answers = {
-            "user": event.user,
-            "target_user": event.target_user,
-            "object": event.object,
-            "reason": event.reason or None,
+        answers = ((name, getattr(event, name)) for name in self._answers)
+        told = {
+            name: cut(value)
+            for name, value in answers
+            if value is not None and (value or name not in TAGS)  # an empty tag is none
         }
-        told = {name: cut(value) for name, value in answers.items() if value is not None}
         tally.add(msgspec.json.encode(told).decode(), event.count)
 
     def merge(self, other: "Ranking") -> None:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
+from heptad.event import Event
 from heptad.spans import Span
 from heptad.store import Arrival, Counters, Point, Row, Store, Wanted
 
@@ -42,6 +43,15 @@ class Reading:
             if stopped():
                 raise Stopped
             yield point
+
+    def events(self, since: int, until: int, tags: Wanted | None = None) -> Iterator[Event]:
+        """See Store.events."""
+        self._check()
+        stopped = self.stop.is_set
+        for event in self._store.events(since, until, tags):
+            if stopped():
+                raise Stopped
+            yield event
 
     def recall(self, key: str) -> bytes | None:
         """See Store.recall."""

@@ -75,9 +75,10 @@ class Aggregator:
                 f"{config.store.path}: no store of events here; run `heptad exporter` first"
             )
         self._stores = open_stores(config)
-        events, reports = self._stores.describe()
+        # `store` is told to people: where findings and reports go
+        events, self.store = self._stores.describe()
         self._events_condition = Condition(log, "events", store=events)
-        self._store_condition = Condition(log, "store", store=reports)
+        self._store_condition = Condition(log, "store", store=self.store)
         try:
             self.metrics = AggregatorMetrics([rule.name for rule in self._plan.rules])
             if local:

@@ -18,7 +18,7 @@ import msgspec
 
 from aggregator.folding import Folded, Rows, Window
 from aggregator.reports import WINDOWS, Report, measurement_of
-from heptad.line_protocol import encode_head
+from heptad.line_protocol import Value, decode_fields, encode_head
 from heptad.spans import MINUTE, Span
 from heptad.store import Row, Store
 
@@ -39,7 +39,8 @@ class Written(msgspec.Struct):
 
     number: int = -1
     events: int = 0
-    rows: Rows = msgspec.field(default_factory=dict)
+    rows: dict[str, dict[str, Value]] = {}
+    """Head → fields, without what tells the revision."""
 
 
 class Outcome(msgspec.Struct):
@@ -133,15 +134,20 @@ class Book:
         outcome = Outcome(windows=folded.windows)
         for window, (events, rows) in folded.rows.items():
             last = written.get(window, Written())
-            if events < last.events or rows == last.rows:
+            same = len(rows) == len(last.rows) and _decode(rows) == last.rows
+            if same or events < last.events:
                 continue
             number = last.number + 1
+            told = self._measurement.encode({"events": events, "revision": number})
             for head, fields in rows.items():
-                body = self._measurement.encode({**fields, "events": events, "revision": number})
-                outcome.rows.append((head, window.start + number, body, ""))
+                outcome.rows.append((head, window.start + number, f"{fields},{told}", ""))
             outcome.reported[window.size] = outcome.reported.get(window.size, 0) + (number == 0)
             outcome.revised += number > 0
         return outcome
+
+
+def _decode(rows: Rows) -> dict[str, dict[str, Value]]:
+    return {head: decode_fields(fields) for head, fields in rows.items()}
 
 
 def last_revisions(

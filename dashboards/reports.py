@@ -153,8 +153,8 @@ def accounts() -> list[object]:
             """Each change should have somebody who knows of it. One that nobody made: lock the
             account, and find out who was logged in as root then.""",
             report="report_accounts",
-            fields=["user", "target_user", "object", "reason", "count"],
-            tags=["host", "program", "action", "outcome", "rank"],
+            fields=["program", "user", "target_user", "object", "reason", "count"],
+            tags=["host", "action", "outcome", "rank"],
             names={
                 "Time": "Window",
                 "host": "Host",

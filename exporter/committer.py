@@ -29,6 +29,8 @@ _LONGEST_PAUSE: Final = 15.0
 _BOUNDS_EVERY: Final = 5.0
 _MANY_ROWS: Final = 1000
 _MOST_ROWS: Final = 16_000
+_TIGHT: Final = 0.9
+"""While more of a full store is held, it is full again as soon as a little room was made."""
 _LONGEST_GATHERING: Final = 0.1
 """Seconds until what is gathered is committed though more comes all the time."""
 
@@ -70,6 +72,7 @@ class Committer:
         self._condition = Condition(log, "store", store=store.path)
         self._pruning = Condition(log, "pruning", store=store.path)
         self._begun_anew = False
+        self._full: str | None = None
         self._state: dict[str, bytes] = {}
         self._bounds_due = 0.0
         self._added = 0
@@ -129,9 +132,10 @@ class Committer:
             try:
                 future.result()
             except StoreError as error:
-                self._condition.set(str(error))
                 full = isinstance(error, StoreFull)
-                self._metrics.set("heptad_store_full", 1 if full else 0)
+                self._full = str(error) if full else self._full
+                self._condition.set(str(error))
+                self._metrics.set("heptad_store_full", 1 if self._full else 0)
                 self._metrics.set("heptad_store_failing", 0 if full else 1)
                 self._meanwhile()
                 if stop.wait(pause):
@@ -139,11 +143,15 @@ class Committer:
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 self._pending = (transaction, self._thread.submit(self._commit, transaction))
             else:
-                self._condition.set(None)
                 self._metrics.set("heptad_store_failing", 0)
-                self._metrics.set("heptad_store_full", 0)
+                self._tell_full(self._full)
                 self._pending = None
         return True
+
+    def _tell_full(self, problem: str | None) -> None:
+        self._full = problem
+        self._condition.set(problem)
+        self._metrics.set("heptad_store_full", 1 if problem else 0)
 
     def _commit(self, transaction: Transaction) -> None:
         try:
@@ -160,7 +168,8 @@ class Committer:
             self._keep_bounds(2 * self._added)
 
     def _write(self, transaction: Transaction) -> None:
-        if self._store.is_full() and not self._store.prune():
+        # a file that is to be begun anew is not there to be asked
+        if not self._begun_anew and self._store.is_full() and not self._store.prune():
             raise StoreFull(
                 f"{self._store.path}: full of events that are not delivered yet; reading waits "
                 "until they are. See heptad_delivery_up, or raise `store.max_size`"
@@ -193,6 +202,11 @@ class Committer:
                 held = "what is left is not delivered yet"
                 why = held if self._store.is_full() else "no events left to delete"
                 problem = f"{excess} bytes above max_size, and {why}"
+            if (self._full or self._pruning.problem) and self._store.held() > _TIGHT:
+                # little room was made, and what waits to be read fills it at once
+                problem = problem or self._pruning.problem
+            elif self._full:
+                self._tell_full(None)
             self._tell()
         except StoreError as error:
             step, problem = 0, str(error)

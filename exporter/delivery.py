@@ -127,7 +127,7 @@ class Delivery:
         last = find_last(reader, self._host, self._machine_id, retention)
         account = Account(sequence=last.sequence, at=last.time) if last else Account()
         state = {ACCOUNT: msgspec.json.encode(account)}
-        if last is not None and last.position:
+        if last is not None and last.position and self._machine_key is not None:
             try:
                 found, taken = read_position(last.position, self._machine_key)
             except ValueError as error:

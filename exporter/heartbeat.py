@@ -128,16 +128,19 @@ def find_machine_id(root: Path = Path("/")) -> str:
 
     machine-id(5) asks for a keyed hash of it; without one, the host's name has to do.
     """
-    return hmac.new(_APPLICATION, _own_id(root), hashlib.sha256).hexdigest()[:32]
+    own = machine_id(root) or f"name:{host_name(root)}"
+    return hmac.new(_APPLICATION, own.encode(), hashlib.sha256).hexdigest()[:32]
 
 
-def find_machine_key(root: Path = Path("/")) -> bytes:
-    """The key of what only this machine may read; like its id, it outlasts the store."""
-    return hmac.digest(_own_id(root), b"heptad: what only this machine may read", "sha256")
+def find_machine_key(root: Path = Path("/")) -> bytes | None:
+    """The key of what only this machine may read; like its id, it outlasts the store.
 
-
-def _own_id(root: Path) -> bytes:
-    return (machine_id(root) or f"name:{host_name(root)}").encode()
+    None where it has no id: all else that outlasts a store is known to others.
+    """
+    own = machine_id(root)
+    if own is None:
+        return None
+    return hmac.digest(own.encode(), b"heptad: what only this machine may read", "sha512")
 
 
 class _Position(msgspec.Struct):

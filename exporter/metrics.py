@@ -51,7 +51,7 @@ GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "heptad_store_set_aside": ((), "1 if a corrupt store was set aside since the start"),
     "heptad_store_full": (
         (),
-        "1 while nothing is read, for all that the store holds is still to be delivered",
+        "1 while the store is full of what is still to be delivered, and reading waits for that",
     ),
     "heptad_deliveries_total": (
         ("result",),

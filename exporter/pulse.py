@@ -13,6 +13,10 @@ from heptad.store.outbox import Outbox, Snapshot
 
 log = logging.getLogger("heptad.forwarder")
 
+_NO_KEY: Final = (
+    "this host has no /etc/machine-id, from which the key of its position follows: an exporter "
+    "with an empty store would begin anew; systemd-machine-id-setup(1) makes one"
+)
 STATE: Final = ("source/", "attempts/", "caught_up/", "strangers/", "first_start")
 """What of the store's state the next line depends on."""
 
@@ -20,8 +24,9 @@ STATE: Final = ("source/", "attempts/", "caught_up/", "strangers/", "first_start
 class Pulse:
     """Heartbeats of one exporter into ``sink``.
 
-    ``key`` seals positions. ``offset`` tells how many seconds this clock is ahead of the server's;
-    ``is_behind`` whether there are lines that are not read yet; ``now`` the time in nanoseconds.
+    ``key`` seals positions; without one none is told. ``offset`` tells how many seconds this clock
+    is ahead of the server's; ``is_behind`` whether there are lines that are not read yet; ``now``
+    the time in nanoseconds.
     """
 
     def __init__(
@@ -29,7 +34,7 @@ class Pulse:
         sink: Sink,
         host: str,
         machine_id: str,
-        key: bytes,
+        key: bytes | None,
         offset: Callable[[], float],
         is_behind: Callable[[], bool],
         now: Callable[[], int] = clock.time_ns,
@@ -75,6 +80,9 @@ class Pulse:
 
     def _position(self, account: Account, outbox: Outbox) -> str | None:
         """What is known to be delivered in full, if it is not the last that was told."""
+        if self._key is None:
+            self._condition.set(_NO_KEY)
+            return None
         if self._candidate is None:
             self._candidate = outbox.snapshot(STATE)
         if account.position < self._candidate.position:

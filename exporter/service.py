@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from exporter.attempts import label_sets
+from exporter.heartbeat import find_machine_id
 from exporter.interpreter import Interpreter
 from exporter.metrics import ExporterMetrics
 from exporter.parsers.engine import Rulebook, load_rulebook
@@ -24,7 +25,6 @@ from heptad.config import (
     FileSourceConfig,
     JournaldSourceConfig,
     SourceConfig,
-    StoreConfig,
     parse_listen,
 )
 from heptad.garbage import spare_the_collector
@@ -38,12 +38,13 @@ if TYPE_CHECKING:
 
 
 class NoSources(Exception):
-    """Nothing is configured, and this host has nothing that can be read."""
+    """Nothing is configured, and the host at ``root`` has nothing that can be read."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: Path = Path("/")) -> None:
+        places = (str(root / place.lstrip("/")) for place in (*JOURNALS, *AUTH_LOGS))
         super().__init__(
             "neither the journal nor an auth log of this host can be read "
-            f"({', '.join((*JOURNALS, *AUTH_LOGS))}); run as root or as a member of the groups "
+            f"({', '.join(places)}); run as root or as a member of the groups "
             "systemd-journal and adm, or name a source in the configuration"
         )
 
@@ -80,7 +81,7 @@ class Exporter:
         prepared = prepared or prepare(config)
         self.rulebook, self.sources = prepared.rulebook, prepared.sources
         self._also = also
-        self.store = open_store(config.store, outbox=config.influxdb is not None)
+        self.store = open_store(config)
         self.metrics = ExporterMetrics(self.store.counters(), label_sets(self.rulebook))
         self.server: Server | None = None
         try:
@@ -184,18 +185,20 @@ def prepare(config: Config, rulebook: Rulebook | None = None) -> Prepared:
     """
     sources = config.sources or choose_sources(Path(config.exporter.host_root))
     if not sources:
-        raise NoSources
+        raise NoSources(Path(config.exporter.host_root))
     return Prepared(rulebook or load_rulebook(map(Path, config.rules)), sources)
 
 
-def open_store(config: StoreConfig, *, outbox: bool = False) -> LocalStore:
-    """The store of a configuration, for writing; an ``outbox`` keeps what is not delivered."""
+def open_store(config: Config) -> LocalStore:
+    """The store of a configuration, for writing; it keeps what is still to be delivered."""
+    store, outbox = config.store, config.influxdb is not None
     return LocalStore(
-        Path(config.path),
+        Path(store.path),
         write=True,
-        max_age=units.parse_duration(config.max_age),
-        max_size=units.parse_size(config.max_size),
+        max_age=units.parse_duration(store.max_age),
+        max_size=units.parse_size(store.max_size),
         outbox=outbox,
+        machine=find_machine_id(Path(config.exporter.host_root)) if outbox else None,
     )
 
 

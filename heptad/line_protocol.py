@@ -77,14 +77,14 @@ def encode_line(head: str, time: int, body: str, raw: str = "") -> str:
 
 def decode_fields(body: str) -> dict[str, Value]:
     """The fields of what ``encode_fields`` gave."""
-    fields: dict[str, Value] = {}
-    for key, text, plain in _FIELD.findall(body):
-        if not plain:
-            fields[key] = _unescape(text) if "\\" in text else text
-        elif plain[-1] == "i":
-            fields[key] = int(plain[:-1])
-        elif plain in ("true", "false"):
-            fields[key] = plain == "true"
-        else:
-            fields[key] = float(plain)
-    return fields
+    found = _FIELD.findall(body)
+    if "\\" in body:
+        found = [(key, _unescape(text), plain) for key, text, plain in found]
+    return {
+        key: text if not plain else int(plain[:-1]) if plain[-1] == "i" else _decode_plain(plain)
+        for key, text, plain in found
+    }
+
+
+def _decode_plain(text: str) -> Value:
+    return text == "true" if text in ("true", "false") else float(text)

@@ -60,7 +60,10 @@ class Measurement(msgspec.Struct, frozen=True):
         """
         written: dict[str, Value | None] = {}
         for name, value in fields.items():
-            if self.fields[name].in_parts and isinstance(value, str):
+            field = self.fields[name]
+            if type(value) is field.type and field.type is not float and not field.in_parts:
+                written[name] = value  # as nearly all are
+            elif field.in_parts and isinstance(value, str):
                 written |= _split_text(name, value)
             else:
                 written[name] = self._typed(name, value)

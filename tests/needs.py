@@ -39,6 +39,7 @@ PACKAGES: Final[dict[str, str]] = {
     "login": "login",
     "logrotate": "logrotate",
     "mount": "mount",
+    "make": "make",
     "mtail": "mtail",
     "newusers": "passwd",
     "nginx": "nginx",

@@ -26,7 +26,7 @@ def test_membership_of_power() -> None:
     """Becoming a member of sudo or wheel is medium, of another group low."""
     for group, severity in {"sudo": "medium", "wheel": "medium", "music": "low"}.items():
         event = happen("member_add", NOON, user=None, target_user="eve", object=group)
-        assert [(f.severity, f.objects) for f in find(RULE, event)] == [(severity, [group])]
+        assert [(f.severity, f.objects) for f in find(RULE, event)] == [(severity, (group,))]
 
 
 def test_group() -> None:

@@ -2,19 +2,18 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aggregator import memory
-from aggregator.chains.facts import Facts
+from aggregator.chains.facts import Facts, Told
 from aggregator.feed import Read, walk
 from aggregator.findings.brute_force import BruteForce
 from aggregator.ignored import Ignored
 from aggregator.metrics import AggregatorMetrics
-from heptad.event import Event
 from heptad.findings_config import BruteForceConfig
 from heptad.store.local import LocalStore
 from tests.aggregator_world import (
@@ -62,9 +61,9 @@ def test_memory_is_bounded_while_reading(
     begun = Counter[int]()
 
     class Counting(BruteForce):
-        def add(self, cell: Facts | None, event: Event, facts: Facts) -> Any:
-            begun[event.time // MINUTE] += cell is None
-            return super().add(cell, event, facts)
+        def add(self, cell: Facts | None, told: Sequence[Told]) -> Any:
+            begun[told[0][0].time // MINUTE] += cell is None
+            return super().add(cell, told)
 
     held = memory.Memory(Counting(BruteForceConfig()), MIDNIGHT // DAY)
     minute = NOON // MINUTE
@@ -83,7 +82,7 @@ def test_flood_does_not_hide_what_was_found(world: World, monkeypatch: pytest.Mo
     assert summaries(world) == [("192.0.2.1", NOON, 4)]
 
 
-@pytest.mark.parametrize(("method", "after"), [("read", 30), ("arrived", 1)])
+@pytest.mark.parametrize(("method", "after"), [("events", 30), ("arrived", 1)])
 def test_stop_ends_a_look_at_once(
     world: World, monkeypatch: pytest.MonkeyPatch, method: str, after: int
 ) -> None:
@@ -102,7 +101,7 @@ def test_stop_ends_a_look_at_once(
 
     def watch(store: LocalStore, *rest: Any) -> Any:
         found = original(store, *rest)
-        return map(count, found) if method == "read" else count(found)
+        return map(count, found) if method == "events" else count(found)
 
     with monkeypatch.context() as patch:
         patch.setattr(LocalStore, method, watch)

@@ -21,7 +21,7 @@ def find(*events: Event, attempts: int = 5, span: str = "10m") -> list[tuple[int
     cells: dict[int, Facts] = {}
     for event in events:
         minute = event.time // MINUTE
-        cells[minute] = rule.add(cells.get(minute), event, facts_of(event))
+        cells[minute] = rule.add(cells.get(minute), [(event, facts_of(event))])
     chain = rule.chain()
     for minute in sorted(cells):
         chain.add(minute, cells[minute])
@@ -89,13 +89,13 @@ def test_names_are_bounded_whatever_the_order() -> None:
     cells = [facts_of(login(NOON + n, user=f"u{n:05}", host=f"h{n:05}")) for n in range(200)]
     forward, backward = cells[0], cells[-1]
     for cell in cells[1:]:
-        forward = merge(forward, cell)
+        forward = merge([forward, cell])
     for cell in reversed(cells[:-1]):
-        backward = merge(cell, backward)
-    assert forward == backward
+        backward = merge([cell, backward])
+    assert forward == backward == merge(cells) == merge(cells[::-1])
     found = rule.tell("192.0.2.1", 0, forward)
-    assert found.users == [f"u{n:05}" for n in range(MOST_NAMES)]
-    assert (found.more, found.count) == (["users", "hosts"], 200)
+    assert found.users == tuple(f"u{n:05}" for n in range(MOST_NAMES))
+    assert (found.more, found.count) == (("users", "hosts"), 200)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_tells_what_happened(tmp_path: Path) -> None:
             "T1110",
             "low",
         )
-        assert finding.users == sorted(users)
+        assert finding.users == tuple(sorted(users))
         assert finding.first_event == (
             "events,host=web0,source=auth,program=sshd,action=login,outcome=failure,"
             f"method=password {NOON}"

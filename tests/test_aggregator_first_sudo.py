@@ -22,7 +22,7 @@ def test_first_sudo_on_a_known_host() -> None:
     """On a host that is known for a week, by logins or by sudo, who is new to sudo is told."""
     for history in (LOGINS, HISTORY):
         (found,) = find(RULE, *history, sudo(NOON + 8 * DAY, "bob"))
-        assert (found.subject, found.users, found.objects) == ("web1", ["bob"], ["/bin/id"])
+        assert (found.subject, found.users, found.objects) == ("web1", ("bob",), ("/bin/id",))
         assert found.sentence == (
             "bob used sudo on web1 at 2023-12-17 12:00 UTC, for the first time in 28 days: /bin/id"
         )

@@ -130,3 +130,18 @@ def test_commands_read_the_fleet(config: Config, server: Influxd, tmp_path: Path
     assert [finding["subject"] for finding in told["findings"]] == ["192.0.2.1"]
     assert told["not_understood"] == [{"program": "sshd", "lines": 1, "samples": ["what"]}]
     assert run("events", "--since", "1h", "--format", "jsonl").count("192.0.2.1") == 4
+
+
+def test_it_tells_where_things_are(config: Config, server: Influxd, tmp_path: Path) -> None:
+    """The first words name the bucket and the metrics, and no page or file that are not used."""
+    command = [sys.executable, "-m", "heptad", "aggregator", "--config"]
+    with subprocess.Popen(
+        [*command, str(tmp_path / "heptad.yaml")], stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        told = next(line for line in process.stderr if "aggregator starts" in line)
+        process.terminate()
+    assert f'store="{server.url}, `reports`"' in told
+    assert "/metrics" in told
+    assert "page=" not in told
+    assert "none.db" not in told

@@ -13,7 +13,6 @@ from aggregator.reports import REPORTS
 from aggregator.reports.attempts import Attempts, AttemptsFold
 from heptad.event import Event
 from heptad.findings_config import BruteForceConfig
-from heptad.store import Point
 from heptad.store.local import LocalStore
 from tests.aggregator_world import (
     DAY,
@@ -247,19 +246,19 @@ def test_work_per_event_does_not_grow_with_the_store(
     begin = NOON + 3 * HOUR
     world.append([login(begin)])
     world.look()
-    read, points = LocalStore.read, 0
+    read, events = LocalStore.events, 0
 
-    def count(store: LocalStore, measurement: str, *rest: Any) -> Iterator[Point]:
-        nonlocal points
-        for point in read(store, measurement, *rest):
-            points += measurement == "events"
-            yield point
+    def count(store: LocalStore, *rest: Any) -> Iterator[Event]:
+        nonlocal events
+        for event in read(store, *rest):
+            events += 1
+            yield event
 
-    monkeypatch.setattr(LocalStore, "read", count)
+    monkeypatch.setattr(LocalStore, "events", count)
     for n in range(1, 20):
         world.append([login(begin + n * SECOND)])
         world.look()
-    assert points == sum(range(2, 21))
+    assert events == sum(range(2, 21))
 
 
 def test_findings_take_events_of_any_age(world: World) -> None:

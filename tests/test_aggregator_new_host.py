@@ -19,7 +19,7 @@ HISTORY = [enter(NOON + day * DAY) for day in range(8)]
 def test_new_host_of_a_known_user() -> None:
     """After a week on one host, a login on another is told."""
     (found,) = find(RULE, *HISTORY, enter(NOON + 8 * DAY, "db1"))
-    assert (found.subject, found.hosts) == ("alice", ["db1"])
+    assert (found.subject, found.hosts) == ("alice", ("db1",))
     assert found.sentence == (
         "alice logged in on db1 from 192.0.2.1 at 2023-12-17 12:00 UTC, for the first time in "
         "28 days"
@@ -35,4 +35,4 @@ def test_known_hosts_and_new_users() -> None:
 def test_automation_is_not_told_of() -> None:
     """A user who goes to ever new hosts is told of until there are too many."""
     tour = [enter(NOON + (8 + n) * DAY, f"db{n}") for n in range(6)]
-    assert [f.hosts for f in find(RULE, *HISTORY, *tour)] == [["db0"], ["db1"], ["db2"]]
+    assert [f.hosts for f in find(RULE, *HISTORY, *tour)] == [("db0",), ("db1",), ("db2",)]

@@ -23,7 +23,7 @@ HISTORY = [enter(NOON + day * DAY) for day in range(8)]
 def test_new_network_of_a_known_user() -> None:
     """After a week of logins from one network, one from another is told."""
     (found,) = find(RULE, *HISTORY, enter(NOON + 8 * DAY, "198.51.100.7"))
-    assert (found.subject, found.severity, found.addresses) == ("alice", "low", ["198.51.100.7"])
+    assert (found.subject, found.severity, found.addresses) == ("alice", "low", ("198.51.100.7",))
     assert found.sentence == (
         "alice logged in from 198.51.100.7 on web1 at 2023-12-17 12:00 UTC, for the first time "
         "in 28 days from 198.51.100.0/24"

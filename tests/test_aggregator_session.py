@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from aggregator.composition import compose
+from aggregator.finding import latest_findings
 from aggregator.findings import session
 from aggregator.findings.session import Sessions
 from aggregator.web.findings import list_findings
@@ -35,7 +36,7 @@ def test_session_with_its_length() -> None:
     """Login, opening and closing by one process are one finding of the lowest severity."""
     (found,) = find(RULE, *enter(NOON), leave(NOON + 2 * HOUR + 5 * SECOND))
     assert (found.subject, found.severity, found.count) == ("web1", "info", 3)
-    assert (found.users, found.addresses) == (["alice"], ["192.0.2.1"])
+    assert (found.users, found.addresses) == (("alice",), ("192.0.2.1",))
     assert found.sentence == (
         "the session of alice on web1 from 192.0.2.1, begun 2023-12-09 12:00 UTC, lasted 2:00:05"
     )
@@ -133,6 +134,19 @@ def test_reports_tell_what_never_ended(tmp_path: Path) -> None:
     assert "never ended" in told[1]
     assert shown["sentence"] == told[1]
     assert not [name for name in shown if name.startswith("overdue")]
+
+
+def test_reports_tell_what_is_open_still(tmp_path: Path) -> None:
+    """A session that began before what is looked at is told as long as it may be open."""
+    with World(tmp_path, rules=[RULE]) as world:
+        world.append(enter(NOON))
+        world.finish()
+        told = latest_findings(world.reports, NOON + DAY, NOON + 2 * DAY)
+        assert [finding.subject for finding in told] == ["web1"]
+        assert not latest_findings(world.reports, NOON + 4 * DAY, NOON + 5 * DAY)
+        world.append([leave(NOON + HOUR)])
+        world.finish()
+        assert not latest_findings(world.reports, NOON + DAY, NOON + 2 * DAY)
 
 
 def test_raises_no_alarm(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -17,7 +17,7 @@ def test_su_to_root() -> None:
     """Who did it, where, how often, and whether it was refused once."""
     refused = switch(NOON, outcome="failure", reason="bad_credential")
     (found,) = find(RULE, refused, switch(NOON + MINUTE))
-    assert (found.subject, found.severity, found.targets) == ("alice", "low", ["root"])
+    assert (found.subject, found.severity, found.targets) == ("alice", "low", ("root",))
     assert found.sentence == (
         "alice asked su for root on web1 2 times (at least once refused), from 2023-12-09 12:00 UTC"
     )

@@ -11,7 +11,7 @@ def test_one_address_on_many_hosts() -> None:
     """Three hosts within an hour are a finding, two are none."""
     events = [login(NOON + n * 20 * MINUTE, host=f"web{n}") for n in range(3)]
     (found,) = find(RULE, *events)
-    assert (found.subject, found.hosts) == ("192.0.2.1", ["web0", "web1", "web2"])
+    assert (found.subject, found.hosts) == ("192.0.2.1", ("web0", "web1", "web2"))
     assert "on web0, web1 and web2" in found.sentence
     assert find(RULE, *events[:2]) == []
 

@@ -28,6 +28,7 @@ TEXT = (ROOT / "docker-compose.yml").read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
 VOLUMES: set[str] = set(yaml.safe_load(TEXT)["volumes"])
 ONE_SHOT = "influxdb-setup"
+HEPTAD = {name for name in SERVICES if SERVICES[name]["image"].startswith("heptad:")}
 EACH = pytest.mark.parametrize("name", SERVICES)
 DAEMONS = pytest.mark.parametrize("name", sorted(SERVICES.keys() - {ONE_SHOT}))
 SECRET = re.compile("PASSWORD|TOKEN|SECRET|KEY")
@@ -88,8 +89,19 @@ def test_images_are_pinned(name: str) -> None:
     """Each image has an exact version; Heptad's is that of the project."""
     image = SERVICES[name]["image"]
     assert EXACT.fullmatch(image), image
-    if "build" in SERVICES[name]:
+    if name in HEPTAD:
         assert image == f"heptad:{__version__}"
+
+
+def test_the_image_is_built_once() -> None:
+    """One service builds Heptad's image, before the others need it; nobody asks a registry for it.
+
+    Two that build it at once fail with a new BuildKit: "image already exists".
+    """
+    assert [name for name in SERVICES if "build" in SERVICES[name]] == [ONE_SHOT]
+    for name in HEPTAD:
+        assert SERVICES[name]["pull_policy"] == "never"
+        assert name == ONE_SHOT or ONE_SHOT in SERVICES[name]["depends_on"]
 
 
 @DAEMONS
@@ -107,7 +119,7 @@ def test_what_a_service_may(name: str) -> None:
     service = SERVICES[name]
     assert "no-new-privileges:true" in service["security_opt"]
     assert not service.get("privileged")
-    if "build" in service:
+    if name in HEPTAD:
         needed = {"exporter": ["DAC_READ_SEARCH"], ONE_SHOT: ["CHOWN", "FOWNER"]}
         assert service["cap_drop"] == ["ALL"]
         assert service.get("cap_add") == needed.get(name)
@@ -115,10 +127,17 @@ def test_what_a_service_may(name: str) -> None:
 
 
 def test_everything_listens_on_loopback() -> None:
-    """No port is published, and every address is loopback unless .env says otherwise."""
-    assert [name for name, service in SERVICES.items() if "ports" in service] == []
+    """Every address is loopback unless .env says otherwise, and only InfluxDB's is published.
+
+    InfluxDB's image listens on every address while it makes its first user, so it has a network
+    of its own.
+    """
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert published == {"influxdb": ["${INFLUXDB_ADDRESS:-127.0.0.1}:8086:8086"]}
+    in_the_host = {name for name in SERVICES if SERVICES[name].get("network_mode") == "host"}
+    assert SERVICES.keys() - in_the_host == published.keys()
     addresses = re.findall(r"(?:listen-address=|_ADDR(?:ESS)?: )(.*)", TEXT)
-    assert len(addresses) == 5
+    assert len(addresses) == 4
     assert all(re.match(r"127\.0\.0\.1|\$\{\w+:-127\.0\.0\.1\}|$", text) for text in addresses)
     config = load_config(ROOT / "provisioning/heptad/heptad.yaml")
     assert config.exporter.listen == "127.0.0.1:9707"
@@ -174,6 +193,43 @@ def test_secrets_are_fresh_and_stay(tmp_path: Path) -> None:
     assert "stays as it is" in write_env(first)
     assert first.read_text() == before
     assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def make_stack(folder: Path, docker: str) -> "subprocess.CompletedProcess[str]":
+    """Call it in a folder of its own, with a script in the place of Docker."""
+    needs.program("make")
+    (folder / "scripts").mkdir()
+    shutil.copy(ROOT / "Makefile", folder)
+    shutil.copy(ROOT / "scripts/write-env", folder / "scripts")
+    (folder / "docker").write_text(f"#!/bin/sh\n{docker}\n")
+    (folder / "docker").chmod(0o755)
+    return subprocess.run(
+        ["make", "stack"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={"PATH": f"{folder}:/usr/bin:/bin"},
+    )
+
+
+def test_one_command_starts_it(tmp_path: Path) -> None:
+    """`make stack` writes the secrets, starts everything, and says where Grafana is."""
+    done = make_stack(tmp_path, 'cat .env >/dev/null && echo "$@" >asked')
+    assert done.returncode == 0
+    assert (tmp_path / "asked").read_text() == "compose up --detach --build\n"
+    assert "http://localhost:3000" in done.stdout
+    secrets = re.findall(r"=([0-9a-f]{64})$", (tmp_path / ".env").read_text(), re.MULTILINE)
+    assert len(secrets) == 3
+    assert not [secret for secret in secrets if secret in done.stdout]
+
+
+def test_without_compose_it_says_so(tmp_path: Path) -> None:
+    """A Docker without Compose 2 starts nothing, and the message names the page."""
+    done = make_stack(tmp_path, "exit 1")
+    assert done.returncode != 0
+    assert "docs/running/compose.md" in done.stderr
+    assert "http://" not in done.stdout
 
 
 def test_the_image() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from exporter.heartbeat import find_machine_id, find_machine_key, read_position
+from exporter.seal import KEY_BYTES
 from exporter.service import Exporter
 from heptad.config import Config, FileSourceConfig, StoreConfig
 from heptad.influxdb.connection import Connection
@@ -80,7 +81,9 @@ def world(tmp_path: Path, influxd: Influxd) -> Iterator[World]:
     """A host and empty buckets."""
     databases = ("events", "reports", "heptad")
     influxd.create(*databases)
-    yield World(tmp_path, influxd)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("exporter.heartbeat.machine_id", lambda _: "f" * 32)
+        yield World(tmp_path, influxd)
     influxd.drop(*databases)
 
 
@@ -130,6 +133,52 @@ def test_another_machine_of_the_same_name_begins_by_itself(
         assert len(list(store.read("events", 0, 2**62))) == 3
 
 
+def test_a_privacy_key_lost_with_its_store_doubles_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines read again have the identities that they had; only their hashed names are others."""
+
+    def write(numbers: range) -> None:
+        with world.log.open("a") as log:
+            log.writelines(line(n).replace(" for ", " for invalid user ") for n in numbers)
+
+    def names() -> dict[int, str]:
+        rows = world.influxd.rows('SELECT "user" FROM events', "events")
+        return {int(row["time"]): str(row["user"]) for row in rows}
+
+    write(range(10))
+    world.run()
+    monkeypatch.setattr("exporter.forwarder.Forwarder._beat", lambda _: True)
+    write(range(10, 20))
+    world.run()
+    monkeypatch.undo()
+    before = names()
+    shutil.rmtree(world.state)
+    world.run()
+    after = names()
+    assert len(before) == 20
+    assert after.keys() == before.keys()
+    assert sum(after[time] != before[time] for time in after) == 10
+    assert all(name.startswith("~") for name in after.values())
+
+
+def test_two_machines_of_one_name_at_one_moment(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What two machines log under one host name in one second is all there, true to the second."""
+    world.write(50)
+    for machine in ("0" * 32, "1" * 32):
+        for place in ("delivery", "service"):
+            monkeypatch.setattr(f"exporter.{place}.find_machine_id", lambda root, m=machine: m)
+        world.run()
+        shutil.rmtree(world.state)
+    assert world.users() == sorted(2 * world.expected(), key=lambda user: int(user[1:]))
+    times = {int(row["time"]) for row in world.influxd.rows('SELECT "user" FROM events', "events")}
+    assert len(times) == 100
+    assert max(times) - min(times) < 10**6
+    assert min(times) // 10**6 == 1795176000_000
+
+
 def test_a_position_tells_others_nothing(world: World) -> None:
     """What a log begins with is masked in events, and is not in the bucket by way of a position."""
     world.config.privacy.commands = "program"
@@ -137,13 +186,32 @@ def test_a_position_tells_others_nothing(world: World) -> None:
     world.log.write_text(f"2026-11-20T12:00:00Z gate {sudo}\n")
     world.run()
     [row] = world.influxd.rows("SELECT position FROM heartbeat WHERE position != ''", "heptad")
-    read_position(row["position"], find_machine_key())
+    key = find_machine_key()
+    assert key is not None
+    read_position(row["position"], key)
     told = base64.b64decode(row["position"])
     for start in range(len(told)):
         with pytest.raises(zlib.error):
             zlib.decompress(told[start:])
     with pytest.raises(ValueError, match="another machine"):
-        read_position(row["position"], b"that of another machine")
+        read_position(row["position"], b"o" * KEY_BYTES)
+
+
+def test_a_host_without_a_machine_id_leaves_no_position(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What could be sealed only with what all know is not told; a new store begins anew."""
+    monkeypatch.setattr("exporter.heartbeat.machine_id", lambda _: None)
+    world.write(5)
+    world.run()
+    told = [getattr(record, "problem", "") for record in caplog.records]
+    assert any("systemd-machine-id-setup" in problem for problem in told)
+    [row] = world.influxd.rows("SELECT * FROM heartbeat", "heptad")
+    assert "position" not in row
+    shutil.rmtree(world.state)
+    world.write(5)
+    world.run()
+    assert world.users() == world.expected()
 
 
 def test_nothing_is_read_before_the_server_has_answered(world: World) -> None:

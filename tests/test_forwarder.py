@@ -25,7 +25,7 @@ from heptad.store.outbox import Outbox, read_rejections, restore
 
 NOW = 1_772_366_400 * 10**9
 MINUTE = 60 * 10**9
-KEY = b"key of a machine"
+KEY = b"key of a machine" * 4
 HEADS = ("events,host=a", "events,host=b")
 
 

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from exporter.service import choose_sources, find_journal
+from exporter.service import NoSources, choose_sources, find_journal, prepare
 from heptad import units
 from heptad.config import FileSourceConfig, load_config
 from heptad.document import DocumentError
@@ -37,9 +37,9 @@ def root(tmp_path: Path) -> Path:
 
 
 def add_journal(root: Path, machine: str) -> None:
-    """A system journal with one failed login."""
+    """A failed login in the system's journal, now."""
     folder = root / "var/log/journal" / machine
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     Journal(folder, time.time()).write(FAILED, file="system", _HOSTNAME="web-7")
 
 
@@ -62,7 +62,10 @@ def test_the_host_is_reported_and_not_the_container(root: Path, tmp_path: Path) 
             return str(answer.read().decode())
 
     try:
-        counted = re.compile(r'^auth_events_total{.*outcome="failure".* 1.0$', re.MULTILINE)
+        wait_for(lambda: bool(scrape()), "the port does not answer")
+        # what was there before the first start is history, and not counted
+        add_journal(root, OWN)
+        counted = re.compile(r'^auth_events_total{.*outcome="failure".* [12].0$', re.MULTILINE)
         wait_for(lambda: bool(counted.search(scrape())), "the journal was not read")
         metrics = scrape()
     finally:
@@ -99,6 +102,14 @@ def test_the_log_is_that_of_the_host(root: Path) -> None:
     [source] = choose_sources(root)
     assert isinstance(source, FileSourceConfig)
     assert source.paths == [str(log)]
+
+
+def test_nothing_to_read_is_told_where_it_was_looked_for(tmp_path: Path) -> None:
+    """The message names the places below the root, which are those that are not mounted."""
+    config = tmp_path / "heptad.yaml"
+    config.write_text(f"exporter: {{host_root: {tmp_path}}}\n")
+    with pytest.raises(NoSources, match=f"{tmp_path}/var/log/auth.log"):
+        prepare(load_config(config))
 
 
 def test_what_names_a_host(root: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import sqlite3
 import tempfile
 from collections import defaultdict
+from itertools import combinations
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from heptad.store import Row
+from heptad.store.identity import Offset
 from heptad.store.local import LocalStore
 
 HEADS = ("events,host=a", "events,host=b")
@@ -129,3 +131,33 @@ def test_two_logs_interleaved_by_batch(tmp_path: Path) -> None:
             points = list(store.read("events", since, since + 10**6))
             assert [point.time for point in points] == list(range(since, since + 5000))
             assert [p.fields["raw"] for p in points] == [f"{name}{n}" for n in range(5000)]
+
+
+@given(st.integers(-(2**62), 2**62), st.text(max_size=40))
+def test_an_offset_is_less_than_the_stamps_precision(stamp: int, machine: str) -> None:
+    """A machine's offset moves a whole second by less than a millisecond, others by less."""
+    second, microsecond = stamp // 10**9 * 10**9, stamp // 1000 * 1000
+    rows: list[Row] = [(HEADS[0], at, "n=1i", "") for at in (second, microsecond, stamp)]
+    moved = [row[1] for row in Offset.of(machine).apply(rows)]
+    assert 0 <= moved[0] - second < 10**6
+    if microsecond % 10**9:
+        assert 0 <= moved[1] - microsecond < 500
+    if stamp % 1000:
+        assert moved[2] == stamp
+
+
+def test_machines_of_one_name_stay_apart(tmp_path: Path) -> None:
+    """Of fifty machines that log a hundred lines in one second hardly two have a time in common."""
+    second = 1_700_000_000 * 10**9
+    stamps = [second] * 100 + [second + 10**8 + 1000 * n for n in range(100)]
+    rows: list[Row] = [(HEADS[0], stamp, "n=1i", "") for stamp in stamps]
+    times = []
+    for number in range(50):
+        path = tmp_path / f"{number}.db"
+        with LocalStore(path, write=True, outbox=True, machine=f"machine {number}") as store:
+            store.append(rows)
+            times.append({point.time for point in store.read("events", 0, 2**62)})
+    assert all(len(of_one) == 200 for of_one in times)
+    met = sum(bool(one & other) for one, other in combinations(times, 2))
+    # 1,225 pairs: a run of 100 meets another in a million places, a place another in 500
+    assert met <= 1225 * (200 / 10**6 + 1 / 500) * 4

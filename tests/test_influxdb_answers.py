@@ -1,9 +1,11 @@
 """Every answer to a write, as the three generations give them: what comes of it."""
 
 import gzip
+import itertools
+import json
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -97,39 +99,86 @@ def test_a_server_that_asks_for_rest_gets_an_hour_at_most(
     assert low <= outcome.after <= high
 
 
-def test_thousands_of_lines_that_are_refused_alike_cost_few_requests(server: FaultyProxy) -> None:
-    """An answer that names neither lines nor their number is taken for all lines of a series."""
+def refuse_bad(said: str = "field type conflict") -> Callable[[str, bytes], Fault]:
+    """A server that refuses what holds a bad line, all of it, and names none."""
+    numbers = itertools.count(1)
 
     def plan(_: str, body: bytes) -> Fault:
         if b"bad" in gzip.decompress(body):
-            return Fault(status=400, body=b'{"error":"field type conflict"}')
+            error = json.dumps({"error": said.format(next(numbers))})
+            return Fault(status=400, body=error.encode())
         return Fault(status=204)
 
-    server.plan = plan
-    lines = [f"m,t={'bad' if n % 2 else 'good'} a=1i {n}" for n in range(5000)]
+    return plan
+
+
+@pytest.mark.parametrize(
+    ("said", "bad", "most"),
+    [
+        ("field type conflict", {1999}, 30),
+        ("field type conflict", set(range(100, 108)), 60),
+        ("field type conflict", set(range(0, 2000, 200)), 10 * 2 * 12),
+        ("nothing that anyone knows", set(range(0, 2000, 200)), 10 * 2 * 12),
+        ("line protocol: {}", set(range(0, 2000, 200)), 10 * 2 * 12),
+        # more than a few alike in one series, and good ones among them
+        ("field type conflict", set(range(0, 2000, 2)), 4001),
+        ("line protocol: {}", set(range(2000)), 4001),
+        ("field type conflict", set(range(1999)), 4001),
+    ],
+)
+def test_lines_that_no_answer_names_are_found(
+    server: FaultyProxy, said: str, bad: set[int], most: int
+) -> None:
+    """Just the refused lines are set aside, however many, and the search is bounded."""
+    server.plan = refuse_bad(said)
+    lines = [f"m a={'bad' if n in bad else 1}i {n}" for n in range(2000)]
     outcome = deliver(server, lines, 2)
     assert isinstance(outcome, Delivered)
-    assert set(outcome.refused) == set(range(1, 5000, 2))
-    assert server.requests < 150
+    assert set(outcome.refused) == bad
+    assert server.requests <= most
 
 
-def test_no_batch_costs_more_than_a_bounded_number_of_requests(server: FaultyProxy) -> None:
-    """Where each second line is refused for a reason of its own, the rest is set aside at last."""
-    count = 0
+@pytest.mark.parametrize("generation", [1, 2, 3])
+@pytest.mark.parametrize(
+    "said",
+    ["quota exceeded", "blocked by policy", "request {} exceeds the limit", "id 5f3-{}a: refused"],
+)
+def test_a_proxy_that_refuses_all_sets_nothing_aside(
+    server: FaultyProxy, generation: int, said: str
+) -> None:
+    """Words that InfluxDB uses too, and a number in each answer: what holds no line gets it too."""
+    numbers = itertools.count(1000)
+    server.plan = lambda *_: Fault(
+        status=400, body=json.dumps({"error": said.format(next(numbers))}).encode()
+    )
+    outcome = deliver(server, generation=generation)
+    assert isinstance(outcome, Hold)
+    assert "a page of a proxy's" in outcome.reason
+    assert server.requests <= 3
 
-    def plan(_: str, body: bytes) -> Fault:
-        nonlocal count
-        count += 1
-        if b"bad" in gzip.decompress(body):
-            return Fault(status=400, body=b'{"error":"line protocol: %d"}' % count)
-        return Fault(status=204)
+
+def test_a_search_that_is_cut_short_goes_on(server: FaultyProxy) -> None:
+    """Where a server fails again and again amid a search, each line is sent no oftener for that."""
+    healthy = refuse_bad()
+
+    def plan(path: str, body: bytes) -> Fault:
+        return Fault(status=503) if server.requests % 5 == 0 else healthy(path, body)
 
     server.plan = plan
-    lines = [f"m a={'bad' if n % 2 else 1}i {n}" for n in range(3000)]
-    outcome = deliver(server, lines)
-    assert isinstance(outcome, Delivered)
-    assert set(range(1, 3000, 2)) <= set(outcome.refused)
-    assert server.requests < 1100
+    lines = [f"m a={'bad' if n % 2 else 1}i {n}" for n in range(200)]
+    with connect(server.url, version="1") as connection:
+        sink = InfluxSink(connection, "events")
+        parcel = sink.pack(lines)
+        failures = 0
+        while isinstance(outcome := sink.deliver(parcel), TryAgain):
+            failures += 1
+            assert failures < 200
+        assert isinstance(outcome, Delivered)
+        assert set(outcome.refused) == set(range(1, 200, 2))
+        assert server.requests <= 2 * 200 + 1 + failures
+        # the next one has nothing of it, also where it is the same to the letter
+        server.plan = lambda *_: Fault(status=204)
+        assert sink.deliver(sink.pack(lines)) == Delivered()
 
 
 def test_a_size_that_was_too_large_is_remembered(server: FaultyProxy) -> None:
@@ -162,12 +211,14 @@ def test_a_proxy_that_takes_nothing_is_not_the_fault_of_a_line(server: FaultyPro
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_search_for_refused_lines_that_is_cut_short_begins_anew(
+def test_a_search_for_refused_lines_that_is_cut_short_sets_nothing_aside(
     server: FaultyProxy, status: int
 ) -> None:
     """The whole batch is given again: it is not known what became of it."""
 
     def plan(_: str, body: bytes) -> Fault:
+        if not gzip.decompress(body):
+            return Fault(status=204)
         if server.requests < 4:
             return Fault(status=400, body=b'{"error":"field type conflict"}')
         return Fault(status=status)

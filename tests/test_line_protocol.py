@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heptad.event import ACTIONS, METHODS, OUTCOMES, REASONS, Event
-from heptad.event_row import event_of_point, head_of, row_of_event
+from heptad.event_row import event_of_point, event_of_row, head_of, row_of_event
 from heptad.line_protocol import (
     Value,
     decode_fields,
@@ -109,8 +109,9 @@ EVENTS = st.builds(
 
 @given(EVENTS)
 def test_events_round_trip(event: Event) -> None:
-    """An event that was stored is the event that is read."""
-    assert event_of_point(point_of(*row_of_event(event))) == event
+    """An event that was stored is the event that is read, by way of a point or straight."""
+    row = row_of_event(event)
+    assert event_of_point(point_of(*row)) == event_of_row(*row) == event
 
 
 def test_rows_of_reports() -> None:
@@ -123,7 +124,8 @@ def test_what_a_newer_version_wrote() -> None:
     """A field or tag that this version does not know is left out, the event is read."""
     event = Event(1, "h", "s", "sshd", "login", "failure", user="ann")
     head, time, body, raw = row_of_event(event)
-    assert event_of_point(point_of(head + ",colour=red", time, body + ",size=3i", raw)) == event
+    newer = (head + ",colour=red", time, body + ",size=3i", raw)
+    assert event_of_point(point_of(*newer)) == event_of_row(*newer) == event
 
 
 def test_heads_are_shared() -> None:

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from exporter import committer
+from exporter.committer import Transaction
+from exporter.metrics import ExporterMetrics
 from exporter.sources import Batch
 from heptad.store import Row, StoreError
 from heptad.store.local import LocalStore, counter_key
 from tests.feed import FAILED, Bench, Retry, line
+from tests.test_forwarder import Patient
 
 
 @pytest.fixture
@@ -134,13 +137,17 @@ def test_a_store_that_becomes_corrupt(bench: Bench) -> None:
     assert list(bench.path.parent.glob("*.corrupt-*"))
 
 
-def test_beginning_anew_that_fails(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("held_after", [None, 0])
+def test_beginning_anew_that_fails(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, held_after: int | None
+) -> None:
     """Where the new file cannot be begun at once either, counters and positions still go on."""
     log: list[Batch | list[str]] = [[line(f"12:00:0{n}", n)] for n in range(3)]
     bench.start(log)
     bench.pipelines[-1].step(threading.Event())
     bench.pipelines[-1].step(threading.Event())
     bench.start(log)
+    bench.store.held_after = held_after
     bench.store._db.execute("DROP TABLE state")  # noqa: SLF001 - as if its page had been lost
     monkeypatch.setattr("heptad.store.local.set_aside", refuse)
 
@@ -210,6 +217,42 @@ def test_bounded_while_no_line_comes(bench: Bench, monkeypatch: pytest.MonkeyPat
         assert not bench.pipelines[-1].step(stop)
     assert bench.store.size() <= 2**20
     assert bench.pipelines[-1].problems() == []
+
+
+def test_a_full_outbox_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """While deliveries make room bit by bit for what waits to be read, nothing is called well."""
+    caplog.set_level(logging.INFO, "heptad.committer")
+    metrics = ExporterMetrics({}, [])
+    stop, told = Patient(), []
+
+    def full() -> float:
+        [family] = [f for f in metrics.collect() if f.name == "heptad_store_full"]
+        return family.samples[0].value
+
+    with LocalStore(tmp_path / "events.db", write=True, max_size=2**20, outbox=True) as store:
+
+        def deliver() -> None:
+            store.held_after = (store.held_after or 0) + 150
+            told.append(full())
+
+        writer = committer.Committer(store, metrics, deliver)
+        for number in range(200):
+            rows = [("events,host=a", number, "count=1i", "x" * 500)] * 100
+            writer.submit(Transaction(rows, {}, {}), stop)
+            assert writer.wait(stop)
+        assert len(told) > 10
+        assert set(told) == {1}
+        assert full() == 1
+        assert len(writer.problems()) == 2
+        store.held_after = store.newest_position() - 200
+        writer.finish(stop)  # also where no line comes any more
+        assert full() == 0
+        assert writer.problems() == []
+        assert store.newest_position() == 20_000
+        writer.close()
+    messages = [record.getMessage() for record in caplog.records]
+    told_once = [f"{n}: {what}" for n in ("pruning", "store") for what in ("problem", "well again")]
+    assert sorted(messages) == told_once
 
 
 def test_a_store_that_cannot_be_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

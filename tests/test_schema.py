@@ -1,6 +1,5 @@
 """What is written has the tags, fields and types that are declared, whoever attacks."""
 
-import functools
 import json
 import math
 from collections import Counter
@@ -203,7 +202,7 @@ def test_a_finding_fits_into_every_influxdb() -> None:
         for n in range(60)
     ]
     rule = RootPasswordLogin()
-    facts = functools.reduce(merge, map(facts_of, world))
+    facts = merge([facts_of(event) for event in world])
     finding = finding_of(rule, "x", 0, facts, ("low", ""))
     fields = decode_fields(Revision(finding, 0).row()[2])
     assert len(json.loads(str(fields["users"]))) == MOST_NAMES

@@ -24,12 +24,15 @@ from heptad import units
 from heptad.event import Event
 
 Measure = Callable[[Sequence[Facts], int], int]
-"""(facts of units, number of units with events) → how much of what is counted."""
+"""(facts of units, number of units with events) → how much of what is counted.
+
+More facts never add more than they have by themselves.
+"""
 
 
 def count_events(facts: Sequence[Facts], _: int) -> int:
     """How many events."""
-    return sum(part.count for part in facts)
+    return sum([part.count for part in facts])
 
 
 def count_units(_: Sequence[Facts], number: int) -> int:
@@ -50,6 +53,7 @@ def count_names(name: str) -> Measure:
     return count
 
 
+_MOST_APART: Final = 8
 FAILED_LOGINS: Final = {"action": ("login",), "outcome": ("failure",)}
 
 
@@ -57,18 +61,26 @@ class Part(msgspec.Struct, frozen=True, gc=False):
     """What of an episode lies in one UTC day (since the epoch)."""
 
     day: int
-    facts: Facts
+    facts: tuple[Facts, ...]
     number: int
+
+
+def _append(facts: tuple[Facts, ...], *more: Facts) -> tuple[Facts, ...]:
+    """All of them; merged only when they are many, for that is what costs most."""
+    facts = (*facts, *more)
+    return facts if len(facts) <= _MOST_APART else (merge(facts),)
 
 
 class DenseChain:
     """The episodes of one subject."""
 
-    __slots__ = ("_end", "_episodes", "_recent", "_rule")
+    __slots__ = ("_end", "_episodes", "_lacking", "_recent", "_rule")
 
     def __init__(self, rule: "Dense") -> None:
         self._rule = rule
-        self._recent: list[tuple[int, Facts]] = []
+        self._recent: list[tuple[int, tuple[Facts, ...]]] = []
+        self._lacking = rule.threshold
+        """So much at least has to come before there can be enough."""
         self._end = -1
         self._episodes: list[list[Part]] = []
 
@@ -76,6 +88,7 @@ class DenseChain:
         """A chain of its own that knows the same."""
         twin = DenseChain(self._rule)
         twin._recent = self._recent.copy()
+        twin._lacking = self._lacking
         twin._end = self._end
         twin._episodes = [episode.copy() for episode in self._episodes]
         return twin
@@ -85,29 +98,34 @@ class DenseChain:
         unit, recent = minute // self._rule.unit, self._recent
         begin = unit - self._rule.width + 1
         if recent and recent[-1][0] == unit:
-            recent[-1] = (unit, merge(recent[-1][1], cell))
+            recent[-1] = (unit, _append(recent[-1][1], cell))
         else:
             while recent and recent[0][0] < begin:
                 del recent[0]
-            recent.append((unit, cell))
+            recent.append((unit, (cell,)))
+        self._lacking -= self._rule.measure((cell,), 1)
         if unit == self._end:
-            self._extend(unit, cell, 0)
+            self._extend(unit, (cell,), 0)
             return
-        if not self._rule.is_enough([facts for _, facts in recent], len(recent)):
+        if self._lacking > 0:
+            return
+        known = [facts for _, parts in recent for facts in parts]
+        self._lacking = self._rule.threshold - self._rule.measure(known, len(recent))
+        if self._lacking > 0:
             return
         if not self._episodes or begin > self._end + 1:
             self._episodes.append([])
-        for at, known in recent:
+        for at, parts in recent:
             if at > self._end:
-                self._extend(at, known, 1)
+                self._extend(at, parts, 1)
         self._end = unit
 
-    def _extend(self, unit: int, facts: Facts, number: int) -> None:
+    def _extend(self, unit: int, facts: tuple[Facts, ...], number: int) -> None:
         episode = self._episodes[-1]
         day = unit * self._rule.unit // MINUTES_A_DAY
         if episode and episode[-1].day == day:
             last = episode[-1]
-            episode[-1] = Part(day, merge(last.facts, facts), last.number + number)
+            episode[-1] = Part(day, _append(last.facts, *facts), last.number + number)
         else:
             episode.append(Part(day, facts, number))
 
@@ -125,10 +143,10 @@ class DenseChain:
         """Every episode, cut at midnight."""
         for episode in self._episodes:
             for part in _cut(episode, self._is_enough):
-                yield self._rule.tell(subject, part.day, part.facts)
+                yield self._rule.tell(subject, part.day, merge(part.facts))
 
     def _is_enough(self, part: Part) -> bool:
-        return self._rule.is_enough([part.facts], part.number)
+        return self._rule.measure(part.facts, part.number) >= self._rule.threshold
 
 
 def _cut(episode: list[Part], is_enough: Callable[[Part], bool]) -> list[Part]:
@@ -146,7 +164,7 @@ def _cut(episode: list[Part], is_enough: Callable[[Part], bool]) -> list[Part]:
 
 
 def _join(one: Part, other: Part, day: int) -> Part:
-    return Part(day, merge(one.facts, other.facts), one.number + other.number)
+    return Part(day, (*one.facts, *other.facts), one.number + other.number)
 
 
 class Dense(Telling):
@@ -158,14 +176,10 @@ class Dense(Telling):
     """In minutes; a day is a multiple of it."""
 
     def __init__(self, measure: Measure, threshold: int, span: str) -> None:
-        self._measure = measure
+        self.measure: Final = measure
         self.threshold: Final = threshold
         self.width: Final = math.ceil(units.parse_duration(span) / (60 * self.unit)) + 1
         self.before = self.after = 2 * self.width * self.unit
-
-    def is_enough(self, facts: Sequence[Facts], number: int) -> bool:
-        """Whether the threshold is reached."""
-        return self._measure(facts, number) >= self.threshold
 
     def severity_of(self, facts: Facts) -> str:
         """How far beyond the threshold it went: up to tenfold, up to a hundredfold, or more."""

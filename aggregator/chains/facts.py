@@ -4,7 +4,6 @@ Adding and merging give the same in whatever order and grouping: names are the f
 name, evidence is the first events by time.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar, Final
@@ -76,6 +75,10 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
         return self.lists[7]
 
 
+Told = tuple[Event, Facts]
+"""An event and its facts."""
+
+
 def facts_of(event: Event) -> Facts:
     """The facts of one event."""
     identity = identity_of(event)
@@ -106,37 +109,30 @@ def origin_of(event: Event) -> str | None:
     return event.source_ip or event.source_domain or event.tty
 
 
-def merge(one: Facts | None, other: Facts) -> Facts:
-    """The facts of the events of both."""
-    if one is None:
-        return other
-    lists = one.lists
-    if lists != other.lists:
-        pairs = zip(lists, other.lists, strict=True)
-        lists = tuple([own if own == more else _unite(own, more) for own, more in pairs])
-    count = one.count + other.count
-    if other.first > one.last:
-        evidence = one.evidence
-        if len(evidence) < MOST_EVIDENCE:
-            evidence = (*evidence, *other.evidence)[:MOST_EVIDENCE]
-        return Facts(count, one.first, other.last, evidence, lists)
-    evidence = tuple(sorted({*one.evidence, *other.evidence})[:MOST_EVIDENCE])
-    first = min(one.first, other.first)
-    return Facts(count, first, max(one.last, other.last), evidence, lists)
+def merge(parts: Sequence[Facts]) -> Facts:
+    """The facts of the events of all parts, of which there is at least one."""
+    whole = parts[0]
+    if len(parts) == 1:
+        return whole
+    count, first, last, evidence = whole.count, whole.first, whole.last, whole.evidence
+    for part in parts[1:]:
+        count += part.count
+        if part.first > last:
+            last = part.last
+            if len(evidence) < MOST_EVIDENCE:
+                evidence = (*evidence, *part.evidence)[:MOST_EVIDENCE]
+        else:
+            first, last = min(first, part.first), max(last, part.last)
+            evidence = tuple(sorted({*evidence, *part.evidence})[:MOST_EVIDENCE])
+    columns = zip(*[part.lists for part in parts], strict=True)
+    lists = [own[0] if own.count(own[0]) == len(own) else _unite(own) for own in columns]
+    return Facts(count, first, last, evidence, tuple(lists))
 
 
-def _unite(one: Names, other: Names) -> Names:
-    if not one or not other:
-        return one or other
-    if len(one) > MOST_NAMES and other[0] > one[-1]:
-        return one
-    if len(other) > 1:
-        new = set(other).difference(one)
-        return tuple(sorted((*one, *new))[: MOST_NAMES + 1]) if new else one
-    at = bisect_left(one, other[0])
-    if at < len(one) and one[at] == other[0]:
-        return one
-    return (*one[:at], *other, *one[at:])[: MOST_NAMES + 1]
+def _unite(lists: Sequence[Names]) -> Names:
+    longest = max(lists, key=len)
+    names = set(longest).union(*lists)
+    return longest if len(names) == len(longest) else tuple(sorted(names)[: MOST_NAMES + 1])
 
 
 def list_some(names: Sequence[str]) -> str:
@@ -167,9 +163,10 @@ class Telling:
     after: int = 0
     shares_cells: bool = False
 
-    def add(self, cell: Any | None, event: Event, facts: Facts) -> Any:
-        """The cell with one more event, of which these are the facts."""
-        return merge(cell, facts)
+    def add(self, cell: Any | None, told: Sequence[Told]) -> Any:
+        """The cell with more events."""
+        parts = [facts for _, facts in told]
+        return merge(parts if cell is None else [cell, *parts])
 
     def sentence_of(self, subject: str, facts: Facts) -> str:
         """The finding in words."""
@@ -189,9 +186,8 @@ def finding_of(
     rule: Telling, subject: str, day: int, facts: Facts, told: tuple[str, str]
 ) -> Finding:
     """The finding of these facts; ``told`` is its severity and its sentence."""
-    lists: dict[str, Any] = {
-        name: list(names[:MOST_NAMES]) for name, names in zip(LISTS, facts.lists, strict=True)
-    }
+    known = dict(zip(LISTS, facts.lists, strict=True))
+    lists: dict[str, Any] = {name: names[:MOST_NAMES] for name, names in known.items()}
     return Finding(
         rule=rule.name,
         subject=subject,
@@ -202,10 +198,10 @@ def finding_of(
         sentence=told[1],
         count=facts.count,
         technique=rule.technique,
-        more=[n for n, names in zip(LISTS, facts.lists, strict=True) if len(names) > MOST_NAMES],
+        more=tuple(n for n, names in known.items() if len(names) > MOST_NAMES),
         first_event=tell_identity(facts.first),
         last_event=tell_identity(facts.last),
-        evidence=[tell_identity(identity) for identity in facts.evidence],
+        evidence=tuple(map(tell_identity, facts.evidence)),
         **lists,
     )
 

@@ -41,7 +41,7 @@ class Groups:
     def add(self, minute: int, facts: Facts) -> None:
         """Put the facts into the last group, or begin a new one."""
         if self.is_open(minute):
-            facts = merge(self._groups.pop()[1], facts)
+            facts = merge([self._groups.pop()[1], facts])
         self._groups.append((minute, facts))
 
     def forget(self, day: int) -> None:

@@ -6,10 +6,12 @@ back ``settle`` days, and hold enough events, on whole days (UTC) before the eve
 told either where ever new keys are usual: a subject with more than ``most`` keys is a traveller.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from aggregator.chains import MINUTES_A_DAY
-from aggregator.chains.facts import Facts, Telling, merge
+from aggregator.chains.facts import Facts, Telling, Told, merge
 from aggregator.chains.groups import TellingChain
 from heptad.event import Event
 from heptad.findings_config import BaselineConfig, look_back_of
@@ -136,14 +138,12 @@ class Novelty(HistoryRule):
         """What may be new of the event's subject."""
         raise NotImplementedError
 
-    def add(self, cell: dict[str, Facts] | None, event: Event, facts: Facts) -> dict[str, Facts]:
-        """The cell with one more event; of too many keys the first ones by name are kept."""
-        cell = {} if cell is None else cell
-        key = self.key_of(event)
-        cell[key] = merge(cell.get(key), facts)
-        if len(cell) > self.most + 2:
-            del cell[max(cell)]
-        return cell
+    def add(self, cell: dict[str, Facts] | None, told: Sequence[Told]) -> dict[str, Facts]:
+        """The cell with more events; of too many keys the first ones by name are kept."""
+        parts = {key: [facts] for key, facts in (cell or {}).items()}
+        for event, facts in told:
+            parts.setdefault(self.key_of(event), []).append(facts)
+        return {key: merge(parts[key]) for key in sorted(parts)[: self.most + 2]}
 
     def chain(self) -> NoveltyChain:
         """An empty chain."""

@@ -5,18 +5,18 @@ of one minute, what came before may have come after by some seconds.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from aggregator.chains.facts import MOST_EVIDENCE, Facts, Telling, finding_of, merge
+from aggregator.chains.facts import MOST_EVIDENCE, Facts, Telling, Told, finding_of, merge
 from aggregator.chains.groups import Groups
 from aggregator.finding import Finding
 from heptad import units
 from heptad.event import Event
 
 
-class PairCell(msgspec.Struct):
+class PairCell(msgspec.Struct, frozen=True, gc=False):
     """The events of one minute: those that go before, and those that are told after them."""
 
     before: Facts | None = None
@@ -45,7 +45,8 @@ class PairChain:
 
     def add(self, minute: int, cell: PairCell) -> None:
         """The next cell."""
-        self._recent = [known for known in self._recent if known[0] >= minute - self._rule.width]
+        while self._recent and self._recent[0][0] < minute - self._rule.width:
+            del self._recent[0]
         after, before = cell.after, cell.before
         if before is not None:
             self._recent.append((minute, before))
@@ -56,15 +57,14 @@ class PairChain:
             self._recent = [known for known in self._recent if known not in earlier]
         if sum(facts.count for _, facts in earlier) < self._rule.threshold:
             return
-        taken, causes = -1, None
+        taken, causes = -1, []
         if self._groups.is_open(minute):
-            taken, causes = self._causes.pop()
-        for at, facts in earlier:
-            if at > taken:
-                causes = merge(causes, facts)
-        if causes is not None:
+            taken, known = self._causes.pop()
+            causes = [known]
+        causes += [facts for at, facts in earlier if at > taken]
+        if causes:
             self._groups.add(minute, after)
-            self._causes.append((earlier[-1][0], causes))
+            self._causes.append((earlier[-1][0], merge(causes)))
 
     def findings(self, subject: str) -> Iterator[Finding]:
         """Every group of what came after."""
@@ -103,14 +103,13 @@ class Pair(Telling):
         """Severity and sentence."""
         raise NotImplementedError
 
-    def add(self, cell: PairCell | None, event: Event, facts: Facts) -> PairCell:
-        """The cell with one more event."""
-        cell = cell or PairCell()
-        if self.is_after(event):
-            cell.after = merge(cell.after, facts)
-        else:
-            cell.before = merge(cell.before, facts)
-        return cell
+    def add(self, cell: PairCell | None, told: Sequence[Told]) -> PairCell:
+        """The cell with more events."""
+        before = [] if cell is None or cell.before is None else [cell.before]
+        after = [] if cell is None or cell.after is None else [cell.after]
+        for event, facts in told:
+            (after if self.is_after(event) else before).append(facts)
+        return PairCell(merge(before) if before else None, merge(after) if after else None)
 
     def chain(self) -> PairChain:
         """An empty chain."""
@@ -120,6 +119,6 @@ class Pair(Telling):
         """The finding: it lasts from the first to the last of what came after."""
         half = MOST_EVIDENCE // 2
         evidence = (*causes.evidence[:half], *after.evidence[:half])
-        lists = merge(causes, after).lists
+        lists = merge([causes, after]).lists
         both = Facts(causes.count + after.count, after.first, after.last, evidence, lists)
         return finding_of(self, subject, day, both, self.describe(subject, causes, after))

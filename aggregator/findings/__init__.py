@@ -10,10 +10,10 @@ of one UTC day follow from the cells of that day, of ``before`` minutes before a
 minutes after it. What several rules need to keep it is in ``aggregator.chains``.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol, Self
 
-from aggregator.chains.facts import Facts
+from aggregator.chains.facts import Told
 from aggregator.finding import Finding
 from aggregator.findings.account_change import AccountChange
 from aggregator.findings.brute_force import BruteForce
@@ -115,8 +115,8 @@ class Rule(Protocol):
         """Whom the event is about; None if the rule has no use for it."""
         ...
 
-    def add(self, cell: Any | None, event: Event, facts: Facts) -> Any:
-        """The cell of a minute with one more event and its facts; in whatever order they come."""
+    def add(self, cell: Any | None, told: Sequence[Told]) -> Any:
+        """The cell of a minute with more events and their facts; in whatever order they come."""
         ...
 
     def chain(self) -> Chain:

@@ -5,15 +5,15 @@ is closed, all from the same process (sshd, login). A process id that begins ano
 left the one before without an end.
 """
 
-from bisect import insort
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import ClassVar, Final
 
 import msgspec
 
 from aggregator.chains import MINUTES_A_DAY
-from aggregator.chains.facts import Facts, Telling, Wants, list_some, merge
+from aggregator.chains.facts import Facts, Telling, Told, Wants, list_some, merge
 from aggregator.finding import Finding, Identity
 from aggregator.wording import length_of, minute_of
 from heptad import units
@@ -41,6 +41,14 @@ _ORDER: Final = ("host_start", "login", "session_open", "session_close")
 def _order(step: Step) -> tuple[int, int, Identity]:
     """Within a second, which is all that many stamps tell, the beginning comes before the end."""
     return step[0][0] // units.SECOND, _ORDER.index(step[1]), step[0]
+
+
+def _step_of(event: Event, facts: Facts) -> Step:
+    if event.action == "session_open" and event.target_user is not None:
+        lists = (facts.targets, (), *facts.lists[2:])  # PAM names first who opened it
+        facts = msgspec.structs.replace(facts, lists=lists)
+    pid = _RESTART if event.action == "host_start" or event.pid is None else event.pid
+    return (facts.first, event.action, pid, facts)
 
 
 class Session(msgspec.Struct, frozen=True, gc=False):
@@ -90,7 +98,7 @@ class SessionChain:
             place = self._open[pid]
             known = self._sessions[place]
             if minute - known.begin <= _JOINED:
-                self._sessions[place] = Session(pid, known.begin, merge(known.facts, facts))
+                self._sessions[place] = Session(pid, known.begin, merge([known.facts, facts]))
                 return
             if minute - known.begin <= self._rule.longest:
                 self._sessions[place] = Session(pid, known.begin, known.facts, _REUSED)
@@ -108,7 +116,7 @@ class SessionChain:
         known = self._sessions[place]
         del self._open[known.pid]
         if minute - known.begin <= self._rule.longest:
-            whole = merge(known.facts, facts)
+            whole = merge([known.facts, facts])
             self._sessions[place] = Session(known.pid, known.begin, whole, action)
 
     def findings(self, subject: str) -> Iterator[Finding]:
@@ -164,16 +172,10 @@ class Sessions(Telling):
             return event.host
         return event.host if event.program in _PROGRAMS and event.pid is not None else None
 
-    def add(self, cell: list[Step] | None, event: Event, facts: Facts) -> list[Step]:
-        """The cell with one more event."""
-        cell = [] if cell is None else cell
-        if event.action == "session_open" and event.target_user is not None:
-            lists = (facts.targets, (), *facts.lists[2:])  # PAM names first who opened it
-            facts = msgspec.structs.replace(facts, lists=lists)
-        pid = _RESTART if event.action == "host_start" or event.pid is None else event.pid
-        insort(cell, (facts.first, event.action, pid, facts), key=_order)
-        del cell[MOST_A_MINUTE:]
-        return cell
+    def add(self, cell: list[Step] | None, told: Sequence[Told]) -> list[Step]:
+        """The cell with more events."""
+        steps = sorted([*(cell or ()), *itertools.starmap(_step_of, told)], key=_order)
+        return steps[:MOST_A_MINUTE]
 
     def chain(self) -> SessionChain:
         """An empty chain."""

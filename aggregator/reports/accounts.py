@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from aggregator.ranking import COUNTED, RANK, Ranking, Tags
+from aggregator.ranking import ANSWERS, COUNTED, RANK, Ranking, Tags
 from heptad.event import Event
 from heptad.schema import Field
 
@@ -25,12 +25,8 @@ ACTIONS: Final = frozenset(
 
 
 def _group(event: Event) -> Tags:
-    return (
-        ("host", event.host),
-        ("program", event.program),
-        ("action", event.action),
-        ("outcome", event.outcome),
-    )
+    # the program is an answer and no tag: PAM changes passwords under the name of any
+    return (("host", event.host), ("action", event.action), ("outcome", event.outcome))
 
 
 class Accounts:
@@ -38,19 +34,19 @@ class Accounts:
 
     name: Final = "report_accounts"
     about: Final = (
-        f"Changes of accounts, groups and passwords: per host, program, action and outcome the "
-        f"{MOST} most frequent, and all others as one row. The counts are exact. Few programs tell "
-        "who made the change: sudo's event beside it often does."
+        f"Changes of accounts, groups and passwords: per host, action and outcome the {MOST} most "
+        "frequent, and all others as one row. The counts are exact. Few programs tell who made the "
+        "change: sudo's event beside it often does."
     )
     actions: Final = ACTIONS
     tags: Final = {
         "host": "where",
-        "program": "the program that made the change",
         "action": ", ".join(f"`{action}`" for action in sorted(ACTIONS)),
         "outcome": "how it ended",
         "rank": RANK,
     }
     fields: Final = {
+        "program": Field(str, "the program that made the change"),
         "user": Field(
             str, "who made the change, where that is told; of a lockout: who was locked out"
         ),
@@ -62,4 +58,4 @@ class Accounts:
 
     def begin(self) -> Ranking:
         """An empty window."""
-        return Ranking(MOST, _group)
+        return Ranking(MOST, _group, ("program", *ANSWERS))

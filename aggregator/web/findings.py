@@ -45,4 +45,4 @@ def _escape(value: Any) -> Any:
         return printable(value, SHOWN)
     if isinstance(value, dict):
         return {name: _escape(inner) for name, inner in value.items()}
-    return [_escape(inner) for inner in value] if isinstance(value, list) else value
+    return [_escape(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from heptad import log
-from heptad.config import Config
+from heptad.config import Config, load_config
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -66,6 +66,23 @@ def add_config(parser: argparse.ArgumentParser, *, default: str | None = None) -
         metavar="FILE",
         help="the configuration; without it every setting has its default",
     )
+
+
+def add_local(parser: argparse.ArgumentParser) -> None:
+    """The option --local, of commands that read events."""
+    parser.add_argument(
+        "--local",
+        action="store_true",
+        help="read the stores of this host, where the configuration names InfluxDB",
+    )
+
+
+def load_readable(args: argparse.Namespace) -> Config:
+    """The configuration of --config, without InfluxDB where --local asks for that."""
+    config = load_config(args.config)
+    if args.local:
+        config.influxdb = None
+    return config
 
 
 def set_up_log(config: Config) -> None:

@@ -48,15 +48,16 @@ def run(args: argparse.Namespace) -> int:
     if not args.once and since is None:
         return run_reloading(Plan(config), _build, lambda: Plan(load_config(args.config)))
     aggregator = Aggregator(config, once=args.once, since=since, until=until)
-    log.info("aggregator starts", extra={"store": config.aggregator.store.path})
+    log.info("aggregator starts", extra={"store": aggregator.store})
     return run_parts({"aggregator": aggregator.run})
 
 
 def _build(plan: Plan, also: StoredMetrics) -> dict[str, Part]:
-    config = plan.config.aggregator
     aggregator = Aggregator(plan.config, also=[also])
-    told = {"store": config.store.path}
+    told = {"store": aggregator.store}
     if aggregator.server is not None:
-        told["page" if config.page else "metrics"] = aggregator.server.url
+        told["metrics"] = f"{aggregator.server.url}/metrics"
+        if plan.config.aggregator.page and plan.config.influxdb is None:
+            told["page"] = f"{aggregator.server.url}/"
     log.info("aggregator starts", extra=told)
     return {"aggregator": aggregator.run}

@@ -11,12 +11,13 @@ from heptad.commands import (
     WRONG_USE,
     add_command,
     add_config,
+    add_local,
     complain,
+    load_readable,
 )
 from heptad.commands.table import HEADING, format_event, format_json, wants_colour
-from heptad.config import load_config
 from heptad.event import OUTCOMES, Event
-from heptad.event_row import MEASUREMENT, event_of_point
+from heptad.event_row import event_of_point
 from heptad.store.opening import open_events
 from heptad.units import parse_time
 
@@ -25,17 +26,16 @@ heptad events                                         the last hour
 heptad events --since 24h --outcome failure --program sshd
 heptad events --address 192.0.2.7 --user root
 heptad events --follow                                as they come
+heptad events --local                                 of this host, where InfluxDB has the fleet's
 heptad events --since 7d --format jsonl | jq .user
 """
-_FOLLOW_EVERY = 0.3
-_FOLLOWED_AT_ONCE = 500
-_FOREVER = 2**63 - 1
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
     parser = add_command(commands, "events", run, _EXAMPLES)
     add_config(parser)
+    add_local(parser)
     parser.add_argument(
         "--since", default="1h", metavar="T", help="24h (that long ago) or RFC 3339"
     )
@@ -59,23 +59,21 @@ def run(args: argparse.Namespace) -> int:
     wanted = {name: value for name, value in tags.items() if value is not None}
     shown = 0
     with ExitStack() as stack:
-        store = open_events(load_config(args.config), stack)
+        store = open_events(load_readable(args), stack)
         show = make_printer(args.format)
-        position = store.newest_position()
-        for point in store.read(MEASUREMENT, since, _FOREVER, wanted):
-            event = event_of_point(point)
-            if _matches(event, args.user, address):
-                show(event)
-                shown += 1
-        if not shown and not args.follow:
-            complain(f"no such events since {args.since}; a longer --since may show some")
-        while args.follow:
-            points, position = store.since_arrival(position, _FOLLOWED_AT_ONCE, wanted)
+        follower = store.follow(since, wanted)
+        points = follower.history()
+        while True:
             for event in map(event_of_point, points):
                 if _matches(event, args.user, address):
                     show(event)
-            if len(points) < _FOLLOWED_AT_ONCE:
-                clock.sleep(_FOLLOW_EVERY)
+                    shown += 1
+            if not args.follow:
+                break
+            clock.sleep(follower.pause)
+            points = follower.look()
+        if not shown:
+            complain(f"no such events since {args.since}; a longer --since may show some")
     return DONE
 
 

@@ -6,9 +6,16 @@ from contextlib import ExitStack
 import msgspec
 
 from aggregator.report import compose, to_text
-from heptad.commands import DONE, WRONG_USE, add_command, add_config, complain
+from heptad.commands import (
+    DONE,
+    WRONG_USE,
+    add_command,
+    add_config,
+    add_local,
+    complain,
+    load_readable,
+)
 from heptad.commands.table import escape_json
-from heptad.config import load_config
 from heptad.store.opening import open_events, open_reports
 from heptad.units import parse_time
 
@@ -16,6 +23,7 @@ _EXAMPLES = """
 heptad report                                    the last 24 hours
 heptad report --since 7d
 heptad report --since 7d --format html > report.html     a page that can be mailed
+heptad report --local                            of this host, where InfluxDB has the fleet's
 heptad report --since 2026-03-01 --format json | jq .findings
 """
 
@@ -24,6 +32,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """Add the command."""
     parser = add_command(commands, "report", run, _EXAMPLES)
     add_config(parser)
+    add_local(parser)
     parser.add_argument(
         "--since", default="24h", metavar="T", help="24h (that long ago) or RFC 3339"
     )
@@ -40,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     if since >= until:
         complain(f"--since {args.since} lies in the future")
         return WRONG_USE
-    config = load_config(args.config)
+    config = load_readable(args)
     with ExitStack() as stack:
         report = compose(open_events(config, stack), open_reports(config, stack), since, until)
     if args.format == "json":

@@ -127,7 +127,7 @@ def _apply(config: Config, since: int, *, dry_run: bool) -> Reapplication:
             applied = Reapplication(rulebook, None, None)
             applied.run(reader, since, bar.update)
             return applied
-        with open_store(config.store, outbox=config.influxdb is not None) as writer:
+        with open_store(config) as writer:
             applied = Reapplication(rulebook, make_privacy(config.privacy, path), writer)
             applied.run(reader, since, bar.update)
     return applied

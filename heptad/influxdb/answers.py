@@ -14,12 +14,17 @@ from typing import Final
 import msgspec
 
 from heptad.influxdb.connection import Answer, shorten
+from heptad.influxdb.tls import find_remedy_of_page
 from heptad.sink import Hold, TryAgain
 
+_NO_INFLUXDB: Final = (
+    "see that `influxdb.url` leads to InfluxDB and not to another server or a page of a proxy's; "
+    "`heptad influxdb check` tells"
+)
 _LONGEST_REST: Final = 3600.0
 _MOST_QUOTED: Final = 50
 _FEW: Final = 8
-"""So many lines are sent alone for a reason of their own; more are taken to have the same."""
+"""So many lines are sent alone for a reason of their own; of more it is told once."""
 _OF_LINES: Final = re.compile(
     "partial write|unable to parse|line protocol|field type|retention policy|exceed|invalid column"
 )
@@ -27,6 +32,7 @@ _LIMITED: Final = "limit exceeded"  # 1.6 counts a new series once for each of i
 _PARTIAL: Final = "partial write"
 _EXPIRED: Final = re.compile("points beyond retention policy|Retention Policy Lower Bound")
 _DROPPED: Final = re.compile(r" dropped=(\d{1,9})(?: for database: [^\n']*)?$")
+_OWN_NUMBER: Final = re.compile("[0-9a-fA-F-]*[0-9][0-9a-fA-F-]*")
 _UNPARSABLE: Final = "unable to parse '"
 _CONFLICT: Final = re.compile(r'input field "([^"]+)" on measurement "([^"]+)" is type (\w+)')
 
@@ -34,13 +40,15 @@ _CONFLICT: Final = re.compile(r'input field "([^"]+)" on measurement "([^"]+)" i
 class Refusal(msgspec.Struct):
     """Some of the lines that were sent are refused, the others may be there or not.
 
-    ``known``: the answer speaks of lines, and not of the request; ``whole``: each line is refused;
+    ``known``: the answer speaks of lines, and not of the request; ``counted``: it says how many are
+    refused, as only InfluxDB does; ``whole``: each line is refused;
     ``limited``: because they are too many, so that fewer of them may be taken; ``culprits``: these
     are refused (index → reason); ``suspects``: these may be, where any are.
     """
 
     reason: str
     known: bool
+    counted: bool
     expired: bool
     whole: bool
     limited: bool
@@ -61,6 +69,12 @@ def is_refusal(answer: Answer) -> bool:
     return answer.status in (400, 422) or (answer.status == 500 and _PARTIAL in answer.message)
 
 
+def is_alike(one: Answer, other: Answer) -> bool:
+    """Whether two requests got the same answer, but for numbers such as a proxy gives to each."""
+    texts = [_OWN_NUMBER.sub("", answer.message) for answer in (one, other)]
+    return one.status == other.status and texts[0] == texts[1]
+
+
 def read_refusal(answer: Answer, lines: Sequence[str]) -> Refusal:
     """What the answer to ``lines`` says about them."""
     said = answer.message
@@ -74,6 +88,7 @@ def read_refusal(answer: Answer, lines: Sequence[str]) -> Refusal:
     return Refusal(
         shorten(said),
         known=bool(_OF_LINES.search(said)),
+        counted=count > 0,
         expired=expired,
         whole=len(lines) == 1 or (count == len(lines) and of_all),
         limited=_LIMITED in said,
@@ -103,10 +118,7 @@ def read_failure(answer: Answer, bucket: str, url: str) -> TryAgain | Hold:
     if 300 <= status < 400:
         where = shorten(answer.headers.get("Location", ""))
         return Hold(f"{url}: status {status} leads to {where!r}; give its URL as `influxdb.url`")
-    return Hold(
-        f"{said}; see that `influxdb.url` leads to InfluxDB and not to another server or a page of "
-        "a proxy's; `heptad influxdb check` tells"
-    )
+    return Hold(f"{said}; {find_remedy_of_page(said) or _NO_INFLUXDB}")
 
 
 def _read_rest(answer: Answer) -> float:

@@ -6,7 +6,6 @@ Authorization as InfluxDB's references give it: 1.x takes basic authentication, 
 """
 
 import json
-import ssl
 import time as clock
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from urllib3.util import make_headers
 
 from heptad import units
 from heptad.deadline import PoolManager, limit
+from heptad.influxdb.tls import find_remedy, find_remedy_of_page, look_at_files, make_ssl_context
 from heptad.influxdb_config import InfluxConfig
 from heptad.store import StoreError
 
@@ -29,6 +29,10 @@ _NO_CONTENT: Final = 204
 _OK: Final = 200
 _OLDEST: Final = (1, 6)
 _UNAUTHORIZED: Final = (401, 403)
+_NO_INFLUXDB: Final = (
+    "see that `influxdb.url` leads to InfluxDB and not to another server or a page of a proxy's, "
+    "or name `influxdb.version`"
+)
 
 
 class Unreachable(StoreError):
@@ -87,12 +91,28 @@ class Connection:
         self._timeout = units.parse_duration(config.timeout)
         self.clock_offset = 0.0
         self._generation: Generation | None = None
-        self._pool = PoolManager(
+        self._files = look_at_files(config.tls)
+        self._pool = self._make_pool()
+
+    def _make_pool(self) -> PoolManager:
+        secure = self.url.startswith("https:")
+        try:
+            context = make_ssl_context(self.config.tls) if secure else None
+        except OSError as error:
+            raise Unreachable(str(error)) from error
+        return PoolManager(
             maxsize=2,
             retries=False,
             timeout=urllib3.Timeout(connect=self._timeout, read=self._timeout),
-            ssl_context=make_ssl_context(config) if self.url.startswith("https:") else None,
+            ssl_context=context,
         )
+
+    def _follow_files(self) -> None:
+        """Certificates that were renewed, as those of a short life are, are used from now on."""
+        files = look_at_files(self.config.tls)
+        if files != self._files:
+            self._pool = self._make_pool()
+            self._files = files
 
     def close(self) -> None:
         """Close what is open."""
@@ -126,8 +146,7 @@ class Connection:
         if answer.status not in (_OK, _NO_CONTENT) or not version:
             raise Unreachable(
                 f"{self.url}/ping: status {answer.status} and no version of InfluxDB's: "
-                f"{answer.text!r}; see that `influxdb.url` leads to InfluxDB and not to another "
-                "server or a page of a proxy's, or name `influxdb.version`"
+                f"{answer.text!r}; {find_remedy_of_page(answer.text) or _NO_INFLUXDB}"
             )
         return version
 
@@ -191,6 +210,7 @@ class Connection:
         as_generation: Generation | None = None,
     ) -> Iterator[urllib3.BaseHTTPResponse]:
         """One request, whose answer is read as it comes; raises Unreachable, also while reading."""
+        self._follow_files()
         told = dict(headers or {})
         if authorize:
             told |= self._authorization(as_generation or self.generation)
@@ -209,7 +229,7 @@ class Connection:
             self.clock_offset = self.clock_offset if offset is None else offset
             yield response
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise Unreachable(f"{target}: {_explain(error)}") from error
+            raise Unreachable(f"{target}: {explain(error)}") from error
         finally:
             if response is not None:
                 response.close()  # a connection whose answer was read to its end is pooled already
@@ -226,24 +246,6 @@ class Connection:
         if not token:
             return {}
         return {"Authorization": f"{'Bearer' if generation == 3 else 'Token'} {token}"}
-
-
-def make_ssl_context(config: InfluxConfig) -> ssl.SSLContext:
-    """How the server is known; raises Unreachable where a file cannot be used."""
-    tls = config.tls
-    try:
-        context = ssl.create_default_context(cafile=tls.ca_file or None)
-        if tls.cert_file:
-            context.load_cert_chain(tls.cert_file, tls.key_file)
-    except (OSError, ssl.SSLError) as error:
-        named = ", ".join(file for file in (tls.ca_file, tls.cert_file, tls.key_file) if file)
-        raise Unreachable(
-            f"influxdb.tls ({named}): {error}; see that they are PEM files"
-        ) from error
-    if tls.insecure_skip_verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def shorten(said: str) -> str:
@@ -264,7 +266,7 @@ def _offset(response: urllib3.BaseHTTPResponse, now: float) -> float | None:
     return now - date - 0.5  # a Date has whole seconds, cut off
 
 
-def _explain(error: Exception) -> str:
+def explain(error: Exception) -> str:
     """What went wrong and what helps, without what urllib3 says of itself."""
     text = str(error)
     if isinstance(error, urllib3.exceptions.NewConnectionError):  # of which a wrong name is one
@@ -272,7 +274,7 @@ def _explain(error: Exception) -> str:
     elif isinstance(error, urllib3.exceptions.ProtocolError):
         text = str(error.args[-1])
     if isinstance(error, urllib3.exceptions.SSLError):
-        return f"TLS fails: {text}; see `influxdb.tls.ca_file` and the name in `influxdb.url`"
+        return f"TLS fails: {text}; {find_remedy(text)}"
     if isinstance(error, urllib3.exceptions.TimeoutError) and not isinstance(
         error, urllib3.exceptions.NewConnectionError
     ):

@@ -17,10 +17,11 @@ import urllib3
 from influxdb_client.rest import ApiException
 
 from heptad import units
-from heptad.influxdb.connection import Answer, Unreachable, make_ssl_context
+from heptad.influxdb.connection import Answer, Unreachable, explain
 from heptad.influxdb.roles import PLACES, ROLES, SetupError, describe_rights, new_secret_file
 from heptad.influxdb.setup import format_retention
 from heptad.influxdb.statement import MISSING, OK, Refused, foreign
+from heptad.influxdb.tls import make_ssl_context
 from heptad.influxdb_config import InfluxConfig
 
 _api: Any = influxdb_client  # half of it is typed, and wrongly so in places
@@ -53,7 +54,7 @@ def prepare(config: InfluxConfig, secrets_to: Path | None) -> Iterator[str]:
         # what influxdb-client makes of a body that is not as the OpenAPI file has it
         raise foreign(Answer(OK, {}, str(error).encode())) from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise Unreachable(f"{config.url}: {error}; see that the server runs") from error
+        raise Unreachable(f"{config.url}: {explain(error)}") from error
 
 
 @contextmanager
@@ -67,7 +68,7 @@ def _open(config: InfluxConfig) -> Iterator[Any]:
         config.url.rstrip("/"),
         token,
         timeout=int(units.parse_duration(config.timeout) * 1000),
-        ssl_context=make_ssl_context(config) if secure else None,
+        ssl_context=make_ssl_context(config.tls) if secure else None,
     )
     with client:
         yield client

@@ -136,16 +136,21 @@ class Reader:
         for columns, row in walk(select, since, until, newest_first=newest_first):
             yield make.point(columns, row)
 
-    def count_minutes(self, measurement: str, since: int, until: int) -> Iterator[tuple[int, int]]:
+    def count_minutes(
+        self, measurement: str, since: int, until: int, tags: Wanted | None = None
+    ) -> Iterator[tuple[int, int]]:
         """The minutes (since the epoch) with points in [since, until) (ns): each, and how many."""
+        where = where_tags(tags or {})
+        if where is None:
+            return
         # every event has a count; of others, the field that most points have
         what = '"count"' if "count" in self._learn(measurement, []).fields else "*"
         name = quote_name(measurement)
 
         def select(begin: int, end: int) -> Iterator[Series]:
-            times = in_time(begin, end)
+            which = in_time(begin, end) + where
             return self.ask(
-                f"SELECT count({what}) FROM {name} WHERE {times} GROUP BY time(1m) fill(none)"  # noqa: S608 - quoted
+                f"SELECT count({what}) FROM {name} WHERE {which} GROUP BY time(1m) fill(none)"  # noqa: S608 - quoted
             )
 
         for _, row in walk(select, since, until, unit=MINUTE):

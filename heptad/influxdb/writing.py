@@ -1,7 +1,8 @@
 """Lines of line protocol into one bucket, and what becomes of each of them.
 
 Where some lines of a batch are refused, the answer may say which; else halves of it are sent until
-each line is either there or refused alone. What is there already is written over with itself.
+each line is either there or refused alone: no line is set aside because another one is refused.
+What is there already is written over with itself.
 """
 
 import gzip
@@ -10,16 +11,19 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from heptad.influxdb.answers import Refusal, is_delivered, is_refusal, read_failure, read_refusal
+from heptad.influxdb.answers import (
+    Refusal,
+    is_alike,
+    is_delivered,
+    is_refusal,
+    read_failure,
+    read_refusal,
+)
 from heptad.influxdb.connection import Answer, Connection, Unreachable
 from heptad.influxdb.lines import write_breaks
 from heptad.sink import Delivered, Hold, Outcome, Parcel, TryAgain
 
 _HEADERS: Final = {"Content-Encoding": "gzip", "Content-Type": "text/plain; charset=utf-8"}
-_MOST_REQUESTS: Final = 1000
-"""More requests are not spent on one batch's refused lines."""
-_ALIKE: Final = 32
-"""So many lines, refused alone for the same reason, speak for others of their series."""
 _SMALL: Final = 16 * 1024
 _LARGE_LINE: Final = 64 * 1024
 
@@ -40,6 +44,7 @@ class InfluxSink:
         self.connection = connection
         self.bucket = bucket
         self.too_large = sys.maxsize
+        self._cut_short: _Delivery | None = None
 
     def pack(self, lines: Sequence[str]) -> Parcel:
         """Joined and compressed."""
@@ -47,15 +52,22 @@ class InfluxSink:
         return Parcel(lines, gzip.compress(text.encode(errors="replace"), 1))
 
     def deliver(self, parcel: Parcel) -> Outcome:
-        """Write it, and see what becomes of it. A part of it may be there after any outcome."""
-        delivery = _Delivery(self, parcel.lines)
+        """Write it, and see what becomes of it. A part of it may be there after any outcome.
+
+        The same parcel, given again, goes on where it failed: its refused lines are not looked for
+        anew.
+        """
+        delivery = self._cut_short
+        if delivery is None or delivery.parcel is not parcel:
+            delivery = self._cut_short = _Delivery(self, parcel)
         try:
-            delivery.run(parcel.data)
+            delivery.run()
         except _Failed as failed:
             failed.outcome.reason = self._hide(failed.outcome.reason)
             return failed.outcome
         except Unreachable as error:
             return TryAgain(self._hide(str(error)))
+        self._cut_short = None
         return Delivered(delivery.refused, delivery.expired)
 
     def post(self, data: bytes, *, explained: bool = False) -> Answer:
@@ -84,92 +96,97 @@ class InfluxSink:
 
 
 class _Delivery:
-    """One batch on its way: which of its ``lines`` are refused. Lines are known by their index."""
+    """One batch on its way: which of its lines are refused. Lines are known by their index.
 
-    def __init__(self, sink: InfluxSink, lines: Sequence[str]) -> None:
+    Each request tells of a line, or leads to two smaller ones: so there are no more than twice as
+    many as lines, and of k refused lines among n about k times log n where no answer names them.
+    """
+
+    def __init__(self, sink: InfluxSink, parcel: Parcel) -> None:
+        self.parcel = parcel
         self._sink = sink
-        self._lines = lines
+        self._lines = parcel.lines
         self.refused: dict[int, str] = {}
         self.expired = 0
-        self._requests = 0
-        self._explained = False
+        self._unclear: list[list[int]] = [list(range(len(parcel.lines)))]
+        self._halved = len(parcel.data) >= sink.too_large
+        self._explained: bool | None = None
         self._asked = False
-        self._alike: tuple[str, int] = ("", 0)
         self._refused_series: set[str] = set()
 
-    def run(self, data: bytes) -> None:
-        """Send ``data``, which is all lines, then what remains unclear; raises _Failed."""
-        whole: Sequence[int] = range(len(self._lines))
-        halved = len(data) >= self._sink.too_large
-        pieces = [list(whole)] if halved else self._send(whole, data)
-        while pieces:
-            piece = pieces.pop()
-            data = self._sink.pack([self._lines[number] for number in piece]).data
-            if len(data) >= self._sink.too_large and len(piece) > 1:
-                pieces += _halve(piece)
+    def run(self) -> None:
+        """Send what is unclear, at first all; raises _Failed or Unreachable, and then goes on."""
+        while self._unclear:
+            piece = self._unclear[-1]
+            if len(piece) == len(self._lines):
+                data = self.parcel.data
             else:
-                pieces += self._send(piece, data)
-        if halved:  # what was too large once need not be so for ever
+                data = self._sink.pack([self._lines[number] for number in piece]).data
+            if len(data) >= self._sink.too_large and len(piece) > 1:
+                parts = _halve(piece)
+            else:
+                parts = self._send(piece, data)
+            self._unclear[-1:] = parts
+        if self._halved:  # what was too large once need not be so for ever
             self._sink.too_large += self._sink.too_large // 16
 
-    def _send(self, piece: Sequence[int], data: bytes) -> list[list[int]]:
+    def _send(self, piece: list[int], data: bytes) -> list[list[int]]:
         """Send a piece; the parts of it that are to be sent, the first of them last."""
-        self._requests += 1
-        answer = self._sink.post(data, explained=self._explained)
+        answer = self._sink.post(data, explained=self._explained is True)
         if self._explained and answer.status in (404, 405):  # a 3.x that lacks this path
             self._explained = False
-            return [list(piece)]
+            return [piece]
         if is_delivered(answer):
-            self._alike = ("", 0)
             return []
         if answer.status == 413:
             return self._shrink(piece, len(data), answer)
         if not is_refusal(answer):
             raise _Failed(self._sink.read_failure(answer))
         refusal = read_refusal(answer, [self._lines[number] for number in piece])
-        if not self._asked:
-            self._asked = True
-            if not refusal.known:
-                self._ask_without_lines(answer)
-            if self._sink.connection.generation == 3 and not refusal.culprits:
-                self._explained = True
-                return [list(piece)]
-        return self._sort_out(piece, refusal)
+        if refusal.culprits or not self._ask_more(refusal, answer):
+            return self._sort_out(piece, refusal)
+        return [piece]
 
-    def _sort_out(self, piece: Sequence[int], refusal: Refusal) -> list[list[int]]:
+    def _ask_more(self, refusal: Refusal, answer: Answer) -> bool:
+        """See that an answer that names no line speaks of lines; whether it is to be sent again."""
+        may_explain = self._sink.connection.generation == 3 and self._explained is None
+        if not self._asked and not (refusal.known and may_explain):
+            if not refusal.counted:
+                self._ask_without_lines(answer)
+            self._asked = True
+        if may_explain:
+            self._explained = True
+        return may_explain
+
+    def _sort_out(self, piece: list[int], refusal: Refusal) -> list[list[int]]:
         """Set aside what is known to be refused; what is to be sent."""
         for place, reason in refusal.culprits.items():
             self.refused[piece[place]] = reason
-        if refusal.culprits and self._requests < _MOST_REQUESTS:
+        if refusal.culprits:
             rest = [number for place, number in enumerate(piece) if place not in refusal.culprits]
             return [rest] if rest else []
         if self._is_clear(piece, refusal):
             if refusal.expired:
                 self.expired += len(piece)
             else:
-                self.refused.update(dict.fromkeys(piece, refusal.reason))
+                together = f" (said of {len(piece)} lines together)" if len(piece) > 1 else ""
+                self.refused.update(dict.fromkeys(piece, refusal.reason + together))
             return []
         if refusal.suspects:
             suspects = [number for place, number in enumerate(piece) if place in refusal.suspects]
             rest = [number for place, number in enumerate(piece) if place not in refusal.suspects]
             return [suspects, rest]
         if refusal.limited and len(self._all_series(piece)) == 1:
-            return [list(piece[1:]), list(piece[:1])]
+            return [piece[1:], piece[:1]]
         return _halve(sorted(piece, key=self._series), self._series)
 
-    def _is_clear(self, piece: Sequence[int], refusal: Refusal) -> bool:
-        """Whether all of a piece is refused, or it would not pay to find out for each line."""
+    def _is_clear(self, piece: list[int], refusal: Refusal) -> bool:
+        """Whether each line of a piece is refused: it was sent alone, or the server counted it."""
         if len(piece) == 1:
-            same, count = self._alike
-            self._alike = (refusal.reason, count + 1 if same == refusal.reason else 1)
             self._refused_series.add(self._series(piece[0]))
             return True
-        if self._requests >= _MOST_REQUESTS:
-            return True
-        series = self._all_series(piece)
-        if refusal.whole:
-            return not refusal.limited or series <= self._refused_series
-        return self._alike[1] >= _ALIKE and self._alike[0] == refusal.reason and len(series) == 1
+        new = refusal.limited and not self._all_series(piece) <= self._refused_series
+        return refusal.whole and not new
 
     def _all_series(self, piece: Sequence[int]) -> set[str]:
         return {self._series(number) for number in piece}
@@ -177,7 +194,7 @@ class _Delivery:
     def _series(self, number: int) -> str:
         return self._lines[number].partition(" ")[0]
 
-    def _shrink(self, piece: Sequence[int], size: int, answer: Answer) -> list[list[int]]:
+    def _shrink(self, piece: list[int], size: int, answer: Answer) -> list[list[int]]:
         """Halve what is too large, and remember that it was."""
         if len(piece) > 1:
             self._sink.too_large = max(min(self._sink.too_large, size), _SMALL)
@@ -197,14 +214,14 @@ class _Delivery:
     def _ask_without_lines(self, refused: Answer) -> None:
         """Tell an answer about lines from one that any request would get; raises _Failed."""
         answer = self._sink.post(self._sink.pack([]).data)
-        if answer.status == refused.status and answer.message == refused.message:
+        if is_alike(answer, refused):
             raise _Failed(self._sink.read_failure(refused))
 
 
-def _halve(piece: Sequence[int], key: Callable[[int], str] | None = None) -> list[list[int]]:
+def _halve(piece: list[int], key: Callable[[int], str] | None = None) -> list[list[int]]:
     """Two parts, the first last; cut between two keys near the middle where there are several."""
     middle = len(piece) // 2
     if key is not None:
         cuts = [n for n in range(1, len(piece)) if key(piece[n]) != key(piece[n - 1])]
         middle = min(cuts, key=lambda n: abs(n - middle), default=middle)
-    return [list(piece[middle:]), list(piece[:middle])]
+    return [piece[middle:], piece[:middle]]

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from heptad.event import Event
 from heptad.line_protocol import Value, decode_fields, decode_head, encode_fields, encode_head
 from heptad.spans import Span
 
@@ -67,6 +68,10 @@ class Store(Protocol):
         self, measurement: str, since: int, until: int, tags: Wanted | None = None
     ) -> Iterator[Point]:
         """The points with since <= time < until whose tags are as given, in order of time."""
+        ...
+
+    def events(self, since: int, until: int, tags: Wanted | None = None) -> Iterator[Event]:
+        """The events with since <= time < until whose tags are as given, in order of time."""
         ...
 
     def recall(self, key: str) -> bytes | None:

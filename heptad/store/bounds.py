@@ -24,6 +24,20 @@ def _pragma(db: sqlite3.Connection, name: str) -> int:
     return int(db.execute(f"PRAGMA {name}").fetchone()[0])
 
 
+def share(db: sqlite3.Connection, position: int) -> float:
+    """The share of the points that lie behind ``position``, from 0 to 1."""
+    oldest, newest = _ends(db)
+    if oldest is None or newest is None:
+        return 0.0
+    return min(1.0, (newest - position) / (newest - oldest + 1))
+
+
+def _ends(db: sqlite3.Connection) -> tuple[int | None, int | None]:
+    # one query for both would walk the whole table (sqlite.org/optoverview.html, MIN/MAX)
+    oldest = db.execute("SELECT min(id) FROM points").fetchone()[0]
+    return oldest, db.execute("SELECT max(id) FROM points").fetchone()[0]
+
+
 def prune(
     db: sqlite3.Connection, now: float, max_age: float, max_size: int, most: int | None = None
 ) -> int:
@@ -32,10 +46,8 @@ def prune(
     Nothing behind the position ``most``. A few thousand points a call; how many they were.
     """
     _mark(db, now)
-    # one query for both would walk the whole table (sqlite.org/optoverview.html, MIN/MAX)
-    oldest = db.execute("SELECT min(id) FROM points").fetchone()[0]
-    newest = db.execute("SELECT max(id) FROM points").fetchone()[0]
-    if oldest is None:
+    oldest, newest = _ends(db)
+    if oldest is None or newest is None:
         return 0
     expired = db.execute(
         # nothing behind a mark that is young enough: a clock that stepped back set the others

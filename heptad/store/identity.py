@@ -7,15 +7,53 @@ The table's UNIQUE (series, time) has the last word: this is only the memory tha
 Of points that were deleted only the newest time of a series is known, its floor. Where they were
 delivered before, they still are, so what comes with a stamp from before the floor moves on by a
 random part of a second: even thousands of points in that second leave it a place of its own.
+
+Two machines under one host name share their series elsewhere, though each has a store of its own.
+So where points are delivered a machine begins at an offset of its own behind the stamp.
 """
 
 import sqlite3
+from collections.abc import Iterable
+from hashlib import sha256
 from secrets import randbelow
-from typing import Final
+from typing import Final, NamedTuple, Self
+
+from heptad.store import Row
 
 _MOST_OLD: Final = 20_000
 _SECOND: Final = 10**9
 _NEVER: Final = -(2**63)
+_MILLISECOND: Final = 10**6
+_MICROSECOND: Final = 10**3
+
+
+class Offset(NamedTuple):
+    """Nanoseconds behind a stamp of a whole second, and of any other whole microsecond.
+
+    Less than the log's own precision, and alike for all lines of a machine, which so keep their
+    order. A stamp of the journal is a whole second once in a million times, and then moves by less
+    than a millisecond.
+    """
+
+    second: int = 0
+    microsecond: int = 0
+
+    @classmethod
+    def of(cls, machine: str) -> Self:
+        """That of a machine, which any text may tell from others."""
+        number = int.from_bytes(sha256(machine.encode()).digest())
+        # half of a microsecond is left to lines that share it
+        return cls(number % _MILLISECOND, number // _MILLISECOND % (_MICROSECOND // 2))
+
+    def apply(self, rows: Iterable[Row]) -> list[Row]:
+        """Rows whose time is their stamp, moved on."""
+        second, other = self
+        return [
+            row
+            if row[1] % _MICROSECOND
+            else (row[0], row[1] + (other if row[1] % _SECOND else second), row[2], row[3])
+            for row in rows
+        ]
 
 
 class _Run:

@@ -10,9 +10,12 @@ from typing import Final, Self
 import msgspec
 
 from heptad import units
+from heptad.event import Event
 from heptad.event_row import MEASUREMENT as EVENTS
+from heptad.event_row import event_of_point
 from heptad.influxdb.arrivals import Arrivals, Clocks
 from heptad.influxdb.connection import Connection
+from heptad.influxdb.following import Follower
 from heptad.influxdb.heartbeats import Summary
 from heptad.influxdb.lines import is_storable, line_of
 from heptad.influxdb.placing import place
@@ -27,7 +30,6 @@ log = logging.getLogger("heptad.store")
 
 _COUNTERS: Final = "counters"
 _AT_ONCE: Final = 2000
-_ON_THE_WAY: Final = 10 * units.SECOND
 _Totals = list[tuple[str, str, float]]
 
 
@@ -147,6 +149,10 @@ class InfluxStore:
         self._settle()
         yield from self._reader.points(measurement, since, until, tags)
 
+    def events(self, since: int, until: int, tags: Wanted | None = None) -> Iterator[Event]:
+        """See Store.events."""
+        return map(event_of_point, self.read(EVENTS, since, until, tags))
+
     def recall(self, key: str) -> bytes | None:
         """See Store.recall."""
         return self._state.recall(key)
@@ -168,25 +174,9 @@ class InfluxStore:
         minutes = self._reader.count_minutes(measurement, since, until)
         return merge_spans((minute, minute + 1) for minute, _ in minutes)
 
-    def newest_position(self) -> int:
-        """Where ``since_arrival`` begins: the time now (ns)."""
-        return self._clocks.now()
-
-    def since_arrival(
-        self, position: int, limit: int, tags: Wanted | None = None
-    ) -> tuple[list[Point], int]:
-        """The events after ``position`` (ns), and the new position: for following.
-
-        By their own time, and ten seconds behind it, for they are on their way for so long; what
-        comes later than that is not seen by those who follow.
-        """
-        until = self._clocks.now() - _ON_THE_WAY
-        points: list[Point] = []
-        for point in self.read(EVENTS, position + 1, until + 1, tags):
-            if len(points) >= limit and point.time != points[-1].time:
-                return points, points[-1].time
-            points.append(point)
-        return points, max(position, until)
+    def follow(self, since: int, tags: Wanted) -> Follower:
+        """What follows the events since ``since`` (ns) with these tags as they come."""
+        return Follower(self._reader, EVENTS, since, tags, self._clocks.now, self._clocks.tick)
 
     def passed(self) -> int | None:
         """See Store.passed; as heartbeats told when ``arrived`` was asked last."""

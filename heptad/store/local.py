@@ -25,7 +25,7 @@ from heptad.store.file import (
     set_aside,
     transaction,
 )
-from heptad.store.identity import Identities
+from heptad.store.identity import Identities, Offset
 from heptad.store.points import Points
 from heptad.store.schema import ADD_TO_COUNTER
 
@@ -43,7 +43,8 @@ class LocalStore(Points):
     With ``write`` the file is created, checked, locked and, if it is corrupt, set aside and begun
     anew. Without, it must be there, and is waited for ``patience`` seconds where others have it
     locked. With ``outbox`` it is delivered elsewhere: what arrived after the position
-    ``held_after`` is never pruned. Raises StoreError with the remedy.
+    ``held_after`` is never pruned, and ``machine`` tells this host from others of its name. Raises
+    StoreError with the remedy.
     """
 
     def __init__(
@@ -55,12 +56,14 @@ class LocalStore(Points):
         max_size: int = 2**30,
         patience: float = 10,
         outbox: bool = False,
+        machine: str | None = None,
     ) -> None:
         self.path = path
         self.max_age = max_age
         self.max_size = max_size
         self.set_aside: Path | None = None
         self.held_after = 0 if outbox else None
+        self._offset = None if machine is None else Offset.of(machine)
         self._lock: int | None = None
         self._series: dict[str, int] = {}
         self._tops: dict[str, int] = {}
@@ -98,11 +101,8 @@ class LocalStore(Points):
         try:
             return open_checked(self.path)
         except StoreCorrupt as error:
-            return self._replace_file(str(error))
-
-    def _replace_file(self, reason: str) -> sqlite3.Connection:
-        self._put_aside(reason)
-        return open_checked(self.path)
+            self._put_aside(str(error))
+            return open_checked(self.path)
 
     def _put_aside(self, reason: str) -> None:
         self.set_aside = set_aside(self.path)
@@ -187,7 +187,7 @@ class LocalStore(Points):
     ) -> None:
         series = self._series_ids(rows)
         if move_on:
-            self._insert_moving_on(rows, series)
+            self._insert_moving_on(self._offset.apply(rows) if self._offset else rows, series)
         else:
             placed = ((s, *row[1:]) for s, row in zip(series, rows, strict=True))
             self._insert_points(list(chain.from_iterable(placed)), "OR IGNORE ")
@@ -268,12 +268,16 @@ class LocalStore(Points):
             self._identities.forget()  # the floors are higher now
         return deleted
 
+    def held(self) -> float:
+        """The share of its points that are held, from 0 to 1; raises StoreError."""
+        try:
+            return 0.0 if self.held_after is None else bounds.share(self._db, self.held_after)
+        except sqlite3.Error as error:
+            raise self._fault(error) from error
+
     def is_full(self) -> bool:
         """Whether it is beyond ``max_size`` and all that it has is held; raises StoreError."""
-        if self.held_after is None or not self.excess():
-            return False
-        oldest = self._db.execute("SELECT min(id) FROM points").fetchone()[0]
-        return oldest is not None and oldest > self.held_after
+        return self.held_after is not None and self.excess() > 0 and self.held() == 1
 
     def _fault(self, error: sqlite3.Error) -> StoreError:
         kind = StoreCorrupt if is_corrupt(error) else StoreError

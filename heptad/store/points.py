@@ -1,13 +1,17 @@
 """What a local store holds, as it is read: by time, by arrival, and what is known beside points."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from heapq import merge
 from operator import itemgetter
 
+from heptad.event import Event
+from heptad.event_row import MEASUREMENT as EVENTS
+from heptad.event_row import event_of_row
 from heptad.spans import MINUTE, Span, merge_spans
-from heptad.store import Arrival, Point, Wanted, point_of
+from heptad.store import Arrival, Point, Row, Wanted, point_of
 from heptad.store.arrivals import read_arrivals
+from heptad.store.following import Follower
 
 
 class Points:
@@ -19,9 +23,16 @@ class Points:
         self, measurement: str, since: int, until: int, tags: Wanted | None = None
     ) -> Iterator[Point]:
         """See Store.read."""
+        for row in self._rows(measurement, since, until, tags):
+            yield point_of(*row)
+
+    def events(self, since: int, until: int, tags: Wanted | None = None) -> Iterator[Event]:
+        """See Store.events."""
+        for row in self._rows(EVENTS, since, until, tags):
+            yield event_of_row(*row)
+
+    def _rows(self, measurement: str, since: int, until: int, tags: Wanted | None) -> Iterator[Row]:
         series = self._series_of(measurement, tags or {})
-        if not series:
-            return
         marks = ", ".join("?" * len(series))
         cursor = self._db.execute(
             # the unary plus keeps SQLite from walking another index to spare itself the sort
@@ -30,12 +41,12 @@ class Points:
             (*series, since, until),
         )
         for number, time, body, raw in cursor:
-            yield point_of(series[number], time, body, raw)
+            yield series[number], time, body, raw
 
     def backwards(
         self, measurement: str, since: int, until: int, tags: Wanted | None = None
-    ) -> Iterator[tuple[str, int, str, str]]:
-        """What ``read`` gives as it is stored, (head, time, body, raw), the newest first.
+    ) -> Iterator[Row]:
+        """What ``read`` gives as it is stored, the newest first.
 
         A row is fetched when it is asked for: whoever wants the newest few pays for no more.
         """
@@ -91,8 +102,12 @@ class Points:
         """See Store.passed: what is still to be read from the logs is not known here."""
         return None
 
+    def follow(self, since: int, tags: Wanted) -> Follower:
+        """What follows the events since ``since`` (ns) with these tags as they come."""
+        return Follower(self, since, tags)
+
     def since_arrival(
-        self, position: int, limit: int, tags: Mapping[str, str] | None = None
+        self, position: int, limit: int, tags: Wanted | None = None
     ) -> tuple[list[Point], int]:
         """The points that arrived after ``position`` and the new position: for following."""
         rows = self._db.execute(
