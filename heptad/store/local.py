@@ -216,7 +216,8 @@ class LocalStore(Points):
         times = self._identities.assign(zip(series, map(_TIME, rows), strict=True))
         self._db.execute("SAVEPOINT placed")
         try:
-            self._insert_points(series, times, rows)
+            # for ABORT, the default, SQLite keeps a copy of each page that a statement changes
+            self._insert_points(series, times, rows, "OR FAIL ")
         except sqlite3.IntegrityError:
             # the table judges, not the memory of what was assigned
             self._db.execute("ROLLBACK TO placed")
