@@ -11,6 +11,7 @@ import sqlite3
 import time as clock
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path
@@ -294,6 +295,7 @@ def _is_storable(row: Row) -> bool:
     return -(2**63) <= time < _LATEST
 
 
+@lru_cache(maxsize=8192)
 def counter_key(name: str, **labels: str) -> tuple[str, str]:
     """The key of a counter in Counters."""
     return name, json.dumps(labels, sort_keys=True, separators=(",", ":"))
