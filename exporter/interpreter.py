@@ -198,8 +198,10 @@ class Interpreter:
                 head = where.heads[program].get(judged) or self._head(where, program, judged)
                 if found.rule.is_settled:
                     found.where, found.head = where, head
+            # to write a number takes as long as all the rest, and most events came once
+            often = "count=1i" if count == 1 else f"count={count}i"
             own = f",pid={pid}i" if pid else ""
-            body = f"count={count}i{written}{told}{own}{where.tail}"
+            body = f"{often}{written}{told}{own}{where.tail}"
             rows.append((head, time, body, "" if found.hides_line else raw))
             if count != 1:
                 folded.append((rows[-1], count))
