@@ -36,8 +36,6 @@ log = logging.getLogger("heptad.store")
 _BULK: Final = 2000
 _REPLACE: Final = "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 _TIME: Final = itemgetter(1)
-_BODY: Final = itemgetter(2)
-_RAW: Final = itemgetter(3)
 _LATEST: Final = 2**63 - 2**32
 """The first time that is too late: what moves on from it must still be an integer of SQLite's."""
 
@@ -230,7 +228,8 @@ class LocalStore(Points):
     def _insert_points(
         self, series: Iterable[int], times: Iterable[int], rows: Sequence[Row], conflict: str = ""
     ) -> None:
-        points = zip(series, times, map(_BODY, rows), map(_RAW, rows), strict=True)
+        body, raw = itemgetter(2), itemgetter(3)
+        points = zip(series, times, map(body, rows), map(raw, rows), strict=True)
         self._insert(f"{conflict}INTO points (series, time, body, raw) VALUES", 4, points)
 
     def _insert(
