@@ -5,7 +5,6 @@ kex.c, session.c) and dropbear (svr-session.c). ``{user}`` is the name that the 
 ``{text}`` what else the peer says; both may be anything. ``{peer}`` is the daemon's.
 """
 
-import re
 import time
 
 import pytest
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 
 from exporter.parsers.engine import load_rulebook
 from exporter.parsers.patterns import first_words
-from exporter.parsers.rule_file import BUILT_IN, Rule, RuleFile, compile_pattern
+from exporter.parsers.rule_file import BUILT_IN, RuleFile
 from heptad import document
 
 PROGRAMS = load_rulebook().programs
@@ -227,23 +226,3 @@ def test_the_client_of_rhosts_names_no_address(word: str, end: str) -> None:
     assert found is not None
     assert found.rule.facts(found.values).get("source_ip") in (ADDRESS, None)
     assert found.rule.fixed[0] == "login"
-
-
-SHORT = [
-    rule
-    for rule in document.load(BUILT_IN / "sshd.yaml", RuleFile).rules
-    if "%{user}" in rule.pattern
-]
-
-
-@pytest.mark.parametrize("rule", SHORT, ids=lambda rule: rule.name)
-@given(user=HOSTILE, end=st.sampled_from(["", " ssh2", " ssh1", " ssh2: RSA SHA256:abcdefgh"]))
-def test_a_name_without_a_blank_is_no_other_name(rule: Rule, user: str, end: str) -> None:
-    """To look for a name without a blank first finds what looking for the longest finds."""
-    start = rule.pattern.partition("%{user}")[0]
-    start = re.sub(r"\(\?!.*?\)", "", start).replace("%{ssh_method}", "password")
-    longest = compile_pattern(rule.pattern.replace("%{user}", "(?P<user>.*)"))
-    for message in (f"{start}{user} from {PEER}{end}", f"{start}{user}{end}"):
-        found = compile_pattern(rule.pattern).fullmatch(message)
-        other = longest.fullmatch(message)
-        assert (found and found.groupdict()) == (other and other.groupdict())

@@ -10,9 +10,6 @@ _MACROS: Final[dict[str, str]] = {
         r"(?P<address>[0-9A-Fa-f:.]+(?:%[\w.-]{1,32})?|UNKNOWN)"
         r"(?: port (?P<source_port>\d{1,5}))?"
     ),
-    # the same as .*, which is looked for from the end, where what follows begins but once behind
-    # the blank: most names have none, and then it takes two thirds of the time
-    "user": r"(?P<user>[^ ]*|.*)",
     "preauth": r"(?: \[preauth\])?",
     "ssh_method": (
         r"(?P<method>none|password|publickey|hostbased|gssapi-with-mic|gssapi-keyex|rsa|rhosts-rsa"
