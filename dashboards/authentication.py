@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders import dashboard
 
 from dashboards.findings_table import table_of_findings
 from dashboards.fleet import HOSTS
-from dashboards.frame import instances, lay_out, source, tag_of, text, window
+from dashboards.frame import hosts, instances, lay_out, source, tag_of, text, window
 from dashboards.influxql import (
     IN_RANGE,
     InfluxQuery,
@@ -152,6 +152,7 @@ def _attempts_over_time() -> list[object]:
             unit="cpm",
             colors=_COLOUR,
             none="No exporter is scraped",
+            width=8,
         ),
         graph(
             "Failures by program and method",
@@ -162,6 +163,17 @@ def _attempts_over_time() -> list[object]:
             unit="cpm",
             stack=True,
             none="No exporter is scraped",
+            width=8,
+        ),
+        graph(
+            "Logins by program and method",
+            """How people get in. A password where keys are the rule, or a program that nobody
+            logs in by: see who, in the table of events below with outcome success.""",
+            ask(_rate("program, method", '="success"'), "{{program}} {{method}}"),
+            unit="cpm",
+            stack=True,
+            none="No exporter is scraped",
+            width=8,
         ),
     ]
 
@@ -278,8 +290,8 @@ def _events() -> object:
     conditions = [
         IN_RANGE,
         *map(chosen, tags),
-        matches("user", "user"),
-        matches("source_ip", "address"),
+        matches("user", "user", "target_user"),
+        matches("address", "source_ip", "source_domain"),
     ]
     columns: dict[str, Any] = {
         "When": {"unit": "dateTimeAsIso", "custom.width": 170},
@@ -288,8 +300,8 @@ def _events() -> object:
     return rows(
         "Events: who did what, when and where",
         """The newest 500 that the filters above let through: narrow them down to what you look
-        for. Everything somebody did at night is found by his name under User, with the range set
-        to that night.""",
+        for. Everything that somebody did or that was done to him at night is found by his name
+        under User, with the range set to that night.""",
         InfluxQuery(
             EVENTS,
             f'SELECT {quote(names)} FROM "events" WHERE {" AND ".join(conditions)} '
@@ -315,12 +327,12 @@ def _variables() -> Sequence[Any]:
         source("events"),
         source("reports"),
         *instances(HOSTS),
-        tag_of("host", "Host"),
+        hosts(),
         tag_of("program", "Program"),
         tag_of("action", "Action"),
         tag_of("outcome", "Outcome"),
-        text("user", "User", "A part of the name that was asked for or that acted"),
-        text("address", "Address", "A part of the peer's address"),
+        text("user", "User", "A part of the name that was asked for, that acted or was acted on"),
+        text("address", "Address", "A part of the peer's address or name"),
         window(),
     ]
 

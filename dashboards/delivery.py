@@ -114,8 +114,8 @@ def aggregator() -> list[object]:
         ),
         count_of(
             "Events too late or in the future",
-            """In this range. Too late: no report was changed for them, `heptad aggregator --since`
-            does it. In the future: a clock is wrong.""",
+            """In this range. Too late: no report was changed for them; with the service stopped,
+            `heptad aggregator --since 7d` does it. In the future: a clock is wrong.""",
             "sum(increase(heptad_aggregator_late_events_total{$me}[$__range]))"
             " + sum(increase(heptad_aggregator_future_events_total{$me}[$__range]))",
             steps=LOOK_ABOVE_ZERO,

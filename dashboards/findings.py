@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders import dashboard
 from dashboards import reports
 from dashboards.findings_table import table_of_findings
 from dashboards.fleet import HOSTS
-from dashboards.frame import instances, lay_out, source, tag_of, window
+from dashboards.frame import hosts, instances, lay_out, source, window
 from dashboards.influxql import one_of
 from dashboards.panels import (
     ACT_ABOVE_ZERO,
@@ -141,7 +141,7 @@ def build() -> dashboard.Dashboard:
             source("events"),
             source("reports"),
             *instances(HOSTS),
-            tag_of("host", "Host"),
+            hosts(),
             window(),
         ],
         *_in_short(),

@@ -10,7 +10,7 @@ from typing import Final
 from grafana_foundation_sdk.builders import table
 from grafana_foundation_sdk.models import dashboard as models
 
-from dashboards.frame import keep, link
+from dashboards.frame import keep, link, put
 from dashboards.influxql import InfluxQuery
 from dashboards.panels import BLUE, GREEN, ORANGE, RED, REPORTS, Properties, reshape, rows, words
 
@@ -88,12 +88,11 @@ def keep_last(severities: str) -> list[models.DataTransformerConfig]:
 
 
 def _columns() -> dict[str, Properties]:
-    kept = keep("prometheus_datasource", "events_datasource", "reports_datasource")
+    sources = ("prometheus_datasource", "events_datasource", "reports_datasource")
+    kept = keep(*sources, "job", "instance")
     events = [
-        link(
-            f"Events of this {name}", "heptad-authentication", *kept, f"var-{name}=${{__value.raw}}"
-        )
-        for name in ("address", "user")
+        link(f"Events of this {name}", "heptad-authentication", *kept, put(name, "__value.raw"))
+        for name in ("address", "user", "host")
     ]
     return {
         "Last seen": _TIME,

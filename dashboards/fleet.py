@@ -5,9 +5,10 @@ from typing import Final
 from grafana_foundation_sdk.builders import dashboard
 
 from dashboards.findings_table import ONE_OF_A_LIST, keep_last, query, table_of_findings
-from dashboards.frame import instances, keep, lay_out, link, source
+from dashboards.frame import instances, keep, lay_out, link, put, source
 from dashboards.panels import (
     ACT_ABOVE_ZERO,
+    CPUS,
     GREEN,
     LOOK_ABOVE_ZERO,
     ORANGE,
@@ -18,8 +19,10 @@ from dashboards.panels import (
     graph,
     joined,
     number,
+    once,
     reshape,
     rows,
+    scraped,
     words,
 )
 
@@ -36,11 +39,7 @@ _ONE_IS_WRONG: Final = (
 )
 _DISK: Final = f"{{$me, {REAL_DISK}}}"
 _FREE: Final = f"node_filesystem_avail_bytes{_DISK} / node_filesystem_size_bytes{_DISK}"
-# Of all that Prometheus scrapes, what was a host in this range, also if it is down now.
-_UP: Final = (
-    "min by (instance) (up{$me} and on (job, instance) "
-    f'last_over_time({{__name__=~"{HOSTS}", $me}}[$__range]))'
-)
+_UP: Final = f"min by (instance) {scraped(HOSTS)}"
 
 _COLUMNS: Final = {
     "problems": f"""
@@ -64,9 +63,7 @@ _COLUMNS: Final = {
     "good": """
         sum by (instance) (
           increase(auth_events_total{$me, action="login", outcome="success"}[$__range]))""",
-    "load": """
-        max by (instance) (node_load5{$me})
-        / on (instance) count by (instance) (node_cpu_seconds_total{$me, mode="idle"})""",
+    "load": f"{once('node_load5{$me}')} / on (instance) {CPUS}",
     "memory": """
         1 - max by (instance) (node_memory_MemAvailable_bytes{$me})
         / on (instance) max by (instance) (node_memory_MemTotal_bytes{$me})""",
@@ -100,7 +97,7 @@ _FULL: Final = _shade((None, "transparent"), (0.8, ORANGE), (0.9, RED))
 
 def _hosts() -> object:
     kept = keep("prometheus_datasource", "job")
-    there = "var-instance=${__data.fields.Instance}"
+    there = put("instance", "__data.fields.Instance")
     links = [link("This host", "heptad-host", *kept, there)]
     columns: dict[str, Properties] = {
         "Host": {"links": links, "custom.width": 180},
@@ -212,7 +209,7 @@ def _troubles() -> list[object]:
         count_of(
             "Lines not understood",
             """Lines of known programs in this range that no rule understands: a daemon may have
-            changed its format, and logins go unseen. `heptad rules apply` shows them.""",
+            changed its format, and logins go unseen. `heptad report` shows them.""",
             "sum(increase(heptad_lines_not_understood_total{$me}[$__range]))",
             steps=LOOK_ABOVE_ZERO,
         ),
@@ -243,8 +240,7 @@ def _over_time() -> list[object]:
             "Load per CPU",
             "Above 1 tasks wait for a CPU. The ten busiest hosts; open the one that stands out.",
             ask(
-                """topk(10, max by (instance) (node_load5{$me}) / on (instance)
-                count by (instance) (node_cpu_seconds_total{$me, mode="idle"}))""",
+                f"topk(10, {_COLUMNS['load']})",
                 "{{instance}}",
             ),
             none="No host metrics",

@@ -45,6 +45,12 @@ def tag_of(name: str, label: str, where: str = "") -> dashboard.QueryVariable:
     return _query(name, label, EVENTS).all_value(".*").query(query)
 
 
+def hosts() -> dashboard.QueryVariable:
+    """Hosts by the name that events carry."""
+    about = "Of events and reports; findings, which may be about several hosts, are all shown"
+    return tag_of("host", "Host").description(about)
+
+
 def text(name: str, label: str, about: str) -> dashboard.TextBoxVariable:
     """A text to look for; empty finds everything."""
     variable = dashboard.TextBoxVariable(name).label(label).description(about).default_value("")
@@ -80,6 +86,15 @@ def window() -> dashboard.CustomVariable:
     """Which reports are read."""
     about = "How much time one report covers: short ones are there sooner; for long ranges take"
     return choice("window", "Report of", f"{about} long ones", "5m", "1h", "1d")
+
+
+def put(variable: str, value: str) -> str:
+    """A variable's value in a link, such as the cell's ``__value.raw``; encoded.
+
+    Without a format Grafana encodes what is put into a link, but leaves ``&`` and ``#``: a user
+    name in a log could then end its parameter and set others, such as the range.
+    """
+    return f"var-{variable}=${{{value}:percentencode}}"
 
 
 def link(title: str, uid: str, *parameters: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ from grafana_foundation_sdk.builders import dashboard
 from dashboards.fleet import REAL_DISK
 from dashboards.frame import instances, lay_out, source
 from dashboards.panels import (
+    CPUS,
     GREEN,
     GREY,
     ORANGE,
@@ -16,6 +17,7 @@ from dashboards.panels import (
     graph,
     joined,
     number,
+    once,
     rows,
 )
 
@@ -25,7 +27,6 @@ _REAL_LINK: Final = 'device!~"lo|veth.*|docker.*|br-.*|virbr.*|cni.*|flannel.*|c
 _REAL_DEVICE: Final = 'device!~"loop.*|ram.*|zram.*|dm-.*|sr.*"'
 _DISK: Final = f"{{$me, {REAL_DISK}}}"
 _AVAILABLE: Final = f"node_filesystem_avail_bytes{_DISK} / node_filesystem_size_bytes{_DISK}"
-_CPUS: Final = 'count by (instance) (node_cpu_seconds_total{$me, mode="idle"})'
 _MEMORY: Final = {
     "used": """node_memory_MemTotal_bytes{$me} - node_memory_MemFree_bytes{$me}
         - node_memory_Buffers_bytes{$me} - node_memory_Cached_bytes{$me}
@@ -34,6 +35,14 @@ _MEMORY: Final = {
         + node_memory_SReclaimable_bytes{$me}""",
     "free": "node_memory_MemFree_bytes{$me}",
 }
+
+
+_BUSY: Final = 'rate(node_cpu_seconds_total{$me, mode!="idle"}[$__rate_interval])'
+
+
+def _by_device(counter: str, which: str) -> str:
+    rate = f"rate({counter}{{$me, {which}}}[$__rate_interval])"
+    return f"sum by (device) ({once(rate, 'device')})"
 
 
 def _busy() -> list[object]:
@@ -61,7 +70,7 @@ def _busy() -> list[object]:
         number(
             "Load per CPU",
             """Tasks that run or wait, for each CPU; above 1 they wait for one another.""",
-            ask(f"max(node_load5{{$me}} / on (instance) {_CPUS})", instant=True),
+            ask(f"max({once('node_load5{$me}')} / on (instance) {CPUS})", instant=True),
             steps=((None, GREEN), (1, ORANGE), (2, RED)),
             decimals=2,
         ),
@@ -107,9 +116,7 @@ def _cpu() -> list[object]:
             """All CPUs together are 100 %. iowait: disks are too slow; steal: the hypervisor gives
             the time to others; system: the kernel is busy, often with the network.""",
             ask(
-                """sum by (mode) (
-                rate(node_cpu_seconds_total{$me, mode!="idle"}[$__rate_interval]))
-                / scalar(count(node_cpu_seconds_total{$me, mode="idle"}))""",
+                f"""sum by (mode) ({once(_BUSY, "cpu", "mode")}) / scalar(sum({CPUS}))""",
                 "{{mode}}",
             ),
             unit="percentunit",
@@ -142,7 +149,7 @@ def _memory() -> list[object]:
             """Buffers and cache are given back when programs need them; used that grows for days
             is a leak.""",
             [
-                ask(f"sum({text})", name, ref=ref)
+                ask(f"sum({once(text)})", name, ref=ref)
                 for ref, (name, text) in zip("ABC", _MEMORY.items(), strict=True)
             ],
             unit="bytes",
@@ -155,13 +162,16 @@ def _memory() -> list[object]:
             swapping makes a host crawl: find what grew. Which process was ended stands in the
             kernel's log.""",
             [
-                ask("sum(rate(node_vmstat_pswpin{$me}[$__rate_interval]))", "in", ref="A"),
-                ask("sum(rate(node_vmstat_pswpout{$me}[$__rate_interval]))", "out", ref="B"),
                 ask(
-                    "sum(rate(node_vmstat_oom_kill{$me}[$__rate_interval]))",
-                    "processes ended",
-                    ref="C",
-                ),
+                    f"sum({once(f'rate(node_vmstat_{name}{{$me}}[$__rate_interval])')})",
+                    legend,
+                    ref=ref,
+                )
+                for ref, legend, name in (
+                    ("A", "in", "pswpin"),
+                    ("B", "out", "pswpout"),
+                    ("C", "processes ended", "oom_kill"),
+                )
             ],
             unit="cps",
             colors={"processes ended": RED},
@@ -232,8 +242,7 @@ def _disks() -> list[object]:
             """Bytes a second, read and written. Compare with what the disk can do.""",
             [
                 ask(
-                    f"""sum by (device) (
-                    rate(node_disk_{name}_bytes_total{{$me, {_REAL_DEVICE}}}[$__rate_interval]))""",
+                    _by_device(f"node_disk_{name}_bytes_total", _REAL_DEVICE),
                     f"{{{{device}}}} {name}",
                     ref=ref,
                 )
@@ -266,8 +275,7 @@ def _network() -> list[object]:
             before.""",
             [
                 ask(
-                    f"""sum by (device) (rate(
-                    node_network_{name}_bytes_total{{$me, {_REAL_LINK}}}[$__rate_interval]))""",
+                    _by_device(f"node_network_{name}_bytes_total", _REAL_LINK),
                     f"{{{{device}}}} {name}",
                     ref=ref,
                 )
@@ -282,8 +290,7 @@ def _network() -> list[object]:
             slow, or a queue too short.""",
             [
                 ask(
-                    f"""sum by (device) (
-                    rate(node_network_{name}_total{{$me, {_REAL_LINK}}}[$__rate_interval]))""",
+                    _by_device(f"node_network_{name}_total", _REAL_LINK),
                     f"{{{{device}}}} {name.replace('_', ' ')}",
                     ref=ref,
                 )

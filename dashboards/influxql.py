@@ -118,13 +118,14 @@ def one_of(tag: str, values: Iterable[str]) -> str:
     return f'"{tag}" =~ /^({"|".join(values)})$/'
 
 
-def matches(field: str, variable: str) -> str:
-    """Rows whose field holds the text of a variable; all rows where that is empty.
+def matches(variable: str, *fields: str) -> str:
+    """Rows of which one of the fields holds the text of a variable; all rows where that is empty.
 
-    A row without the field matches no regular expression. The first one here is for them: nothing
-    can be before the beginning, so any host matches it if the text is empty, and none else. (A
-    comparison of the text itself is false in 3.x, which compares nothing but columns.) A
-    backslash at the end of the text must not escape the slash.
+    A row without a field matches no regular expression of it. The first one here is for them:
+    nothing can be before the beginning, so any host matches it if the text is empty, and none
+    else. (A comparison of the text itself is false in 3.x, which compares nothing but columns.)
+    A backslash at the end of the text must not escape the slash.
     """
     text = f"(?:${{{variable}:regex}})"
-    return f"""("host" =~ /{text}^/ OR "{field}" =~ /(?i){text}/)"""
+    found = "".join(f' OR "{field}" =~ /(?i){text}/' for field in fields)
+    return f'("host" =~ /{text}^/{found})'

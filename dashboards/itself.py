@@ -17,6 +17,7 @@ from dashboards.panels import (
     graph,
     joined,
     rows,
+    scraped,
     words,
 )
 
@@ -29,8 +30,7 @@ def _reading_in_short() -> list[object]:
             "Not scraped",
             """Exporters and aggregators that Prometheus cannot reach: see whether the service runs
             (systemctl status heptad-exporter), and its port is open to Prometheus.""",
-            """count((up{$me} and on (job, instance)
-            last_over_time(heptad_build_info{$me}[$__range])) == 0)""",
+            f"count({scraped(_ALL)} == 0)",
         ),
         count_of(
             "Sources that cannot be read",
@@ -138,8 +138,9 @@ def _lines() -> list[object]:
         ),
         graph(
             "Lines not understood, by program",
-            """Any that go on: `heptad rules apply` shows the lines, and a rule for them goes into a
-            folder of your own (docs/rules.md). Events are made of the kept lines then.""",
+            """Any that go on: `heptad report` shows the lines, and a rule for them goes into a
+            folder of your own (docs/rules.md). Then, with the exporter stopped, `heptad rules apply
+            --since 7d` makes events of the kept lines.""",
             ask(
                 """60 * sum by (program) (
                 rate(heptad_lines_not_understood_total{$me}[$__rate_interval]))""",
@@ -200,7 +201,7 @@ def _versions() -> list[object]:
         rows(
             "Versions and configurations",
             """What runs where. After a change, a configuration that was not taken up was refused:
-            `heptad check-config` tells every error of it.""",
+            `heptad check-config FILE` tells every error of it.""",
             [
                 ask("max by (instance, version) (heptad_build_info{$me})", ref="build", rows=True),
                 ask(

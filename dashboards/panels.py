@@ -57,6 +57,26 @@ def ask(
     return query.instant() if instant or rows else query.range()
 
 
+def scraped(metrics: str) -> str:
+    """``up`` of the targets that had one of these metrics in the range (a pattern of names).
+
+    And of those that are down, in the same jobs: what went down before the range is still down.
+    """
+    known = f'last_over_time({{__name__=~"{metrics}", $me}}[$__range])'
+    return f"(up{{$me}} and on (job, instance) {known} or up{{$me}} == 0 and on (job) {known})"
+
+
+CPUS: Final = (
+    'count by (instance) (count by (instance, cpu) (node_cpu_seconds_total{$me, mode="idle"}))'
+)
+"""How many CPUs a host has, also where two jobs measure it under one name."""
+
+
+def once(text: str, *labels: str) -> str:
+    """What a host has of something, by these labels: once, also where two jobs measure it."""
+    return f"max by ({', '.join(('instance', *labels))}) ({text})"
+
+
 def thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
     """Colours from these values on; the first has no lower end."""
     levels = [models.Threshold(value, color) for value, color in steps]

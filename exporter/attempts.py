@@ -28,6 +28,7 @@ MOST_ENDED: Final = 1_000
 _LONGEST_USER: Final = 256
 _LONGEST_ADDRESS: Final = 64
 _OFFERS: Final = frozenset({"publickey", "none", "hostbased"})
+_ENDS: Final = frozenset({"end", "accepted"})
 _BY_PAM: Final = "keyboard-interactive"
 
 Judged = tuple[str, str, str, str]
@@ -99,21 +100,25 @@ class Attempts:
         if pid:
             process = f"{host} {program} {pid}"
             port = values[rule.at_port] if rule.at_port >= 0 else None
-            connection = self._find(host, process, port, time, step == "start")
+            connection = self._find(host, process, port, time, step)
         else:
             process, connection = self._find_peer(host, program, rule, values, time)
-        if connection.ended:
-            if step == "end":
-                return rule.fixed, "", 1
-        else:
-            _learn(connection, rule, values)
+        user = values[rule.at_user] if rule.at_user >= 0 else None
+        address = values[rule.at_address] if rule.at_address >= 0 else None
+        if not connection.ended:
+            _learn(connection, user, address)
+        elif step == "end":
+            return rule.fixed, "", 1
         if step == "failed":
-            judged = self._fail(connection, rule, values, count)
-            return judged, self._told(connection, rule, values), count
+            judged = _fail(connection, rule, values, count)
+            return judged, _told(connection, user, address), count
         if step == "end":
-            judged, told = self._end(connection, rule, values)
+            answered = connection.user is None or connection.counted
             self._close(host, process, connection, time)
-            return judged, told, 1
+            if answered:
+                return rule.fixed, "", 1
+            judged = ("login", "failure", connection.offered, rule.fixed[3])
+            return judged, _told(connection, user, address), 1
         judged = rule.fixed
         if rule.at_method >= 0:
             judged = (judged[0], judged[1], method_of(values[rule.at_method]), judged[3])
@@ -125,16 +130,21 @@ class Attempts:
         return judged, "", count
 
     def _find(
-        self, host: str, process: str, port: str | None, time: int, begins: bool
+        self, host: str, process: str, port: str | None, time: int, step: str | None
     ) -> Connection:
-        """The connection of a process, or a new one where the process id was taken again."""
-        found = self._open.get(host, _NONE).get(process) or self._ended.get(process)
+        """The connection of a process, or a new one where the process id was taken again.
+
+        A new one is not kept if this ``step`` ends it.
+        """
+        connections = self._open.get(host)
+        found = (connections and connections.get(process)) or self._ended.get(process)
         if found is not None:
             before = found.port
             known = port is not None and before is not None
             # process id and port both recur within minutes only by a very rare chance
             longest = LINGER if found.ended and not known else LONGEST
-            if time - found.begun <= longest and not begins and (port == before or not known):
+            same = step != "start" and (port == before or not known)
+            if same and time - found.begun <= longest:
                 if before is None:
                     found.port = port
                 return found
@@ -144,9 +154,11 @@ class Attempts:
                 self._drop(host, process)
         self._forget(host, time)
         found = Connection(time, port)
+        if step in _ENDS:
+            return found
         connections = self._open.get(host)
         if connections is None:
-            connections = self._open[host] = _Connections()
+            connections = self._open[host] = OrderedDict()
         connections[process] = found
         self._size += 1
         return found
@@ -165,7 +177,7 @@ class Attempts:
         bare = f"{host} {program} {address[:_LONGEST_ADDRESS]}"
         port = values[rule.at_port] if rule.at_port >= 0 else None
         key = bare if port is None else f"{bare} {port}"
-        connection = self._find(host, key, None, time, rule.step == "start")
+        connection = self._find(host, key, None, time, rule.step)
         told = self._open[host].get(bare) if host in self._open else None
         if told is not None and told is not connection:
             connection.pam_told += told.pam_told
@@ -183,7 +195,9 @@ class Attempts:
         self._ended[process] = Connection(time, connection.port, counted=True, ended=True)
 
     def _drop(self, host: str, process: str) -> None:
-        connections = self._open[host]
+        connections = self._open.get(host, _NONE)
+        if process not in connections:
+            return
         del connections[process]
         self._size -= 1
         if not connections:
@@ -205,53 +219,44 @@ class Attempts:
             self._drop(largest, next(iter(self._open[largest])))
             self.forgotten += 1
 
-    def _fail(
-        self, connection: Connection, rule: CompiledRule, values: Values, count: int
-    ) -> Judged:
-        action, outcome, method, reason = rule.fixed
-        if rule.at_method >= 0:
-            method = method_of(values[rule.at_method])
-        if method in _OFFERS:
-            connection.offered = method
-            return "offer", outcome, method, reason
-        told = values[rule.at_method] if rule.at_method >= 0 else None
-        by_pam = method == _BY_PAM and (told or "").endswith("/pam")
-        if by_pam and (connection.pam_told > 0 or connection.counted):
-            # PAM told the answer itself; without that the account was refused after a right one,
-            # and at LogLevel INFO only the end of the connection says so: once
-            connection.pam_told = max(0, connection.pam_told - count)
-            return "authentication", outcome, method, reason
-        connection.counted = True
-        return action, outcome, method, reason
 
-    def _end(
-        self, connection: Connection, rule: CompiledRule, values: Values
-    ) -> tuple[Judged, str]:
-        unanswered = connection.user is not None and not connection.counted
-        if not unanswered:
-            return rule.fixed, ""
-        told = self._told(connection, rule, values)
-        return ("login", "failure", connection.offered, rule.fixed[3]), told
-
-    def _told(self, connection: Connection, rule: CompiledRule, values: Values) -> str:
-        """The user and the address, where the line itself does not tell them."""
-        told = ""
-        if connection.user and (rule.at_user < 0 or values[rule.at_user] is None):
-            told = f",user={quote(connection.user)}"
-        if connection.address is None or (rule.at_address >= 0 and values[rule.at_address]):
-            return told
-        ip = classify_address(connection.address)[0]
-        return f'{told},source_ip="{ip}"' if ip else told
-
-
-def _learn(connection: Connection, rule: CompiledRule, values: Values) -> None:
+def _learn(connection: Connection, user: str | None, address: str | None) -> None:
     """Keep the user and the first address that a line tells, cut to what memory may hold."""
-    user = values[rule.at_user] if rule.at_user >= 0 else None
     if user is not None:
         connection.user = user[:_LONGEST_USER]
-    if connection.address is None and rule.at_address >= 0:
-        address = values[rule.at_address]
-        connection.address = address and address[:_LONGEST_ADDRESS]
+    if address is not None and connection.address is None:
+        connection.address = address[:_LONGEST_ADDRESS]
+
+
+def _fail(connection: Connection, rule: CompiledRule, values: Values, count: int) -> Judged:
+    action, outcome, method, reason = judged = rule.fixed
+    told = None
+    if rule.at_method >= 0:
+        told = values[rule.at_method]
+        method = method_of(told)
+        judged = (action, outcome, method, reason)
+    if method in _OFFERS:
+        connection.offered = method
+        return "offer", outcome, method, reason
+    by_pam = method == _BY_PAM and (told or "").endswith("/pam")
+    if by_pam and (connection.pam_told > 0 or connection.counted):
+        # PAM told the answer itself; without that the account was refused after a right one,
+        # and at LogLevel INFO only the end of the connection says so: once
+        connection.pam_told = max(0, connection.pam_told - count)
+        return "authentication", outcome, method, reason
+    connection.counted = True
+    return judged
+
+
+def _told(connection: Connection, user: str | None, address: str | None) -> str:
+    """The user and the address, where the line itself does not tell them."""
+    told = ""
+    if connection.user and user is None:
+        told = f",user={quote(connection.user)}"
+    if connection.address is None or address:
+        return told
+    ip = classify_address(connection.address)[0]
+    return f'{told},source_ip="{ip}"' if ip else told
 
 
 def judgements_of(rule: CompiledRule) -> set[Judged]:

@@ -2,9 +2,10 @@
 
 import pwd
 import time as clock
-from collections.abc import Container
+from collections import defaultdict
+from collections.abc import Container, Iterable
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -65,6 +66,13 @@ EVERY_HOST: Final = _EveryHost()
 Understood = tuple[Program, Judged, int, Found, str]
 """A line's program, what it is, how often, and what its fields are made of."""
 
+_Heads = defaultdict[Program, dict[Judged, str]]
+Folded = tuple[Row, int]
+"""An event that stands for so many lines."""
+
+Other = tuple[Result, Record]
+"""What a record is that tells nothing."""
+
 
 class Interpreter:
     """Turns the records of one source into events.
@@ -94,7 +102,7 @@ class Interpreter:
         self._host = host
         self._source = source
         self._hosts = hosts
-        self._heads: dict[str, dict[tuple[Program, Judged], str]] = {}
+        self._heads: defaultdict[str, _Heads] = defaultdict(partial(defaultdict, dict))
         self._where = self._locate(None, Origin())
 
     def program_of(self, tag: str) -> str | None:
@@ -106,13 +114,15 @@ class Interpreter:
         """Every name under which the programs log that this interpreter reads."""
         return list(self._programs)
 
-    def understand(self, record: Record) -> Understood | Result:  # noqa: PLR0911 - as many reasons
+    def understand(self, record: Record) -> Understood | Result:
         """What a record tells, or why it tells nothing."""
-        _, _, tag, pid, message, _, count, origin = record
-        program = self._programs.get(tag)
+        program = self._programs.get(record[2])
         if program is None:
             return OTHER_PROGRAM
-        found = program.read(message)
+        return self._judge(program, program.read(record[4]), record)
+
+    def _judge(self, program: Program, found: Found | None, record: Record) -> Understood | Result:
+        _, _, _, _, message, _, count, origin = record
         doubt = _doubt(origin, program, found) if origin.trusted else None
         if doubt is not None:
             return doubt
@@ -120,12 +130,8 @@ class Interpreter:
             known = program.complete or message.startswith("pam_")
             return NOT_UNDERSTOOD if known else OTHER_PROGRAM
         rule = found.rule
-        part = rule.part
-        heard = part is not None and (part == "nobody" or self.strangers.may_know(pid))
-        if found.masked_by is self._privacy and not heard:
-            found = found.masked or found
-        else:
-            found = self._mask(program, found, record)
+        if self._privacy is not None:
+            found = self._mask(self._privacy, program, found, record)
         if rule.is_fixed:
             return program, rule.fixed, count, found, ""
         if rule.ignore:
@@ -142,18 +148,16 @@ class Interpreter:
             judged = (judged[0], judged[1], method_of(values[rule.at_method]), judged[3])
         return program, judged, count, found, ""
 
-    def _mask(self, program: Program, found: Found, record: Record) -> Found:
+    def _mask(self, privacy: Privacy, program: Program, found: Found, record: Record) -> Found:
         """What may be kept of what was found; not asked again where that is remembered."""
-        privacy = self._privacy
-        if privacy is None:
-            return found
-        part = found.rule.part
-        if part is not None and record[3]:
-            process = f"{record[1]} {program.name} {record[3]}"
+        part, pid = found.rule.part, record[3]
+        if part is not None and pid and (part == "nobody" or pid in self.strangers.pids):
+            process = f"{record[1]} {program.name} {pid}"
             if self.strangers.hear(part, process, record[4], record[0]):
                 return privacy.mask_stranger(found, record[4])
-        masked = found.masked if found.masked_by is privacy else privacy.mask(found, record[4])
-        return masked or found
+        if found.masked_by is not privacy:
+            return privacy.mask(found, record[4]) or found
+        return found.masked or found
 
     def host_of(self, log_host: str | None) -> str:
         """The host to which a line belongs that names ``log_host``."""
@@ -163,23 +167,45 @@ class Interpreter:
         """A line that no rule understood, as far as it may be kept."""
         return raw if self._privacy is None else self._privacy.keep_line(raw)
 
-    def row(self, record: Record, understood: Understood) -> Row:
-        """The event of a record as the store takes it."""
-        time, log_host, _, pid, message, raw, _, origin = record
-        program, judged, count, found, told = understood
+    def interpret(self, records: Iterable[Record]) -> tuple[list[Row], list[Folded], list[Other]]:
+        """The events of records as the store takes them, those that are folded, and the rest.
+
+        What follows from a message alone is not asked again where it came before.
+        """
+        programs, strangers = self._programs, self.strangers.pids
+        rows: list[Row] = []
+        folded: list[Folded] = []
+        others: list[Other] = []
         where = self._where
-        if where.log_host != log_host or where.origin is not origin:
-            where = self._where = self._locate(log_host, origin)
-        key = program, judged
-        head = where.heads.get(key)
-        if head is None:
-            head = where.heads[key] = head_of(where.host, self._source, program.name, *judged)
-        written = found.written
-        if written is None:
-            written = found.write(message)
-        own = f",pid={pid}i" if pid else ""
-        body = f"count={count}i{written}{told}{own}{where.tail}"
-        return (head, time, body, "" if found.hides_line else raw)
+        for record in records:
+            time, log_host, tag, pid, message, raw, count, origin = record
+            program = programs.get(tag)
+            if program is None:
+                others.append((OTHER_PROGRAM, record))
+                continue
+            if where.origin is not origin or where.log_host != log_host:
+                where = self._where = self._locate(log_host, origin)
+            found = program.recent.get(message) or program.read(message)
+            if found is not None and found.where is where and pid not in strangers:
+                head, written, told = found.head, found.written, ""
+            else:
+                understood = self._judge(program, found, record)
+                if not isinstance(understood, tuple):
+                    others.append((understood, record))
+                    continue
+                _, judged, count, found, told = understood
+                written = found.write(message) if found.written is None else found.written
+                head = where.heads[program].get(judged) or self._head(where, program, judged)
+                if found.rule.is_settled:
+                    found.where, found.head = where, head
+            # to write a number takes as long as all the rest, and most events came once
+            often = "count=1i" if count == 1 else f"count={count}i"
+            own = f",pid={pid}i" if pid else ""
+            body = f"{often}{written}{told}{own}{where.tail}"
+            rows.append((head, time, body, "" if found.hides_line else raw))
+            if count != 1:
+                folded.append((rows[-1], count))
+        return rows, folded, others
 
     def _locate(self, log_host: str | None, origin: Origin) -> "_Where":
         host, tail = self.host_of(log_host), f',trust="{"journal" if origin.trusted else "file"}"'
@@ -189,7 +215,12 @@ class Interpreter:
             tail += f",path={quote(origin.path)}"
         if origin.unit is not None:
             tail += f",unit={quote(origin.unit)}"
-        return _Where(log_host, origin, host, tail, self._heads.setdefault(host, {}))
+        return _Where(log_host, origin, host, tail, self._heads[host])
+
+    def _head(self, where: "_Where", program: Program, judged: Judged) -> str:
+        head = head_of(where.host, self._source, program.name, *judged)
+        where.heads[program][judged] = head
+        return head
 
 
 class _Where(msgspec.Struct, frozen=True):
@@ -199,7 +230,7 @@ class _Where(msgspec.Struct, frozen=True):
     origin: Origin
     host: str
     tail: str
-    heads: dict[tuple[Program, Judged], str]
+    heads: _Heads
 
 
 def _is_program(origin: Origin, program: Program) -> bool:
@@ -259,7 +290,5 @@ def interpret_text(text: str, *, timezone: str = "UTC") -> list[Event]:
 
 def interpret_record(interpreter: Interpreter, record: Record) -> Event | None:
     """The event of one record, if it is one."""
-    understood = interpreter.understand(record)
-    if isinstance(understood, Result):
-        return None
-    return event_of_point(point_of(*interpreter.row(record, understood)))
+    rows, _, _ = interpreter.interpret([record])
+    return event_of_point(point_of(*rows[0])) if rows else None

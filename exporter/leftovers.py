@@ -136,19 +136,19 @@ class Reapplication:
         for point in chunk:
             source, program = point.tags["source"], point.tags["program"]
             interpreter = self._interpreter(point, reader)
-            record = record_of_point(point)
-            understood = interpreter.understand(record)
-            result = Result.EVENT if isinstance(understood, tuple) else understood
+            events, folded, others = interpreter.interpret([record_of_point(point)])
+            result = others[0][0] if others else Result.EVENT
             self.became[program, result] += 1
-            if isinstance(understood, tuple):
+            if events:
                 history = "history" in point.fields
                 tally = tallies.get((source, history))
                 if tally is None:
                     tally = tallies[source, history] = Tally(source, _FOREVER if history else -1)
-                rows.append(interpreter.row(record, understood))
-                tally.events(rows[-1:])
-                tally.fold(rows[-1], understood[2])
-            elif understood is not IGNORED:
+                rows += events
+                tally.events(events)
+                for row, count in folded:
+                    tally.fold(row, count)
+            elif result is not IGNORED:
                 continue
             done.append((encode_head(LEFT_OVER, point.tags.items()), point.time))
         if self._store is not None and done:

@@ -6,6 +6,7 @@ committed, and so survive a restart. Host metrics are in ``collectors``.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from operator import itemgetter
 from typing import Final
 
@@ -137,7 +138,13 @@ class Tally:
             self.add("heptad_lines_total", amount, source=self.source, result=str(result))
         self.add("heptad_history_events_total", self._history, source=self.source)
         for head, count in self._heads.items():
-            tags = decode_head(head)[1]
-            labels = {label: tags.get(label, "") for label in LABELS}
-            self.add("auth_events_total", count, **labels)
+            key = _counter_of(head)
+            self._others[key] = self._others.get(key, 0) + count
         return self._others
+
+
+@lru_cache(maxsize=8192)
+def _counter_of(head: str) -> tuple[str, str]:
+    """The key of the counter of the events with that head."""
+    tags = decode_head(head)[1]
+    return counter_key("auth_events_total", **{label: tags.get(label, "") for label in LABELS})

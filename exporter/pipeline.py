@@ -187,29 +187,22 @@ class Pipeline:
     ) -> tuple[list[Row], list[Row]]:
         """The events of a batch, and the lines of known programs that no rule understood."""
         interpreter = lane.interpreter
-        understand, write = interpreter.understand, interpreter.row
-        rows: list[Row] = []
-        left: list[Row] = []
-        nothing: list[Result] = []
-        for record in batch.records:
-            understood = understand(record)
-            if isinstance(understood, tuple):
-                rows.append(write(record, understood))
-                if understood[2] != 1:
-                    tally.fold(rows[-1], understood[2])
-                continue
-            nothing.append(understood)
-            if understood is NOT_UNDERSTOOD:
-                program = interpreter.program_of(record[2]) or ""
-                tally.add("heptad_lines_not_understood_total", program=program)
-                if interpreter.keep_line(record[5]) is not None:
-                    self._keep_sample(program, record[5])
-                    host, history = interpreter.host_of(record[1]), record[0] < history_before
-                    row = row_of_line(record, host, tally.source, program, history=history)
-                    left.append(row)
+        rows, folded, others = interpreter.interpret(batch.records)
         tally.events(rows)
-        for result, amount in Counter(nothing).items():
+        for row, count in folded:
+            tally.fold(row, count)
+        for result, amount in Counter(result for result, _ in others).items():
             tally.line(result, amount)
+        left: list[Row] = []
+        for result, record in others:
+            if result is not NOT_UNDERSTOOD:
+                continue
+            program = interpreter.program_of(record[2]) or ""
+            tally.add("heptad_lines_not_understood_total", program=program)
+            if interpreter.keep_line(record[5]) is not None:
+                self._keep_sample(program, record[5])
+                host, history = interpreter.host_of(record[1]), record[0] < history_before
+                left.append(row_of_line(record, host, tally.source, program, history=history))
         tally.line(Result.EVENT, len(rows))
         tally.line(Result.NO_HEADER, batch.headless)
         tally.line(Result.OVERSIZED, batch.oversized)

@@ -21,11 +21,14 @@ _OF_ACCOUNTS: Final = ("pam_unix", "PAM ")
 
 
 class Strangers:
-    """Remembers processes by host, program and process id, never a name."""
+    """Remembers processes by host, program and process id, never a name.
+
+    ``hear`` knows none whose id is not among ``pids``: most lines are of no such process.
+    """
 
     def __init__(self) -> None:
         self._since: dict[str, int] = {}
-        self._pids: Counter[str] = Counter()
+        self.pids: Counter[str | None] = Counter()
         self._dumped: bytes | None = None
 
     def dump(self) -> bytes:
@@ -37,12 +40,9 @@ class Strangers:
     def restore(self, data: bytes) -> None:
         """Go on from what ``dump`` gave."""
         self._since = msgspec.msgpack.decode(data, type=dict[str, int])
-        self._pids = Counter(map(_pid_of, self._since))
+        self.pids.clear()
+        self.pids.update(map(_pid_of, self._since))
         self._dumped = None
-
-    def may_know(self, pid: str | None) -> bool:
-        """Whether ``hear`` may know a process of this id: most lines are of no such process."""
-        return pid in self._pids
 
     def hear(self, part: Part, process: str, message: str, time: int) -> bool:
         """Whether the name in a line of ``process`` is no account's, by what it said before."""
@@ -55,7 +55,7 @@ class Strangers:
             elif len(self._since) >= MOST:
                 self._forget(next(iter(self._since)))
             self._since[process] = time
-            self._pids[_pid_of(process)] += 1
+            self.pids[_pid_of(process)] += 1
             self._dumped = None
             return False
         if since is None:
@@ -70,9 +70,9 @@ class Strangers:
     def _forget(self, process: str) -> None:
         del self._since[process]
         pid = _pid_of(process)
-        self._pids[pid] -= 1
-        if not self._pids[pid]:
-            del self._pids[pid]
+        self.pids[pid] -= 1
+        if not self.pids[pid]:
+            del self.pids[pid]
 
 
 def _pid_of(process: str) -> str:

@@ -1,13 +1,28 @@
-"""What the code exposes, by which queries are judged: metrics with their labels, measurements."""
+"""What the code exposes, by which queries are judged: metrics with their labels, measurements.
+
+And the words that labels and tags may have.
+"""
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
+from aggregator.finding import SEVERITIES
+from aggregator.findings import rules_of
 from aggregator.metrics import COUNTERS as AGGREGATOR_COUNTERS
 from aggregator.metrics import GAUGES as AGGREGATOR_GAUGES
+from aggregator.ranking import OTHERS
+from aggregator.reports.top import QUESTIONS
+from exporter.attempts import label_sets
+from exporter.breaker import STATES
 from exporter.collectors import FAMILIES
+from exporter.forwarder import RESULTS as DELIVERED
+from exporter.interpreter import RESULTS
 from exporter.metrics import COUNTERS, GAUGES
+from exporter.parsers.engine import load_rulebook
 from heptad.commands.schema_page import BUCKETS
+from heptad.event import LABELS as OF_AN_EVENT
+from heptad.findings_config import FindingsConfig
 from heptad.metrics import RELOADS
 
 TARGET: Final = frozenset({"job", "instance"})
@@ -25,9 +40,23 @@ LABELS: Final[dict[str, frozenset[str]]] = {
 """Metric → its own labels; a name may be a pattern, `node_memory_<Field>_bytes`."""
 MEASUREMENTS: Final = {m.name: m for measurements in BUCKETS.values() for m in measurements}
 BUCKET_OF: Final = {m.name: bucket for bucket, known in BUCKETS.items() for m in known}
+EVENTS: Final = [dict(zip(OF_AN_EVENT, s, strict=True)) for s in label_sets(load_rulebook())]
+"""Every label set that `auth_events_total` has from the start."""
+WORDS: Final[dict[str, frozenset[str]]] = {
+    **{label: frozenset(one[label] for one in EVENTS) for label in OF_AN_EVENT},
+    "rule": frozenset(rule.name for rule in rules_of(FindingsConfig())),
+    "severity": frozenset(SEVERITIES),
+    "result": frozenset(map(str, RESULTS)) | frozenset(DELIVERED),
+    "state": frozenset(STATES),
+    "top": frozenset(QUESTIONS),
+    "rank": frozenset({OTHERS}),
+    "mode": frozenset("user nice system idle iowait irq softirq steal".split()),
+}
+"""Label or tag → the words that a query may compare it with."""
 
 _SELECTOR: Final = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)?\{(?P<matchers>[^{}]*)\}")
 _MATCHER: Final = re.compile(r'\s*(\w+)\s*(=~|!~|!=|=)\s*"((?:[^"\\]|\\.)*)"\s*(?:,|$)')
+_COMPARED: Final = re.compile(r"\"(\w+)\" (?:=~|!=|=) (?:'|/\^\()([\w|-]*)")
 _GROUPING: Final = re.compile(r"\b(?:by|on|ignoring|without|group_left)\s*\(([^()]*)\)")
 _TEXT: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 
@@ -81,3 +110,27 @@ def strange_in_influxql(influxql: str) -> list[str]:
         known |= MEASUREMENTS[name].tags.keys() | MEASUREMENTS[name].fields.keys()
     strange = [name for name in measured if name not in MEASUREMENTS]
     return strange + [name for name in names if name not in known]
+
+
+def strange_words(query: str) -> list[str]:
+    """The words that a query compares a label or a tag with, and that it never has."""
+    if query.startswith("SELECT"):
+        return _strange(_COMPARED.findall(query))
+    strange = []
+    for names, matchers in selectors_of(query):
+        fixed = {label: what for label, (_, what) in matchers.items() if "$" not in what}
+        strange += _strange(fixed.items())
+        if names == ["auth_events_total"]:
+            own = {label: what for label, what in fixed.items() if label in OF_AN_EVENT}
+            if not any(all(re.fullmatch(own[n], one[n]) for n in own) for one in EVENTS):
+                strange.append(f"no event has {own}")
+    return strange
+
+
+def _strange(compared: Iterable[tuple[str, str]]) -> list[str]:
+    return [
+        f"{label}: {word}"
+        for label, words in compared
+        for word in words.split("|")
+        if label in WORDS and not any(re.fullmatch(word, known) for known in WORDS[label])
+    ]

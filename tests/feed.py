@@ -54,7 +54,7 @@ class Feed:
         self._position += 1
         if isinstance(batch, list):
             records, strange = self._header.parse_text("\n".join(batch))
-            batch = Batch(records, b"", [], len(batch), len(strange), strange=strange, read_bytes=9)
+            batch = Batch(records, b"", [], len(strange), strange=strange, read_bytes=9)
         return msgspec.structs.replace(batch, state=str(self._position).encode())
 
     def health(self) -> SourceHealth:

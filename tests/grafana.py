@@ -116,6 +116,45 @@ def columns_after(columns: set[str], transformations: list[dict[str, Any]]) -> s
     return columns
 
 
+def rows_after(
+    rows: list[dict[str, Any]], transformations: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The rows of a table after Grafana's transformations, as far as they are about rows."""
+    for step in transformations:
+        options = step["options"]
+        if step["id"] == "groupBy":
+            rows = _grouped(rows, options["fields"])
+        elif step["id"] == "filterByValue":
+            assert (options["type"], options["match"]) == ("include", "all")
+            rows = [row for row in rows if all(_passes(row, one) for one in options["filters"])]
+    return rows
+
+
+def _grouped(rows: list[dict[str, Any]], fields: dict[str, Any]) -> list[dict[str, Any]]:
+    keys = [name for name, how in fields.items() if how["operation"] == "groupby"]
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+    made = []
+    for key, group in groups.items():
+        one = dict(zip(keys, key, strict=True))
+        for name, how in fields.items():
+            for what in how["aggregations"]:
+                values = [row[name] for row in group]
+                calculated = {"first": lambda v: v[0], "sum": sum, "count": len}[what](values)
+                one[f"{name} ({what})"] = calculated
+        made.append(one)
+    return made
+
+
+def _passes(row: dict[str, Any], condition: dict[str, Any]) -> bool:
+    value, wanted = row[condition["fieldName"]], condition["config"]["options"]["value"]
+    if condition["config"]["id"] == "regex":
+        return re.search(wanted, value) is not None
+    assert condition["config"]["id"] == "equal"
+    return bool(value == wanted)
+
+
 def _expect(columns: set[str], names: Iterable[str]) -> None:
     if missing := set(names) - columns:
         raise KeyError(f"{missing} not in {columns}")

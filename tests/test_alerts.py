@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -31,6 +31,7 @@ from provisioning.alerts.rule import (
 from tests import needs
 from tests.alert_cases import CASES
 from tests.alert_cases.case import Case
+from tests.exposed import strange_words
 
 ROOT = Path(__file__).resolve().parents[1]
 PROVISIONED = ROOT / "provisioning" / "prometheus"
@@ -116,10 +117,8 @@ def test_promtool_finds_no_fault(tmp_path: Path) -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.alert}: {case.why}")
-def test_alert(case: Case, tmp_path: Path) -> None:
-    """promtool, given what was scraped, says that the alert fires with its texts, or does not."""
-    alert = ALERTS[case.alert]
+def unit_test(case: Case, alert: Alert) -> dict[str, object]:
+    """A case as promtool takes it."""
     expected = []
     if case.labels is not None:
         annotations = {
@@ -129,27 +128,60 @@ def test_alert(case: Case, tmp_path: Path) -> None:
         }
         labels = {**case.labels, "severity": alert.severity}
         expected = [{"exp_labels": labels, "exp_annotations": annotations}]
-    test = {
+    moments = [(case.at, expected)] + ([(case.early, [])] if case.early else [])
+    return {
         "interval": case.interval,
         "input_series": [{"series": n, "values": v} for n, v in case.series.items()],
         "alert_rule_test": [
-            {"eval_time": case.at, "alertname": case.alert, "exp_alerts": expected}
+            {"eval_time": at, "alertname": case.alert, "exp_alerts": alerts}
+            for at, alerts in moments
         ],
     }
-    group = FILES[FILE_OF[case.alert]]
-    rules = [rule for rule in group.rules if isinstance(rule, Recording) or rule is alert]
-    (tmp_path / "rules.yml").write_text(render(group._replace(rules=rules), SETTINGS))
-    file = tmp_path / "case.yml"
-    content = {"rule_files": ["rules.yml"], "evaluation_interval": case.interval, "tests": [test]}
+
+
+def judge(folder: Path, cases: Sequence[Case], alert: Alert) -> subprocess.CompletedProcess[str]:
+    """What promtool says of cases of one alert, with the same interval."""
+    group = FILES[FILE_OF[alert.name]]
+    recordings = [rule for rule in group.rules if isinstance(rule, Recording)]
+    rules = group._replace(rules=[*recordings, alert])
+    (folder / "rules.yml").write_text(render(rules, SETTINGS))
+    file = folder / "case.yml"
+    content = {
+        "rule_files": ["rules.yml"],
+        "evaluation_interval": cases[0].interval,
+        "tests": [unit_test(case, alert) for case in cases],
+    }
     file.write_text(json.dumps(content))  # JSON is YAML
-    tested = promtool("test", "rules", file)
-    assert tested.returncode == 0, tested.stdout + tested.stderr
+    return promtool("test", "rules", file)
+
+
+def check(folder: Path, cases: Sequence[Case]) -> None:
+    """They are as promtool says."""
+    judged = judge(folder, cases, ALERTS[cases[0].alert])
+    assert judged.returncode == 0, judged.stdout + judged.stderr
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.alert}: {case.why}")
+def test_alert(case: Case, tmp_path: Path) -> None:
+    """promtool, given what was scraped, says that the alert fires with its texts, or does not."""
+    check(tmp_path, [case])
 
 
 @pytest.mark.parametrize("name", ALERTS)
 def test_alert_has_cases_of_both_kinds(name: str) -> None:
     """For every alert there is a case in which it fires and one in which it does not."""
     assert {case.labels is not None for case in CASES if case.alert == name} == {True, False}
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_alert_waits_where_a_case_says_so(name: str, tmp_path: Path) -> None:
+    """Every wait has a case that is too early for it, in which the alert would fire without it."""
+    early = [case for case in CASES if case.alert == name and case.early]
+    assert bool(early) == bool(ALERTS[name].wait)
+    impatient = ALERTS[name]._replace(wait="")
+    for case in early:
+        quiet = case._replace(at=case.early, early="", labels=None)
+        assert "FAILED" in judge(tmp_path, [quiet], impatient).stderr
 
 
 @pytest.mark.parametrize("alert", ALERTS.values(), ids=lambda alert: alert.name)
@@ -161,6 +193,12 @@ def test_alert_is_complete(alert: Alert) -> None:
     assert alert.description.endswith(".")
     page = (RUNBOOKS / alert.runbook).read_text(encoding="utf-8")
     assert f"\n## {alert.name}\n" in page
+
+
+def test_nobody_is_woken_for_what_is_only_late() -> None:
+    """While the aggregator does not compute nothing is lost, whatever the reason."""
+    late = ("Down", "Behind", "EventsUnreadable", "StoreFailing", "PartFailing")
+    assert {ALERTS[f"HeptadAggregator{why}"].severity for why in late} == {"warning"}
 
 
 def test_runbooks_speak_of_alerts_that_are_there() -> None:
@@ -184,7 +222,10 @@ def test_every_section_of_a_runbook_says_what_to_do() -> None:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_rule_reads_what_is_exposed(rule: Alert | Recording) -> None:
-    """Every metric of an expression is one of Heptad's, every label one of that metric's."""
+    """Every metric of an expression is one of Heptad's, every label one of that metric's.
+
+    What a label is compared with is a word that it can have.
+    """
     expr = expression(rule, SETTINGS)
     recorded = {r.name for r in RULES if isinstance(r, Recording)}
     known = TARGET | {"rule", "severity", "source", "result"}
@@ -198,6 +239,7 @@ def test_rule_reads_what_is_exposed(rule: Alert | Recording) -> None:
         assert labels <= EXPOSED[family] | TARGET, name
         known |= EXPOSED[family]
     assert labels_between(expr) <= known
+    assert strange_words(expr) == []
 
 
 def test_label_in_a_text_is_a_label_of_the_alert() -> None:

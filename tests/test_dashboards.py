@@ -14,7 +14,14 @@ import pytest
 from dashboards.__main__ import FOLDER, files
 from dashboards.frame import SOURCES
 from heptad.grafana.datasources import UIDS
-from tests.exposed import BUCKET_OF, selectors_of, strange_in_influxql, strange_in_promql
+from tests.exposed import (
+    BUCKET_OF,
+    WORDS,
+    selectors_of,
+    strange_in_influxql,
+    strange_in_promql,
+    strange_words,
+)
 from tests.grafana import BOARDS, IMPORTABLE, PROVISIONED, QUERIES, Query, panels_of, variables_of
 
 every_board = pytest.mark.parametrize("name", BOARDS)
@@ -116,7 +123,10 @@ def test_dashboards_are_linked(name: str) -> None:
 
 @every_board
 def test_links_of_cells_lead_somewhere(name: str) -> None:
-    """They keep the range, and give only variables that the other dashboard has."""
+    """They keep the range, and give only variables that the other dashboard has.
+
+    What a cell holds may come from a log: no character of it ends the parameter it stands in.
+    """
     uids = {board["uid"]: board for board in BOARDS.values()}
     for url in re.findall(r'"url": "(/d/[^"]*)"', json.dumps(BOARDS[name])):
         found = re.fullmatch(r"/d/([\w-]+)\?(.*)", url)
@@ -124,10 +134,13 @@ def test_links_of_cells_lead_somewhere(name: str) -> None:
         target = variables_of(uids[found[1]])
         assert "${__url_time_range}" in found[2]
         for part in found[2].split("&")[1:]:
-            given = re.fullmatch(r"\$\{(\w+):queryparam\}|var-(\w+)=.+", part)
+            cell = r"var-(\w+)=\$\{__[\w.]+:percentencode\}"
+            given = re.fullmatch(rf"\$\{{(\w+):queryparam\}}|{cell}", part)
             assert given, part
             assert (given[1] or given[2]) in target, url
             assert given[1] is None or given[1] in variables_of(BOARDS[name])
+        kept = {"job", "instance"} - set(re.findall(r"var-(\w+)=", url))
+        assert kept <= set(re.findall(r"\{(\w+):queryparam\}", url))
 
 
 @every_panel
@@ -157,12 +170,64 @@ def test_queries_are_about_what_there_is(query: Query) -> None:
 
 
 @every_query
+def test_queries_compare_with_words_that_there_are(query: Query) -> None:
+    """Each rule, severity, action, outcome and the like is one that something can have."""
+    assert strange_words(query.text) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "strange"),
+    [
+        ('heptad_findings_total{rule="sprayings"}', ["rule: sprayings"]),
+        ('heptad_lines_total{result=~"event|nothing"}', ["result: nothing"]),
+        ('auth_events_total{program="sudo", action="login"}', ["no event has"]),
+        ('SELECT "count" FROM "findings" WHERE "rule" != \'sesion\'', ["rule: sesion"]),
+        ('SELECT "count" FROM "events" WHERE "program" =~ /^(sshd|logn)$/', ["program: logn"]),
+        ('auth_events_total{action=~"group_.+", program=~"$program"}', []),
+    ],
+)
+def test_strange_words_are_found(query: str, strange: list[str]) -> None:
+    """A word that is misspelt would else only leave a panel empty."""
+    found = strange_words(query)
+    assert [text.startswith(word) for text, word in zip(found, strange, strict=True)] == [
+        True for _ in strange
+    ]
+
+
+@every_query
 def test_variables_cannot_end_what_they_stand_in(query: Query) -> None:
     """In InfluxQL each is formatted as a regular expression: Grafana escapes all of it then."""
     if not query.is_promql:
         names = set(re.findall(r"\$\{?(\w+(?::\w+)?)", query.text))
         own = names - {"timeFilter", "__from", "__to"}
         assert all(name.endswith(":regex") for name in own), own
+
+
+@every_panel
+def test_colours_are_of_series_that_there_are(name: str, panel: dict[str, Any]) -> None:
+    """A graph gives colours to names that its legend can show."""
+    if panel["type"] == "timeseries":
+        shown: set[str] = set()
+        for target in panel["targets"]:
+            legend = target["legendFormat"] if "expr" in target else target["alias"]
+            label = re.fullmatch(r"\{\{(\w+)\}\}|\$tag_(\w+)", legend)
+            shown |= WORDS.get(label[1] or label[2], frozenset()) if label else {legend}
+        overrides = panel["fieldConfig"]["overrides"]
+        assert {one["matcher"]["options"] for one in overrides} <= shown, name
+
+
+@every_panel
+def test_values_are_put_into_words_that_they_have(name: str, panel: dict[str, Any]) -> None:
+    """What is mapped to a word or a colour is a number or a word that something can be."""
+    known = {"0", "1", "2"}.union(*WORDS.values())
+    config = panel["fieldConfig"]
+    props = [p for one in config["overrides"] for p in one["properties"] if p["id"] == "mappings"]
+    for mapping in (
+        *config["defaults"].get("mappings", ()),
+        *(m for p in props for m in p["value"]),
+    ):
+        if mapping["type"] == "value":
+            assert mapping["options"].keys() <= known, name
 
 
 @every_query
@@ -234,5 +299,5 @@ def test_queries_follow_the_rules_of_dashboard_linter(query: Query) -> None:
     assert set(re.findall(r"increase\(\s*\w+\[(.*?)\]", ranged)) <= {"$__range"}
     for counter in re.finditer(r"\w+_total\b", ranged):
         assert re.search(
-            r"(rate|increase|count|count by \(\w+\)) ?\(\s*$", ranged[: counter.start()]
+            r"(rate|increase|count|count by \([\w, ]+\)) ?\(\s*$", ranged[: counter.start()]
         ), counter[0]

@@ -20,6 +20,7 @@ from tests.grafana import (
     columns_after,
     panels_of,
     put_in,
+    rows_after,
     values_of,
     variables_of,
 )
@@ -80,6 +81,8 @@ def ask(
         series = world.ask(text)
         return series if raw else [float(one["value"][1]) for one in series]
     found = world.ask(text, start=until - 30, end=until, step=1)
+    if raw:
+        return found
     return [float(value) for series in found for _, value in series["values"]]
 
 
@@ -98,6 +101,20 @@ def test_metrics_of_queries_are_scraped(world: DashboardWorld, query: Query) -> 
         for names, _ in selectors_of(query.text):
             for name in names:
                 assert world.ask(f"count(last_over_time({name}[10m]))"), name
+
+
+@every_query
+def test_legends_name_labels_that_are_answered(world: DashboardWorld, query: Query) -> None:
+    """What a legend names is a label of some series, or a tag by which the answer is grouped."""
+    if not query.is_promql:
+        tags = re.findall(r"\$tag_(\w+)", query.target.get("alias", ""))
+        (*_, groups) = query.text.rpartition(" GROUP BY ")
+        assert all(f'"{tag}"' in groups for tag in tags)
+        return
+    labels = set(re.findall(r"\{\{(\w+)\}\}", query.target["legendFormat"]))
+    if labels:
+        found = ask(world, query, raw=True)
+        assert labels <= {label for one in found for label in one["metric"]}
 
 
 def named(board: str, panel: str, ref: str = "A") -> Query:
@@ -201,6 +218,7 @@ def test_what_goes_on_is_found_though_it_began_before_the_range(world: Dashboard
         ({"address": "203.0.113."}, {"bob", "root"}),
         ({"user": "nobody"}, set()),
         ({"host": ["elsewhere"]}, set()),
+        ({"host": ["web.1", ".*", "a|web-1", "\\"]}, set()),
         ({"user": "a.ice"}, set()),
         *(({"user": text}, set()) for text in HOSTILE),
         *(({"address": text}, set()) for text in HOSTILE),
@@ -221,6 +239,21 @@ def test_without_a_filter_events_without_a_user_are_shown_too(world: DashboardWo
     assert any(row["action"] == "gap" and row["user"] is None for row in found)
     assert len(found) == min(500, len(found))
     assert [row["time"] for row in found] == sorted((r["time"] for r in found), reverse=True)
+
+
+def test_a_click_on_a_finding_shows_its_events(world: DashboardWorld) -> None:
+    """Whoever or whatever a finding is about, one of the links of its cell leads to events."""
+    panel = next(p for p in panels_of(BOARDS["findings"]) if p["title"].startswith("Sessions:"))
+    variables = re.findall(r"var-(\w+)=\$\{__value", json.dumps(panel))
+    events = named("authentication", "Events: who did what, when and where")
+    findings = world.influxd.rows('SELECT "rule", "subject", "count" FROM "findings"', "reports")
+    subjects = {(row["rule"], row["subject"]) for row in findings}
+    assert {"session", "brute_force"} <= {rule for rule, _ in subjects}
+    for rule, subject in subjects:
+        clicks: list[dict[str, Any]] = [
+            {name: [subject] if name == "host" else subject} for name in variables
+        ]
+        assert any(ask(world, events, since=5 * DAY, **click) for click in clicks), (rule, subject)
 
 
 @pytest.mark.parametrize("name", BOARDS)
@@ -263,6 +296,14 @@ def test_columns_are_there(world: DashboardWorld, name: str) -> None:
         assert named <= shown, panel["title"]
         links = set(re.findall(r"__data\.fields\.(\w+)", json.dumps(panel)))
         assert links <= shown
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.name)
+def test_tables_keep_rows(world: DashboardWorld, query: Query) -> None:
+    """What Grafana leaves out of an answer is not all of it."""
+    if query.kind == "table" and not query.is_promql:
+        (panel,) = (p for p in panels_of(BOARDS[query.board]) if p["title"] == query.panel)
+        assert rows_after(ask(world, query), panel["transformations"])
 
 
 def columns_of(world: DashboardWorld, query: Query) -> set[str]:

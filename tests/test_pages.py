@@ -6,12 +6,33 @@ from pathlib import Path
 
 import pytest
 
+from heptad.__main__ import make_parser
 from heptad.config import load_config
+from provisioning.alerts import FILES
+from provisioning.alerts.rule import Alert, load_settings
 from tests import needs
+from tests.exposed import labels_of
+from tests.grafana import BOARDS, panels_of
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RUNNING = sorted((ROOT / "docs/running").glob("*.md"))
+HELP = {
+    **{page.name: page.read_text() for page in (ROOT / "docs/runbooks").glob("*.md")},
+    **{
+        f"{name}: {panel['title']}": panel["description"]
+        for name, board in BOARDS.items()
+        for panel in panels_of(board)
+    },
+    **{
+        rule.name: rule.description
+        for group in FILES.values()
+        for rule in group.rules
+        if isinstance(rule, Alert)
+    },
+}
+"""What somebody reads who was woken."""
+UNITS = {path.stem for path in (ROOT / "provisioning/systemd").iterdir()}
 
 
 def blocks(page: Path, first: str) -> list[str]:
@@ -68,3 +89,38 @@ def test_prometheus_takes_the_examples(page: Path, tmp_path: Path) -> None:
             text=True,
         )
         assert checked.returncode == 0, checked.stderr
+
+
+def commands_of(text: str) -> list[str]:
+    """What stands in backquotes, in one line each."""
+    return [" ".join(command.split()) for command in re.findall(r"`([^`]+)`", text)]
+
+
+@pytest.mark.parametrize("place", HELP)
+def test_commands_for_whoever_was_woken_exist(place: str) -> None:
+    """Each `heptad …` is one that the command line takes as it stands there."""
+    for command in commands_of(HELP[place]):
+        if command.startswith("heptad ") and command != "heptad …":
+            arguments = re.sub(r"…|\b[A-Z]+\b", "1h", command).split()[1:]
+            make_parser(arguments[0]).parse_args(arguments)
+
+
+@pytest.mark.parametrize("place", HELP)
+def test_units_for_whoever_was_woken_exist(place: str) -> None:
+    """systemctl and journalctl are asked for the units that are shipped."""
+    for command in commands_of(HELP[place]):
+        if re.match("systemctl|journalctl", command):
+            assert set(re.findall(r"\bheptad\S*", command)) <= UNITS, command
+
+
+@pytest.mark.parametrize("place", HELP)
+def test_metrics_and_settings_for_whoever_was_woken_exist(place: str) -> None:
+    """What somebody is told to look at or to change is exposed, and is a key of a configuration."""
+    configuration = (ROOT / "docs/configuration.md").read_text()
+    for code in commands_of(HELP[place]):
+        for name in re.findall(r"\b(?:heptad|node|auth)_\w+", code):
+            assert labels_of(name) is not None, name
+        if re.fullmatch(r"(aggregator|exporter|store|influxdb)\.[a-z_.]+", code):
+            assert f"`{code}" in configuration or code.endswith(".yml"), code
+    for name in re.findall(r"(?:[Rr]aise|[Ll]ower)\s+`(\w+)`", HELP[place]):
+        assert name in load_settings().thresholds, name

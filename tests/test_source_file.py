@@ -577,7 +577,7 @@ def test_a_busy_log_does_not_starve_another(tmp_path: Path) -> None:
     (tmp_path / "b.log").write_text(lines(1))
     source = FileSource("auth", [str(tmp_path / "*.log")], UTC)
     batches = [source.read() for _ in range(2)]
-    assert sum(batch.lines == 1 for batch in batches if batch) == 1
+    assert sum(len(batch.records) == 1 for batch in batches if batch) == 1
     source.close()
 
 

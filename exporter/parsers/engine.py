@@ -71,6 +71,7 @@ class CompiledRule:
     at_child: int
     part: Part | None
     is_fixed: bool
+    is_settled: bool
     write: Callable[[Values, str], str]
 
     def __init__(self, rule: Rule) -> None:
@@ -92,6 +93,7 @@ class CompiledRule:
         self.part = _part_of(rule, names=self.at_user >= 0)
         varies = self.ignore or self.step or self.at_count >= 0 or self.at_method >= 0
         self.is_fixed = not varies
+        self.is_settled = self.is_fixed and self.part != "nobody"
         self.write = Rendering(self.groups, rule.object).write
         self.fullmatch = pattern.fullmatch
         return pattern.fullmatch(message)
@@ -139,7 +141,8 @@ class Found(msgspec.Struct, gc=False):
     """The rule that understood a message, what it captured, and that as line-protocol fields.
 
     ``masked`` is what ``masked_by`` (exporter.privacy) made of it, None where it is as it was;
-    with ``hides_line`` the line itself is not to be kept.
+    with ``hides_line`` the line itself is not to be kept. ``head`` is the head of its event at
+    ``where`` (exporter.interpreter) if that follows from the message alone.
     """
 
     rule: CompiledRule
@@ -148,6 +151,8 @@ class Found(msgspec.Struct, gc=False):
     masked: "Found | None" = None
     masked_by: object = None
     written: str | None = None
+    where: object = None
+    head: str = ""
 
     def write(self, message: str) -> str:
         """``,name=value`` for every value of ``message``, which is what was understood.
@@ -179,14 +184,14 @@ class Program:
         self.complete = file.complete
         self.own_rules = tuple(CompiledRule(rule) for rule in file.rules)
         self.rules = (*self.own_rules, *shared)
-        self._recent: dict[str, Found | None] = {}
+        self.recent: dict[str, Found | None] = {}
         self._words: dict[str, list[CompiledRule]] = {}
         self._rest: list[CompiledRule] = []
         self._asked: dict[str, tuple[tuple[str, CompiledRule], ...]] = {}
 
     def read(self, message: str) -> Found | None:
         """The first rule that understands ``message``, and what it captured; None if none does."""
-        recent = self._recent
+        recent = self.recent
         if message in recent:
             return recent[message]
         found = None

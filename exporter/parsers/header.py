@@ -55,11 +55,12 @@ _RFC5424: Final = re.compile(
     re.DOTALL | re.ASCII,
 )
 # What nearly every line is: the same as _BSD and _RFC3339 read in it, found in a whole text at
-# once, which takes a third of the time. Any other line is the last group, and left to those.
+# once, which takes a third of the time; a class is one look if it has neither \w nor \d. Any other
+# line is the last group, and left to those.
 _LINES: Final = re.compile(
     r"^(?:(([A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d|"
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?)"
-    r" ([\w.-]{1,255}) ([\w./-]{1,128})(?:\[(\d{1,9})\])?: "
+    r" ([0-9A-Za-z_.-]{1,255}) ([0-9A-Za-z_./-]{1,128})(?:\[([0-9]{1,9})\])?: "
     r"(?!message repeated )(.*[^\r\n]))\r?|(.+))$",
     re.ASCII | re.MULTILINE,
 )

@@ -24,14 +24,13 @@ class Gap(msgspec.Struct):
 class Batch(msgspec.Struct):
     """Records, and the state of the source once they are committed.
 
-    ``lines`` counts every line read, ``headless`` those without a known header, ``oversized``
-    those above the maximum length; ``raw`` of a few headless ones is kept in ``strange``.
+    ``headless`` counts the lines without a known header, ``oversized`` those above the maximum
+    length; ``raw`` of a few headless ones is kept in ``strange``.
     """
 
     records: list[Record]
     state: bytes
     gaps: list[Gap]
-    lines: int = 0
     headless: int = 0
     oversized: int = 0
     read_bytes: int = 0

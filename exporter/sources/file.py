@@ -152,7 +152,6 @@ class FileSource:
             records,
             self._state(),
             self._take_gaps(),
-            lines=found.number,
             headless=len(strange),
             oversized=found.oversized,
             read_bytes=found.read_bytes,

@@ -156,13 +156,11 @@ class JournaldSource:
         batch = Batch([], b"", [], read_bytes=sum(map(len, lines)))
         for line in lines:
             if line is OVERSIZED:
-                batch.lines += 1
                 batch.oversized += 1
                 continue
             try:
                 entry = _DECODER.decode(line)
             except msgspec.DecodeError:
-                batch.lines += 1
                 batch.headless += 1
                 batch.strange.append(line[:1000].decode("utf-8", "backslashreplace"))
                 continue
@@ -175,7 +173,6 @@ class JournaldSource:
                     lost = f"nothing left at {self._cursor}"
                     batch.gaps.append(Gap("vacuumed", "journal", lost))
             self._cursor, self._cursor_digest = entry.cursor, self._digest
-            batch.lines += 1
             record = _record_of(entry)
             if record is None:
                 batch.oversized += 1

@@ -60,14 +60,13 @@ class Fate(Enum):
 
 
 class Lines(msgspec.Struct):
-    """What one read gave: the text of whole lines, how many, and how many others were too long.
+    """What one read gave: the text of whole lines, and how many others were too long.
 
     ``hole`` counts the NUL bytes that were there instead of lines. ``before`` is the text right
     before, where the first line refers to it (sysklogd's ``last message repeated``).
     """
 
     text: str
-    number: int
     read_bytes: int
     oversized: int = 0
     hole: int = 0
@@ -265,20 +264,19 @@ class Segment:
         if self.position.skipping:
             begin = data.find(b"\n") + 1
             if begin == 0:
-                return len(data), Lines("", 0, len(data)), True
+                return len(data), Lines("", len(data)), True
         elif data[0] == 0:
             # a copytruncate under a writer that does not append leaves a hole of NUL bytes
             begin = hole = len(data) - len(data.lstrip(b"\0"))
         end = len(data) if final else data.rfind(b"\n") + 1
         if end <= begin:
             if len(data) - begin > max_line:
-                return len(data), Lines("", 0, len(data), 1, hole), True
-            return (begin, Lines("", 0, begin, 0, hole), False) if begin else None
+                return len(data), Lines("", len(data), 1, hole), True
+            return (begin, Lines("", begin, 0, hole), False) if begin else None
         text, oversized = data[begin:end], 0
         if len(text) > max_line:
             text, oversized = _pass_over(text, max_line)
-        number = text.count(b"\n") + (text[-1:] not in b"\n")
-        return end, Lines(_decode(text), number, end, oversized, hole), False
+        return end, Lines(_decode(text), end, oversized, hole), False
 
     def close(self) -> None:
         """Close the file."""

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple, Self
 
 from heptad.store import Row
 
-_MOST_OLD: Final = 20_000
+_MOST_STAMPS: Final = 20_000
 _SECOND: Final = 10**9
 _NEVER: Final = -(2**63)
 _MILLISECOND: Final = 10**6
@@ -56,18 +56,18 @@ class Offset(NamedTuple):
         ]
 
 
-class _Run:
-    """A series' newest points: those of ``stamp`` end before ``free``, none lies past ``top``.
+class _Known:
+    """What is known of a series: no point lies past ``top``, and ``free`` follows a stamp's last.
 
-    Of those up to ``floor`` some were deleted.
+    Of the points up to ``floor`` some were deleted.
     """
 
-    __slots__ = ("floor", "free", "stamp", "top")
+    __slots__ = ("floor", "free", "top")
 
     def __init__(self, top: int, floor: int) -> None:
         self.top = top
         self.floor = floor
-        self.stamp = self.free = top + 1
+        self.free: dict[int, int] = {}
 
 
 class Identities:
@@ -76,48 +76,37 @@ class Identities:
     def __init__(self, db: sqlite3.Connection, *, floors: bool = False) -> None:
         self._db = db
         self._floors = floors
-        self._runs: dict[int, _Run] = {}
-        self._old: dict[tuple[int, int], int] = {}
+        self._known: dict[int, _Known] = {}
 
     def forget(self) -> None:
         """Ask the table again: after a transaction that was not committed."""
-        self._runs.clear()
-        self._old.clear()
+        self._known.clear()
 
-    def begin(self) -> None:
-        """A transaction begins: what was assigned before is in the table now."""
-        if len(self._old) > _MOST_OLD:
-            self._old.clear()
+    def assign(self, points: Iterable[tuple[int, int]]) -> list[int]:
+        """For each (series, stamp) a time from the stamp on that no point of the series has had.
 
-    def assign(self, series: int, stamp: int) -> int:
-        """A time at or after ``stamp`` that no point of ``series`` has had."""
-        run = self._runs.get(series)
-        if run is None:
-            run = self._runs[series] = self._find_run(series)
-        time = run.free
-        if run.stamp <= stamp < time:
-            run.free = time + 1
-        else:
-            if run.stamp < time:
-                self._old[series, run.stamp] = time
-            if stamp > run.top:
-                time = stamp
-            else:
-                known = self._old.get((series, stamp))
-                time = self.first_free(series, stamp) if known is None else known
-                if known is None and stamp <= run.floor:
-                    time = self.first_free(series, stamp + randbelow(_SECOND))
-            run.stamp = stamp
-            run.free = time + 1
-        if time > run.top:  # noqa: PLR1730 - max() costs as much as all the rest
-            run.top = time
-        return time
+        They are one transaction: what was assigned before is in the table.
+        """
+        if sum(len(known.free) for known in self._known.values()) > _MOST_STAMPS:
+            for known in self._known.values():
+                known.free.clear()
+        times = []
+        for series, stamp in points:
+            known = self._known.get(series) or self._know(series)
+            time = known.free.get(stamp)
+            if time is None:
+                time = stamp if stamp > known.top else self._find_free(series, stamp, known.floor)
+            known.free[stamp] = time + 1
+            if time > known.top:  # noqa: PLR1730 - max() costs as much as all the rest
+                known.top = time
+            times.append(time)
+        return times
 
     def tops(self) -> dict[int, int]:
         """Series → the newest time in it, of the series that were asked for."""
-        return {series: run.top for series, run in self._runs.items()}
+        return {series: known.top for series, known in self._known.items()}
 
-    def _find_run(self, series: int) -> _Run:
+    def _know(self, series: int) -> _Known:
         tops = self._db.execute(
             "SELECT (SELECT max(time) FROM points WHERE series = :id), "
             "(SELECT max(until) - 1 FROM taken WHERE head = s.head), floor "
@@ -125,7 +114,13 @@ class Identities:
             {"id": series},
         ).fetchone()
         top = max((top for top in tops if top is not None), default=_NEVER)
-        return _Run(top, tops[2] if self._floors and tops[2] is not None else _NEVER)
+        floor = tops[2] if self._floors and tops[2] is not None else _NEVER
+        known = self._known[series] = _Known(top, floor)
+        return known
+
+    def _find_free(self, series: int, stamp: int, floor: int) -> int:
+        time = self.first_free(series, stamp)
+        return time if stamp > floor else self.first_free(series, stamp + randbelow(_SECOND))
 
     def first_free(self, series: int, stamp: int) -> int:
         """The first time at or after ``stamp`` that is not taken in ``series``."""

@@ -9,11 +9,13 @@ import logging
 import os
 import sqlite3
 import time as clock
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain
+from functools import lru_cache
+from itertools import chain, islice
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from heptad.store import Counters, Row, StoreError, bounds
 from heptad.store.file import (
@@ -33,6 +35,7 @@ log = logging.getLogger("heptad.store")
 
 _BULK: Final = 2000
 _REPLACE: Final = "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+_TIME: Final = itemgetter(1)
 _LATEST: Final = 2**63 - 2**32
 """The first time that is too late: what moves on from it must still be an integer of SQLite's."""
 
@@ -189,10 +192,9 @@ class LocalStore(Points):
         if move_on:
             self._insert_moving_on(self._offset.apply(rows) if self._offset else rows, series)
         else:
-            placed = ((s, *row[1:]) for s, row in zip(series, rows, strict=True))
-            self._insert_points(list(chain.from_iterable(placed)), "OR IGNORE ")
-        self._insert("INTO state VALUES", 2, list(chain.from_iterable(state.items())), _REPLACE)
-        added = [part for (name, labels), n in counters.items() for part in (name, labels, n)]
+            self._insert_points(series, map(_TIME, rows), rows, "OR IGNORE ")
+        self._insert("INTO state VALUES", 2, state.items(), _REPLACE)
+        added = ((*key, amount) for key, amount in counters.items())
         self._insert("INTO counters VALUES", 3, added, ADD_TO_COUNTER)
 
     def _delete(self, points: Sequence[tuple[str, int]]) -> None:
@@ -210,31 +212,33 @@ class LocalStore(Points):
         return [known[row[0]] for row in rows]
 
     def _insert_moving_on(self, rows: Sequence[Row], series: list[int]) -> None:
-        assign = self._identities.assign
-        self._identities.begin()
-        placed: list[Any] = []
-        for number, (_, time, body, raw) in zip(series, rows, strict=True):
-            placed += (number, assign(number, time), body, raw)
+        times = self._identities.assign(zip(series, map(_TIME, rows), strict=True))
         self._db.execute("SAVEPOINT placed")
         try:
-            self._insert_points(placed)
+            # for ABORT, the default, SQLite keeps a copy of each page that a statement changes
+            self._insert_points(series, times, rows, "OR FAIL ")
         except sqlite3.IntegrityError:
             # the table judges, not the memory of what was assigned
             self._db.execute("ROLLBACK TO placed")
             self._identities.forget()
-            for number, (_, time, body, raw) in zip(series, rows, strict=True):
-                free = self._identities.first_free(number, time)
-                self._insert_points([number, free, body, raw])
+            for number, row in zip(series, rows, strict=True):
+                self._insert_points([number], [self._identities.first_free(number, row[1])], [row])
         self._db.execute("RELEASE placed")
 
-    def _insert_points(self, values: list[Any], conflict: str = "") -> None:
-        self._insert(f"{conflict}INTO points (series, time, body, raw) VALUES", 4, values)
+    def _insert_points(
+        self, series: Iterable[int], times: Iterable[int], rows: Sequence[Row], conflict: str = ""
+    ) -> None:
+        body, raw = itemgetter(2), itemgetter(3)
+        points = zip(series, times, map(body, rows), map(raw, rows), strict=True)
+        self._insert(f"{conflict}INTO points (series, time, body, raw) VALUES", 4, points)
 
-    def _insert(self, into: str, columns: int, values: list[Any], then: str = "") -> None:
+    def _insert(
+        self, into: str, columns: int, rows: Iterable[Iterable[object]], then: str = ""
+    ) -> None:
         """Many rows a statement: after each one the interpreter lock has to be waited for."""
         row = f"({', '.join('?' * columns)})"
-        for begin in range(0, len(values), _BULK * columns):
-            part = values[begin : begin + _BULK * columns]
+        values = chain.from_iterable(rows)
+        while part := list(islice(values, _BULK * columns)):
             marks = ", ".join([row] * (len(part) // columns))
             self._db.execute(f"INSERT {into} {marks} {then}", part)
 
@@ -294,6 +298,7 @@ def _is_storable(row: Row) -> bool:
     return -(2**63) <= time < _LATEST
 
 
+@lru_cache(maxsize=8192)
 def counter_key(name: str, **labels: str) -> tuple[str, str]:
     """The key of a counter in Counters."""
     return name, json.dumps(labels, sort_keys=True, separators=(",", ":"))

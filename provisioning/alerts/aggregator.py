@@ -42,7 +42,7 @@ AGGREGATOR: Final = Group(
         ),
         Alert(
             "HeptadAggregatorEventsUnreadable",
-            "critical",
+            "warning",
             "heptad_aggregator_events_failing == 1",
             "Aggregator {{ $labels.instance }} cannot read events",
             "{{ $labels.instance }} has not been able to read the events for <down_for>: there "
@@ -52,7 +52,7 @@ AGGREGATOR: Final = Group(
         ),
         Alert(
             "HeptadAggregatorStoreFailing",
-            "critical",
+            "warning",
             "heptad_aggregator_store_failing == 1",
             "Aggregator {{ $labels.instance }} cannot keep findings",
             "{{ $labels.instance }} has not been able to write its store of findings and reports "

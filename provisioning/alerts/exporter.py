@@ -2,15 +2,25 @@
 
 from typing import Final
 
-from provisioning.alerts.rule import Alert, Group, Recording
+from provisioning.alerts.rule import Alert, Group, Recording, grown
 
 _PAGE: Final = "exporter.md"
 
 _ACTIVE: Final = "source:heptad_lines_event:active70m"
+_INTERVAL: Final = "5m"
+
+
+def _quiet(window: str) -> str:
+    """No event for a window in which the source was looked at, but for a tenth of it."""
+    return f"""max_over_time({_ACTIVE}[{window}]) == 0
+              and last_over_time({_ACTIVE}[1h] offset {window})
+              and count_over_time({_ACTIVE}[{window}])
+                > 0.9 * scalar(count_over_time(vector(1)[{window}:{_INTERVAL}]))"""
+
 
 SOURCES: Final = Group(
     "heptad-sources",
-    "Sources that fell silent. Evaluated every 5 minutes: it looks back a week.",
+    "Sources that fell silent or lost something. Evaluated every 5 minutes: it looks back a week.",
     (
         Recording(
             _ACTIVE,
@@ -24,11 +34,9 @@ SOURCES: Final = Group(
             "warning",
             f"""
             (
-              max_over_time({_ACTIVE}[<silent_window>]) == 0
-              and last_over_time({_ACTIVE}[1h] offset <silent_window>)
+              {_quiet("<silent_window>")}
             or
-              max_over_time({_ACTIVE}[<steady_window>]) == 0
-              and last_over_time({_ACTIVE}[1h] offset <steady_window>)
+              {_quiet("<steady_window>")}
               and avg_over_time({_ACTIVE}[1w] offset 1d) >= <steady_share>
               and last_over_time({_ACTIVE}[1h] offset 6d)
             )
@@ -40,8 +48,17 @@ SOURCES: Final = Group(
             "never quiet: its log may have moved, or its daemon no longer writes there.",
             _PAGE,
         ),
+        Alert(
+            "HeptadSourceGap",
+            "warning",
+            grown("heptad_gaps_total", "<finding_window>", "1w:1h"),
+            "A part of {{ $labels.source }} on {{ $labels.instance }} is lost",
+            "A part of {{ $labels.source }} on {{ $labels.instance }} was gone before it could be "
+            "read ({{ $labels.reason }}): what was in it is not known.",
+            _PAGE,
+        ),
     ),
-    "5m",
+    _INTERVAL,
 )
 
 _READING: Final = (
@@ -77,11 +94,12 @@ _READING: Final = (
     Alert(
         "HeptadSourceBehind",
         "warning",
-        "min_over_time(heptad_source_behind_bytes[15m]) > <behind_bytes>",
+        "heptad_source_behind_bytes > <behind_bytes>",
         "{{ $labels.instance }} does not keep up with {{ $labels.source }}",
-        "At least {{ $value | humanize1024 }}B of {{ $labels.source }} have been waiting on "
-        "{{ $labels.instance }} for 15 minutes: alerts on logins come late.",
+        "For 15 minutes much of {{ $labels.source }} has been waiting on {{ $labels.instance }}, "
+        "now {{ $value | humanize1024 }}B: alerts on logins come late.",
         _PAGE,
+        "15m",
     ),
     Alert(
         "HeptadLinesNotUnderstood",
@@ -95,15 +113,6 @@ _READING: Final = (
         "Lines of {{ $labels.program }} on {{ $labels.instance }} are not understood",
         'No rule understood {{ $value | printf "%.0f" }} lines of {{ $labels.program }} on '
         "{{ $labels.instance }}: its format may have changed, and what they say is not counted.",
-        _PAGE,
-    ),
-    Alert(
-        "HeptadSourceGap",
-        "warning",
-        "increase(heptad_gaps_total[<finding_window>]) > 0",
-        "A part of {{ $labels.source }} on {{ $labels.instance }} is lost",
-        "A part of {{ $labels.source }} on {{ $labels.instance }} was gone before it could be "
-        "read ({{ $labels.reason }}): what was in it is not known.",
         _PAGE,
     ),
     Alert(

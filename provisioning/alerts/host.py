@@ -39,7 +39,8 @@ HOST: Final = Group(
             "warning",
             'predict_linear(node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs"}[6h], '
             "<filesystem_ahead_seconds>) < 0\n"
-            "and node_filesystem_avail_bytes / node_filesystem_size_bytes < 0.4\n" + _WRITABLE,
+            "and node_filesystem_avail_bytes / node_filesystem_size_bytes "
+            f"< <filesystem_ahead_free>\n{_WRITABLE}",
             f"{_PLACE} fills up",
             f"If it goes on as in the last 6 hours, {_PLACE} will be full within a day.",
             _PAGE,

@@ -2,16 +2,20 @@
 
 from typing import Final
 
-from provisioning.alerts.rule import Alert, Group
+from provisioning.alerts.rule import Alert, Group, grown
 
 _PAGE: Final = "logins.md"
 
 
+def _sum(labels: str, expr: str) -> str:
+    """Added up over these labels; what an operator's targets are labelled with stays."""
+    return f"sum without ({labels}) (\n{expr}\n)"
+
+
 def _count(matchers: str, window: str) -> str:
-    """How many such events one host had; what an operator's targets are labelled with stays."""
-    return (
-        f"sum without (program, action, outcome, method) (\n"
-        f"  increase(auth_events_total{{{matchers}}}[{window}])\n)"
+    """How many such events one host had."""
+    return _sum(
+        "program, action, outcome, method", f"  increase(auth_events_total{{{matchers}}}[{window}])"
     )
 
 
@@ -20,7 +24,14 @@ _PASSWORD_LOGINS: Final = _count(
     'action="login", outcome="success", method=~"password|keyboard-interactive"', "<login_window>"
 )
 _SUDO: Final = _count('program="sudo", action="privilege", outcome="failure"', "<finding_window>")
-_CREATED: Final = _count('action="account_create", outcome="success"', "<finding_window>")
+_CREATED: Final = _sum(
+    "program, action, outcome, method",
+    grown(
+        'auth_events_total{action="account_create", outcome="success"}',
+        "<finding_window>",
+        "<unscraped_window>:1h",
+    ),
+)
 _CHANGED: Final = (
     "sum without (program, outcome, method) (\n"
     '  increase(auth_events_total{action=~"account_modify|account_delete|group_.+|member_.+|'
@@ -62,10 +73,10 @@ COUNTED: Final = Group(
         Alert(
             "HeptadAccountCreated",
             "warning",
-            f"{_CREATED} > 0",
+            _CREATED,
             "A user account was created on {{ $labels.instance }}",
             '{{ $value | printf "%.0f" }} user accounts were created on {{ $labels.instance }} '
-            "within <finding_window>.",
+            "within <finding_window>, or while it was not scraped.",
             _PAGE,
         ),
         Alert(
@@ -93,11 +104,13 @@ def _finding(
     Their age keeps out what is found in old logs.
     """
     matchers = _match("rule", rules) + (f", {_match('severity', grades)}" if grades else "")
-    found = f"heptad_findings_total{{{matchers}}}"
+    found = grown(
+        f"heptad_findings_total{{{matchers}}}", "<finding_window>", "<unscraped_window>:5m"
+    )
     return Alert(
         name,
         severity,
-        f"sum without (severity) (\n  increase({found}[<finding_window>])\n) > 0\n"
+        f"{_sum('severity', found)}\n"
         "and on (job, instance, rule)\n"
         "time() - heptad_finding_last_timestamp_seconds < <finding_age_seconds>",
         summary,

@@ -98,6 +98,23 @@ class Group(NamedTuple):
     interval: str = ""
 
 
+def grown(counter: str, window: str, before: str) -> str:
+    """By how much a counter grew within ``window``, and only where it did.
+
+    A counter that was not scraped for longer has no sample in ``window`` before it grew, and
+    ``increase`` sees nothing; there its last value is what it grew from. ``before`` says how long
+    that is looked for and in what steps, as ``1d:1h``: what was counted within a step before the
+    outage may be told once more, and each step of each series costs some 10 µs an evaluation.
+    """
+    return (
+        f"  increase({counter}[{window}]) > 0\n"
+        "or\n"
+        f"  {counter}\n"
+        f"    - last_over_time({counter}[{before}] offset {window}) > 0\n"
+        f"  unless {counter} offset {window}"
+    )
+
+
 def load_settings(path: Path = DEFAULT) -> Settings:
     """Read settings.yml; raises DocumentError with all that is wrong with it."""
     return document.load(path, Settings, check=_check)

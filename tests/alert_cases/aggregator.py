@@ -12,6 +12,7 @@ CASES = [
         "Aggregator fleet:9708 is down",
         "Prometheus has not been able to scrape fleet:9708 for 5m: there are no findings and "
         "reports.",
+        early="10m",
     ),
     Case("HeptadAggregatorDown", "it restarts", {aggregator("up"): "1x5 0x2 1x9"}, "12m"),
     Case(
@@ -23,6 +24,7 @@ CASES = [
         "Aggregator fleet:9708 does not keep up",
         "It is 20m 0s since fleet:9708 had worked off everything that had arrived: findings come "
         "late.",
+        early="15m",
     ),
     Case(
         "HeptadAggregatorBehind",
@@ -38,6 +40,7 @@ CASES = [
         AGGREGATOR | {"part": "sweep"},
         "sweep fails in aggregator fleet:9708",
         "The finding or report sweep has failed in fleet:9708 for 5m; all others go on.",
+        early="8m",
     ),
     Case(
         "HeptadAggregatorPartFailing",
@@ -54,6 +57,7 @@ CASES = [
         "Aggregator fleet:9708 cannot read events",
         "fleet:9708 has not been able to read the events for 5m: there are no findings and "
         "reports.",
+        early="8m",
     ),
     Case(
         "HeptadAggregatorEventsUnreadable",
@@ -69,6 +73,7 @@ CASES = [
         AGGREGATOR,
         "Aggregator fleet:9708 cannot keep findings",
         "fleet:9708 has not been able to write its store of findings and reports for 5m.",
+        early="8m",
     ),
     Case(
         "HeptadAggregatorStoreFailing",
@@ -101,6 +106,7 @@ CASES = [
         "Two machines have one host name",
         "1 host names have two machine ids at a time: the events of the machines mix, and findings "
         "about them are wrong.",
+        early="8m",
     ),
     Case(
         "HeptadHostNameShared",
@@ -116,6 +122,7 @@ CASES = [
         AGGREGATOR,
         "Two hosts have one machine id",
         "1 machine ids belong to two live hosts: one was cloned from the other.",
+        early="8m",
     ),
     Case(
         "HeptadMachineIdShared",

@@ -10,6 +10,7 @@ class Case(NamedTuple):
     """``series`` are in promtool's notation, a sample per ``interval``; ``at`` is the moment.
 
     ``labels`` are those of the alert that fires, beside its severity; None if none may fire.
+    ``early``: for an alert that waits, the last moment at which it does not fire yet.
     """
 
     alert: str
@@ -20,6 +21,7 @@ class Case(NamedTuple):
     summary: str = ""
     description: str = ""
     interval: str = "1m"
+    early: str = ""
 
 
 def exporter(name: str, **labels: str) -> str:

@@ -23,20 +23,31 @@ SILENT_MORE = (
 
 
 def _lines(hours: int, busy: Iterable[int]) -> dict[str, str]:
-    """The series of a source that can be read, 6 samples an hour; an event in ``busy`` hours."""
+    """The series of a source that can be read, 12 samples an hour; an event in ``busy`` hours."""
     known = set(busy)
     count, values = 0, []
     for hour in range(hours):
-        values.append(f"{count}x2")
+        values.append(f"{count}x5")
         count += hour in known
-        values.append(f"{count}x2")
-    return {EVENTS: " ".join(values), UP: f"1x{6 * hours}"}
+        values.append(f"{count}x5")
+    return {EVENTS: " ".join(values), UP: f"1x{12 * hours}"}
+
+
+def _outage(hours: int, busy: Iterable[int], begin: int, end: int) -> dict[str, str]:
+    """The same, but for these hours in which nothing was scraped; an event is there before it is.
+
+    The last hours are quiet.
+    """
+    lines = _lines(hours, busy)
+    before = " ".join(lines[EVENTS].split()[: 2 * begin])
+    last = f"{len(set(busy))}x{12 * (hours - end)}"
+    return {EVENTS: f"{before} _x{12 * (end - begin)} {last}", UP: lines[UP]}
 
 
 def _silent(why: str, series: dict[str, str], at: str, *, fires: bool = False) -> Case:
     labels = AUTH if fires else None
     told = (SILENT, SILENT_MORE) if fires else ("", "")
-    return Case("HeptadSourceSilent", why, series, at, labels, *told, interval="10m")
+    return Case("HeptadSourceSilent", why, series, at, labels, *told, interval="5m")
 
 
 WEEK = 24 * 7
@@ -51,10 +62,16 @@ SOURCES = [
     _silent("an event an hour, and one is late", _lines(24 * 9, range(24 * 8)), f"{24 * 8 + 3}h"),
     _silent(
         "it is quiet, but its log cannot be read: HeptadSourceNotReadable tells that",
-        _lines(60, [1]) | {UP: "0x360"},
+        _lines(60, [1]) | {UP: "0x720"},
         "52h",
     ),
     _silent("it was read for the first time five hours ago", _lines(10, [0]), "5h"),
+    _silent(
+        "the host is back after five hours, and nothing has happened on it yet",
+        _outage(24 * 9, range(24 * 8), 24 * 8, 24 * 8 + 5),
+        f"{24 * 8 + 5}h30m",
+    ),
+    _silent("the host is back after a day", _outage(80, [1, 25], 28, 53), f"{28 + 25}h30m"),
 ]
 
 READING = [
@@ -66,6 +83,7 @@ READING = [
         EXPORTER,
         "Exporter web-1:9707 is down",
         "Prometheus has not been able to scrape web-1:9707 for 5m.",
+        early="10m",
     ),
     Case("HeptadExporterDown", "it restarts", {exporter("up"): "1x5 0x2 1x9"}, "12m"),
     Case(
@@ -80,6 +98,7 @@ READING = [
         "Prometheus scrapes no exporter",
         "No target has the job heptad: none of these alerts can fire. Either the scrape "
         "configuration lost it, or the job has another name than in settings.yml.",
+        early="4m",
     ),
     Case("HeptadNotScraped", "one is scraped, though down", {exporter("up"): "0x20"}, "12m"),
     Case(
@@ -90,6 +109,7 @@ READING = [
         AUTH,
         "Source auth of web-1:9707 cannot be read",
         "web-1:9707 has not been able to read auth for 5m: nobody sees what happens there.",
+        early="10m",
     ),
     Case("HeptadSourceNotReadable", "logrotate is between two files", {UP: "1x9 0 1x9"}, "12m"),
     Case(
@@ -99,14 +119,15 @@ READING = [
         "15m",
         AUTH,
         "web-1:9707 does not keep up with auth",
-        "At least 57.22MiB of auth have been waiting on web-1:9707 for 15 minutes: alerts on "
+        "For 15 minutes much of auth has been waiting on web-1:9707, now 71.53MiB: alerts on "
         "logins come late.",
+        early="14m",
     ),
     Case(
         "HeptadSourceBehind",
         "a big log is read for the first time",
         {exporter("heptad_source_behind_bytes", source="auth"): "600e6-100e6x5 0x30"},
-        "15m",
+        "2m",
     ),
     Case(
         "HeptadLinesNotUnderstood",
@@ -120,6 +141,12 @@ READING = [
         interval="2h",
     ),
     Case(
+        "HeptadSourceBehind",
+        "a busy log",
+        {exporter("heptad_source_behind_bytes", source="auth"): "30e6x30"},
+        "20m",
+    ),
+    Case(
         "HeptadLinesNotUnderstood",
         "a new host, of which a day ago nothing was known",
         {NOT_UNDERSTOOD: "0+1x90"},
@@ -128,6 +155,12 @@ READING = [
         "Lines of sshd on web-1:9707 are not understood",
         "No rule understood 60 lines of sshd on web-1:9707: its format may have changed, and what "
         "they say is not counted.",
+    ),
+    Case(
+        "HeptadLinesNotUnderstood",
+        "a new host with nine odd lines",
+        {NOT_UNDERSTOOD: "0 9x90"},
+        "50m",
     ),
     Case(
         "HeptadLinesNotUnderstood",
@@ -146,7 +179,20 @@ READING = [
         "A part of auth on web-1:9707 was gone before it could be read (rotated_away): what was "
         "in it is not known.",
     ),
+    Case(
+        "HeptadSourceGap",
+        "it was lost while the exporter was down, as most are",
+        {GAPS: "3x70 _x90 4x20"},
+        "165m",
+        AUTH | {"reason": "rotated_away"},
+        "A part of auth on web-1:9707 is lost",
+        "A part of auth on web-1:9707 was gone before it could be read (rotated_away): what was "
+        "in it is not known.",
+    ),
     Case("HeptadSourceGap", "there was one long ago", {GAPS: "1x30"}, "15m"),
+    Case("HeptadSourceGap", "one long ago, and an outage", {GAPS: "3x70 _x90 3x20"}, "165m"),
+    Case("HeptadSourceGap", "it was told after the outage", {GAPS: "3x70 _x90 4x30"}, "180m"),
+    Case("HeptadSourceGap", "a store was begun anew", {GAPS: "3x70 _x90 0x20"}, "165m"),
     Case(
         "HeptadCollectorFailing",
         "a collector hangs",
@@ -156,6 +202,7 @@ READING = [
         "Host metrics of web-1:9707 are missing: filesystem",
         "The collector filesystem of web-1:9707 has failed or hung for 15 minutes: alerts on its "
         "metrics cannot fire.",
+        early="18m",
     ),
     Case(
         "HeptadCollectorFailing",
@@ -172,6 +219,7 @@ READING = [
         "web-1:9707 runs with an old configuration",
         "The configuration of web-1:9707 was refused when it was read again: the one before stays "
         "in force.",
+        early="8m",
     ),
     Case(
         "HeptadConfigurationRefused",
@@ -188,6 +236,7 @@ READING = [
         "The clock of web-1:9707 is off",
         "The clock of web-1:9707 is off by 1m 30s, by the clock of Prometheus or of InfluxDB: "
         "events have wrong times, and findings that need events of several hosts go wrong.",
+        early="4m",
     ),
     Case(
         "HeptadClockSkew",
@@ -212,6 +261,7 @@ KEEPING = [
         "The store of web-1:9707 cannot be written",
         "web-1:9707 has not been able to write its store for 5m: reading waits, and what is "
         "rotated away meanwhile is lost.",
+        early="8m",
     ),
     Case(
         "HeptadStoreFailing", "one failure", {exporter("heptad_store_failing"): "0x3 1 0x20"}, "10m"
@@ -225,6 +275,7 @@ KEEPING = [
         "The store of web-1:9707 is full of what is not delivered",
         "All that the store of web-1:9707 holds is still to be delivered: reading waits, and what "
         "is rotated away meanwhile is lost.",
+        early="8m",
     ),
     Case("HeptadStoreFull", "room was made", {exporter("heptad_store_full"): "1x3 0x20"}, "10m"),
     Case(
@@ -236,11 +287,18 @@ KEEPING = [
         "The store of web-1:9707 is filling",
         "85% of the store of web-1:9707 are in use while events wait to be delivered. When only "
         "such are left in it, reading stops.",
+        early="9m",
     ),
     Case(
         "HeptadStoreFilling",
         "a store without InfluxDB is always full: the oldest are deleted",
         {SIZE: "990x20", MOST: "1000x20"},
+        "15m",
+    ),
+    Case(
+        "HeptadStoreFilling",
+        "half in use in an outage",
+        {SIZE: "500x20", MOST: "1000x20", WAITING: "20000x20"},
         "15m",
     ),
     Case(
@@ -269,6 +327,7 @@ KEEPING = [
         "web-1:9707 does not deliver",
         "web-1:9707 has not been able to deliver to InfluxDB for 10m. Nothing is lost while its "
         "store has room; findings and reports come late.",
+        early="13m",
     ),
     Case(
         "HeptadDeliveryFailing",
@@ -285,6 +344,7 @@ KEEPING = [
         "web-1:9707 finds InfluxDB unreachable",
         "The circuit breaker of web-1:9707 has been open for 5m: InfluxDB does not answer, and is "
         "tried twice a minute.",
+        early="8m",
     ),
     Case("HeptadBreakerOpen", "it closes again", {OPEN: "0x3 1 1 0x20"}, "12m"),
     Case(

@@ -31,6 +31,7 @@ CASES = [
         WHERE,
         "/var of web-1:9707 has little space left",
         "8% of /var of web-1:9707 are free.",
+        early="14m",
     ),
     Case("HostFilesystemLow", "a log was rotated in time", _disk("80x10 500x30"), "20m"),
     Case("HostFilesystemLow", "a full image, read-only", _disk("0x30", "1x30"), "20m"),
@@ -42,8 +43,10 @@ CASES = [
         WHERE,
         "/var of web-1:9707 is full",
         "2% of /var of web-1:9707 are free.",
+        early="4m",
     ),
-    Case("HostFilesystemFull", "8 % are free", _disk("80x30"), "10m"),
+    Case("HostFilesystemFull", "4 % are free", _disk("40x30"), "10m"),
+    Case("HostFilesystemFull", "a full image, read-only", _disk("0x30", "1x30"), "10m"),
     Case(
         "HostFilesystemFillsUp",
         "half a per mille a minute, and 16 % are left",
@@ -52,8 +55,10 @@ CASES = [
         WHERE,
         "/var of web-1:9707 fills up",
         "If it goes on as in the last 6 hours, /var of web-1:9707 will be full within a day.",
+        early="1h",
     ),
-    Case("HostFilesystemFillsUp", "as fast, and nearly empty", _disk("980-0.5x600"), "8h"),
+    Case("HostFilesystemFillsUp", "faster, and 59 % are left", _disk("980-0.8x600"), "8h"),
+    Case("HostFilesystemFillsUp", "read-only by now", _disk("400-0.5x600", "1x600"), "8h"),
     Case("HostFilesystemFillsUp", "it does not grow", _disk("300x600"), "8h"),
     Case(
         "HostInodesLow",
@@ -63,11 +68,24 @@ CASES = [
         WHERE,
         "/var of web-1:9707 has few inodes left",
         "3% of the inodes of /var of web-1:9707 are free.",
+        early="14m",
     ),
     Case(
         "HostInodesLow",
         "a filesystem that has no inodes (btrfs, vfat)",
         {FILES: "0x30", FILES_FREE: "0x30", READ_ONLY: "0x30"},
+        "20m",
+    ),
+    Case(
+        "HostInodesLow",
+        "6 % are free",
+        {FILES: "1000x30", FILES_FREE: "60x30", READ_ONLY: "0x30"},
+        "20m",
+    ),
+    Case(
+        "HostInodesLow",
+        "a full image, read-only",
+        {FILES: "1000x30", FILES_FREE: "0x30", READ_ONLY: "1x30"},
         "20m",
     ),
     Case(
@@ -81,6 +99,7 @@ CASES = [
         "does that when a disk fails.",
     ),
     Case("HostFilesystemBecameReadOnly", "it always was", _disk("500x30", "1x30"), "15m"),
+    Case("HostFilesystemBecameReadOnly", "it can be written", _disk("500x30"), "15m"),
     Case(
         "HostFilesystemError",
         "it hangs",
@@ -90,6 +109,7 @@ CASES = [
         "/var of web-1:9707 does not answer",
         "/var of web-1:9707 has not told its size for 15 minutes: it hangs, or may not be looked "
         "at.",
+        early="18m",
     ),
     Case("HostFilesystemError", "it was slow once", {BROKEN: "0x3 1 0x20"}, "20m"),
     Case(
@@ -100,6 +120,7 @@ CASES = [
         EXPORTER,
         "web-1:9707 has little memory left",
         "4% of the memory of web-1:9707 have been available for 15 minutes.",
+        early="14m",
     ),
     Case("HostMemoryLow", "a short peak", {TOTAL: "1000x30", AVAILABLE: "40x9 300x20"}, "20m"),
     Case(
@@ -110,6 +131,7 @@ CASES = [
         EXPORTER,
         "web-1:9707 stands still for want of memory",
         "All tasks of web-1:9707 waited for memory 20% of the time, for 10 minutes.",
+        early="12m",
     ),
     Case("HostMemoryStalled", "2 of 60 seconds", {STALLED: "0+2x30"}, "20m"),
     Case(
@@ -132,11 +154,24 @@ CASES = [
         "The clock of web-1:9707 is not synchronised",
         "Nothing has kept the clock of web-1:9707 right for 15 minutes; it will go wrong in time. "
         "HeptadClockSkew tells when it has.",
+        early="14m",
     ),
     Case(
         "HostClockNotSynchronised",
         "the time service has just started",
         {SYNCHRONISED: "0x10 1x60", ERROR: "16x10 0.1x60"},
+        "40m",
+    ),
+    Case(
+        "HostClockNotSynchronised",
+        "the time service stopped a short while ago",
+        {SYNCHRONISED: "0x60", ERROR: "0.5x60"},
+        "40m",
+    ),
+    Case(
+        "HostClockNotSynchronised",
+        "it is synchronised, by a bad server",
+        {SYNCHRONISED: "1x60", ERROR: "16x60"},
         "40m",
     ),
 ]

@@ -50,6 +50,22 @@ COUNTED = [
     ),
     Case(
         "HeptadPasswordLoginDuringBruteForce",
+        "nobody gets in, and somebody uses sudo with his password",
+        {
+            FAILED: "0+6x30",
+            GOT_IN: "1x30",
+            events("privilege", "success", "password", "sudo"): "0x15 1x15",
+        },
+        "20m",
+    ),
+    Case(
+        "HeptadPasswordLoginDuringBruteForce",
+        "many logins succeed, and sudo fails often",
+        {GOT_IN: "0+6x30", events("privilege", "failure", "password", "sudo"): "0+6x30"},
+        "20m",
+    ),
+    Case(
+        "HeptadPasswordLoginDuringBruteForce",
         "somebody mistyped before",
         {FAILED: "0x12 2x15", GOT_IN: "0x15 1x15"},
         "20m",
@@ -77,7 +93,19 @@ COUNTED = [
         "15m",
         EXPORTER,
         "A user account was created on web-1:9707",
-        "1 user accounts were created on web-1:9707 within 15m.",
+        "1 user accounts were created on web-1:9707 within 15m, or while it was not scraped.",
+    ),
+    Case(
+        "HeptadAccountCreated",
+        "while the exporter was down for an hour",
+        {
+            events("account_create", "success", "", "useradd"): "3x70 _x60 5x20",
+            events("account_create", "success", "", "newusers"): "0x70 _x60 0x20",
+        },
+        "135m",
+        EXPORTER,
+        "A user account was created on web-1:9707",
+        "2 user accounts were created on web-1:9707 within 15m, or while it was not scraped.",
     ),
     Case(
         "HeptadAccountCreated",
@@ -136,6 +164,23 @@ def _finding(
 
 
 FOUND = [
+    Case(
+        "HeptadSuccessAfterManyFailures",
+        "it was found while Prometheus could not reach the aggregator",
+        {
+            aggregator(
+                "heptad_findings_total", rule="success_after_failures", severity="high"
+            ): "2x70 _x60 3x20",
+            aggregator(
+                "heptad_finding_last_timestamp_seconds", rule="success_after_failures"
+            ): "60x70 _x60 6000x20",
+        },
+        "135m",
+        AGGREGATOR | {"rule": "success_after_failures"},
+        "A login succeeded after many failures",
+        "An address got in by password after it had failed as several users, or ten times as "
+        "often as the rule asks for: a guessed password is likely." + WHERE,
+    ),
     *_finding(
         "HeptadSuccessAfterManyFailures",
         "success_after_failures",

@@ -1,0 +1,110 @@
+"""What the dashboards say of a fleet that no test has at hand, told by promtool."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests import needs
+from tests.grafana import BOARDS, QUERIES, put_in, values_of
+
+RANGE: Final = "6h"
+FLEET: Final = {
+    # web-1 is up; web-2 went down eight hours ago, web-3 one hour ago
+    'up{job="heptad", instance="web-1"}': "1x600",
+    'up{job="heptad", instance="web-2"}': "1x119 0x480",
+    'up{job="heptad", instance="web-3"}': "1x539 0x60",
+    'up{job="web", instance="shop"}': "0x600",
+    'heptad_source_up{job="heptad", instance="web-1", source="auth"}': "1x600",
+    'heptad_source_up{job="heptad", instance="web-2", source="auth"}': "1x119 stale",
+    'heptad_source_up{job="heptad", instance="web-3", source="auth"}': "1x539 stale",
+    'heptad_build_info{job="heptad", instance="web-1"}': "1x600",
+    'heptad_build_info{job="heptad", instance="web-2"}': "1x119 stale",
+    'heptad_build_info{job="heptad", instance="web-3"}': "1x539 stale",
+}
+TWICE: Final = {
+    f'{name}{"" if name[-1] == "{" else ", "}job="{job}", instance="web-1"}}': values
+    for job in ("heptad", "node")
+    for name, values in {
+        "node_load5{": "3x600",
+        'node_cpu_seconds_total{cpu="0", mode="idle"': "0+30x600",
+        'node_cpu_seconds_total{cpu="1", mode="idle"': "0+30x600",
+        'node_cpu_seconds_total{cpu="0", mode="user"': "0+30x600",
+        'node_cpu_seconds_total{cpu="1", mode="user"': "0+30x600",
+        "node_memory_MemFree_bytes{": "500x600",
+        'node_disk_read_bytes_total{device="sda"': "0+600x600",
+        'node_network_receive_bytes_total{device="eth0"': "0+600x600",
+        "node_vmstat_pswpin{": "0+60x600",
+    }.items()
+}
+"""A host that Heptad and node_exporter measure, under one name: two CPUs, of which half is used."""
+
+
+def query(board: str, panel: str, ref: str = "A") -> str:
+    """A query of a panel with what is preset."""
+    (found,) = (
+        one.text
+        for one in QUERIES
+        if (one.board, one.panel, one.target["refId"]) == (board, panel, ref)
+    )
+    return put_in(found, values_of(BOARDS[board], {}) | {"__range": RANGE, "__rate_interval": "5m"})
+
+
+def check(
+    folder: Path, text: str, expected: Mapping[str, float], scraped: Mapping[str, str] = FLEET
+) -> None:
+    """After ten hours of what was scraped the query gives these labels and values."""
+    needs.program("promtool")
+    samples = [{"labels": labels, "value": value} for labels, value in expected.items()]
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in scraped.items()],
+        "promql_expr_test": [{"expr": text, "eval_time": "10h", "exp_samples": samples}],
+    }
+    file = folder / "test.yml"
+    file.write_text(json.dumps({"evaluation_interval": "1m", "tests": [test]}))
+    command = ["promtool", "test", "rules", str(file)]
+    tested = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+@pytest.mark.parametrize(("board", "panel"), [("fleet", "Hosts down"), ("itself", "Not scraped")])
+def test_what_is_down_for_longer_than_the_range_is_down(
+    tmp_path: Path, board: str, panel: str
+) -> None:
+    """Whoever looks in the morning sees what went down in the evening, and no other job."""
+    check(tmp_path, query(board, panel), {"{}": 2})
+
+
+def test_a_host_that_is_down_for_long_stays_in_the_table(tmp_path: Path) -> None:
+    """With a problem, so that it stands at the top."""
+    hosts = "Hosts, the worst first"
+    up = {"web-1": 1, "web-2": 0, "web-3": 0}
+    named = {f'{{instance="{name}"}}': value for name, value in up.items()}
+    check(tmp_path, query("fleet", hosts, "up"), named)
+    check(tmp_path, query("fleet", hosts, "problems"), {n: 1 - v for n, v in named.items()})
+
+
+@pytest.mark.parametrize(
+    ("board", "panel", "ref", "expected"),
+    [
+        ("fleet", "Hosts, the worst first", "load", {'{instance="web-1"}': 1.5}),
+        ("fleet", "Load per CPU", "A", {'{instance="web-1"}': 1.5}),
+        ("host", "Load per CPU", "A", {"{}": 1.5}),
+        ("host", "CPU used", "A", {"{}": 0.5}),
+        ("host", "CPU by mode", "A", {'{mode="user"}': 0.5}),
+        ("host", "Memory", "C", {"{}": 500}),
+        ("host", "Disk throughput", "A", {'{device="sda"}': 10}),
+        ("host", "Network throughput", "A", {'{device="eth0"}': 10}),
+        ("host", "Swapping, and processes ended for memory", "A", {"{}": 1}),
+    ],
+)
+def test_what_two_jobs_measure_is_shown_once(
+    tmp_path: Path, board: str, panel: str, ref: str, expected: dict[str, float]
+) -> None:
+    """node_exporter beside Heptad, with the same `instance`, doubles and halves nothing."""
+    text = query(board, panel, ref).replace('instance=~""', 'instance="web-1"')
+    check(tmp_path, text, expected, TWICE)
