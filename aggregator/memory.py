@@ -16,6 +16,8 @@ from aggregator.findings import Chain, Rule
 
 KEEP: Final = 60
 """Minutes that stay open to events that come late."""
+_APART: Final = 10
+"""While many minutes are read, so many are taken up at once."""
 MOST_CELLS: Final = 100_000
 """So many are held of the minutes before, and so many of the one that is being read."""
 MINUTES_A_DAY: Final = 1440
@@ -73,7 +75,9 @@ class Memory:
         """The events go on with the ``following`` minute: keep only what may still change."""
         if following // MINUTES_A_DAY != self._minute // MINUTES_A_DAY:
             self._collect()
-        self._settle(min(following, self._now) - KEEP)
+        floor = min(following, self._now) - KEEP
+        if floor - self.floor >= _APART:
+            self._settle(floor)
 
     def _assign(self, cells: Mapping[str, Any]) -> None:
         known = self._cells.get(self._minute)
