@@ -154,9 +154,11 @@ class Memory:
             for day in list(takewhile(lambda day: day >= self.day, reversed(days))):
                 del days[day]
             days |= dict.fromkeys(unfinished, ())
+            new: dict[int, list[Finding]] = {}
             for finding in self._find(subject, held.get(subject, ())):
                 if finding.day >= self.day:
-                    days[finding.day] = (*days.get(finding.day, ()), finding)
+                    new.setdefault(finding.day, []).append(finding)
+            days |= new
 
     def _find(self, subject: str, cells: Iterable[tuple[int, Any]]) -> Iterator[Finding]:
         """What its chain tells once it has taken up the cells that may still change, too."""
