@@ -2,10 +2,13 @@
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from heptad.event import Event
 from heptad.spans import Span
 from heptad.store import Arrival, Counters, Point, Row, Store, Wanted
+
+_T = TypeVar("_T")
 
 
 class Stopped(Exception):
@@ -24,6 +27,14 @@ class Reading:
         if self.stop.is_set():
             raise Stopped
 
+    def _go_through(self, found: Iterator[_T]) -> Iterator[_T]:
+        self._check()
+        stopped = self.stop.is_set
+        for one in found:
+            if stopped():
+                raise Stopped
+            yield one
+
     def append(
         self,
         rows: Sequence[Row],
@@ -37,21 +48,11 @@ class Reading:
         self, measurement: str, since: int, until: int, tags: Wanted | None = None
     ) -> Iterator[Point]:
         """See Store.read."""
-        self._check()
-        stopped = self.stop.is_set
-        for point in self._store.read(measurement, since, until, tags):
-            if stopped():
-                raise Stopped
-            yield point
+        return self._go_through(self._store.read(measurement, since, until, tags))
 
     def events(self, since: int, until: int, tags: Wanted | None = None) -> Iterator[Event]:
         """See Store.events."""
-        self._check()
-        stopped = self.stop.is_set
-        for event in self._store.events(since, until, tags):
-            if stopped():
-                raise Stopped
-            yield event
+        return self._go_through(self._store.events(since, until, tags))
 
     def recall(self, key: str) -> bytes | None:
         """See Store.recall."""
