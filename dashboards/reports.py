@@ -25,6 +25,18 @@ _LOOKS: Final[Mapping[str, Properties]] = {
     "Longest session": {"unit": "s"},
 }
 """Heading → how its column looks."""
+_PRIVILEGES: Final = {
+    "Time": "Window",
+    "host": "Host",
+    "program": "Program",
+    "user": "Who",
+    "target_user": "As whom",
+    "object": "What",
+    "reason": "Reason",
+    "count": "Times",
+    "rank": "Rank",
+}
+"""Tag or field of the report of privileges → heading."""
 _NO_REPORT: Final = "No report in this range: choose a longer range, or reports of 5m"
 
 
@@ -94,26 +106,12 @@ def privilege_over_time() -> list[object]:
 def refused() -> list[object]:
     """Who may not."""
     return [
-        _table(
+        _table_of_privileges(
             "Who was refused",
             """Ask him what he wanted, or give him what he needs for his work. Rank others: all
             beyond the twenty most frequent of a host.""",
-            report="report_privilege",
-            fields=["user", "target_user", "object", "reason", "count"],
-            tags=["host", "program", "outcome", "rank"],
-            names={
-                "Time": "Window",
-                "host": "Host",
-                "program": "Program",
-                "user": "Who",
-                "target_user": "As whom",
-                "object": "What",
-                "reason": "Reason",
-                "count": "Times",
-                "rank": "Rank",
-            },
-            worst=["Window", "Times"],
-            where="\"outcome\" = 'failure'",
+            "failure",
+            _PRIVILEGES,
             width=12,
         ),
     ]
@@ -122,27 +120,31 @@ def refused() -> list[object]:
 def allowed() -> list[object]:
     """Who may."""
     return [
-        _table(
+        _table_of_privileges(
             "Who ran what as whom",
             """The twenty most frequent of each window and host, and all others as one row. What
             nobody can explain: look at the events around it, and at how he came in.""",
-            report="report_privilege",
-            fields=["user", "target_user", "object", "count"],
-            tags=["host", "program", "outcome", "rank"],
-            names={
-                "Time": "Window",
-                "host": "Host",
-                "program": "Program",
-                "user": "Who",
-                "target_user": "As whom",
-                "object": "What",
-                "count": "Times",
-                "rank": "Rank",
-            },
-            worst=["Window", "Times"],
-            where="\"outcome\" = 'success'",
+            "success",
+            {name: heading for name, heading in _PRIVILEGES.items() if name != "reason"},
         ),
     ]
+
+
+def _table_of_privileges(
+    title: str, about: str, outcome: str, names: Mapping[str, str], width: int = 24
+) -> object:
+    fields = ("user", "target_user", "object", "reason", "count")
+    return _table(
+        title,
+        about,
+        report="report_privilege",
+        fields=[name for name in fields if name in names],
+        tags=["host", "program", "outcome", "rank"],
+        names=names,
+        worst=["Window", "Times"],
+        where=f"\"outcome\" = '{outcome}'",
+        width=width,
+    )
 
 
 def accounts() -> list[object]:
