@@ -12,8 +12,9 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from exporter.attempts import Attempts, Judged
+from exporter.parsers.clock import Clock
 from exporter.parsers.engine import Found, Program, Rulebook, load_rulebook, method_of
-from exporter.parsers.header import Clock, HeaderParser
+from exporter.parsers.header import HeaderParser
 from exporter.privacy import Privacy
 from exporter.record import Origin, Record
 from exporter.strangers import Strangers

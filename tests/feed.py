@@ -10,8 +10,9 @@ import msgspec
 from exporter.attempts import label_sets
 from exporter.interpreter import Interpreter
 from exporter.metrics import ExporterMetrics
+from exporter.parsers.clock import Clock
 from exporter.parsers.engine import load_rulebook
-from exporter.parsers.header import Clock, HeaderParser
+from exporter.parsers.header import HeaderParser
 from exporter.pipeline import Lane, Pipeline
 from exporter.record import Origin
 from exporter.sources import Batch, SourceHealth

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from exporter.interpreter import Interpreter, interpret_record
+from exporter.parsers.clock import Clock
 from exporter.parsers.engine import load_rulebook
-from exporter.parsers.header import Clock, HeaderParser
+from exporter.parsers.header import HeaderParser
 from exporter.record import Origin
 from heptad.event import Event
 

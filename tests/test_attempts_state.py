@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from exporter.attempts import MOST_ENDED, MOST_OPEN, Attempts, label_sets
 from exporter.interpreter import Interpreter, interpret_record
-from exporter.parsers.header import Clock, HeaderParser
+from exporter.parsers.clock import Clock
+from exporter.parsers.header import HeaderParser
 from exporter.record import Origin
 from tests.test_attempts import (
     BYE,

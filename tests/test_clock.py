@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.parsers.header import Clock, HeaderParser
+from exporter.parsers.clock import Clock
+from exporter.parsers.header import HeaderParser
 from exporter.record import Origin
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.interpreter import RESULTS, Interpreter, Result, interpret_record, interpret_text
+from exporter.parsers.clock import Clock
 from exporter.parsers.engine import Program, load_rulebook
-from exporter.parsers.header import Clock, HeaderParser
+from exporter.parsers.header import HeaderParser
 from exporter.record import Origin, Record
 from heptad.event import Event
 

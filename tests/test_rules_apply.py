@@ -8,8 +8,9 @@ import pytest
 
 from exporter.interpreter import Interpreter
 from exporter.leftovers import Reapplication, record_of_point, row_of_line
+from exporter.parsers.clock import Clock
 from exporter.parsers.engine import load_rulebook
-from exporter.parsers.header import Clock, HeaderParser
+from exporter.parsers.header import HeaderParser
 from exporter.record import Origin, Record
 from exporter.service import Exporter
 from heptad.__main__ import main

@@ -7,23 +7,10 @@ messages without a host name.
 """
 
 import re
-from collections.abc import Iterator
-from datetime import UTC, datetime, tzinfo
 from typing import Final
 
+from exporter.parsers.clock import MONTHS, Clock
 from exporter.record import Origin, Record
-
-SECOND: Final = 10**9
-DAY: Final = 86_400 * SECOND
-_DISORDER: Final = 31 * DAY
-_FORGOTTEN: Final = 5 * 365 * DAY
-"""A last line so long ago says nothing of the year of the next."""
-_FARTHEST: Final = 2**63 - DAY
-"""What the stores can keep, less some room for tie-breakers: the years 1678 to 2261."""
-_MONTHS: Final = {
-    name: number + 1
-    for number, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split())
-}
 
 # A host never ends in a colon and holds no bracket: so a tag is not taken for one.
 _REST: Final = (
@@ -54,16 +41,6 @@ _RFC5424: Final = re.compile(
     r"(?: (?P<message>.*))?",
     re.DOTALL | re.ASCII,
 )
-# What nearly every line is: the same as _BSD and _RFC3339 read in it, found in a whole text at
-# once, which takes a third of the time; a class is one look if it has neither \w nor \d. Any other
-# line is the last group, and left to those.
-_LINES: Final = re.compile(
-    r"^(?:(([A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d|"
-    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?)"
-    r" ([0-9A-Za-z_.-]{1,255}) ([0-9A-Za-z_./-]{1,128})(?:\[([0-9]{1,9})\])?: "
-    r"(?!message repeated )(.*[^\r\n]))\r?|(.+))$",
-    re.ASCII | re.MULTILINE,
-)
 _REPEATED: Final = re.compile(r"message repeated (\d{1,9}) times: \[ ?(.*)\]", re.DOTALL | re.ASCII)
 _AGAIN: Final = re.compile(
     r"(?:<\d{1,3}>)?(?P<stamp>[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d|"
@@ -72,155 +49,23 @@ _AGAIN: Final = re.compile(
     re.ASCII,
 )
 _MOST_REPEATS: Final = 10**6
-_MOST_HOURS: Final = 2000
-_WITHIN_HOUR: Final = {
-    f"{minute:02}:{second:02}": (minute * 60 + min(second, 59)) * SECOND
-    for minute in range(60)
-    for second in range(61)
-}
-"""Nanoseconds of every mm:ss; a leap second counts as the one before it."""
-
-
-class Clock:
-    """Turns a log's stamps into UTC; remembers the last, by which a year and a fold are told.
-
-    ``zone`` is the zone of stamps that name none. Stamps without a year get the newest
-    plausible one: not more than a day after ``reference`` (ns), and in the order of the log.
-    With ``year`` the first stamp lies in that year, whatever ``reference`` says.
-    """
-
-    def __init__(
-        self, zone: tzinfo = UTC, last: int | None = None, reference: int = 0, year: int = 0
-    ) -> None:
-        self.zone = zone
-        self.last = last
-        self.reference = reference
-        self._year = year
-        self._hours: dict[str, int] = {}
-        self._stamp = ""
-        self._time = 0
-        self._iso = ("", "")
-        self._iso_base = 0
-
-    def read_bsd(self, stamp: str) -> int:
-        """Nanoseconds of a stamp as ``Mar  1 13:06:56`` (RFC 3164, 4.1.2); ValueError if none."""
-        if stamp == self._stamp:
-            return self._time
-        hour = stamp[:-6]
-        within = _WITHIN_HOUR.get(stamp[-5:])
-        if within is None:
-            raise ValueError(stamp)
-        base = self._hours.get(hour)
-        if base is None or self.last is None or not -_DISORDER < base - self.last < _DISORDER:
-            base = self._find_hour(hour, within)
-        self._stamp = stamp
-        self._time = time = base + within
-        if self.last is None or time > self.last:
-            self._go_on(time)
-        return time
-
-    def _go_on(self, time: int) -> None:
-        """Later lines follow ``time``, unless a wrong clock wrote it: one must not mislead all."""
-        if self._year or not self.reference or time <= self.reference + DAY:
-            self.last = time
-
-    def _find_hour(self, hour: str, within: int) -> int:
-        """The start of an hour without a year; remembered where the clocks go through it once."""
-        month, day, number = hour.split()
-        parts = (_MONTHS.get(month, 0), int(day), int(number))
-        start = datetime(self._find_year(*parts), *parts, tzinfo=self.zone)
-        if start.utcoffset() == start.replace(minute=59, second=59, fold=1).utcoffset():
-            if len(self._hours) > _MOST_HOURS:
-                self._hours.clear()
-            base = self._hours[hour] = int(start.timestamp()) * SECOND
-            return base
-        minute, second = divmod(within // SECOND, 60)
-        return self._unfold(start.replace(minute=minute, second=second)) - within
-
-    def _find_year(self, month: int, day: int, hour: int) -> int:
-        if self._year and self.last is None:
-            return self._year
-        latest = 2**62 if self._year else self.reference + DAY
-        last = self.last
-        if last is not None and not self._year and latest - last > _FORGOTTEN:
-            last = None
-        newest = self._year_of(last if self._year and last is not None else latest)
-        plausible: dict[int, int] = {}
-        for year, start in self._starts(newest, month, day, hour):
-            if start > latest:
-                continue
-            plausible[year] = start
-            if last is None or start <= last - _DISORDER:
-                break  # a year before that is neither ahead of the last line nor just behind it
-        if not plausible:
-            raise ValueError(f"no such day: {month}-{day}")
-        newest = next(iter(plausible))
-        if last is None:
-            return newest
-        ahead = [year for year, start in plausible.items() if start >= last]
-        behind = [year for year, start in plausible.items() if last - _DISORDER < start < last]
-        if ahead and behind and latest - plausible[newest] < 2 * DAY:
-            return newest  # a log that was silent for a year goes on now
-        if behind:
-            return behind[0]
-        return ahead[-1] if ahead else newest
-
-    def _starts(self, newest: int, month: int, day: int, hour: int) -> Iterator[tuple[int, int]]:
-        """Years in which there is such a month, day and hour, and its begin, the newest first."""
-        for year in range(newest + 1, newest - 9, -1):  # a 29 February can lie 8 years back
-            try:
-                moment = datetime(year, month, day, hour, tzinfo=self.zone)
-            except ValueError:
-                continue
-            yield year, int(moment.timestamp()) * SECOND
-
-    def _year_of(self, time: int) -> int:
-        return datetime.fromtimestamp(time // SECOND, self.zone).year
-
-    def read(self, stamp: str) -> int:
-        """Nanoseconds of a stamp of either kind; ValueError if it is none."""
-        if stamp[0] > "9":
-            return self.read_bsd(stamp)
-        rest = stamp[19:]
-        zone = rest.lstrip(".,0123456789")
-        return self.read_dated(stamp[:19], rest[1 : len(rest) - len(zone)], zone)
-
-    def read_dated(self, date: str, fraction: str, zone: str) -> int:
-        """Nanoseconds of ``2024-03-01T13:06:56`` with fraction and zone; ValueError if none."""
-        if (date, zone) != self._iso:
-            # a leap second counts as the one before it, as in ``read_bsd``
-            shown = f"{date[:-2]}59" if date.endswith(":60") else date
-            moment = datetime.fromisoformat(shown + zone)
-            if moment.tzinfo is None:
-                base = self._unfold(moment.replace(tzinfo=self.zone))
-            else:
-                base = int(moment.timestamp()) * SECOND
-            if not -_FARTHEST < base < _FARTHEST:
-                raise ValueError(date)
-            self._iso, self._iso_base = (date, zone), base
-        time = self._iso_base
-        if fraction:
-            time += int(fraction) * 10 ** (9 - len(fraction))
-        if self.last is None or time > self.last:
-            self._go_on(time)
-        return time
-
-    def _unfold(self, moment: datetime) -> int:
-        """An hour that the clocks went through twice: the reading that goes on from ``last``."""
-        first = int(moment.timestamp()) * SECOND
-        second = int(moment.replace(fold=1).timestamp()) * SECOND
-        slack = 300 * SECOND
-        if self.last is not None and first < self.last - slack and second > first:
-            return second
-        return first
+_IS_PID: Final = re.compile(r"\d{1,9}\]", re.ASCII).fullmatch
+_MOST_PLACES: Final = 1000
 
 
 class HeaderParser:
-    """Splits the lines of one log into records; the format that matched last is tried first."""
+    """Splits the lines of one log into records; the format that matched last is tried first.
+
+    Nearly every line differs from one before it in no more than its time, process id and message.
+    So ``_width``, how long the last stamp was, and ``_places``, what stood between stamp and
+    process id and is known to be a host and a tag, take the place of a pattern for most lines.
+    """
 
     def __init__(self, clock: Clock, origin: Origin) -> None:
         self.clock = clock
         self.origin = origin
+        self._width = 0
+        self._places: dict[str, tuple[str | None, str, str]] = {}
         self._order = [self._read_bsd, self._read_rfc3339, self._read_rfc5424, self._read_year]
 
     def parse(self, raw: str) -> Record | None:
@@ -246,39 +91,73 @@ class HeaderParser:
         known = len(records)
         broken = 0  # so many records there were when a line without a header came last
         strange: list[str] = []
-        read, add, origin = self.clock.read, records.append, self.origin
-        known_stamp, time = "", 0
-        for line, stamp, host, tag, pid, message, rest in _LINES.findall(text):
-            if rest:
-                last = records[-1] if len(records) > broken else None
-                if not self._parse_rest(rest, last, records, strange):
-                    broken = len(records)
-                known_stamp = ""
-                continue
-            if stamp != known_stamp:
-                try:
-                    time = read(stamp)
-                except (ValueError, OverflowError):
-                    strange.append(line)
-                    broken = len(records)
-                    known_stamp = ""
+        recall, places, add, origin = self.clock.recall, self._places, records.append, self.origin
+        known_stamp, time, width = "", None, self._width
+        lines = text.split("\n")
+        if "\r" in text:
+            lines = [line.rstrip("\r") for line in lines]
+        folded = "message repeated " in text
+        for line in lines:
+            head, _, message = line.partition(": ")
+            place = head[width:]
+            who = places.get(place) or self._recall_place(place)
+            if who is not None and message:
+                stamp = head[:width]
+                if stamp != known_stamp:
+                    time, known_stamp = recall(stamp), stamp
+                if time is not None:
+                    host, tag, pid = who
+                    count = 1
+                    if folded and message.startswith("message repeated "):
+                        count, message = unwrap_repeated(message)
+                    add((time, host, tag, pid, message, line, count, origin))
                     continue
-                known_stamp = stamp
-            add((time, host, tag, pid, message, line, 1, origin))
+            if line:
+                last = records[-1] if len(records) > broken else None
+                if not self._parse_other(line, last, records, strange):
+                    broken = len(records)
+                known_stamp, width = "", self._width
         return records[known:] if known else records, strange
 
-    def _parse_rest(
+    def _parse_other(
         self, line: str, last: Record | None, records: list[Record], strange: list[str]
     ) -> bool:
-        """What the plain headers do not cover; whether it gave a record."""
-        line = line.rstrip("\r").lstrip("\0\ufeff")
+        """What is not known from lines before; whether it gave a record."""
+        line = line.lstrip("\0\ufeff")
         record = self._repeat(line, last) if last else None
         record = record or self.parse(line)
         if record is not None:
             records.append(record)
+            self._learn(record)
         elif line:
             strange.append(line)
         return record is not None
+
+    def _learn(self, record: Record) -> None:
+        """Know such a line again, if it is no more than a stamp, a host, a tag and a message."""
+        time, host, tag, pid, message, raw, _, _ = record
+        place = f" {host} {tag}" if host else f" {tag}"
+        rest = f"{place}[{pid}]: {message}" if pid else f"{place}: {message}"
+        if not raw.endswith(rest):
+            return
+        width = len(raw) - len(rest)
+        if self.clock.recall(raw[:width]) == time:
+            if len(self._places) >= _MOST_PLACES:
+                self._places.clear()
+            self._places[place] = host, tag, ""
+            self._width = width
+
+    def _recall_place(self, place: str) -> tuple[str | None, str, str] | None:
+        """Host, tag and process id, if host and tag are known and no more than an id is new."""
+        before, _, pid = place.partition("[")
+        known = self._places.get(before)
+        if known is None or not _IS_PID(pid):
+            return None
+        if len(self._places) >= _MOST_PLACES:
+            self._places.clear()
+            self._places[before] = known
+        found = self._places[place] = known[0], known[1], pid[:-1]
+        return found
 
     def _repeat(self, line: str, last: Record) -> Record | None:
         """sysklogd's ``last message repeated N times``: the host's line right before, N times more.
@@ -339,7 +218,7 @@ class HeaderParser:
             return None
         first, day, second, clock, host, tag, module, pid, message = found.groups("")
         month, number = day.split()
-        date = f"{first or second}-{_MONTHS.get(month, 0):02}-{int(number):02}T{clock}"
+        date = f"{first or second}-{MONTHS.get(month, 0):02}-{int(number):02}T{clock}"
         time = self.clock.read_dated(date, "", "")
         return self._record(time, host, tag, module, pid, message, raw)
 

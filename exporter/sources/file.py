@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from exporter.parsers.header import Clock, HeaderParser
+from exporter.parsers.clock import Clock
+from exporter.parsers.header import HeaderParser
 from exporter.record import Origin
 from exporter.sources import Batch, Gap, SourceHealth
 from exporter.sources.log import Log

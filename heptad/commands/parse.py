@@ -25,8 +25,9 @@ from exporter.interpreter import (
     Result,
     interpret_record,
 )
+from exporter.parsers.clock import Clock
 from exporter.parsers.engine import Program, load_rulebook
-from exporter.parsers.header import Clock, HeaderParser
+from exporter.parsers.header import HeaderParser
 from exporter.record import Origin
 from heptad.commands import DONE, FAILED, WRONG_USE, add_command, complain
 from heptad.commands.progress import make_bar
