@@ -1,6 +1,7 @@
 """What can be told of a rule's pattern without matching: fragments, first words, plain text."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 _MACROS: Final[dict[str, str]] = {
@@ -36,6 +37,7 @@ _MACROS: Final[dict[str, str]] = {
 }
 
 
+@lru_cache(maxsize=1024)
 def longest_literal(pattern: str) -> str:
     """The longest plain text that every match of ``pattern`` holds; empty if none is certain."""
     runs, run, depth, place = [""], "", 0, 0
