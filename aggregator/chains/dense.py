@@ -12,8 +12,9 @@ to two units further apart may count together.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -23,34 +24,47 @@ from aggregator.finding import LISTS, Finding
 from heptad import units
 from heptad.event import Event
 
-Measure = Callable[[Sequence[Facts], int], int]
-"""(facts of units, number of units with events) → how much of what is counted.
 
-More facts never add more than they have by themselves.
-"""
+class Measure(NamedTuple):
+    """How much there is of what is counted; more facts never add more than they have alone."""
 
+    adds: Callable[[Facts], int]
+    """How much facts have by themselves."""
+    counts: Callable[[Iterable[Facts], int, int], int]
+    """(facts of units, number of units with events, how much is enough) → how much.
 
-def count_events(facts: Sequence[Facts], _: int) -> int:
-    """How many events."""
-    return sum([part.count for part in facts])
-
-
-def count_units(_: Sequence[Facts], number: int) -> int:
-    """In how many units something happened."""
-    return number
+    Where there is enough, it may be less than there is, but not less than enough.
+    """
 
 
-def count_names(name: str) -> Measure:
+def _count_events(facts: Iterable[Facts], _: int, enough: int) -> int:
+    count = 0
+    for part in facts:
+        count += part.count
+        if count >= enough:
+            break
+    return count
+
+
+EVENTS: Final = Measure(attrgetter("count"), _count_events)
+"""How many events."""
+UNITS: Final = Measure(lambda _: 1, lambda _, number, __: number)
+"""In how many units something happened."""
+
+
+def names_of(name: str) -> Measure:
     """How many different names one of the facts' lists holds, up to those that are kept."""
-
     place = LISTS.index(name)
 
-    def count(facts: Sequence[Facts], _: int) -> int:
-        if len(facts) == 1:
-            return len(facts[0].lists[place])
-        return len(set().union(*[part.lists[place] for part in facts]))
+    def count(facts: Iterable[Facts], _: int, enough: int) -> int:
+        names: set[str] = set()
+        for part in facts:
+            names.update(part.lists[place])
+            if len(names) >= enough:
+                break
+        return len(names)
 
-    return count
+    return Measure(lambda facts: len(facts.lists[place]), count)
 
 
 _MOST_APART: Final = 8
@@ -82,6 +96,7 @@ class DenseChain:
         self._lacking = rule.threshold
         """So much at least has to come before there can be enough."""
         self._end = -1
+        """The last unit of the last episode, which takes up the facts of it once it is over."""
         self._episodes: list[list[Part]] = []
 
     def copy(self) -> "DenseChain":
@@ -95,39 +110,54 @@ class DenseChain:
 
     def add(self, minute: int, cell: Facts) -> None:
         """The next cell; ``minute`` is later than all before."""
-        unit, recent = minute // self._rule.unit, self._recent
-        begin = unit - self._rule.width + 1
+        rule, recent = self._rule, self._recent
+        unit = minute // rule.unit
         if recent and recent[-1][0] == unit:
             recent[-1] = (unit, _append(recent[-1][1], cell))
+            if self._goes_on():
+                return
         else:
+            if self._goes_on():
+                self._episodes[-1][-1] = self._last_part()
+            begin = unit - rule.width + 1
             while recent and recent[0][0] < begin:
                 del recent[0]
             recent.append((unit, (cell,)))
-        self._lacking -= self._rule.measure((cell,), 1)
-        if unit == self._end:
-            self._extend(unit, (cell,), 0)
-            return
+        self._lacking -= rule.measure.adds(cell)
+        if self._lacking <= 0:
+            self._look(unit)
+
+    def _look(self, unit: int) -> None:
+        """Let an episode begin or go on if there is enough in the span that ends with ``unit``."""
+        rule, recent = self._rule, self._recent
+        known = (facts for _, parts in reversed(recent) for facts in parts)
+        self._lacking = rule.threshold - rule.measure.counts(known, len(recent), rule.threshold)
         if self._lacking > 0:
             return
-        known = [facts for _, parts in recent for facts in parts]
-        self._lacking = self._rule.threshold - self._rule.measure(known, len(recent))
-        if self._lacking > 0:
-            return
-        if not self._episodes or begin > self._end + 1:
+        if not self._episodes or unit - rule.width > self._end:
             self._episodes.append([])
         for at, parts in recent:
             if at > self._end:
-                self._extend(at, parts, 1)
+                self._extend(at, parts if at < unit else ())
         self._end = unit
 
-    def _extend(self, unit: int, facts: tuple[Facts, ...], number: int) -> None:
+    def _goes_on(self) -> bool:
+        """Whether the unit that was added to last is one of an episode."""
+        return bool(self._episodes) and self._recent[-1][0] == self._end
+
+    def _last_part(self) -> Part:
+        """The last part of the last episode, with the unit that was added to last."""
+        last = self._episodes[-1][-1]
+        return Part(last.day, _append(last.facts, *self._recent[-1][1]), last.number)
+
+    def _extend(self, unit: int, facts: tuple[Facts, ...]) -> None:
         episode = self._episodes[-1]
         day = unit * self._rule.unit // MINUTES_A_DAY
         if episode and episode[-1].day == day:
             last = episode[-1]
-            episode[-1] = Part(day, _append(last.facts, *facts), last.number + number)
+            episode[-1] = Part(day, _append(last.facts, *facts), last.number + 1)
         else:
-            episode.append(Part(day, facts, number))
+            episode.append(Part(day, facts, 1))
 
     def is_idle(self, minute: int) -> bool:
         """Whether nothing here matters to a cell at or after ``minute``."""
@@ -141,12 +171,16 @@ class DenseChain:
 
     def findings(self, subject: str) -> Iterator[Finding]:
         """Every episode, cut at midnight."""
-        for episode in self._episodes:
+        episodes = self._episodes
+        if self._goes_on():
+            episodes = [*episodes[:-1], [*episodes[-1][:-1], self._last_part()]]
+        for episode in episodes:
             for part in _cut(episode, self._is_enough):
                 yield self._rule.tell(subject, part.day, merge(part.facts))
 
     def _is_enough(self, part: Part) -> bool:
-        return self._rule.measure(part.facts, part.number) >= self._rule.threshold
+        threshold = self._rule.threshold
+        return self._rule.measure.counts(part.facts, part.number, threshold) >= threshold
 
 
 def _cut(episode: list[Part], is_enough: Callable[[Part], bool]) -> list[Part]:
