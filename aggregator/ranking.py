@@ -49,8 +49,12 @@ class Ranking:
         self._answers = answers
         self.tallies: dict[Tags, Tally] = {}
 
-    def add(self, event: Event) -> None:
-        """One event of the window."""
+    def add(self, events: Sequence[Event]) -> None:
+        """Some events of the window."""
+        for event in events:
+            self._add(event)
+
+    def _add(self, event: Event) -> None:
         group = self._group(event)
         tally = self.tallies.get(group)
         if tally is None:

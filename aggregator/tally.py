@@ -8,7 +8,8 @@ the order of the events, or on chance.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -66,19 +67,20 @@ class Tally:
 
     def add(self, key: str, count: int = 1) -> None:
         """Count a value."""
-        self.total += count
-        self._held[key] = self._held.get(key, 0) + count
-        if len(self._held) > MOST_KEYS:
-            self._flush()
+        self.add_all([(key, count)])
 
-    def merge(self, other: "Tally") -> None:
-        """Count what the other one has counted."""
-        self.total += other.total
+    def add_all(self, counted: Iterable[tuple[str, int]]) -> None:
+        """Count values, each so many times."""
         held = self._held
-        for key, count in other.items():
+        for key, count in counted:
+            self.total += count
             held[key] = held.get(key, 0) + count
             if len(held) > MOST_KEYS:
                 self._flush()
+
+    def merge(self, other: "Tally") -> None:
+        """Count what the other one has counted."""
+        self.add_all(other.items())
 
     def items(self) -> Iterator[tuple[str, int]]:
         """Each value with its count; one that is also in the temporary file comes twice."""
@@ -121,7 +123,7 @@ class Tally:
     def ranked(self, number: int) -> list[tuple[str, int]]:
         """The most frequent values, the first by name where they are equally frequent."""
         if self._spill is None:
-            return sorted(self._held.items(), key=lambda item: (-item[1], item[0]))[:number]
+            return sorted(sorted(self._held.items()), key=itemgetter(1), reverse=True)[:number]
         query = "SELECT key, count FROM tally ORDER BY count DESC, key LIMIT ?"
         return self._flush().execute(query, (number,)).fetchall()
 

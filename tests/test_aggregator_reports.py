@@ -45,9 +45,7 @@ EVENTS = st.builds(
 def fold_of(report: Report, events: list[Event]) -> Fold:
     """The report of events in the making."""
     fold = report.begin()
-    for event in events:
-        if not report.actions or event.action in report.actions:
-            fold.add(event)
+    fold.add([e for e in events if not report.actions or e.action in report.actions])
     return fold
 
 

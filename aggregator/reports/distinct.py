@@ -1,6 +1,6 @@
 """Distinct users and addresses of a window: how many accounts were tried, from how many places."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from aggregator.tally import Tally, cut
@@ -20,6 +20,14 @@ class Seen:
         self.addresses = Tally()
         self.hosts: set[str] = set()
 
+    def add(self, events: Sequence[Event]) -> None:
+        """Some of these logins."""
+        users = {cut(event.user) for event in events if event.user is not None}
+        addresses = {cut(event.source_ip) for event in events if event.source_ip is not None}
+        self.users.add_all([(user, 1) for user in users])
+        self.addresses.add_all([(address, 1) for address in addresses])
+        self.hosts.update([event.host for event in events])
+
     def merge(self, other: "Seen") -> None:
         """What other logins have, too."""
         self.users.merge(other.users)
@@ -33,16 +41,12 @@ class DistinctFold:
     def __init__(self) -> None:
         self.seen: dict[str, Seen] = {}
 
-    def add(self, event: Event) -> None:
-        """One login event of the window."""
-        seen = self.seen.get(event.outcome)
-        if seen is None:
-            seen = self.seen[event.outcome] = Seen()
-        if event.user is not None:
-            seen.users.add(cut(event.user))
-        if event.source_ip is not None:
-            seen.addresses.add(cut(event.source_ip))
-        seen.hosts.add(event.host)
+    def add(self, events: Sequence[Event]) -> None:
+        """Some login events of the window."""
+        for outcome in {event.outcome for event in events}:
+            self.seen.setdefault(outcome, Seen()).add(
+                [event for event in events if event.outcome == outcome]
+            )
 
     def merge(self, other: "DistinctFold") -> None:
         """All logins of another window."""

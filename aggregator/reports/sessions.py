@@ -8,7 +8,7 @@ session.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -54,8 +54,12 @@ class SessionsFold:
         self._marks: list[Mark] = []
         self._spill: sqlite3.Connection | None = None
 
-    def add(self, event: Event) -> None:
-        """One beginning or end of a session."""
+    def add(self, events: Sequence[Event]) -> None:
+        """Some beginnings and ends of sessions."""
+        for event in events:
+            self._add(event)
+
+    def _add(self, event: Event) -> None:
         if event.action == "session_open" and event.outcome == "failure":
             key = (event.host, event.program)
             self.refused[key] = self.refused.get(key, 0) + event.count

@@ -1,6 +1,6 @@
 """The most frequent addresses, users, targets and reasons of a window's logins."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from aggregator.ranking import RANK, ranked_rows
@@ -18,29 +18,29 @@ QUESTIONS: Final = {
 }
 
 
+_ANSWERS: Final[dict[str, Callable[[Event], str | None]]] = {
+    "address": lambda event: event.source_ip or event.source_domain,
+    "user": lambda event: event.user,
+    "target": lambda event: f"{event.host}/{event.program}",
+    "reason": lambda event: event.reason or None,
+}
+
+
 class TopFold:
     """The logins of one window."""
 
     def __init__(self) -> None:
         self.tallies: dict[tuple[str, str], Tally] = {}
 
-    def add(self, event: Event) -> None:
-        """One login event of the window."""
-        address = event.source_ip or event.source_domain
-        if address is not None:
-            self._count("address", event, cut(address))
-        if event.user is not None:
-            self._count("user", event, cut(event.user))
-        self._count("target", event, f"{event.host}/{event.program}")
-        if event.reason:
-            self._count("reason", event, event.reason)
-
-    def _count(self, question: str, event: Event, value: str) -> None:
-        key = (event.outcome, question)
-        tally = self.tallies.get(key)
-        if tally is None:
-            tally = self.tallies[key] = Tally()
-        tally.add(value, event.count)
+    def add(self, events: Sequence[Event]) -> None:
+        """Some login events of the window."""
+        for outcome in {event.outcome for event in events}:
+            own = [event for event in events if event.outcome == outcome]
+            for question, answer in _ANSWERS.items():
+                answers = [(answer(event), event.count) for event in own]
+                told = [(cut(value), count) for value, count in answers if value is not None]
+                if told:
+                    self.tallies.setdefault((outcome, question), Tally()).add_all(told)
 
     def merge(self, other: "TopFold") -> None:
         """All logins of another window."""
