@@ -130,9 +130,13 @@ def merge(parts: Sequence[Facts]) -> Facts:
 
 
 def _unite(lists: Sequence[Names]) -> Names:
-    longest = max(lists, key=len)
-    names = set(longest).union(*lists)
-    return longest if len(names) == len(longest) else tuple(sorted(names)[: MOST_NAMES + 1])
+    names: set[str] = set()
+    names.update(*lists)
+    number = len(names)
+    for own in lists:
+        if len(own) == number:
+            return own
+    return tuple(sorted(names)[: MOST_NAMES + 1])
 
 
 def list_some(names: Sequence[str]) -> str:
