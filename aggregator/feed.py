@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from aggregator import memory
 from aggregator.arrivals import MINUTE
-from aggregator.chains.facts import Told, facts_of
+from aggregator.chains.facts import Batch, Told, facts_of
 from aggregator.findings import Rule
 from aggregator.memory import Found, Memory
 from heptad.event import Event
@@ -16,6 +16,8 @@ _BATCH: Final = 1000
 """Events that are held at once; they are handed on at the end of each minute, too."""
 
 Wants = Mapping[str, Collection[str]]
+Parted = dict[Callable[[Event], str | None], dict[str, Batch]]
+"""By what tells the subject of an event: subject → events of one kind."""
 
 
 class Read:
@@ -73,24 +75,25 @@ class Cells:
         self._cells: dict[str, Any] = {}
         self._dropped = 0
 
-    def add(self, events: Iterable[Told]) -> None:
-        """Some events of the minute; an error ends the readings of these rules only."""
+    def add(self, events: list[Told], parted: Parted) -> None:
+        """Some events of the minute; an error ends the readings of these rules only.
+
+        ``parted`` holds them by subject, for those that ask for the same subjects.
+        """
         self._reads = [read for read in self._reads if read.error is None]
         try:
-            self._add(events)
+            self._add(events, parted)
         except Exception as error:  # noqa: BLE001 - raised again where the rule is asked for it
             for read in self._reads:
                 read.error = error
 
-    def _add(self, events: Iterable[Told]) -> None:
+    def _add(self, events: list[Told], parted: Parted) -> None:
         if not self._reads:
             return
         subject_of, add, cells = self._rule.subject_of, self._rule.add, self._cells
-        told: dict[str, list[Told]] = {}
-        for one in events:
-            subject = subject_of(one[0])
-            if subject is not None:
-                told.setdefault(subject, []).append(one)
+        told = parted.get(subject_of)
+        if told is None:
+            told = parted[subject_of] = _part(events, subject_of)
         for subject, own in told.items():
             cell = cells.get(subject)
             if cell is None and len(cells) >= memory.MOST_CELLS:
@@ -177,9 +180,22 @@ def _hand_on(
     batches: dict[tuple[str, str], list[Told]], listeners: dict[tuple[str, str], list[Cells]]
 ) -> None:
     for kind, batch in batches.items():
+        parted: Parted = {}
         for cells in listeners[kind]:
-            cells.add(batch)
+            cells.add(batch, parted)
     batches.clear()
+
+
+def _part(events: list[Told], subject_of: Callable[[Event], str | None]) -> dict[str, Batch]:
+    told: dict[str, Batch] = {}
+    for one in events:
+        subject = subject_of(one[0])
+        if subject is not None:
+            own = told.get(subject)
+            if own is None:
+                own = told[subject] = Batch()
+            own.append(one)
+    return told
 
 
 def _is_wanted(kind: tuple[str, str], wants: Wants) -> bool:

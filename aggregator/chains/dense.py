@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from aggregator.chains import MINUTES_A_DAY
-from aggregator.chains.facts import Facts, Telling, merge
+from aggregator.chains.facts import Facts, Telling, address_of, merge
 from aggregator.finding import LISTS, Finding
 from heptad import units
 from heptad.event import Event
@@ -208,6 +208,7 @@ class Dense(Telling):
     shares_cells = True
     unit: int = 1
     """In minutes; a day is a multiple of it."""
+    subject_of: Callable[[Event], str | None] = staticmethod(address_of)
 
     def __init__(self, measure: Measure, threshold: int, span: str) -> None:
         self.measure: Final = measure
@@ -218,10 +219,6 @@ class Dense(Telling):
     def severity_of(self, facts: Facts) -> str:
         """How far beyond the threshold it went: up to tenfold, up to a hundredfold, or more."""
         return severity_of(facts.count, self.threshold)
-
-    def subject_of(self, event: Event) -> str | None:
-        """The address; a name in its place is no evidence of where an attempt came from."""
-        return event.source_ip
 
     def chain(self) -> DenseChain:
         """An empty chain."""

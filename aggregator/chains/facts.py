@@ -104,6 +104,11 @@ def _names_of_tags(*tags: str | None) -> tuple[Names, ...]:
     return tuple(map(_name, tags))
 
 
+def address_of(event: Event) -> str | None:
+    """The address; a name in its place is no evidence of where an attempt came from."""
+    return event.source_ip
+
+
 def origin_of(event: Event) -> str | None:
     """Where it came from, as exactly as is told: address, name or terminal."""
     return event.source_ip or event.source_domain or event.tty
@@ -139,6 +144,18 @@ def _unite(lists: Sequence[Names]) -> Names:
     return tuple(sorted(names)[: MOST_NAMES + 1])
 
 
+class Batch(list[Told]):
+    """Events of one subject, minute, action and outcome: at least one, with their facts."""
+
+    _merged: Facts | None = None
+
+    def merged(self) -> Facts:
+        """The facts of all of them, which several rules ask for."""
+        if self._merged is None:
+            self._merged = merge([facts for _, facts in self])
+        return self._merged
+
+
 def list_some(names: Sequence[str]) -> str:
     """Names as ``Facts`` holds them: one beyond the most says that there are more."""
     return list_names(names[:MOST_NAMES], more=len(names) > MOST_NAMES)
@@ -167,10 +184,9 @@ class Telling:
     after: int = 0
     shares_cells: bool = False
 
-    def add(self, cell: Any | None, told: Sequence[Told]) -> Any:
+    def add(self, cell: Any | None, told: Batch) -> Any:
         """The cell with more events."""
-        parts = [facts for _, facts in told]
-        return merge(parts if cell is None else [cell, *parts])
+        return told.merged() if cell is None else merge([cell, told.merged()])
 
     def sentence_of(self, subject: str, facts: Facts) -> str:
         """The finding in words."""

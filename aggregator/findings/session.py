@@ -6,14 +6,14 @@ left the one before without an end.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import ClassVar, Final
 
 import msgspec
 
 from aggregator.chains import MINUTES_A_DAY
-from aggregator.chains.facts import Facts, Telling, Told, Wants, list_some, merge
+from aggregator.chains.facts import Batch, Facts, Telling, Wants, list_some, merge
 from aggregator.finding import Finding, Identity
 from aggregator.wording import length_of, minute_of
 from heptad import units
@@ -172,7 +172,7 @@ class Sessions(Telling):
             return event.host
         return event.host if event.program in _PROGRAMS and event.pid is not None else None
 
-    def add(self, cell: list[Step] | None, told: Sequence[Told]) -> list[Step]:
+    def add(self, cell: list[Step] | None, told: Batch) -> list[Step]:
         """The cell with more events."""
         steps = sorted([*(cell or ()), *itertools.starmap(_step_of, told)], key=_order)
         return steps[:MOST_A_MINUTE]
