@@ -67,7 +67,7 @@ def names_of(name: str) -> Measure:
     return Measure(lambda facts: len(facts.lists[place]), count)
 
 
-_MOST_APART: Final = 8
+_MOST_APART: Final = 16
 FAILED_LOGINS: Final = {"action": ("login",), "outcome": ("failure",)}
 
 
