@@ -9,6 +9,7 @@ the order of the events, or on chance.
 
 import sqlite3
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from operator import itemgetter
 from typing import Final
 
@@ -55,6 +56,55 @@ def open_spill(table: str) -> sqlite3.Connection:
     spill.execute("PRAGMA cache_size = -1000")
     spill.execute(f"CREATE TABLE {table}")
     return spill
+
+
+class Values:
+    """Which values were seen; the methods raise SpillFailed."""
+
+    def __init__(self) -> None:
+        self._held: set[str] = set()
+        self._spill: sqlite3.Connection | None = None
+
+    def add(self, values: Iterable[str]) -> None:
+        """Note values; more than ``MOST_KEYS`` are held only while they are noted."""
+        self._held.update(values)
+        if len(self._held) > MOST_KEYS:
+            self._flush()
+
+    def merge(self, other: "Values") -> None:
+        """Note what the other one has noted."""
+        for some in other.portions():
+            self.add(some)
+
+    def portions(self) -> Iterator[Iterable[str]]:
+        """All of them, some at a time."""
+        yield self._held
+        if self._spill is not None:
+            found = (value for (value,) in self._spill.execute("SELECT value FROM seen"))
+            while some := list(islice(found, MOST_KEYS)):
+                yield some
+
+    def _flush(self) -> sqlite3.Connection:
+        """Everything into the temporary file."""
+        try:
+            if self._spill is None:
+                self._spill = open_spill("seen (value TEXT PRIMARY KEY) WITHOUT ROWID")
+            self._spill.execute("BEGIN")
+            self._spill.executemany(
+                "INSERT OR IGNORE INTO seen VALUES (?)", zip(sorted(self._held), strict=True)
+            )
+            self._spill.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise SpillFailed(error) from error
+        self._held.clear()
+        return self._spill
+
+    @property
+    def number(self) -> int:
+        """How many there are."""
+        if self._spill is None:
+            return len(self._held)
+        return int(self._flush().execute("SELECT count(*) FROM seen").fetchone()[0])
 
 
 class Tally:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from aggregator.tally import Tally, cut
+from aggregator.tally import Values, cut
 from heptad.event import Event
 from heptad.line_protocol import Value
 from heptad.schema import Field
@@ -16,17 +16,16 @@ class Seen:
     """What the logins of one outcome have."""
 
     def __init__(self) -> None:
-        self.users = Tally()
-        self.addresses = Tally()
+        self.users = Values()
+        self.addresses = Values()
         self.hosts: set[str] = set()
 
     def add(self, events: Sequence[Event]) -> None:
         """Some of these logins."""
-        users = {cut(event.user) for event in events if event.user is not None}
-        addresses = {cut(event.source_ip) for event in events if event.source_ip is not None}
-        self.users.add_all([(user, 1) for user in users])
-        self.addresses.add_all([(address, 1) for address in addresses])
-        self.hosts.update([event.host for event in events])
+        users, addresses = {e.user for e in events}, {e.source_ip for e in events}
+        self.users.add([cut(user) for user in users if user is not None])
+        self.addresses.add([cut(address) for address in addresses if address is not None])
+        self.hosts.update([e.host for e in events])
 
     def merge(self, other: "Seen") -> None:
         """What other logins have, too."""
@@ -61,7 +60,7 @@ class DistinctFold:
         for seen in self.seen.values():
             whole.merge(seen)
         for outcome, seen in sorted({ALL: whole, **self.seen}.items()):
-            users, addresses = seen.users.distinct, seen.addresses.distinct
+            users, addresses = seen.users.number, seen.addresses.number
             hosts = len(seen.hosts)
             yield {"outcome": outcome}, {"users": users, "addresses": addresses, "hosts": hosts}
 

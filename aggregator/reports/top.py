@@ -1,6 +1,7 @@
 """The most frequent addresses, users, targets and reasons of a window's logins."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from aggregator.ranking import RANK, ranked_rows
@@ -18,12 +19,14 @@ QUESTIONS: Final = {
 }
 
 
-_ANSWERS: Final[dict[str, Callable[[Event], str | None]]] = {
-    "address": lambda event: event.source_ip or event.source_domain,
-    "user": lambda event: event.user,
-    "target": lambda event: f"{event.host}/{event.program}",
-    "reason": lambda event: event.reason or None,
-}
+def _answer(events: Sequence[Event]) -> dict[str, list[tuple[str | None, int]]]:
+    """What the events answer to each question, and how often each came."""
+    return {
+        "address": [(e.source_ip or e.source_domain, e.count) for e in events],
+        "user": [(e.user, e.count) for e in events],
+        "target": [(f"{e.host}/{e.program}", e.count) for e in events],
+        "reason": [(e.reason or None, e.count) for e in events],
+    }
 
 
 class TopFold:
@@ -36,9 +39,12 @@ class TopFold:
         """Some login events of the window."""
         for outcome in {event.outcome for event in events}:
             own = [event for event in events if event.outcome == outcome]
-            for question, answer in _ANSWERS.items():
-                answers = [(answer(event), event.count) for event in own]
-                told = [(cut(value), count) for value, count in answers if value is not None]
+            for question, answers in _answer(own).items():
+                told = [
+                    (cut(value), count * number)
+                    for (value, count), number in Counter(answers).items()
+                    if value is not None
+                ]
                 if told:
                     self.tallies.setdefault((outcome, question), Tally()).add_all(told)
 
