@@ -91,6 +91,8 @@ class Ledger:
         """
         known = self._known(subject, found)
         new = {finding.key: finding for findings in found.values() for finding in findings}
+        if not (known or new):
+            return []
         ordered = sorted(new.values(), key=lambda finding: finding.first)
         standing = {key: entry for key, entry in known.items() if entry.stands}
         gone: list[Finding] = []
@@ -177,7 +179,9 @@ class Ledger:
         """What is written of a subject's findings of some days; they may begin the day before."""
         known: dict[Key, Entry] = {}
         for day in sorted({day - before for day in days for before in (0, 1)}):
-            known |= self._day(day).get(subject, {})
+            own = self._day(day).get(subject)
+            if own:
+                known |= own
         return known
 
     def _day(self, day: int) -> Known:

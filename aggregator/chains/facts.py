@@ -82,26 +82,27 @@ Told = tuple[Event, Facts]
 def facts_of(event: Event) -> Facts:
     """The facts of one event."""
     identity = identity_of(event)
+    user, target, origin, what = event.user, event.target_user, origin_of(event), event.object
     lists = (
-        _name(event.user),
-        _name(event.target_user),
-        _name(origin_of(event)),
+        () if user is None else _name(user),
+        () if target is None else _name(target),
+        () if origin is None else _name(origin),
         *_names_of_tags(event.host, event.program, event.action, event.reason or None),
-        _name(event.object),
+        () if what is None else _name(what),
     )
     return Facts(event.count, identity, identity, (identity,), lists)
 
 
 @lru_cache(maxsize=16_384)
-def _name(name: str | None) -> Names:
+def _name(name: str) -> Names:
     """Names come again and again: the same one is kept once, and is merged at once."""
-    return () if name is None else (name[:_LONGEST_NAME],)
+    return (name[:_LONGEST_NAME],)
 
 
 @lru_cache(maxsize=4096)
 def _names_of_tags(*tags: str | None) -> tuple[Names, ...]:
     """The same ones each time: there are few of them, and what is the same is merged at once."""
-    return tuple(map(_name, tags))
+    return tuple([() if tag is None else _name(tag) for tag in tags])
 
 
 def address_of(event: Event) -> str | None:
