@@ -7,7 +7,7 @@ its day is read again (``aggregator.watch``).
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import takewhile
 from typing import Any, Final
 
@@ -160,10 +160,11 @@ class Memory:
                     new.setdefault(finding.day, []).append(finding)
             days |= new
 
-    def _find(self, subject: str, cells: Iterable[tuple[int, Any]]) -> Iterator[Finding]:
+    def _find(self, subject: str, cells: Sequence[tuple[int, Any]]) -> Iterator[Finding]:
         """What its chain tells once it has taken up the cells that may still change, too."""
         chain = self._chains.get(subject)
-        chain = self.rule.chain() if chain is None else chain.copy()
-        for minute, cell in cells:
-            chain.add(minute, cell)
-        return chain.findings(subject)
+        if cells:
+            chain = self.rule.chain() if chain is None else chain.copy()
+            for minute, cell in cells:
+                chain.add(minute, cell)
+        return iter(()) if chain is None else chain.findings(subject)

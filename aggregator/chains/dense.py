@@ -12,7 +12,7 @@ to two units further apart may count together.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -71,18 +71,19 @@ _MOST_APART: Final = 16
 FAILED_LOGINS: Final = {"action": ("login",), "outcome": ("failure",)}
 
 
-class Part(msgspec.Struct, frozen=True, gc=False):
+class Part(msgspec.Struct, gc=False):
     """What of an episode lies in one UTC day (since the epoch)."""
 
     day: int
-    facts: tuple[Facts, ...]
+    facts: list[Facts]
     number: int
 
 
-def _append(facts: tuple[Facts, ...], *more: Facts) -> tuple[Facts, ...]:
-    """All of them; merged only when they are many, for that is what costs most."""
-    facts = (*facts, *more)
-    return facts if len(facts) <= _MOST_APART else (merge(facts),)
+def _gather(facts: list[Facts], more: Sequence[Facts]) -> None:
+    """Take up more; merged only when they are many, for that is what costs most."""
+    facts += more
+    if len(facts) > _MOST_APART:
+        facts[:] = [merge(facts)]
 
 
 class DenseChain:
@@ -92,7 +93,7 @@ class DenseChain:
 
     def __init__(self, rule: "Dense") -> None:
         self._rule = rule
-        self._recent: list[tuple[int, tuple[Facts, ...]]] = []
+        self._recent: list[tuple[int, list[Facts]]] = []
         self._lacking = rule.threshold
         """So much at least has to come before there can be enough."""
         self._end = -1
@@ -103,26 +104,36 @@ class DenseChain:
         """A chain of its own that knows the same."""
         twin = DenseChain(self._rule)
         twin._recent = self._recent.copy()
+        if twin._recent:
+            unit, parts = twin._recent[-1]
+            twin._recent[-1] = (unit, parts.copy())
         twin._lacking = self._lacking
         twin._end = self._end
         twin._episodes = [episode.copy() for episode in self._episodes]
+        if twin._episodes:
+            twin._episodes[-1][-1] = self._copy_last()
         return twin
+
+    def _copy_last(self) -> Part:
+        """The last part of the last episode: the only one that still grows."""
+        last = self._episodes[-1][-1]
+        return Part(last.day, last.facts.copy(), last.number)
 
     def add(self, minute: int, cell: Facts) -> None:
         """The next cell; ``minute`` is later than all before."""
         rule, recent = self._rule, self._recent
         unit = minute // rule.unit
         if recent and recent[-1][0] == unit:
-            recent[-1] = (unit, _append(recent[-1][1], cell))
-            if self._goes_on():
+            _gather(recent[-1][1], (cell,))
+            if unit == self._end:
                 return
         else:
-            if self._goes_on():
-                self._episodes[-1][-1] = self._last_part()
+            if recent and recent[-1][0] == self._end:
+                _gather(self._episodes[-1][-1].facts, recent[-1][1])
             begin = unit - rule.width + 1
             while recent and recent[0][0] < begin:
                 del recent[0]
-            recent.append((unit, (cell,)))
+            recent.append((unit, [cell]))
         self._lacking -= rule.measure.adds(cell)
         if self._lacking <= 0:
             self._look(unit)
@@ -134,30 +145,22 @@ class DenseChain:
         self._lacking = rule.threshold - rule.measure.counts(known, len(recent), rule.threshold)
         if self._lacking > 0:
             return
-        if not self._episodes or unit - rule.width > self._end:
+        if self._end < 0 or unit - rule.width > self._end:
             self._episodes.append([])
         for at, parts in recent:
             if at > self._end:
                 self._extend(at, parts if at < unit else ())
         self._end = unit
 
-    def _goes_on(self) -> bool:
-        """Whether the unit that was added to last is one of an episode."""
-        return bool(self._episodes) and self._recent[-1][0] == self._end
-
-    def _last_part(self) -> Part:
-        """The last part of the last episode, with the unit that was added to last."""
-        last = self._episodes[-1][-1]
-        return Part(last.day, _append(last.facts, *self._recent[-1][1]), last.number)
-
-    def _extend(self, unit: int, facts: tuple[Facts, ...]) -> None:
+    def _extend(self, unit: int, facts: Sequence[Facts]) -> None:
         episode = self._episodes[-1]
         day = unit * self._rule.unit // MINUTES_A_DAY
         if episode and episode[-1].day == day:
             last = episode[-1]
-            episode[-1] = Part(day, _append(last.facts, *facts), last.number + 1)
+            last.number += 1
+            _gather(last.facts, facts)
         else:
-            episode.append(Part(day, facts, 1))
+            episode.append(Part(day, [*facts], 1))
 
     def is_idle(self, minute: int) -> bool:
         """Whether nothing here matters to a cell at or after ``minute``."""
@@ -168,12 +171,16 @@ class DenseChain:
     def forget(self, day: int) -> None:
         """Drop the episodes that ended before ``day``."""
         self._episodes = [episode for episode in self._episodes if episode[-1].day >= day]
+        if not self._episodes:
+            self._end = -1
 
     def findings(self, subject: str) -> Iterator[Finding]:
         """Every episode, cut at midnight."""
         episodes = self._episodes
-        if self._goes_on():
-            episodes = [*episodes[:-1], [*episodes[-1][:-1], self._last_part()]]
+        if episodes and self._recent[-1][0] == self._end:
+            last = self._copy_last()
+            _gather(last.facts, self._recent[-1][1])
+            episodes = [*episodes[:-1], [*episodes[-1][:-1], last]]
         for episode in episodes:
             for part in _cut(episode, self._is_enough):
                 yield self._rule.tell(subject, part.day, merge(part.facts))
@@ -198,7 +205,7 @@ def _cut(episode: list[Part], is_enough: Callable[[Part], bool]) -> list[Part]:
 
 
 def _join(one: Part, other: Part, day: int) -> Part:
-    return Part(day, (*one.facts, *other.facts), one.number + other.number)
+    return Part(day, [*one.facts, *other.facts], one.number + other.number)
 
 
 class Dense(Telling):
