@@ -30,25 +30,13 @@ class Measure(NamedTuple):
 
     adds: Callable[[Facts], int]
     """How much facts have by themselves."""
-    counts: Callable[[Iterable[Facts], int, int], int]
-    """(facts of units, number of units with events, how much is enough) → how much.
-
-    Where there is enough, it may be less than there is, but not less than enough.
-    """
+    counts: Callable[[Iterable[Facts], int], int]
+    """(facts of units, number of units with events) → how much they have together."""
 
 
-def _count_events(facts: Iterable[Facts], _: int, enough: int) -> int:
-    count = 0
-    for part in facts:
-        count += part.count
-        if count >= enough:
-            break
-    return count
-
-
-EVENTS: Final = Measure(attrgetter("count"), _count_events)
+EVENTS: Final = Measure(attrgetter("count"), lambda facts, _: sum(part.count for part in facts))
 """How many events."""
-UNITS: Final = Measure(lambda _: 1, lambda _, number, __: number)
+UNITS: Final = Measure(lambda _: 1, lambda _, number: number)
 """In how many units something happened."""
 
 
@@ -56,13 +44,8 @@ def names_of(name: str) -> Measure:
     """How many different names one of the facts' lists holds, up to those that are kept."""
     place = LISTS.index(name)
 
-    def count(facts: Iterable[Facts], _: int, enough: int) -> int:
-        names: set[str] = set()
-        for part in facts:
-            names.update(part.lists[place])
-            if len(names) >= enough:
-                break
-        return len(names)
+    def count(facts: Iterable[Facts], _: int) -> int:
+        return len(set().union(*[part.lists[place] for part in facts]))
 
     return Measure(lambda facts: len(facts.lists[place]), count)
 
@@ -89,7 +72,7 @@ def _gather(facts: list[Facts], more: Sequence[Facts]) -> None:
 class DenseChain:
     """The episodes of one subject."""
 
-    __slots__ = ("_end", "_episodes", "_lacking", "_recent", "_rule")
+    __slots__ = ("_end", "_episodes", "_lacking", "_recent", "_rule", "_sure")
 
     def __init__(self, rule: "Dense") -> None:
         self._rule = rule
@@ -98,6 +81,8 @@ class DenseChain:
         """So much at least has to come before there can be enough."""
         self._end = -1
         """The last unit of the last episode, which takes up the facts of it once it is over."""
+        self._sure = -1
+        """Up to this unit there is enough without what is still to come."""
         self._episodes: list[list[Part]] = []
 
     def copy(self) -> "DenseChain":
@@ -108,7 +93,7 @@ class DenseChain:
             unit, parts = twin._recent[-1]
             twin._recent[-1] = (unit, parts.copy())
         twin._lacking = self._lacking
-        twin._end = self._end
+        twin._end, twin._sure = self._end, self._sure
         twin._episodes = [episode.copy() for episode in self._episodes]
         if twin._episodes:
             twin._episodes[-1][-1] = self._copy_last()
@@ -134,6 +119,10 @@ class DenseChain:
             while recent and recent[0][0] < begin:
                 del recent[0]
             recent.append((unit, [cell]))
+            if unit <= self._sure:
+                self._extend(unit, ())
+                self._end = unit
+                return
         self._lacking -= rule.measure.adds(cell)
         if self._lacking <= 0:
             self._look(unit)
@@ -141,16 +130,26 @@ class DenseChain:
     def _look(self, unit: int) -> None:
         """Let an episode begin or go on if there is enough in the span that ends with ``unit``."""
         rule, recent = self._rule, self._recent
-        known = (facts for _, parts in reversed(recent) for facts in parts)
-        self._lacking = rule.threshold - rule.measure.counts(known, len(recent), rule.threshold)
+        known = [facts for _, parts in recent for facts in parts]
+        self._lacking = rule.threshold - rule.measure.counts(known, len(recent))
         if self._lacking > 0:
             return
+        self._sure = self._last_beginning() + rule.width - 1
         if self._end < 0 or unit - rule.width > self._end:
             self._episodes.append([])
         for at, parts in recent:
             if at > self._end:
                 self._extend(at, parts if at < unit else ())
         self._end = unit
+
+    def _last_beginning(self) -> int:
+        """The last unit with which a span may begin that has enough now."""
+        known: list[Facts] = []
+        for number, (at, parts) in enumerate(reversed(self._recent), start=1):
+            known += parts
+            if self._rule.measure.counts(known, number) >= self._rule.threshold:
+                return at
+        return -1
 
     def _extend(self, unit: int, facts: Sequence[Facts]) -> None:
         episode = self._episodes[-1]
@@ -172,7 +171,7 @@ class DenseChain:
         """Drop the episodes that ended before ``day``."""
         self._episodes = [episode for episode in self._episodes if episode[-1].day >= day]
         if not self._episodes:
-            self._end = -1
+            self._end = self._sure = -1
 
     def findings(self, subject: str) -> Iterator[Finding]:
         """Every episode, cut at midnight."""
@@ -186,8 +185,7 @@ class DenseChain:
                 yield self._rule.tell(subject, part.day, merge(part.facts))
 
     def _is_enough(self, part: Part) -> bool:
-        threshold = self._rule.threshold
-        return self._rule.measure.counts(part.facts, part.number, threshold) >= threshold
+        return self._rule.measure.counts(part.facts, part.number) >= self._rule.threshold
 
 
 def _cut(episode: list[Part], is_enough: Callable[[Part], bool]) -> list[Part]:
