@@ -143,24 +143,26 @@ def _walk_span(
     wants = _unite([read.memory.rule.wants for read in reads])
     groups = _group(reads)
     listeners: dict[tuple[str, str], list[Cells]] = {}
-    batches: dict[tuple[str, str], list[Told]] = {}
+    batches: dict[tuple[str, str], list[Event]] = {}
     minute, held = since, 0
     for event in events.events(since * MINUTE, until * MINUTE, wants):
         at = event.time // MINUTE
         if at != minute or held >= _BATCH:
-            _hand_on(batches, listeners)
+            _hand_on(batches, listeners, is_ignored)
             held = 0
         if at != minute:
             for cells in groups.values():
                 cells.hand_on(minute)
             minute = at
         kind = (event.action, event.outcome)
+        batch = batches.get(kind)
+        if batch is None:
+            batch = batches[kind] = []
+        batch.append(event)
+        held += 1
         if kind not in listeners:
             listeners[kind] = [c for key, c in groups.items() if _is_wanted(kind, dict(key[0]))]
-        if listeners[kind] and not is_ignored(event):
-            batches.setdefault(kind, []).append((event, facts_of(event)))
-            held += 1
-    _hand_on(batches, listeners)
+    _hand_on(batches, listeners, is_ignored)
     for cells in groups.values():
         cells.hand_on(minute)
 
@@ -177,12 +179,16 @@ def _group(reads: list[Read]) -> dict[Group, Cells]:
 
 
 def _hand_on(
-    batches: dict[tuple[str, str], list[Told]], listeners: dict[tuple[str, str], list[Cells]]
+    batches: dict[tuple[str, str], list[Event]],
+    listeners: dict[tuple[str, str], list[Cells]],
+    is_ignored: Callable[[Event], bool],
 ) -> None:
     for kind, batch in batches.items():
-        parted: Parted = {}
-        for cells in listeners[kind]:
-            cells.add(batch, parted)
+        if listeners[kind]:
+            told = [(event, facts_of(event)) for event in batch if not is_ignored(event)]
+            parted: Parted = {}
+            for cells in listeners[kind]:
+                cells.add(told, parted)
     batches.clear()
 
 

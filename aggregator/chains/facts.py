@@ -10,9 +10,10 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from aggregator.finding import LISTS, Finding, Identity, identity_of
+from aggregator.finding import LISTS, Finding, Identity
 from aggregator.wording import list_names
 from heptad.event import Event
+from heptad.event_row import head_of
 
 MOST_NAMES: Final = 50
 """So many of each list are told; one more is kept, to know that there are more."""
@@ -81,13 +82,22 @@ Told = tuple[Event, Facts]
 
 def facts_of(event: Event) -> Facts:
     """The facts of one event."""
-    identity = identity_of(event)
+    head, names = _of_tags(
+        event.host,
+        event.source,
+        event.program,
+        event.action,
+        event.outcome,
+        event.method,
+        event.reason,
+    )
+    identity = (event.time, head)
     user, target, origin, what = event.user, event.target_user, origin_of(event), event.object
     lists = (
         () if user is None else _name(user),
         () if target is None else _name(target),
         () if origin is None else _name(origin),
-        *_names_of_tags(event.host, event.program, event.action, event.reason or None),
+        *names,
         () if what is None else _name(what),
     )
     return Facts(event.count, identity, identity, (identity,), lists)
@@ -100,9 +110,11 @@ def _name(name: str) -> Names:
 
 
 @lru_cache(maxsize=4096)
-def _names_of_tags(*tags: str | None) -> tuple[Names, ...]:
-    """The same ones each time: there are few of them, and what is the same is merged at once."""
-    return tuple([() if tag is None else _name(tag) for tag in tags])
+def _of_tags(*tags: str) -> tuple[str, tuple[Names, ...]]:
+    """The series, and the names in it: the same ones each time, which are merged at once."""
+    host, _, program, action, _, _, reason = tags
+    reasons = _name(reason) if reason else ()
+    return head_of(*tags), (_name(host), _name(program), _name(action), reasons)
 
 
 def address_of(event: Event) -> str | None:
