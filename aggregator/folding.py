@@ -8,6 +8,7 @@ of the walk; the others go on.
 import logging
 import time as clock
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
@@ -48,6 +49,11 @@ class Part(msgspec.Struct):
     events: int = 0
 
 
+@lru_cache(maxsize=8192)
+def _head_of(report: str, size: str, *tags: tuple[str, str]) -> str:
+    return encode_head(report, sorted([*tags, ("window", size)]))
+
+
 class Folded:
     """One report's part of a walk.
 
@@ -64,7 +70,6 @@ class Folded:
         self._measurement = measurement_of(report)
         self._wanted = frozenset(windows)
         self._open: dict[str, Part] = {}
-        self._heads: dict[tuple[str, tuple[tuple[str, str], ...]], str] = {}
 
     def take(self, time: int, events: Mapping[str, list[Event]]) -> None:
         """Events of one step by action, none of them earlier than ``time`` or than those before.
@@ -113,13 +118,6 @@ class Folded:
                 return window
         return None
 
-    def _head_of(self, size: str, tags: tuple[tuple[str, str], ...]) -> str:
-        head = self._heads.get((size, tags))
-        if head is None:
-            head = encode_head(self._report.name, sorted([*tags, ("window", size)]))
-            self._heads[size, tags] = head
-        return head
-
     def _close(self, time: int) -> None:
         """Take the rows of the windows that are over at ``time``, and join them to larger ones."""
         for size, length in WINDOWS.items():
@@ -128,7 +126,7 @@ class Folded:
                 continue
             del self._open[size]
             rows = {
-                self._head_of(size, tuple(tags.items())): self._measurement.encode(fields)
+                _head_of(self._report.name, size, *tags.items()): self._measurement.encode(fields)
                 for tags, fields in part.fold.rows()
             }
             self.rows[part.window] = (part.events, rows)
