@@ -40,30 +40,26 @@ class Read:
         self.found: Found = {}
         self.begun = False
 
-    def attempt(self, work: Callable[[], object]) -> None:
-        """Do a part of the rule's work; an error ends this reading only."""
+    def take(self, minute: int, cells: Mapping[str, Any], dropped: int) -> None:
+        """The cells of a minute; an error of the rule ends this reading only."""
         try:
-            work()
+            if not self.begun:
+                self.begun = True
+                self.memory.begin(self.now)
+            if self.error is None:
+                self.memory.take(minute, cells, dropped)
         except Exception as error:  # noqa: BLE001 - raised again where the rule is asked for it
             self.error = error
 
-    def take(self, minute: int, cells: Mapping[str, Any], dropped: int) -> None:
-        """The cells of a minute."""
-        if not self.begun:
-            self.begun = True
-            self.attempt(lambda: self.memory.begin(self.now))
-        if self.error is None:
-            self.attempt(lambda: self.memory.take(minute, cells, dropped))
-
     def finish(self) -> None:
         """There are no more."""
-        if not self.begun:
-            self.attempt(lambda: self.memory.begin(self.now))
-        if self.error is None:
-            self.attempt(self._finish)
-
-    def _finish(self) -> None:
-        self.found = self.memory.finish(self.until)
+        try:
+            if not self.begun:
+                self.memory.begin(self.now)
+            if self.error is None:
+                self.found = self.memory.finish(self.until)
+        except Exception as error:  # noqa: BLE001 - raised again where the rule is asked for it
+            self.error = error
 
 
 class Cells:

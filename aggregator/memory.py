@@ -95,14 +95,16 @@ class Memory:
         """Let the chains take up what lies before ``floor``; hourly, forget who is idle."""
         if floor <= self.floor:
             return
+        chains = self._chains
         for minute in sorted(minute for minute in self._cells if minute < floor):
-            for subject, cell in self._cells[minute].items():
-                chain = self._chains.get(subject)
+            cells = self._cells.pop(minute)
+            for subject, cell in cells.items():
+                chain = chains.get(subject)
                 if chain is None:
-                    chain = self._chains[subject] = self.rule.chain()
+                    chain = chains[subject] = self.rule.chain()
                     self.size += 1
                 chain.add(minute, cell)
-            self.size -= len(self._cells.pop(minute))
+            self.size -= len(cells)
         if floor // KEEP != self.floor // KEEP:
             busy = {s: chain for s, chain in self._chains.items() if not chain.is_idle(floor)}
             self.size -= len(self._chains) - len(busy)

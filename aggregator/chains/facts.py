@@ -219,8 +219,10 @@ def finding_of(
     rule: Telling, subject: str, day: int, facts: Facts, told: tuple[str, str]
 ) -> Finding:
     """The finding of these facts; ``told`` is its severity and its sentence."""
-    known = dict(zip(LISTS, facts.lists, strict=True))
-    lists: dict[str, Any] = {name: names[:MOST_NAMES] for name, names in known.items()}
+    lists: dict[str, Any] = dict(zip(LISTS, facts.lists, strict=True))
+    more = tuple([name for name, names in lists.items() if len(names) > MOST_NAMES])
+    for name in more:
+        lists[name] = lists[name][:MOST_NAMES]
     return Finding(
         rule=rule.name,
         subject=subject,
@@ -231,10 +233,10 @@ def finding_of(
         sentence=told[1],
         count=facts.count,
         technique=rule.technique,
-        more=tuple(n for n, names in known.items() if len(names) > MOST_NAMES),
+        more=more,
         first_event=tell_identity(facts.first),
         last_event=tell_identity(facts.last),
-        evidence=tuple(map(tell_identity, facts.evidence)),
+        evidence=tuple([tell_identity(identity) for identity in facts.evidence]),
         **lists,
     )
 
