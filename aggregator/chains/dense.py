@@ -13,7 +13,6 @@ to two units further apart may count together.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from operator import attrgetter
 from typing import Final, NamedTuple
 
 import msgspec
@@ -28,15 +27,17 @@ from heptad.event import Event
 class Measure(NamedTuple):
     """How much there is of what is counted; more facts never add more than they have alone."""
 
-    adds: Callable[[Facts], int]
-    """How much facts have by themselves."""
+    adds: Callable[[Facts, int], int]
+    """(facts, number of units that had no events before) → how much they can add."""
     counts: Callable[[Iterable[Facts], int], int]
     """(facts of units, number of units with events) → how much they have together."""
 
 
-EVENTS: Final = Measure(attrgetter("count"), lambda facts, _: sum(part.count for part in facts))
+EVENTS: Final = Measure(
+    lambda facts, _: facts.count, lambda facts, _: sum([part.count for part in facts])
+)
 """How many events."""
-UNITS: Final = Measure(lambda _: 1, lambda _, number: number)
+UNITS: Final = Measure(lambda _, number: number, lambda _, number: number)
 """In how many units something happened."""
 
 
@@ -47,7 +48,7 @@ def names_of(name: str) -> Measure:
     def count(facts: Iterable[Facts], _: int) -> int:
         return len(set().union(*[part.lists[place] for part in facts]))
 
-    return Measure(lambda facts: len(facts.lists[place]), count)
+    return Measure(lambda facts, _: len(facts.lists[place]), count)
 
 
 _MOST_APART: Final = 16
@@ -107,8 +108,9 @@ class DenseChain:
     def add(self, minute: int, cell: Facts) -> None:
         """The next cell; ``minute`` is later than all before."""
         rule, recent = self._rule, self._recent
-        unit = minute // rule.unit
+        unit, new = minute // rule.unit, 1
         if recent and recent[-1][0] == unit:
+            new = 0
             _gather(recent[-1][1], (cell,))
             if unit == self._end:
                 return
@@ -120,10 +122,9 @@ class DenseChain:
                 del recent[0]
             recent.append((unit, [cell]))
             if unit <= self._sure:
-                self._extend(unit, ())
-                self._end = unit
+                self._extend(unit)
                 return
-        self._lacking -= rule.measure.adds(cell)
+        self._lacking -= rule.measure.adds(cell, new)
         if self._lacking <= 0:
             self._look(unit)
 
@@ -139,8 +140,9 @@ class DenseChain:
             self._episodes.append([])
         for at, parts in recent:
             if at > self._end:
-                self._extend(at, parts if at < unit else ())
-        self._end = unit
+                self._extend(at)
+                if at < unit:
+                    _gather(self._episodes[-1][-1].facts, parts)
 
     def _last_beginning(self) -> int:
         """The last unit with which a span may begin that has enough now."""
@@ -151,15 +153,15 @@ class DenseChain:
                 return at
         return -1
 
-    def _extend(self, unit: int, facts: Sequence[Facts]) -> None:
+    def _extend(self, unit: int) -> None:
+        """The last episode goes on until ``unit``."""
         episode = self._episodes[-1]
         day = unit * self._rule.unit // MINUTES_A_DAY
         if episode and episode[-1].day == day:
-            last = episode[-1]
-            last.number += 1
-            _gather(last.facts, facts)
+            episode[-1].number += 1
         else:
-            episode.append(Part(day, [*facts], 1))
+            episode.append(Part(day, [], 1))
+        self._end = unit
 
     def is_idle(self, minute: int) -> bool:
         """Whether nothing here matters to a cell at or after ``minute``."""

@@ -138,13 +138,13 @@ def merge(parts: Sequence[Facts]) -> Facts:
         if part.first > last:
             last = part.last
             if len(evidence) < MOST_EVIDENCE:
-                evidence = (*evidence, *part.evidence)[:MOST_EVIDENCE]
+                evidence += part.evidence
         else:
             first, last = min(first, part.first), max(last, part.last)
             evidence = tuple(sorted({*evidence, *part.evidence})[:MOST_EVIDENCE])
-    columns = zip(*[part.lists for part in parts], strict=True)
-    lists = [own[0] if own.count(own[0]) == len(own) else _unite(own) for own in columns]
-    return Facts(count, first, last, evidence, tuple(lists))
+    number, columns = len(parts), zip(*[part.lists for part in parts], strict=True)
+    lists = [own[0] if own.count(own[0]) == number else _unite(own) for own in columns]
+    return Facts(count, first, last, evidence[:MOST_EVIDENCE], tuple(lists))
 
 
 def _unite(lists: Sequence[Names]) -> Names:
