@@ -164,6 +164,8 @@ class Batch(list[Told]):
 
     def merged(self) -> Facts:
         """The facts of all of them, which several rules ask for."""
+        if len(self) == 1:
+            return self[0][1]
         if self._merged is None:
             self._merged = merge([facts for _, facts in self])
         return self._merged
