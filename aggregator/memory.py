@@ -150,12 +150,14 @@ class Memory:
             for subject in subjects & cells.keys():
                 held.setdefault(subject, []).append((minute, cells[subject]))
         unfinished = range(self.day, self._newest // MINUTES_A_DAY + 1)
+        nothing: dict[int, Sequence[Finding]] = dict.fromkeys(unfinished, ())
         for subject in subjects:
             days = self._found.setdefault(subject, {})
-            # they are in order: only the last ones are looked at, however many there are
-            for day in list(takewhile(lambda day: day >= self.day, reversed(days))):
-                del days[day]
-            days |= dict.fromkeys(unfinished, ())
+            if days:
+                # they are in order: only the last ones are looked at, however many there are
+                for day in list(takewhile(lambda day: day >= self.day, reversed(days))):
+                    del days[day]
+            days |= nothing
             new: dict[int, list[Finding]] = {}
             for finding in self._find(subject, held.get(subject, ())):
                 if finding.day >= self.day:
