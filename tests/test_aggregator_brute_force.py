@@ -93,6 +93,7 @@ def test_names_are_bounded_whatever_the_order() -> None:
     for cell in reversed(cells[:-1]):
         backward = merge([cell, backward])
     assert forward == backward == merge(cells) == merge(cells[::-1])
+    assert forward == merge([merge(cells[100:]), merge(cells[50:100]), merge(cells[:50])])
     found = rule.tell("192.0.2.1", 0, forward)
     assert found.users == tuple(f"u{n:05}" for n in range(MOST_NAMES))
     assert (found.more, found.count) == (("users", "hosts"), 200)

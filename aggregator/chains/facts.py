@@ -148,6 +148,12 @@ def merge(parts: Sequence[Facts]) -> Facts:
 
 
 def _unite(lists: Sequence[Names]) -> Names:
+    """The first names of all lists by name; each of them has its own in that order."""
+    whole = lists[0]
+    if len(whole) > MOST_NAMES:
+        last = whole[-1]
+        before = {name for own in lists[1:] for name in own if name < last}.difference(whole)
+        return tuple(sorted([*whole, *before])[: MOST_NAMES + 1]) if before else whole
     names: set[str] = set()
     names.update(*lists)
     number = len(names)
