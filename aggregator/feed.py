@@ -154,10 +154,11 @@ def _walk_span(
         batch = batches.get(kind)
         if batch is None:
             batch = batches[kind] = []
+            if kind not in listeners:
+                wanted = [c for key, c in groups.items() if _is_wanted(kind, dict(key[0]))]
+                listeners[kind] = wanted
         batch.append(event)
         held += 1
-        if kind not in listeners:
-            listeners[kind] = [c for key, c in groups.items() if _is_wanted(kind, dict(key[0]))]
     _hand_on(batches, listeners, is_ignored)
     for cells in groups.values():
         cells.hand_on(minute)
