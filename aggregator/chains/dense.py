@@ -137,6 +137,7 @@ class DenseChain:
             return
         self._sure = self._last_beginning() + rule.width - 1
         if self._end < 0 or unit - rule.width > self._end:
+            self._end_part()
             self._episodes.append([])
         for at, parts in recent:
             if at > self._end:
@@ -160,8 +161,15 @@ class DenseChain:
         if episode and episode[-1].day == day:
             episode[-1].number += 1
         else:
+            self._end_part()
             episode.append(Part(day, [], 1))
         self._end = unit
+
+    def _end_part(self) -> None:
+        """What no longer grows need not be held apart."""
+        if self._episodes and self._episodes[-1]:
+            last = self._episodes[-1][-1]
+            last.facts = [merge(last.facts)]
 
     def is_idle(self, minute: int) -> bool:
         """Whether nothing here matters to a cell at or after ``minute``."""
