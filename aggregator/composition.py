@@ -115,10 +115,10 @@ class _Reader:
         self.gaps_number = 0
 
     def add(self, event: Event) -> None:
-        self.hosts.add(event)
+        self.hosts.add([event])
         for actions, fold in self._folds:
             if event.action in actions:
-                fold.add(event)
+                fold.add([event])
         self.events[event.program, event.action, event.outcome] += event.count
         if event.action == "login":
             self._add_login(event)

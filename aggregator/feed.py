@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from aggregator import memory
 from aggregator.arrivals import MINUTE
-from aggregator.chains.facts import Told, facts_of
+from aggregator.chains.facts import Batch, Told, facts_of
 from aggregator.findings import Rule
 from aggregator.memory import Found, Memory
 from heptad.event import Event
@@ -16,6 +16,8 @@ _BATCH: Final = 1000
 """Events that are held at once; they are handed on at the end of each minute, too."""
 
 Wants = Mapping[str, Collection[str]]
+Parted = dict[Callable[[Event], str | None], dict[str, Batch]]
+"""By what tells the subject of an event: subject → events of one kind."""
 
 
 class Read:
@@ -38,30 +40,26 @@ class Read:
         self.found: Found = {}
         self.begun = False
 
-    def attempt(self, work: Callable[[], object]) -> None:
-        """Do a part of the rule's work; an error ends this reading only."""
+    def take(self, minute: int, cells: Mapping[str, Any], dropped: int) -> None:
+        """The cells of a minute; an error of the rule ends this reading only."""
         try:
-            work()
+            if not self.begun:
+                self.begun = True
+                self.memory.begin(self.now)
+            if self.error is None:
+                self.memory.take(minute, cells, dropped)
         except Exception as error:  # noqa: BLE001 - raised again where the rule is asked for it
             self.error = error
 
-    def take(self, minute: int, cells: Mapping[str, Any], dropped: int) -> None:
-        """The cells of a minute."""
-        if not self.begun:
-            self.begun = True
-            self.attempt(lambda: self.memory.begin(self.now))
-        if self.error is None:
-            self.attempt(lambda: self.memory.take(minute, cells, dropped))
-
     def finish(self) -> None:
         """There are no more."""
-        if not self.begun:
-            self.attempt(lambda: self.memory.begin(self.now))
-        if self.error is None:
-            self.attempt(self._finish)
-
-    def _finish(self) -> None:
-        self.found = self.memory.finish(self.until)
+        try:
+            if not self.begun:
+                self.memory.begin(self.now)
+            if self.error is None:
+                self.found = self.memory.finish(self.until)
+        except Exception as error:  # noqa: BLE001 - raised again where the rule is asked for it
+            self.error = error
 
 
 class Cells:
@@ -73,24 +71,25 @@ class Cells:
         self._cells: dict[str, Any] = {}
         self._dropped = 0
 
-    def add(self, events: Iterable[Told]) -> None:
-        """Some events of the minute; an error ends the readings of these rules only."""
+    def add(self, events: list[Told], parted: Parted) -> None:
+        """Some events of the minute; an error ends the readings of these rules only.
+
+        ``parted`` holds them by subject, for those that ask for the same subjects.
+        """
         self._reads = [read for read in self._reads if read.error is None]
         try:
-            self._add(events)
+            self._add(events, parted)
         except Exception as error:  # noqa: BLE001 - raised again where the rule is asked for it
             for read in self._reads:
                 read.error = error
 
-    def _add(self, events: Iterable[Told]) -> None:
+    def _add(self, events: list[Told], parted: Parted) -> None:
         if not self._reads:
             return
         subject_of, add, cells = self._rule.subject_of, self._rule.add, self._cells
-        told: dict[str, list[Told]] = {}
-        for one in events:
-            subject = subject_of(one[0])
-            if subject is not None:
-                told.setdefault(subject, []).append(one)
+        told = parted.get(subject_of)
+        if told is None:
+            told = parted[subject_of] = _part(events, subject_of)
         for subject, own in told.items():
             cell = cells.get(subject)
             if cell is None and len(cells) >= memory.MOST_CELLS:
@@ -140,24 +139,27 @@ def _walk_span(
     wants = _unite([read.memory.rule.wants for read in reads])
     groups = _group(reads)
     listeners: dict[tuple[str, str], list[Cells]] = {}
-    batches: dict[tuple[str, str], list[Told]] = {}
+    batches: dict[tuple[str, str], list[Event]] = {}
     minute, held = since, 0
     for event in events.events(since * MINUTE, until * MINUTE, wants):
         at = event.time // MINUTE
         if at != minute or held >= _BATCH:
-            _hand_on(batches, listeners)
+            _hand_on(batches, listeners, is_ignored)
             held = 0
         if at != minute:
             for cells in groups.values():
                 cells.hand_on(minute)
             minute = at
         kind = (event.action, event.outcome)
-        if kind not in listeners:
-            listeners[kind] = [c for key, c in groups.items() if _is_wanted(kind, dict(key[0]))]
-        if listeners[kind] and not is_ignored(event):
-            batches.setdefault(kind, []).append((event, facts_of(event)))
-            held += 1
-    _hand_on(batches, listeners)
+        batch = batches.get(kind)
+        if batch is None:
+            batch = batches[kind] = []
+            if kind not in listeners:
+                wanted = [c for key, c in groups.items() if _is_wanted(kind, dict(key[0]))]
+                listeners[kind] = wanted
+        batch.append(event)
+        held += 1
+    _hand_on(batches, listeners, is_ignored)
     for cells in groups.values():
         cells.hand_on(minute)
 
@@ -174,12 +176,29 @@ def _group(reads: list[Read]) -> dict[Group, Cells]:
 
 
 def _hand_on(
-    batches: dict[tuple[str, str], list[Told]], listeners: dict[tuple[str, str], list[Cells]]
+    batches: dict[tuple[str, str], list[Event]],
+    listeners: dict[tuple[str, str], list[Cells]],
+    is_ignored: Callable[[Event], bool],
 ) -> None:
     for kind, batch in batches.items():
-        for cells in listeners[kind]:
-            cells.add(batch)
+        if listeners[kind]:
+            told = [(event, facts_of(event)) for event in batch if not is_ignored(event)]
+            parted: Parted = {}
+            for cells in listeners[kind]:
+                cells.add(told, parted)
     batches.clear()
+
+
+def _part(events: list[Told], subject_of: Callable[[Event], str | None]) -> dict[str, Batch]:
+    told: dict[str, Batch] = {}
+    for one in events:
+        subject = subject_of(one[0])
+        if subject is not None:
+            own = told.get(subject)
+            if own is None:
+                own = told[subject] = Batch()
+            own.append(one)
+    return told
 
 
 def _is_wanted(kind: tuple[str, str], wants: Wants) -> bool:

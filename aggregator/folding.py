@@ -7,7 +7,8 @@ of the walk; the others go on.
 
 import logging
 import time as clock
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
@@ -48,6 +49,11 @@ class Part(msgspec.Struct):
     events: int = 0
 
 
+@lru_cache(maxsize=8192)
+def _head_of(report: str, size: str, *tags: tuple[str, str]) -> str:
+    return encode_head(report, sorted([*tags, ("window", size)]))
+
+
 class Folded:
     """One report's part of a walk.
 
@@ -64,11 +70,13 @@ class Folded:
         self._measurement = measurement_of(report)
         self._wanted = frozenset(windows)
         self._open: dict[str, Part] = {}
-        self._heads: dict[tuple[str, tuple[tuple[str, str], ...]], str] = {}
 
-    def take(self, events: list[Event]) -> None:
-        """Events of one step, none of them earlier than what was taken before."""
-        self._guard(lambda: self._add(events))
+    def take(self, time: int, events: Mapping[str, list[Event]]) -> None:
+        """Events of one step by action, none of them earlier than ``time`` or than those before.
+
+        All of them lie in the same windows as ``time`` does (ns).
+        """
+        self._guard(lambda: self._add(time, events))
 
     def end(self) -> None:
         """There are no more events."""
@@ -86,21 +94,21 @@ class Folded:
             self._open.clear()
         self.seconds += clock.perf_counter() - begun
 
-    def _add(self, events: list[Event]) -> None:
-        self._close(events[0].time)
+    def _add(self, time: int, events: Mapping[str, list[Event]]) -> None:
+        self._close(time)
         actions = self._report.actions
-        own = [event for event in events if event.action in actions] if actions else events
+        own = [some for action, some in events.items() if not actions or action in actions]
         if not own:
             return
-        window = self._smallest(own[0].time, 0)
+        window = self._smallest(time, 0)
         if window is None:
             return
         part = self._open.get(window.size)
         if part is None:
             part = self._open[window.size] = Part(window, self._report.begin())
-        part.events += len(own)
-        for event in own:
-            part.fold.add(event)
+        for some in own:
+            part.events += len(some)
+            part.fold.add(some)
 
     def _smallest(self, time: int, beyond: int) -> Window | None:
         """The smallest window longer than ``beyond`` that holds ``time`` and is wanted."""
@@ -110,13 +118,6 @@ class Folded:
                 return window
         return None
 
-    def _head_of(self, size: str, tags: tuple[tuple[str, str], ...]) -> str:
-        head = self._heads.get((size, tags))
-        if head is None:
-            head = encode_head(self._report.name, sorted([*tags, ("window", size)]))
-            self._heads[size, tags] = head
-        return head
-
     def _close(self, time: int) -> None:
         """Take the rows of the windows that are over at ``time``, and join them to larger ones."""
         for size, length in WINDOWS.items():
@@ -125,7 +126,7 @@ class Folded:
                 continue
             del self._open[size]
             rows = {
-                self._head_of(size, tuple(tags.items())): self._measurement.encode(fields)
+                _head_of(self._report.name, size, *tags.items()): self._measurement.encode(fields)
                 for tags, fields in part.fold.rows()
             }
             self.rows[part.window] = (part.events, rows)
@@ -145,8 +146,11 @@ def fold_events(events: Store, parts: Sequence[Folded]) -> None:
     windows = {window for part in parts for window in part.windows}
     for since, until in merge_spans([(window.start, window.end) for window in windows]):
         for step in _steps(events.events(since, until)):
+            actions: dict[str, list[Event]] = {}
+            for event in step:
+                actions.setdefault(event.action, []).append(event)
             for part in parts:
-                part.take(step)
+                part.take(step[0].time, actions)
     for part in parts:
         part.end()
 

@@ -1,7 +1,7 @@
 """What of a rule's findings is written already, and what has to be written now."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice, takewhile
 from typing import Final
 
@@ -91,6 +91,8 @@ class Ledger:
         """
         known = self._known(subject, found)
         new = {finding.key: finding for findings in found.values() for finding in findings}
+        if not (known or new):
+            return []
         ordered = sorted(new.values(), key=lambda finding: finding.first)
         standing = {key: entry for key, entry in known.items() if entry.stands}
         gone: list[Finding] = []
@@ -173,11 +175,13 @@ class Ledger:
             self._written[finding.key] = at
         return revisions
 
-    def _known(self, subject: str, days: Iterable[int]) -> dict[Key, Entry]:
+    def _known(self, subject: str, days: Collection[int]) -> dict[Key, Entry]:
         """What is written of a subject's findings of some days; they may begin the day before."""
         known: dict[Key, Entry] = {}
-        for day in sorted({day - before for day in days for before in (0, 1)}):
-            known |= self._day(day).get(subject, {})
+        for day in sorted({*days, *[day - 1 for day in days]}):
+            own = self._day(day).get(subject)
+            if own:
+                known |= own
         return known
 
     def _day(self, day: int) -> Known:

@@ -7,7 +7,7 @@ its day is read again (``aggregator.watch``).
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import takewhile
 from typing import Any, Final
 
@@ -95,14 +95,16 @@ class Memory:
         """Let the chains take up what lies before ``floor``; hourly, forget who is idle."""
         if floor <= self.floor:
             return
+        chains = self._chains
         for minute in sorted(minute for minute in self._cells if minute < floor):
-            for subject, cell in self._cells[minute].items():
-                chain = self._chains.get(subject)
+            cells = self._cells.pop(minute)
+            for subject, cell in cells.items():
+                chain = chains.get(subject)
                 if chain is None:
-                    chain = self._chains[subject] = self.rule.chain()
+                    chain = chains[subject] = self.rule.chain()
                     self.size += 1
                 chain.add(minute, cell)
-            self.size -= len(self._cells.pop(minute))
+            self.size -= len(cells)
         if floor // KEEP != self.floor // KEEP:
             busy = {s: chain for s, chain in self._chains.items() if not chain.is_idle(floor)}
             self.size -= len(self._chains) - len(busy)
@@ -148,22 +150,25 @@ class Memory:
             for subject in subjects & cells.keys():
                 held.setdefault(subject, []).append((minute, cells[subject]))
         unfinished = range(self.day, self._newest // MINUTES_A_DAY + 1)
+        nothing: dict[int, Sequence[Finding]] = dict.fromkeys(unfinished, ())
         for subject in subjects:
             days = self._found.setdefault(subject, {})
-            # they are in order: only the last ones are looked at, however many there are
-            for day in list(takewhile(lambda day: day >= self.day, reversed(days))):
-                del days[day]
-            days |= dict.fromkeys(unfinished, ())
+            if days:
+                # they are in order: only the last ones are looked at, however many there are
+                for day in list(takewhile(lambda day: day >= self.day, reversed(days))):
+                    del days[day]
+            days |= nothing
             new: dict[int, list[Finding]] = {}
             for finding in self._find(subject, held.get(subject, ())):
                 if finding.day >= self.day:
                     new.setdefault(finding.day, []).append(finding)
             days |= new
 
-    def _find(self, subject: str, cells: Iterable[tuple[int, Any]]) -> Iterator[Finding]:
+    def _find(self, subject: str, cells: Sequence[tuple[int, Any]]) -> Iterator[Finding]:
         """What its chain tells once it has taken up the cells that may still change, too."""
         chain = self._chains.get(subject)
-        chain = self.rule.chain() if chain is None else chain.copy()
-        for minute, cell in cells:
-            chain.add(minute, cell)
-        return chain.findings(subject)
+        if cells:
+            chain = self.rule.chain() if chain is None else chain.copy()
+            for minute, cell in cells:
+                chain.add(minute, cell)
+        return iter(()) if chain is None else chain.findings(subject)

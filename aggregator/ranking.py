@@ -30,12 +30,14 @@ def ranked_rows(
     tags: dict[str, str], tally: Tally, most: int, told: Callable[[str], dict[str, Value]]
 ) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
     """A row a rank, and one for all others; ``told`` gives the fields of a counted value."""
-    top = tally.top(most)
-    for place, row in enumerate(top.rows, start=1):
-        yield {**tags, "rank": f"{place:02}"}, {**told(row.name), "count": row.count}
-    if top.others:
-        different = tally.distinct - len(top.rows)
-        yield {**tags, "rank": OTHERS}, {"count": top.others, "different": different}
+    others = tally.total
+    first = tally.ranked(most)
+    for place, (value, count) in enumerate(first, start=1):
+        others -= count
+        yield {**tags, "rank": f"{place:02}"}, {**told(value), "count": count}
+    if others:
+        different = tally.distinct - len(first)
+        yield {**tags, "rank": OTHERS}, {"count": others, "different": different}
 
 
 class Ranking:
@@ -49,8 +51,12 @@ class Ranking:
         self._answers = answers
         self.tallies: dict[Tags, Tally] = {}
 
-    def add(self, event: Event) -> None:
-        """One event of the window."""
+    def add(self, events: Sequence[Event]) -> None:
+        """Some events of the window."""
+        for event in events:
+            self._add(event)
+
+    def _add(self, event: Event) -> None:
         group = self._group(event)
         tally = self.tallies.get(group)
         if tally is None:

@@ -8,7 +8,9 @@ the order of the events, or on chance.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -56,6 +58,55 @@ def open_spill(table: str) -> sqlite3.Connection:
     return spill
 
 
+class Values:
+    """Which values were seen; the methods raise SpillFailed."""
+
+    def __init__(self) -> None:
+        self._held: set[str] = set()
+        self._spill: sqlite3.Connection | None = None
+
+    def add(self, values: Iterable[str]) -> None:
+        """Note values; more than ``MOST_KEYS`` are held only while they are noted."""
+        self._held.update(values)
+        if len(self._held) > MOST_KEYS:
+            self._flush()
+
+    def merge(self, other: "Values") -> None:
+        """Note what the other one has noted."""
+        for some in other.portions():
+            self.add(some)
+
+    def portions(self) -> Iterator[Iterable[str]]:
+        """All of them, some at a time."""
+        yield self._held
+        if self._spill is not None:
+            found = (value for (value,) in self._spill.execute("SELECT value FROM seen"))
+            while some := list(islice(found, MOST_KEYS)):
+                yield some
+
+    def _flush(self) -> sqlite3.Connection:
+        """Everything into the temporary file."""
+        try:
+            if self._spill is None:
+                self._spill = open_spill("seen (value TEXT PRIMARY KEY) WITHOUT ROWID")
+            self._spill.execute("BEGIN")
+            self._spill.executemany(
+                "INSERT OR IGNORE INTO seen VALUES (?)", zip(sorted(self._held), strict=True)
+            )
+            self._spill.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise SpillFailed(error) from error
+        self._held.clear()
+        return self._spill
+
+    @property
+    def number(self) -> int:
+        """How many there are."""
+        if self._spill is None:
+            return len(self._held)
+        return int(self._flush().execute("SELECT count(*) FROM seen").fetchone()[0])
+
+
 class Tally:
     """How often each value was seen; the methods raise SpillFailed."""
 
@@ -66,19 +117,20 @@ class Tally:
 
     def add(self, key: str, count: int = 1) -> None:
         """Count a value."""
-        self.total += count
-        self._held[key] = self._held.get(key, 0) + count
-        if len(self._held) > MOST_KEYS:
-            self._flush()
+        self.add_all([(key, count)])
 
-    def merge(self, other: "Tally") -> None:
-        """Count what the other one has counted."""
-        self.total += other.total
+    def add_all(self, counted: Iterable[tuple[str, int]]) -> None:
+        """Count values, each so many times."""
         held = self._held
-        for key, count in other.items():
+        for key, count in counted:
+            self.total += count
             held[key] = held.get(key, 0) + count
             if len(held) > MOST_KEYS:
                 self._flush()
+
+    def merge(self, other: "Tally") -> None:
+        """Count what the other one has counted."""
+        self.add_all(other.items())
 
     def items(self) -> Iterator[tuple[str, int]]:
         """Each value with its count; one that is also in the temporary file comes twice."""
@@ -121,7 +173,7 @@ class Tally:
     def ranked(self, number: int) -> list[tuple[str, int]]:
         """The most frequent values, the first by name where they are equally frequent."""
         if self._spill is None:
-            return sorted(self._held.items(), key=lambda item: (-item[1], item[0]))[:number]
+            return sorted(sorted(self._held.items()), key=itemgetter(1), reverse=True)[:number]
         query = "SELECT key, count FROM tally ORDER BY count DESC, key LIMIT ?"
         return self._flush().execute(query, (number,)).fetchall()
 

@@ -106,10 +106,11 @@ class Watch:
         for read in self._reads:
             self.dropped += read.memory.dropped
             read.memory.dropped = 0
+            end = read.end
             for subject, days in read.found.items():
-                own = {day: f for day, f in days.items() if read.end is None or day < read.end}
+                own = days if end is None else {day: f for day, f in days.items() if day < end}
                 known, whole = found.get(subject, ({}, True))
-                found[subject] = (known | own, whole and read.memory.whole)
+                found[subject] = (known | own if known else own, whole and read.memory.whole)
         self._reads = []
         return found
 

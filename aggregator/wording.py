@@ -39,4 +39,4 @@ def length_of(nanoseconds: int) -> str:
 
 def minute_of(time: int) -> str:
     """``2026-11-23 10:02 UTC``."""
-    return f"{datetime.fromtimestamp(time // SECOND, UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{datetime.fromtimestamp(time // SECOND, UTC).isoformat(' ')[:16]} UTC"

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from heptad.line_protocol import Value, encode_fields, encode_head
+from heptad.line_protocol import Value, encode_fields, encode_head, quote
 from heptad.store import Row
 
 TYPES: Final[dict[type[Value], str]] = {
@@ -58,18 +58,25 @@ class Measurement(msgspec.Struct, frozen=True):
         type than the declared one, KeyError for an unknown field, ValueError for a float that is
         not finite: InfluxDB has none.
         """
-        written: dict[str, Value | None] = {}
+        parts = []
         for name, value in fields.items():
             field = self.fields[name]
-            if type(value) is field.type and field.type is not float and not field.in_parts:
-                written[name] = value  # as nearly all are
-            elif field.in_parts and isinstance(value, str):
-                written |= _split_text(name, value)
-            else:
-                written[name] = self._typed(name, value)
-        return encode_fields(written)
+            kind = type(value)
+            # as nearly all are
+            if kind is int and field.type is int:
+                parts.append(f"{name}={value}i")
+            elif kind is str and field.type is str and not field.in_parts:
+                parts.append(f"{name}={quote(value)}")  # type: ignore[arg-type]
+            elif part := encode_fields(self._typed(name, value)):
+                parts.append(part)
+        return ",".join(parts)
 
-    def _typed(self, name: str, value: Value | None) -> Value | None:
+    def _typed(self, name: str, value: Value | None) -> Mapping[str, Value | None]:
+        if self.fields[name].in_parts and isinstance(value, str):
+            return _split_text(name, value)
+        return {name: self._check(name, value)}
+
+    def _check(self, name: str, value: Value | None) -> Value | None:
         declared = self.fields[name].type
         if type(value) is int and declared is float:
             value = float(value)

@@ -1,6 +1,6 @@
 """One rule alone: what it finds in some events."""
 
-from aggregator.chains.facts import facts_of
+from aggregator.chains.facts import Batch, facts_of
 from aggregator.finding import Finding
 from aggregator.findings import Rule
 from heptad.event import Event
@@ -20,7 +20,7 @@ def find(rule: Rule, *events: Event) -> list[Finding]:
         if subject is not None:
             own = cells.setdefault(subject, {})
             minute = event.time // MINUTE
-            own[minute] = rule.add(own.get(minute), [(event, facts_of(event))])
+            own[minute] = rule.add(own.get(minute), Batch([(event, facts_of(event))]))
     found: list[Finding] = []
     for subject, own in cells.items():
         chain = rule.chain()

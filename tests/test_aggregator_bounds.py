@@ -2,14 +2,14 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aggregator import memory
-from aggregator.chains.facts import Facts, Told
+from aggregator.chains.facts import Batch, Facts
 from aggregator.feed import Read, walk
 from aggregator.findings.brute_force import BruteForce
 from aggregator.ignored import Ignored
@@ -61,7 +61,7 @@ def test_memory_is_bounded_while_reading(
     begun = Counter[int]()
 
     class Counting(BruteForce):
-        def add(self, cell: Facts | None, told: Sequence[Told]) -> Any:
+        def add(self, cell: Facts | None, told: Batch) -> Any:
             begun[told[0][0].time // MINUTE] += cell is None
             return super().add(cell, told)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from aggregator.chains.dense import severity_of
-from aggregator.chains.facts import MOST_NAMES, Facts, facts_of, merge
+from aggregator.chains.facts import MOST_NAMES, Batch, Facts, facts_of, merge
 from aggregator.finding import DAY as STORED_DAY
 from aggregator.findings.brute_force import BruteForce
 from heptad.event import Event
@@ -21,7 +21,7 @@ def find(*events: Event, attempts: int = 5, span: str = "10m") -> list[tuple[int
     cells: dict[int, Facts] = {}
     for event in events:
         minute = event.time // MINUTE
-        cells[minute] = rule.add(cells.get(minute), [(event, facts_of(event))])
+        cells[minute] = rule.add(cells.get(minute), Batch([(event, facts_of(event))]))
     chain = rule.chain()
     for minute in sorted(cells):
         chain.add(minute, cells[minute])
@@ -93,6 +93,7 @@ def test_names_are_bounded_whatever_the_order() -> None:
     for cell in reversed(cells[:-1]):
         backward = merge([cell, backward])
     assert forward == backward == merge(cells) == merge(cells[::-1])
+    assert forward == merge([merge(cells[100:]), merge(cells[50:100]), merge(cells[:50])])
     found = rule.tell("192.0.2.1", 0, forward)
     assert found.users == tuple(f"u{n:05}" for n in range(MOST_NAMES))
     assert (found.more, found.count) == (("users", "hosts"), 200)

@@ -1,5 +1,7 @@
 """Episodes: a day's findings follow from that day and two spans around it."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,6 +10,7 @@ from aggregator.chains.dense import Dense
 from aggregator.findings.brute_force import BruteForce
 from aggregator.findings.slow_brute_force import SlowBruteForce
 from aggregator.findings.spraying import Spraying
+from heptad.event import Event
 from heptad.findings_config import BruteForceConfig, SlowBruteForceConfig, SprayingConfig
 from tests.aggregator_rule import DAY, MIDNIGHT, MINUTE, find, login
 
@@ -51,3 +54,47 @@ def test_even_pace_over_many_days(pause: int) -> None:
         since, until = day * DAY - rule.before * MINUTE, (day + 1) * DAY + rule.after * MINUTE
         near = find(rule, *[event for event in events if since <= event.time < until])
         assert [f for f in near if f.day == day] == [f for f in whole if f.day == day]
+
+
+SHORT = [
+    (BruteForce(BruteForceConfig(3, "30m")), len),
+    (SlowBruteForce(SlowBruteForceConfig(3, "5h")), lambda own: len({at(e, 60) for e in own})),
+    (Spraying(SprayingConfig(3, "1h")), lambda own: len({e.user for e in own})),
+]
+
+
+def at(event: Event, unit: int) -> int:
+    """The unit of so many minutes in which the event lies."""
+    return event.time // (unit * MINUTE)
+
+
+def define(rule: Dense, amount: Callable[[list[Event]], int], events: list[Event]) -> list[int]:
+    """How many events each episode has: by the definition, span by span."""
+    spans: list[list[int]] = []
+    for last in sorted({at(event, rule.unit) for event in events}):
+        first = last - rule.width + 1
+        own = [event for event in events if first <= at(event, rule.unit) <= last]
+        if amount(own) >= rule.threshold:
+            if not spans or first > spans[-1][1] + 1:
+                spans.append([first, last])
+            spans[-1][1] = last
+    return [sum(a <= at(event, rule.unit) <= b for event in events) for a, b in spans]
+
+
+@pytest.mark.parametrize("rule, amount", SHORT)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 40), st.sampled_from(["a", "b", "c", "d"])),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_episode_is_every_span_with_enough(
+    rule: Dense, amount: Callable[[list[Event]], int], attempts: list[tuple[int, str]]
+) -> None:
+    """Spans with enough that touch are one episode, which has all that lies in them."""
+    time, events = MIDNIGHT, []
+    for pause, user in attempts:
+        time += pause * MINUTE
+        events.append(login(time, user=user))
+    assert [finding.count for finding in find(rule, *events)] == define(rule, amount, events)

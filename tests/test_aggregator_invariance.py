@@ -165,7 +165,7 @@ def fold_backwards(report: Report, events: list[Event]) -> dict[tuple[str, int],
         for size, length in SIZES.items():
             if not report.actions or event.action in report.actions:
                 key = (size, event.time // length * length)
-                folds.setdefault(key, report.begin()).add(event)
+                folds.setdefault(key, report.begin()).add([event])
     return {
         (size, start): {
             encode_head(report.name, sorted({**tags, "window": size}.items())): fields

@@ -17,7 +17,7 @@ from aggregator.reports.hosts import Hosts
 from aggregator.reports.privilege import Privilege
 from aggregator.reports.sessions import Sessions
 from aggregator.reports.top import Tops
-from aggregator.tally import Tally
+from aggregator.tally import Tally, Values
 from heptad import event as vocabulary
 from heptad.event import Event
 from tests.aggregator_world import MIDNIGHT, SECOND, login
@@ -45,9 +45,7 @@ EVENTS = st.builds(
 def fold_of(report: Report, events: list[Event]) -> Fold:
     """The report of events in the making."""
     fold = report.begin()
-    for event in events:
-        if not report.actions or event.action in report.actions:
-            fold.add(event)
+    fold.add([e for e in events if not report.actions or e.action in report.actions])
     return fold
 
 
@@ -119,6 +117,20 @@ def test_tally_is_exact_however_little_it_holds(added: list[tuple[str, int]]) ->
         assert (counted.total, counted.distinct) == (exact.total(), len(exact))
         assert all(counted.count(key) == count for key, count in ordered)
         assert counted.top(3).others == sum(count for _, count in ordered[3:])
+
+
+@given(st.lists(st.lists(st.text(max_size=2), max_size=9), max_size=60), st.data())
+def test_values_are_exact_however_few_are_held(parts: list[list[str]], data: st.DataObject) -> None:
+    """Beyond what is held in memory, each value is still noted once, also those of a merge."""
+    exact, noted, other = set[str](), Values(), Values()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tally, "MOST_KEYS", 7)
+        for part in parts:
+            exact.update(part)
+            data.draw(st.sampled_from([noted, other])).add(part)
+        noted.merge(other)
+        assert noted.number == len(exact)
+        assert other.number <= len(exact)
 
 
 def test_counts_attempts_by_host_program_and_method() -> None:

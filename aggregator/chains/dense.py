@@ -12,122 +12,164 @@ to two units further apart may count together.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 
 from aggregator.chains import MINUTES_A_DAY
-from aggregator.chains.facts import Facts, Telling, merge
+from aggregator.chains.facts import Facts, Telling, address_of, merge
 from aggregator.finding import LISTS, Finding
 from heptad import units
 from heptad.event import Event
 
-Measure = Callable[[Sequence[Facts], int], int]
-"""(facts of units, number of units with events) → how much of what is counted.
 
-More facts never add more than they have by themselves.
-"""
+class Measure(NamedTuple):
+    """How much there is of what is counted; more facts never add more than they have alone."""
 
-
-def count_events(facts: Sequence[Facts], _: int) -> int:
-    """How many events."""
-    return sum([part.count for part in facts])
+    adds: Callable[[Facts, int], int]
+    """(facts, number of units that had no events before) → how much they can add."""
+    counts: Callable[[Iterable[Facts], int], int]
+    """(facts of units, number of units with events) → how much they have together."""
 
 
-def count_units(_: Sequence[Facts], number: int) -> int:
-    """In how many units something happened."""
-    return number
+EVENTS: Final = Measure(
+    lambda facts, _: facts.count, lambda facts, _: sum([part.count for part in facts])
+)
+"""How many events."""
+UNITS: Final = Measure(lambda _, number: number, lambda _, number: number)
+"""In how many units something happened."""
 
 
-def count_names(name: str) -> Measure:
+def names_of(name: str) -> Measure:
     """How many different names one of the facts' lists holds, up to those that are kept."""
-
     place = LISTS.index(name)
 
-    def count(facts: Sequence[Facts], _: int) -> int:
-        if len(facts) == 1:
-            return len(facts[0].lists[place])
+    def count(facts: Iterable[Facts], _: int) -> int:
         return len(set().union(*[part.lists[place] for part in facts]))
 
-    return count
+    return Measure(lambda facts, _: len(facts.lists[place]), count)
 
 
-_MOST_APART: Final = 8
+_MOST_APART: Final = 16
 FAILED_LOGINS: Final = {"action": ("login",), "outcome": ("failure",)}
 
 
-class Part(msgspec.Struct, frozen=True, gc=False):
+class Part(msgspec.Struct, gc=False):
     """What of an episode lies in one UTC day (since the epoch)."""
 
     day: int
-    facts: tuple[Facts, ...]
+    facts: list[Facts]
     number: int
 
 
-def _append(facts: tuple[Facts, ...], *more: Facts) -> tuple[Facts, ...]:
-    """All of them; merged only when they are many, for that is what costs most."""
-    facts = (*facts, *more)
-    return facts if len(facts) <= _MOST_APART else (merge(facts),)
+def _gather(facts: list[Facts], more: Sequence[Facts]) -> None:
+    """Take up more; merged only when they are many, for that is what costs most."""
+    facts += more
+    if len(facts) > _MOST_APART:
+        facts[:] = [merge(facts)]
 
 
 class DenseChain:
     """The episodes of one subject."""
 
-    __slots__ = ("_end", "_episodes", "_lacking", "_recent", "_rule")
+    __slots__ = ("_end", "_episodes", "_lacking", "_recent", "_rule", "_sure")
 
     def __init__(self, rule: "Dense") -> None:
         self._rule = rule
-        self._recent: list[tuple[int, tuple[Facts, ...]]] = []
+        self._recent: list[tuple[int, list[Facts]]] = []
         self._lacking = rule.threshold
         """So much at least has to come before there can be enough."""
         self._end = -1
+        """The last unit of the last episode, which takes up the facts of it once it is over."""
+        self._sure = -1
+        """Up to this unit there is enough without what is still to come."""
         self._episodes: list[list[Part]] = []
 
     def copy(self) -> "DenseChain":
         """A chain of its own that knows the same."""
         twin = DenseChain(self._rule)
         twin._recent = self._recent.copy()
+        if twin._recent:
+            unit, parts = twin._recent[-1]
+            twin._recent[-1] = (unit, parts.copy())
         twin._lacking = self._lacking
-        twin._end = self._end
+        twin._end, twin._sure = self._end, self._sure
         twin._episodes = [episode.copy() for episode in self._episodes]
+        if twin._episodes:
+            twin._episodes[-1][-1] = self._copy_last()
         return twin
+
+    def _copy_last(self) -> Part:
+        """The last part of the last episode: the only one that still grows."""
+        last = self._episodes[-1][-1]
+        return Part(last.day, last.facts.copy(), last.number)
 
     def add(self, minute: int, cell: Facts) -> None:
         """The next cell; ``minute`` is later than all before."""
-        unit, recent = minute // self._rule.unit, self._recent
-        begin = unit - self._rule.width + 1
+        rule, recent = self._rule, self._recent
+        unit, new = minute // rule.unit, 1
         if recent and recent[-1][0] == unit:
-            recent[-1] = (unit, _append(recent[-1][1], cell))
+            new = 0
+            _gather(recent[-1][1], (cell,))
+            if unit == self._end:
+                return
         else:
+            if recent and recent[-1][0] == self._end:
+                _gather(self._episodes[-1][-1].facts, recent[-1][1])
+            begin = unit - rule.width + 1
             while recent and recent[0][0] < begin:
                 del recent[0]
-            recent.append((unit, (cell,)))
-        self._lacking -= self._rule.measure((cell,), 1)
-        if unit == self._end:
-            self._extend(unit, (cell,), 0)
-            return
-        if self._lacking > 0:
-            return
+            recent.append((unit, [cell]))
+            if unit <= self._sure:
+                self._extend(unit)
+                return
+        self._lacking -= rule.measure.adds(cell, new)
+        if self._lacking <= 0:
+            self._look(unit)
+
+    def _look(self, unit: int) -> None:
+        """Let an episode begin or go on if there is enough in the span that ends with ``unit``."""
+        rule, recent = self._rule, self._recent
         known = [facts for _, parts in recent for facts in parts]
-        self._lacking = self._rule.threshold - self._rule.measure(known, len(recent))
+        self._lacking = rule.threshold - rule.measure.counts(known, len(recent))
         if self._lacking > 0:
             return
-        if not self._episodes or begin > self._end + 1:
+        self._sure = self._last_beginning() + rule.width - 1
+        if self._end < 0 or unit - rule.width > self._end:
+            self._end_part()
             self._episodes.append([])
         for at, parts in recent:
             if at > self._end:
-                self._extend(at, parts, 1)
-        self._end = unit
+                self._extend(at)
+                if at < unit:
+                    _gather(self._episodes[-1][-1].facts, parts)
 
-    def _extend(self, unit: int, facts: tuple[Facts, ...], number: int) -> None:
+    def _last_beginning(self) -> int:
+        """The last unit with which a span may begin that has enough now."""
+        known: list[Facts] = []
+        for number, (at, parts) in enumerate(reversed(self._recent), start=1):
+            known += parts
+            if self._rule.measure.counts(known, number) >= self._rule.threshold:
+                return at
+        return -1
+
+    def _extend(self, unit: int) -> None:
+        """The last episode goes on until ``unit``."""
         episode = self._episodes[-1]
         day = unit * self._rule.unit // MINUTES_A_DAY
         if episode and episode[-1].day == day:
-            last = episode[-1]
-            episode[-1] = Part(day, _append(last.facts, *facts), last.number + number)
+            episode[-1].number += 1
         else:
-            episode.append(Part(day, facts, number))
+            self._end_part()
+            episode.append(Part(day, [], 1))
+        self._end = unit
+
+    def _end_part(self) -> None:
+        """What no longer grows need not be held apart."""
+        if self._episodes and self._episodes[-1]:
+            last = self._episodes[-1][-1]
+            last.facts = [merge(last.facts)]
 
     def is_idle(self, minute: int) -> bool:
         """Whether nothing here matters to a cell at or after ``minute``."""
@@ -138,15 +180,22 @@ class DenseChain:
     def forget(self, day: int) -> None:
         """Drop the episodes that ended before ``day``."""
         self._episodes = [episode for episode in self._episodes if episode[-1].day >= day]
+        if not self._episodes:
+            self._end = self._sure = -1
 
     def findings(self, subject: str) -> Iterator[Finding]:
         """Every episode, cut at midnight."""
-        for episode in self._episodes:
+        episodes = self._episodes
+        if episodes and self._recent[-1][0] == self._end:
+            last = self._copy_last()
+            _gather(last.facts, self._recent[-1][1])
+            episodes = [*episodes[:-1], [*episodes[-1][:-1], last]]
+        for episode in episodes:
             for part in _cut(episode, self._is_enough):
                 yield self._rule.tell(subject, part.day, merge(part.facts))
 
     def _is_enough(self, part: Part) -> bool:
-        return self._rule.measure(part.facts, part.number) >= self._rule.threshold
+        return self._rule.measure.counts(part.facts, part.number) >= self._rule.threshold
 
 
 def _cut(episode: list[Part], is_enough: Callable[[Part], bool]) -> list[Part]:
@@ -164,7 +213,7 @@ def _cut(episode: list[Part], is_enough: Callable[[Part], bool]) -> list[Part]:
 
 
 def _join(one: Part, other: Part, day: int) -> Part:
-    return Part(day, (*one.facts, *other.facts), one.number + other.number)
+    return Part(day, [*one.facts, *other.facts], one.number + other.number)
 
 
 class Dense(Telling):
@@ -174,6 +223,7 @@ class Dense(Telling):
     shares_cells = True
     unit: int = 1
     """In minutes; a day is a multiple of it."""
+    subject_of: Callable[[Event], str | None] = staticmethod(address_of)
 
     def __init__(self, measure: Measure, threshold: int, span: str) -> None:
         self.measure: Final = measure
@@ -184,10 +234,6 @@ class Dense(Telling):
     def severity_of(self, facts: Facts) -> str:
         """How far beyond the threshold it went: up to tenfold, up to a hundredfold, or more."""
         return severity_of(facts.count, self.threshold)
-
-    def subject_of(self, event: Event) -> str | None:
-        """The address; a name in its place is no evidence of where an attempt came from."""
-        return event.source_ip
 
     def chain(self) -> DenseChain:
         """An empty chain."""

@@ -10,9 +10,10 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from aggregator.finding import LISTS, Finding, Identity, identity_of
+from aggregator.finding import LISTS, Finding, Identity
 from aggregator.wording import list_names
 from heptad.event import Event
+from heptad.event_row import head_of
 
 MOST_NAMES: Final = 50
 """So many of each list are told; one more is kept, to know that there are more."""
@@ -81,27 +82,44 @@ Told = tuple[Event, Facts]
 
 def facts_of(event: Event) -> Facts:
     """The facts of one event."""
-    identity = identity_of(event)
+    head, names = _of_tags(
+        event.host,
+        event.source,
+        event.program,
+        event.action,
+        event.outcome,
+        event.method,
+        event.reason,
+    )
+    identity = (event.time, head)
+    user, target, origin, what = event.user, event.target_user, origin_of(event), event.object
     lists = (
-        _name(event.user),
-        _name(event.target_user),
-        _name(origin_of(event)),
-        *_names_of_tags(event.host, event.program, event.action, event.reason or None),
-        _name(event.object),
+        () if user is None else _name(user),
+        () if target is None else _name(target),
+        () if origin is None else _name(origin),
+        *names,
+        () if what is None else _name(what),
     )
     return Facts(event.count, identity, identity, (identity,), lists)
 
 
 @lru_cache(maxsize=16_384)
-def _name(name: str | None) -> Names:
+def _name(name: str) -> Names:
     """Names come again and again: the same one is kept once, and is merged at once."""
-    return () if name is None else (name[:_LONGEST_NAME],)
+    return (name[:_LONGEST_NAME],)
 
 
 @lru_cache(maxsize=4096)
-def _names_of_tags(*tags: str | None) -> tuple[Names, ...]:
-    """The same ones each time: there are few of them, and what is the same is merged at once."""
-    return tuple(map(_name, tags))
+def _of_tags(*tags: str) -> tuple[str, tuple[Names, ...]]:
+    """The series, and the names in it: the same ones each time, which are merged at once."""
+    host, _, program, action, _, _, reason = tags
+    reasons = _name(reason) if reason else ()
+    return head_of(*tags), (_name(host), _name(program), _name(action), reasons)
+
+
+def address_of(event: Event) -> str | None:
+    """The address; a name in its place is no evidence of where an attempt came from."""
+    return event.source_ip
 
 
 def origin_of(event: Event) -> str | None:
@@ -120,19 +138,43 @@ def merge(parts: Sequence[Facts]) -> Facts:
         if part.first > last:
             last = part.last
             if len(evidence) < MOST_EVIDENCE:
-                evidence = (*evidence, *part.evidence)[:MOST_EVIDENCE]
+                evidence += part.evidence
         else:
             first, last = min(first, part.first), max(last, part.last)
             evidence = tuple(sorted({*evidence, *part.evidence})[:MOST_EVIDENCE])
-    columns = zip(*[part.lists for part in parts], strict=True)
-    lists = [own[0] if own.count(own[0]) == len(own) else _unite(own) for own in columns]
-    return Facts(count, first, last, evidence, tuple(lists))
+    number, columns = len(parts), zip(*[part.lists for part in parts], strict=True)
+    lists = [own[0] if own.count(own[0]) == number else _unite(own) for own in columns]
+    return Facts(count, first, last, evidence[:MOST_EVIDENCE], tuple(lists))
 
 
 def _unite(lists: Sequence[Names]) -> Names:
-    longest = max(lists, key=len)
-    names = set(longest).union(*lists)
-    return longest if len(names) == len(longest) else tuple(sorted(names)[: MOST_NAMES + 1])
+    """The first names of all lists by name; each of them has its own in that order."""
+    whole = lists[0]
+    if len(whole) > MOST_NAMES:
+        last = whole[-1]
+        before = {name for own in lists[1:] for name in own if name < last}.difference(whole)
+        return tuple(sorted([*whole, *before])[: MOST_NAMES + 1]) if before else whole
+    names: set[str] = set()
+    names.update(*lists)
+    number = len(names)
+    for own in lists:
+        if len(own) == number:
+            return own
+    return tuple(sorted(names)[: MOST_NAMES + 1])
+
+
+class Batch(list[Told]):
+    """Events of one subject, minute, action and outcome: at least one, with their facts."""
+
+    _merged: Facts | None = None
+
+    def merged(self) -> Facts:
+        """The facts of all of them, which several rules ask for."""
+        if len(self) == 1:
+            return self[0][1]
+        if self._merged is None:
+            self._merged = merge([facts for _, facts in self])
+        return self._merged
 
 
 def list_some(names: Sequence[str]) -> str:
@@ -163,10 +205,9 @@ class Telling:
     after: int = 0
     shares_cells: bool = False
 
-    def add(self, cell: Any | None, told: Sequence[Told]) -> Any:
+    def add(self, cell: Any | None, told: Batch) -> Any:
         """The cell with more events."""
-        parts = [facts for _, facts in told]
-        return merge(parts if cell is None else [cell, *parts])
+        return told.merged() if cell is None else merge([cell, told.merged()])
 
     def sentence_of(self, subject: str, facts: Facts) -> str:
         """The finding in words."""
@@ -186,8 +227,10 @@ def finding_of(
     rule: Telling, subject: str, day: int, facts: Facts, told: tuple[str, str]
 ) -> Finding:
     """The finding of these facts; ``told`` is its severity and its sentence."""
-    known = dict(zip(LISTS, facts.lists, strict=True))
-    lists: dict[str, Any] = {name: names[:MOST_NAMES] for name, names in known.items()}
+    lists: dict[str, Any] = dict(zip(LISTS, facts.lists, strict=True))
+    more = tuple([name for name, names in lists.items() if len(names) > MOST_NAMES])
+    for name in more:
+        lists[name] = lists[name][:MOST_NAMES]
     return Finding(
         rule=rule.name,
         subject=subject,
@@ -198,10 +241,10 @@ def finding_of(
         sentence=told[1],
         count=facts.count,
         technique=rule.technique,
-        more=tuple(n for n, names in known.items() if len(names) > MOST_NAMES),
+        more=more,
         first_event=tell_identity(facts.first),
         last_event=tell_identity(facts.last),
-        evidence=tuple(map(tell_identity, facts.evidence)),
+        evidence=tuple([tell_identity(identity) for identity in facts.evidence]),
         **lists,
     )
 

@@ -6,12 +6,10 @@ back ``settle`` days, and hold enough events, on whole days (UTC) before the eve
 told either where ever new keys are usual: a subject with more than ``most`` keys is a traveller.
 """
 
-from collections.abc import Sequence
-
 import msgspec
 
 from aggregator.chains import MINUTES_A_DAY
-from aggregator.chains.facts import Facts, Telling, Told, merge
+from aggregator.chains.facts import Batch, Facts, Telling, merge
 from aggregator.chains.groups import TellingChain
 from heptad.event import Event
 from heptad.findings_config import BaselineConfig, look_back_of
@@ -138,7 +136,7 @@ class Novelty(HistoryRule):
         """What may be new of the event's subject."""
         raise NotImplementedError
 
-    def add(self, cell: dict[str, Facts] | None, told: Sequence[Told]) -> dict[str, Facts]:
+    def add(self, cell: dict[str, Facts] | None, told: Batch) -> dict[str, Facts]:
         """The cell with more events; of too many keys the first ones by name are kept."""
         parts = {key: [facts] for key, facts in (cell or {}).items()}
         for event, facts in told:

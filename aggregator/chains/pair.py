@@ -5,11 +5,11 @@ of one minute, what came before may have come after by some seconds.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import msgspec
 
-from aggregator.chains.facts import MOST_EVIDENCE, Facts, Telling, Told, finding_of, merge
+from aggregator.chains.facts import MOST_EVIDENCE, Batch, Facts, Telling, finding_of, merge
 from aggregator.chains.groups import Groups
 from aggregator.finding import Finding
 from heptad import units
@@ -96,20 +96,27 @@ class Pair(Telling):
         self.before = self.width
 
     def is_after(self, event: Event) -> bool:
-        """Whether the event is one that is told, not one that goes before."""
+        """Whether such an event comes after the others, by its action and outcome."""
         raise NotImplementedError
+
+    def is_told(self, event: Event) -> bool:
+        """Whether an event that comes after is told."""
+        return True
 
     def describe(self, subject: str, causes: Facts, after: Facts) -> tuple[str, str]:
         """Severity and sentence."""
         raise NotImplementedError
 
-    def add(self, cell: PairCell | None, told: Sequence[Told]) -> PairCell:
+    def add(self, cell: PairCell | None, told: Batch) -> PairCell:
         """The cell with more events."""
-        before = [] if cell is None or cell.before is None else [cell.before]
-        after = [] if cell is None or cell.after is None else [cell.after]
-        for event, facts in told:
-            (after if self.is_after(event) else before).append(facts)
-        return PairCell(merge(before) if before else None, merge(after) if after else None)
+        cell = cell or PairCell()
+        if not self.is_after(told[0][0]):
+            facts = told.merged()
+            before = facts if cell.before is None else merge([cell.before, facts])
+            return PairCell(before, cell.after)
+        after = [] if cell.after is None else [cell.after]
+        after += [facts for event, facts in told if self.is_told(event)]
+        return PairCell(cell.before, merge(after) if after else None)
 
     def chain(self) -> PairChain:
         """An empty chain."""

@@ -10,10 +10,10 @@ of one UTC day follow from the cells of that day, of ``before`` minutes before a
 minutes after it. What several rules need to keep it is in ``aggregator.chains``.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Protocol, Self
 
-from aggregator.chains.facts import Told
+from aggregator.chains.facts import Batch
 from aggregator.finding import Finding
 from aggregator.findings.account_change import AccountChange
 from aggregator.findings.brute_force import BruteForce
@@ -115,7 +115,7 @@ class Rule(Protocol):
         """Whom the event is about; None if the rule has no use for it."""
         ...
 
-    def add(self, cell: Any | None, told: Sequence[Told]) -> Any:
+    def add(self, cell: Any | None, told: Batch) -> Any:
         """The cell of a minute with more events and their facts; in whatever order they come."""
         ...
 

@@ -1,6 +1,6 @@
 """Brute force: many failed logins from one address within a short time."""
 
-from aggregator.chains.dense import Dense, count_events
+from aggregator.chains.dense import EVENTS, Dense
 from aggregator.chains.facts import Facts, list_some
 from aggregator.wording import count_of, length_of, minute_of
 from heptad.findings_config import BruteForceConfig
@@ -23,7 +23,7 @@ class BruteForce(Dense):
     )
 
     def __init__(self, config: BruteForceConfig) -> None:
-        super().__init__(count_events, config.attempts, config.span)
+        super().__init__(EVENTS, config.attempts, config.span)
 
     def sentence_of(self, subject: str, facts: Facts) -> str:
         """The finding in words."""

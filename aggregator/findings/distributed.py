@@ -1,6 +1,6 @@
 """Distributed: one user who is tried from many addresses."""
 
-from aggregator.chains.dense import Dense, count_names
+from aggregator.chains.dense import Dense, names_of
 from aggregator.chains.facts import Facts, list_some
 from aggregator.wording import count_of, length_of, minute_of
 from heptad.event import Event
@@ -25,7 +25,7 @@ class Distributed(Dense):
     )
 
     def __init__(self, config: DistributedConfig) -> None:
-        super().__init__(count_names("addresses"), config.addresses, config.span)
+        super().__init__(names_of("addresses"), config.addresses, config.span)
 
     def subject_of(self, event: Event) -> str | None:
         """The user, where the account exists and an address is told."""

@@ -6,14 +6,14 @@ left the one before without an end.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import ClassVar, Final
 
 import msgspec
 
 from aggregator.chains import MINUTES_A_DAY
-from aggregator.chains.facts import Facts, Telling, Told, Wants, list_some, merge
+from aggregator.chains.facts import Batch, Facts, Telling, Wants, finding_of, list_some, merge
 from aggregator.finding import Finding, Identity
 from aggregator.wording import length_of, minute_of
 from heptad import units
@@ -172,7 +172,7 @@ class Sessions(Telling):
             return event.host
         return event.host if event.program in _PROGRAMS and event.pid is not None else None
 
-    def add(self, cell: list[Step] | None, told: Sequence[Told]) -> list[Step]:
+    def add(self, cell: list[Step] | None, told: Batch) -> list[Step]:
         """The cell with more events."""
         steps = sorted([*(cell or ()), *itertools.starmap(_step_of, told)], key=_order)
         return steps[:MOST_A_MINUTE]
@@ -187,8 +187,8 @@ class Sessions(Telling):
 
     def tell_session(self, subject: str, session: Session) -> Finding:
         """The finding."""
-        finding = self.tell(subject, session.begin // MINUTES_A_DAY, session.facts)
-        seconds = max(0, finding.last - finding.first) // units.SECOND
+        day, facts = session.begin // MINUTES_A_DAY, session.facts
+        seconds = max(0, facts.last[0] - facts.first[0]) // units.SECOND
         length = str(timedelta(seconds=seconds))
         if session.end == "host_start":
             end = f"had no end when the host restarted, {length} later"
@@ -197,8 +197,10 @@ class Sessions(Telling):
         elif session.end:
             end = f"lasted {length}"
         else:
-            return self._tell_open(finding, session.begin + self.longest + 1)
-        return msgspec.structs.replace(finding, sentence=f"{finding.sentence}, {end}")
+            opened = self.tell(subject, day, facts)
+            return self._tell_open(opened, session.begin + self.longest + 1)
+        told = (self.severity_of(facts), f"{self.sentence_of(subject, facts)}, {end}")
+        return finding_of(self, subject, day, facts, told)
 
     def _tell_open(self, finding: Finding, until: int) -> Finding:
         """``until``: the first minute in which its end is no longer looked for."""

@@ -1,6 +1,6 @@
 """Slow brute force: failed logins from one address in many hours of a day."""
 
-from aggregator.chains.dense import Dense, count_units
+from aggregator.chains.dense import UNITS, Dense
 from aggregator.chains.facts import Facts, list_some
 from aggregator.wording import count_of, length_of, minute_of
 from heptad.findings_config import SlowBruteForceConfig
@@ -24,7 +24,7 @@ class SlowBruteForce(Dense):
     )
 
     def __init__(self, config: SlowBruteForceConfig) -> None:
-        super().__init__(count_units, config.hours, config.span)
+        super().__init__(UNITS, config.hours, config.span)
 
     def sentence_of(self, subject: str, facts: Facts) -> str:
         """The finding in words."""

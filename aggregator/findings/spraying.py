@@ -1,6 +1,6 @@
 """Spraying: one address that tries many users."""
 
-from aggregator.chains.dense import Dense, count_names
+from aggregator.chains.dense import Dense, names_of
 from aggregator.chains.facts import MOST_NAMES, Facts, list_some
 from aggregator.wording import count_of, length_of, minute_of
 from heptad.findings_config import SprayingConfig
@@ -23,7 +23,7 @@ class Spraying(Dense):
     )
 
     def __init__(self, config: SprayingConfig) -> None:
-        super().__init__(count_names("users"), config.users, config.span)
+        super().__init__(names_of("users"), config.users, config.span)
 
     def severity_of(self, facts: Facts) -> str:
         """By how many names there were."""

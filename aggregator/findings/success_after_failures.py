@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Final
 
-from aggregator.chains.facts import Facts, Wants, list_some
+from aggregator.chains.facts import Facts, Wants, address_of, list_some
 from aggregator.chains.pair import Pair
 from aggregator.wording import count_of, length_of, minute_of
 from heptad.event import Event
@@ -18,6 +18,7 @@ class SuccessAfterFailures(Pair):
     title = "Success after failures"
     technique = "T1110"
     wants: ClassVar[Wants] = {"action": ("login",), "outcome": ("failure", "success")}
+    subject_of = staticmethod(address_of)
     meaning = (
         "A login from an address from which at least `failures` failed within `span` before. High "
         "if several users were tried, or ten times as many failures went before; else medium. A "
@@ -31,15 +32,13 @@ class SuccessAfterFailures(Pair):
     def __init__(self, config: SuccessAfterFailuresConfig) -> None:
         super().__init__(config.failures, config.span)
 
-    def subject_of(self, event: Event) -> str | None:
-        """The address."""
-        if event.outcome == "success" and event.method in _NOT_GUESSED:
-            return None
-        return event.source_ip
-
     def is_after(self, event: Event) -> bool:
         """A success comes after failures."""
         return event.outcome == "success"
+
+    def is_told(self, event: Event) -> bool:
+        """What needs no password was not guessed."""
+        return event.method not in _NOT_GUESSED
 
     def describe(self, subject: str, causes: Facts, after: Facts) -> tuple[str, str]:
         """Severity and sentence."""

@@ -1,6 +1,6 @@
 """Sweep: one address that tries many hosts."""
 
-from aggregator.chains.dense import Dense, count_names
+from aggregator.chains.dense import Dense, names_of
 from aggregator.chains.facts import Facts, list_some
 from aggregator.wording import count_of, length_of, minute_of
 from heptad.findings_config import SweepConfig
@@ -24,7 +24,7 @@ class Sweep(Dense):
     )
 
     def __init__(self, config: SweepConfig) -> None:
-        super().__init__(count_names("hosts"), config.hosts, config.span)
+        super().__init__(names_of("hosts"), config.hosts, config.span)
 
     def sentence_of(self, subject: str, facts: Facts) -> str:
         """The finding in words."""

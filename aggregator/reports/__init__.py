@@ -1,7 +1,7 @@
 """The reports: one file per report, and the list of them.
 
 A report is a pure function from one window's events to rows, written as a fold so that a window
-of a million events needs no list of them: ``begin`` an empty one, ``add`` each event, take the
+of a million events needs no list of them: ``begin`` an empty one, ``add`` the events, take the
 ``rows``. A larger window is made of the smaller ones within it: ``merge`` their folds. Which
 windows are computed when, and what becomes of events that come late, is the business of
 ``aggregator.windows``.
@@ -10,7 +10,7 @@ Two promises are asked of a report. Its rows follow from the set of events, not 
 And its tags come from closed vocabularies or the configuration: a value from a log is a field.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol, Self
 
 from aggregator.reports.accounts import Accounts
@@ -31,8 +31,8 @@ WINDOWS: Final[dict[str, int]] = {"5m": 300 * 10**9, "1h": 3600 * 10**9, "1d": 8
 class Fold(Protocol):
     """A report of one window in the making."""
 
-    def add(self, event: Event) -> None:
-        """One event of the window; in whatever order they come."""
+    def add(self, events: Sequence[Event]) -> None:
+        """Some events of the window, those of ``actions``; in whatever order they come."""
         ...
 
     def merge(self, other: Self) -> None:

@@ -1,6 +1,6 @@
 """Login attempts of a window: how many per host, program and method, and how they ended."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from heptad.event import Event
@@ -14,17 +14,18 @@ class AttemptsFold:
     def __init__(self) -> None:
         self.counts: dict[tuple[str, str, str], list[int]] = {}
 
-    def add(self, event: Event) -> None:
-        """One login event of the window."""
-        key = (event.host, event.program, event.method)
-        counts = self.counts.get(key)
-        if counts is None:
-            counts = self.counts[key] = [0, 0, 0]
-        counts[0] += event.count
-        if event.outcome == "success":
-            counts[1] += event.count
-        elif event.outcome == "failure":
-            counts[2] += event.count
+    def add(self, events: Sequence[Event]) -> None:
+        """Some login events of the window."""
+        for event in events:
+            key = (event.host, event.program, event.method)
+            counts = self.counts.get(key)
+            if counts is None:
+                counts = self.counts[key] = [0, 0, 0]
+            counts[0] += event.count
+            if event.outcome == "success":
+                counts[1] += event.count
+            elif event.outcome == "failure":
+                counts[2] += event.count
 
     def merge(self, other: "AttemptsFold") -> None:
         """All attempts of another window."""

@@ -1,9 +1,9 @@
 """Distinct users and addresses of a window: how many accounts were tried, from how many places."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from aggregator.tally import Tally, cut
+from aggregator.tally import Values, cut
 from heptad.event import Event
 from heptad.line_protocol import Value
 from heptad.schema import Field
@@ -16,9 +16,16 @@ class Seen:
     """What the logins of one outcome have."""
 
     def __init__(self) -> None:
-        self.users = Tally()
-        self.addresses = Tally()
+        self.users = Values()
+        self.addresses = Values()
         self.hosts: set[str] = set()
+
+    def add(self, events: Sequence[Event]) -> None:
+        """Some of these logins."""
+        users, addresses = {e.user for e in events}, {e.source_ip for e in events}
+        self.users.add([cut(user) for user in users if user is not None])
+        self.addresses.add([cut(address) for address in addresses if address is not None])
+        self.hosts.update([e.host for e in events])
 
     def merge(self, other: "Seen") -> None:
         """What other logins have, too."""
@@ -33,16 +40,12 @@ class DistinctFold:
     def __init__(self) -> None:
         self.seen: dict[str, Seen] = {}
 
-    def add(self, event: Event) -> None:
-        """One login event of the window."""
-        seen = self.seen.get(event.outcome)
-        if seen is None:
-            seen = self.seen[event.outcome] = Seen()
-        if event.user is not None:
-            seen.users.add(cut(event.user))
-        if event.source_ip is not None:
-            seen.addresses.add(cut(event.source_ip))
-        seen.hosts.add(event.host)
+    def add(self, events: Sequence[Event]) -> None:
+        """Some login events of the window."""
+        for outcome in {event.outcome for event in events}:
+            self.seen.setdefault(outcome, Seen()).add(
+                [event for event in events if event.outcome == outcome]
+            )
 
     def merge(self, other: "DistinctFold") -> None:
         """All logins of another window."""
@@ -57,7 +60,7 @@ class DistinctFold:
         for seen in self.seen.values():
             whole.merge(seen)
         for outcome, seen in sorted({ALL: whole, **self.seen}.items()):
-            users, addresses = seen.users.distinct, seen.addresses.distinct
+            users, addresses = seen.users.number, seen.addresses.number
             hosts = len(seen.hosts)
             yield {"outcome": outcome}, {"users": users, "addresses": addresses, "hosts": hosts}
 

@@ -1,6 +1,6 @@
 """The hosts of a window: when each was first and last heard of, and what is known to be missing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -28,13 +28,14 @@ class Seen(msgspec.Struct):
     daemon_errors: int = 0
     gaps: int = 0
 
-    def add(self, event: Event) -> None:
-        """One event of the host."""
-        self.first = min(self.first, event.time)
-        self.last = max(self.last, event.time)
-        self.count += event.count
-        counted = _COUNTED.get(event.action)
-        if counted is not None:
+    def add(self, events: Sequence[Event]) -> None:
+        """Some events of the host."""
+        times = [event.time for event in events]
+        self.first = min(self.first, *times)
+        self.last = max(self.last, *times)
+        self.count += sum([event.count for event in events])
+        for event in [event for event in events if event.action in _COUNTED]:
+            counted = _COUNTED[event.action]
             setattr(self, counted, getattr(self, counted) + event.count)
 
     def merge(self, other: "Seen") -> None:
@@ -51,12 +52,13 @@ class HostsFold:
     def __init__(self) -> None:
         self.seen: dict[str, Seen] = {}
 
-    def add(self, event: Event) -> None:
-        """One event of the window."""
-        seen = self.seen.get(event.host)
-        if seen is None:
-            seen = self.seen[event.host] = Seen(event.time, event.time)
-        seen.add(event)
+    def add(self, events: Sequence[Event]) -> None:
+        """Some events of the window."""
+        hosts: dict[str, list[Event]] = {}
+        for event in events:
+            hosts.setdefault(event.host, []).append(event)
+        for host, own in hosts.items():
+            self.seen.setdefault(host, Seen(own[0].time, own[0].time)).add(own)
 
     def merge(self, other: "HostsFold") -> None:
         """All hosts of another window."""

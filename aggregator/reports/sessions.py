@@ -8,7 +8,8 @@ session.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
@@ -54,8 +55,12 @@ class SessionsFold:
         self._marks: list[Mark] = []
         self._spill: sqlite3.Connection | None = None
 
-    def add(self, event: Event) -> None:
-        """One beginning or end of a session."""
+    def add(self, events: Sequence[Event]) -> None:
+        """Some beginnings and ends of sessions."""
+        for event in events:
+            self._add(event)
+
+    def _add(self, event: Event) -> None:
         if event.action == "session_open" and event.outcome == "failure":
             key = (event.host, event.program)
             self.refused[key] = self.refused.get(key, 0) + event.count
@@ -65,19 +70,27 @@ class SessionsFold:
             return
         by_number = event.program == "systemd-logind"
         session = cut(event.object) if by_number else str(event.pid or "")
-        self._keep(Mark(event.host, event.program, session, event.time, closes))
+        self._keep([Mark(event.host, event.program, session, event.time, closes)])
 
     def merge(self, other: "SessionsFold") -> None:
         """All beginnings and ends of another window."""
         for key, refused in other.refused.items():
             self.refused[key] = self.refused.get(key, 0) + refused
-        for mark in other.ordered():
-            self._keep(mark)
+        for some in other.portions():
+            self._keep(some)
 
-    def _keep(self, mark: Mark) -> None:
-        self._marks.append(mark)
+    def _keep(self, marks: Sequence[Mark]) -> None:
+        self._marks += marks
         if len(self._marks) > MOST_HELD:
             self._flush()
+
+    def portions(self) -> Iterator[Sequence[Mark]]:
+        """The beginnings and ends in no order, some at a time."""
+        yield self._marks
+        if self._spill is not None:
+            found = map(Mark._make, self._spill.execute("SELECT * FROM marks"))
+            while some := list(islice(found, MOST_HELD)):
+                yield some
 
     def _flush(self) -> sqlite3.Connection:
         try:

@@ -1,6 +1,7 @@
 """The most frequent addresses, users, targets and reasons of a window's logins."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from aggregator.ranking import RANK, ranked_rows
@@ -18,29 +19,34 @@ QUESTIONS: Final = {
 }
 
 
+def _answer(events: Sequence[Event]) -> dict[str, list[tuple[str | None, int]]]:
+    """What the events answer to each question, and how often each came."""
+    return {
+        "address": [(e.source_ip or e.source_domain, e.count) for e in events],
+        "user": [(e.user, e.count) for e in events],
+        "target": [(f"{e.host}/{e.program}", e.count) for e in events],
+        "reason": [(e.reason or None, e.count) for e in events],
+    }
+
+
 class TopFold:
     """The logins of one window."""
 
     def __init__(self) -> None:
         self.tallies: dict[tuple[str, str], Tally] = {}
 
-    def add(self, event: Event) -> None:
-        """One login event of the window."""
-        address = event.source_ip or event.source_domain
-        if address is not None:
-            self._count("address", event, cut(address))
-        if event.user is not None:
-            self._count("user", event, cut(event.user))
-        self._count("target", event, f"{event.host}/{event.program}")
-        if event.reason:
-            self._count("reason", event, event.reason)
-
-    def _count(self, question: str, event: Event, value: str) -> None:
-        key = (event.outcome, question)
-        tally = self.tallies.get(key)
-        if tally is None:
-            tally = self.tallies[key] = Tally()
-        tally.add(value, event.count)
+    def add(self, events: Sequence[Event]) -> None:
+        """Some login events of the window."""
+        for outcome in {event.outcome for event in events}:
+            own = [event for event in events if event.outcome == outcome]
+            for question, answers in _answer(own).items():
+                told = [
+                    (cut(value), count * number)
+                    for (value, count), number in Counter(answers).items()
+                    if value is not None
+                ]
+                if told:
+                    self.tallies.setdefault((outcome, question), Tally()).add_all(told)
 
     def merge(self, other: "TopFold") -> None:
         """All logins of another window."""

@@ -38,8 +38,7 @@ def find_report_tags(report: Report, tag_sets: Iterable[TagSet]) -> set[Tags]:
     fold = report.begin()
     for tags in sorted(tag_sets):
         if not report.actions or tags[1] in report.actions:
-            for event in _events(tags, report):
-                fold.add(event)
+            fold.add(list(_events(tags, report)))
     return {frozenset(tags.items()) for tags, _ in fold.rows()}
 
 

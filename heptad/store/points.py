@@ -23,25 +23,29 @@ class Points:
         self, measurement: str, since: int, until: int, tags: Wanted | None = None
     ) -> Iterator[Point]:
         """See Store.read."""
-        for row in self._rows(measurement, since, until, tags):
-            yield point_of(*row)
+        series, rows = self._rows(measurement, since, until, tags)
+        for number, time, body, raw in rows:
+            yield point_of(series[number], time, body, raw)
 
     def events(self, since: int, until: int, tags: Wanted | None = None) -> Iterator[Event]:
         """See Store.events."""
-        for row in self._rows(EVENTS, since, until, tags):
-            yield event_of_row(*row)
+        series, rows = self._rows(EVENTS, since, until, tags)
+        for number, time, body, raw in rows:
+            yield event_of_row(series[number], time, body, raw)
 
-    def _rows(self, measurement: str, since: int, until: int, tags: Wanted | None) -> Iterator[Row]:
+    def _rows(
+        self, measurement: str, since: int, until: int, tags: Wanted | None
+    ) -> tuple[dict[int, str], sqlite3.Cursor]:
+        """The series by number, and (number, time, body, raw) of their points in order of time."""
         series = self._series_of(measurement, tags or {})
         marks = ", ".join("?" * len(series))
-        cursor = self._db.execute(
+        rows = self._db.execute(
             # the unary plus keeps SQLite from walking another index to spare itself the sort
             f"SELECT series, time, body, raw FROM points WHERE series IN ({marks}) "  # noqa: S608 - only question marks are put in
             "AND time >= ? AND time < ? ORDER BY +time, id",
             (*series, since, until),
         )
-        for number, time, body, raw in cursor:
-            yield series[number], time, body, raw
+        return series, rows
 
     def backwards(
         self,
