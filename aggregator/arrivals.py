@@ -15,7 +15,9 @@ AHEAD: Final = 86_400 * 10**9
 MOST_AHEAD: Final = 1000
 """So many spans of it are remembered, the nearest ones."""
 _CHUNK: Final = 5000
-_MOST_CHUNKS: Final = 8
+_MOST_CHUNKS: Final = 24
+"""So many at most in one look: it tells the day's findings again of everyone who is in it, so
+that many small looks at a backlog cost more, and it holds what it found until it is committed."""
 
 
 class Progress(msgspec.Struct):
