@@ -131,7 +131,7 @@ class Interpreter:
             known = program.complete or message.startswith("pam_")
             return NOT_UNDERSTOOD if known else OTHER_PROGRAM
         rule = found.rule
-        if self._privacy is not None:
+        if self._privacy is not None and not (rule.ignore and rule.part is None):
             found = self._mask(self._privacy, program, found, record)
         if rule.is_fixed:
             return program, rule.fixed, count, found, ""

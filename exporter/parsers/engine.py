@@ -28,6 +28,11 @@ Part = Literal["nobody", "somebody", "asks"]
 """Of a line: no account was meant, one was, or there is a name that may be either's."""
 _ASKS: Final = frozenset(("login", "authentication", "not_allowed", "disconnect"))
 
+_OF_USERS: Final = frozenset(
+    ("privilege", "command", "forwarding", "session_open", "session_close", "authorization")
+)
+"""Actions of users who are known: what such a line quotes is theirs, and hides no evidence."""
+
 _METHOD_NAMES: Final[dict[str, str]] = {
     **{name: name for name in METHODS if name},
     "keyboard-interactive/pam": "keyboard-interactive",
@@ -56,10 +61,11 @@ so many, up to so many characters each, are remembered with what they were under
 class CompiledRule:
     """A rule ready to use: ``fullmatch`` a message, then the places of its groups.
 
-    ``at_…`` is the place of a group in the captured values; -1 where the pattern lacks it. These,
-    ``groups`` and ``write`` are there once a message was matched: the pattern is compiled then,
-    for a log needs a few dozen of hundreds of rules, and to compile them all takes longer than
-    everything else at a start.
+    ``at_…`` is the place of a group in the captured values; -1 where the pattern lacks it.
+    ``at_unknown`` is that of a name that is no account's, None where the rule does not say so; then
+    with ``may_tell_unknown`` the message itself may. These, ``groups`` and ``write`` are there
+    once a message was matched: the pattern is compiled then, for a log needs a few dozen of
+    hundreds of rules, and to compile them all takes longer than everything else at a start.
     """
 
     groups: dict[str, int]
@@ -69,6 +75,8 @@ class CompiledRule:
     at_method: int
     at_count: int
     at_child: int
+    at_unknown: int | None
+    may_tell_unknown: bool
     part: Part | None
     is_fixed: bool
     is_settled: bool
@@ -90,6 +98,8 @@ class CompiledRule:
         self.at_user, self.at_address = at("user", -1), at("address", -1)
         self.at_port, self.at_method = at("source_port", -1), at("method", -1)
         self.at_count, self.at_child = at("count", -1), at("child_pid", -1)
+        self.at_unknown = self._find_unknown()
+        self.may_tell_unknown = rule.action not in _OF_USERS
         self.part = _part_of(rule, names=self.at_user >= 0)
         varies = self.ignore or self.step or self.at_count >= 0 or self.at_method >= 0
         self.is_fixed = not varies
@@ -97,6 +107,13 @@ class CompiledRule:
         self.write = Rendering(self.groups, rule.object).write
         self.fullmatch = pattern.fullmatch
         return pattern.fullmatch(message)
+
+    def _find_unknown(self) -> int | None:
+        if self.rule.reason == "invalid_user":
+            return self.at_user
+        if self.rule.reason == "does_not_exist" and "object" not in self.groups:
+            return self.groups.get("target_user", -1)
+        return None
 
     def captures(self, name: str) -> bool:
         """Whether the pattern has a group of that name."""
