@@ -15,7 +15,9 @@ Value = str | int | float | bool
 _TAG: Final = str.maketrans(
     {",": "\\,", "=": "\\=", " ": "\\ ", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 )
-_FIELD: Final = re.compile(r'([^=,]+)=(?:"((?>[^"\\]*(?:\\.[^"\\]*)*))"|([^,]*)),?', re.DOTALL)
+_FIELD: Final = re.compile(r'([^=,]+)=(?:"([^"]*)"|([^,]*)),?')
+_BACKSLASH, _QUOTE = "\ud800", "\ud801"
+"""Stand for what is escaped while fields are told apart: surrogates are in no text of a store."""
 _STRING_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _BREAKS: Final = {"n": "\n", "r": "\r"}
 
@@ -66,10 +68,6 @@ def encode_fields(fields: Mapping[str, Value | None]) -> str:
     return ",".join(parts)
 
 
-def _unescape(text: str) -> str:
-    return _STRING_ESCAPE.sub(lambda m: _BREAKS.get(m[1], m[1]), text)
-
-
 def encode_line(head: str, time: int, body: str, raw: str = "") -> str:
     """The line of a stored row: ``time`` in nanoseconds, ``raw`` as the field of that name."""
     return f"{head} {body},raw={quote(raw)} {time}" if raw else f"{head} {body} {time}"
@@ -77,13 +75,23 @@ def encode_line(head: str, time: int, body: str, raw: str = "") -> str:
 
 def decode_fields(body: str) -> dict[str, Value]:
     """The fields of what ``encode_fields`` gave."""
-    found = _FIELD.findall(body)
     if "\\" in body:
-        found = [(key, _unescape(text), plain) for key, text, plain in found]
+        hidden = body.replace("\\\\", _BACKSLASH).replace('\\"', _QUOTE)
+        found = [(key, _show(text), plain) for key, text, plain in _FIELD.findall(hidden)]
+    else:
+        found = _FIELD.findall(body)
     return {
         key: text if not plain else int(plain[:-1]) if plain[-1] == "i" else _decode_plain(plain)
         for key, text, plain in found
     }
+
+
+def _show(text: str) -> str:
+    """What was hidden, as it is: at once, for a list of names as JSON has two quotes for each."""
+    text = text.replace(_QUOTE, '"')
+    if "\\" in text:
+        text = _STRING_ESCAPE.sub(lambda m: _BREAKS.get(m[1], m[1]), text)
+    return text.replace(_BACKSLASH, "\\")
 
 
 def _decode_plain(text: str) -> Value:
