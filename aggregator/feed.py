@@ -94,8 +94,8 @@ class Cells:
             cell = cells.get(subject)
             if cell is None and len(cells) >= memory.MOST_CELLS:
                 self._dropped += len(own)
-            else:
-                cells[subject] = add(cell, own)
+            elif (more := add(cell, own)) is not None:
+                cells[subject] = more
 
     def hand_on(self, minute: int) -> None:
         """The minute is over."""

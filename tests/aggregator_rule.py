@@ -20,7 +20,9 @@ def find(rule: Rule, *events: Event) -> list[Finding]:
         if subject is not None:
             own = cells.setdefault(subject, {})
             minute = event.time // MINUTE
-            own[minute] = rule.add(own.get(minute), Batch([(event, facts_of(event))]))
+            cell = rule.add(own.get(minute), Batch([(event, facts_of(event))]))
+            if cell is not None:
+                own[minute] = cell
     found: list[Finding] = []
     for subject, own in cells.items():
         chain = rule.chain()

@@ -11,10 +11,12 @@ import pytest
 from aggregator import memory
 from aggregator.chains.facts import Batch, Facts
 from aggregator.feed import Read, walk
+from aggregator.findings import Rule
 from aggregator.findings.brute_force import BruteForce
+from aggregator.findings.success_after_failures import SuccessAfterFailures
 from aggregator.ignored import Ignored
 from aggregator.metrics import AggregatorMetrics
-from heptad.findings_config import BruteForceConfig
+from heptad.findings_config import BruteForceConfig, SuccessAfterFailuresConfig
 from heptad.store.local import LocalStore
 from tests.aggregator_world import (
     DAY,
@@ -80,6 +82,19 @@ def test_flood_does_not_hide_what_was_found(world: World, monkeypatch: pytest.Mo
     world.append([*attack(NOON), *flood])
     world.look()
     assert summaries(world) == [("192.0.2.1", NOON, 4)]
+
+
+def test_what_no_rule_keeps_takes_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logins by key, however many, are not held for the rule of guessed passwords."""
+    monkeypatch.setattr(memory, "MOST_CELLS", 100)
+    rules: list[Rule] = [SuccessAfterFailures(SuccessAfterFailuresConfig(failures=4))]
+    by_key = {"outcome": "success", "method": "publickey"}
+    flood = [login(NOON + n * SECOND, f"10.0.{n // 250}.{n % 250}", **by_key) for n in range(1000)]
+    with World(tmp_path, rules=rules, reports=[]) as world:
+        world.append([*attack(NOON), *flood, login(NOON + 1000 * SECOND, outcome="success")])
+        world.finish()
+        assert world.counter("heptad_aggregator_cells_dropped_total") == 0
+        assert len(world.findings()) == 1
 
 
 @pytest.mark.parametrize(("method", "after"), [("events", 30), ("arrived", 1)])

@@ -178,6 +178,14 @@ def test_ranks_what_is_frequent_and_the_rest_as_one() -> None:
     assert target == {"value": "web1/sshd", "count": 14}
 
 
+def test_ranks_every_target_by_its_whole_name() -> None:
+    """Two programs of a host whose name is as long as it can be are two targets."""
+    host = "h" * 255
+    events = [login(MIDNIGHT, host=host, program=program) for program in ("login", "sshd")]
+    told = [fields for tags, fields in rows(Tops(), events) if tags["top"] == "target"]
+    assert told == [{"value": f"{host}/{name}", "count": 1} for name in ("login", "sshd")]
+
+
 def test_tells_privilege_use() -> None:
     """Who, to whom, what, and refused or not; the most frequent first."""
     sudo: dict[str, Any] = {

@@ -163,3 +163,13 @@ def test_a_strange_first_line_does_not_mislead_the_lines_after_it() -> None:
     lines = ["1970-01-01T00:00:00Z h kernel: x", "Nov 23 11:00:02 h sshd[1]: x"]
     records, _ = header.parse_text("\n".join(lines))
     assert records[-1][0] == ns(datetime.fromisoformat("2026-11-23T11:00:02+00:00"))
+
+
+@pytest.mark.parametrize("stamp", ["2500-10-31T02:30:00", "9999-10-31T02:30:00"])
+def test_no_hour_that_comes_twice_lies_beyond_what_is_kept(stamp: str) -> None:
+    """A stamp too far ahead for the stores is none either where the clocks are changed."""
+    clock = Clock(ZoneInfo("Europe/Berlin"))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="T02"):
+            clock.read(stamp)
+    assert clock.last is None

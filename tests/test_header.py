@@ -314,3 +314,11 @@ def test_repeated_over_a_read(before: str) -> None:
     """The line that is repeated may have been read before; it is not told again."""
     assert counted(AGAIN.format(4), before) == ([("7", "Failed", 4)], [])
     assert counted(AGAIN.format(4), before + "\nstrange\n")[0] == []
+
+
+@pytest.mark.parametrize("between", ["", "\n", "\r\n", "\0strange\n", "\ufeffstrange\n", "\0\n"])
+def test_a_read_ends_anywhere(between: str) -> None:
+    """What stands between two lines means the same whether they were read at once or not."""
+    before, again = f"{WRONG}\n{between}", AGAIN.format(4)
+    records, _ = counted(before + again)
+    assert counted(again, before)[0] == records[1:]

@@ -107,16 +107,19 @@ class Pair(Telling):
         """Severity and sentence."""
         raise NotImplementedError
 
-    def add(self, cell: PairCell | None, told: Batch) -> PairCell:
-        """The cell with more events."""
-        cell = cell or PairCell()
+    def add(self, cell: PairCell | None, told: Batch) -> PairCell | None:
+        """The cell with more events; None while none of them matters."""
+        known = cell or PairCell()
         if not self.is_after(told[0][0]):
             facts = told.merged()
-            before = facts if cell.before is None else merge([cell.before, facts])
-            return PairCell(before, cell.after)
-        after = [] if cell.after is None else [cell.after]
-        after += [facts for event, facts in told if self.is_told(event)]
-        return PairCell(cell.before, merge(after) if after else None)
+            before = facts if known.before is None else merge([known.before, facts])
+            return PairCell(before, known.after)
+        after = [facts for event, facts in told if self.is_told(event)]
+        if not after:
+            return cell
+        if known.after is not None:
+            after.append(known.after)
+        return PairCell(known.before, merge(after))
 
     def chain(self) -> PairChain:
         """An empty chain."""

@@ -116,7 +116,10 @@ class Rule(Protocol):
         ...
 
     def add(self, cell: Any | None, told: Batch) -> Any:
-        """The cell of a minute with more events and their facts; in whatever order they come."""
+        """The cell of a minute with more events and their facts; in whatever order they come.
+
+        None where there is still nothing to keep.
+        """
         ...
 
     def chain(self) -> Chain:

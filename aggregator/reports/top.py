@@ -41,7 +41,7 @@ class TopFold:
             own = [event for event in events if event.outcome == outcome]
             for question, answers in _answer(own).items():
                 told = [
-                    (cut(value), count * number)
+                    (value if question == "target" else cut(value), count * number)
                     for (value, count), number in Counter(answers).items()
                     if value is not None
                 ]

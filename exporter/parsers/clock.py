@@ -101,16 +101,19 @@ class Clock:
 
         The clocks go through one hour of a year twice, where they are changed.
         """
-        if start.utcoffset() == start.replace(minute=59, second=59, fold=1).utcoffset():
+        once = start.utcoffset() == start.replace(minute=59, second=59, fold=1).utcoffset()
+        if once:
             base = int(start.timestamp()) * SECOND
-            if not -_FARTHEST < base < _FARTHEST:
-                raise ValueError(hour)
+        else:
+            minute, second = divmod(within // SECOND, 60)
+            base = self._unfold(start.replace(minute=minute, second=second)) - within
+        if not -_FARTHEST < base < _FARTHEST:
+            raise ValueError(hour)
+        if once:
             if len(self._hours) > _MOST_HOURS:
                 self._hours.clear()
             self._hours[hour] = base
-            return base
-        minute, second = divmod(within // SECOND, 60)
-        return self._unfold(start.replace(minute=minute, second=second)) - within
+        return base
 
     def _find_year(self, month: int, day: int, hour: int) -> int:
         if self._year and self.last is None:

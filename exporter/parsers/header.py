@@ -179,7 +179,7 @@ class HeaderParser:
         """The record of the last line of a text that was read already, or none."""
         clock = Clock(self.clock.zone, self.clock.last, self.clock.reference)
         records, strange = HeaderParser(clock, self.origin).parse_text(before)
-        line = before.removesuffix("\n").rpartition("\n")[2].rstrip("\r")
+        line = before.rstrip("\r\n").rpartition("\n")[2].lstrip("\0\ufeff")
         return [] if not line or strange[-1:] == [line] else records[-1:]
 
     def _read_bsd(self, raw: str) -> Record | None:
