@@ -50,22 +50,25 @@ _AGAIN: Final = re.compile(
 )
 _MOST_REPEATS: Final = 10**6
 _IS_PID: Final = re.compile(r"\d{1,9}\]", re.ASCII).fullmatch
-_MOST_PLACES: Final = 1000
+_MOST_PLACES: Final = 5000
+_MOST_RECENT: Final = 1000
 
 
 class HeaderParser:
     """Splits the lines of one log into records; the format that matched last is tried first.
 
     Nearly every line differs from one before it in no more than its time, process id and message.
-    So ``_width``, how long the last stamp was, and ``_places``, what stood between stamp and
-    process id and is known to be a host and a tag, take the place of a pattern for most lines.
+    So ``_width``, how long the last stamp was, ``_places``, what stood between stamp and process
+    id and is known to be a host and a tag, and ``_recent``, the same with the id, take the place
+    of a pattern for most lines.
     """
 
     def __init__(self, clock: Clock, origin: Origin) -> None:
         self.clock = clock
         self.origin = origin
         self._width = 0
-        self._places: dict[str, tuple[str | None, str, str]] = {}
+        self._places: dict[str, tuple[str | None, str]] = {}
+        self._recent: dict[str, tuple[str | None, str, str]] = {}
         self._order = [self._read_bsd, self._read_rfc3339, self._read_rfc5424, self._read_year]
 
     def parse(self, raw: str) -> Record | None:
@@ -91,7 +94,7 @@ class HeaderParser:
         known = len(records)
         broken = 0  # so many records there were when a line without a header came last
         strange: list[str] = []
-        recall, places, add, origin = self.clock.recall, self._places, records.append, self.origin
+        recall, recent, add, origin = self.clock.recall, self._recent, records.append, self.origin
         known_stamp, time, width = "", None, self._width
         lines = text.split("\n")
         if "\r" in text:
@@ -100,7 +103,7 @@ class HeaderParser:
         for line in lines:
             head, _, message = line.partition(": ")
             place = head[width:]
-            who = places.get(place) or self._recall_place(place)
+            who = recent.get(place) or self._recall_place(place)
             if who is not None and message:
                 stamp = head[:width]
                 if stamp != known_stamp:
@@ -144,19 +147,18 @@ class HeaderParser:
         if self.clock.recall(raw[:width]) == time:
             if len(self._places) >= _MOST_PLACES:
                 self._places.clear()
-            self._places[place] = host, tag, ""
+            self._places[place] = host, tag
             self._width = width
 
     def _recall_place(self, place: str) -> tuple[str | None, str, str] | None:
         """Host, tag and process id, if host and tag are known and no more than an id is new."""
-        before, _, pid = place.partition("[")
+        before, bracket, pid = place.partition("[")
         known = self._places.get(before)
-        if known is None or not _IS_PID(pid):
+        if known is None or (bracket and not _IS_PID(pid)):
             return None
-        if len(self._places) >= _MOST_PLACES:
-            self._places.clear()
-            self._places[before] = known
-        found = self._places[place] = known[0], known[1], pid[:-1]
+        if len(self._recent) >= _MOST_RECENT:
+            self._recent.clear()
+        found = self._recent[place] = *known, pid[:-1]
         return found
 
     def _repeat(self, line: str, last: Record) -> Record | None:
