@@ -8,7 +8,7 @@ does not stand: that is what ``latest_findings`` gives, and what is the same for
 How many revisions lie in between is not: it depends on when the aggregator looked.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -22,6 +22,9 @@ MEASUREMENT: Final = "findings"
 DAY: Final = 86_400 * 10**9
 LONGEST: Final = 8 * DAY
 """No finding's first and last event lie further apart, in nanoseconds."""
+LONG: Final = ("new_account_login", "session")
+SHORT: Final = 4 * DAY
+"""Nor do those of any rule but ``LONG``: episodes are cut at midnight, groups never cross it."""
 
 SEVERITIES: Final[dict[str, str]] = {
     "info": "nothing to look at by itself; it tells what went on",
@@ -199,9 +202,9 @@ def revision_of(point: Point) -> Revision:
 
 
 def last_revisions(
-    store: Readable, since: int, until: int, rule: str | None = None
+    store: Readable, since: int, until: int, rule: str | Sequence[str] | None = None
 ) -> dict[Key, Revision]:
-    """The last revision of every finding that begins with since <= first < until."""
+    """The last revision of every finding, or of these rules', with since <= first < until."""
     found: dict[Key, Revision] = {}
     # a row that moved on lies a little behind its first event
     for point in store.read(MEASUREMENT, since, until + 10**6, {"rule": rule} if rule else None):
@@ -218,7 +221,9 @@ def latest_findings(store: Readable, since: int, until: int) -> list[Finding]:
 
 
 def _standing(store: Readable, since: int, until: int) -> Iterator[Finding]:
-    for revision in last_revisions(store, since - LONGEST, until).values():
+    revisions = last_revisions(store, since - SHORT, until)
+    revisions |= last_revisions(store, since - LONGEST, since - SHORT, LONG)
+    for revision in revisions.values():
         finding = revision.finding
         # a session that is open goes on after its last event
         if revision.stands and max(finding.last, finding.overdue) >= since:

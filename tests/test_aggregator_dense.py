@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aggregator.chains.dense import Dense
+from aggregator.finding import SHORT
 from aggregator.findings.brute_force import BruteForce
 from aggregator.findings.slow_brute_force import SlowBruteForce
 from aggregator.findings.spraying import Spraying
@@ -38,6 +39,7 @@ def test_day_follows_from_what_lies_around_it(
         times.append(times[-1] + pause * MINUTE)
     events = [login(time, user=user) for time, user in zip(times, users, strict=False)]
     whole = find(rule, *events)
+    assert all(finding.last - finding.first < SHORT for finding in whole)
     for day in {event.time // DAY for event in events}:
         since, until = day * DAY - rule.before * MINUTE, (day + 1) * DAY + rule.after * MINUTE
         near = find(rule, *[event for event in events if since <= event.time < until])
@@ -50,13 +52,14 @@ def test_even_pace_over_many_days(pause: int) -> None:
     rule = RULES[1]
     events = [login(MIDNIGHT + n * pause * MINUTE) for n in range(9 * 1440 // pause)]
     whole = find(rule, *events)
+    assert all(finding.last - finding.first < SHORT for finding in whole)
     for day in range(MIDNIGHT // DAY, MIDNIGHT // DAY + 9):
         since, until = day * DAY - rule.before * MINUTE, (day + 1) * DAY + rule.after * MINUTE
         near = find(rule, *[event for event in events if since <= event.time < until])
         assert [f for f in near if f.day == day] == [f for f in whole if f.day == day]
 
 
-SHORT = [
+BRIEF = [
     (BruteForce(BruteForceConfig(3, "30m")), len),
     (SlowBruteForce(SlowBruteForceConfig(3, "5h")), lambda own: len({at(e, 60) for e in own})),
     (Spraying(SprayingConfig(3, "1h")), lambda own: len({e.user for e in own})),
@@ -81,7 +84,7 @@ def define(rule: Dense, amount: Callable[[list[Event]], int], events: list[Event
     return [sum(a <= at(event, rule.unit) <= b for event in events) for a, b in spans]
 
 
-@pytest.mark.parametrize("rule, amount", SHORT)
+@pytest.mark.parametrize("rule, amount", BRIEF)
 @given(
     st.lists(
         st.tuples(st.integers(0, 40), st.sampled_from(["a", "b", "c", "d"])),
