@@ -8,12 +8,14 @@ the order of the events, or on chance.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from operator import itemgetter
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
+
+_T = TypeVar("_T")
 
 MOST_KEYS: Final = 5000
 """So many values are held in memory."""
@@ -58,6 +60,26 @@ def open_spill(table: str) -> sqlite3.Connection:
     return spill
 
 
+def spill_rows(
+    spill: sqlite3.Connection | None, table: str, insert: str, rows: Iterable[Sequence[object]]
+) -> sqlite3.Connection:
+    """Put rows into a temporary database, opened for the first of them; raises SpillFailed."""
+    try:
+        spill = spill or open_spill(table)
+        spill.execute("BEGIN")
+        spill.executemany(insert, rows)
+        spill.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise SpillFailed(error) from error
+    return spill
+
+
+def portions_of(found: Iterator[_T], most: int) -> Iterator[list[_T]]:
+    """All of them, at most so many at a time."""
+    while some := list(islice(found, most)):
+        yield some
+
+
 class Values:
     """Which values were seen; the methods raise SpillFailed."""
 
@@ -81,21 +103,13 @@ class Values:
         yield self._held
         if self._spill is not None:
             found = (value for (value,) in self._spill.execute("SELECT value FROM seen"))
-            while some := list(islice(found, MOST_KEYS)):
-                yield some
+            yield from portions_of(found, MOST_KEYS)
 
     def _flush(self) -> sqlite3.Connection:
         """Everything into the temporary file."""
-        try:
-            if self._spill is None:
-                self._spill = open_spill("seen (value TEXT PRIMARY KEY) WITHOUT ROWID")
-            self._spill.execute("BEGIN")
-            self._spill.executemany(
-                "INSERT OR IGNORE INTO seen VALUES (?)", zip(sorted(self._held), strict=True)
-            )
-            self._spill.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise SpillFailed(error) from error
+        table = "seen (value TEXT PRIMARY KEY) WITHOUT ROWID"
+        rows = zip(sorted(self._held), strict=True)
+        self._spill = spill_rows(self._spill, table, "INSERT OR IGNORE INTO seen VALUES (?)", rows)
         self._held.clear()
         return self._spill
 
@@ -140,18 +154,13 @@ class Tally:
 
     def _flush(self) -> sqlite3.Connection:
         """Everything into the temporary file."""
-        try:
-            if self._spill is None:
-                self._spill = open_spill("tally (key TEXT PRIMARY KEY, count) WITHOUT ROWID")
-            self._spill.execute("BEGIN")
-            self._spill.executemany(
-                "INSERT INTO tally VALUES (?, ?) "
-                "ON CONFLICT (key) DO UPDATE SET count = count + excluded.count",
-                sorted(self._held.items()),
-            )
-            self._spill.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise SpillFailed(error) from error
+        self._spill = spill_rows(
+            self._spill,
+            "tally (key TEXT PRIMARY KEY, count) WITHOUT ROWID",
+            "INSERT INTO tally VALUES (?, ?) "
+            "ON CONFLICT (key) DO UPDATE SET count = count + excluded.count",
+            sorted(self._held.items()),
+        )
         self._held.clear()
         return self._spill
 

@@ -9,12 +9,11 @@ session.
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
 
-from aggregator.tally import SpillFailed, cut, open_spill
+from aggregator.tally import cut, portions_of, spill_rows
 from heptad.event import Event
 from heptad.line_protocol import Value
 from heptad.schema import Field
@@ -89,18 +88,12 @@ class SessionsFold:
         yield self._marks
         if self._spill is not None:
             found = map(Mark._make, self._spill.execute("SELECT * FROM marks"))
-            while some := list(islice(found, MOST_HELD)):
-                yield some
+            yield from portions_of(found, MOST_HELD)
 
     def _flush(self) -> sqlite3.Connection:
-        try:
-            if self._spill is None:
-                self._spill = open_spill("marks (host, program, session, time, closes)")
-            self._spill.execute("BEGIN")
-            self._spill.executemany("INSERT INTO marks VALUES (?, ?, ?, ?, ?)", self._marks)
-            self._spill.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise SpillFailed(error) from error
+        table = "marks (host, program, session, time, closes)"
+        insert = "INSERT INTO marks VALUES (?, ?, ?, ?, ?)"
+        self._spill = spill_rows(self._spill, table, insert, self._marks)
         self._marks.clear()
         return self._spill
 
