@@ -180,21 +180,21 @@ def _speaks_of_nobody(text: str) -> bool:
     Without letters that may be capitals. To look for all of them takes a sixth of what one pattern
     of them takes.
     """
-    if "ser" not in text:
-        return "o passwd entry" in text
-    return (
-        "nvalid user" in text
-        or "llegal user" in text
-        or "onexistent user" in text
-        or "nknown user" in text
-        or "ser not known" in text
-        or "ser unknown" in text
-        or "check pass; user" in text
-        or "bad username" in text
-        or "could not identify user" in text
-        or "o passwd entry" in text
-        or "find user" in text
-        or "no such user" in text
+    return "o passwd entry" in text or (
+        "ser" in text
+        and (
+            "nvalid user" in text
+            or "llegal user" in text
+            or "onexistent user" in text
+            or "nknown user" in text
+            or "ser not known" in text
+            or "ser unknown" in text
+            or "check pass; user" in text
+            or "bad username" in text
+            or "could not identify user" in text
+            or "find user" in text
+            or "no such user" in text
+        )
     )
 
 
