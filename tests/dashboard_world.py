@@ -18,7 +18,8 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 from tests import needs
-from tests.influxdb import Daemon, Influxd, find_port
+from tests.influxdb import Daemon, Influxd
+from tests.ports import reserve_port
 from tests.real.sandbox import wait_until
 
 HOST: Final = "web-1"
@@ -106,7 +107,7 @@ class DashboardWorld:
         self.folder = folder
         self.log = folder / "auth.log"
         names = ("exporter", "aggregator", "node", "prometheus")
-        self.ports = {name: find_port() for name in names}
+        self.ports = {name: reserve_port() for name in names}
         self.influxd = Influxd(folder / "influxd")
         self._stack = ExitStack()
 

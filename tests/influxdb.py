@@ -6,7 +6,6 @@
 
 import json
 import signal
-import socket
 import subprocess
 import urllib.error
 from collections.abc import Iterable, Iterator
@@ -19,6 +18,7 @@ from urllib.request import Request, urlopen
 from heptad.influxdb.connection import Connection
 from heptad.influxdb_config import InfluxConfig
 from tests import needs
+from tests.ports import reserve_port
 from tests.real.sandbox import wait_until
 
 INFLUXD = """
@@ -91,13 +91,6 @@ http {{
 D = TypeVar("D", bound="Daemon")
 
 
-def find_port() -> int:
-    """A port of the loopback interface that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Daemon:
     """A process that listens on ``port``, with its files in ``folder``; starts again on them."""
 
@@ -144,7 +137,7 @@ class Influxd(Daemon):
     def __init__(self, folder: Path, data: str = "", http: str = "") -> None:
         needs.program("influxd")
         folder.mkdir(parents=True, exist_ok=True)
-        port = find_port()
+        port = reserve_port()
         config = folder / "influxdb.conf"
         config.write_text(INFLUXD.format(folder=folder, port=port, data=data, http=http))
         super().__init__(folder, ["influxd", "-config", str(config)], port)
@@ -201,7 +194,7 @@ class Nginx(Daemon):
     def __init__(self, folder: Path, upstream: str, max_body: str = "100m") -> None:
         needs.program("nginx")
         folder.mkdir(parents=True, exist_ok=True)
-        port = find_port()
+        port = reserve_port()
         config = folder / "nginx.conf"
         text = NGINX.format(folder=folder, port=port, upstream=upstream, max_body=max_body)
         config.write_text(text)

@@ -74,20 +74,40 @@ PACKAGES: Final[dict[str, str]] = {
 }
 """Program → the Debian package that brings it; `make test` installs these."""
 
+running: pytest.Item | None = None
+"""The test that runs now; tests/conftest.py says which."""
+
 # Daemons are outside the PATH of a user; systemd keeps its helpers in a folder of its own.
 _FOLDERS: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/systemd", "/lib/systemd")
 
 
 def program(*names: str) -> None:
     """Go on only where every one of these programs is installed."""
+    _expect_mark()
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_FOLDERS))
     for name in names:
         if shutil.which(name, path=path) is None:
             _miss(f"{name} is not installed (Debian: {PACKAGES.get(name, 'package unknown')})")
 
 
+@functools.cache
+def influxdb_2() -> str:
+    """Build InfluxDB 2 where that was not done before, and return its program.
+
+    The first time takes about five minutes, Go and cargo.
+    """
+    _expect_mark()
+    for name in ("go", "cargo"):
+        if shutil.which(name) is None:
+            _miss(f"{name} is not installed, which builds InfluxDB 2")
+    build = pathlib.Path(__file__).parent / "real" / "influxdb2" / "build"
+    built = subprocess.run([build], stdout=subprocess.PIPE, check=True, text=True)
+    return built.stdout.strip()
+
+
 def root() -> None:
     """Go on only as root."""
+    _expect_mark()
     if os.geteuid() != 0:
         _miss("only root may do this")
 
@@ -121,6 +141,12 @@ def shared_data() -> pathlib.Path:
     if not folder.is_dir():
         pytest.skip(f"{folder} is not there (set HEPTAD_SHARED_DATA)")
     return folder
+
+
+def _expect_mark() -> None:
+    """Fail in a test that `make check` would run though it needs more than Python."""
+    if running is not None and running.get_closest_marker("system") is None:
+        pytest.fail(f"{running.nodeid} needs @pytest.mark.system", pytrace=False)
 
 
 def _miss(reason: str) -> NoReturn:

@@ -12,8 +12,9 @@ import pytest
 
 from provisioning.alerts.rule import Alert
 from tests import needs
+from tests.ports import reserve_port
 from tests.test_alerts import RULES
-from tests.test_real_prometheus import free_port, wait_for
+from tests.test_real_prometheus import wait_for
 
 CONFIG = Path(__file__).resolve().parents[1] / "provisioning/alertmanager/alertmanager.yml"
 ROUTES = ("amtool", "config", "routes", "test", f"--config.file={CONFIG}")
@@ -78,7 +79,7 @@ def test_a_real_alertmanager_tells_the_webhooks(tmp_path: Path) -> None:
     for wait in ("10s", "30s", "5m"):
         text = text.replace(f"group_wait: {wait}", "group_wait: 0s")
     config.write_text(text)
-    port = free_port()
+    port = reserve_port()
     command = [
         "prometheus-alertmanager",
         f"--config.file={config}",

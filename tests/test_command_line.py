@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from heptad.commands import COMMANDS
+from tests.ports import reserve_port
 
 LINES = """\
 Mar  3 10:00:00 web sshd[100]: Failed password for invalid user eve from 192.0.2.7 port 4711 ssh2
@@ -43,12 +44,6 @@ def heptad(*arguments: str | pathlib.Path, text: str = "") -> subprocess.Complet
     )
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 @pytest.fixture
 def config(tmp_path: pathlib.Path) -> pathlib.Path:
     """A configuration that reads one log, with everything in a folder of its own."""
@@ -57,9 +52,9 @@ def config(tmp_path: pathlib.Path) -> pathlib.Path:
         "host": "web",
         "store": {"path": str(tmp_path / "events.db")},
         "sources": [{"type": "file", "name": "auth", "paths": [str(tmp_path / "auth.log")]}],
-        "exporter": {"listen": f"127.0.0.1:{free_port()}", "host_metrics": False},
+        "exporter": {"listen": f"127.0.0.1:{reserve_port()}", "host_metrics": False},
         "aggregator": {
-            "listen": f"127.0.0.1:{free_port()}",
+            "listen": f"127.0.0.1:{reserve_port()}",
             "store": {"path": str(tmp_path / "reports.db")},
         },
     }

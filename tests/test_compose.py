@@ -21,7 +21,8 @@ from heptad import __version__
 from heptad.config import load_config
 from tests import needs
 from tests.influxdb_2 import ADMIN, InfluxDB2
-from tests.test_real_prometheus import free_port, wait_for
+from tests.ports import reserve_port
+from tests.test_real_prometheus import wait_for
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "docker-compose.yml").read_text()
@@ -280,7 +281,7 @@ def test_the_image_has_all_that_it_needs(tmp_path: Path) -> None:
 def test_a_service_starts_as_it_is_called(name: str, program: str, tmp_path: Path) -> None:
     """The program takes the command line and the mounted configuration, and becomes ready."""
     needs.program(program)
-    port = free_port()
+    port = reserve_port()
     command = [program, *SERVICES[name]["command"]]
     for source, target, _ in mounts(SERVICES[name]):
         place = str(ROOT / source) if source.startswith("./") else str(tmp_path)

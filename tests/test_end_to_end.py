@@ -20,7 +20,8 @@ import pytest
 from tests import needs
 from tests.dashboard_world import HOST, HOUR, log_of
 from tests.grafana import BOARDS, QUERIES, put_in, values_of
-from tests.influxdb import Influxd, find_port
+from tests.influxdb import Influxd
+from tests.ports import reserve_port
 from tests.real import rsyslog
 from tests.real.sandbox import Sandbox, wait_until
 from tests.real.sshd import Client, SshServer
@@ -150,7 +151,7 @@ def test_from_a_wrong_password_to_the_webhook(
     need_sandbox()
     needs.program("prometheus", "prometheus-alertmanager")
     webhook, influxd = Webhook(), Influxd(tmp_path / "influxd")
-    ports = [find_port() for _ in range(4)]
+    ports = [reserve_port() for _ in range(4)]
     with ExitStack() as running, Sandbox(hostname=HOST) as sandbox:
         running.callback(webhook.server.server_close)
         running.callback(webhook.server.shutdown)

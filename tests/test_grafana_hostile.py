@@ -17,8 +17,8 @@ from heptad.grafana import GrafanaError
 from heptad.grafana.connection import Grafana, Missing
 from heptad.grafana.push import Wanted, push
 from tests.faulty_proxy import HANG, HTML, RESET, Fault, FaultyProxy
+from tests.ports import reserve_port
 from tests.scripted_server import ScriptedServer
-from tests.test_command_line import free_port
 
 TOKEN = "glsa_secret"
 JSON = {"Content-Type": "application/json"}
@@ -131,7 +131,7 @@ def test_a_huge_answer_is_not_taken_in(server: FaultyProxy, packed: bool) -> Non
 def test_nobody_there_is_told() -> None:
     """A port that nobody listens on, and a name that there is not."""
     with pytest.raises(GrafanaError, match=r"Connection refused; see that Grafana runs"):
-        ask(f"http://127.0.0.1:{free_port()}")
+        ask(f"http://127.0.0.1:{reserve_port()}")
     with pytest.raises(GrafanaError, match=r"see that Grafana runs and --url is right"):
         ask("http://no-such-host.invalid")
 

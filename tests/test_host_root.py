@@ -19,7 +19,8 @@ from heptad.document import DocumentError
 from heptad.host import host_name, machine_id
 from tests import host_tree
 from tests.journal import Journal
-from tests.test_real_prometheus import free_port, wait_for
+from tests.ports import reserve_port
+from tests.test_real_prometheus import wait_for
 
 OWN, FORMER = "0b" * 16, "0a" * 16
 FAILED = "Failed password for root from 192.0.2.7 port 4022 ssh2"
@@ -46,7 +47,7 @@ def add_journal(root: Path, machine: str) -> None:
 def test_the_host_is_reported_and_not_the_container(root: Path, tmp_path: Path) -> None:
     """With `host_root` alone name, metrics and journal are those of the host."""
     add_journal(root, OWN)
-    port = free_port()
+    port = reserve_port()
     config = tmp_path / "heptad.yaml"
     config.write_text(
         f"store: {{path: {tmp_path}/events.db}}\n"

@@ -20,7 +20,8 @@ from heptad.influxdb.setup import prepare
 from heptad.influxdb.statement import Refused, execute
 from heptad.store import StoreError
 from tests.faulty_proxy import Fault, FaultyProxy
-from tests.influxdb import Influxd, connect, find_port, running
+from tests.influxdb import Influxd, connect, running
+from tests.ports import reserve_port
 from tests.scripted_server import ScriptedServer
 
 Run = Callable[..., tuple[int, str]]
@@ -177,7 +178,7 @@ def test_another_type_is_told(open_server: Influxd, heptad: Run) -> None:
 def test_server_is_down(heptad: Run) -> None:
     """Without a server there is one message with the remedy."""
     for verb in ("setup", "check"):
-        status, told = heptad(f"http://127.0.0.1:{find_port()}", verb)
+        status, told = heptad(f"http://127.0.0.1:{reserve_port()}", verb)
         assert (status, told.count("\n")) == (1, 1)
         assert "see that the server runs and `influxdb.url` is right" in told
 

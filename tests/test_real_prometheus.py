@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -14,15 +13,10 @@ from typing import Any
 from urllib.request import urlopen
 
 from tests import needs
+from tests.ports import reserve_port
 from tests.test_alerts import ALERTS, PROVISIONED, RULES
 
 LINE = "{} web-1 sshd[{}]: Failed password for root from 192.0.2.7 port 4022 ssh2\n"
-
-
-def free_port() -> int:
-    """A port of this host that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def ask(url: str) -> Any:
@@ -65,7 +59,7 @@ def test_rules_on_a_real_heptad(tmp_path: Path) -> None:
     needs.program("prometheus")
     log = tmp_path / "auth.log"
     log.write_text("")
-    exporter, aggregator, port = free_port(), free_port(), free_port()
+    exporter, aggregator, port = reserve_port(), reserve_port(), reserve_port()
     heptad = tmp_path / "heptad.yaml"
     heptad.write_text(
         f"host: web-1\n"

@@ -20,15 +20,10 @@ import yaml
 from heptad.commands import sample
 from heptad.event_row import event_of_point
 from heptad.store.local import LocalStore, counter_key
+from tests.ports import reserve_port
 
 SUCCESSFUL = "heptad_config_last_reload_successful"
 TAKEN_UP = "configuration taken up"
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 class World:
@@ -43,9 +38,9 @@ class World:
             "host": "web",
             "store": {"path": str(folder / "events.db")},
             "sources": [{"type": "file", "name": "auth", "paths": [str(self.log)]}],
-            "exporter": {"listen": f"127.0.0.1:{free_port()}", "host_metrics": False},
+            "exporter": {"listen": f"127.0.0.1:{reserve_port()}", "host_metrics": False},
             "aggregator": {
-                "listen": f"127.0.0.1:{free_port()}",
+                "listen": f"127.0.0.1:{reserve_port()}",
                 "store": {"path": str(folder / "reports.db")},
             },
         }
@@ -158,8 +153,8 @@ def changes(world: World) -> Iterator[None]:
     (rules / "mine.yaml").write_text("program: mine\nrules: []\n")
     world.content["rules"] = [str(rules)]
     yield None
-    world.content["exporter"]["listen"] = f"127.0.0.1:{free_port()}"
-    world.content["aggregator"]["listen"] = f"127.0.0.1:{free_port()}"
+    world.content["exporter"]["listen"] = f"127.0.0.1:{reserve_port()}"
+    world.content["aggregator"]["listen"] = f"127.0.0.1:{reserve_port()}"
     yield None
     world.content["log"] = {"level": "debug", "format": "json"}
     yield None
