@@ -16,7 +16,7 @@ from exporter.parsers.clock import Clock
 from exporter.parsers.engine import Found, Program, Rulebook, load_rulebook, method_of
 from exporter.parsers.header import HeaderParser
 from exporter.privacy import Privacy
-from exporter.record import Origin, Record
+from exporter.record import Folded, Origin, Record
 from exporter.strangers import Strangers
 from heptad.event import Event
 from heptad.event_row import event_of_point, head_of
@@ -34,6 +34,7 @@ class Result(StrEnum):
     OTHER_PROGRAM = "other_program"
     NO_HEADER = "no_header"
     OVERSIZED = "oversized"
+    REPEATED = "repeated"
 
 
 RESULTS: Final[dict[Result, str]] = {
@@ -44,6 +45,7 @@ RESULTS: Final[dict[Result, str]] = {
     Result.OTHER_PROGRAM: "was written by a program of which no rule speaks",
     Result.NO_HEADER: "has no header that a syslog daemon writes",
     Result.OVERSIZED: "was longer than the maximum",
+    Result.REPEATED: "says that the line before came again, where that counts once",
 }
 
 # an attribute of an enumeration costs as much as a look into a dictionary, for every line
@@ -53,6 +55,8 @@ UNTRUSTED: Final = Result.UNTRUSTED
 OTHER_PROGRAM: Final = Result.OTHER_PROGRAM
 
 _HIGHEST_COUNT: Final = 10**6
+MOST_REPEATS: Final = 100
+"""As often as one folded line may count: whoever can write a line can write any number in it."""
 
 
 class _EveryHost:
@@ -68,7 +72,7 @@ Understood = tuple[Program, Judged, int, Found, str]
 """A line's program, what it is, how often, and what its fields are made of."""
 
 _Heads = defaultdict[Program, dict[Judged, str]]
-Folded = tuple[Row, int]
+FoldedRow = tuple[Row, int]
 """An event that stands for so many lines."""
 
 Other = tuple[Result, Record]
@@ -94,6 +98,7 @@ class Interpreter:
     ) -> None:
         self.attempts = Attempts()
         self.strangers = Strangers()
+        self.rejected_repeats = 0
         self._privacy = privacy
         self._programs = {
             tag: program
@@ -120,7 +125,26 @@ class Interpreter:
         program = self._programs.get(record[2])
         if program is None:
             return OTHER_PROGRAM
-        return self._judge(program, program.read(record[4]), record)
+        found = program.read(record[4])
+        if type(record[6]) is int:
+            return self._judge(program, found, record)
+        return self._judge_folded(program, found, record)
+
+    def _judge_folded(
+        self, program: Program, found: Found | None, record: Record
+    ) -> Understood | Result:
+        """What a folded line tells: a failure several times, a success never more than once."""
+        count = record[6]
+        if found is None or found.rule.ignore:
+            return self._judge(program, found, record)
+        most = MOST_REPEATS
+        if found.rule.rule.outcome == "success":
+            most = 0 if isinstance(count, Folded) and count.again else 1
+        counted = min(count, most)
+        self.rejected_repeats += count - counted
+        if not counted:
+            return Result.REPEATED
+        return self._judge(program, found, (*record[:6], counted, record[7]))
 
     def _judge(self, program: Program, found: Found | None, record: Record) -> Understood | Result:
         _, _, _, _, message, _, count, origin = record
@@ -168,14 +192,16 @@ class Interpreter:
         """A line that no rule understood, as far as it may be kept."""
         return raw if self._privacy is None else self._privacy.keep_line(raw)
 
-    def interpret(self, records: Iterable[Record]) -> tuple[list[Row], list[Folded], list[Other]]:
+    def interpret(
+        self, records: Iterable[Record]
+    ) -> tuple[list[Row], list[FoldedRow], list[Other]]:
         """The events of records as the store takes them, those that are folded, and the rest.
 
         What follows from a message alone is not asked again where it came before.
         """
         programs, strangers = self._programs, self.strangers.pids
         rows: list[Row] = []
-        folded: list[Folded] = []
+        folded: list[FoldedRow] = []
         others: list[Other] = []
         where = self._where
         for record in records:
@@ -187,10 +213,12 @@ class Interpreter:
             if where.origin is not origin or where.log_host != log_host:
                 where = self._where = self._locate(log_host, origin)
             found = program.recent.get(message) or program.read(message)
-            if found is not None and found.where is where and pid not in strangers:
+            once = type(count) is int
+            if once and found is not None and found.where is where and pid not in strangers:
                 head, written, told = found.head, found.written, ""
             else:
-                understood = self._judge(program, found, record)
+                judge = self._judge if once else self._judge_folded
+                understood = judge(program, found, record)
                 if not isinstance(understood, tuple):
                     others.append((understood, record))
                     continue

@@ -14,7 +14,7 @@ from exporter.interpreter import IGNORED, Interpreter, Result
 from exporter.metrics import Tally
 from exporter.parsers.engine import Rulebook
 from exporter.privacy import Privacy
-from exporter.record import Origin, Record
+from exporter.record import Folded, Origin, Record
 from heptad.event_row import LEFT_OVER
 from heptad.line_protocol import Value, encode_fields, encode_head
 from heptad.metrics import CounterDict, add_counters
@@ -97,7 +97,9 @@ def record_of_point(point: Point) -> Record:
         **{name: fields.get(name) for name in names},
     )
     log_host, pid = fields.get("log_host"), fields.get("pid")
-    return (point.time, log_host, fields["tag"], pid, message, raw, fields["count"], origin)
+    count = fields["count"]
+    often = count if count == 1 else Folded(count)
+    return (point.time, log_host, fields["tag"], pid, message, raw, often, origin)
 
 
 class Reapplication:

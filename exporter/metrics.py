@@ -34,6 +34,10 @@ COUNTERS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         ("source",),
         "Open connections dropped because there were too many: their ends may not be counted",
     ),
+    "heptad_repeats_rejected_total": (
+        ("source",),
+        "Repeats told by folded lines that are not counted: of a success, or above 100 a line",
+    ),
     "heptad_delivery_events_total": (
         ("result",),
         "Events and lines not understood that left the outbox: delivered, rejected or expired",

@@ -174,6 +174,8 @@ class Pipeline:
         attempts = lane.interpreter.attempts
         tally.add("heptad_connections_forgotten_total", attempts.forgotten, source=name)
         attempts.forgotten = 0
+        rejected, lane.interpreter.rejected_repeats = lane.interpreter.rejected_repeats, 0
+        tally.add("heptad_repeats_rejected_total", rejected, source=name)
         if rows:
             at = self._now() / 10**9
             self._metrics.set("heptad_source_last_event_timestamp_seconds", at, name)

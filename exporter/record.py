@@ -1,5 +1,7 @@
 """A log line with its header understood: what every source hands over."""
 
+from typing import Self
+
 import msgspec
 
 
@@ -20,9 +22,21 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
     transport: str | None = None
 
 
+class Folded(int):
+    """How often a folded line says that it came; ``again``: that the line right before did."""
+
+    again: bool
+
+    def __new__(cls, count: int, *, again: bool = False) -> Self:
+        """Make one of ``count``."""
+        folded = super().__new__(cls, count)
+        folded.again = again
+        return folded
+
+
 Record = tuple[int, str | None, str, str | None, str, str, int, Origin]
 """(time in ns UTC, host, tag, pid, message, raw line, how often, origin).
 
-A plain tuple, for there is one for every line; ``tag`` is the program's name as logged, and
-``pid`` its process id in digits.
+A plain tuple, for there is one for every line. How often is 1, or Folded; ``tag`` is the
+program's name as logged, and ``pid`` its process id in digits.
 """

@@ -29,6 +29,7 @@ from heptad.config import (
 )
 from heptad.garbage import spare_the_collector
 from heptad.host import machine_id
+from heptad.locale_names import find_locale
 from heptad.metrics import StoredMetrics
 from heptad.store.local import LocalStore
 
@@ -253,7 +254,8 @@ def make_lane(
     source: Source
     if isinstance(config, FileSourceConfig):
         zone = units.parse_zone(config.timezone) if config.timezone else units.local_zone()
-        source = FileSource(config.name, config.paths, zone, config.max_line_bytes)
+        locale = find_locale(config.locale) if config.locale else None
+        source = FileSource(config.name, config.paths, zone, config.max_line_bytes, locale=locale)
     else:
         tags = interpreter.tags()
         root = Path(whole.exporter.host_root)

@@ -17,6 +17,7 @@ from heptad import document, findings_config, influxdb_config, units
 from heptad.findings_config import FindingsConfig
 from heptad.host import host_name
 from heptad.influxdb_config import InfluxConfig
+from heptad.locale_names import find_locale
 from heptad.web_config import load_web_config
 
 Place = tuple[str | int, ...]
@@ -43,6 +44,7 @@ class FileSourceConfig(msgspec.Struct, forbid_unknown_fields=True, tag="file"):
     name: str
     paths: list[str]
     timezone: str | None = None
+    locale: str | None = None
     hosts: list[str] = []
     programs: list[str] = []
     max_line_bytes: int = 16_384
@@ -118,6 +120,7 @@ KEYS: Final[dict[str, str]] = {
     "sources[].timezone": "file: the zone of stamps without one; default: this host's",
     "sources[].hosts": "host names in the lines that may become the event's host (a log relay)",
     "sources[].programs": "read only these programs; default: all that have rules",
+    "sources[].locale": "file: the locale of month names such as `maj`, for example `fr_FR`",
     "sources[].max_line_bytes": "file: a longer line is passed over and counted",
     "sources[].directory": "journald: another journal folder, as of journalctl --directory",
     "rules": "folders with rule files of your own; a file replaces the built-in one of its program",
@@ -329,6 +332,9 @@ def _check_file_source(place: Place, source: FileSourceConfig) -> Iterator[tuple
             units.parse_zone(source.timezone)
         except ValueError as error:
             yield (*place, "timezone"), str(error)
+    if source.locale is not None and find_locale(source.locale) is None:
+        fault = f"`{source.locale}` is not a locale; write for example fr_FR"
+        yield (*place, "locale"), fault
 
 
 def _read_twice(one: SourceConfig, other: SourceConfig) -> str:

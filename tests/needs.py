@@ -35,6 +35,7 @@ PACKAGES: Final[dict[str, str]] = {
     "influxd": "influxdb",
     "ip": "iproute2",
     "journalctl": "systemd",
+    "localedef": "libc-bin",
     "logger": "bsdutils",
     "login": "login",
     "logrotate": "logrotate",
@@ -103,6 +104,13 @@ def influxdb_2() -> str:
     build = pathlib.Path(__file__).parent / "real" / "influxdb2" / "build"
     built = subprocess.run([build], stdout=subprocess.PIPE, check=True, text=True)
     return built.stdout.strip()
+
+
+def path(path: pathlib.Path, package: str) -> None:
+    """Go on only where this file of a Debian package is installed."""
+    _expect_mark()
+    if not path.exists():
+        _miss(f"{path} is not there (Debian: {package})")
 
 
 def root() -> None:
@@ -179,4 +187,4 @@ def _try_overlay() -> str:
 
 
 if __name__ == "__main__":
-    print(*sorted(set(PACKAGES.values())), sep="\n")  # noqa: T201 - its output is its purpose
+    print(*sorted({*PACKAGES.values(), "locales"}), sep="\n")  # noqa: T201 - its output is its purpose

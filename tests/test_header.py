@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.parsers.clock import Clock
-from exporter.parsers.header import HeaderParser, unwrap_repeated
+from exporter.parsers.folding import unwrap_repeated
+from exporter.parsers.header import HeaderParser
 from exporter.record import Origin, Record
 
 NOW = datetime(2026, 3, 15, tzinfo=UTC)

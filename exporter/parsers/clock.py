@@ -91,6 +91,12 @@ class Clock:
             self._go_on(time)
         return time
 
+    def know_as(self, stamp: str, plain: str) -> None:
+        """Let ``recall`` know a stamp that ends in its time, and is what ``read_bsd`` was given."""
+        base = self._hours.get(plain[:-6])
+        if base is not None and stamp[-9:] == plain[-9:]:
+            self._hours[stamp[:-6]] = base
+
     def _go_on(self, time: int) -> None:
         """Later lines follow ``time``, unless a wrong clock wrote it: one must not mislead all."""
         if self._year or not self.reference or time <= self.reference + DAY:

@@ -1,61 +1,40 @@
-"""Who logged a line and when: every header that syslog daemons write to files.
+"""The lines of a log become records: header, message, and how often syslog says that it came.
 
-RFC 3164 (BSD syslog, with and without PRI, day padded or not, with or without a fraction of the
-second, year first or after the day),
-RFC 5424 with structured data, RFC 3339 and ISO 8601 stamps with and without zone, and
-messages without a host name.
+What is before and behind a message (exporter.parsers.wrapping) is removed, and a folded line
+(exporter.parsers.folding) is the line that it stands for; the formats themselves are in
+exporter.parsers.formats.
 """
 
 import re
 from typing import Final
 
-from exporter.parsers.clock import MONTHS, Clock
-from exporter.record import Origin, Record
+from exporter.parsers.clock import Clock
+from exporter.parsers.folding import (
+    FOLDER,
+    count_repeats,
+    may_refer,
+    split_phrase,
+    unwrap_repeated,
+)
+from exporter.parsers.formats import Formats, Header
+from exporter.parsers.wrapping import (
+    FIRST,
+    cut_leads,
+    cut_trails,
+    has_leads,
+    has_trails,
+    unwrap,
+)
+from exporter.record import Folded, Origin, Record
 
-# A host never ends in a colon and holds no bracket: so a tag is not taken for one.
-_REST: Final = (
-    r"(?:(?P<host>[^\s\[\]]{0,254}[^\s:\[\]]) )?"
-    r"(?P<tag>\([\w-]+\)|[^\s:\[\]()]{1,128})\]?(?: \d[\w.]*)?(?:\((?P<module>\w+)\))?"
-    r"(?:\[(?P<pid>\d{1,9})\])?:(?: (?P<message>.*))?(?<!\r)"  # \r: ``parse_text`` strips it
-)
-_FRACTION: Final = r"(?:[.,](?P<fraction>\d{1,9})\d*)?"
-_ISO: Final = r"(?P<date>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)" + _FRACTION
-_ZONE: Final = r"(?P<zone>Z|[+-]\d\d:?\d\d)?"
-_PRI: Final = r"(?:<\d{1,3}>)?"
-_BSD: Final = re.compile(
-    _PRI + r"(?P<stamp>[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d)" + _FRACTION + " " + _REST,
-    re.DOTALL | re.ASCII,
-)
-_BSD_YEAR: Final = re.compile(
-    _PRI
-    + r"(?:(?P<year1>\d{4}) )?(?P<day>[A-Z][a-z]{2} {1,2}\d{1,2})(?: (?P<year2>\d{4}))? "
-    + r"(?P<clock>\d\d:\d\d:\d\d) "
-    + _REST,
-    re.DOTALL | re.ASCII,
-)
-_RFC3339: Final = re.compile(_PRI + _ISO + _ZONE + " " + _REST, re.DOTALL | re.ASCII)
-_RFC5424: Final = re.compile(
-    r"<\d{1,3}>\d{1,2} " + _ISO + _ZONE + r" (?P<host>\S{1,255}) (?P<tag>\S{1,128}) "
-    r"(?P<pid>\S{1,128}) \S{1,128} "
-    r'(?:-|(?>(?:\[[^\s=\]"]+(?>(?: [^\s=\]"]+="(?>(?:[^"\\]|\\.)*)")*)\])+))'
-    r"(?: (?P<message>.*))?",
-    re.DOTALL | re.ASCII,
-)
-_REPEATED: Final = re.compile(r"message repeated (\d{1,9}) times: \[ ?(.*)\]", re.DOTALL | re.ASCII)
-_AGAIN: Final = re.compile(
-    r"(?:<\d{1,3}>)?(?P<stamp>[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d|"
-    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?) "
-    r"(?P<host>[\w.-]{1,255}) last message repeated (?P<count>\d{1,9}) times?",
-    re.ASCII,
-)
-_MOST_REPEATS: Final = 10**6
 _IS_PID: Final = re.compile(r"\d{1,9}\]", re.ASCII).fullmatch
+_MOST_NAMES: Final = 10_000
 _MOST_PLACES: Final = 5000
 _MOST_RECENT: Final = 1000
 
 
 class HeaderParser:
-    """Splits the lines of one log into records; the format that matched last is tried first.
+    """Splits the lines of one log into records; ``locale`` is that of its stamps, if known.
 
     Nearly every line differs from one before it in no more than its time, process id and message.
     So ``_width``, how long the last stamp was, ``_places``, what stood between stamp and process
@@ -63,27 +42,26 @@ class HeaderParser:
     of a pattern for most lines.
     """
 
-    def __init__(self, clock: Clock, origin: Origin) -> None:
+    def __init__(self, clock: Clock, origin: Origin, locale: str | None = None) -> None:
         self.clock = clock
         self.origin = origin
+        self._locale = locale
+        self._formats = Formats(clock, locale)
         self._width = 0
+        self._hosts: set[str] = set()
+        self._tags: set[str] = set()
         self._places: dict[str, tuple[str | None, str]] = {}
         self._recent: dict[str, tuple[str | None, str, str]] = {}
-        self._order = [self._read_bsd, self._read_rfc3339, self._read_rfc5424, self._read_year]
+
+    @property
+    def problem(self) -> str | None:
+        """Why stamps of the log cannot be read, where a setting would help."""
+        return self._formats.problem
 
     def parse(self, raw: str) -> Record | None:
         """The record of a line without its line end, or None if it has no known header."""
-        order = self._order
-        for number, read in enumerate(order):
-            try:
-                record = read(raw)
-            except (ValueError, OverflowError):
-                continue
-            if record is not None:
-                if number:
-                    order.insert(0, order.pop(number))
-                return record
-        return None
+        header = self._formats.read(raw)
+        return None if header is None else self._record(header, raw)
 
     def parse_text(self, text: str, before: str = "") -> tuple[list[Record], list[str]]:
         """The records of the lines of a text, and the lines that have no known header.
@@ -99,21 +77,23 @@ class HeaderParser:
         lines = text.split("\n")
         if "\r" in text:
             lines = [line.rstrip("\r") for line in lines]
-        folded = "message repeated " in text
+        folded, leads, trails = may_refer(text), has_leads(text), has_trails(text)
         for line in lines:
             head, _, message = line.partition(": ")
             place = head[width:]
             who = recent.get(place) or self._recall_place(place)
-            if who is not None and message:
+            if who is not None and message and not (folded and may_refer(message)):
                 stamp = head[:width]
                 if stamp != known_stamp:
                     time, known_stamp = recall(stamp), stamp
                 if time is not None:
                     host, tag, pid = who
-                    count = 1
-                    if folded and message.startswith("message repeated "):
-                        count, message = unwrap_repeated(message)
-                    add((time, host, tag, pid, message, line, count, origin))
+                    if trails:
+                        message = cut_trails(message)
+                    if leads and message[:1] in FIRST:
+                        message, own = cut_leads(message, tag)
+                        pid = own or pid
+                    add((time, host, tag, pid, message, line, 1, origin))
                     continue
             if line:
                 last = records[-1] if len(records) > broken else None
@@ -127,33 +107,41 @@ class HeaderParser:
     ) -> bool:
         """What is not known from lines before; whether it gave a record."""
         line = line.lstrip("\0\ufeff")
-        record = self._repeat(line, last) if last else None
-        record = record or self.parse(line)
+        header = self._formats.read(line)
+        if header is not None:
+            self._learn(header, line)
+        record = self._unfold(line, header, last) if last and may_refer(line) else None
+        if record is None and header is not None:
+            record = self._record(header, line)
         if record is not None:
             records.append(record)
-            self._learn(record)
         elif line:
             strange.append(line)
         return record is not None
 
-    def _learn(self, record: Record) -> None:
+    def _learn(self, header: Header, raw: str) -> None:
         """Know such a line again, if it is no more than a stamp, a host, a tag and a message."""
-        time, host, tag, pid, message, raw, _, _ = record
-        place = f" {host} {tag}" if host else f" {tag}"
-        rest = f"{place}[{pid}]: {message}" if pid else f"{place}: {message}"
-        if not raw.endswith(rest):
+        width, end, pid = header.width, header.end, header.pid
+        behind = f"[{pid}]: " if pid else ": "
+        if not end or not raw.startswith(behind, end):
             return
-        width = len(raw) - len(rest)
-        if self.clock.recall(raw[:width]) == time:
-            if len(self._places) >= _MOST_PLACES:
-                self._places.clear()
-            self._places[place] = host, tag
-            self._width = width
+        if raw.find(": ") != end + len(behind) - 2 or self.clock.recall(raw[:width]) != header.time:
+            return
+        place, host, tag = raw[width:end], header.host, header.tag
+        if len(self._places) >= _MOST_PLACES:
+            self._places.clear()
+        self._places[place] = host, tag
+        self._width = width
+        if place == f" {host} {tag}":
+            for name, names in ((host, self._hosts), (tag, self._tags)):
+                if len(names) >= _MOST_NAMES:
+                    names.clear()
+                names.add(name)
 
     def _recall_place(self, place: str) -> tuple[str | None, str, str] | None:
         """Host, tag and process id, if host and tag are known and no more than an id is new."""
         before, bracket, pid = place.partition("[")
-        known = self._places.get(before)
+        known = self._places.get(before) or self._recall_names(before)
         if known is None or (bracket and not _IS_PID(pid)):
             return None
         if len(self._recent) >= _MOST_RECENT:
@@ -161,83 +149,62 @@ class HeaderParser:
         found = self._recent[place] = *known, pid[:-1]
         return found
 
-    def _repeat(self, line: str, last: Record) -> Record | None:
-        """sysklogd's ``last message repeated N times``: the host's line right before, N times more.
+    def _recall_names(self, place: str) -> tuple[str | None, str] | None:
+        """Host and tag that are both known, though not of the same line."""
+        blank, host, tag = [*place.split(" ", 2), "", ""][:3]
+        if blank or host not in self._hosts or tag not in self._tags:
+            return None
+        if len(self._places) >= _MOST_PLACES:
+            self._places.clear()
+        known = self._places[place] = host, tag
+        return known
 
-        It names no program; see syslogd.c of sysklogd and of the BSDs. The raw line is the one
-        that is repeated: from it is judged whether it may be kept.
+    def _unfold(self, line: str, header: Header | None, last: Record) -> Record | None:
+        """What a folded line stands for, where that is the record right before it.
+
+        The raw line is the one that is repeated: from it is judged whether it may be kept.
         """
-        found = _AGAIN.fullmatch(line)
-        if found is None or found["host"] != last[1] or int(found["count"]) == 0:
+        if header is None:
+            header = self._read_fold(line, last)
+            if header is None:
+                return None
+        record = self._record(header, line)
+        time, count = record[0], record[6]
+        if isinstance(count, Folded):  # it names its message, maybe the one that was just read
+            again = record[1:5] == last[1:5]
+            return (*record[:6], Folded(count, again=True), self.origin) if again else None
+        count = count_repeats(record, last)
+        return (time, *last[1:6], Folded(count, again=True), self.origin) if count else None
+
+    def _read_fold(self, line: str, last: Record) -> Header | None:
+        """The header of a folded line that has no tag, or no header at all (metalog)."""
+        parts = split_phrase(line)
+        if parts is None:
             return None
-        try:
-            time = self.clock.read(found["stamp"])
-        except (ValueError, OverflowError):
-            return None
-        count = min(int(found["count"]), _MOST_REPEATS)
-        return (time, last[1], last[2], last[3], last[4], last[5], count, self.origin)
+        before, words = parts
+        if not before.strip():
+            return Header(last[0], "", FOLDER, "", "", words)
+        return self._formats.read(f"{before}{FOLDER}: {words}")
 
     def _find_last(self, before: str) -> list[Record]:
         """The record of the last line of a text that was read already, or none."""
         clock = Clock(self.clock.zone, self.clock.last, self.clock.reference)
-        records, strange = HeaderParser(clock, self.origin).parse_text(before)
+        records, strange = HeaderParser(clock, self.origin, self._locale).parse_text(before)
         line = before.rstrip("\r\n").rpartition("\n")[2].lstrip("\0\ufeff")
         return [] if not line or strange[-1:] == [line] else records[-1:]
 
-    def _read_bsd(self, raw: str) -> Record | None:
-        found = _BSD.fullmatch(raw)
-        if found is None:
-            return None
-        stamp, fraction, host, tag, module, pid, message = found.groups("")
-        time = self.clock.read_bsd(stamp)
-        if fraction:
-            time += int(fraction) * 10 ** (9 - len(fraction))
-        return self._record(time, host, tag, module, pid, message, raw)
-
-    def _read_rfc3339(self, raw: str) -> Record | None:
-        found = _RFC3339.fullmatch(raw)
-        if found is None:
-            return None
-        date, fraction, zone, host, tag, module, pid, message = found.groups("")
-        time = self.clock.read_dated(date, fraction, zone)
-        return self._record(time, host, tag, module, pid, message, raw)
-
-    def _read_rfc5424(self, raw: str) -> Record | None:
-        found = _RFC5424.fullmatch(raw)
-        if found is None:
-            return None
-        date, fraction, zone, host, tag, pid, message = found.groups("")
-        time = self.clock.read_dated(date, fraction, zone)
-        host = "" if host == "-" else host
-        pid = pid if pid.isascii() and pid.isdigit() and len(pid) < 10 else ""
-        # rsyslog's RSYSLOG_SyslogProtocol23Format keeps the blank before an RFC 3164 message
-        message = message.removeprefix("\ufeff").removeprefix(" ")
-        return self._record(time, host, tag, "", pid, message, raw)
-
-    def _read_year(self, raw: str) -> Record | None:
-        found = _BSD_YEAR.fullmatch(raw)
-        if found is None:
-            return None
-        first, day, second, clock, host, tag, module, pid, message = found.groups("")
-        month, number = day.split()
-        date = f"{first or second}-{MONTHS.get(month, 0):02}-{int(number):02}T{clock}"
-        time = self.clock.read_dated(date, "", "")
-        return self._record(time, host, tag, module, pid, message, raw)
-
-    def _record(
-        self, time: int, host: str, tag: str, module: str, pid: str, message: str, raw: str
-    ) -> Record:
-        count = 1
-        if message.startswith("message repeated "):
-            count, message = unwrap_repeated(message)
-        if module:  # before Linux-PAM 0.99: sshd(pam_unix)[1]: … for sshd[1]: pam_unix(sshd): …
-            message = f"{module}({tag}): {message}"
-        return (time, host, tag, pid, message, raw, count, self.origin)
+    def _record(self, header: Header, raw: str) -> Record:
+        tag, message = header.tag, header.message
+        if header.module:  # before Linux-PAM 0.99: sshd(pam_unix)[1]: … for pam_unix(sshd): …
+            message = f"{header.module}({tag}): {message}"
+        count, message, own = read_message(message, tag)
+        return (header.time, header.host, tag, own or header.pid, message, raw, count, self.origin)
 
 
-def unwrap_repeated(message: str) -> tuple[int, str]:
-    """(N, the message) of rsyslog's ``message repeated N times: [ … ]``; else (1, message)."""
-    found = _REPEATED.fullmatch(message)
-    if found is None or int(found[1]) == 0:
-        return 1, message
-    return min(int(found[1]), _MOST_REPEATS), found[2]
+def read_message(message: str, tag: str) -> tuple[int, str, str | None]:
+    """How often a message of ``tag`` came, what it is alone, and the process id told before it."""
+    message, own = unwrap(message, tag)
+    if not message.startswith("message repeated "):
+        return 1, message, own
+    count, message = unwrap_repeated(message)
+    return count, unwrap(message, tag)[0], own

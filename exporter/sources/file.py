@@ -41,7 +41,7 @@ class FileSource:
     """The log files that match ``globs``.
 
     ``zone`` is the zone of stamps without one; ``max_line`` bytes is the longest line that is
-    read. ``now`` gives the time in nanoseconds, for tests.
+    read. ``now`` gives the time in nanoseconds, for tests. ``locale`` is that of the stamps.
     """
 
     def __init__(
@@ -51,8 +51,10 @@ class FileSource:
         zone: tzinfo,
         max_line: int = 16_384,
         now: Callable[[], int] = clock.time_ns,
+        locale: str | None = None,
     ) -> None:
         self.name = name
+        self._locale = locale
         # the same file under two spellings would be read twice
         self._globs = list(dict.fromkeys(map(os.path.normpath, globs)))
         self._zone = zone
@@ -85,7 +87,7 @@ class FileSource:
         self._new = self._new or state is None
         self._logs[path] = log
         last = state.last_time if state else None
-        self._headers[path] = HeaderParser(Clock(self._zone, last), Origin(path))
+        self._headers[path] = HeaderParser(Clock(self._zone, last), Origin(path), self._locale)
         self._lineage[path] = state.lineage if state else 0
 
     def start(self, wake: threading.Event) -> None:
@@ -176,6 +178,9 @@ class FileSource:
     def health(self) -> SourceHealth:
         """See Source.health."""
         problems = [f"{path}: {log.problem}" for path, log in self._logs.items() if log.problem]
+        problems += [
+            f"{path}: {header.problem}" for path, header in self._headers.items() if header.problem
+        ]
         problems += [
             f"{path}: the file is not there"
             for path in self._globs

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from exporter.parsers.header import unwrap_repeated
+from exporter.parsers.header import read_message
 from exporter.record import Origin, Record
 from exporter.sources import Batch, Gap, SourceHealth
 from exporter.sources.journalctl import OVERSIZED, Journalctl
@@ -228,9 +228,9 @@ def _record_of(entry: Entry) -> Record | None:
     if len(message) > _LONGEST_MESSAGE:
         message = f"{message[:_LONGEST_MESSAGE]}…"
     pid = entry.pid if _number(entry.pid) is not None else None
-    count, text = unwrap_repeated(message)
+    count, text, own = read_message(message, tag)
     capable = _has_capabilities(entry.capabilities or "")
     uid = _number(entry.uid)
     origin = Origin(None, entry.unit, True, entry.exe, uid, capable, entry.transport)
     raw = f"{tag}[{pid}]: {message}" if pid else f"{tag}: {message}"
-    return (time * 1000, entry.host, tag, pid, text, raw, count, origin)
+    return (time * 1000, entry.host, tag, own or pid, text, raw, count, origin)

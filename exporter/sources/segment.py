@@ -19,6 +19,8 @@ from typing import IO, Any, Final
 
 import msgspec
 
+from exporter.parsers.folding import refers
+
 HEAD: Final = 1024
 CHUNK: Final = 2**17
 _OPENERS: Final[dict[str, Callable[[Path], Any]]] = {
@@ -27,7 +29,6 @@ _OPENERS: Final[dict[str, Callable[[Path], Any]]] = {
     ".xz": lzma.LZMAFile,
 }
 COMPRESSED: Final = frozenset(_OPENERS)
-_REFERS: Final = b" last message repeated "
 _BEFORE: Final = 4096
 """Bytes that are looked at before a line that refers to the one before it."""
 
@@ -63,7 +64,7 @@ class Lines(msgspec.Struct):
     """What one read gave: the text of whole lines, and how many others were too long.
 
     ``hole`` counts the NUL bytes that were there instead of lines. ``before`` is the text right
-    before, where the first line refers to it (sysklogd's ``last message repeated``).
+    before, where the first line refers to it (exporter.parsers.folding).
     """
 
     text: str
@@ -252,7 +253,7 @@ class Segment:
     def _read_before(self, data: bytes) -> str:
         """The lines before ``data`` that its first line refers to; so no state has to hold them."""
         here = self.position
-        if not self.growing or here.skipping or _REFERS not in data[: data.find(b"\n") + 1]:
+        if not self.growing or here.skipping or not refers(_decode(data[: data.find(b"\n") + 1])):
             return ""
         begin = max(0, here.offset - _BEFORE)
         known = os.pread(self._file.fileno(), here.offset - begin, begin)

@@ -27,12 +27,14 @@ from exporter.interpreter import (
 )
 from exporter.parsers.clock import Clock
 from exporter.parsers.engine import Program, load_rulebook
+from exporter.parsers.folding import add_before
 from exporter.parsers.header import HeaderParser
 from exporter.record import Origin
 from heptad.commands import DONE, FAILED, WRONG_USE, add_command, complain
 from heptad.commands.progress import make_bar
 from heptad.commands.table import HEADING, format_event, format_json, wants_colour
 from heptad.garbage import spare_the_collector
+from heptad.locale_names import find_locale
 from heptad.units import local_zone, parse_zone
 
 _EXAMPLES = """
@@ -63,6 +65,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument(
         "--year", type=int, metavar="Y", help="of the first line, where it tells none"
     )
+    parser.add_argument(
+        "--locale", metavar="L", help="of month names that mean two months, for example fr_FR"
+    )
     parser.add_argument("--rules", type=Path, action="append", default=[], metavar="DIR",
                         help="a folder with rule files of your own")  # fmt: skip
 
@@ -70,12 +75,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def run(args: argparse.Namespace) -> int:
     """Parse every file; one that cannot be read fails the command at its end."""
     try:
-        zone = parse_zone(args.timezone) if args.timezone else local_zone()
+        zone, locale = _read_settings(args)
     except ValueError as error:
         complain(str(error))
-        return WRONG_USE
-    if args.year is not None and not 1970 <= args.year <= 2261:
-        complain(f"--year {args.year} must lie between 1970 and 2261")
         return WRONG_USE
     rulebook = load_rulebook(args.rules)
     spare_the_collector()
@@ -87,12 +89,14 @@ def run(args: argparse.Namespace) -> int:
         interpreter = Interpreter(rulebook, "localhost", "parse", EVERY_HOST)
         try:
             with _open(name) as (file, size, modified):
-                header = make_header(name, zone, args.year, modified)
+                header = make_header(name, zone, args.year, modified, locale)
                 texts = _read_texts(file, make_bar(Path(name).name, size, "B"))
                 if args.summary:
                     summary.add_file(texts, header, interpreter)
                 else:
                     _print_events(texts, header, interpreter, args.format)
+                if header.problem:
+                    complain(f"{name}: {header.problem}")
         except (OSError, EOFError, zlib.error) as error:
             if isinstance(error, BrokenPipeError):
                 raise
@@ -103,10 +107,24 @@ def run(args: argparse.Namespace) -> int:
     return FAILED if failed else DONE
 
 
-def make_header(name: str, zone: tzinfo, year: int | None, modified: int) -> HeaderParser:
+def _read_settings(args: argparse.Namespace) -> tuple[tzinfo, str | None]:
+    """Zone and locale; ValueError says what is wrong with an argument."""
+    zone = parse_zone(args.timezone) if args.timezone else local_zone()
+    if args.year is not None and not 1970 <= args.year <= 2261:
+        raise ValueError(f"--year {args.year} must lie between 1970 and 2261")
+    locale = find_locale(args.locale) if args.locale else None
+    if args.locale and locale is None:
+        raise ValueError(f"--locale {args.locale} is not a locale; write for example fr_FR")
+    return zone, locale
+
+
+def make_header(
+    name: str, zone: tzinfo, year: int | None, modified: int, locale: str | None = None
+) -> HeaderParser:
     """A file's header parser: a stamp without a year is no later than the file's last change."""
     reference = min(modified, clock.time_ns())
-    return HeaderParser(Clock(zone, reference=reference, year=year or 0), Origin(name))
+    clock_of_log = Clock(zone, reference=reference, year=year or 0)
+    return HeaderParser(clock_of_log, Origin(name), locale)
 
 
 @contextmanager
@@ -150,18 +168,16 @@ def _print_events(
     texts: Iterator[str], header: HeaderParser, interpreter: Interpreter, form: str
 ) -> None:
     colour = wants_colour()
-    number = 0
-    for text in texts:
-        for line in text.split("\n"):
-            number += 1
-            records, _ = header.parse_text(line)
-            event = interpret_record(interpreter, records[0]) if records else None
-            if event is None:
-                continue
-            if form == "jsonl":
-                print(format_json(event, line=number))
-            else:
-                print(format_event(event, colour=colour))
+    lines = (line for text in texts for line in text.split("\n"))
+    for number, (line, before) in enumerate(add_before(lines), 1):
+        records, _ = header.parse_text(line, before)
+        event = interpret_record(interpreter, records[0]) if records else None
+        if event is None:
+            continue
+        if form == "jsonl":
+            print(format_json(event, line=number))
+        else:
+            print(format_event(event, colour=colour))
 
 
 class Summary:
@@ -169,6 +185,7 @@ class Summary:
 
     def __init__(self) -> None:
         self._lines = 0
+        self._rejected = 0
         self._results: Counter[str] = Counter()
         self._strange: Counter[str] = Counter()
         self._events: Counter[tuple[str, str, str]] = Counter()
@@ -180,9 +197,9 @@ class Summary:
         """Add the lines of one file."""
         results = self._results
         events: Counter[tuple[Program, Judged, int]] = Counter()
-        for text in texts:
+        for text, before in add_before(texts):
             self._lines += text.count("\n") + 1
-            records, strange = header.parse_text(text)
+            records, strange = header.parse_text(text, before)
             results[Result.NO_HEADER] += len(strange)
             if _OVERSIZED in text:
                 results[Result.OVERSIZED] += text.split("\n").count(_OVERSIZED)
@@ -195,6 +212,7 @@ class Summary:
                 for record, one in zip(records, understood, strict=True)
                 if one is NOT_UNDERSTOOD
             )
+        self._rejected += interpreter.rejected_repeats
         for (program, (action, outcome, _, _), count), amount in events.items():
             results[Result.EVENT] += amount
             self._events[program.name, action, outcome] += amount
@@ -206,6 +224,7 @@ class Summary:
             "lines": self._lines,
             "events": self._results[Result.EVENT],
             "not_understood": dict(sorted(self._strange.items())),
+            "repeats_rejected": self._rejected,
             "lines_by_result": {str(k): v for k, v in sorted(self._results.items()) if v},
             "events_by": _nest(self._events),
             "counts_by": _nest(self._counts),

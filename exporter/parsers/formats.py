@@ -1,0 +1,206 @@
+"""The formats of a line's header: every one that syslog daemons and journalctl write to files.
+
+RFC 3164 (BSD syslog, with and without PRI, day padded or not, with or without a fraction of the
+second), RFC 5424 with structured data, RFC 3339 and ISO 8601 stamps with and without zone. Then
+what their kin make of these: a year or a weekday, a zone's name, a locale's month
+(exporter.parsers.stamps); facility and severity before or behind the host (FreeBSD -v, BusyBox,
+OpenWrt); a program in brackets (metalog); no host; no colon behind the process id; two blanks; and
+a whole line in another's (a relay that did not understand it). These are tried last.
+"""
+
+import re
+from collections.abc import Callable
+from re import Match
+from typing import Final
+
+import msgspec
+
+from exporter.parsers.clock import Clock
+from exporter.parsers.stamps import read_stamp
+from heptad.locale_names import AmbiguousMonth, redefines_english
+
+_SEVERITY: Final = (
+    r"(?:kern|user|mail|daemon|auth|syslog|lpr|news|uucp|cron|authpriv|ftp|ntp|security|audit"
+    r"|console|alert|clock|solaris-cron|remoteauth|install|local[0-7])"
+    r"[.|](?:emerg|panic|alert|crit|err|error|warning|warn|notice|info|debug)"
+)
+_NO_HOST: Final = rf"(?!(?:{_SEVERITY}|(?:19|20)\d\d|UTC|GMT|CET|CEST) )"
+_NO_TAG: Final = rf"(?!(?:{_SEVERITY}|UTC|GMT|CET|CEST):|<\d)"
+# A host never ends in a colon and holds no bracket: so a tag is not taken for one.
+_HOST: Final = r"[^\s\[\]]{0,254}[^\s:\[\]]"
+_TAG: Final = rf"{_NO_TAG}(?P<tag>\([\w-]+\)|[^\s:\[\]()]{{1,128}})"
+_REST: Final = (
+    rf"(?:{_NO_HOST}(?P<host>{_HOST}) )?"
+    rf"{_TAG}\]?(?: \d[\w.]*)?(?:\((?P<module>\w+)\))?"
+    r"(?:\[(?P<pid>\d{1,9})\])?:(?: (?P<message>.*))?(?<!\r)"  # \r: ``parse_text`` strips it
+)
+_FRACTION: Final = r"(?:[.,](?P<fraction>\d{1,9})\d*)?"
+_ISO: Final = r"(?P<date>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)" + _FRACTION
+_ZONE: Final = r"(?P<zone>Z|[+-]\d\d:?\d\d)?"
+_PRI: Final = r"(?:<\d{1,3}>)?"
+_BSD: Final = re.compile(
+    _PRI + r"(?P<stamp>[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d)" + _FRACTION + " " + _REST,
+    re.DOTALL | re.ASCII,
+)
+_RFC3339: Final = re.compile(_PRI + _ISO + _ZONE + " " + _REST, re.DOTALL | re.ASCII)
+_STRUCTURED: Final = (
+    r'(?:-|(?>(?:\[[^\s=\]"]+(?>(?: [^\s=\]"]+="(?>(?:[^"\\]|\\.)*)")*)\])+))'
+    r"(?: (?P<message>.*))?"
+)
+_RFC5424: Final = re.compile(
+    r"<\d{1,3}>\d{1,2} " + _ISO + _ZONE + r" (?P<host>\S{1,255}) (?P<tag>\S{1,128}) "
+    r"(?P<pid>\S{1,128}) \S{1,128} " + _STRUCTURED,
+    re.DOTALL | re.ASCII,
+)
+_FACILITY: Final = rf"(?:[<\[(]?{_SEVERITY}[>\])]?:?|<\d{{1,2}}\.\d>|<\d{{1,3}}>) +"
+_PLACE: Final = re.compile(
+    rf" {{1,8}}(?:\[\d+\.\d+\] )?(?:{_FACILITY})?"
+    rf"(?:{_NO_HOST}(?P<host>{_HOST}) +(?:: )?(?:{_FACILITY})?)?(?:<\d{{1,3}}>)?"
+    rf"(?:(?:Message )?[Ff]orwarded from (?P<sender>{_HOST}): )?"
+    rf"(?:\[(?P<boxed>[^\s\[\]:]{{1,128}})\](?=[ :]):?"
+    rf"|{_TAG}(?:\((?P<module>\w+)\))?(?:(?P<bracket>\[(?P<pid>\d{{1,9}})\])(?=[ :]):?|:))"
+    r"(?: (?P<message>.*))?",
+    re.DOTALL | re.ASCII,
+)
+# RFC 5424 of which a receiver left out the PRI, or the version, too
+_UNMARKED: Final = re.compile(
+    r" (?P<host>[^\s:\[\]]{1,255}) (?P<tag>[^\s:\[\]]{1,128}) (?P<pid>-|\d{1,9}) \S{1,128} "
+    + _STRUCTURED,
+    re.DOTALL | re.ASCII,
+)
+_VERSION: Final = re.compile(r"(?:<\d{1,3}>)?1 (?=\d{4}-\d\d-\d\dT)", re.ASCII)
+_OUTER: Final = re.compile(
+    rf" {{1,8}}(?P<facility>{_FACILITY})?(?:(?P<host>{_HOST}) +(?:{_FACILITY})?)?", re.ASCII
+)
+
+
+class Header(msgspec.Struct, gc=False):
+    """A line taken apart; its stamp ends at ``width``, and the tag at ``end``, if that is known."""
+
+    time: int
+    host: str
+    tag: str
+    module: str
+    pid: str
+    message: str
+    width: int = 0
+    end: int = 0
+
+
+class Formats:
+    """Takes lines of one log apart; the format that matched last is tried first.
+
+    ``problem`` says why stamps of the log cannot be read, where a setting would help.
+    """
+
+    def __init__(self, clock: Clock, locale: str | None = None) -> None:
+        self.problem: str | None = None
+        self._clock = clock
+        self._locale = locale
+        self._order = [self._read_bsd, self._read_rfc3339, self._read_rfc5424, self._read_other]
+        if redefines_english(locale):
+            self._order.remove(self._read_bsd)
+
+    def read(self, raw: str) -> Header | None:
+        """The header of a line, or None if it has none of the known ones."""
+        order = self._order
+        for number, read in enumerate(order):
+            header = self._try(read, raw)
+            if header is not None:
+                if number:
+                    order.insert(0, order.pop(number))
+                return header
+        return None
+
+    def _try(self, read: Callable[[str], Header | None], raw: str) -> Header | None:
+        try:
+            return read(raw)
+        except AmbiguousMonth as error:
+            self.problem = f"{error}; set `locale`"
+        except (ValueError, OverflowError):
+            pass
+        return None
+
+    def _read_bsd(self, raw: str) -> Header | None:
+        found = _BSD.fullmatch(raw)
+        if found is None:
+            return None
+        time, fraction = self._clock.read_bsd(found["stamp"]), found["fraction"]
+        if fraction:
+            time += int(fraction) * 10 ** (9 - len(fraction))
+        return _header(found, time)
+
+    def _read_rfc3339(self, raw: str) -> Header | None:
+        found = _RFC3339.fullmatch(raw)
+        return None if found is None else _header(found, self._date(found))
+
+    def _read_rfc5424(self, raw: str) -> Header | None:
+        found = _RFC5424.fullmatch(raw)
+        return None if found is None else _header_5424(found, self._date(found))
+
+    def _date(self, found: Match[str]) -> int:
+        return self._clock.read_dated(found["date"], found["fraction"] or "", found["zone"] or "")
+
+    def _read_other(self, raw: str) -> Header | None:
+        """An unusual stamp or place, or a line in a line; only these move the clock."""
+        last = self._clock.last
+        header = self._read_unusual(raw)
+        if header is None:
+            self._clock.last = last
+        return header
+
+    def _read_unusual(self, raw: str, *, inside: bool = False) -> Header | None:
+        version = _VERSION.match(raw)
+        line = raw[version.end() :] if version else raw
+        stamp = read_stamp(line, self._clock, self._locale)
+        if stamp is None:
+            return None
+        found = None if version else _PLACE.fullmatch(line, stamp.end)
+        if found is not None:
+            if stamp.plain is not None:
+                self._clock.know_as(line[: stamp.end], stamp.plain)
+            header = _header(found, stamp.time)
+            header.width = 0 if line is not raw else stamp.end
+            return header
+        found = _UNMARKED.fullmatch(line, stamp.end)
+        if found is not None:
+            return _header_5424(found, stamp.time)
+        return None if inside else self._read_inner(line, stamp.end)
+
+    def _read_inner(self, line: str, begin: int) -> Header | None:
+        """The header of a whole line behind a stamp and perhaps a host."""
+        outer = _OUTER.match(line, begin)
+        if outer is None:
+            return None
+        readers = (self._read_bsd, self._read_rfc3339, self._read_rfc5424, self._read_inside)
+        for start in dict.fromkeys((outer.end("facility"), outer.end())):
+            for read in readers:
+                header = self._try(read, line[max(start, begin) :].lstrip(" "))
+                if header is not None:
+                    behind = (outer["host"] or "") if start == outer.end() else ""
+                    header.host = header.host or behind
+                    header.width = header.end = 0
+                    return header
+        return None
+
+    def _read_inside(self, raw: str) -> Header | None:
+        return self._read_unusual(raw, inside=True)
+
+
+def _header(found: Match[str], time: int) -> Header:
+    groups = found.groupdict("")
+    host, tag, boxed = groups["host"], groups["tag"], groups.get("boxed", "")
+    width = found.start("host" if host else "boxed" if boxed else "tag") - 1
+    end = 0 if boxed or groups["module"] else found.end("tag")
+    host = groups.get("sender") or host
+    module, pid, message = groups["module"], groups["pid"], groups["message"]
+    return Header(time, host, tag or boxed, module, pid, message, width, end)
+
+
+def _header_5424(found: Match[str], time: int) -> Header:
+    host, tag, pid = found["host"], found["tag"], found["pid"]
+    host = "" if host == "-" else host
+    pid = pid if pid.isascii() and pid.isdigit() and len(pid) < 10 else ""
+    # rsyslog's RSYSLOG_SyslogProtocol23Format keeps the blank before an RFC 3164 message
+    message = (found["message"] or "").removeprefix("\ufeff").removeprefix(" ")
+    return Header(time, host, tag, "", pid, message)

@@ -1,0 +1,111 @@
+"""What a daemon or syslog puts around a message: removed, and nothing that a client wrote."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.interpreter import interpret_text
+from exporter.parsers.wrapping import unwrap
+from heptad.event import Event
+
+STAMP = "2026-03-01T10:00:00Z web-1"
+FAILED = "Failed password for alice from 203.0.113.7 port 4711 ssh2"
+BAD = "Bad password attempt for 'alice' from 203.0.113.7:51000"
+
+
+def events(*lines: str) -> list[Event]:
+    """The events of lines without their stamps."""
+    return interpret_text("\n".join(f"{STAMP} {line}" for line in lines))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        f"[ID 800047 auth.info] {FAILED}",
+        f"[ID 800047 local2.notice] {FAILED}",
+        f"[12345.678901] {FAILED}",
+        f"[    0.000001][  T123] {FAILED}",
+        f"debug1: {FAILED}",
+        f"[ID 1 auth.debug] debug3: {FAILED}",
+        f"{FAILED} ",
+        f"{FAILED} \t ",
+        f"{FAILED}#012",
+        f"{FAILED}#015#012",
+        f"message repeated 2 times: [ {FAILED}#012]",
+    ],
+)
+def test_the_message_alone_is_read(message: str) -> None:
+    """A prefix or suffix changes nothing of the event, and stays in its line."""
+    plain, wrapped = events(f"sshd[123]: {FAILED}", f"sshd[123]: {message}")
+    assert (plain.labels, plain.user, plain.pid) == (wrapped.labels, wrapped.user, wrapped.pid)
+    assert wrapped.source_ip == "203.0.113.7"
+    assert wrapped.raw == f"{STAMP} sshd[123]: {message}"
+
+
+def test_dropbear_tells_its_own_process() -> None:
+    """dropbear -E names the connection's process itself: syslog's number is its parent's."""
+    (event,) = events(f"dropbear[15386]: [15390] Oct 05 23:37:49 {BAD}")
+    assert (event.action, event.outcome, event.user) == ("login", "failure", "alice")
+    assert (event.pid, event.source_ip) == (15390, "203.0.113.7")
+
+
+def test_dropbears_connections_are_told_apart() -> None:
+    """Of two connections under one syslog process each counts its own failed login."""
+    lines = [
+        "[7] Oct 05 23:37:49 Child connection from 203.0.113.7:51000",
+        "[8] Oct 05 23:37:49 Child connection from 203.0.113.8:51001",
+        f"[7] Oct 05 23:37:50 {BAD}",
+        "[7] Oct 05 23:37:51 Exit before auth from <203.0.113.7:51000>: Exited normally",
+        "[8] Oct 05 23:37:52 Password auth succeeded for 'bob' from 203.0.113.8:51001",
+    ]
+    logins = [e for e in events(*(f"dropbear[1]: {line}" for line in lines)) if e.action == "login"]
+    assert [(e.user, e.outcome, e.pid) for e in logins] == [
+        ("alice", "failure", 7),
+        ("bob", "success", 8),
+    ]
+
+
+def test_an_old_pam_is_read_as_todays() -> None:
+    """`(pam_unix)` before the message is the module that wrote it."""
+    text = "(pam_unix) session opened for user alice by (uid=0)"
+    (event,) = events(f"sshd[221]: {text}")
+    assert (event.action, event.user) == ("session_open", "alice")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "[ID 1 auth.info] Accepted password for root",
+        "[1] Oct 05 23:37:49 Password auth succeeded for 'root'",
+        "debug1: Accepted password for root",
+        "[12.345678] x",
+        "(pam_unix) session opened for user root by (uid=0)",
+        "x#012",
+    ],
+)
+def test_a_name_is_left_as_it_is(name: str) -> None:
+    """What a client typed is a name, wherever it looks like a prefix or a suffix."""
+    (event,) = events(f"sshd[1]: Invalid user {name} from 203.0.113.7 port 22")
+    assert (event.outcome, event.user, event.source_ip) == ("failure", name, "203.0.113.7")
+
+
+def test_only_dropbear_writes_a_stamp_of_its_own() -> None:
+    """Another program's message that begins like dropbear's stamp keeps it and its process."""
+    assert unwrap(f"[7] Oct 05 23:37:49 {FAILED}", "sshd") == (
+        f"[7] Oct 05 23:37:49 {FAILED}",
+        None,
+    )
+
+
+def test_a_command_ends_as_it_was_typed() -> None:
+    """The end of a command is its user's: no blank of it is removed."""
+    (event,) = events("sudo: alice : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/echo #012")
+    assert event.object == "/bin/echo #012"
+
+
+@given(st.text(st.sampled_from("[]() #012debug1:ID \tx"), max_size=60))
+def test_each_once_and_only_at_the_ends(message: str) -> None:
+    """What is left stood in the message as it is left, but for an old PAM's module."""
+    left, _ = unwrap(message, "dropbear")
+    assert left in message
+    assert len(unwrap("[ID 1 auth.info] " * 3 + "x", "sshd")[0]) == 2 * 17 + 1
