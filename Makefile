@@ -19,7 +19,7 @@ FOLDERS := heptad exporter aggregator tests bench dashboards provisioning script
 CODE = $(foreach folder,$(FOLDERS),$(if $(shell find $(folder) -name '*.py' 2>/dev/null),$(folder)))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types contracts torture bench docs dashboards rules env stack \
+.PHONY: help run test check lint types contracts torture bench docs dashboards rules env stack \
 	constraints clean debian-packages
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -32,6 +32,9 @@ run: $(VENV)/.installed ## watch the logins of this machine (HEPTAD_FLAGS="…" 
 
 test: lint types contracts debian-packages ## lint, types, import contracts and every test
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+check: lint types contracts ## the inner loop: as test, but without what needs a daemon, a server or root
+	@$(BIN)/python -m pytest -m "not system" --numprocesses 2 --quiet $(PYTEST_FLAGS)
 
 lint: $(VENV)/.installed-dev ## ruff: rules and format
 	$(BIN)/ruff check $(CODE)

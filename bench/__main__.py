@@ -8,6 +8,7 @@ from bench import (
     finding_latency,
     findings,
     influxdb_reading,
+    instructions,
     page,
     scrape,
     tailing,
@@ -17,6 +18,7 @@ from bench import (
 
 def main() -> None:
     """Run the benches; those that need the real logs say so where these are missing."""
+    instructions.main(os.environ.get("BENCH_REVISION"))
     tailing.main()
     finding_latency.main()
     scrape.main([])

@@ -1,11 +1,12 @@
 """What all tests share."""
 
 from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
-from tests import needs
+from tests import left_out, needs
 from tests.influxd_2 import Influxd2
 from tests.influxdb import Influxd, running
 
@@ -26,6 +27,28 @@ def influxd_2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd2]:
     """A real InfluxDB 2 that all tests share: each makes buckets with names of its own."""
     with running(Influxd2(tmp_path_factory.mktemp("influxd2"))) as server:
         yield server
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what `make check` leaves out, before `-m` chooses."""
+    left_out.mark(items)
+    left_out.count(config, items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over from a worker of pytest-xdist what it left out; all of them left out the same."""
+    node.config.stash[left_out.LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", {})
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """List what `make check` left out."""
+    left = config.stash.get(left_out.LEFT_OUT, {})
+    if left and config.option.markexpr == "not system":
+        terminalreporter.section("left out")
+        for line in left_out.describe(left):
+            terminalreporter.line(line)
 
 
 @pytest.hookimpl(wrapper=True)

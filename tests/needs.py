@@ -72,6 +72,7 @@ PACKAGES: Final[dict[str, str]] = {
     "useradd": "passwd",
     "userdel": "passwd",
     "usermod": "passwd",
+    "valgrind": "valgrind",
 }
 """Program → the Debian package that brings it; `make test` installs these."""
 
@@ -154,7 +155,8 @@ def shared_data() -> pathlib.Path:
 def _expect_mark() -> None:
     """Fail in `make check` where it runs a test that needs more than Python."""
     if running is not None and running.config.option.markexpr == "not system":
-        pytest.fail(f"{running.nodeid} needs @pytest.mark.system", pytrace=False)
+        reason = "tests/left_out.py does not see that it needs more than Python"
+        pytest.fail(f"{running.nodeid}: {reason}; mark it: @pytest.mark.system", pytrace=False)
 
 
 def _miss(reason: str) -> NoReturn:

@@ -135,7 +135,6 @@ def test_goes_on_with_the_stores_of_a_host(folder: Path) -> None:
     assert grown[FAILURES] == 2 * 18 + 1
 
 
-@pytest.mark.system
 @pytest.mark.parametrize("kind", [Influxd, Influxd2])
 def test_goes_on_with_the_buckets_of_a_fleet(folder: Path, kind: type[Influxd]) -> None:
     """Buckets of 0.1.0 are read and written on: nothing arrives twice, nothing is missing."""

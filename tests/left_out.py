@@ -1,0 +1,110 @@
+"""Which tests `make check` leaves out: those whose code reaches `tests.needs`.
+
+A test need not say so itself. Its function, its fixtures and whatever of `tests` these call are
+followed by name; where they reach something that needs a daemon, a server, a browser or root, the
+test is marked `system`, and `make check` runs the others.
+"""
+
+import dis
+import inspect
+import types
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import Final
+
+import pytest
+
+from tests import needs
+
+NEEDS: Final = frozenset(
+    {
+        needs.program,
+        needs.root,
+        needs.mount_namespace,
+        needs.cgroup_folder,
+        needs.influxdb_2,
+    }
+)
+
+
+LEFT_OUT: Final = pytest.StashKey[dict[str, int]]()
+"""How many tests of which file a run with `-m "not system"` leaves out."""
+
+
+def mark(items: Iterable[pytest.Item]) -> None:
+    """Mark the tests that need more than Python."""
+    for item in items:
+        if isinstance(item, pytest.Function) and needs_system(item):
+            item.add_marker("system")
+
+
+def needs_system(item: pytest.Function) -> bool:
+    """Whether what runs for this test reaches `tests.needs`."""
+    fixtures = item._fixtureinfo.name2fixturedefs.values()  # noqa: SLF001 - pytest has no other way
+    functions = [item.function, *(each.func for found in fixtures for each in found)]
+    return any(reaches(inspect.unwrap(function)) for function in functions)
+
+
+@cache
+def reaches(value: object) -> bool:
+    """Whether this function or class of `tests` leads to one of NEEDS."""
+    seen: set[object] = set()
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if one in NEEDS:
+            return True
+        if one not in seen:
+            seen.add(one)
+            waiting.extend(follow(one))
+    return False
+
+
+def follow(value: object) -> Iterator[object]:
+    """The functions and classes of `tests` that this one names."""
+    if isinstance(value, type):
+        functions = [x for x in vars(value).values() if isinstance(x, types.FunctionType)]
+        yield from functions
+        yield from (base for base in value.__bases__ if base.__module__.startswith("tests."))
+    elif isinstance(value, types.FunctionType):
+        function = inspect.unwrap(value)
+        names = name_all(function.__code__)
+        for name in names & function.__globals__.keys():
+            yield from _resolve(function.__globals__[name], names)
+
+
+def name_all(code: types.CodeType) -> set[str]:
+    """Names of globals and attributes in a function, and in those inside it."""
+    names = {
+        str(step.argval)
+        for step in dis.get_instructions(code)
+        if step.opname.startswith(("LOAD_GLOBAL", "LOAD_ATTR", "LOAD_METHOD", "LOAD_NAME"))
+    }
+    inner = (each for each in code.co_consts if isinstance(each, types.CodeType))
+    return names.union(*map(name_all, inner))
+
+
+def _resolve(found: object, names: set[str]) -> Iterator[object]:
+    """What of `tests` a global is; of a module the attributes that are named too."""
+    if isinstance(found, types.ModuleType) and found.__name__.startswith("tests."):
+        for name in names & vars(found).keys():
+            yield from _resolve(vars(found)[name], set())
+    elif isinstance(found, types.FunctionType | type) and found.__module__.startswith("tests."):
+        yield found
+
+
+def count(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
+    """Remember what was left out; a worker of pytest-xdist tells it to the process that prints."""
+    left = config.stash.setdefault(LEFT_OUT, {})
+    for item in items:
+        if item.get_closest_marker("system") is not None:
+            name = item.location[0]
+            left[name] = left.get(name, 0) + 1
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["left_out"] = left
+
+
+def describe(left: dict[str, int]) -> Iterator[str]:
+    """Lines that list what was left out."""
+    yield f"{sum(left.values())} tests need a daemon, a server, a browser or root (make test):"
+    yield from (f"  {number:>4} {name}" for name, number in sorted(left.items()))
