@@ -1,7 +1,8 @@
 """Who may ask a port: TLS and basic auth as its web-config file says.
 
 A client that asks each second does not cost a bcrypt run each time: what was verified is
-remembered, as a keyed digest, one for each user.
+remembered, as a keyed digest, one for each user. Who guesses cannot tell a user's name from
+another: whatever is wrong costs as much as the dearest hash.
 """
 
 import base64
@@ -10,7 +11,6 @@ import hashlib
 import hmac
 import logging
 import os
-import socket
 import ssl
 import threading
 from pathlib import Path
@@ -24,57 +24,67 @@ from heptad.web_config import load_web_config, make_context
 
 log = logging.getLogger("heptad.server")
 
-Verdict = Literal["admitted", "refused", "busy"]
+Verdict = Literal["admitted", "refused"]
 
-_MOST_RUNS: Final = 2
-_PATIENCE: Final = 2.0
 _LONGEST_PASSWORD: Final = 72
 """Bytes: bcrypt takes no account of what follows (Provos and Mazières, 1999)."""
 
 
 class Credentials:
-    """The users of a port and their bcrypt hashes; at most two runs of bcrypt at once."""
+    """The users of a port and their bcrypt hashes."""
 
     def __init__(self, users: dict[str, str]) -> None:
         self._hashes = {user.encode(): hashed.encode() for user, hashed in users.items()}
+        self._dearest = max(map(_cost_of, self._hashes.values()), default=0)
         self._secret = os.urandom(32)
         self._verified: dict[bytes, bytes] = {}
-        self._places = threading.BoundedSemaphore(_MOST_RUNS)
 
-    def judge(self, header: str) -> Verdict:
-        """What an Authorization header is worth; ``busy`` where too many wait for an answer."""
+    def recall(self, header: str) -> Verdict | None:
+        """What an Authorization header is worth, if that is known without bcrypt."""
         if not self._hashes:
             return "admitted"
         found = _parse_basic(header)
         if found is None:
             return "refused"
         user, password = found
-        digest = hmac.digest(self._secret, password, hashlib.sha256)
-        if self._is_known(user, digest):
+        known = hmac.compare_digest(self._verified.get(user, b""), self._digest(password))
+        return "admitted" if known else None
+
+    def verify(self, header: str) -> Verdict:
+        """The same, by bcrypt where need be, which takes as long as its cost says."""
+        known, found = self.recall(header), _parse_basic(header)
+        if known is not None or found is None:
+            return known or "refused"
+        user, password = found
+        hashed = self._hashes.get(user)
+        if hashed is not None and _run(password, hashed):
+            self._verified[user] = self._digest(password)
             return "admitted"
-        if not self._places.acquire(timeout=_PATIENCE):
-            return "busy"
-        try:
-            return "admitted" if self._verify(user, password, digest) else "refused"
-        finally:
-            self._places.release()
+        costs = [self._dearest]
+        if hashed is not None:
+            # what is still missing to the dearest: 2**4 + (2**4 + 2**5 + 2**6) = 2**7
+            costs = list(range(_cost_of(hashed), self._dearest))
+        for cost in costs:
+            _run(password, _make_dummy(cost))
+        return "refused"
 
-    def _is_known(self, user: bytes, digest: bytes) -> bool:
-        return hmac.compare_digest(self._verified.get(user, b""), digest)
+    def _digest(self, password: bytes) -> bytes:
+        return hmac.digest(self._secret, password, hashlib.sha256)
 
-    def _verify(self, user: bytes, password: bytes, digest: bytes) -> bool:
-        if self._is_known(user, digest):
-            return True
-        # a name that is not there costs as much as one that is, and so stays unknown
-        hashed = self._hashes.get(user, next(iter(self._hashes.values())))
-        try:
-            right = bcrypt.checkpw(password, hashed)
-        except ValueError:  # a hash or password that bcrypt cannot take
-            right = False
-        if not right or user not in self._hashes:
-            return False
-        self._verified[user] = digest
-        return True
+
+def _cost_of(hashed: bytes) -> int:
+    return int(hashed[4:6])
+
+
+def _make_dummy(cost: int) -> bytes:
+    return b"$2b$%02d$" % cost + b"." * 53
+
+
+def _run(password: bytes, hashed: bytes) -> bool:
+    try:
+        return bcrypt.checkpw(password, hashed)
+    except ValueError:  # a hash or password that bcrypt cannot take
+        return False
 
 
 def _parse_basic(header: str) -> tuple[bytes, bytes] | None:
@@ -114,19 +124,19 @@ class Access:
         """Whether it speaks TLS."""
         return self._context is not None
 
-    def wrap(self, connection: socket.socket) -> socket.socket:
-        """The connection, where it shall speak TLS with that; the handshake is yet to be done."""
-        if self._path is not None:
-            self._renew(self._path)
-        if self._context is None:
-            return connection
-        return self._context.wrap_socket(
-            connection, server_side=True, do_handshake_on_connect=False
-        )
+    def context(self) -> ssl.SSLContext | None:
+        """What a new connection speaks TLS with; None: it does not."""
+        self._renew()
+        return self._context
 
-    def judge(self, header: str) -> Verdict:
-        """What an Authorization header is worth."""
-        return self._credentials.judge(header)
+    def recall(self, header: str) -> Verdict | None:
+        """See Credentials.recall."""
+        self._renew()
+        return self._credentials.recall(header)
+
+    def verify(self, header: str) -> Verdict:
+        """See Credentials.verify."""
+        return self._credentials.verify(header)
 
     def _load(self, path: Path) -> None:
         config = load_web_config(path)
@@ -141,7 +151,10 @@ class Access:
         self._context = context
         self._credentials = Credentials(config.basic_auth_users)
 
-    def _renew(self, path: Path) -> None:
+    def _renew(self) -> None:
+        path = self._path
+        if path is None:
+            return
         with self._lock:
             files, seen = self._files, _look(self._files)
             if seen == self._seen:

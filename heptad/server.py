@@ -3,146 +3,57 @@
 A part may serve more (``Pages``); TLS and basic auth hold for all of it.
 """
 
+import asyncio
 import gzip
 import logging
-import math
 import socket
-import sys
 import threading
-import time as clock
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from socketserver import ThreadingMixIn
-from ssl import SSLSocket
-from typing import Any, Final, NamedTuple
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+from ssl import SSLContext
+from typing import Final
 
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import CollectorRegistry
 
 from heptad.access import Access
-from heptad.web_config import ServerError
+from heptad.http.door import Door
+from heptad.http.exchange import Answer, Exchange, Headers, Refused
+from heptad.http.names import OwnNames
+from heptad.http.places import Busy, Places, Shared
+from heptad.http.room import Room
+from heptad.http.stream import Stream
+
+__all__ = ["Answer", "Headers", "Pages", "Server"]
 
 log = logging.getLogger("heptad.server")
 
-_MOST_AT_ONCE: Final = 16
 _DEADLINE: Final = 10.0
-_PATIENCE: Final = 2.0
-_POLL: Final = 0.5
+"""Seconds for a request to be complete, and for an answer to be read."""
+_IDLE: Final = 75.0
+"""Seconds until the next request on a connection."""
 _CLOSED_WITHIN: Final = 5.0
+_ADMITTED_AT_ONCE: Final = 4
+"""Connections that come in before those that are there get a turn."""
+_REST: Final = 0.05
 _TEXT_FORMAT: Final = "text/plain; version=0.0.4; charset=utf-8"
 _ALWAYS: Final = (
     ("X-Content-Type-Options", "nosniff"),
     ("Content-Security-Policy", "default-src 'none'"),
 )
-_CHALLENGE: Final = (("WWW-Authenticate", 'Basic realm="Heptad", charset="UTF-8"'),)
+_LEAVE: Final = (("Connection", "close"),)
+_CHALLENGE: Final = (("WWW-Authenticate", 'Basic realm="Heptad", charset="UTF-8"'), *_LEAVE)
 _INDEX: Final = b"""<!doctype html><meta charset=utf-8><title>Heptad</title>
 <h1>Heptad</h1><ul><li><a href=metrics>metrics</a><li><a href=healthz>healthz</a></ul>
 """
-
-
-Headers = tuple[tuple[str, str], ...]
-
-
-class Answer(NamedTuple):
-    """What a request is answered."""
-
-    status: str
-    body: bytes
-    kind: str = "text/plain; charset=utf-8"
-    headers: Headers = ()
-
+_BUSY: Final = Answer(
+    "503 Service Unavailable",
+    b"too many requests at once; ask again\n",
+    headers=(("Retry-After", "2"), *_LEAVE),
+)
 
 Pages = Callable[[Mapping[str, str]], Answer | None]
 """What a part serves beside /metrics and /healthz, by the request's WSGI environment (PEP 3333)."""
-
-
-class _Handler(WSGIRequestHandler):
-    timeout = _DEADLINE
-
-    def log_message(self, format: str, *args: Any) -> None:
-        log.debug(format, *args)
-
-
-class _Server(ThreadingMixIn, WSGIServer):
-    """A bounded number of requests at once, each with a deadline; the others wait a while."""
-
-    daemon_threads = True
-    request_queue_size = 64
-    timeout = _POLL
-
-    def __init__(
-        self, address: tuple[str, int], family: socket.AddressFamily, access: Access
-    ) -> None:
-        self.address_family = family
-        self._access = access
-        self._places = threading.BoundedSemaphore(_MOST_AT_ONCE)
-        self._deadlines: dict[socket.socket, float] = {}
-        super().__init__(address, _Handler)
-
-    def server_bind(self) -> None:
-        # the base class asks the resolver for the host's full name, which can hang
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
-        self.setup_environ()
-
-    def get_request(self) -> tuple[socket.socket, Any]:
-        connection, client = super().get_request()
-        try:
-            return self._access.wrap(connection), client
-        except BaseException:
-            connection.close()
-            raise
-
-    def finish_request(self, request: Any, client_address: Any) -> None:
-        if isinstance(request, SSLSocket):
-            request.settimeout(_DEADLINE)
-            request.do_handshake()
-        super().finish_request(request, client_address)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._find_place():
-            self.shutdown_request(request)
-            return
-        self._deadlines[request] = clock.monotonic() + _DEADLINE
-        try:
-            super().process_request(request, client_address)
-        except BaseException:
-            self._release(request)
-            raise
-
-    def _find_place(self) -> bool:
-        until = clock.monotonic() + _PATIENCE
-        while not self._places.acquire(timeout=_POLL):
-            now = clock.monotonic()
-            self.cut_off(now)
-            if now >= until:
-                return False
-        return True
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._release(request)
-
-    def _release(self, request: socket.socket) -> None:
-        del self._deadlines[request]
-        self._places.release()
-
-    def cut_off(self, now: float) -> None:
-        """End the requests whose deadline is over at ``now``: time-outs are for one read each."""
-        for request, deadline in self._deadlines.copy().items():
-            if now >= deadline:
-                with suppress(OSError):
-                    # not that of SSLSocket, which takes TLS away under the thread that reads
-                    socket.socket.shutdown(request, socket.SHUT_RDWR)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        log.debug("request failed", exc_info=sys.exc_info())
 
 
 class Server:
@@ -165,24 +76,22 @@ class Server:
         self._problems = problems
         self._pages = pages
         self._access = Access(Path(web_config) if web_config else None)
-        try:
-            family = socket.getaddrinfo(*listen, type=socket.SOCK_STREAM)[0][0]
-            self._server = _Server(listen, family, self._access)
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise ServerError(
-                f"{listen[0]}:{listen[1]} cannot be listened on: {reason}; "
-                "is another Heptad running? choose another `listen`"
-            ) from None
-        self._server.set_app(self._answer)
+        self._names = OwnNames(listen[0])
+        self._door = Door(listen)
+        self._room = Room()
+        self._metrics = Shared(lambda: self._expose(packs=False), _DEADLINE)
+        self._packed_metrics = Shared(lambda: self._expose(packs=True), _DEADLINE)
+        self._health = Shared(self._tell_health, _DEADLINE)
+        self._requests = Places(16, queue=16, patience=3.0)
+        self._verifying = Places(2, queue=16, patience=2.0)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        host, port = self._server.server_address[:2]
-        name = f"[{host!s}]" if ":" in str(host) else str(host)
+        host, port = self._door.address
+        name = f"[{host}]" if ":" in host else host
         return f"{'https' if self._access.encrypts else 'http'}://{name}:{port}"
 
     def start(self) -> None:
@@ -192,57 +101,130 @@ class Server:
     def close(self) -> None:
         """Stop serving and close the port; never waits for a client."""
         self._closing.set()
+        self._door.shut()
         if self._thread.is_alive():
             self._thread.join(timeout=_CLOSED_WITHIN)
-        self._server.cut_off(math.inf)
-        self._server.server_close()
+        self._door.close()
 
     def _serve(self) -> None:
+        asyncio.run(self._accept())
+
+    async def _accept(self) -> None:
+        """Until it is closed; what is still open then is closed as this ends."""
         while not self._closing.is_set():
-            self._server.handle_request()
-            self._server.cut_off(clock.monotonic())
+            try:
+                connections = await self._door.receive()
+            except OSError as error:
+                # no descriptors or no memory, for which an idle connection gives way
+                log.debug("no connection can be accepted", extra={"error": error})
+                self._room.close_oldest()
+                await asyncio.sleep(_REST)
+                continue
+            for number, connection in enumerate(connections):
+                while not (self._room.make_place() or self._closing.is_set()):
+                    await asyncio.sleep(_REST)
+                self._receive(connection)
+                if number % _ADMITTED_AT_ONCE == 0:
+                    await asyncio.sleep(0)
 
-    def _expose(self, encodings: str) -> Answer:
-        """The registry in Prometheus' text format 0.0.4, as node_exporter answers."""
-        body = generate_latest(self._registry)
-        if "gzip" not in encodings:
-            return Answer("200 OK", body, _TEXT_FORMAT)
-        packed = gzip.compress(body, compresslevel=1)
-        return Answer("200 OK", packed, _TEXT_FORMAT, (("Content-Encoding", "gzip"),))
+    def _receive(self, connection: socket.socket) -> None:
+        task = asyncio.create_task(self._converse(connection, self._access.context()))
+        # not in the task, which may be cancelled before its first step
+        task.add_done_callback(lambda _: connection.close())
+        self._room.admit(task)
 
-    def _answer(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        method = environ.get("REQUEST_METHOD")
-        answer = self._refuse(environ) or self._route(environ)
+    async def _converse(self, connection: socket.socket, context: SSLContext | None) -> None:
+        stream = Stream(connection, context)
+        try:
+            await self._answer_all(stream)
+        except (OSError, asyncio.CancelledError) as error:
+            # also where it has to give way: an exception that ends a task keeps its frames alive
+            log.debug("connection ended", extra={"error": error})
+        finally:
+            stream.close()
+
+    async def _answer_all(self, stream: Stream) -> None:
+        task: asyncio.Task[None] = asyncio.current_task()  # type: ignore[assignment]
+        exchange = Exchange(stream)
+        patience, goes_on = _DEADLINE, True
+        while goes_on:
+            await asyncio.sleep(0)  # the others get a turn, however much this one has sent
+            try:
+                async with asyncio.timeout(patience):
+                    environ = await exchange.receive()
+                if environ is None:
+                    return
+                self._room.note_waiting(task)
+                answer = await self._answer(environ)
+            except Refused as refused:
+                answer = refused.answer
+            self._room.note_reading(task, len(answer.body))
+            async with asyncio.timeout(_DEADLINE):
+                goes_on = await exchange.send(answer)
+            self._room.note_asking(task)
+            patience = _IDLE
+
+    async def _answer(self, environ: Mapping[str, str]) -> Answer:
+        answer = await self._refuse(environ)
+        if answer is None:
+            try:
+                answer = await self._ask(environ)
+            except Busy:
+                answer = _BUSY
+            except Exception:
+                log.exception("a request failed")
+                answer = Answer("500 Internal Server Error", b"this failed; see Heptad's log\n")
         headers = dict(_ALWAYS) | dict(answer.headers)
-        headers |= {"Content-Type": answer.kind, "Content-Length": str(len(answer.body))}
-        start_response(answer.status, list(headers.items()))
-        return [answer.body] if method != "HEAD" else []  # RFC 9110, 9.3.2
+        return answer._replace(headers=tuple(headers.items()))
 
-    def _refuse(self, environ: dict[str, Any]) -> Answer | None:
+    async def _refuse(self, environ: Mapping[str, str]) -> Answer | None:
         """What a request is told that is not let in."""
-        verdict = self._access.judge(environ.get("HTTP_AUTHORIZATION", ""))
+        if not self._names.include(environ.get("HTTP_HOST", "")):
+            told = b"this host does not go by that name here; ask 127.0.0.1 or localhost\n"
+            return Answer("421 Misdirected Request", told, headers=_LEAVE)
+        header = environ.get("HTTP_AUTHORIZATION", "")
+        verdict = self._access.recall(header)
+        if verdict is None:
+            try:
+                verdict = await self._verifying.run(self._access.verify, header)
+            except Busy:
+                told = b"too many passwords are being verified; ask again\n"
+                return _BUSY._replace(body=told)
         if verdict == "refused":
             return Answer("401 Unauthorized", b"user and password, please\n", headers=_CHALLENGE)
-        if verdict == "busy":
-            told = b"too many passwords are being verified; ask again\n"
-            return Answer("503 Service Unavailable", told, headers=(("Retry-After", "2"),))
-        if environ.get("REQUEST_METHOD") not in ("GET", "HEAD"):
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             allow = (("Allow", "GET, HEAD"),)
             return Answer("405 Method Not Allowed", b"only GET and HEAD\n", headers=allow)
         return None
 
-    def _route(self, environ: dict[str, Any]) -> Answer:
-        path = environ.get("PATH_INFO", "/")
+    async def _ask(self, environ: Mapping[str, str]) -> Answer:
+        path = environ["PATH_INFO"]
         if path == "/metrics":
-            return self._expose(environ.get("HTTP_ACCEPT_ENCODING", ""))
+            packs = "gzip" in environ.get("HTTP_ACCEPT_ENCODING", "")
+            return await (self._packed_metrics if packs else self._metrics).get()
         if path == "/healthz":
-            problems = self._problems()
-            status = "503 Service Unavailable" if problems else "200 OK"
-            told = "\n".join(problems) or "healthy"
-            return Answer(status, f"{told}\n".encode())
+            return await self._health.get()
+        return await self._requests.run(self._route, environ)
+
+    def _route(self, environ: Mapping[str, str]) -> Answer:
+        path = environ["PATH_INFO"]
         answer = self._pages(environ) if self._pages is not None else None
         if answer is not None:
             return answer
         if path == "/":
             return Answer("200 OK", _INDEX, "text/html; charset=utf-8")
         return Answer("404 Not Found", b"there are /metrics and /healthz\n")
+
+    def _expose(self, *, packs: bool) -> Answer:
+        """The registry in Prometheus' text format 0.0.4, as node_exporter answers."""
+        body = generate_latest(self._registry)
+        if not packs:
+            return Answer("200 OK", body, _TEXT_FORMAT)
+        packed = gzip.compress(body, compresslevel=1)
+        return Answer("200 OK", packed, _TEXT_FORMAT, (("Content-Encoding", "gzip"),))
+
+    def _tell_health(self) -> Answer:
+        problems = self._problems()
+        status = "503 Service Unavailable" if problems else "200 OK"
+        told = "\n".join(problems) or "healthy"
+        return Answer(status, f"{told}\n".encode())

@@ -76,7 +76,7 @@ def test_a_fault_while_the_server_hangs(
         close(server)
 
     monkeypatch.setattr(Server, "close", look_and_close)
-    monkeypatch.setattr("heptad.server._Server.handle_request", lambda _: hanging.wait(60))
+    monkeypatch.setattr(Server, "_serve", lambda _: hanging.wait(60))
     monkeypatch.setattr("heptad.server._CLOSED_WITHIN", 0.2)
     exporter = make_exporter(tmp_path)
     monkeypatch.setattr(exporter.pipeline, "step", fail)

@@ -5,7 +5,7 @@ import http.client
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
 from urllib.parse import urlsplit
 
@@ -13,18 +13,20 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
 from heptad.config import Config, parse_listen
-from heptad.server import Server
+from heptad.server import Answer, Pages, Server
 from heptad.web_config import ServerError
 
 
 class Port:
     """A running server, and a client for it."""
 
-    def __init__(self, listen: tuple[str, int] = ("127.0.0.1", 0)) -> None:
+    def __init__(
+        self, listen: tuple[str, int] = ("127.0.0.1", 0), pages: Pages | None = None
+    ) -> None:
         self.problems: list[str] = []
         registry = CollectorRegistry()
         Gauge("test_gauge", "A gauge", registry=registry).set(7)
-        self.server = Server(listen, registry, lambda: self.problems)
+        self.server = Server(listen, registry, lambda: self.problems, pages=pages)
         self.server.start()
         url = urlsplit(self.server.url)
         self.address = (url.hostname or "", url.port or 0)
@@ -93,6 +95,77 @@ def test_head(port: Port, path: str) -> None:
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.split()[1] == (b"404" if path == "/nope" else b"200")
     assert body == b""
+
+
+def test_one_connection_for_many_requests(port: Port) -> None:
+    """A connection stays open for the next request, as HTTP/1.1 has it."""
+    with closing(http.client.HTTPConnection(*port.address, timeout=10)) as connection:
+        connection.connect()
+        first = connection.sock
+        for method, path in (("GET", "/metrics"), ("HEAD", "/"), ("GET", "/nope"), ("PUT", "/")):
+            connection.request(method, path)
+            answer = connection.getresponse()
+            body = answer.read()
+            assert bool(body) is (method != "HEAD")
+            assert connection.sock is first
+
+
+@pytest.mark.parametrize(
+    "words, status",
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 40_000 + b"\r\n\r\n", b"431"),
+        (b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", b"431"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: x\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", b"405"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000000\r\n\r\nhel", b"405"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", b"400"),
+    ],
+)
+def test_what_is_not_a_request(port: Port, words: bytes, status: bytes) -> None:
+    """What is no HTTP, too large, or has a body is answered with its status, and that is the end."""
+    with socket.create_connection(port.address, timeout=10) as client:
+        client.sendall(words)
+        with suppress(ConnectionResetError), client.makefile("rb") as file:
+            assert file.readline().split()[1] == status
+            file.read()
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/", "/nope"])
+def test_names_that_anybody_can_register(port: Port, path: str) -> None:
+    """On loopback a name that leads here from a web page (DNS rebinding) is refused."""
+    own = socket.gethostname()
+    for name in (
+        "127.0.0.1",
+        "[::1]",
+        "localhost",
+        "LOCALHOST.",
+        "web-1",
+        "host.docker.internal",
+        own,
+    ):
+        for port_part in ("", ":9707"):
+            assert port.ask(path, Host=f"{name}{port_part}")[0] != 421, name
+    for name in (
+        "evil.example",
+        "127.0.0.1.evil.example:80",
+        "localhost.evil.example",
+        "a, localhost",
+        f"{own}.evil.example",
+    ):
+        assert port.ask(path, Host=name)[0] == 421, name
+    with socket.create_connection(port.address, timeout=10) as client:
+        client.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        assert b" 421 " not in client.recv(1000)
+
+
+def test_beyond_loopback_any_name_will_do() -> None:
+    """A Prometheus that scrapes by a name of DNS is answered."""
+    port = Port(("0.0.0.0", 0))  # noqa: S104 - what others can reach
+    for name in ("web-1.example.org:9707", "heptad", "192.0.2.7"):
+        assert port.ask("/metrics", Host=name)[0] == 200
+    port.server.close()
 
 
 def test_port_in_use(port: Port) -> None:
@@ -179,14 +252,15 @@ def test_closing_while_all_places_are_held() -> None:
 
 
 def test_threads_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request for which there is no thread gives its place back."""
+    """A request for which there is no thread is told to come again, and gives its place back."""
     port = Port()
     with monkeypatch.context() as patch:
-        patch.setattr("socketserver.threading.Thread.start", refuse_thread)
-        for _ in range(20):
-            with pytest.raises((OSError, http.client.HTTPException)):
-                port.ask("/healthz")
+        patch.setattr("threading.Thread.start", refuse_thread)
+        for path in ("/healthz", "/") * 20:
+            status, headers, _ = port.ask(path)
+            assert (status, headers["retry-after"]) == (503, "2")
     assert port.ask("/healthz")[0] == 200
+    assert port.ask("/")[0] == 200
     port.server.close()
 
 
@@ -208,6 +282,65 @@ def test_clients_that_leave(port: Port, capfd: pytest.CaptureFixture[str]) -> No
             client.sendall(words)
     assert port.ask("/healthz")[0] == 200
     assert capfd.readouterr().err == ""
+
+
+def test_pages_that_take_long() -> None:
+    """However many page requests hang: scrapes are answered, and further requests told to wait."""
+    go = threading.Event()
+
+    def hang(_: Mapping[str, str]) -> Answer:
+        go.wait(30)
+        return Answer("200 OK", b"done")
+
+    port = Port(pages=hang)
+    answers: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(port.ask("/api/events")[0]))
+        for _ in range(60)
+    ]
+    for thread in threads:
+        thread.start()
+    for _ in range(1000):
+        if len(answers) >= 44:  # 28 for which there was no room, and 16 that waited in vain
+            break
+        threading.Event().wait(0.01)
+    begun = time.monotonic()
+    assert port.ask("/metrics")[0] == 200
+    assert port.ask("/healthz")[0] == 200
+    assert time.monotonic() - begun < 1
+    go.set()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(answers) == [200] * 16 + [503] * 44
+    port.server.close()
+
+
+def test_a_page_that_fails(caplog: pytest.LogCaptureFixture) -> None:
+    """A request that ends in a fault is answered with 500, the fault is in the log, and all goes on."""
+
+    def fail(_: Mapping[str, str]) -> Answer:
+        raise ZeroDivisionError("a fault")
+
+    port = Port(pages=fail)
+    assert port.ask("/api/events")[0] == 500
+    assert "ZeroDivisionError: a fault" in caplog.text
+    assert port.ask("/metrics")[0] == 200
+    port.server.close()
+
+
+def test_answers_that_are_not_read() -> None:
+    """Clients that do not read a large answer hold no more than the bound, and hold up nobody."""
+    port = Port(pages=lambda _: Answer("200 OK", b"x" * 4 * 2**20))
+    with ExitStack() as stack:
+        for _ in range(60):
+            client = stack.enter_context(socket.create_connection(port.address, timeout=10))
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.sendall(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        begun = time.monotonic()
+        assert len(port.ask("/large")[2]) == 4 * 2**20
+        assert port.ask("/metrics")[0] == 200
+        assert time.monotonic() - begun < 5
+    port.server.close()
 
 
 def test_many_at_once(port: Port) -> None:

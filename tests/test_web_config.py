@@ -134,10 +134,12 @@ def test_bcrypt_runs_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("bcrypt.checkpw", count)
     credentials = Credentials({"scraper": HASH})
-    assert {credentials.judge(basic("scraper", PASSWORD)) for _ in range(50)} == {"admitted"}
+    assert {credentials.verify(basic("scraper", PASSWORD)) for _ in range(50)} == {"admitted"}
     assert len(runs) == 1
-    assert {credentials.judge(basic("scraper", "wrong")) for _ in range(3)} == {"refused"}
-    assert credentials.judge(basic("nobody", PASSWORD)) == "refused"
+    assert credentials.recall(basic("scraper", PASSWORD)) == "admitted"
+    assert {credentials.verify(basic("scraper", "wrong")) for _ in range(3)} == {"refused"}
+    assert credentials.verify(basic("nobody", PASSWORD)) == "refused"
+    assert credentials.recall(basic("scraper", "wrong")) is None
     assert len(runs) == 5
 
 
@@ -146,41 +148,81 @@ def basic(user: str, password: str) -> str:
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
-def test_few_bcrypt_runs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_bcrypt_runs_at_once(
+    serve: Callable[[str], Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Many wrong passwords at once run bcrypt twice at a time; who was verified never waits."""
     go, running = threading.Event(), list[bytes]()
 
     def hang(password: bytes, _: bytes) -> bool:
         running.append(password)
-        return not go.wait(10)
+        return not go.wait(30)
 
-    monkeypatch.setattr("heptad.access._PATIENCE", 0.05)
-    credentials = Credentials({"scraper": HASH})
-    assert credentials.judge(basic("scraper", PASSWORD)) == "admitted"
+    server = serve(USERS)
+    assert ask(server, f"scraper:{PASSWORD}")[0] == 200
     monkeypatch.setattr("bcrypt.checkpw", hang)
-    verdicts: list[str] = []
+    answers: list[int] = []
     threads = [
-        threading.Thread(target=lambda: verdicts.append(credentials.judge(basic("scraper", "x"))))
-        for _ in range(8)
+        threading.Thread(target=lambda: answers.append(ask(server, "scraper:x")[0]))
+        for _ in range(40)
     ]
     for thread in threads:
         thread.start()
     for _ in range(1000):
-        if verdicts.count("busy") == 6:
+        if len(answers) == 38:  # 22 for which there was no room, and 16 that waited in vain
             break
         threading.Event().wait(0.01)
-    assert credentials.judge(basic("scraper", PASSWORD)) == "admitted"
+    assert ask(server, f"scraper:{PASSWORD}")[0] == 200
     go.set()
     for thread in threads:
         thread.join(10)
-    assert (len(running), sorted(verdicts)) == (2, ["busy"] * 6 + ["refused"] * 2)
+    assert (len(running), sorted(answers)) == (2, [401] * 2 + [503] * 38)
+
+
+@pytest.mark.parametrize("user", ["cheap", "middle", "dear", "nobody"])
+def test_every_wrong_password_costs_the_same(user: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that is no user's costs bcrypt as much as one that is, also where costs differ."""
+    spent: list[int] = []
+    check = bcrypt.checkpw
+
+    def count(password: bytes, hashed: bytes) -> bool:
+        spent.append(2 ** int(hashed[4:6]))
+        return check(password, hashed)
+
+    hashes = {
+        name: bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(cost)).decode()
+        for name, cost in (("cheap", 4), ("middle", 6), ("dear", 8))
+    }
+    monkeypatch.setattr("bcrypt.checkpw", count)
+    credentials = Credentials(hashes)
+    assert credentials.verify(basic(user, "wrong")) == "refused"
+    assert sum(spent) == 2**8
+    spent.clear()
+    verdict = credentials.verify(basic(user, PASSWORD))
+    assert (verdict == "admitted") is (user in hashes)
+    assert sum(spent) <= 2**8
+
+
+def test_the_dearest_hash_that_is_allowed(
+    serve: Callable[[str], Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first right password is answered, however long bcrypt takes for it."""
+    monkeypatch.setattr("heptad.server._DEADLINE", 0.5)
+    check = bcrypt.checkpw
+
+    def take_long(password: bytes, hashed: bytes) -> bool:
+        threading.Event().wait(1.5)
+        return check(password, hashed)
+
+    monkeypatch.setattr("bcrypt.checkpw", take_long)
+    assert ask(serve(USERS), f"scraper:{PASSWORD}")[0] == 200
 
 
 @settings(deadline=None)
 @given(st.one_of(st.text(), st.binary().map(lambda b: f"Basic {base64.b64encode(b).decode()}")))
 def test_hostile_headers(header: str) -> None:
     """No Authorization header gets in by accident, or raises."""
-    assert Credentials({"scraper": HASH}).judge(header) == "refused"
+    assert Credentials({"scraper": HASH}).verify(header) == "refused"
 
 
 def test_tls(serve: Callable[[str], Server], folder: Path) -> None:
@@ -224,6 +266,23 @@ def test_silent_clients_lose_their_places(
         begun = time.monotonic()
         assert ask(server, context=trust(folder))[0] == 200
         assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize(
+    "words", [b"", b"\x16", b"\x16\x03\x01\x02\x00\x01\x00", b"GET / HTTP/1.0\r\n\r\n"]
+)
+def test_clients_that_hang_up_in_the_handshake(
+    serve: Callable[[str], Server], folder: Path, words: bytes
+) -> None:
+    """A client that ends before the handshake does, or speaks no TLS, keeps nobody from theirs."""
+    server = serve(TLS)
+    url = urlsplit(server.url)
+    with socket.create_connection((url.hostname or "", url.port or 0), timeout=10) as client:
+        client.sendall(words)
+        client.shutdown(socket.SHUT_WR)
+        while client.recv(1000):
+            pass
+        assert ask(server, context=trust(folder))[0] == 200
 
 
 def test_client_certificates(

@@ -1,0 +1,94 @@
+"""Calls that block, in threads beside the event loop: a bounded number, and bounded waiting."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Busy(Exception):
+    """Too many wait already, or it took too long until there was a place."""
+
+
+class Places:
+    """``most`` calls at once; further ``queue`` ones wait for ``patience`` seconds.
+
+    A call whose client is gone keeps its place until it ends. One that hangs holds up nobody else:
+    not the event loop, nor the end of the process.
+    """
+
+    def __init__(self, most: int, queue: int, patience: float) -> None:
+        self._free = asyncio.Semaphore(most)
+        self._queue = queue
+        self._patience = patience
+
+    async def run(self, call: Callable[..., T], *args: object) -> T:
+        """What the call returns or raises; raises Busy."""
+        if self._free.locked() and self._queue <= 0:
+            raise Busy
+        self._queue -= 1
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._free.acquire()
+        except TimeoutError:
+            raise Busy from None
+        finally:
+            self._queue += 1
+        running = asyncio.create_task(_run_in_thread(lambda: call(*args)))
+        running.add_done_callback(lambda _: self._free.release())
+        return await _await(running)
+
+
+class Shared(Generic[T]):
+    """A call that runs once at a time, for all who wait for it to begin.
+
+    So it costs the same whether one client asks or a hundred do.
+    """
+
+    def __init__(self, call: Callable[[], T], patience: float) -> None:
+        self._call = call
+        self._patience = patience
+        self._running = asyncio.Lock()
+        self._next: asyncio.Task[T] | None = None
+
+    async def get(self) -> T:
+        """What the next call returns or raises; raises Busy."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._run())
+        try:
+            async with asyncio.timeout(self._patience):
+                return await _await(self._next)
+        except TimeoutError:
+            raise Busy from None
+
+    async def _run(self) -> T:
+        async with self._running:
+            self._next = None
+            return await _run_in_thread(self._call)
+
+
+async def _await(task: "asyncio.Task[T]") -> T:
+    """The result of a task that goes on where its caller is cancelled."""
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # is not told twice
+    return await asyncio.shield(task)
+
+
+async def _run_in_thread(call: Callable[[], T]) -> T:
+    future: Future[T] = Future()
+    future.set_running_or_notify_cancel()
+
+    def work() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - is raised where it is waited for
+            future.set_exception(error)
+
+    try:
+        # one that the interpreter does not wait for at its end, as it does for an executor's
+        threading.Thread(target=work, name="http-call", daemon=True).start()
+    except RuntimeError:  # no more threads
+        raise Busy from None
+    return await asyncio.wrap_future(future)

@@ -1,0 +1,105 @@
+"""The bytes of one accepted connection, plain or TLS, for one coroutine.
+
+Nothing is read ahead: what a client sends waits in the kernel until it is asked for, and what it
+does not read keeps the writer waiting. So a connection costs a few kilobytes, also with TLS, for
+which the standard library's transports take half a megabyte.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, NamedTuple, TypeVar
+
+T = TypeVar("T")
+_CHUNK: Final = 8192
+_PIECE: Final = 65_536
+"""Bytes that are encrypted at once."""
+
+
+class _Tls(NamedTuple):
+    session: ssl.SSLObject
+    incoming: ssl.MemoryBIO
+    outgoing: ssl.MemoryBIO
+
+
+class Stream:
+    """Reads and writes ``connection``; with ``context`` it speaks TLS. Raises OSError."""
+
+    def __init__(self, connection: socket.socket, context: ssl.SSLContext | None) -> None:
+        connection.setblocking(False)
+        with suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._connection = connection
+        self._context = context
+        self._tls: _Tls | None = None
+
+    async def read(self) -> bytes:
+        """What came next, at most 8 KiB; nothing at the end."""
+        if self._context is None:
+            return await self._receive()
+        if self._tls is None:
+            self._tls = _begin(self._context, await self._receive())
+        session = self._tls.session
+        try:
+            # before the first bytes OpenSSL does the handshake
+            return await self._drive(self._tls, lambda: session.read(_CHUNK))
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            return b""
+
+    async def write(self, data: bytes) -> None:
+        """Send all of it."""
+        if self._tls is None:
+            await self._send(data)
+            return
+        session = self._tls.session
+        for start in range(0, len(data), _PIECE):
+            piece = data[start : start + _PIECE]
+            await self._drive(self._tls, lambda piece=piece: session.write(piece))  # type: ignore[misc]
+
+    def close(self) -> None:
+        """Close it, with TLS's own farewell where the kernel takes it at once."""
+        if self._tls is not None:
+            with suppress(OSError, ValueError):
+                self._tls.session.unwrap()
+            with suppress(OSError):
+                self._connection.send(self._tls.outgoing.read())
+            self._tls = None
+        self._connection.close()
+
+    async def _drive(self, tls: _Tls, step: Callable[[], T]) -> T:
+        """Take a step of TLS with what the client sends for it."""
+        ended = False
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                pass
+            finally:  # after a fault too: the alert says why
+                if tls.outgoing.pending:
+                    await self._send(tls.outgoing.read())
+            await asyncio.sleep(0)  # records without content come for ever, too
+            data = await self._receive()
+            if data:
+                tls.incoming.write(data)
+            elif ended:
+                raise ConnectionResetError
+            else:
+                ended = True
+                tls.incoming.write_eof()
+
+    async def _receive(self) -> bytes:
+        return await asyncio.get_running_loop().sock_recv(self._connection, _CHUNK)
+
+    async def _send(self, data: bytes) -> None:
+        await asyncio.get_running_loop().sock_sendall(self._connection, data)
+
+
+def _begin(context: ssl.SSLContext, received: bytes) -> _Tls:
+    """Only with the first bytes: a client that says nothing costs no more than its socket."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    incoming.write(received)
+    if not received:
+        incoming.write_eof()
+    return _Tls(context.wrap_bio(incoming, outgoing, server_side=True), incoming, outgoing)

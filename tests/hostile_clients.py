@@ -1,0 +1,128 @@
+"""Clients that mean to make a port deaf or large, many at once and all from loopback."""
+
+import multiprocessing
+import resource
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.synchronize import Event
+from typing import Final
+
+Stream = Callable[[], Iterator[bytes]]
+_ROUND: Final = 256
+"""Connections that are begun before the port gets a moment."""
+_MOMENT: Final = 0.02
+REQUEST: Final = b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+
+
+def send_nothing() -> Iterator[bytes]:
+    """A connection, and no more."""
+    return iter(())
+
+
+def begin_a_request() -> Iterator[bytes]:
+    """Some bytes, and then nothing."""
+    yield b"GET /metr"
+
+
+def send_large_headers() -> Iterator[bytes]:
+    """97 headers of 65 kB, and no end."""
+    yield REQUEST
+    for number in range(97):
+        yield b"X-%d: " % number + b"a" * 65_000 + b"\r\n"
+
+
+def send_a_long_line() -> Iterator[bytes]:
+    """A request line without end."""
+    yield b"GET /"
+    while True:
+        yield b"a" * 65_536
+
+
+def send_an_endless_body() -> Iterator[bytes]:
+    """Chunks without end."""
+    yield b"POST /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    while True:
+        yield b"10000\r\n" + b"b" * 65_536 + b"\r\n"
+
+
+def ask_without_reading() -> Iterator[bytes]:
+    """One complete request after the other, whose answers are never read."""
+    while True:
+        yield (REQUEST + b"\r\n") * 100
+
+
+class Crowd:
+    """``number`` connections to ``address`` in a process of their own; each sends its ``stream``.
+
+    ``authority``: the file of who signed the port's certificate; then each does a TLS handshake.
+    """
+
+    def __init__(
+        self, address: tuple[str, int], number: int, stream: Stream, authority: str = ""
+    ) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self._connected = spawn.Event()
+        self._process = spawn.Process(
+            target=_run, args=(address, number, stream, authority, self._connected), daemon=True
+        )
+
+    def __enter__(self) -> None:
+        self._process.start()
+        assert self._connected.wait(120)
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.join()
+        self._process.close()
+
+
+def _run(
+    address: tuple[str, int], number: int, stream: Stream, authority: str, connected: Event
+) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 2 * number + 100), hard))
+    clients: list[tuple[socket.socket, Iterator[bytes]]] = []
+    for count in range(number):
+        client = socket.socket()
+        client.setblocking(False)
+        client.connect_ex(address)
+        clients.append((client, stream()))
+        if count % _ROUND == _ROUND - 1:
+            time.sleep(_MOMENT)
+    if authority:
+        context = ssl.create_default_context(cafile=authority)
+        encrypted = [(_encrypt(client, context), words) for client, words in clients]
+        clients = [(client, words) for client, words in encrypted if client is not None]
+    connected.set()
+    rests: dict[socket.socket, bytes] = {}
+    while True:
+        sent = [_send(client, words, rests) for client, words in clients]
+        if not any(sent):
+            time.sleep(_MOMENT)
+
+
+def _send(client: socket.socket, words: Iterator[bytes], rests: dict[socket.socket, bytes]) -> bool:
+    data = rests.pop(client, b"") or next(words, b"")
+    if not data:
+        return False
+    try:
+        sent = client.send(data)
+    except (BlockingIOError, ssl.SSLWantWriteError):
+        sent = 0
+    except OSError:
+        return False
+    rests[client] = data[sent:]
+    return sent > 0
+
+
+def _encrypt(client: socket.socket, context: ssl.SSLContext) -> socket.socket | None:
+    """Its handshake done; None where the port hangs up before."""
+    client.settimeout(2)
+    try:
+        encrypted = context.wrap_socket(client, server_hostname="127.0.0.1")
+    except OSError:
+        return None
+    encrypted.setblocking(False)
+    return encrypted
