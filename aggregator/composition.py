@@ -17,12 +17,15 @@ from aggregator.digest import (
     EventCount,
     Gap,
     HostSeen,
+    Line,
     LoginCount,
     NotUnderstood,
     Report,
     SessionCount,
+    Shown,
     Slot,
 )
+from aggregator.evidence import read_evidence
 from aggregator.finding import RANKS, Finding, latest_findings
 from aggregator.findings.sudo_refused import SudoRefused
 from aggregator.reports.accounts import ACTIONS
@@ -44,6 +47,8 @@ MOST_ROWS: Final = 10
 _MOST_GAPS: Final = 10
 _MOST_SAMPLES: Final = 3
 _MOST_FIRST: Final = 10
+MOST_FINDINGS: Final = 10
+"""Of so many the report has the events."""
 _MOST_SLOTS: Final = 48
 _STEPS: Final = tuple(minutes * 60 * SECOND for minutes in (1, 5, 15, 30, 60, 180, 360, 1440))
 _MANY_FAILURES: Final = 5
@@ -252,7 +257,24 @@ def compose(events: Store, findings: Store | None, since: int, until: int) -> Re
         sessions=reader.session_counts(),
         changes=reader.changes.take(MOST_ROWS),
         timeline=reader.timeline(),
+        evidence=[_show(findings, events, f) for f in found[:MOST_FINDINGS]] if findings else [],
     )
+
+
+def _show(findings: Store, events: Store, finding: Finding) -> Shown:
+    evidence = read_evidence(findings, events, finding)
+    lines = [
+        Line(format_time(event.time), event.count, event.raw or _tell(event))
+        for event in evidence.events
+    ]
+    return Shown(finding.id, lines, evidence.note(finding))
+
+
+def _tell(event: Event) -> str:
+    """An event without a line, as its answers to the seven questions."""
+    answers = (event.host, event.program, event.action, event.outcome, event.user)
+    told = (*answers, event.target_user, event.source_ip or event.source_domain, event.object)
+    return " ".join(filter(None, told))
 
 
 def _look_first(reader: _Reader, findings: list[Finding]) -> list[str]:

@@ -109,6 +109,22 @@ class Gap(msgspec.Struct):
     what: str
 
 
+class Line(msgspec.Struct):
+    """A log line, or where none is kept the event as one line; ``count``: how often it came."""
+
+    time: str
+    count: int
+    line: str
+
+
+class Shown(msgspec.Struct):
+    """The events of a finding; ``note`` says what is missing where they are not all."""
+
+    id: str
+    lines: list[Line]
+    note: str = ""
+
+
 class Report(msgspec.Struct):
     """Everything; times are RFC 3339, UTC."""
 
@@ -132,3 +148,5 @@ class Report(msgspec.Struct):
     sessions: list[SessionCount] = []
     changes: Accesses = msgspec.field(default_factory=lambda: Accesses([], 0))
     timeline: list[Slot] = []
+    evidence: list[Shown] = []
+    """Of the first findings, in their order."""

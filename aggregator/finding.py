@@ -8,15 +8,17 @@ does not stand: that is what ``latest_findings`` gives, and what is the same for
 How many revisions lie in between is not: it depends on when the aggregator looked.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from heptad.event import Event
 from heptad.event_row import head_of
 from heptad.schema import Field, Measurement
-from heptad.store import Point, Readable, Row
+from heptad.spans import MINUTE
+from heptad.store import Identity, Point, Readable, Row
 
 MEASUREMENT: Final = "findings"
 DAY: Final = 86_400 * 10**9
@@ -35,17 +37,28 @@ SEVERITIES: Final[dict[str, str]] = {
 
 RANKS: Final = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 
+_MINUTES: Final = 2**32
+"""As hexadecimal digits, so many minutes take eight."""
+
 Key = tuple[str, str, int]
 """Rule, subject and the time of the first event in nanoseconds."""
-
-Identity = tuple[int, str]
-"""An event's time in nanoseconds, and its series."""
 
 
 def identity_of(event: Event) -> Identity:
     """What tells this event from every other one."""
     tags = (event.source, event.program, event.action, event.outcome, event.method, event.reason)
     return (event.time, head_of(event.host, *tags))
+
+
+def tell_identity(identity: Identity) -> str:
+    """An event by its series and time, as line protocol writes them."""
+    return f"{identity[1]} {identity[0]}"
+
+
+def read_identity(text: str) -> Identity:
+    """What ``tell_identity`` wrote; raises ValueError."""
+    head, _, time = text.rpartition(" ")
+    return (int(time), head)
 
 
 _ANSWERS: Final = {
@@ -83,7 +96,11 @@ FINDINGS: Final = Measurement(
         "more": Field(str, "of which of the lists there were more than are listed: a JSON array"),
         "first_event": Field(str, "the first event: its series and time as line protocol"),
         "last_event": Field(str, "the last event"),
-        "evidence": Field(str, "events that show it: a JSON array of the same"),
+        "id": Field(str, "what `heptad events --finding` takes; it follows from the key"),
+        "evidence_from": Field(int, "the time (ns) of its first row in [evidence](#evidence)"),
+        "evidence": Field(
+            str, "rows of older versions: up to ten events, as `first_event`: a JSON array"
+        ),
         "overdue": Field(int, "from when on (ns) another sentence is true, if one ever is"),
         "overdue_sentence": Field(str, "the sentence from then on"),
         "revision": Field(int, "the number of the revision, from 0"),
@@ -99,9 +116,10 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ``count`` is how many events it rests on, folded lines as often as they came. The lists
     (``LISTS``) are bounded: ``more`` names those of which more were seen than are listed.
     ``addresses`` may also hold a peer's name or a terminal, where that is all that is told.
-    ``first_event``, ``last_event`` and ``evidence`` are events, each by its series and time as
-    line protocol writes them. ``technique`` is a MITRE ATT&CK identifier. ``day`` is the UTC
-    day, counted from the epoch, to which the rule books the finding.
+    ``first_event`` and ``last_event`` are events, each by its series and time as line protocol
+    writes them. ``evidence`` are the first events of it, by time: all of them, up to a bound. They
+    are not in its rows: see ``aggregator.evidence``. ``technique`` is a MITRE ATT&CK identifier.
+    ``day`` is the UTC day, counted from the epoch, to which the rule books the finding.
 
     A finding follows from events alone, so it cannot say how long something has gone on by now.
     Where that matters, ``overdue_sentence`` takes the place of ``sentence`` from ``overdue`` on.
@@ -127,7 +145,8 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     more: tuple[str, ...] = ()
     first_event: str = ""
     last_event: str = ""
-    evidence: tuple[str, ...] = ()
+    evidence: tuple[Identity, ...] = ()
+    evidence_from: int = 0
     overdue: int = 0
     overdue_sentence: str = ""
 
@@ -145,19 +164,31 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return (self.rule, self.subject, self.first)
 
     @property
+    def id(self) -> str:
+        """The key as a short text: the minute of the first event, and a digest."""
+        digest = hashlib.sha256(msgspec.json.encode(self.key)).hexdigest()
+        return f"{self.first // MINUTE % _MINUTES:08x}{digest[:8]}"
+
+    @property
+    def content(self) -> "Finding":
+        """What it says, without what only leads to its events."""
+        return msgspec.structs.replace(self, evidence=(), evidence_from=0)
+
+    @property
     def rank(self) -> int:
         """The severity as a number: the more severe, the higher."""
         return RANKS.get(self.severity, 0)
 
 
-_ENCODED: Final = frozenset((*LISTS, "more", "evidence"))
+_ENCODED: Final = frozenset((*LISTS, "more"))
 
 
 class Revision(msgspec.Struct, frozen=True):
     """A finding as a row tells it; ``superseded_by`` is the first time of what took its place.
 
-    ``withdrawn``: events that came later showed that it is none. ``rises`` is not stored: the
-    finding is new, or more severe than it was.
+    ``withdrawn``: events that came later showed that it is none. Not stored are ``rises``: the
+    finding is new, more severe than it was, or goes on after the history; and ``doubles``: it
+    rests on twice as many events as before.
     """
 
     finding: Finding
@@ -165,6 +196,7 @@ class Revision(msgspec.Struct, frozen=True):
     superseded_by: int | None = None
     withdrawn: bool = False
     rises: bool = False
+    doubles: bool = False
 
     @property
     def stands(self) -> bool:
@@ -173,7 +205,8 @@ class Revision(msgspec.Struct, frozen=True):
 
     def row(self) -> Row:
         """The row; its time is the first event's plus the revision in nanoseconds."""
-        fields = msgspec.to_builtins(self.finding)
+        fields = msgspec.to_builtins(msgspec.structs.replace(self.finding, evidence=()))
+        fields["id"] = self.finding.id
         tags = [("rule", fields.pop("rule")), ("severity", fields.pop("severity"))]
         for name in LISTS:
             if name in fields:
@@ -189,9 +222,12 @@ class Revision(msgspec.Struct, frozen=True):
 
 def revision_of(point: Point) -> Revision:
     """The revision that a row tells."""
-    fields = {**point.tags, **point.fields}
+    fields: dict[str, Any] = {**point.tags, **point.fields}
     for name in _ENCODED & fields.keys():
         fields[name] = msgspec.json.decode(str(fields[name]))
+    if "evidence" in fields:
+        told = msgspec.json.decode(str(fields["evidence"]), type=list[str])
+        fields["evidence"] = list(map(read_identity, told))
     superseded_by = fields.get("superseded_by")
     return Revision(
         msgspec.convert(fields, Finding),
@@ -213,6 +249,17 @@ def last_revisions(
         if revision.finding.first < until and (known is None or known.number < revision.number):
             found[revision.finding.key] = revision
     return found
+
+
+def find_finding(store: Readable, number: str) -> Finding | None:
+    """The finding with this ``id``, as it was written last; it may not stand any more."""
+    try:
+        minute = int(number[:8], 16)
+    except ValueError:
+        return None
+    since = (minute if minute < _MINUTES // 2 else minute - _MINUTES) * MINUTE
+    found = last_revisions(store, since, since + MINUTE).values()
+    return next((r.finding for r in found if r.finding.id == number), None)
 
 
 def latest_findings(store: Readable, since: int, until: int) -> list[Finding]:

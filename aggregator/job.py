@@ -23,6 +23,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from aggregator.arrivals import AHEAD, recall_progress, take
+from aggregator.evidence import EvidenceBook
 from aggregator.feed import walk
 from aggregator.finding import DAY, Revision
 from aggregator.findings import Rule
@@ -90,12 +91,13 @@ class Job:
         self._retry: dict[str, float] = {}
         max_wait = int(plan.max_wait * 10**9)
         stores = (self._events, self._reports)
-        self._watches = [Watch(rule, *stores) for rule in plan.rules]
+        self._history = int(events.recall("first_start") or 0)
+        self._watches = [Watch(rule, *stores, self._history) for rule in plan.rules]
+        self._evidence = EvidenceBook(*stores)
         self._books = [Book(report, self._reports, max_wait) for report in plan.reports]
         for part in [rule.name for rule in plan.rules] + [report.name for report in plan.reports]:
             self._tell_part(part)
         self._progress = recall_progress(reports.recall(PROGRESS), name)
-        self._history = int(events.recall("first_start") or 0)
 
     def look(self, stop: threading.Event, *, everything: bool = False) -> bool:
         """Work off what arrived and what is due; whether there is more.
@@ -159,19 +161,23 @@ class Job:
         reads = [watch.reads(at, believed, end, everything=flush) for watch in working]
         walk(self._events, chain.from_iterable(reads), self._is_ignored)
         for watch in working:
-            found = self._guard(watch.name, lambda w=watch: w.work(at, everything=flush))  # type: ignore[misc]
-            if found is None:
+            told = self._guard(watch.name, lambda w=watch: w.work(at, everything=flush))  # type: ignore[misc]
+            if told is None:
                 watch.recover(at)
             else:
-                revisions += found
+                revisions += told
                 worked.append(watch)
-                self._count(watch, found, counters)
+                self._count(watch, told, counters)
         if not (dirty or worked):
             return
         state = {PROGRESS: msgspec.json.encode(self._progress)}
         state |= {watch.key: watch.state() for watch in self._watches}
         state |= {book.key: book.state() for book in self._books}
-        self._append([revision.row() for revision in revisions], state, counters)
+        rows: list[Row] = []
+        for found in revisions:
+            revision, shown = self._evidence.keep(found)
+            rows += [revision.row(), *shown]
+        self._append(rows, state, counters)
         for watch in worked:
             watch.commit(at)
         self._tell(revisions)

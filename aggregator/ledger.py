@@ -1,5 +1,6 @@
 """What of a rule's findings is written already, and what has to be written now."""
 
+import math
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice, takewhile
@@ -7,11 +8,11 @@ from typing import Final
 
 import msgspec
 
-from aggregator.finding import DAY, Finding, Key, Revision, last_revisions
-from heptad.line_protocol import decode_head
+from aggregator.finding import DAY, Finding, Key, Revision, last_revisions, read_identity
 from heptad.store import Store
 
 _PAUSE: Final = 10.0
+_LONGEST_PAUSE: Final = 3600.0
 _MOST_DAYS: Final = 8
 
 
@@ -48,47 +49,78 @@ def _entry(revision: Revision) -> Entry:
 
 def _digest(finding: Finding) -> int:
     """Differs, as good as always, where findings differ; good within this process."""
-    return hash(msgspec.json.encode(finding))
+    return hash(msgspec.json.encode(finding.content))
+
+
+def _pause_after(number: int) -> float:
+    """How long what only grew waits after so many revisions."""
+    return float(min(_PAUSE * 2 ** min(number, 20), _LONGEST_PAUSE))
 
 
 Known = dict[str, dict[Key, Entry]]
+Days = dict[int, Sequence[Finding]]
+"""UTC day → everything that was found of a subject on it."""
+
+
+class Held(msgspec.Struct, frozen=True):
+    """What was found of a subject and is not written yet."""
+
+    found: Days
+    whole: bool
 
 
 class Ledger:
     """The revisions of one rule's findings in ``store``.
 
-    A finding that only grew is written again at most every ten seconds; what waits is told by
+    How often a subject is written is bounded: at once what is new, more severe, or goes on after
+    ``history`` (ns) for the first time; else at most every ten seconds, once its events have
+    doubled or a pause is over that doubles with each revision. What waits is told by
     ``waiting_days``, so that it can be found again after a kill. If what is found now rests on
     fewer events than what is written, and some of those that are written are no longer in
     ``events``, then they were pruned or their store was begun anew, and what is written stays.
     """
 
-    def __init__(self, store: Store, events: Store, rule: str) -> None:
+    def __init__(self, store: Store, events: Store, rule: str, history: int = 0) -> None:
         self._store = store
         self._events = events
         self._rule = rule
+        self._history = history
         self._days: dict[int, Known] = {}
-        self._waiting: dict[Key, Finding] = {}
-        self._written: dict[Key, float] = {}
+        self._waiting: dict[str, Held] = {}
+        self._written: dict[str, tuple[float, int]] = {}
+        """Subject → when it was written last, and how often lately."""
 
     def waiting_days(self) -> set[int]:
-        """The days of findings that changed and are not written yet."""
-        return {finding.day for finding in self._waiting.values()}
+        """The days of subjects of which something changed that is not written yet."""
+        return {day for held in self._waiting.values() for day in held.found}
 
     def forget(self, at: float) -> None:
         """Everything is committed: what lies further back is read again when it is asked for."""
-        self._written = {k: t for k, t in self._written.items() if at - t < _PAUSE}
-        needed = {finding.first // DAY for finding in self._waiting.values()}
+        self._written = {
+            subject: (time, number)
+            for subject, (time, number) in self._written.items()
+            if at - time < 2 * _LONGEST_PAUSE
+        }
+        needed = self.waiting_days()
         for day in sorted(self._days.keys() - needed)[:-_MOST_DAYS]:
             del self._days[day]
 
-    def settle(
-        self, subject: str, found: dict[int, Sequence[Finding]], at: float, *, whole: bool = True
-    ) -> list[Revision]:
-        """The revisions to write, given everything that was found of a subject on some days.
+    def settle(self, subject: str, found: Days, at: float, *, whole: bool = True) -> list[Revision]:
+        """The revisions to write now, given everything that was found of a subject on some days.
 
         ``at`` is a monotonic time in seconds; ``whole``: nothing of the subject was forgotten.
         """
+        held = self._waiting.pop(subject, None)
+        if held is not None:
+            found, whole = held.found | found, whole and held.whole
+        revisions = self._compare(subject, found, whole=whole)
+        if self._may_wait(subject, revisions, at):
+            self._waiting[subject] = Held(found, whole)
+            return []
+        return self._note(subject, revisions, at)
+
+    def _compare(self, subject: str, found: Days, *, whole: bool) -> list[Revision]:
+        """What differs from what is written."""
         known = self._known(subject, found)
         new = {finding.key: finding for findings in found.values() for finding in findings}
         if not (known or new):
@@ -112,12 +144,13 @@ class Ledger:
         revisions = []
         for old in gone:
             by = [f.first for f in _overlapping(ordered, known[old.key]) if f.key in new]
-            self._waiting.pop(old.key, None)
             number = known[old.key].number + 1
             revisions.append(Revision(old, number, min(by, default=None), withdrawn=not by))
+        replaced = [known[old.key] for old in gone]
         for finding in new.values():
-            revisions += self._grow(finding, known.get(finding.key), at)
-        return self._note(revisions, at)
+            before = [entry for entry in replaced if entry.overlaps(finding)]
+            revisions += self._grow(finding, known.get(finding.key), before)
+        return revisions
 
     def _read(self, key: Key) -> Finding:
         """A finding as it was written last."""
@@ -126,53 +159,64 @@ class Ledger:
 
     def _is_stored(self, finding: Finding) -> bool:
         """Whether the events that show the finding are still there."""
-        for text in {finding.first_event, finding.last_event, *finding.evidence}:
-            head, _, time = text.rpartition(" ")
-            measurement, tags = decode_head(head)
-            if not any(self._events.read(measurement, int(time), int(time) + 1, tags)):
-                return False
-        return True
+        shown = {*map(read_identity, (finding.first_event, finding.last_event)), *finding.evidence}
+        return sum(1 for _ in self._events.pick(shown)) == len(shown)
 
-    def _grow(self, finding: Finding, last: Entry | None, at: float) -> list[Revision]:
-        self._waiting.pop(finding.key, None)
-        if last is None:
+    def _grow(self, finding: Finding, last: Entry | None, replaced: list[Entry]) -> list[Revision]:
+        """The finding's next revision, if it needs one; it takes the place of ``replaced``."""
+        if last is None and not replaced:
             return [Revision(finding, 0, rises=True)]
-        rises = finding.rank > last.rank
-        if last.stands:
-            if last.digest == _digest(finding):
-                return []
-            recent = at - self._written.get(finding.key, -_PAUSE) < _PAUSE
-            if recent and not rises:
-                self._waiting[finding.key] = finding
-                return []
-        return [Revision(finding, last.number + 1, rises=rises)]
+        if last is not None and last.stands and last.digest == _digest(finding):
+            return []
+        before = replaced if last is None else [last, *replaced]
+        severer = finding.rank > max(entry.rank for entry in before)
+        goes_live = max(entry.last for entry in before) < self._history <= finding.last
+        return [
+            Revision(
+                finding,
+                0 if last is None else last.number + 1,
+                rises=severer or goes_live,
+                doubles=finding.count >= 2 * max(entry.count for entry in before),
+            )
+        ]
+
+    def _may_wait(self, subject: str, revisions: list[Revision], at: float) -> bool:
+        if not revisions or any(revision.rises for revision in revisions):
+            return False
+        written = self._written.get(subject)
+        if written is None or at - written[0] >= _pause_after(written[1]):
+            return False
+        return at - written[0] < _PAUSE or not any(revision.doubles for revision in revisions)
 
     def is_due(self, at: float, *, everything: bool) -> bool:
         """Whether ``flush`` would give something."""
         return bool(self._due(at, everything=everything))
 
-    def _due(self, at: float, *, everything: bool) -> list[Finding]:
-        return [
-            finding
-            for key, finding in self._waiting.items()
-            if everything or at - self._written.get(key, -_PAUSE) >= _PAUSE
-        ]
+    def _due(self, at: float, *, everything: bool) -> list[str]:
+        due = []
+        for subject in self._waiting:
+            time, number = self._written.get(subject, (-math.inf, 0))
+            if everything or at - time >= _pause_after(number):
+                due.append(subject)
+        return due
 
     def flush(self, at: float, *, everything: bool) -> list[Revision]:
         """The revisions that have waited long enough, or all that wait."""
         revisions = []
-        for finding in self._due(at, everything=everything):
-            del self._waiting[finding.key]
-            last = self._day(finding.first // DAY)[finding.subject][finding.key]
-            revisions.append(Revision(finding, last.number + 1))
-        return self._note(revisions, at)
+        for subject in self._due(at, everything=everything):
+            held = self._waiting.pop(subject)
+            new = self._compare(subject, held.found, whole=held.whole)
+            revisions += self._note(subject, new, at)
+        return revisions
 
-    def _note(self, revisions: list[Revision], at: float) -> list[Revision]:
+    def _note(self, subject: str, revisions: list[Revision], at: float) -> list[Revision]:
         for revision in revisions:
             finding = revision.finding
             own = self._day(finding.first // DAY).setdefault(finding.subject, {})
             own[finding.key] = _entry(revision)
-            self._written[finding.key] = at
+        if revisions:
+            number = self._written[subject][1] + 1 if subject in self._written else 0
+            self._written[subject] = (at, number)
         return revisions
 
     def _known(self, subject: str, days: Collection[int]) -> dict[Key, Entry]:

@@ -1,12 +1,12 @@
 """A store as it is read by work that may have to end at once."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from heptad.event import Event
 from heptad.spans import Span
-from heptad.store import Arrival, Counters, Point, Row, Store, Wanted
+from heptad.store import Arrival, Counters, Identity, Point, Row, Store, Wanted
 
 _T = TypeVar("_T")
 
@@ -53,6 +53,10 @@ class Reading:
     def events(self, since: int, until: int, tags: Wanted | None = None) -> Iterator[Event]:
         """See Store.events."""
         return self._go_through(self._store.events(since, until, tags))
+
+    def pick(self, identities: Iterable[Identity]) -> Iterator[Event]:
+        """See Store.pick."""
+        return self._go_through(self._store.pick(identities))
 
     def recall(self, key: str) -> bytes | None:
         """See Store.recall."""

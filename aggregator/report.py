@@ -6,13 +6,11 @@ Every value from a log is made harmless for a terminal (``heptad.terminal``).
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 
-from aggregator.composition import compose
-from aggregator.digest import Accesses, Report
-from aggregator.finding import Finding
+from aggregator.composition import MOST_FINDINGS, compose
+from aggregator.digest import Accesses, Report, Shown
 from aggregator.tally import Top
 from aggregator.wording import count_of
 from heptad.terminal import columns, printable
-from heptad.units import format_time
 
 __all__ = ["Report", "compose", "to_text"]
 
@@ -20,7 +18,7 @@ HOSTS = ("host", "first event", "last event", "events", "gaps", "lines not under
 _WIDEST = 48
 _SENTENCE = 400
 _SAMPLE = 160
-_MOST_FINDINGS = 10
+_MOST_LINES = 3
 
 
 def to_text(report: Report) -> str:
@@ -35,7 +33,7 @@ def _sections(report: Report) -> Iterator[tuple[str, list[str]]]:
     yield "What to look at first", _first(report)
     yield "What happened", _summary(report)
     if report.findings:
-        yield f"Findings ({len(report.findings)})", list(_findings(report.findings))
+        yield f"Findings ({len(report.findings)})", list(_findings(report))
     if report.logins:
         rows = [
             (row.host, row.program, row.method or "-", row.attempts, row.successes, row.failures)
@@ -110,15 +108,25 @@ def _summary(report: Report) -> list[str]:
     ]
 
 
-def _findings(findings: Sequence[Finding]) -> Iterator[str]:
-    for finding in findings[:_MOST_FINDINGS]:
+def _findings(report: Report) -> Iterator[str]:
+    shown = {evidence.id: evidence for evidence in report.evidence}
+    for finding in report.findings[:MOST_FINDINGS]:
         technique = f" ({finding.technique})" if finding.technique else ""
         yield f"{finding.severity:<6}  {finding.rule}{technique}"
         yield f"        {printable(finding.sentence, _SENTENCE)}"
-        first, last = format_time(finding.first), format_time(finding.last)
-        yield f"        evidence: the events from {first} to {last}"
-    if len(findings) > _MOST_FINDINGS:
-        yield f"and {len(findings) - _MOST_FINDINGS} more, see --format json"
+        if finding.id in shown:
+            yield from (f"        {line}" for line in _evidence(shown[finding.id]))
+    if len(report.findings) > MOST_FINDINGS:
+        yield f"and {len(report.findings) - MOST_FINDINGS} more, see --format json"
+
+
+def _evidence(shown: Shown) -> Iterator[str]:
+    for line in shown.lines[:_MOST_LINES]:
+        times = f" (×{line.count})" if line.count > 1 else ""
+        yield f"| {printable(line.line, _SAMPLE)}{times}"
+    more = len(shown.lines) - _MOST_LINES
+    left = f"and {count_of(more, 'line')} more: " if more > 0 else "all of it: "
+    yield f"{left}heptad events --finding {shown.id}{shown.note and f' ({shown.note})'}"
 
 
 def _accesses(accesses: Accesses) -> list[str]:

@@ -25,7 +25,7 @@ _PAUSE: Final = 60.0
 class Watch:
     """One rule at work; raises whatever the rule raises, and then ``recover`` has to be called."""
 
-    def __init__(self, rule: Rule, events: Store, reports: Store) -> None:
+    def __init__(self, rule: Rule, events: Store, reports: Store, history: int = 0) -> None:
         self.name = rule.name
         self.key = f"findings/{rule.name}"
         self.size = 0
@@ -38,7 +38,8 @@ class Watch:
         self._taken: list[int] = []
         self._reads: list[Read] = []
         self._memory: Memory | None = None
-        self._ledger = Ledger(reports, events, rule.name)
+        self._history = history
+        self._ledger = Ledger(reports, events, rule.name, history)
         self._due = 0.0
         self._failed = False
 
@@ -125,7 +126,7 @@ class Watch:
         self._reads = []
         self._failed = True
         self._memory = None
-        self._ledger = Ledger(self._reports, self._events, self.name)
+        self._ledger = Ledger(self._reports, self._events, self.name, self._history)
         self._due = at + _PAUSE
 
     def _take_spans(self) -> list[Span]:

@@ -160,6 +160,52 @@ def test_history_is_found_but_not_counted(world: World) -> None:
     assert world.counter("heptad_findings_total") == 1
 
 
+def test_attack_that_goes_on_after_the_installation_is_counted_once(world: World) -> None:
+    """It is counted by the look that sees it go on, and not by those after, nor after a restart."""
+    world.events.append([], {"first_start": str(NOON).encode()})
+    world.restart()
+    world.append(attack(NOON - 50 * SECOND, 48))
+    world.look()
+    assert world.counter("heptad_findings_total") == 0
+    world.append([login(NOON + SECOND)])
+    world.look()
+    assert world.counter("heptad_findings_total") == 1
+    (finding,) = world.findings()
+    assert (finding.severity, finding.last) == ("medium", NOON + SECOND)
+    world.append(attack(NOON + 2 * SECOND))
+    world.look()
+    world.restart()
+    world.finish()
+    assert summaries(world) == [("192.0.2.1", NOON - 50 * SECOND, 53)]
+    assert world.counter("heptad_findings_total") == 1
+
+
+def test_revisions_are_few(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long attack is written at each severity, at each doubling, and after longer pauses."""
+    passed = 0.0
+    monkeypatch.setattr("aggregator.job.clock.monotonic", lambda: passed)
+    for n in range(500):
+        passed = 11.0 * n
+        world.append([login(NOON + n * SECOND)])
+        world.look()
+    seen = [point.fields["count"] for point in world.reports.read("findings", 0, 2**62)]
+    assert {4, 40, 400} < set(seen)
+    assert len(seen) <= 20
+    world.finish()
+    assert summaries(world) == [("192.0.2.1", NOON, 500)]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_attack_is_counted_once_in_whatever_order_it_comes(world: World, order: int) -> None:
+    """Events that move the beginning of a finding do not count it again."""
+    for event in attack(NOON, 12)[::order]:
+        world.append([event])
+        world.look()
+    world.finish()
+    assert summaries(world) == [("192.0.2.1", NOON, 12)]
+    assert world.counter("heptad_findings_total") == 1
+
+
 class Faulty(BruteForce):
     """A rule that raises while it is told to."""
 

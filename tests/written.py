@@ -107,6 +107,8 @@ def possible(measurement: str) -> set[frozenset[tuple[str, str]]]:
     elif measurement == "findings":
         names = [rule.name for rule in rules_of(FindingsConfig())]
         found = [{"rule": name, "severity": word} for name in names for word in SEVERITIES]
+    elif measurement == "evidence":
+        found = [{"rule": rule.name, "host": "host"} for rule in rules_of(FindingsConfig())]
     else:
         report = next(report for report in REPORTS if report.name == measurement)
         return {drop_empty(dict(tags)) for tags in find_report_tags(report, tag_sets)}

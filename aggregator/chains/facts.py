@@ -10,14 +10,16 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from aggregator.finding import LISTS, Finding, Identity
+from aggregator.finding import LISTS, Finding, tell_identity
 from aggregator.wording import list_names
 from heptad.event import Event
 from heptad.event_row import head_of
+from heptad.store import Identity
 
 MOST_NAMES: Final = 50
 """So many of each list are told; one more is kept, to know that there are more."""
-MOST_EVIDENCE: Final = 10
+MOST_EVIDENCE: Final = 1000
+"""So many events of a finding are kept as its evidence, the first ones by time."""
 _LONGEST_NAME: Final = 200
 """Characters: as JSON, with every one an escape of six, a list fits into a string of 64 KiB."""
 
@@ -132,7 +134,8 @@ def merge(parts: Sequence[Facts]) -> Facts:
     whole = parts[0]
     if len(parts) == 1:
         return whole
-    count, first, last, evidence = whole.count, whole.first, whole.last, whole.evidence
+    count, first, last, evidence = whole.count, whole.first, whole.last, list(whole.evidence)
+    ordered = True
     for part in parts[1:]:
         count += part.count
         if part.first > last:
@@ -141,10 +144,13 @@ def merge(parts: Sequence[Facts]) -> Facts:
                 evidence += part.evidence
         else:
             first, last = min(first, part.first), max(last, part.last)
-            evidence = tuple(sorted({*evidence, *part.evidence})[:MOST_EVIDENCE])
+            evidence += part.evidence
+            ordered = False
+    if not ordered:
+        evidence = sorted(set(evidence))
     number, columns = len(parts), zip(*[part.lists for part in parts], strict=True)
     lists = [own[0] if own.count(own[0]) == number else _unite(own) for own in columns]
-    return Facts(count, first, last, evidence[:MOST_EVIDENCE], tuple(lists))
+    return Facts(count, first, last, tuple(evidence[:MOST_EVIDENCE]), tuple(lists))
 
 
 def _unite(lists: Sequence[Names]) -> Names:
@@ -180,11 +186,6 @@ class Batch(list[Told]):
 def list_some(names: Sequence[str]) -> str:
     """Names as ``Facts`` holds them: one beyond the most says that there are more."""
     return list_names(names[:MOST_NAMES], more=len(names) > MOST_NAMES)
-
-
-def tell_identity(identity: Identity) -> str:
-    """An event as evidence."""
-    return f"{identity[1]} {identity[0]}"
 
 
 class Telling:
@@ -244,7 +245,7 @@ def finding_of(
         more=more,
         first_event=tell_identity(facts.first),
         last_event=tell_identity(facts.last),
-        evidence=tuple([tell_identity(identity) for identity in facts.evidence]),
+        evidence=facts.evidence,
         **lists,
     )
 

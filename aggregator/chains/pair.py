@@ -127,8 +127,10 @@ class Pair(Telling):
 
     def tell_pair(self, subject: str, day: int, causes: Facts, after: Facts) -> Finding:
         """The finding: it lasts from the first to the last of what came after."""
-        half = MOST_EVIDENCE // 2
-        evidence = (*causes.evidence[:half], *after.evidence[:half])
+        # what is told is never crowded out by what went before
+        room = MOST_EVIDENCE - len(causes.evidence)
+        told = after.evidence[: max(room, MOST_EVIDENCE // 2)]
+        evidence = tuple(sorted((*causes.evidence[: MOST_EVIDENCE - len(told)], *told)))
         lists = merge([causes, after]).lists
         both = Facts(causes.count + after.count, after.first, after.last, evidence, lists)
         return finding_of(self, subject, day, both, self.describe(subject, causes, after))

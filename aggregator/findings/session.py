@@ -14,12 +14,13 @@ import msgspec
 
 from aggregator.chains import MINUTES_A_DAY
 from aggregator.chains.facts import Batch, Facts, Telling, Wants, finding_of, list_some, merge
-from aggregator.finding import Finding, Identity
+from aggregator.finding import Finding
 from aggregator.wording import length_of, minute_of
 from heptad import units
 from heptad.event import Event
 from heptad.findings_config import SessionConfig
 from heptad.spans import MINUTE
+from heptad.store import Identity
 
 MOST_A_MINUTE: Final = 1000
 """Events of one host in one minute; of more the first ones count."""

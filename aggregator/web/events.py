@@ -98,6 +98,12 @@ def _match(row: Row, query: Query) -> Event | None:
     return event if _fits(event, query) else None
 
 
+def fits(event: Event, query: Query) -> bool:
+    """Whether an event is as asked for; a value is also known as it is shown."""
+    wanted = query.tags(*_TAGS).items()
+    return all(getattr(event, tag) == value for tag, value in wanted) and _fits(event, query)
+
+
 def _fits(event: Event, query: Query) -> bool:
     """Whether user, address and text are as asked for; a value is also known as it is shown."""
     if query.user and not _is_one_of(query.user, event.user, event.target_user):

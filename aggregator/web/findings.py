@@ -1,14 +1,15 @@
-"""The findings of a range, the most severe and newest first."""
+"""The findings of a range, the most severe and newest first, and the events of one of them."""
 
 import time as clock
 from typing import Any, Final
 
 import msgspec
 
-from aggregator.finding import Finding, latest_findings
-from aggregator.web.events import SHOWN
-from aggregator.web.query import Query
-from aggregator.web.source import Reports
+from aggregator.evidence import read_evidence
+from aggregator.finding import Finding, find_finding, latest_findings
+from aggregator.web.events import SHOWN, fits, show_event
+from aggregator.web.query import BadQuery, Query
+from aggregator.web.source import Events, Reports
 from heptad.terminal import printable
 from heptad.units import SECOND, format_time
 
@@ -28,15 +29,33 @@ def list_findings(reports: Reports | None, query: Query) -> dict[str, Any]:
     return {"findings": [_show(f.at(now)) for f in found[: query.limit]], "number": len(found)}
 
 
+def show_evidence(events: Events, reports: Reports | None, query: Query) -> dict[str, Any]:
+    """The events of the finding ``query.finding`` that match, the newest first.
+
+    ``note`` says what of the finding they are where they are not all of it.
+    """
+    finding = find_finding(reports, query.finding) if reports is not None else None
+    if reports is None or finding is None:
+        raise BadQuery("there is no finding of this id here; it may have been deleted by its age")
+    evidence = read_evidence(reports, events, finding)
+    return {
+        "events": [show_event(event) for event in reversed(evidence.events) if fits(event, query)],
+        "count": finding.count,
+        "note": evidence.note(finding),
+        "sentence": printable(finding.sentence, _SENTENCE),
+    }
+
+
 def _show(finding: Finding) -> dict[str, Any]:
-    shown: dict[str, Any] = _escape(msgspec.to_builtins(finding))
+    shown: dict[str, Any] = _escape(msgspec.to_builtins(finding.content))
+    shown["id"] = finding.id
     shown["sentence"] = printable(finding.sentence, _SENTENCE)
     for settled in ("overdue", "overdue_sentence"):
         shown.pop(settled, None)
     shown["first"], shown["last"] = format_time(finding.first), format_time(finding.last)
-    shown["key"] = printable(f"{finding.rule}/{finding.subject}/{finding.first}", SHOWN)
-    # behind the last event: the range of the evidence has it too
+    # behind the last event
     shown["until"] = format_time(finding.last + 1000)
+    shown["key"] = printable(f"{finding.rule}/{finding.subject}/{finding.first}", SHOWN)
     return shown
 
 

@@ -7,7 +7,7 @@ believed: whoever holds an exporter's token writes there what he likes.
 import threading
 import time as clock
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Final
@@ -18,7 +18,8 @@ from aggregator.web.query import MOST_ROWS
 from aggregator.web.source import PATIENCE, Opened
 from heptad import units
 from heptad.deadline import limit
-from heptad.event_row import EVENTS
+from heptad.event import Event
+from heptad.event_row import EVENTS, event_of_point
 from heptad.influxdb.connection import Connection
 from heptad.influxdb.following import REACH, Follower
 from heptad.influxdb.influxql import in_time, quote_name
@@ -27,7 +28,7 @@ from heptad.influxdb.slices import DAY, Series, walk
 from heptad.influxdb_config import InfluxConfig
 from heptad.line_protocol import encode_fields, encode_head
 from heptad.spans import MINUTE
-from heptad.store import Point, Row, StoreError, Wanted
+from heptad.store import Identity, Point, Row, StoreError, Wanted
 
 AHEAD: Final = DAY
 """Events whose time is further in the future (ns) are not shown."""
@@ -83,6 +84,11 @@ class Bucket:
             measurement, since, until, tags, newest_first=True, fields=fields
         )
         return map(_row_of, filter(_is_event, points))
+
+    def pick(self, identities: Iterable[Identity]) -> Iterator[Event]:
+        """See Events.pick."""
+        points = self._reader.pick(EVENTS.name, identities)
+        return map(event_of_point, filter(_is_event, points))
 
     def newest_position(self) -> int:
         """See Events.newest_position."""

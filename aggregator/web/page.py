@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from aggregator.web.events import find_events
-from aggregator.web.findings import list_findings
+from aggregator.web.findings import list_findings, show_evidence
 from aggregator.web.health import describe_health
 from aggregator.web.query import BadQuery, Query, parse_query
 from aggregator.web.series import count_attempts
@@ -48,6 +48,8 @@ _HEADERS: Final = (
 )
 _FRESH: Final = (("Cache-Control", "no-store"),)
 _MOST_AT_ONCE: Final = 4
+_OF_REPORTS: Final = ("/api/findings", "/api/evidence")
+"""What can be answered by the reports alone."""
 
 
 class Page:
@@ -69,6 +71,7 @@ class Page:
             "/api/series": lambda stores, query: count_attempts(*stores, query),
             "/api/top": lambda stores, query: rank_failures(stores[0], query),
             "/api/findings": lambda stores, query: list_findings(stores[1], query),
+            "/api/evidence": lambda stores, query: show_evidence(*stores, query),
             "/api/health": lambda stores, query: describe_health(*stores, problems()),
         }
 
@@ -96,7 +99,7 @@ class Page:
         if not self._places.acquire(timeout=PATIENCE):
             return _send("503 Service Unavailable", {"error": "too many questions at once"})
         try:
-            with self._stores.open(needs_reports=path == "/api/findings") as stores:
+            with self._stores.open(needs_reports=path in _OF_REPORTS) as stores:
                 return _send("200 OK", self._views[path](stores, query))
         except (StoreError, sqlite3.Error) as error:
             log.debug("store cannot be read", extra={"error": error})

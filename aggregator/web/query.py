@@ -35,6 +35,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     user: str = ""
     address: str = ""
     text: str = ""
+    finding: str = ""
     limit: int = 100
     after: int = -1
     before: tuple[int, int] | None = None

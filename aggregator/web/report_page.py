@@ -19,16 +19,16 @@ from typing import Any, Final, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from aggregator.digest import Accesses, Report, Slot
+from aggregator.digest import Accesses, Report, Shown, Slot
 from aggregator.finding import Finding
 from aggregator.report import HOSTS
 from aggregator.tally import Top
 from heptad.terminal import printable
-from heptad.units import format_time
 
 LONGEST: Final = 400
 """The most characters that are shown of a value."""
 MOST_FINDINGS: Final = 50
+_MOST_LINES: Final = 50
 WIDTH: Final = 960
 HEIGHT: Final = 160
 TIMES: Final = {"last", "when", "first event", "last event"}
@@ -68,9 +68,7 @@ def to_html(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(
-        "report.html"
-    ).render(
+    return environment.get_template("report.html").render(
         report=report,
         style=Markup(style),  # noqa: S704 - a file of the project
         digest=digest,
@@ -79,7 +77,7 @@ def to_html(report: Report) -> str:
         attempts=sum(row.attempts for row in report.logins),
         successes=sum(row.successes for row in report.logins),
         failures=sum(row.failures for row in report.logins),
-        findings=list(map(_finding, report.findings[:MOST_FINDINGS])),
+        findings=_findings(report),
         more=max(0, len(report.findings) - MOST_FINDINGS),
         bars=_bars(report.timeline),
         peak=max((slot.successes + slot.failures for slot in report.timeline), default=0),
@@ -95,14 +93,24 @@ def _finalize(value: Any) -> Any:
     return value if isinstance(value, Markup | int) else printable(str(value), LONGEST)
 
 
-def _finding(finding: Finding) -> dict[str, str]:
+def _findings(report: Report) -> list[dict[str, Any]]:
+    shown = {evidence.id: evidence for evidence in report.evidence}
+    none = Shown("", [])
+    return [
+        _finding(finding, shown.get(finding.id, none))
+        for finding in report.findings[:MOST_FINDINGS]
+    ]
+
+
+def _finding(finding: Finding, shown: Shown) -> dict[str, Any]:
     return {
+        "id": finding.id,
+        "lines": shown.lines[:_MOST_LINES],
+        "note": shown.note,
         "severity": finding.severity,
         "rule": finding.rule,
         "technique": finding.technique,
         "sentence": finding.sentence,
-        "first": format_time(finding.first),
-        "last": format_time(finding.last),
     }
 
 

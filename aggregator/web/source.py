@@ -1,12 +1,13 @@
 """What the views ask of the stores, and the two files of one host as they are opened for them."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
-from heptad.store import Point, Readable, Row, StoreError, Wanted
+from heptad.event import Event
+from heptad.store import Identity, Point, Readable, Row, StoreError, Wanted
 from heptad.store.local import LocalStore
 
 PATIENCE: Final = 3.0
@@ -36,6 +37,10 @@ class Events(Reports, Protocol):
         fields: Sequence[str] = (),
     ) -> Iterator[Row]:
         """The rows with since <= time < until (ns), the newest first; at least these fields."""
+        ...
+
+    def pick(self, identities: Iterable[Identity]) -> Iterator[Event]:
+        """The events that are these, as far as they are there, in order of time."""
         ...
 
     def newest_position(self) -> int:

@@ -57,6 +57,7 @@ def count_series(rulebook: Rulebook) -> dict[str, tuple[int, int]]:
     counts = {"events": (len(tag_sets), 0), "not_understood": (len(programs), 0)}
     rules = rules_of(FindingsConfig())
     counts["findings"] = (0, len(rules) * len(SEVERITIES))
+    counts["evidence"] = (len(rules), 0)
     for report in REPORTS:
         number = len(find_report_tags(report, tag_sets)) * len(WINDOWS)
         counts[report.name] = (number, 0) if "host" in report.tags else (0, number)

@@ -8,7 +8,7 @@ exceed file limit"). Where an answer is too large all the same (a server that do
 """
 
 import re
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -18,11 +18,12 @@ import urllib3
 from heptad.influxdb.connection import Answer, Connection
 from heptad.influxdb.influxql import in_time, quote_name, where_tags
 from heptad.influxdb.slices import Series, TooLarge, walk
-from heptad.line_protocol import Value
+from heptad.line_protocol import Value, decode_head
 from heptad.spans import MINUTE
-from heptad.store import Point, StoreError, Wanted
+from heptad.store import Identity, Point, StoreError, Wanted
 
 _ROWS: Final = 2000
+_STATEMENTS: Final = 100
 _MOST_BYTES: Final = 32 * 2**20
 _BLOCK: Final = 64 * 1024
 _TOO_LARGE: Final = re.compile("file limit|limit exceeded|max-select|query-timeout", re.IGNORECASE)
@@ -78,7 +79,7 @@ class Reader:
         self._known: dict[str, Columns] = {}
 
     def ask(self, query: str) -> Iterator[Series]:
-        """The answer to one statement, as it comes."""
+        """The answers to one statement, or to several with a semicolon between, as they come."""
         told = {
             "db": self.bucket,
             "q": query,
@@ -139,6 +140,24 @@ class Reader:
         make = _Maker(measurement, lambda columns: self._learn(measurement, columns))
         for columns, row in walk(select, since, until, newest_first=newest_first):
             yield make.point(columns, row)
+
+    def pick(self, measurement: str, identities: Iterable[Identity]) -> Iterator[Point]:
+        """The points at these times of exactly these series, in order of time."""
+        name = quote_name(measurement)
+        tags = sorted(self.columns(measurement).tags)
+        make = _Maker(measurement, lambda columns: self._learn(measurement, columns))
+        statements = []
+        for time, head in sorted(identities):
+            told = decode_head(head)[1]
+            where = where_tags(told)
+            if where is not None:
+                where += "".join(
+                    [f" AND {quote_name(tag)} = ''" for tag in tags if tag not in told]
+                )
+                statements.append(f"SELECT * FROM {name} WHERE time = {time}{where}")  # noqa: S608 - quoted
+        for at in range(0, len(statements), _STATEMENTS):
+            for series in self.ask("; ".join(statements[at : at + _STATEMENTS])):
+                yield from (make.point(series.columns, row) for row in series.values)
 
     def count_minutes(
         self, measurement: str, since: int, until: int, tags: Wanted | None = None

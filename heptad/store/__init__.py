@@ -47,6 +47,9 @@ Counters = Mapping[tuple[str, str], float]
 Wanted = Mapping[str, str | Collection[str]]
 """Tags, each with the value or the values that are asked for."""
 
+Identity = tuple[int, str]
+"""What distinguishes an event from every other one: its time in nanoseconds, and its head."""
+
 
 class Readable(Protocol):
     """What can be read by time."""
@@ -76,6 +79,10 @@ class Store(Readable, Protocol):
 
     def events(self, since: int, until: int, tags: Wanted | None = None) -> Iterator[Event]:
         """The events with since <= time < until whose tags are as given, in order of time."""
+        ...
+
+    def pick(self, identities: Iterable[Identity]) -> Iterator[Event]:
+        """The events that are these, as far as they are there, in order of time."""
         ...
 
     def recall(self, key: str) -> bytes | None:

@@ -3,7 +3,7 @@
 import logging
 import time as clock
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final, Self
 
@@ -24,7 +24,7 @@ from heptad.influxdb.state import State
 from heptad.influxdb.writing import InfluxSink
 from heptad.sink import Delivered, Hold, Parcel
 from heptad.spans import Span, merge_spans
-from heptad.store import Arrival, Counters, Point, Row, StoreError, Wanted
+from heptad.store import Arrival, Counters, Identity, Point, Row, StoreError, Wanted
 
 log = logging.getLogger("heptad.store")
 
@@ -152,6 +152,11 @@ class InfluxStore:
     def events(self, since: int, until: int, tags: Wanted | None = None) -> Iterator[Event]:
         """See Store.events."""
         return map(event_of_point, self.read(EVENTS, since, until, tags))
+
+    def pick(self, identities: Iterable[Identity]) -> Iterator[Event]:
+        """See Store.pick."""
+        self._settle()
+        yield from map(event_of_point, self._reader.pick(EVENTS, identities))
 
     def recall(self, key: str) -> bytes | None:
         """See Store.recall."""

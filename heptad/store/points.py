@@ -1,7 +1,7 @@
 """What a local store holds, as it is read: by time, by arrival, and what is known beside points."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import merge
 from operator import itemgetter
 
@@ -9,7 +9,7 @@ from heptad.event import Event
 from heptad.event_row import MEASUREMENT as EVENTS
 from heptad.event_row import event_of_row
 from heptad.spans import MINUTE, Span, merge_spans
-from heptad.store import Arrival, Point, Row, Wanted, point_of
+from heptad.store import Arrival, Identity, Point, Row, Wanted, point_of
 from heptad.store.arrivals import read_arrivals
 from heptad.store.following import Follower
 
@@ -32,6 +32,17 @@ class Points:
         series, rows = self._rows(EVENTS, since, until, tags)
         for number, time, body, raw in rows:
             yield event_of_row(series[number], time, body, raw)
+
+    def pick(self, identities: Iterable[Identity]) -> Iterator[Event]:
+        """See Store.pick."""
+        numbers = {head: number for number, head in self._series_of(EVENTS, {}).items()}
+        for time, head in sorted(identities):
+            row = self._db.execute(
+                "SELECT body, raw FROM points WHERE series = ? AND time = ?",
+                (numbers.get(head), time),
+            ).fetchone()
+            if row is not None:
+                yield event_of_row(head, time, *row)
 
     def _rows(
         self, measurement: str, since: int, until: int, tags: Wanted | None

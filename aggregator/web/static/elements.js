@@ -38,11 +38,10 @@ export const when = (time) => `${short(time)} (${time})`;
 export function fillFields(fields) {
   const list = element("dl", "fields");
   for (const [name, value] of Object.entries(fields)) {
-    const between = name === "evidence" ? "\n" : ", ";
     const more = fields[`${name}_more`] === true ? " and more" : "";
-    const text = (Array.isArray(value) ? value.map((one) => one === "" ? "(empty)" : one).join(between) : String(value ?? "")) + more;
+    const text = (Array.isArray(value) ? value.map((one) => one === "" ? "(empty)" : one).join(", ") : String(value ?? "")) + more;
     if (text === "" || typeof value === "boolean") continue;
-    const classes = name === "raw" || name === "evidence" ? "raw" : "";
+    const classes = name === "raw" ? "raw" : "";
     list.append(element("dt", "", name.replaceAll("_", " ")), element("dd", classes, text));
   }
   return list;

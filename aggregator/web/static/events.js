@@ -3,13 +3,15 @@ import { ask, FILTERS, filters, range, run } from "./ask.js";
 import { button, clear, element, fillFields, find, number, short, when } from "./elements.js";
 
 const MOST_ROWS = 1000;
-const state = { scope: null, position: null, next: null, keys: new Set(), turn: 0, skipped: false };
+const state = { scope: null, note: "", position: null, next: null, keys: new Set(), turn: 0, skipped: false };
 
-const eventRange = () => (state.scope ? state.scope.range : range());
+const askNewest = () => (state.scope
+  ? ask("evidence", { ...filters(), finding: state.scope.finding })
+  : ask("events", { ...range(), ...filters(), limit: 50 }));
 
 export async function loadEvents() {
   const turn = ++state.turn;
-  const data = await ask("events", { ...eventRange(), ...filters(), limit: 50 });
+  const data = await askNewest();
   if (turn !== state.turn) return;
   clear(find("rows"));
   state.keys.clear();
@@ -19,7 +21,7 @@ export async function loadEvents() {
 
 export async function loadOlder() {
   const turn = state.turn;
-  const data = await ask("events", { ...eventRange(), ...filters(), before: state.next });
+  const data = await ask("events", { ...range(), ...filters(), before: state.next });
   if (turn !== state.turn) return;
   const before = find("rows").lastElementChild;
   addOlder(data);
@@ -29,8 +31,9 @@ export async function loadOlder() {
 }
 
 function addOlder(data) {
-  state.position = Math.max(state.position ?? 0, data.position);
-  state.next = data.next;
+  state.position = Math.max(state.position ?? 0, data.position ?? 0);
+  state.next = data.next ?? null;
+  state.note = data.note ?? "";
   for (const event of data.events) addRow(event, null);
   const none = state.keys.size === 0;
   find("table").hidden = none;
@@ -153,6 +156,7 @@ function noteEvents() {
   const filtered = Object.values(filters()).filter(Boolean).length;
   find("events-note").textContent =
     `${number(state.keys.size)} shown${filtered ? `, ${filtered} filter${filtered > 1 ? "s" : ""}` : ""}` +
+    (state.note ? `, ${state.note}` : "") +
     (state.skipped ? ", more came than are shown: filter again to see the newest" : "");
 }
 

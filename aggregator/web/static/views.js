@@ -93,7 +93,7 @@ export async function loadFindings() {
 }
 
 function showFinding(finding, open) {
-  const { key, rule, severity, sentence, first, last, until, subject, day, first_event, last_event,
+  const { key, id, rule, severity, sentence, first, last, until, subject, day, first_event, last_event,
     ...rest } = finding;
   const details = element("details");
   details.dataset.key = key;
@@ -104,13 +104,9 @@ function showFinding(finding, open) {
   const inside = element("div", "inside");
   inside.append(fillFields({
     rule: rule.replaceAll("_", " "), subject, "first event": when(first), "last event": when(last),
-    ...rest, ...(first_event && !rest.evidence ? { evidence: [first_event, last_event] } : {}) }));
-  const isAddress = /^[0-9a-fA-F.:]+$/.test(subject) && /[.:]/.test(subject);
-  const values = finding.addresses?.length === 1 ? { address: finding.addresses[0] }
-    : isAddress ? { address: subject }
-    : finding.users?.length === 1 ? { user: finding.users[0] } : {};
-  const scope = { range: { since: first, until }, text: `Evidence of: ${sentence}` };
-  inside.append(button("Show the events", () => filterBy(values, scope)));
+    ...rest, id }));
+  const scope = { finding: id, text: `Events of: ${sentence}` };
+  inside.append(button("Show the events", () => filterBy({}, scope)));
   details.append(summary, inside);
   const row = element("li");
   row.append(details);

@@ -1,0 +1,168 @@
+"""The events that findings are made of, kept beside them as rows of their own.
+
+A row is one event, whole, with the ``id`` of its finding: so what a finding shows is exactly what
+it was made of, also when a later revision, another finding or the pruning of the store of events
+has changed what is around it. Each is written once: a revision of the finding adds what is new.
+Where an event turns out not to belong to the finding, its next revision says so. A finding of more
+than ``MOST_EVIDENCE`` events keeps the first ones.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final, Protocol
+
+import msgspec
+
+from aggregator.chains.facts import MOST_EVIDENCE
+from aggregator.finding import Finding, Revision, identity_of
+from heptad.event import TAGS, Event
+from heptad.event_row import EVENTS
+from heptad.line_protocol import Value
+from heptad.schema import Field, Measurement
+from heptad.store import Identity, Point, Readable, Row, Store
+
+_AHEAD: Final = 10**6
+"""Nanoseconds that a row moves on at most where others have its time."""
+_MOST_HELD: Final = 256
+_ANSWERS: Final = tuple(tag for tag in TAGS if tag != "host")
+
+EVIDENCE: Final = Measurement(
+    name="evidence",
+    about=(
+        "The events of [the findings](findings.md), one row an event of a finding, up to "
+        f"{MOST_EVIDENCE:,} a finding. The time of a row is the event's, or some nanoseconds after "
+        "it."
+    ),
+    always="count",
+    tags={"rule": "the rule of the finding", "host": EVENTS.tags["host"]},
+    fields={
+        "finding": Field(str, "the `id` of the finding"),
+        "event_time": Field(int, "the time of the event, in ns"),
+        "revision": Field(int, "the number of the revision, from 0; of each event the last counts"),
+        "state": Field(str, "`current`; `withdrawn`: the event does not belong to it after all"),
+        **{tag: Field(str, EVENTS.tags[tag]) for tag in _ANSWERS},
+        **EVENTS.fields,
+    },
+)
+_OWN: Final = frozenset({"finding", "event_time", "revision", "state"})
+
+
+class Evidence(msgspec.Struct):
+    """The events that are kept of a finding, in order of time.
+
+    ``deleted``: of so many of them there is nothing in the store of events any more.
+    """
+
+    events: list[Event]
+    deleted: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many they are, folded lines as often as they came."""
+        return sum(event.count for event in self.events)
+
+    def note(self, finding: Finding) -> str:
+        """What has to be said beside them; empty where they are all there is."""
+        notes = []
+        if self.count != finding.count:
+            notes.append(f"{self.count:,} of {finding.count:,} events")
+        if self.deleted:
+            notes.append(f"{self.deleted:,} of these are deleted from the store of events")
+        return "; ".join(notes)
+
+
+class EvidenceBook:
+    """Writes the evidence of one store of ``events`` into ``reports``."""
+
+    def __init__(self, events: Store, reports: Store) -> None:
+        self._events = events
+        self._reports = reports
+        self._held: dict[str, dict[Identity, int]] = {}
+        """Finding → its events, each with its last revision: an even number where it belongs."""
+
+    def keep(self, revision: Revision) -> tuple[Revision, list[Row]]:
+        """The revision, which now leads to its evidence, and the rows to write beside it."""
+        finding = revision.finding
+        wanted = finding.evidence
+        if not wanted or not revision.stands:
+            return revision, []
+        held = self._recall(finding, is_new=revision.number == 0)
+        changed: list[Identity] = []
+        # of more than are kept, those that were there first stay
+        if len(wanted) < MOST_EVIDENCE or len(held) < MOST_EVIDENCE:
+            changed = [identity for identity in wanted if held.get(identity, 1) % 2]
+            gone = held.keys() - set(wanted)
+            changed += [identity for identity in gone if held[identity] % 2 == 0]
+        for identity in changed:
+            held[identity] = held.get(identity, -1) + 1
+        rows = [
+            _row_of(event, finding, held[identity_of(event)])
+            for event in self._events.pick(changed)
+        ]
+        found = msgspec.structs.replace(finding, evidence_from=min(wanted)[0])
+        return msgspec.structs.replace(revision, finding=found), rows
+
+    def _recall(self, finding: Finding, *, is_new: bool) -> dict[Identity, int]:
+        """What is written of the finding; is kept for the next time."""
+        held = self._held.pop(finding.id, None)
+        if held is None:
+            since = min(finding.evidence)[0]
+            held = {} if is_new else _read(self._reports, finding, since)[1]
+        self._held[finding.id] = held
+        while len(self._held) > _MOST_HELD:
+            del self._held[next(iter(self._held))]
+        return held
+
+
+def _row_of(event: Event, finding: Finding, revision: int) -> Row:
+    told = msgspec.structs.asdict(event)
+    fields: dict[str, Value] = {
+        "finding": finding.id,
+        "event_time": event.time,
+        "revision": revision,
+        "state": "withdrawn" if revision % 2 else "current",
+    }
+    fields |= {name: told[name] for name in _ANSWERS if told[name]}
+    fields |= {name: told[name] for name in EVENTS.fields if name != "raw"}
+    tags = (("host", event.host), ("rule", finding.rule))
+    head, time, body, _ = EVIDENCE.row(tags, event.time, fields)
+    return head, time, body, event.raw
+
+
+def _event_of(point: Point) -> Event:
+    told = {name: value for name, value in point.fields.items() if name not in _OWN}
+    told |= {"host": point.tags.get("host", ""), "time": point.fields["event_time"]}
+    return msgspec.convert(told, Event)
+
+
+def _read(
+    reports: Readable, finding: Finding, since: int
+) -> tuple[list[Event], dict[Identity, int]]:
+    """The events of the finding in order of time, and the last revision of all that were."""
+    until = finding.last + _AHEAD
+    events: dict[Identity, Event] = {}
+    revisions: dict[Identity, int] = {}
+    for point in reports.read(EVIDENCE.name, since, until, {"rule": finding.rule}):
+        if point.fields.get("finding") == finding.id:
+            event = _event_of(point)
+            identity = identity_of(event)
+            events[identity] = event
+            revisions[identity] = max(int(point.fields["revision"]), revisions.get(identity, 0))
+    found = [events[identity] for identity in sorted(events) if revisions[identity] % 2 == 0]
+    return found, revisions
+
+
+class Picking(Protocol):
+    """A store of events as far as it is needed here."""
+
+    def pick(self, identities: Iterable[Identity]) -> Iterator[Event]:
+        """See Store.pick."""
+        ...
+
+
+def read_evidence(reports: Readable, events: Picking, finding: Finding) -> Evidence:
+    """The events of a stored finding; of one that an older version wrote, the ten it kept."""
+    if not finding.evidence_from:
+        return Evidence(list(events.pick(finding.evidence)))
+    found, _ = _read(reports, finding, finding.evidence_from)
+    there = sum(1 for _ in events.pick(map(identity_of, found)))
+    return Evidence(found, len(found) - there)
