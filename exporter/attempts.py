@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from exporter.parsers.engine import CompiledRule, Rulebook, Values, method_of
+from exporter.ranking import Ranking
 from exporter.record import Record
 from exporter.rendering import classify_address
 from heptad.event import METHODS
@@ -69,6 +70,7 @@ class Attempts:
         self._open: dict[str, _Connections] = {}
         self._ended = _Connections()
         self._size = 0
+        self._ranking: Ranking | None = None  # only while the oldest of the largest must give way
         self._dumped: bytes | None = None
         self.forgotten = 0
 
@@ -84,6 +86,7 @@ class Attempts:
         self._open = {host: _Connections(connections) for host, connections in known.items()}
         self._ended = _Connections(ended)
         self._size = sum(map(len, self._open.values()))
+        self._ranking = None
         self._dumped = None
 
     def judge(
@@ -161,6 +164,8 @@ class Attempts:
             connections = self._open[host] = OrderedDict()
         connections[process] = found
         self._size += 1
+        if self._ranking is not None:
+            self._ranking.move(host, len(connections) - 1, len(connections))
         return found
 
     def _find_peer(
@@ -200,6 +205,8 @@ class Attempts:
             return
         del connections[process]
         self._size -= 1
+        if self._ranking is not None:
+            self._ranking.move(host, len(connections) + 1, len(connections))
         if not connections:
             del self._open[host]
 
@@ -213,9 +220,15 @@ class Attempts:
             if not process.startswith(f"{host} "):
                 break
             del ended[process]
+        if self._size < MOST_OPEN:
+            if self._size < MOST_OPEN // 2:
+                self._ranking = None
+            return
+        if self._ranking is None:
+            self._ranking = Ranking((name, len(known)) for name, known in self._open.items())
         while self._size >= MOST_OPEN:
             # who floods loses its own
-            largest = max(self._open, key=lambda name: len(self._open[name]))
+            largest = self._ranking.largest()
             self._drop(largest, next(iter(self._open[largest])))
             self.forgotten += 1
 

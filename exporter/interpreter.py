@@ -55,6 +55,7 @@ UNTRUSTED: Final = Result.UNTRUSTED
 OTHER_PROGRAM: Final = Result.OTHER_PROGRAM
 
 _HIGHEST_COUNT: Final = 10**6
+_MOST_HOSTS: Final = 10_000
 MOST_REPEATS: Final = 100
 """As often as one folded line may count: whoever can write a line can write any number in it."""
 
@@ -110,6 +111,7 @@ class Interpreter:
         self._hosts = hosts
         self._heads: defaultdict[str, _Heads] = defaultdict(partial(defaultdict, dict))
         self._where = self._locate(None, Origin())
+        self._wheres: dict[str | None, _Where] = {}
 
     def program_of(self, tag: str) -> str | None:
         """The normalised name of the program that logs as ``tag``; None if no rule speaks of it."""
@@ -211,7 +213,7 @@ class Interpreter:
                 others.append((OTHER_PROGRAM, record))
                 continue
             if where.origin is not origin or where.log_host != log_host:
-                where = self._where = self._locate(log_host, origin)
+                where = self._find_where(log_host, origin)
             found = program.recent.get(message) or program.read(message)
             once = type(count) is int
             if once and found is not None and found.where is where and pid not in strangers:
@@ -235,6 +237,15 @@ class Interpreter:
             if count != 1:
                 folded.append((rows[-1], count))
         return rows, folded, others
+
+    def _find_where(self, log_host: str | None, origin: Origin) -> "_Where":
+        if self._where.origin is not origin or len(self._wheres) >= _MOST_HOSTS:
+            self._wheres.clear()
+        where = self._wheres.get(log_host)
+        if where is None:
+            where = self._wheres[log_host] = self._locate(log_host, origin)
+        self._where = where
+        return where
 
     def _locate(self, log_host: str | None, origin: Origin) -> "_Where":
         host, tail = self.host_of(log_host), f',trust="{"journal" if origin.trusted else "file"}"'

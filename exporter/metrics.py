@@ -34,6 +34,10 @@ COUNTERS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         ("source",),
         "Open connections dropped because there were too many: their ends may not be counted",
     ),
+    "heptad_stamps_out_of_range_total": (
+        ("source",),
+        "Lines with a stamp before 1970 or over a day ahead: kept at the time of their arrival",
+    ),
     "heptad_repeats_rejected_total": (
         ("source",),
         "Repeats told by folded lines that are not counted: of a success, or above 100 a line",

@@ -15,6 +15,7 @@ from exporter.interpreter import NOT_UNDERSTOOD, Interpreter, Result
 from exporter.leftovers import row_of_line
 from exporter.metrics import COUNTERS, ExporterMetrics, Tally
 from exporter.sources import GAP_REASONS, Batch, Gap, Source
+from exporter.stamp_range import StampRange
 from heptad.event import LABELS
 from heptad.event_row import head_of
 from heptad.line_protocol import Value, encode_fields
@@ -38,6 +39,7 @@ class Lane(msgspec.Struct):
     source: Source
     interpreter: Interpreter
     caught_up: bool = False
+    stamps: StampRange = msgspec.field(default_factory=StampRange)
 
 
 class Pipeline:
@@ -65,6 +67,9 @@ class Pipeline:
         self._behind: int | None = None
         self._conditions = {
             lane.source.name: Condition(log, "source", source=lane.source.name) for lane in lanes
+        }
+        self._clocks = {
+            lane.source.name: Condition(log, "stamps", source=lane.source.name) for lane in lanes
         }
         self._samples: dict[str, list[str]] = {}
         self._health_due = 0.0
@@ -189,7 +194,10 @@ class Pipeline:
     ) -> tuple[list[Row], list[Row]]:
         """The events of a batch, and the lines of known programs that no rule understood."""
         interpreter = lane.interpreter
-        rows, folded, others = interpreter.interpret(batch.records)
+        records = lane.stamps.judge(batch.records, self._now())
+        rejected, lane.stamps.rejected = lane.stamps.rejected, 0
+        tally.add("heptad_stamps_out_of_range_total", rejected, source=tally.source)
+        rows, folded, others = interpreter.interpret(records)
         tally.events(rows)
         for row, count in folded:
             tally.fold(row, count)
@@ -245,6 +253,7 @@ class Pipeline:
             health = lane.source.health()
             behind += health.behind_bytes + (not lane.caught_up)
             self._conditions[name].set(health.problem)
+            self._clocks[name].set(lane.stamps.problem(self._now(), self._host))
             self._metrics.set("heptad_source_up", 0 if health.problem else 1, name)
             self._metrics.set("heptad_source_behind_bytes", health.behind_bytes, name)
         self._behind = behind
@@ -263,7 +272,8 @@ class Pipeline:
 
     def problems(self) -> list[str]:
         """What is wrong now, a sentence each: for /healthz."""
-        told = [f"source {n}: {c.problem}" for n, c in self._conditions.items() if c.problem]
+        conditions = [*self._conditions.items(), *self._clocks.items()]
+        told = [f"source {name}: {c.problem}" for name, c in conditions if c.problem]
         return told + self._committer.problems()
 
 

@@ -1,6 +1,10 @@
 """What is remembered of connections is bounded, survives a restart, and leads to known labels."""
 
+import sys
+from collections.abc import Callable
 from datetime import UTC
+from types import FrameType
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -151,3 +155,36 @@ def test_an_empty_state() -> None:
     attempts = Attempts()
     attempts.restore(Attempts().dump())
     assert attempts.dump() == Attempts().dump()
+
+
+def steps_of(hosts: int) -> int:
+    """Lines of Python that a thousand log lines take, once every host has been met."""
+    interpreter, header = Interpreter(RULEBOOK, "gate", "text"), HeaderParser(Clock(UTC), Origin())
+    steps = 0
+
+    def read(first: int, lines: int) -> None:
+        numbers = range(first, first + lines)
+        text = [
+            write((n / 1000, n, INVALID)).replace(" gate ", f" web-{n % hosts} ") for n in numbers
+        ]
+        interpreter.interpret(header.parse_text("\n".join(text))[0])
+
+    def count_lines(_frame: FrameType, _event: str, _: object) -> Callable[..., Any]:
+        nonlocal steps
+        steps += 1
+        return count_lines
+
+    read(0, 3 * MOST_OPEN)
+    sys.settrace(count_lines)
+    try:
+        read(3 * MOST_OPEN, 1000)
+    finally:
+        sys.settrace(None)
+    return steps
+
+
+def test_many_hosts_cost_as_much_as_one() -> None:
+    """Four thousand hosts, or ten, make no line much dearer than one host does."""
+    one = steps_of(1)
+    for hosts in (10, 4000):
+        assert steps_of(hosts) < 1.3 * one
