@@ -106,7 +106,7 @@ class Privacy:
     def _cut_command(self, rule: CompiledRule, message: str, values: list[str | None]) -> bool:
         """Cut a command to its program; whether the line may hold one."""
         if rule.fixed[0] not in _RUNS:
-            return "COMMAND=" in message
+            return "COMMAND=" in message or '"command":' in message
         place = rule.groups.get("object", -1)
         command = values[place] if place >= 0 else None
         if command is not None:

@@ -26,6 +26,11 @@ def is_port(text: str) -> bool:
     return text[:1] != "0" and len(text) < 6 and int(text) < 65_536
 
 
+def name_terminal(text: str) -> str:
+    """The one name of a terminal, which daemons write with ``/dev/`` and without."""
+    return text.removeprefix("/dev/")
+
+
 @lru_cache(maxsize=8192)
 def _write_address(text: str) -> str:
     ip, domain = classify_address(text)
@@ -58,6 +63,8 @@ class Rendering:
         for name, place in self._texts:
             text = values[place]
             if text is not None:
+                if name == "tty":
+                    text = name_terminal(text)
                 written += f',{name}="{text}"' if plain else f",{name}={quote(text)}"
         if self._address >= 0 and (text := values[self._address]) is not None:
             written += _write_address(text)

@@ -141,7 +141,7 @@ def test_capabilities_are_of_setuid_programs_only() -> None:
                 assert outcome in (Result.UNTRUSTED, Result.IGNORED, Result.OTHER_PROGRAM)
     named = {program.name for program in RULEBOOK.programs.values() if program.setuid}
     assert named == {
-        *("sudo", "su", "pkexec", "passwd", "chfn", "newgrp", "gpasswd"),
+        *("sudo", "doas", "su", "pkexec", "passwd", "chfn", "newgrp", "gpasswd", "login_duo"),
         "polkit-agent-helper-1",
     }
 

@@ -11,17 +11,20 @@ from typing import Final, Literal
 
 import msgspec
 
+from exporter.parsers import sudo_json
+from exporter.parsers.escapes import undo_rust, undo_vis
 from exporter.parsers.patterns import expand_macros, first_words, longest_literal
 from exporter.parsers.rule_file import (
     BUILT_IN,
     NUMBERS,
+    Escapes,
     Example,
     Rule,
     RuleFile,
     compile_pattern,
     load_rule_files,
 )
-from exporter.rendering import Rendering, classify_address, is_port
+from exporter.rendering import Rendering, classify_address, is_port, name_terminal
 from heptad.event import METHODS
 
 Part = Literal["nobody", "somebody", "asks"]
@@ -45,6 +48,10 @@ _METHOD_NAMES: Final[dict[str, str]] = {
     "dsa": "publickey",
     "rsa": "publickey",
     "rhosts-rsa": "hostbased",
+    "rhosts": "hostbased",
+    "kerberos": "gssapi",
+    "external-keyx": "gssapi",
+    "tis": "challenge",
     "pubkey": "publickey",
 }
 
@@ -52,6 +59,8 @@ _METHOD_NAMES: Final[dict[str, str]] = {
 Values = tuple[str | None, ...]
 """What the groups of a pattern captured, in the pattern's order."""
 
+_BY_CHILD: Final = " [preauth]"
+_OLD_PAM: Final = "(pam_"
 _SHORT: Final = 256
 _RECENT: Final = 256
 """More than half of the messages of real logs stood among the last few hundred different ones:
@@ -82,8 +91,9 @@ class CompiledRule:
     is_settled: bool
     write: Callable[[Values, str], str]
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: Rule, escapes: Escapes = "") -> None:
         self.rule = rule
+        self.escapes = rule.escapes or escapes
         self.name = rule.name
         self.ignore = rule.ignore
         self.step = rule.step
@@ -107,6 +117,23 @@ class CompiledRule:
         self.write = Rendering(self.groups, rule.object).write
         self.fullmatch = pattern.fullmatch
         return pattern.fullmatch(message)
+
+    def find(self, match: Match[str], message: str) -> "Found":
+        """What ``match`` of ``message`` tells, its names as the accounts have them."""
+        values = match.groups()
+        if self.escapes and "\\" in message:
+            values = self._undo_escapes(values, message)
+        return Found(self, values)
+
+    def _undo_escapes(self, values: Values, message: str) -> Values:
+        known = list(values)
+        if self.escapes == "vis":
+            for place in (self.at_user, self.groups.get("target_user", -1)):
+                if place >= 0 and (name := values[place]):
+                    known[place] = undo_vis(name, by_child=message.endswith(_BY_CHILD))
+        elif (place := self.groups.get("target_user", -1)) >= 0 and (name := values[place]):
+            known[place] = undo_rust(name)
+        return tuple(known)
 
     def _find_unknown(self) -> int | None:
         if self.rule.reason == "invalid_user":
@@ -136,6 +163,8 @@ class CompiledRule:
                 facts["method"] = method_of(text)
             elif name in NUMBERS:
                 facts[name] = int(text)
+            elif name == "tty":
+                facts["tty"] = name_terminal(text)
             else:
                 facts[name] = text
         return facts
@@ -199,7 +228,8 @@ class Program:
         self.setuid = frozenset(file.setuid)
         self.transport = file.transport
         self.complete = file.complete
-        self.own_rules = tuple(CompiledRule(rule) for rule in file.rules)
+        self.own_rules = tuple(CompiledRule(rule, file.escapes) for rule in file.rules)
+        self._json = file.json
         self.rules = (*self.own_rules, *shared)
         self.recent: dict[str, Found | None] = {}
         self._words: dict[str, list[CompiledRule]] = {}
@@ -212,6 +242,20 @@ class Program:
         if message in recent:
             return recent[message]
         found = None
+        if self._json and message.startswith(sudo_json.PREFIX):
+            found = self._read_json(message)
+        if found is None:
+            found = self._read_text(message)
+        if len(message) <= _SHORT:
+            if len(recent) >= _RECENT:
+                recent.clear()
+            recent[message] = found
+        return found
+
+    def _read_text(self, message: str) -> Found | None:
+        if message.startswith(_OLD_PAM):  # Debian's, 2005 to 2008: no service
+            module, _, rest = message[1:].partition(") ")
+            message = f"{module}(): {rest}"
         word = message.partition(" ")[0]
         if "(" in word:
             word = word.partition("(")[0]
@@ -220,13 +264,21 @@ class Program:
             if literal in message:
                 match = rule.fullmatch(message)
                 if match is not None:
-                    found = Found(rule, match.groups())
-                    break
-        if len(message) <= _SHORT:
-            if len(recent) >= _RECENT:
-                recent.clear()
-            recent[message] = found
-        return found
+                    return rule.find(match, message)
+        return None
+
+    def _read_json(self, message: str) -> Found | None:
+        told = sudo_json.read_json(message)
+        if told is None:
+            return None
+        line, known = told
+        found = self._read_text(line)
+        if found is None:
+            return None
+        values = list(found.values)
+        for name, place in found.rule.groups.items():
+            values[place] = known.get(name, values[place])
+        return Found(found.rule, tuple(values))
 
     def _rules_for(self, word: str) -> tuple[tuple[str, CompiledRule], ...]:
         """The rules to ask about a message, and a text that each looks for; made when needed."""

@@ -28,6 +28,9 @@ STEPS: Final[dict[str, str]] = {
     "end": "the connection ended",
 }
 
+Escapes = Literal["", "vis", "rust"]
+"""How a daemon escapes the names that it writes; exporter.parsers.escapes undoes it."""
+
 GROUPS: Final = frozenset(
     "user target_user address source_port tty object method count child_pid".split()
 )
@@ -56,6 +59,7 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True):
     step: Step | None = None
     first: list[str] = []
     runs_as: Literal["program", "any"] = "program"
+    escapes: Escapes = ""
     note: str = ""
 
 
@@ -64,7 +68,9 @@ class RuleFile(msgspec.Struct, forbid_unknown_fields=True):
 
     ``aliases`` are the other names it logs under; ``exe`` the paths of its binary and
     ``runs_as`` the accounts it runs as, by which the journal vouches for it; ``setuid`` those of
-    ``exe`` that are setuid root, and may run with root's rights as whoever called them. A
+    ``exe`` that are setuid root, and may run with root's rights as whoever called them.
+    ``escapes`` is how the daemon escapes names, where a rule does not say otherwise; with ``json``
+    it writes the same in sudo's JSON, too. A
     ``shared`` file holds for every program (PAM), and for the ``programs`` it names that have no
     rules of their own. ``complete: false`` says that only some of the program's lines are of
     interest.
@@ -80,6 +86,8 @@ class RuleFile(msgspec.Struct, forbid_unknown_fields=True):
     shared: bool = False
     programs: list[str] = []
     complete: bool = True
+    escapes: Escapes = ""
+    json: bool = False
     rejects: list[str] = []
 
 
