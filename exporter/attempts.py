@@ -29,6 +29,8 @@ MOST_ENDED: Final = 1_000
 _LONGEST_USER: Final = 256
 _LONGEST_ADDRESS: Final = 64
 _OFFERS: Final = frozenset({"publickey", "none", "hostbased"})
+_UNKNOWN: Final = "unknown"
+"""The word of sshd's monitor for what offers a key or a host in the name of no account."""
 _ENDS: Final = frozenset({"end", "accepted"})
 _BY_PAM: Final = "keyboard-interactive"
 
@@ -248,7 +250,7 @@ def _fail(connection: Connection, rule: CompiledRule, values: Values, count: int
         told = values[rule.at_method]
         method = method_of(told)
         judged = (action, outcome, method, reason)
-    if method in _OFFERS:
+    if method in _OFFERS or told == _UNKNOWN:
         connection.offered = method
         return "offer", outcome, method, reason
     by_pam = method == _BY_PAM and (told or "").endswith("/pam")
@@ -280,11 +282,12 @@ def judgements_of(rule: CompiledRule) -> set[Judged]:
     found: set[Judged] = set()
     methods = [m for m in METHODS if m] if rule.captures("method") else [method]
     if rule.step == "failed":
-        found |= {("offer", outcome, m, reason) for m in _OFFERS}
+        offers = _OFFERS | ({_UNKNOWN} if rule.captures("method") else set())
+        found |= {("offer", outcome, m, reason) for m in offers}
         found.add(("authentication", outcome, _BY_PAM, reason))
         methods = [m for m in methods if m not in _OFFERS]
     elif rule.step == "end":
-        found |= {("login", "failure", m, reason) for m in _OFFERS}
+        found |= {("login", "failure", m, reason) for m in (*_OFFERS, _UNKNOWN)}
     return found | {(action, outcome, m, reason) for m in methods}
 
 

@@ -182,7 +182,7 @@ def test_pam_failure_of_an_ftp_server_believes_no_forged_field(
         "vsftpd", f"{start}{noun} logname= uid=0 euid=0 tty=ftp ruser={user} rhost={address} {tail}"
     )
     assert (rule.action, rule.outcome) == ("authentication", "failure")
-    check_believed(facts, {"source_ip": address, "count": count, "user": user if told else None})
+    check_believed(facts, {"source_ip": address, "count": count, "user": user})
 
 
 @given(user=HOSTILE, address=ADDRESS)

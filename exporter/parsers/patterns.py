@@ -5,15 +5,20 @@ from functools import lru_cache
 from typing import Final
 
 _MACROS: Final[dict[str, str]] = {
-    "address": r"(?P<address>[0-9A-Fa-f:.]+(?:%[\w.-]{1,32})?|UNKNOWN)",
+    "address": r"(?P<address>[0-9A-Fa-f:.]*[0-9A-Fa-f:](?:%[\w.-]{1,32})?|UNKNOWN)",
     "port": r"(?P<source_port>\d{1,5})",
     "peer": (
-        r"(?P<address>[0-9A-Fa-f:.]+(?:%[\w.-]{1,32})?|UNKNOWN)"
+        r"(?P<address>[0-9A-Fa-f:.]*[0-9A-Fa-f:](?:%[\w.-]{1,32})?|UNKNOWN)"
         r"(?: port (?P<source_port>\d{1,5}))?"
+    ),
+    # dropbear; since 2026 an address of IPv6 stands in brackets
+    "dropbear_peer": (
+        r"\[?(?P<address>[0-9A-Fa-f:.]*[0-9A-Fa-f:](?:%[\w.-]{1,32})?)\]?:(?P<source_port>\d{1,5})"
     ),
     "preauth": r"(?: \[preauth\])?",
     "ssh_method": (
-        r"(?P<method>none|password|publickey|hostbased|gssapi-with-mic|gssapi-keyex|rsa|rhosts-rsa"
+        r"(?P<method>none|password|publickey|hostbased|gssapi(?:-with-mic|-keyex)?|external-keyx"
+        r"|rsa|dsa|rhosts(?:-rsa)?|kerberos|tis|unknown"
         r"|(?:keyboard-interactive|challenge-response)(?:/[\w-]{1,32})?)"
     ),
     "key": r"[\w.@-]{1,64} (?:(?P<object>[A-Za-z0-9+/=:]{8,200})|\(null\))",
@@ -24,10 +29,27 @@ _MACROS: Final[dict[str, str]] = {
         r"|(?:/dev/)?(?:(?P<tty>(?:pts/|tty|hvc|:)[\w.]+|console)|[^ ]*)"
         r" ruser=[^ ]*+(?>(?: (?!rhost=)[^ ]*+)*) rhost=(?!.* rhost=))(?P<address>[^ ]*)"
     ),
+    # a rule that takes nothing from a line looks first whether the line names an account, an
+    # address or an attempt: a rule of its own must read such a line, or it is not understood
+    "nobody": (
+        r"(?!.*(?:user(?:name)?=|rhost="
+        r"|(?:[Ii]nvalid|[Ii]llegal|[Uu]nknown|authenticating|for|by) user "
+        r"|\buser [\"'`<\[]| for \S{1,64}(?: \S{1,64}){0,3} from | from \S{1,64} port \d"
+        r"|(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])"
+        r"|(?<![\w:])(?:(?:[0-9A-Fa-f]{1,4}:){4,7}[0-9A-Fa-f]{1,4}"
+        r"|(?:[0-9A-Fa-f]{1,4}:){1,6}(?::[0-9A-Fa-f]{1,4}){1,6}|::[0-9A-Fa-f]{1,4})(?![\w:])))"
+    ),
+    # the same where a server tells the name that it was given as the remote user: FTP, mail
+    "pam_asked": (
+        r"logname=[^ ]* uid=-?\d+ euid=-?\d+ tty="
+        r"(?!(?:NODEV)?ssh |(?:/dev/)?(?:pts/|tty|hvc|:|console )|(?:rsh|rlogin|rexec) )"
+        r"[^ ]* ruser=(?! rhost=)(?P<user>[^ ]*+(?>(?: (?!rhost=)[^ ]*+)*))"
+        r" rhost=(?!.* rhost=)(?P<address>[^ ]+)"
+    ),
     # sudo, new_logline: the directory and the command are the user's, so nothing that comes
     # after them is believed where the name of a field occurs twice
     "sudo_user": r" *(?P<user>[^:\s][^:]{0,255}?) : ",
-    "sudo_tty": r"(?:HOST=[^ ;]+ ; )?(?:TTY=(?:unknown|(?P<tty>[^ ;]+)) ; )?",
+    "sudo_tty": r"(?:HOST=[^ ;]+ ; )?(?:TTY=(?:unknown|(?:/dev/)?(?P<tty>[^ ;]+)) ; )?",
     "sudo": (
         r"(?:(?:CHROOT|PWD)=[^ ]*+(?>(?: (?!; USER=)[^ ]*+)*) ; )?"
         r"USER=(?P<target_user>[^;]{1,256}?) ; (?:GROUP=[^;]{1,256}? ; )?(?:TSID=[^ ;]+ ; )?"
