@@ -91,6 +91,21 @@ class Attempts:
         self._ranking = None
         self._dumped = None
 
+    def adopt(self, data: bytes, before: int) -> None:
+        """Know too, of what ``dump`` gave elsewhere, the connections that began before (ns)."""
+        known, ended = msgspec.msgpack.decode(data, type=_State)
+        for host, connections in known.items():
+            for process, connection in connections.items():
+                recent = before - LONGEST <= connection.begun < before
+                if recent and self._size < MOST_OPEN:
+                    mine = self._open.setdefault(host, _Connections())
+                    self._size += process not in mine
+                    mine.setdefault(process, connection)
+        for process, connection in ended.items():
+            if before - LONGEST <= connection.begun < before and len(self._ended) < MOST_ENDED:
+                self._ended.setdefault(process, connection)
+        self._dumped = None
+
     def judge(
         self, rule: CompiledRule, values: Values, program: str, record: Record, count: int
     ) -> tuple[Judged, str, int]:

@@ -176,6 +176,7 @@ class Committer:
             )
         if self._begun_anew:
             # what was counted and read so far goes into the new file; the old one is kept aside
+            self._state["begun_anew"] = str(clock.time_ns()).encode()
             self._store.append([], self._state, self._metrics.totals())
             self._begun_anew = False
         self._store.append(transaction.rows, transaction.state, transaction.counters)

@@ -35,6 +35,7 @@ class Result(StrEnum):
     NO_HEADER = "no_header"
     OVERSIZED = "oversized"
     REPEATED = "repeated"
+    ALREADY_READ = "already_read"
 
 
 RESULTS: Final[dict[Result, str]] = {
@@ -46,6 +47,7 @@ RESULTS: Final[dict[Result, str]] = {
     Result.NO_HEADER: "has no header that a syslog daemon writes",
     Result.OVERSIZED: "was longer than the maximum",
     Result.REPEATED: "says that the line before came again, where that counts once",
+    Result.ALREADY_READ: "was read before, by the source from which this one took over",
 }
 
 # an attribute of an enumeration costs as much as a look into a dictionary, for every line
@@ -117,6 +119,10 @@ class Interpreter:
         """The normalised name of the program that logs as ``tag``; None if no rule speaks of it."""
         program = self._programs.get(tag)
         return program.name if program else None
+
+    def programs(self) -> frozenset[str]:
+        """The normalised names of the programs that this interpreter reads."""
+        return frozenset(program.name for program in self._programs.values())
 
     def tags(self) -> list[str]:
         """Every name under which the programs log that this interpreter reads."""

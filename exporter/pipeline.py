@@ -10,19 +10,17 @@ from typing import Final
 
 import msgspec
 
+from exporter import handover
 from exporter.committer import Committer, Transaction
-from exporter.interpreter import NOT_UNDERSTOOD, Interpreter, Result
-from exporter.leftovers import row_of_line
-from exporter.metrics import COUNTERS, ExporterMetrics, Tally
-from exporter.sources import GAP_REASONS, Batch, Gap, Source
-from exporter.stamp_range import StampRange
-from heptad.event import LABELS
+from exporter.interpreter import Result
+from exporter.lane import Lane
+from exporter.metrics import ExporterMetrics, Tally
+from exporter.sources import Batch, Gap, Source
 from heptad.event_row import head_of
 from heptad.line_protocol import Value, encode_fields
 from heptad.log import Condition
-from heptad.metrics import CounterDict
 from heptad.store import Row
-from heptad.store.local import LocalStore, counter_key
+from heptad.store.local import LocalStore
 
 log = logging.getLogger("heptad.pipeline")
 
@@ -31,15 +29,6 @@ POLL: Final = 2.0
 """Seconds after which the sources are asked though nothing woke the loop."""
 _SAMPLES: Final = 20
 _HEALTH_EVERY: Final = 2.0
-
-
-class Lane(msgspec.Struct):
-    """A source, what interprets it, and whether it has been read up to its end once."""
-
-    source: Source
-    interpreter: Interpreter
-    caught_up: bool = False
-    stamps: StampRange = msgspec.field(default_factory=StampRange)
 
 
 class Pipeline:
@@ -80,9 +69,10 @@ class Pipeline:
     def restore(self) -> None:
         """Take up what the store holds of an earlier run; raises StoreError."""
         self._first_start = self._recall_first_start()
+        self._hand_over()
         for lane in self._lanes:
             self._restore(lane)
-            self._metrics.add(_zeros(lane))
+            self._metrics.add(lane.zeros())
 
     def _recall_first_start(self) -> int:
         known = self._store.recall("first_start")
@@ -92,21 +82,19 @@ class Pipeline:
         self._committer.know({"first_start": known})
         return int(known)
 
+    def _hand_over(self) -> None:
+        """Let the sources begin anew that take programs over from others."""
+        readings = [lane.reading for lane in self._lanes]
+        for change in handover.find_changes(self._store, readings, self._host):
+            if told := handover.describe(change, self._store, self._host):
+                log.warning(told)
+        if state := handover.begin(self._store, readings, self._host, self._now()):
+            self._store.append([], state)
+        self._committer.know(handover.recall_memory(self._store))
+
     def _restore(self, lane: Lane) -> None:
-        name = lane.source.name
-        keys = [f"{key}/{name}" for key in ("source", "attempts", "caught_up", "strangers")]
-        position, attempts, caught_up, strangers = recalled = [
-            self._store.recall(key) for key in keys
-        ]
-        known = zip(keys, recalled, strict=True)
-        self._committer.know({key: value for key, value in known if value is not None})
-        lane.source.restore(position)
-        if attempts is not None:
-            lane.interpreter.attempts.restore(attempts)
-        if strangers is not None:
-            lane.interpreter.strangers.restore(strangers)
-        lane.caught_up = caught_up is not None
-        self._metrics.set("heptad_source_last_event_timestamp_seconds", 0, name)
+        self._committer.know(lane.restore(self._store, self._host))
+        self._metrics.set("heptad_source_last_event_timestamp_seconds", 0, lane.source.name)
 
     def run(self, stop: threading.Event) -> None:
         """Read until ``stop`` is set, then commit what was read and close the sources."""
@@ -145,7 +133,7 @@ class Pipeline:
         """Commit what is under way and close the sources, each whatever befalls the others."""
         with ExitStack() as closing:
             for lane in self._lanes:
-                closing.callback(lane.source.close)
+                closing.callback(lane.close)
             closing.callback(self._committer.close)
             self._committer.wait(stop)
 
@@ -161,6 +149,8 @@ class Pipeline:
                 lane.caught_up = True
                 caught_up = {f"caught_up/{lane.source.name}": b"1"}
                 self._committer.submit(Transaction([], caught_up, {}), stop)
+            elif ended := lane.end_hand_over(self._now()):
+                self._committer.submit(Transaction([], ended, {}), stop)
         if not busy and self._committer.wait(stop):
             self._committer.rest()
         if clock.monotonic() >= self._health_due:
@@ -186,6 +176,8 @@ class Pipeline:
             self._metrics.set("heptad_source_last_event_timestamp_seconds", at, name)
         state = {f"source/{name}": batch.state, f"attempts/{name}": attempts.dump()}
         state[f"strangers/{name}"] = lane.interpreter.strangers.dump()
+        if lane.already_read is not None:
+            state[f"handover/{name}"] = lane.already_read.dump()
         state |= self._take_samples()
         return Transaction(rows + left, state, tally.counters())
 
@@ -193,32 +185,35 @@ class Pipeline:
         self, lane: Lane, batch: Batch, tally: Tally, history_before: int
     ) -> tuple[list[Row], list[Row]]:
         """The events of a batch, and the lines of known programs that no rule understood."""
-        interpreter = lane.interpreter
+        interpreter, already_read = lane.interpreter, lane.already_read
         records = lane.stamps.judge(batch.records, self._now())
         rejected, lane.stamps.rejected = lane.stamps.rejected, 0
         tally.add("heptad_stamps_out_of_range_total", rejected, source=tally.source)
+        if already_read is not None and records:
+            already_read.join(records[0][0], interpreter)
         rows, folded, others = interpreter.interpret(records)
+        results = Counter(result for result, _ in others)
+        left = lane.rows_left(others, history_before)
+        if already_read is not None:
+            rows, folded, known = already_read.sift(rows, caught_up=lane.caught_up)
+            left, known_left = already_read.sift_left(left, caught_up=lane.caught_up)
+            results[Result.NOT_UNDERSTOOD] -= known_left
+            results[Result.ALREADY_READ] += known + known_left
         tally.events(rows)
         for row, count in folded:
             tally.fold(row, count)
-        for result, amount in Counter(result for result, _ in others).items():
+        for result, amount in results.items():
             tally.line(result, amount)
-        left: list[Row] = []
-        for result, record in others:
-            if result is not NOT_UNDERSTOOD:
-                continue
-            program = interpreter.program_of(record[2]) or ""
+        for program, kept in left:
             tally.add("heptad_lines_not_understood_total", program=program)
-            if interpreter.keep_line(record[5]) is not None:
-                self._keep_sample(program, record[5])
-                host, history = interpreter.host_of(record[1]), record[0] < history_before
-                left.append(row_of_line(record, host, tally.source, program, history=history))
+            if kept is not None:
+                self._keep_sample(program, kept[3])
         tally.line(Result.EVENT, len(rows))
         tally.line(Result.NO_HEADER, batch.headless)
         tally.line(Result.OVERSIZED, batch.oversized)
         for raw in filter(interpreter.keep_line, batch.strange):
             self._keep_sample("", raw)
-        return rows, left
+        return rows, [row for _, row in left if row is not None]
 
     def _keep_sample(self, program: str, raw: str) -> None:
         samples = self._samples.setdefault(program, [])
@@ -281,20 +276,3 @@ def _is_at_end(source: Source) -> bool:
     """Whether a source that has nothing to give was read to its end, and not only kept from it."""
     health = source.health()
     return not health.catching_up and health.problem is None
-
-
-def _zeros(lane: Lane) -> CounterDict:
-    """Every counter that ``lane`` may move, so that ``increase()`` sees the first time it does."""
-    source, interpreter = lane.source.name, lane.interpreter
-    gap = dict(zip(LABELS, ("heptad", "gap", "unknown", ""), strict=True))
-    keys = [counter_key("auth_events_total", **gap)]
-    keys += [counter_key("heptad_lines_total", source=source, result=str(r)) for r in Result]
-    keys += [counter_key("heptad_gaps_total", source=source, reason=r) for r in GAP_REASONS]
-    keys += [
-        counter_key(name, source=source)
-        for name, (labels, _) in COUNTERS.items()
-        if labels == ("source",)
-    ]
-    programs = sorted({interpreter.program_of(tag) or "" for tag in interpreter.tags()})
-    keys += [counter_key("heptad_lines_not_understood_total", program=p) for p in programs]
-    return dict.fromkeys(keys, 0)

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from exporter.attempts import label_sets
+from exporter.handover import places_of
 from exporter.heartbeat import find_machine_id
 from exporter.interpreter import Interpreter
+from exporter.lane import Lane
 from exporter.metrics import ExporterMetrics
 from exporter.parsers.engine import Rulebook, load_rulebook
-from exporter.pipeline import Lane, Pipeline
+from exporter.pipeline import Pipeline
 from exporter.privacy import Privacy, make_privacy
 from exporter.sources import Source
 from exporter.sources.file import FileSource
@@ -264,4 +266,4 @@ def make_lane(
             # in a container journalctl by itself looks for a journal of the container
             directory = str(find_journal(root) or root / JOURNALS[0].lstrip("/"))
         source = JournaldSource(config.name, tags, directory, follow=not once)
-    return Lane(source, interpreter)
+    return Lane(source, interpreter, places_of(config))

@@ -44,6 +44,14 @@ class Strangers:
         self.pids.update(map(_pid_of, self._since))
         self._dumped = None
 
+    def adopt(self, data: bytes, before: int) -> None:
+        """Know too, of what ``dump`` gave elsewhere, the processes from before (ns)."""
+        for process, since in msgspec.msgpack.decode(data, type=dict[str, int]).items():
+            if since < before and process not in self._since and len(self._since) < MOST:
+                self._since[process] = since
+                self.pids[_pid_of(process)] += 1
+        self._dumped = None
+
     def hear(self, part: Part, process: str, message: str, time: int) -> bool:
         """Whether the name in a line of ``process`` is no account's, by what it said before."""
         since = self._since.get(process)

@@ -1,19 +1,21 @@
 """Sources whose lines a test gives, and a store on which pipelines are started and ended."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC
+from itertools import zip_longest
 from pathlib import Path
 
 import msgspec
 
 from exporter.attempts import label_sets
 from exporter.interpreter import Interpreter
+from exporter.lane import Lane
 from exporter.metrics import ExporterMetrics
 from exporter.parsers.clock import Clock
 from exporter.parsers.engine import load_rulebook
 from exporter.parsers.header import HeaderParser
-from exporter.pipeline import Lane, Pipeline
+from exporter.pipeline import Pipeline
 from exporter.record import Origin
 from exporter.sources import Batch, SourceHealth
 from heptad.store.local import LocalStore
@@ -32,15 +34,18 @@ def line(stamp: str, pid: int = 1, message: str = "") -> str:
 class Feed:
     """A source whose log is a list of batches; its state is how many of them were read."""
 
-    def __init__(self, log: list[Batch | list[str]], name: str = "feed") -> None:
+    def __init__(
+        self, log: list[Batch | list[str]], name: str = "feed", place: str = "/log"
+    ) -> None:
         self.name = name
+        self.places = (place,)
         self.log = log
         self.problem: str | None = None
         self.asked = 0
         self._position = 0
         self._header = HeaderParser(Clock(UTC, reference=NOW), Origin(path="/log"))
 
-    def restore(self, state: bytes | None) -> None:
+    def restore(self, state: bytes | None, since: int | None = None) -> None:
         """Go on behind what was committed."""
         self._position = int(state or 0)
 
@@ -92,11 +97,23 @@ class Bench:
 
     def start(self, *logs: list[Batch | list[str]]) -> None:
         """Start anew, on the same store, with sources named feed0, feed1, …"""
+        self.start_feeds([Feed(log, f"feed{n}") for n, log in enumerate(logs)])
+
+    def start_feeds(
+        self,
+        feeds: list[Feed],
+        programs: Sequence[frozenset[str] | None] = (),
+        hosts: frozenset[str] = frozenset(),
+    ) -> None:
+        """Start anew, on the same store; ``programs`` of each feed, None for all."""
         self.stop()
         self.store = LocalStore(self.path, write=True)
         self.metrics = ExporterMetrics(self.store.counters(), label_sets(RULEBOOK))
-        self.feeds = [Feed(log, f"feed{n}") for n, log in enumerate(logs)]
-        lanes = [Lane(feed, Interpreter(RULEBOOK, "host", feed.name)) for feed in self.feeds]
+        self.feeds = feeds
+        lanes = [
+            Lane(feed, Interpreter(RULEBOOK, "host", feed.name, hosts, wanted), feed.places)
+            for feed, wanted in zip_longest(feeds, programs)
+        ]
         pipeline = Pipeline(self.store, lanes, self.metrics, "host", lambda: self.now)
         pipeline.restore()
         self.pipelines.append(pipeline)

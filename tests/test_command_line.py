@@ -277,6 +277,23 @@ def test_check_config_looks_into_the_rules(tmp_path: pathlib.Path) -> None:
     assert f"{tmp_path}/missing:0:0:" in result.stderr
 
 
+def test_check_config_foresees_a_hand_over(config: pathlib.Path) -> None:
+    """A source that would take over what the store knows from another one is announced."""
+    assert "takes over" not in heptad("check-config", config).stdout
+    assert heptad("exporter", "--once", "--config", config).returncode == 0
+    assert "takes over" not in heptad("check-config", config).stdout
+    config.write_text(config.read_text().replace("name: auth", "name: logins"))
+    result = heptad("check-config", config)
+    assert result.returncode == 0
+    assert "source `logins` takes over" in result.stdout
+    assert "from `auth`" in result.stdout
+    assert "store.path" in result.stdout
+    before = heptad("events", "--since", "2000d", "--config", config).stdout
+    assert heptad("exporter", "--once", "--config", config).returncode == 0
+    assert heptad("events", "--since", "2000d", "--config", config).stdout == before
+    assert "takes over" not in heptad("check-config", config).stdout
+
+
 @pytest.mark.parametrize("command", [("exporter", "--once"), ("up",)])
 def test_what_runs_tells_faults_as_check_config_does(
     tmp_path: pathlib.Path, command: tuple[str, ...]

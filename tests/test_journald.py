@@ -9,9 +9,10 @@ import pytest
 
 from exporter.attempts import label_sets
 from exporter.interpreter import Interpreter, interpret_record
+from exporter.lane import Lane
 from exporter.metrics import ExporterMetrics
 from exporter.parsers.engine import load_rulebook
-from exporter.pipeline import Lane, Pipeline
+from exporter.pipeline import Pipeline
 from exporter.sources.journald import JournaldSource
 from heptad.store.local import LocalStore
 from tests.journal import Journal, Reader

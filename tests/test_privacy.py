@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.interpreter import Interpreter, interpret_record
+from exporter.lane import Lane
 from exporter.metrics import ExporterMetrics
 from exporter.parsers.clock import Clock
 from exporter.parsers.header import HeaderParser
-from exporter.pipeline import Lane, Pipeline
+from exporter.pipeline import Pipeline
 from exporter.privacy import KEY_BYTES, Privacy, load_key, load_well_known_names, make_privacy
 from exporter.record import Origin
 from exporter.service import Exporter

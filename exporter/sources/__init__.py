@@ -58,8 +58,11 @@ class Source(Protocol):
 
     name: str
 
-    def restore(self, state: bytes | None) -> None:
-        """Go on from a committed state; None at the very first start."""
+    def restore(self, state: bytes | None, since: int | None = None) -> None:
+        """Go on from a committed state; None at the very first start.
+
+        ``since`` (ns) then says from when on lines are wanted, also of files rotated after it.
+        """
         ...
 
     def start(self, wake: threading.Event) -> None:

@@ -67,10 +67,12 @@ class FileSource:
         self._left_out: set[str] = set()
         self._too_many = False
         self._new = False
+        self._since: int | None = None
         self._watch: Watch | None = None
 
-    def restore(self, state: bytes | None) -> None:
+    def restore(self, state: bytes | None, since: int | None = None) -> None:
         """See Source.restore."""
+        self._since = None if state else since
         # what the configuration does not name any more is kept, in case it is named again
         self._unread = msgspec.json.decode(state, type=dict[str, LogState]) if state else {}
         for path in [path for path in self._unread if self._is_wanted(path)]:
@@ -84,6 +86,8 @@ class FileSource:
         log = Log(Path(path), self._max_line, self._now)
         if state is not None:
             log.restore(state.positions)
+        elif self._since is not None:
+            log.begin(self._since)
         self._new = self._new or state is None
         self._logs[path] = log
         last = state.last_time if state else None
@@ -129,6 +133,7 @@ class FileSource:
                     self._left_out.add(path)
                 else:
                     self._add(path)
+        self._since = None  # what appears later is new as a whole
         if len(self._left_out) > _MOST_LEFT_OUT:
             self._left_out.clear()
         self._forget()

@@ -76,7 +76,7 @@ class JournaldSource:
         self._restart_due = 0.0
         self._problem: str | None = None
 
-    def restore(self, state: bytes | None) -> None:
+    def restore(self, state: bytes | None, since: int | None = None) -> None:
         """See Source.restore: the state is the last entry's cursor and a digest of the tags."""
         cursor, _, self._cursor_digest = (state or b"").decode().partition("\n")
         self._cursor = cursor or None

@@ -38,6 +38,13 @@ class Log:
         except OSError as error:
             self._tell(error)
 
+    def begin(self, since: int) -> None:
+        """Begin with the oldest rotated file that was modified after ``since`` (ns)."""
+        try:
+            self._arrange(since)
+        except OSError as error:
+            self._tell(error)
+
     def _tell(self, error: OSError | EOFError) -> None:
         reason = error.strerror if isinstance(error, OSError) else None
         self.problem = f"the file cannot be read: {reason or error}"
@@ -85,9 +92,12 @@ class Log:
         segments = self._segments()
         return len(segments) < len(self._row) or not any(s.is_at(status) for s in segments)
 
-    def _arrange(self) -> None:
-        """Put the row in order anew: what is known, and what has come after it unseen."""
-        modified = max((known.modified for known in self.positions()), default=None)
+    def _arrange(self, since: int | None = None) -> None:
+        """Put the row in order anew: what is known, and what has come after it unseen.
+
+        Where nothing is known, what was modified after ``since``.
+        """
+        modified = max((known.modified for known in self.positions()), default=since)
         # a file without a head says nothing of what came before it: copies may have been made
         tells = [bool(known.head) for known in self.positions()]
         newest = self._open_newest()

@@ -3,8 +3,11 @@
 import argparse
 from pathlib import Path
 
+from exporter.handover import foresee, reading_of
+from exporter.service import choose_sources
 from exporter.settings import load_settings
 from heptad.commands import DONE, add_command
+from heptad.terminal import printable
 from heptad.web_config import load_web_config
 
 _EXAMPLES = """
@@ -23,8 +26,13 @@ def run(args: argparse.Namespace) -> int:
 
     Raises DocumentError with what is wrong.
     """
-    config = load_settings(args.file).config
+    settings = load_settings(args.file)
+    config = settings.config
     for name in {config.exporter.web_config_file, config.aggregator.web_config_file} - {""}:
         load_web_config(Path(name))
     print(f"{args.file}: ok")
+    sources = config.sources or choose_sources(Path(config.exporter.host_root))
+    readings = [reading_of(source, settings.rulebook) for source in sources]
+    for text in foresee(Path(config.store.path), readings, config.host):
+        print(f"{args.file}: note: {printable(text)}")
     return DONE

@@ -12,6 +12,7 @@ from heptad.spans import MINUTE, Span, merge_spans
 from heptad.store import Arrival, Identity, Point, Row, Wanted, point_of
 from heptad.store.arrivals import read_arrivals
 from heptad.store.following import Follower
+from heptad.store.past import Past
 
 
 class Points:
@@ -149,6 +150,18 @@ class Points:
         """See Store.recall."""
         row = self._db.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
         return bytes(row[0]) if row else None
+
+    def recall_keys(self, prefix: str) -> list[str]:
+        """The keys of all that is kept beside the points and begins with ``prefix``."""
+        rows = self._db.execute(
+            "SELECT key FROM state WHERE substr(key, 1, ?) = ? AND length(value) > 0",
+            (len(prefix), prefix),
+        )
+        return [key for (key,) in rows]
+
+    def past(self, upto: int) -> Past:
+        """What arrived up to a position."""
+        return Past(self._db, upto)
 
     def counters(self) -> dict[tuple[str, str], float]:
         """Every counter: (name, labels as JSON) to its value."""

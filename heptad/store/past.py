@@ -1,0 +1,80 @@
+"""What a store held up to a position, for lines that another source reads a second time."""
+
+import sqlite3
+from collections.abc import Collection, Iterator
+from typing import Final
+
+_PLACES: Final = 500
+"""Series that are named in one query: SQLite takes 999 values in its oldest versions."""
+
+Stored = tuple[int, str, int, str, str]
+"""A point: (arrival number, head, time in ns, body, raw)."""
+
+
+class Past:
+    """The points of a store that arrived up to the position ``upto``."""
+
+    def __init__(self, db: sqlite3.Connection, upto: int) -> None:
+        self._db = db
+        self._upto = upto
+        self.heads: dict[int, str] = dict(db.execute("SELECT id, head FROM series"))
+        """The series, by number."""
+
+    def newest_arrivals(self, most: int) -> Iterator[Stored]:
+        """At most so many points, what arrived last first."""
+        rows = self._db.execute(
+            "SELECT id, series, time, body, raw FROM points WHERE id <= ? ORDER BY id DESC LIMIT ?",
+            (self._upto, most),
+        )
+        for number, series, time, body, raw in rows:
+            yield number, self.heads[series], time, body, raw
+
+    def newest_times(self) -> Iterator[tuple[str, int]]:
+        """Head and newest time of each series, deleted points included; ns."""
+        rows = self._db.execute(
+            "SELECT head, floor, (SELECT max(time) FROM points WHERE series = s.id AND id <= :upto)"
+            " FROM series AS s WHERE :upto > 0",
+            {"upto": self._upto},
+        )
+        for head, *times in rows:
+            known = [time for time in times if time is not None]
+            if known:
+                yield head, max(known)
+
+    def between(
+        self,
+        series: Collection[int],
+        since: int,
+        until: int,
+        most: int,
+        *,
+        backwards: bool = False,
+        folded: bool = False,
+    ) -> list[Stored]:
+        """At most so many points of some series from ``since`` to before ``until``, by time.
+
+        ``backwards``: the newest of them, the newest first. ``folded``: only those that stand for
+        more than one line.
+        """
+        found: list[Stored] = []
+        numbers = list(series)
+        for start in range(0, len(numbers), _PLACES):
+            part = numbers[start : start + _PLACES]
+            rows = self._db.execute(
+                "SELECT id, series, time, body, raw FROM points "  # noqa: S608 - only question marks and fixed words are put in
+                f"WHERE series IN ({', '.join('?' * len(part))}) AND time >= ? AND time < ? "
+                f"AND id <= ? {'AND body NOT LIKE ? ' if folded else ''}"
+                f"ORDER BY time {'DESC' if backwards else 'ASC'}, id LIMIT ?",
+                (*part, since, until, self._upto, *(["count=1i%"] if folded else []), most),
+            )
+            found += [(n, self.heads[s], time, body, raw) for n, s, time, body, raw in rows]
+        found.sort(key=lambda one: (one[2], one[0]), reverse=backwards)
+        return found[:most]
+
+    def last_mark(self) -> int | None:
+        """When the clock was looked at last before the last point arrived; ns, None if never."""
+        row = self._db.execute(
+            "SELECT at FROM marks WHERE position < ? ORDER BY position DESC, at DESC LIMIT 1",
+            (self._upto,),
+        ).fetchone()
+        return None if row is None else int(row[0] * 10**9)
