@@ -33,6 +33,7 @@ from aggregator.reports.distinct import Distinct as DistinctReport
 from aggregator.reports.hosts import Hosts
 from aggregator.reports.sessions import Sessions
 from aggregator.tally import MOST_KEYS, Tally, cut
+from aggregator.unheard import Refused, read_unheard
 from aggregator.wording import count_of, list_names
 from heptad.event import Event
 from heptad.event_row import LEFT_OVER
@@ -225,9 +226,9 @@ def compose(events: Store, findings: Store | None, since: int, until: int) -> Re
     reader = _Reader(since, until)
     for event in events.events(since, until):
         reader.add(event)
-    strange = _Strange()
+    strange, refused = _Strange(), Refused()
     for point in events.read(LEFT_OVER, since, until):
-        strange.add(point)
+        (refused if "refused" in point.fields else strange).add(point)
     stored = latest_findings(findings, since, until) if findings else []
     found = [finding.at(until) for finding in stored]
     found.sort(key=lambda finding: (-finding.rank, -finding.count, finding.first))
@@ -258,6 +259,7 @@ def compose(events: Store, findings: Store | None, since: int, until: int) -> Re
         changes=reader.changes.take(MOST_ROWS),
         timeline=reader.timeline(),
         evidence=[_show(findings, events, f) for f in found[:MOST_FINDINGS]] if findings else [],
+        unheard=read_unheard(events, since) if isinstance(events, LocalStore) else refused.told(),
     )
 
 

@@ -150,3 +150,4 @@ class Report(msgspec.Struct):
     timeline: list[Slot] = []
     evidence: list[Shown] = []
     """Of the first findings, in their order."""
+    unheard: list[str] = []

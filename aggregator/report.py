@@ -79,7 +79,9 @@ def _more_sections(report: Report) -> Iterator[tuple[str, list[str]]]:
 
 
 def _first(report: Report) -> list[str]:
-    told = [f"{n}. {printable(text, _SENTENCE)}" for n, text in enumerate(report.first, start=1)]
+    told = [f"- {printable(text, _SENTENCE)}" for text in report.unheard]
+    first = enumerate(report.first, start=1)
+    told += [f"{n}. {printable(text, _SENTENCE)}" for n, text in first]
     if report.gaps_number:
         told.append("- a part of a log could not be read: see the gaps below")
     told += [

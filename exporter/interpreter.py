@@ -1,11 +1,10 @@
 """Records become events: rules say what a line tells, attempts what it counts as."""
 
-import pwd
 import time as clock
 from collections import defaultdict
 from collections.abc import Container, Iterable
 from enum import StrEnum
-from functools import lru_cache, partial
+from functools import partial
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -16,6 +15,7 @@ from exporter.parsers.clock import Clock
 from exporter.parsers.engine import Found, Program, Rulebook, load_rulebook, method_of
 from exporter.parsers.header import HeaderParser
 from exporter.privacy import Privacy
+from exporter.provenance import Accounts, is_from, is_privileged
 from exporter.record import Folded, Origin, Record
 from exporter.strangers import Strangers
 from heptad.event import Event
@@ -42,7 +42,7 @@ RESULTS: Final[dict[Result, str]] = {
     Result.EVENT: "became an event",
     Result.IGNORED: "was understood and tells nothing of its own",
     Result.NOT_UNDERSTOOD: "was written by a known program, and no rule understood it",
-    Result.UNTRUSTED: "stood in the journal under a name that another program used",
+    Result.UNTRUSTED: "is in the journal under the name of a program that is not known to be it",
     Result.OTHER_PROGRAM: "was written by a program of which no rule speaks",
     Result.NO_HEADER: "has no header that a syslog daemon writes",
     Result.OVERSIZED: "was longer than the maximum",
@@ -56,10 +56,13 @@ NOT_UNDERSTOOD: Final = Result.NOT_UNDERSTOOD
 UNTRUSTED: Final = Result.UNTRUSTED
 OTHER_PROGRAM: Final = Result.OTHER_PROGRAM
 
+_uids: Final = Accounts().uids
 _HIGHEST_COUNT: Final = 10**6
 _MOST_HOSTS: Final = 10_000
 MOST_REPEATS: Final = 100
 """As often as one folded line may count: whoever can write a line can write any number in it."""
+_OF_PAM: Final = ("pam_", "PAM ")
+"""What PAM's messages begin with, whichever program asked it."""
 
 
 class _EveryHost:
@@ -88,6 +91,8 @@ class Interpreter:
     ``host`` is the name events carry; a line's own host name is believed only if it is among
     ``hosts`` (a relay's configuration lists them), else it is kept as ``log_host``. ``privacy``
     masks what is not to be kept before anything else sees it; without it nothing is masked.
+    ``accounts`` are those of the machine that wrote the journal. What PAM says under the name of a
+    program that no rule knows is told as of the program `pam`.
     """
 
     def __init__(
@@ -98,16 +103,21 @@ class Interpreter:
         hosts: Container[str] = frozenset(),
         programs: frozenset[str] | None = None,
         privacy: Privacy | None = None,
+        accounts: Accounts | None = None,
     ) -> None:
         self.attempts = Attempts()
         self.strangers = Strangers()
         self.rejected_repeats = 0
+        self._forgers = Strangers()
         self._privacy = privacy
         self._programs = {
             tag: program
             for tag, program in rulebook.programs.items()
             if programs is None or program.name in programs
         }
+        self._rulebook = rulebook
+        self._pam = rulebook.pam if programs is None or "pam" in programs else None
+        self._uids = accounts.uids if accounts else None
         self._host = host
         self._source = source
         self._hosts = hosts
@@ -120,6 +130,11 @@ class Interpreter:
         program = self._programs.get(tag)
         return program.name if program else None
 
+    def find_program(self, tag: str) -> Program | None:
+        """The program that logs as ``tag``; PAM's rules where no other rule knows the name."""
+        program = self._programs.get(tag)
+        return self._pam if program is None and tag not in self._rulebook.programs else program
+
     def programs(self) -> frozenset[str]:
         """The normalised names of the programs that this interpreter reads."""
         return frozenset(program.name for program in self._programs.values())
@@ -131,6 +146,8 @@ class Interpreter:
     def understand(self, record: Record) -> Understood | Result:
         """What a record tells, or why it tells nothing."""
         program = self._programs.get(record[2])
+        if program is None and record[4].startswith(_OF_PAM):
+            program = self.find_program(record[2])
         if program is None:
             return OTHER_PROGRAM
         found = program.read(record[4])
@@ -156,7 +173,7 @@ class Interpreter:
 
     def _judge(self, program: Program, found: Found | None, record: Record) -> Understood | Result:
         _, _, _, _, message, _, count, origin = record
-        doubt = _doubt(origin, program, found) if origin.trusted else None
+        doubt = self._doubt(origin, program, found) if origin.trusted else None
         if doubt is not None:
             return doubt
         if found is None:
@@ -164,7 +181,7 @@ class Interpreter:
             return NOT_UNDERSTOOD if known else OTHER_PROGRAM
         rule = found.rule
         if self._privacy is not None and not (rule.ignore and rule.part is None):
-            found = self._mask(self._privacy, program, found, record)
+            found = self._mask(self._privacy, program, found, record, self.strangers)
         if rule.is_fixed:
             return program, rule.fixed, count, found, ""
         if rule.ignore:
@@ -181,16 +198,34 @@ class Interpreter:
             judged = (judged[0], judged[1], method_of(values[rule.at_method]), judged[3])
         return program, judged, count, found, ""
 
-    def _mask(self, privacy: Privacy, program: Program, found: Found, record: Record) -> Found:
+    def _mask(
+        self,
+        privacy: Privacy,
+        program: Program,
+        found: Found,
+        record: Record,
+        strangers: Strangers,
+    ) -> Found:
         """What may be kept of what was found; not asked again where that is remembered."""
         part, pid = found.rule.part, record[3]
-        if part is not None and pid and (part == "nobody" or pid in self.strangers.pids):
+        if part is not None and pid and (part == "nobody" or pid in strangers.pids):
             process = f"{record[1]} {program.name} {pid}"
-            if self.strangers.hear(part, process, record[4], record[0]):
+            if strangers.hear(part, process, record[4], record[0]):
                 return privacy.mask_stranger(found, record[4])
         if found.masked_by is not privacy:
             return privacy.mask(found, record[4]) or found
         return found.masked or found
+
+    def _doubt(self, origin: Origin, program: Program, found: Found | None) -> Result | None:
+        """What a line is that the program did not write, or not with rights of its own."""
+        if not is_from(origin, program):
+            return UNTRUSTED
+        if is_privileged(origin, program, self._uids or _uids):
+            return None
+        if found is None:
+            return UNTRUSTED if program.complete else OTHER_PROGRAM
+        # a line that a child without rights writes too cannot be told from a forged one
+        return IGNORED if found.rule.rule.runs_as == "any" else UNTRUSTED
 
     def host_of(self, log_host: str | None) -> str:
         """The host to which a line belongs that names ``log_host``."""
@@ -199,6 +234,25 @@ class Interpreter:
     def keep_line(self, raw: str) -> str | None:
         """A line that no rule understood, as far as it may be kept."""
         return raw if self._privacy is None else self._privacy.keep_line(raw)
+
+    def keep_refused(self, program: Program, record: Record) -> Record | None:
+        """A refused line as far as it may be kept: as it is, or with its names masked."""
+        privacy, message, raw = self._privacy, record[4], record[5]
+        if privacy is None:
+            return record
+        found = program.read(message)
+        if found is None or (found.rule.ignore and found.rule.part is None):
+            return record if privacy.keep_line(raw) is not None else None
+        shown = self._mask(privacy, program, found, record, self._forgers)
+        if shown is found:
+            return record
+        text = privacy.rewrite(found, shown, message)
+        again = program.read(text) if text is not None else None
+        if text is None or again is None or again.rule is not found.rule:
+            return None
+        if again.values != shown.values:
+            return None
+        return (*record[:4], text, f"{record[2]}: {text}", *record[6:])
 
     def interpret(
         self, records: Iterable[Record]
@@ -216,8 +270,11 @@ class Interpreter:
             time, log_host, tag, pid, message, raw, count, origin = record
             program = programs.get(tag)
             if program is None:
-                others.append((OTHER_PROGRAM, record))
-                continue
+                if message.startswith(_OF_PAM):
+                    program = self.find_program(tag)
+                if program is None:
+                    others.append((OTHER_PROGRAM, record))
+                    continue
             if where.origin is not origin or where.log_host != log_host:
                 where = self._find_where(log_host, origin)
             found = program.recent.get(message) or program.read(message)
@@ -277,53 +334,6 @@ class _Where(msgspec.Struct, frozen=True):
     host: str
     tail: str
     heads: _Heads
-
-
-def _is_program(origin: Origin, program: Program) -> bool:
-    """Whether the journal's trusted fields name the program's own binary.
-
-    Where journald came too late to see the binary, only root is believed. See
-    systemd.journal-fields(7) for what journald vouches for.
-    """
-    if program.transport == "kernel" or origin.transport == "kernel":
-        return program.transport == origin.transport
-    return origin.uid == 0 if origin.exe is None else origin.exe in program.exe
-
-
-def _is_privileged(origin: Origin, program: Program) -> bool:
-    """Whether the program ran with rights that its caller does not have.
-
-    The path of the binary alone is not enough: whoever runs a program without setuid may preload
-    code into it (ld.so(8), LD_PRELOAD), and then speaks under its path. A setuid program keeps
-    the caller's user id but has capabilities, which it loses when it is traced (execve(2)). They
-    say nothing of any other program: in a user namespace everybody has them.
-    """
-    if origin.transport == "kernel" or origin.uid in _uids(program.runs_as):
-        return True
-    return origin.capable and origin.exe in program.setuid
-
-
-def _doubt(origin: Origin, program: Program, found: Found | None) -> Result | None:
-    """What a line is that the program did not write, or with no more rights than its caller's."""
-    if not _is_program(origin, program):
-        return UNTRUSTED
-    if _is_privileged(origin, program):
-        return None
-    if found is None:
-        return UNTRUSTED if program.complete else OTHER_PROGRAM
-    # a line that a child without rights writes too cannot be told from a forged one
-    return IGNORED if found.rule.rule.runs_as == "any" else UNTRUSTED
-
-
-@lru_cache(maxsize=64)
-def _uids(names: tuple[str, ...]) -> frozenset[int]:
-    found = set()
-    for name in names:
-        try:
-            found.add(pwd.getpwnam(name).pw_uid)
-        except KeyError:
-            continue
-    return frozenset(found)
 
 
 def interpret_text(text: str, *, timezone: str = "UTC") -> list[Event]:

@@ -9,6 +9,7 @@ from exporter.already_read import AlreadyRead
 from exporter.handover import Reading
 from exporter.interpreter import NOT_UNDERSTOOD, Interpreter, Other, Result
 from exporter.leftovers import row_of_line
+from exporter.listening import Listening
 from exporter.metrics import COUNTERS
 from exporter.sources import GAP_REASONS, Source
 from exporter.stamp_range import StampRange
@@ -35,6 +36,7 @@ class Lane(msgspec.Struct):
     places: tuple[str, ...] = ("",)
     caught_up: bool = False
     stamps: StampRange = msgspec.field(default_factory=StampRange)
+    listening: Listening = msgspec.field(default_factory=Listening)
     already_read: AlreadyRead | None = None
     past: LocalStore | None = None
 
@@ -63,7 +65,8 @@ class Lane(msgspec.Struct):
             self.interpreter.attempts.restore(recalled["attempts"])
         if recalled["strangers"]:
             self.interpreter.strangers.restore(recalled["strangers"])
-        return {f"{kind}/{name}": value for kind, value in recalled.items() if value}
+        known = self.listening.restore(store, name)
+        return known | {f"{kind}/{name}": value for kind, value in recalled.items() if value}
 
     def end_hand_over(self, now: int) -> dict[str, bytes]:
         """What is to be committed when all that it took over is read; empty before that."""
@@ -85,7 +88,8 @@ class Lane(msgspec.Struct):
         interpreter, left = self.interpreter, list[Left]()
         for result, record in others:
             if result is NOT_UNDERSTOOD:
-                program = interpreter.program_of(record[2]) or ""
+                found = interpreter.find_program(record[2])
+                program = found.name if found else ""
                 row: Row | None = None
                 if interpreter.keep_line(record[5]) is not None:
                     host, history = interpreter.host_of(record[1]), record[0] < history_before
@@ -105,6 +109,7 @@ class Lane(msgspec.Struct):
             for name, (labels, _) in COUNTERS.items()
             if labels == ("source",)
         ]
-        programs = sorted({interpreter.program_of(tag) or "" for tag in interpreter.tags()})
-        keys += [counter_key("heptad_lines_not_understood_total", program=p) for p in programs]
+        for program in sorted(interpreter.programs()):
+            keys.append(counter_key("heptad_lines_not_understood_total", program=program))
+            keys.append(counter_key("heptad_lines_untrusted_total", program=program))
         return dict.fromkeys(keys, 0)

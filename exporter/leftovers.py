@@ -1,12 +1,13 @@
-"""Lines that no rule understood: stored beside the events, and given to the rules once more.
+"""Lines that were not understood or not believed: stored, and given to the rules once more.
 
-A daemon that changes its format writes lines that nothing understands. They are kept with all that
-a rule would have been told, so that a mended rule finds them. A line becomes an event and stops
+A daemon that changes its format writes lines that nothing understands, and one at another path
+lines that nobody believes. They are kept with all that a rule would have been told, so that a
+mended rule or setting finds them. A line becomes an event and stops
 being left over in one transaction: whoever is killed in between goes on where he was.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any, Final
 
@@ -14,7 +15,9 @@ from exporter.interpreter import IGNORED, Interpreter, Result
 from exporter.metrics import Tally
 from exporter.parsers.engine import Rulebook
 from exporter.privacy import Privacy
+from exporter.provenance import Accounts
 from exporter.record import Folded, Origin, Record
+from exporter.refusals import Refusals
 from heptad.event_row import LEFT_OVER
 from heptad.line_protocol import Value, encode_fields, encode_head
 from heptad.metrics import CounterDict, add_counters
@@ -27,7 +30,8 @@ _FOREVER: Final = 2**63 - 1
 
 LEFT_OVERS: Final = Measurement(
     name=LEFT_OVER,
-    about="Lines of known programs that no rule understood, for `heptad rules apply`.",
+    about="Lines of known programs that no rule understood or that were refused, for "
+    "`heptad rules apply`.",
     always="count",
     tags={
         "host": "the host the line belongs to",
@@ -49,6 +53,10 @@ LEFT_OVERS: Final = Measurement(
         "capable": Field(bool, "`true` where it had capabilities, else missing"),
         "transport": Field(str, "how it reached the journal"),
         "history": Field(bool, "`true` where it is older than the first start, else missing"),
+        "refused": Field(
+            bool, "`true` where the program is not believed to have written it, else missing"
+        ),
+        "masked": Field(bool, "`true` where names in it are masked already, else missing"),
         "raw": Field(str, "the line, as far as it may be kept"),
     },
 )
@@ -57,9 +65,19 @@ Became = Counter[tuple[str, Result]]
 """(program, what became of its lines) to their number."""
 
 
-def row_of_line(record: Record, host: str, source: str, program: str, *, history: bool) -> Row:
-    """The row of a line that no rule of ``program`` understood.
+def row_of_line(
+    record: Record,
+    host: str,
+    source: str,
+    program: str,
+    *,
+    history: bool,
+    refused: bool = False,
+    masked: bool = False,
+) -> Row:
+    """The row of a line that no rule of ``program`` understood, or that is ``refused``.
 
+    ``masked``: what of it may not be kept is masked, and is not to be masked once more.
     ``history``: it was read before the source had been read to its end once, and is older than
     the first start, so that an event of it is not counted as new.
     """
@@ -80,6 +98,8 @@ def row_of_line(record: Record, host: str, source: str, program: str, *, history
         "capable": origin.capable or None,
         "transport": origin.transport,
         "history": history or None,
+        "refused": refused or None,
+        "masked": masked or None,
     }
     head = encode_head(LEFT_OVER, (("host", host), ("source", source), ("program", program)))
     return (head, time, encode_fields(fields), raw)
@@ -105,18 +125,25 @@ def record_of_point(point: Point) -> Record:
 class Reapplication:
     """Gives stored lines to the rules of ``rulebook``; without ``store`` it only looks.
 
-    Lines are judged as if no others had been written: what the exporter knew of a connection when
-    it read them is gone.
+    ``accounts`` are those of each source whose journal another machine wrote. Lines are judged as
+    if no others had been written: what the exporter knew of a connection when it read them is gone.
     """
 
     def __init__(
-        self, rulebook: Rulebook, privacy: Privacy | None, store: LocalStore | None
+        self,
+        rulebook: Rulebook,
+        privacy: Privacy | None,
+        store: LocalStore | None,
+        accounts: Mapping[str, Accounts | None] = {},
     ) -> None:
         self.became: Became = Counter()
         self._rulebook = rulebook
         self._privacy = privacy
         self._store = store
+        self._accounts = accounts
         self._interpreters: dict[str, Interpreter] = {}
+        self._plain: dict[str, Interpreter] = {}
+        self._refusals: dict[str, Refusals] = {}
 
     def run(self, reader: LocalStore, since: int, tell: Callable[[int], object]) -> None:
         """Take what is left over since ``since`` (ns) in order of time; raises StoreError.
@@ -138,7 +165,8 @@ class Reapplication:
         for point in chunk:
             source, program = point.tags["source"], point.tags["program"]
             interpreter = self._interpreter(point, reader)
-            events, folded, others = interpreter.interpret([record_of_point(point)])
+            record = record_of_point(point)
+            events, folded, others = interpreter.interpret([record])
             result = others[0][0] if others else Result.EVENT
             self.became[program, result] += 1
             if events:
@@ -146,28 +174,53 @@ class Reapplication:
                 tally = tallies.get((source, history))
                 if tally is None:
                     tally = tallies[source, history] = Tally(source, _FOREVER if history else -1)
-                rows += events
+                # an event in which something was masked keeps no line
+                rows += [(*row[:3], "") for row in events] if _is_masked(point) else events
                 tally.events(events)
                 for row, count in folded:
                     tally.fold(row, count)
             elif result is not IGNORED:
                 continue
+            if "refused" in point.fields:
+                self._settle(source, program, record[7], reader)
             done.append((encode_head(LEFT_OVER, point.tags.items()), point.time))
         if self._store is not None and done:
             state = {key: known.attempts.dump() for key, known in self._interpreters.items()}
+            state |= {f"refused/{name}": known.dump() for name, known in self._refusals.items()}
             self._store.append(rows, state, _add_up(tallies.values()), remove=done)
 
     def _interpreter(self, point: Point, reader: LocalStore) -> Interpreter:
-        """One a host and source, with the connections as they were if a run was cut off."""
+        """One a host and source, with the connections as they were if a run was cut off.
+
+        It masks nothing where that is done already.
+        """
         host, source = point.tags["host"], point.tags["source"]
         key = f"applied/{source}/{host}"
         interpreter = self._interpreters.get(key)
         if interpreter is None:
-            interpreter = Interpreter(self._rulebook, host, source, privacy=self._privacy)
+            accounts = self._accounts.get(source)
+            interpreter = Interpreter(
+                self._rulebook, host, source, privacy=self._privacy, accounts=accounts
+            )
             if known := reader.recall(key):
                 interpreter.attempts.restore(known)
             self._interpreters[key] = interpreter
-        return interpreter
+            self._plain[key] = plain = Interpreter(self._rulebook, host, source, accounts=accounts)
+            plain.attempts = interpreter.attempts
+        return self._plain[key] if _is_masked(point) else interpreter
+
+    def _settle(self, source: str, program: str, origin: Origin, reader: LocalStore) -> None:
+        """Lines of ``program`` from there are believed now: report them as refused no more."""
+        refusals = self._refusals.get(source)
+        if refusals is None:
+            refusals = self._refusals[source] = Refusals()
+            if known := reader.recall(f"refused/{source}"):
+                refusals.restore(known)
+        refusals.settle(program, origin)
+
+
+def _is_masked(point: Point) -> bool:
+    return "masked" in point.fields
 
 
 def _add_up(tallies: Iterable[Tally]) -> CounterDict:

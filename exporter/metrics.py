@@ -24,6 +24,10 @@ COUNTERS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         ("program",),
         "Lines of a known program that no rule understood: its format may have changed",
     ),
+    "heptad_lines_untrusted_total": (
+        ("program",),
+        "Lines of the journal under a program's name that were refused for their provenance",
+    ),
     "heptad_read_bytes_total": (("source",), "Bytes of log read"),
     "heptad_history_events_total": (
         ("source",),
@@ -49,6 +53,10 @@ COUNTERS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
 }
 GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "heptad_source_up": (("source",), "1 if the source can be read"),
+    "heptad_source_deaf": (
+        ("source", "reason"),
+        "1 if the source can be read and what it says is not heard, by the reason",
+    ),
     "heptad_source_behind_bytes": (("source",), "Bytes that are there and not read yet"),
     "heptad_source_last_event_timestamp_seconds": (
         ("source",),
@@ -117,13 +125,16 @@ class Tally:
         self._lines: dict[str, int] = {}
         self._others: CounterDict = {}
 
-    def events(self, rows: Sequence[Row]) -> None:
-        """Count the events of rows, each once."""
+    def events(self, rows: Sequence[Row]) -> Counter[str]:
+        """Count the events of rows, each once; the number of rows by their heads."""
         if self._history_before >= 0:
             fresh = [row for row in rows if row[1] >= self._history_before]
             self._history += len(rows) - len(fresh)
-            rows = fresh
-        self._heads.update(map(itemgetter(0), rows))
+            self._heads.update(map(itemgetter(0), fresh))
+            return Counter(map(itemgetter(0), rows))
+        heads = Counter(map(itemgetter(0), rows))
+        self._heads.update(heads)
+        return heads
 
     def fold(self, row: Row, count: int) -> None:
         """Count what an event stands for beyond itself: its line was folded ``count`` times."""

@@ -12,15 +12,17 @@ import msgspec
 
 from exporter import handover
 from exporter.committer import Committer, Transaction
-from exporter.interpreter import Result
+from exporter.interpreter import UNTRUSTED, Result
 from exporter.lane import Lane
 from exporter.metrics import ExporterMetrics, Tally
-from exporter.sources import Batch, Gap, Source
+from exporter.sources import DEAF_REASONS, Batch, Gap, Source
 from heptad.event_row import head_of
 from heptad.line_protocol import Value, encode_fields
 from heptad.log import Condition
 from heptad.store import Row
 from heptad.store.local import LocalStore
+
+__all__ = ["POLL", "SECOND", "Lane", "Pipeline"]
 
 log = logging.getLogger("heptad.pipeline")
 
@@ -60,6 +62,10 @@ class Pipeline:
         self._clocks = {
             lane.source.name: Condition(log, "stamps", source=lane.source.name) for lane in lanes
         }
+        self._deaf = {
+            lane.source.name: Condition(log, "source is deaf", source=lane.source.name)
+            for lane in lanes
+        }
         self._samples: dict[str, list[str]] = {}
         self._health_due = 0.0
         self._asked_at = 0
@@ -95,6 +101,8 @@ class Pipeline:
     def _restore(self, lane: Lane) -> None:
         self._committer.know(lane.restore(self._store, self._host))
         self._metrics.set("heptad_source_last_event_timestamp_seconds", 0, lane.source.name)
+        for reason in DEAF_REASONS:
+            self._metrics.set("heptad_source_deaf", 0, lane.source.name, reason)
 
     def run(self, stop: threading.Event) -> None:
         """Read until ``stop`` is set, then commit what was read and close the sources."""
@@ -116,6 +124,8 @@ class Pipeline:
             if self._committer.wait(stop):
                 self._committer.finish(stop)
             self._tell_health()
+            self._keep_deaf(stop)
+            self._committer.wait(stop)
 
     @contextmanager
     def _closing(self, stop: threading.Event) -> Iterator[None]:
@@ -155,6 +165,7 @@ class Pipeline:
             self._committer.rest()
         if clock.monotonic() >= self._health_due:
             self._tell_health()
+            self._keep_deaf(stop)
         return busy
 
     def _transaction(self, lane: Lane, batch: Batch) -> Transaction:
@@ -178,7 +189,7 @@ class Pipeline:
         state[f"strangers/{name}"] = lane.interpreter.strangers.dump()
         if lane.already_read is not None:
             state[f"handover/{name}"] = lane.already_read.dump()
-        state |= self._take_samples()
+        state |= lane.listening.news(name) | self._take_samples()
         return Transaction(rows + left, state, tally.counters())
 
     def _interpret(
@@ -199,11 +210,16 @@ class Pipeline:
             left, known_left = already_read.sift_left(left, caught_up=lane.caught_up)
             results[Result.NOT_UNDERSTOOD] -= known_left
             results[Result.ALREADY_READ] += known + known_left
-        tally.events(rows)
+        heads = tally.events(rows)
         for row, count in folded:
             tally.fold(row, count)
         for result, amount in results.items():
             tally.line(result, amount)
+        now, listening = self._now(), lane.listening
+        listening.hear(interpreter, (len(records), batch.headless), heads, others)
+        refused: list[Row] = []
+        if UNTRUSTED in results:
+            refused = listening.refuse(interpreter, others, tally, now, history_before)
         for program, kept in left:
             tally.add("heptad_lines_not_understood_total", program=program)
             if kept is not None:
@@ -213,7 +229,7 @@ class Pipeline:
         tally.line(Result.OVERSIZED, batch.oversized)
         for raw in filter(interpreter.keep_line, batch.strange):
             self._keep_sample("", raw)
-        return rows, [row for _, row in left if row is not None]
+        return rows, [row for _, row in left if row is not None] + refused
 
     def _keep_sample(self, program: str, raw: str) -> None:
         samples = self._samples.setdefault(program, [])
@@ -251,7 +267,19 @@ class Pipeline:
             self._clocks[name].set(lane.stamps.problem(self._now(), self._host))
             self._metrics.set("heptad_source_up", 0 if health.problem else 1, name)
             self._metrics.set("heptad_source_behind_bytes", health.behind_bytes, name)
+            deaf = lane.listening.judge(lane.source)
+            self._deaf[name].set("; ".join(deaf.values()) or None)
+            for reason in DEAF_REASONS:
+                self._metrics.set("heptad_source_deaf", int(reason in deaf), name, reason)
         self._behind = behind
+
+    def _keep_deaf(self, stop: threading.Event) -> None:
+        """Store why sources are deaf, where that changed: the report tells it."""
+        news: dict[str, bytes] = {}
+        for lane in self._lanes:
+            news |= lane.listening.news(lane.source.name)
+        if news:
+            self._committer.submit(Transaction([], news, {}), stop)
 
     def is_behind(self) -> bool:
         """Whether there were lines to read when last looked, or nobody has looked yet."""
@@ -269,6 +297,7 @@ class Pipeline:
         """What is wrong now, a sentence each: for /healthz."""
         conditions = [*self._conditions.items(), *self._clocks.items()]
         told = [f"source {name}: {c.problem}" for name, c in conditions if c.problem]
+        told += [f"source {n} is deaf: {c.problem}" for n, c in self._deaf.items() if c.problem]
         return told + self._committer.problems()
 
 

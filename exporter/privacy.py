@@ -66,6 +66,28 @@ class Privacy:
         """What may be kept where other lines told that the user is no account's."""
         return self._mask(found, message, found.rule.at_user if self._names else None) or found
 
+    def rewrite(self, found: Found, shown: Found, message: str) -> str | None:
+        """``message`` with the values of ``shown`` instead of those of ``found``.
+
+        None where more than a name may have to be masked, or a name stands there once more.
+        """
+        match = found.rule.fullmatch(message)
+        if match is None or self._masks_more:
+            return None
+        text, begin = "", 0
+        changed = [
+            (match.start(place + 1), match.end(place + 1), old, new or "")
+            for place, (old, new) in enumerate(zip(found.values, shown.values, strict=True))
+            if old != new
+        ]
+        for start, end, _, new in sorted(changed):
+            text += message[begin:start] + new
+            begin = end
+        text += message[begin:]
+        return (
+            text if changed and not any(old and old in text for _, _, old, _ in changed) else None
+        )
+
     def keep_line(self, raw: str) -> str | None:
         """A line that no rule understood, if it may be kept: what it tells cannot be masked."""
         if self._programs_only or self._pseudonyms:

@@ -18,6 +18,8 @@ from exporter.metrics import ExporterMetrics
 from exporter.parsers.engine import Rulebook, load_rulebook
 from exporter.pipeline import Pipeline
 from exporter.privacy import Privacy, make_privacy
+from exporter.provenance import make_accounts
+from exporter.settings import trust_more
 from exporter.sources import Source
 from exporter.sources.file import FileSource
 from exporter.sources.journald import JournaldSource
@@ -189,7 +191,7 @@ def prepare(config: Config, rulebook: Rulebook | None = None) -> Prepared:
     sources = config.sources or choose_sources(Path(config.exporter.host_root))
     if not sources:
         raise NoSources(Path(config.exporter.host_root))
-    return Prepared(rulebook or load_rulebook(map(Path, config.rules)), sources)
+    return Prepared(rulebook or trust_more(load_rulebook(map(Path, config.rules)), config), sources)
 
 
 def open_store(config: Config) -> LocalStore:
@@ -242,6 +244,17 @@ def find_journal(root: Path) -> Path | None:
     return None
 
 
+def make_interpreter(
+    config: SourceConfig, whole: Config, rulebook: Rulebook, privacy: Privacy | None
+) -> Interpreter:
+    """What interprets the lines of a source; raises DocumentError."""
+    hosts, programs = frozenset(config.hosts), frozenset(config.programs) or None
+    accounts = None
+    if isinstance(config, JournaldSourceConfig):
+        accounts = make_accounts(config, Path(whole.exporter.host_root))
+    return Interpreter(rulebook, whole.host, config.name, hosts, programs, privacy, accounts)
+
+
 def make_lane(
     config: SourceConfig,
     whole: Config,
@@ -251,8 +264,7 @@ def make_lane(
     once: bool,
 ) -> Lane:
     """A source and its interpreter."""
-    hosts, programs = frozenset(config.hosts), frozenset(config.programs) or None
-    interpreter = Interpreter(rulebook, whole.host, config.name, hosts, programs, privacy)
+    interpreter = make_interpreter(config, whole, rulebook, privacy)
     source: Source
     if isinstance(config, FileSourceConfig):
         zone = units.parse_zone(config.timezone) if config.timezone else units.local_zone()

@@ -1,14 +1,19 @@
 """A configuration and the rules it names, read and checked together."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
+from exporter.parsers.binaries import check_paths
 from exporter.parsers.engine import Rulebook, load_rulebook
 from exporter.parsers.rule_file import Fault
-from heptad.config import Config, SourceConfig, load_config
+from heptad.config import Config, SourceConfig, TrustConfig, load_config
 from heptad.document import DocumentError, Problem
+
+_ACCOUNT: Final = re.compile(r"[^\s:/,]{1,256}")
 
 
 class Settings(msgspec.Struct):
@@ -33,7 +38,7 @@ def load_settings(path: Path | None) -> Settings:
         except DocumentError as error:
             problems.extend(error.problems)
             return []
-        return check_programs(config.sources, rulebook)
+        return [*check_programs(config.sources, rulebook), *check_trust(config.trust, rulebook)]
 
     try:
         config = load_config(path, check_rules)
@@ -41,12 +46,40 @@ def load_settings(path: Path | None) -> Settings:
         raise DocumentError(error.problems + problems) from None
     if problems:
         raise DocumentError(problems)
-    return Settings(config, rulebook or load_rulebook(map(Path, config.rules)))
+    return Settings(config, trust_more(rulebook or load_rulebook(map(Path, config.rules)), config))
+
+
+def trust_more(rulebook: Rulebook, config: Config) -> Rulebook:
+    """The same rules, with what the configuration trusts beyond them; raises DocumentError."""
+    faults = check_trust(config.trust, rulebook)
+    if faults:
+        raise DocumentError([Problem("trust", "0:0", fault) for _, fault in faults])
+    for more in config.trust:
+        rulebook.programs[more.program].trust(more.exe, more.runs_as)
+    return rulebook
+
+
+def check_trust(trust: Sequence[TrustConfig], rulebook: Rulebook) -> list[Fault]:
+    """What of it cannot be trusted, with its place."""
+    known = rulebook.names()
+    faults: list[Fault] = []
+    for number, more in enumerate(trust):
+        place = ("trust", number)
+        if more.program not in rulebook.programs:
+            text = f"no rules for `{more.program}`; known: {', '.join(known)}"
+            faults.append(((*place, "program"), text))
+        faults += [((*place, "exe", index), fault) for index, fault in check_paths(more.exe)]
+        faults += [
+            ((*place, "runs_as", index), f"`{account}` is not the name of an account")
+            for index, account in enumerate(more.runs_as)
+            if not _ACCOUNT.fullmatch(account)
+        ]
+    return faults
 
 
 def check_programs(sources: Sequence[SourceConfig], rulebook: Rulebook) -> list[Fault]:
     """The programs that sources name and no rule speaks of: such a source would read nothing."""
-    known = sorted({program.name for program in rulebook.programs.values()})
+    known = rulebook.names()
     return [
         (
             ("sources", number, "programs", place),

@@ -55,8 +55,17 @@ class JournaldSourceConfig(msgspec.Struct, forbid_unknown_fields=True, tag="jour
 
     name: str
     directory: str | None = None
+    passwd: str | None = None
     hosts: list[str] = []
     programs: list[str] = []
+
+
+class TrustConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """Where else the journal may show a program's own lines to come from."""
+
+    program: str
+    exe: list[str] = []
+    runs_as: list[str] = []
 
 
 SourceConfig = FileSourceConfig | JournaldSourceConfig
@@ -100,6 +109,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
     store: StoreConfig = msgspec.field(default_factory=StoreConfig)
     sources: list[SourceConfig] = []
     rules: list[str] = []
+    trust: list[TrustConfig] = []
     privacy: PrivacyConfig = msgspec.field(default_factory=PrivacyConfig)
     influxdb: InfluxConfig | None = None
     exporter: ExporterConfig = msgspec.field(default_factory=ExporterConfig)
@@ -123,7 +133,11 @@ KEYS: Final[dict[str, str]] = {
     "sources[].locale": "file: the locale of month names such as `maj`, for example `fr_FR`",
     "sources[].max_line_bytes": "file: a longer line is passed over and counted",
     "sources[].directory": "journald: another journal folder, as of journalctl --directory",
+    "sources[].passwd": "journald: the passwd file of the machine that wrote the journal; default: "
+    "etc/passwd of exporter.host_root, else the accounts of this machine",
     "rules": "folders with rule files of your own; a file replaces the built-in one of its program",
+    "trust": "where else the journal may show a program's lines to come from: `program`, `exe` "
+    "(paths, `*`, `?` and `/**/` as wildcards), `runs_as` (accounts); see sources.md",
     "privacy.unknown_users": "names of no account, which may be passwords: keep, hash or drop",
     "privacy.commands": "full, or program: what was run without its arguments",
     "privacy.addresses": "keep, or pseudonym: others with the same common networks",
@@ -307,6 +321,8 @@ def _check_sources(sources: list[SourceConfig]) -> Iterator[tuple[Place, str]]:
             yield (*place, "name"), "a name is lower case letters, digits, - and _, at most 63"
         if isinstance(source, FileSourceConfig):
             yield from _check_file_source(place, source)
+        elif source.passwd is not None and not source.passwd.startswith("/"):
+            yield (*place, "passwd"), f"`{source.passwd}` must be an absolute path"
         for earlier in sources[:number]:
             if earlier.name == source.name:
                 yield (*place, "name"), f"`{source.name}` is the name of two sources"

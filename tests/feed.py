@@ -41,6 +41,7 @@ class Feed:
         self.places = (place,)
         self.log = log
         self.problem: str | None = None
+        self.deaf: dict[str, str] = {}
         self.asked = 0
         self._position = 0
         self._header = HeaderParser(Clock(UTC, reference=NOW), Origin(path="/log"))
@@ -66,7 +67,7 @@ class Feed:
     def health(self) -> SourceHealth:
         """What the test says."""
         self.asked += 1
-        return SourceHealth(len(self.log) - self._position, self.problem)
+        return SourceHealth(len(self.log) - self._position, self.problem, deaf=self.deaf)
 
     def close(self) -> None:
         """Nothing to give up."""

@@ -4,11 +4,13 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
+from aggregator.unheard import read_deaf
 from aggregator.web.events import SHOWN
 from aggregator.web.source import Events, Reports
 from heptad.event_row import MEASUREMENT
 from heptad.line_protocol import decode_head
 from heptad.store import Counters
+from heptad.store.local import LocalStore
 from heptad.terminal import printable
 from heptad.units import format_time
 
@@ -22,6 +24,9 @@ def describe_health(
 
     What the stores do not tell is left out.
     """
+    if isinstance(events, LocalStore):
+        # of an exporter that is another process
+        problems = list(dict.fromkeys([*problems, *read_deaf(events)]))
     told: dict[str, Any] = {
         "problems": [printable(problem, 500) for problem in problems[:_MOST]],
         "sources": _sources(events)[:_MOST],

@@ -4,7 +4,7 @@ A rule reaches a message by the program that wrote it and by the message's first
 hundreds of rules cost no more than a handful. A pattern must match the whole message.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from re import Match
 from typing import Final, Literal
@@ -12,6 +12,7 @@ from typing import Final, Literal
 import msgspec
 
 from exporter.parsers import sudo_json
+from exporter.parsers.binaries import Binaries
 from exporter.parsers.escapes import undo_rust, undo_vis
 from exporter.parsers.patterns import expand_macros, first_words, longest_literal
 from exporter.parsers.rule_file import (
@@ -223,9 +224,10 @@ class Program:
 
     def __init__(self, file: RuleFile, shared: Iterable[CompiledRule] = ()) -> None:
         self.name = file.program
-        self.exe = frozenset(file.exe)
+        self.exe = Binaries(file.exe)
         self.runs_as = file.runs_as
-        self.setuid = frozenset(file.setuid)
+        self.setuid = Binaries(file.setuid)
+        self.pam_only = not file.rules
         self.transport = file.transport
         self.complete = file.complete
         self.own_rules = tuple(CompiledRule(rule, file.escapes) for rule in file.rules)
@@ -235,6 +237,13 @@ class Program:
         self._words: dict[str, list[CompiledRule]] = {}
         self._rest: list[CompiledRule] = []
         self._asked: dict[str, tuple[tuple[str, CompiledRule], ...]] = {}
+
+    def trust(self, paths: Sequence[str], accounts: Sequence[str]) -> None:
+        """Believe it from more ``paths`` and as more ``accounts``; root's rights stay required."""
+        self.exe = self.exe.beside(paths)
+        if self.setuid:
+            self.setuid = self.setuid.beside(paths)
+        self.runs_as = (*self.runs_as, *accounts)
 
     def read(self, message: str) -> Found | None:
         """The first rule that understands ``message``, and what it captured; None if none does."""
@@ -301,7 +310,10 @@ class Program:
 
 
 class Rulebook:
-    """Every program's rules; ``programs`` maps the name in a log to the program."""
+    """Every program's rules; ``programs`` maps the name in a log to the program.
+
+    ``pam``, also the program of that name, has the rules for programs that are listed nowhere.
+    """
 
     def __init__(self, files: Iterable[RuleFile]) -> None:
         files = list(files)
@@ -317,6 +329,18 @@ class Rulebook:
             program = Program(file, shared)
             for name in (file.program, *file.aliases):
                 self.programs[name] = program
+        self.pam = next((_unlisted(file, shared) for file in files if file.shared), None)
+        if self.pam is not None:
+            self.programs[self.pam.name] = self.pam
+
+    def names(self) -> list[str]:
+        """The normalised name of every program."""
+        return sorted({program.name for program in self.programs.values()})
+
+
+def _unlisted(file: RuleFile, shared: Iterable[CompiledRule]) -> Program:
+    """The ``shared`` rules of ``file`` for programs of which no file speaks."""
+    return Program(RuleFile(program=file.program, rules=[], complete=False, exe=file.exe), shared)
 
 
 def _pam_only(name: str, shared: RuleFile) -> RuleFile:

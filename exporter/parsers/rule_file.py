@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from exporter.parsers.binaries import check_paths
 from exporter.parsers.patterns import expand_macros, has_possessive_group
 from heptad import document
 from heptad.document import DocumentError, Problem
@@ -66,9 +67,10 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True):
 class RuleFile(msgspec.Struct, forbid_unknown_fields=True):
     """The rules of one program.
 
-    ``aliases`` are the other names it logs under; ``exe`` the paths of its binary and
-    ``runs_as`` the accounts it runs as, by which the journal vouches for it; ``setuid`` those of
-    ``exe`` that are setuid root, and may run with root's rights as whoever called them.
+    ``aliases`` are the other names it logs under; ``exe`` the paths of its binary, which hold by
+    their names in all folders of the system (exporter.parsers.binaries), and ``runs_as`` the
+    accounts it runs as, by which the journal vouches for it; ``setuid`` those of ``exe`` that are
+    setuid root, and may run with root's rights as whoever called them.
     ``escapes`` is how the daemon escapes names, where a rule does not say otherwise; with ``json``
     it writes the same in sudo's JSON, too. A
     ``shared`` file holds for every program (PAM), and for the ``programs`` it names that have no
@@ -146,6 +148,9 @@ def _check_file(
     if file.program in seen:
         text = f"`{file.program}` has its rules in {seen[file.program]} already; keep one file"
         yield ("program",), text
+    for key, paths in (("exe", file.exe), ("setuid", file.setuid)):
+        for number, fault in check_paths(paths):
+            yield (key, number), fault
     for number, rule in enumerate(file.rules):
         for key, fault in check_rule(rule):
             yield ("rules", number, key), fault

@@ -9,6 +9,16 @@ from exporter.record import Record
 
 GAP_REASONS: Final = ("rotated_away", "vacuumed", "truncated", "lost_tail", "unreadable")
 
+DEAF_REASONS: Final[dict[str, str]] = {
+    "no_header": "nearly all of its lines have no header that is known",
+    "untrusted": "nearly all lines of a program are refused for their provenance",
+    "stalled": "`journalctl --follow` does not deliver what the journal holds",
+    "unanswered": "`journalctl` does not answer",
+    "files_refused": "`journalctl` or the kernel refuses files of the journal",
+    "unlinked": "the file that is read has no name any more, or the path has another one",
+}
+"""Why a source can be deaf though it can be read."""
+
 
 class Gap(msgspec.Struct):
     """A part of a log that could not be read: what was in it is not known.
@@ -41,11 +51,13 @@ class SourceHealth(msgspec.Struct):
     """What a source says of itself: bytes it is behind, and what is wrong, if anything is.
 
     ``catching_up``: more is there or may be, though ``read`` has nothing to hand over yet.
+    ``deaf``: one of DEAF_REASONS → a sentence with the evidence and the remedy.
     """
 
     behind_bytes: int
     problem: str | None = None
     catching_up: bool = False
+    deaf: dict[str, str] = {}
 
 
 class Source(Protocol):

@@ -7,6 +7,7 @@ a user who chose its length.
 """
 
 import hashlib
+import re
 import shutil
 import threading
 import time as clock
@@ -25,7 +26,12 @@ _FIELDS: Final = (
     "_CAP_EFFECTIVE,_SOURCE_REALTIME_TIMESTAMP"
 )
 _LONGEST_MESSAGE: Final = 16_384
-_HEX: Final = frozenset("0123456789abcdefABCDEF")
+_AUTH_FACILITIES: Final = (4, 10)
+"""auth and authpriv (RFC 5424): what login programs and PAM use."""
+_MODULE: Final = re.compile(r"([^\s:\[\]()]{1,128})\((\w{1,64})\)", re.ASCII)
+_ROOT: Final = 0xFB
+"""CAP_CHOWN to CAP_SETUID but for one (capabilities(7)): whoever has them can become root. No
+setuid root program lacks them, in a container neither; a file's capabilities are fewer."""
 _FARTHEST: Final = 2**63 // 1000 - 10**12
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
@@ -62,10 +68,12 @@ class JournaldSource:
         self, name: str, tags: Iterable[str], directory: str | None = None, *, follow: bool = True
     ) -> None:
         self.name = name
-        self._tags = sorted(tags)
+        self._matches = [f"SYSLOG_IDENTIFIER={tag}" for tag in sorted(tags)]
+        # PAM speaks under the name of any program, and modules under names of their own
+        self._matches += ["+", *(f"SYSLOG_FACILITY={number}" for number in _AUTH_FACILITIES)]
         self._directory = directory
         self._follow = follow
-        self._digest = hashlib.sha256("\n".join(self._tags).encode()).hexdigest()[:16]
+        self._digest = hashlib.sha256("\n".join(self._matches).encode()).hexdigest()[:16]
         self._cursor: str | None = None
         self._cursor_digest = ""
         self._wake = threading.Event()
@@ -99,7 +107,7 @@ class JournaldSource:
             # not --after-cursor: whether the entry itself is still there tells of a vacuum, and
             # systemd 252 then leaves out the first entry behind it
             command.append(f"--cursor={self._cursor}")
-        return command + [f"--identifier={tag}" for tag in self._tags]
+        return command + self._matches
 
     def _restart(self) -> None:
         if clock.monotonic() < self._restart_due:
@@ -215,8 +223,12 @@ def _microseconds(text: str | None) -> int | None:
     return time if time is not None and time < _FARTHEST else None
 
 
-def _has_capabilities(text: str) -> bool:
-    return _HEX.issuperset(text) and text.strip("0") != ""
+def _is_capable(text: str) -> bool:
+    """Whether ``_CAP_EFFECTIVE`` has root's capabilities."""
+    try:
+        return int(text, 16) & _ROOT == _ROOT and text.isalnum()
+    except ValueError:
+        return False
 
 
 def _record_of(entry: Entry) -> Record | None:
@@ -228,9 +240,12 @@ def _record_of(entry: Entry) -> Record | None:
     if len(message) > _LONGEST_MESSAGE:
         message = f"{message[:_LONGEST_MESSAGE]}…"
     pid = entry.pid if _number(entry.pid) is not None else None
+    raw = f"{tag}[{pid}]: {message}" if pid else f"{tag}: {message}"
+    if tag.endswith(")") and (found := _MODULE.fullmatch(tag)):
+        # as in a file (exporter.parsers.header): sshd(pam_unix) is pam_unix(sshd) of sshd
+        tag, message = found[1], f"{found[2]}({found[1]}): {message}"
     count, text, own = read_message(message, tag)
-    capable = _has_capabilities(entry.capabilities or "")
+    capable = _is_capable(entry.capabilities or "")
     uid = _number(entry.uid)
     origin = Origin(None, entry.unit, True, entry.exe, uid, capable, entry.transport)
-    raw = f"{tag}[{pid}]: {message}" if pid else f"{tag}: {message}"
     return (time * 1000, entry.host, tag, own or pid, text, raw, count, origin)

@@ -208,7 +208,7 @@ class Summary:
             events.update([one[:3] for one in understood if isinstance(one, tuple)])
             results.update([one for one in understood if not isinstance(one, tuple)])
             self._strange.update(
-                interpreter.program_of(record[2]) or ""
+                program.name if (program := interpreter.find_program(record[2])) else ""
                 for record, one in zip(records, understood, strict=True)
                 if one is NOT_UNDERSTOOD
             )

@@ -8,7 +8,9 @@ from exporter.leftovers import Reapplication
 from exporter.parsers.engine import check_examples, load_rulebook
 from exporter.parsers.rule_file import BUILT_IN, load_rule_files
 from exporter.privacy import make_privacy
+from exporter.provenance import find_accounts
 from exporter.service import open_store
+from exporter.settings import trust_more
 from heptad.commands import DONE, FAILED, WRONG_USE, add_command, add_config, complain, set_up_log
 from heptad.commands.progress import make_bar
 from heptad.config import Config, load_config
@@ -20,7 +22,7 @@ _EXAMPLES = """
 heptad rules test                          the rules that ship with Heptad
 heptad rules test /etc/heptad/rules        and your own
 heptad rules list                          every rule: program, action, outcome, method, reason
-heptad rules apply --since 7d              what was not understood once more, with mended rules
+heptad rules apply --since 7d              what was not understood or refused, once more
 """
 
 
@@ -47,9 +49,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _add_apply(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     apply = verbs.add_parser(
         "apply",
-        help="give stored lines that were not understood to the rules once more",
-        description="Give stored lines that were not understood to the rules once more. What they "
-        "understand now becomes events. The exporter must not run meanwhile.",
+        help="give stored lines that were not understood or refused to the rules once more",
+        description="Give stored lines that were not understood, or refused for their provenance, "
+        "to the rules once more. What they understand and believe now becomes events. The "
+        "exporter must not run meanwhile.",
     )
     apply.set_defaults(run=run_apply)
     add_config(apply)
@@ -103,7 +106,7 @@ def run_apply(args: argparse.Namespace) -> int:
         complain("the exporter must not run meanwhile: stop its service, or `heptad up` by Ctrl-C")
         return FAILED
     if not applied.became:
-        complain(f"no lines since {args.since} that were not understood")
+        complain(f"no lines since {args.since} that were not understood or refused")
         return DONE
     row = "{:<18} {:>10}  {}"
     print(row.format("PROGRAM", "LINES", "WOULD BE" if args.dry_run else "ARE NOW"))
@@ -116,18 +119,21 @@ _TOLD = {
     Result.EVENT: "events",
     Result.IGNORED: "understood, and tell nothing of their own",
     Result.NOT_UNDERSTOOD: "not understood, as before",
+    Result.UNTRUSTED: "refused for their provenance, as before",
 }
 
 
 def _apply(config: Config, since: int, *, dry_run: bool) -> Reapplication:
-    rulebook = load_rulebook(map(Path, config.rules))
+    rulebook = trust_more(load_rulebook(map(Path, config.rules)), config)
+    accounts = find_accounts(config)
     path = Path(config.store.path)
     with LocalStore(path) as reader, make_bar("lines", 0, "lines") as bar:
         if dry_run:
-            applied = Reapplication(rulebook, None, None)
+            applied = Reapplication(rulebook, None, None, accounts)
             applied.run(reader, since, bar.update)
             return applied
         with open_store(config) as writer:
-            applied = Reapplication(rulebook, make_privacy(config.privacy, path), writer)
+            privacy = make_privacy(config.privacy, path)
+            applied = Reapplication(rulebook, privacy, writer, accounts)
             applied.run(reader, since, bar.update)
     return applied

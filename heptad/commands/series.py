@@ -53,8 +53,7 @@ def _events(tags: TagSet, report: Report) -> Iterator[Event]:
 def count_series(rulebook: Rulebook) -> dict[str, tuple[int, int]]:
     """Measurement → the most series that each host adds, and that the fleet has besides."""
     tag_sets = find_tag_sets(rulebook)
-    programs = {program.name for program in rulebook.programs.values()}
-    counts = {"events": (len(tag_sets), 0), "not_understood": (len(programs), 0)}
+    counts = {"events": (len(tag_sets), 0), "not_understood": (len(rulebook.names()), 0)}
     rules = rules_of(FindingsConfig())
     counts["findings"] = (0, len(rules) * len(SEVERITIES))
     counts["evidence"] = (len(rules), 0)

@@ -163,6 +163,11 @@ class Points:
         """What arrived up to a position."""
         return Past(self._db, upto)
 
+    def recall_all(self, prefix: str) -> dict[str, bytes]:
+        """The states kept under keys that begin with ``prefix``."""
+        query = "SELECT key, value FROM state WHERE substr(key, 1, ?) = ? ORDER BY key"
+        return {key: bytes(value) for key, value in self._db.execute(query, (len(prefix), prefix))}
+
     def counters(self) -> dict[tuple[str, str], float]:
         """Every counter: (name, labels as JSON) to its value."""
         rows = self._db.execute("SELECT name, labels, value FROM counters")

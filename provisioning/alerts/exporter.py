@@ -92,6 +92,16 @@ _READING: Final = (
         "<down_for>",
     ),
     Alert(
+        "HeptadSourceDeaf",
+        "critical",
+        "heptad_source_deaf == 1",
+        "Source {{ $labels.source }} of {{ $labels.instance }} is deaf: {{ $labels.reason }}",
+        "{{ $labels.instance }} can read {{ $labels.source }}, but what it says is not heard "
+        "({{ $labels.reason }}): logins there are not counted. /healthz shows the evidence.",
+        _PAGE,
+        "1m",
+    ),
+    Alert(
         "HeptadSourceBehind",
         "warning",
         "heptad_source_behind_bytes > <behind_bytes>",
@@ -113,6 +123,21 @@ _READING: Final = (
         "Lines of {{ $labels.program }} on {{ $labels.instance }} are not understood",
         'No rule understood {{ $value | printf "%.0f" }} lines of {{ $labels.program }} on '
         "{{ $labels.instance }}: its format may have changed, and what they say is not counted.",
+        _PAGE,
+    ),
+    Alert(
+        "HeptadLinesUntrusted",
+        "warning",
+        """
+        heptad_lines_untrusted_total - heptad_lines_untrusted_total offset 1d
+          >= <untrusted>
+        or
+        increase(heptad_lines_untrusted_total[1h]) >= <untrusted>
+        """,
+        "Lines of {{ $labels.program }} on {{ $labels.instance }} are refused",
+        '{{ $value | printf "%.0f" }} lines in the journal of {{ $labels.instance }} have the name '
+        "of {{ $labels.program }} and come from a binary or an account that is not trusted: the "
+        "program is elsewhere, or someone forges its lines.",
         _PAGE,
     ),
     Alert(

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from tests.alert_cases.case import EXPORTER, Case, exporter
 
 AUTH = EXPORTER | {"source": "auth"}
+DEAF = exporter("heptad_source_deaf", source="auth", reason="untrusted")
+UNTRUSTED = exporter("heptad_lines_untrusted_total", program="sudo")
 UP = exporter("heptad_source_up", source="auth")
 EVENTS = exporter("heptad_lines_total", source="auth", result="event")
 GAPS = exporter("heptad_gaps_total", source="auth", reason="rotated_away")
@@ -112,6 +114,30 @@ READING = [
         early="10m",
     ),
     Case("HeptadSourceNotReadable", "logrotate is between two files", {UP: "1x9 0 1x9"}, "12m"),
+    Case(
+        "HeptadSourceDeaf",
+        "sshd was moved, and all its lines are refused",
+        {DEAF: "0x5 1x10"},
+        "12m",
+        AUTH | {"reason": "untrusted"},
+        "Source auth of web-1:9707 is deaf: untrusted",
+        "web-1:9707 can read auth, but what it says is not heard (untrusted): logins there are not "
+        "counted. /healthz shows the evidence.",
+        early="6m",
+    ),
+    Case("HeptadSourceDeaf", "it is heard", {DEAF: "0x20"}, "12m"),
+    Case(
+        "HeptadLinesUntrusted",
+        "sudo is at a path that is not known, and is used now and then",
+        {UNTRUSTED: "0+1x40"},
+        "30h",
+        EXPORTER | {"program": "sudo"},
+        "Lines of sudo on web-1:9707 are refused",
+        "12 lines in the journal of web-1:9707 have the name of sudo and come from a binary or an "
+        "account that is not trusted: the program is elsewhere, or someone forges its lines.",
+        interval="2h",
+    ),
+    Case("HeptadLinesUntrusted", "somebody tried logger", {UNTRUSTED: "0x10 2x30"}, "20m"),
     Case(
         "HeptadSourceBehind",
         "60 MB and more wait",

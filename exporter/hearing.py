@@ -1,0 +1,103 @@
+"""Whether a source that is read is heard: of its last lines, how many could be used.
+
+A source is deaf where nearly all of them have no header that is known, and deaf to a program where
+nearly all of that program's lines are refused for their provenance.
+"""
+
+import time as clock
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+WINDOW: Final = 300.0
+"""Seconds of lines that are judged; older ones, up to a day, only until there are ENOUGH."""
+ENOUGH: Final = 20
+SHARE: Final = 0.9
+_OLDEST: Final = 86_400.0
+_STEP: Final = 10.0
+_HEADERS: Final = ""
+
+
+class _Window:
+    """The last lines of one kind, as (until when, how many, how many of them were no use)."""
+
+    def __init__(self) -> None:
+        self._steps: deque[list[float]] = deque()
+        self.lines = self.lost = 0.0
+        self.deaf = False
+        self._heard = float("-inf")
+
+    def add(self, now: float, lines: float, lost: float) -> None:
+        if not self._steps or now - self._steps[-1][0] >= _STEP:
+            self._steps.append([now, 0, 0])
+        self._steps[-1][1] += lines
+        self._steps[-1][2] += lost
+        self.lines += lines
+        self.lost += lost
+        self._heard = now
+
+    def judge(self, now: float) -> bool:
+        """Whether it is deaf; few lines, all of them lost, change nothing for a day."""
+        while self._steps:
+            since, lines, lost = self._steps[0]
+            spare = now - since > WINDOW and self.lines - lines >= ENOUGH
+            if not spare and now - since <= _OLDEST:
+                break
+            self._steps.popleft()
+            self.lines -= lines
+            self.lost -= lost
+        if self.lost < SHARE * self.lines or now - self._heard > _OLDEST:
+            self.deaf = False
+        elif self.lines >= ENOUGH:
+            self.deaf = True
+        return self.deaf
+
+    def assume(self, now: float) -> None:
+        """What an earlier run found: it holds until lines show the contrary."""
+        self.deaf, self._heard = True, now
+
+
+class Hearing:
+    """The lines of one source; ``now`` gives seconds that never go back."""
+
+    def __init__(self, now: Callable[[], float] | None = None) -> None:
+        self._now = now or clock.monotonic
+        self._windows: dict[str, _Window] = {}
+
+    @property
+    def doubts(self) -> bool:
+        """Whether a program's lines were refused lately, so that all of its lines matter."""
+        return any(window.lost for name, window in self._windows.items() if name)
+
+    def restore(self, programs: Iterable[str], *, headless: bool) -> None:
+        """Go on from what an earlier run found: see ``headless`` and ``refused``."""
+        for name in [_HEADERS] * headless + list(programs):
+            self._window(name).assume(self._now())
+
+    def hear(self, lines: int, headless: int) -> None:
+        """Take in a batch of so many ``lines``, of which ``headless`` have no header."""
+        if lines:
+            self._window(_HEADERS).add(self._now(), lines, headless)
+
+    def hear_programs(self, used: Mapping[str, int], refused: Mapping[str, int]) -> None:
+        """Take in the lines of a batch by program: those that were ``used`` or ``refused``."""
+        now = self._now()
+        for program in used.keys() | refused.keys():
+            lost = refused.get(program, 0)
+            self._window(program).add(now, used.get(program, 0) + lost, lost)
+
+    def _window(self, name: str) -> _Window:
+        window = self._windows.get(name)
+        if window is None:
+            window = self._windows[name] = _Window()
+        return window
+
+    def headless(self) -> bool:
+        """Whether nearly all lines have no header that is known."""
+        window = self._windows.get(_HEADERS)
+        return window is not None and window.judge(self._now())
+
+    def refused(self) -> list[str]:
+        """The programs nearly all of whose lines are refused for their provenance."""
+        now = self._now()
+        return sorted(name for name, window in self._windows.items() if name and window.judge(now))
