@@ -74,9 +74,9 @@ def events_page() -> str:
 _SHARED: Final = (
     "These rules hold for every program. Under the name of a program that no rule knows, the "
     "event's program is `pam`, and the name is in `raw`. From the journal such an event proves "
-    "that a process of root's wrote the line: any other is refused. From a file it proves nothing of "
-    "its writer: whoever may write to syslog can write PAM's form under any name, and `trust` is "
-    "`file`."
+    "that a process of root's wrote the line: any other is refused. From a file it proves nothing "
+    "of its writer: whoever may write to syslog can write PAM's form under any name, and `trust` "
+    "is `file`."
 )
 
 
