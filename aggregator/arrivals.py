@@ -15,9 +15,13 @@ AHEAD: Final = 86_400 * 10**9
 MOST_AHEAD: Final = 1000
 """So many spans of it are remembered, the nearest ones."""
 _CHUNK: Final = 5000
-_MOST_CHUNKS: Final = 24
-"""So many at most in one look: it tells the day's findings again of everyone who is in it, so
+_MOST_FRESH: Final = 120_000
+"""So many new ones in one look: it shows the day's findings again of everyone who is in it, so
 that many small looks at a backlog cost more, and it holds what it found until it is committed."""
+_MOST_CHUNKS: Final = 500
+"""What comes late only marks days, and new events may have arrived behind it."""
+KEEP: Final = 60
+"""Minutes that stay open to events that come late."""
 
 
 class Progress(msgspec.Struct):
@@ -39,13 +43,14 @@ class Arrived(msgspec.Struct):
     """What a look found: ``spans`` merged and in order; events that came too late, or too early.
 
     ``late`` were beyond the horizon, in ``late_spans``; ``ahead`` more than a day ahead of the
-    clock.
+    clock. ``behind`` lay so far behind the newest that their days have to be read again.
     """
 
     spans: list[Span]
     late_spans: list[Span]
     late: int
     ahead: int
+    behind: int
     more: bool
 
 
@@ -68,19 +73,16 @@ def take(events: Store, progress: Progress, horizon: int, now: int) -> Arrived:
     """
     history = int(events.recall("first_start") or 0)
     limit = now // MINUTE * MINUTE + AHEAD
-    spans, late, ahead, more = _take_ahead(progress, limit // MINUTE), 0, 0, False
-    late_spans: list[Span] = []
+    spans, late_spans = _take_ahead(progress, limit // MINUTE), list[Span]()
+    late = ahead = behind = fresh = 0
+    more = False
     for _, until in spans:
         _see(progress, until * MINUTE - 1, now)
-    for number in range(_MOST_CHUNKS + 1):
+    for _ in range(_MOST_CHUNKS):
         line = max(history, progress.newest - horizon)
-        edges = (history, line, limit) if line > history else (limit,)
+        recent = progress.newest // MINUTE * MINUTE - KEEP * MINUTE
+        edges = sorted({history, line, recent, limit} if line > history else {recent, limit})
         pieces = events.arrived(MEASUREMENT, progress.position, _CHUNK, edges)
-        if not pieces:
-            break
-        if number == _MOST_CHUNKS:
-            more = True
-            break
         for piece in pieces:
             progress.position = piece.position
             span = (piece.oldest // MINUTE, piece.newest // MINUTE + 1)
@@ -93,11 +95,17 @@ def take(events: Store, progress: Progress, horizon: int, now: int) -> Arrived:
                 late_spans.append(span)
             else:
                 spans.append(span)
+            if piece.newest < recent:
+                behind += piece.points
+            else:
+                fresh += piece.points
             _see(progress, piece.newest, now)
         progress.ahead = merge_spans(progress.ahead)[:MOST_AHEAD]
-        if sum(piece.points for piece in pieces) < _CHUNK:
+        more = sum(piece.points for piece in pieces) >= _CHUNK
+        if not more or fresh >= _MOST_FRESH:
             break
-    return Arrived(merge_spans(spans), merge_spans(late_spans), late, ahead, more)
+    found = merge_spans(spans), merge_spans(late_spans)
+    return Arrived(*found, late, ahead, behind, more)
 
 
 def _take_ahead(progress: Progress, limit: int) -> list[Span]:

@@ -1,6 +1,7 @@
 """One walk through the events for every rule that has to read some."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+import time as clock
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any, Final
 
@@ -8,12 +9,15 @@ from aggregator import memory
 from aggregator.arrivals import MINUTE
 from aggregator.chains.facts import Batch, Told, facts_of
 from aggregator.findings import Rule
-from aggregator.memory import Found, Memory
+from aggregator.memory import MINUTES_A_DAY, Found, Memory
 from heptad.event import Event
 from heptad.store import Store
 
 _BATCH: Final = 1000
 """Events that are held at once; they are handed on at the end of each minute, too."""
+_FIRST_PIECE: Final = 60
+_LONGEST_READ: Final = 1.0
+"""Seconds."""
 
 Wants = Mapping[str, Collection[str]]
 Parted = dict[Callable[[Event], str | None], dict[str, Batch]]
@@ -32,6 +36,7 @@ class Read:
         self, memory: Memory, since: int, until: int, now: int, end: int | None = None
     ) -> None:
         self.memory = memory
+        self.first = memory.day
         self.since = since
         self.until = until
         self.now = now
@@ -39,6 +44,10 @@ class Read:
         self.error: Exception | None = None
         self.found: Found = {}
         self.begun = False
+
+    def has_finished(self, day: int) -> bool:
+        """Whether it is one of its days, and no event to come changes what was found of it."""
+        return self.first <= day < self.memory.day and (self.end is None or day < self.end)
 
     def take(self, minute: int, cells: Mapping[str, Any], dropped: int) -> None:
         """The cells of a minute; an error of the rule ends this reading only."""
@@ -105,23 +114,51 @@ class Cells:
             self._cells, self._dropped = {}, 0
 
 
+class Pace:
+    """Cuts a long span into pieces (minutes) that take about as long as each other to read."""
+
+    def __init__(self) -> None:
+        self._length = _FIRST_PIECE
+
+    def cut(self, since: int, until: int) -> Iterator[tuple[int, int]]:
+        """The pieces of a span; each is done when the next one is asked for."""
+        while since < until:
+            end = min(since + self._length, until)
+            begun = clock.monotonic()
+            yield since, end
+            took = clock.monotonic() - begun
+            if took > _LONGEST_READ:
+                self._length = max(1, self._length // 2)
+            elif took < _LONGEST_READ / 4:
+                self._length = min(self._length * 2, MINUTES_A_DAY)
+            since = end
+
+
 Group = tuple[
     tuple[tuple[str, tuple[str, ...]], ...], Callable[..., Any], Callable[..., Any], Read | None
 ]
 """What is wanted, how it becomes cells, and who makes them where they are not shared."""
 
 
-def walk(events: Store, reads: Iterable[Read], is_ignored: Callable[[Event], bool]) -> None:
+def walk(
+    events: Store,
+    reads: Iterable[Read],
+    is_ignored: Callable[[Event], bool],
+    pause: Callable[[], None],
+) -> None:
     """Read the events once, in order of time, and hand each to all who want it.
 
-    Raises what the store raises. Reads of one memory do not overlap.
+    Raises what the store raises. Reads of one memory do not overlap. ``pause`` is called every
+    second or so, unless a single minute takes longer.
     """
+    pace = Pace()
     waiting = sorted(reads, key=lambda read: read.since)
     edges = sorted({edge for read in waiting for edge in (read.since, read.until)})
     for since, until in pairwise(edges):
         active = [read for read in waiting if read.since <= since and until <= read.until]
-        if active:
-            _walk_span(events, since, until, active, is_ignored)
+        for begin, end in pace.cut(since, until) if active else ():
+            _walk_span(events, begin, end, active, is_ignored)
+            pause()
         for read in [read for read in waiting if read.until <= until]:
             read.finish()
             waiting.remove(read)

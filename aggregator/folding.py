@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from aggregator.arrivals import merge_spans
+from aggregator.arrivals import MINUTE, merge_spans
+from aggregator.feed import Pace
 from aggregator.reports import WINDOWS, Fold, Report, measurement_of
 from heptad.event import Event
 from heptad.line_protocol import encode_head
@@ -141,16 +142,22 @@ class Folded:
                 larger.events += part.events
 
 
-def fold_events(events: Store, parts: Sequence[Folded]) -> None:
-    """Read the events of all windows of ``parts``, and let each take them."""
+def fold_events(events: Store, parts: Sequence[Folded], pause: Callable[[], None]) -> None:
+    """Read the events of all windows of ``parts``, and let each take them.
+
+    ``pause`` is called every second or so.
+    """
+    pace = Pace()
     windows = {window for part in parts for window in part.windows}
     for since, until in merge_spans([(window.start, window.end) for window in windows]):
-        for step in _steps(events.events(since, until)):
-            actions: dict[str, list[Event]] = {}
-            for event in step:
-                actions.setdefault(event.action, []).append(event)
-            for part in parts:
-                part.take(step[0].time, actions)
+        for begin, end in pace.cut(since // MINUTE, until // MINUTE):
+            for step in _steps(events.events(begin * MINUTE, end * MINUTE)):
+                actions: dict[str, list[Event]] = {}
+                for event in step:
+                    actions.setdefault(event.action, []).append(event)
+                for part in parts:
+                    part.take(step[0].time, actions)
+            pause()
     for part in parts:
         part.end()
 

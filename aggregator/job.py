@@ -45,6 +45,11 @@ log = logging.getLogger("heptad.aggregator")
 
 PROGRESS: Final = "progress"
 _PAUSE: Final = 60.0
+_NEW_EVERY: Final = 2.0
+"""Seconds of other work, at least, between two looks at what is new."""
+_FLOOD: Final = 1000
+"""So many events that come late at once are a backlog, of which more will follow."""
+_LONGEST_BEHIND: Final = 60.0
 _BATCH: Final = 5000
 """Rows and windows to a commit, which costs what the windows cost that are still to come."""
 _BATCH_SECONDS: Final = 1.0
@@ -89,6 +94,10 @@ class Job:
         self._is_ignored = plan.ignored.matches
         self._conditions = {} if conditions is None else conditions
         self._retry: dict[str, float] = {}
+        self._rereading: list[Watch] = []
+        self._new_due = 0.0
+        self._is_flooded = False
+        self._flooded_since = clock.monotonic()
         max_wait = int(plan.max_wait * 10**9)
         stores = (self._events, self._reports)
         self._history = int(events.recall("first_start") or 0)
@@ -111,6 +120,29 @@ class Job:
 
     def _look(self, stop: threading.Event, *, everything: bool) -> bool:
         self._events.stop = self._reports.stop = stop
+        more = self._judge_new(everything=everything)
+        for _ in range(2):  # after a restart the newest days are read first, then the others
+            if self._read_days(more=more, everything=everything):
+                more = self._judge_new(everything=everything)
+        if not more:
+            self._report(stop, self._now(), flush=everything)
+            self._metrics.catch_up()
+            self._tell_behind()
+        newest = self._progress.newest / 10**9
+        self._metrics.set("heptad_aggregator_progress_timestamp_seconds", newest)
+        return more
+
+    def _pause(self) -> None:
+        """Between the parts of long work: what is new goes first, and what is done is kept."""
+        self._tell_behind()
+        if clock.monotonic() >= self._new_due:
+            self._judge_new(everything=False)
+            at = clock.monotonic()
+            self._settle(at, {watch: partial(watch.work_finished, at) for watch in self._rereading})
+            self._new_due = clock.monotonic() + _NEW_EVERY
+
+    def _judge_new(self, *, everything: bool) -> bool:
+        """Take what arrived, and judge what of it is new; whether more has arrived."""
         now = self._now()
         arrived = take(self._events, self._progress, self._horizon, now)
         counters: CounterDict = {
@@ -122,13 +154,9 @@ class Job:
             watch.touch([*arrived.spans, *arrived.late_spans])
         for book in self._books:
             book.touch(arrived.spans, now)
-        flush = everything and not arrived.more
-        self._find(counters, dirty=bool(arrived.spans or counters), flush=flush)
-        if not arrived.more:
-            self._report(stop, now, flush=flush)
-            self._metrics.catch_up()
-        newest = self._progress.newest / 10**9
-        self._metrics.set("heptad_aggregator_progress_timestamp_seconds", newest)
+        self._is_flooded = arrived.behind >= _FLOOD
+        dirty = bool(arrived.spans or arrived.late_spans or counters)
+        self._work(counters, dirty=dirty, flush=everything and not arrived.more)
         return arrived.more
 
     def redo(self, since: int, until: int, stop: threading.Event) -> None:
@@ -146,22 +174,68 @@ class Job:
                 watch.redo(spans, since // MINUTE, -(-until // MINUTE))
             for book in self._books:
                 book.redo(spans, begin // MINUTE, end // MINUTE)
-            self._find({}, dirty=True, flush=True)
+            self._read_days(more=False, everything=True)
+            self._work({}, dirty=True, flush=True)
             self._report(stop, now, flush=True)
         except Stopped:
             return
 
-    def _find(self, counters: CounterDict, *, dirty: bool, flush: bool) -> None:
+    def _read_days(self, *, more: bool, everything: bool) -> bool:
+        """Read again the days of which events came late; whether there were any.
+
+        Where ``more`` has arrived, only for those rules that can judge nothing new without. While
+        many events come late, their days are not read again and again for each part of them.
+        """
         at = clock.monotonic()
-        believed = min(self._progress.newest or self._now(), self._now()) // MINUTE + 1
+        if not self._is_flooded or everything:
+            self._flooded_since = at
+        waits = more or (at - self._flooded_since < _PAUSE and self._is_flooded and not everything)
+        working = [
+            watch
+            for watch in self._watches
+            if watch.has_days(at, everything=everything and not more)
+            and (watch.is_cold or not waits)
+        ]
+        if not working:
+            return False
         end = self._progress.latest // MINUTE + 1
-        worked = []
-        revisions: list[Revision] = []
+        self._rereading = working
+        self._new_due = at + _NEW_EVERY
+        try:
+            reads = [watch.read_days(at, self._believed(), end) for watch in working]
+            walk(self._events, chain.from_iterable(reads), self._is_ignored, self._pause)
+        finally:
+            self._rereading = []
+        self._settle(at, {watch: partial(watch.work_days, at) for watch in working})
+        return True
+
+    def _believed(self) -> int:
+        """The newest minute that can be believed: a clock that is ahead must not close others."""
+        return min(self._progress.newest or self._now(), self._now()) // MINUTE + 1
+
+    def _work(self, counters: CounterDict, *, dirty: bool, flush: bool) -> None:
+        """Judge what is new, from memory."""
+        at = clock.monotonic()
         working = [watch for watch in self._watches if watch.has_work(at, everything=flush)]
-        reads = [watch.reads(at, believed, end, everything=flush) for watch in working]
-        walk(self._events, chain.from_iterable(reads), self._is_ignored)
-        for watch in working:
-            told = self._guard(watch.name, lambda w=watch: w.work(at, everything=flush))  # type: ignore[misc]
+        reads = [watch.live(self._believed()) for watch in working]
+        walk(self._events, chain.from_iterable(reads), self._is_ignored, self._tell_behind)
+        work = {watch: partial(watch.work, at, everything=flush) for watch in working}
+        self._settle(at, work, counters, dirty=dirty)
+
+    def _settle(
+        self,
+        at: float,
+        work: Mapping[Watch, Callable[[], list[Revision]]],
+        counters: CounterDict | None = None,
+        *,
+        dirty: bool = False,
+    ) -> None:
+        """Commit what the rules have to say, and with it what is still to be done."""
+        counters = {} if counters is None else counters
+        revisions: list[Revision] = []
+        worked = []
+        for watch, tell in work.items():
+            told = self._guard(watch.name, tell)
             if told is None:
                 watch.recover(at)
             else:
@@ -181,6 +255,18 @@ class Job:
         for watch in worked:
             watch.commit(at)
         self._tell(revisions)
+
+    def _tell_behind(self) -> None:
+        """Work that takes long is a problem: what arrived meanwhile may not be judged yet."""
+        condition = self._conditions.setdefault("progress", Condition(log, "progress"))
+        behind = self._metrics.behind()
+        if behind < _LONGEST_BEHIND:
+            condition.set(None)
+        elif condition.problem is None:
+            condition.set(
+                f"more than {_LONGEST_BEHIND:.0f} s behind: many events arrived late or at once; "
+                "new ones are judged first, reports and older findings follow"
+            )
 
     def _count(self, watch: Watch, revisions: list[Revision], counters: CounterDict) -> None:
         def add(name: str, amount: int, **labels: str) -> None:
@@ -241,7 +327,7 @@ class Job:
     def _compute(self, wanted: dict[Book, list[Window]]) -> dict[Book, Outcome]:
         """Compute the windows of one day; a report that fails has no outcome."""
         parts = {book: Folded(book.report, windows) for book, windows in wanted.items()}
-        fold_events(self._events, list(parts.values()))
+        fold_events(self._events, list(parts.values()), self._pause)
         outcomes = {}
         for book in list(parts):
             folded = parts.pop(book)  # its rows are many: what they become takes their place

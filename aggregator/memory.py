@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import takewhile
 from typing import Any, Final
 
+from aggregator.arrivals import KEEP
 from aggregator.finding import Finding
 from aggregator.findings import Chain, Rule
 
-KEEP: Final = 60
-"""Minutes that stay open to events that come late."""
 _APART: Final = 10
 """While many minutes are read, so many are taken up at once."""
 MOST_CELLS: Final = 100_000
@@ -70,6 +69,14 @@ class Memory:
         self._collect()
         found, self._found = self._found, {}
         return found
+
+    def take_finished(self) -> Found:
+        """What was found of the days that no event changes any more, each once."""
+        finished: Found = {}
+        for subject, days in self._found.items():
+            for day in list(takewhile(lambda day: day < self.day, days)):
+                finished.setdefault(subject, {})[day] = days.pop(day)
+        return finished
 
     def _turn(self, following: int) -> None:
         """The events go on with the ``following`` minute: keep only what may still change."""

@@ -155,7 +155,11 @@ class AggregatorMetrics(StoredMetrics):
         """Everything that has arrived is worked off now."""
         self._caught_up = clock.monotonic()
 
+    def behind(self) -> float:
+        """How long ago everything that had arrived was worked off, in seconds."""
+        return clock.monotonic() - self._caught_up
+
     def collect(self) -> "Iterator[Metric]":
         """The families, as they are now."""
-        self.set("heptad_aggregator_behind_seconds", clock.monotonic() - self._caught_up)
+        self.set("heptad_aggregator_behind_seconds", self.behind())
         yield from super().collect()

@@ -11,11 +11,12 @@ from typing import Final
 
 import msgspec
 
+from aggregator.arrivals import KEEP
 from aggregator.feed import Read
 from aggregator.finding import Finding, Revision
 from aggregator.findings import Rule
 from aggregator.ledger import Ledger
-from aggregator.memory import MINUTES_A_DAY, Memory
+from aggregator.memory import MINUTES_A_DAY, Found, Memory
 from heptad.spans import Span, merge_spans
 from heptad.store import Store
 
@@ -23,7 +24,13 @@ _PAUSE: Final = 60.0
 
 
 class Watch:
-    """One rule at work; raises whatever the rule raises, and then ``recover`` has to be called."""
+    """One rule at work; raises whatever the rule raises, and then ``recover`` has to be called.
+
+    There are two kinds of work. What is new is judged from the memory (``live``, ``work``). Days
+    of which events came late are read again as a whole (``read_days``, ``work_days``); that takes
+    long, and what is new may be judged in between. Where the newest days are among them, what was
+    read of them becomes the memory.
+    """
 
     def __init__(self, rule: Rule, events: Store, reports: Store, history: int = 0) -> None:
         self.name = rule.name
@@ -34,9 +41,14 @@ class Watch:
         self._events = events
         self._reports = reports
         self._days = set(msgspec.json.decode(reports.recall(self.key) or b"[]", type=list[int]))
+        self._resumed = bool(self._days)
         self._spans: list[Span] = []
-        self._taken: list[int] = []
         self._reads: list[Read] = []
+        self._reading: set[int] = set()
+        """The days that are being read again."""
+        self._day_reads: list[Read] = []
+        self._meanwhile: list[Span] = []
+        """Where events arrived since; what will be the memory has not been told of them."""
         self._memory: Memory | None = None
         self._history = history
         self._ledger = Ledger(reports, events, rule.name, history)
@@ -45,14 +57,21 @@ class Watch:
 
     def state(self) -> bytes:
         """The days that still have to be read again, for the commit."""
-        days = self._days | self._ledger.waiting_days()
+        days = self._days | self._reading | self._ledger.waiting_days()
         for since, until in self._spans:
             days |= self._days_of(since, until)
         return msgspec.json.encode(sorted(days))
 
     def touch(self, spans: Iterable[Span]) -> None:
         """Events arrived in these minutes."""
-        self._spans = merge_spans([*self._spans, *spans])
+        for since, until in spans:
+            floor = until if self._memory is None else self._memory.floor
+            if since < floor:
+                self._days |= self._days_of(since, min(until, floor))
+            if until > floor:
+                self._spans = merge_spans([*self._spans, (max(since, floor), until)])
+            if self._day_reads:
+                self._meanwhile = merge_spans([*self._meanwhile, (since, until)])
 
     def redo(self, spans: Iterable[Span], since: int, until: int) -> None:
         """Read the days of the minutes [since, until) again; there are events in ``spans``."""
@@ -63,57 +82,104 @@ class Watch:
 
     def has_work(self, at: float, *, everything: bool) -> bool:
         """Whether ``work`` would do something; ``at`` is a monotonic time in seconds."""
-        due = everything or at >= self._due
-        if self._failed and not due:
+        if self._failed and not everything and at < self._due:
             return False
-        days = bool(self._days) and due
-        return bool(self._spans) or days or self._ledger.is_due(at, everything=everything)
+        return bool(self._spans) or self._ledger.is_due(at, everything=everything)
 
-    def reads(self, at: float, now: int, end: int, *, everything: bool) -> list[Read]:
-        """What has to be read before ``work``.
-
-        ``now`` is the newest minute that can be believed, ``end`` lies behind all events that
-        have arrived.
-        """
-        spans = self._take_spans()
-        self._taken = sorted(self._days) if everything or at >= self._due else []
-        self._reads = []
-        if self._taken:
-            self._reads += self._read_days(self._taken, now)
-            self._due = at + _PAUSE
-        if spans:
-            self._reads += self._read_live(spans, now, end)
+    def live(self, now: int) -> list[Read]:
+        """What has to be read before ``work``; ``now`` is the newest minute to be believed."""
+        memory = self._memory
+        if memory is None:
+            return []
+        self._reads = [Read(memory, since, until, now) for since, until in self._spans]
         return self._reads
 
     def work(self, at: float, *, everything: bool) -> list[Revision]:
-        """The revisions to write, from what was read."""
-        for read in self._reads:
-            if read.error is not None:
-                raise read.error
+        """The revisions to write, from what was read of what is new."""
+        reads, self._reads = self._reads, []
+        _raise_error(reads)
         self._failed = False
-        self._days -= set(self._taken)
         self._spans = []
-        revisions = []
-        for subject, (own, whole) in self._take_found().items():
-            revisions += self._ledger.settle(subject, own, at, whole=whole)
+        revisions = self._settle(at, [(read.memory, read.found) for read in reads])
         revisions += self._ledger.flush(at, everything=everything)
         if self._memory is not None:
             self.size = self._memory.size
         return revisions
 
-    def _take_found(self) -> dict[str, tuple[dict[int, Sequence[Finding]], bool]]:
-        """What was found of each subject, and whether nothing was forgotten meanwhile."""
-        found: dict[str, tuple[dict[int, Sequence[Finding]], bool]] = {}
-        for read in self._reads:
-            self.dropped += read.memory.dropped
-            read.memory.dropped = 0
-            end = read.end
-            for subject, days in read.found.items():
-                own = days if end is None else {day: f for day, f in days.items() if day < end}
-                known, whole = found.get(subject, ({}, True))
-                found[subject] = (known | own if known else own, whole and read.memory.whole)
-        self._reads = []
-        return found
+    @property
+    def is_cold(self) -> bool:
+        """Whether nothing new can be judged before days were read."""
+        return self._memory is None
+
+    def has_days(self, at: float, *, everything: bool) -> bool:
+        """Whether days have to be read again, and it is time for it."""
+        return bool(self._days) and (everything or at >= self._due)
+
+    def read_days(self, at: float, now: int, end: int) -> list[Read]:
+        """What has to be read before ``work_days``; ``end`` lies behind all that has arrived."""
+        days = self._take_days(now)
+        self._due = at if self.is_cold else at + _PAUSE
+        self._reading, self._meanwhile, self._day_reads = set(days), [], []
+        for first, last in merge_spans([(day, day + 1) for day in days]):
+            until = last * MINUTES_A_DAY + self._rule.after
+            if last == days[-1] + 1 and (self._memory is None or last > self._memory.day):
+                # it will be the memory: so it is read to the end
+                begin = first if self._memory is None else min(first, self._memory.day)
+                memory = Memory(self._rule, begin)
+                read = Read(memory, memory.floor, max(until, end), now)
+            else:
+                memory = Memory(self._rule, first)
+                read = Read(memory, memory.floor, until, now, last)
+            self._day_reads.append(read)
+        return self._day_reads
+
+    def _take_days(self, now: int) -> list[int]:
+        """The days to read now: after a restart only the newest first, that make the memory."""
+        days, self._days = self._days, set()
+        if self._resumed:
+            self._resumed = False
+            newest = self._days_of(now - KEEP, now)
+            if days & newest and days - newest:
+                self._days = {day for day in days if day < min(newest)}
+        return sorted(days - self._days)
+
+    def work_finished(self, at: float) -> list[Revision]:
+        """The revisions of those days that are finished already, while others are being read."""
+        found = []
+        for read in self._day_reads:
+            if read.error is None:
+                found.append((read.memory, _up_to(read.end, read.memory.take_finished())))
+                self._reading = {d for d in self._reading if not read.has_finished(d)}
+        return self._settle(at, found)
+
+    def work_days(self, at: float) -> list[Revision]:
+        """The revisions of the days that were read again, to the end."""
+        reads, self._day_reads = self._day_reads, []
+        _raise_error(reads)
+        self._failed = False
+        self._reading = set()
+        found = [(read.memory, _up_to(read.end, read.found)) for read in reads]
+        if reads and reads[-1].end is None:
+            self._memory = reads[-1].memory
+            self.size = self._memory.size
+            self._spans = []
+            self.touch(self._meanwhile)
+        self._meanwhile = []
+        return self._settle(at, found)
+
+    def _settle(self, at: float, told: Iterable[tuple[Memory, Found]]) -> list[Revision]:
+        """What of all that was found has to be written."""
+        every: dict[str, tuple[dict[int, Sequence[Finding]], bool]] = {}
+        for memory, found in told:
+            self.dropped += memory.dropped
+            memory.dropped = 0
+            for subject, days in found.items():
+                known, whole = every.get(subject, ({}, True))
+                every[subject] = (known | days if known else days, whole and memory.whole)
+        revisions = []
+        for subject, (own, whole) in every.items():
+            revisions += self._ledger.settle(subject, own, at, whole=whole)
+        return revisions
 
     def commit(self, at: float) -> None:
         """What ``work`` gave is in the store."""
@@ -122,46 +188,29 @@ class Watch:
     def recover(self, at: float) -> None:
         """After a failure: forget what may be half done, and read its days again later."""
         self._days = set(msgspec.json.decode(self.state(), type=list[int]))
-        self._spans = []
-        self._reads = []
+        self._spans, self._reads = [], []
+        self._reading, self._day_reads, self._meanwhile = set(), [], []
         self._failed = True
         self._memory = None
         self._ledger = Ledger(self._reports, self._events, self.name, self._history)
         self._due = at + _PAUSE
-
-    def _take_spans(self) -> list[Span]:
-        """The spans that the memory can take; what lies further back makes its days dirty."""
-        floor = self._memory.floor if self._memory is not None else None
-        spans = []
-        for since, until in self._spans:
-            if floor is not None and since < floor:
-                self._days |= self._days_of(since, min(until, floor))
-            if floor is None or until > floor:
-                spans.append((since if floor is None else max(since, floor), until))
-        return spans
-
-    def _read_live(self, spans: list[Span], now: int, end: int) -> list[Read]:
-        memory = self._memory
-        if memory is None:
-            # it is empty: everything from the first day on has to be read, not just what is new
-            first = min(self._days_of(spans[0][0], spans[0][0] + 1))
-            memory = self._memory = Memory(self._rule, first)
-            spans = [(memory.floor, max(end, spans[-1][1]))]
-        return [Read(memory, since, until, now) for since, until in spans]
-
-    def _read_days(self, days: list[int], now: int) -> list[Read]:
-        """Read whole days; those that the memory holds are read live again."""
-        if self._memory is not None and days[-1] >= self._memory.day:
-            self._memory = None
-        reads = []
-        for first, end in merge_spans([(day, day + 1) for day in days]):
-            memory = Memory(self._rule, first)
-            until = end * MINUTES_A_DAY + self._rule.after
-            reads.append(Read(memory, memory.floor, until, now, end))
-        return reads
 
     def _days_of(self, since: int, until: int) -> set[int]:
         """The UTC days whose findings may depend on the minutes [since, until)."""
         first = (since - self._rule.after) // MINUTES_A_DAY
         last = (until - 1 + self._rule.before) // MINUTES_A_DAY
         return set(range(first, last + 1))
+
+
+def _raise_error(reads: Iterable[Read]) -> None:
+    """Raise what the rule raised while it was told of the events."""
+    for read in reads:
+        if read.error is not None:
+            raise read.error
+
+
+def _up_to(end: int | None, found: Found) -> Found:
+    """What is booked on the days before ``end``, which alone is whole."""
+    if end is None:
+        return found
+    return {s: {day: f for day, f in days.items() if day < end} for s, days in found.items()}

@@ -77,11 +77,14 @@ class Book:
             if size in WINDOWS
             for start in starts
         }
+        self._touched: set[Window] = set()
+        """Windows in which events arrived since ``due`` named those to compute."""
 
     def state(self, without: Iterable[Window] = ()) -> bytes:
         """The dirty windows, for the commit."""
         kept: dict[str, list[int]] = {}
-        for start, size in sorted(self._dirty.keys() - set(without)):
+        done = set(without) - self._touched
+        for start, size in sorted(self._dirty.keys() - done):
             kept.setdefault(size, []).append(start)
         return msgspec.json.encode(kept)
 
@@ -93,6 +96,7 @@ class Book:
                 for start in range(begin, until * MINUTE, length):
                     window = Window(start, size)
                     touch = self._dirty.setdefault(window, Touch())
+                    self._touched.add(window)
                     if now >= window.end + GRACE:
                         touch.first = touch.first or now
                         touch.last = now
@@ -107,6 +111,7 @@ class Book:
 
         ``passed``: all events up to this time are taken to be here; times are nanoseconds.
         """
+        self._touched.clear()
         days: dict[int, list[Window]] = {}
         for window, touch in self._dirty.items():
             if now >= window.end and (everything or self._is_due(window, touch, now, passed)):
@@ -121,9 +126,10 @@ class Book:
         return waited >= self._max_wait or (waited >= GRACE and passed >= window.end)
 
     def commit(self, windows: Iterable[Window]) -> None:
-        """These windows are computed and in the store."""
+        """These windows are computed and in the store; those touched meanwhile stay dirty."""
         for window in windows:
-            self._dirty.pop(window, None)
+            if window not in self._touched:
+                self._dirty.pop(window, None)
 
     def settle(self, folded: Folded) -> Outcome:
         """What of the folds of one UTC day is new or changed; raises what a fold has raised."""

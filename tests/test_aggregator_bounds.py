@@ -69,7 +69,7 @@ def test_memory_is_bounded_while_reading(
 
     held = memory.Memory(Counting(BruteForceConfig()), MIDNIGHT // DAY)
     minute = NOON // MINUTE
-    walk(world.read, [Read(held, minute, minute + 20, held.floor)], Ignored().matches)
+    walk(world.read, [Read(held, minute, minute + 20, held.floor)], Ignored().matches, lambda: None)
     assert held.size <= 100
     assert max(begun.values()) <= 100
     assert held.dropped > 0

@@ -105,8 +105,8 @@ class Arrivals:
             tail = (now // MINUTE - TAIL, end)
             if self._clocks.tick() >= self._beats_due:
                 self._read_beats(measurement, found, tail, limit)
-            if sum(found.values()) < limit:
-                self._count_tail(measurement, found, tail)
+            # what is new is seen behind any number of late events
+            self._count_tail(measurement, found, tail)
         self._text = position
         pieces = list(_pieces(found, position, edges))
         if pieces:
