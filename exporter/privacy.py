@@ -189,9 +189,10 @@ def _find_unknown(rule: CompiledRule, message: str) -> int:
     -1 where the line may name one in a place from which nothing is taken.
     """
     match = rule.fullmatch(message) if rule.at_user >= 0 else None
-    if match is None or match["user"] is None:
+    group = rule.at_user + 1
+    if match is None or match.group(group) is None:
         return -1
-    before, behind = message[: match.start("user")], message[match.end("user") :]
+    before, behind = message[: match.start(group)], message[match.end(group) :]
     is_unknown = before.endswith(_BEFORE) or _BEHIND.match(behind) is not None
     return rule.at_user if is_unknown else -1
 

@@ -22,7 +22,7 @@ from exporter.parsers.rule_file import (
     Example,
     Rule,
     RuleFile,
-    compile_pattern,
+    compile_rule,
     load_rule_files,
 )
 from exporter.rendering import Rendering, classify_address, is_port, name_terminal
@@ -103,7 +103,7 @@ class CompiledRule:
 
     def _compile_and_match(self, message: str) -> Match[str] | None:
         """What ``fullmatch`` is until it was called once."""
-        rule, pattern = self.rule, compile_pattern(self.rule.pattern)
+        rule, pattern = self.rule, compile_rule(self.rule)
         self.groups = {name: number - 1 for name, number in pattern.groupindex.items()}
         at = self.groups.get
         self.at_user, self.at_address = at("user", -1), at("address", -1)

@@ -1,6 +1,7 @@
 """What can be told of a rule's pattern without matching: fragments, first words, plain text."""
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
@@ -87,9 +88,9 @@ _TOKEN: Final = re.compile(
 )
 
 
-def expand_macros(pattern: str) -> str:
+def expand_macros(pattern: str, fragment: Callable[[str], str] = _MACROS.__getitem__) -> str:
     """Replace ``%{name}`` by the fragment of that name (KeyError: no such fragment)."""
-    return re.sub(r"%\{(\w+)\}", lambda m: _MACROS[m[1]], pattern)
+    return re.sub(r"%\{(\w+)\}", lambda found: fragment(found[1]), pattern)
 
 
 _OTHER: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)

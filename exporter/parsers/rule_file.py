@@ -1,7 +1,7 @@
 """A rule file: what it may hold, how it is read, and how every mistake in it is told."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, Literal
@@ -9,6 +9,7 @@ from typing import Final, Literal
 import msgspec
 
 from exporter.parsers.binaries import check_paths
+from exporter.parsers.linear import LinearPattern, check_linear
 from exporter.parsers.patterns import expand_macros, has_possessive_group
 from heptad import document
 from heptad.document import DocumentError, Problem
@@ -64,6 +65,10 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True):
     note: str = ""
 
 
+class OwnRule(Rule, forbid_unknown_fields=True):
+    """A rule of a user's whose pattern is none of those that ship: RE2 matches it."""
+
+
 class RuleFile(msgspec.Struct, forbid_unknown_fields=True):
     """The rules of one program.
 
@@ -99,6 +104,13 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(expand_macros(pattern), re.ASCII | re.DOTALL)
 
 
+def compile_rule(rule: Rule) -> re.Pattern[str] | LinearPattern:
+    """The pattern of a rule as the engine needs it."""
+    if isinstance(rule, OwnRule):
+        return LinearPattern(expand_macros(rule.pattern))
+    return compile_pattern(rule.pattern)
+
+
 def load_rule_files(folders: Iterable[Path], *, unchecked: Path | None = None) -> list[RuleFile]:
     """Read every ``*.yaml`` and ``*.yml`` of ``folders``; a folder has one file a program.
 
@@ -107,7 +119,9 @@ def load_rule_files(folders: Iterable[Path], *, unchecked: Path | None = None) -
     """
     files: dict[str, RuleFile] = {}
     problems: list[Problem] = []
+    proven: set[str] = set()
     for folder in folders:
+        own = folder != BUILT_IN
         try:
             paths = sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES)
         except OSError as error:
@@ -115,13 +129,17 @@ def load_rule_files(folders: Iterable[Path], *, unchecked: Path | None = None) -
             problems.append(Problem(str(folder), "0:0", text))
             continue
         seen: dict[str, str] = {}
-        check = None if folder == unchecked else partial(_check_file, seen, files)
+        check = None if folder == unchecked else partial(_check_file, seen, files, proven, own)
         for path in paths:
             try:
                 file = document.load(path, RuleFile, check=check)
             except DocumentError as error:
                 problems += error.problems
             else:
+                if own:
+                    file.rules = [_own(rule, proven) for rule in file.rules]
+                else:
+                    proven |= {rule.pattern for rule in file.rules}
                 files[file.program] = file
                 seen[file.program] = path.name
     if problems:
@@ -129,10 +147,22 @@ def load_rule_files(folders: Iterable[Path], *, unchecked: Path | None = None) -
     return list(files.values())
 
 
+def _own(rule: Rule, proven: Container[str]) -> Rule:
+    """The rule of a user's file; one that was copied with its pattern is proven as it is."""
+    return rule if rule.pattern in proven else OwnRule(**msgspec.structs.asdict(rule))
+
+
 def _check_file(
-    seen: Mapping[str, str], files: Mapping[str, RuleFile], file: RuleFile
+    seen: Mapping[str, str],
+    files: Mapping[str, RuleFile],
+    proven: Container[str],
+    own: bool,
+    file: RuleFile,
 ) -> Iterator[Fault]:
-    """The faults of a file; ``seen`` are the programs of its folder with their files' names."""
+    """The faults of a file; ``seen`` are the programs of its folder with their files' names.
+
+    ``proven`` are the patterns that ship; others are bounded if the file is the user's ``own``.
+    """
     others = {
         name: other.program
         for other in files.values()
@@ -152,12 +182,16 @@ def _check_file(
         for number, fault in check_paths(paths):
             yield (key, number), fault
     for number, rule in enumerate(file.rules):
-        for key, fault in check_rule(rule):
+        linear = own and rule.pattern not in proven
+        for key, fault in check_rule(rule, linear=linear):
             yield ("rules", number, key), fault
 
 
-def check_rule(rule: Rule) -> list[tuple[str, str]]:
-    """What is wrong with a rule's words, pattern and groups: the key and a sentence, each once."""
+def check_rule(rule: Rule, *, linear: bool = False) -> list[tuple[str, str]]:
+    """What is wrong with a rule's words, pattern and groups: the key and a sentence, each once.
+
+    With ``linear`` the pattern must be one that RE2 matches.
+    """
     faults = []
     if not rule.ignore and rule.action not in ACTIONS:
         faults.append(("action", f"`{rule.action}` is none of: {', '.join(ACTIONS)}"))
@@ -168,14 +202,14 @@ def check_rule(rule: Rule) -> list[tuple[str, str]]:
     ):
         if word not in known:
             faults.append((key, f"`{word}` is none of: {', '.join(filter(None, known))}"))
-    if fault := _check_pattern(rule.pattern):
+    if fault := _check_pattern(rule.pattern, linear):
         faults.append(("pattern", fault))
     if not rule.examples:
         faults.append(("examples", "has no example; give a real message and its facts"))
     return [(key, f"rule {rule.name}: {fault}") for key, fault in faults]
 
 
-def _check_pattern(pattern: str) -> str:
+def _check_pattern(pattern: str, linear: bool) -> str:
     try:
         expanded = expand_macros(pattern)
         groups = set(compile_pattern(pattern).groupindex)
@@ -188,6 +222,8 @@ def _check_pattern(pattern: str) -> str:
     ]
     if groups - GROUPS:
         faults.append(f"unknown groups {sorted(groups - GROUPS)}; known: {sorted(GROUPS)}")
-    if has_possessive_group(expanded):
+    if linear and (fault := check_linear(pattern)):
+        faults.append(fault)
+    elif has_possessive_group(expanded):
         faults.append("write `(?>(…)*)` for `(…)*+`: Python before 3.11.5 matches that wrongly")
     return "; ".join(faults)
