@@ -99,6 +99,16 @@ SCENES: dict[str, tuple[list[Event], list[Event]]] = {
             login(NOON, None, **SUDO | {"user": "bob"}),
         ],
     ),
+    "second_factor": (
+        [
+            login(NOON + n, None, action="authentication", reason=reason, user="alice")
+            for n, reason in enumerate(["factor_skipped", "factor_exempt"])
+        ],
+        [
+            login(NOON, None, action="authentication", reason="bad_credential", user="alice"),
+            login(NOON, None, action="authentication", reason="factor_skipped", user="bob"),
+        ],
+    ),
     "first_sudo": (
         [login(NOON, None, object="/bin/id", **SUDO | DONE | {"user": "mallory"})],
         [*[login(NOON - day * DAY, None, **SUDO, **DONE) for day in DAYS], *KNOWN],

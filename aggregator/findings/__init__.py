@@ -24,6 +24,7 @@ from aggregator.findings.new_host import NewHost
 from aggregator.findings.new_network import NewNetwork
 from aggregator.findings.password_change import PasswordChange
 from aggregator.findings.root_password_login import RootPasswordLogin
+from aggregator.findings.second_factor import SecondFactor
 from aggregator.findings.session import Sessions
 from aggregator.findings.slow_brute_force import SlowBruteForce
 from aggregator.findings.spraying import Spraying
@@ -141,6 +142,7 @@ def rules_of(config: FindingsConfig) -> list[Rule]:
         NewHost(baseline, config.new_host),
         UnusualHour(baseline, config.unusual_hour),
         RootPasswordLogin(),
+        SecondFactor(),
         NewAccountLogin(config.new_account_login),
         SudoRefused(),
         FirstSudo(baseline, config.first_sudo),

@@ -1,6 +1,6 @@
 """A user used sudo who never did."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from aggregator.chains.facts import Facts, Wants, list_some
 from aggregator.chains.novelty import Novelty
@@ -8,6 +8,8 @@ from aggregator.wording import length_of, minute_of
 from heptad.event import Event
 from heptad.findings_config import BaselineConfig, FirstSudoConfig
 from heptad.units import SECOND
+
+_PROGRAMS: Final = ("sudo", "doas")
 
 
 class FirstSudo(Novelty):
@@ -29,7 +31,7 @@ class FirstSudo(Novelty):
 
     def subject_of(self, event: Event) -> str | None:
         """The host: by sudo or login; both show since when it is known."""
-        return event.host if event.action == "login" or event.program == "sudo" else None
+        return event.host if event.action == "login" or event.program in _PROGRAMS else None
 
     def key_of(self, event: Event) -> str:
         """Who used sudo; a login is history."""

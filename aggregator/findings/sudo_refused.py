@@ -1,4 +1,4 @@
-"""Sudo refused a user."""
+"""Sudo or doas refused a user."""
 
 from typing import ClassVar, Final
 
@@ -7,6 +7,7 @@ from aggregator.chains.groups import Grouped
 from aggregator.wording import count_of, minute_of
 from heptad.event import Event
 
+_PROGRAMS: Final = ("sudo", "doas")
 _BY_POLICY: Final = {"not_in_sudoers", "command_not_allowed", "not_permitted", "access_denied"}
 
 
@@ -18,8 +19,8 @@ class SudoRefused(Grouped):
     technique = "T1548.003"
     wants: ClassVar[Wants] = {"action": ("privilege",), "outcome": ("failure",)}
     meaning = (
-        "sudo refused a user. Medium if the policy did (not in sudoers, command not allowed, "
-        "account refused), low if only the password was wrong or could not be asked for."
+        "sudo or doas refused a user. Medium if the policy did (not in sudoers, command not "
+        "allowed, account refused), low if only the password was wrong or could not be asked for."
     )
     wrong_where = (
         "somebody mistypes, tries what he is allowed, or a job runs sudo without a terminal."
@@ -27,7 +28,7 @@ class SudoRefused(Grouped):
 
     def subject_of(self, event: Event) -> str | None:
         """The user."""
-        return event.user or None if event.program == "sudo" else None
+        return event.user or None if event.program in _PROGRAMS else None
 
     def severity_of(self, facts: Facts) -> str:
         """By who refused."""
@@ -37,7 +38,8 @@ class SudoRefused(Grouped):
         """The finding in words."""
         target = f" to act as {list_some(facts.targets)}" if facts.targets else ""
         why = f" ({list_some(facts.reasons).replace('_', ' ')})" if facts.reasons else ""
+        who = f"{list_some(facts.programs)} refused {subject[:40]}{target}"
         return (
-            f"sudo refused {subject[:40]}{target} on {list_some(facts.hosts)} "
-            f"{count_of(facts.count, 'time')}{why}, from {minute_of(facts.first[0])}"
+            f"{who} on {list_some(facts.hosts)} {count_of(facts.count, 'time')}{why}, "
+            f"from {minute_of(facts.first[0])}"
         )

@@ -23,7 +23,9 @@ _FAILURES: Final = _count('action="login", outcome="failure"', "<login_window>")
 _PASSWORD_LOGINS: Final = _count(
     'action="login", outcome="success", method=~"password|keyboard-interactive"', "<login_window>"
 )
-_SUDO: Final = _count('program="sudo", action="privilege", outcome="failure"', "<finding_window>")
+_SUDO: Final = _count(
+    'program=~"sudo|doas", action="privilege", outcome="failure"', "<finding_window>"
+)
 _CREATED: Final = _sum(
     "program, action, outcome, method",
     grown(
@@ -158,6 +160,24 @@ FOUND: Final = Group(
             "Root logged in by password",
             "Root logged in through the network by a password: it can be guessed, and nobody "
             "knows who typed it.",
+        ),
+        _finding(
+            "HeptadSecondFactorSkipped",
+            "critical",
+            "second_factor",
+            "high",
+            "A login went on without its second factor",
+            "The service of the second factor did not answer, and its module let a user in by the "
+            "first factor alone.",
+        ),
+        _finding(
+            "HeptadSecondFactorUnavailable",
+            "warning",
+            "second_factor",
+            "medium",
+            "The second factor of a login could not be asked for",
+            "The service of the second factor did not answer, or its module is not configured. The "
+            "log does not show whether logins go on without it.",
         ),
         _finding(
             "HeptadLoginFromNewNetwork",

@@ -226,6 +226,24 @@ FOUND = [
         "who typed it.",
     ),
     *_finding(
+        "HeptadSecondFactorSkipped",
+        "second_factor",
+        "high",
+        "medium",
+        "A login went on without its second factor",
+        "The service of the second factor did not answer, and its module let a user in by the "
+        "first factor alone.",
+    ),
+    *_finding(
+        "HeptadSecondFactorUnavailable",
+        "second_factor",
+        "medium",
+        "low",
+        "The second factor of a login could not be asked for",
+        "The service of the second factor did not answer, or its module is not configured. The "
+        "log does not show whether logins go on without it.",
+    ),
+    *_finding(
         "HeptadLoginFromNewNetwork",
         "new_network",
         "low",
