@@ -273,9 +273,10 @@ def make_lane(
     else:
         tags = interpreter.tags()
         root = Path(whole.exporter.host_root)
-        directory = config.directory
+        directory: str | Callable[[], str] | None = config.directory
         if directory is None and root != Path("/"):
-            # in a container journalctl by itself looks for a journal of the container
-            directory = str(find_journal(root) or root / JOURNALS[0].lstrip("/"))
+            # in a container journalctl by itself looks for a journal of the container; the host's
+            # moves from /run to /var when it becomes persistent
+            directory = lambda: str(find_journal(root) or root / JOURNALS[0].lstrip("/"))  # noqa: E731
         source = JournaldSource(config.name, tags, directory, follow=not once)
     return Lane(source, interpreter, places_of(config))

@@ -4,6 +4,7 @@ import os
 import queue
 import subprocess
 import threading
+from contextlib import suppress
 from typing import Final
 
 OVERSIZED: Final = b"\n"
@@ -13,6 +14,7 @@ _CHUNK: Final = 64 * 1024
 _QUEUED: Final = 64
 _TAKEN: Final = 2 * 1024**2
 _LONGEST_LINE: Final = 1024**2
+_MOST_ERRORS: Final = 20
 
 
 class Journalctl:
@@ -63,7 +65,7 @@ class Journalctl:
         assert self._process.stderr is not None  # noqa: S101 - a pipe was asked for
         for line in self._process.stderr:
             self._errors.append(line.decode("utf-8", "replace").strip()[:200])
-            del self._errors[:-3]
+            del self._errors[:-_MOST_ERRORS]
 
     def take(self, wait: float = 0.0) -> list[bytes]:
         """Some of the whole lines that are there; waits up to ``wait`` seconds for the first.
@@ -108,7 +110,12 @@ class Journalctl:
     def complaint(self) -> str:
         """What journalctl, which has ended, said last on its standard error."""
         self._threads[1].join(timeout=1)
-        return "; ".join(self._errors)
+        return "; ".join(self._errors[-3:])
+
+    def complaints(self) -> list[str]:
+        """The last lines that journalctl, which has ended, wrote on its standard error."""
+        self._threads[1].join(timeout=1)
+        return list(self._errors)
 
     def close(self) -> None:
         """End journalctl; lines that were not taken are read again from the cursor."""
@@ -119,7 +126,8 @@ class Journalctl:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            with suppress(subprocess.TimeoutExpired):  # it hangs in the kernel: leave it there
+                self._process.wait(timeout=5)
         for thread in self._threads:
             thread.join(timeout=5)
         for pipe in (self._process.stdout, self._process.stderr):

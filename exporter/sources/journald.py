@@ -1,87 +1,64 @@
-"""The systemd journal, read by journalctl(1) and resumed by cursor.
-
-What journald itself vouches for (fields with a leading underscore, systemd.journal-fields(7))
-goes along with every record, so that nobody but the program itself speaks for it. A message
-above 16,384 characters is cut, and ends in `…`: passed over, it would hide what a program tells of
-a user who chose its length.
-"""
+"""The systemd journal, read by journalctl(1) and resumed by cursor."""
 
 import hashlib
-import re
 import shutil
 import threading
 import time as clock
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from exporter.parsers.header import read_message
-from exporter.record import Origin, Record
 from exporter.sources import Batch, Gap, SourceHealth
+from exporter.sources.journal_entry import FIELDS, Entry, decode_entry, identify, record_of
+from exporter.sources.journal_guard import LONGEST_ANSWER, Guard, find_folders, has_namespaces
 from exporter.sources.journalctl import OVERSIZED, Journalctl
+from heptad.host import machine_id
 
-_FIELDS: Final = (
-    "MESSAGE,SYSLOG_IDENTIFIER,_PID,_UID,_EXE,_HOSTNAME,_TRANSPORT,_SYSTEMD_UNIT,"
-    "_CAP_EFFECTIVE,_SOURCE_REALTIME_TIMESTAMP"
-)
-_LONGEST_MESSAGE: Final = 16_384
 _AUTH_FACILITIES: Final = (4, 10)
 """auth and authpriv (RFC 5424): what login programs and PAM use."""
-_MODULE: Final = re.compile(r"([^\s:\[\]()]{1,128})\((\w{1,64})\)", re.ASCII)
-_ROOT: Final = 0xFB
-"""CAP_CHOWN to CAP_SETUID but for one (capabilities(7)): whoever has them can become root. No
-setuid root program lacks them, in a container neither; a file's capabilities are fewer."""
-_FARTHEST: Final = 2**63 // 1000 - 10**12
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
-
-
-class Entry(msgspec.Struct, gc=False):
-    """One line of ``journalctl --output=json``: every value is text, or bytes as numbers."""
-
-    cursor: str = msgspec.field(name="__CURSOR")
-    realtime: str = msgspec.field(name="__REALTIME_TIMESTAMP")
-    message: str | list[int | str] | None = msgspec.field(name="MESSAGE", default="")
-    tag: str | list[int | str] | None = msgspec.field(name="SYSLOG_IDENTIFIER", default="")
-    pid: str | None = msgspec.field(name="_PID", default=None)
-    uid: str | None = msgspec.field(name="_UID", default=None)
-    exe: str | None = msgspec.field(name="_EXE", default=None)
-    host: str | None = msgspec.field(name="_HOSTNAME", default=None)
-    transport: str | None = msgspec.field(name="_TRANSPORT", default=None)
-    unit: str | None = msgspec.field(name="_SYSTEMD_UNIT", default=None)
-    capabilities: str | None = msgspec.field(name="_CAP_EFFECTIVE", default=None)
-    source_time: str | None = msgspec.field(name="_SOURCE_REALTIME_TIMESTAMP", default=None)
-
-
-_DECODER: Final = msgspec.json.Decoder(Entry)
+_LONGEST_SILENCE: Final = 300.0
+_MOST_RECENT: Final = 1024
 
 
 class JournaldSource:
     """The journal's messages of ``tags``; ``directory`` as of ``journalctl --directory``.
 
-    journalctl is run to the journal's end first. With ``follow`` it is then run again, to stay and
-    wait for more: since systemd 250 it does so for the entries of one boot only.
+    ``directory`` may be a function, for one that moves. journalctl is run to the journal's end
+    first. With ``follow`` it is then run again, to stay and wait for more, and asked now and then
+    for what it left out.
     """
 
     def __init__(
-        self, name: str, tags: Iterable[str], directory: str | None = None, *, follow: bool = True
+        self,
+        name: str,
+        tags: Iterable[str],
+        directory: str | Callable[[], str] | None = None,
+        *,
+        follow: bool = True,
     ) -> None:
         self.name = name
-        self._matches = [f"SYSLOG_IDENTIFIER={tag}" for tag in sorted(tags)]
-        # PAM speaks under the name of any program, and modules under names of their own
-        self._matches += ["+", *(f"SYSLOG_FACILITY={number}" for number in _AUTH_FACILITIES)]
+        self._tags = sorted(tags)
         self._directory = directory
         self._follow = follow
-        self._digest = hashlib.sha256("\n".join(self._matches).encode()).hexdigest()[:16]
+        self._digest = hashlib.sha256("\n".join(self._tags).encode()).hexdigest()[:16]
         self._cursor: str | None = None
         self._cursor_digest = ""
+        self._recent: deque[str] = deque(maxlen=_MOST_RECENT)
+        self._known: frozenset[str] = frozenset()
         self._wake = threading.Event()
         self._reader: Journalctl | None = None
+        self._guard = Guard(self._question, self._folders)
+        self._journal: list[str] = []
+        self._moved = False
         self._seeking = False
         self._catching_up = True
         self._pause = _FIRST_PAUSE
-        self._restart_due = 0.0
+        self._restart_due = self._heard_at = 0.0
         self._problem: str | None = None
 
     def restore(self, state: bytes | None, since: int | None = None) -> None:
@@ -93,21 +70,42 @@ class JournaldSource:
         """See Source.start."""
         self._wake = wake
 
+    def _find_directory(self) -> str | None:
+        return self._directory() if callable(self._directory) else self._directory
+
+    def _folders(self) -> list[Path]:
+        return find_folders(self._find_directory())
+
+    def _find_journal(self) -> list[str]:
+        """The options and matches that say which entries of which journal are meant."""
+        directory = self._find_directory()
+        options, machine = [f"--directory={directory}"] if directory else [], []
+        if not directory:
+            # --merge, with which journalctl --follow does not ask for the boot, also shows other
+            # machines' entries
+            own = machine_id(Path("/"))
+            machine = [f"_MACHINE_ID={own}"] if own else []
+            options = ["--namespace=*"] if has_namespaces(own) else []
+        tags = [f"SYSLOG_IDENTIFIER={tag}" for tag in self._tags]
+        # PAM speaks under the name of any program, and modules under names of their own
+        facilities = [f"SYSLOG_FACILITY={number}" for number in _AUTH_FACILITIES]
+        return [*options, *machine, *tags, "+", *machine, *facilities]
+
     def _command(self) -> list[str]:
-        command = ["journalctl", "--output=json", f"--output-fields={_FIELDS}", "--quiet"]
+        command = ["journalctl", "--output=json", f"--output-fields={FIELDS}", "--quiet"]
         # without --all a field above 4096 bytes is left out, and so is the event it tells
         command += ["--no-pager", "--all"]
-        if self._directory:
-            command.append(f"--directory={self._directory}")
-        if not self._catching_up:
-            command += ["--no-tail", "--follow"]
-            # the folder may be another machine's: all of its boots, journalctl(1) on --merge
-            command += ["--merge"] if self._directory else []
         if self._cursor:
             # not --after-cursor: whether the entry itself is still there tells of a vacuum, and
             # systemd 252 then leaves out the first entry behind it
             command.append(f"--cursor={self._cursor}")
-        return command + self._matches
+        return command
+
+    def _question(self) -> list[str]:
+        """Lists what is behind the cursor now, wherever the journal is by now."""
+        journal = self._find_journal()
+        self._moved = journal != self._journal
+        return self._command() + journal
 
     def _restart(self) -> None:
         if clock.monotonic() < self._restart_due:
@@ -115,6 +113,7 @@ class JournaldSource:
         self._restart_due = clock.monotonic() + self._pause
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
         self._catching_up = True
+        self._known = frozenset(map(identify, self._recent))
         self._run()
 
     def _run(self) -> None:
@@ -122,10 +121,18 @@ class JournaldSource:
             self._problem = "journalctl is not there: install systemd, or read a log file instead"
             return
         self._seeking = self._cursor is not None
+        if self._catching_up:
+            self._journal, self._moved = self._find_journal(), False
+        # without --merge journalctl follows one boot, and takes its id from the kernel, which a
+        # container or the sandbox of a unit may overlay
+        follow = [] if self._catching_up else ["--no-tail", "--follow", "--merge"]
         try:
-            self._reader = Journalctl(self._command(), self._wake)
+            self._reader = Journalctl(self._command() + follow + self._journal, self._wake)
         except OSError as error:
             self._problem = f"journalctl cannot be run: {error}"
+        self._heard_at = clock.monotonic()
+        if not self._catching_up:
+            self._guard.begin(self._heard_at)
 
     def read(self) -> Batch | None:
         """See Source.read; without ``follow`` it waits until journalctl has ended or has more."""
@@ -136,9 +143,13 @@ class JournaldSource:
         lines = self._reader.take()
         while not lines and not self._follow and not self._reader.ended():
             lines = self._reader.take(wait=0.1)
+            if not lines and self._hangs():
+                return None
         if lines:
             self._pause = _FIRST_PAUSE
             self._problem = None
+            self._heard_at = clock.monotonic()
+            self._guard.deaf.pop("unanswered", None)
             return self._batch(lines)
         self._go_on(self._reader)
         return None
@@ -146,106 +157,95 @@ class JournaldSource:
     def _go_on(self, reader: Journalctl) -> None:
         """After the end of the journal wait for more; after a failure start again, later."""
         if not reader.ended():
-            if not self._catching_up and clock.monotonic() >= self._restart_due:
+            if self._catching_up:
+                self._hangs()
+                return
+            if clock.monotonic() >= self._restart_due:
                 self._pause = _FIRST_PAUSE
                 self._problem = None
+            now = clock.monotonic()
+            if self._guard.watch(now, self._cursor, self._recent, self._wake) or self._moved:
+                self._end(reader)
             return
         at_end = self._catching_up and not reader.failed()
         if not at_end:
             self._problem = reader.complaint() or "journalctl ended"
+        elif self._catching_up:
+            self._guard.complain(reader.complaints(), at_once=not self._follow)
         self._catching_up = not at_end
         if self._follow:
-            reader.close()
-            self._reader = None
+            self._end(reader)
             if at_end:
                 self._run()
 
+    def _end(self, reader: Journalctl) -> None:
+        """End journalctl, so that it is started again; what it did not deliver is read then."""
+        self._guard.close()
+        reader.close()
+        self._reader = None
+        self._moved = False
+
+    def _hangs(self) -> bool:
+        """Whether journalctl, which reads to the journal's end, has been silent for too long."""
+        silent = clock.monotonic() - self._heard_at
+        if silent >= LONGEST_ANSWER:
+            self._guard.deaf["unanswered"] = (
+                f"journalctl has read the journal for {silent:.0f} s without a line or an end; "
+                "look for a hanging disk, and whether `journalctl --lines=1` ends"
+            )
+        if silent < _LONGEST_SILENCE or self._reader is None:
+            return False
+        self._end(self._reader)
+        return True
+
     def _batch(self, lines: list[bytes]) -> Batch:
         batch = Batch([], b"", [], read_bytes=sum(map(len, lines)))
+        before = self._cursor
         for line in lines:
             if line is OVERSIZED:
                 batch.oversized += 1
                 continue
             try:
-                entry = _DECODER.decode(line)
+                entry = decode_entry(line)
             except msgspec.DecodeError:
                 batch.headless += 1
                 batch.strange.append(line[:1000].decode("utf-8", "backslashreplace"))
-                continue
-            if self._seeking:
-                self._seeking = False
-                if entry.cursor == self._cursor:
-                    continue
-                # an entry that was found by other tags may be there and not be shown
-                if self._catching_up and self._cursor_digest == self._digest:
-                    lost = f"nothing left at {self._cursor}"
-                    batch.gaps.append(Gap("vacuumed", "journal", lost))
-            self._cursor, self._cursor_digest = entry.cursor, self._digest
-            record = _record_of(entry)
-            if record is None:
-                batch.oversized += 1
             else:
-                batch.records.append(record)
+                self._take(entry, batch)
         if self._cursor:
             batch.state = f"{self._cursor}\n{self._cursor_digest}".encode()
+        if self._cursor != before and not self._catching_up:
+            self._guard.deliver()
         return batch
+
+    def _take(self, entry: Entry, batch: Batch) -> None:
+        cursor = entry.cursor
+        if self._seeking:
+            self._seeking = False
+            if self._cursor is not None and identify(cursor) == identify(self._cursor):
+                return
+            # an entry that was found by other tags may be there and not be shown
+            if self._catching_up and self._cursor_digest == self._digest:
+                lost = f"nothing left at {self._cursor}"
+                batch.gaps.append(Gap("vacuumed", "journal", lost))
+        self._cursor, self._cursor_digest = cursor, self._digest
+        if self._catching_up and self._known and identify(cursor) in self._known:
+            return
+        self._recent.append(cursor)
+        record = record_of(entry)
+        if record is None:
+            batch.oversized += 1
+        else:
+            batch.records.append(record)
 
     def health(self) -> SourceHealth:
         """See Source.health; what waits in the journal itself cannot be told."""
-        return SourceHealth(0, self._problem, self._catching_up)
+        deaf = dict(self._guard.deaf) if self._problem is None else {}
+        return SourceHealth(0, self._problem, self._catching_up, deaf)
 
     def close(self) -> None:
         """See Source.close."""
+        self._guard.close()
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-
-
-def _text(value: str | list[int | str] | None) -> str | None:
-    """A field as text: journalctl gives bytes as numbers, and a field set twice as a list."""
-    if isinstance(value, list):
-        if value and isinstance(value[0], str):
-            return value[0]
-        try:
-            return bytes(value).decode("utf-8", "backslashreplace")  # type: ignore[arg-type]
-        except ValueError:
-            return None
-    return value
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
-
-
-def _microseconds(text: str | None) -> int | None:
-    """A time that the stores can keep; a journal from elsewhere may hold any number."""
-    time = _number(text)
-    return time if time is not None and time < _FARTHEST else None
-
-
-def _is_capable(text: str) -> bool:
-    """Whether ``_CAP_EFFECTIVE`` has root's capabilities."""
-    try:
-        return int(text, 16) & _ROOT == _ROOT and text.isalnum()
-    except ValueError:
-        return False
-
-
-def _record_of(entry: Entry) -> Record | None:
-    """The record of an entry; None where journalctl gave no text for it."""
-    message, tag = _text(entry.message), _text(entry.tag)
-    time = _microseconds(entry.source_time) or _microseconds(entry.realtime)
-    if message is None or not tag or time is None:
-        return None
-    if len(message) > _LONGEST_MESSAGE:
-        message = f"{message[:_LONGEST_MESSAGE]}…"
-    pid = entry.pid if _number(entry.pid) is not None else None
-    raw = f"{tag}[{pid}]: {message}" if pid else f"{tag}: {message}"
-    if tag.endswith(")") and (found := _MODULE.fullmatch(tag)):
-        # as in a file (exporter.parsers.header): sshd(pam_unix) is pam_unix(sshd) of sshd
-        tag, message = found[1], f"{found[2]}({found[1]}): {message}"
-    count, text, own = read_message(message, tag)
-    capable = _is_capable(entry.capabilities or "")
-    uid = _number(entry.uid)
-    origin = Origin(None, entry.unit, True, entry.exe, uid, capable, entry.transport)
-    return (time * 1000, entry.host, tag, own or pid, text, raw, count, origin)
