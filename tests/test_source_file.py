@@ -73,6 +73,11 @@ class Reader:
             self.state = batch.state
         return found
 
+    def wait(self) -> list[int]:
+        """What is there when a file that was cut has had the time to come back."""
+        self.late += 3 * SECOND
+        return self.read()
+
     def restart(self) -> None:
         """Go on from what was committed last; after a crash it is the same."""
         self.source.close()
@@ -273,6 +278,100 @@ def test_rotated_away(path: Path, reader: Reader, down: bool) -> None:
     assert reader.gaps == (["rotated_away"] if down else [])
 
 
+def test_emptied_without_a_copy(path: Path, reader: Reader) -> None:
+    """Emptied: a gap, once it is not about to be written anew by an editor."""
+    os.truncate(path, 0)
+    assert (reader.read(), reader.gaps) == ([], [])
+    assert reader.wait() == []
+    assert reader.gaps == ["truncated"]
+
+
+def replace(path: Path, text: str) -> None:
+    """Put another file in its place, as editors, `sed -i` and rsync do."""
+    other = path.with_name("other")
+    other.write_text(text)
+    shutil.copystat(path, other)
+    other.rename(path)
+
+
+@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize("length", [2, 100])
+def test_replaced_by_a_copy_of_itself(path: Path, reader: Reader, length: int, down: bool) -> None:
+    """Reading goes on in the copy, through what was not read yet and what comes after it."""
+    append(path, lines(*range(3, length + 1)))
+    reader.read()
+    append(path, line(200))
+    replace(path, path.read_text())
+    if down:
+        reader.restart()
+    append(path, line(201))
+    assert reader.read() == [200, 201]
+    reader.late = 2 * MINUTE
+    append(path, line(202))
+    assert reader.read() == [202]
+    path.rename(path.with_name("auth.log.1"))
+    append(path, line(203))
+    reader.restart()
+    assert reader.read() == [203]
+    assert not reader.gaps
+
+
+@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize("gone", [1, 2, 50, 99])
+def test_replaced_by_a_copy_without_a_line(
+    path: Path, reader: Reader, gone: int, down: bool
+) -> None:
+    """Wherever `sed -i` deletes a line, the others are not read again."""
+    append(path, lines(*range(3, 101)))
+    reader.read()
+    replace(path, path.read_text().replace(line(gone), ""))
+    append(path, line(101))
+    if down:
+        reader.restart()
+    assert reader.read() == [101]
+    assert not reader.gaps
+
+
+@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize("kept", [1, 10, 90])
+def test_replaced_by_an_older_copy(path: Path, reader: Reader, kept: int, down: bool) -> None:
+    """A restored copy that lacks lines: none is read again, and after a stop there is a gap."""
+    append(path, lines(*range(3, 101)))
+    reader.read()
+    replace(path, lines(*range(1, kept + 1)))
+    if down:
+        reader.restart()
+        reader.wait()
+    append(path, line(101))
+    assert reader.read() == [101]
+    # while it was open, all of the old file was read
+    assert len(reader.gaps) == down
+
+
+def test_replaced_by_a_copy_that_is_written_on_both_sides(path: Path, reader: Reader) -> None:
+    """What a daemon writes to the old file, which has no name any more, is read too."""
+    with path.open("a") as daemon:
+        replace(path, path.read_text())
+        daemon.write(line(3))
+    append(path, line(4))
+    assert sorted(reader.read()) == [3, 4]
+    assert not reader.gaps
+
+
+def test_written_anew_in_place(path: Path, reader: Reader) -> None:
+    """An editor that empties the file and writes it again, in two parts, doubles nothing."""
+    append(path, lines(*range(3, 101)))
+    reader.read()
+    text = path.read_text()
+    path.write_text("")
+    assert reader.read() == []
+    path.write_text(text[:500])
+    assert reader.read() == []
+    path.write_text(text + line(101))
+    assert reader.read() == [101]
+    assert not reader.gaps
+
+
 @pytest.mark.parametrize("down", [False, True])
 @pytest.mark.parametrize("length", [3, HEAD])
 def test_lost_tail(path: Path, reader: Reader, length: int, down: bool) -> None:
@@ -284,6 +383,7 @@ def test_lost_tail(path: Path, reader: Reader, length: int, down: bool) -> None:
     if down:
         reader.restart()
     assert reader.read() == []
+    assert reader.wait() == []
     append(path, line(9000))
     assert reader.read() == [9000]
     reader.restart()

@@ -16,9 +16,10 @@ from exporter.parsers.clock import Clock
 from exporter.parsers.header import HeaderParser
 from exporter.record import Origin
 from exporter.sources import Batch, Gap, SourceHealth
+from exporter.sources.lines import Lines
 from exporter.sources.log import Log
 from exporter.sources.rotation import is_rotated
-from exporter.sources.segment import Lines, Position
+from exporter.sources.segment import Position
 
 if TYPE_CHECKING:
     from exporter.sources.watch import Watch

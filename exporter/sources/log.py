@@ -5,59 +5,84 @@ rotated away and are not read to their end yet. A segment that must be found aga
 as the position up to which it was read.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from exporter.sources import Gap
-from exporter.sources.rotation import close_all, find_again, locate, open_siblings
-from exporter.sources.segment import Fate, Lines, Position, Segment
+from exporter.sources.arrangement import Arrangement, Member, position_of
+from exporter.sources.lines import Lines
+from exporter.sources.paths import show_path
+from exporter.sources.rotation import close_all
+from exporter.sources.segment import Fate, Position, Segment
+from exporter.sources.snapshot import TRIES, Moving, Snapshot, take_snapshot
+from exporter.sources.versions import extend_copied
 
 SETTLE: Final = 60 * 10**9
 """ns without a change until a rotated file is let go: a daemon writes on until it is told."""
+PATIENCE: Final = 2 * 10**9
+"""ns until a file that was cut counts as cut: an editor empties a file and writes it anew."""
 _TRIES: Final = 3
+_UNLINKED: Final = (
+    "the file at the path has no link: it was rotated or deleted outside of this mount, "
+    "where nothing can be seen of it; mount its folder instead of the file"
+)
 
 
 class Log:
-    """The lines under ``path``; ``now`` gives the time in nanoseconds."""
+    """The lines under ``path``; ``now`` gives the time in nanoseconds.
 
-    def __init__(self, path: Path, max_line: int, now: Callable[[], int]) -> None:
+    Rotated files are looked for in the folders ``others`` too. Below ``base``, if one is given, no
+    link is followed.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        max_line: int,
+        now: Callable[[], int],
+        others: Sequence[Path] = (),
+        base: Path | None = None,
+    ) -> None:
         self.path = path
         self.missing = False
         self.problem: str | None = None
         self.gaps: list[Gap] = []
         self._max_line = max_line
         self._now = now
-        self._row: list[Segment | Position] = []
+        self._others = others
+        self._base = base
+        self._row: list[Member] = []
+        self._changed_at: int | None = None
 
     def restore(self, positions: list[Position]) -> None:
         """Find again what was read up to ``positions``, oldest first, and what came after."""
         self._row = list(positions)
         try:
             self._arrange()
-        except OSError as error:
+        except (OSError, EOFError, Moving) as error:
             self._tell(error)
 
     def begin(self, since: int) -> None:
         """Begin with the oldest rotated file that was modified after ``since`` (ns)."""
         try:
             self._arrange(since)
-        except OSError as error:
+        except (OSError, EOFError, Moving) as error:
             self._tell(error)
 
-    def _tell(self, error: OSError | EOFError) -> None:
+    def _tell(self, error: OSError | EOFError | Moving) -> None:
         reason = error.strerror if isinstance(error, OSError) else None
         self.problem = f"the file cannot be read: {reason or error}"
 
     def _miss(self, reason: str, detail: str) -> None:
-        self.gaps.append(Gap(reason, str(self.path), detail))
+        self.gaps.append(Gap(reason, show_path(self.path), detail))
 
     def _segments(self) -> list[Segment]:
         return [member for member in self._row if isinstance(member, Segment)]
 
     def positions(self) -> list[Position]:
         """Where reading goes on, oldest first."""
-        return [_position_of(member) for member in self._row]
+        return [position_of(member) for member in self._row]
 
     def follow(self) -> None:
         """See what happened at the path: grown, rotated, cut, gone or there at last."""
@@ -66,20 +91,18 @@ class Log:
             moved = self._check_open()
             if self._is_elsewhere() or moved:
                 self._arrange()
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, Moving) as error:
             self._tell(error)
 
     def _check_open(self) -> bool:
         """Whether an open file is not any more, or not only, what was read of it."""
         fates = {segment: _look(segment) for segment in self._segments()}
         for segment, fate in fates.items():
-            if fate is Fate.LOST_TAIL:
-                self._miss("lost_tail", f"{segment.path} is shorter than what was read")
-                segment.go_to_end()
-            elif fate is Fate.REPLACED:
+            if fate is Fate.CHANGED:
                 segment.close()
                 self._row[self._row.index(segment)] = segment.position
-        return not {Fate.FILLED, Fate.REPLACED}.isdisjoint(fates.values())
+                self._changed_at = self._changed_at or self._now()
+        return not {Fate.FILLED, Fate.CHANGED}.isdisjoint(fates.values())
 
     def _is_elsewhere(self) -> bool:
         """Whether there is a file at the path that is not open, or one to be found again."""
@@ -89,76 +112,54 @@ class Log:
             self.missing = True
             return False
         self.missing = False
+        if status.st_nlink == 0:
+            self.problem = _UNLINKED
         segments = self._segments()
-        return len(segments) < len(self._row) or not any(s.is_at(status) for s in segments)
+        return len(segments) < len(self._row) or not (segments and segments[-1].is_at(status))
 
     def _arrange(self, since: int | None = None) -> None:
         """Put the row in order anew: what is known, and what has come after it unseen.
 
         Where nothing is known, what was modified after ``since``.
         """
-        modified = max((known.modified for known in self.positions()), default=since)
-        # a file without a head says nothing of what came before it: copies may have been made
-        tells = [bool(known.head) for known in self.positions()]
-        newest = self._open_newest()
-        found = open_siblings(self.path) + ([newest] if newest else [])
-        for segment in self._segments():
-            is_newest = newest is not None and segment.is_file_of(newest.position)
-            segment.complete_head(rotated=not is_newest)
-        last, taken = -1, set[int]()
-        row: list[tuple[int, Segment | Position]] = []
-        for member, telling in zip(self._row, tells, strict=True):
-            place = self._locate(found, member)
-            if place is not None and telling:
-                last = max(last, place)
-            again = found[place] if place is not None and place not in taken else None
-            taken.add(-1 if place is None else place)
-            recovered = self._recover(member, again, newest)
-            if recovered is not None:
-                row.append((last if place is None else place, recovered))
-        known_newest = len(found) - 1 in taken
-        for place, segment in enumerate(found):
-            later = place > last if last >= 0 else _is_later(segment, modified)
-            copy = newest is not None and newest.is_copied_in(segment, known=known_newest)
-            if place not in taken and (segment is newest or (later and not copy)):
-                row.append((place, segment))
-        self._row = [member for _, member in sorted(row, key=lambda one: one[0])]
-        close_all([s for s in found if not any(s is member for member in self._row)])
+        for attempt in range(TRIES):
+            snapshot = take_snapshot(self.path, self._base, self._others)
+            try:
+                arrangement = Arrangement(self._row, snapshot, self._base, since)
+                intact = snapshot.is_intact() and (
+                    attempt == TRIES - 1 or not arrangement.losses or snapshot.is_unchanged()
+                )
+            except BaseException:
+                close_all(snapshot.segments)
+                raise
+            if intact:
+                self._take(arrangement, snapshot)
+                return
+            close_all([s for s in {*arrangement.opened, *snapshot.segments} if s not in self._row])
+        raise Moving("it is cut all the time")
 
-    def _locate(self, found: list[Segment], member: Segment | Position) -> int | None:
-        if isinstance(member, Segment):  # nobody else has the inode of a file that is open
-            for place, segment in enumerate(found):
-                if segment.is_file_of(member.position):
-                    return place
-        return locate(found, _position_of(member), self.positions())
+    def _take(self, arrangement: Arrangement, snapshot: Snapshot) -> None:
+        opened = arrangement.opened
+        if self._may_come_back(arrangement, snapshot.newest):
+            close_all([s for s in {*opened, *snapshot.segments} if s not in self._row])
+            return
+        self._changed_at = None
+        self._row = arrangement.row
+        for loss in arrangement.losses:
+            self.gaps.append(Gap(loss.reason, show_path(self.path), loss.detail))
+        close_all([s for s in snapshot.segments if s not in opened])
 
-    def _open_newest(self) -> Segment | None:
-        try:
-            return Segment.open(self.path)
-        except FileNotFoundError:
-            return None
-
-    def _recover(
-        self, member: Segment | Position, again: Segment | None, newest: Segment | None
-    ) -> Segment | Position | None:
-        """A segment to go on with; None if there is none any more."""
-        if isinstance(member, Segment):
-            return member
-        # a link that leads elsewhere now: what it led to is still where it was
-        again = again or find_again(member)
-        if again is not None:
-            again.seek(member, at_path=again is newest)
-            return again
-        if newest is None:
-            return member  # it may come back with the file at the path
-        if member.head and not self._is_read_in_copy(member):
-            reason = "truncated" if newest.is_file_of(member) else "rotated_away"
-            self._miss(reason, f"what came after byte {member.offset} of {member.path}")
-        return None
-
-    def _is_read_in_copy(self, known: Position) -> bool:
-        """Whether what ``known`` was taken of is read in another open file that begins the same."""
-        return any(s.position.head.startswith(known.head) for s in self._segments())
+    def _may_come_back(self, arrangement: Arrangement, newest: Segment | None) -> bool:
+        """Whether what is missing in the file at the path may be about to be written to it."""
+        returning = any(loss.returning for loss in arrangement.losses)
+        if not returning or newest is None:
+            return False
+        now = self._now()
+        being_written = not newest.is_settled(now, PATIENCE)
+        if self._changed_at is None:
+            self._changed_at = now if being_written else now - PATIENCE
+        since = abs(now - self._changed_at)
+        return since < PATIENCE or (being_written and bool(newest.size()) and since < SETTLE)
 
     def read(self) -> Lines | None:
         """The next lines, of the oldest segment that has any; None if there are none."""
@@ -176,19 +177,28 @@ class Log:
 
     def _read_first(self) -> Lines | None:
         for segment in self._segments():
+            extend_copied(segment)
+            if segment.copied_from is not None:
+                continue  # all that is there so far is read from the other file
             final = self._is_final(segment)
             lines = self._read(segment, final=final)
             if lines is not None:
                 return lines
             if final and segment in self._row and segment.behind() == 0:
-                segment.close()
-                self._row.remove(segment)
+                self._let_go(segment)
         return None
+
+    def _let_go(self, segment: Segment) -> None:
+        segment.close()
+        self._row.remove(segment)
+        for member in self._segments():
+            if member.copied_from is segment:
+                member.copied_from = None
 
     def _is_final(self, segment: Segment) -> bool:
         """Whether nothing will be added any more: quiet, and what came after it is written to."""
         later = self._row[self._row.index(segment) + 1 :]
-        moved_on = not segment.position.head or any(_position_of(m).head for m in later)
+        moved_on = not segment.position.head or any(position_of(m).head for m in later)
         return bool(later) and moved_on and segment.is_settled(self._now(), SETTLE)
 
     def _read(self, segment: Segment, *, final: bool) -> Lines | None:
@@ -199,8 +209,7 @@ class Log:
             self._tell(error)
             if not segment.growing:
                 self._miss("unreadable", f"{segment.path}: {error}")
-                segment.close()
-                self._row.remove(segment)
+                self._let_go(segment)
             return None
         # one from the beginning on is what is left of a file that was cut and found anew
         if lines is not None and lines.hole and begin and segment.position.head[0]:
@@ -225,16 +234,8 @@ class Log:
         self._row = []
 
 
-def _position_of(member: Segment | Position) -> Position:
-    return member.position if isinstance(member, Segment) else member
-
-
-def _is_later(segment: Segment, modified: int | None) -> bool:
-    return modified is not None and segment.position.modified > modified
-
-
 def _look(segment: Segment) -> Fate:
     try:
         return segment.look()
     except OSError:
-        return Fate.REPLACED  # as ESTALE of a file server: it is opened anew
+        return Fate.CHANGED  # as ESTALE of a file server: it is opened anew

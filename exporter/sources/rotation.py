@@ -4,21 +4,24 @@ logrotate(8) renames (``auth.log.1``, ``auth.log-20260301``), copies and truncat
 compresses. The name tells the order; which content it is, only the head and the inode tell.
 """
 
+import os
 import re
+import stat
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from exporter.sources.paths import path_of
 from exporter.sources.segment import COMPRESSED, Position, Segment, is_part_of_line
 
 _MOST: Final = 100
-_TRIES: Final = 5
 _NUMBER: Final = r"[.\-_]\d[\d.\-_:T]*"
 # before the suffix (`extension .log`): app-1.log is rather another log than a rotated app.log
 _DATE: Final = r"(?:\.\d|[.\-_]\d[\d.\-_:T]{5})[\d.\-_:T]*"
 _PACKED: Final = "(?:" + "|".join(re.escape(suffix) for suffix in sorted(COMPRESSED)) + ")?"
 
-Listed = list[tuple[Path, int]]
+Listed = list[tuple[Path, os.stat_result]]
 
 
 @lru_cache(maxsize=1024)
@@ -36,69 +39,65 @@ def is_rotated(path: str, of: str) -> bool:
     return file.parent == log.parent and _name_of(log).fullmatch(file.name) is not None
 
 
-def find_siblings(path: Path) -> Listed:
-    """The rotated files of ``path`` with their inodes, oldest first; plain before compressed."""
-    found: list[tuple[str, int, Path, int]] = []
-    # a link is rotated, or what it leads to
-    for own in {path, path.resolve()}:
-        name = _name_of(own)
+def find_siblings(path: Path, target: Path, others: Sequence[Path]) -> Listed:
+    """The rotated files of ``path``, oldest first; plain before compressed.
+
+    They are beside it, beside ``target``, what it leads to if it is a link, and in the folders
+    ``others``. A link among them is left out: nobody configured it.
+    """
+    places = [(own.parent, own) for own in {path, target}]
+    places += [(path.parent / other, own) for other in others for own in {path, target}]
+    found: list[tuple[str, int, Path, os.stat_result]] = []
+    for folder, own in places:
+        found += _list_rotated(folder, own)
+    return [(entry, status) for *_, entry, status in _in_order(found)][-_MOST:]
+
+
+def _list_rotated(folder: Path, of: Path) -> Iterator[tuple[str, int, Path, os.stat_result]]:
+    name = _name_of(of)
+    try:
+        entries = set(os.listdir(folder))  # noqa: PTH208 - names are enough, and cost less
+    except OSError:
+        return
+    for entry in entries:
+        match = name.fullmatch(entry) if entry.startswith(of.stem) else None
+        # while gzip works, the plain file is still whole and the other is not yet
+        if match is None or _packs(entry) in entries:
+            continue
         try:
-            entries = {entry: name.fullmatch(entry.name) for entry in own.parent.iterdir()}
+            status = os.lstat(folder / entry)
         except OSError:
             continue
-        for entry, match in entries.items():
-            # while gzip works, the plain file is still whole and the other is not yet
-            packed = entry.suffix in COMPRESSED and entry.with_suffix("") in entries
-            if match is None or packed:
-                continue
-            try:
-                status = entry.stat()
-            except OSError:
-                continue
+        if stat.S_ISREG(status.st_mode):
             mark = "".join(match.groups(""))[1:]
-            found.append((mark, status.st_mtime_ns, entry, status.st_ino))
-    return [(entry, inode) for _, _, entry, inode in _in_order(found)][-_MOST:]
+            yield mark, status.st_mtime_ns, folder / entry, status
 
 
-def _in_order(found: list[tuple[str, int, Path, int]]) -> list[tuple[str, int, Path, int]]:
+def _packs(entry: str) -> str | None:
+    """The name of the plain file, if the name is that of a compressed one."""
+    stem, dot, suffix = entry.rpartition(".")
+    return stem if dot + suffix in COMPRESSED else None
+
+
+def _in_order(
+    found: list[tuple[str, int, Path, os.stat_result]],
+) -> list[tuple[str, int, Path, os.stat_result]]:
     """Oldest first: numbers grow with age; dates must sort lexically (logrotate(8), dateformat)."""
     numbered = [mark.isdigit() and len(mark) < 5 for mark, *_ in found]
     if found and all(numbered):
         return sorted(found, key=lambda one: (-int(one[0]), one[1]))
     if any(numbered):
         return sorted(found, key=lambda one: one[1])
-    return sorted(found)
+    return sorted(found, key=lambda one: one[:3])
 
 
-def open_siblings(path: Path) -> list[Segment]:
-    """The rotated files of ``path``, open, oldest first; those that cannot be read are left out.
+def locate(segments: list[Segment], row: list[Position], number: int) -> int | None:
+    """Which of ``segments`` (the last is the newest) is the content of ``row[number]``, ``known``.
 
-    A rotation that is under way renames them one by one: looks again until nothing moves.
+    An inode is given again: without a head ``known`` is none that is another of ``row``. Where a
+    later one of them begins the same, that is its copy, and goes on in what is alike.
     """
-    opened: list[Segment] = []
-    for _ in range(_TRIES):
-        close_all(opened)
-        listed = find_siblings(path)
-        opened = [segment for entry, _ in listed if (segment := _open(entry)) is not None]
-        if find_siblings(path) == listed:
-            break
-    for segment in opened:
-        segment.complete_head()
-    return opened
-
-
-def _open(path: Path) -> Segment | None:
-    try:
-        return Segment.open(path)
-    except (OSError, EOFError):
-        return None
-
-
-def locate(segments: list[Segment], known: Position, row: list[Position]) -> int | None:
-    """Which of ``segments`` (the last is the newest) is the content of ``known``.
-
-    An inode is given again: without a head ``known`` is none that is another of ``row``.
-    """
+    known = row[number]
     same = [n for n, segment in enumerate(segments) if segment.is_file_of(known)]
     if not known.head:
         free = [n for n in same if not any(segments[n].begins_like(other) for other in row)]
@@ -108,15 +107,26 @@ def locate(segments: list[Segment], known: Position, row: list[Position]) -> int
         # many begin so: it is the first that was written to since, unless its inode tells
         since = [n for n in alike if segments[n].position.modified >= known.modified]
         alike = [n for n in alike if n in same] or since[:1] or alike
+    elif any(other.head.startswith(known.head) for other in row[number + 1 :]):
+        return next((n for n in alike if n in same), None)
     both = [n for n in alike if n in same]
+    alike = [n for n in alike if not any(is_file_of(segments[n], other) for other in row)]
     found = both or alike or [n for n, s in enumerate(segments) if s.is_shortened(known)]
     return found[-1] if found else None
 
 
-def find_again(known: Position) -> Segment | None:
+def is_file_of(segment: Segment, known: Position) -> bool:
+    """Whether both inode and content are those of ``known``."""
+    return segment.is_file_of(known) and segment.begins_like(known)
+
+
+def find_again(known: Position, base: Path | None) -> Segment | None:
     """The content of ``known`` under the name it had."""
-    segment = _open(Path(known.path))
-    if segment is None or (known.head and segment.begins_like(known)):
+    try:
+        segment = Segment.open(Path(path_of(known.path)), base)
+    except (OSError, EOFError):
+        return None
+    if known.head and segment.begins_like(known):
         return segment
     segment.close()
     return None

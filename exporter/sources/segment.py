@@ -1,8 +1,9 @@
 """One file of a log, from a position on: read whole lines, notice when it is another file.
 
-A file is known by device, inode and its head: an inode alone is given again, a path alone is
-another file after every rotation. The head is compared after each read, so that a file that was
-cut and written anew in between never passes for the old one.
+A file is known by device, inode, its head and the bytes right before the position: an inode is
+given again, a path is another file after every rotation, and an editor writes a file anew in its
+place. All are compared after each read, so that a file that was cut and written anew in between
+never passes for the old one.
 """
 
 import bz2
@@ -10,7 +11,6 @@ import errno
 import gzip
 import lzma
 import os
-import stat
 import zlib
 from collections.abc import Callable
 from enum import Enum
@@ -20,11 +20,14 @@ from typing import IO, Any, Final
 import msgspec
 
 from exporter.parsers.folding import refers
+from exporter.sources.lines import Lines, cut, decode
+from exporter.sources.paths import key_of, open_regular, path_of, show_path
 
 HEAD: Final = 1024
+TAIL: Final = 512
 CHUNK: Final = 2**17
-_OPENERS: Final[dict[str, Callable[[Path], Any]]] = {
-    ".gz": gzip.GzipFile,
+_OPENERS: Final[dict[str, Callable[[IO[bytes]], Any]]] = {
+    ".gz": lambda file: gzip.GzipFile(fileobj=file, mode="rb"),
     ".bz2": bz2.BZ2File,
     ".xz": lzma.LZMAFile,
 }
@@ -36,10 +39,11 @@ _BEFORE: Final = 4096
 class Position(msgspec.Struct, frozen=True):
     """Where reading goes on: the file's identity and the offset of the next line in it.
 
-    ``head`` holds its first bytes, at most ``HEAD``; ``modified`` is the file's modification time
-    when it was read last, in nanoseconds. ``skipping``: the offset lies inside a line
-    above the maximum, of which the rest is passed over. A file without a whole line has no head
-    and is known by its inode alone.
+    ``path`` is the key of the path. ``head`` holds the file's first bytes, at most ``HEAD``, and
+    ``tail`` those right before the offset, at most ``TAIL``; ``modified`` is the file's
+    modification time when it was read last, in nanoseconds. ``skipping``: the offset lies inside
+    a line above the maximum, of which the rest is passed over. A file without a whole line has no
+    head and is known by its inode alone.
     """
 
     path: str
@@ -49,79 +53,50 @@ class Position(msgspec.Struct, frozen=True):
     offset: int
     modified: int = 0
     skipping: bool = False
+    tail: bytes = b""
 
 
 class Fate(Enum):
     """What a look at an open file shows."""
 
-    SAME = "the same file, not shorter than what was read"
+    SAME = "the same file, with all that was read"
     FILLED = "had no whole line, and was written to since, once or several times"
-    LOST_TAIL = "the same head, but shorter than what was read"
-    REPLACED = "another content under the same inode"
-
-
-class Lines(msgspec.Struct):
-    """What one read gave: the text of whole lines, and how many others were too long.
-
-    ``hole`` counts the NUL bytes that were there instead of lines. ``before`` is the text right
-    before, where the first line refers to it (exporter.parsers.folding).
-    """
-
-    text: str
-    read_bytes: int
-    oversized: int = 0
-    hole: int = 0
-    before: str = ""
+    CHANGED = "does not hold what was read: cut, or written anew"
 
 
 class Segment:
     """A readable file, plain or compressed; ``position`` moves with every ``read``."""
 
-    def __init__(self, file: IO[bytes], path: Path, status: os.stat_result, start: bytes) -> None:
+    def __init__(self, file: IO[bytes], path: Path, name: Path) -> None:
+        self._file, self._number = file, file.fileno()
+        status = os.fstat(self._number)
         self.growing = path.suffix not in COMPRESSED
-        head = _head_of(start) if self.growing else start
-        # by its own name, not a link's: the link may lead elsewhere by the next start
-        name, modified = os.path.realpath(path), status.st_mtime_ns
-        self.position = Position(name, status.st_dev, status.st_ino, head, 0, modified)
-        self._file = file
-        self._start = start
+        self._unpacked = None if self.growing else _OPENERS[path.suffix](file)
+        self.copied_from: Segment | None = None
+        self._opened = status
+        self._start = self.read_at(0, HEAD)
+        head = _head_of(self._start) if self.growing else self._start
+        key, modified = key_of(os.fspath(name)), status.st_mtime_ns
+        self.position = Position(key, status.st_dev, status.st_ino, head, 0, modified)
 
     @property
     def path(self) -> str:
-        """The path it was opened under."""
-        return self.position.path
+        """The path it was opened under, as it is shown."""
+        return show_path(path_of(self.position.path))
 
     @classmethod
-    def open(cls, path: Path) -> "Segment":
-        """A file from its beginning; raises OSError, or EOFError where compressing is under way."""
-        status = path.stat()
-        # before it is opened: a FIFO's writer would notice
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
-        if path.suffix in COMPRESSED:
-            return cls._open_compressed(path, status)
-        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            status = os.fstat(number)
-            start = os.pread(number, HEAD, 0)
-            return cls(os.fdopen(number, "rb", buffering=0), path, status, start)
-        except BaseException:
-            os.close(number)
-            raise
+    def open(cls, path: Path, base: Path | None = None, name: Path | None = None) -> "Segment":
+        """A file from its beginning; below ``base``, if one is given, no link is followed.
 
-    @classmethod
-    def _open_compressed(cls, path: Path, status: os.stat_result) -> "Segment":
-        file = _OPENERS[path.suffix](path)
+        ``name``: its own, where ``path`` is a link, which may lead elsewhere by the next start.
+        Raises OSError, or EOFError where compressing is under way.
+        """
+        file = os.fdopen(open_regular(path, base), "rb")
         try:
-            start = file.read(HEAD)
-            file.seek(0)
-        except (lzma.LZMAError, zlib.error) as error:
-            file.close()
-            raise OSError(errno.EIO, str(error), str(path)) from None
+            return cls(file, path, name or path)
         except BaseException:
             file.close()
             raise
-        return cls(file, path, status, start)
 
     def seek(self, known: Position, *, at_path: bool = False) -> None:
         """Go on at the offset of a position in this same content."""
@@ -131,11 +106,33 @@ class Segment:
             head=max(here.head, known.head, key=len),
             offset=known.offset,
             skipping=known.skipping,
+            tail=known.tail,
         )
         copied = not at_path and not self.is_file_of(known)
-        if copied and self.growing and self._size() < known.offset:
+        if copied and self.growing and self.size() < known.offset:
             # copied, then read on, then truncated: all that the copy holds was read
-            self.go_to_end()
+            self.go_to(self.size())
+
+    def go_to(self, offset: int) -> None:
+        """Go on at another place of the same file, which is the begin of a line."""
+        self._renew_head()
+        begin = max(0, offset - TAIL)
+        tail = self.read_at(begin, offset - begin)
+        self.position = msgspec.structs.replace(
+            self.position, offset=offset, tail=tail, skipping=False
+        )
+
+    def is_intact(self) -> bool:
+        """Whether all that it had when it was opened may be there still."""
+        if not self.growing:
+            return True
+        start = os.pread(self._number, len(self._start), 0)
+        return start == self._start and self.size() >= self._opened.st_size
+
+    def is_unchanged(self) -> bool:
+        """Whether nobody has written to it since it was opened."""
+        now, then = os.fstat(self._number), self._opened
+        return (now.st_size, now.st_mtime_ns) == (then.st_size, then.st_mtime_ns)
 
     def begins_like(self, known: Position) -> bool:
         """Whether the content begins with what ``known`` was taken of."""
@@ -144,6 +141,12 @@ class Segment:
     def is_shortened(self, known: Position) -> bool:
         """Whether all that is there is the beginning of what ``known`` was taken of."""
         return _is_beginning(self._start, known.head)
+
+    def is_begun_of(self, known: Position) -> bool:
+        """Whether what is there, maybe nothing, is the beginning of what ``known`` was taken of."""
+        if not self.growing or self.size() >= known.offset:
+            return False
+        return known.head.startswith(self._start) or self.begins_like(known)
 
     def is_copied_in(self, other: "Segment", *, known: bool) -> bool:
         """Whether ``other`` is a copy of this file that is made just now, before it is truncated.
@@ -167,26 +170,40 @@ class Segment:
         known = self.position
         if not self.growing:
             return Fate.SAME
-        # the size first: a truncation between the two then shows in the head
-        status = os.fstat(self._file.fileno())
-        head = os.pread(self._file.fileno(), len(known.head), 0)
-        if head != known.head:
-            return Fate.LOST_TAIL if _is_beginning(head, known.head) else Fate.REPLACED
-        if not head and status.st_mtime_ns != known.modified:
+        # the size first: a truncation between the two then shows in the head or the tail
+        status = os.fstat(self._number)
+        if os.pread(self._number, len(known.head), 0) != known.head:
+            return Fate.CHANGED
+        if not known.head and status.st_mtime_ns != known.modified:
             return Fate.FILLED
-        return Fate.SAME if status.st_size >= known.offset else Fate.LOST_TAIL
+        if status.st_size < known.offset or not self._has_tail(known):
+            return Fate.CHANGED
+        return Fate.SAME
+
+    def _has_tail(self, known: Position) -> bool:
+        size = len(known.tail)
+        return os.pread(self._number, size, known.offset - size) == known.tail
+
+    def holds(self, known: Position) -> bool:
+        """Whether what was read right before ``known`` stands there in this file, too."""
+        return self.size() >= known.offset and self._has_tail(known)
 
     def behind(self) -> int:
         """Bytes that are there and not read yet; 0 for a compressed file, where nobody knows."""
-        return max(0, self._size() - self.position.offset) if self.growing else 0
+        return max(0, self.size() - self.position.offset) if self.growing else 0
 
-    def _size(self) -> int:
-        return os.fstat(self._file.fileno()).st_size
+    def size(self) -> int:
+        """Bytes of a file that grows."""
+        return os.fstat(self._number).st_size
 
-    def go_to_end(self) -> None:
-        """Go on behind what is there now."""
-        self._renew_head()
-        self.position = msgspec.structs.replace(self.position, offset=self._size(), skipping=False)
+    def take_head(self, other: "Segment") -> None:
+        """What the same file, opened anew, had as its head: this one has none, or a part of it.
+
+        Not what it has by now: between the two it may have been copied and cut.
+        """
+        here, there = self.position, other.position
+        if self.growing and is_part_of_line(here.head) and there.head.startswith(here.head):
+            self.position = msgspec.structs.replace(here, head=there.head, modified=there.modified)
 
     def complete_head(self, *, rotated: bool = True) -> None:
         """Give a file that has no head yet, or a part of its first line only, the one it has now.
@@ -197,8 +214,8 @@ class Segment:
             self._renew_head(rotated=rotated)
 
     def _renew_head(self, *, rotated: bool = False) -> None:
-        modified = os.fstat(self._file.fileno()).st_mtime_ns
-        start = os.pread(self._file.fileno(), HEAD, 0)
+        modified = os.fstat(self._number).st_mtime_ns
+        start = os.pread(self._number, HEAD, 0)
         head = start if rotated else _head_of(start)
         self.position = msgspec.structs.replace(self.position, head=head, modified=modified)
 
@@ -210,10 +227,11 @@ class Segment:
         """
         here = self.position
         size = max(CHUNK, max_line + 1)
-        data = self._read_chunk(size)
+        data = self.read_at(here.offset, size)
         if not data:
             return None
-        found = self._cut(data, max_line, final=final and len(data) < size)
+        final = final and len(data) < size
+        found = cut(data, max_line, skipping=here.skipping, final=final)
         before = self._read_before(data)
         if found is None or self.look() is not Fate.SAME:
             return None
@@ -223,12 +241,14 @@ class Segment:
         if here.offset < HEAD:
             # from the bytes that were read, not from the file: that may be another by now
             head = _head_of(head[: here.offset] + data, offset)
+        tail = data[end - TAIL : end] if end >= TAIL else (here.tail + data[:end])[-TAIL:]
         self.position = msgspec.structs.replace(
             here,
             head=head,
             offset=offset,
             skipping=skipping,
-            modified=os.fstat(self._file.fileno()).st_mtime_ns,
+            modified=os.fstat(self._number).st_mtime_ns,
+            tail=tail,
         )
         return lines
 
@@ -239,53 +259,32 @@ class Segment:
         """
         if not self.growing:
             return True
-        return abs(now - os.fstat(self._file.fileno()).st_mtime_ns) > quiet
+        return abs(now - os.fstat(self._number).st_mtime_ns) > quiet
 
-    def _read_chunk(self, size: int) -> bytes:
-        if self.growing:
-            return os.pread(self._file.fileno(), size, self.position.offset)
+    def read_at(self, offset: int, size: int) -> bytes:
+        """At most ``size`` bytes of the content from ``offset`` on. Raises OSError or EOFError."""
+        if self._unpacked is None:
+            return os.pread(self._number, size, offset)
         try:
-            self._file.seek(self.position.offset)
-            return bytes(self._file.read(size))
+            self._unpacked.seek(offset)
+            return bytes(self._unpacked.read(size))
         except (lzma.LZMAError, zlib.error) as error:
-            raise OSError(errno.EIO, str(error), self.path) from None
+            raise OSError(errno.EIO, str(error)) from None
 
     def _read_before(self, data: bytes) -> str:
         """The lines before ``data`` that its first line refers to; so no state has to hold them."""
         here = self.position
-        if not self.growing or here.skipping or not refers(_decode(data[: data.find(b"\n") + 1])):
+        if not self.growing or here.skipping or not refers(decode(data[: data.find(b"\n") + 1])):
             return ""
         begin = max(0, here.offset - _BEFORE)
-        known = os.pread(self._file.fileno(), here.offset - begin, begin)
-        return _decode(known[known.find(b"\n") + 1 if begin else 0 :])
-
-    def _cut(self, data: bytes, max_line: int, *, final: bool) -> tuple[int, Lines, bool] | None:
-        """(bytes used, the lines, whether the next byte belongs to a line that is passed over)."""
-        begin, hole = 0, 0
-        if self.position.skipping:
-            begin = data.find(b"\n") + 1
-            if begin == 0:
-                return len(data), Lines("", len(data)), True
-        elif data[0] == 0:
-            # a copytruncate under a writer that does not append leaves a hole of NUL bytes
-            begin = hole = len(data) - len(data.lstrip(b"\0"))
-        end = len(data) if final else data.rfind(b"\n") + 1
-        if end <= begin:
-            if len(data) - begin > max_line:
-                return len(data), Lines("", len(data), 1, hole), True
-            return (begin, Lines("", begin, 0, hole), False) if begin else None
-        text, oversized = data[begin:end], 0
-        if len(text) > max_line:
-            text, oversized = _pass_over(text, max_line)
-        return end, Lines(_decode(text), end, oversized, hole), False
+        known = os.pread(self._number, here.offset - begin, begin)
+        return decode(known[known.find(b"\n") + 1 if begin else 0 :])
 
     def close(self) -> None:
         """Close the file."""
+        if self._unpacked is not None:
+            self._unpacked.close()
         self._file.close()
-
-
-def _decode(text: bytes) -> str:
-    return text.decode("utf-8", "backslashreplace")
 
 
 def _head_of(data: bytes, used: int = 0) -> bytes:
@@ -302,27 +301,3 @@ def is_part_of_line(head: bytes) -> bool:
 def _is_beginning(head: bytes, of: bytes) -> bool:
     """Whether a file that begins with less than ``of`` holds the same lines: the rest was lost."""
     return len(head) < len(of) and of.startswith(head) and b"\n" in head
-
-
-def _pass_over(text: bytes, max_line: int) -> tuple[bytes, int]:
-    """The text without the lines above ``max_line`` bytes, and how many those were.
-
-    Looks for the last line end within reach, so that it costs a step per ``max_line`` bytes.
-    """
-    kept, oversized = [], 0
-    begin = here = 0
-    while len(text) - here > max_line:
-        reached = text.rfind(b"\n", here, here + max_line + 1) + 1
-        if reached:
-            here = reached
-            continue
-        end = text.find(b"\n", here) + 1 or len(text)
-        line = text[here:end].lstrip(b"\0")
-        kept.append(text[begin:here])
-        if len(line.removesuffix(b"\n")) > max_line:
-            oversized += 1
-        else:
-            kept.append(line)
-        begin = here = end
-    kept.append(text[begin:])
-    return b"".join(kept), oversized
