@@ -6,6 +6,7 @@ import lzma
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC
@@ -756,3 +757,39 @@ def test_a_repetition_that_is_read_by_itself(path: Path, reader: Reader, down: b
             reader.restart()
         append(path, "2026-03-01T00:02:00Z host last message repeated 3 times\n")
         assert reader.read() == [99]
+
+
+def test_a_mounted_file_that_is_rotated_outside(tmp_path: Path) -> None:
+    """A single file that is mounted and has no name any more is deaf, also after a restart."""
+    needs.mount_namespace()
+    script = """
+import gzip, os, subprocess, sys
+from datetime import UTC
+from pathlib import Path
+from exporter.sources.file import FileSource
+folder = Path(sys.argv[1])
+outside, inside = folder / "outside.log", folder / "auth.log"
+for path in (outside, inside):
+    path.touch()
+subprocess.run(["mount", "--bind", outside, inside], check=True)
+source = FileSource("auth", [str(inside)], UTC)
+state = source.read().state
+print(sorted(source.health().deaf))
+outside.rename(folder / "outside.log.1")
+(folder / "outside.log.1.gz").write_bytes(gzip.compress(b""))
+(folder / "outside.log.1").unlink()
+source.read()
+print(sorted(source.health().deaf))
+source.close()
+source = FileSource("auth", [str(inside)], UTC)
+source.restore(state)
+source.read()
+print(sorted(source.health().deaf))
+source.close()
+"""
+    command = ["unshare", "--mount", "--propagation", "private", sys.executable, "-c", script]
+    root = Path(__file__).parents[1]
+    ran = subprocess.run(
+        [*command, str(tmp_path)], check=True, capture_output=True, text=True, cwd=root
+    )
+    assert ran.stdout.splitlines() == ["[]", "['unlinked']", "['unlinked']"]

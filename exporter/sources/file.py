@@ -18,6 +18,7 @@ from exporter.record import Origin
 from exporter.sources import Batch, Gap, SourceHealth
 from exporter.sources.lines import Lines
 from exporter.sources.log import Log
+from exporter.sources.paths import show_path
 from exporter.sources.rotation import is_rotated
 from exporter.sources.segment import Position
 
@@ -197,7 +198,18 @@ class FileSource:
         if self._too_many:
             problems.append(f"more than {_MOST_FILES} files match: the rest is not read")
         behind = sum(log.behind() for log in self._logs.values())
-        return SourceHealth(behind, "; ".join(problems[:_FEW]) or None)
+        return SourceHealth(behind, "; ".join(problems[:_FEW]) or None, deaf=self._deaf())
+
+    def _deaf(self) -> dict[str, str]:
+        """What is open and written to no more, though nothing of that can be seen at its path."""
+        unlinked = [show_path(path) for path, log in self._logs.items() if log.unlinked]
+        if not unlinked:
+            return {}
+        told = (
+            f"{', '.join(unlinked[:_FEW])}: the file has no name any more (0 links). It was "
+            "rotated or deleted outside of this mount: mount its folder, not the file"
+        )
+        return {"unlinked": told}
 
     def close(self) -> None:
         """See Source.close."""

@@ -23,17 +23,14 @@ SETTLE: Final = 60 * 10**9
 PATIENCE: Final = 2 * 10**9
 """ns until a file that was cut counts as cut: an editor empties a file and writes it anew."""
 _TRIES: Final = 3
-_UNLINKED: Final = (
-    "the file at the path has no link: it was rotated or deleted outside of this mount, "
-    "where nothing can be seen of it; mount its folder instead of the file"
-)
 
 
 class Log:
     """The lines under ``path``; ``now`` gives the time in nanoseconds.
 
-    Rotated files are looked for in the folders ``others`` too. Below ``base``, if one is given, no
-    link is followed.
+    ``unlinked``: the file at the path has no name any more, as a single file that was mounted and
+    is then rotated outside. Rotated files are looked for in the folders ``others`` too. Below
+    ``base``, if one is given, no link is followed.
     """
 
     def __init__(
@@ -46,6 +43,7 @@ class Log:
     ) -> None:
         self.path = path
         self.missing = False
+        self.unlinked = False
         self.problem: str | None = None
         self.gaps: list[Gap] = []
         self._max_line = max_line
@@ -109,11 +107,10 @@ class Log:
         try:
             status = self.path.stat()
         except FileNotFoundError:
-            self.missing = True
+            self.missing, self.unlinked = True, False
             return False
         self.missing = False
-        if status.st_nlink == 0:
-            self.problem = _UNLINKED
+        self.unlinked = status.st_nlink == 0
         segments = self._segments()
         return len(segments) < len(self._row) or not (segments and segments[-1].is_at(status))
 
