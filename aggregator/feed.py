@@ -8,6 +8,7 @@ from typing import Any, Final
 from aggregator import memory
 from aggregator.arrivals import MINUTE
 from aggregator.chains.facts import Batch, Told, facts_of
+from aggregator.crowd import Joint
 from aggregator.findings import Rule
 from aggregator.memory import MINUTES_A_DAY, Found, Memory
 from heptad.event import Event
@@ -43,6 +44,7 @@ class Read:
         self.end = end
         self.error: Exception | None = None
         self.found: Found = {}
+        self.joints: dict[int, Joint] = {}
         self.begun = False
 
     def has_finished(self, day: int) -> bool:
@@ -67,6 +69,7 @@ class Read:
                 self.memory.begin(self.now)
             if self.error is None:
                 self.found = self.memory.finish(self.until)
+                self.joints = self.memory.take_joints()
         except Exception as error:  # noqa: BLE001 - raised again where the rule is asked for it
             self.error = error
 
@@ -230,7 +233,7 @@ def _part(events: list[Told], subject_of: Callable[[Event], str | None]) -> dict
     told: dict[str, Batch] = {}
     for one in events:
         subject = subject_of(one[0])
-        if subject is not None:
+        if subject:  # an empty one would be taken for many
             own = told.get(subject)
             if own is None:
                 own = told[subject] = Batch()

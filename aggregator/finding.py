@@ -84,7 +84,7 @@ FINDINGS: Final = Measurement(
     always="count",
     tags={"rule": "the rule's name", "severity": ", ".join(f"`{name}`" for name in SEVERITIES)},
     fields={
-        "subject": Field(str, "whom it is about"),
+        "subject": Field(str, "whom it is about; empty where it stands for many"),
         "first": Field(int, "the time of its first event, in ns"),
         "last": Field(int, "the time of its last event, in ns"),
         "day": Field(int, "the UTC day to which it is booked, counted from the epoch"),
@@ -101,6 +101,7 @@ FINDINGS: Final = Measurement(
         "evidence": Field(
             str, "rows of older versions: up to ten events, as `first_event`: a JSON array"
         ),
+        "joined": Field(int, "for how many findings it stands; missing where it is one"),
         "overdue": Field(int, "from when on (ns) another sentence is true, if one ever is"),
         "overdue_sentence": Field(str, "the sentence from then on"),
         "revision": Field(int, "the number of the revision, from 0"),
@@ -119,7 +120,8 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ``first_event`` and ``last_event`` are events, each by its series and time as line protocol
     writes them. ``evidence`` are the first events of it, by time: all of them, up to a bound. They
     are not in its rows: see ``aggregator.evidence``. ``technique`` is a MITRE ATT&CK identifier.
-    ``day`` is the UTC day, counted from the epoch, to which the rule books the finding.
+    ``day`` is the UTC day, counted from the epoch, to which the rule books the finding. One that
+    stands for many, see ``aggregator.crowd``, is ``joined`` of so many and has no subject.
 
     A finding follows from events alone, so it cannot say how long something has gone on by now.
     Where that matters, ``overdue_sentence`` takes the place of ``sentence`` from ``overdue`` on.
@@ -147,6 +149,7 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     last_event: str = ""
     evidence: tuple[Identity, ...] = ()
     evidence_from: int = 0
+    joined: int = 0
     overdue: int = 0
     overdue_sentence: str = ""
 

@@ -2,15 +2,17 @@
 
 import math
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice, takewhile
 from typing import Final
 
 import msgspec
 
+from aggregator.crowd import JOINED, Joint
 from aggregator.finding import DAY, Finding, Key, Revision, last_revisions, read_identity
 from heptad.store import Store
 
+_NONE: Final[Mapping[int, int]] = {}
 _PAUSE: Final = 10.0
 _LONGEST_PAUSE: Final = 3600.0
 _MOST_DAYS: Final = 8
@@ -67,6 +69,7 @@ class Held(msgspec.Struct, frozen=True):
 
     found: Days
     whole: bool
+    joined: Mapping[int, int]
 
 
 class Ledger:
@@ -105,45 +108,42 @@ class Ledger:
         for day in sorted(self._days.keys() - needed)[:-_MOST_DAYS]:
             del self._days[day]
 
-    def settle(self, subject: str, found: Days, at: float, *, whole: bool = True) -> list[Revision]:
+    def settle(
+        self,
+        subject: str,
+        found: Days,
+        at: float,
+        *,
+        whole: bool = True,
+        joined: Mapping[int, int] = _NONE,
+    ) -> list[Revision]:
         """The revisions to write now, given everything that was found of a subject on some days.
 
         ``at`` is a monotonic time in seconds; ``whole``: nothing of the subject was forgotten.
+        ``joined``: on these days a finding with this first event stands for what is not told.
         """
         held = self._waiting.pop(subject, None)
         if held is not None:
-            found, whole = held.found | found, whole and held.whole
-        revisions = self._compare(subject, found, whole=whole)
+            found, whole, joined = held.found | found, whole and held.whole, joined or held.joined
+        revisions = self._compare(subject, Held(found, whole, joined))
         if self._may_wait(subject, revisions, at):
-            self._waiting[subject] = Held(found, whole)
+            self._waiting[subject] = Held(found, whole, joined)
             return []
         return self._note(subject, revisions, at)
 
-    def _compare(self, subject: str, found: Days, *, whole: bool) -> list[Revision]:
+    def _compare(self, subject: str, held: Held) -> list[Revision]:
         """What differs from what is written."""
-        known = self._known(subject, found)
-        new = {finding.key: finding for findings in found.values() for finding in findings}
+        known = self._known(subject, held.found)
+        new = {finding.key: finding for findings in held.found.values() for finding in findings}
         if not (known or new):
             return []
         ordered = sorted(new.values(), key=lambda finding: finding.first)
-        standing = {key: entry for key, entry in known.items() if entry.stands}
-        gone: list[Finding] = []
-        for key, entry in standing.items():
-            if key not in new and entry.day not in found:
-                continue
-            successors = [f for f in _overlapping(ordered, entry) if f.key in new]
-            fewer = sum(finding.count for finding in successors) < entry.count
-            if not fewer and key in new:
-                continue
-            old = self._read(key) if whole else None
-            if old is None or not self._is_stored(old):
-                for finding in successors if fewer else ():
-                    del new[finding.key]
-            elif key not in new:
-                gone.append(old)
+        gone = self._find_gone(known, new, ordered, held)
         revisions = []
         for old in gone:
             by = [f.first for f in _overlapping(ordered, known[old.key]) if f.key in new]
+            if old.day in held.joined:
+                by = [held.joined[old.day]]
             number = known[old.key].number + 1
             revisions.append(Revision(old, number, min(by, default=None), withdrawn=not by))
         replaced = [known[old.key] for old in gone]
@@ -151,6 +151,33 @@ class Ledger:
             before = [entry for entry in replaced if entry.overlaps(finding)]
             revisions += self._grow(finding, known.get(finding.key), before)
         return revisions
+
+    def _find_gone(
+        self,
+        known: Mapping[Key, Entry],
+        new: dict[Key, Finding],
+        ordered: list[Finding],
+        held: Held,
+    ) -> list[Finding]:
+        """What stands and is no longer found; takes out of ``new`` what only lost its events."""
+        gone: list[Finding] = []
+        for key, entry in known.items():
+            if not entry.stands or (key not in new and entry.day not in held.found):
+                continue
+            if key not in new and entry.day in held.joined:
+                gone.append(self._read(key))
+                continue
+            successors = [f for f in _overlapping(ordered, entry) if f.key in new]
+            fewer = sum(finding.count for finding in successors) < entry.count
+            if not fewer and key in new:
+                continue
+            old = self._read(key) if held.whole else None
+            if old is None or not self._is_stored(old):
+                for finding in successors if fewer else ():
+                    del new[finding.key]
+            elif key not in new:
+                gone.append(old)
+        return gone
 
     def _read(self, key: Key) -> Finding:
         """A finding as it was written last."""
@@ -180,6 +207,33 @@ class Ledger:
             )
         ]
 
+    def subjects(self, day: int) -> set[str]:
+        """Those with a standing finding that is booked on this day (UTC)."""
+        return {
+            subject
+            for begin in (day - 1, day)
+            for subject, known in self._day(begin).items()
+            if any(entry.stands and entry.day == day for entry in known.values())
+        }
+
+    def first_joined(self, day: int) -> int | None:
+        """The first event of what stands for many on this day (UTC)."""
+        known = self._known(JOINED, [day]).values()
+        return next((e.first for e in known if e.stands and e.day == day), None)
+
+    def is_to_join(self, joint: Joint, at: float, *, everything: bool) -> bool:
+        """Whether the joined finding of a day has to be looked at now."""
+        known = self._known(JOINED, [joint.day]).values()
+        written = [entry for entry in known if entry.stands and entry.day == joint.day]
+        if everything or not written:
+            return True
+        (last,) = written[-1:]
+        if joint.rank > last.rank or last.last < self._history <= joint.last:
+            return True
+        time, number = self._written.get(JOINED, (-math.inf, 0))
+        doubled = joint.count >= 2 * last.count and at - time >= _PAUSE
+        return doubled or at - time >= _pause_after(number)
+
     def _may_wait(self, subject: str, revisions: list[Revision], at: float) -> bool:
         if not revisions or any(revision.rises for revision in revisions):
             return False
@@ -205,8 +259,7 @@ class Ledger:
         revisions = []
         for subject in self._due(at, everything=everything):
             held = self._waiting.pop(subject)
-            new = self._compare(subject, held.found, whole=held.whole)
-            revisions += self._note(subject, new, at)
+            revisions += self._note(subject, self._compare(subject, held), at)
         return revisions
 
     def _note(self, subject: str, revisions: list[Revision], at: float) -> list[Revision]:

@@ -11,13 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import takewhile
 from typing import Any, Final
 
+import msgspec
+
 from aggregator.arrivals import KEEP
+from aggregator.crowd import Crowd, Joint, join_findings
 from aggregator.finding import Finding
 from aggregator.findings import Chain, Rule
 
 _APART: Final = 10
 """While many minutes are read, so many are taken up at once."""
-MOST_CELLS: Final = 100_000
+MOST_CELLS: Final = 60_000
 """So many are held of the minutes before, and so many of the one that is being read."""
 MINUTES_A_DAY: Final = 1440
 
@@ -41,6 +44,9 @@ class Memory:
         """Minute → subject → cell; other memories may hold the same ones."""
         self._chains: dict[str, Chain] = {}
         self._touched: set[str] = set()
+        self._crowds: dict[int, Crowd] = {}
+        self._levels: dict[int, int] = {}
+        self._joints: dict[int, Joint] = {}
         self._newest = self.floor
         self.begin(self.floor)
 
@@ -64,9 +70,14 @@ class Memory:
         self.whole = self.whole and not dropped
 
     def finish(self, until: int) -> Found:
-        """What was found of the subjects that were told of, in the minutes before ``until``."""
+        """What was found of the subjects that were told of, in the minutes before ``until``.
+
+        Of days with too many findings it has only what is told by itself; see ``take_joints``.
+        """
         self._settle(min(until, self._now) - KEEP)
         self._collect()
+        for day in range(self.day, self._newest // MINUTES_A_DAY + 1):
+            self._join(day)
         found, self._found = self._found, {}
         return found
 
@@ -77,6 +88,48 @@ class Memory:
             for day in list(takewhile(lambda day: day < self.day, days)):
                 finished.setdefault(subject, {})[day] = days.pop(day)
         return finished
+
+    def take_joints(self) -> dict[int, Joint]:
+        """For each day that has findings, or had some, what of them is told."""
+        joints, self._joints = self._joints, {}
+        return joints
+
+    def _join(self, day: int) -> None:
+        """See how many findings the day has; where they are fewer than before, tell them again."""
+        crowd = self._crowds.get(day)
+        if crowd is None:
+            return
+        level = crowd.level
+        if level < self._levels.get(day, level):
+            self._judge(crowd.subjects(level))
+        self._levels[day] = level
+        for days in self._found.values() if level else ():
+            if days.get(day):
+                days[day] = [finding for finding in days[day] if finding.rank >= level]
+        told = crowd.subjects(level) if level else frozenset()
+        rank = crowd.rank if level else 0
+        self._joints[day] = Joint(
+            day,
+            level,
+            told,
+            crowd.count,
+            rank,
+            crowd.last,
+            lambda: self._join_all(day, rank),
+            self.whole,
+        )
+
+    def _join_all(self, day: int, rank: int) -> Finding:
+        subjects = self._crowds[day].subjects(0)
+        held = self._cells_of(subjects)
+        findings = (
+            finding
+            for subject in subjects
+            for finding in self._find(subject, held.get(subject, ()))
+            if finding.day == day
+        )
+        joined = join_findings(self.rule, day, rank, findings)
+        return joined if self.whole else self._crowds[day].complete(joined)
 
     def _turn(self, following: int) -> None:
         """The events go on with the ``following`` minute: keep only what may still change."""
@@ -146,30 +199,62 @@ class Memory:
         self._touched.clear()
         day = (self.floor - self.rule.after) // MINUTES_A_DAY
         if day > self.day:
+            for past in range(self.day, day):
+                self._close(past)
             self.day = day
             for chain in self._chains.values():
                 chain.forget(day)
 
-    def _judge(self, subjects: Set[str]) -> None:
-        """What is found of the subjects in the days that are not finished, in place of before."""
+    def _close(self, day: int) -> None:
+        """The day is over: nothing that is held here will change what was found of it."""
+        self._join(day)
+        joint = self._joints.get(day)
+        if joint is not None and joint.level:
+            joined = joint.join()
+            self._joints[day] = msgspec.structs.replace(joint, join=lambda: joined, is_over=True)
+        self._crowds.pop(day, None)
+        self._levels.pop(day, None)
+
+    def _cells_of(self, subjects: Set[str]) -> dict[str, list[tuple[int, Any]]]:
+        """The cells of these subjects that no chain has taken up yet, in order of time."""
         held: dict[str, list[tuple[int, Any]]] = {}
         for minute, cells in sorted(self._cells.items()):
-            for subject in subjects & cells.keys():
+            # the fewer of the two are gone through
+            few, many = (cells, subjects) if len(cells) < len(subjects) else (subjects, cells)
+            for subject in [subject for subject in few if subject in many]:
                 held.setdefault(subject, []).append((minute, cells[subject]))
+        return held
+
+    def _judge(self, subjects: Set[str]) -> None:
+        """What is found of the subjects in the days that are not finished, in place of before."""
+        held = self._cells_of(subjects)
         unfinished = range(self.day, self._newest // MINUTES_A_DAY + 1)
         nothing: dict[int, Sequence[Finding]] = dict.fromkeys(unfinished, ())
         for subject in subjects:
+            new: dict[int, list[Finding]] = {}
+            for finding in self._find(subject, held.get(subject, ())):
+                if finding.day >= self.day:
+                    new.setdefault(finding.day, []).append(finding)
+            for day in unfinished:
+                self._note(day, subject, new)
             days = self._found.setdefault(subject, {})
             if days:
                 # they are in order: only the last ones are looked at, however many there are
                 for day in list(takewhile(lambda day: day >= self.day, reversed(days))):
                     del days[day]
             days |= nothing
-            new: dict[int, list[Finding]] = {}
-            for finding in self._find(subject, held.get(subject, ())):
-                if finding.day >= self.day:
-                    new.setdefault(finding.day, []).append(finding)
             days |= new
+
+    def _note(self, day: int, subject: str, new: dict[int, list[Finding]]) -> None:
+        """Count the subject's findings of the day; of very many keep only what may be told."""
+        crowd = self._crowds.get(day)
+        if crowd is None:
+            if day not in new:
+                return
+            crowd = self._crowds[day] = Crowd(self.rule.most)
+        crowd.note(subject, new.get(day, ()))
+        if day in new and (level := crowd.level):
+            new[day] = [finding for finding in new[day] if finding.rank >= level]
 
     def _find(self, subject: str, cells: Sequence[tuple[int, Any]]) -> Iterator[Finding]:
         """What its chain tells once it has taken up the cells that may still change, too."""

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from aggregator.arrivals import KEEP
+from aggregator.crowd import JOINED, Joint
 from aggregator.feed import Read
 from aggregator.finding import Finding, Revision
 from aggregator.findings import Rule
@@ -21,6 +22,10 @@ from heptad.spans import Span, merge_spans
 from heptad.store import Store
 
 _PAUSE: Final = 60.0
+
+Joints = dict[int, Joint]
+Subjects = dict[str, tuple[dict[int, Sequence[Finding]], bool]]
+"""Subject → what was found of it by day, and whether nothing of it was forgotten."""
 
 
 class Watch:
@@ -52,12 +57,14 @@ class Watch:
         self._memory: Memory | None = None
         self._history = history
         self._ledger = Ledger(reports, events, rule.name, history)
+        self._joints: Joints = {}
+        """Days whose joined finding may have to be written again."""
         self._due = 0.0
         self._failed = False
 
     def state(self) -> bytes:
         """The days that still have to be read again, for the commit."""
-        days = self._days | self._reading | self._ledger.waiting_days()
+        days = self._days | self._reading | self._ledger.waiting_days() | self._joints.keys()
         for since, until in self._spans:
             days |= self._days_of(since, until)
         return msgspec.json.encode(sorted(days))
@@ -84,7 +91,14 @@ class Watch:
         """Whether ``work`` would do something; ``at`` is a monotonic time in seconds."""
         if self._failed and not everything and at < self._due:
             return False
-        return bool(self._spans) or self._ledger.is_due(at, everything=everything)
+        return (
+            bool(self._spans)
+            or self._ledger.is_due(at, everything=everything)
+            or any(
+                self._ledger.is_to_join(joint, at, everything=everything)
+                for joint in self._joints.values()
+            )
+        )
 
     def live(self, now: int) -> list[Read]:
         """What has to be read before ``work``; ``now`` is the newest minute to be believed."""
@@ -100,7 +114,8 @@ class Watch:
         _raise_error(reads)
         self._failed = False
         self._spans = []
-        revisions = self._settle(at, [(read.memory, read.found) for read in reads])
+        told = [(read.memory, read.found, read.joints) for read in reads]
+        revisions = self._settle(at, told, everything=everything)
         revisions += self._ledger.flush(at, everything=everything)
         if self._memory is not None:
             self.size = self._memory.size
@@ -148,7 +163,9 @@ class Watch:
         found = []
         for read in self._day_reads:
             if read.error is None:
-                found.append((read.memory, _up_to(read.end, read.memory.take_finished())))
+                finished = _up_to(read.end, read.memory.take_finished())
+                joints = _joints_up_to(read.end, read.memory.take_joints())
+                found.append((read.memory, finished, joints))
                 self._reading = {d for d in self._reading if not read.has_finished(d)}
         return self._settle(at, found)
 
@@ -158,8 +175,12 @@ class Watch:
         _raise_error(reads)
         self._failed = False
         self._reading = set()
-        found = [(read.memory, _up_to(read.end, read.found)) for read in reads]
+        found = [
+            (read.memory, _up_to(read.end, read.found), _joints_up_to(read.end, read.joints))
+            for read in reads
+        ]
         if reads and reads[-1].end is None:
+            self._joints = {}  # it knows them all
             self._memory = reads[-1].memory
             self.size = self._memory.size
             self._spans = []
@@ -167,18 +188,50 @@ class Watch:
         self._meanwhile = []
         return self._settle(at, found)
 
-    def _settle(self, at: float, told: Iterable[tuple[Memory, Found]]) -> list[Revision]:
+    def _settle(
+        self, at: float, told: Iterable[tuple[Memory, Found, Joints]], *, everything: bool = False
+    ) -> list[Revision]:
         """What of all that was found has to be written."""
-        every: dict[str, tuple[dict[int, Sequence[Finding]], bool]] = {}
-        for memory, found in told:
+        every: Subjects = {}
+        for memory, found, joints in told:
+            self._joints |= joints
             self.dropped += memory.dropped
             memory.dropped = 0
             for subject, days in found.items():
                 known, whole = every.get(subject, ({}, True))
                 every[subject] = (known | days if known else days, whole and memory.whole)
-        revisions = []
+        firsts: dict[int, int] = {}
+        revisions = self._settle_joints(every, firsts, at, everything=everything)
         for subject, (own, whole) in every.items():
-            revisions += self._ledger.settle(subject, own, at, whole=whole)
+            revisions += self._ledger.settle(subject, own, at, whole=whole, joined=firsts)
+        return revisions
+
+    def _settle_joints(
+        self, found: Subjects, firsts: dict[int, int], at: float, *, everything: bool
+    ) -> list[Revision]:
+        """Of days with too many findings the joined one; ``found`` loses what is in it now.
+
+        ``firsts`` gets the first event of what stands for many on a day.
+        """
+        revisions: list[Revision] = []
+        for day, joint in sorted(self._joints.items()):
+            standing = self._ledger.subjects(day)
+            if not joint.level:
+                if JOINED in standing:
+                    revisions += self._ledger.settle(JOINED, {day: ()}, at)
+                del self._joints[day]
+                continue
+            if self._ledger.is_to_join(joint, at, everything=everything or joint.is_over):
+                joined = [joint.join()]
+                revisions += self._ledger.settle(JOINED, {day: joined}, at, whole=joint.is_whole)
+                del self._joints[day]
+            first = self._ledger.first_joined(day)
+            if first is None:
+                continue
+            firsts[day] = first
+            for subject in standing - joint.subjects - {JOINED}:
+                own, whole = found.get(subject, ({}, True))
+                found[subject] = ({**own, day: ()}, whole)
         return revisions
 
     def commit(self, at: float) -> None:
@@ -190,6 +243,7 @@ class Watch:
         self._days = set(msgspec.json.decode(self.state(), type=list[int]))
         self._spans, self._reads = [], []
         self._reading, self._day_reads, self._meanwhile = set(), [], []
+        self._joints = {}
         self._failed = True
         self._memory = None
         self._ledger = Ledger(self._reports, self._events, self.name, self._history)
@@ -207,6 +261,17 @@ def _raise_error(reads: Iterable[Read]) -> None:
     for read in reads:
         if read.error is not None:
             raise read.error
+
+
+def _joints_up_to(end: int | None, joints: Joints) -> Joints:
+    """Those of the days before ``end``: nobody will look at them again."""
+    if end is None:
+        return joints
+    return {
+        day: msgspec.structs.replace(joint, is_over=True)
+        for day, joint in joints.items()
+        if day < end
+    }
 
 
 def _up_to(end: int | None, found: Found) -> Found:

@@ -221,6 +221,8 @@ class Dense(Telling):
 
     wants = FAILED_LOGINS
     shares_cells = True
+    most = 10
+    noun = ("address", "addresses")
     unit: int = 1
     """In minutes; a day is a multiple of it."""
     subject_of: Callable[[Event], str | None] = staticmethod(address_of)

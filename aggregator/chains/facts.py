@@ -205,6 +205,10 @@ class Telling:
     before: int = 0
     after: int = 0
     shares_cells: bool = False
+    most: int = 20
+    """So many findings of a day are told each by itself; see ``aggregator.crowd``."""
+    noun: tuple[str, str] = ("user", "users")
+    """What a subject is."""
 
     def add(self, cell: Any | None, told: Batch) -> Any:
         """The cell with more events."""

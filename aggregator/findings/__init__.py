@@ -93,6 +93,16 @@ class Rule(Protocol):
         ...
 
     @property
+    def most(self) -> int:
+        """So many findings of a day are told each by itself; see ``aggregator.crowd``."""
+        ...
+
+    @property
+    def noun(self) -> tuple[str, str]:
+        """What a subject is, one and many."""
+        ...
+
+    @property
     def title(self) -> str:
         """Its name for a person; this and the following are what docs/findings.md is made of."""
         ...

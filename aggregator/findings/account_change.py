@@ -26,6 +26,7 @@ class AccountChange(Grouped):
     name = "account_change"
     title = "Account or group changed"
     technique = "T1098"
+    noun = ("account or group", "accounts or groups")
     wants: ClassVar[Wants] = {"action": tuple(_DONE), "outcome": ("success",)}
     meaning = (
         "An account or a group was created, changed or deleted, or its members were. Medium if "

@@ -14,6 +14,7 @@ class Distributed(Dense):
     title = "One user from many addresses"
     technique = "T1110"
     unit = 5
+    noun = ("user", "users")
     meaning = (
         "Failed logins as one user from at least `addresses` different addresses within `span`. "
         "Names that are no account's do not count. Low for root, whom everybody tries; medium for "

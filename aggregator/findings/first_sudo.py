@@ -18,6 +18,7 @@ class FirstSudo(Novelty):
     name = "first_sudo"
     title = "First sudo of a user"
     technique = "T1548.003"
+    noun = ("host", "hosts")
     wants: ClassVar[Wants] = {"action": ("login", "privilege"), "outcome": ("success",)}
     meaning = (
         "A user ran something by sudo on a host on which he did not within the look-back. Low. "

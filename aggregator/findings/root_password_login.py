@@ -16,6 +16,7 @@ class RootPasswordLogin(Grouped):
     name = "root_password_login"
     title = "Root login by password"
     technique = "T1078.003"
+    noun = ("address", "addresses")
     wants: ClassVar[Wants] = {"action": ("login",), "outcome": ("success",)}
     meaning = (
         "Root logged in by a password or by answers to questions, through the network. Medium: a "

@@ -6,6 +6,7 @@ left the one before without an end.
 """
 
 import itertools
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import ClassVar, Final
@@ -145,6 +146,7 @@ class Sessions(Telling):
 
     name = "session"
     title = "Session"
+    most = sys.maxsize
     wants: ClassVar[Wants] = {
         "action": ("login", "session_open", "session_close", "host_start"),
         "outcome": ("success",),

@@ -17,6 +17,8 @@ class SuccessAfterFailures(Pair):
     name = "success_after_failures"
     title = "Success after failures"
     technique = "T1110"
+    most = 1000  # each of them may be a break-in
+    noun = ("address", "addresses")
     wants: ClassVar[Wants] = {"action": ("login",), "outcome": ("failure", "success")}
     subject_of = staticmethod(address_of)
     meaning = (
