@@ -5,12 +5,15 @@ Together with ``heptad.__main__`` the only modules that may import both sides.
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
 from heptad import log
 from heptad.config import Config, load_config
+from heptad.terminal import printable
+from heptad.units import parse_time
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -83,6 +86,38 @@ def load_readable(args: argparse.Namespace) -> Config:
     if args.local:
         config.influxdb = None
     return config
+
+
+def add_span(parser: argparse.ArgumentParser, *, since: str) -> None:
+    """The options --since and --until, of commands that read a span of time."""
+    parser.add_argument(
+        "--since",
+        default=since,
+        metavar="T",
+        help=f"24h (that long ago) or RFC 3339; default: {since}",
+    )
+    parser.add_argument("--until", metavar="T", help="the same, not included; default: now")
+
+
+def read_span(args: argparse.Namespace) -> tuple[int, int | None]:
+    """The times of --since and --until in ns, None without --until; ValueError with the remedy."""
+    since = parse_time(args.since)
+    until = None if args.until is None else parse_time(args.until)
+    if until is not None and since >= until:
+        raise ValueError(f"--since {args.since} is not before --until {args.until}")
+    if since >= parse_time("now"):
+        raise ValueError(f"--since {args.since} is in the future; write for example 24h")
+    return since, until
+
+
+def choose_word(option: str, word: str, known: Iterable[str]) -> str:
+    """The word if it is known; ValueError names the closest that is, or all."""
+    words = sorted(filter(None, known))
+    if word in words:
+        return word
+    close = get_close_matches(word, words, n=3, cutoff=0.5)
+    remedy = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(words)}"
+    raise ValueError(f"{option} {printable(word, 60)} is not known; {remedy}")
 
 
 def set_up_log(config: Config) -> None:

@@ -2,11 +2,14 @@
 
 import argparse
 import time as clock
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from typing import Final
 
 from aggregator.evidence import read_evidence
 from aggregator.finding import find_finding
+from exporter.parsers.engine import load_rulebook
 from exporter.rendering import classify_address
 from heptad.commands import (
     DONE,
@@ -15,25 +18,33 @@ from heptad.commands import (
     add_command,
     add_config,
     add_local,
+    add_span,
+    choose_word,
     complain,
     load_readable,
+    read_span,
 )
 from heptad.commands.table import HEADING, format_event, format_json, wants_colour
-from heptad.event import OUTCOMES, Event
+from heptad.event import ACTIONS, OUTCOMES, Event
+from heptad.event_row import MEASUREMENT as EVENTS
 from heptad.event_row import event_of_point
+from heptad.store import Point
 from heptad.store.opening import open_events, open_reports
 from heptad.terminal import printable
-from heptad.units import parse_time
 
 _EXAMPLES = """
 heptad events                                         the last hour
 heptad events --since 24h --outcome failure --program sshd
-heptad events --address 192.0.2.7 --user root
+heptad events --action login --address 192.0.2.7 --user root
+heptad events --host web-1 --since 2026-03-01 --until 2026-03-02
+heptad events --limit 20 --since 7d                   the newest 20
 heptad events --finding 019e3c22d41f2a07              the log lines that a finding is made of
-heptad events --follow                                as they come
+heptad events --limit 5 --follow                      the newest 5, then as they come
 heptad events --local                                 of this host, where InfluxDB has the fleet's
 heptad events --since 7d --format jsonl | jq .user
 """
+
+_MOST: Final = 100_000
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -41,14 +52,17 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser = add_command(commands, "events", run, _EXAMPLES)
     add_config(parser)
     add_local(parser)
-    parser.add_argument(
-        "--since", default="1h", metavar="T", help="24h (that long ago) or RFC 3339"
-    )
+    add_span(parser, since="1h")
+    parser.add_argument("--host", help="only of this host")
+    parser.add_argument("--action", help="only this action, for example login (docs/events.md)")
     parser.add_argument("--user", help="only this account: who acted, was asked for or acted on")
     parser.add_argument("--address", help="only from this address")
     parser.add_argument("--program", help="only this program")
-    parser.add_argument("--outcome", choices=sorted(OUTCOMES), help="only this outcome")
-    parser.add_argument("--follow", action="store_true", help="go on with events as they come")
+    parser.add_argument("--outcome", help=f"only this outcome: {', '.join(OUTCOMES)}")
+    parser.add_argument(
+        "--limit", type=int, metavar="N", help="only the newest N; with --follow, to start with"
+    )
+    parser.add_argument("--follow", action="store_true", help="continue with events as they come")
     parser.add_argument(
         "--finding",
         metavar="ID",
@@ -64,33 +78,62 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def run(args: argparse.Namespace) -> int:
     """Print what is stored, then with --follow what comes."""
     try:
-        since = parse_time(args.since)
+        since, until = read_span(args)
+        wanted = _read_tags(args)
     except ValueError as error:
         complain(str(error))
         return WRONG_USE
     if args.finding is not None:
         return _print_finding(args)
-    tags = {"program": args.program, "outcome": args.outcome}
     address = args.address and (classify_address(args.address)[0] or args.address)
-    wanted = {name: value for name, value in tags.items() if value is not None}
     shown = 0
+
+    def select(points: Iterable[Point]) -> Iterator[Event]:
+        return (e for e in map(event_of_point, points) if _matches(e, args.user, address))
+
     with ExitStack() as stack:
         store = open_events(load_readable(args), stack)
         show = make_printer(args.format)
         follower = store.follow(since, wanted)
-        points = follower.history()
-        while True:
-            for event in map(event_of_point, points):
-                if _matches(event, args.user, address):
-                    show(event)
-                    shown += 1
-            if not args.follow:
-                break
+        stored = select(
+            follower.history() if until is None else store.read(EVENTS, since, until, wanted)
+        )
+        for event in stored if args.limit is None else deque(stored, args.limit):
+            show(event)
+            shown += 1
+        while args.follow:
             clock.sleep(follower.pause)
-            points = follower.look()
-        if not shown:
-            complain(f"no such events since {args.since}; a longer --since may show some")
+            for event in select(follower.look()):
+                show(event)
+    if not shown:
+        complain(_explain_nothing(args))
     return DONE
+
+
+def _read_tags(args: argparse.Namespace) -> dict[str, str]:
+    """The tags that are asked for; ValueError says what is wrong with an option."""
+    if args.limit is not None and not 1 <= args.limit <= _MOST:
+        raise ValueError(f"--limit {args.limit} must lie between 1 and {_MOST}")
+    if args.follow and args.until is not None:
+        raise ValueError("--until and --follow exclude each other; leave one of them out")
+    if args.action is not None:
+        choose_word("--action", args.action, ACTIONS)
+    if args.outcome is not None:
+        choose_word("--outcome", args.outcome, OUTCOMES)
+    names = ("host", "program", "action", "outcome")
+    return {name: value for name in names if (value := getattr(args, name)) is not None}
+
+
+def _explain_nothing(args: argparse.Namespace) -> str:
+    """Why there may be no events, and what may help."""
+    if args.program is not None:
+        try:
+            programs = {program.name for program in load_rulebook().programs.values()}
+            choose_word("--program", args.program, programs | {"heptad"})
+        except ValueError as error:
+            return f"no such events; {error}"
+    end = "" if args.until is None else f" until {args.until}"
+    return f"no such events since {args.since}{end}; an earlier --since may show some"
 
 
 def _print_finding(args: argparse.Namespace) -> int:

@@ -12,8 +12,10 @@ from heptad.commands import (
     add_command,
     add_config,
     add_local,
+    add_span,
     complain,
     load_readable,
+    read_span,
 )
 from heptad.commands.table import escape_json
 from heptad.store.opening import open_events, open_reports
@@ -24,6 +26,7 @@ heptad report                                    the last 24 hours
 heptad report --since 7d
 heptad report --since 7d --format html > report.html     a page that can be mailed
 heptad report --local                            of this host, where InfluxDB has the fleet's
+heptad report --since 2026-03-01 --until 2026-03-08      one week
 heptad report --since 2026-03-01 --format json | jq .findings
 """
 
@@ -33,22 +36,18 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser = add_command(commands, "report", run, _EXAMPLES)
     add_config(parser)
     add_local(parser)
-    parser.add_argument(
-        "--since", default="24h", metavar="T", help="24h (that long ago) or RFC 3339"
-    )
+    add_span(parser, since="24h")
     parser.add_argument("--format", choices=("text", "html", "json"), default="text")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report of the time from --since until now."""
+    """Print the report of the time from --since to --until."""
     try:
-        since, until = parse_time(args.since), parse_time("now")
+        since, until = read_span(args)
     except ValueError as error:
         complain(str(error))
         return WRONG_USE
-    if since >= until:
-        complain(f"--since {args.since} lies in the future")
-        return WRONG_USE
+    until = min(until or parse_time("now"), parse_time("now"))
     config = load_readable(args)
     with ExitStack() as stack:
         report = compose(open_events(config, stack), open_reports(config, stack), since, until)
