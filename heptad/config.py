@@ -326,13 +326,14 @@ def _check_sources(sources: list[SourceConfig]) -> Iterator[tuple[Place, str]]:
         for earlier in sources[:number]:
             if earlier.name == source.name:
                 yield (*place, "name"), f"`{source.name}` is the name of two sources"
-            twice = _read_twice(earlier, source)
-            if twice:
+        for earlier in sources[:number]:
+            if twice := _read_twice(earlier, source):
                 fault = (
                     f"`{earlier.name}` and `{source.name}` both read {twice}: each line would be "
                     "counted twice; give each source its own `programs`, or keep one of them"
                 )
                 yield place, fault
+                break
 
 
 def _check_file_source(place: Place, source: FileSourceConfig) -> Iterator[tuple[Place, str]]:

@@ -12,8 +12,9 @@ from typing import Any, Final, TypeVar
 import msgspec
 import yaml
 
+from heptad.surgery import Key, Surgery, types_at
+
 T = TypeVar("T")
-Key = str | int
 Check = Callable[[T], Iterable[tuple[tuple[Key, ...], str]]]
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TEXT: Final = "tag:yaml.org,2002:str"
@@ -87,11 +88,14 @@ def parse(
     reader = _Reader(name, expand)
     if root is not None and root.tag == "tag:yaml.org,2002:null":
         root = None
-    surgery = _Surgery({} if root is None else reader.construct(root))
+    surgery = Surgery({} if root is None else reader.construct(root))
+    broken = {problem.place for problem in reader.problems}
     result = _convert(surgery, kind, root, reader)
     for where, message in check(result) if check and result is not None else ():
         path = surgery.original(list(where))
-        reader.add_first(_node_at(root, path), _explain(message, path))
+        node = _node_at(root, path)
+        if not surgery.is_touched(path) and _place(node and node.start_mark) not in broken:
+            reader.add(node, _explain(message, path))
     if result is None or reader.problems:
         raise DocumentError(sorted(reader.problems, key=_by_place))
     return result
@@ -135,12 +139,6 @@ class _Reader:
         problem = Problem(self.name, _place(node and node.start_mark), message)
         if problem not in self.problems:
             self.problems.append(problem)
-
-    def add_first(self, node: yaml.Node | None, message: str) -> None:
-        """Add a problem, unless one is told of that place already: this one follows from it."""
-        place = _place(node.start_mark if node else None)
-        if all(problem.place != place for problem in self.problems):
-            self.add(node, message)
 
     def construct(self, node: yaml.Node) -> Any:
         self._depth += 1
@@ -208,10 +206,8 @@ _MISSING: Final = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 
 
-def _convert(
-    surgery: "_Surgery", kind: type[T], root: yaml.Node | None, reader: _Reader
-) -> T | None:
-    """Convert; where it fails, note the error, take the faulty value out and try again."""
+def _convert(surgery: Surgery, kind: type[T], root: yaml.Node | None, reader: _Reader) -> T | None:
+    """Convert; where it fails, note the error, mend the data and try again."""
     while True:
         try:
             return msgspec.convert(surgery.data, kind)
@@ -219,51 +215,18 @@ def _convert(
             found = _PATH.fullmatch(str(error))
             message, where = (found[1], found[2] or "$") if found else (str(error), "$")
             path: list[Key] = [int(i) if i else k for k, i in _STEP.findall(where) if i or k]
-            unknown = _UNKNOWN.fullmatch(message)
+            original = surgery.original(path)
+            unknown, missing = _UNKNOWN.fullmatch(message), _MISSING.fullmatch(message)
             if unknown:
                 path.append(unknown[1])
-            original = surgery.original(path)
-            missing = _MISSING.fullmatch(message)
-            if not (missing and [*original, missing[1]] in surgery.taken_out):
+                original.append(unknown[1])
+            name = missing[1] if missing else ""
+            if not surgery.explains(original, name, kind):
                 reader.add(_node_at(root, original), _explain(message, original, kind))
-            if len(reader.problems) >= _MOST_PROBLEMS or not surgery.take_out(path):
+            if len(reader.problems) >= _MOST_PROBLEMS:
                 return None
-
-
-class _Surgery:
-    """Takes faulty values out of data, and still knows where the others stood."""
-
-    def __init__(self, data: Any) -> None:
-        self.taken_out: list[list[Key]] = []
-        self.data = data
-        self._numbers: dict[int, list[int]] = {}
-
-    def original(self, path: list[Key]) -> list[Key]:
-        """The path in the document of what now stands at ``path``."""
-        here, original = self.data, list[Key]()
-        for step in path:
-            if isinstance(here, list) and isinstance(step, int):
-                original.append(self._numbers.get(id(here), list(range(len(here))))[step])
-            else:
-                original.append(step)
-            known = isinstance(here, list) or (isinstance(here, dict) and step in here)
-            here = here[step] if known else None
-        return original
-
-    def take_out(self, path: list[Key]) -> bool:
-        """Remove what stands at ``path``; False where that leaves nothing to go on with."""
-        self.taken_out.append(self.original(path))
-        if not path:
-            return False
-        here = self.data
-        for step in path[:-1]:
-            here = here[step]
-        if isinstance(here, list):
-            self._numbers.setdefault(id(here), list(range(len(here)))).pop(int(path[-1]))
-        elif path[-1] not in here:
-            return False
-        del here[path[-1]]
-        return True
+            if not (surgery.fill(path, name, kind) if name else surgery.mend(path, kind)):
+                return None
 
 
 def _by_place(problem: Problem) -> tuple[int, int]:
@@ -277,7 +240,7 @@ def _explain(message: str, path: list[Key], kind: Any = None) -> str:
     if _UNKNOWN.fullmatch(message):
         names = {
             field.encode_name
-            for info in _types_at(kind, path[:-1])
+            for info in types_at(kind, path[:-1])
             if isinstance(info, msgspec.inspect.StructType)
             for field in info.fields
         }
@@ -287,38 +250,14 @@ def _explain(message: str, path: list[Key], kind: Any = None) -> str:
     elif message.startswith("Expected `str`"):
         message += "; a duration or a size needs its unit, as in 30d or 1GiB, other text its quotes"
     elif message.startswith("Invalid "):
-        types = _types_at(kind, path)
+        types = types_at(kind, path)
         words = [w for t in types if isinstance(t, msgspec.inspect.LiteralType) for w in t.values]
         if path and path[-1] == "type":
-            structs = _types_at(kind, path[:-1])
+            structs = types_at(kind, path[:-1])
             words = [str(t.tag) for t in structs if isinstance(t, msgspec.inspect.StructType)]
         known = dict.fromkeys(map(str, words))
         message += f"; known here: {', '.join(known)}" if known else ""
     return f"{where}: {message}" if where else message
-
-
-def _types_at(kind: Any, path: list[Key]) -> list[msgspec.inspect.Type]:
-    """The types that the structure ``kind`` allows at ``path``."""
-    types = _options([msgspec.inspect.type_info(kind)])
-    for step in path:
-        inner: list[msgspec.inspect.Type] = []
-        for info in types:
-            if isinstance(info, msgspec.inspect.StructType):
-                inner += [field.type for field in info.fields if field.encode_name == step]
-            elif isinstance(info, msgspec.inspect.ListType | msgspec.inspect.VarTupleType):
-                inner.append(info.item_type)
-            elif isinstance(info, msgspec.inspect.DictType):
-                inner.append(info.value_type)
-        types = _options(inner)
-    return types
-
-
-def _options(types: list[msgspec.inspect.Type]) -> list[msgspec.inspect.Type]:
-    return [
-        option
-        for info in types
-        for option in (info.types if isinstance(info, msgspec.inspect.UnionType) else [info])
-    ]
 
 
 def _node_at(node: yaml.Node | None, path: list[Key]) -> yaml.Node | None:

@@ -1,6 +1,7 @@
 """Reading a document: every error at once with its place, and nothing but DocumentError."""
 
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -213,3 +214,67 @@ def test_arbitrary_structure(value: object) -> None:
     """A sound YAML file of any shape is the structure, or a DocumentError."""
     with suppress(DocumentError):
         assert isinstance(parse(yaml.safe_dump(value), "f", Outer), Outer)
+
+
+class Left(msgspec.Struct, tag="left", forbid_unknown_fields=True):
+    """One of two."""
+
+    name: str
+    ways: list[str]
+    size: int = 1
+
+
+class Right(msgspec.Struct, tag="right", forbid_unknown_fields=True):
+    """The other."""
+
+    name: str
+    road: str | None = None
+
+
+class Deep(msgspec.Struct, forbid_unknown_fields=True):
+    """Holds both, in a list and in a table."""
+
+    sides: list[Left | Right] = []
+    more: dict[str, Left | Right] = {}
+
+
+def faults_of(text: str) -> list[str]:
+    """What is told of a text, without its place."""
+
+    def check(deep: Deep) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        for number, side in enumerate(deep.sides):
+            if not side.name.islower():
+                yield ("sides", number, "name"), "not lower"
+            if isinstance(side, Left) and not side.ways:
+                yield ("sides", number, "ways"), "no way"
+
+    with pytest.raises(DocumentError) as caught:
+        parse(text, "x", Deep, check=check)
+    return [problem.message for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        # a wrong type hides nothing else of its structure
+        ("{type: lef, name: BAD, road: x, size: s}",
+         ["type: Invalid", "name: not lower", "road: unknown", "the key `ways`", "size: Expected"]),
+        # the keys say what was meant, where the word does not
+        ("{type: quux, name: BAD, ways: []}", ["type: Invalid", "name: not lower", "ways: no way"]),
+        ("{name: BAD, ways: []}", ["the key `type`", "name: not lower", "ways: no way"]),
+        # nothing says it: only what is wrong either way
+        ("{type: quux}", ["type: Invalid", "the key `name`"]),
+        # a missing key hides nothing, and what follows from it alone is not told
+        ("{type: left, ways: []}", ["the key `name`", "ways: no way"]),
+        ("{type: left, name: [x], ways: [], size: s}", ["name: Expected", "ways: no way", "size: "]),
+        ("{type: left, name: BAD}", ["the key `ways`", "name: not lower"]),
+        ("[1]", ["Expected `object`"]),
+    ],
+)  # fmt: skip
+def test_a_structure_tells_all_at_once(text: str, told: list[str]) -> None:
+    """Whatever is wrong in it, the other faults of a structure come with it."""
+    found = faults_of(f"sides: [{text}]")
+    assert len(found) == len(told), found
+    assert all(any(part in message for message in found) for part in told), found
+    also = faults_of(f"sides: [{{type: up}}, {text}]")
+    assert {message.replace("sides.1", "sides.0") for message in also} >= set(found)

@@ -1,0 +1,174 @@
+"""Faulty data made sound enough to go on with, so that every fault of a document is told at once.
+
+A faulty value is taken out. A key that is missing, also because it was taken out, gets a value of
+its type, and a structure whose ``type`` is wrong the one it resembles most: what else is wrong in
+it then comes to light. What follows from such a value alone is not told.
+"""
+
+from copy import copy
+from difflib import SequenceMatcher
+from typing import Any, Final
+
+import msgspec
+
+Key = str | int
+
+_ALIKE: Final = 0.6
+_FILLINGS: Final[dict[type[msgspec.inspect.Type], Any]] = {
+    msgspec.inspect.StrType: "?",
+    msgspec.inspect.ListType: [],
+    msgspec.inspect.VarTupleType: [],
+    msgspec.inspect.DictType: {},
+    msgspec.inspect.StructType: {},
+    msgspec.inspect.BoolType: False,
+    msgspec.inspect.IntType: 1,
+    msgspec.inspect.FloatType: 1.0,
+}
+
+
+class Surgery:
+    """Takes faulty values out of data, and still knows where the others stood."""
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+        self._touched: list[list[Key]] = []
+        self._guesses: list[list[Key]] = []
+        self._numbers: dict[int, list[int]] = {}
+
+    def original(self, path: list[Key]) -> list[Key]:
+        """The path in the document of what now stands at ``path``."""
+        here, original = self.data, list[Key]()
+        for step in path:
+            if isinstance(here, list) and isinstance(step, int):
+                original.append(self._numbers.get(id(here), list(range(len(here))))[step])
+            else:
+                original.append(step)
+            known = isinstance(here, list) or (isinstance(here, dict) and step in here)
+            here = here[step] if known else None
+        return original
+
+    def is_touched(self, original: list[Key]) -> bool:
+        """Whether the value at a path of the document, or one around it, was taken out or made."""
+        return any(original[: len(path)] == path for path in self._touched)
+
+    def explains(self, original: list[Key], missing: str, kind: Any) -> bool:
+        """Whether a fault at a path of the document follows from one that was told.
+
+        ``missing`` is the key that is not there, or empty.
+        """
+        if missing and self.is_touched([*original, missing]):
+            return True
+        guessed = any(original[: len(path)] == path for path in self._guesses)
+        if not guessed or not missing:
+            return guessed
+        # what it was to be is not known: only what all lack is told
+        structs = [t for t in types_at(kind, original) if isinstance(t, msgspec.inspect.StructType)]
+        return any(missing not in {field.encode_name for field in s.fields} for s in structs)
+
+    def mend(self, path: list[Key], kind: Any) -> bool:
+        """Take out what stands at ``path``, or put the ``type`` that was meant there."""
+        if path and isinstance(parent := self._at(path[:-1]), dict):
+            tagged = _tagged(types_at(kind, self.original(path[:-1])), path[-1])
+            if tagged and path[-1] in parent:
+                self._touched.append(self.original(path))
+                value = parent[path[-1]]
+                parent[path[-1]] = self._choose_tag(tagged, parent, value, path[:-1])
+                return True
+        return self._take_out(path)
+
+    def fill(self, path: list[Key], name: str, kind: Any) -> bool:
+        """Give the structure at ``path`` the key that it lacks; False if nothing can be done."""
+        here = self._at(path)
+        if not isinstance(here, dict):
+            return self._take_out(path)
+        original = self.original(path)
+        self._touched.append([*original, name])
+        types = types_at(kind, original)
+        if tagged := _tagged(types, name):
+            here[name] = self._choose_tag(tagged, here, None, path)
+            return True
+        found, value = _make_value(types_at(kind, [*original, name]))
+        if not found or name in here:
+            return self._take_out(path)
+        here[name] = value
+        return True
+
+    def _at(self, path: list[Key]) -> Any:
+        here = self.data
+        for step in path:
+            here = here[step]
+        return here
+
+    def _choose_tag(
+        self,
+        tagged: list[msgspec.inspect.StructType],
+        data: dict[str, Any],
+        value: Any,
+        path: list[Key],
+    ) -> Any:
+        """The tag of the structure that was meant: by its name, else by its keys."""
+        likeness = {
+            str(info.tag): SequenceMatcher(None, str(value), str(info.tag)).ratio()
+            for info in tagged
+        }
+        keys = [len(data.keys() & {field.encode_name for field in info.fields}) for info in tagged]
+        best = max(tagged, key=lambda info: likeness[str(info.tag)])
+        if likeness[str(best.tag)] < _ALIKE:
+            best = tagged[keys.index(max(keys))]
+            if keys.count(max(keys)) > 1:
+                self._guesses.append(self.original(path))
+        return best.tag
+
+    def _take_out(self, path: list[Key]) -> bool:
+        """Remove what stands at ``path``; False where that leaves nothing to go on with."""
+        self._touched.append(self.original(path))
+        if not path:
+            return False
+        here = self._at(path[:-1])
+        if isinstance(here, list):
+            self._numbers.setdefault(id(here), list(range(len(here)))).pop(int(path[-1]))
+        elif path[-1] not in here:
+            return False
+        del here[path[-1]]
+        return True
+
+
+def _tagged(types: list[msgspec.inspect.Type], key: Key) -> list[msgspec.inspect.StructType]:
+    """The structures among which the value of ``key`` chooses."""
+    structs = [info for info in types if isinstance(info, msgspec.inspect.StructType)]
+    return [info for info in structs if info.tag is not None and info.tag_field == key]
+
+
+def _make_value(types: list[msgspec.inspect.Type]) -> tuple[bool, Any]:
+    """Whether there is one, and a value of one of the types."""
+    for info in types:
+        if isinstance(info, msgspec.inspect.LiteralType):
+            return True, info.values[0]
+        for kind, value in _FILLINGS.items():
+            if isinstance(info, kind):
+                return True, copy(value)
+    return False, None
+
+
+def types_at(kind: Any, path: list[Key]) -> list[msgspec.inspect.Type]:
+    """The types that the structure ``kind`` allows at ``path``."""
+    types = _options([msgspec.inspect.type_info(kind)])
+    for step in path:
+        inner: list[msgspec.inspect.Type] = []
+        for info in types:
+            if isinstance(info, msgspec.inspect.StructType):
+                inner += [field.type for field in info.fields if field.encode_name == step]
+            elif isinstance(info, msgspec.inspect.ListType | msgspec.inspect.VarTupleType):
+                inner.append(info.item_type)
+            elif isinstance(info, msgspec.inspect.DictType):
+                inner.append(info.value_type)
+        types = _options(inner)
+    return types
+
+
+def _options(types: list[msgspec.inspect.Type]) -> list[msgspec.inspect.Type]:
+    return [
+        option
+        for info in types
+        for option in (info.types if isinstance(info, msgspec.inspect.UnionType) else [info])
+    ]
