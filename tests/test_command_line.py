@@ -1,8 +1,10 @@
 """The command line as a person uses it: every command in a process of its own."""
 
+import bz2
 import contextlib
 import gzip
 import json
+import lzma
 import os
 import pathlib
 import signal
@@ -120,12 +122,14 @@ def test_parse_gives_an_event_a_line_as_json(tmp_path: pathlib.Path) -> None:
 
 def test_parse_reads_packed_files_and_standard_input(tmp_path: pathlib.Path) -> None:
     """The same log gives the same, plain, as .gz, and from standard input."""
-    plain, packed = tmp_path / "auth.log", tmp_path / "auth.log.gz"
+    plain = tmp_path / "auth.log"
     plain.write_text(LINES)
-    packed.write_bytes(gzip.compress(LINES.encode()))
-    summaries = [heptad("parse", "--summary", path).stdout for path in (plain, packed)]
+    summaries = [heptad("parse", "--summary", plain).stdout]
+    for name, pack in (("log.gz", gzip), ("log", gzip), ("log.bz2", bz2), ("log.xz", lzma)):
+        (tmp_path / name).write_bytes(pack.compress(LINES.encode()))
+        summaries.append(heptad("parse", "--summary", tmp_path / name).stdout)
     summaries.append(heptad("parse", "--summary", "-", text=LINES).stdout)
-    assert summaries[0] == summaries[1] == summaries[2]
+    assert len(set(summaries)) == 1
 
 
 def test_summary_counts_every_line() -> None:
@@ -145,6 +149,37 @@ def test_parse_of_a_missing_file_fails_and_goes_on(tmp_path: pathlib.Path) -> No
     assert result.returncode == 1
     assert "missing" in result.stderr
     assert json.loads(result.stdout)["lines"] == 5
+
+
+@pytest.mark.parametrize(
+    "content, told",
+    [
+        (b"", "0 events in 0 lines: the file is empty"),
+        (b"\n\n", "0 events in 2 lines, 0 without a syslog header"),
+        (b"root:x:0:0::/root:/bin/sh\n" * 29, "0 events in 29 lines, 29 without a syslog header"),
+        (bytes(range(256)) * 300, "without a syslog header"),
+        (b"x" * 100_000, "0 events in 1 lines, 0 without a syslog header, 1 above 16384 bytes"),
+        (gzip.compress(b"no log\n" * 3), "0 events in 3 lines, 3 without a syslog header"),
+        (b"\x1f\x8b broken", "auth.log: "),
+        (None, "Is a directory"),
+    ],
+)
+def test_parse_of_what_is_not_a_log(
+    tmp_path: pathlib.Path, content: bytes | None, told: str
+) -> None:
+    """A file without a line of a log is named with the reason, and the status is 1."""
+    path, log = tmp_path / "auth.log", tmp_path / "other.log"
+    log.write_text(LINES)
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    for options in ((), ("--summary",)):
+        result = heptad("parse", *options, path, log)
+        assert result.returncode == 1
+        assert told in result.stderr
+        assert result.stderr.count("\n") == 1
+        assert "login" in result.stdout
 
 
 def test_table_shows_hostile_names_harmlessly() -> None:

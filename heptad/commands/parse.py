@@ -1,16 +1,19 @@
 """heptad parse: what the rules make of a log, without storing it."""
 
 import argparse
+import bz2
 import gzip
+import io
 import json
+import lzma
 import os
 import re
 import sys
 import time as clock
 import zlib
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import tzinfo
 from pathlib import Path
 from typing import IO, Any, Final
@@ -48,6 +51,12 @@ _CHUNK: Final = 2**17
 _LONGEST_LINE: Final = 16_384
 _OVERSIZED: Final = "\0"
 """Stands for a line above the maximum."""
+_PACKED: Final[dict[bytes, Callable[[Any], Any]]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
+}
+"""What a packed file begins with, whatever its name."""
 _TOO_LONG: Final = re.compile(rf"^.{{{_LONGEST_LINE + 1},}}$", re.MULTILINE)
 
 
@@ -55,7 +64,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """Add the command."""
     parser = add_command(commands, "parse", run, _EXAMPLES)
     parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="a log, plain or .gz; - is standard input"
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="a log, plain or packed (gzip, bzip2, xz); - is standard input",
     )
     parser.add_argument("--format", choices=("table", "jsonl"), default="table")
     parser.add_argument("--summary", action="store_true", help="one JSON object about all files")
@@ -86,18 +98,21 @@ def run(args: argparse.Namespace) -> int:
     summary = Summary()
     failed = False
     for name in args.files:
+        read = Count()
         interpreter = Interpreter(rulebook, "localhost", "parse", EVERY_HOST)
         try:
             with _open(name) as (file, size, modified):
                 header = make_header(name, zone, args.year, modified, locale)
                 texts = _read_texts(file, make_bar(Path(name).name, size, "B"))
                 if args.summary:
-                    summary.add_file(texts, header, interpreter)
+                    summary.add_file(texts, header, interpreter, read)
                 else:
-                    _print_events(texts, header, interpreter, args.format)
-                if header.problem:
-                    complain(f"{name}: {header.problem}")
-        except (OSError, EOFError, zlib.error) as error:
+                    _print_events(texts, header, interpreter, args.format, read)
+            problem = read.find_problem()
+            if told := header.problem or problem:
+                complain(f"{name}: {told}")
+            failed = failed or bool(problem)
+        except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
             if isinstance(error, BrokenPipeError):
                 raise
             complain(f"{name}: {getattr(error, 'strerror', None) or error}")
@@ -130,16 +145,18 @@ def make_header(
 @contextmanager
 def _open(name: str) -> Iterator[tuple[IO[bytes], int, int]]:
     """The file, its size in bytes (0: not known), and when it was changed (ns)."""
-    if name == "-":
-        yield sys.stdin.buffer, 0, clock.time_ns()
-        return
-    with Path(name).open("rb") as file:
+    with ExitStack() as stack:
+        file = sys.stdin.buffer if name == "-" else stack.enter_context(Path(name).open("rb"))
         status = os.fstat(file.fileno())
-        if name.endswith(".gz"):
-            with gzip.open(file) as unpacked:
-                yield unpacked, 0, status.st_mtime_ns  # type: ignore[misc]
+        modified = clock.time_ns() if name == "-" else status.st_mtime_ns
+        begin = file.peek(8) if isinstance(file, io.BufferedReader) else b""
+        unpack = next(
+            (unpack for magic, unpack in _PACKED.items() if begin.startswith(magic)), None
+        )
+        if unpack is not None:
+            yield stack.enter_context(unpack(file)), 0, modified
         else:
-            yield file, status.st_size, status.st_mtime_ns
+            yield file, 0 if name == "-" else status.st_size, modified
 
 
 def _read_texts(file: IO[bytes], bar: "tqdm[Any]") -> Iterator[str]:
@@ -164,13 +181,44 @@ def _clean(data: bytes) -> str:
     return _TOO_LONG.sub(_OVERSIZED, data.decode("utf-8", "backslashreplace"))
 
 
+class Count:
+    """The lines of a file, and what of them is a log's."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self.records = 0
+        self.headless = 0
+        self.oversized = 0
+
+    def add(self, text: str, records: int, headless: int) -> None:
+        """Count the lines of a text, of which so many are records, or have no header."""
+        self.lines += text.count("\n") + 1
+        self.records += records
+        self.headless += headless
+        if _OVERSIZED in text:
+            self.oversized += text.split("\n").count(_OVERSIZED)
+
+    def find_problem(self) -> str:
+        """Why the file is not a log, or nothing."""
+        if self.records:
+            return ""
+        if not self.lines:
+            return "0 events in 0 lines: the file is empty"
+        too_long = f", {self.oversized} above {_LONGEST_LINE} bytes" if self.oversized else ""
+        return (
+            f"0 events in {self.lines} lines, {self.headless} without a syslog header{too_long}: "
+            "not a log that Heptad reads; docs/sources.md lists the formats"
+        )
+
+
 def _print_events(
-    texts: Iterator[str], header: HeaderParser, interpreter: Interpreter, form: str
+    texts: Iterator[str], header: HeaderParser, interpreter: Interpreter, form: str, read: Count
 ) -> None:
     colour = wants_colour()
     lines = (line for text in texts for line in text.split("\n"))
     for number, (line, before) in enumerate(add_before(lines), 1):
-        records, _ = header.parse_text(line, before)
+        records, strange = header.parse_text(line, before)
+        read.add(line, len(records), len(strange))
         event = interpret_record(interpreter, records[0]) if records else None
         if event is None:
             continue
@@ -192,17 +240,15 @@ class Summary:
         self._counts: Counter[tuple[str, str, str]] = Counter()
 
     def add_file(
-        self, texts: Iterator[str], header: HeaderParser, interpreter: Interpreter
+        self, texts: Iterator[str], header: HeaderParser, interpreter: Interpreter, read: Count
     ) -> None:
         """Add the lines of one file."""
         results = self._results
         events: Counter[tuple[Program, Judged, int]] = Counter()
         for text, before in add_before(texts):
-            self._lines += text.count("\n") + 1
             records, strange = header.parse_text(text, before)
+            read.add(text, len(records), len(strange))
             results[Result.NO_HEADER] += len(strange)
-            if _OVERSIZED in text:
-                results[Result.OVERSIZED] += text.split("\n").count(_OVERSIZED)
             understood = list(map(interpreter.understand, records))
             # the elements are counted by the loop inside Counter, not by one of ours
             events.update([one[:3] for one in understood if isinstance(one, tuple)])
@@ -212,6 +258,8 @@ class Summary:
                 for record, one in zip(records, understood, strict=True)
                 if one is NOT_UNDERSTOOD
             )
+        self._lines += read.lines
+        results[Result.OVERSIZED] += read.oversized
         self._rejected += interpreter.rejected_repeats
         for (program, (action, outcome, _, _), count), amount in events.items():
             results[Result.EVENT] += amount
