@@ -13,6 +13,7 @@ import shtab
 
 from heptad import __version__
 from heptad.commands import COMMANDS, DONE, FAILED, WRONG_USE, complain
+from heptad.commands.screen import screened
 from heptad.document import DocumentError
 from heptad.grafana import GrafanaError
 from heptad.store import StoreError
@@ -60,11 +61,16 @@ def make_parser(first: str = "") -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - a status a return
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; gives the exit status."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         # a name in a log must not end a command where the terminal's encoding lacks its letters
         sys.stdout.reconfigure(errors="backslashreplace")
+    with screened():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:  # noqa: PLR0911 - a status a return
     try:
         arguments = sys.argv[1:] if arguments is None else arguments
         args = make_parser(*arguments[:1]).parse_args(arguments)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from heptad import units
+from heptad.masking import remember_secret
 
 Version = Literal["auto", "1", "2", "3", 1, 2, 3]
 """YAML takes a bare 2 for a number, and means the same."""
@@ -81,10 +82,12 @@ class InfluxConfig(msgspec.Struct, forbid_unknown_fields=True):
     def secret(self, name: Literal["token", "password"]) -> str:
         """The secret, read anew from its file where one is named; OSError where it cannot be."""
         path = getattr(self, f"{name}_file")
-        if not path:
-            return str(getattr(self, name))
-        with Path(path).open(encoding="utf-8", errors="replace") as file:
-            return file.read(_LARGEST_SECRET).strip()
+        secret = str(getattr(self, name))
+        if path:
+            with Path(path).open(encoding="utf-8", errors="replace") as file:
+                secret = file.read(_LARGEST_SECRET).strip()
+        remember_secret(secret, self.username)
+        return secret
 
 
 KEYS: Final[dict[str, str]] = {

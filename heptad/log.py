@@ -7,6 +7,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from heptad.masking import mask_whole
+
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _PLAIN: Final = re.compile(r"[!#-<>-\[\]-~]+")
 
@@ -27,7 +29,11 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
         fields["error"] = f"{type(error).__name__}: {error}"
         if record.levelno >= logging.CRITICAL or logging.getLogger().level <= logging.DEBUG:
             fields["trace"] = logging.Formatter().formatException(record.exc_info)
-    return fields
+    return {key: _hide(value) for key, value in fields.items()}
+
+
+def _hide(value: Any) -> Any:
+    return mask_whole(value) if isinstance(value, str) else value
 
 
 class LogfmtFormatter(logging.Formatter):

@@ -23,6 +23,8 @@ from heptad.http.names import OwnNames
 from heptad.http.places import Busy, Places, Shared
 from heptad.http.room import Room
 from heptad.http.stream import Stream
+from heptad.masking import mask_whole
+from heptad.terminal import printable
 
 __all__ = ["Answer", "Headers", "Pages", "Server"]
 
@@ -226,5 +228,5 @@ class Server:
     def _tell_health(self) -> Answer:
         problems = self._problems()
         status = "503 Service Unavailable" if problems else "200 OK"
-        told = "\n".join(problems) or "healthy"
+        told = "\n".join(printable(mask_whole(problem)) for problem in problems) or "healthy"
         return Answer(status, f"{told}\n".encode())

@@ -6,10 +6,13 @@ escape instead, as Python writes it: ``\\x1b``, ``\\u202e``.
 """
 
 import unicodedata
+from collections.abc import Callable
 from typing import Final
 
-_INVISIBLE: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
-"""Blank though not called a blank: fillers and the empty Braille pattern."""
+_INVISIBLE: Final = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+).union(map(chr, range(0xFE00, 0xFE10)), map(chr, range(0xE0100, 0xE01F0)))
+"""Seen by nobody though printable: fillers, the empty Braille pattern, joiners and selectors."""
 _MARKS: Final = frozenset({"Mn", "Me"})
 _CUT: Final = "…"
 
@@ -28,18 +31,39 @@ def printable(text: str, width: int | None = None) -> str:
     return _cut(text, width)
 
 
+def printable_lines(text: str) -> str:
+    """Each line of ``text`` as ``printable`` gives it."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def escape_json(text: str) -> str:
+    """JSON with what ``printable`` would escape as JSON's own escapes: the same to a program."""
+    if text.isascii() and "\x7f" not in text:
+        return text  # controls are escapes in it already
+    return "\n".join(_escape(line, _write_json) for line in text.split("\n"))
+
+
 def columns(text: str) -> int:
     """How many columns of a terminal printable text takes (Unicode Standard Annex 11)."""
     return len(text) if text.isascii() else sum(map(_columns_of, text))
 
 
-def _escape(text: str) -> str:
+def _write_python(character: str) -> str:
+    return ascii(character)[1:-1]
+
+
+def _write_json(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[n : n + 4]}" for n in range(0, len(units), 4))
+
+
+def _escape(text: str, write: Callable[[str], str] = _write_python) -> str:
     shown = []
     marked = True
     for character in text:
         mark = not character.isascii() and unicodedata.category(character) in _MARKS
         hidden = not character.isprintable() or character in _INVISIBLE or (mark and marked)
-        shown.append(ascii(character)[1:-1] if hidden else character)
+        shown.append(write(character) if hidden else character)
         marked = mark and not hidden
     return "".join(shown)
 

@@ -26,6 +26,7 @@ from aggregator.web.top import rank_failures
 from heptad.config import is_loopback
 from heptad.server import Answer
 from heptad.store import StoreError
+from heptad.terminal import printable
 
 log = logging.getLogger("heptad.page")
 
@@ -103,7 +104,9 @@ class Page:
                 return _send("200 OK", self._views[path](stores, query))
         except (StoreError, sqlite3.Error) as error:
             log.debug("store cannot be read", extra={"error": error})
-            return _send("503 Service Unavailable", {"error": f"Cannot be read now: {error}"})
+            return _send(
+                "503 Service Unavailable", {"error": printable(f"Cannot be read now: {error}")}
+            )
         finally:
             self._places.release()
 

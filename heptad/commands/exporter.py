@@ -10,11 +10,10 @@ from exporter.settings import load_settings
 from heptad.commands import DONE, FAILED, add_command, add_config, complain, set_up_log
 from heptad.commands.parts import Part, run_parts
 from heptad.commands.reload import Plan, plan_exporter, run_reloading
-from heptad.commands.table import escape_json
 from heptad.config import load_config
 from heptad.metrics import StoredMetrics
 from heptad.store.outbox import read_rejections
-from heptad.terminal import printable
+from heptad.terminal import escape_json, printable
 from heptad.units import format_time
 
 log = logging.getLogger("heptad")

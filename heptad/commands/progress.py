@@ -5,6 +5,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from heptad.commands.screen import unscreened
+from heptad.terminal import printable
+
 
 def make_bar(name: str, total: int, unit: str) -> "tqdm[Any]":
     """A bar on standard error where that is a terminal and it takes longer than a second.
@@ -13,12 +16,12 @@ def make_bar(name: str, total: int, unit: str) -> "tqdm[Any]":
     """
     return tqdm(
         total=total or None,
-        desc=name[:30],
+        desc=printable(name, 30),
         unit=unit,
         unit_scale=True,
         unit_divisor=1024 if unit == "B" else 1000,
         delay=1,
         leave=False,
         disable=not sys.stderr.isatty(),
-        file=sys.stderr,
+        file=unscreened(sys.stderr),
     )

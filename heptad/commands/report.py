@@ -17,8 +17,8 @@ from heptad.commands import (
     load_readable,
     read_span,
 )
-from heptad.commands.table import escape_json
 from heptad.store.opening import open_events, open_reports
+from heptad.terminal import escape_json
 from heptad.units import parse_time
 
 _EXAMPLES = """

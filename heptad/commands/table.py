@@ -1,22 +1,19 @@
 """Events as a person reads them: the seven answers on one line, or JSON, one object a line."""
 
 import os
-import re
 import sys
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from heptad.commands.screen import COLOURS, PLAIN
 from heptad.event import Event
-from heptad.terminal import printable
+from heptad.terminal import escape_json, printable
 from heptad.units import SECOND, format_time
 
 _ROW = "{:<19}  {:<12} {:<9} {:<38} {:<24} {:<28} {}"
 HEADING = _ROW.format("WHEN", "WHERE", "TO WHERE", "WHAT", "WHO", "FROM WHERE", "ON WHAT").rstrip()
-# C1 controls and DEL; the marks of bidirectional text (Unicode, UAX 9); line separators
-_STEERING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-_COLOURS = {"success": "\x1b[32m", "failure": "\x1b[31m"}
 
 
 def format_event(event: Event, *, colour: bool = False) -> str:
@@ -39,9 +36,7 @@ def format_event(event: Event, *, colour: bool = False) -> str:
         printable(source, 28),
         printable(event.object or "", 80),
     ).rstrip()
-    return (
-        f"{_COLOURS[event.outcome]}{line}\x1b[0m" if colour and event.outcome in _COLOURS else line
-    )
+    return f"{COLOURS[event.outcome]}{line}{PLAIN}" if colour and event.outcome in COLOURS else line
 
 
 def format_json(event: Event, **more: Any) -> str:
@@ -55,11 +50,6 @@ def format_json(event: Event, **more: Any) -> str:
     if event.user == "":
         fields["user"] = ""
     return escape_json(msgspec.json.encode(fields).decode())
-
-
-def escape_json(text: str) -> str:
-    """JSON with what could steer a terminal written as escapes: the same text to a program."""
-    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def wants_colour() -> bool:

@@ -20,6 +20,7 @@ from requests.adapters import HTTPAdapter
 from heptad.deadline import PoolManager, limit
 from heptad.grafana import GrafanaError
 from heptad.influxdb.connection import shorten
+from heptad.masking import remember_secret
 
 _MOST_BODY: Final = 16 * 1024 * 1024
 _NO_GRAFANA: Final = (
@@ -69,7 +70,8 @@ class Grafana:
         hidden: Sequence[str] = (),
     ) -> None:
         self.url = url.rstrip("/")
-        self._hidden = [secret for secret in (token, *hidden) if secret]
+        for secret in (token, *hidden):
+            remember_secret(secret)
         if not re.fullmatch(r"[!-~]+", token):
             # what requests says of such a header repeats it
             raise GrafanaError("the token has spaces or other letters than a token's; see its file")
@@ -101,20 +103,20 @@ class Grafana:
         except GrafanaException as error:
             raise self._refused(error.status_code, error.response) from error
         except (urllib3.exceptions.HTTPError, OSError, ValueError, RecursionError) as error:
-            raise GrafanaError(f"{self.url}: {self._hide(_explain(error))}") from error
+            raise GrafanaError(f"{self.url}: {_explain(error)}") from error
         if not isinstance(answer, dict):
-            said = self._hide(shorten(str(answer)[:2000]))[:200]
+            said = shorten(str(answer)[:4000])[:200]
             raise GrafanaError(f"{self.url}: not what Grafana answers, {said!r}; {_NO_GRAFANA}")
         return answer
 
     def _refused(self, status: int, response: object) -> GrafanaError:
         if not isinstance(response, dict):
-            said = self._hide(shorten(str(response)[:2000]))[:200]
+            said = shorten(str(response)[:4000])[:200]
             remedy = _REMEDIES_OF_PROXIES.get(status, _NO_GRAFANA)
             return GrafanaError(
                 f"{self.url}: status {status}, not in Grafana's form, {said!r}; {remedy}"
             )
-        said = self._hide(shorten(str(response.get("message", ""))[:2000]))
+        said = shorten(str(response.get("message", ""))[:4000])
         if status == requests.codes.not_found:
             return Missing(f"{self.url}: status 404, {said!r}; {_NO_GRAFANA}")
         reason = response.get("status")
@@ -123,11 +125,6 @@ class Grafana:
             remedy = _FROM_A_FILE
         remedy = remedy or _REMEDIES.get(status, "see Grafana's own log")
         return GrafanaError(f"{self.url}: status {status}, {said!r}; {remedy}")
-
-    def _hide(self, text: str) -> str:
-        for secret in self._hidden:
-            text = text.replace(secret, "…")
-        return text
 
 
 class _Transport(HTTPAdapter):

@@ -6,6 +6,7 @@ Authorization as InfluxDB's references give it: 1.x takes basic authentication, 
 """
 
 import json
+import re
 import time as clock
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from heptad import units
 from heptad.deadline import PoolManager, limit
 from heptad.influxdb.tls import find_remedy, find_remedy_of_page, look_at_files, make_ssl_context
 from heptad.influxdb_config import InfluxConfig
+from heptad.masking import mask_secrets
 from heptad.store import StoreError
 
 Generation = Literal[1, 2, 3]
@@ -142,7 +144,7 @@ class Connection:
         version = answer.headers.get("X-Influxdb-Version", "")
         if not version and answer.status == _OK:
             version = str(answer.json.get("version", ""))
-        version = version.lstrip("v")[:40]
+        version = shorten(version.lstrip("v"))[:40]
         if answer.status not in (_OK, _NO_CONTENT) or not version:
             raise Unreachable(
                 f"{self.url}/ping: status {answer.status} and no version of InfluxDB's: "
@@ -245,12 +247,19 @@ class Connection:
             return make_headers(basic_auth=f"{self.config.username}:{password}")
         if not token:
             return {}
+        if not re.fullmatch(r"[!-~]+", token):
+            # what http.client says of such a header repeats it
+            raise Unreachable(
+                "influxdb.token has spaces or other characters than a token's; see its file"
+            )
         return {"Authorization": f"{'Bearer' if generation == 3 else 'Token'} {token}"}
 
 
 def shorten(said: str) -> str:
-    """On one line of at most 500 characters, all of them printable."""
-    printable = (letter if letter.isprintable() else " " for letter in said[:2000])
+    """What a server said on one line of at most 500 characters, printable and without secrets."""
+    # masked before it is cut; of a secret that the first cut parts, the second leaves nothing
+    said = mask_secrets(said[:4000])[:2000]
+    printable = (letter if letter.isprintable() else " " for letter in said)
     return " ".join("".join(printable).split())[:500]
 
 
@@ -268,11 +277,12 @@ def _offset(response: urllib3.BaseHTTPResponse, now: float) -> float | None:
 
 def explain(error: Exception) -> str:
     """What went wrong and what helps, without what urllib3 says of itself."""
-    text = str(error)
+    text = str(error)  # may be what the server said where an answer begins
     if isinstance(error, urllib3.exceptions.NewConnectionError):  # of which a wrong name is one
         text = text.split(": ", 1)[-1]
     elif isinstance(error, urllib3.exceptions.ProtocolError):
         text = str(error.args[-1])
+    text = shorten(text)
     if isinstance(error, urllib3.exceptions.SSLError):
         return f"TLS fails: {text}; {find_remedy(text)}"
     if isinstance(error, urllib3.exceptions.TimeoutError) and not isinstance(

@@ -23,6 +23,7 @@ from heptad.influxdb.setup import format_retention
 from heptad.influxdb.statement import MISSING, OK, Refused, foreign
 from heptad.influxdb.tls import make_ssl_context
 from heptad.influxdb_config import InfluxConfig
+from heptad.masking import remember_secret
 
 _api: Any = influxdb_client  # half of it is typed, and wrongly so in places
 _POLICY: Final = "autogen"
@@ -156,6 +157,7 @@ def _prepare_token(
     with new_secret_file(path) as file:
         token = _api.Authorization(org_id=organization, permissions=needed, description=description)
         made = api.create_authorization(authorization=token)
+        remember_secret(str(made.token))
         try:
             file.write(f"{made.token}\n")
             file.flush()

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import msgspec
 import urllib3
 
-from heptad.influxdb.connection import Answer, Connection
+from heptad.influxdb.connection import Answer, Connection, shorten
 from heptad.influxdb.influxql import in_time, quote_name, where_tags
 from heptad.influxdb.slices import Series, TooLarge, walk
 from heptad.line_protocol import Value, decode_head
@@ -231,7 +231,9 @@ class Reader:
 
     def _refusal(self, said: str, response: urllib3.BaseHTTPResponse | None) -> StoreError:
         status = _OK if response is None else response.status
-        told = f"{self._place}: {said[:500]!r}" + (f" (status {status})" if status != _OK else "")
+        told = f"{self._place}: {shorten(said)!r}" + (
+            f" (status {status})" if status != _OK else ""
+        )
         if _TOO_LARGE.search(said):
             return TooLarge(told)
         if status in (401, 403) or _FORBIDDEN.search(said):

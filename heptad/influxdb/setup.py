@@ -24,6 +24,7 @@ from heptad.influxdb.statement import (
     execute,
     foreign,
 )
+from heptad.masking import remember_secret
 
 _CONFLICT: Final = 409
 _CREATED: Final = 201
@@ -170,11 +171,12 @@ def _prepare_users(connection: Connection, secrets_to: Path | None) -> Iterator[
 
 def _create_user(connection: Connection, user: str, path: Path) -> None:
     password = secrets.token_urlsafe(32)
+    remember_secret(password)
     with new_secret_file(path) as file:
         file.write(password + "\n")
         file.flush()
         text = f"CREATE USER {quote_name(user)} WITH PASSWORD {quote_text(password)}"
-        execute(connection, text, hidden=[password])
+        execute(connection, text)
 
 
 def _prepare_3(connection: Connection, secrets_to: Path | None) -> Iterator[str]:

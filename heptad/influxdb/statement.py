@@ -4,13 +4,12 @@ A statement is sent in the body of a request, never in a URL: a URL is in the lo
 proxies.
 """
 
-from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import msgspec
 
-from heptad.influxdb.connection import Answer, Connection
+from heptad.influxdb.connection import Answer, Connection, shorten
 from heptad.influxdb.slices import Series
 from heptad.store import StoreError
 
@@ -42,25 +41,22 @@ class _Said(msgspec.Struct):
 _decode: Final = msgspec.json.Decoder(_Said).decode
 
 
-def execute(
-    connection: Connection, statement: str, database: str = "", hidden: Sequence[str] = ()
-) -> list[dict[str, Any]]:
+def execute(connection: Connection, statement: str, database: str = "") -> list[dict[str, Any]]:
     """The answer's rows, each by column, with its series' name as ``measurement``.
 
-    ``hidden``: secrets in the statement, which no message may repeat. Raises Refused, Unreachable.
+    Raises Refused, Unreachable.
     """
     body = urlencode({"db": database, "q": statement}).encode()
     answer = connection.request("POST", "/query", body=body, headers=_FORM)
     if answer.status != OK:
-        raise Refused(answer.status, _hide(answer.text, hidden))
+        raise Refused(answer.status, answer.text)
     try:
         results = _decode(answer.body).results
     except msgspec.MsgspecError:
         raise foreign(answer) from None
     for result in results:
         if result.error:
-            said = "".join(c if c.isprintable() else " " for c in result.error[:500])
-            raise Refused(answer.status, _hide(said, hidden))
+            raise Refused(answer.status, shorten(result.error))
     return [
         {"measurement": series.name, **dict(zip(series.columns, row, strict=False))}
         for result in results
@@ -76,9 +72,3 @@ def foreign(answer: Answer) -> Refused:
         f"no answer of InfluxDB's ({answer.text[:100]!r}); see that `influxdb.url` leads to it and "
         "not to a page of a proxy's, and `influxdb.version` where it is named",
     )
-
-
-def _hide(text: str, hidden: Sequence[str]) -> str:
-    for secret in hidden:
-        text = text.replace(secret, "…")
-    return text

@@ -8,7 +8,6 @@ What is there already is written over with itself.
 import gzip
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Final
 
 from heptad.influxdb.answers import (
@@ -63,10 +62,9 @@ class InfluxSink:
         try:
             delivery.run()
         except _Failed as failed:
-            failed.outcome.reason = self._hide(failed.outcome.reason)
             return failed.outcome
         except Unreachable as error:
-            return TryAgain(self._hide(str(error)))
+            return TryAgain(str(error))
         self._cut_short = None
         return Delivered(delivery.refused, delivery.expired)
 
@@ -85,14 +83,6 @@ class InfluxSink:
     def read_failure(self, answer: Answer) -> TryAgain | Hold:
         """What to do after an answer that speaks of no line."""
         return read_failure(answer, self.bucket, self.connection.url)
-
-    def _hide(self, text: str) -> str:
-        """Without the secrets, should a server repeat them."""
-        config = self.connection.config
-        with suppress(OSError):
-            for secret in filter(None, (config.secret("token"), config.secret("password"))):
-                text = text.replace(secret, "…")
-        return text
 
 
 class _Delivery:
