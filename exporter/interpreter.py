@@ -207,11 +207,16 @@ class Interpreter:
         strangers: Strangers,
     ) -> Found:
         """What may be kept of what was found; not asked again where that is remembered."""
-        part, pid = found.rule.part, record[3]
+        part, pid, place = found.rule.part, record[3], found.rule.at_user
+        name = found.values[place] if part is not None and place >= 0 else None
+        if name and part == "nobody":
+            strangers.learn(record[1], name, record[0])
         if part is not None and pid and (part == "nobody" or pid in strangers.pids):
             process = f"{record[1]} {program.name} {pid}"
             if strangers.hear(part, process, record[4], record[0]):
                 return privacy.mask_stranger(found, record[4])
+        if name and part == "asks" and strangers.knows(record[1], name, record[0]):
+            return privacy.mask_stranger(found, record[4])
         if found.masked_by is not privacy:
             return privacy.mask(found, record[4]) or found
         return found.masked or found
@@ -234,6 +239,14 @@ class Interpreter:
     def keep_line(self, raw: str) -> str | None:
         """A line that no rule understood, as far as it may be kept."""
         return raw if self._privacy is None else self._privacy.keep_line(raw)
+
+    def keep_record(self, program: str, record: Record) -> str | None:
+        """The same of a program's line: none of a process that asked for nobody's account."""
+        if self._privacy is not None and self._privacy.masks_names and record[3]:
+            process = f"{record[1]} {program} {record[3]}"
+            if record[3] in self.strangers.pids and self.strangers.includes(process, record[0]):
+                return None
+        return self.keep_line(record[5])
 
     def keep_refused(self, program: Program, record: Record) -> Record | None:
         """A refused line as far as it may be kept: as it is, or with its names masked."""

@@ -91,7 +91,7 @@ class Lane(msgspec.Struct):
                 found = interpreter.find_program(record[2])
                 program = found.name if found else ""
                 row: Row | None = None
-                if interpreter.keep_line(record[5]) is not None:
+                if interpreter.keep_record(program, record) is not None:
                     host, history = interpreter.host_of(record[1]), record[0] < history_before
                     row = row_of_line(record, host, self.source.name, program, history=history)
                 left.append((program, row))

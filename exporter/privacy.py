@@ -40,7 +40,7 @@ class Privacy:
     def __init__(self, config: PrivacyConfig, key: bytes) -> None:
         self._key = key
         self._well_known = load_well_known_names()
-        self._names = config.unknown_users != "keep"
+        self.masks_names = config.unknown_users != "keep"
         self._drops = config.unknown_users == "drop"
         self._programs_only = config.commands == "program"
         self._pseudonyms = config.addresses == "pseudonym"
@@ -51,7 +51,7 @@ class Privacy:
     def mask(self, found: Found, message: str) -> Found | None:
         """What may be kept of ``found``, None if all; remembered in it."""
         rule, place = found.rule, None
-        if self._names:
+        if self.masks_names:
             place = rule.at_unknown
             if place is None and rule.may_tell_unknown and _speaks_of_nobody(message):
                 place = _find_unknown(rule, message)
@@ -64,7 +64,7 @@ class Privacy:
 
     def mask_stranger(self, found: Found, message: str) -> Found:
         """What may be kept where other lines told that the user is no account's."""
-        return self._mask(found, message, found.rule.at_user if self._names else None) or found
+        return self._mask(found, message, found.rule.at_user if self.masks_names else None) or found
 
     def rewrite(self, found: Found, shown: Found, message: str) -> str | None:
         """``message`` with the values of ``shown`` instead of those of ``found``.
@@ -92,7 +92,7 @@ class Privacy:
         """A line that no rule understood, if it may be kept: what it tells cannot be masked."""
         if self._programs_only or self._pseudonyms:
             return None
-        return None if self._names and _speaks_of_nobody(raw) else raw
+        return None if self.masks_names and _speaks_of_nobody(raw) else raw
 
     def _mask(self, found: Found, message: str, place: int | None) -> Found | None:
         """``place`` is that of a name of no account's, as ``_find_unknown`` gives it."""

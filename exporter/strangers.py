@@ -1,7 +1,8 @@
-"""Processes that asked PAM for an account that does not exist.
+"""Processes that asked for an account that does not exist, and the names that they asked for.
 
-PAM says so without the name, and the program that asked tells the name without saying so:
-util-linux's login and pam_sss, pam_ldap and pam_winbind do. Their lines share a process id.
+Who says so and who tells the name may be two: PAM says it without the name, and util-linux's login,
+pam_sss, pam_ldap and pam_winbind tell a name that sshd or pam_unix called nobody's. Their lines
+share a process id, or, where sshd asks PAM in a process of its own, the name.
 """
 
 from collections import Counter
@@ -21,13 +22,15 @@ _OF_ACCOUNTS: Final = ("pam_unix", "PAM ")
 
 
 class Strangers:
-    """Remembers processes by host, program and process id, never a name.
+    """Remembers processes by host, program and process id, and of names a number, in memory only.
 
-    ``hear`` knows none whose id is not among ``pids``: most lines are of no such process.
+    ``hear`` knows none whose id is not among ``pids``: most lines are of no such process. The
+    number of a name is Python's hash of it, which another process cannot compute.
     """
 
     def __init__(self) -> None:
         self._since: dict[str, int] = {}
+        self._names: dict[int, int] = {}
         self.pids: Counter[str | None] = Counter()
         self._dumped: bytes | None = None
 
@@ -51,6 +54,24 @@ class Strangers:
                 self._since[process] = since
                 self.pids[_pid_of(process)] += 1
         self._dumped = None
+
+    def learn(self, host: str | None, name: str, time: int) -> None:
+        """Remember a name that was called nobody's on ``host``."""
+        number = hash((host, name))
+        self._names.pop(number, None)
+        if len(self._names) >= MOST:
+            del self._names[next(iter(self._names))]
+        self._names[number] = time
+
+    def knows(self, host: str | None, name: str, time: int) -> bool:
+        """Whether a name was called nobody's on ``host`` a short while ago."""
+        since = self._names.get(hash((host, name))) if self._names else None
+        return since is not None and time - since <= LONGEST
+
+    def includes(self, process: str, time: int) -> bool:
+        """Whether a process asked for nobody's account a short while ago."""
+        since = self._since.get(process)
+        return since is not None and time - since <= LONGEST
 
     def hear(self, part: Part, process: str, message: str, time: int) -> bool:
         """Whether the name in a line of ``process`` is no account's, by what it said before."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.interpreter import Interpreter, interpret_record
+from exporter.interpreter import Interpreter, Result, interpret_record
 from exporter.lane import Lane
 from exporter.metrics import ExporterMetrics
 from exporter.parsers.clock import Clock
@@ -481,6 +481,89 @@ def test_directories_that_do_not_say_that_nobody_is_meant() -> None:
     opened = "pam_unix(sshd:session): session opened for user ann(uid=1) by (uid=0)"
     again = [(1, "sshd", unknown), (1, "sshd", opened), (1, "sshd", SSS.format("ann"))]
     assert users_of(again, privacy()) == ["ann", "ann"]
+
+
+SLIP = "S3cret"
+SAID = {
+    "sshd": f"Invalid user {SLIP} from 192.0.2.1 port 50022",
+    "dropbear": "Login attempt for nonexistent user from 192.0.2.1:50022",
+}
+TOLD = (
+    SSS.format(SLIP),
+    f"pam_sss(sshd:account): Access denied for user {SLIP}: 6 (Permission denied)",
+    f"pam_listfile(sshd:auth): Refused user {SLIP} for service sshd",
+    f"pam_winbind(sshd:auth): user '{SLIP}' denied access (incorrect password)",
+    f"pam_ldap(sshd:auth): Authentication failure; user={SLIP}",
+    f"pam_krb5(sshd:auth): authentication failure; logname={SLIP} uid=0 euid=0 tty=ssh ruser= rhost=",
+    f"pam_access(sshd:account): access denied for user `{SLIP}' from `192.0.2.1'",
+    f"pam_tally2(sshd:auth): user {SLIP} (1000) tally 4, deny 3",
+    f'pam_succeed_if(sshd:auth): requirement "uid >= 1000" not met by user "{SLIP}"',
+    f"pam_google_authenticator(sshd:auth): Invalid verification code for {SLIP}",
+    f"pam_time(sshd:account): user {SLIP} rejected",
+    f"Failed Duo login for '{SLIP}' from 192.0.2.1: Access denied",
+)
+
+
+def tell(lines: list[str], mask: Privacy) -> tuple[list[Event], list[str]]:
+    """The events of the lines of a log, and what is kept of those that are not understood."""
+    header = HeaderParser(Clock(), Origin())
+    interpreter = Interpreter(RULEBOOK, "gate", "text", privacy=mask)
+    events, kept = list[Event](), list[str]()
+    for told in lines:
+        record = header.parse(f"2026-03-01T12:00:00Z gate {told}")
+        assert record is not None
+        event = interpret_record(interpreter, record)
+        if event is not None:
+            events.append(event)
+        elif interpreter.understand(record) is Result.NOT_UNDERSTOOD:
+            kept += filter(None, [interpreter.keep_record(record[2], record)])
+    return events, kept
+
+
+@pytest.mark.parametrize("choice", ["hash", "drop"])
+@pytest.mark.parametrize("daemon", sorted(SAID))
+@pytest.mark.parametrize("text", TOLD)
+def test_what_pam_tells_of_a_name_that_the_daemon_called_nobodys(
+    daemon: str, text: str, choice: str
+) -> None:
+    """A password typed as a name stands in no event, whichever module repeats it in the process."""
+    lines = [f"{daemon}[7]: {SAID[daemon]}", f"{daemon}[7]: {text}"]
+    events, _ = tell(lines, privacy(unknown_users=choice))
+    assert len(events) == 2
+    assert SLIP not in str(events)
+    assert SLIP in str(tell(lines, privacy(unknown_users="keep"))[0])
+
+
+@pytest.mark.parametrize("text", [text for text in TOLD if "krb5" not in text])
+def test_pam_in_a_process_of_its_own(text: str) -> None:
+    """Where sshd asks PAM in another process, the name is known for ten minutes on that host."""
+    said = f"sshd[7]: {SAID['sshd']}"
+    events, _ = tell([said, f"sshd[8]: {text}"], privacy())
+    assert SLIP not in str(events)
+    ann = text.replace(SLIP, "ann")
+    assert tell([said, f"sshd[8]: {ann}"], privacy())[0][-1].user == "ann"
+
+
+def test_a_line_that_no_rule_understands_of_such_a_process() -> None:
+    """It may repeat the name in words that nobody knows: it is counted and not kept."""
+    new = f"pam_new(sshd:auth): something of {SLIP}"
+    said = f"sshd[7]: {SAID['sshd']}"
+    assert tell([said, f"sshd[7]: {new}"], privacy())[1] == []
+    assert SLIP in str(tell([said, f"sshd[9]: {new}"], privacy())[1])
+    assert SLIP in str(tell([said, f"sshd[7]: {new}"], privacy(unknown_users="keep"))[1])
+
+
+def test_names_called_nobodys_are_bounded() -> None:
+    """However many names are asked for, 256 are remembered, none for long, and none is stored."""
+    strangers = Strangers()
+    empty = strangers.dump()
+    for number in range(3000):
+        strangers.learn("gate", f"name{number}", number)
+    assert strangers.dump() == empty
+    assert not strangers.knows("gate", "name2700", 3000)
+    assert strangers.knows("gate", "name2999", 3000)
+    assert not strangers.knows("web", "name2999", 3000)
+    assert not strangers.knows("gate", "name2999", 3000 + 601 * 10**9)
 
 
 def test_strangers_are_bounded() -> None:

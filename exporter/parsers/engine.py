@@ -30,7 +30,7 @@ from heptad.event import METHODS
 
 Part = Literal["nobody", "somebody", "asks"]
 """Of a line: no account was meant, one was, or there is a name that may be either's."""
-_ASKS: Final = frozenset(("login", "authentication", "not_allowed", "disconnect"))
+_ASKS: Final = frozenset(("login", "authentication", "authorization", "not_allowed", "disconnect"))
 
 _OF_USERS: Final = frozenset(
     ("privilege", "command", "forwarding", "session_open", "session_close", "authorization")
@@ -173,14 +173,12 @@ class CompiledRule:
 
 def _part_of(rule: Rule, *, names: bool) -> Part | None:
     """What a line tells of the account that was meant; None if nothing."""
-    if rule.step is not None:
-        return None  # daemons of many lines say it themselves, in each
     if rule.reason == "invalid_user":
         return "nobody"
-    if rule.ignore or not names:
-        return None
+    if rule.step is not None or rule.ignore:
+        return None  # daemons of many lines say it themselves, in each
     if rule.outcome == "success":
-        return "somebody"
+        return "somebody" if names else None
     return "asks" if rule.outcome == "failure" and rule.action in _ASKS else None
 
 
