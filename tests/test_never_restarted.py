@@ -64,7 +64,7 @@ def wait_for(url: str, status: int) -> str:
         except OSError as error:
             got, text = 0, str(error)
         if got == status:
-            return text.strip()
+            return str(text.strip())
         assert time.monotonic() < deadline, (got, text)
         time.sleep(0.1)
 
