@@ -12,7 +12,7 @@ import msgspec
 
 from exporter.attempts import Attempts, Judged
 from exporter.parsers.clock import Clock
-from exporter.parsers.engine import Found, Program, Rulebook, load_rulebook, method_of
+from exporter.parsers.engine import CompiledRule, Found, Program, Rulebook, load_rulebook
 from exporter.parsers.header import HeaderParser
 from exporter.privacy import Privacy
 from exporter.provenance import Accounts, is_from, is_privileged
@@ -150,36 +150,18 @@ class Interpreter:
             program = self.find_program(record[2])
         if program is None:
             return OTHER_PROGRAM
-        found = program.read(record[4])
-        if type(record[6]) is int:
-            return self._judge(program, found, record)
-        return self._judge_folded(program, found, record)
-
-    def _judge_folded(
-        self, program: Program, found: Found | None, record: Record
-    ) -> Understood | Result:
-        """What a folded line tells: a failure several times, a success never more than once."""
-        count = record[6]
-        if found is None or found.rule.ignore:
-            return self._judge(program, found, record)
-        most = MOST_REPEATS
-        if found.rule.rule.outcome == "success":
-            most = 0 if isinstance(count, Folded) and count.again else 1
-        counted = min(count, most)
-        self.rejected_repeats += count - counted
-        if not counted:
-            return Result.REPEATED
-        return self._judge(program, found, (*record[:6], counted, record[7]))
+        return self._judge(program, program.read(record[4]), record)
 
     def _judge(self, program: Program, found: Found | None, record: Record) -> Understood | Result:
         _, _, _, _, message, _, count, origin = record
-        doubt = self._doubt(origin, program, found) if origin.trusted else None
-        if doubt is not None:
+        if origin.trusted and (doubt := self._doubt(origin, program, found)) is not None:
             return doubt
         if found is None:
             known = program.complete or message.startswith("pam_")
             return NOT_UNDERSTOOD if known else OTHER_PROGRAM
         rule = found.rule
+        if found.text is not None or type(count) is not int:
+            return self._judge_unusual(program, found, record)
         if self._privacy is not None and not (rule.ignore and rule.part is None):
             found = self._mask(self._privacy, program, found, record, self.strangers)
         if rule.is_fixed:
@@ -189,14 +171,33 @@ class Interpreter:
         values = found.values
         if rule.at_count >= 0:
             count = min(count * int(values[rule.at_count] or 1), _HIGHEST_COUNT)
-        if rule.step is not None:
+        told = ""
+        if rule.step is None:
+            judged = rule.judge(values)
+        else:
             name = program.name
             judged, told, count = self.attempts.judge(rule, values, name, record, count)
-            return program, judged, count, found, told
-        judged = rule.fixed
-        if rule.at_method >= 0:
-            judged = (judged[0], judged[1], method_of(values[rule.at_method]), judged[3])
-        return program, judged, count, found, ""
+        return program, judged, count, found, told
+
+    def _judge_unusual(self, program: Program, found: Found, record: Record) -> Understood | Result:
+        """What a folded line tells, or one whose message had something around it."""
+        count = self._bound(found.rule, record[6])
+        if not count:
+            return Result.REPEATED
+        pid, text = found.pid or record[3], found.text or record[4]
+        found = msgspec.structs.replace(found, text=None, pid=None)
+        return self._judge(program, found, (*record[:3], pid, text, record[5], count, record[7]))
+
+    def _bound(self, rule: CompiledRule, count: int) -> int:
+        """How often a folded line counts: a failure up to a bound, a success never again."""
+        most = MOST_REPEATS
+        if rule.ignore or type(count) is int:
+            most = count
+        elif rule.rule.outcome == "success":
+            most = 0 if isinstance(count, Folded) and count.again else 1
+        counted = min(int(count), most)
+        self.rejected_repeats += count - counted
+        return counted
 
     def _mask(
         self,
@@ -291,19 +292,23 @@ class Interpreter:
             if where.origin is not origin or where.log_host != log_host:
                 where = self._find_where(log_host, origin)
             found = program.recent.get(message) or program.read(message)
-            once = type(count) is int
-            if once and found is not None and found.where is where and pid not in strangers:
+            if (
+                found is not None
+                and found.where is where
+                and pid not in strangers
+                and type(count) is int
+            ):
                 head, written, told = found.head, found.written, ""
             else:
-                judge = self._judge if once else self._judge_folded
-                understood = judge(program, found, record)
+                pid = (found and found.pid) or pid
+                understood = self._judge(program, found, record)
                 if not isinstance(understood, tuple):
                     others.append((understood, record))
                     continue
                 _, judged, count, found, told = understood
                 written = found.write(message) if found.written is None else found.written
                 head = where.heads[program].get(judged) or self._head(where, program, judged)
-                if found.rule.is_settled:
+                if found.rule.is_settled and pid == record[3]:
                     found.where, found.head = where, head
             # to write a number takes as long as all the rest, and most events came once
             often = "count=1i" if count == 1 else f"count={count}i"

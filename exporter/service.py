@@ -269,7 +269,14 @@ def make_lane(
     if isinstance(config, FileSourceConfig):
         zone = units.parse_zone(config.timezone) if config.timezone else units.local_zone()
         locale = find_locale(config.locale) if config.locale else None
-        source = FileSource(config.name, config.paths, zone, config.max_line_bytes, locale=locale)
+        source = FileSource(
+            config.name,
+            config.paths,
+            zone,
+            config.max_line_bytes,
+            locale=locale,
+            programs=frozenset(interpreter.tags()),
+        )
     else:
         tags = interpreter.tags()
         root = Path(whole.exporter.host_root)

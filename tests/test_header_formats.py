@@ -24,7 +24,7 @@ def ns(text: str) -> int:
 def parser(zone: str = "UTC", locale: str | None = None) -> HeaderParser:
     """A parser of a log that is read now."""
     clock = Clock(ZoneInfo(zone), reference=ns(NOW.isoformat()))
-    return HeaderParser(clock, Origin(), locale)
+    return HeaderParser(clock, Origin(), locale, {"sshd", "sudo", "su"})
 
 
 def read(line: str, zone: str = "UTC", locale: str | None = None) -> Record | None:
@@ -133,6 +133,9 @@ def test_rfc_5424_through_another_daemon(line: str) -> None:
         ("Mar  3 2026 10:00:00: %ASA-6-605004: x", "%ASA-6-605004", "x"),
         ("Mar  3 2026 10:00:00 fw-1 : %ASA-6-605004: x", "%ASA-6-605004", "x"),
         ("Mar  3 10:00:00 web-1 auth.info kernel: x", "kernel", "x"),
+        ("2026-03-03T10:00:00+00:00 web-1 sudo alice : TTY=pts/0", "sudo", "alice : TTY=pts/0"),
+        ("Mar  3 10:00:00 web-1 su pam_unix(su:auth): x", "su", "pam_unix(su:auth): x"),
+        ("2026-03-03T10:00:00Z web-1 sudo - - - sudo: x", "sudo", "x"),
     ],
 )
 def test_programs(line: str, tag: str, message: str) -> None:
@@ -170,6 +173,31 @@ def test_no_headers(line: str) -> None:
     last = header.clock.last
     assert header.parse_text(line) == ([], [line])
     assert header.clock.last == last
+
+
+@pytest.mark.parametrize(
+    "unit, tag",
+    [
+        ("ssh.service", "sshd"),
+        ("sshd.service", "sshd"),
+        ("sshd@0-203.0.113.5:22-203.0.113.7:50022.service", "sshd"),
+        ("sshd@12-2001:db8::5:22-2001:db8::7:50022.service", "sshd"),
+        ("cron.service", "cron"),
+        ("systemd-logind.service", "systemd-logind"),
+        ("session-3.scope", "session-3"),
+        ("user@1000.service/app.service", "user"),
+    ],
+)
+def test_units(unit: str, tag: str) -> None:
+    """`journalctl -o with-unit` names the unit: mostly the program's, and PAM's lines name theirs."""
+    head = f"Thu 2026-02-26 06:02:30 UTC web-1 {unit}[125]: "
+    record = read(head + MESSAGE)
+    assert record is not None
+    assert record[1:5] == ("web-1", tag, "125", MESSAGE)
+    pam = "pam_unix(sudo:session): session opened for user root by alice(uid=1000)"
+    record = read(head + pam)
+    assert record is not None
+    assert record[1:5] == ("web-1", "sudo", "125", pam)
 
 
 def test_a_zone_of_the_source_keeps_its_name() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.interpreter import interpret_text
-from exporter.parsers.wrapping import unwrap
+from exporter.parsers.wrapping import cut_begin, cut_end
 from heptad.event import Event
 
 STAMP = "2026-03-01T10:00:00Z web-1"
@@ -25,8 +25,7 @@ def events(*lines: str) -> list[Event]:
         f"[ID 800047 local2.notice] {FAILED}",
         f"[12345.678901] {FAILED}",
         f"[    0.000001][  T123] {FAILED}",
-        f"debug1: {FAILED}",
-        f"[ID 1 auth.debug] debug3: {FAILED}",
+        f"[ID 1 auth.debug] [    1.000000] {FAILED}",
         f"{FAILED} ",
         f"{FAILED} \t ",
         f"{FAILED}#012",
@@ -65,6 +64,20 @@ def test_dropbears_connections_are_told_apart() -> None:
     ]
 
 
+def test_a_name_ends_as_it_was_typed() -> None:
+    """Where a message ends in a name, a blank is a part of it: two accounts stay two."""
+    told = "authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=203.0.113.7  user="
+    users = [events(f"sshd[1]: pam_unix(sshd:auth): {told}{name}")[0].user for name in ("a", "a ")]
+    assert users == ["a", "a "]
+
+
+def test_what_sudo_says_on_solaris() -> None:
+    """The user is not called like the prefix, though a name may have blanks in it."""
+    command = "alice : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/id"
+    (event,) = events(f"sudo[1]: [ID 800047 local2.notice] {command}")
+    assert (event.user, event.object) == ("alice", "/bin/id")
+
+
 def test_an_old_pam_is_read_as_todays() -> None:
     """`(pam_unix)` before the message is the module that wrote it."""
     text = "(pam_unix) session opened for user alice by (uid=0)"
@@ -77,7 +90,6 @@ def test_an_old_pam_is_read_as_todays() -> None:
     [
         "[ID 1 auth.info] Accepted password for root",
         "[1] Oct 05 23:37:49 Password auth succeeded for 'root'",
-        "debug1: Accepted password for root",
         "[12.345678] x",
         "(pam_unix) session opened for user root by (uid=0)",
         "x#012",
@@ -91,10 +103,8 @@ def test_a_name_is_left_as_it_is(name: str) -> None:
 
 def test_only_dropbear_writes_a_stamp_of_its_own() -> None:
     """Another program's message that begins like dropbear's stamp keeps it and its process."""
-    assert unwrap(f"[7] Oct 05 23:37:49 {FAILED}", "sshd") == (
-        f"[7] Oct 05 23:37:49 {FAILED}",
-        None,
-    )
+    message = f"[7] Oct 05 23:37:49 {FAILED}"
+    assert cut_begin(message, "sshd") == (message, None)
 
 
 def test_a_command_ends_as_it_was_typed() -> None:
@@ -103,9 +113,9 @@ def test_a_command_ends_as_it_was_typed() -> None:
     assert event.object == "/bin/echo #012"
 
 
-@given(st.text(st.sampled_from("[]() #012debug1:ID \tx"), max_size=60))
+@given(st.text(st.sampled_from("[]() #012:ID \tx"), max_size=60))
 def test_each_once_and_only_at_the_ends(message: str) -> None:
-    """What is left stood in the message as it is left, but for an old PAM's module."""
-    left, _ = unwrap(message, "dropbear")
+    """What is left stood in the message just so, and no second prefix is removed."""
+    left, _ = cut_begin(cut_end(message), "dropbear")
     assert left in message
-    assert len(unwrap("[ID 1 auth.info] " * 3 + "x", "sshd")[0]) == 2 * 17 + 1
+    assert len(cut_begin("[ID 1 auth.info] " * 3 + "x", "sshd")[0]) == 2 * 17 + 1

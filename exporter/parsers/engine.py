@@ -25,6 +25,7 @@ from exporter.parsers.rule_file import (
     compile_rule,
     load_rule_files,
 )
+from exporter.parsers.wrapping import BLANKS, ESCAPE, FIRST, cut_begin, cut_end
 from exporter.rendering import Rendering, classify_address, is_port, name_terminal
 from heptad.event import METHODS
 
@@ -143,6 +144,13 @@ class CompiledRule:
             return self.groups.get("target_user", -1)
         return None
 
+    def judge(self, values: Values) -> tuple[str, str, str, str]:
+        """Action, outcome, method and reason of a line, apart from its connection."""
+        action, outcome, method, reason = self.fixed
+        if self.at_method >= 0:
+            method = method_of(values[self.at_method])
+        return action, outcome, method, reason
+
     def captures(self, name: str) -> bool:
         """Whether the pattern has a group of that name."""
         return f"(?P<{name}>" in expand_macros(self.rule.pattern)
@@ -187,7 +195,9 @@ class Found(msgspec.Struct, gc=False):
 
     ``masked`` is what ``masked_by`` (exporter.privacy) made of it, None where it is as it was;
     with ``hides_line`` the line itself is not to be kept. ``head`` is the head of its event at
-    ``where`` (exporter.interpreter) if that follows from the message alone.
+    ``where`` (exporter.interpreter) if that follows from the message alone. ``text`` is the message
+    without what was around it (exporter.parsers.wrapping), None where nothing was, and ``pid`` the
+    process that was told there.
     """
 
     rule: CompiledRule
@@ -198,6 +208,8 @@ class Found(msgspec.Struct, gc=False):
     written: str | None = None
     where: object = None
     head: str = ""
+    text: str | None = None
+    pid: str | None = None
 
     def write(self, message: str) -> str:
         """``,name=value`` for every value of ``message``, which is what was understood.
@@ -248,16 +260,26 @@ class Program:
         recent = self.recent
         if message in recent:
             return recent[message]
-        found = None
-        if self._json and message.startswith(sudo_json.PREFIX):
-            found = self._read_json(message)
-        if found is None:
-            found = self._read_text(message)
+        text, pid = message, None
+        if message[:1] == FIRST:
+            text, pid = cut_begin(message, self.name)
+        found = self._read_alone(text)
+        if found is None and (text[-1:] in BLANKS or text[-4:-2] == ESCAPE):
+            text = cut_end(text)
+            found = self._read_alone(text)
+        if found is not None and text is not message:
+            found.text, found.pid = text, pid
         if len(message) <= _SHORT:
             if len(recent) >= _RECENT:
                 recent.clear()
             recent[message] = found
         return found
+
+    def _read_alone(self, text: str) -> Found | None:
+        found = None
+        if self._json and text.startswith(sudo_json.PREFIX):
+            found = self._read_json(text)
+        return found or self._read_text(text)
 
     def _read_text(self, message: str) -> Found | None:
         if message.startswith(_OLD_PAM):  # Debian's, 2005 to 2008: no service

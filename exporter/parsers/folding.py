@@ -14,6 +14,8 @@ from exporter.record import Folded, Record
 
 MOST_REPEATS: Final = 10**6
 """As many repeats as a line may tell of; how many of them count is the interpreter's."""
+REPEAT: Final = "repeat"
+"""What every folded line has in it."""
 FOLDER: Final = "syslogd"
 """The tag that a line is read with that has none."""
 _FOLDERS: Final = frozenset((FOLDER, "syslog-ng", "rsyslogd", "syslog", "metalog"))
@@ -26,15 +28,10 @@ _PHRASE: Final = re.compile(
 )
 
 
-def may_refer(text: str) -> bool:
-    """Whether a text may tell of repeats; quick, for every read."""
-    return "repeat" in text
-
-
 def refers(line: str) -> bool:
     """Whether a line stands for the one before it."""
     line = line.rstrip()
-    return may_refer(line) and ("message repeated " in line or split_phrase(line) is not None)
+    return REPEAT in line and ("message repeated " in line or split_phrase(line) is not None)
 
 
 def add_before(texts: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ a whole line in another's (a relay that did not understand it). These are tried 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from re import Match
 from typing import Final
 
@@ -52,13 +52,16 @@ _RFC5424: Final = re.compile(
     r"(?P<pid>\S{1,128}) \S{1,128} " + _STRUCTURED,
     re.DOTALL | re.ASCII,
 )
+# journalctl -o with-unit: a unit's name holds colons where systemd made it of a connection
+_UNIT: Final = r"(?P<unit>[\w@\\:.-]{1,200})\.(?:service|scope)(?:/\S{1,200})?(?=\[\d)"
 _FACILITY: Final = rf"(?:[<\[(]?{_SEVERITY}[>\])]?:?|<\d{{1,2}}\.\d>|<\d{{1,3}}>) +"
 _PLACE: Final = re.compile(
     rf" {{1,8}}(?:\[\d+\.\d+\] )?(?:{_FACILITY})?"
     rf"(?:{_NO_HOST}(?P<host>{_HOST}) +(?:: )?(?:{_FACILITY})?)?(?:<\d{{1,3}}>)?"
     rf"(?:(?:Message )?[Ff]orwarded from (?P<sender>{_HOST}): )?"
     rf"(?:\[(?P<boxed>[^\s\[\]:]{{1,128}})\](?=[ :]):?"
-    rf"|{_TAG}(?:\((?P<module>\w+)\))?(?:(?P<bracket>\[(?P<pid>\d{{1,9}})\])(?=[ :]):?|:))"
+    rf"|(?:{_UNIT}|{_TAG})(?:\((?P<module>\w+)\))?"
+    r"(?:\[(?P<pid>\d{1,9})\](?=[ :]):?|:))"
     r"(?: (?P<message>.*))?",
     re.DOTALL | re.ASCII,
 )
@@ -67,6 +70,12 @@ _UNMARKED: Final = re.compile(
     r" (?P<host>[^\s:\[\]]{1,255}) (?P<tag>[^\s:\[\]]{1,128}) (?P<pid>-|\d{1,9}) \S{1,128} "
     + _STRUCTURED,
     re.DOTALL | re.ASCII,
+)
+_BY_PAM: Final = re.compile(r"pam_\w{1,32}\(([\w-]{1,32}):")
+_UNITS: Final = {"ssh": "sshd", "polkit": "polkitd", "crond": "cron", "openssh": "sshd"}
+# no process id and no colon: only the name of a known program tells that it is one
+_BARE: Final = re.compile(
+    rf" +(?P<host>{_HOST}) +(?P<tag>[^\s:\[\]()]{{1,128}}) (?P<message>.*)", re.DOTALL | re.ASCII
 )
 _VERSION: Final = re.compile(r"(?:<\d{1,3}>)?1 (?=\d{4}-\d\d-\d\dT)", re.ASCII)
 _OUTER: Final = re.compile(
@@ -90,11 +99,15 @@ class Header(msgspec.Struct, gc=False):
 class Formats:
     """Takes lines of one log apart; the format that matched last is tried first.
 
-    ``problem`` says why stamps of the log cannot be read, where a setting would help.
+    ``problem`` says why stamps of the log cannot be read, where a setting would help. A name in
+    ``programs`` is a tag without a colon, too.
     """
 
-    def __init__(self, clock: Clock, locale: str | None = None) -> None:
+    def __init__(
+        self, clock: Clock, locale: str | None = None, programs: Container[str] = ()
+    ) -> None:
         self.problem: str | None = None
+        self._programs = programs
         self._clock = clock
         self._locale = locale
         self._order = [self._read_bsd, self._read_rfc3339, self._read_rfc5424, self._read_other]
@@ -165,6 +178,9 @@ class Formats:
         found = _UNMARKED.fullmatch(line, stamp.end)
         if found is not None:
             return _header_5424(found, stamp.time)
+        found = None if version else _BARE.fullmatch(line, stamp.end)
+        if found is not None and found["tag"] in self._programs:
+            return Header(stamp.time, found["host"], found["tag"], "", "", found["message"])
         return None if inside else self._read_inner(line, stamp.end)
 
     def _read_inner(self, line: str, begin: int) -> Header | None:
@@ -194,7 +210,18 @@ def _header(found: Match[str], time: int) -> Header:
     end = 0 if boxed or groups["module"] else found.end("tag")
     host = groups.get("sender") or host
     module, pid, message = groups["module"], groups["pid"], groups["message"]
+    if groups.get("unit"):
+        return Header(time, host, _program_of(groups["unit"], message), "", pid, message)
     return Header(time, host, tag or boxed, module, pid, message, width, end)
+
+
+def _program_of(unit: str, message: str) -> str:
+    """The program of a unit: PAM names it, and else the unit is mostly called like it."""
+    told = _BY_PAM.match(message)
+    if told is not None:
+        return told[1]
+    name = unit.partition("@")[0]
+    return _UNITS.get(name, name)
 
 
 def _header_5424(found: Match[str], time: int) -> Header:
@@ -203,4 +230,5 @@ def _header_5424(found: Match[str], time: int) -> Header:
     pid = pid if pid.isascii() and pid.isdigit() and len(pid) < 10 else ""
     # rsyslog's RSYSLOG_SyslogProtocol23Format keeps the blank before an RFC 3164 message
     message = (found["message"] or "").removeprefix("\ufeff").removeprefix(" ")
+    message = message.removeprefix(f"{tag}[{pid}]: " if pid else f"{tag}: ")
     return Header(time, host, tag, "", pid, message)

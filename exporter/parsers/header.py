@@ -1,30 +1,22 @@
 """The lines of a log become records: header, message, and how often syslog says that it came.
 
-What is before and behind a message (exporter.parsers.wrapping) is removed, and a folded line
-(exporter.parsers.folding) is the line that it stands for; the formats themselves are in
-exporter.parsers.formats.
+A folded line (exporter.parsers.folding) is the line that it stands for; the formats themselves are
+in exporter.parsers.formats.
 """
 
 import re
+from collections.abc import Container
 from typing import Final
 
 from exporter.parsers.clock import Clock
 from exporter.parsers.folding import (
     FOLDER,
+    REPEAT,
     count_repeats,
-    may_refer,
     split_phrase,
     unwrap_repeated,
 )
 from exporter.parsers.formats import Formats, Header
-from exporter.parsers.wrapping import (
-    FIRST,
-    cut_leads,
-    cut_trails,
-    has_leads,
-    has_trails,
-    unwrap,
-)
 from exporter.record import Folded, Origin, Record
 
 _IS_PID: Final = re.compile(r"\d{1,9}\]", re.ASCII).fullmatch
@@ -39,14 +31,22 @@ class HeaderParser:
     Nearly every line differs from one before it in no more than its time, process id and message.
     So ``_width``, how long the last stamp was, ``_places``, what stood between stamp and process
     id and is known to be a host and a tag, and ``_recent``, the same with the id, take the place
-    of a pattern for most lines.
+    of a pattern for most lines. ``strange`` is the first line without a header.
     """
 
-    def __init__(self, clock: Clock, origin: Origin, locale: str | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        origin: Origin,
+        locale: str | None = None,
+        programs: Container[str] = (),
+    ) -> None:
         self.clock = clock
         self.origin = origin
+        self.strange: str | None = None
         self._locale = locale
-        self._formats = Formats(clock, locale)
+        self._programs = programs
+        self._formats = Formats(clock, locale, programs)
         self._width = 0
         self._hosts: set[str] = set()
         self._tags: set[str] = set()
@@ -77,22 +77,17 @@ class HeaderParser:
         lines = text.split("\n")
         if "\r" in text:
             lines = [line.rstrip("\r") for line in lines]
-        folded, leads, trails = may_refer(text), has_leads(text), has_trails(text)
+        folded = REPEAT in text
         for line in lines:
             head, _, message = line.partition(": ")
             place = head[width:]
             who = recent.get(place) or self._recall_place(place)
-            if who is not None and message and not (folded and may_refer(message)):
+            if who is not None and message and not (folded and REPEAT in message):
                 stamp = head[:width]
                 if stamp != known_stamp:
                     time, known_stamp = recall(stamp), stamp
                 if time is not None:
                     host, tag, pid = who
-                    if trails:
-                        message = cut_trails(message)
-                    if leads and message[:1] in FIRST:
-                        message, own = cut_leads(message, tag)
-                        pid = own or pid
                     add((time, host, tag, pid, message, line, 1, origin))
                     continue
             if line:
@@ -100,6 +95,7 @@ class HeaderParser:
                 if not self._parse_other(line, last, records, strange):
                     broken = len(records)
                 known_stamp, width = "", self._width
+        self.strange = self.strange or next(iter(strange), None)
         return records[known:] if known else records, strange
 
     def _parse_other(
@@ -110,7 +106,7 @@ class HeaderParser:
         header = self._formats.read(line)
         if header is not None:
             self._learn(header, line)
-        record = self._unfold(line, header, last) if last and may_refer(line) else None
+        record = self._unfold(line, header, last) if last and REPEAT in line else None
         if record is None and header is not None:
             record = self._record(header, line)
         if record is not None:
@@ -189,7 +185,9 @@ class HeaderParser:
     def _find_last(self, before: str) -> list[Record]:
         """The record of the last line of a text that was read already, or none."""
         clock = Clock(self.clock.zone, self.clock.last, self.clock.reference)
-        records, strange = HeaderParser(clock, self.origin, self._locale).parse_text(before)
+        records, strange = HeaderParser(
+            clock, self.origin, self._locale, self._programs
+        ).parse_text(before)
         line = before.rstrip("\r\n").rpartition("\n")[2].lstrip("\0\ufeff")
         return [] if not line or strange[-1:] == [line] else records[-1:]
 
@@ -197,14 +195,7 @@ class HeaderParser:
         tag, message = header.tag, header.message
         if header.module:  # before Linux-PAM 0.99: sshd(pam_unix)[1]: … for pam_unix(sshd): …
             message = f"{header.module}({tag}): {message}"
-        count, message, own = read_message(message, tag)
-        return (header.time, header.host, tag, own or header.pid, message, raw, count, self.origin)
-
-
-def read_message(message: str, tag: str) -> tuple[int, str, str | None]:
-    """How often a message of ``tag`` came, what it is alone, and the process id told before it."""
-    message, own = unwrap(message, tag)
-    if not message.startswith("message repeated "):
-        return 1, message, own
-    count, message = unwrap_repeated(message)
-    return count, unwrap(message, tag)[0], own
+        count = 1
+        if message.startswith("message repeated "):
+            count, message = unwrap_repeated(message)
+        return (header.time, header.host, tag, header.pid, message, raw, count, self.origin)

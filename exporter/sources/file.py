@@ -4,7 +4,7 @@ import glob
 import os
 import threading
 import time as clock
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from datetime import tzinfo
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -43,7 +43,8 @@ class FileSource:
     """The log files that match ``globs``.
 
     ``zone`` is the zone of stamps without one; ``max_line`` bytes is the longest line that is
-    read. ``now`` gives the time in nanoseconds, for tests. ``locale`` is that of the stamps.
+    read. ``now`` gives the time in nanoseconds, for tests. ``locale`` is that of the stamps,
+    and ``programs`` are the names under which the programs log that are of interest.
     """
 
     def __init__(
@@ -54,9 +55,11 @@ class FileSource:
         max_line: int = 16_384,
         now: Callable[[], int] = clock.time_ns,
         locale: str | None = None,
+        programs: Container[str] = (),
     ) -> None:
         self.name = name
         self._locale = locale
+        self._programs = programs
         # the same file under two spellings would be read twice
         self._globs = list(dict.fromkeys(map(os.path.normpath, globs)))
         self._zone = zone

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from exporter.parsers.header import read_message
+from exporter.parsers.folding import unwrap_repeated
 from exporter.record import Origin, Record
 
 FIELDS: Final = (
@@ -98,8 +98,8 @@ def record_of(entry: Entry) -> Record | None:
     if tag.endswith(")") and (found := _MODULE.fullmatch(tag)):
         # as in a file (exporter.parsers.header): sshd(pam_unix) is pam_unix(sshd) of sshd
         tag, message = found[1], f"{found[2]}({found[1]}): {message}"
-    count, text, own = read_message(message, tag)
+    count, text = unwrap_repeated(message)
     capable = _is_capable(entry.capabilities or "")
     uid = _number(entry.uid)
     origin = Origin(None, entry.unit, True, entry.exe, uid, capable, entry.transport)
-    return (time * 1000, entry.host, tag, own or pid, text, raw, count, origin)
+    return (time * 1000, entry.host, tag, pid, text, raw, count, origin)

@@ -12,7 +12,7 @@ import sys
 import time as clock
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import tzinfo
 from pathlib import Path
@@ -31,6 +31,7 @@ from exporter.interpreter import (
 from exporter.parsers.clock import Clock
 from exporter.parsers.engine import Program, load_rulebook
 from exporter.parsers.folding import add_before
+from exporter.parsers.foreign import describe_foreign
 from exporter.parsers.header import HeaderParser
 from exporter.record import Origin
 from heptad.commands import DONE, FAILED, WRONG_USE, add_command, complain
@@ -102,13 +103,14 @@ def run(args: argparse.Namespace) -> int:
         interpreter = Interpreter(rulebook, "localhost", "parse", EVERY_HOST)
         try:
             with _open(name) as (file, size, modified):
-                header = make_header(name, zone, args.year, modified, locale)
+                programs = frozenset(interpreter.tags())
+                header = make_header(name, zone, args.year, modified, locale, programs)
                 texts = _read_texts(file, make_bar(Path(name).name, size, "B"))
                 if args.summary:
                     summary.add_file(texts, header, interpreter, read)
                 else:
                     _print_events(texts, header, interpreter, args.format, read)
-            problem = read.find_problem()
+            problem = read.find_problem(header.strange)
             if told := header.problem or problem:
                 complain(f"{name}: {told}")
             failed = failed or bool(problem)
@@ -134,12 +136,17 @@ def _read_settings(args: argparse.Namespace) -> tuple[tzinfo, str | None]:
 
 
 def make_header(
-    name: str, zone: tzinfo, year: int | None, modified: int, locale: str | None = None
+    name: str,
+    zone: tzinfo,
+    year: int | None,
+    modified: int,
+    locale: str | None = None,
+    programs: Container[str] = (),
 ) -> HeaderParser:
     """A file's header parser: a stamp without a year is no later than the file's last change."""
     reference = min(modified, clock.time_ns())
     clock_of_log = Clock(zone, reference=reference, year=year or 0)
-    return HeaderParser(clock_of_log, Origin(name), locale)
+    return HeaderParser(clock_of_log, Origin(name), locale, programs)
 
 
 @contextmanager
@@ -198,16 +205,18 @@ class Count:
         if _OVERSIZED in text:
             self.oversized += text.split("\n").count(_OVERSIZED)
 
-    def find_problem(self) -> str:
-        """Why the file is not a log, or nothing."""
+    def find_problem(self, strange: str | None) -> str:
+        """Why the file is not a log, or nothing; ``strange`` is its first line without a header."""
         if self.records:
             return ""
         if not self.lines:
             return "0 events in 0 lines: the file is empty"
         too_long = f", {self.oversized} above {_LONGEST_LINE} bytes" if self.oversized else ""
+        looks = describe_foreign(strange) if strange else None
         return (
             f"0 events in {self.lines} lines, {self.headless} without a syslog header{too_long}: "
             "not a log that Heptad reads; docs/sources.md lists the formats"
+            + (f". This looks like {looks}" if looks else "")
         )
 
 
