@@ -24,9 +24,10 @@ from aggregator.digest import (
     SessionCount,
     Shown,
     Slot,
+    WasOn,
 )
 from aggregator.evidence import read_evidence
-from aggregator.finding import RANKS, Finding, latest_findings
+from aggregator.finding import RANKS, Finding, latest_findings, latest_sessions, program_of
 from aggregator.findings.sudo_refused import SudoRefused
 from aggregator.reports.accounts import ACTIONS
 from aggregator.reports.distinct import Distinct as DistinctReport
@@ -48,6 +49,7 @@ MOST_ROWS: Final = 10
 _MOST_GAPS: Final = 10
 _MOST_SAMPLES: Final = 3
 _MOST_FIRST: Final = 10
+MOST_SESSIONS: Final = 20
 MOST_FINDINGS: Final = 10
 """Of so many the report has the events."""
 _MOST_SLOTS: Final = 48
@@ -230,6 +232,7 @@ def compose(events: Store, findings: Store | None, since: int, until: int) -> Re
     for point in events.read(LEFT_OVER, since, until):
         (refused if "refused" in point.fields else strange).add(point)
     stored = latest_findings(findings, since, until) if findings else []
+    people = latest_sessions(findings, since, until) if findings else []
     found = [finding.at(until) for finding in stored]
     found.sort(key=lambda finding: (-finding.rank, -finding.count, finding.first))
     return Report(
@@ -258,8 +261,26 @@ def compose(events: Store, findings: Store | None, since: int, until: int) -> Re
         sessions=reader.session_counts(),
         changes=reader.changes.take(MOST_ROWS),
         timeline=reader.timeline(),
+        was_on=[was_on(session, until) for session in people[:MOST_SESSIONS]],
+        was_on_number=len(people),
         evidence=[_show(findings, events, f) for f in found[:MOST_FINDINGS]] if findings else [],
         unheard=read_unheard(events, since) if isinstance(events, LocalStore) else refused.told(),
+    )
+
+
+def was_on(session: Finding, now: int) -> WasOn:
+    """A session as it is shown at ``now`` (ns)."""
+    over = bool(session.overdue) and session.overdue <= now
+    return WasOn(
+        begin=format_time(session.first),
+        last=format_time(session.last),
+        host=session.subject,
+        program=program_of(session),
+        user=list_names(session.users),
+        address=list_names(session.addresses),
+        end="never" if over else session.end,
+        seconds=max(0, session.last - session.first) / SECOND,
+        id=session.id,
     )
 
 

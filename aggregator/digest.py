@@ -80,6 +80,20 @@ class SessionCount(msgspec.Struct):
     longest_seconds: float
 
 
+class WasOn(msgspec.Struct):
+    """A session of a person; ``end`` is a word of ``aggregator.finding.ENDS``, or ``never``."""
+
+    begin: str
+    last: str
+    host: str
+    program: str
+    user: str
+    address: str
+    end: str
+    seconds: float
+    id: str
+
+
 class Slot(msgspec.Struct):
     """The logins of a part of the time, which begins at ``time``."""
 
@@ -148,6 +162,9 @@ class Report(msgspec.Struct):
     sessions: list[SessionCount] = []
     changes: Accesses = msgspec.field(default_factory=lambda: Accesses([], 0))
     timeline: list[Slot] = []
+    was_on: list[WasOn] = []
+    """The sessions of people that began last."""
+    was_on_number: int = 0
     evidence: list[Shown] = []
     """Of the first findings, in their order."""
     unheard: list[str] = []

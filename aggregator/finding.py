@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from aggregator.wording import list_names
 from heptad.event import Event
 from heptad.event_row import head_of
 from heptad.schema import Field, Measurement
@@ -24,7 +25,7 @@ MEASUREMENT: Final = "findings"
 DAY: Final = 86_400 * 10**9
 LONGEST: Final = 8 * DAY
 """No finding's first and last event lie further apart, in nanoseconds."""
-LONG: Final = ("new_account_login", "session")
+LONG: Final = ("new_account_login",)
 SHORT: Final = 4 * DAY
 """Nor do those of any rule but ``LONG``: episodes are cut at midnight, groups never cross it."""
 
@@ -111,6 +112,40 @@ FINDINGS: Final = Measurement(
 )
 
 
+PROGRAMS: Final = ("sshd", "login")
+"""Whose sessions are a person's."""
+SESSION: Final = "session"
+"""The rule whose rows are sessions, which are no findings."""
+ENDS: Final = {
+    "open": "no end was seen yet; after `overdue`, none ever was",
+    "closed": "it was closed",
+    "restart": "the host restarted",
+    "reused": "its process id was used again, and no end was seen",
+}
+
+_NOT_OF_SESSIONS: Final = ("sentence", "technique", "joined", "overdue_sentence", "evidence")
+SESSIONS: Final = Measurement(
+    name="sessions",
+    about=(
+        "Sessions of people: see [sessions](findings.md#sessions). One row a revision of a "
+        "session; its key is host and first event, and of each key the last revision counts."
+    ),
+    always="count",
+    tags={
+        "host": "where",
+        "program": "`sshd` or `login`",
+        "end": "; ".join(f"`{name}`: {meaning}" for name, meaning in ENDS.items()),
+    },
+    fields={
+        "user": Field(str, "who"),
+        "address": Field(str, "from where, if that is told"),
+        "seconds": Field(float, "from the first to the last event"),
+        **{n: f for n, f in FINDINGS.fields.items() if n not in _NOT_OF_SESSIONS},
+        "subject": Field(str, "the host"),
+    },
+)
+
+
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What one rule found of one subject; times are nanoseconds since the epoch.
 
@@ -125,6 +160,8 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     A finding follows from events alone, so it cannot say how long something has gone on by now.
     Where that matters, ``overdue_sentence`` takes the place of ``sentence`` from ``overdue`` on.
+
+    A session has the same form: its rule is ``SESSION``, and ``end`` is one of ``ENDS``.
     """
 
     rule: str
@@ -152,6 +189,7 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     joined: int = 0
     overdue: int = 0
     overdue_sentence: str = ""
+    end: str = ""
 
     def at(self, now: int) -> "Finding":
         """As it has to be told at ``now`` (ns)."""
@@ -191,7 +229,7 @@ class Revision(msgspec.Struct, frozen=True):
 
     ``withdrawn``: events that came later showed that it is none. Not stored are ``rises``: the
     finding is new, more severe than it was, or goes on after the history; and ``doubles``: it
-    rests on twice as many events as before.
+    rests on twice as many events as before; and ``ends``: it is a session, and its end is new.
     """
 
     finding: Finding
@@ -200,6 +238,7 @@ class Revision(msgspec.Struct, frozen=True):
     withdrawn: bool = False
     rises: bool = False
     doubles: bool = False
+    ends: bool = False
 
     @property
     def stands(self) -> bool:
@@ -211,6 +250,9 @@ class Revision(msgspec.Struct, frozen=True):
         fields = msgspec.to_builtins(msgspec.structs.replace(self.finding, evidence=()))
         fields["id"] = self.finding.id
         tags = [("rule", fields.pop("rule")), ("severity", fields.pop("severity"))]
+        measurement = FINDINGS
+        if self.finding.rule == SESSION:
+            tags, measurement = _describe_session(self.finding, fields), SESSIONS
         for name in LISTS:
             if name in fields:
                 fields[f"{name}_number"] = len(fields[name])
@@ -220,12 +262,29 @@ class Revision(msgspec.Struct, frozen=True):
         fields["state"] = "withdrawn" if self.withdrawn else "current"
         if self.superseded_by is not None:
             fields |= {"state": "superseded", "superseded_by": self.superseded_by}
-        return FINDINGS.row(tags, self.finding.first + self.number, fields)
+        return measurement.row(tags, self.finding.first + self.number, fields)
+
+
+def _describe_session(session: Finding, fields: dict[str, Any]) -> list[tuple[str, str]]:
+    """The tags of a session's row; puts what it says into ``fields``."""
+    for name in _NOT_OF_SESSIONS:
+        fields.pop(name, None)
+    fields["user"] = list_names(session.users)
+    fields["address"] = list_names(session.addresses)
+    fields["seconds"] = max(0, session.last - session.first) / 10**9
+    return [("end", fields.pop("end")), ("host", session.subject), ("program", program_of(session))]
+
+
+def program_of(session: Finding) -> str:
+    """The program that opened it."""
+    return next((name for name in session.programs if name in PROGRAMS), PROGRAMS[0])
 
 
 def revision_of(point: Point) -> Revision:
     """The revision that a row tells."""
     fields: dict[str, Any] = {**point.tags, **point.fields}
+    if point.measurement == SESSIONS.name:
+        fields |= {"rule": SESSION, "severity": "info", "sentence": ""}
     for name in _ENCODED & fields.keys():
         fields[name] = msgspec.json.decode(str(fields[name]))
     if "evidence" in fields:
@@ -245,8 +304,12 @@ def last_revisions(
 ) -> dict[Key, Revision]:
     """The last revision of every finding, or of these rules', with since <= first < until."""
     found: dict[Key, Revision] = {}
+    wanted = {"rule": rule} if rule and rule != SESSION else None
+    measurement = SESSIONS.name if rule == SESSION else MEASUREMENT
     # a row that moved on lies a little behind its first event
-    for point in store.read(MEASUREMENT, since, until + 10**6, {"rule": rule} if rule else None):
+    for point in store.read(measurement, since, until + 10**6, wanted):
+        if point.tags.get("rule") == SESSION:
+            continue  # older versions wrote them as findings
         revision = revision_of(point)
         known = found.get(revision.finding.key)
         if revision.finding.first < until and (known is None or known.number < revision.number):
@@ -261,8 +324,22 @@ def find_finding(store: Readable, number: str) -> Finding | None:
     except ValueError:
         return None
     since = (minute if minute < _MINUTES // 2 else minute - _MINUTES) * MINUTE
-    found = last_revisions(store, since, since + MINUTE).values()
-    return next((r.finding for r in found if r.finding.id == number), None)
+    for rule in (None, SESSION):
+        for revision in last_revisions(store, since, since + MINUTE, rule).values():
+            if revision.finding.id == number:
+                return revision.finding
+    return None
+
+
+def latest_sessions(store: Readable, since: int, until: int) -> list[Finding]:
+    """The sessions that share time with [since, until), those that began last first."""
+    revisions = last_revisions(store, since - LONGEST, until, SESSION).values()
+    standing = [
+        revision.finding
+        for revision in revisions
+        if revision.stands and max(revision.finding.last, revision.finding.overdue) >= since
+    ]
+    return sorted(standing, key=lambda session: (session.first, session.key), reverse=True)
 
 
 def latest_findings(store: Readable, since: int, until: int) -> list[Finding]:
@@ -275,6 +352,5 @@ def _standing(store: Readable, since: int, until: int) -> Iterator[Finding]:
     revisions |= last_revisions(store, since - LONGEST, since - SHORT, LONG)
     for revision in revisions.values():
         finding = revision.finding
-        # a session that is open goes on after its last event
-        if revision.stands and max(finding.last, finding.overdue) >= since:
+        if revision.stands and finding.last >= since:
             yield finding

@@ -25,7 +25,7 @@ import msgspec
 from aggregator.arrivals import AHEAD, recall_progress, take
 from aggregator.evidence import EvidenceBook
 from aggregator.feed import walk
-from aggregator.finding import DAY, Revision
+from aggregator.finding import DAY, SESSION, Revision, program_of
 from aggregator.findings import Rule
 from aggregator.folding import Folded, Window, fold_events
 from aggregator.ignored import Ignored
@@ -276,7 +276,13 @@ class Job:
 
         for revision in revisions:
             finding = revision.finding
-            if revision.rises and finding.last >= self._history:
+            if finding.rule == SESSION:
+                told = {"program": program_of(finding)}
+                new = revision.number == 0 and finding.first >= self._history
+                add("heptad_sessions_total", new, **told, step="begun")
+                over = revision.ends and finding.last >= self._history
+                add("heptad_sessions_total", over, **told, step=finding.end)
+            elif revision.rises and finding.last >= self._history:
                 severity = finding.severity
                 add("heptad_findings_total", 1, rule=finding.rule, severity=severity)
         revised = sum(revision.number > 0 for revision in revisions)
@@ -288,10 +294,12 @@ class Job:
     def _tell(self, revisions: list[Revision]) -> None:
         for revision in revisions:
             finding = revision.finding
+            if finding.rule == SESSION:
+                continue
             self._metrics.raise_to(
                 "heptad_finding_last_timestamp_seconds", finding.last / 10**9, finding.rule
             )
-            if revision.rises and finding.last >= self._history and finding.severity != "info":
+            if revision.rises and finding.last >= self._history:
                 told = {"rule": finding.rule, "severity": finding.severity}
                 log.info("finding", extra={**told, "finding": finding.sentence})
 

@@ -28,6 +28,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     rank: int
     number: int
     stands: bool
+    is_open: bool
     digest: int
 
     def overlaps(self, finding: Finding) -> bool:
@@ -45,6 +46,7 @@ def _entry(revision: Revision) -> Entry:
         finding.rank,
         revision.number,
         revision.stands,
+        bool(finding.overdue),
         _digest(finding),
     )
 
@@ -192,7 +194,7 @@ class Ledger:
     def _grow(self, finding: Finding, last: Entry | None, replaced: list[Entry]) -> list[Revision]:
         """The finding's next revision, if it needs one; it takes the place of ``replaced``."""
         if last is None and not replaced:
-            return [Revision(finding, 0, rises=True)]
+            return [Revision(finding, 0, rises=True, ends=not finding.overdue)]
         if last is not None and last.stands and last.digest == _digest(finding):
             return []
         before = replaced if last is None else [last, *replaced]
@@ -203,6 +205,7 @@ class Ledger:
                 finding,
                 0 if last is None else last.number + 1,
                 rises=severer or goes_live,
+                ends=not finding.overdue and all(entry.is_open for entry in before),
                 doubles=finding.count >= 2 * max(entry.count for entry in before),
             )
         ]
@@ -235,7 +238,7 @@ class Ledger:
         return doubled or at - time >= _pause_after(number)
 
     def _may_wait(self, subject: str, revisions: list[Revision], at: float) -> bool:
-        if not revisions or any(revision.rises for revision in revisions):
+        if not revisions or any(revision.rises or revision.ends for revision in revisions):
             return False
         written = self._written.get(subject)
         if written is None or at - written[0] >= _pause_after(written[1]):

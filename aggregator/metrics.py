@@ -7,7 +7,7 @@ import time as clock
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from aggregator.finding import SEVERITIES
+from aggregator.finding import ENDS, PROGRAMS, SESSION, SEVERITIES
 from heptad import __version__
 from heptad.metrics import StoredMetrics
 from heptad.store import Counters
@@ -20,6 +20,10 @@ COUNTERS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "heptad_findings_total": (
         ("rule", "severity"),
         "Findings by the severities they reached; one that becomes more severe counts again",
+    ),
+    "heptad_sessions_total": (
+        ("program", "step"),
+        "Sessions of people that began, and that ended, by how: see docs/findings.md, Sessions",
     ),
     "heptad_aggregator_windows_total": (
         ("report", "window"),
@@ -113,6 +117,9 @@ FLEET: Final = {
 """How the fleet is, as heptad/influxdb/heartbeats.py sums it up → the gauge that tells it."""
 
 
+_OLD: Final = {counter_key("heptad_findings_total", rule=SESSION, severity="info")}
+
+
 class AggregatorMetrics(StoredMetrics):
     """The aggregator's counters and gauges.
 
@@ -127,6 +134,8 @@ class AggregatorMetrics(StoredMetrics):
         for name in ("progress_timestamp_seconds", "events_failing", "store_failing"):
             self.set(f"heptad_aggregator_{name}", 0)
         for rule in self._rules:
+            if rule == SESSION:
+                continue
             self.set("heptad_finding_last_timestamp_seconds", 0, rule)
         self._caught_up = clock.monotonic()
 
@@ -136,6 +145,12 @@ class AggregatorMetrics(StoredMetrics):
             counter_key("heptad_findings_total", rule=rule, severity=severity)
             for rule in self._rules
             for severity in SEVERITIES
+            if rule != SESSION and severity != "info"
+        ]
+        known += [
+            counter_key("heptad_sessions_total", program=program, step=step)
+            for program in PROGRAMS
+            for step in ("begun", *(end for end in ENDS if end != "open"))
         ]
         known += [
             counter_key(f"heptad_aggregator_{name}_events_total") for name in ("late", "future")
@@ -143,7 +158,8 @@ class AggregatorMetrics(StoredMetrics):
         dropped = "heptad_aggregator_cells_dropped_total"
         known += [counter_key(dropped, rule=rule) for rule in self._rules]
         self.add(dict.fromkeys(known, 0.0))
-        self.add(stored)
+        # older versions counted sessions as findings
+        self.add({key: value for key, value in stored.items() if key not in _OLD})
 
     def raise_to(self, name: str, value: float, *labels: str) -> None:
         """Set a gauge that only grows."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 
 from aggregator.composition import MOST_FINDINGS, compose
-from aggregator.digest import Accesses, Report, Shown
+from aggregator.digest import Accesses, Report, SessionCount, Shown, WasOn
 from aggregator.tally import Top
 from aggregator.wording import count_of
 from heptad.terminal import columns, printable
@@ -61,12 +61,13 @@ def _sections(report: Report) -> Iterator[tuple[str, list[str]]]:
 
 
 def _more_sections(report: Report) -> Iterator[tuple[str, list[str]]]:
+    if report.was_on:
+        yield f"Who was on, latest first ({report.was_on_number})", _was_on(report)
     if report.changes.rows:
         yield "Accounts, groups and passwords, latest first", _changes(report.changes)
     if report.sessions:
         sessions = [
-            (s.host, s.program, s.opened, s.closed, s.open, _length(s.mean_seconds))
-            for s in report.sessions
+            (s.host, s.program, s.opened, s.closed, s.open, _mean(s)) for s in report.sessions
         ]
         heading = ("host", "program", "opened", "closed", "open", "mean length")
         yield "Sessions", _table(heading, sessions)
@@ -185,8 +186,33 @@ def _changes(changes: Accesses) -> list[str]:
     return _table(heading, rows) + _others(changes.others)
 
 
+def tell_end(session: WasOn) -> str:
+    """How a session ended, or how long it lasted."""
+    return {
+        "closed": _length(session.seconds),
+        "restart": f"{_length(session.seconds)}, until the host restarted",
+        "reused": "no end seen",
+        "never": "no end seen",
+    }.get(session.end, "open")
+
+
+def _was_on(report: Report) -> list[str]:
+    rows = [
+        (_minute(s.begin), s.user or "-", s.address or "-", s.host, s.program, tell_end(s))
+        for s in report.was_on
+    ]
+    more = report.was_on_number - len(rows)
+    return _table(("begun", "who", "from where", "where", "program", "length"), rows) + (
+        [f"and {count_of(more, 'session')} more"] if more else []
+    )
+
+
 def _length(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
+
+
+def _mean(sessions: SessionCount) -> str:
+    return _length(sessions.mean_seconds) if sessions.longest_seconds else "-"
 
 
 def _top(name: str, top: Top) -> list[str]:

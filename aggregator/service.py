@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from aggregator.finding import latest_findings
 from aggregator.findings import rules_of
+from aggregator.findings.session import Sessions
 from aggregator.ignored import ignored_of
 from aggregator.job import Job, Plan
 from aggregator.metrics import AggregatorMetrics
@@ -61,7 +62,7 @@ class Aggregator:
         self._range = None if since is None and until is None else (since, until)
         self._once = once or self._range is not None
         self._plan = Plan(
-            rules_of(self._config.findings),
+            [*rules_of(self._config.findings), Sessions(self._config.findings.session)],
             REPORTS,
             units.parse_duration(self._config.max_wait),
             units.parse_duration(self._config.late_horizon),

@@ -55,11 +55,10 @@ def _in_short() -> list[object]:
         ),
         number(
             "Since the last finding",
-            """How long nothing was found but sessions. Longer than ever before, and logins still
+            """How long nothing was found. Longer than ever before, and logins still
             fail: is the aggregator running, and not behind? See Heptad itself.""",
             ask(
-                """time() - max(
-                heptad_finding_last_timestamp_seconds{$fleet, rule!="session"} > 0)""",
+                "time() - max(heptad_finding_last_timestamp_seconds{$fleet} > 0)",
                 instant=True,
             ),
             unit="s",
@@ -96,7 +95,7 @@ def _attacks() -> list[object]:
             that is new on your side; `aggregator.findings.ignore` keeps what is known out.""",
             ask(
                 """60 * sum by (rule) (rate(
-                heptad_findings_total{$fleet, rule!="session"}[$__rate_interval])) > 0""",
+                heptad_findings_total{$fleet}[$__rate_interval])) > 0""",
                 "{{rule}}",
             ),
             unit="cpm",

@@ -40,6 +40,12 @@ ONE_OF_A_LIST: Final = models.RegexMap(
     )
 )
 """A JSON array of one text as that text; longer ones stay as they are."""
+MANY: Final = models.SpecialValueMap(
+    models.DashboardSpecialValueMapOptions(
+        match=models.SpecialValueMatch.EMPTY, result=models.ValueMappingResult(text="many")
+    )
+)
+"""A finding that stands for many has no subject."""
 _COLOURED: Final = {"type": "color-background", "mode": "basic"}
 _TIME: Final = {"unit": "dateTimeAsIso", "custom.width": 170}
 
@@ -87,6 +93,60 @@ def keep_last(severities: str) -> list[models.DataTransformerConfig]:
     ]
 
 
+def table_of_sessions(title: str, about: str, *, none: str) -> table.Panel:
+    """The sessions that went on in the range, the newest first, each as it was written last."""
+    key = ("host", "first", "user")
+    others = ("last", "address", "program", "end", "seconds", "state")
+    names = {
+        "first": "Began",
+        "user": "Who",
+        "address (first)": "From where",
+        "host": "Host",
+        "program (first)": "Program",
+        "seconds (first)": "Length",
+        "end (first)": "End",
+        "last (first)": "Last event",
+    }
+    grouped: dict[str, object] = {n: {"aggregations": [], "operation": "groupby"} for n in key}
+    grouped |= {n: {"aggregations": ["first"], "operation": "aggregate"} for n in others}
+    is_current = {"id": "equal", "options": {"value": "current"}}
+    fields = [f'"{name}" / 1000000 AS "{name}"' for name in ("first", "last")]
+    fields += [f'"{name}"' for name in ("user", "host", *others[1:])]
+    return rows(
+        title,
+        about,
+        InfluxQuery(
+            REPORTS,
+            f'SELECT {", ".join(fields)} FROM "sessions" WHERE time >= ${{__from}}ms - 8d '
+            'AND time <= ${__to}ms AND ("last" >= ${__from}000000 OR '
+            '"overdue" >= ${__from}000000) ORDER BY time DESC LIMIT 5000',
+        ),
+        {
+            "Began": _TIME,
+            "Last event": _TIME,
+            "Length": {"unit": "s", "custom.width": 110},
+            "Host": {"custom.width": 150},
+        },
+        none=none,
+        worst=["Began"],
+        shaping=[
+            reshape("groupBy", fields=grouped),
+            reshape(
+                "filterByValue",
+                type="include",
+                match="all",
+                filters=[{"fieldName": "state (first)", "config": is_current}],
+            ),
+            reshape(
+                "organize",
+                excludeByName={"state (first)": True},
+                indexByName={name: place for place, name in enumerate(names)},
+                renameByName=names,
+            ),
+        ],
+    )
+
+
 def _columns() -> dict[str, Properties]:
     sources = ("prometheus_datasource", "events_datasource", "reports_datasource")
     kept = keep(*sources, "job", "instance")
@@ -99,7 +159,7 @@ def _columns() -> dict[str, Properties]:
         "First seen": _TIME,
         "Severity": {"mappings": [SEVERITY], "custom.cellOptions": _COLOURED, "custom.width": 90},
         "Finding": {"custom.width": 190},
-        "About": {"links": events, "custom.width": 190},
+        "About": {"links": events, "mappings": [MANY], "custom.width": 190},
         "Events": {"unit": "short", "custom.width": 80},
         "Hosts": {"mappings": [ONE_OF_A_LIST], "custom.width": 150},
     }

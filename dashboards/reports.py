@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from dashboards.findings_table import table_of_findings
+from dashboards.findings_table import table_of_sessions
 from dashboards.influxql import InfluxQuery, chosen, one_of, sums_of_report, table_of_report
 from dashboards.panels import (
     GREEN,
@@ -225,13 +225,11 @@ def sessions() -> list[object]:
             worst=["Window"],
             width=12,
         ),
-        table_of_findings(
+        table_of_sessions(
             "Sessions: who, from where, how long",
-            """Sessions by sshd or login that went on in this range, the newest first. One that
-            nobody can explain: look at its events by a click on the name.""",
+            """Sessions by sshd or login that went on in this range, the newest first. An open one
+            has no end yet. One that nobody can explain: look at the logins of the user.""",
             none="No session in this range",
-            severities="info",
-            where="\"rule\" = 'session'",
         ),
     ]
 

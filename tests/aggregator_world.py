@@ -8,7 +8,7 @@ from typing import Self
 
 from prometheus_client.registry import CollectorRegistry
 
-from aggregator.finding import Finding, latest_findings
+from aggregator.finding import Finding, latest_findings, latest_sessions
 from aggregator.findings import Rule
 from aggregator.findings.brute_force import BruteForce
 from aggregator.ignored import Ignored
@@ -126,6 +126,10 @@ class World:
     def findings(self) -> list[Finding]:
         """What a reader sees."""
         return latest_findings(self.reports, 0, 2**62)
+
+    def sessions(self) -> list[Finding]:
+        """The sessions of people that a reader sees, the latest first."""
+        return latest_sessions(self.reports, 0, 2**62)
 
     def windows(self, report: str = "report_attempts") -> Windows:
         """(size, start) → head → fields, of the last revisions."""

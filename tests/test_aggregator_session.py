@@ -3,17 +3,22 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from aggregator.composition import compose
-from aggregator.finding import latest_findings
+from aggregator.evidence import read_evidence
+from aggregator.finding import Revision, find_finding, latest_sessions
 from aggregator.findings import session
 from aggregator.findings.session import Sessions
-from aggregator.web.findings import list_findings
+from aggregator.report import to_text
+from aggregator.reports.sessions import Sessions as Report
+from aggregator.web.findings import list_sessions
 from aggregator.web.query import Query
 from heptad.event import Event
 from heptad.findings_config import SessionConfig
+from heptad.store.local import counter_key
 from tests.aggregator_rule import DAY, HOUR, MINUTE, NOON, SECOND, find, happen
-from tests.aggregator_world import World
+from tests.aggregator_world import World, gauges
 
 RULE = Sessions(SessionConfig("3d"))
 
@@ -106,56 +111,117 @@ def test_flood_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_written_when_it_begins_and_when_it_ends(tmp_path: Path) -> None:
-    """An open session is there at once, and the same finding is revised at its end."""
+    """An open session is there at once, and the same one is revised at its end."""
     with World(tmp_path, rules=[RULE], reports=[]) as world:
         world.now = NOON + DAY
         world.append(enter(NOON))
-        world.look(everything=True)
-        (begun,) = world.findings()
+        world.look()
+        (begun,) = world.sessions()
         world.append([leave(NOON + HOUR)])
-        world.look(everything=True)
-        (ended,) = world.findings()
+        world.look()
+        (ended,) = world.sessions()
         assert begun.key == ended.key
-        assert ended.last == NOON + HOUR
-
-
-def test_reports_tell_what_never_ended(tmp_path: Path) -> None:
-    """The same stored finding reads as open in an early report and as never ended in a late one."""
-    with World(tmp_path, rules=[RULE], reports=[]) as world:
-        world.now = NOON + DAY
-        world.append(enter(NOON))
-        world.look(everything=True)
-        told = [
-            compose(world.read, world.reports, NOON - DAY, until).findings[0].sentence
-            for until in (NOON + DAY, NOON + 4 * DAY)
-        ]
-        (shown,) = list_findings(world.reports, Query(since=0, until=NOON + DAY))["findings"]
-    assert "is open" in told[0]
-    assert "never ended" in told[1]
-    assert shown["sentence"] == told[1]
-    assert not [name for name in shown if name.startswith("overdue")]
-
-
-def test_reports_tell_what_is_open_still(tmp_path: Path) -> None:
-    """A session that began before what is looked at is told as long as it may be open."""
-    with World(tmp_path, rules=[RULE]) as world:
-        world.append(enter(NOON))
+        assert (begun.end, ended.end, ended.last) == ("open", "closed", NOON + HOUR)
+        assert steps(world) == {"begun": 1, "closed": 1}
+        world.restart()
         world.finish()
-        told = latest_findings(world.reports, NOON + DAY, NOON + 2 * DAY)
-        assert [finding.subject for finding in told] == ["web1"]
-        assert not latest_findings(world.reports, NOON + 4 * DAY, NOON + 5 * DAY)
-        world.append([leave(NOON + HOUR)])
-        world.finish()
-        assert not latest_findings(world.reports, NOON + DAY, NOON + 2 * DAY)
+        assert steps(world) == {"begun": 1, "closed": 1}
 
 
-def test_raises_no_alarm(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A session is in the report, but not among what to look at first, and not in the log."""
+def steps(world: World) -> dict[str, float]:
+    """How many sessions of sshd began, and ended in which way, by the metric."""
+    counted = gauges(world, "heptad_sessions_total").items()
+    return {labels.partition(",")[2]: value for labels, value in counted if value}
+
+
+def test_is_no_finding(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A session is a row of its own: not among the findings, nor their metric, nor in the log."""
     with World(tmp_path, rules=[RULE], reports=[]) as world, caplog.at_level("INFO"):
         world.now = NOON + DAY
         world.append([*enter(NOON), leave(NOON + HOUR)])
         world.look(everything=True)
         report = compose(world.read, world.reports, NOON - DAY, NOON + DAY)
-    assert [finding.rule for finding in report.findings] == ["session"]
-    assert report.first == []
-    assert caplog.messages == []
+        assert world.findings() == []
+        assert world.rows("findings") == []
+        assert world.counter("heptad_findings_total") == 0
+        (row,) = world.reports.read("sessions", 0, 2**62)
+        assert row.tags == {"host": "web1", "program": "sshd", "end": "closed"}
+        told = {name: row.fields[name] for name in ("user", "address", "seconds", "count")}
+        assert told == {"user": "alice", "address": "192.0.2.1", "seconds": 3600.0, "count": 3}
+    assert (report.findings, report.first, caplog.messages) == ([], [], [])
+    (shown,) = report.was_on
+    assert (shown.user, shown.host, shown.end, shown.seconds) == ("alice", "web1", "closed", 3600)
+    assert "Who was on, latest first (1)" in to_text(report)
+
+
+def test_shows_its_events(tmp_path: Path) -> None:
+    """A session leads to the lines that it is made of, and to no other."""
+    with World(tmp_path, rules=[RULE], reports=[]) as world:
+        world.append([*enter(NOON), leave(NOON + HOUR), *enter(NOON + MINUTE, 8)])
+        world.finish()
+        session = world.sessions()[-1]
+        found = find_finding(world.reports, session.id)
+        assert found == session
+        events = read_evidence(world.reports, world.read, session).events
+        assert [(event.pid, event.action) for event in events] == [
+            (7, "login"),
+            (7, "session_open"),
+            (7, "session_close"),
+        ]
+
+
+def test_readers_see_what_never_ended(tmp_path: Path) -> None:
+    """The same stored session reads as open in an early report and as without an end in a late one."""
+    with World(tmp_path, rules=[RULE], reports=[]) as world:
+        world.now = NOON + DAY
+        world.append(enter(NOON))
+        world.look(everything=True)
+        told = [
+            compose(world.read, world.reports, NOON - DAY, until).was_on[0].end
+            for until in (NOON + DAY, NOON + 4 * DAY)
+        ]
+        (shown,) = list_sessions(world.reports, Query(since=0, until=NOON + DAY))["sessions"]
+    assert told == ["open", "never"]
+    assert (shown["end"], shown["user"]) == ("never", "alice")
+
+
+def test_reports_tell_what_is_open_still(tmp_path: Path) -> None:
+    """A session that began before what is looked at is shown as long as it may be open."""
+    with World(tmp_path, rules=[RULE]) as world:
+        world.append(enter(NOON))
+        world.finish()
+        told = latest_sessions(world.reports, NOON + DAY, NOON + 2 * DAY)
+        assert [session.subject for session in told] == ["web1"]
+        assert not latest_sessions(world.reports, NOON + 4 * DAY, NOON + 5 * DAY)
+        world.append([leave(NOON + HOUR)])
+        world.finish()
+        assert not latest_sessions(world.reports, NOON + DAY, NOON + 2 * DAY)
+
+
+def test_sessions_of_an_older_version_stay_out_of_the_findings(tmp_path: Path) -> None:
+    """What 0.1.0 wrote as findings breaks no reader, and its counter is not exposed."""
+    row = Revision(
+        replace(find(RULE, *enter(NOON), leave(NOON + HOUR))[0], rule="x", end=""), 0
+    ).row()
+    old = (row[0].replace("rule=x", "rule=session"), *row[1:])
+    counted = counter_key("heptad_findings_total", rule="session", severity="info")
+    with World(tmp_path, rules=[RULE], reports=[]) as world:
+        world.reports.append([old], None, {counted: 226.0})
+        world.restart()
+        world.finish()
+        assert world.findings() == []
+        assert compose(world.read, world.reports, NOON - DAY, NOON + DAY).findings == []
+        exposed = gauges(world, "heptad_findings_total")
+        assert not any("session" in labels for labels in exposed)
+
+
+def test_numbers_without_process_ids_are_possible() -> None:
+    """Of lines without process id as many are open as did not end."""
+    sudo = {"program": "sudo", "pid": None, "user": "root"}
+    fold = Report().begin()
+    for n in range(12):
+        fold.add([happen("session_close", NOON + n * HOUR + MINUTE, **sudo)])
+        fold.add([happen("session_open", NOON + n * HOUR, **sudo)])
+    fold.add([happen("session_open", NOON + 13 * HOUR, **sudo)])
+    (count,) = fold.counts().values()
+    assert (count.opened, count.closed, count.open, count.complete) == (13, 12, 1, 0)

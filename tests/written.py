@@ -6,14 +6,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from aggregator.finding import SEVERITIES
+from aggregator.finding import ENDS, PROGRAMS, SEVERITIES
 from aggregator.findings import rules_of
+from aggregator.findings.session import Sessions
 from aggregator.reports import REPORTS, WINDOWS
 from exporter.sources import Batch
 from heptad.commands.schema_page import BUCKETS
 from heptad.commands.series import find_report_tags, find_tag_sets
 from heptad.event import TAGS
-from heptad.findings_config import FindingsConfig
+from heptad.findings_config import FindingsConfig, SessionConfig
 from heptad.line_protocol import decode_head
 from heptad.schema import TYPES
 from heptad.store.outbox import Outbox
@@ -67,7 +68,7 @@ def write_everything(folder: Path, *logs: list[str]) -> list[Line]:
     bench.start(*feeds)
     bench.run()
     bench.stop()
-    with World(folder, rules=rules_of(FindingsConfig())) as world:
+    with World(folder, rules=[*rules_of(FindingsConfig()), Sessions(SessionConfig())]) as world:
         world.finish()
     return [*lines_of(folder / "events.db"), *lines_of(folder / "reports.db")]
 
@@ -108,7 +109,12 @@ def possible(measurement: str) -> set[frozenset[tuple[str, str]]]:
         names = [rule.name for rule in rules_of(FindingsConfig())]
         found = [{"rule": name, "severity": word} for name in names for word in SEVERITIES]
     elif measurement == "evidence":
-        found = [{"rule": rule.name, "host": "host"} for rule in rules_of(FindingsConfig())]
+        names = ["session", *(rule.name for rule in rules_of(FindingsConfig()))]
+        found = [{"rule": name, "host": "host"} for name in names]
+    elif measurement == "sessions":
+        found = [
+            {"host": "host", "program": program, "end": end} for program in PROGRAMS for end in ENDS
+        ]
     else:
         report = next(report for report in REPORTS if report.name == measurement)
         return {drop_empty(dict(tags)) for tags in find_report_tags(report, tag_sets)}

@@ -25,7 +25,6 @@ from aggregator.findings.new_network import NewNetwork
 from aggregator.findings.password_change import PasswordChange
 from aggregator.findings.root_password_login import RootPasswordLogin
 from aggregator.findings.second_factor import SecondFactor
-from aggregator.findings.session import Sessions
 from aggregator.findings.slow_brute_force import SlowBruteForce
 from aggregator.findings.spraying import Spraying
 from aggregator.findings.su_to_root import SuToRoot
@@ -159,5 +158,4 @@ def rules_of(config: FindingsConfig) -> list[Rule]:
         SuToRoot(),
         AccountChange(),
         PasswordChange(),
-        Sessions(config.session),
     ]

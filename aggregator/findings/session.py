@@ -15,7 +15,7 @@ import msgspec
 
 from aggregator.chains import MINUTES_A_DAY
 from aggregator.chains.facts import Batch, Facts, Telling, Wants, finding_of, list_some, merge
-from aggregator.finding import Finding
+from aggregator.finding import PROGRAMS, SESSION, Finding
 from aggregator.wording import length_of, minute_of
 from heptad import units
 from heptad.event import Event
@@ -29,9 +29,9 @@ MOST_A_DAY: Final = 500
 """Sessions of one host that begin on one day (UTC); of more the first ones are told."""
 _JOINED: Final = 10
 """Minutes between a login and the session that PAM opens for it."""
-_PROGRAMS: Final = ("sshd", "login")
 _RESTART: Final = -1
 _REUSED: Final = "reused"
+_ENDS: Final = {"session_close": "closed", "host_start": "restart", _REUSED: "reused"}
 
 Step = tuple[Identity, str, int, Facts]
 """Event, action, process id (``_RESTART``: the host), facts."""
@@ -144,7 +144,7 @@ class SessionChain:
 class Sessions(Telling):
     """The rule with its threshold."""
 
-    name = "session"
+    name = SESSION
     title = "Session"
     most = sys.maxsize
     wants: ClassVar[Wants] = {
@@ -173,7 +173,7 @@ class Sessions(Telling):
         """The host."""
         if event.action == "host_start":
             return event.host
-        return event.host if event.program in _PROGRAMS and event.pid is not None else None
+        return event.host if event.program in PROGRAMS and event.pid is not None else None
 
     def add(self, cell: list[Step] | None, told: Batch) -> list[Step]:
         """The cell with more events."""
@@ -203,7 +203,8 @@ class Sessions(Telling):
             opened = self.tell(subject, day, facts)
             return self._tell_open(opened, session.begin + self.longest + 1)
         told = (self.severity_of(facts), f"{self.sentence_of(subject, facts)}, {end}")
-        return finding_of(self, subject, day, facts, told)
+        found = finding_of(self, subject, day, facts, told)
+        return msgspec.structs.replace(found, end=_ENDS[session.end])
 
     def _tell_open(self, finding: Finding, until: int) -> Finding:
         """``until``: the first minute in which its end is no longer looked for."""
@@ -214,6 +215,7 @@ class Sessions(Telling):
             finding,
             sentence=f"{begun}, is open as far as is known, until {minute_of(overdue)} at most",
             overdue=overdue,
+            end="open",
             overdue_sentence=f"{begun}, never ended: no end was seen within {longest}",
         )
 

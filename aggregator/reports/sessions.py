@@ -110,6 +110,12 @@ class SessionsFold:
         last: Mark | None = None
         for mark in self.ordered():
             count = counts.setdefault((mark.host, mark.program), Count())
+            if mark.session == "":
+                # which one ends is not known, but that it was one of these
+                count.opened += not mark.closes
+                count.closed += mark.closes
+                count.open = max(0, count.open + (-1 if mark.closes else 1))
+                continue
             beginning = last if last is not None and _is_of_one(last, mark) else None
             last = _pair(count, beginning, mark)
         return dict(sorted(counts.items()))
@@ -158,7 +164,7 @@ class Sessions:
         "Sessions per host and program, as far as one window can know them: a session that goes on "
         "beyond the window is `open` in it, and one that began before it is `closed` and not "
         "`complete`. An end belongs to the latest beginning with the same process id (logind: "
-        "session id); a log without process ids gives no lengths, and its sessions stay `open`. "
+        "session id); a log without process ids gives no lengths, there each end ends one. "
         "sshd and systemd-logind both tell of one login: do not add them up. The numbers are exact."
     )
     actions: Final = frozenset({"session_open", "session_close"})

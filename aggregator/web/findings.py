@@ -5,8 +5,9 @@ from typing import Any, Final
 
 import msgspec
 
+from aggregator.composition import was_on
 from aggregator.evidence import read_evidence
-from aggregator.finding import Finding, find_finding, latest_findings
+from aggregator.finding import Finding, find_finding, latest_findings, latest_sessions
 from aggregator.web.events import SHOWN, fits, show_event
 from aggregator.web.query import BadQuery, Query
 from aggregator.web.source import Events, Reports
@@ -27,6 +28,17 @@ def list_findings(reports: Reports | None, query: Query) -> dict[str, Any]:
     found = latest_findings(reports, since, until)
     found.sort(key=lambda finding: (-finding.rank, -finding.last, finding.key))
     return {"findings": [_show(f.at(now)) for f in found[: query.limit]], "number": len(found)}
+
+
+def list_sessions(reports: Reports | None, query: Query) -> dict[str, Any]:
+    """At most ``query.limit`` sessions that share time with the range, the latest first."""
+    if reports is None:
+        return {"sessions": [], "number": 0, "waiting": True}
+    now = int(clock.time() * SECOND)
+    until = min(query.until, now + SECOND)
+    found = latest_sessions(reports, max(query.since, until - _LONGEST), until)
+    shown = [_escape(msgspec.to_builtins(was_on(s, now))) for s in found[: query.limit]]
+    return {"sessions": shown, "number": len(found)}
 
 
 def show_evidence(events: Events, reports: Reports | None, query: Query) -> dict[str, Any]:

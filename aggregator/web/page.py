@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from aggregator.web.events import find_events
-from aggregator.web.findings import list_findings, show_evidence
+from aggregator.web.findings import list_findings, list_sessions, show_evidence
 from aggregator.web.health import describe_health
 from aggregator.web.query import BadQuery, Query, parse_query
 from aggregator.web.series import count_attempts
@@ -49,7 +49,7 @@ _HEADERS: Final = (
 )
 _FRESH: Final = (("Cache-Control", "no-store"),)
 _MOST_AT_ONCE: Final = 4
-_OF_REPORTS: Final = ("/api/findings", "/api/evidence")
+_OF_REPORTS: Final = ("/api/findings", "/api/sessions", "/api/evidence")
 """What can be answered by the reports alone."""
 
 
@@ -72,6 +72,7 @@ class Page:
             "/api/series": lambda stores, query: count_attempts(*stores, query),
             "/api/top": lambda stores, query: rank_failures(stores[0], query),
             "/api/findings": lambda stores, query: list_findings(stores[1], query),
+            "/api/sessions": lambda stores, query: list_sessions(stores[1], query),
             "/api/evidence": lambda stores, query: show_evidence(*stores, query),
             "/api/health": lambda stores, query: describe_health(*stores, problems()),
         }

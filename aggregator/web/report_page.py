@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from aggregator.digest import Accesses, Report, Shown, Slot
 from aggregator.finding import Finding
-from aggregator.report import HOSTS
+from aggregator.report import HOSTS, tell_end
 from aggregator.tally import Top
 from heptad.terminal import printable
 
@@ -154,6 +154,14 @@ def _tables_of_people(report: Report) -> Iterator[Table]:
     yield _accesses("Accounts, groups and passwords, latest first", report.changes)
     yield _top("Addresses of failed logins", "address", report.failing_addresses)
     yield _top("Names that failed logins asked for", "name", report.failing_users)
+    yield Table(
+        f"Who was on, latest first ({report.was_on_number})",
+        ("begun", "who", "from where", "host", "program", "length"),
+        [
+            _dashes((_minute(s.begin), s.user, s.address, s.host, s.program, tell_end(s)))
+            for s in report.was_on
+        ],
+    )
     yield Table(
         "Sessions",
         ("host", "program", "opened", "closed", "open", "mean length", "longest"),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from aggregator.evidence import EVIDENCE
-from aggregator.finding import FINDINGS
+from aggregator.finding import FINDINGS, SESSIONS
 from aggregator.reports import REPORTS, measurement_of
 from exporter.leftovers import LEFT_OVERS
 from exporter.parsers.engine import load_rulebook
@@ -17,7 +17,7 @@ from heptad.schema import TYPES, Measurement
 
 BUCKETS: Final[Mapping[str, Sequence[Measurement]]] = {
     "events": (EVENTS, LEFT_OVERS),
-    "reports": (FINDINGS, EVIDENCE, *map(measurement_of, REPORTS)),
+    "reports": (FINDINGS, SESSIONS, EVIDENCE, *map(measurement_of, REPORTS)),
     "heptad": (HEARTBEATS, STATE),
 }
 

@@ -7,7 +7,7 @@ before any line was read.
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from aggregator.finding import SEVERITIES
+from aggregator.finding import ENDS, PROGRAMS, SEVERITIES
 from aggregator.findings import rules_of
 from aggregator.reports import REPORTS, WINDOWS, Report
 from exporter.attempts import judgements_of
@@ -56,10 +56,11 @@ def count_series(rulebook: Rulebook) -> dict[str, tuple[int, int]]:
     counts = {"events": (len(tag_sets), 0), "not_understood": (len(rulebook.names()), 0)}
     rules = rules_of(FindingsConfig())
     counts["findings"] = (0, len(rules) * len(SEVERITIES))
-    counts["evidence"] = (len(rules), 0)
+    counts["sessions"] = (len(PROGRAMS) * len(ENDS), 0)
+    counts["evidence"] = (len(rules) + 1, 0)  # that of sessions, too
     for report in REPORTS:
         number = len(find_report_tags(report, tag_sets)) * len(WINDOWS)
         counts[report.name] = (number, 0) if "host" in report.tags else (0, number)
     counts["heartbeat"] = (1, 0)
-    counts["state"] = (0, len(rules) + len(REPORTS) + 2)
+    counts["state"] = (0, len(rules) + len(REPORTS) + 3)
     return counts

@@ -2,18 +2,18 @@
 import { filters, run, tellProblem } from "./ask.js";
 import { find } from "./elements.js";
 import { filterBy, follow, loadEvents, loadOlder, recall, remember } from "./events.js";
-import { loadFindings, loadHealth, loadSeries, loadTop, showAllFindings } from "./views.js";
+import { loadFindings, loadHealth, loadSeries, loadSessions, loadTop, showAllFindings } from "./views.js";
 
 const FOLLOW_MS = 2000;
 const REFRESH_MS = 30000;
 
 async function refresh() {
   if (document.hidden) return;
-  if (await run(loadSeries, loadTop, loadFindings, loadHealth)) tellProblem(null);
+  if (await run(loadSeries, loadTop, loadFindings, loadSessions, loadHealth)) tellProblem(null);
 }
 
 async function loadAll() {
-  const fine = await run(loadEvents, loadSeries, loadTop, loadFindings, loadHealth);
+  const fine = await run(loadEvents, loadSeries, loadTop, loadFindings, loadSessions, loadHealth);
   if (fine) tellProblem(null);
   document.body.dataset.loaded = "true";
 }

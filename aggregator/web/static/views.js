@@ -92,6 +92,41 @@ export async function loadFindings() {
   });
 }
 
+const NO_END = { reused: "no end seen", never: "no end seen", open: "open" };
+
+export async function loadSessions() {
+  showIfNew("sessions", await ask("sessions", { ...range(), limit: 20 }), (data) => {
+    const more = data.number > data.sessions.length;
+    find("sessions-note").textContent = more ? `the latest ${data.sessions.length} of ${number(data.number)}` : "";
+    const rows = data.sessions.map((session) => {
+      const row = element("tr");
+      const open = button(short(session.begin), () => showEvents(session.id, `the session of ${session.user}`), "link mono");
+      open.setAttribute("aria-label", `${short(session.begin)}, the events of this session`);
+      const begun = element("td");
+      begun.append(open);
+      row.append(begun, ...[session.user, session.address, session.host, session.program,
+        NO_END[session.end] ?? lengthOf(session.seconds)].map((text) => element("td", "", text)));
+      return row;
+    });
+    if (!rows.length) {
+      const row = element("tr");
+      const none = element("td", "", "Nobody was on in this range, as far as sshd and login tell.");
+      none.colSpan = 6;
+      row.append(none);
+      rows.push(row);
+    }
+    find("sessions-rows").replaceChildren(...rows);
+  });
+}
+
+function lengthOf(seconds) {
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  if (hours) return `${hours} h ${minutes} min`;
+  return minutes ? `${minutes} min` : `${Math.round(seconds)} s`;
+}
+
+const showEvents = (id, of) => filterBy({}, { finding: id, text: `Events of: ${of}` });
+
 function showFinding(finding, open) {
   const { key, id, rule, severity, sentence, first, last, until, subject, day, first_event, last_event,
     ...rest } = finding;
@@ -103,10 +138,9 @@ function showFinding(finding, open) {
     element("span", "sentence", sentence), element("span", "when", short(last)));
   const inside = element("div", "inside");
   inside.append(fillFields({
-    rule: rule.replaceAll("_", " "), subject, "first event": when(first), "last event": when(last),
+    rule: rule.replaceAll("_", " "), subject: subject || "many", "first event": when(first), "last event": when(last),
     ...rest, id }));
-  const scope = { finding: id, text: `Events of: ${sentence}` };
-  inside.append(button("Show the events", () => filterBy({}, scope)));
+  inside.append(button("Show the events", () => showEvents(id, sentence)));
   details.append(summary, inside);
   const row = element("li");
   row.append(details);
