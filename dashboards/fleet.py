@@ -35,7 +35,8 @@ _ZERO_IS_WRONG: Final = (
     "|heptad_collector_success"
 )
 _ONE_IS_WRONG: Final = (
-    "heptad_store_full|heptad_store_failing|heptad_store_set_aside|node_filesystem_device_error"
+    "heptad_source_deaf|heptad_store_full|heptad_store_failing|heptad_store_set_aside"
+    "|node_filesystem_device_error"
 )
 _DISK: Final = f"{{$me, {REAL_DISK}}}"
 _FREE: Final = f"node_filesystem_avail_bytes{_DISK} / node_filesystem_size_bytes{_DISK}"

@@ -1,5 +1,7 @@
 """A journal that is read and not heard: found out by evidence, reported, and mended if it can be."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +12,7 @@ import pytest
 from exporter.interpreter import Interpreter, interpret_record
 from exporter.parsers.engine import load_rulebook
 from exporter.sources.journald import JournaldSource
+from tests import needs
 from tests.journal import Journal, Reader, journalctls
 
 WRAPPER = """#!/bin/sh
@@ -255,3 +258,68 @@ def test_modules_and_facilities(journal: Journal, reader: Reader) -> None:
         None,
     ]
     assert reader.records[0][5] == f"sshd(pam_google_authenticator)[7]: {MODULE}"
+
+
+def test_entries_of_the_same_time(journal: Journal, reader: Reader, clock: FakeClock) -> None:
+    """Entries whose order is not certain are read once, also when journalctl begins to follow."""
+    begin = time.time() - 500
+    Journal(journal.folder, begin).write("one", file="a")
+    Journal(journal.folder, begin).write("two", file="b")
+    pass_time(reader, clock, lambda: not reader.source.health().catching_up, 30)
+    pass_time(reader, clock, lambda: clock.now % 300 < 2, 400)
+    Journal(journal.folder, begin + 100).write("three", file="a")
+    reader.read_until(lambda: "three" in reader.messages)
+    assert sorted(reader.messages) == ["one", "three", "two"]
+    assert (reader.gaps, deaf(reader)) == ([], {})
+
+
+NAMESPACES = """
+set -e
+mount -t tmpfs tmpfs /mnt
+mkdir -p /mnt/log/journal/"$1" /mnt/log/journal/"$1".web /mnt/run
+echo "$1" >/mnt/id
+mount --bind /mnt/id /etc/machine-id
+mount --bind /mnt/log /var/log
+mount --bind /mnt/run /run
+exec "$2" -c "$3" "$1"
+"""
+READ_NAMESPACES = """
+import sys, threading, time
+from pathlib import Path
+from exporter.sources.journald import JournaldSource
+from tests.journal import Journal
+own = sys.argv[1]
+host, web, other = (Path("/var/log/journal") / name for name in (own, own + ".web", "f" * 32))
+other.mkdir()
+Journal(host, time.time() - 900).write("host", _MACHINE_ID=own, file="system")
+Journal(other, time.time() - 800).write("other machine", _MACHINE_ID="f" * 32, file="system")
+unit = Journal(web, time.time() - 700)
+unit.write("unit", _MACHINE_ID=own, file="system")
+source = JournaldSource("journal", ["sshd"])
+source.start(threading.Event())
+seen, end = [], time.monotonic() + 20
+while len(seen) < 3 and time.monotonic() < end:
+    batch = source.read()
+    seen += [record[4] for record in batch.records] if batch else []
+    if len(seen) == 2 and not source.health().catching_up and unit is not None:
+        unit.write("followed", _MACHINE_ID=own, file="system")
+        unit = None
+    time.sleep(0.01)
+source.close()
+print(seen)
+"""
+
+
+def test_the_journals_of_this_machine() -> None:
+    """The system's journal and its namespaces are read and followed, no other machine's."""
+    needs.mount_namespace()
+    script = ["sh", "-c", NAMESPACES, "sh", "0123456789abcdef" * 2, sys.executable, READ_NAMESPACES]
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation=private", *script],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).resolve().parents[1],
+        timeout=60,
+    )
+    assert done.stdout.strip() == "['host', 'unit', 'followed']", done.stderr

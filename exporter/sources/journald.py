@@ -113,7 +113,6 @@ class JournaldSource:
         self._restart_due = clock.monotonic() + self._pause
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
         self._catching_up = True
-        self._known = frozenset(map(identify, self._recent))
         self._run()
 
     def _run(self) -> None:
@@ -121,6 +120,7 @@ class JournaldSource:
             self._problem = "journalctl is not there: install systemd, or read a log file instead"
             return
         self._seeking = self._cursor is not None
+        self._known = frozenset(map(identify, self._recent))
         if self._catching_up:
             self._journal, self._moved = self._find_journal(), False
         # without --merge journalctl follows one boot, and takes its id from the kernel, which a
@@ -220,6 +220,13 @@ class JournaldSource:
 
     def _take(self, entry: Entry, batch: Batch) -> None:
         cursor = entry.cursor
+        if self._known:
+            if identify(cursor) in self._known:
+                # where files of two journals have the same times, their order is not certain
+                self._seeking = False
+                return
+            if not self._catching_up:
+                self._known = frozenset()
         if self._seeking:
             self._seeking = False
             if self._cursor is not None and identify(cursor) == identify(self._cursor):
@@ -229,8 +236,6 @@ class JournaldSource:
                 lost = f"nothing left at {self._cursor}"
                 batch.gaps.append(Gap("vacuumed", "journal", lost))
         self._cursor, self._cursor_digest = cursor, self._digest
-        if self._catching_up and self._known and identify(cursor) in self._known:
-            return
         self._recent.append(cursor)
         record = record_of(entry)
         if record is None:
