@@ -103,7 +103,7 @@ def test_every_error_at_once(tmp_path: Path) -> None:
         "sources:\n"
         "- {type: files, name: a, paths: [/a]}\n"
         "- {type: file, name: B C, paths: [], programs: [su]}\n"
-        "- {type: file, name: d, paths: [a.log], timezone: Mars, max_line_bytes: 1}\n"
+        "- {type: file, name: d, paths: [a.log], timezone: Mars, max_line_bytes: 1, locale: xx}\n"
         "exporter: {listen: 9707}\n"
         "exporter: {}\n"
         "aggregator: {poll: 0s, listen: here, findings: {brute_force: {attempts: 1}}}\n",
@@ -122,6 +122,7 @@ def test_every_error_at_once(tmp_path: Path) -> None:
         "9:33": "sources.2.paths.0: `a.log` must be an absolute path",
         "9:51": "sources.2.timezone: `Mars` is no time zone; write for example",
         "9:73": "sources.2.max_line_bytes: must lie between",
+        "9:84": "sources.2.locale: `xx` is not a locale; write for example fr_FR",
         "10:20": "exporter.listen: Expected `str`, got `int`",
         "11:1": "the key `exporter` stands here a second time",
         "12:20": "aggregator.poll: must be longer than 0",

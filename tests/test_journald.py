@@ -64,6 +64,25 @@ def test_the_time_of_the_writer(journal: Journal, reader: Reader) -> None:
         assert 0 < time.time_ns() - record[0] < 2000 * 10**9
 
 
+def test_a_daemons_own_stamp_on_its_standard_error(journal: Journal, reader: Reader) -> None:
+    """dropbear -E writes process and time itself: the event has its process, not journald's."""
+    journal.write(
+        "[15390] Oct 05 23:37:49 Bad password attempt for 'alice' from 203.0.113.7:51000",
+        SYSLOG_IDENTIFIER="dropbear",
+        _EXE="/usr/sbin/dropbear",
+        _PID="15386",
+        _TRANSPORT="stdout",
+    )
+    reader.source.close()
+    reader.start(follow=False, tags=["dropbear"])
+    while reader.read():
+        pass
+    interpreter = Interpreter(load_rulebook(), "gate", "journal")
+    (event,) = [interpret_record(interpreter, record) for record in reader.records]
+    assert event is not None
+    assert (event.user, event.pid, event.source_ip) == ("alice", 15390, "203.0.113.7")
+
+
 def test_strange_messages(journal: Journal, reader: Reader) -> None:
     """Bytes, line breaks and folded lines come through; what has no text is counted."""
     journal.write(b"\xffa\x00\x1b", "two\nlines", None, "", "x" * 16_384)

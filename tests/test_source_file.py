@@ -747,16 +747,34 @@ def _directives(options: str) -> Iterator[str]:
         yield f"{word} {next(words)}" if takes_one else word
 
 
+@pytest.mark.parametrize("words", ["", "syslogd: ", "sshd[99]: "])
 @pytest.mark.parametrize("down", [False, True])
-def test_a_repetition_that_is_read_by_itself(path: Path, reader: Reader, down: bool) -> None:
+def test_a_repetition_that_is_read_by_itself(
+    path: Path, reader: Reader, down: bool, words: str
+) -> None:
     """`last message repeated` is the line before, also after a stop between the two lines."""
     append(path, lines(*range(1, 100)))
     assert reader.read() == list(range(1, 100))
     for _ in range(2):
         if down:
             reader.restart()
-        append(path, "2026-03-01T00:02:00Z host last message repeated 3 times\n")
+        append(path, f"2026-03-01T00:02:00Z host {words}last message repeated 3 times\n")
         assert reader.read() == [99]
+
+
+def test_a_months_name_that_means_two(tmp_path: Path) -> None:
+    """It is a problem of the source that names the remedy, and none once the locale is set."""
+    path = tmp_path / "auth.log"
+    path.write_text("lip  3 10:00:00 host sshd[7]: x\n")
+    for locale, read in ((None, 0), ("pl_PL", 1)):
+        source = FileSource("auth", [str(path)], UTC, locale=locale)
+        source.restore(None)
+        batch = source.read()
+        assert batch is not None
+        assert (len(batch.records), batch.headless) == (read, 1 - read)
+        problem = source.health().problem or ""
+        assert ("lip" in problem and "set `locale`" in problem) is (locale is None)
+        source.close()
 
 
 def test_a_mounted_file_that_is_rotated_outside(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ _SHAPES: Final = (
     (r"\[ *\d+\.\d+\] ", "the kernel's messages as dmesg prints them, which tell no time of day"),
     (r"(?:node=\S+ )?type=[A-Z_0-9]+ msg=audit\(", "the log of auditd, which Heptad does not read"),
     (r"\S+ \S+ \S+ \[\d\d/[A-Z][a-z]{2}/\d{4}:", "the access log of a web server"),
+    (r"\{\s*$", f"`journalctl --output=json-pretty` or other JSON; {_ADVICE}"),
     (r"\{", "JSON"),
     (
         r"(?:Accepted|Failed|Invalid user|Connection|pam_\w+\(|[\w-]+ : TTY=)",
