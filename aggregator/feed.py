@@ -16,6 +16,8 @@ from heptad.store import Store
 
 _BATCH: Final = 1000
 """Events that are held at once; they are handed on at the end of each minute, too."""
+MOST_SHOWN: Final = 10_000
+"""Of a minute with more events, so many are kept as evidence, or a flood would fill the memory."""
 _FIRST_PIECE: Final = 60
 _LONGEST_READ: Final = 1.0
 """Seconds."""
@@ -180,13 +182,14 @@ def _walk_span(
     groups = _group(reads)
     listeners: dict[tuple[str, str], list[Cells]] = {}
     batches: dict[tuple[str, str], list[Event]] = {}
-    minute, held = since, 0
+    minute, held, seen = since, 0, 0
     for event in events.events(since * MINUTE, until * MINUTE, wants):
         at = event.time // MINUTE
         if at != minute or held >= _BATCH:
-            _hand_on(batches, listeners, is_ignored)
+            _hand_on(batches, listeners, is_ignored, shown=seen <= MOST_SHOWN)
             held = 0
         if at != minute:
+            seen = 0
             for cells in groups.values():
                 cells.hand_on(minute)
             minute = at
@@ -199,7 +202,8 @@ def _walk_span(
                 listeners[kind] = wanted
         batch.append(event)
         held += 1
-    _hand_on(batches, listeners, is_ignored)
+        seen += 1
+    _hand_on(batches, listeners, is_ignored, shown=seen <= MOST_SHOWN)
     for cells in groups.values():
         cells.hand_on(minute)
 
@@ -219,10 +223,16 @@ def _hand_on(
     batches: dict[tuple[str, str], list[Event]],
     listeners: dict[tuple[str, str], list[Cells]],
     is_ignored: Callable[[Event], bool],
+    *,
+    shown: bool,
 ) -> None:
+    """``shown``: they are kept as evidence, as what succeeded always is."""
     for kind, batch in batches.items():
         if listeners[kind]:
-            told = [(event, facts_of(event)) for event in batch if not is_ignored(event)]
+            keep = shown or kind[1] == "success"
+            told = [
+                (event, facts_of(event, shown=keep)) for event in batch if not is_ignored(event)
+            ]
             parted: Parted = {}
             for cells in listeners[kind]:
                 cells.add(told, parted)

@@ -136,7 +136,7 @@ def _findings_by_host() -> object:
         "Findings by host",
         """Where the open findings are: begin with the host that has most. A list of names is an
         attack on several hosts at once.""",
-        query("\"rule\" != 'session'"),
+        query("\"severity\" != 'info'"),
         {
             "Hosts": {"mappings": [ONE_OF_A_LIST]},
             "Findings": {"unit": "short", "custom.width": 90},

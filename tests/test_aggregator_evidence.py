@@ -10,6 +10,7 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
+from aggregator import feed
 from aggregator.evidence import read_evidence
 from aggregator.finding import Finding, last_revisions
 from aggregator.findings import rules_of
@@ -253,6 +254,20 @@ def test_says_of_how_many_it_shows_the_first(world: World) -> None:
     ]
     assert evidence.note(finding) == "1,000 of 1,500 events"
     assert len(world.rows("evidence")) == 1000
+
+
+def test_flood_of_a_minute_is_not_held_as_a_whole(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of very many failures in a minute the first are kept, and what succeeds among them."""
+    monkeypatch.setattr(feed, "_BATCH", 10)
+    monkeypatch.setattr(feed, "MOST_SHOWN", 20)
+    world.append([login(NOON + n * SECOND // 10) for n in range(100)])
+    world.look(everything=True)
+    (finding,) = world.findings()
+    evidence = read_evidence(world.reports, world.read, finding)
+    assert [event.time for event in evidence.events] == [NOON + n * SECOND // 10 for n in range(20)]
+    assert evidence.note(finding) == "20 of 100 events"
 
 
 def test_outlives_the_store_of_events(world: World) -> None:

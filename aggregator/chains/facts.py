@@ -82,8 +82,8 @@ Told = tuple[Event, Facts]
 """An event and its facts."""
 
 
-def facts_of(event: Event) -> Facts:
-    """The facts of one event."""
+def facts_of(event: Event, *, shown: bool = True) -> Facts:
+    """The facts of one event; ``shown``: it is kept as evidence."""
     head, names = _of_tags(
         event.host,
         event.source,
@@ -102,7 +102,7 @@ def facts_of(event: Event) -> Facts:
         *names,
         () if what is None else _name(what),
     )
-    return Facts(event.count, identity, identity, (identity,), lists)
+    return Facts(event.count, identity, identity, (identity,) if shown else (), lists)
 
 
 @lru_cache(maxsize=16_384)
