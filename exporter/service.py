@@ -276,6 +276,8 @@ def make_lane(
             config.max_line_bytes,
             locale=locale,
             programs=frozenset(interpreter.tags()),
+            olddir=config.olddir,
+            follow_links=config.follow_links,
         )
     else:
         tags = interpreter.tags()

@@ -48,6 +48,8 @@ class FileSourceConfig(msgspec.Struct, forbid_unknown_fields=True, tag="file"):
     hosts: list[str] = []
     programs: list[str] = []
     max_line_bytes: int = 16_384
+    olddir: str | None = None
+    follow_links: bool = False
 
 
 class JournaldSourceConfig(msgspec.Struct, forbid_unknown_fields=True, tag="journald"):
@@ -132,6 +134,8 @@ KEYS: Final[dict[str, str]] = {
     "sources[].programs": "read only these programs; default: all that have rules",
     "sources[].locale": "file: the locale of month names such as `maj`, for example `fr_FR`",
     "sources[].max_line_bytes": "file: a longer line is passed over and counted",
+    "sources[].olddir": "file: the folder of the rotated files, as logrotate's `olddir`",
+    "sources[].follow_links": "file: follow links that match a wildcard, wherever they lead",
     "sources[].directory": "journald: another journal folder, as of journalctl --directory",
     "sources[].passwd": "journald: the passwd file of the machine that wrote the journal; default: "
     "etc/passwd of exporter.host_root, else the accounts of this machine",

@@ -12,7 +12,9 @@ from typing import Any, Final, TypeVar
 import msgspec
 import yaml
 
+from heptad.reading import read_file
 from heptad.surgery import Key, Surgery, types_at
+from heptad.terminal import show_path
 
 T = TypeVar("T")
 Check = Callable[[T], Iterable[tuple[tuple[Key, ...], str]]]
@@ -57,16 +59,13 @@ def load(
     ``check`` says what the types do not: faults with their places. Raises DocumentError with
     everything that is wrong.
     """
+    name = show_path(path)
     try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST_FILE + 1)
-        if len(data) > _LARGEST_FILE:
-            raise OSError(f"larger than {_LARGEST_FILE} bytes")
-        text = data.decode("utf-8")
+        text = read_file(path, _LARGEST_FILE).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise DocumentError([Problem(str(path), "0:0", f"cannot be read: {reason}")]) from None
-    return parse(text, str(path), kind, expand, check)
+        raise DocumentError([Problem(name, "0:0", f"cannot be read: {reason}")]) from None
+    return parse(text, name, kind, expand, check)
 
 
 def parse(

@@ -5,8 +5,10 @@ reorder what stands around them (Unicode Standard Annex 9). Each such character 
 escape instead, as Python writes it: ``\\x1b``, ``\\u202e``.
 """
 
+import os
 import unicodedata
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 _INVISIBLE: Final = frozenset(
@@ -41,6 +43,14 @@ def escape_json(text: str) -> str:
     if text.isascii() and "\x7f" not in text:
         return text  # controls are escapes in it already
     return "\n".join(_escape(line, _write_json) for line in text.split("\n"))
+
+
+def show_path(path: str | Path) -> str:
+    """The path as text that can be stored and sent: bytes that are not UTF-8 are ``\\xff``.
+
+    A name on Linux is any bytes but ``/`` and NUL; Python holds the others as lone surrogates.
+    """
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def columns(text: str) -> int:

@@ -1,5 +1,7 @@
 """Reading a document: every error at once with its place, and nothing but DocumentError."""
 
+import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,6 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heptad import reading
 from heptad.document import DocumentError, load, parse
 
 
@@ -278,3 +281,48 @@ def test_a_structure_tells_all_at_once(text: str, told: list[str]) -> None:
     assert all(any(part in message for message in found) for part in told), found
     also = faults_of(f"sides: [{{type: up}}, {text}]")
     assert {message.replace("sides.1", "sides.0") for message in also} >= set(found)
+
+
+def test_a_pipe(tmp_path: Path) -> None:
+    """A document may come through a pipe, as of `--config <(…)`."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("name: x",))
+    writer.start()
+    assert load(pipe, Outer).name == "x"
+    writer.join()
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_pipe_that_never_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    """A pipe that nobody writes to, or that stays open, is read for a bounded time."""
+    monkeypatch.setattr(reading, "PATIENCE", 0.2)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = os.open(pipe, os.O_RDWR)
+    if begun:
+        os.write(writer, b"name: x")
+    else:
+        os.close(writer)
+    with pytest.raises(DocumentError, match="not a file"):
+        load(pipe, Outer)
+    if begun:
+        os.close(writer)
+
+
+@pytest.mark.parametrize("place", [".", "/dev/zero"])
+def test_no_document(tmp_path: Path, place: str) -> None:
+    """A folder, or a device without an end, is an error."""
+    with pytest.raises(DocumentError, match="cannot be read"):
+        load(tmp_path / place, Outer)
+
+
+def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
+    """A file of any name is read, and its faults name it as text."""
+    path = tmp_path / os.fsdecode(b"x\xff.yaml")
+    path.write_text("name: 1")
+    with pytest.raises(DocumentError) as refused:
+        load(path, Outer)
+    assert str(refused.value).encode()

@@ -53,7 +53,8 @@ def strike_every_call(tmp_path: Path, begin: Callable[[World], object], **how: o
         if not strikes.struck:
             break
         call += 1 if how["stride"] == 1 else 3
-    assert struck == kinds >= (FEW if how["name"] == "append" else KINDS)
+    if how["stride"] == 1:
+        assert struck == kinds >= (FEW if how["name"] == "append" else KINDS)
 
 
 @pytest.mark.parametrize("down", [False, True], ids=["up", "down"])

@@ -249,3 +249,42 @@ def test_a_migration_is_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> 
         db.execute("ROLLBACK")
         assert db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
         assert not db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'extra'").fetchall()
+
+
+@pytest.mark.parametrize("lay", [Path.symlink_to, Path.hardlink_to])
+def test_a_lock_that_leads_to_another_file(
+    path: Path, tmp_path: Path, lay: Callable[[Path, Path], None]
+) -> None:
+    """What someone linked to the lock's name is never written to."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    path.parent.mkdir()
+    lay(path.with_name("events.db.lock"), victim)
+    with pytest.raises(StoreError, match="lock file is a link"):
+        LocalStore(path, write=True)
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["events.db", "events.db.lock"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+@pytest.mark.parametrize("write", [True, False])
+def test_a_store_that_is_no_file(
+    path: Path, name: str, make: Callable[[Path], None], write: bool
+) -> None:
+    """A FIFO or a folder in the place of the store or its lock is refused, not waited for."""
+    path.parent.mkdir()
+    make(path.with_name(name))
+    with pytest.raises(StoreError):
+        LocalStore(path, write=write)
+
+
+def test_a_store_in_a_folder_that_is_not_utf_8(tmp_path: Path) -> None:
+    """The state folder may have any name; messages show it as text."""
+    path = tmp_path / os.fsdecode(b"st\xffate") / "events.db"
+    with LocalStore(path, write=True) as store:
+        store.append(rows(1, 3))
+        with pytest.raises(StoreError) as refused:
+            LocalStore(path, write=True)
+    assert str(refused.value).encode()
+    with LocalStore(path) as reader:
+        assert times(reader) == [1, 2]

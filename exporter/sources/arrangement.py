@@ -4,11 +4,12 @@ from pathlib import Path
 
 import msgspec
 
-from exporter.sources.paths import path_of, show_path
+from exporter.sources.paths import path_of
 from exporter.sources.rotation import find_again, is_file_of, locate
 from exporter.sources.segment import Position, Segment
 from exporter.sources.snapshot import Snapshot
 from exporter.sources.versions import holds_last_lines, resume, skip_copied
+from heptad.terminal import show_path
 
 Member = Segment | Position
 

@@ -6,7 +6,6 @@ import threading
 import time as clock
 from collections.abc import Callable, Container
 from datetime import tzinfo
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,10 +16,12 @@ from exporter.parsers.header import HeaderParser
 from exporter.record import Origin
 from exporter.sources import Batch, Gap, SourceHealth
 from exporter.sources.lines import Lines
+from exporter.sources.links import folder_of, follow_link, is_match, resolve_pattern
 from exporter.sources.log import Log
-from exporter.sources.paths import show_path
+from exporter.sources.paths import key_of, path_of
 from exporter.sources.rotation import is_rotated
 from exporter.sources.segment import Position
+from heptad.terminal import show_path
 
 if TYPE_CHECKING:
     from exporter.sources.watch import Watch
@@ -45,9 +46,11 @@ class FileSource:
     ``zone`` is the zone of stamps without one; ``max_line`` bytes is the longest line that is
     read. ``now`` gives the time in nanoseconds, for tests. ``locale`` is that of the stamps,
     and ``programs`` are the names under which the programs log that are of interest.
+    Rotated files are looked for in ``olddir`` too, which is relative to the folder of the log. With
+    ``follow_links`` a link that matches a pattern is followed wherever it leads.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the configuration says of a source
         self,
         name: str,
         globs: list[str],
@@ -56,8 +59,14 @@ class FileSource:
         now: Callable[[], int] = clock.time_ns,
         locale: str | None = None,
         programs: Container[str] = (),
+        *,
+        olddir: str | None = None,
+        follow_links: bool = False,
     ) -> None:
         self.name = name
+        self._olddirs = [Path(olddir)] if olddir else []
+        self._follow_links = follow_links
+        self._refused: list[str] = []
         self._locale = locale
         self._programs = programs
         # the same file under two spellings would be read twice
@@ -79,16 +88,17 @@ class FileSource:
         """See Source.restore."""
         self._since = None if state else since
         # what the configuration does not name any more is kept, in case it is named again
-        self._unread = msgspec.json.decode(state, type=dict[str, LogState]) if state else {}
-        for path in [path for path in self._unread if self._is_wanted(path)]:
-            self._add(path)
+        known = msgspec.json.decode(state, type=dict[str, LogState]) if state else {}
+        self._unread = {path_of(key): log for key, log in known.items()}
+        for path in list(self._unread):
+            pattern = next((p for p in self._globs if path == p or is_match(path, p)), None)
+            if pattern is not None:
+                self._add(path, pattern)
 
-    def _is_wanted(self, path: str) -> bool:
-        return any(path == pattern or fnmatchcase(path, pattern) for pattern in self._globs)
-
-    def _add(self, path: str) -> None:
+    def _add(self, path: str, pattern: str) -> None:
         state = self._unread.pop(path, None)
-        log = Log(Path(path), self._max_line, self._now)
+        base = None if path == pattern or self._follow_links else folder_of(pattern)
+        log = Log(Path(path), self._max_line, self._now, self._olddirs, base)
         if state is not None:
             log.restore(state.positions)
         elif self._since is not None:
@@ -96,7 +106,9 @@ class FileSource:
         self._new = self._new or state is None
         self._logs[path] = log
         last = state.last_time if state else None
-        self._headers[path] = HeaderParser(Clock(self._zone, last), Origin(path), self._locale)
+        self._headers[path] = HeaderParser(
+            Clock(self._zone, last), Origin(show_path(path)), self._locale
+        )
         self._lineage[path] = state.lineage if state else 0
 
     def start(self, wake: threading.Event) -> None:
@@ -124,6 +136,7 @@ class FileSource:
         if self._watch is not None:
             self._watch.renew()
         self._too_many = False
+        self._refused = []
         for pattern in self._globs:
             matches = [pattern]
             if glob.has_magic(pattern):
@@ -132,12 +145,12 @@ class FileSource:
             for path in matches:
                 if path in self._logs or path in self._left_out:
                     continue
-                if len(self._logs) >= _MOST_FILES:
+                if len(self._logs) + len(self._refused) >= _MOST_FILES:
                     self._too_many = True
                 elif path != pattern and self._is_part_of_other(path, matches):
                     self._left_out.add(path)
-                else:
-                    self._add(path)
+                elif path == pattern or self._may_follow(path, pattern):
+                    self._add(path, pattern)
         self._since = None  # what appears later is new as a whole
         if len(self._left_out) > _MOST_LEFT_OUT:
             self._left_out.clear()
@@ -146,9 +159,20 @@ class FileSource:
     def _is_part_of_other(self, path: str, matches: list[str]) -> bool:
         """Whether a match is read already as a rotated file of another, or under another name."""
         others = self._logs.keys() | matches
-        if Path(path).is_symlink() and str(Path(path).resolve()) in others:
+        target = os.path.realpath(path) if Path(path).is_symlink() else path
+        if target != path and target in others:
             return True
         return any(is_rotated(path, other) for other in others)
+
+    def _may_follow(self, path: str, pattern: str) -> bool:
+        """Whether a match is no link, or one that may be followed."""
+        target = None if self._follow_links else follow_link(path, pattern)
+        if target is None:
+            return True
+        # what matches is read under its own name
+        if not any(is_match(target, resolve_pattern(pattern)) for pattern in self._globs):
+            self._refused.append(show_path(path))
+        return False
 
     def _forget(self) -> None:
         """Let go of matches that are deleted: a program that dates its files leaves many."""
@@ -177,7 +201,8 @@ class FileSource:
             path: LogState(log.positions(), self._headers[path].clock.last, self._lineage[path])
             for path, log in self._logs.items()
         }
-        return msgspec.json.encode(self._unread | states)
+        known = self._unread | states
+        return msgspec.json.encode({key_of(path): log for path, log in known.items()})
 
     def _take_gaps(self) -> list[Gap]:
         gaps = [gap for log in self._logs.values() for gap in log.gaps]
@@ -187,17 +212,24 @@ class FileSource:
 
     def health(self) -> SourceHealth:
         """See Source.health."""
-        problems = [f"{path}: {log.problem}" for path, log in self._logs.items() if log.problem]
-        problems += [
-            f"{path}: {header.problem}" for path, header in self._headers.items() if header.problem
+        problems = [
+            f"{show_path(path)}: {problem}"
+            for path, log in self._logs.items()
+            for problem in (log.problem, self._headers[path].problem)
+            if problem
         ]
         problems += [
-            f"{path}: the file is not there"
+            f"{show_path(path)}: the file is not there"
             for path in self._globs
             if path in self._logs and self._logs[path].missing
         ]
         if not self._logs:
-            problems.append(f"no file matches {', '.join(self._globs)}")
+            problems.append(f"no file matches {', '.join(map(show_path, self._globs))}")
+        if self._refused:
+            problems.append(
+                f"{', '.join(self._refused[:_FEW])}: a link to a file that no path of this source "
+                "matches is not followed; name that file in `paths`, or set `follow_links: true`"
+            )
         if self._too_many:
             problems.append(f"more than {_MOST_FILES} files match: the rest is not read")
         behind = sum(log.behind() for log in self._logs.values())

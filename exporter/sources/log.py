@@ -12,11 +12,11 @@ from typing import Final
 from exporter.sources import Gap
 from exporter.sources.arrangement import Arrangement, Member, position_of
 from exporter.sources.lines import Lines
-from exporter.sources.paths import show_path
 from exporter.sources.rotation import close_all
 from exporter.sources.segment import Fate, Position, Segment
 from exporter.sources.snapshot import TRIES, Moving, Snapshot, take_snapshot
 from exporter.sources.versions import extend_copied
+from heptad.terminal import show_path
 
 SETTLE: Final = 60 * 10**9
 """ns without a change until a rotated file is let go: a daemon writes on until it is told."""

@@ -11,15 +11,12 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from heptad.terminal import show_path
+
 _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BYTES: Final = "\0"
 """Begins a key that is not the path itself: no path has it."""
-
-
-def show_path(path: str | Path) -> str:
-    """The path as text that can be stored and shown: bytes that are not UTF-8 are ``\\xff``."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def key_of(path: str) -> str:
@@ -63,6 +60,8 @@ def _refuse_special(path: Path, status: os.stat_result) -> None:
 
 def _open_below(path: Path, base: Path) -> int:
     """Open step by step, so that no folder can become a link in between."""
+    if not path.is_relative_to(base):
+        base = path.parent
     *folders, name = path.relative_to(base).parts
     here = os.open(base, _FOLDER & ~os.O_NOFOLLOW)
     try:

@@ -21,7 +21,8 @@ import msgspec
 
 from exporter.parsers.folding import refers
 from exporter.sources.lines import Lines, cut, decode
-from exporter.sources.paths import key_of, open_regular, path_of, show_path
+from exporter.sources.paths import key_of, open_regular, path_of
+from heptad.terminal import show_path
 
 HEAD: Final = 1024
 TAIL: Final = 512

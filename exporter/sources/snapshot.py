@@ -5,6 +5,7 @@ over. So all of them are opened, and looked at again: only where nothing has mov
 what was there at one moment. What happens after that happens to files that are open.
 """
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -53,14 +54,18 @@ def take_snapshot(path: Path, base: Path | None, others: Sequence[Path]) -> Snap
     at the path cannot be read, and Moving.
     """
     for _ in range(TRIES):
-        target = path.resolve()
+        target = Path(os.path.realpath(path))
         seen = _see(path, target, others)
         snapshot = Snapshot(None, [])
         try:
             opened = _open_all(snapshot, path, base, target, seen)
-            still = opened and path.resolve() == target and _see(path, target, others) == seen
+            still = (
+                opened
+                and Path(os.path.realpath(path)) == target
+                and _see(path, target, others) == seen
+            )
             # what was cut while it was opened shows in the file
-            if still and snapshot.is_intact():
+            if still and os.path.realpath(path) == str(target) and snapshot.is_intact():
                 return snapshot
         except BaseException:
             close_all(snapshot.segments)
@@ -88,7 +93,7 @@ def _open_all(snapshot: Snapshot, path: Path, base: Path | None, target: Path, s
             if entry is path:
                 segment = Segment.open(path, base, target)
             else:
-                segment = Segment.open(entry, _folder(entry, base))
+                segment = Segment.open(entry, base or entry.parent)
         except FileNotFoundError:
             return False
         except (OSError, EOFError):
@@ -103,7 +108,3 @@ def _open_all(snapshot: Snapshot, path: Path, base: Path | None, target: Path, s
         if (segment.position.device, segment.position.inode) != file:
             return False
     return True
-
-
-def _folder(entry: Path, base: Path | None) -> Path:
-    return base if base and entry.is_relative_to(base) else entry.parent

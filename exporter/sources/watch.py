@@ -13,6 +13,8 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
+from exporter.sources.links import folder_of
+
 log = logging.getLogger("heptad.watch")
 
 
@@ -41,10 +43,10 @@ class Watch:
 
     def __init__(self, globs: list[str], wake: threading.Event) -> None:
         self._handler = _Waker(globs, wake)
-        self._missing = {_folder_of(pattern) for pattern in globs}
+        self._missing = {folder_of(pattern) for pattern in globs}
         # to watch everything for the sake of /*/x.log costs too much: there polling must do
         deep = [pattern for pattern in globs if glob.has_magic(str(Path(pattern).parent))]
-        self._parents = {_folder_of(pattern) for pattern in deep} - {Path("/")}
+        self._parents = {folder_of(pattern) for pattern in deep} - {Path("/")}
         self._observer: BaseObserver | None = None
         self.renew()
 
@@ -67,11 +69,3 @@ class Watch:
         if self._observer is not None:
             self._observer.stop()
             self._observer.join(timeout=5)
-
-
-def _folder_of(pattern: str) -> Path:
-    """The folder to watch; of a pattern with wildcards in its folders the part before them."""
-    folder = Path(pattern).parent
-    while glob.has_magic(str(folder)):
-        folder = folder.parent
-    return folder

@@ -6,10 +6,14 @@ from typing import NamedTuple, Protocol
 from heptad.event import Event
 from heptad.line_protocol import Value, decode_fields, decode_head, encode_fields, encode_head
 from heptad.spans import Span
+from heptad.terminal import show_path
 
 
 class StoreError(Exception):
     """A store cannot be used; the message says why and what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(show_path(message))  # it may name a file whose name is not UTF-8
 
 
 Row = tuple[str, int, str, str]

@@ -1,8 +1,10 @@
 """The file of a local store: lock it, open it, check it, set it aside where it is corrupt."""
 
+import errno
 import fcntl
 import os
 import sqlite3
+import stat
 import time as clock
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -33,7 +35,7 @@ def lock_file(path: Path) -> int:
     try:
         _refuse_foreign(path)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o640)
+        lock = _open_lock(path.with_name(path.name + ".lock"))
     except OSError as error:
         raise StoreError(
             f"{path}: cannot be written: {error.strerror}; choose another place with store.path"
@@ -53,14 +55,46 @@ def lock_file(path: Path) -> int:
     return lock
 
 
+def _open_lock(path: Path) -> int:
+    """The lock file, never another one that somebody linked to its name: it is written to."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        lock = os.open(path, flags, 0o640)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _unfit_lock(path, "a link") from None
+        raise
+    status = os.fstat(lock)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        os.close(lock)
+        special = not stat.S_ISREG(status.st_mode)
+        raise _unfit_lock(path, "not a regular file" if special else "a link to another file")
+    return lock
+
+
+def _unfit_lock(path: Path, what: str) -> StoreError:
+    return StoreError(f"{path}: the lock file is {what}; remove it, and see who writes this folder")
+
+
 def _refuse_foreign(path: Path) -> None:
     """What never was a store must not be set aside as a corrupt one."""
+    _refuse_special(path)
     if path.with_name(path.name + ".lock").exists() or not path.exists():
         return
     with path.open("rb") as file:
         begin = file.read(len(_MAGIC))
     if begin not in (b"", _MAGIC):
         raise StoreError(f"{path}: is no store of Heptad's; choose another store.path")
+
+
+def _refuse_special(path: Path) -> None:
+    """Raise StoreError for a FIFO, a device, a socket or a folder: to open one may wait forever."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # where it is opened, that says why it cannot be
+    if not stat.S_ISREG(mode):
+        raise StoreError(f"{path}: is not a regular file; choose another store.path")
 
 
 def _newer(path: Path, version: int) -> StoreError:
@@ -134,6 +168,7 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 def open_for_reading(path: Path, patience: float = 10) -> sqlite3.Connection:
     """Open for reading only; raises StoreError with the remedy."""
+    _refuse_special(path)
     if not path.exists():
         raise StoreError(f"{path}: no store here yet; start `heptad up` or `heptad exporter` first")
     db = None

@@ -1,0 +1,39 @@
+"""Read a small file that a person names, which may be a pipe: `--config <(…)`, /dev/stdin."""
+
+import os
+import select
+import stat
+import time as clock
+from pathlib import Path
+from typing import Final
+
+PATIENCE: Final = 5.0
+"""Seconds that a pipe or a terminal may take to hand over all of it."""
+_CHUNK: Final = 65_536
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """The content, of at most ``most`` bytes. Raises OSError, also where a pipe takes too long."""
+    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        waits = not stat.S_ISREG(os.fstat(number).st_mode)
+        end = clock.monotonic() + PATIENCE
+        data = b""
+        while len(data) <= most:
+            if waits:
+                _await(number, end)
+            part = os.read(number, _CHUNK)
+            if not part:
+                return data
+            data += part
+        raise OSError(f"larger than {most} bytes")
+    finally:
+        os.close(number)
+
+
+def _await(number: int, end: float) -> None:
+    """Wait for what a writer has to say; one that never opens the pipe is not waited for."""
+    poll = select.poll()
+    poll.register(number, select.POLLIN)
+    if not poll.poll(max(0.0, end - clock.monotonic()) * 1000):
+        raise TimeoutError(f"not a file, and nothing more came from it within {PATIENCE:.0f} s")
