@@ -10,6 +10,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Final
 
+from exporter.sources import DROPPED
 from heptad import __version__
 from heptad.event import LABELS
 from heptad.line_protocol import decode_head
@@ -159,7 +160,15 @@ class Tally:
         for head, count in self._heads.items():
             key = _counter_of(head)
             self._others[key] = self._others.get(key, 0) + count
+            if _is_dropped(head):
+                self.add("heptad_gaps_total", count, source=self.source, reason=DROPPED)
         return self._others
+
+
+@lru_cache(maxsize=8192)
+def _is_dropped(head: str) -> bool:
+    """Whether events with that head are lines in which a daemon says that it dropped others."""
+    return decode_head(head)[1].get("reason") == DROPPED
 
 
 @lru_cache(maxsize=8192)

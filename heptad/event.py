@@ -48,7 +48,7 @@ ACTIONS: Final[dict[str, str]] = {
     "host_stop": "the host stopped, restarted or was suspended",
     "host_resume": "the host woke up again",
     "daemon_error": "a daemon reports trouble of its own",
-    "gap": "Heptad could not read a part of a log: what was in it is not known",
+    "gap": "a part of a log could not be read, or was never written: what was in it is not known",
 }
 
 METHODS: Final[dict[str, str]] = {
@@ -112,6 +112,7 @@ REASONS: Final[dict[str, str]] = {
     "lost_tail": "a file's tail was lost, what follows is new",
     "oversized": "a line was longer than the maximum",
     "unreadable": "a part could not be read",
+    "daemon_dropped": "the log's own daemon says that it dropped messages",
     "system_error": "an error of the system",
 }
 

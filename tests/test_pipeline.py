@@ -205,3 +205,18 @@ def test_a_source_that_cannot_be_read_has_no_end(bench: Bench) -> None:
     assert len(bench.events()) == 1
     assert bench.metric("heptad_history_events_total", "feed0") == 1
     assert not bench.metric("auth_events_total", *FAILED)
+
+
+def test_what_a_log_daemon_dropped_is_a_gap(bench: Bench) -> None:
+    """A line in which the daemon says that it dropped messages is a gap; an old one is history."""
+    dropped = "imuxsock lost 684 messages from pid 7 due to rate-limiting"
+    lines = [
+        f"2026-03-01T{time}Z web-1 rsyslogd-2177: {dropped}" for time in ("11:00:00", "12:30:00")
+    ]
+    bench.start([lines])
+    bench.run()
+    assert bench.metric("heptad_gaps_total", "feed0", "daemon_dropped") == 1
+    assert bench.metric("auth_events_total", "rsyslogd", "gap", "unknown") == 1
+    points = list(bench.store.read("events", 0, 2**62))
+    told = [(p.tags["action"], p.tags["reason"], p.fields["object"]) for p in points]
+    assert told == [("gap", "daemon_dropped", dropped.removesuffix(" due to rate-limiting"))] * 2

@@ -7,7 +7,16 @@ import msgspec
 
 from exporter.record import Record
 
-GAP_REASONS: Final = ("rotated_away", "vacuumed", "truncated", "lost_tail", "unreadable")
+DROPPED: Final = "daemon_dropped"
+"""The reason of a gap that a line of the log reports: its daemon dropped messages."""
+GAP_REASONS: Final = (
+    "rotated_away",
+    "vacuumed",
+    "truncated",
+    "lost_tail",
+    "unreadable",
+    DROPPED,
+)
 
 DEAF_REASONS: Final[dict[str, str]] = {
     "no_header": "nearly all of its lines have no header that is known",

@@ -54,7 +54,7 @@ SOURCES: Final = Group(
             grown("heptad_gaps_total", "<finding_window>", "1w:1h"),
             "A part of {{ $labels.source }} on {{ $labels.instance }} is lost",
             "A part of {{ $labels.source }} on {{ $labels.instance }} was gone before it could be "
-            "read ({{ $labels.reason }}): what was in it is not known.",
+            "read, or its daemon dropped it ({{ $labels.reason }}): what was in it is not known.",
             _PAGE,
         ),
     ),
