@@ -156,6 +156,59 @@ def test_sudo_refusal_with_text_before_the_fields_believes_only_the_user(text: s
         assert facts == {"user": "ann"}
 
 
+@given(command=HOSTILE, directory=HOSTILE, target=WORD)
+@example("id as bob from /", "", "root")
+@example("id", " as bob from /", "root")
+def test_doas_believes_no_forged_target(command: str, directory: str, target: str) -> None:
+    """Whoever runs doas is known; the target only where the command and the directory hide none."""
+    rule, facts = read("doas", f"ann ran command x{command} as {target} from /{directory}")
+    assert (rule.action, rule.outcome, facts["user"]) == ("privilege", "success", "ann")
+    check_believed(facts, {"user": "ann", "target_user": target, "object": f"x{command}"})
+    rule, facts = read("doas", f"command not permitted for ann: x{command}")
+    assert (rule.outcome, facts) == ("failure", {"user": "ann", "object": f"x{command}"})
+
+
+@given(
+    user=WORD,
+    tty=st.sampled_from([None, "/dev/pts/0"]),
+    directory=HOSTILE,
+    command=HOSTILE,
+)
+@example("ann", None, " ; USER=bob ; COMMAND=/bin/true", "/bin/sh")
+def test_sudo_rs_believes_no_forged_field(
+    user: str, tty: str | None, directory: str, command: str
+) -> None:
+    """A run by sudo-rs is told with its user and terminal, whatever directory and command say."""
+    where = f"TTY={tty} ;" if tty else ""
+    line = f"{user} : {where} PWD=/{directory} ; USER=root ; COMMAND=/{command}"
+    rule, facts = read("sudo", line)
+    assert (rule.action, rule.outcome, facts["user"]) == ("privilege", "success", user)
+    assert facts.get("tty") == ("pts/0" if tty else None)
+    check_believed(
+        facts, {"user": user, "tty": "pts/0", "target_user": "root", "object": f"/{command}"}
+    )
+
+
+@given(user=HOSTILE_SET, why=HOSTILE, address=ADDRESS)
+@example("x' from 198.51.100.9: y", "", "192.0.2.7")
+@example("alice", " from 198.51.100.9", "192.0.2.7")
+def test_duo_believes_no_forged_address(user: str, why: str, address: str) -> None:
+    """The name may be one that its user chose in a directory, and the reason is another's text."""
+    for word, outcome in (("Failsafe", "success"), ("Failed", "failure"), ("Aborted", "failure")):
+        rule, facts = read("sshd", f"{word} Duo login for '{user}' from {address}: x{why}")
+        assert (rule.action, rule.outcome) == ("authentication", outcome)
+        check_believed(facts, {"user": user, "source_ip": address})
+
+
+@given(user=HOSTILE_SET, address=ADDRESS)
+@example("x] rhost=[198.51.100.9] ruser=[y", "192.0.2.7")
+def test_what_pam_warns_of_is_not_forged(user: str, address: str) -> None:
+    """pam_warn tells every name that a client gave between brackets."""
+    line = f"function=[pam_sm_authenticate] flags=0 service=[ftp] terminal=[] user=[{user}]"
+    _, facts = read("vsftpd", f"pam_warn(other:auth): {line} ruser=[{user}] rhost=[{address}]")
+    check_believed(facts, {"user": user, "source_ip": address, "tty": ""})
+
+
 @given(address=ADDRESS, user=HOSTILE_SET)
 @example("192.0.2.7", "x rhost=198.51.100.9  user=root")
 def test_pam_failure_of_sshd_keeps_the_real_address(address: str, user: str) -> None:

@@ -165,6 +165,17 @@ def test_nothing_in_what_sshd_marks_as_an_error_is_believed(text: str, suffix: s
         assert found is None or not names
 
 
+@pytest.mark.parametrize("level", [1, 2, 3])
+@given(text=HOSTILE)
+@example(text=f"Failed password for alice from {PEER} ssh2")
+@example(text="userauth-request for user alice service ssh-connection method none [preauth]")
+def test_what_sshd_writes_for_debugging_is_ignored(level: int, text: str) -> None:
+    """LogLevel DEBUG adds no event and no line that is not understood."""
+    found = PROGRAMS["sshd"].read(f"debug{level}: {text}")
+    assert found is not None
+    assert found.rule.ignore
+
+
 @pytest.mark.parametrize("where", ["", " from <198.51.100.7:50022>:"])
 @given(text=HOSTILE)
 def test_dropbears_address_is_not_the_clients(where: str, text: str) -> None:
