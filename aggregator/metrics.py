@@ -91,6 +91,10 @@ GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         (),
         "InfluxDB: live hosts more than a minute off the server's clock; reports do not wait",
     ),
+    "heptad_aggregator_hosts_deaf": (
+        (),
+        "InfluxDB: live hosts with a source that is read and not heard",
+    ),
     "heptad_aggregator_hosts_clock_offset_seconds": (
         (),
         "InfluxDB: the largest offset of a live host's clock from the server's, either way",
@@ -110,6 +114,7 @@ FLEET: Final = {
     "silent": "heptad_aggregator_hosts_silent",
     "behind": "heptad_aggregator_hosts_behind",
     "skewed": "heptad_aggregator_hosts_skewed",
+    "deaf": "heptad_aggregator_hosts_deaf",
     "largest_offset": "heptad_aggregator_hosts_clock_offset_seconds",
     "shared_names": "heptad_aggregator_hosts_shared_names",
     "shared_ids": "heptad_aggregator_hosts_shared_machine_ids",

@@ -234,6 +234,7 @@ class InfluxStores:
         told = (
             ("exporters that are silent", fleet.silent, "see that they run and reach InfluxDB"),
             ("hosts whose clock is off by a minute or more", fleet.skewed, "synchronise it"),
+            ("hosts with a deaf source", fleet.deaf, "see /healthz of their exporters"),
             ("host names that two machines share", fleet.shared_names, "give each its own `host`"),
         )
         return [f"{what}: {number}; {remedy}" for what, number, remedy in told if number]

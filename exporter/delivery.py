@@ -44,6 +44,7 @@ _GAUGES: Final = (
 class Delivery:
     """What delivers ``store``; ``is_behind`` says whether there are lines that are not read yet.
 
+    ``is_deaf`` says whether a source is read and not heard.
     ``ready`` is set once the store may be filled.
     """
 
@@ -54,6 +55,7 @@ class Delivery:
         store: LocalStore,
         metrics: ExporterMetrics,
         is_behind: Callable[[], bool],
+        is_deaf: Callable[[], bool] = lambda: False,
     ) -> None:
         self.ready = threading.Event()
         self._config = influxdb
@@ -64,6 +66,7 @@ class Delivery:
         self._store = store
         self._metrics = metrics
         self._is_behind = is_behind
+        self._is_deaf = is_deaf
         self._connection = Connection(influxdb)
         self._condition = Condition(log, "position", url=influxdb.url)
         self._forwarder: Forwarder | None = None
@@ -156,5 +159,6 @@ class Delivery:
             lambda: self._connection.clock_offset,
             self._is_behind,
         )
+        pulse.is_deaf = self._is_deaf
         sink = InfluxSink(self._connection, buckets.events)
         return Forwarder(self._store, sink, pulse, self._metrics, limits)

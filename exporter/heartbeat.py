@@ -94,7 +94,8 @@ def merge_spans(spans: list[Span]) -> list[Span]:
 class Health(msgspec.Struct):
     """How the exporter is at the moment of a heartbeat.
 
-    ``offset``: seconds that its clock is ahead of the server's; ``behind``: points not delivered.
+    ``offset``: seconds that its clock is ahead of the server's; ``behind``: points not delivered;
+    ``deaf``: whether a source is read and not heard.
     """
 
     now: int
@@ -102,6 +103,7 @@ class Health(msgspec.Struct):
     behind: int
     caught_up: bool
     position: str | None
+    deaf: bool = False
 
 
 def make_row(account: Account, health: Health, host: str, machine_id: str) -> Row:
@@ -116,6 +118,7 @@ def make_row(account: Account, health: Health, host: str, machine_id: str) -> Ro
         "passed": passed or None,
         "caught_up": health.caught_up,
         "behind": health.behind,
+        "deaf": health.deaf or None,
         "clock_offset": round(health.offset, 3),
         "version": __version__,
         "position": health.position,

@@ -285,6 +285,10 @@ class Pipeline:
         """Whether there were lines to read when last looked, or nobody has looked yet."""
         return self._behind != 0
 
+    def is_deaf(self) -> bool:
+        """Whether a source was read and not heard when last looked."""
+        return any(condition.problem for condition in self._deaf.values())
+
     def _watch_clock(self) -> None:
         now = self._now()
         if now < self._asked_at - SECOND:

@@ -26,7 +26,7 @@ class Pulse:
 
     ``key`` seals positions; without one none is told. ``offset`` tells how many seconds this clock
     is ahead of the server's; ``is_behind`` whether there are lines that are not read yet; ``now``
-    the time in nanoseconds.
+    the time in nanoseconds; ``is_deaf`` whether a source is read and not heard.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Pulse:
         is_behind: Callable[[], bool],
         now: Callable[[], int] = clock.time_ns,
     ) -> None:
+        self.is_deaf: Callable[[], bool] = lambda: False
         self._sink = sink
         self._host = host
         self._machine_id = machine_id
@@ -66,7 +67,7 @@ class Pulse:
         behind = max(0, outbox.newest() - account.position)
         position = self._position(account, outbox)
         caught_up = not behind and not behind_lines
-        health = Health(now, self.offset(), behind, caught_up, position)
+        health = Health(now, self.offset(), behind, caught_up, position, self.is_deaf())
         row = make_row(account, health, self._host, self._machine_id)
         outcome = self._sink.deliver(self._sink.pack([encode_line(*row)]))
         told = isinstance(outcome, Delivered) and not outcome.refused

@@ -108,8 +108,8 @@ class Exporter:
             return None
         from exporter.delivery import Delivery  # noqa: PLC0415 - HTTP costs 10 MB, where it is asked for
 
-        behind = self.pipeline.is_behind
-        return Delivery(config, config.influxdb, self.store, self.metrics, behind)
+        behind, deaf = self.pipeline.is_behind, self.pipeline.is_deaf
+        return Delivery(config, config.influxdb, self.store, self.metrics, behind, deaf)
 
     def problems(self) -> list[str]:
         """What is wrong now, a sentence each: for /healthz."""

@@ -32,6 +32,7 @@ HEARTBEATS: Final = Measurement(
         "passed": Field(int, "all points up to this time (ns, the host's clock) are delivered"),
         "caught_up": Field(bool, "whether nothing was left to deliver, nor to read"),
         "behind": Field(int, "points that are not delivered yet"),
+        "deaf": Field(bool, "`true` where a source is deaf, else missing"),
         "clock_offset": Field(float, "seconds that the host's clock is ahead of the server's"),
         "version": Field(str, "the exporter's version"),
         "position": Field(

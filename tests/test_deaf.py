@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from aggregator.report import compose, to_text
 from aggregator.web.health import describe_health
 from exporter.hearing import Hearing
+from exporter.heartbeat import Account, Health, make_row
 from exporter.record import Origin, Record
 from exporter.service import Exporter
 from exporter.sources import DEAF_REASONS, Batch
 from heptad.config import load_config
+from heptad.influxdb.heartbeats import Fleet, Heartbeat
 from tests.feed import NOW, Bench, line
 
 FORGER = Origin(trusted=True, exe="/usr/local/weird/sshd7", uid=0, transport="syslog")
@@ -241,3 +243,21 @@ def test_the_verdict_is_that_of_the_last_lines(steps: list[tuple[float, int, int
         total, lost = (sum(s[1] + s[2] for s in in_window), sum(s[2] for s in in_window))
         if total >= 20 and in_window == recent:
             assert deaf == (lost >= 0.9 * total)
+
+
+def test_a_fleet_knows_its_deaf_hosts(bench: Bench, clock: Clock) -> None:
+    """A heartbeat says that a source of the host is deaf, and the fleet counts living such hosts."""
+    bench.start([])
+    pipeline = bench.pipelines[-1]
+    assert not pipeline.is_deaf()
+    assert look(bench, clock, ["strange"] * 20) != ""
+    assert pipeline.is_deaf()
+    fleet = Fleet()
+    for number, host in enumerate(("web-1", "web-2", "web-3")):
+        health = Health(NOW, 0.0, 0, caught_up=True, position=None, deaf=number > 0)
+        row = make_row(Account(), health, host, f"{number:032}")
+        told = "deaf=true" in row[2]
+        assert told == (number > 0)
+        beat = Heartbeat((host, f"{number:032}"), row[1], 1, deaf=told)
+        fleet.take(beat, 900.0 if number == 1 else 100.0)
+    assert fleet.summary(950.0, NOW).deaf == 1

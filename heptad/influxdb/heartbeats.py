@@ -27,7 +27,7 @@ SKEWED: Final = 60.0
 REMEMBERED: Final = DAY
 """A silent exporter is forgotten after so long, in nanoseconds: the host was taken away."""
 _MOST_MACHINES: Final = 50_000
-_FIELDS: Final = ("sequence", "passed", "behind", "caught_up", "clock_offset", "spans")
+_FIELDS: Final = ("sequence", "passed", "behind", "caught_up", "clock_offset", "spans", "deaf")
 _NAMES: Final = ", ".join(map(quote_name, (*_FIELDS, "host", "machine_id")))
 _SELECT: Final = f"SELECT {_NAMES} FROM {quote_name(MEASUREMENT)}"  # noqa: S608 - quoted
 
@@ -54,13 +54,15 @@ class Heartbeat(msgspec.Struct, frozen=True):
     caught_up: bool = False
     clock_offset: float = 0.0
     spans: list[Span] = []
+    deaf: bool = False
 
 
 class Summary(msgspec.Struct, frozen=True):
     """How the fleet is: numbers of exporters, and the largest offset of a clock in seconds.
 
     ``behind``: living ones that are not caught up. ``shared_names``: host names under which two
-    machines live. ``shared_ids``: machine ids that two living hosts have.
+    machines live. ``shared_ids``: machine ids that two living hosts have. ``deaf``: living ones
+    with a source that is read and not heard.
     """
 
     live: int = 0
@@ -69,6 +71,7 @@ class Summary(msgspec.Struct, frozen=True):
     behind: int = 0
     shared_names: int = 0
     shared_ids: int = 0
+    deaf: int = 0
     largest_offset: float = 0.0
 
 
@@ -121,6 +124,7 @@ class Fleet:
             behind=sum(not beat.caught_up for beat in living),
             shared_names=_count_shared(beat.machine[0] for beat in living),
             shared_ids=_count_shared(beat.machine[1] for beat in living),
+            deaf=sum(beat.deaf for beat in living),
             largest_offset=max(offsets, default=0.0),
         )
 
