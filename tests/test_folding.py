@@ -35,6 +35,7 @@ FORMS = [
     f"{LATER} fb-1 sshd[7]: last message repeated 4 times",
     f"{LATER}  sshd[7]: last message repeated 4 times",
     f"{LATER} sshd[7]: last message repeated 4 times",
+    f"{LATER} fb-1 sshd[7]: [ID 800047 auth.info] last message repeated 4 times",
     f"{LATER} --- last message repeated 4 times ---",
     f"{LATER}: --- last message repeated 4 times ---",
     f"{LATER} fb-1 above message repeats 4 times",

@@ -98,6 +98,8 @@ SSHD = f"sshd[125]: {MESSAGE}"
         ("Mar  3 10:00:01 relay 2026-03-03T10:00:00Z web-1 ", MAR, "web-1"),
         ("2026-03-03T10:00:01Z relay 2026-03-03T10:00:00Z web-1 ", MAR, "web-1"),
         ("2026-03-03T10:00:01Z relay Mar  3 10:00:00 ", MAR, "relay"),
+        ("2026-03-03T10:00:01.5Z stdout F Mar  3 10:00:00 web-1 ", MAR, "web-1"),
+        ("2026-03-03t10:00:00z web-1 ", MAR, "web-1"),
     ],
 )
 def test_headers(header: str, time: str, host: str) -> None:
@@ -110,6 +112,7 @@ def test_headers(header: str, time: str, host: str) -> None:
     "line",
     [
         f"1 2026-03-03T10:00:00Z web-1 sshd 125 - - {MESSAGE}",
+        f"98 <38>1 2026-03-03T10:00:00Z web-1 sshd 125 - - {MESSAGE}",
         f"2026-03-03T10:00:00Z web-1 sshd 125 - - {MESSAGE}",
         f'2026-03-03T10:00:00+00:00 web-1 sshd 125 ID47 [a@1 b="]"] {MESSAGE}',
         f"Mar  3 10:00:01 relay 1 2026-03-03T10:00:00Z web-1 sshd 125 - - {MESSAGE}",
@@ -159,6 +162,7 @@ def test_programs(line: str, tag: str, message: str) -> None:
         "                - Last output repeated 9 times -",
         '127.0.0.1 - - [26/Feb/2026:06:02:30 +0000] "GET /x: HTTP/1.1" 200 1',
         "Mar  3 10:00:00 web-1 no tag in here",
+        "Mar  3 10:00:00 [10.0.0.1.2.3] x",
         "1772085750.123 12 10.0.0.1 TCP_MISS/200 512 GET http://h/ - DIRECT",
         "Feb 30 06:02:28 <auth.info> web-1 sshd[1]: x",
         "Thu 2026-02-30 06:02:34 UTC web-1 sshd[1]: x",

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from exporter.parsers.wrapping import cut_begin
 from exporter.record import Folded, Record
 
 MOST_REPEATS: Final = 10**6
@@ -68,7 +69,7 @@ def count_repeats(fold: Record, last: Record) -> int:
     syslog daemon.
     """
     _, host, tag, pid, message, _, _, _ = fold
-    found = _PHRASE.fullmatch(message)
+    found = _PHRASE.fullmatch(cut_begin(message, tag)[0])
     if found is None or (host and host != last[1]):
         return 0
     if tag not in _FOLDERS and (tag != last[2] or (pid and last[3] and pid != last[3])):

@@ -59,7 +59,7 @@ _PLACE: Final = re.compile(
     rf" {{1,8}}(?:\[\d+\.\d+\] )?(?:{_FACILITY})?"
     rf"(?:{_NO_HOST}(?P<host>{_HOST}) +(?:: )?(?:{_FACILITY})?)?(?:<\d{{1,3}}>)?"
     rf"(?:(?:Message )?[Ff]orwarded from (?P<sender>{_HOST}): )?"
-    rf"(?:\[(?P<boxed>[^\s\[\]:]{{1,128}})\](?=[ :]):?"
+    rf"(?:\[(?P<boxed>[^\W\d][^\s\[\]:]{{0,127}}|/[^\s\[\]:]{{1,127}})\](?=[ :]):?"
     rf"|(?:{_UNIT}|{_TAG})(?:\((?P<module>\w+)\))?"
     r"(?:\[(?P<pid>\d{1,9})\](?=[ :]):?|:))"
     r"(?: (?P<message>.*))?",
@@ -77,9 +77,11 @@ _UNITS: Final = {"ssh": "sshd", "polkit": "polkitd", "crond": "cron", "openssh":
 _BARE: Final = re.compile(
     rf" +(?P<host>{_HOST}) +(?P<tag>[^\s:\[\]()]{{1,128}}) (?P<message>.*)", re.DOTALL | re.ASCII
 )
-_VERSION: Final = re.compile(r"(?:<\d{1,3}>)?1 (?=\d{4}-\d\d-\d\dT)", re.ASCII)
+_VERSION: Final = re.compile(r"(?:(?:\d{2,5} )?<\d{1,3}>)?1 (?=\d{4}-\d\d-\d\dT)", re.ASCII)
+_CONTAINER: Final = r"std(?:out|err) [FP] "
 _OUTER: Final = re.compile(
-    rf" {{1,8}}(?P<facility>{_FACILITY})?(?:(?P<host>{_HOST}) +(?:{_FACILITY})?)?", re.ASCII
+    rf" {{1,8}}(?P<facility>{_FACILITY}|{_CONTAINER})?(?:(?P<host>{_HOST}) +(?:{_FACILITY})?)?",
+    re.ASCII,
 )
 
 

@@ -16,8 +16,8 @@ from exporter.parsers.clock import Clock
 from heptad.locale_names import find_month, is_weekday
 
 _TIME: Final = re.compile(
-    r"(?:<\d{1,3}>)?\s{0,4}(?P<lead>[^<>{}=\"]{3,48}?[ T,_/:])(?P<clock>\d\d:\d\d:\d\d)"
-    r"(?:[.,](?P<fraction>\d{1,9})\d*)?(?P<zone>Z|[+-]\d\d(?::?\d\d)?)?(?=[ :])",
+    r"(?:<\d{1,3}>)?\s{0,4}(?P<lead>[^<>{}=\"]{3,48}?[ Tt,_/:])(?P<clock>\d\d:\d\d:\d\d)"
+    r"(?:[.,](?P<fraction>\d{1,9})\d*)?(?P<zone>[Zz]|[+-]\d\d(?::?\d\d)?)?(?=[ :])",
     re.ASCII,
 )
 _UNIX: Final = re.compile(r"(?P<seconds>\d{9,11})(?:\.(?P<fraction>\d{1,9})\d*)?(?= )", re.ASCII)
@@ -26,7 +26,7 @@ _AFTER: Final = re.compile(
 )
 _ISO: Final = re.compile(
     r"(?:(?P<weekday>[^\s\d,.]{1,20})[,.]? )?"
-    r"(?!0000)(?P<year>\d{4})[-/.]?(?P<month>\d\d)[-/.]?(?P<day>\d\d)[T ,_:]{1,2}",
+    r"(?!0000)(?P<year>\d{4})[-/.]?(?P<month>\d\d)[-/.]?(?P<day>\d\d)[Tt ,_:]{1,2}",
     re.ASCII,
 )
 _SEQUENCE: Final = re.compile(r"\d{1,10}: ", re.ASCII)
@@ -79,7 +79,7 @@ def read_stamp(line: str, clock: Clock, locale: str | None) -> Stamp | None:
     if date is None:
         return None
     year, month, day, any_zone = date
-    zone, end = found["zone"] or "", found.end()
+    zone, end = (found["zone"] or "").upper(), found.end()
     while (after := _AFTER.match(line, end)) is not None:
         name = after["zone"]
         if after["year"] and not year:
