@@ -2,8 +2,8 @@
 
 Up to ``most`` findings are told each by itself. Where there are more, one joined finding stands
 for all of them, and only the more severe are told besides: those of the lowest severity that is
-not reached by more than ``most``. All of that follows from the events, in whatever order they
-come. A joined finding has the empty subject, which no event has.
+not reached by more than half of ``most``. All of that follows from the events, in whatever order
+they come. A joined finding has the empty subject, which no event has.
 """
 
 from collections.abc import Callable, Iterable, Sequence, Set
@@ -74,15 +74,18 @@ class Crowd:
     @property
     def level(self) -> int:
         """The lowest rank that is told by itself; 0: all are."""
-        for rank in range(len(self._ranks)):
-            if sum(self._ranks[rank:]) <= self._most:
+        if self.number <= self._most:
+            return 0
+        first = RANKS["medium"]
+        for rank in range(first, len(self._ranks)):
+            if sum(self._ranks[rank:]) <= self._most // 2:
                 return rank
         return len(self._ranks)
 
     @property
     def rank(self) -> int:
         """How severe the joined finding is: as the worst that it hides, and by their number."""
-        return max(self.level - 1, RANKS[severity_of(self.number, _STEP * self._most)])
+        return max(self.level - 1, RANKS[severity_of(self.number, _STEP * self._most // 2)])
 
     def subjects(self, level: int) -> set[str]:
         """Those with a finding of at least this rank."""

@@ -150,7 +150,7 @@ class AggregatorMetrics(StoredMetrics):
             counter_key("heptad_findings_total", rule=rule, severity=severity)
             for rule in self._rules
             for severity in SEVERITIES
-            if rule != SESSION and severity != "info"
+            if rule != SESSION
         ]
         known += [
             counter_key("heptad_sessions_total", program=program, step=step)

@@ -221,7 +221,6 @@ class Dense(Telling):
 
     wants = FAILED_LOGINS
     shares_cells = True
-    most = 10
     noun = ("address", "addresses")
     unit: int = 1
     """In minutes; a day is a multiple of it."""
