@@ -279,6 +279,73 @@ def test_rotated_away(path: Path, reader: Reader, down: bool) -> None:
     assert reader.gaps == (["rotated_away"] if down else [])
 
 
+@pytest.mark.parametrize("unread", [False, True])
+@pytest.mark.parametrize("compress", ["", "compress"])
+@pytest.mark.parametrize("place", ["old", "../old"])
+@pytest.mark.parametrize("down", [False, True])
+def test_copytruncate_with_olddir(
+    tmp_path: Path, make_reader: MakeReader, place: str, compress: str, unread: bool, down: bool
+) -> None:
+    """The real logrotate: no gap where all was read before the cut; what was not read is a gap."""
+    needs.program("logrotate")
+    path = tmp_path / "log" / "auth.log"
+    (tmp_path / "log" / place).mkdir(parents=True, exist_ok=True)
+    path.write_text(lines(1, 2))
+    reader = make_reader(path)
+    assert reader.read() == [1, 2]
+    if unread:
+        append(path, line(3))
+    rotate(path, f"copytruncate\nolddir {tmp_path}/log/{place}\n{compress}")
+    if down:
+        reader.restart()
+    append(path, line(4))
+    assert reader.read() == [4]
+    assert reader.gaps == ["truncated"] * unread
+
+
+@pytest.mark.parametrize("olddir", ["old", "../old", "{}/far/away"])
+@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize("mode", ["copytruncate", "create", "copytruncate\ncompress"])
+def test_olddir(tmp_path: Path, olddir: str, mode: str, down: bool) -> None:
+    """With the key `olddir` what was not read before a rotation is read from that folder."""
+    needs.program("logrotate")
+    (tmp_path / "log").mkdir()
+    folder = tmp_path / "log" / olddir.format(tmp_path)
+    folder.mkdir(parents=True)
+    path = tmp_path / "log" / "auth.log"
+    path.write_text(lines(1, 2))
+
+    def make(state: bytes | None) -> FileSource:
+        source = FileSource("auth", [str(path)], UTC, olddir=olddir.format(tmp_path))
+        source.restore(state)
+        return source
+
+    source = make(None)
+    batch = source.read()
+    assert batch is not None
+    append(path, line(3))
+    rotate(path, f"{mode}\nolddir {folder}")
+    append(path, line(4))
+    if down:
+        source.close()
+        source = make(batch.state)
+    seen = []
+    while (batch := source.read()) is not None:
+        seen += [int(record[3] or 0) for record in batch.records]
+        assert not batch.gaps
+    source.close()
+    assert seen == [3, 4]
+
+
+def rotate(path: Path, directives: str) -> None:
+    """Let the real logrotate rotate a log."""
+    config = path.parent.parent / "rotate.conf"
+    config.write_text(f"{path} {{\nrotate 9\n{directives}\n}}\n")
+    config.chmod(0o644)
+    run = ["logrotate", "--force", "--state", f"{path.parent.parent}/status", str(config)]
+    subprocess.run(run, check=True, capture_output=True)
+
+
 def test_emptied_without_a_copy(path: Path, reader: Reader) -> None:
     """Emptied: a gap, once it is not about to be written anew by an editor."""
     os.truncate(path, 0)

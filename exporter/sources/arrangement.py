@@ -1,17 +1,22 @@
 """The files of a log put in order: what is known of them, and what has come after it unseen."""
 
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from exporter.sources.paths import path_of
-from exporter.sources.rotation import find_again, is_file_of, locate
+from exporter.sources.rotation import find_again, find_copies, is_file_of, locate
 from exporter.sources.segment import Position, Segment
 from exporter.sources.snapshot import Snapshot
-from exporter.sources.versions import holds_last_lines, resume, skip_copied
+from exporter.sources.versions import ends_at, holds_last_lines, resume, skip_copied
 from heptad.terminal import show_path
 
 Member = Segment | Position
+
+_MOST_COPIES: Final = 100
 
 
 class Loss(msgspec.Struct):
@@ -132,7 +137,7 @@ class Arrangement:
             whole = holds_last_lines(newest, known)
         else:
             free = self._place_of_newest not in self._taken and newest.growing
-            whole = free and resume(newest, known, alike=False)
+            whole = (free and resume(newest, known, alike=False)) or self._is_kept_whole(known)
         if not whole:
             reason = "truncated" if newest.is_file_of(known) else "rotated_away"
             detail = f"what came after byte {known.offset} of {show_path(path_of(known.path))}"
@@ -141,6 +146,24 @@ class Arrangement:
             self._taken.add(len(self._found) - 1)
             return newest
         return None
+
+    def _is_kept_whole(self, known: Position) -> bool:
+        """Whether a copy in another folder proves that all was read before the file was cut.
+
+        Only that: what is in a folder that nobody configured is not read.
+        """
+        newest = self._newest
+        if newest is None or not newest.is_file_of(known):
+            return False
+        for path in islice(find_copies(Path(path_of(known.path))), _MOST_COPIES):
+            try:
+                copy = Segment.open(path, path.parent)
+                with closing(copy):
+                    if copy.begins_like(known) and ends_at(copy, known):
+                        return True
+            except (OSError, EOFError):
+                continue
+        return False
 
     def _add_unknown(self) -> None:
         modified = max((known.modified for known in self._known), default=self._since)

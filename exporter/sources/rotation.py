@@ -53,6 +53,20 @@ def find_siblings(path: Path, target: Path, others: Sequence[Path]) -> Listed:
     return [(entry, status) for *_, entry, status in _in_order(found)][-_MOST:]
 
 
+def find_copies(path: Path) -> Iterator[Path]:
+    """Files in folders nearby that are by their names copies of ``path``, as of `olddir`."""
+    for near in (path.parent, path.parent.parent):
+        try:
+            folders = [
+                entry.path for entry in os.scandir(near) if entry.is_dir(follow_symlinks=False)
+            ]
+        except OSError:
+            continue
+        for folder in sorted(folders)[:_MOST]:
+            if Path(folder) != path.parent:
+                yield from (entry for _, _, entry, _ in _list_rotated(Path(folder), path))
+
+
 def _list_rotated(folder: Path, of: Path) -> Iterator[tuple[str, int, Path, os.stat_result]]:
     name = _name_of(of)
     try:

@@ -76,6 +76,12 @@ def holds_last_lines(segment: Segment, known: Position) -> bool:
     return segment.growing and _find_last(segment, lines, 0, _ENOUGH) is not None
 
 
+def ends_at(segment: Segment, known: Position) -> bool:
+    """Whether the content, plain or compressed, ends right where ``known`` is."""
+    size = len(known.tail)
+    return bool(size) and segment.read_at(known.offset - size, size + 1) == known.tail
+
+
 def _common_prefix(one: Segment, other: Segment, begin: int) -> tuple[int, bool]:
     """Up to where both are the same from ``begin`` on, and whether that is all of ``one``."""
     for at in range(begin, begin + _COMPARED, CHUNK):

@@ -202,7 +202,8 @@ READING = [
         "15m",
         AUTH | {"reason": "rotated_away"},
         "A part of auth on web-1:9707 is lost",
-        "A part of auth on web-1:9707 was gone before it could be read (rotated_away): what was "
+        "A part of auth on web-1:9707 was gone before it could be read, or its daemon "
+        "dropped it (rotated_away): what was "
         "in it is not known.",
     ),
     Case(
@@ -212,7 +213,8 @@ READING = [
         "165m",
         AUTH | {"reason": "rotated_away"},
         "A part of auth on web-1:9707 is lost",
-        "A part of auth on web-1:9707 was gone before it could be read (rotated_away): what was "
+        "A part of auth on web-1:9707 was gone before it could be read, or its daemon "
+        "dropped it (rotated_away): what was "
         "in it is not known.",
     ),
     Case("HeptadSourceGap", "there was one long ago", {GAPS: "1x30"}, "15m"),
