@@ -21,6 +21,8 @@ Check = Callable[[T], Iterable[tuple[tuple[Key, ...], str]]]
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TEXT: Final = "tag:yaml.org,2002:str"
 _MOST_PROBLEMS: Final = 50
+_LONGEST_MESSAGE: Final = 1000
+_QUOTED: Final = 400
 _LARGEST_FILE: Final = 4 * 2**20
 _DEEPEST: Final = 20
 _MOST_NODES: Final = 50_000
@@ -135,6 +137,8 @@ class _Reader:
     def add(self, node: yaml.Node | None, message: str) -> None:
         if len(self.problems) >= _MOST_PROBLEMS:
             return
+        if len(message) > _LONGEST_MESSAGE:  # it quotes a value or a key
+            message = f"{message[:_QUOTED]}…{message[-_QUOTED:]}"
         problem = Problem(self.name, _place(node and node.start_mark), message)
         if problem not in self.problems:
             self.problems.append(problem)
@@ -199,7 +203,8 @@ class _Reader:
         return self._scalars.construct_object(yaml.ScalarNode(tag, text))
 
 
-_PATH: Final = re.compile(r"(.*?)(?: - at `(?:key in )?(\$.*)`)?", re.DOTALL)
+_AT: Final = " - at `"
+_PATH: Final = re.compile(r"(?:key in )?(\$(?:\.\w+|\[\d+\]|\[\.\.\.\])*)`")
 _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
 _MISSING: Final = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
@@ -211,10 +216,11 @@ def _convert(surgery: Surgery, kind: type[T], root: yaml.Node | None, reader: _R
         try:
             return msgspec.convert(surgery.data, kind)
         except msgspec.ValidationError as error:
-            found = _PATH.fullmatch(str(error))
-            message, where = (found[1], found[2] or "$") if found else (str(error), "$")
-            path: list[Key] = [int(i) if i else k for k, i in _STEP.findall(where) if i or k]
-            original = surgery.original(path)
+            message, path = _split(str(error))
+            try:
+                original = surgery.original(path)
+            except (LookupError, TypeError):  # it is part of a key that is quoted
+                message, path, original = str(error), [], []
             unknown, missing = _UNKNOWN.fullmatch(message), _MISSING.fullmatch(message)
             if unknown:
                 path.append(unknown[1])
@@ -226,6 +232,15 @@ def _convert(surgery: Surgery, kind: type[T], root: yaml.Node | None, reader: _R
                 return None
             if not (surgery.fill(path, name, kind) if name else surgery.mend(path, kind)):
                 return None
+
+
+def _split(said: str) -> tuple[str, list[Key]]:
+    """What msgspec says is wrong, and where; a key or value that it quotes may look like a path."""
+    message, _, where = said.rpartition(_AT)
+    found = _PATH.fullmatch(where)
+    if found is None:
+        return said, []
+    return message, [int(i) if i else k for k, i in _STEP.findall(found[1]) if i or k]
 
 
 def _by_place(problem: Problem) -> tuple[int, int]:

@@ -14,12 +14,18 @@ _LONGEST: Final = 100 * 365 * 86_400
 _LARGEST: Final = 2**62
 _BYTES: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
+_LONGEST_TEXT: Final = 1000
+"""Characters: what is longer is not looked at."""
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])", re.ASCII)
+_DURATION: Final = re.compile(f"(?:{_PART.pattern})+", re.ASCII)
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]iB|B)", re.ASCII)
+
 
 def parse_duration(text: str) -> float:
     """Seconds of ``90s``, ``5m``, ``1h``, ``30d``, ``1h30m``; ValueError with the remedy."""
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smhdw])", text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"`{text}` is no duration; write for example 90s, 5m, 1h or 30d")
+    if len(text) > _LONGEST_TEXT or not _DURATION.fullmatch(text):
+        raise ValueError(f"`{_quote(text)}` is no duration; write for example 90s, 5m, 1h or 30d")
+    parts = _PART.findall(text)
     seconds = float(sum(float(number) * _SECONDS[unit] for number, unit in parts))
     if seconds > _LONGEST:
         raise ValueError("a duration of more than 100 years; write for example 365d")
@@ -28,9 +34,9 @@ def parse_duration(text: str) -> float:
 
 def parse_size(text: str) -> int:
     """Bytes of ``500MiB`` or ``1GiB``; ValueError with the remedy."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]iB|B)", text)
+    found = _SIZE.fullmatch(text) if len(text) <= _LONGEST_TEXT else None
     if found is None:
-        raise ValueError(f"`{text}` is no size; write for example 500MiB or 1GiB")
+        raise ValueError(f"`{_quote(text)}` is no size; write for example 500MiB or 1GiB")
     size = float(found[1]) * _BYTES[found[2]]
     if size > _LARGEST:
         raise ValueError("a size of more than 4 EiB; write for example 500MiB or 1GiB")
@@ -50,13 +56,16 @@ def parse_time(text: str, now: float | None = None) -> int:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(
-            f"`{text}` is no time; write for example 24h (that long ago) or 2026-03-01T12:00:00Z"
+            f"`{_quote(text)}` is no time; write for example 24h (that long ago) or "
+            "2026-03-01T12:00:00Z"
         ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=local_zone())
     time = round(moment.timestamp() * 10**6) * 1000
     if not -(2**63) <= time < 2**63:
-        raise ValueError(f"`{text}` cannot be a time of a log: it lies outside 1678 to 2261")
+        raise ValueError(
+            f"`{_quote(text)}` cannot be a time of a log: it lies outside 1678 to 2261"
+        )
     return time
 
 
@@ -68,11 +77,15 @@ def parse_zone(text: str) -> tzinfo:
         if delta < timedelta(hours=24):
             return timezone(-delta if fixed[1] == "-" else delta)
     try:
-        return ZoneInfo(text)
+        return ZoneInfo(text[:_LONGEST_TEXT])
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(
-            f"`{text}` is no time zone; write for example Europe/Berlin, UTC or +02:00"
+            f"`{_quote(text)}` is no time zone; write for example Europe/Berlin, UTC or +02:00"
         ) from None
+
+
+def _quote(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:100]}…"
 
 
 def local_zone() -> tzinfo:
