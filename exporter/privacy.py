@@ -5,6 +5,7 @@ itself calls no account's is hashed by default, and an event in which something 
 line. Hashes and pseudonyms are keyed: who has the store and not the key cannot try names.
 """
 
+import errno
 import hashlib
 import ipaddress
 import os
@@ -245,15 +246,18 @@ def load_key(path: Path) -> bytes:
     try:
         if not path.exists():
             _make_key(path)
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            key = file.read(KEY_BYTES + 1)
+        status, key = _read_key(path)
     except OSError as error:
         raise StoreError(
             f"{path}: the key of hashed names cannot be read: {error.strerror}; "
             "run as the account that made it, or set privacy.unknown_users to drop"
         ) from None
-    if stat.S_IMODE(mode) & 0o077:
+    if not _is_ours(status, path.parent):
+        raise StoreError(
+            f"{path}: belongs to another account, which knows the key of hashed names; "
+            f"remove it for a new key, or `chown` it to this account and `chmod 600` it"
+        )
+    if stat.S_IMODE(status.st_mode) & 0o077:
         raise StoreError(f"{path}: others may read the key of hashed names; chmod 600 {path}")
     if len(key) != KEY_BYTES:
         raise StoreError(
@@ -261,6 +265,24 @@ def load_key(path: Path) -> bytes:
             "new key, with which no name has the hash that it had"
         )
     return key
+
+
+def _read_key(path: Path) -> tuple[os.stat_result, bytes]:
+    """The file itself, not what another account's link leads to; raises OSError."""
+    if path.is_symlink() and not _is_ours(path.lstat(), path.parent):
+        raise OSError(errno.ELOOP, "it is a link of another account's")
+    # a FIFO would keep the start waiting
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is not a file")
+        return status, file.read(KEY_BYTES + 1)
+
+
+def _is_ours(status: os.stat_result, folder: Path) -> bool:
+    """Whether it is root's, this account's, or that of the account whose folder it is in."""
+    return status.st_uid in (0, os.geteuid(), folder.stat().st_uid)
 
 
 def _make_key(path: Path) -> None:

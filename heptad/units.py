@@ -14,7 +14,7 @@ _LONGEST: Final = 100 * 365 * 86_400
 _LARGEST: Final = 2**62
 _BYTES: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
-_LONGEST_TEXT: Final = 1000
+_LONGEST_TEXT: Final = 10_000
 """Characters: what is longer is not looked at."""
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])", re.ASCII)
 _DURATION: Final = re.compile(f"(?:{_PART.pattern})+", re.ASCII)

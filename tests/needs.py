@@ -50,6 +50,7 @@ PACKAGES: Final[dict[str, str]] = {
     "prometheus-alertmanager": "prometheus-alertmanager",
     "prometheus-node-exporter": "prometheus-node-exporter",
     "promtool": "prometheus",
+    "prlimit": "util-linux",
     "ps": "procps",
     "rsyslogd": "rsyslog",
     "script": "bsdutils",

@@ -24,6 +24,7 @@ from heptad.config import Config, FileSourceConfig, PrivacyConfig, StoreConfig
 from heptad.event import Event
 from heptad.store import StoreError
 from heptad.store.local import LocalStore
+from tests import needs
 from tests.feed import NOW, RULEBOOK, Feed, line
 
 KEY = bytes(range(KEY_BYTES))
@@ -576,3 +577,35 @@ def test_strangers_are_bounded() -> None:
     assert strangers.hear("asks", "gate login 2999", "", 3000)
     assert not strangers.hear("asks", "gate login 2999", "", 3000 + 601 * 10**9)
     assert not strangers.hear("asks", "gate login 2999", "", 3000)
+
+
+def test_a_key_that_another_account_made(tmp_path: Path) -> None:
+    """Who made the key knows it: one that neither root, nor this account, nor the folder's made."""
+    needs.root()
+    path = tmp_path / "events.db.key"
+    load_key(path)
+    os.chown(path, 12345, 12345)
+    with pytest.raises(StoreError, match="belongs to another account"):
+        load_key(path)
+    os.chown(tmp_path, 12345, 12345)  # root reads the store of a service's account
+    assert len(load_key(path)) == KEY_BYTES
+
+
+def test_a_key_that_another_account_points_to(tmp_path: Path) -> None:
+    """A link of another account's is not followed, one of this account's is."""
+    needs.root()
+    path, target = tmp_path / "events.db.key", tmp_path / "key"
+    key = load_key(target)
+    path.symlink_to(target)
+    assert load_key(path) == key
+    os.chown(path, 12345, 12345, follow_symlinks=False)
+    with pytest.raises(StoreError, match="link of another account's"):
+        load_key(path)
+
+
+def test_a_key_that_is_no_file(tmp_path: Path) -> None:
+    """A FIFO in its place is refused, and not waited for."""
+    path = tmp_path / "events.db.key"
+    os.mkfifo(path, 0o600)
+    with pytest.raises(StoreError, match="not a file"):
+        load_key(path)

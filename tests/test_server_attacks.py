@@ -17,6 +17,7 @@ import bcrypt
 import pytest
 import trustme
 
+from tests import needs
 from tests.hostile_clients import (
     Crowd,
     Stream,
@@ -27,6 +28,8 @@ from tests.hostile_clients import (
     send_large_headers,
     send_nothing,
 )
+
+pytestmark = pytest.mark.system
 
 PASSWORD = "correct horse"
 MOST_GROWTH = 64 * 1024
@@ -47,6 +50,7 @@ class Exporter:
     """A real `heptad exporter`, which may open ``descriptors`` files; ``secured``: TLS and auth."""
 
     def __init__(self, folder: Path, *, secured: bool, descriptors: int = 1024) -> None:
+        needs.program("prlimit")
         folder.mkdir()
         (folder / "auth.log").touch()
         with socket.create_server(("127.0.0.1", 0)) as free:

@@ -288,3 +288,15 @@ def test_a_store_in_a_folder_that_is_not_utf_8(tmp_path: Path) -> None:
     assert str(refused.value).encode()
     with LocalStore(path) as reader:
         assert times(reader) == [1, 2]
+
+
+def test_a_folder_that_everyone_may_write(tmp_path: Path) -> None:
+    """A store is not kept where everyone can replace it; /tmp keeps others from that."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.raises(StoreError, match="everyone may write this folder"):
+        LocalStore(folder / "events.db", write=True)
+    for mode in (0o1777, 0o775, 0o750):
+        folder.chmod(mode)
+        LocalStore(folder / "events.db", write=True).close()

@@ -35,6 +35,7 @@ def lock_file(path: Path) -> int:
     try:
         _refuse_foreign(path)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        _refuse_open_folder(path)
         lock = _open_lock(path.with_name(path.name + ".lock"))
     except OSError as error:
         raise StoreError(
@@ -74,6 +75,16 @@ def _open_lock(path: Path) -> int:
 
 def _unfit_lock(path: Path, what: str) -> StoreError:
     return StoreError(f"{path}: the lock file is {what}; remove it, and see who writes this folder")
+
+
+def _refuse_open_folder(path: Path) -> None:
+    """Whoever may rename in the folder may put another store and another key there."""
+    mode = path.parent.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        raise StoreError(
+            f"{path.parent}: everyone may write this folder and replace the store in it; "
+            f"chmod o-w {path.parent}, or choose another store.path"
+        )
 
 
 def _refuse_foreign(path: Path) -> None:
