@@ -1,5 +1,6 @@
 """Why a source is deaf, and the lines of it that were refused for their provenance."""
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -16,6 +17,8 @@ from exporter.sources import Source
 from heptad.line_protocol import decode_head
 from heptad.store import Row
 from heptad.store.local import LocalStore
+
+log = logging.getLogger("heptad.pipeline")
 
 _HEADLESS: Final = (
     "nearly all of its last lines have no header that Heptad knows, so nothing in them is seen; "
@@ -42,12 +45,14 @@ class Listening:
     def restore(self, store: LocalStore, source: str) -> dict[str, bytes]:
         """Take up what the store holds of an earlier run, and give that too."""
         recalled = {key: store.recall(f"{key}/{source}") or b"" for key in ("refused", "deaf")}
-        if recalled["refused"]:
-            self._refusals.restore(recalled["refused"])
-        if recalled["deaf"]:
-            self._kept = msgspec.json.decode(recalled["deaf"], type=Deaf)
-            headless = "no_header" in self._kept.reasons
-            self._hearing.restore(self._kept.programs, headless=headless)
+        try:
+            self._refusals.restore(recalled["refused"] or b"{}")
+            self._kept = msgspec.json.decode(recalled["deaf"] or b"{}", type=Deaf)
+        except msgspec.MsgspecError as error:
+            # nothing that the next line depends on: begin anew
+            log.warning("kept health cannot be read", extra={"source": source, "error": error})
+        headless = "no_header" in self._kept.reasons
+        self._hearing.restore(self._kept.programs, headless=headless)
         return {f"{key}/{source}": data for key, data in recalled.items() if data}
 
     def judge(self, source: Source) -> dict[str, str]:

@@ -261,3 +261,14 @@ def test_a_fleet_knows_its_deaf_hosts(bench: Bench, clock: Clock) -> None:
         beat = Heartbeat((host, f"{number:032}"), row[1], 1, deaf=told)
         fleet.take(beat, 900.0 if number == 1 else 100.0)
     assert fleet.summary(950.0, NOW).deaf == 1
+
+
+@pytest.mark.parametrize("data", [b"{", b"[]", b'{"sshd": 7}', b'{"reasons": 7}', b"\xff"])
+def test_kept_health_that_cannot_be_read(bench: Bench, clock: Clock, data: bytes) -> None:
+    """What somebody else wrote into the store's state stops neither the start nor the report."""
+    bench.start([])
+    bench.store.append([], {"deaf/feed0": data, "refused/feed0": data})
+    bench.start([[line("12:00:00")]])
+    assert look(bench, clock) == ""
+    assert len(bench.events()) == 1
+    assert compose(bench.store, None, 0, 2**62).total == 1
