@@ -1,6 +1,6 @@
 """What has arrived since the last look: the spans of time that must be read again."""
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -8,12 +8,16 @@ from heptad.event_row import MEASUREMENT
 from heptad.spans import MINUTE, Span, merge_spans
 
 __all__ = ["MINUTE", "merge_spans"]
+from heptad.event import Time
 from heptad.store import Store
+from heptad.validation import decode_time
 
 AHEAD: Final = 86_400 * 10**9
 """What lies further ahead of the clock, in nanoseconds, is not looked at before its time."""
 MOST_AHEAD: Final = 1000
 """So many spans of it are remembered, the nearest ones."""
+_LONGEST_WAIT: Final = 60 * 1440
+"""Minutes; of what lay ahead longer ago no part of it is looked at."""
 _CHUNK: Final = 5000
 _MOST_FRESH: Final = 120_000
 """So many new ones in one look: it shows the day's findings again of everyone who is in it, so
@@ -34,9 +38,9 @@ class Progress(msgspec.Struct):
 
     store: str = ""
     position: str = ""
-    newest: int = 0
-    latest: int = 0
-    ahead: list[Span] = []
+    newest: Time = 0
+    latest: Time = 0
+    ahead: Annotated[list[Span], msgspec.Meta(max_length=MOST_AHEAD)] = []
 
 
 class Arrived(msgspec.Struct):
@@ -54,13 +58,23 @@ class Arrived(msgspec.Struct):
     more: bool
 
 
-def recall_progress(kept: bytes | None, name: str) -> Progress:
-    """The progress on the store of this name, as it was kept; of another one's it begins anew."""
-    try:
-        progress = msgspec.json.decode(kept or b"{}", type=Progress)
-    except msgspec.ValidationError:  # of another version: reading everything again changes nothing
-        progress = Progress()
-    return progress if progress.store == name else Progress(store=name)
+PROGRESS: Final = "progress"
+_decode_progress: Final = msgspec.json.Decoder(Progress).decode
+
+
+def recall_progress(reports: Store, name: str) -> Progress:
+    """The progress on the store of this name, as it was kept; of another one's it begins anew.
+
+    Where it is not whole, too: reading everything again changes nothing.
+    """
+    kept = reports.intake.restore(PROGRESS, reports.recall(PROGRESS), _decode_progress)
+    return kept if kept is not None and kept.store == name else Progress(store=name)
+
+
+def recall_start(events: Store) -> int:
+    """When (ns) the exporter first began; what is older is history. 0 where that is not known."""
+    known = events.intake.restore("first_start", events.recall("first_start"), decode_time)
+    return 0 if known is None else known
 
 
 def take(events: Store, progress: Progress, horizon: int, now: int) -> Arrived:
@@ -71,8 +85,10 @@ def take(events: Store, progress: Progress, horizon: int, now: int) -> Arrived:
     first start) is not late either. Events later than ``horizon`` are counted and kept apart.
     Those more than a day ahead of the clock are counted, and wait until it is their time.
     """
-    history = int(events.recall("first_start") or 0)
+    history = recall_start(events)
     limit = now // MINUTE * MINUTE + AHEAD
+    progress.newest = min(progress.newest, now)
+    progress.latest = min(progress.latest, limit)
     spans, late_spans = _take_ahead(progress, limit // MINUTE), list[Span]()
     late = ahead = behind = fresh = 0
     more = False
@@ -112,7 +128,11 @@ def _take_ahead(progress: Progress, limit: int) -> list[Span]:
     """The minutes before ``limit`` that were ahead of it until now."""
     waiting = progress.ahead
     progress.ahead = [(max(since, limit), until) for since, until in waiting if until > limit]
-    return [(since, min(until, limit)) for since, until in waiting if since < limit]
+    return [
+        (max(since, limit - _LONGEST_WAIT), min(until, limit))
+        for since, until in waiting
+        if since < limit and until > limit - _LONGEST_WAIT
+    ]
 
 
 def _see(progress: Progress, newest: int, now: int) -> None:

@@ -55,6 +55,7 @@ MOST_FINDINGS: Final = 10
 _MOST_SLOTS: Final = 48
 _STEPS: Final = tuple(minutes * 60 * SECOND for minutes in (1, 5, 15, 30, 60, 180, 360, 1440))
 _MANY_FAILURES: Final = 5
+_decode_samples: Final = msgspec.json.Decoder(list[str]).decode
 _TYPED: Final = ("password", "keyboard-interactive")
 
 
@@ -351,8 +352,9 @@ def _read_not_understood(events: LocalStore) -> list[NotUnderstood]:
             lines[""] += int(value)
     found = []
     for program, number in sorted(lines.items(), key=lambda item: (-item[1], item[0])):
-        kept = events.recall(f"not_understood/{program}")
-        samples = msgspec.json.decode(kept, type=list[str])[-_MOST_SAMPLES:] if kept else []
+        key = f"not_understood/{program}"
+        kept = events.intake.restore(key, events.recall(key), _decode_samples) or []
+        samples = kept[-_MOST_SAMPLES:]
         if number or samples:
             found.append(NotUnderstood(program, number, samples))
     return found

@@ -14,11 +14,12 @@ import msgspec
 
 from aggregator.chains.facts import MOST_EVIDENCE
 from aggregator.finding import Finding, Revision, identity_of
-from heptad.event import TAGS, Event
-from heptad.event_row import EVENTS
+from heptad.event import TAGS, Event, Time
+from heptad.event_row import EVENTS, event_of_point, identify
 from heptad.line_protocol import Value
 from heptad.schema import Field, Measurement
 from heptad.store import Identity, Point, Readable, Row, Store
+from heptad.validation import Number
 
 _AHEAD: Final = 10**6
 """Nanoseconds that a row moves on at most where others have its time."""
@@ -43,7 +44,7 @@ EVIDENCE: Final = Measurement(
         **EVENTS.fields,
     },
 )
-_OWN: Final = frozenset({"finding", "event_time", "revision", "state"})
+_EVENT: Final = frozenset((*_ANSWERS, *EVENTS.fields))
 
 
 class Evidence(msgspec.Struct):
@@ -129,9 +130,16 @@ def _row_of(event: Event, finding: Finding, revision: int) -> Row:
 
 
 def _event_of(point: Point) -> Event:
-    told = {name: value for name, value in point.fields.items() if name not in _OWN}
-    told |= {"host": point.tags.get("host", ""), "time": point.fields["event_time"]}
-    return msgspec.convert(told, Event)
+    told = {name: value for name, value in point.fields.items() if name in _EVENT}
+    tags: dict[str, str] = {tag: str(told.pop(tag)) for tag in _ANSWERS if tag in told}
+    tags |= {"host": point.tags.get("host", "")}
+    time = msgspec.convert(point.fields["event_time"], Time)
+    return event_of_point(Point(EVENTS.name, tags, told, time))
+
+
+def _revision_of(point: Point) -> tuple[Event, int]:
+    """An event and its revision; raises what ``heptad.validation.FAULTS`` names."""
+    return _event_of(point), msgspec.convert(point.fields["revision"], Number)
 
 
 def _read(
@@ -141,12 +149,12 @@ def _read(
     until = finding.last + _AHEAD
     events: dict[Identity, Event] = {}
     revisions: dict[Identity, int] = {}
-    for point in reports.read(EVIDENCE.name, since, until, {"rule": finding.rule}):
-        if point.fields.get("finding") == finding.id:
-            event = _event_of(point)
-            identity = identity_of(event)
-            events[identity] = event
-            revisions[identity] = max(int(point.fields["revision"]), revisions.get(identity, 0))
+    points = reports.read(EVIDENCE.name, since, until, {"rule": finding.rule})
+    own = (point for point in points if point.fields.get("finding") == finding.id)
+    for event, revision in reports.intake.sift("finding", own, _revision_of, identify):
+        identity = identity_of(event)
+        events[identity] = event
+        revisions[identity] = max(revision, revisions.get(identity, 0))
     found = [events[identity] for identity in sorted(events) if revisions[identity] % 2 == 0]
     return found, revisions
 

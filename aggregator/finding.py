@@ -10,16 +10,17 @@ How many revisions lie in between is not: it depends on when the aggregator look
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from aggregator.wording import list_names
-from heptad.event import Event
-from heptad.event_row import head_of
+from heptad.event import Event, Time
+from heptad.event_row import head_of, identify
 from heptad.schema import Field, Measurement
 from heptad.spans import MINUTE
 from heptad.store import Identity, Point, Readable, Row
+from heptad.validation import Invalid, Number, check_text, decode_time
 
 MEASUREMENT: Final = "findings"
 DAY: Final = 86_400 * 10**9
@@ -59,7 +60,7 @@ def tell_identity(identity: Identity) -> str:
 def read_identity(text: str) -> Identity:
     """What ``tell_identity`` wrote; raises ValueError."""
     head, _, time = text.rpartition(" ")
-    return (int(time), head)
+    return (decode_time(time.encode()), head)
 
 
 _ANSWERS: Final = {
@@ -166,12 +167,12 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     rule: str
     subject: str
-    first: int
-    last: int
-    day: int
+    first: Time
+    last: Time
+    day: Number
     severity: str
     sentence: str
-    count: int
+    count: Annotated[int, msgspec.Meta(ge=1, lt=2**62)]
     technique: str = ""
     users: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
@@ -185,9 +186,9 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     first_event: str = ""
     last_event: str = ""
     evidence: tuple[Identity, ...] = ()
-    evidence_from: int = 0
-    joined: int = 0
-    overdue: int = 0
+    evidence_from: Time = 0
+    joined: Number = 0
+    overdue: Time = 0
     overdue_sentence: str = ""
     end: str = ""
 
@@ -222,6 +223,10 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 _ENCODED: Final = frozenset((*LISTS, "more"))
+_STATES: Final = ("current", "superseded", "withdrawn")
+_MOST_REVISIONS: Final = 10**6
+"""A row is looked for so many nanoseconds behind its first event."""
+_decode_names: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 class Revision(msgspec.Struct, frozen=True):
@@ -280,23 +285,37 @@ def program_of(session: Finding) -> str:
     return next((name for name in session.programs if name in PROGRAMS), PROGRAMS[0])
 
 
+class _Told(msgspec.Struct):
+    """What a row tells beside the finding."""
+
+    revision: Annotated[int, msgspec.Meta(ge=0, le=_MOST_REVISIONS)]
+    state: str
+    superseded_by: Time | None = None
+
+
 def revision_of(point: Point) -> Revision:
-    """The revision that a row tells."""
-    fields: dict[str, Any] = {**point.tags, **point.fields}
-    if point.measurement == SESSIONS.name:
+    """The revision that a row tells; raises what ``heptad.validation.FAULTS`` names."""
+    declared = SESSIONS if point.measurement == SESSIONS.name else FINDINGS
+    fields: dict[str, Any] = {n: point.tags[n] for n in declared.tags if n in point.tags}
+    fields |= {name: point.fields[name] for name in declared.fields if name in point.fields}
+    for value in fields.values():
+        if isinstance(value, str):
+            check_text(value)
+    if declared is SESSIONS:
         fields |= {"rule": SESSION, "severity": "info", "sentence": ""}
     for name in _ENCODED & fields.keys():
-        fields[name] = msgspec.json.decode(str(fields[name]))
+        fields[name] = _decode_names(str(fields[name]))
     if "evidence" in fields:
-        told = msgspec.json.decode(str(fields["evidence"]), type=list[str])
-        fields["evidence"] = list(map(read_identity, told))
-    superseded_by = fields.get("superseded_by")
-    return Revision(
-        msgspec.convert(fields, Finding),
-        int(fields["revision"]),
-        None if superseded_by is None else int(superseded_by),
-        fields["state"] == "withdrawn",
-    )
+        fields["evidence"] = [read_identity(t) for t in _decode_names(str(fields["evidence"]))]
+    finding, told = msgspec.convert(fields, Finding), msgspec.convert(fields, _Told)
+    if finding.severity not in SEVERITIES or told.state not in _STATES:
+        raise Invalid("word", f"severity {finding.severity[:40]!r}, state {told.state[:40]!r}")
+    if not finding.first <= finding.last <= finding.first + LONGEST:
+        raise Invalid("time", f"a finding from {finding.first} to {finding.last}")
+    for text in filter(None, (finding.first_event, finding.last_event)):
+        read_identity(text)
+    withdrawn = told.state == "withdrawn"
+    return Revision(finding, told.revision, told.superseded_by, withdrawn)
 
 
 def last_revisions(
@@ -307,10 +326,10 @@ def last_revisions(
     wanted = {"rule": rule} if rule and rule != SESSION else None
     measurement = SESSIONS.name if rule == SESSION else MEASUREMENT
     # a row that moved on lies a little behind its first event
-    for point in store.read(measurement, since, until + 10**6, wanted):
-        if point.tags.get("rule") == SESSION:
-            continue  # older versions wrote them as findings
-        revision = revision_of(point)
+    points = store.read(measurement, since, until + 10**6, wanted)
+    # older versions wrote sessions as findings
+    own = (point for point in points if point.tags.get("rule") != SESSION)
+    for revision in store.intake.sift("finding", own, revision_of, identify):
         known = found.get(revision.finding.key)
         if revision.finding.first < until and (known is None or known.number < revision.number):
             found[revision.finding.key] = revision

@@ -22,7 +22,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from aggregator.arrivals import AHEAD, recall_progress, take
+from aggregator.arrivals import AHEAD, PROGRESS, Progress, recall_progress, recall_start, take
 from aggregator.evidence import EvidenceBook
 from aggregator.feed import walk
 from aggregator.finding import DAY, SESSION, Revision, program_of
@@ -43,7 +43,6 @@ from heptad.store.local import counter_key
 
 log = logging.getLogger("heptad.aggregator")
 
-PROGRESS: Final = "progress"
 _PAUSE: Final = 60.0
 _NEW_EVERY: Final = 2.0
 """Seconds of other work, at least, between two looks at what is new."""
@@ -100,13 +99,17 @@ class Job:
         self._flooded_since = clock.monotonic()
         max_wait = int(plan.max_wait * 10**9)
         stores = (self._events, self._reports)
-        self._history = int(events.recall("first_start") or 0)
+        self._history = recall_start(events)
         self._watches = [Watch(rule, *stores, self._history) for rule in plan.rules]
         self._evidence = EvidenceBook(*stores)
         self._books = [Book(report, self._reports, max_wait) for report in plan.reports]
         for part in [rule.name for rule in plan.rules] + [report.name for report in plan.reports]:
             self._tell_part(part)
-        self._progress = recall_progress(reports.recall(PROGRESS), name)
+        known = all(watch.is_whole for watch in self._watches)
+        known = known and all(book.is_whole for book in self._books)
+        # without it nobody knows what is still to be done: all is looked at again
+        progress = recall_progress(reports, name)
+        self._progress = progress if known else Progress(store=name)
 
     def look(self, stop: threading.Event, *, everything: bool = False) -> bool:
         """Work off what arrived and what is due; whether there is more.

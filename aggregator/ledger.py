@@ -167,7 +167,8 @@ class Ledger:
             if not entry.stands or (key not in new and entry.day not in held.found):
                 continue
             if key not in new and entry.day in held.joined:
-                gone.append(self._read(key))
+                if (known_now := self._read(key)) is not None:
+                    gone.append(known_now)
                 continue
             successors = [f for f in _overlapping(ordered, entry) if f.key in new]
             fewer = sum(finding.count for finding in successors) < entry.count
@@ -181,10 +182,11 @@ class Ledger:
                 gone.append(old)
         return gone
 
-    def _read(self, key: Key) -> Finding:
-        """A finding as it was written last."""
+    def _read(self, key: Key) -> Finding | None:
+        """A finding as it was written last; None where its row is gone, or is none any more."""
         _, _, first = key
-        return last_revisions(self._store, first, first + 1, self._rule)[key].finding
+        known = last_revisions(self._store, first, first + 1, self._rule).get(key)
+        return None if known is None else known.finding
 
     def _is_stored(self, finding: Finding) -> bool:
         """Whether the events that show the finding are still there."""

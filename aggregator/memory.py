@@ -58,14 +58,14 @@ class Memory:
         """
         self._now = now
         self._found: Found = {}
-        self._minute = -1
+        self._minute: int | None = None
 
     def take(self, minute: int, cells: Mapping[str, Any], dropped: int) -> None:
         """The cells of a minute; ``dropped`` are the events of more subjects than fit in."""
-        if self._minute >= 0:
-            self._turn(minute)
+        if self._minute is not None:
+            self._turn(self._minute, minute)
         self._minute = minute
-        self._assign(cells)
+        self._assign(minute, cells)
         self.dropped += dropped
         self.whole = self.whole and not dropped
 
@@ -131,22 +131,22 @@ class Memory:
         joined = join_findings(self.rule, day, rank, findings)
         return joined if self.whole else self._crowds[day].complete(joined)
 
-    def _turn(self, following: int) -> None:
+    def _turn(self, minute: int, following: int) -> None:
         """The events go on with the ``following`` minute: keep only what may still change."""
-        if following // MINUTES_A_DAY != self._minute // MINUTES_A_DAY:
+        if following // MINUTES_A_DAY != minute // MINUTES_A_DAY:
             self._collect()
         floor = min(following, self._now) - KEEP
         if floor - self.floor >= _APART:
             self._settle(floor)
 
-    def _assign(self, cells: Mapping[str, Any]) -> None:
-        known = self._cells.get(self._minute)
+    def _assign(self, minute: int, cells: Mapping[str, Any]) -> None:
+        known = self._cells.get(minute)
         if known is not None:
             self.size -= len(known)
             cells = {**known, **cells}
-        self._cells[self._minute] = cells
+        self._cells[minute] = cells
         self.size += len(cells)
-        self._newest = max(self._newest, self._minute)
+        self._newest = max(self._newest, minute)
         self._touched.update(cells)
         if self.size > MOST_CELLS:
             self._shrink()

@@ -12,6 +12,7 @@ from heptad import __version__
 from heptad.metrics import StoredMetrics
 from heptad.store import Counters
 from heptad.store.local import counter_key
+from heptad.validation import Intake
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -132,9 +133,9 @@ class AggregatorMetrics(StoredMetrics):
     read would seem to jump once it can.
     """
 
-    def __init__(self, rules: Iterable[str]) -> None:
+    def __init__(self, rules: Iterable[str], intake: Intake | None = None) -> None:
         self._rules = list(rules)
-        super().__init__(COUNTERS, GAUGES, {})
+        super().__init__(COUNTERS, GAUGES, {}, intake=intake)
         self.set("heptad_build_info", 1, __version__)
         for name in ("progress_timestamp_seconds", "events_failing", "store_failing"):
             self.set(f"heptad_aggregator_{name}", 0)

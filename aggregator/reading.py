@@ -7,6 +7,7 @@ from typing import TypeVar
 from heptad.event import Event
 from heptad.spans import Span
 from heptad.store import Arrival, Counters, Identity, Point, Row, Store, Wanted
+from heptad.validation import Intake
 
 _T = TypeVar("_T")
 
@@ -22,6 +23,11 @@ class Reading:
     def __init__(self, store: Store) -> None:
         self.stop = threading.Event()
         self._store = store
+
+    @property
+    def intake(self) -> Intake:
+        """See Readable.intake."""
+        return self._store.intake
 
     def _check(self) -> None:
         if self.stop.is_set():

@@ -17,7 +17,7 @@ from aggregator.findings.session import Sessions
 from aggregator.ignored import ignored_of
 from aggregator.job import Job, Plan
 from aggregator.metrics import AggregatorMetrics
-from aggregator.reports import REPORTS
+from aggregator.reports import REPORTED, REPORTS
 from aggregator.stores import STORE_ERRORS, LocalStores, open_stores
 from aggregator.web.fleet import FleetStores
 from aggregator.web.page import Page
@@ -28,6 +28,7 @@ from heptad.garbage import spare_the_collector
 from heptad.log import Condition
 from heptad.server import Server
 from heptad.store import StoreError
+from heptad.validation import Intake
 
 log = logging.getLogger("heptad.aggregator")
 
@@ -77,13 +78,14 @@ class Aggregator:
             raise StoreError(
                 f"{config.store.path}: no store of events here; run `heptad exporter` first"
             )
-        self._stores = open_stores(config)
+        self._intake = Intake(REPORTED)
+        self._stores = open_stores(config, self._intake)
         # `store` is told to people: where findings and reports go
         events, self.store = self._stores.describe()
         self._events_condition = Condition(log, "events", store=events)
         self._store_condition = Condition(log, "store", store=self.store)
         try:
-            self.metrics = AggregatorMetrics([rule.name for rule in self._plan.rules])
+            self.metrics = AggregatorMetrics([rule.name for rule in self._plan.rules], self._intake)
             if local:
                 self._recall()
             self._tell_set_aside()
@@ -98,9 +100,11 @@ class Aggregator:
         page = None
         if self._config.page:
             page = Page(
-                FleetStores(config.influxdb)
+                FleetStores(config.influxdb, intake=self._intake)
                 if config.influxdb is not None
-                else HostStores(Path(config.store.path), Path(self._config.store.path)),
+                else HostStores(
+                    Path(config.store.path), Path(self._config.store.path), self._intake
+                ),
                 listen[0],
                 lambda: [*self.problems(), *self._stores.problems(), *beside()],
             )
@@ -118,10 +122,11 @@ class Aggregator:
             return
         now = clock.time_ns()
         counters = self._stores.counters()
+        rules = {rule.name for rule in self._plan.rules}
         for finding in latest_findings(self._stores.reports, now - 30 * 86_400 * units.SECOND, now):
-            self.metrics.raise_to(
-                "heptad_finding_last_timestamp_seconds", finding.last / units.SECOND, finding.rule
-            )
+            if finding.rule in rules:
+                last = finding.last / units.SECOND
+                self.metrics.raise_to("heptad_finding_last_timestamp_seconds", last, finding.rule)
         self.metrics.recall(counters)
         self._recalled = True
 

@@ -19,6 +19,7 @@ from heptad.store import Store, StoreError
 from heptad.store.file import StoreCorrupt, identify
 from heptad.store.influxdb import InfluxStore
 from heptad.store.local import LocalStore
+from heptad.validation import Intake, decode_time
 
 log = logging.getLogger("heptad.aggregator")
 
@@ -79,17 +80,18 @@ class Stores(Protocol):
         ...
 
 
-def open_stores(config: Config) -> Stores:
+def open_stores(config: Config, intake: Intake) -> Stores:
     """The stores of this configuration; raises StoreError."""
     if config.influxdb is not None:
-        return InfluxStores(config.influxdb)
-    return LocalStores(Path(config.store.path), config.aggregator.store)
+        return InfluxStores(config.influxdb, intake)
+    return LocalStores(Path(config.store.path), config.aggregator.store, intake)
 
 
 class LocalStores:
     """Two files: the exporter's, which may be missing or begin anew, and the aggregator's own."""
 
-    def __init__(self, path: Path, own: StoreConfig) -> None:
+    def __init__(self, path: Path, own: StoreConfig, intake: Intake) -> None:
+        self._intake = intake
         self.name = ""
         self._path = path
         self._own = own
@@ -98,12 +100,14 @@ class LocalStores:
         self._reports = self._open_own()
 
     def _open_own(self) -> LocalStore:
-        return LocalStore(
+        store = LocalStore(
             Path(self._own.path),
             write=True,
             max_age=units.parse_duration(self._own.max_age),
             max_size=units.parse_size(self._own.max_size),
         )
+        store.intake = self._intake
+        return store
 
     @property
     def events(self) -> LocalStore:
@@ -128,6 +132,7 @@ class LocalStores:
             return False
         self._close_events()
         self._events = LocalStore(self._path)
+        self._events.intake = self._intake
         self.name = identity
         return True
 
@@ -175,11 +180,11 @@ class LocalStores:
 class InfluxStores:
     """Two buckets; the state and the heartbeats are in a third one. The server deletes by age."""
 
-    def __init__(self, config: InfluxConfig) -> None:
+    def __init__(self, config: InfluxConfig, intake: Intake) -> None:
         self._connection = Connection(config)
         buckets = config.buckets
-        self._events = InfluxStore(self._connection, buckets.events, OWNER)
-        self._reports = InfluxStore(self._connection, buckets.reports, OWNER)
+        self._events = InfluxStore(self._connection, buckets.events, OWNER, intake=intake)
+        self._reports = InfluxStore(self._connection, buckets.reports, OWNER, intake=intake)
         self._own = (f"`{buckets.reports}`", f"`{buckets.heptad}`")
         self._begun = False
         self._fleet = Summary()
@@ -203,7 +208,8 @@ class InfluxStores:
         """See Stores.open_events; what was there before the aggregator is history."""
         if self._begun:
             return False
-        if self._events.recall("first_start") is None:
+        known = self._events.recall("first_start")
+        if self._events.intake.restore("first_start", known, decode_time) is None:
             self._events.append([], {"first_start": str(clock.time_ns()).encode()})
             self._events.flush(at_once=True)
         self._begun = True

@@ -7,7 +7,7 @@ memory is not: it follows from the store of events.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -22,6 +22,12 @@ from heptad.spans import Span, merge_spans
 from heptad.store import Store
 
 _PAUSE: Final = 60.0
+_LAST_DAY: Final = 100_000
+_MOST_DAYS: Final = 2000
+_Day = Annotated[int, msgspec.Meta(ge=0, le=_LAST_DAY)]
+_decode_days: Final = msgspec.json.Decoder(
+    Annotated[list[_Day], msgspec.Meta(max_length=_MOST_DAYS)]
+).decode
 
 Joints = dict[int, Joint]
 Subjects = dict[str, tuple[dict[int, Sequence[Finding]], bool]]
@@ -45,7 +51,11 @@ class Watch:
         self._rule = rule
         self._events = events
         self._reports = reports
-        self._days = set(msgspec.json.decode(reports.recall(self.key) or b"[]", type=list[int]))
+        stored = reports.recall(self.key)
+        kept = reports.intake.restore(self.key, stored, _decode_days)
+        self.is_whole = kept is not None or stored is None
+        """Whether the days that are to be read again are known."""
+        self._days = set(kept or ())
         self._resumed = bool(self._days)
         self._spans: list[Span] = []
         self._reads: list[Read] = []
@@ -240,7 +250,7 @@ class Watch:
 
     def recover(self, at: float) -> None:
         """After a failure: forget what may be half done, and read its days again later."""
-        self._days = set(msgspec.json.decode(self.state(), type=list[int]))
+        self._days = set(_decode_days(self.state()))
         self._spans, self._reads = [], []
         self._reading, self._day_reads, self._meanwhile = set(), [], []
         self._joints = {}

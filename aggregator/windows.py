@@ -12,19 +12,31 @@ to pruning, and the revision stands.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
 from aggregator.folding import Folded, Rows, Window
-from aggregator.reports import WINDOWS, Report, measurement_of
+from aggregator.reports import REPORTED, WINDOWS, Report, measurement_of
+from heptad.event import Time
+from heptad.event_row import identify
 from heptad.line_protocol import Value, decode_fields, encode_head
 from heptad.spans import MINUTE, Span
-from heptad.store import Readable, Row, Store
+from heptad.store import Point, Readable, Row, Store
+from heptad.validation import Invalid, check_text
 
 GRACE: Final = 5 * 10**9
 """Nanoseconds that events may be on their way from a source to the store."""
 _DAY: Final = WINDOWS["1d"]
+_MOST_DIRTY: Final = 200_000
+_MOST_REVISIONS: Final = 10**6
+_MOST_NUMBER: Final = 2**62
+_ALWAYS: Final = {"revision", "events"}
+
+
+_decode_dirty: Final = msgspec.json.Decoder(
+    dict[str, Annotated[list[Time], msgspec.Meta(max_length=_MOST_DIRTY)]]
+).decode
 
 
 class Touch(msgspec.Struct):
@@ -70,10 +82,13 @@ class Book:
         self._measurement = measurement_of(report)
         self._reports = reports
         self._max_wait = max_wait
-        kept = msgspec.json.decode(reports.recall(self.key) or b"{}", type=dict[str, list[int]])
+        stored = reports.recall(self.key)
+        kept = reports.intake.restore(self.key, stored, _decode_dirty)
+        self.is_whole = kept is not None or stored is None
+        """Whether what was dirty is known."""
         self._dirty = {
             Window(start, size): Touch()
-            for size, starts in kept.items()
+            for size, starts in (kept or {}).items()
             if size in WINDOWS
             for start in starts
         }
@@ -164,13 +179,38 @@ def last_revisions(
     With ``tags`` only the rows that have them, such as ``window``.
     """
     found: dict[Window, Written] = {}
-    for point in store.read(report, since, until, tags):
-        fields = dict(point.fields)
-        number, events = int(fields.pop("revision")), int(fields.pop("events"))
-        window = Window(point.time - number, point.tags["window"])
+    points = store.read(report, since, until, tags)
+    for point, window, number, events in store.intake.sift("report", points, _window_of, identify):
+        fields = {n: v for n, v in point.fields.items() if n not in ("revision", "events")}
         last = found.get(window)
         if last is None or last.number < number:
             last = found[window] = Written(number, events, {})
         if last.number == number:
             last.rows[encode_head(report, sorted(point.tags.items()))] = fields
     return found
+
+
+def _window_of(point: Point) -> tuple[Point, Window, int, int]:
+    """A row, its window, revision and number of events; raises what FAULTS names if it is none."""
+    declared = REPORTED.get(point.measurement)
+    known, fields = declared.fields if declared else {}, point.fields
+    if not (fields.keys() >= _ALWAYS and point.tags.keys() >= {"window"}):
+        raise Invalid("missing", f"one of {', '.join(sorted(_ALWAYS))} and window")
+    for name, value in fields.items():
+        field = known.get(name)
+        if field is not None and type(value) is not field.type:
+            raise Invalid("type", f"{name} is {type(value).__name__}")
+        if isinstance(value, str):
+            check_text(value)
+        elif not 0 <= value < _MOST_NUMBER:
+            raise Invalid("number", f"{name} is {value}")
+    check_text("".join(point.tags.values()))
+    size, number, events = point.tags["window"], int(fields["revision"]), int(fields["events"])
+    if size not in WINDOWS:
+        raise Invalid("word", f"a window of {size[:40]!r}")
+    if number > _MOST_REVISIONS or events < 1:
+        raise Invalid("number", f"revision {number} of {events} events")
+    window = Window(point.time - number, size)
+    if window.start < 0 or window.start % WINDOWS[size]:
+        raise Invalid("time", f"a window of {size} that begins at {window.start}")
+    return point, window, number, events

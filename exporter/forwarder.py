@@ -40,6 +40,9 @@ _LONGEST_HOLD: Final = 300.0
 _STORE_PAUSE: Final = 5.0
 
 
+_decode_account: Final = msgspec.json.Decoder(Account).decode
+
+
 class Limits(msgspec.Struct):
     """A chunk is sent ``interval`` seconds after its first point, or once it is as large as this.
 
@@ -100,7 +103,8 @@ class Forwarder:
         metrics.add({counter_key(COUNTER, result=result): 0 for result in RESULTS})
 
     def _recall(self) -> Account:
-        return msgspec.json.decode(self._outbox.recall(ACCOUNT) or b"{}", type=Account)
+        kept = self._outbox.recall(ACCOUNT)
+        return self._store.intake.restore(ACCOUNT, kept, _decode_account) or Account()
 
     def problems(self) -> list[str]:
         """What is wrong now, a sentence each: for /healthz."""

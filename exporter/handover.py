@@ -7,7 +7,7 @@ another one, or another log, that source begins anew and passes over what was re
 
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
@@ -24,8 +24,8 @@ from heptad.store.local import LocalStore
 from heptad.store.points import Points
 from heptad.units import format_time
 
-_SPEAKERS: Final = "speakers"
-_BEGUN_ANEW: Final = "begun_anew"
+SPEAKERS: Final = "speakers"
+BEGUN_ANEW: Final = "begun_anew"
 """When the store's file was set aside and an empty one begun (ns)."""
 _FEW: Final = 8
 
@@ -68,7 +68,7 @@ class Change(msgspec.Struct):
     before: set[str] = set()
 
 
-class _Memory(msgspec.Struct):
+class Memory(msgspec.Struct):
     """Who spoke last for each program, and under which names this host was known."""
 
     speakers: dict[str, list[Speaker]] = {}
@@ -111,14 +111,20 @@ def foresee(path: Path, readings: Sequence[Reading], host: str) -> list[str]:
     return [text for text in told if text]
 
 
-def begin(store: Points, readings: Sequence[Reading], host: str, now: int) -> dict[str, bytes]:
-    """The state by which the sources that take programs over begin anew; commit it as a whole."""
+def begin(
+    store: Points, readings: Sequence[Reading], host: str, now: int, lost: Collection[str] = ()
+) -> dict[str, bytes]:
+    """The state by which the sources that take programs over begin anew; commit it as a whole.
+
+    A source whose position is ``lost`` takes over from itself.
+    """
     memory = _recall(store, readings, host)
     own = own_names(store, host)
     state: dict[str, bytes] = {}
     upto = store.newest_position()
     past = store.past(upto)
-    changes = find_changes(store, readings, host)
+    changes = [c for c in find_changes(store, readings, host) if c.source not in lost]
+    changes += [Change(r.name, sorted(r.programs), {r.name}) for r in readings if r.name in lost]
     tails = find_tails(past, own) if changes else {}
     for change in changes:
         times = [tail.time for voice, tail in tails.items() if voice[1] in change.programs]
@@ -129,7 +135,7 @@ def begin(store: Points, readings: Sequence[Reading], host: str, now: int) -> di
             at=now,
             since=since,
             whole=all(store.recall(f"caught_up/{name}") for name in change.before),
-            begun_anew=int(store.recall(_BEGUN_ANEW) or 0),
+            begun_anew=int(store.recall(BEGUN_ANEW) or 0),
         )
         known = [
             (store.recall(f"attempts/{name}") or b"", store.recall(f"strangers/{name}") or b"")
@@ -146,19 +152,19 @@ def begin(store: Points, readings: Sequence[Reading], host: str, now: int) -> di
         )
     memory.own = sorted(own)
     encoded = msgspec.json.encode(memory)
-    return state if encoded == store.recall(_SPEAKERS) else state | {_SPEAKERS: encoded}
+    return state if encoded == store.recall(SPEAKERS) else state | {SPEAKERS: encoded}
 
 
 def own_names(store: Points, host: str) -> frozenset[str]:
     """The names that this host has had in the store, as ``machine_of`` gives them."""
-    known = store.recall(_SPEAKERS)
-    earlier = msgspec.json.decode(known, type=_Memory).own if known else []
+    known = store.recall(SPEAKERS)
+    earlier = msgspec.json.decode(known, type=Memory).own if known else []
     return frozenset([*earlier[-_FEW:], machine_of(host), ""])
 
 
 def recall_memory(store: Points) -> dict[str, bytes]:
     """What the store remembers for all sources together."""
-    recalled = {key: store.recall(key) or b"" for key in (_SPEAKERS, _BEGUN_ANEW)}
+    recalled = {key: store.recall(key) or b"" for key in (SPEAKERS, BEGUN_ANEW)}
     return {key: value for key, value in recalled.items() if value}
 
 
@@ -168,18 +174,18 @@ def recall_handover(store: Points, source: str) -> HandOver | None:
     if not known:
         return None
     state = msgspec.msgpack.decode(known, type=HandOver)
-    begun_anew = int(store.recall(_BEGUN_ANEW) or 0)
+    begun_anew = int(store.recall(BEGUN_ANEW) or 0)
     if state.begun_anew != begun_anew:
         # the points that it would compare with are in a file that was set aside
         state.upto, state.begun_anew = 0, begun_anew
     return state
 
 
-def _recall(store: Points, readings: Sequence[Reading], host: str) -> _Memory:
-    known = store.recall(_SPEAKERS)
+def _recall(store: Points, readings: Sequence[Reading], host: str) -> Memory:
+    known = store.recall(SPEAKERS)
     if known:
-        return msgspec.json.decode(known, type=_Memory)
-    return _Memory(_guess(store, readings, host))
+        return msgspec.json.decode(known, type=Memory)
+    return Memory(_guess(store, readings, host))
 
 
 def _guess(store: Points, readings: Sequence[Reading], host: str) -> dict[str, list[Speaker]]:
@@ -215,7 +221,7 @@ def describe(change: Change, store: Points, host: str) -> str | None:
             last[program] = max(last.get(program, tail.time), tail.time)
     before = ", ".join(f"`{name}`" for name in sorted(change.before))
     text = f"source `{change.source}` takes over {_count(change.programs)} from {before}: "
-    begun_anew = int(store.recall(_BEGUN_ANEW) or 0)
+    begun_anew = int(store.recall(BEGUN_ANEW) or 0)
     if not last and not begun_anew:
         return None  # nothing of them was read
     if not last:

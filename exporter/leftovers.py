@@ -21,45 +21,11 @@ from exporter.refusals import Refusals
 from heptad.event_row import LEFT_OVER
 from heptad.line_protocol import Value, encode_fields, encode_head
 from heptad.metrics import CounterDict, add_counters
-from heptad.schema import Field, Measurement
 from heptad.store import Point, Row
 from heptad.store.local import LocalStore
 
 _CHUNK: Final = 1000
 _FOREVER: Final = 2**63 - 1
-
-LEFT_OVERS: Final = Measurement(
-    name=LEFT_OVER,
-    about="Lines of known programs that no rule understood or that were refused, for "
-    "`heptad rules apply`.",
-    always="count",
-    tags={
-        "host": "the host the line belongs to",
-        "source": "the source's name in the configuration",
-        "program": "the program that wrote it, normalised",
-    },
-    fields={
-        "tag": Field(str, "the program's name as it stood in the line"),
-        "pid": Field(str, "the process that wrote it, in digits"),
-        "count": Field(int, "how often: syslog folds repeated lines into one"),
-        "begin": Field(int, "where in `raw` the message begins, if it goes on to its end"),
-        "message": Field(str, "the message, if `raw` does not end with it"),
-        "log_host": Field(str, "the line's own host name, if it has one"),
-        "path": Field(str, "the log file"),
-        "unit": Field(str, "the systemd unit"),
-        "trusted": Field(bool, "`true` where the journal vouches for what follows, else missing"),
-        "exe": Field(str, "the binary that wrote it"),
-        "uid": Field(int, "the user id that it ran as"),
-        "capable": Field(bool, "`true` where it had capabilities, else missing"),
-        "transport": Field(str, "how it reached the journal"),
-        "history": Field(bool, "`true` where it is older than the first start, else missing"),
-        "refused": Field(
-            bool, "`true` where the program is not believed to have written it, else missing"
-        ),
-        "masked": Field(bool, "`true` where names in it are masked already, else missing"),
-        "raw": Field(str, "the line, as far as it may be kept"),
-    },
-)
 
 Became = Counter[tuple[str, Result]]
 """(program, what became of its lines) to their number."""
@@ -203,7 +169,7 @@ class Reapplication:
                 self._rulebook, host, source, privacy=self._privacy, accounts=accounts
             )
             if known := reader.recall(key):
-                interpreter.attempts.restore(known)
+                reader.intake.restore(key, known, interpreter.attempts.restore)
             self._interpreters[key] = interpreter
             self._plain[key] = plain = Interpreter(self._rulebook, host, source, accounts=accounts)
             plain.attempts = interpreter.attempts

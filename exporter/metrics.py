@@ -17,6 +17,7 @@ from heptad.line_protocol import decode_head
 from heptad.metrics import CounterDict, StoredMetrics
 from heptad.store import Row
 from heptad.store.local import counter_key
+from heptad.validation import Intake
 
 COUNTERS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "auth_events_total": (LABELS, "7W events by what they say, as often as they came"),
@@ -103,12 +104,13 @@ class ExporterMetrics(StoredMetrics):
         self,
         stored: Mapping[tuple[str, str], float],
         label_sets: Iterable[tuple[str, str, str, str]],
+        intake: Intake | None = None,
     ) -> None:
         known = [
             counter_key("auth_events_total", **dict(zip(LABELS, labels, strict=True)))
             for labels in label_sets
         ]
-        super().__init__(COUNTERS, GAUGES, stored, known)
+        super().__init__(COUNTERS, GAUGES, stored, known, intake)
         self.set("heptad_build_info", 1, __version__)
 
 

@@ -4,7 +4,7 @@ import logging
 import threading
 import time as clock
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
@@ -13,6 +13,7 @@ import msgspec
 from exporter import handover
 from exporter.committer import Committer, Transaction
 from exporter.interpreter import UNTRUSTED, Result
+from exporter.kept import drop_unsound
 from exporter.lane import Lane
 from exporter.metrics import ExporterMetrics, Tally
 from exporter.sources import DEAF_REASONS, Batch, Gap, Source
@@ -74,27 +75,28 @@ class Pipeline:
 
     def restore(self) -> None:
         """Take up what the store holds of an earlier run; raises StoreError."""
+        lost = drop_unsound(self._store, [lane.source.name for lane in self._lanes])
         self._first_start = self._recall_first_start()
-        self._hand_over()
+        self._hand_over(lost)
         for lane in self._lanes:
             self._restore(lane)
             self._metrics.add(lane.zeros())
 
     def _recall_first_start(self) -> int:
         known = self._store.recall("first_start")
-        if known is None:
+        if not known:
             known = str(self._now()).encode()
             self._store.append([], {"first_start": known})
         self._committer.know({"first_start": known})
         return int(known)
 
-    def _hand_over(self) -> None:
-        """Let the sources begin anew that take programs over from others."""
+    def _hand_over(self, lost: Collection[str]) -> None:
+        """Let the sources begin anew that take programs over, or whose position is ``lost``."""
         readings = [lane.reading for lane in self._lanes]
         for change in handover.find_changes(self._store, readings, self._host):
             if told := handover.describe(change, self._store, self._host):
                 log.warning(told)
-        if state := handover.begin(self._store, readings, self._host, self._now()):
+        if state := handover.begin(self._store, readings, self._host, self._now(), lost):
             self._store.append([], state)
         self._committer.know(handover.recall_memory(self._store))
 

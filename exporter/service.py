@@ -87,7 +87,9 @@ class Exporter:
         self.rulebook, self.sources = prepared.rulebook, prepared.sources
         self._also = also
         self.store = open_store(config)
-        self.metrics = ExporterMetrics(self.store.counters(), label_sets(self.rulebook))
+        self.metrics = ExporterMetrics(
+            self.store.counters(), label_sets(self.rulebook), self.store.intake
+        )
         self.server: Server | None = None
         try:
             privacy = make_privacy(config.privacy, self.store.path)

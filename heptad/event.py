@@ -5,9 +5,16 @@ uses a word that is not listed is refused when it is loaded, so nothing that an
 attacker types into a log can become a tag, a label or a metric name.
 """
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+
+MOST_COUNT: Final = 10**6
+LATEST: Final = 2**63 - 2**32
+"""The first time (ns) that is too late: what moves on from it must still have 64 bits."""
+Time = Annotated[int, msgspec.Meta(ge=0, lt=LATEST)]
+"""Nanoseconds since the epoch."""
+Count = Annotated[int, msgspec.Meta(ge=1, le=MOST_COUNT)]
 
 OUTCOMES: Final[dict[str, str]] = {
     "success": "it was done",
@@ -132,7 +139,7 @@ class Event(msgspec.Struct, gc=False, omit_defaults=True):
     vocabularies or from the configuration; every other field may hold what an attacker chose.
     """
 
-    time: int
+    time: Time
     host: str
     source: str
     program: str
@@ -140,7 +147,7 @@ class Event(msgspec.Struct, gc=False, omit_defaults=True):
     outcome: str
     method: str = ""
     reason: str = ""
-    count: int = 1
+    count: Count = 1
     user: str | None = None
     target_user: str | None = None
     source_ip: str | None = None

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from heptad.store import Counters
+from heptad.validation import Intake
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -41,13 +42,22 @@ RELOADS: Final[Families] = {
 }
 """Of both parts, where they run on."""
 
+_REJECTED: Final = "heptad_rejected_values_total"
+REJECTIONS: Final[Families] = {
+    _REJECTED: (
+        ("kind", "reason"),
+        "Stored values that are not as Heptad writes them, left out since the start",
+    ),
+}
+"""Also of both."""
 _TOTAL: Final = "_total"
 
 
 class StoredMetrics(Collector):
     """The ``counters`` and ``gauges`` of one part, for a prometheus_client registry.
 
-    ``stored`` is where the counters stand; ``known`` are counters to show at zero from the start.
+    ``stored`` is where the counters stand; ``known`` are counters to show at zero from the start;
+    ``intake`` knows what was rejected.
     A gauge whose name ends in ``_total`` is exposed as a counter: one that begins at the start.
     """
 
@@ -57,7 +67,11 @@ class StoredMetrics(Collector):
         gauges: Families,
         stored: Counters,
         known: Iterable[tuple[str, str]] = (),
+        intake: Intake | None = None,
     ) -> None:
+        self._intake = intake
+        if intake is not None:
+            gauges = {**gauges, **REJECTIONS}
         self._lock = threading.Lock()
         self._counter_families = counters
         self._gauge_families = gauges
@@ -103,6 +117,8 @@ class StoredMetrics(Collector):
             GaugeMetricFamily,
         )
 
+        for sort, number in self._intake.counts().items() if self._intake else ():
+            self.set(_REJECTED, number, *sort)
         with self._lock:
             counters = {name: dict(family) for name, family in self._counters.items()}
             gauges = {name: dict(family) for name, family in self._gauges.items()}

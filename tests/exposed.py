@@ -23,7 +23,7 @@ from exporter.parsers.engine import load_rulebook
 from heptad.commands.schema_page import BUCKETS
 from heptad.event import LABELS as OF_AN_EVENT
 from heptad.findings_config import FindingsConfig
-from heptad.metrics import RELOADS
+from heptad.metrics import REJECTIONS, RELOADS
 
 TARGET: Final = frozenset({"job", "instance"})
 """Labels that Prometheus gives what it scrapes."""
@@ -31,7 +31,14 @@ FUNCTIONS: Final = frozenset(
     "rate increase sum min max count avg by on or and unless time vector topk bottomk label_replace"
     " clamp_min clamp_max ignoring group_left bool abs round group quantile without scalar sort_desc label_join last_over_time".split()
 )
-_OWN: Final = {**COUNTERS, **GAUGES, **AGGREGATOR_COUNTERS, **AGGREGATOR_GAUGES, **RELOADS}
+_OWN: Final = {
+    **COUNTERS,
+    **GAUGES,
+    **AGGREGATOR_COUNTERS,
+    **AGGREGATOR_GAUGES,
+    **RELOADS,
+    **REJECTIONS,
+}
 LABELS: Final[dict[str, frozenset[str]]] = {
     **{name: frozenset(labels) for name, (labels, _) in _OWN.items()},
     **{family.name: frozenset(family.labels) for family in FAMILIES},

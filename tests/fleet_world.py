@@ -13,7 +13,7 @@ from aggregator.findings import Rule
 from aggregator.findings.brute_force import BruteForce
 from aggregator.job import Job, Plan
 from aggregator.metrics import AggregatorMetrics
-from aggregator.reports import REPORTS, Report
+from aggregator.reports import REPORTED, REPORTS, Report
 from heptad.event import Event
 from heptad.event_row import row_of_event
 from heptad.findings_config import BruteForceConfig
@@ -22,6 +22,7 @@ from heptad.influxdb.lines import line_of
 from heptad.influxdb_config import BucketsConfig
 from heptad.store import Point, Row
 from heptad.store.influxdb import InfluxStore
+from heptad.validation import Intake
 from tests.aggregator_world import DAY, MIDNIGHT, MINUTE, SECOND, World
 from tests.influxdb import Influxd, connect
 
@@ -43,6 +44,7 @@ class FleetWorld(World):
         rules: list[Rule] | None = None,
         reports: Sequence[Report] = REPORTS,
     ) -> None:
+        self.intake = Intake(REPORTED)
         self.plan = Plan(rules or [BruteForce(BruteForceConfig(4, "3m"))], reports)
         self.now = self.clock = MIDNIGHT
         self.tick = 0.0
@@ -59,7 +61,8 @@ class FleetWorld(World):
         self.buckets = names
         server.create(*names.names())
         self._stack.callback(server.drop, *names.names())
-        self._connection = self._stack.enter_context(connect(server.url, buckets=names))
+        connecting = connect(server.url, buckets=names, **server.keys)
+        self._connection = self._stack.enter_context(connecting)
         self.written: dict[str, dict[Any, Any]] = {}
         self.start()
 
@@ -74,7 +77,12 @@ class FleetWorld(World):
     def open(self, bucket: str) -> Any:
         """A store of a bucket, with the clocks of this world."""
         return InfluxStore(
-            self._connection, bucket, "aggregator", now=lambda: self.clock, tick=lambda: self.tick
+            self._connection,
+            bucket,
+            "aggregator",
+            now=lambda: self.clock,
+            tick=lambda: self.tick,
+            intake=self.intake,
         )
 
     def start(self) -> None:

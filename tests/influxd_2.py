@@ -2,9 +2,9 @@
 
 import json
 import urllib.error
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import quote, urlencode
 from urllib.request import Request, urlopen
 
@@ -18,6 +18,8 @@ TOKEN: Final = "operator-token-of-the-tests"
 
 class Influxd2(Influxd):
     """influxd 2, set up with an organization and the token of its operator; used like 1.6."""
+
+    keys: ClassVar[Mapping[str, str]] = {"version": "2", "org": ORGANIZATION, "token": TOKEN}
 
     def __init__(self, folder: Path, *options: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -8,10 +8,10 @@ import json
 import signal
 import subprocess
 import urllib.error
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
@@ -133,6 +133,9 @@ class Daemon:
 
 class Influxd(Daemon):
     """influxd; ``data`` and ``http`` are lines for these sections of its configuration."""
+
+    keys: ClassVar[Mapping[str, str]] = {}
+    """What `influxdb:` needs in a configuration, beside the URL."""
 
     def __init__(self, folder: Path, data: str = "", http: str = "") -> None:
         needs.program("influxd")

@@ -101,3 +101,12 @@ def test_episode_is_every_span_with_enough(
         time += pause * MINUTE
         events.append(login(time, user=user))
     assert [finding.count for finding in find(rule, *events)] == define(rule, amount, events)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_minutes_before_1970(rule: Dense) -> None:
+    """An episode is found wherever the minutes lie that it is counted in."""
+    events = [login(n * 50 * MINUTE, user=str(n)) for n in range(-24, 24)]
+    late = [login(MIDNIGHT + n * 50 * MINUTE, user=str(n)) for n in range(-24, 24)]
+    counts = [finding.count for finding in find(rule, *late)]
+    assert counts == [finding.count for finding in find(rule, *events)] != []

@@ -13,7 +13,7 @@ from aggregator.metrics import COUNTERS as AGGREGATOR_COUNTERS
 from aggregator.metrics import GAUGES as AGGREGATOR_GAUGES
 from exporter.collectors import FAMILIES
 from exporter.metrics import COUNTERS, GAUGES
-from heptad.metrics import RELOADS
+from heptad.metrics import REJECTIONS, RELOADS
 from provisioning.alerts import FILES
 from provisioning.alerts.__main__ import main
 from provisioning.alerts.page import alerts_page
@@ -45,7 +45,7 @@ FILE_OF = {rule.name: name for name, group in FILES.items() for rule in group.ru
 TARGET = {"job", "instance"}
 # Families of many names, of which these are the ones that rules use.
 EXPOSED = {
-    **{name: set(labels) for name, (labels, _) in RELOADS.items()},
+    **{name: set(labels) for name, (labels, _) in {**RELOADS, **REJECTIONS}.items()},
     **{name: set(labels) for name, (labels, _) in COUNTERS.items()},
     **{name: set(labels) for name, (labels, _) in GAUGES.items()},
     **{name: set(labels) for name, (labels, _) in AGGREGATOR_COUNTERS.items()},

@@ -90,7 +90,7 @@ def test_strange_messages(journal: Journal, reader: Reader) -> None:
     journal.write("bytes", _EXE="/home/\N{SNOWMAN}/sshd")
     reader.read_all()
     assert reader.messages == [
-        "\\xffa\x00\x1b",
+        "\\xffa\\x00\x1b",
         "two\nlines",
         "",
         "",

@@ -52,6 +52,8 @@ def names_of(name: str) -> Measure:
 
 
 _MOST_APART: Final = 16
+_NEVER: Final = -(2**63)
+"""Before every unit, also those before 1970."""
 FAILED_LOGINS: Final = {"action": ("login",), "outcome": ("failure",)}
 
 
@@ -80,9 +82,9 @@ class DenseChain:
         self._recent: list[tuple[int, list[Facts]]] = []
         self._lacking = rule.threshold
         """So much at least has to come before there can be enough."""
-        self._end = -1
+        self._end = _NEVER
         """The last unit of the last episode, which takes up the facts of it once it is over."""
-        self._sure = -1
+        self._sure = _NEVER
         """Up to this unit there is enough without what is still to come."""
         self._episodes: list[list[Part]] = []
 
@@ -136,7 +138,7 @@ class DenseChain:
         if self._lacking > 0:
             return
         self._sure = self._last_beginning() + rule.width - 1
-        if self._end < 0 or unit - rule.width > self._end:
+        if unit - rule.width > self._end:
             self._end_part()
             self._episodes.append([])
         for at, parts in recent:
@@ -152,7 +154,7 @@ class DenseChain:
             known += parts
             if self._rule.measure.counts(known, number) >= self._rule.threshold:
                 return at
-        return -1
+        return _NEVER
 
     def _extend(self, unit: int) -> None:
         """The last episode goes on until ``unit``."""
@@ -181,7 +183,7 @@ class DenseChain:
         """Drop the episodes that ended before ``day``."""
         self._episodes = [episode for episode in self._episodes if episode[-1].day >= day]
         if not self._episodes:
-            self._end = self._sure = -1
+            self._end = self._sure = _NEVER
 
     def findings(self, subject: str) -> Iterator[Finding]:
         """Every episode, cut at midnight."""

@@ -57,7 +57,8 @@ class PairChain:
             self._recent = [known for known in self._recent if known not in earlier]
         if sum(facts.count for _, facts in earlier) < self._rule.threshold:
             return
-        taken, causes = -1, []
+        taken: float = -math.inf
+        causes: list[Facts] = []
         if self._groups.is_open(minute):
             taken, known = self._causes.pop()
             causes = [known]

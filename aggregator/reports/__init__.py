@@ -13,6 +13,8 @@ And its tags come from closed vocabularies or the configuration: a value from a 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol, Self
 
+from aggregator.evidence import EVIDENCE
+from aggregator.finding import FINDINGS, SESSIONS
 from aggregator.reports.accounts import Accounts
 from aggregator.reports.attempts import Attempts
 from aggregator.reports.distinct import Distinct
@@ -101,3 +103,7 @@ def measurement_of(report: Report) -> Measurement:
             "revision": Field(int, "the number of the revision, from 0"),
         },
     )
+
+
+REPORTED: Final = {m.name: m for m in (FINDINGS, SESSIONS, EVIDENCE, *map(measurement_of, REPORTS))}
+"""What is written to the store of findings and reports, by name."""

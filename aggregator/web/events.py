@@ -1,23 +1,29 @@
 """The events a person asks for, newest first, and those that came since."""
 
+import time as clock
 import zlib
 from collections.abc import Iterator
 from typing import Any, Final
+
+import msgspec
 
 from aggregator.finding import identity_of
 from aggregator.web.query import Budget, Query
 from aggregator.web.source import Events
 from heptad.event import Event
-from heptad.event_row import MEASUREMENT, event_of_point
+from heptad.event_row import MEASUREMENT, event_of_row, events_of_points, identify_row
 from heptad.line_protocol import quote
-from heptad.store import Row, point_of
+from heptad.store import Row
 from heptad.terminal import printable
-from heptad.units import format_time
+from heptad.units import SECOND, format_time
+from heptad.validation import Intake
 
 SHOWN: Final = 256
 """The most columns of a value that are shown."""
 _SHOWN_RAW: Final = 4096
 _SECONDS: Final = 0.6
+_AHEAD: Final = 60 * SECOND
+"""As far as a clock may be ahead, an event is shown before its time has come."""
 _TAGS: Final = ("host", "program", "outcome")
 _TEXTS: Final = (
     "host source program action outcome method reason user target_user source_ip source_domain "
@@ -32,6 +38,9 @@ def find_events(store: Events, query: Query) -> dict[str, Any]:
     ``next`` leads on where there may be more; ``searched_to`` is how far back the search came.
     Where more arrived than are given, ``skipped`` is true.
     """
+    now = int(clock.time() * SECOND)
+    # what is ahead of the clock would stand before all that happened
+    query = msgspec.structs.replace(query, until=min(query.until, now + _AHEAD))
     if query.after >= 0:
         return _follow(store, query)
     position = store.newest_position()
@@ -41,7 +50,7 @@ def find_events(store: Events, query: Query) -> dict[str, Any]:
     more = False
     for behind, row in _walk(store, query):
         cursor = behind
-        if (event := _match(row, query)) is not None:
+        if (event := _match(row, query, store.intake)) is not None:
             found.append(show_event(event))
         more = len(found) >= query.limit or budget.is_over()
         if more:
@@ -75,7 +84,7 @@ def _follow(store: Events, query: Query) -> dict[str, Any]:
     points, position = store.since_arrival(begin, 5 * query.limit, query.tags(*_TAGS))
     found = [
         show_event(event)
-        for event in map(event_of_point, points)
+        for event in events_of_points(points, store.intake)
         if query.since <= event.time < query.until and _fits(event, query)
     ]
     found.sort(key=lambda event: str(event["time"]), reverse=True)
@@ -83,19 +92,25 @@ def _follow(store: Events, query: Query) -> dict[str, Any]:
     return {"events": found[: query.limit], "position": position, "skipped": skipped}
 
 
-def _match(row: Row, query: Query) -> Event | None:
+def _match(row: Row, query: Query, intake: Intake) -> Event | None:
     """The event of a row that matches; most that do not are told without decoding them."""
-    head, time, body, raw = row
+    if not _may_match(row, query):
+        return None
+    events = intake.sift("event", [row], event_of_row, identify_row)
+    return next((event for event in events if _fits(event, query)), None)
+
+
+def _may_match(row: Row, query: Query) -> bool:
+    head, _, body, raw = row
     for value in (query.user, query.address):
         # a value that is shown with escapes, or cut, stands otherwise in the store
         if value and "\\" not in value and "…" not in value and quote(value)[1:-1] not in body:
-            return None
+            return False
     if query.text:
         text = query.text.lower()
         if all(text not in part.lower() for part in (raw, body, head)):
-            return None
-    event = event_of_point(point_of(head, time, body, raw))
-    return event if _fits(event, query) else None
+            return False
+    return True
 
 
 def fits(event: Event, query: Query) -> bool:

@@ -14,12 +14,13 @@ from typing import Final
 
 import msgspec
 
+from aggregator.reports import REPORTED
 from aggregator.web.query import MOST_ROWS
-from aggregator.web.source import PATIENCE, Opened
+from aggregator.web.source import AHEAD, PATIENCE, Opened
 from heptad import units
 from heptad.deadline import limit
 from heptad.event import Event
-from heptad.event_row import EVENTS, event_of_point
+from heptad.event_row import EVENTS, check_event, check_some, events_of_points, identify
 from heptad.influxdb.connection import Connection
 from heptad.influxdb.following import REACH, Follower
 from heptad.influxdb.influxql import in_time, quote_name
@@ -29,14 +30,12 @@ from heptad.influxdb_config import InfluxConfig
 from heptad.line_protocol import encode_fields, encode_head
 from heptad.spans import MINUTE
 from heptad.store import Identity, Point, Row, StoreError, Wanted
+from heptad.validation import Intake
 
-AHEAD: Final = DAY
-"""Events whose time is further in the future (ns) are not shown."""
 _ANSWERED_WITHIN: Final = 4.0
 _ROWS: Final = 500
 _RECENT: Final = 7 * DAY
 _SOURCE: Final = ("host", "source", "program")
-_NEEDED: Final = {*_SOURCE, "action", "outcome"}
 _HELD: Final = 5 * MOST_ROWS
 _KNOWN: Final = 10_000
 
@@ -44,11 +43,19 @@ _KNOWN: Final = 10_000
 class FleetStores:
     """The buckets of events and reports of this InfluxDB; ``tick`` is monotonic, in seconds."""
 
-    def __init__(self, config: InfluxConfig, tick: Callable[[], float] = clock.monotonic) -> None:
+    def __init__(
+        self,
+        config: InfluxConfig,
+        tick: Callable[[], float] = clock.monotonic,
+        intake: Intake | None = None,
+    ) -> None:
+        intake = intake or Intake()
         timeout = min(units.parse_duration(config.timeout), PATIENCE)
         connection = Connection(msgspec.structs.replace(config, timeout=f"{timeout}s"))
-        self._events = Bucket(Reader(connection, config.buckets.events, rows=_ROWS), tick)
-        self._reports = Bucket(Reader(connection, config.buckets.reports), tick)
+        buckets = config.buckets
+        self._events = Bucket(Reader(connection, buckets.events, rows=_ROWS), tick, intake)
+        reports = Reader(connection, buckets.reports, schema=REPORTED)
+        self._reports = Bucket(reports, tick, intake)
 
     @contextmanager
     def open(self, *, needs_reports: bool) -> Iterator[Opened]:
@@ -60,9 +67,12 @@ class FleetStores:
 class Bucket:
     """One bucket; see Events and Reports. Raises StoreError with the remedy."""
 
-    def __init__(self, reader: Reader, tick: Callable[[], float]) -> None:
+    def __init__(
+        self, reader: Reader, tick: Callable[[], float], intake: Intake | None = None
+    ) -> None:
+        self.intake = intake or Intake()
         self._reader = reader
-        self._arrivals = Arrivals(reader, tick)
+        self._arrivals = Arrivals(reader, tick, self.intake)
 
     def read(
         self, measurement: str, since: int, until: int, tags: Wanted | None = None
@@ -83,12 +93,17 @@ class Bucket:
         points = self._reader.points(
             measurement, since, until, tags, newest_first=True, fields=fields
         )
-        return map(_row_of, filter(_is_event, points))
+        return map(_row_of, self._sift(points, fields))
+
+    def _sift(self, points: Iterator[Point], fields: Sequence[str]) -> Iterator[Point]:
+        """Those that are events; where only some ``fields`` were read, as far as that shows."""
+        check = check_some if fields else check_event
+        return self.intake.sift("event", points, check, identify)
 
     def pick(self, identities: Iterable[Identity]) -> Iterator[Event]:
         """See Events.pick."""
         points = self._reader.pick(EVENTS.name, identities)
-        return map(event_of_point, filter(_is_event, points))
+        return events_of_points(points, self.intake)
 
     def newest_position(self) -> int:
         """See Events.newest_position."""
@@ -102,21 +117,20 @@ class Bucket:
         wanted = (tags or {}).items()
         return [p for p in points if all(p.tags.get(name) == v for name, v in wanted)], position
 
-    def last_times(self, measurement: str) -> dict[str, int]:
+    def last_times(self, measurement: str, until: int) -> dict[str, int]:
         """See Events.last_times; of the last seven days, and host, source and program only."""
-        now = clock.time_ns()
         name, tags = quote_name(measurement), ", ".join(map(quote_name, _SOURCE))
 
         def select(begin: int, end: int) -> Iterator[Series]:
             times = in_time(begin, end)
             for series in self._reader.ask(
-                f'SELECT last("count") FROM {name} WHERE {times} GROUP BY {tags}'  # noqa: S608 - quoted
+                f'SELECT last("count"::integer) FROM {name} WHERE {times} GROUP BY {tags}'  # noqa: S608 - quoted
             ):
                 told = [series.tags.get(tag, "") for tag in _SOURCE]
                 yield Series(["time", *_SOURCE], values=[[row[0], *told] for row in series.values])
 
         found: dict[str, int] = {}
-        for _, (time, *told) in walk(select, now - _RECENT, now + AHEAD, newest_first=True):
+        for _, (time, *told) in walk(select, until - AHEAD - _RECENT, until, newest_first=True):
             head = encode_head(measurement, zip(_SOURCE, told, strict=True))
             found[head] = max(time, found.get(head, time))
         return found
@@ -135,9 +149,10 @@ class Arrivals:
     another run, or from before nobody watched for a while, lies far behind and is told as such.
     """
 
-    def __init__(self, reader: Reader, tick: Callable[[], float]) -> None:
+    def __init__(self, reader: Reader, tick: Callable[[], float], intake: Intake) -> None:
         self._reader = reader
         self._tick = tick
+        self._intake = intake
         self._lock = threading.Lock()
         self._follower: Follower | None = None
         self._held: deque[tuple[int, Point]] = deque(maxlen=_HELD)
@@ -155,7 +170,8 @@ class Arrivals:
             if self._follower is None or now - self._looked > (REACH - 1) * 60:
                 self._follower = self._begin()
             elif now - self._looked >= self._follower.pause:
-                for point in filter(_is_event, self._follower.look()):
+                points = self._intake.sift("event", self._follower.look(), check_event, identify)
+                for point in points:
                     self._newest += 1
                     self._held.append((self._newest, point))
             else:
@@ -186,14 +202,6 @@ class Arrivals:
         self._held.clear()
         self._newest = max(now // 10**6, self._newest + 2 * _HELD)
         return follower
-
-
-def _is_event(point: Point) -> bool:
-    """Whether a point has the tags and types of an event."""
-    types = EVENTS.fields
-    return point.tags.keys() >= _NEEDED and all(
-        name not in types or type(value) is types[name].type for name, value in point.fields.items()
-    )
 
 
 def _row_of(point: Point) -> Row:

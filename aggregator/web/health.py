@@ -1,12 +1,13 @@
 """Whether what the page shows can be relied on: problems, sources, lines not understood, gaps."""
 
 import json
+import time as clock
 from collections.abc import Sequence
 from typing import Any, Final
 
 from aggregator.unheard import read_deaf
 from aggregator.web.events import SHOWN
-from aggregator.web.source import Events, Reports
+from aggregator.web.source import AHEAD, Events, Reports
 from heptad.event_row import MEASUREMENT
 from heptad.line_protocol import decode_head
 from heptad.store import Counters
@@ -43,7 +44,8 @@ def describe_health(
 def _sources(store: Events) -> list[dict[str, Any]]:
     """Each host and source with its programs and the time of its last event."""
     known: dict[tuple[str, str], dict[str, int]] = {}
-    for head, time in store.last_times(MEASUREMENT).items():
+    until = clock.time_ns() + AHEAD
+    for head, time in store.last_times(MEASUREMENT, until).items():
         tags = decode_head(head)[1]
         programs = known.setdefault((tags.get("host", ""), tags.get("source", "")), {})
         program = tags.get("program", "")

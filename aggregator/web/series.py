@@ -7,8 +7,8 @@ from aggregator.reports import WINDOWS
 from aggregator.web.query import Budget, Query
 from aggregator.web.source import Events, Reports
 from aggregator.windows import last_revisions
-from heptad.event_row import MEASUREMENT
-from heptad.line_protocol import decode_fields, decode_head
+from heptad.event_row import MEASUREMENT, counted
+from heptad.line_protocol import decode_head
 from heptad.units import SECOND, format_time
 
 _REPORT: Final = "report_attempts"
@@ -59,8 +59,8 @@ def _add_windows(
         covered = max(covered, window.end)
         place = counts[(window.start - begin) // step]
         for fields in written.rows.values():
-            place[0] += int(fields["successes"])
-            place[1] += int(fields["failures"])
+            place[0] += int(fields.get("successes", 0))
+            place[1] += int(fields.get("failures", 0))
     return covered
 
 
@@ -69,11 +69,12 @@ def _add_events(store: Events, query: Query, since: int, until: int, grid: _Grid
     begin, step, counts = grid
     budget = Budget(_SECONDS)
     tags = {"action": "login", **query.tags("host", "program")}
-    for head, time, body, _ in store.backwards(MEASUREMENT, since, until, tags, ("count",)):
+    rows = store.backwards(MEASUREMENT, since, until, tags, ("count",))
+    for (head, time, _, _), count in counted(rows, store.intake):
         if budget.is_over():
             return time
         outcome = decode_head(head)[1].get("outcome")
         place = counts[(time - begin) // step]
         if outcome in ("success", "failure"):
-            place[outcome == "failure"] += int(decode_fields(body).get("count", 1))
+            place[outcome == "failure"] += count
     return since

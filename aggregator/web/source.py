@@ -9,9 +9,13 @@ from typing import Final, Protocol
 from heptad.event import Event
 from heptad.store import Identity, Point, Readable, Row, StoreError, Wanted
 from heptad.store.local import LocalStore
+from heptad.units import SECOND
+from heptad.validation import Intake
 
 PATIENCE: Final = 3.0
 """Seconds that a store is waited for."""
+AHEAD: Final = 86_400 * SECOND
+"""What lies further ahead (ns) is left alone until its time has come."""
 
 
 class Reports(Readable, Protocol):
@@ -53,8 +57,8 @@ class Events(Reports, Protocol):
         """The points among the next ``limit`` behind ``position``, and the position behind them."""
         ...
 
-    def last_times(self, measurement: str) -> Mapping[str, int]:
-        """Head of a series, or what is needed of it, → the time of its newest point in ns."""
+    def last_times(self, measurement: str, until: int) -> Mapping[str, int]:
+        """Head of a series, or what is needed of it, → its newest point's time before ``until``."""
         ...
 
     def counters(self) -> Mapping[tuple[str, str], float] | None:
@@ -77,22 +81,28 @@ class Stores(Protocol):
 class HostStores:
     """The files of events and reports of one host."""
 
-    def __init__(self, events: Path, reports: Path) -> None:
+    def __init__(self, events: Path, reports: Path, intake: Intake | None = None) -> None:
         self._events = events
         self._reports = reports
+        self._intake = intake or Intake()
 
     @contextmanager
     def open(self, *, needs_reports: bool) -> Iterator[Opened]:
         """See Stores.open."""
         with ExitStack() as stack:
-            events = stack.enter_context(LocalStore(self._events, patience=PATIENCE))
+            events = stack.enter_context(self._open(self._events))
             yield events, self._open_reports(stack, needed=needs_reports)
+
+    def _open(self, path: Path) -> LocalStore:
+        store = LocalStore(path, patience=PATIENCE)
+        store.intake = self._intake
+        return store
 
     def _open_reports(self, stack: ExitStack, *, needed: bool) -> LocalStore | None:
         if not self._reports.exists():
             return None
         try:
-            return stack.enter_context(LocalStore(self._reports, patience=PATIENCE))
+            return stack.enter_context(self._open(self._reports))
         except (StoreError, sqlite3.Error):
             if needed:
                 raise

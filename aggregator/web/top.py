@@ -7,7 +7,7 @@ from aggregator.tally import Tally
 from aggregator.web.events import SHOWN
 from aggregator.web.query import Budget, Query
 from aggregator.web.source import Events
-from heptad.event_row import MEASUREMENT
+from heptad.event_row import MEASUREMENT, counted
 from heptad.line_protocol import decode_fields
 from heptad.terminal import printable
 from heptad.units import format_time
@@ -17,7 +17,6 @@ _SECONDS: Final = 0.3
 _FIELDS: Final = ("count", "user", "source_ip", "source_domain")
 _NAMES: Final = re.compile(r',(user|source_ip|source_domain)="((?:[^"\\]|\\.){0,1000}+)')
 """A field as it is stored, cut; within a value there is no quote without a backslash before it."""
-_ONCE: Final = "count=1i,"
 
 
 def rank_failures(store: Events, query: Query) -> dict[str, Any]:
@@ -29,12 +28,11 @@ def rank_failures(store: Events, query: Query) -> dict[str, Any]:
     budget = Budget(_SECONDS)
     total, reached = 0, None
     tags = {"action": "login", "outcome": "failure", **query.tags("host", "program")}
-    for _, time, body, _ in store.backwards(MEASUREMENT, query.since, query.until, tags, _FIELDS):
+    rows = store.backwards(MEASUREMENT, query.since, query.until, tags, _FIELDS)
+    for (_, time, body, _), count in counted(rows, store.intake):
         if budget.is_over():
             reached = format_time(time)
             break
-        # decoding every row takes five times as long as reading it
-        count = 1 if body.startswith(_ONCE) else int(decode_fields(body).get("count", 1))
         total += count
         for name, value in _NAMES.findall(body):
             (users if name == "user" else addresses).add(value, count)

@@ -91,6 +91,7 @@ def record_of(entry: Entry) -> Record | None:
     time = _microseconds(entry.source_time) or _microseconds(entry.realtime)
     if message is None or not tag or time is None:
         return None
+    message, tag = message.replace("\0", "\\x00"), tag.replace("\0", "\\x00")
     if len(message) > _LONGEST_MESSAGE:
         message = f"{message[:_LONGEST_MESSAGE]}…"
     pid = entry.pid if _number(entry.pid) is not None else None

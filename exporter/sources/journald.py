@@ -1,6 +1,7 @@
 """The systemd journal, read by journalctl(1) and resumed by cursor."""
 
 import hashlib
+import re
 import shutil
 import threading
 import time as clock
@@ -16,6 +17,7 @@ from exporter.sources.journal_entry import FIELDS, Entry, decode_entry, identify
 from exporter.sources.journal_guard import LONGEST_ANSWER, Guard, find_folders, has_namespaces
 from exporter.sources.journalctl import OVERSIZED, Journalctl
 from heptad.host import machine_id
+from heptad.validation import Invalid
 
 _AUTH_FACILITIES: Final = (4, 10)
 """auth and authpriv (RFC 5424): what login programs and PAM use."""
@@ -23,6 +25,7 @@ _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
 _LONGEST_SILENCE: Final = 300.0
 _MOST_RECENT: Final = 1024
+_CURSOR: Final = re.compile(r"s=[0-9a-f]{1,32};[0-9a-z=;]{1,300}")
 
 
 class JournaldSource:
@@ -254,3 +257,10 @@ class JournaldSource:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+
+
+def check_position(state: bytes) -> None:
+    """Raises Invalid where a state is none that a JournaldSource gave."""
+    cursor, _, digest = state.decode("ascii").partition("\n")
+    if not _CURSOR.fullmatch(cursor) or not (digest.isalnum() or not digest):
+        raise Invalid("corrupt", "a cursor that journald never wrote")

@@ -42,7 +42,8 @@ def cut(
 
 def decode(text: bytes) -> str:
     """Text; bytes that are not UTF-8 are shown as ``\\xff``."""
-    return text.decode("utf-8", "backslashreplace")
+    # NUL too, which no reader of a store takes
+    return text.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
 
 
 def _pass_over(text: bytes, max_line: int) -> tuple[bytes, int]:

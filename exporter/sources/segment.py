@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Annotated, Any, Final
 
 import msgspec
 
@@ -51,7 +51,7 @@ class Position(msgspec.Struct, frozen=True):
     device: int
     inode: int
     head: bytes
-    offset: int
+    offset: Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
     modified: int = 0
     skipping: bool = False
     tail: bytes = b""

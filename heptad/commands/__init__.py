@@ -14,6 +14,7 @@ from heptad import log
 from heptad.config import Config, load_config
 from heptad.terminal import printable
 from heptad.units import parse_time
+from heptad.validation import Intake
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -128,3 +129,9 @@ def set_up_log(config: Config) -> None:
 def complain(message: str) -> None:
     """A message for the person at the terminal."""
     print(f"heptad: {message}", file=sys.stderr)
+
+
+def complain_of(intake: Intake) -> None:
+    """Name what was left out of an output, where anything was."""
+    if told := intake.describe():
+        complain(told)

@@ -9,6 +9,7 @@ from typing import Final
 
 from aggregator.evidence import read_evidence
 from aggregator.finding import find_finding
+from aggregator.reports import REPORTED
 from exporter.parsers.engine import load_rulebook
 from exporter.rendering import classify_address
 from heptad.commands import (
@@ -21,16 +22,18 @@ from heptad.commands import (
     add_span,
     choose_word,
     complain,
+    complain_of,
     load_readable,
     read_span,
 )
 from heptad.commands.table import HEADING, format_event, format_json, wants_colour
 from heptad.event import ACTIONS, OUTCOMES, Event
 from heptad.event_row import MEASUREMENT as EVENTS
-from heptad.event_row import event_of_point
+from heptad.event_row import events_of_points
 from heptad.store import Point
 from heptad.store.opening import open_events, open_reports
 from heptad.terminal import printable
+from heptad.validation import Intake
 
 _EXAMPLES = """
 heptad events                                         the last hour
@@ -86,13 +89,14 @@ def run(args: argparse.Namespace) -> int:
     if args.finding is not None:
         return _print_finding(args)
     address = args.address and (classify_address(args.address)[0] or args.address)
-    shown = 0
+    shown, intake = 0, Intake()
 
     def select(points: Iterable[Point]) -> Iterator[Event]:
-        return (e for e in map(event_of_point, points) if _matches(e, args.user, address))
+        events = events_of_points(points, intake)
+        return (event for event in events if _matches(event, args.user, address))
 
     with ExitStack() as stack:
-        store = open_events(load_readable(args), stack)
+        store = open_events(load_readable(args), stack, intake)
         show = make_printer(args.format)
         follower = store.follow(since, wanted)
         stored = select(
@@ -105,6 +109,7 @@ def run(args: argparse.Namespace) -> int:
             clock.sleep(follower.pause)
             for event in select(follower.look()):
                 show(event)
+    complain_of(intake)
     if not shown:
         complain(_explain_nothing(args))
     return DONE
@@ -138,9 +143,10 @@ def _explain_nothing(args: argparse.Namespace) -> str:
 
 def _print_finding(args: argparse.Namespace) -> int:
     """Print the events of the finding ``args.finding``."""
-    config = load_readable(args)
+    config, intake = load_readable(args), Intake(REPORTED)
     with ExitStack() as stack:
-        events, reports = open_events(config, stack), open_reports(config, stack)
+        events = open_events(config, stack, intake)
+        reports = open_reports(config, stack, intake)
         finding = find_finding(reports, args.finding) if reports is not None else None
         if reports is None or finding is None:
             complain(f"no finding {args.finding}; `heptad report` prints the id of each")
@@ -151,6 +157,7 @@ def _print_finding(args: argparse.Namespace) -> int:
         show(event)
     if note := evidence.note(finding):
         complain(note)
+    complain_of(intake)
     return DONE
 
 

@@ -34,7 +34,7 @@ from heptad.commands.markdown import WRITTEN, table
 from heptad.commands.schema_page import schema_page
 from heptad.config import KEYS, Config
 from heptad.findings_config import FindingsConfig
-from heptad.metrics import RELOADS
+from heptad.metrics import REJECTIONS, RELOADS
 from heptad.schema import TYPES
 
 
@@ -127,7 +127,7 @@ def metrics_page() -> str:
     return (
         f"# Metrics\n\n{WRITTEN}\n"
         "Both parts also expose `python_info` and `process_*` of prometheus_client.\n\n"
-        f"## Both parts\n\n{_metric_table(dict(RELOADS))}\n"
+        f"## Both parts\n\n{_metric_table({**RELOADS, **REJECTIONS})}\n"
         f"## The exporter\n\n{exporter}\n## The aggregator\n\n{aggregator}\n"
         "## The host\n\nnode_exporter's names, labels, units and meaning; off with "
         f"`exporter.host_metrics: false`.\n\n{host}\n### Left out\n\n"

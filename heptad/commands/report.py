@@ -6,6 +6,7 @@ from contextlib import ExitStack
 import msgspec
 
 from aggregator.report import compose, to_text
+from aggregator.reports import REPORTED
 from heptad.commands import (
     DONE,
     WRONG_USE,
@@ -14,12 +15,14 @@ from heptad.commands import (
     add_local,
     add_span,
     complain,
+    complain_of,
     load_readable,
     read_span,
 )
 from heptad.store.opening import open_events, open_reports
 from heptad.terminal import escape_json
 from heptad.units import parse_time
+from heptad.validation import Intake
 
 _EXAMPLES = """
 heptad report                                    the last 24 hours
@@ -49,8 +52,10 @@ def run(args: argparse.Namespace) -> int:
         return WRONG_USE
     until = min(until or parse_time("now"), parse_time("now"))
     config = load_readable(args)
+    intake = Intake(REPORTED)
     with ExitStack() as stack:
-        report = compose(open_events(config, stack), open_reports(config, stack), since, until)
+        events = open_events(config, stack, intake)
+        report = compose(events, open_reports(config, stack, intake), since, until)
     if args.format == "json":
         text = msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
         print(escape_json(text))
@@ -60,4 +65,5 @@ def run(args: argparse.Namespace) -> int:
         print(to_html(report))
     else:
         print(to_text(report))
+    complain_of(intake)
     return DONE

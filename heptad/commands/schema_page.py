@@ -3,21 +3,19 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from aggregator.evidence import EVIDENCE
-from aggregator.finding import FINDINGS, SESSIONS
-from aggregator.reports import REPORTS, measurement_of
-from exporter.leftovers import LEFT_OVERS
+from aggregator.reports import REPORTED
 from exporter.parsers.engine import load_rulebook
 from heptad.commands.markdown import WRITTEN, table
 from heptad.commands.series import count_series
 from heptad.event_row import EVENTS
 from heptad.heartbeat import HEARTBEATS
 from heptad.influxdb.remembered import STATE
+from heptad.left_over import LEFT_OVERS
 from heptad.schema import TYPES, Measurement
 
 BUCKETS: Final[Mapping[str, Sequence[Measurement]]] = {
     "events": (EVENTS, LEFT_OVERS),
-    "reports": (FINDINGS, SESSIONS, EVIDENCE, *map(measurement_of, REPORTS)),
+    "reports": tuple(REPORTED.values()),
     "heptad": (HEARTBEATS, STATE),
 }
 

@@ -19,7 +19,7 @@ from heptad.commands.parts import Part
 from heptad.commands.reload import Plan, plan_exporter, run_reloading
 from heptad.config import Config
 from heptad.event import Event
-from heptad.event_row import event_of_point
+from heptad.event_row import events_of_points
 from heptad.metrics import StoredMetrics
 from heptad.store import StoreError
 from heptad.store.local import LocalStore
@@ -159,6 +159,6 @@ def _follow(both: _Both, stop: threading.Event, show: Callable[[Event], None]) -
                 print(f"… {newest - position - _SHOWN_OF_MANY} events more, see `heptad events`")
                 position = newest - _SHOWN_OF_MANY
             points, position = store.since_arrival(position, _MOST_SHOWN)
-            for point in points:
-                show(event_of_point(point))
+            for event in events_of_points(points, store.intake):
+                show(event)
             both.position = position

@@ -34,6 +34,7 @@ from heptad.influxdb.reading import Reader
 from heptad.influxdb.slices import DAY
 from heptad.spans import MINUTE, Span, merge_spans
 from heptad.store import Arrival
+from heptad.validation import Intake
 
 TAIL: Final = 10
 """Minutes."""
@@ -59,6 +60,9 @@ class Position(msgspec.Struct, omit_defaults=True):
     tail: list[tuple[int, int]] = []
 
 
+_decode_position: Final = msgspec.json.Decoder(Position).decode
+
+
 class Clocks(msgspec.Struct, frozen=True):
     """This host's time, the server's (both ns since the epoch) and a monotonic one (s)."""
 
@@ -74,8 +78,16 @@ class Arrivals:
     """
 
     def __init__(
-        self, events: Reader, heptad: Reader, clocks: Clocks, *, keeps: int, remembers: int
+        self,
+        events: Reader,
+        heptad: Reader,
+        clocks: Clocks,
+        *,
+        keeps: int,
+        remembers: int,
+        intake: Intake | None = None,
     ) -> None:
+        self._intake = intake or Intake()
         self.fleet = Fleet()
         self._events = events
         self._heptad = heptad
@@ -118,15 +130,13 @@ class Arrivals:
         if not self._began:
             self._heptad.columns(HEARTBEAT)  # after one answer the server's clock is known
         server = self._clocks.server()
-        try:
-            self._at = msgspec.json.decode(position or b"null", type=Position)
-        except msgspec.DecodeError:
-            self._at = Position(0)
+        kept = position.encode() if position else None
+        self._at = self._intake.restore("position", kept, _decode_position) or Position(0)
         if self._at.beat < server - self._remembers:
             # there may have been heartbeats that nobody can read any more
             self._at = Position(server - MARGIN, max(0, (now - self._keeps - DAY) // MINUTE))
         if not self._began:
-            for beat in read_last_heartbeats(self._heptad, server):
+            for beat in read_last_heartbeats(self._heptad, server, self._intake):
                 self._hear(beat)
         self._began = True
         self._taken.clear()
@@ -158,7 +168,7 @@ class Arrivals:
         while begin < until and sum(found.values()) < limit:
             end = min(begin + _HOUR, until)
             told: list[Told] = []
-            for beat in read_heartbeats(self._heptad, begin, end):
+            for beat in read_heartbeats(self._heptad, begin, end, self._intake):
                 self._hear(beat)
                 told += self._news_of(beat, tail)
                 self._at.beat = max(self._at.beat, min(beat.time, server))

@@ -13,10 +13,15 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from heptad.heartbeat import MEASUREMENT, Span
+from heptad.event import Time
+from heptad.event_row import identify
+from heptad.heartbeat import HEARTBEATS, MEASUREMENT, Span
 from heptad.influxdb.influxql import in_time, quote_name
 from heptad.influxdb.reading import Reader
-from heptad.influxdb.slices import DAY, Series, walk
+from heptad.influxdb.slices import DAY
+from heptad.schema import TYPES
+from heptad.store import Point
+from heptad.validation import Intake, Invalid, Number, check_text
 
 log = logging.getLogger("heptad.influxdb")
 
@@ -27,8 +32,11 @@ SKEWED: Final = 60.0
 REMEMBERED: Final = DAY
 """A silent exporter is forgotten after so long, in nanoseconds: the host was taken away."""
 _MOST_MACHINES: Final = 50_000
+_MOST_OFFSET: Final = 1e11
 _FIELDS: Final = ("sequence", "passed", "behind", "caught_up", "clock_offset", "spans", "deaf")
-_NAMES: Final = ", ".join(map(quote_name, (*_FIELDS, "host", "machine_id")))
+_NAMES: Final = ", ".join(
+    f"{quote_name(name)}::{TYPES[HEARTBEATS.fields[name].type]}" for name in _FIELDS
+)
 _SELECT: Final = f"SELECT {_NAMES} FROM {quote_name(MEASUREMENT)}"  # noqa: S608 - quoted
 
 Machine = tuple[str, str]
@@ -47,12 +55,12 @@ class Heartbeat(msgspec.Struct, frozen=True):
     """
 
     machine: Machine
-    time: int
-    sequence: int
-    passed: int = 0
-    behind: int = 0
+    time: Time
+    sequence: Number
+    passed: Time = 0
+    behind: Number = 0
     caught_up: bool = False
-    clock_offset: float = 0.0
+    clock_offset: Annotated[float, msgspec.Meta(ge=-_MOST_OFFSET, le=_MOST_OFFSET)] = 0.0
     spans: list[Span] = []
     deaf: bool = False
 
@@ -148,33 +156,33 @@ def _count_shared(names: Iterable[str]) -> int:
     return sum(number > 1 for number in Counter(names).values())
 
 
-def read_heartbeats(reader: Reader, since: int, until: int) -> Iterator[Heartbeat]:
+def read_heartbeats(reader: Reader, since: int, until: int, intake: Intake) -> Iterator[Heartbeat]:
     """The heartbeats with since <= time < until (ns), in order; such as make no sense left out."""
-
-    def select(begin: int, end: int) -> Iterator[Series]:
-        return reader.ask(f"{_SELECT} WHERE {in_time(begin, end)}")
-
-    for columns, row in walk(select, since, until):
-        yield from _heartbeats_of(columns, row)
+    points = reader.points(MEASUREMENT, since, until, fields=_FIELDS)
+    return intake.sift("heartbeat", points, _heartbeat_of, identify)
 
 
-def read_last_heartbeats(reader: Reader, now: int) -> Iterator[Heartbeat]:
+def read_last_heartbeats(reader: Reader, now: int, intake: Intake) -> Iterator[Heartbeat]:
     """The last heartbeat of every machine that was alive in the day before ``now`` (ns)."""
     times = in_time(now - REMEMBERED, now)
     last = "GROUP BY host, machine_id ORDER BY time DESC LIMIT 1"
     for series in reader.ask(f"{_SELECT} WHERE {times} {last}"):
-        for row in series.values:
-            yield from _heartbeats_of(
-                [*series.columns, *series.tags], [*row, *series.tags.values()]
-            )
+        for time, *row in series.values:
+            told = zip(series.columns[1:], row, strict=True)
+            fields = {name: value for name, value in told if value is not None}
+            points = [Point(MEASUREMENT, series.tags, fields, time)]
+            yield from intake.sift("heartbeat", points, _heartbeat_of, identify)
 
 
-def _heartbeats_of(columns: list[str], row: list[Any]) -> Iterator[Heartbeat]:
-    told = {name: value for name, value in zip(columns, row, strict=True) if value is not None}
-    machine = (told.get("host", ""), told.get("machine_id", ""))
-    try:
-        told["spans"] = _decode_spans(told.get("spans", "[]"))
-        yield msgspec.convert({**told, "machine": machine}, Heartbeat)
-    except (msgspec.DecodeError, TypeError) as error:
-        # no exporter writes such a thing; the host, if there is one, goes silent
-        log.debug("heartbeat makes no sense", extra={"host": machine[0], "error": error})
+def _heartbeat_of(point: Point) -> Heartbeat:
+    """Raises what FAULTS names where no exporter writes such a thing; then its host goes silent."""
+    host, machine_id = point.tags.get("host", ""), point.tags.get("machine_id", "")
+    if not (host and machine_id):
+        raise Invalid("missing", "no tag `host` or `machine_id`")
+    check_text(host + machine_id)
+    told: dict[str, Any] = {name: point.fields[name] for name in _FIELDS if name in point.fields}
+    spans = told.pop("spans", "[]")
+    if not isinstance(spans, str):
+        raise Invalid("type", "spans that are not text")
+    told |= {"spans": _decode_spans(spans), "machine": (host, machine_id), "time": point.time}
+    return msgspec.convert(told, Heartbeat)

@@ -31,12 +31,16 @@ def in_time(since: int, until: int) -> str:
     return f"time >= {max(since, EARLIEST)} AND time < {min(until, LATEST)}"
 
 
-def where_tags(tags: Wanted) -> str | None:
-    """The condition, to be put behind another one; None where no point can have such tags."""
+def where_tags(tags: Wanted, *, cast: bool) -> str | None:
+    """The condition, to be put behind another one; None where no point can have such tags.
+
+    ``cast``: so that it is of the tag where a field has the same name.
+    """
+    kind = "::tag" if cast else ""
     text = ""
     for name, wanted in tags.items():
         values = sorted({wanted} if isinstance(wanted, str) else set(wanted))
-        parts = [f"{quote_name(name)} = {quote_text(v)}" for v in values if _can_be_a_tag(v)]
+        parts = [f"{quote_name(name)}{kind} = {quote_text(v)}" for v in values if _can_be_a_tag(v)]
         if not parts:
             return None
         text += f" AND ({' OR '.join(parts)})"

@@ -24,8 +24,7 @@ def place(reader: Reader, rows: Sequence[Row]) -> list[Row]:
     taken: set[_Place] = set()
     for measurement, times in _times(rows).items():
         # every row of the aggregator's has a revision; it is much less to read than all fields
-        has_it = "revision" in reader.columns(measurement).fields
-        told = ("revision",) if has_it else ()
+        told = ("revision",) if reader.has(measurement, "revision") else ()
         for since, until in _runs(times):
             for point in reader.points(measurement, since, until + _MOVED, fields=told):
                 taken.add(((measurement, frozenset(point.tags.items())), point.time))

@@ -31,7 +31,9 @@ def find_last(reader: Reader, host: str, machine_id: str, retention: float) -> L
     for point in reader.points(MEASUREMENT, since, now + _AHEAD, tags, newest_first=True):
         position = join_text("position", point.fields)
         if found is None:
-            found = Last(int(point.fields.get("sequence", 0)), point.time, position)
+            sequence = point.fields.get("sequence", 0)
+            known = type(sequence) is int and 0 <= sequence < 2**62
+            found = Last(int(sequence) if known else 0, point.time, position)
         if position:
             return found._replace(position=position)
     return found

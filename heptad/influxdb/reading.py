@@ -8,8 +8,9 @@ exceed file limit"). Where an answer is too large all the same (a server that do
 """
 
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from typing import Any, Final
+import time as clock
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from typing import Final
 from urllib.parse import urlencode
 
 import msgspec
@@ -17,8 +18,10 @@ import urllib3
 
 from heptad.influxdb.connection import Answer, Connection, shorten
 from heptad.influxdb.influxql import in_time, quote_name, where_tags
+from heptad.influxdb.selection import CASTS, CORE, Columns, Maker, Selection, select, select_known
 from heptad.influxdb.slices import Series, TooLarge, walk
-from heptad.line_protocol import Value, decode_head
+from heptad.line_protocol import decode_head
+from heptad.schema import TYPES, Measurement
 from heptad.spans import MINUTE
 from heptad.store import Identity, Point, StoreError, Wanted
 
@@ -31,6 +34,10 @@ _MISSING: Final = re.compile("not found|dbrp mapping|does not exist", re.IGNOREC
 _FORBIDDEN: Final = re.compile("authoriz|authenticat|permission|forbidden", re.IGNORECASE)
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 _OK: Final = 200
+_ONE_TYPE: Final = 3
+"""The generation in which a column has one type for ever."""
+_KNOWN_FOR: Final = 10.0
+_MOST_NAMES: Final = 1000
 
 
 class _Result(msgspec.Struct):
@@ -47,21 +54,11 @@ class _Line(msgspec.Struct):
 _decode: Final = msgspec.json.Decoder(_Line).decode
 
 
-class Columns(msgspec.Struct):
-    """What is known of a measurement: its tags, and the types of its fields."""
-
-    tags: frozenset[str] = frozenset()
-    fields: dict[str, str] = {}
-
-    def know(self, columns: list[str]) -> bool:
-        """Whether each of them is known."""
-        return all(c in self.tags or c in self.fields for c in columns if c != "time")
-
-
 class Reader:
     """Questions to one ``bucket``; raises StoreError with the remedy, also amid an answer.
 
-    ``most_bytes``: no line of an answer may be longer. May be used by several threads.
+    ``most_bytes``: no line of an answer may be longer; ``schema``: what is declared of the bucket's
+    measurements beside those of ``CORE``. May be used by several threads.
     """
 
     def __init__(
@@ -71,12 +68,14 @@ class Reader:
         *,
         rows: int = _ROWS,
         most_bytes: int = _MOST_BYTES,
+        schema: Mapping[str, Measurement] | None = None,
     ) -> None:
         self.bucket = bucket
+        self._schema = {**CORE, **(schema or {})}
         self._connection = connection
         self._rows = rows
         self._most_bytes = most_bytes
-        self._known: dict[str, Columns] = {}
+        self._known: dict[str, tuple[Columns, float]] = {}
 
     def ask(self, query: str) -> Iterator[Series]:
         """The answers to one statement, or to several with a semicolon between, as they come."""
@@ -118,82 +117,124 @@ class Reader:
         With ``limit`` the server gives so many of each slice of time at the most: for those who
         want no more than that.
         """
-        where = where_tags(tags or {})
+        where = self._where(tags)
         if where is None:
             return
         order = " ORDER BY time DESC" if newest_first else ""
         if limit:
             order += f" LIMIT {limit}"
+        selection = self._selection(measurement, fields)
+        if selection is None:
+            return
 
-        what = "*"
-        if fields:
-            known = self.columns(measurement)
-            told = [name for name in fields if name in known.fields]
-            if not told:
-                return
-            what = ", ".join(map(quote_name, (*told, *sorted(known.tags))))
-
-        def select(begin: int, end: int) -> Iterator[Series]:
+        def ask(begin: int, end: int) -> Iterator[Series]:
             name, times = quote_name(measurement), in_time(begin, end)
-            return self.ask(f"SELECT {what} FROM {name} WHERE {times}{where}{order}")  # noqa: S608 - quoted
+            return self.ask(
+                f"SELECT {selection.text} FROM {name} WHERE {times}{where}{order}"  # noqa: S608 - quoted
+            )
 
-        make = _Maker(measurement, lambda columns: self._learn(measurement, columns))
-        for columns, row in walk(select, since, until, newest_first=newest_first):
+        def learn() -> Selection:
+            self._known.pop(measurement, None)
+            return select_known(fields, self.columns(measurement))
+
+        make = Maker(measurement, selection, learn)
+        for columns, row in walk(ask, since, until, newest_first=newest_first):
             yield make.point(columns, row)
 
     def pick(self, measurement: str, identities: Iterable[Identity]) -> Iterator[Point]:
         """The points at these times of exactly these series, in order of time."""
-        name = quote_name(measurement)
-        tags = sorted(self.columns(measurement).tags)
-        make = _Maker(measurement, lambda columns: self._learn(measurement, columns))
+        name, selection = quote_name(measurement), self._selection(measurement, ())
+        if selection is None:
+            return
+        make = Maker(measurement, selection, lambda: selection)
         statements = []
         for time, head in sorted(identities):
             told = decode_head(head)[1]
-            where = where_tags(told)
+            where = self._where(told)
             if where is not None:
                 where += "".join(
-                    [f" AND {quote_name(tag)} = ''" for tag in tags if tag not in told]
+                    [f" AND {self._tag(tag)} = ''" for tag in sorted(selection.tags - told.keys())]
                 )
-                statements.append(f"SELECT * FROM {name} WHERE time = {time}{where}")  # noqa: S608 - quoted
+                statements.append(f"SELECT {selection.text} FROM {name} WHERE time = {time}{where}")  # noqa: S608 - quoted
         for at in range(0, len(statements), _STATEMENTS):
             for series in self.ask("; ".join(statements[at : at + _STATEMENTS])):
                 yield from (make.point(series.columns, row) for row in series.values)
+
+    def _tag(self, name: str) -> str:
+        cast = "" if self._connection.generation == _ONE_TYPE else "::tag"
+        return quote_name(name) + cast
+
+    def _where(self, tags: Wanted | None) -> str | None:
+        return where_tags(tags or {}, cast=self._connection.generation != _ONE_TYPE)
+
+    def _selection(self, measurement: str, fields: Sequence[str]) -> Selection | None:
+        """What to ask for; None where nothing of it can be there."""
+        declared = self._schema.get(measurement)
+        if declared is not None and self._connection.generation != _ONE_TYPE:
+            return select(declared, fields, self.columns(measurement))
+        known = self.columns(measurement)
+        wanted = fields or (() if declared is None else declared.fields)
+        there = [name for name in wanted if name in known.fields]
+        return None if fields and not there else select_known(there, known)
 
     def count_minutes(
         self, measurement: str, since: int, until: int, tags: Wanted | None = None
     ) -> Iterator[tuple[int, int]]:
         """The minutes (since the epoch) with points in [since, until) (ns): each, and how many."""
-        where = where_tags(tags or {})
+        where = self._where(tags)
         if where is None:
             return
-        # every event has a count; of others, the field that most points have
-        what = '"count"' if "count" in self._learn(measurement, []).fields else "*"
+        what = self._counted(measurement)
         name = quote_name(measurement)
 
-        def select(begin: int, end: int) -> Iterator[Series]:
+        def ask(begin: int, end: int) -> Iterator[Series]:
             which = in_time(begin, end) + where
             return self.ask(
-                f"SELECT count({what}) FROM {name} WHERE {which} GROUP BY time(1m) fill(none)"  # noqa: S608 - quoted
+                f"SELECT {what} FROM {name} WHERE {which} GROUP BY time(1m) fill(none)"  # noqa: S608 - quoted
             )
 
-        for _, row in walk(select, since, until, unit=MINUTE):
+        for _, row in walk(ask, since, until, unit=MINUTE):
             yield row[0] // MINUTE, max(number or 0 for number in row[1:])
 
-    def columns(self, measurement: str) -> Columns:
-        """What is known of a measurement."""
-        return self._learn(measurement, [])
+    def _counted(self, measurement: str) -> str:
+        """What to count: the field that each row of a declared measurement has, of any type."""
+        known, declared = self.columns(measurement), self._schema.get(measurement)
+        if declared is None or self._connection.generation == _ONE_TYPE:
+            # every event has a count; of others, the field that most points have
+            return 'count("count")' if "count" in known.fields else "count(*)"
+        name = declared.always
+        kinds = known.fields.get(name, set()) & CASTS | {TYPES[declared.fields[name].type]}
+        return ", ".join(f"count({quote_name(name)}::{kind})" for kind in sorted(kinds))
 
-    def _learn(self, measurement: str, columns: list[str]) -> Columns:
-        known = self._known.get(measurement)
-        if known is None or not known.fields or not known.know(columns):
-            name = quote_name(measurement)
-            tags = self.ask(f"SHOW TAG KEYS FROM {name}")
-            fields = self.ask(f"SHOW FIELD KEYS FROM {name}")
-            known = self._known[measurement] = Columns(
-                frozenset(str(row[0]) for series in tags for row in series.values),
-                {str(row[0]): str(row[1]) for series in fields for row in series.values},
-            )
+    def has(self, measurement: str, field: str) -> bool:
+        """Whether its points may have a field."""
+        declared = self._schema.get(measurement)
+        known = self.columns(measurement).fields if declared is None else declared.fields
+        return field in known
+
+    def columns(self, measurement: str) -> Columns:
+        """What is known of a measurement; asked again after some seconds, for it may change."""
+        known, at = self._known.get(measurement, (Columns(), -_KNOWN_FOR))
+        if not known.fields or clock.monotonic() - at >= _KNOWN_FOR:
+            known = self._learn(measurement)
+            self._known[measurement] = known, clock.monotonic()
         return known
+
+    def _learn(self, measurement: str) -> Columns:
+        """The tags and the types of the fields; of a declared one no others than are declared."""
+        name, declared = quote_name(measurement), self._schema.get(measurement)
+        tags: list[str] = []
+        fields: dict[str, set[str]] = {}
+        for series in self.ask(f"SHOW FIELD KEYS FROM {name}"):
+            for field, kind, *_ in series.values:
+                if len(fields) < _MOST_NAMES if declared is None else field in declared.fields:
+                    fields.setdefault(str(field), set()).add(str(kind))
+        if declared is None or self._connection.generation == _ONE_TYPE:
+            for series in self.ask(f"SHOW TAG KEYS FROM {name}"):
+                tags += [str(row[0]) for row in series.values[:_MOST_NAMES]]
+        if declared is not None:
+            tags = [tag for tag in tags if tag in declared.tags]
+        return Columns(frozenset(tags), fields)
 
     @property
     def _place(self) -> str:
@@ -246,45 +287,3 @@ class Reader:
         if "timeout" in said or status in (408, 504):
             return StoreError(f"{told}; see that the server is not overloaded")
         return StoreError(f"{told}; `heptad influxdb check` says what is wrong")
-
-
-class _Maker:
-    """Makes points of rows. What is neither tag nor field to the server counts as a field."""
-
-    def __init__(self, measurement: str, learn: Callable[[list[str]], Columns]) -> None:
-        self._measurement = measurement
-        self._learn = learn
-        self._columns: list[str] | None = None
-        self._tags: list[tuple[int, str]] = []
-        self._fields: list[tuple[int, str, bool]] = []
-        self._sets: dict[tuple[Any, ...], dict[str, str]] = {}
-
-    def point(self, columns: list[str], row: list[Any]) -> Point:
-        """One point; points with the same tags share the dict of them."""
-        if columns is not self._columns:
-            self._take_columns(columns)
-        key = tuple([row[i] for i, _ in self._tags])
-        tags = self._sets.get(key)
-        if tags is None:
-            if len(self._sets) >= 8192:
-                self._sets.clear()
-            tags = self._sets[key] = {name: row[i] for i, name in self._tags if row[i]}
-        fields: dict[str, Value] = {}
-        for i, name, is_float in self._fields:
-            value = row[i]
-            if value is not None:
-                fields[name] = float(value) if is_float else value
-        return Point(self._measurement, tags, fields, row[0])
-
-    def _take_columns(self, columns: list[str]) -> None:
-        if columns != self._columns:
-            known = self._learn(columns)
-            numbered = [(i, name) for i, name in enumerate(columns) if i]
-            self._tags = [(i, name) for i, name in numbered if name in known.tags]
-            self._fields = [
-                (i, name, known.fields.get(name) == "float")
-                for i, name in numbered
-                if name not in known.tags
-            ]
-            self._sets.clear()
-        self._columns = columns

@@ -4,18 +4,19 @@ A value is never rewritten: each has a later time than all before it.
 """
 
 import base64
-import binascii
 import time as clock
 import zlib
 from collections.abc import Callable
 from contextlib import closing
 from typing import Final
 
+from heptad.event_row import identify
 from heptad.influxdb.reading import Reader
 from heptad.influxdb.remembered import MEASUREMENT, STATE
 from heptad.influxdb.slices import DAY
 from heptad.schema import join_text
 from heptad.store import Point, Row
+from heptad.validation import Intake, Invalid
 
 _LARGEST: Final = 64 * 2**20
 _EVERY: Final = 10.0
@@ -37,7 +38,9 @@ class State:
         remembers: int,
         now: Callable[[], int] = clock.time_ns,
         tick: Callable[[], float] = clock.monotonic,
+        intake: Intake | None = None,
     ) -> None:
+        self._intake = intake or Intake()
         self._reader = reader
         self._owner = owner
         self._remembers = remembers
@@ -66,7 +69,9 @@ class State:
             for point in points:
                 self._last = max(self._last, point.time)
                 self._written[key] = self._tick() - max(0, now - point.time) / 10**9
-                return _unpack(point)
+                # where it is not whole, what follows from it is computed anew
+                unpacked = self._intake.sift("state", [point], _unpack, identify)
+                return next(unpacked, None)
         return None
 
     def remember(self, key: str, value: bytes) -> None:
@@ -103,10 +108,18 @@ class State:
         return STATE.row([("owner", self._owner), ("key", key)], self._last, {"value": text})
 
 
-def _unpack(point: Point) -> bytes | None:
-    """The bytes; None where they are not whole: what follows from them is computed anew."""
-    text = join_text("value", point.fields)
+def _unpack(point: Point) -> bytes:
+    """The bytes; raises Invalid where they are not whole."""
+    if STATE.always not in point.fields:
+        raise Invalid("missing", f"no field `{STATE.always}`")
+    if any(not isinstance(value, str) for value in point.fields.values()):
+        raise Invalid("type", "a state that is not text")
+    unpacker = zlib.decompressobj()
     try:
-        return zlib.decompressobj().decompress(base64.b64decode(text, validate=True), _LARGEST)
-    except (binascii.Error, zlib.error):
-        return None
+        packed = base64.b64decode(join_text("value", point.fields), validate=True)
+        value = unpacker.decompress(packed, _LARGEST)
+    except (ValueError, zlib.error) as error:
+        raise Invalid("corrupt", str(error)) from None
+    if not unpacker.eof:
+        raise Invalid("corrupt", "it is not whole")
+    return value

@@ -7,6 +7,7 @@ from heptad.event import Event
 from heptad.line_protocol import Value, decode_fields, decode_head, encode_fields, encode_head
 from heptad.spans import Span
 from heptad.terminal import show_path
+from heptad.validation import Intake
 
 
 class StoreError(Exception):
@@ -58,6 +59,11 @@ Identity = tuple[int, str]
 class Readable(Protocol):
     """What can be read by time."""
 
+    @property
+    def intake(self) -> Intake:
+        """What counts the values that are not as Heptad writes them."""
+        ...
+
     def read(
         self, measurement: str, since: int, until: int, tags: Wanted | None = None
     ) -> Iterator[Point]:
@@ -82,7 +88,10 @@ class Store(Readable, Protocol):
         ...
 
     def events(self, since: int, until: int, tags: Wanted | None = None) -> Iterator[Event]:
-        """The events with since <= time < until whose tags are as given, in order of time."""
+        """The events with since <= time < until whose tags are as given, in order of time.
+
+        What is no event is left out and counted.
+        """
         ...
 
     def pick(self, identities: Iterable[Identity]) -> Iterator[Event]:

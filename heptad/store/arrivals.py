@@ -11,7 +11,8 @@ from heptad.store import Arrival
 # SQLite to the order of arrival, or each look would cost more as the store grows
 _QUERY = """
     SELECT min(time), max(time), count(*), max(id) FROM (
-        SELECT id, time FROM points WHERE id > ? AND +series IN (
+        SELECT id, iif(typeof(time) = 'integer', time, NULL) AS time
+        FROM points WHERE id > ? AND +series IN (
             SELECT id FROM series WHERE substr(head, 1, ?) = ?
         ) ORDER BY id LIMIT ?
     )
@@ -37,7 +38,8 @@ def read_arrivals(
 def _take(db: sqlite3.Connection, measurement: str, after: int, limit: int) -> _Numbered | None:
     prefix = f"{measurement},"
     row = db.execute(_QUERY, (after, len(prefix), prefix, limit)).fetchone()
-    return _Numbered(*row) if row[2] else None
+    oldest, newest, points, last = row
+    return _Numbered(oldest or 0, newest or 0, points, last) if points else None
 
 
 def _tighten(

@@ -7,6 +7,21 @@ from heptad.store.file import transaction
 
 _STEP: Final = 5000
 _MARK_EVERY: Final = 600
+_SOUND: Final = """
+WITH sound AS (
+    SELECT at, position FROM marks
+    WHERE typeof(at) = 'real' AND abs(at) < 1e18 AND typeof(position) = 'integer'
+)
+"""
+"""The marks that are numbers, as Heptad wrote them."""
+# nothing behind a mark that is young enough: a clock that stepped back set the others
+_EXPIRED: Final = f"""
+{_SOUND} SELECT max(position) FROM sound WHERE at < :since AND position <= coalesce(
+    (SELECT min(position) FROM sound WHERE at >= :since), position
+)
+"""  # noqa: S608 - constants
+# those ahead are of a clock that stepped back
+_LAST_MARK: Final = f"{_SOUND} SELECT max(at) FROM sound WHERE at <= ?"  # noqa: S608 - constant
 _RAISE_FLOORS: Final = """
 UPDATE series SET floor = max(coalesce(floor, deleted.newest), deleted.newest)
 FROM (SELECT series, max(time) AS newest FROM points WHERE id <= ? GROUP BY series) AS deleted
@@ -49,12 +64,7 @@ def prune(
     oldest, newest = _ends(db)
     if oldest is None or newest is None:
         return 0
-    expired = db.execute(
-        # nothing behind a mark that is young enough: a clock that stepped back set the others
-        "SELECT max(position) FROM marks WHERE at < :since AND position <= coalesce("
-        "(SELECT min(position) FROM marks WHERE at >= :since), position)",
-        {"since": now - max_age},
-    ).fetchone()[0]
+    expired = db.execute(_EXPIRED, {"since": now - max_age}).fetchone()[0]
     upto = expired or 0
     size = measure(db)
     if size > max_size:
@@ -74,8 +84,8 @@ def prune(
 
 def _mark(db: sqlite3.Connection, now: float) -> None:
     """Remember when which position was reached: points carry no arrival time of their own."""
-    last = db.execute("SELECT max(at) FROM marks").fetchone()[0]
-    if last is None or not 0 <= now - last < _MARK_EVERY:
+    last = db.execute(_LAST_MARK, (now,)).fetchone()[0]
+    if last is None or now - last >= _MARK_EVERY:
         db.execute(
             "INSERT OR REPLACE INTO marks SELECT ?, coalesce(max(id), 0) FROM points", (now,)
         )

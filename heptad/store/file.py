@@ -8,6 +8,7 @@ import stat
 import time as clock
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,10 @@ _CHECKPOINT_EVERY: Final = 2000
 _CHECKED_SIZE: Final = 64 * 2**20
 _MAGIC: Final = b"SQLite format 3\0"
 """How each of its files begins: https://www.sqlite.org/fileformat.html, 1.3."""
+
+
+decode_text: Final = partial(str, encoding="utf-8", errors="surrogateescape")
+"""A text column as it is read: one that is not UTF-8 is left to who validates it."""
 
 
 class StoreCorrupt(StoreError):

@@ -23,6 +23,7 @@ from heptad.store import Row
 _MOST_STAMPS: Final = 20_000
 _SECOND: Final = 10**9
 _NEVER: Final = -(2**63)
+_MOST: Final = 2**63 - 1
 _MILLISECOND: Final = 10**6
 _MICROSECOND: Final = 10**3
 
@@ -108,12 +109,13 @@ class Identities:
 
     def _know(self, series: int) -> _Known:
         tops = self._db.execute(
-            "SELECT (SELECT max(time) FROM points WHERE series = :id), "
-            "(SELECT max(until) - 1 FROM taken WHERE head = s.head), floor "
-            "FROM series AS s WHERE id = :id",
-            {"id": series},
+            # of another type than an integer is what nobody wrote, and larger than any of them
+            "SELECT (SELECT max(time) FROM points WHERE series = :id AND time <= :most), "
+            "(SELECT max(until) - 1 FROM taken WHERE head = s.head AND until <= :most), "
+            "iif(typeof(floor) = 'integer', floor, NULL) FROM series AS s WHERE id = :id",
+            {"id": series, "most": _MOST},
         ).fetchone()
-        top = max((top for top in tops if top is not None), default=_NEVER)
+        top = max((int(top) for top in tops if top is not None), default=_NEVER)
         floor = tops[2] if self._floors and tops[2] is not None else _NEVER
         known = self._known[series] = _Known(top, floor)
         return known
@@ -132,8 +134,8 @@ class Identities:
     def _skip_taken(self, series: int, stamp: int) -> int:
         found = self._db.execute(
             "SELECT until FROM taken WHERE head = (SELECT head FROM series WHERE id = ?) "
-            "AND since <= ? AND until > ?",
-            (series, stamp, stamp),
+            "AND since <= ? AND until > ? AND until <= ?",
+            (series, stamp, stamp, _MOST),
         ).fetchone()
         return stamp if found is None else int(found[0])
 

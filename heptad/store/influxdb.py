@@ -12,7 +12,7 @@ import msgspec
 from heptad import units
 from heptad.event import Event
 from heptad.event_row import MEASUREMENT as EVENTS
-from heptad.event_row import event_of_point
+from heptad.event_row import events_of_points
 from heptad.influxdb.arrivals import Arrivals, Clocks
 from heptad.influxdb.connection import Connection
 from heptad.influxdb.following import Follower
@@ -25,12 +25,14 @@ from heptad.influxdb.writing import InfluxSink
 from heptad.sink import Delivered, Hold, Parcel
 from heptad.spans import Span, merge_spans
 from heptad.store import Arrival, Counters, Identity, Point, Row, StoreError, Wanted
+from heptad.store.points import check_counter
+from heptad.validation import Intake
 
 log = logging.getLogger("heptad.store")
 
 _COUNTERS: Final = "counters"
 _AT_ONCE: Final = 2000
-_Totals = list[tuple[str, str, float]]
+_decode_totals = msgspec.json.Decoder(list[tuple[str, str, float]]).decode
 
 
 class InfluxStore:
@@ -50,7 +52,9 @@ class InfluxStore:
         *,
         now: Callable[[], int] = clock.time_ns,
         tick: Callable[[], float] = clock.monotonic,
+        intake: Intake | None = None,
     ) -> None:
+        self.intake = intake or Intake()
         config = connection.config
         keeps, remembers = (
             int(units.parse_duration(text) * units.SECOND)
@@ -58,14 +62,19 @@ class InfluxStore:
         )
         self.name = f"{connection.url}, `{bucket}`"
         self._state_name = f"{connection.url}, `{config.buckets.heptad}`"
-        self._reader = Reader(connection, bucket)
+        self._reader = Reader(connection, bucket, schema=self.intake.schema)
         self._sink = InfluxSink(connection, bucket)
         self._state_sink = InfluxSink(connection, config.buckets.heptad)
         heptad = Reader(connection, config.buckets.heptad)
-        self._state = State(heptad, owner, remembers, now, tick)
+        self._state = State(heptad, owner, remembers, now, tick, self.intake)
         self._clocks = Clocks(now, lambda: now() - int(connection.clock_offset * 10**9), tick)
         self._arrivals = Arrivals(
-            self._reader, heptad, self._clocks, keeps=keeps, remembers=remembers
+            self._reader,
+            heptad,
+            self._clocks,
+            keeps=keeps,
+            remembers=remembers,
+            intake=self.intake,
         )
         self._pending: deque[Parcel] = deque()
 
@@ -151,12 +160,12 @@ class InfluxStore:
 
     def events(self, since: int, until: int, tags: Wanted | None = None) -> Iterator[Event]:
         """See Store.events."""
-        return map(event_of_point, self.read(EVENTS, since, until, tags))
+        return events_of_points(self.read(EVENTS, since, until, tags), self.intake)
 
     def pick(self, identities: Iterable[Identity]) -> Iterator[Event]:
         """See Store.pick."""
         self._settle()
-        yield from map(event_of_point, self._reader.pick(EVENTS, identities))
+        yield from events_of_points(self._reader.pick(EVENTS, identities), self.intake)
 
     def recall(self, key: str) -> bytes | None:
         """See Store.recall."""
@@ -165,8 +174,9 @@ class InfluxStore:
     def counters(self) -> dict[tuple[str, str], float]:
         """Every counter: (name, labels as JSON) to its value."""
         kept = self._state.recall(_COUNTERS)
-        totals = msgspec.json.decode(kept, type=_Totals) if kept else []
-        return {(name, labels): value for name, labels, value in totals}
+        totals = self.intake.restore(_COUNTERS, kept, _decode_totals) or []
+        sound = self.intake.sift("counter", totals, check_counter, lambda row: row[:2])
+        return {(name, labels): value for name, labels, value in sound}
 
     def arrived(
         self, measurement: str, position: str, limit: int, edges: Sequence[int] = ()

@@ -17,9 +17,11 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Final, Self
 
+from heptad.event import LATEST
 from heptad.store import Counters, Row, StoreError, bounds
 from heptad.store.file import (
     StoreCorrupt,
+    decode_text,
     is_corrupt,
     lock_file,
     open_checked,
@@ -30,14 +32,13 @@ from heptad.store.file import (
 from heptad.store.identity import Identities, Offset
 from heptad.store.points import Points
 from heptad.store.schema import ADD_TO_COUNTER
+from heptad.validation import Intake
 
 log = logging.getLogger("heptad.store")
 
 _BULK: Final = 2000
 _REPLACE: Final = "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 _TIME: Final = itemgetter(1)
-_LATEST: Final = 2**63 - 2**32
-"""The first time that is too late: what moves on from it must still be an integer of SQLite's."""
 
 
 class LocalStore(Points):
@@ -46,8 +47,9 @@ class LocalStore(Points):
     With ``write`` the file is created, checked, locked and, if it is corrupt, set aside and begun
     anew. Without, it must be there, and is waited for ``patience`` seconds where others have it
     locked. With ``outbox`` it is delivered elsewhere: what arrived after the position
-    ``held_after`` is never pruned, and ``machine`` tells this host from others of its name. Raises
-    StoreError with the remedy.
+    ``held_after`` is never pruned, and ``machine`` tells this host from others of its name.
+    ``intake`` may be replaced by one that other stores count in, too. Raises StoreError with the
+    remedy.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class LocalStore(Points):
         machine: str | None = None,
     ) -> None:
         self.path = path
+        self.intake = Intake()
         self.max_age = max_age
         self.max_size = max_size
         self.set_aside: Path | None = None
@@ -80,6 +83,7 @@ class LocalStore(Points):
                 raise
         else:
             self._db = open_for_reading(path, patience)
+            self._db.text_factory = decode_text
         self._identities = Identities(self._db, floors=self.held_after is not None)
 
     def __enter__(self) -> Self:
@@ -102,10 +106,15 @@ class LocalStore(Points):
 
     def _open_for_writing(self) -> sqlite3.Connection:
         try:
-            return open_checked(self.path)
+            return self._open_checked()
         except StoreCorrupt as error:
             self._put_aside(str(error))
-            return open_checked(self.path)
+            return self._open_checked()
+
+    def _open_checked(self) -> sqlite3.Connection:
+        db = open_checked(self.path)
+        db.text_factory = decode_text
+        return db
 
     def _put_aside(self, reason: str) -> None:
         self.set_aside = set_aside(self.path)
@@ -128,7 +137,7 @@ class LocalStore(Points):
         if self._unfit:
             self._put_aside("found while writing")
             self._unfit = False
-        self._db = open_checked(self.path)
+        self._db = self._open_checked()
         self._closed = False
         self._series.clear()
         self._identities = Identities(self._db, floors=self.held_after is not None)
@@ -295,7 +304,7 @@ def _is_storable(row: Row) -> bool:
         "".join((head, *texts)).encode()
     except UnicodeEncodeError:
         return False
-    return -(2**63) <= time < _LATEST
+    return -(2**63) <= time < LATEST
 
 
 @lru_cache(maxsize=8192)

@@ -10,29 +10,30 @@ from heptad.influxdb_config import InfluxConfig
 from heptad.store import StoreError
 from heptad.store.influxdb import InfluxStore
 from heptad.store.local import LocalStore
+from heptad.validation import Intake
 
 ReadStore = LocalStore | InfluxStore
 
 _OWNER = "reader"
 
 
-def open_events(config: Config, stack: ExitStack) -> ReadStore:
+def open_events(config: Config, stack: ExitStack, intake: Intake) -> ReadStore:
     """The events: of the fleet where InfluxDB is configured; raises StoreError.
 
     What ``stack`` holds then ends with the remedy where InfluxDB cannot be read.
     """
     if config.influxdb is not None:
         stack.enter_context(_pointing_to_local())
-        return _open_bucket(config.influxdb, config.influxdb.buckets.events, stack)
-    return stack.enter_context(LocalStore(Path(config.store.path)))
+        return _open_bucket(config.influxdb, config.influxdb.buckets.events, stack, intake)
+    return _open_file(Path(config.store.path), stack, intake)
 
 
-def open_reports(config: Config, stack: ExitStack) -> ReadStore | None:
+def open_reports(config: Config, stack: ExitStack, intake: Intake) -> ReadStore | None:
     """Findings and reports; None where nobody computed any. Raises StoreError."""
     if config.influxdb is not None:
-        return _open_bucket(config.influxdb, config.influxdb.buckets.reports, stack)
+        return _open_bucket(config.influxdb, config.influxdb.buckets.reports, stack, intake)
     path = Path(config.aggregator.store.path)
-    return stack.enter_context(LocalStore(path)) if path.exists() else None
+    return _open_file(path, stack, intake) if path.exists() else None
 
 
 @contextmanager
@@ -45,7 +46,15 @@ def _pointing_to_local() -> Iterator[None]:
         ) from error
 
 
-def _open_bucket(influxdb: InfluxConfig, bucket: str, stack: ExitStack) -> InfluxStore:
+def _open_file(path: Path, stack: ExitStack, intake: Intake) -> LocalStore:
+    store = stack.enter_context(LocalStore(path))
+    store.intake = intake
+    return store
+
+
+def _open_bucket(
+    influxdb: InfluxConfig, bucket: str, stack: ExitStack, intake: Intake
+) -> InfluxStore:
     connection = Connection(influxdb)
     stack.callback(connection.close)
-    return InfluxStore(connection, bucket, _OWNER)
+    return InfluxStore(connection, bucket, _OWNER, intake=intake)

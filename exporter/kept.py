@@ -1,0 +1,104 @@
+"""Whether what the exporter keeps beside its events is whole, before it continues from it.
+
+What is not whole is dropped. What follows from it is then computed anew, or read again: a source
+without its position takes over from itself (``handover.py``), so no line is lost or counted twice.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import msgspec
+
+from exporter.already_read import HandOver
+from exporter.attempts import Attempts
+from exporter.handover import BEGUN_ANEW, SPEAKERS, Memory
+from exporter.heartbeat import Account
+from exporter.refusals import Refusals
+from exporter.sources.file import LogState
+from exporter.sources.journald import check_position
+from exporter.strangers import Strangers
+from heptad.store.local import LocalStore
+from heptad.validation import Invalid, decode_time
+
+_decode_logs: Final = msgspec.json.Decoder(dict[str, LogState]).decode
+_decode_samples: Final = msgspec.json.Decoder(list[str]).decode
+_decode_memory: Final = msgspec.json.Decoder(Memory).decode
+_decode_account: Final = msgspec.json.Decoder(Account).decode
+_decode_hand_over: Final = msgspec.msgpack.Decoder(HandOver).decode
+_decode_joined: Final = msgspec.msgpack.Decoder(list[tuple[bytes, bytes]]).decode
+
+
+def _check_source(data: bytes) -> None:
+    if data.startswith(b"{"):
+        if not _decode_logs(data):
+            raise Invalid("missing", "the position of a source that has read no log")
+    else:
+        check_position(data)
+
+
+def _check_attempts(data: bytes) -> None:
+    Attempts().restore(data)
+
+
+def _check_refusals(data: bytes) -> None:
+    Refusals().restore(data)
+
+
+def _check_strangers(data: bytes) -> None:
+    Strangers().restore(data)
+
+
+def _check_joined(data: bytes) -> None:
+    for attempts, strangers in _decode_joined(data):
+        if attempts:
+            _check_attempts(attempts)
+        if strangers:
+            _check_strangers(strangers)
+
+
+def _check_mark(data: bytes) -> None:
+    if data != b"1":
+        raise Invalid("corrupt", "no mark")
+
+
+CHECKS: Final[dict[str, Callable[[bytes], object]]] = {
+    "source": _check_source,
+    "attempts": _check_attempts,
+    "applied": _check_attempts,
+    "strangers": _check_strangers,
+    "refused": _check_refusals,
+    "caught_up": _check_mark,
+    "handover": _decode_hand_over,
+    "joined": _check_joined,
+    "not_understood": _decode_samples,
+    "first_start": decode_time,
+    BEGUN_ANEW: decode_time,
+    SPEAKERS: _decode_memory,
+    "forwarder": _decode_account,
+}
+"""The first part of a key → what raises if the state is not whole."""
+
+
+def drop_unsound(store: LocalStore, sources: Iterable[str]) -> set[str]:
+    """Drop what is not whole; which of ``sources`` have no position now. Raises StoreError."""
+    dropped: dict[str, bytes] = {}
+    for key in store.recall_keys(""):
+        check = CHECKS.get(key.partition("/")[0])
+        known = store.recall(key)
+        if known is None or (check is not None and not _is_sound(store, key, known, check)):
+            dropped[key] = b""
+    if dropped:
+        store.append([], dropped)
+    return {
+        name
+        for name in sources
+        if store.recall(f"source/{name}") == b"" and not store.recall(f"handover/{name}")
+    }
+
+
+def _is_sound(store: LocalStore, key: str, known: bytes, check: Callable[[bytes], object]) -> bool:
+    def confirm(data: bytes) -> bool:
+        check(data)
+        return True
+
+    return store.intake.restore(key, known, confirm) is True
