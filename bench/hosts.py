@@ -35,11 +35,11 @@ def count_a_line(hosts: int) -> float:
     """Instructions that a line costs on the whole path."""
     counted = []
     with tempfile.TemporaryDirectory() as name:
-        for lines in (WARM, WARM + MORE):
+        for lines in (10, WARM, WARM + MORE):  # the first one compiles the libraries
             log, store = Path(name) / f"{lines}.log", Path(name) / f"{lines}.db"
             log.write_text("".join(write_lines(hosts, lines)))
             counted.append(count(ROOT, ["bench.ingest", str(log), str(store)], Path(name)))
-    return (counted[1] - counted[0]) / MORE
+    return (counted[2] - counted[1]) / MORE
 
 
 def main() -> None:
