@@ -20,7 +20,7 @@ from aggregator.findings import Chain, Rule
 
 _APART: Final = 10
 """While many minutes are read, so many are taken up at once."""
-MOST_CELLS: Final = 60_000
+MOST_CELLS: Final = 100_000
 """So many are held of the minutes before, and so many of the one that is being read."""
 MINUTES_A_DAY: Final = 1440
 
