@@ -43,6 +43,8 @@ from heptad.store.local import counter_key
 
 log = logging.getLogger("heptad.aggregator")
 
+_FEW: Final = 3
+"""Names of each kind that the log tells of a finding."""
 _PAUSE: Final = 60.0
 _NEW_EVERY: Final = 2.0
 """Seconds of other work, at least, between two looks at what is new."""
@@ -304,6 +306,8 @@ class Job:
             )
             if revision.rises and finding.last >= self._history:
                 told = {"rule": finding.rule, "severity": finding.severity}
+                facts = {"from": finding.addresses, "who": finding.users, "where": finding.hosts}
+                told |= {name: ", ".join(values[:_FEW]) for name, values in facts.items() if values}
                 log.info("finding", extra={**told, "finding": finding.sentence})
 
     def _report(self, stop: threading.Event, now: int, *, flush: bool) -> None:

@@ -26,7 +26,13 @@ from heptad.commands import (
     load_readable,
     read_span,
 )
-from heptad.commands.table import HEADING, format_event, format_json, wants_colour
+from heptad.commands.table import (
+    format_event,
+    format_heading,
+    format_json,
+    terminal_width,
+    wants_colour,
+)
 from heptad.event import ACTIONS, OUTCOMES, Event
 from heptad.event_row import MEASUREMENT as EVENTS
 from heptad.event_row import events_of_points
@@ -168,8 +174,13 @@ def make_printer(form: str | None) -> Callable[[Event], None]:
     if form == "jsonl":
         return lambda event: print(format_json(event), flush=True)
     colour = wants_colour()
-    print(HEADING)
-    return lambda event: print(format_event(event, colour=colour), flush=True)
+    print(format_heading(terminal_width()))
+
+    def show(event: Event) -> None:
+        # a window may change its size meanwhile
+        print(format_event(event, colour=colour, room=terminal_width()), flush=True)
+
+    return show
 
 
 def _matches(event: Event, user: str | None, address: str | None) -> bool:

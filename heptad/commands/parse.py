@@ -36,7 +36,13 @@ from exporter.parsers.header import HeaderParser
 from exporter.record import Origin
 from heptad.commands import DONE, FAILED, WRONG_USE, add_command, complain
 from heptad.commands.progress import make_bar
-from heptad.commands.table import HEADING, format_event, format_json, wants_colour
+from heptad.commands.table import (
+    format_event,
+    format_heading,
+    format_json,
+    terminal_width,
+    wants_colour,
+)
 from heptad.garbage import spare_the_collector
 from heptad.locale_names import find_locale
 from heptad.units import local_zone, parse_zone
@@ -95,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     rulebook = load_rulebook(args.rules)
     spare_the_collector()
     if args.format == "table" and not args.summary:
-        print(HEADING)
+        print(format_heading(terminal_width()))
     summary = Summary()
     failed = False
     for name in args.files:
@@ -223,7 +229,7 @@ class Count:
 def _print_events(
     texts: Iterator[str], header: HeaderParser, interpreter: Interpreter, form: str, read: Count
 ) -> None:
-    colour = wants_colour()
+    colour, room = wants_colour(), terminal_width()
     lines = (line for text in texts for line in text.split("\n"))
     for number, (line, before) in enumerate(add_before(lines), 1):
         records, strange = header.parse_text(line, before)
@@ -234,7 +240,7 @@ def _print_events(
         if form == "jsonl":
             print(format_json(event, line=number))
         else:
-            print(format_event(event, colour=colour))
+            print(format_event(event, colour=colour, room=room))
 
 
 class Summary:

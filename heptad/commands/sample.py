@@ -23,9 +23,10 @@ _HOST: Final = "sample-host"
 
 
 def prepare(config: Config) -> tuple[Config, Path]:
-    """An empty log and stores of its own for the sample, and the configuration that names them.
+    """A log and stores of its own for the sample, and the configuration that names them.
 
-    Ports, how they are secured, and log are those of ``config``. Raises StoreError where the folder
+    What an earlier run stored is kept. Ports, how they are secured, and log are those of
+    ``config``. Raises StoreError where the folder
     cannot be made, or a sample runs there already.
     """
     folder = state_folder() / "sample"
@@ -33,8 +34,6 @@ def prepare(config: Config) -> tuple[Config, Path]:
         state_folder().mkdir(parents=True, exist_ok=True, mode=0o750)
         folder.mkdir(exist_ok=True, mode=0o750)
         os.close(lock_file(folder / "events.db"))
-        for leftover in folder.iterdir():
-            leftover.unlink()
         log_path().touch()
     except OSError as error:
         raise StoreError(

@@ -13,7 +13,14 @@ from typing import Any, Final, TextIO
 from heptad.masking import mask_whole
 from heptad.terminal import printable
 
-COLOURS: Final = {"success": "\x1b[32m", "failure": "\x1b[31m"}
+COLOURS: Final = {
+    "success": "\x1b[32m",
+    "failure": "\x1b[31m",
+    "high": "\x1b[1;31m",
+    "medium": "\x1b[33m",
+    "low": "\x1b[36m",
+}
+"""Of outcomes and severities."""
 PLAIN: Final = "\x1b[0m"
 _OWN: Final = re.compile("([\n\t]|" + "|".join(map(re.escape, (*COLOURS.values(), PLAIN))) + ")")
 _LAYOUT: Final = re.compile("([\n\t])")

@@ -6,6 +6,7 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +16,10 @@ from exporter.settings import load_settings
 from heptad import __version__
 from heptad.commands import FAILED, add_command, add_config, complain, sample, set_up_log
 from heptad.commands.events import make_printer
+from heptad.commands.highlight import FindingLines
 from heptad.commands.parts import Part
 from heptad.commands.reload import Plan, plan_exporter, run_reloading
+from heptad.commands.table import terminal_width, wants_colour
 from heptad.config import Config
 from heptad.event import Event
 from heptad.event_row import events_of_points
@@ -75,12 +78,31 @@ def run(args: argparse.Namespace) -> int:
     def begin() -> None:
         _introduce(config, both.exporter, both.aggregator, f" --config {path}" if path else "")
         both.position = both.exporter.store.newest_position()
+        both.begun = True
         show.start()
 
+    _show_findings(config)
     status = run_reloading(plan, both.build, lambda: plan_exporter(path), begin)
     stop.set()
     show.join(timeout=1)
+    if both.begun:
+        command, hint = _command(), f" --config {path}" if path else ""
+        print(f"Stopped. The data is kept in {config.store.path}.")
+        print(f"Look at it with: {command} events --since 24h{hint}", flush=True)
     return status
+
+
+def _show_findings(config: Config) -> None:
+    """Show findings among the events; who asked for JSON reads them with a program."""
+    if config.log.format != "json":
+        shown = FindingLines(_print_line, terminal_width, colour=wants_colour())
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(shown)
+
+
+def _print_line(line: str) -> None:
+    with suppress(OSError, ValueError):  # the terminal may be gone
+        print(line, flush=True)
 
 
 class _Both:
@@ -90,6 +112,7 @@ class _Both:
         self.beside: dict[str, Part] = {}
         self.path = Path()
         self.position = 0
+        self.begun = False
 
     def build(self, plan: Plan, also: StoredMetrics) -> dict[str, Part]:
         """The parts of a configuration."""
@@ -105,7 +128,7 @@ class _Both:
 
 
 def _introduce(config: Config, exporter: Exporter, aggregator: Aggregator, hint: str) -> None:
-    command = sys.argv[0] if "/" in sys.argv[0] and not sys.argv[0].endswith(".py") else "heptad"
+    command = _command()
     url = aggregator.server.url if aggregator.server else ""
     rows = {
         "page": f"{url}/" if config.aggregator.page else "",
@@ -122,6 +145,10 @@ def _introduce(config: Config, exporter: Exporter, aggregator: Aggregator, hint:
         if text:
             print(f"  {name:<8} {text}")
     print(flush=True)
+
+
+def _command() -> str:
+    return sys.argv[0] if "/" in sys.argv[0] and not sys.argv[0].endswith(".py") else "heptad"
 
 
 def _reports_place(config: Config) -> str:
