@@ -173,6 +173,6 @@ def test_few_descriptors(tmp_path: Path) -> None:
     """A process that may open few files drops idle connections, and none of its other work."""
     exporter = Exporter(tmp_path / "e", secured=False, descriptors=48)
     with Crowd(exporter.address, 500, begin_a_request):
-        assert exporter.scrape() < 2
+        assert exporter.scrape() < 5
     exporter.scrape()
     exporter.close()

@@ -9,6 +9,7 @@ import socket
 from contextlib import suppress
 from typing import Final
 
+from heptad.http.room import share_of_descriptors
 from heptad.web_config import ServerError
 
 _BACKLOG: Final = 4096
@@ -21,6 +22,7 @@ class Door:
     """Listens at ``address``; raises ServerError. Asks the resolver for no other name's address."""
 
     def __init__(self, address: tuple[str, int]) -> None:
+        self._at_once = share_of_descriptors(_AT_ONCE)
         try:
             family = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][0]
             self._listener = _listen(family, address)
@@ -37,7 +39,7 @@ class Door:
         first, _ = await asyncio.get_running_loop().sock_accept(self._listener)
         came = [first]
         with suppress(OSError):  # no more, or none that this process could open
-            while len(came) < _AT_ONCE:
+            while len(came) < self._at_once:
                 came.append(self._listener.accept()[0])
         newest = came[-_NEWEST:]
         return [one for one in came[:-_NEWEST] if _keep(one)] + newest

@@ -5,6 +5,7 @@ it is closed where a new one needs its place.
 """
 
 import asyncio
+import resource
 from typing import Final
 
 _MOST: Final = 128
@@ -14,10 +15,17 @@ _MOST_UNREAD: Final = 16 * 2**20
 Task = asyncio.Task[None]
 
 
+def share_of_descriptors(most: int) -> int:
+    """At most ``most`` connections, and a quarter of the files that this process may open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return most if soft == resource.RLIM_INFINITY else max(1, min(most, soft // 4))
+
+
 class Room:
     """The connections of one event loop, each known by the task that serves it."""
 
     def __init__(self) -> None:
+        self._most = share_of_descriptors(_MOST)
         # in the order in which they came into their state
         self._asking: dict[Task, None] = {}
         self._waiting: dict[Task, None] = {}
@@ -26,7 +34,7 @@ class Room:
     def make_place(self) -> bool:
         """See that there is a place: the oldest idle connection gives way. False: none is idle."""
         taken = len(self._asking) + len(self._waiting) + len(self._reading)
-        return taken < _MOST or self.close_oldest()
+        return taken < self._most or self.close_oldest()
 
     def admit(self, task: Task) -> None:
         """Take in a connection that has not asked yet."""
