@@ -86,23 +86,34 @@ def check(
 
 
 def _check_server(connection: Connection) -> Iterator[Result]:
+    """Only what answered is told as ok."""
     try:
         version = connection.ask_version()
     except Unreachable:
         if connection.config.version == "auto":
             raise
-        version = "version not told"
-    yield Result("ok", f"{connection.url}: InfluxDB {version}, used as {connection.generation}.x")
-    offset = connection.clock_offset
-    ahead = "ahead of" if offset > 0 else "behind"
+        version = ""
+    answer = connection.request("GET", "/ping", authorize=False)
+    used = f"used as {connection.generation}.x"
+    if version:
+        yield Result("ok", f"{connection.url}: InfluxDB {version}, {used}")
+    else:
+        told = f"status {answer.status} and no version of InfluxDB's, {used} as configured"
+        yield Result("note", f"{connection.url}: {told}")
+    yield _check_clock(answer.clock_offset)
+
+
+def _check_clock(offset: float | None) -> Result:
+    if offset is None:
+        return Result("note", "clock: not compared, for the server's answer has no Date")
     if abs(offset) > _MOST_OFFSET:
-        yield Result(
+        ahead = "ahead of" if offset > 0 else "behind"
+        return Result(
             "fault",
             f"this host's clock is {abs(offset):.0f} s {ahead} the server's, and reports do not "
             "wait for such a host; set the clocks (timedatectl set-ntp true)",
         )
-    else:
-        yield Result("ok", f"clock: within {max(1, round(abs(offset)))} s of the server's")
+    return Result("ok", f"clock: within {max(1, round(abs(offset)))} s of the server's")
 
 
 def _name(connection: Connection, place: str) -> str:
