@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from bench import (
+    backlog,
     delivery,
     finding_latency,
     findings,
@@ -24,6 +25,7 @@ def main() -> None:
     scrape.main([])
     findings.main()
     influxdb_reading.main()
+    backlog.main()
     page.main()
     data = Path(os.environ.get("HEPTAD_SHARED_DATA", "../shared/data"))
     if data.is_dir():

@@ -1,0 +1,114 @@
+"""A backlog on a real InfluxDB 2: how long a live attack waits for it, and how long it takes.
+
+``python -m bench.backlog [EVENTS]`` judges the events of one host in order, beside a running
+aggregator. Then another host delivers as many events of the same three days, late, and a third
+one is attacked live.
+"""
+
+import sys
+import tempfile
+import threading
+import time as clock
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from aggregator.service import Aggregator
+from exporter.service import Exporter
+from heptad.config import Config, FileSourceConfig, StoreConfig
+from heptad.influxdb_config import InfluxConfig
+from tests.influxd_2 import ORGANIZATION, TOKEN, Influxd2
+from tests.influxdb import running
+
+EVENTS: Final = 500_000
+DAYS: Final = 3
+ATTEMPTS: Final = 60
+_PATIENCE: Final = 1800.0
+
+
+def lines_of(host: str, number: int, begin: datetime) -> Iterator[str]:
+    """So many lines over the days before ``begin``: addresses that try again and again."""
+    step = timedelta(days=DAYS) / number
+    for n in range(number):
+        stamp = (begin - timedelta(days=DAYS, hours=1) + n * step).isoformat()
+        address = f"198.51.{n // 500 % 250}.{n // 100 % 5}"
+        port = n % 60_000
+        yield f"{stamp} {host} sshd[{n}]: Failed password for root from {address} port {port} ssh2"
+
+
+def export(folder: Path, url: str, host: str, lines: Iterator[str]) -> None:
+    """Read these lines, and deliver them all."""
+    (folder / host).mkdir()
+    log = folder / host / "auth.log"
+    log.touch()
+    config = Config(
+        host=host,
+        store=StoreConfig(path=str(folder / host / "events.db")),
+        sources=[FileSourceConfig(name="auth", paths=[str(log)])],
+        influxdb=connect(url),
+    )
+    for written in ("", "\n".join(lines) + "\n"):  # the first start decides what is history
+        log.write_text(written)
+        Exporter(config, once=True, serve=False).run(threading.Event())
+
+
+def connect(url: str) -> InfluxConfig:
+    """The server, for all of them."""
+    return InfluxConfig(url, version="2", org=ORGANIZATION, token=TOKEN, timeout="60s")
+
+
+def wait_until_caught_up(aggregator: Aggregator, begun: float) -> float:
+    """Seconds since ``begun`` until everything that arrived before now is worked off."""
+    asked = clock.monotonic()
+    while clock.monotonic() - asked < _PATIENCE:
+        if (
+            clock.monotonic() - aggregator.metrics.behind() > asked + 15
+        ):  # heartbeats are read every 10 s
+            return clock.monotonic() - begun - 15
+        clock.sleep(0.1)
+    raise TimeoutError("the backlog is not worked off")
+
+
+def wait_for_attack(server: Influxd2, begun: float) -> float:
+    """Seconds until the attack is a finding."""
+    while clock.monotonic() - begun < _PATIENCE:
+        rows = server.rows("SELECT subject FROM findings WHERE subject = '203.0.113.99'", "reports")
+        if rows:
+            return clock.monotonic() - begun
+        clock.sleep(0.1)
+    raise TimeoutError("the attack is no finding")
+
+
+def main(number: int = EVENTS) -> None:
+    """Print the three times."""
+    with tempfile.TemporaryDirectory() as name, running(Influxd2(Path(name) / "influxd")) as server:
+        folder, stop = Path(name), threading.Event()
+        server.create("events", "reports", "heptad")
+        aggregator = Aggregator(Config(host="bench", influxdb=connect(server.url)), serve=False)
+        thread = threading.Thread(target=aggregator.run, args=(stop,))
+        thread.start()
+        try:
+            begun = clock.monotonic()
+            export(folder, server.url, "gate", lines_of("gate", number, datetime.now(UTC)))
+            ordered = wait_until_caught_up(aggregator, begun)
+            print(f"{number} events in order: delivered and worked off in {ordered:.1f} s")
+            begun = clock.monotonic()
+            export(folder, server.url, "late", lines_of("late", number, datetime.now(UTC)))
+            now = datetime.now(UTC).isoformat()
+            attack = (
+                f"{now} web sshd[{n}]: Failed password for root from 203.0.113.99 port {n} ssh2"
+                for n in range(1, ATTEMPTS + 1)
+            )
+            export(folder, server.url, "web", attack)
+            attacked = clock.monotonic()
+            print(f"live attack: a finding after {wait_for_attack(server, attacked):.1f} s")
+            took = wait_until_caught_up(aggregator, begun)
+            print(f"{number} late events: in {took:.1f} s ({took / ordered:.2f}×)")
+        finally:
+            stop.set()
+            thread.join()
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:2]))
