@@ -18,6 +18,7 @@ from aggregator.service import Aggregator
 from exporter.service import Exporter
 from heptad.config import Config, FileSourceConfig, StoreConfig
 from heptad.influxdb_config import InfluxConfig
+from heptad.store.local import LocalStore
 from tests.influxd_2 import ORGANIZATION, TOKEN, Influxd2
 from tests.influxdb import running
 
@@ -41,16 +42,16 @@ def export(folder: Path, url: str, host: str, lines: Iterator[str]) -> None:
     """Read these lines, and deliver them all."""
     (folder / host).mkdir()
     log = folder / host / "auth.log"
-    log.touch()
+    log.write_text("\n".join(lines) + "\n")
+    with LocalStore(folder / host / "events.db", write=True, outbox=True) as store:
+        store.append([], {"first_start": b"0"})  # nothing is history
     config = Config(
         host=host,
         store=StoreConfig(path=str(folder / host / "events.db")),
         sources=[FileSourceConfig(name="auth", paths=[str(log)])],
         influxdb=connect(url),
     )
-    for written in ("", "\n".join(lines) + "\n"):  # the first start decides what is history
-        log.write_text(written)
-        Exporter(config, once=True, serve=False).run(threading.Event())
+    Exporter(config, once=True, serve=False).run(threading.Event())
 
 
 def connect(url: str) -> InfluxConfig:
