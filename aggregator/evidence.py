@@ -8,7 +8,7 @@ than ``MOST_EVIDENCE`` events keeps the first ones.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -24,6 +24,8 @@ from heptad.validation import Number
 _AHEAD: Final = 10**6
 """Nanoseconds that a row moves on at most where others have its time."""
 _MOST_HELD: Final = 256
+_AT_ONCE: Final = 10_000
+"""So many events are read together, at least."""
 _ANSWERS: Final = tuple(tag for tag in TAGS if tag != "host")
 
 EVIDENCE: Final = Measurement(
@@ -71,6 +73,14 @@ class Evidence(msgspec.Struct):
         return "; ".join(notes)
 
 
+class Plan(NamedTuple):
+    """A revision, what is written of its finding's events with it, and which of them changed."""
+
+    revision: Revision
+    held: dict[Identity, int]
+    changed: list[Identity]
+
+
 class EvidenceBook:
     """Writes the evidence of one store of ``events`` into ``reports``."""
 
@@ -80,12 +90,24 @@ class EvidenceBook:
         self._held: dict[str, dict[Identity, int]] = {}
         """Finding → its events, each with its last revision: an even number where it belongs."""
 
-    def keep(self, revision: Revision) -> tuple[Revision, list[Row]]:
-        """The revision, which now leads to its evidence, and the rows to write beside it."""
+    def keep(self, revisions: Iterable[Revision]) -> Iterator[Row]:
+        """The rows of these revisions, which lead to their evidence, and those of the evidence."""
+        plans: list[Plan] = []
+        number = 0
+        for revision in sorted(revisions, key=lambda revision: revision.finding.first):
+            plan = self._plan(revision)
+            plans.append(plan)
+            number += len(plan.changed)
+            if number >= _AT_ONCE:
+                yield from self._write(plans)
+                plans, number = [], 0
+        yield from self._write(plans)
+
+    def _plan(self, revision: Revision) -> "Plan":
         finding = revision.finding
         wanted = finding.evidence
         if not wanted or not revision.stands:
-            return revision, []
+            return Plan(revision, {}, [])
         held = self._recall(finding, is_new=revision.number == 0)
         changed: list[Identity] = []
         # of more than are kept, those that were there first stay
@@ -95,12 +117,20 @@ class EvidenceBook:
             changed += [identity for identity in gone if held[identity] % 2 == 0]
         for identity in changed:
             held[identity] = held.get(identity, -1) + 1
-        rows = [
-            _row_of(event, finding, held[identity_of(event)])
-            for event in self._events.pick(changed)
-        ]
         found = msgspec.structs.replace(finding, evidence_from=min(wanted)[0])
-        return msgspec.structs.replace(revision, finding=found), rows
+        return Plan(msgspec.structs.replace(revision, finding=found), held, changed)
+
+    def _write(self, plans: list["Plan"]) -> Iterator[Row]:
+        """The rows of some revisions; their events are read together."""
+        wanted: dict[Identity, list[Plan]] = {}
+        for plan in plans:
+            yield plan.revision.row()
+            for identity in plan.changed:
+                wanted.setdefault(identity, []).append(plan)
+        for event in self._events.pick(wanted):
+            identity = identity_of(event)
+            for plan in wanted[identity]:
+                yield _row_of(event, plan.revision.finding, plan.held[identity])
 
     def _recall(self, finding: Finding, *, is_new: bool) -> dict[Identity, int]:
         """What is written of the finding; is kept for the next time."""

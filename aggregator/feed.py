@@ -10,7 +10,7 @@ from aggregator.arrivals import MINUTE
 from aggregator.chains.facts import Batch, Told, facts_of
 from aggregator.crowd import Joint
 from aggregator.findings import Rule
-from aggregator.memory import MINUTES_A_DAY, Found, Memory
+from aggregator.memory import Found, Memory
 from heptad.event import Event
 from heptad.store import Store
 
@@ -19,6 +19,7 @@ _BATCH: Final = 1000
 MOST_SHOWN: Final = 10_000
 """Of a minute with more events, so many are kept as evidence, or a flood would fill the memory."""
 _FIRST_PIECE: Final = 60
+_LONGEST_PIECE: Final = 360
 _LONGEST_READ: Final = 1.0
 """Seconds."""
 
@@ -135,7 +136,7 @@ class Pace:
             if took > _LONGEST_READ:
                 self._length = max(1, self._length // 2)
             elif took < _LONGEST_READ / 4:
-                self._length = min(self._length * 2, MINUTES_A_DAY)
+                self._length = min(self._length * 2, _LONGEST_PIECE)
             since = end
 
 

@@ -252,11 +252,7 @@ class Job:
         state = {PROGRESS: msgspec.json.encode(self._progress)}
         state |= {watch.key: watch.state() for watch in self._watches}
         state |= {book.key: book.state() for book in self._books}
-        rows: list[Row] = []
-        for found in revisions:
-            revision, shown = self._evidence.keep(found)
-            rows += [revision.row(), *shown]
-        self._append(rows, state, counters)
+        self._append(list(self._evidence.keep(revisions)), state, counters)
         for watch in worked:
             watch.commit(at)
         self._tell(revisions)

@@ -35,7 +35,9 @@ log = logging.getLogger("heptad.aggregator")
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 15.0
 _REST: Final = 3.0
-"""After a look it rests at least this many times as long as the look took."""
+"""After a look it rests at least this many times as long as the look took …"""
+_LONGEST_REST: Final = 5.0
+"""… but not so long (s) that a live attack waits for it."""
 
 
 class Aggregator:
@@ -192,7 +194,7 @@ class Aggregator:
             pause = _FIRST_PAUSE
             took = clock.monotonic() - begun
             if not more:
-                stop.wait(max(poll, _REST * took))
+                stop.wait(max(poll, min(_REST * took, _LONGEST_REST)))
 
     def _look(self, stop: threading.Event) -> bool:
         """One look; False where there is nothing to look at, or nothing left."""
