@@ -10,7 +10,8 @@ from typing import Final
 
 import msgspec
 
-from exporter.parsers.engine import CompiledRule, Rulebook, Values, method_of
+from exporter.parsers.compiled import CompiledRule, Values, method_of
+from exporter.parsers.engine import Rulebook
 from exporter.ranking import Ranking
 from exporter.record import Record
 from exporter.rendering import classify_address

@@ -12,7 +12,8 @@ import msgspec
 
 from exporter.attempts import Attempts, Judged
 from exporter.parsers.clock import Clock
-from exporter.parsers.engine import CompiledRule, Found, Program, Rulebook, load_rulebook
+from exporter.parsers.compiled import CompiledRule, Found
+from exporter.parsers.engine import Program, Rulebook, load_rulebook
 from exporter.parsers.header import HeaderParser
 from exporter.privacy import Privacy
 from exporter.provenance import Accounts, is_from, is_privileged

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from exporter.parsers.engine import CompiledRule, Found
+from exporter.parsers.compiled import CompiledRule, Found
 from exporter.rendering import classify_address
 from heptad.config import PrivacyConfig
 from heptad.store import StoreError

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from exporter.parsers.engine import Part
+from exporter.parsers.compiled import Part
 
 LONGEST: Final = 600 * 10**9
 """ns of log time after which a process is forgotten: process ids recur."""

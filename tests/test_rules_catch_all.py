@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporter.parsers.engine import CompiledRule, Program, load_rulebook
+from exporter.parsers.compiled import CompiledRule
+from exporter.parsers.engine import Program, load_rulebook
 from exporter.parsers.rule_file import BUILT_IN, load_rule_files
 
 BOOK = load_rulebook()

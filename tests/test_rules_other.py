@@ -13,7 +13,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.parsers.engine import CompiledRule, Program, check_examples, load_rulebook
+from exporter.parsers.compiled import CompiledRule
+from exporter.parsers.engine import Program, check_examples, load_rulebook
 from exporter.parsers.rule_file import (
     BUILT_IN,
     GROUPS,
