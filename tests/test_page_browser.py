@@ -201,7 +201,7 @@ def test_without_a_mouse(browser: Browser, site: Site, world: World, size: tuple
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
-    for _ in range(4):
+    for _ in range(5):
         page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.name") == "user"
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
@@ -283,3 +283,42 @@ def test_stores_that_come_and_go(browser: Browser, site: Site) -> None:
     site.server.close()
     expect(seen.page.locator("#banner")).to_contain_text("Is it still running?")
     context.close()
+
+
+def test_health_is_not_good_without_an_answer(browser: Browser, site: Site, world: World) -> None:
+    """When the server is gone the Health tile says that nothing is known, and since when."""
+    world.append([login(world.now - MINUTE, "192.0.2.1")])
+    seen = visit(browser, site)
+    tile = seen.page.locator("#tile-health")
+    expect(tile).to_contain_text("OK")
+    site.server.close()
+    expect(tile).to_contain_text("unknown", timeout=60_000)
+    expect(tile).to_contain_text("as of")
+    expect(tile).not_to_contain_text("OK")
+
+
+@SIZES
+@pytest.mark.parametrize("age, chosen", [(5, "1h"), (180, "6h"), (2000, "7d"), (20_000, "30d")])
+def test_the_range_fits_the_data(
+    browser: Browser, site: Site, world: World, age: int, chosen: str, size: tuple[int, int]
+) -> None:
+    """The page opens on the shortest range that shows the newest event; a link may name another."""
+    world.append([login(world.now - age * MINUTE, "192.0.2.1")])
+    seen = visit(browser, site, size)
+    expect(seen.page.locator("#since")).to_have_value(chosen)
+    expect(seen.page.locator("#rows tr").first).to_be_visible()
+    assert seen.overflow() <= 0
+    linked = visit(browser, site, size, "?since=24h")
+    expect(linked.page.locator("#since")).to_have_value("24h")
+
+
+def test_the_action_filter(browser: Browser, site: Site, world: World) -> None:
+    """Only events of the action are shown, and a word that is none is refused."""
+    world.append([login(world.now - MINUTE, "192.0.2.1")])
+    seen = visit(browser, site)
+    seen.page.locator("[name=action]").fill("disconnect")
+    seen.page.locator("#filters button[type=submit]").click()
+    expect(seen.page.locator("#empty")).to_be_visible()
+    seen.page.locator("[name=action]").fill("login")
+    seen.page.locator("#filters button[type=submit]").click()
+    expect(seen.page.locator("#rows tr")).to_have_count(1)

@@ -24,7 +24,7 @@ _SHOWN_RAW: Final = 4096
 _SECONDS: Final = 0.6
 _AHEAD: Final = 60 * SECOND
 """As far as a clock may be ahead, an event is shown before its time has come."""
-_TAGS: Final = ("host", "program", "outcome")
+_TAGS: Final = ("host", "program", "action", "outcome")
 _TEXTS: Final = (
     "host source program action outcome method reason user target_user source_ip source_domain "
     "tty object log_host trust path unit"

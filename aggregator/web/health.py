@@ -8,6 +8,7 @@ from typing import Any, Final
 from aggregator.unheard import read_deaf
 from aggregator.web.events import SHOWN
 from aggregator.web.source import AHEAD, Events, Reports
+from heptad.event import ACTIONS
 from heptad.event_row import MEASUREMENT
 from heptad.line_protocol import decode_head
 from heptad.store import Counters
@@ -31,6 +32,7 @@ def describe_health(
     told: dict[str, Any] = {
         "problems": [printable(problem, 500) for problem in problems[:_MOST]],
         "sources": _sources(events)[:_MOST],
+        "actions": list(ACTIONS),
     }
     if (counters := events.counters()) is not None:
         told["lines"] = _sum(counters, "heptad_lines_total", "source")

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from heptad import units
-from heptad.event import OUTCOMES
+from heptad.event import ACTIONS, OUTCOMES
 
 MOST_ROWS: Final = 200
 _LONGEST: Final = 300
@@ -31,6 +31,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     until: int
     host: str = ""
     program: str = ""
+    action: str = ""
     outcome: str = ""
     user: str = ""
     address: str = ""
@@ -87,12 +88,17 @@ def parse_query(text: str, now: float) -> Query:
     until = _time(given.pop("until"), "until", now) if "until" in given else _LATEST
     if since >= until:
         raise BadQuery("`since` is not before `until`")
-    if given.get("outcome", "unknown") not in OUTCOMES:
-        raise BadQuery(f"`outcome` is one of {', '.join(OUTCOMES)}")
+    _check_words(given)
     limit = _number(given.pop("limit", "100"), "limit", 1, MOST_ROWS)
     after = _number(given.pop("after"), "after", 0, _LATEST) if "after" in given else -1
     before = _cursor(given.pop("before")) if "before" in given else None
     return Query(since=since, until=until, limit=limit, after=after, before=before, **given)
+
+
+def _check_words(given: dict[str, str]) -> None:
+    for name, words in (("outcome", OUTCOMES), ("action", ACTIONS)):
+        if name in given and given[name] not in words:
+            raise BadQuery(f"`{name}` is one of {', '.join(words)}")
 
 
 def _time(text: str, name: str, now: float) -> int:

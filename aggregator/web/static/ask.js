@@ -1,7 +1,7 @@
 // Asking the views of /api/, and telling what goes wrong.
 import { find } from "./elements.js";
 
-export const FILTERS = ["host", "program", "outcome", "user", "address", "text"];
+export const FILTERS = ["host", "program", "action", "outcome", "user", "address", "text"];
 
 export async function ask(view, parameters) {
   const query = new URLSearchParams(

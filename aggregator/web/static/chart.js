@@ -22,7 +22,7 @@ function options(data) {
   };
   const one = (name) => ({ fill: colour(name), width: 0, paths: bars, points: { show: false } });
   return {
-    width: find("chart").clientWidth, height: 180, padding: [8, 4, 0, 0],
+    width: find("chart").clientWidth, height: 180, padding: [8, 24, 0, 0],
     legend: { show: false }, cursor: { drag: { x: false, y: false }, y: false },
     // the last bar begins at the last time and needs its own width behind it
     scales: { x: { time: true, range: () => [data.begin, data.begin + data.failures.length * data.step] },

@@ -1,15 +1,30 @@
 // What the page does and when. Every value is put in as text, never as markup.
-import { filters, run, tellProblem } from "./ask.js";
+import { ask, filters, run, tellProblem } from "./ask.js";
 import { find } from "./elements.js";
 import { filterBy, follow, loadEvents, loadOlder, recall, remember } from "./events.js";
 import { loadFindings, loadHealth, loadSeries, loadSessions, loadTop, showAllFindings } from "./views.js";
 
 const FOLLOW_MS = 2000;
 const REFRESH_MS = 30000;
+const HOUR = 3600000;
+const LENGTHS = { "1h": HOUR, "6h": 6 * HOUR, "24h": 24 * HOUR, "7d": 168 * HOUR, "30d": 720 * HOUR };
 
 async function refresh() {
   if (document.hidden) return;
   if (await run(loadSeries, loadTop, loadFindings, loadSessions, loadHealth)) tellProblem(null);
+}
+
+/** The shortest range that holds the newest event and, up to a day, the oldest. */
+async function chooseRange() {
+  if (location.search.includes("since=")) return;
+  const { sources } = await ask("health", {}).catch(() => ({ sources: [] }));
+  if (!sources.length) return;
+  const age = (times) => Date.now() - Math.max(...times.map((time) => Date.parse(time)));
+  const newest = age(sources.map((source) => source.last));
+  const oldest = Date.now() - Math.min(...sources.map((source) => Date.parse(source.first ?? source.last)));
+  const wanted = Math.max(newest, Math.min(oldest, 24 * HOUR));
+  const options = [...find("since").options].map((option) => option.value);
+  find("since").value = options.find((option) => wanted < LENGTHS[option]) ?? options.at(-1);
 }
 
 async function loadAll() {
@@ -41,4 +56,4 @@ find("since").addEventListener("change", () => { remember(); loadAll(); });
 document.addEventListener("visibilitychange", refresh);
 setInterval(() => find("live").checked && refresh(), REFRESH_MS);
 recall();
-loadAll().then(() => setTimeout(keepFollowing, FOLLOW_MS));
+chooseRange().then(loadAll).then(() => setTimeout(keepFollowing, FOLLOW_MS));

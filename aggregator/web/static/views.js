@@ -7,6 +7,7 @@ import { filterBy } from "./events.js";
 const FEW_FINDINGS = 5;
 const shown = {};
 let showsAll = false;
+let checked = null;
 
 /** Runs ``show`` where the data differ from what is shown, so that focus stays where it is. */
 function showIfNew(name, data, show) {
@@ -147,10 +148,26 @@ function showFinding(finding, open) {
   return row;
 }
 
+/** Health that could not be asked for is not known: never what it was. */
 export async function loadHealth() {
-  showIfNew("health", await ask("health", {}), (data) => {
+  try {
+    await showHealth();
+  } catch (error) {
+    shown.health = "";
+    const last = checked ? `as of ${short(checked).slice(-8)}` : "never checked";
+    find("tile-health").replaceChildren("unknown", element("small", "", last));
+    find("tile-health").className = "unknown";
+    throw error;
+  }
+}
+
+async function showHealth() {
+  const answer = await ask("health", {});
+  checked = new Date();
+  find("tile-health").className = answer.problems.length ? "wrong" : answer.sources.length ? "" : "unknown";
+  showIfNew("health", answer, (data) => {
     const problems = [...data.problems];
-    find("tile-health").replaceChildren(problems.length ? `${problems.length} wrong` : "well",
+    find("tile-health").replaceChildren(problems.length ? `${problems.length} problems`.replace(/^1 problems/, "1 problem") : data.sources.length ? "OK" : "no data",
       element("small", "", data.sources.length ? `last event ${short(data.sources.map((s) => s.last).sort().at(-1))}` : "no events yet"));
     find("problems").replaceChildren(...(problems.length
       ? problems.map((text) => element("li", "", `Problem: ${text}`))
@@ -170,6 +187,7 @@ export async function loadHealth() {
       find("sources").append(row);
     }
     find("health-note").textContent = sayCounted(data).join(" · ");
+    fillList("actions", data.actions);
     fillList("hosts", new Set(data.sources.map((source) => source.host)));
     fillList("programs", new Set(data.sources.flatMap((source) => source.programs)));
   });
