@@ -19,7 +19,7 @@ FOLDERS := heptad exporter aggregator tests bench dashboards provisioning script
 CODE = $(foreach folder,$(FOLDERS),$(if $(shell find $(folder) -name '*.py' 2>/dev/null),$(folder)))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types contracts torture bench docs dashboards rules env stack \
+.PHONY: help run test check lint types contracts torture torture-rotation bench docs dashboards rules env stack \
 	constraints clean debian-packages
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -48,6 +48,9 @@ contracts: $(VENV)/.installed-dev ## who may import whom
 
 torture: debian-packages ## everything between the log and InfluxDB fails, 2000 times (TORTURE_FAULTS=…)
 	@TORTURE_FAULTS=$${TORTURE_FAULTS:-2000} $(BIN)/python -m pytest -s tests/test_torture_influxdb.py
+
+torture-rotation: $(VENV)/.installed-dev ## the rotation race: 20 seeds beside four busy processes (TORTURE_RUNS=…)
+	@$(BIN)/python -m tests.torture_rotation
 
 bench: debian-packages ## the figures, as ratios to mtail, fail2ban and node_exporter
 	@$(BIN)/python -m bench $(BENCH_FLAGS)

@@ -80,6 +80,11 @@ def test_a_log_that_was_empty(tmp_path: Path, name: str, down: bool) -> None:
     )
 
 
+VERSIONS: Final = {
+    "replace", "delete_first_line", "delete_last_line", "restore", "rewrite", "copy_back",
+    "mount_over",
+}  # fmt: skip
+"""What puts another version of the log at its path."""
 STRIKES: Final = st.tuples(
     st.sampled_from(sorted(OPERATIONS)),
     st.integers(1, 250),
@@ -89,8 +94,13 @@ STRIKES: Final = st.tuples(
 )
 
 
-@given(st.lists(STRIKES, min_size=1, max_size=5))
-@settings(max_examples=100, deadline=None)
+def has_one_version(strikes: list[tuple[str, int, int, int, bool]]) -> bool:
+    """Whether at most one of the operations replaces the log by another version of itself."""
+    return sum(name in VERSIONS for name, *_ in strikes) <= 1
+
+
+@given(st.lists(STRIKES, min_size=1, max_size=4).filter(has_one_version))
+@settings(max_examples=50, deadline=None, derandomize=True)
 def test_struck_again_and_again(strikes: list[tuple[str, int, int, int, bool]]) -> None:
     """Several operations, each begun before any call, with lines that are not read yet or none."""
     with tempfile.TemporaryDirectory() as folder, World(Path(folder)) as world:

@@ -13,8 +13,10 @@ import sys
 import threading
 import time as clock
 from collections import Counter
+from functools import partial
 from pathlib import Path
-from typing import Final
+from types import FrameType
+from typing import Any, Final
 
 import pytest
 
@@ -23,9 +25,10 @@ from exporter.parsers.engine import load_rulebook
 from exporter.sources import log as source_log
 from heptad.config import load_config
 from heptad.store.local import LocalStore
+from tests.rotations import kind_of
 from tests.torture_writer import Writer
 
-KILLS: Final = 200
+KILLS: Final = int(os.environ.get("TORTURE_KILLS") or 200)
 CONFIG: Final = """
 host: tortured
 log: {{level: error}}
@@ -49,10 +52,23 @@ def start_exporters(config: Path) -> None:
     for _ in sys.stdin:
         child = os.fork()
         if child == 0:
+            if os.environ.get("TORTURE_CALLS"):
+                note_calls(config.parent / f"calls-{os.getpid()}")
             run_exporter(config)
             os._exit(0)
         print(child, flush=True)  # noqa: T201 - the answer
         os.waitpid(child, 0)
+
+
+def note_calls(path: Path) -> None:
+    """Write down the order of the system calls of this thread, as far as a kill lets it."""
+    calls = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def note(_: FrameType, event: str, function: Any) -> None:
+        if event == "c_call" and (kind := kind_of(function)):
+            os.write(calls, f"{clock.monotonic_ns()} {kind}\n".encode())
+
+    sys.setprofile(note)
 
 
 def run_exporter(config: Path, *, once: bool = False) -> None:
@@ -82,12 +98,13 @@ def test_killed_200_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     config = tmp_path / "heptad.yaml"
     config.write_text(CONFIG.format(folder=tmp_path))
     (tmp_path / "state").mkdir()
-    writer = Writer(tmp_path / "auth.log", seed)
+    writer = Writer(tmp_path / "auth.log", seed, all_read=partial(is_read, tmp_path))
     run_exporter(config, once=True)  # the first start precedes every line
     clock.sleep(1)  # whose stamps have whole seconds
     with writer.running():
         kill_often(config, seed)
     run_exporter(config, once=True)
+    (tmp_path / "steps").write_text("".join(f"{at} {step}\n" for at, step in writer.steps))
     with LocalStore(tmp_path / "state" / "events.db") as store:
         points = list(store.read("events", 0, 2**63 - 1))
         counters = store.counters()
@@ -102,11 +119,18 @@ def test_killed_200_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     with capsys.disabled():
         print(  # noqa: T201 - figures to compare
             f"\n{writer.lines} lines, {KILLS} kills, rotations {dict(writer.rotations)}: "
-            f"{len(lost)} lost, {len(doubled)} doubled, {len(gaps)} gaps; TORTURE_SEED={seed}"
+            f"{len(lost)} lost, {len(doubled)} doubled, {len(gaps)} gaps; TORTURE_SEED={seed}, "
+            f"in {tmp_path}"
         )
     assert (sorted(lost)[:10], doubled[:10], gaps) == ([], [], [])
     assert sum_of(counters, "auth_events_total", program="sshd") == writer.lines
     assert sum_of(counters, "heptad_lines_total", result="event") == writer.lines
+
+
+def is_read(folder: Path, lines: int) -> bool:
+    """Whether that many lines are in the store."""
+    with LocalStore(folder / "state" / "events.db") as store:
+        return sum_of(store.counters(), "heptad_lines_total", result="event") >= lines
 
 
 def sum_of(counters: dict[tuple[str, str], float], name: str, **labels: str) -> float:

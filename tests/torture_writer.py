@@ -25,6 +25,8 @@ class Writer:
 
     The n-th line (from 1) is a wrong password of the user ``<name of the file><n>``; ``stamps``
     are their seconds. With ``iso`` the lines have stamps of a microsecond, else of a second.
+    ``all_read`` says whether that many lines were read: before that no file of them is deleted.
+    What is done to the log, and when, is in ``steps``.
     """
 
     def __init__(
@@ -35,10 +37,13 @@ class Writer:
         now: Callable[[], datetime] = _now,
         *,
         iso: bool = False,
+        all_read: Callable[[int], bool] = lambda _: True,
     ) -> None:
         self.path = path
         self._now = now
         self._iso = iso
+        self._all_read = all_read
+        self.steps: list[tuple[int, str]] = []
         self.stamps: list[int] = []
         self._pause = pause
         self.rotations = Counter[str]()
@@ -97,9 +102,13 @@ class Writer:
     def _next_name(self) -> Path:
         return self.path.with_name(f"{self.path.name}-{20260301 + self.rotations.total()}")
 
+    def _note(self, step: str) -> None:
+        self.steps.append((clock.monotonic_ns(), step))
+
     def _rename(self) -> None:
         """The daemon goes on in the renamed file until it is told."""
         rotated = self._next_name()
+        self._note(f"rename to {rotated.name}")
         self.path.rename(rotated)
         for _ in range(self._chance.randint(0, 4)):
             self._write(self._chance.randint(1, 10))
@@ -109,11 +118,14 @@ class Writer:
 
     def _reopen(self) -> None:
         os.close(self._file)
+        self._note("open anew")
         self._file = self._open()
 
     def _copy_and_truncate(self) -> None:
         rotated = self._next_name()
+        self._note(f"copy to {rotated.name}")
         shutil.copyfile(self.path, rotated)
+        self._note("truncate")
         os.ftruncate(self._file, 0)
         self._count("copytruncate", rotated)
 
@@ -125,6 +137,7 @@ class Writer:
         with plain.open("rb") as source, gzip.open(packed, "wb", compresslevel=1) as target:
             shutil.copyfileobj(source, target)
         shutil.copystat(plain, packed)
+        self._note(f"delete {plain.name}, which is compressed")
         plain.unlink()
         self._count("compress", packed)
 
@@ -133,6 +146,12 @@ class Writer:
         self._rotated.append(rotated)
 
     def _delete_oldest(self) -> None:
-        """Far behind what can be unread."""
-        if len(self._rotated) > KEEP:
+        """Never what nobody could have read yet: many starts may have been killed since."""
+        if len(self._rotated) <= KEEP:
+            return
+        while not self._all_read(self.lines):
+            if self._stop.wait(0.02):
+                return
+        self._note("delete the oldest")
+        while len(self._rotated) > KEEP // 2:
             self._rotated.pop(0).unlink()

@@ -129,10 +129,14 @@ class Arrangement:
         newest = self._newest
         if newest is None:
             return known  # it may come back with the file at the path
-        others = [other for other in self._known if other is not known]
-        if not known.head or any(other.head.startswith(known.head) for other in others):
-            return None  # there is nothing to miss, or it is read in another file, its copy
+        number = next(n for n, other in enumerate(self._known) if other is known)
+        earlier, later = self._known[:number], self._known[number + 1 :]
+        others = earlier + later
+        if not known.head or any(_is_version(other, known) for other in later):
+            return None  # there is nothing to miss, or reading goes on in a later version
         begun = newest.is_begun_of(known)
+        if not begun and any(other.head.startswith(known.head) for other in earlier):
+            return None  # it is read in its copy
         if any(is_file_of(newest, other) for other in others):
             whole = holds_last_lines(newest, known)
         else:
@@ -197,6 +201,12 @@ class Arrangement:
 def position_of(member: Member) -> Position:
     """Where reading of it goes on."""
     return member.position if isinstance(member, Segment) else member
+
+
+def _is_version(other: Position, known: Position) -> bool:
+    """Whether ``other`` is of another version of the same file: the first line is the same."""
+    begin = known.head[: known.head.find(b"\n") + 1] or known.head
+    return other.head.startswith(begin)
 
 
 def _is_later(segment: Segment, modified: int | None) -> bool:

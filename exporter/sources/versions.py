@@ -22,8 +22,8 @@ def skip_copied(later: Segment, earlier: Segment) -> None:
     if not (later.growing and earlier.growing):
         return
     common, whole = _common_prefix(later, earlier, 0)
-    if whole:
-        later.copied_from = earlier
+    if whole and later.copied_from is None:
+        later.copied_from = earlier  # the youngest, which comes first
     shared = _begin_of_line(later, common)
     size = earlier.size()
     begin = max(shared, size - _REMEMBERED)
