@@ -180,6 +180,25 @@ def test_copytruncate_of_a_file_that_was_seen_empty(path: Path, reader: Reader) 
     assert reader.read() == [3, 4]
 
 
+def test_copytruncate_and_compress_of_a_file_that_was_seen_empty(
+    tmp_path: Path, make_reader: MakeReader
+) -> None:
+    """The copy is read though the file that it was made of is gone by then."""
+    path = tmp_path / "auth.log"
+    path.touch()
+    reader = make_reader(path)
+    assert reader.read() == []
+    append(path, line(3))
+    shutil.copyfile(path, path.with_name("auth.log.2"))
+    later = path.with_name("auth.log.2").stat().st_mtime_ns + 10**7
+    os.truncate(path, 0)
+    os.utime(path, ns=(later, later))
+    path.with_name("auth.log.1.gz").write_bytes(gzip.compress(b""))
+    path.unlink()
+    append(path, line(4))
+    assert reader.read() == [3, 4]
+
+
 @pytest.mark.parametrize("down", [False, True])
 @pytest.mark.parametrize("suffix", PACKERS)
 def test_rename_and_compress(path: Path, reader: Reader, suffix: str, down: bool) -> None:

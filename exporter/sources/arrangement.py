@@ -43,7 +43,6 @@ class Arrangement:
         self.losses: list[Loss] = []
         self._old = row
         self._base = base
-        self._since = since
         self._found = snapshot.segments
         self._newest = snapshot.newest
         self._place_of_newest = len(self._found) - 1 if snapshot.newest else None
@@ -51,6 +50,8 @@ class Arrangement:
         self._last = -1
         self._new: list[tuple[int, Member]] = []
         self._known = [position_of(member) for member in row]
+        # as it was read last, not as it is now: what was copied and cut since came after that
+        self._modified = max((known.modified for known in self._known), default=since)
         self._keep_known()
         self._add_unknown()
         self.row = self._in_order()
@@ -170,11 +171,10 @@ class Arrangement:
         return False
 
     def _add_unknown(self) -> None:
-        modified = max((known.modified for known in self._known), default=self._since)
         newest = self._newest
         known_newest = self._place_of_newest in self._taken
         for place, segment in enumerate(self._found):
-            later = place > self._last if self._last >= 0 else _is_later(segment, modified)
+            later = place > self._last if self._last >= 0 else _is_later(segment, self._modified)
             copy = newest is not None and newest.is_copied_in(segment, known=known_newest)
             if place not in self._taken and (segment is newest or (later and not copy)):
                 self._new.append((place, segment))
