@@ -4,7 +4,7 @@ What is not whole is dropped. What follows from it is then computed anew, or rea
 without its position takes over from itself (``handover.py``), so no line is lost or counted twice.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -14,8 +14,9 @@ from exporter.attempts import Attempts
 from exporter.handover import BEGUN_ANEW, SPEAKERS, Memory
 from exporter.heartbeat import Account
 from exporter.refusals import Refusals
-from exporter.sources.file import LogState
-from exporter.sources.journald import check_position
+from exporter.sources import Source
+from exporter.sources.file import FileSource, LogState
+from exporter.sources.journald import JournaldSource, check_position
 from exporter.strangers import Strangers
 from heptad.store.local import LocalStore
 from heptad.validation import Invalid, decode_time
@@ -28,12 +29,9 @@ _decode_hand_over: Final = msgspec.msgpack.Decoder(HandOver).decode
 _decode_joined: Final = msgspec.msgpack.Decoder(list[tuple[bytes, bytes]]).decode
 
 
-def _check_source(data: bytes) -> None:
-    if data.startswith(b"{"):
-        if not _decode_logs(data):
-            raise Invalid("missing", "the position of a source that has read no log")
-    else:
-        check_position(data)
+def _check_logs(data: bytes) -> None:
+    if not _decode_logs(data):
+        raise Invalid("missing", "the position of a source that has read no log")
 
 
 def _check_attempts(data: bytes) -> None:
@@ -62,7 +60,6 @@ def _check_mark(data: bytes) -> None:
 
 
 CHECKS: Final[dict[str, Callable[[bytes], object]]] = {
-    "source": _check_source,
     "attempts": _check_attempts,
     "applied": _check_attempts,
     "strangers": _check_strangers,
@@ -77,22 +74,31 @@ CHECKS: Final[dict[str, Callable[[bytes], object]]] = {
     "forwarder": _decode_account,
 }
 """The first part of a key → what raises if the state is not whole."""
+_POSITIONS: Final[dict[type[object], Callable[[bytes], object]]] = {
+    FileSource: _check_logs,
+    JournaldSource: check_position,
+}
 
 
-def drop_unsound(store: LocalStore, sources: Iterable[str]) -> set[str]:
-    """Drop what is not whole; which of ``sources`` have no position now. Raises StoreError."""
+def drop_unsound(store: LocalStore, sources: Sequence[Source]) -> set[str]:
+    """Drop what is not whole; which of ``sources`` have no position now. Raises StoreError.
+
+    The position of a source is text of its own kind.
+    """
     dropped: dict[str, bytes] = {}
+    kinds = {f"source/{source.name}": _POSITIONS.get(type(source)) for source in sources}
     for key in store.recall_keys(""):
-        check = CHECKS.get(key.partition("/")[0])
+        check = kinds.get(key) or CHECKS.get(key.partition("/")[0])
         known = store.recall(key)
         if known is None or (check is not None and not _is_sound(store, key, known, check)):
             dropped[key] = b""
     if dropped:
         store.append([], dropped)
     return {
-        name
-        for name in sources
-        if store.recall(f"source/{name}") == b"" and not store.recall(f"handover/{name}")
+        source.name
+        for source in sources
+        if store.recall(f"source/{source.name}") == b""
+        and not store.recall(f"handover/{source.name}")
     }
 
 

@@ -75,7 +75,7 @@ class Pipeline:
 
     def restore(self) -> None:
         """Take up what the store holds of an earlier run; raises StoreError."""
-        lost = drop_unsound(self._store, [lane.source.name for lane in self._lanes])
+        lost = drop_unsound(self._store, [lane.source for lane in self._lanes])
         self._first_start = self._recall_first_start()
         self._hand_over(lost)
         for lane in self._lanes:
