@@ -24,8 +24,21 @@ MOST_CELLS: Final = 100_000
 """So many are held of the minutes before, and so many of the one that is being read."""
 MINUTES_A_DAY: Final = 1440
 
-Found = dict[str, dict[int, Sequence[Finding]]]
-"""Subject → UTC day → everything that was found of that day, which may be nothing."""
+Days = dict[int, Sequence[Finding]]
+"""UTC day → everything that was found of it, which may be nothing."""
+Found = dict[str, Days]
+"""Subject → what was found of it; read only, for subjects may share it."""
+
+
+class _Shared(Days):
+    """That nothing was found, of all subjects for which this is so: it is never changed."""
+
+
+def _part(days: Days, end: int) -> tuple[Days, Days]:
+    """What was found of the days before ``end``, and of the others."""
+    own = type(days)
+    before = own({day: found for day, found in days.items() if day < end})
+    return before, own({day: found for day, found in days.items() if day >= end})
 
 
 class Memory:
@@ -84,9 +97,16 @@ class Memory:
     def take_finished(self) -> Found:
         """What was found of the days that no event changes any more, each once."""
         finished: Found = {}
+        left: Found = {}
+        parted: dict[int, tuple[Days, Days]] = {}
         for subject, days in self._found.items():
-            for day in list(takewhile(lambda day: day < self.day, days)):
-                finished.setdefault(subject, {})[day] = days.pop(day)
+            halves = parted.get(id(days))
+            if halves is None:
+                halves = parted[id(days)] = _part(days, self.day)
+            for half, found in zip(halves, (finished, left), strict=True):
+                if half:
+                    found[subject] = half
+        self._found = left
         return finished
 
     def take_joints(self) -> dict[int, Joint]:
@@ -178,16 +198,16 @@ class Memory:
         for minute, cells in sorted(self._cells.items()):
             held.update(cells.keys())
             last |= dict.fromkeys(cells, minute)
-        lost = set()
+        lost, size = set(), self.size
         for subject in sorted(last, key=last.__getitem__):
-            if self.size <= MOST_CELLS * 9 // 10:
+            if size <= MOST_CELLS * 9 // 10:
                 break
-            if subject in self._touched:
-                self._touched.remove(subject)
-                self._judge({subject})
             lost.add(subject)
-            self.size -= held[subject]
-            self.dropped += held[subject]
+            size -= held[subject]
+        self._judge(lost & self._touched)
+        self._touched -= lost
+        self.dropped += self.size - size
+        self.size = size
         self._chains = {s: chain for s, chain in self._chains.items() if s not in lost}
         for minute, cells in self._cells.items():
             self._cells[minute] = {s: cell for s, cell in cells.items() if s not in lost}
@@ -229,7 +249,7 @@ class Memory:
         """What is found of the subjects in the days that are not finished, in place of before."""
         held = self._cells_of(subjects)
         unfinished = range(self.day, self._newest // MINUTES_A_DAY + 1)
-        nothing: dict[int, Sequence[Finding]] = dict.fromkeys(unfinished, ())
+        nothing = _Shared(dict.fromkeys(unfinished, ()))
         for subject in subjects:
             new: dict[int, list[Finding]] = {}
             for finding in self._find(subject, held.get(subject, ())):
@@ -237,13 +257,16 @@ class Memory:
                     new.setdefault(finding.day, []).append(finding)
             for day in unfinished:
                 self._note(day, subject, new)
-            days = self._found.setdefault(subject, {})
-            if days:
-                # they are in order: only the last ones are looked at, however many there are
-                for day in list(takewhile(lambda day: day >= self.day, reversed(days))):
-                    del days[day]
-            days |= nothing
-            days |= new
+            days = self._found.get(subject)
+            # they are in order: only the last ones are looked at, however many there are
+            if days is None or next(iter(days), self.day) >= self.day:
+                self._found[subject] = nothing | new if new else nothing
+                continue
+            if isinstance(days, _Shared):
+                days = self._found[subject] = dict(days)
+            for day in list(takewhile(lambda day: day >= self.day, reversed(days))):
+                del days[day]
+            days |= nothing | new
 
     def _note(self, day: int, subject: str, new: dict[int, list[Finding]]) -> None:
         """Count the subject's findings of the day; of very many keep only what may be told."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aggregator import memory
-from aggregator.chains.facts import Batch, Facts
+from aggregator.chains.facts import Batch, Facts, facts_of
 from aggregator.feed import Read, walk
 from aggregator.findings import Rule
 from aggregator.findings.brute_force import BruteForce
@@ -73,6 +73,29 @@ def test_memory_is_bounded_while_reading(
     assert held.size <= 100
     assert max(begun.values()) <= 100
     assert held.dropped > 0
+
+
+def test_forgetting_looks_at_the_minutes_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many subjects are forgotten at once, the minutes are gone through a few times."""
+    monkeypatch.setattr(memory, "MOST_CELLS", 1000)
+    looks = 0
+
+    class Counting(dict[str, Any]):
+        def __len__(self) -> int:
+            nonlocal looks
+            looks += 1
+            return super().__len__()
+
+    rule = BruteForce(BruteForceConfig())
+    held = memory.Memory(rule, MIDNIGHT // DAY)
+    minute = NOON // MINUTE
+    held.begin(minute)
+    facts = facts_of(login(NOON))
+    for n in range(58):
+        held.take(minute + n, Counting({f"{n} {m}": facts for m in range(20)}), 0)
+    assert held.dropped >= 100
+    assert looks < 10 * 58
+    assert set(held.finish(minute + 60)) == {f"{n} {m}" for n in range(58) for m in range(20)}
 
 
 def test_flood_does_not_hide_what_was_found(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
