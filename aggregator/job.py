@@ -15,7 +15,7 @@ import logging
 import sqlite3
 import threading
 import time as clock
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import chain
 from typing import Final, TypeVar
@@ -26,12 +26,10 @@ from aggregator.arrivals import AHEAD, PROGRESS, Progress, recall_progress, reca
 from aggregator.evidence import EvidenceBook
 from aggregator.feed import walk
 from aggregator.finding import DAY, SESSION, Revision, program_of
-from aggregator.findings import Rule
 from aggregator.folding import Folded, Window, fold_events
-from aggregator.ignored import Ignored
 from aggregator.metrics import AggregatorMetrics
+from aggregator.plan import Plan
 from aggregator.reading import Reading, Stopped
-from aggregator.reports import Report
 from aggregator.watch import Watch
 from aggregator.windows import Book, Outcome
 from heptad.event_row import MEASUREMENT
@@ -56,16 +54,6 @@ _BATCH: Final = 5000
 _BATCH_SECONDS: Final = 1.0
 
 _T = TypeVar("_T")
-
-
-class Plan(msgspec.Struct):
-    """What is to be computed; times in seconds."""
-
-    rules: list[Rule]
-    reports: Sequence[Report]
-    max_wait: float = 120.0
-    late_horizon: float = 7 * 86_400.0
-    ignored: Ignored = msgspec.field(default_factory=Ignored)
 
 
 class Job:
@@ -260,8 +248,7 @@ class Job:
     def _tell_behind(self) -> None:
         """Work that takes long is a problem: what arrived meanwhile may not be judged yet."""
         condition = self._conditions.setdefault("progress", Condition(log, "progress"))
-        behind = self._metrics.behind()
-        if behind < _LONGEST_BEHIND:
+        if self._metrics.behind() < _LONGEST_BEHIND:
             condition.set(None)
         elif condition.problem is None:
             condition.set(

@@ -15,8 +15,9 @@ from aggregator.finding import latest_findings
 from aggregator.findings import rules_of
 from aggregator.findings.session import Sessions
 from aggregator.ignored import ignored_of
-from aggregator.job import Job, Plan
+from aggregator.job import Job
 from aggregator.metrics import AggregatorMetrics
+from aggregator.plan import Plan
 from aggregator.reports import REPORTED, REPORTS
 from aggregator.stores import STORE_ERRORS, LocalStores, open_stores
 from aggregator.web.fleet import FleetStores

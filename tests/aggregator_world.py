@@ -12,8 +12,9 @@ from aggregator.finding import Finding, latest_findings, latest_sessions
 from aggregator.findings import Rule
 from aggregator.findings.brute_force import BruteForce
 from aggregator.ignored import Ignored
-from aggregator.job import Job, Plan
+from aggregator.job import Job
 from aggregator.metrics import AggregatorMetrics
+from aggregator.plan import Plan
 from aggregator.reports import REPORTS, Report
 from aggregator.windows import last_revisions
 from heptad.event import Event

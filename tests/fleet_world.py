@@ -11,8 +11,9 @@ import msgspec
 
 from aggregator.findings import Rule
 from aggregator.findings.brute_force import BruteForce
-from aggregator.job import Job, Plan
+from aggregator.job import Job
 from aggregator.metrics import AggregatorMetrics
+from aggregator.plan import Plan
 from aggregator.reports import REPORTED, REPORTS, Report
 from heptad.event import Event
 from heptad.event_row import row_of_event

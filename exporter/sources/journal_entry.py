@@ -13,6 +13,7 @@ import msgspec
 
 from exporter.parsers.folding import unwrap_repeated
 from exporter.record import Origin, Record
+from exporter.sources.lines import decode
 
 FIELDS: Final = (
     "MESSAGE,SYSLOG_IDENTIFIER,_PID,_UID,_EXE,_HOSTNAME,_TRANSPORT,_SYSTEMD_UNIT,"
@@ -61,7 +62,7 @@ def _text(value: str | list[int | str] | None) -> str | None:
         if value and isinstance(value[0], str):
             return value[0]
         try:
-            return bytes(value).decode("utf-8", "backslashreplace")  # type: ignore[arg-type]
+            return decode(bytes(value))  # type: ignore[arg-type]
         except ValueError:
             return None
     return value

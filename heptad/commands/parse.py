@@ -34,6 +34,7 @@ from exporter.parsers.folding import add_before
 from exporter.parsers.foreign import describe_foreign
 from exporter.parsers.header import HeaderParser
 from exporter.record import Origin
+from exporter.sources.lines import decode
 from heptad.commands import DONE, FAILED, WRONG_USE, add_command, complain
 from heptad.commands.progress import make_bar
 from heptad.commands.table import (
@@ -191,7 +192,7 @@ def _read_texts(file: IO[bytes], bar: "tqdm[Any]") -> Iterator[str]:
 
 
 def _clean(data: bytes) -> str:
-    return _TOO_LONG.sub(_OVERSIZED, data.decode("utf-8", "backslashreplace"))
+    return _TOO_LONG.sub(_OVERSIZED, decode(data))
 
 
 class Count:
