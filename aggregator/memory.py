@@ -20,7 +20,7 @@ from aggregator.findings import Chain, Rule
 
 _APART: Final = 10
 """While many minutes are read, so many are taken up at once."""
-MOST_CELLS: Final = 100_000
+MOST_CELLS: Final = 60_000
 """So many are held of the minutes before, and so many of the one that is being read."""
 MINUTES_A_DAY: Final = 1440
 
@@ -192,17 +192,18 @@ class Memory:
         self.floor = floor
 
     def _shrink(self) -> None:
-        """Too many: drop the subjects that were quiet for longest."""
+        """Too many: drop the subjects that were quiet for longest, a third, for each time costs."""
         held = Counter(self._chains.keys())
         last = dict.fromkeys(self._chains, 0)
         for minute, cells in sorted(self._cells.items()):
             held.update(cells.keys())
             last |= dict.fromkeys(cells, minute)
-        lost, size = set(), self.size
+        lost, size, quiet = set(), self.size, 0
         for subject in sorted(last, key=last.__getitem__):
-            if size <= MOST_CELLS * 9 // 10:
+            if size <= MOST_CELLS * 2 // 3:
                 break
             lost.add(subject)
+            quiet = last[subject]
             size -= held[subject]
         self._judge(lost & self._touched)
         self._touched -= lost
@@ -210,7 +211,8 @@ class Memory:
         self.size = size
         self._chains = {s: chain for s, chain in self._chains.items() if s not in lost}
         for minute, cells in self._cells.items():
-            self._cells[minute] = {s: cell for s, cell in cells.items() if s not in lost}
+            if minute <= quiet:
+                self._cells[minute] = {s: cell for s, cell in cells.items() if s not in lost}
         self.whole = self.whole and not lost
 
     def _collect(self) -> None:

@@ -122,7 +122,7 @@ def aggregator() -> list[object]:
         ),
         count_of(
             "Minutes that were forgotten",
-            """More subjects than a rule holds in memory (100,000 minutes of them), in this range:
+            """More subjects than a rule holds in memory (60,000 minutes of them), in this range:
             a finding may be missing. An attack from very many addresses goes on.""",
             "sum(increase(heptad_aggregator_cells_dropped_total{$me}[$__range]))",
             steps=LOOK_ABOVE_ZERO,

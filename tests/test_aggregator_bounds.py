@@ -107,6 +107,20 @@ def test_flood_does_not_hide_what_was_found(world: World, monkeypatch: pytest.Mo
     assert summaries(world) == [("192.0.2.1", NOON, 4)]
 
 
+def test_flood_does_not_hide_what_succeeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where many are forgotten, a guessed password is found whose failures were not long ago."""
+    monkeypatch.setattr(memory, "MOST_CELLS", 300)
+    rules: list[Rule] = [SuccessAfterFailures(SuccessAfterFailuresConfig(failures=4))]
+    flood = [login(NOON + n * SECOND, f"10.0.{n // 250}.{n % 250}") for n in range(3000)]
+    with World(tmp_path, rules=rules, reports=[]) as world:
+        world.now = NOON + 6 * HOUR
+        world.append([*flood, *attack(NOON + 30 * MINUTE)])
+        world.append([login(NOON + 33 * MINUTE, outcome="success")])
+        world.finish()
+        assert world.counter("heptad_aggregator_cells_dropped_total") > 1000
+        assert [finding.subject for finding in world.findings()] == ["192.0.2.1"]
+
+
 def test_what_no_rule_keeps_takes_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Logins by key, however many, are not held for the rule of guessed passwords."""
     monkeypatch.setattr(memory, "MOST_CELLS", 100)
