@@ -248,7 +248,7 @@ def test_a_click_on_a_finding_shows_its_events(world: DashboardWorld) -> None:
     events = named("authentication", "Events: who did what, when and where")
     findings = world.influxd.rows('SELECT "rule", "subject", "count" FROM "findings"', "reports")
     subjects = {(row["rule"], row["subject"]) for row in findings}
-    assert {"session", "brute_force"} <= {rule for rule, _ in subjects}
+    assert "brute_force" in {rule for rule, _ in subjects}
     for rule, subject in subjects:
         clicks: list[dict[str, Any]] = [
             {name: [subject] if name == "host" else subject} for name in variables

@@ -29,7 +29,7 @@ HOSTILE = (
     "javascript:window.struck=1",
     "\u202emoc.live\u202c",
     "\u2066a\u2069\u200f",
-    "\x00\x07\x1b[31mred\x9b0m",
+    "\x07\x1b[31mred\x9b0m",
     "z\u0300" * 200,
     "W" * 65_536,
     "\U0001f600" * 500,

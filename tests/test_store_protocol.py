@@ -57,9 +57,13 @@ def store(opened: Open) -> Iterator[AnyStore]:
         yield store
 
 
+ANY = "any"
+"""A measurement of which nothing is declared: what there is comes back."""
+
+
 def rows(first: int, last: int, host: str = "a") -> list[Row]:
     """Points at the nanoseconds after ``NOW`` from ``first`` up to ``last``."""
-    return [(f"events,host={host}", NOW + n, f"n={n}i", "line") for n in range(first, last)]
+    return [(f"events,host={host}", NOW + n, f"count={n}i", "line") for n in range(first, last)]
 
 
 def times(store: AnyStore, **tags: str | list[str]) -> list[int]:
@@ -124,7 +128,7 @@ def test_a_tag_that_is_asked_for_is_no_query(store: AnyStore, value: str) -> Non
 def test_long_ranges_with_long_gaps(store: AnyStore) -> None:
     """Points that lie years apart are found, in order."""
     at = [0, 5 * DAY, 5 * DAY + 1, 9_000 * DAY, NOW, NOW + 800 * DAY]
-    store.append([("events,host=a", time, "n=1i", "") for time in at])
+    store.append([("events,host=a", time, "count=1i", "") for time in at])
     assert [point.time for point in store.read(EVENTS, -(2**62), 2**62)] == at
     assert store.spans(EVENTS, -(2**62), 2**62) == [
         (time // MINUTE, time // MINUTE + 1) for time in sorted({t // MINUTE * MINUTE for t in at})
@@ -134,11 +138,15 @@ def test_long_ranges_with_long_gaps(store: AnyStore) -> None:
 def test_rows_give_way_to_each_other(opened: Open) -> None:
     """A row whose place is taken moves on, within a batch and later; the same one stays."""
     with opened() as store:
-        store.append([(f"events,host={host}", NOW, f"n={n}i", "") for host in "ab" for n in (1, 2)])
+        store.append(
+            [(f"events,host={host}", NOW, f"count={n}i", "") for host in "ab" for n in (1, 2)]
+        )
     with opened() as store:
-        store.append([("events,host=a", NOW, "n=3i", ""), ("events,host=a", NOW + 9, "n=1i", "")])
+        store.append(
+            [("events,host=a", NOW, "count=3i", ""), ("events,host=a", NOW + 9, "count=1i", "")]
+        )
         found = {
-            (p.tags["host"], p.time - NOW): p.fields["n"] for p in store.read(EVENTS, 0, 2**62)
+            (p.tags["host"], p.time - NOW): p.fields["count"] for p in store.read(EVENTS, 0, 2**62)
         }
     assert found == {("a", 0): 1, ("a", 1): 2, ("a", 2): 3, ("a", 9): 1, ("b", 0): 1, ("b", 1): 2}
 
@@ -163,7 +171,7 @@ def test_arrivals_are_cut_where_they_are_sparse(store: AnyStore) -> None:
     minutes = [100, 100, 101, 3, 102, 103]
     begin = NOW - 2000 * MINUTE
     numbered = enumerate(minutes)
-    store.append([("events,host=a", begin + m * MINUTE, f"n={n}i", "") for n, m in numbered])
+    store.append([("events,host=a", begin + m * MINUTE, f"count={n}i", "") for n, m in numbered])
     pieces = store.arrived(EVENTS, "", 100, [begin + 102 * MINUTE])
     assert sorted(
         ((p.oldest - begin) // MINUTE, (p.newest - begin) // MINUTE, p.points) for p in pieces
@@ -192,7 +200,7 @@ def check_round_trip(store: AnyStore, points: list[tuple[dict[str, str], dict[st
     """What is written is read, with its types."""
     given = [
         (
-            encode_head(EVENTS, sorted(tags.items()) or [("x", "a")]),
+            encode_head(ANY, sorted(tags.items()) or [("x", "a")]),
             NOW + n * MINUTE,
             encode_fields({k: v for k, v in fields.items() if k != "raw"}),
             fields.get("raw", ""),
@@ -200,7 +208,7 @@ def check_round_trip(store: AnyStore, points: list[tuple[dict[str, str], dict[st
         for n, (tags, fields) in enumerate(points)
     ]
     store.append(given)
-    found = list(store.read(EVENTS, NOW, NOW + DAY))
+    found = list(store.read(ANY, NOW, NOW + DAY))
     assert [(p.time, p.tags, p.fields) for p in found] == [
         (NOW + n * MINUTE, tags or {"x": "a"}, fields) for n, (tags, fields) in enumerate(points)
     ]
@@ -208,7 +216,7 @@ def check_round_trip(store: AnyStore, points: list[tuple[dict[str, str], dict[st
         assert {k: type(v) for k, v in point.fields.items()} == {
             k: type(v) for k, v in fields.items()
         }
-        assert list(store.read(EVENTS, point.time, point.time + 1, point.tags)) == [point]
+        assert list(store.read(ANY, point.time, point.time + 1, point.tags)) == [point]
 
 
 @settings(max_examples=60)
