@@ -180,9 +180,10 @@ class Job:
         many events come late, their days are not read again and again for each part of them.
         """
         at = clock.monotonic()
-        if not self._is_flooded or everything:
+        floods = self._is_flooded and not everything
+        if not floods:
             self._flooded_since = at
-        waits = more or (at - self._flooded_since < _PAUSE and self._is_flooded and not everything)
+        waits = more or (floods and at - self._flooded_since < _PAUSE)
         working = [
             watch
             for watch in self._watches

@@ -1,6 +1,7 @@
 """What all tests share."""
 
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import settings
 from tests import left_out, needs
 from tests.influxd_2 import Influxd2
 from tests.influxdb import Influxd, running
+from tests.journal import Journal, Reader
 
 # How long an example takes says more about the machine than about the code: no timed tests.
 settings.register_profile("heptad", deadline=None, print_blob=True)
@@ -27,6 +29,22 @@ def influxd_2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd2]:
     """A real InfluxDB 2 that all tests share: each makes buckets with names of its own."""
     with running(Influxd2(tmp_path_factory.mktemp("influxd2"))) as server:
         yield server
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    """An empty folder of journal files."""
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    return Journal(folder)
+
+
+@pytest.fixture
+def reader(journal: Journal) -> Iterator[Reader]:
+    """A reader of the journal."""
+    reader = Reader(journal)
+    yield reader
+    reader.source.close()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,22 +17,6 @@ from heptad.store.local import LocalStore
 from tests.journal import Journal, Reader
 
 WRONG = "Failed password for ann from 192.0.2.7 port 22 ssh2"
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    """An empty folder of journal files."""
-    folder = tmp_path / "journal"
-    folder.mkdir()
-    return Journal(folder)
-
-
-@pytest.fixture
-def reader(journal: Journal) -> Iterator[Reader]:
-    """A reader of the journal."""
-    reader = Reader(journal)
-    yield reader
-    reader.source.close()
 
 
 def test_a_record(journal: Journal, reader: Reader) -> None:

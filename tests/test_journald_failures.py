@@ -1,7 +1,6 @@
 """The journal as a source where something fails: told once, tried again, and nothing lost."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -9,22 +8,6 @@ import pytest
 
 from exporter.sources.journald import JournaldSource
 from tests.journal import Journal, Reader, journalctls
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    """An empty folder of journal files."""
-    folder = tmp_path / "journal"
-    folder.mkdir()
-    return Journal(folder)
-
-
-@pytest.fixture
-def reader(journal: Journal) -> Iterator[Reader]:
-    """A reader of the journal."""
-    reader = Reader(journal)
-    yield reader
-    reader.source.close()
 
 
 def test_journalctl_dies(journal: Journal, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,22 +23,6 @@ done
 exec /usr/bin/journalctl "$@"
 """
 MODULE = "Invalid verification code for root"
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    """An empty folder of journal files."""
-    folder = tmp_path / "journal"
-    folder.mkdir()
-    return Journal(folder)
-
-
-@pytest.fixture
-def reader(journal: Journal) -> Iterator[Reader]:
-    """A reader of the journal."""
-    reader = Reader(journal)
-    yield reader
-    reader.source.close()
 
 
 class FakeClock:
