@@ -221,13 +221,6 @@ def await_problem(url: str) -> str:
     raise AssertionError("the exporter has no problem")
 
 
-@pytest.fixture
-def no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is remembered yet."""
-    monkeypatch.setattr(masking, "_current", [masking._Masks({}, [])])  # noqa: SLF001
-    monkeypatch.setattr(masking, "_secrets", {})
-
-
 @given(
     st.text(
         st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="=\\"),
@@ -250,7 +243,6 @@ def test_no_piece_is_left(secret: str, before: str, between: str, cut: int) -> N
         assert piece not in seen or piece in compact
 
 
-@pytest.mark.usefixtures("no_secrets")
 def test_other_words_stay() -> None:
     """What holds no secret is shown as it is; a short password is masked where it stands whole."""
     text = "database not found: events; see the log of influxd"
@@ -260,7 +252,6 @@ def test_other_words_stay() -> None:
     assert mask_secrets("password hunter refused") == "password … refused"
 
 
-@pytest.mark.usefixtures("no_secrets")
 def test_renewed_secrets() -> None:
     """Of a token that is renewed again and again the last ones are remembered, and no more."""
     for number in range(1000):
