@@ -289,6 +289,14 @@ def test_pam_under_any_name() -> None:
     assert understand("teleport", "pam_unix(x:auth): something new", ROOT) is Result.NOT_UNDERSTOOD
 
 
+def test_the_end_of_a_users_manager_is_no_session() -> None:
+    """`(sd-pam)` says it as the user, at every logout: it is neither refused nor an event."""
+    message = "pam_unix(systemd-user:session): session closed for user ann"
+    user = msgspec.structs.replace(ROOT, exe="/usr/lib/systemd/systemd-executor", uid=1000)
+    for origin in (user, msgspec.structs.replace(user, exe="/usr/lib/systemd/systemd"), Origin()):
+        assert understand("(sd-pam)", message, origin) is Result.IGNORED
+
+
 def test_pam_in_a_file() -> None:
     """From a file it is an event of `pam`, whatever was logged as the name, which is no tag."""
     event = interpret_record(

@@ -27,6 +27,7 @@ from exporter.parsers.rule_file import (
 from heptad.document import DocumentError
 
 BOOK = load_rulebook()
+FIELDS = "TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/id"
 BAITS = (
     " ; USER=bob ; COMMAND=/bin/true",
     " ; COMMAND=/bin/true",
@@ -351,11 +352,57 @@ def test_cron_command_is_all_of_it(command: str) -> None:
             "systemd-logind",
             ["The system will reboot now!", "System is rebooting."],
         ),
+        (
+            "systemd-logind",
+            [
+                f"New session '{number}' of user 'ann' with class '{kind}' and type 'unspecified'."
+                for number, kind in ((3, "user"), (4, "manager"))
+            ],
+        ),
+        (
+            "su",
+            ["NO password asked for su from 'ann' to 'root' (/etc/suauth)", "+ pts/0 ann:root"],
+        ),
     ],
 )
 def test_one_deed_is_one_event(program: str, lines: list[str]) -> None:
     """Of the lines that tell one deed exactly one becomes an event."""
     assert sum(not read(program, line)[0].ignore for line in lines) == 1
+
+
+def test_failures_of_a_bsds_login_count_once() -> None:
+    """Its two lines of the same failures are that many logins, and as many of PAM's kind."""
+    lines = ["3 LOGIN FAILURES FROM 203.0.113.7", "3 LOGIN FAILURES FROM 203.0.113.7, alice"]
+    rules = [read("login", line) for line in lines]
+    assert [rule.action for rule, _ in rules] == ["authentication", "login"]
+    assert [facts["count"] for _, facts in rules] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("program", "line", "told"),
+    [
+        ("login", "invalid password for 'UNKNOWN' on 'tty1'", ("login", "invalid_user")),
+        ("login", "FAILED LOGIN SESSION FROM tty1 FOR (unknown), x", ("login", "invalid_user")),
+        ("sudo", f"ann : invalid shell for user bob: /x ; {FIELDS}", ("privilege", "no_shell")),
+        (
+            "sudo",
+            f"ann : setid command rejected in intercept mode ; {FIELDS}",
+            ("privilege", "not_permitted"),
+        ),
+        (
+            "sudo",
+            f"ann : PAM authentication error: Module is unknown ; {FIELDS}",
+            ("privilege", "system_error"),
+        ),
+        ("sshd", "refusing RSA key: Invalid key length", ("authentication", "key_refused")),
+    ],
+)
+def test_an_attempt_is_an_attempt(program: str, line: str, told: tuple[str, str]) -> None:
+    """What a user tried is told as that, and no word for nobody's account becomes a name."""
+    rule, facts = read(program, line)
+    assert (rule.action, rule.reason) == told
+    assert rule.outcome == "failure"
+    assert facts.get("user") in (None, "ann")
 
 
 @pytest.mark.parametrize("file", load_rule_files([BUILT_IN]), ids=lambda file: file.program)
