@@ -1,5 +1,6 @@
 """Records become events: rules say what a line tells, attempts what it counts as."""
 
+import re
 import time as clock
 from collections import defaultdict
 from collections.abc import Container, Iterable
@@ -62,6 +63,11 @@ _HIGHEST_COUNT: Final = 10**6
 _MOST_HOSTS: Final = 10_000
 MOST_REPEATS: Final = 100
 """As often as one folded line may count: whoever can write a line can write any number in it."""
+_INNER: Final = re.compile(
+    r"(?:\[ *\d{1,10}\.\d{1,9}\](?:\[ *[TC]\d{1,10}\])? )?"
+    r"(?P<tag>[\w.-]{1,64})\[(?P<pid>\d{1,9})\]: (?P<message>.*)",
+    re.DOTALL | re.ASCII,
+)
 _OF_PAM: Final = ("pam_", "PAM ")
 """What PAM's messages begin with, whichever program asked it."""
 
@@ -154,12 +160,11 @@ class Interpreter:
         return self._judge(program, program.read(record[4]), record)
 
     def _judge(self, program: Program, found: Found | None, record: Record) -> Understood | Result:
-        _, _, _, _, message, _, count, origin = record
+        count, origin = record[6], record[7]
         if origin.trusted and (doubt := self._doubt(origin, program, found)) is not None:
             return doubt
         if found is None:
-            known = program.complete or message.startswith("pam_")
-            return NOT_UNDERSTOOD if known else OTHER_PROGRAM
+            return self._judge_unknown(program, record)
         rule = found.rule
         if found.text is not None or type(count) is not int:
             return self._judge_unusual(program, found, record)
@@ -179,6 +184,26 @@ class Interpreter:
             name = program.name
             judged, told, count = self.attempts.judge(rule, values, name, record, count)
         return program, judged, count, found, told
+
+    def _judge_unknown(self, program: Program, record: Record) -> Understood | Result:
+        """What a message is that no rule of ``program`` understood."""
+        if program.transport == "kernel" and (inner := self._judge_inner(record)):
+            return inner
+        known = program.complete or record[4].startswith("pam_")
+        return NOT_UNDERSTOOD if known else OTHER_PROGRAM
+
+    def _judge_inner(self, record: Record) -> Understood | None:
+        """What a daemon told that wrote to the kernel's log, because syslog did not run yet."""
+        match = _INNER.fullmatch(record[4])
+        program = self._programs.get(match["tag"]) if match is not None else None
+        found = program.read(match["message"]) if program and match else None
+        if program is None or match is None or found is None:
+            return None
+        inner = (*record[:2], match["tag"], match["pid"], match["message"], *record[5:])
+        told = self._judge(program, found, inner)
+        if not isinstance(told, tuple):
+            return None
+        return (*told[:3], msgspec.structs.replace(told[3], pid=match["pid"]), told[4])
 
     def _judge_unusual(self, program: Program, found: Found, record: Record) -> Understood | Result:
         """What a folded line tells, or one whose message had something around it."""
@@ -306,7 +331,8 @@ class Interpreter:
                 if not isinstance(understood, tuple):
                     others.append((understood, record))
                     continue
-                _, judged, count, found, told = understood
+                program, judged, count, found, told = understood
+                pid = found.pid or pid
                 written = found.write(message) if found.written is None else found.written
                 head = where.heads[program].get(judged) or self._head(where, program, judged)
                 if found.rule.is_settled and pid == record[3]:

@@ -54,6 +54,11 @@ SSHD = f"sshd[125]: {MESSAGE}"
         ("Feb 26 06:02:30 <auth.info> web-1 ", FEB, "web-1"),
         ("Feb 26 06:02:30 <4.6> web-1 ", FEB, "web-1"),
         ("Feb 26 06:02:30 <16.6> web-1 ", FEB, "web-1"),
+        # NetBSD's syslogd -v and -vv, and with PRI
+        ("<4.6>Feb 26 06:02:30 web-1 ", FEB, "web-1"),
+        ("<auth.info>Feb 26 06:02:30 web-1 ", FEB, "web-1"),
+        ("<38><auth.info>Feb 26 06:02:30 web-1 ", FEB, "web-1"),
+        ("<authpriv.info>2026-02-26T06:02:30.000000+00:00 web-1 ", FEB, "web-1"),
         ("Feb 26 06:02:30 relay Forwarded from web-1: ", FEB, "web-1"),
         ("Feb 26 06:02:30 Message forwarded from web-1: ", FEB, "web-1"),
         # journalctl -o short-full, with-unit's stamp, short-unix, short-iso, short-iso-precise
@@ -119,6 +124,13 @@ def test_headers(header: str, time: str, host: str) -> None:
         f"Mar  3 10:00:01 relay <38>1 2026-03-03T10:00:00Z web-1 sshd 125 - - {MESSAGE}",
         f"2026-03-03T10:00:00Z web-1 sshd[125] {MESSAGE}",
         f"Mar  3 10:00:00 web-1 sshd[125] {MESSAGE}",
+        f"<auth.info>2026-03-03T10:00:00Z web-1 sshd 125 - - {MESSAGE}",
+        f"<38>1 <4.6>2026-03-03T10:00:00.0Z web-1 sshd 125 - - {MESSAGE}",
+        f"Mar  3 10:00:00 web-1 sshd[125]:{MESSAGE}",
+        f"Mar  3 10:00:00 web-1 /usr/sbin/sshd[125]: {MESSAGE}",
+        f"2026-03-03T10:00:00Z web-1 /usr/libexec/sshd[125]: {MESSAGE}",
+        f"Mar  3 10:00:00 web-1 sshd[125] <Info>: {MESSAGE}",  # macOS' syslog(1)
+        f"Mar  3 10:00:00 web-1 sshd[125] (libpam.2.dylib) <Notice>: {MESSAGE}",
     ],
 )
 def test_rfc_5424_through_another_daemon(line: str) -> None:
@@ -139,6 +151,8 @@ def test_rfc_5424_through_another_daemon(line: str) -> None:
         ("2026-03-03T10:00:00+00:00 web-1 sudo alice : TTY=pts/0", "sudo", "alice : TTY=pts/0"),
         ("Mar  3 10:00:00 web-1 su pam_unix(su:auth): x", "su", "pam_unix(su:auth): x"),
         ("2026-03-03T10:00:00Z web-1 sudo - - - sudo: x", "sudo", "x"),
+        ("Mar  3 10:00:00 [su(pam_unix)] x", "su", "pam_unix(su): x"),
+        ("Mar  3 10:00:00 [/usr/sbin/cron] x", "cron", "x"),
     ],
 )
 def test_programs(line: str, tag: str, message: str) -> None:
@@ -177,6 +191,27 @@ def test_no_headers(line: str) -> None:
     last = header.clock.last
     assert header.parse_text(line) == ([], [line])
     assert header.clock.last == last
+
+
+@pytest.mark.parametrize(
+    "message, tag",
+    [
+        ("   alice : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/id", "sudo"),
+        ("alice : HOST=web-1 ; TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/id", "sudo"),
+        ("bob : user NOT in sudoers ; TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/sh", "sudo"),
+        ("bob : (command continued) x", "sudo"),
+        ("(to root) alice on pts/0", "su"),
+        ("FAILED SU (to root) alice on pts/0", "su"),
+        ("pam_unix(su:session): session closed for user root", "su"),
+        ("alice: TTY=pts/0", "session-3"),
+        ("Accepted password for root from 203.0.113.7 port 22 ssh2", "session-3"),
+    ],
+)
+def test_what_a_user_started(message: str, tag: str) -> None:
+    """In a user's session the unit names no program; sudo and su are known by their form."""
+    record = read(f"Thu 2026-02-26 06:02:30 UTC web-1 session-3.scope[125]: {message}")
+    assert record is not None
+    assert (record[2], record[3], record[4]) == (tag, "125", message)
 
 
 @pytest.mark.parametrize(

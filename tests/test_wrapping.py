@@ -31,6 +31,19 @@ def events(*lines: str) -> list[Event]:
         f"{FAILED}#012",
         f"{FAILED}#015#012",
         f"message repeated 2 times: [ {FAILED}#012]",
+        f"{FAILED}\\n",  # rsyslog in C style, syslog-ng
+        f"{FAILED}\\015\\012",
+        f"{FAILED}\\x0a",
+        f"{FAILED}^M",  # the BSDs, BusyBox
+        f"{FAILED}^M ^@",
+        f"  {FAILED}",  # a template with a blank of its own
+        f"#011{FAILED}",
+        f"<4.6>{FAILED}",
+        f"<38>{FAILED}",
+        f"auth.info: {FAILED}",
+        f"[auth.info] {FAILED}",
+        f"sshd[123]: {FAILED}",
+        f" <auth.info>sshd-session[123]: {FAILED}#012",
     ],
 )
 def test_the_message_alone_is_read(message: str) -> None:
@@ -39,6 +52,35 @@ def test_the_message_alone_is_read(message: str) -> None:
     assert (plain.labels, plain.user, plain.pid) == (wrapped.labels, wrapped.user, wrapped.pid)
     assert wrapped.source_ip == "203.0.113.7"
     assert wrapped.raw == f"{STAMP} sshd[123]: {message}"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        f"sshd[77]: {FAILED}",
+        f"[   12.345678] sshd[77]: {FAILED}",
+        f"[   12.345678][    T1] sshd-session[77]: {FAILED} ",
+    ],
+)
+def test_what_a_daemon_wrote_to_the_kernels_log(message: str) -> None:
+    """Before syslog runs, a daemon's line comes as the kernel's: it is the daemon's."""
+    (event,) = events(f"kernel: {message}")
+    assert (event.program, event.action, event.user) == ("sshd", "login", "alice")
+    assert (event.pid, event.raw) == (77, f"{STAMP} kernel: {message}")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "sshd[77]: segfault at 0 ip 00007f sp 00007f error 4 in libc.so.6",
+        f"usb 1-1: Product: sshd[77]: {FAILED}",
+        f"[ 1.0] audit: sshd[77]: {FAILED}",
+        "x[77]: Accepted password for root from 203.0.113.7 port 1 ssh2",
+    ],
+)
+def test_what_the_kernel_says_of_a_process_is_not_the_processs(message: str) -> None:
+    """A process's or a device's name in a message of the kernel is nobody's login."""
+    assert events(f"kernel: {message}") == []
 
 
 def test_dropbear_tells_its_own_process() -> None:

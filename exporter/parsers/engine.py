@@ -19,7 +19,7 @@ from exporter.parsers.rule_file import (
     RuleFile,
     load_rule_files,
 )
-from exporter.parsers.wrapping import BLANKS, ESCAPE, FIRST, cut_begin, cut_end
+from exporter.parsers.wrapping import FIRST, cut_begin, shorten
 
 _OLD_PAM: Final = "(pam_"
 _SHORT: Final = 256
@@ -33,6 +33,7 @@ class Program:
 
     def __init__(self, file: RuleFile, shared: Iterable[CompiledRule] = ()) -> None:
         self.name = file.program
+        self._tags = frozenset((file.program, *file.aliases))
         self.exe = Binaries(file.exe)
         self.runs_as = file.runs_as
         self.setuid = Binaries(file.setuid)
@@ -63,9 +64,12 @@ class Program:
         if message[:1] == FIRST:
             text, pid = cut_begin(message, self.name)
         found = self._read_alone(text)
-        if found is None and (text[-1:] in BLANKS or text[-4:-2] == ESCAPE):
-            text = cut_end(text)
-            found = self._read_alone(text)
+        if found is None:
+            for shorter, told in shorten(text, self._tags):
+                found = self._read_alone(shorter)
+                if found is not None:
+                    text, pid = shorter, told or pid
+                    break
         if found is not None and text is not message:
             found.text, found.pid = text, pid
         if len(message) <= _SHORT:

@@ -16,16 +16,12 @@ from typing import Final
 import msgspec
 
 from exporter.parsers.clock import Clock
+from exporter.parsers.severity import SEVERITY
 from exporter.parsers.stamps import read_stamp
 from heptad.locale_names import AmbiguousMonth, redefines_english
 
-_SEVERITY: Final = (
-    r"(?:kern|user|mail|daemon|auth|syslog|lpr|news|uucp|cron|authpriv|ftp|ntp|security|audit"
-    r"|console|alert|clock|solaris-cron|remoteauth|install|local[0-7])"
-    r"[.|](?:emerg|panic|alert|crit|err|error|warning|warn|notice|info|debug)"
-)
-_NO_HOST: Final = rf"(?!(?:{_SEVERITY}|(?:19|20)\d\d|UTC|GMT|CET|CEST) )"
-_NO_TAG: Final = rf"(?!(?:{_SEVERITY}|UTC|GMT|CET|CEST):|<\d)"
+_NO_HOST: Final = rf"(?!(?:{SEVERITY}|(?:19|20)\d\d|UTC|GMT|CET|CEST) )"
+_NO_TAG: Final = rf"(?!(?:{SEVERITY}|UTC|GMT|CET|CEST):|<\d)"
 # A host never ends in a colon and holds no bracket: so a tag is not taken for one.
 _HOST: Final = r"[^\s\[\]]{0,254}[^\s:\[\]]"
 _TAG: Final = rf"{_NO_TAG}(?P<tag>\([\w-]+\)|[^\s:\[\]()]{{1,128}})"
@@ -54,15 +50,20 @@ _RFC5424: Final = re.compile(
 )
 # journalctl -o with-unit: a unit's name holds colons where systemd made it of a connection
 _UNIT: Final = r"(?P<unit>[\w@\\:.-]{1,200})\.(?:service|scope)(?:/\S{1,200})?(?=\[\d)"
-_FACILITY: Final = rf"(?:[<\[(]?{_SEVERITY}[>\])]?:?|<\d{{1,2}}\.\d>|<\d{{1,3}}>) +"
+_FACILITY: Final = rf"(?:[<\[(]?{SEVERITY}[>\])]?:?|<\d{{1,2}}\.\d>|<\d{{1,3}}>) +"
+# macOS' syslog(1), the standard form; what is in brackets is the library that wrote the message
+_LEVEL: Final = (
+    r"(?:(?: \([^\s()]{1,64}\))? <(?:Emergency|Alert|Critical|Error|Warning|Notice|Info|Debug)>"
+    r"(?=:))?"
+)
 _PLACE: Final = re.compile(
     rf" {{1,8}}(?:\[\d+\.\d+\] )?(?:{_FACILITY})?"
     rf"(?:{_NO_HOST}(?P<host>{_HOST}) +(?:: )?(?:{_FACILITY})?)?(?:<\d{{1,3}}>)?"
     rf"(?:(?:Message )?[Ff]orwarded from (?P<sender>{_HOST}): )?"
     rf"(?:\[(?P<boxed>[^\W\d][^\s\[\]:]{{0,127}}|/[^\s\[\]:]{{1,127}})\](?=[ :]):?"
     rf"|(?:{_UNIT}|{_TAG})(?:\((?P<module>\w+)\))?"
-    r"(?:\[(?P<pid>\d{1,9})\](?=[ :]):?|:))"
-    r"(?: (?P<message>.*))?",
+    rf"(?:\[(?P<pid>\d{{1,9}})\]{_LEVEL}(?=[ :]):?|:))"
+    r"(?:(?: |(?<=\]:)(?=\S))(?P<message>.*))?",
     re.DOTALL | re.ASCII,
 )
 # RFC 5424 of which a receiver left out the PRI, or the version, too
@@ -72,12 +73,28 @@ _UNMARKED: Final = re.compile(
     re.DOTALL | re.ASCII,
 )
 _BY_PAM: Final = re.compile(r"pam_\w{1,32}\(([\w-]{1,32}):")
+_BY_FORM: Final = (
+    (
+        "sudo",
+        re.compile(
+            r" *[^:\s][^:]{0,255} : (?:(?:HOST|TTY|PWD|CHROOT|USER)=|\(command continued\) "
+            r"|[^=;]{1,200} ; (?:HOST|TTY|PWD|CHROOT|USER)=)"
+        ),
+    ),
+    ("su", re.compile(r"(?:FAILED SU )?\(to \S{1,256}\) \S{0,256} on \S")),
+)
 _UNITS: Final = {"ssh": "sshd", "polkit": "polkitd", "crond": "cron", "openssh": "sshd"}
 # no process id and no colon: only the name of a known program tells that it is one
 _BARE: Final = re.compile(
     rf" +(?P<host>{_HOST}) +(?P<tag>[^\s:\[\]()]{{1,128}}) (?P<message>.*)", re.DOTALL | re.ASCII
 )
 _VERSION: Final = re.compile(r"(?:(?:\d{2,5} )?<\d{1,3}>)?1 (?=\d{4}-\d\d-\d\dT)", re.ASCII)
+# NetBSD's syslogd -v and -vv
+_BEFORE: Final = re.compile(
+    rf"(?:<\d{{1,3}}>(?:1 )?)?<(?:{SEVERITY}|\d{{1,2}}\.\d)>(?=\S)", re.ASCII
+)
+MODULE: Final = re.compile(r"([^\s:\[\]()]{1,128})\((\w{1,64})\)", re.ASCII)
+"""A tag with a module: ``sshd(pam_unix)`` is ``pam_unix(sshd)`` of sshd."""
 _CONTAINER: Final = r"std(?:out|err) [FP] "
 _OUTER: Final = re.compile(
     rf" {{1,8}}(?P<facility>{_FACILITY}|{_CONTAINER})?(?:(?P<host>{_HOST}) +(?:{_FACILITY})?)?",
@@ -166,7 +183,8 @@ class Formats:
 
     def _read_unusual(self, raw: str, *, inside: bool = False) -> Header | None:
         version = _VERSION.match(raw)
-        line = raw[version.end() :] if version else raw
+        mark = version or _BEFORE.match(raw)
+        line = raw[mark.end() :] if mark else raw
         stamp = read_stamp(line, self._clock, self._locale)
         if stamp is None:
             return None
@@ -214,15 +232,27 @@ def _header(found: Match[str], time: int) -> Header:
     module, pid, message = groups["module"], groups["pid"], groups["message"]
     if groups.get("unit"):
         return Header(time, host, _program_of(groups["unit"], message), "", pid, message)
-    return Header(time, host, tag or boxed, module, pid, message, width, end)
+    if boxed and (parts := MODULE.fullmatch(boxed)):
+        boxed, module = parts.groups()
+    return Header(time, host, name_program(tag or boxed), module, pid, message, width, end)
+
+
+def name_program(tag: str) -> str:
+    """The program of a tag, which some write with its folder."""
+    return tag.rpartition("/")[2] or tag if tag[:1] == "/" else tag
 
 
 def _program_of(unit: str, message: str) -> str:
-    """The program of a unit: PAM names it, and else the unit is mostly called like it."""
+    """The program of a unit: PAM names it, and else the unit is mostly called like it.
+
+    What a user started says by its form that it is sudo's or su's.
+    """
     told = _BY_PAM.match(message)
     if told is not None:
         return told[1]
     name = unit.partition("@")[0]
+    if name == "user" or name.startswith("session-"):
+        return next((tag for tag, form in _BY_FORM if form.match(message)), name)
     return _UNITS.get(name, name)
 
 

@@ -1,15 +1,19 @@
 """What a daemon or syslog puts around a message, removed for the rules.
 
 Before it: Solaris' ``[ID 800047 auth.info]``, the kernel's ``[12345.678901]``, the process id and
-stamp that dropbear -E writes itself (that process is the connection's). Behind it: blanks, and a
-syslog daemon's escapes of line ends (``#012``, ``#015``).
+stamp that dropbear -E writes itself (that process is the connection's). These stand where only a
+daemon writes: at the very beginning, each once and in this order.
 
-These stand where only a daemon writes: at the very beginning, each once and in this order, and at
-the very end. Text inside a message, such as a user's name, is never removed.
+Only where no rule understands what is left: before it blanks, facility and severity, and the
+program's own tag once more; behind it blanks and escapes of line ends (``#012``, ``\\n``, ``^M``).
+Text inside a message, such as a user's name, is never removed.
 """
 
 import re
+from collections.abc import Container, Iterator
 from typing import Final
+
+from exporter.parsers.severity import SEVERITY
 
 _BEFORE: Final = re.compile(
     r"(?:\[ID \d{1,8} [a-z]{1,12}[0-7]?\.[a-z]{1,8}\] )?"
@@ -19,25 +23,25 @@ _BEFORE: Final = re.compile(
 )
 FIRST: Final = "["
 """The first character of all that may stand before a message."""
-BLANKS: Final = frozenset(" \t\r\n\v\f\0")
-"""What may stand behind a message, beside a syslog daemon's escapes of them."""
-_ESCAPES: Final = frozenset(("#000", "#011", "#012", "#015"))
-ESCAPE: Final = "#0"
+_BLANKS: Final = (
+    *(" ", "\t", "\r", "\n", "\v", "\f", "\0"),
+    *("#000", "#011", "#012", "#015"),  # rsyslog
+    *("\\n", "\\r", "\\t", "\\000", "\\011", "\\012", "\\015", "\\x00", "\\x09", "\\x0a", "\\x0d"),
+    *("^@", "^I", "^J", "^M"),  # the BSDs and BusyBox
+)
+"""Blanks, and how syslog daemons write those that are control characters."""
+_DECORATION: Final = re.compile(
+    rf"(?:<\d{{1,3}}(?:\.\d)?>|[<\[]?{SEVERITY}(?:[>\]]:?|:) ?)?"
+    r"(?:(?P<tag>[\w./-]{1,64})(?:\[(?P<pid>\d{1,9})\])?: )?",
+    re.ASCII,
+)
 
 
 def cut_end(message: str) -> str:
-    """The message without what stands behind it.
-
-    Only for one that no rule understands as it is: the end of a command or of a name is its user's.
-    """
+    """The message without blanks behind it: the end of a command or of a name is its user's."""
     end = len(message)
-    while end:
-        if message[end - 1] in BLANKS:
-            end -= 1
-        elif message[end - 4 : end] in _ESCAPES:
-            end -= 4
-        else:
-            break
+    while message.endswith(_BLANKS, 0, end):
+        end -= next(len(blank) for blank in _BLANKS if message.endswith(blank, 0, end))
     return message[:end]
 
 
@@ -47,3 +51,25 @@ def cut_begin(message: str, program: str) -> tuple[str, str | None]:
     if found is None or (found["own"] and program != "dropbear"):
         return message, None
     return message[found.end() :], found["pid"]
+
+
+def shorten(message: str, tags: Container[str]) -> Iterator[tuple[str, str | None]]:
+    """What a message that nothing understands may be without what is around it, the longest first.
+
+    Each with the process id that was told there; ``tags`` are the names of the program.
+    """
+    if (whole := cut_end(message)) != message:
+        yield whole, None
+    begin = 0
+    while message.startswith(_BLANKS, begin):
+        begin += next(len(blank) for blank in _BLANKS if message.startswith(blank, begin))
+    found = _DECORATION.match(message, begin)
+    pid = None
+    if found is not None:
+        own = found["tag"] is None or found["tag"] in tags
+        begin = found.end() if own else found.start("tag")
+        pid = found["pid"] if own else None
+    if begin:
+        yield message[begin:], pid
+        if whole != message:
+            yield whole[begin:], pid

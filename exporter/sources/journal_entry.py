@@ -6,12 +6,12 @@ above 16,384 characters is cut, and ends in `…`: passed over, it would hide wh
 a user who chose its length.
 """
 
-import re
 from typing import Final
 
 import msgspec
 
 from exporter.parsers.folding import unwrap_repeated
+from exporter.parsers.formats import MODULE, name_program
 from exporter.record import Origin, Record
 from exporter.sources.lines import decode
 
@@ -20,7 +20,6 @@ FIELDS: Final = (
     "_CAP_EFFECTIVE,_SOURCE_REALTIME_TIMESTAMP"
 )
 _LONGEST_MESSAGE: Final = 16_384
-_MODULE: Final = re.compile(r"([^\s:\[\]()]{1,128})\((\w{1,64})\)", re.ASCII)
 _ROOT: Final = 0xFB
 """CAP_CHOWN to CAP_SETUID but for one (capabilities(7)): whoever has them can become root. No
 setuid root program lacks them, in a container neither; a file's capabilities are fewer."""
@@ -97,8 +96,8 @@ def record_of(entry: Entry) -> Record | None:
         message = f"{message[:_LONGEST_MESSAGE]}…"
     pid = entry.pid if _number(entry.pid) is not None else None
     raw = f"{tag}[{pid}]: {message}" if pid else f"{tag}: {message}"
-    if tag.endswith(")") and (found := _MODULE.fullmatch(tag)):
-        # as in a file (exporter.parsers.header): sshd(pam_unix) is pam_unix(sshd) of sshd
+    tag = name_program(tag)
+    if tag.endswith(")") and (found := MODULE.fullmatch(tag)):
         tag, message = found[1], f"{found[2]}({found[1]}): {message}"
     count, text = unwrap_repeated(message)
     capable = _is_capable(entry.capabilities or "")
