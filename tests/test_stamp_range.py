@@ -76,6 +76,23 @@ def test_three_of_them_are_a_problem(bench: Bench) -> None:
     assert bench.metric("heptad_source_up", "feed0") == 1
 
 
+def test_a_flood_of_the_future_hides_nothing(bench: Bench) -> None:
+    """1,200 lines of the year 2200 are events of now; the login among them keeps its time."""
+    flood = [stamped("2200-01-01T00:00:00Z", pid) for pid in range(1, 1201)]
+    real = line("12:00:30", 5000)
+    bench.start([flood[:600], [real], flood[600:]])
+    bench.run()
+    points = list(bench.store.read("events", -(2**62), 2**62))
+    times = {point.fields["raw"]: point.time for point in points}
+    assert len(points) == len(times) == 1201
+    assert times[real] == NOW + 30 * 10**9
+    assert all(0 <= times[raw] - NOW < 10**9 for raw in flood)
+    (problem,) = bench.pipelines[-1].problems()
+    assert problem.startswith("source feed0: clock of gate is wrong")
+    assert bench.metric("heptad_stamps_out_of_range_total", "feed0") == 1200
+    assert bench.metric("auth_events_total", *FAILED) == 1201
+
+
 def test_the_others_of_a_batch_are_as_they_were(bench: Bench) -> None:
     """One wrong stamp among many moves no other line's time."""
     bench.start([[line("12:00:01", 1), stamped(BAD[4], 2), line("12:00:03", 3)]])

@@ -141,6 +141,16 @@ _READING: Final = (
         _PAGE,
     ),
     Alert(
+        "HeptadStampsOutOfRange",
+        "warning",
+        "increase(heptad_stamps_out_of_range_total[10m]) > 2",
+        "A clock in {{ $labels.source }} of {{ $labels.instance }} is wrong",
+        "Lines of {{ $labels.source }} on {{ $labels.instance }} have a stamp before 1970 or more "
+        "than a day ahead: their events have the time at which they arrived. A host has a wrong "
+        "clock, or someone forges stamps.",
+        _PAGE,
+    ),
+    Alert(
         "HeptadCollectorFailing",
         "warning",
         "heptad_collector_success == 0",

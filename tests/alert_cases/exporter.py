@@ -139,6 +139,23 @@ READING = [
     ),
     Case("HeptadLinesUntrusted", "somebody tried logger", {UNTRUSTED: "0x10 2x30"}, "20m"),
     Case(
+        "HeptadStampsOutOfRange",
+        "a host starts in 1970",
+        {exporter("heptad_stamps_out_of_range_total", source="auth"): "0x5 3x10"},
+        "8m",
+        AUTH,
+        "A clock in auth of web-1:9707 is wrong",
+        "Lines of auth on web-1:9707 have a stamp before 1970 or more than a day ahead: their "
+        "events have the time at which they arrived. A host has a wrong clock, or someone forges "
+        "stamps.",
+    ),
+    Case(
+        "HeptadStampsOutOfRange",
+        "one odd line",
+        {exporter("heptad_stamps_out_of_range_total", source="auth"): "0x5 1x10"},
+        "8m",
+    ),
+    Case(
         "HeptadSourceBehind",
         "60 MB and more wait",
         {exporter("heptad_source_behind_bytes", source="auth"): "60e6+1e6x30"},
