@@ -243,7 +243,7 @@ def test_without_a_filter_events_without_a_user_are_shown_too(world: DashboardWo
 
 def test_a_click_on_a_finding_shows_its_events(world: DashboardWorld) -> None:
     """Whoever or whatever a finding is about, one of the links of its cell leads to events."""
-    panel = next(p for p in panels_of(BOARDS["findings"]) if p["title"].startswith("Sessions:"))
+    panel = next(p for p in panels_of(BOARDS["findings"]) if p["title"].startswith("High:"))
     variables = re.findall(r"var-(\w+)=\$\{__value", json.dumps(panel))
     events = named("authentication", "Events: who did what, when and where")
     findings = world.influxd.rows('SELECT "rule", "subject", "count" FROM "findings"', "reports")
