@@ -33,10 +33,13 @@ def influxd_2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd2]:
 
 
 @pytest.fixture(autouse=True)
-def no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_secrets() -> Iterator[None]:
     """Know no secret of another test: a short one would mask letters of what servers say."""
-    monkeypatch.setattr(masking, "_current", [masking._Masks({}, [])])  # noqa: SLF001
-    monkeypatch.setattr(masking, "_secrets", {})
+    # not the fixture: that one must be set up after other fixtures, and undone before them
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(masking, "_current", [masking._Masks({}, [])])  # noqa: SLF001
+        patch.setattr(masking, "_secrets", {})
+        yield
 
 
 @pytest.fixture
