@@ -148,10 +148,10 @@ class DashboardWorld:
         Three attacks, lines that come hours and a day late, and a log that is cut off.
         """
         found = 'sum(heptad_findings_total{rule="brute_force"})'
+        before = self.ask(found)[0]["value"][1]
         for number in range(3, 6):
             if number == 4:  # a finding of one attack becomes one of two: a revision
                 self._wait_for(f"{found} > {before}")
-            before = self.ask(found)[0]["value"][1]
             seen = self.ask("sum(auth_events_total)")[0]["value"][1]
             with self.log.open("a") as log:
                 log.write(log_of(clock.time() - 1, number, pace=0.01))
