@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from aggregator.finding import ENDS, PROGRAMS, SESSION, SEVERITIES
 from heptad import __version__
+from heptad.conflict import LABELS as LABELS_OF_HELD
 from heptad.metrics import StoredMetrics
 from heptad.store import Counters
 from heptad.store.local import counter_key
@@ -47,6 +48,7 @@ COUNTERS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         "Minutes of an address forgotten because there were too many: a finding may be missing",
     ),
 }
+HELD: Final = "heptad_aggregator_held_events"
 GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "heptad_finding_last_timestamp_seconds": (
         ("rule",),
@@ -107,6 +109,10 @@ GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "heptad_aggregator_hosts_shared_machine_ids": (
         (),
         "InfluxDB: machine ids that two live hosts have: one was cloned",
+    ),
+    HELD: (
+        LABELS_OF_HELD,
+        "InfluxDB: points that exporters hold, as a field has another type in their shard",
     ),
     "heptad_build_info": (("version",), "1, with the version as label"),
 }

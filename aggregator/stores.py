@@ -8,9 +8,10 @@ from typing import Final, Protocol
 
 import msgspec
 
-from aggregator.metrics import FLEET, AggregatorMetrics
+from aggregator.metrics import FLEET, HELD, AggregatorMetrics
 from heptad import units
 from heptad.config import Config, StoreConfig
+from heptad.conflict import Held, count_by_labels, describe
 from heptad.influxdb.connection import Connection
 from heptad.influxdb.heartbeats import Summary
 from heptad.influxdb_config import InfluxConfig
@@ -188,6 +189,7 @@ class InfluxStores:
         self._own = (f"`{buckets.reports}`", f"`{buckets.heptad}`")
         self._begun = False
         self._fleet = Summary()
+        self._held: list[Held] = []
         self.name = self._events.name
 
     @property
@@ -233,6 +235,8 @@ class InfluxStores:
         self._fleet = self._events.fleet()
         for name, value in msgspec.structs.asdict(self._fleet).items():
             metrics.set(FLEET[name], value)
+        self._held = self._events.held()
+        metrics.show(HELD, count_by_labels(self._held))
 
     def problems(self) -> list[str]:
         """See Stores.problems; as heartbeats told at the last look."""
@@ -243,7 +247,9 @@ class InfluxStores:
             ("hosts with a deaf source", fleet.deaf, "see /healthz of their exporters"),
             ("host names that two machines share", fleet.shared_names, "give each its own `host`"),
         )
-        return [f"{what}: {number}; {remedy}" for what, number, remedy in told if number]
+        problems = [f"{what}: {number}; {remedy}" for what, number, remedy in told if number]
+        held = describe(self._held)
+        return problems if held is None else [*problems, held]
 
     def close(self) -> None:
         """See Stores.close."""

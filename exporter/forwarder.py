@@ -18,12 +18,14 @@ import msgspec
 
 from exporter.breaker import Breaker, Failed
 from exporter.heartbeat import Account
+from exporter.held import Offers
 from exporter.metrics import ExporterMetrics
 from exporter.pulse import Pulse
 from heptad.log import Condition
 from heptad.metrics import CounterDict, add_counters
 from heptad.sink import Delivered, Outcome, Parcel, Sink, TryAgain
 from heptad.store import StoreError
+from heptad.store.held import Hold
 from heptad.store.local import LocalStore, counter_key
 from heptad.store.outbox import Chunk, Outbox
 
@@ -94,10 +96,14 @@ class Forwarder:
         self._waiting_since: float | None = None
         self._line_length = 300.0
         self._rejected: list[tuple[int, int, str]] = []
+        self._hold: list[Hold] = []
+        self._released: list[int] = []
         self._counters: CounterDict = {}
-        self._hold = _FIRST_HOLD
+        self._pause = _FIRST_HOLD
         self._draining = False
         self._outbox = Outbox(store.path)
+        self._offers = Offers(sink, metrics)
+        self._offers.look(self._outbox)
         self._account = self._recall()
         store.held_after = self._account.position
         metrics.add({counter_key(COUNTER, result=result): 0 for result in RESULTS})
@@ -109,7 +115,8 @@ class Forwarder:
     def problems(self) -> list[str]:
         """What is wrong now, a sentence each: for /healthz."""
         conditions = (self._condition, self._pulse_condition, self._store_condition)
-        return [f"delivery: {c.problem}" for c in conditions if c.problem]
+        told = [*(c.problem for c in conditions), self._offers.problem]
+        return [f"delivery: {problem}" for problem in told if problem]
 
     def run(self, stop: threading.Event) -> None:
         """Deliver what comes until ``stop`` is set."""
@@ -123,9 +130,12 @@ class Forwarder:
     def drain(self, stop: threading.Event) -> bool:
         """Deliver all that is there; False where the sink does not take it, or ``stop`` came."""
         self._draining = True
+        self._offers.hurry()
         while not stop.is_set() and self._condition.problem is None:
-            if self._outbox.newest() <= self._account.position:
-                return self._beat() if self._pulse.is_due(self._account) else True
+            if self._outbox.newest() <= self._account.position and not self._offers.is_due():
+                self._look_at_held()
+                is_told = self._beat() if self._pulse.is_due(self._account) else True
+                return is_told and not self._offers.held
             self.step(stop, at_once=True)
         return False
 
@@ -139,6 +149,10 @@ class Forwarder:
         try:
             self._follow_file()
             busy = self._forward(stop, at_once=at_once)
+            if self._offers.is_stale():
+                self._look_at_held()
+            if self._offers.is_due() and not self._breaker.is_open:
+                busy = self._offer() or busy
             is_due = self._pulse.is_due(self._account) and not self._draining
             if is_due and not self._breaker.is_open:
                 self._beat()
@@ -157,6 +171,8 @@ class Forwarder:
             self._outbox.close()
             self._outbox = Outbox(self._store.path)
             self._next = self._attempt = None
+            self._rejected, self._hold, self._released = [], [], []
+            self._offers.look(self._outbox)
             self._account.position = self._recall().position
             self._store.held_after = self._account.position
 
@@ -226,7 +242,7 @@ class Forwarder:
             else:
                 if isinstance(outcome, Delivered):
                     return outcome
-                pause, self._hold = self._hold, min(self._hold * 2, _LONGEST_HOLD)
+                pause, self._pause = self._pause, min(self._pause * 2, _LONGEST_HOLD)
                 result = "held"
                 self._fail(result, outcome.reason)
             given_up = self._draining and (self._breaker.is_open or result == "held")
@@ -240,19 +256,45 @@ class Forwarder:
         self._metrics.set("heptad_delivery_up", 0)
         self._tell()
 
+    def _offer(self) -> bool:
+        """Offer points that are held once more; whether more of them follow at once."""
+        limits = self._limits
+        since = self._now() - int(limits.retention * 10**9)
+        chunk = self._offers.take(self._outbox, limits.max_lines, limits.max_bytes, since)
+        try:
+            outcome = self._begin(Prepared(chunk, self._sink.pack(chunk.lines))).result()
+        except Failed:
+            outcome = None  # the next delivery tells why
+        if not isinstance(outcome, Delivered):
+            self._offers.wait()
+            return False
+        taken = len(chunk.ids) - len(outcome.held)
+        self._released += [one for n, one in enumerate(chunk.ids) if n not in outcome.held]
+        self._settle(chunk._replace(position=self._account.position), outcome)
+        more = self._offers.go_on(chunk, taken)
+        if not more:
+            self._look_at_held()
+        return more
+
+    def _look_at_held(self) -> None:
+        if self._offers.look(self._outbox):
+            self._pulse.hurry()
+
     def _settle(self, chunk: Chunk, delivered: Delivered) -> None:
         """Keep how far it is, what was refused and what is counted."""
         at = self._now()
         self._rejected += [(chunk.ids[n], at, why) for n, why in delivered.refused.items()]
+        self._hold += [(chunk.ids[n], chunk.times[n], at, c) for n, c in delivered.held.items()]
         expired = chunk.expired + delivered.expired
-        rejected = len(delivered.refused)
-        amounts = (len(chunk.ids) - rejected - delivered.expired, rejected, expired)
+        rejected, held = len(delivered.refused), len(delivered.held)
+        amounts = (len(chunk.ids) - rejected - held - delivered.expired, rejected, expired)
         counters = {
             counter_key(COUNTER, result=result): amount
             for result, amount in zip(RESULTS, amounts, strict=True)
             if amount
         }
-        self._account.deliver(chunk.position, chunk.times)
+        times = [time for n, time in enumerate(chunk.times) if n not in delivered.held]
+        self._account.deliver(chunk.position, times)
         self._store.held_after = chunk.position
         self._metrics.add(counters)
         add_counters(self._counters, counters)
@@ -264,9 +306,10 @@ class Forwarder:
                 "refused; see `heptad exporter rejected`, `heptad influxdb check`", extra=told
             )
         self._keep()
+        self._offers.changed |= held > 0
 
     def _succeed(self, result: str) -> None:
-        self._hold = _FIRST_HOLD
+        self._pause = _FIRST_HOLD
         self._condition.set(None)
         self._metrics.raise_by("heptad_deliveries_total", 1, result)
         self._reached()
@@ -278,12 +321,13 @@ class Forwarder:
 
     def _keep(self) -> None:
         state = {ACCOUNT: msgspec.json.encode(self._account)}
-        self._outbox.keep(state, self._rejected, self._counters)
-        self._rejected, self._counters = [], {}
+        hold, released = self._hold, self._released
+        self._outbox.keep(state, self._rejected, self._counters, hold, released)
+        self._rejected, self._counters, self._hold, self._released = [], {}, [], []
 
     def _beat(self) -> bool:
         """Send a heartbeat; its failure holds up no event."""
-        outcome = self._pulse.beat(self._account, self._outbox)
+        outcome = self._pulse.beat(self._account, self._outbox, self._offers.write())
         problem = None if isinstance(outcome, Delivered) else outcome.reason
         self._pulse_condition.set(problem)
         if problem is None:

@@ -95,7 +95,7 @@ class Health(msgspec.Struct):
     """How the exporter is at the moment of a heartbeat.
 
     ``offset``: seconds that its clock is ahead of the server's; ``behind``: points not delivered;
-    ``deaf``: whether a source is read and not heard.
+    ``deaf``: whether a source is read and not heard; ``held``: see ``heptad.heartbeat``.
     """
 
     now: int
@@ -104,6 +104,7 @@ class Health(msgspec.Struct):
     caught_up: bool
     position: str | None
     deaf: bool = False
+    held: str | None = None
 
 
 def make_row(account: Account, health: Health, host: str, machine_id: str) -> Row:
@@ -119,6 +120,7 @@ def make_row(account: Account, health: Health, host: str, machine_id: str) -> Ro
         "caught_up": health.caught_up,
         "behind": health.behind,
         "deaf": health.deaf or None,
+        "held": health.held,
         "clock_offset": round(health.offset, 3),
         "version": __version__,
         "position": health.position,

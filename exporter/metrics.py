@@ -12,6 +12,7 @@ from typing import Final
 
 from exporter.sources import DROPPED
 from heptad import __version__
+from heptad.conflict import LABELS as LABELS_OF_HELD
 from heptad.event import LABELS
 from heptad.line_protocol import decode_head
 from heptad.metrics import CounterDict, StoredMetrics
@@ -53,6 +54,7 @@ COUNTERS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         "Events and lines not understood that left the outbox: delivered, rejected or expired",
     ),
 }
+HELD: Final = "heptad_delivery_held_events"
 GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "heptad_source_up": (("source",), "1 if the source can be read"),
     "heptad_source_deaf": (
@@ -75,6 +77,10 @@ GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "heptad_deliveries_total": (
         ("result",),
         "Batches since the start: delivered, failed (tried again soon), held (a person must help)",
+    ),
+    HELD: (
+        LABELS_OF_HELD,
+        "Points that InfluxDB does not take: a field has another type in their shard",
     ),
     "heptad_delivery_up": ((), "1 if the last delivery or heartbeat succeeded"),
     "heptad_delivery_behind_events": ((), "Points in the store that are not delivered yet"),

@@ -59,24 +59,33 @@ class Pulse:
             self._due = clock.monotonic() + EVERY - min(max(passed, 0), EVERY)
         return clock.monotonic() >= self._due
 
-    def beat(self, account: Account, outbox: Outbox) -> Outcome:
-        """Send one, and say what became of it; raises StoreError of the outbox's."""
+    def hurry(self) -> None:
+        """Let the next one be due at once."""
+        self._due = 0.0
+
+    def beat(self, account: Account, outbox: Outbox, held: str | None = None) -> Outcome:
+        """Send one, and say what became of it; raises StoreError of the outbox's.
+
+        ``held``: what is held, see ``heptad.heartbeat``.
+        """
         self._due = clock.monotonic() + EVERY
         now = self._now()
         behind_lines = self._is_behind()
         behind = max(0, outbox.newest() - account.position)
-        position = self._position(account, outbox)
+        position = None if held else self._position(account, outbox)
         caught_up = not behind and not behind_lines
-        health = Health(now, self.offset(), behind, caught_up, position, self.is_deaf())
+        health = Health(now, self.offset(), behind, caught_up, position, self.is_deaf(), held)
         row = make_row(account, health, self._host, self._machine_id)
         outcome = self._sink.deliver(self._sink.pack([encode_line(*row)]))
-        told = isinstance(outcome, Delivered) and not outcome.refused
+        missing = outcome.missing() if isinstance(outcome, Delivered) else None
+        told = isinstance(outcome, Delivered) and missing is None
         account.tell(row[1], told=told)
         if told and position is not None:
             self._told = position
-        if isinstance(outcome, Delivered) and outcome.refused:
-            why = outcome.refused[0]
-            return Hold(f"a heartbeat is refused: {why}; `heptad influxdb check` tells the remedy")
+        if missing is not None:
+            return Hold(
+                f"a heartbeat is refused: {missing}; `heptad influxdb check` tells the remedy"
+            )
         return outcome
 
     def _position(self, account: Account, outbox: Outbox) -> str | None:

@@ -33,6 +33,11 @@ HEARTBEATS: Final = Measurement(
         "caught_up": Field(bool, "whether nothing was left to deliver, nor to read"),
         "behind": Field(int, "points that are not delivered yet"),
         "deaf": Field(bool, "`true` where a source is deaf, else missing"),
+        "held": Field(
+            str,
+            "points that the server does not take for the type of a field: JSON, at most 20 "
+            "`[measurement, field, sent, stored, time, points]`; missing where there are none",
+        ),
         "clock_offset": Field(float, "seconds that the host's clock is ahead of the server's"),
         "version": Field(str, "the exporter's version"),
         "position": Field(

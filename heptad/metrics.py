@@ -94,6 +94,11 @@ class StoredMetrics(Collector):
         with self._lock:
             self._gauges[name][labels] = value
 
+    def show(self, name: str, values: Mapping[tuple[str, ...], float]) -> None:
+        """Set all that there is of a gauge, by its labels."""
+        with self._lock:
+            self._gauges[name] = dict(values)
+
     def raise_by(self, name: str, amount: float, *labels: str) -> None:
         """Move a gauge that is exposed as a counter."""
         with self._lock:

@@ -4,10 +4,12 @@ A batch may be given again after any outcome: a point that is there already is w
 itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import msgspec
+
+from heptad.conflict import Conflict, Group, Held
 
 
 class Parcel(msgspec.Struct):
@@ -20,11 +22,20 @@ class Parcel(msgspec.Struct):
 class Delivered(msgspec.Struct):
     """All is there but for the ``refused`` lines (index → the other end's reason).
 
-    ``expired``: lines that were older than what the other end keeps.
+    ``expired``: lines that were older than what the other end keeps. ``held``: lines that it does
+    not take for the type of a field, and will take once what has the other type is gone.
     """
 
     refused: dict[int, str] = {}
     expired: int = 0
+    held: dict[int, Conflict] = {}
+
+    def missing(self) -> str | None:
+        """Why lines are not there that are not too old; None where all others are."""
+        for reasons in (self.refused, self.held):
+            for reason in reasons.values():
+                return str(reason)
+        return None
 
 
 class TryAgain(msgspec.Struct):
@@ -52,4 +63,8 @@ class Sink(Protocol):
 
     def deliver(self, parcel: Parcel) -> Outcome:
         """Deliver and wait for what becomes of it; raises nothing."""
+        ...
+
+    def gather(self, groups: Iterable[Group]) -> list[Held]:
+        """Held points by conflict and shard; raises nothing."""
         ...

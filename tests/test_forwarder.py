@@ -3,7 +3,7 @@
 import random
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,6 +17,7 @@ from exporter.forwarder import COUNTER, Forwarder, Limits
 from exporter.heartbeat import Account, read_position
 from exporter.metrics import ExporterMetrics
 from exporter.pulse import Pulse
+from heptad.conflict import Conflict, Group, Held, Place
 from heptad.line_protocol import Value, decode_fields
 from heptad.sink import Delivered, Hold, Outcome, Parcel, TryAgain
 from heptad.store import Row
@@ -25,6 +26,8 @@ from heptad.store.outbox import Outbox, read_rejections, restore
 
 NOW = 1_772_366_400 * 10**9
 MINUTE = 60 * 10**9
+HOUR = 60 * MINUTE
+CONFLICT = Conflict("events", "count", "integer", "float")
 KEY = b"key of a machine" * 4
 HEADS = ("events,host=a", "events,host=b")
 
@@ -40,6 +43,17 @@ class Patient(threading.Event):
         """At once."""
         self.waits.append(timeout or 0)
         return self.is_set()
+
+
+class Seconds:
+    """A monotonic clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.passed = 0.0
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        return self.passed
 
 
 class Bucket:
@@ -59,7 +73,7 @@ class Bucket:
         """Keep them, unless told otherwise; a point that comes again must be the same."""
         self.parcels.append(parcel)
         outcome = self.plan(parcel) or Delivered()
-        refused = outcome.refused if isinstance(outcome, Delivered) else {}
+        refused = outcome.refused | outcome.held if isinstance(outcome, Delivered) else {}
         if isinstance(outcome, Delivered) or (isinstance(outcome, TryAgain) and self.written):
             for number, line in enumerate(parcel.lines):
                 if number in refused:
@@ -68,6 +82,13 @@ class Bucket:
                 body, _, time = rest.rpartition(" ")
                 assert self.points.setdefault(f"{head} {time}", body) == body
         return outcome
+
+    def gather(self, groups: Iterable[Group]) -> list[Held]:
+        """Shards are hours."""
+        return [
+            Held(conflict, Place(time // HOUR * HOUR, (time // HOUR + 1) * HOUR), time, points)
+            for conflict, time, points in groups
+        ]
 
     def raws(self) -> list[str]:
         """The lines of log in it."""
@@ -117,6 +138,11 @@ class Host:
         """What the store counted."""
         return self.store.counters().get(counter_key(COUNTER, result=result), 0)
 
+    def held(self) -> dict[tuple[str, ...], float]:
+        """The metric of held points, by its labels."""
+        (family,) = (f for f in self.metrics.collect() if f.name == "heptad_delivery_held_events")
+        return {tuple(sample.labels.values()): sample.value for sample in family.samples}
+
     def rejected(self) -> list[str]:
         """The lines that were set aside, and why."""
         return [f"{r.reason}: {r.line}" for r in read_rejections(self.path)]
@@ -135,6 +161,9 @@ def host(tmp_path: Path) -> Iterator[Host]:
     host.kill()
 
 
+STAMPS = st.one_of(st.integers(0, 3), st.sampled_from([HOUR, HOUR + 1, 5 * HOUR]))
+
+
 class Deliveries(RuleBasedStateMachine):
     """Any order of appends, deliveries, faults of the sink and kills."""
 
@@ -145,9 +174,10 @@ class Deliveries(RuleBasedStateMachine):
         self.random = random.Random(7)
         self.appended: list[str] = []
         self.poison: set[str] = set()
+        self.shut: set[int] = set()
 
     @rule(
-        stamps=st.lists(st.tuples(st.sampled_from(HEADS), st.integers(0, 3)), max_size=20),
+        stamps=st.lists(st.tuples(st.sampled_from(HEADS), STAMPS), max_size=20),
         poison=st.booleans(),
     )
     def append(self, stamps: list[tuple[str, int]], poison: bool) -> None:
@@ -165,7 +195,17 @@ class Deliveries(RuleBasedStateMachine):
         """What a healthy sink says: poisoned lines are refused."""
         bodies = (line.partition(" ")[2].rpartition(" ")[0] for line in parcel.lines)
         raws = [decode_fields(body)["raw"] for body in bodies]
-        return Delivered({n: "bad" for n, raw in enumerate(raws) if raw in self.poison})
+        refused = {n: "bad" for n, raw in enumerate(raws) if raw in self.poison}
+        hours = [int(line.rpartition(" ")[2]) // HOUR for line in parcel.lines]
+        held = {
+            n: CONFLICT for n, hour in enumerate(hours) if hour in self.shut and n not in refused
+        }
+        return Delivered(refused, held=held)
+
+    @rule(hours=st.sets(st.sampled_from([NOW // HOUR, NOW // HOUR + 1, NOW // HOUR + 5])))
+    def shut_hours(self, hours: set[int]) -> None:
+        """In these the sink has another type of a field; in others not any more."""
+        self.shut = hours
 
     @rule(
         faults=st.lists(
@@ -176,7 +216,7 @@ class Deliveries(RuleBasedStateMachine):
     def deliver(self, faults: list[Outcome], written: bool) -> None:
         """A few steps, of which some fail, with or without having written."""
         left = list(faults)
-        self.host.events.written = written and not self.poison
+        self.host.events.written = written and not self.poison and not self.shut
         self.host.events.plan = lambda p: left.pop() if left else self.judge(p)
         self.host.forwarder.step(self.host.stop)
 
@@ -199,10 +239,13 @@ class Deliveries(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """In the end everything is there, or set aside if it was poison, and never both."""
+        self.shut = set()
         self.host.events.plan = self.judge
+        self.kill()
         self.host.step_until_done()
         assert self.host.events.raws() == sorted(set(self.appended) - self.poison)
         assert len(self.host.rejected()) == len(self.poison)
+        assert self.host.forwarder.problems() == []
         self.host.kill()
         self.folder.cleanup()
 
@@ -343,6 +386,119 @@ def beat_of(parcel: Parcel) -> tuple[dict[str, Value], int]:
     """Fields and time of a heartbeat."""
     body, _, time = parcel.lines[0].partition(" ")[2].rpartition(" ")
     return decode_fields(body), int(time)
+
+
+def is_shut(parcel: Parcel) -> Outcome:
+    """A sink that has another type in the hour of NOW."""
+    hours = [int(line.rpartition(" ")[2]) // HOUR for line in parcel.lines]
+    return Delivered(held={n: CONFLICT for n, hour in enumerate(hours) if hour == NOW // HOUR})
+
+
+def test_what_is_held_is_told(host: Host) -> None:
+    """Health, the metric, the list and the next heartbeat name it; it holds up nothing else."""
+    host.step_until_done()
+    host.events.plan = is_shut
+    host.store.append(rows("1", "2") + rows("3", time=NOW + HOUR))
+    host.step_until_done()
+    assert host.events.raws() == ["3"]
+    (problem,) = host.forwarder.problems()
+    assert "refuses 2 points" in problem
+    assert "`count` of `events` is sent as integer and stored as float" in problem
+    assert "shard 2026-03-01T12:00Z to 2026-03-01T13:00Z" in problem
+    assert host.held() == {
+        ("events", "count", "integer", "float", "2026-03-01T12:00Z", "2026-03-01T13:00Z", ""): 2
+    }
+    first, second = map(beat_of, host.heptad.parcels)
+    assert "held" not in first[0]
+    told = msgspec.json.decode(str(second[0]["held"]))
+    assert told == [["events", "count", "integer", "float", NOW, 2]]
+    assert "position" not in second[0]
+    listed = host.rejected()
+    assert ['raw="1"' in listed[0], 'raw="2"' in listed[1], len(listed)] == [True, True, 2]
+    assert all(one.startswith("held, and offered again: field `count` of") for one in listed)
+    assert (host.count("delivered"), host.count("rejected")) == (1, 0)
+
+
+def test_what_is_held_is_offered_until_it_is_taken(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One point an hour is offered every 15 seconds; when it is taken, all of them follow."""
+    seconds = Seconds()
+    monkeypatch.setattr("exporter.held.clock", seconds)
+    host.events.plan = is_shut
+    host.store.append(rows(*map(str, range(20))))
+    host.step_until_done()
+    host.events.parcels.clear()
+    for _ in range(4):
+        seconds.passed += 15
+        host.step_until_done()
+    assert [len(parcel.lines) for parcel in host.events.parcels] == [1, 1, 1, 1]
+    host.events.plan = lambda _: None
+    host.step_until_done()
+    assert host.events.raws() == []
+    seconds.passed += 15
+    host.step_until_done()
+    assert len(host.events.raws()) == 20
+    assert (host.forwarder.problems(), host.held(), host.count("delivered")) == ([], {}, 20)
+    assert host.rejected() == []
+
+
+def test_what_is_held_outlasts_the_bounds(tmp_path: Path) -> None:
+    """A store beyond its size gives up what was delivered, and not what is held."""
+    host = Host(tmp_path / "events.db", max_lines=500)
+    host.store.max_size = 200_000
+    host.events.plan = is_shut
+    host.store.append(rows(*(f"held {n}" for n in range(300))))
+    for part in range(20):
+        line = "x" * 200
+        host.store.append(rows(*(f"{part} {n} {line}" for n in range(100)), time=NOW + 2 * HOUR))
+        host.step_until_done()
+        while host.store.prune(NOW / 10**9):
+            pass
+    assert host.store.size() < 400_000
+    assert not host.store.is_full()
+    assert len(host.rejected()) == 300
+    host.kill()
+    host.start()
+    host.events.plan = lambda _: None
+    host.step_until_done()
+    assert sum(raw.startswith("held") for raw in host.events.raws()) == 300
+    host.kill()
+
+
+def test_a_store_full_of_what_is_held(tmp_path: Path) -> None:
+    """It takes no more, as where the server is away: nothing is lost."""
+    host = Host(tmp_path / "events.db", max_lines=5000)
+    host.events.plan = is_shut
+    host.store.append(rows(*(f"{n}" + "x" * 200 for n in range(3000))))
+    host.step_until_done()
+    host.store.max_size = 200_000
+    assert host.store.prune(NOW / 10**9) == 0
+    assert host.store.is_full()
+    host.kill()
+
+
+def test_what_is_held_expires(host: Host) -> None:
+    """What became older than the server keeps is counted and held no longer."""
+    host.events.plan = is_shut
+    host.store.append(rows("1", "2"))
+    host.step_until_done()
+    host.kill()
+    host.now += 91 * 24 * HOUR
+    host.start()
+    host.step_until_done()
+    assert (host.count("expired"), host.rejected(), host.forwarder.problems()) == (2, [], [])
+
+
+def test_a_drain_offers_what_is_held(host: Host) -> None:
+    """A run that ends offers it once more, and says what is still not taken."""
+    host.events.plan = is_shut
+    host.store.append(rows("1"))
+    host.step_until_done()
+    assert not host.forwarder.drain(host.stop)
+    host.events.plan = lambda _: None
+    assert host.forwarder.drain(host.stop)
+    assert host.events.raws() == ["1"]
 
 
 def test_heartbeats(host: Host) -> None:

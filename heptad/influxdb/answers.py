@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from heptad.conflict import TYPES, Conflict
 from heptad.influxdb.connection import Answer, shorten
 from heptad.influxdb.tls import find_remedy_of_page
 from heptad.sink import Hold, TryAgain
@@ -34,7 +35,10 @@ _EXPIRED: Final = re.compile("points beyond retention policy|Retention Policy Lo
 _DROPPED: Final = re.compile(r" dropped=(\d{1,9})(?: for database: [^\n']*)?$")
 _OWN_NUMBER: Final = re.compile("[0-9a-fA-F-]*[0-9][0-9a-fA-F-]*")
 _UNPARSABLE: Final = "unable to parse '"
-_CONFLICT: Final = re.compile(r'input field "([^"]+)" on measurement "([^"]+)" is type (\w+)')
+_CONFLICT: Final = re.compile(
+    r'input field "([^"]+)" on measurement "([^"]+)" is type (\w+)'
+    r"(?:, already exists as type (\w+))?"
+)
 
 
 class Refusal(msgspec.Struct):
@@ -43,7 +47,8 @@ class Refusal(msgspec.Struct):
     ``known``: the answer speaks of lines, and not of the request; ``counted``: it says how many are
     refused, as only InfluxDB does; ``whole``: each line is refused;
     ``limited``: because they are too many, so that fewer of them may be taken; ``culprits``: these
-    are refused (index → reason); ``suspects``: these may be, where any are.
+    are refused (index → reason); ``suspects``: these may be, where any are; ``conflict``: the types
+    of the field for which they are refused.
     """
 
     reason: str
@@ -54,6 +59,7 @@ class Refusal(msgspec.Struct):
     limited: bool
     culprits: dict[int, str]
     suspects: set[int]
+    conflict: Conflict | None
 
 
 def is_delivered(answer: Answer) -> bool:
@@ -94,6 +100,7 @@ def read_refusal(answer: Answer, lines: Sequence[str]) -> Refusal:
         limited=_LIMITED in said,
         culprits=culprits,
         suspects=suspects if len(suspects) < len(lines) else set(),
+        conflict=_read_conflict(said) if suspects and _UNPARSABLE not in said else None,
     )
 
 
@@ -168,12 +175,20 @@ def _find_oldest(lines: Sequence[str], count: int) -> set[int]:
     return {number for _, number in sorted(times)[:count]}
 
 
+def _read_conflict(said: str) -> Conflict | None:
+    found = _CONFLICT.search(said)
+    if found is None or not TYPES.issuperset(found.group(3, 4)):
+        return None
+    field, measurement, sent, stored = found.groups()
+    return Conflict(measurement, field, sent, stored)
+
+
 def _find_conflicting(said: str, lines: Sequence[str]) -> set[int]:
     """Those which have the field whose type is another one on the server."""
     conflict = _CONFLICT.search(said)
     if conflict is None:
         return set()
-    name, measurement, kind = conflict.groups()
+    name, measurement, kind, _ = conflict.groups()
     field = f'{name}="' if kind == "string" else f"{name}="
     return {
         number

@@ -13,11 +13,14 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from heptad.conflict import MOST_TOLD, Conflict, Group
+from heptad.conflict import TYPES as WORDS
 from heptad.event import Time
 from heptad.event_row import identify
 from heptad.heartbeat import HEARTBEATS, MEASUREMENT, Span
 from heptad.influxdb.influxql import in_time, quote_name
 from heptad.influxdb.reading import Reader
+from heptad.influxdb.selection import CORE
 from heptad.influxdb.slices import DAY
 from heptad.schema import TYPES
 from heptad.store import Point
@@ -33,7 +36,17 @@ REMEMBERED: Final = DAY
 """A silent exporter is forgotten after so long, in nanoseconds: the host was taken away."""
 _MOST_MACHINES: Final = 50_000
 _MOST_OFFSET: Final = 1e11
-_FIELDS: Final = ("sequence", "passed", "behind", "caught_up", "clock_offset", "spans", "deaf")
+_MOST_HELD: Final = 50
+_FIELDS: Final = (
+    "sequence",
+    "passed",
+    "behind",
+    "caught_up",
+    "clock_offset",
+    "spans",
+    "deaf",
+    "held",
+)
 _NAMES: Final = ", ".join(
     f"{quote_name(name)}::{TYPES[HEARTBEATS.fields[name].type]}" for name in _FIELDS
 )
@@ -42,6 +55,9 @@ _SELECT: Final = f"SELECT {_NAMES} FROM {quote_name(MEASUREMENT)}"  # noqa: S608
 Machine = tuple[str, str]
 """Host and machine id."""
 
+_decode_held: Final = msgspec.json.Decoder(
+    Annotated[list[tuple[str, str, str, str, Time, Number]], msgspec.Meta(max_length=MOST_TOLD)]
+).decode
 _decode_spans: Final = msgspec.json.Decoder(
     Annotated[list[Span], msgspec.Meta(max_length=200)]
 ).decode
@@ -52,6 +68,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
 
     ``passed``: every event of this host up to then is delivered. ``behind``: events that are not
     delivered yet. ``clock_offset``: seconds that the host's clock is ahead of the server's.
+    ``held``: what it says that the server does not take.
     """
 
     machine: Machine
@@ -63,6 +80,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
     clock_offset: Annotated[float, msgspec.Meta(ge=-_MOST_OFFSET, le=_MOST_OFFSET)] = 0.0
     spans: list[Span] = []
     deaf: bool = False
+    held: list[Group] = []
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -136,6 +154,13 @@ class Fleet:
             largest_offset=max(offsets, default=0.0),
         )
 
+    def held(self, at: float) -> list[Group]:
+        """What living exporters say that the server does not take: what most of them say first."""
+        groups = [group for seen in self._living(at) for group in seen.beat.held]
+        sayers = Counter((conflict, time // DAY) for conflict, time, _ in groups)
+        most = {key for key, _ in sayers.most_common(_MOST_HELD)}
+        return [group for group in groups if (group[0], group[1] // DAY) in most]
+
     def _living(self, at: float) -> list[_Seen]:
         return [seen for seen in self._own() if at - seen.moved <= ALIVE]
 
@@ -184,5 +209,21 @@ def _heartbeat_of(point: Point) -> Heartbeat:
     spans = told.pop("spans", "[]")
     if not isinstance(spans, str):
         raise Invalid("type", "spans that are not text")
+    told["held"] = _read_held(told.pop("held", "[]"))
     told |= {"spans": _decode_spans(spans), "machine": (host, machine_id), "time": point.time}
     return msgspec.convert(told, Heartbeat)
+
+
+def _read_held(text: object) -> list[Group]:
+    """Only of fields that Heptad writes, with the types that it writes."""
+    if not isinstance(text, str):
+        raise Invalid("type", "held points that are not text")
+    groups = []
+    for *names, time, points in _decode_held(text):
+        conflict = Conflict(*names)
+        declared = CORE.get(conflict.measurement)
+        field = declared.fields.get(conflict.field) if declared else None
+        if field is None or TYPES[field.type] != conflict.sent or conflict.stored not in WORDS:
+            raise Invalid("word", "a conflict of no field of Heptad's")
+        groups.append((conflict, time, points))
+    return groups

@@ -6,10 +6,12 @@ What is there already is written over with itself.
 """
 
 import gzip
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from heptad.conflict import Conflict, Group, Held
 from heptad.influxdb.answers import (
     Refusal,
     is_alike,
@@ -18,6 +20,7 @@ from heptad.influxdb.answers import (
     read_failure,
     read_refusal,
 )
+from heptad.influxdb.conflicts import Finder
 from heptad.influxdb.connection import Answer, Connection, Unreachable
 from heptad.influxdb.lines import write_breaks
 from heptad.sink import Delivered, Hold, Outcome, Parcel, TryAgain
@@ -25,6 +28,8 @@ from heptad.sink import Delivered, Hold, Outcome, Parcel, TryAgain
 _HEADERS: Final = {"Content-Encoding": "gzip", "Content-Type": "text/plain; charset=utf-8"}
 _SMALL: Final = 16 * 1024
 _LARGE_LINE: Final = 64 * 1024
+_HOUR: Final = 3600 * 10**9
+_TIME: Final = re.compile("-?[0-9]{1,19}")
 
 
 class _Failed(Exception):
@@ -44,6 +49,7 @@ class InfluxSink:
         self.bucket = bucket
         self.too_large = sys.maxsize
         self._cut_short: _Delivery | None = None
+        self._finder = Finder(connection, bucket)
 
     def pack(self, lines: Sequence[str]) -> Parcel:
         """Joined and compressed."""
@@ -66,7 +72,11 @@ class InfluxSink:
         except Unreachable as error:
             return TryAgain(str(error))
         self._cut_short = None
-        return Delivered(delivery.refused, delivery.expired)
+        return Delivered(delivery.refused, delivery.expired, delivery.held)
+
+    def gather(self, groups: Iterable[Group]) -> list[Held]:
+        """See Sink.gather."""
+        return self._finder.gather(groups)
 
     def post(self, data: bytes, *, explained: bool = False) -> Answer:
         """Send packed lines. ``explained``: so that 3.x says which lines it refuses, and why."""
@@ -98,6 +108,7 @@ class _Delivery:
         self._lines = parcel.lines
         self.refused: dict[int, str] = {}
         self.expired = 0
+        self.held: dict[int, Conflict] = {}
         self._unclear: list[list[int]] = [list(range(len(parcel.lines)))]
         self._halved = len(parcel.data) >= sink.too_large
         self._explained: bool | None = None
@@ -158,6 +169,8 @@ class _Delivery:
         if self._is_clear(piece, refusal):
             if refusal.expired:
                 self.expired += len(piece)
+            elif refusal.conflict is not None:
+                self.held.update(dict.fromkeys(piece, refusal.conflict))
             else:
                 together = f" (said of {len(piece)} lines together)" if len(piece) > 1 else ""
                 self.refused.update(dict.fromkeys(piece, refusal.reason + together))
@@ -168,6 +181,9 @@ class _Delivery:
             return [suspects, rest]
         if refusal.limited and len(self._all_series(piece)) == 1:
             return [piece[1:], piece[:1]]
+        if refusal.conflict is not None and len({self._hour(number) for number in piece}) > 1:
+            # a type holds for a shard, which is an hour or whole hours
+            return _halve(sorted(piece, key=self._hour), self._hour)
         return _halve(sorted(piece, key=self._series), self._series)
 
     def _is_clear(self, piece: list[int], refusal: Refusal) -> bool:
@@ -180,6 +196,10 @@ class _Delivery:
 
     def _all_series(self, piece: Sequence[int]) -> set[str]:
         return {self._series(number) for number in piece}
+
+    def _hour(self, number: int) -> int:
+        time = self._lines[number].rpartition(" ")[2]
+        return int(time) // _HOUR if _TIME.fullmatch(time) else 0
 
     def _series(self, number: int) -> str:
         return self._lines[number].partition(" ")[0]
@@ -208,7 +228,7 @@ class _Delivery:
             raise _Failed(self._sink.read_failure(refused))
 
 
-def _halve(piece: list[int], key: Callable[[int], str] | None = None) -> list[list[int]]:
+def _halve(piece: list[int], key: Callable[[int], str | int] | None = None) -> list[list[int]]:
     """Two parts, the first last; cut between two keys near the middle where there are several."""
     middle = len(piece) // 2
     if key is not None:

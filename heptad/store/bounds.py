@@ -40,17 +40,23 @@ def _pragma(db: sqlite3.Connection, name: str) -> int:
 
 
 def share(db: sqlite3.Connection, position: int) -> float:
-    """The share of the points that lie behind ``position``, from 0 to 1."""
+    """The share of the points that lie behind ``position``, from 0 to 1; all that is held does."""
     oldest, newest = _ends(db)
-    if oldest is None or newest is None:
+    if newest is None:
         return 0.0
+    if oldest is None or oldest > position:
+        return 1.0
     return min(1.0, (newest - position) / (newest - oldest + 1))
 
 
 def _ends(db: sqlite3.Connection) -> tuple[int | None, int | None]:
+    """The oldest point that may be deleted, and the newest of all."""
     # one query for both would walk the whole table (sqlite.org/optoverview.html, MIN/MAX)
-    oldest = db.execute("SELECT min(id) FROM points").fetchone()[0]
-    return oldest, db.execute("SELECT max(id) FROM points").fetchone()[0]
+    oldest = db.execute(
+        "SELECT id FROM points WHERE id NOT IN (SELECT id FROM held) ORDER BY id LIMIT 1"
+    ).fetchone()
+    newest = db.execute("SELECT max(id) FROM points").fetchone()[0]
+    return (oldest[0] if oldest else None), newest
 
 
 def prune(
@@ -76,7 +82,9 @@ def prune(
     with transaction(db):
         db.execute(_RAISE_FLOORS, (upto,))
         db.execute("DELETE FROM rejected WHERE id <= ?", (upto,))
-        deleted = db.execute("DELETE FROM points WHERE id <= ?", (upto,)).rowcount
+        deleted = db.execute(
+            "DELETE FROM points WHERE id <= ? AND id NOT IN (SELECT id FROM held)", (upto,)
+        ).rowcount
         if upto == expired:
             db.execute("DELETE FROM marks WHERE position < ?", (upto,))
     return deleted

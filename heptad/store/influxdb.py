@@ -10,6 +10,7 @@ from typing import Final, Self
 import msgspec
 
 from heptad import units
+from heptad.conflict import Held
 from heptad.event import Event
 from heptad.event_row import MEASUREMENT as EVENTS
 from heptad.event_row import events_of_points
@@ -128,11 +129,9 @@ class InfluxStore:
             outcome = self._sink.deliver(self._pending[0])
             if isinstance(outcome, Delivered):
                 self._pending.popleft()
-                if outcome.refused:
-                    reason = next(iter(outcome.refused.values()))
-                    raise StoreError(
-                        f"{self.name}: {len(outcome.refused)} rows are refused: {reason}"
-                    )
+                if (reason := outcome.missing()) is not None:
+                    rows = len(outcome.refused) + len(outcome.held)
+                    raise StoreError(f"{self.name}: {rows} rows are refused: {reason}")
             else:
                 if isinstance(outcome, Hold):
                     self._pending.clear()
@@ -144,8 +143,7 @@ class InfluxStore:
             outcome = self._state_sink.deliver(self._state_sink.pack([*map(line_of, rows)]))
             if not isinstance(outcome, Delivered):
                 raise StoreError(f"{self._state_name}: {outcome.reason}")
-            if outcome.refused:
-                reason = next(iter(outcome.refused.values()))
+            if (reason := outcome.missing()) is not None:
                 raise StoreError(f"{self._state_name}: state is refused: {reason}")
             self._state.commit()
 
@@ -196,6 +194,12 @@ class InfluxStore:
     def passed(self) -> int | None:
         """See Store.passed; as heartbeats told when ``arrived`` was asked last."""
         return self._arrivals.fleet.passed(self._clocks.tick())
+
+    def held(self) -> list[Held]:
+        """What exporters say that the server does not take, as far as points there bear it out."""
+        groups = self._arrivals.fleet.held(self._clocks.tick())
+        found = self._sink.gather(groups) if groups else []
+        return [one for one in found if one.place.host is not None]
 
     def fleet(self) -> Summary:
         """How the exporters are, as heartbeats told when ``arrived`` was asked last."""

@@ -6,22 +6,29 @@ may be lost with a power cut, and is then delivered once more, as itself.
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
+from heptad.conflict import Conflict, Group
 from heptad.line_protocol import encode_line
-from heptad.store import Counters, StoreError
+from heptad.store import Counters, StoreError, held
 from heptad.store.file import identify, open_checked, open_for_reading, transaction
 from heptad.store.schema import ADD_TO_COUNTER
+
+T = TypeVar("T")
 
 _AT_ONCE: Final = 500
 _MOST_TAKEN: Final = 500
 """So many of the newest points' times go into a snapshot."""
 _REJECTIONS: Final = (
-    "SELECT r.at, r.reason, head, time, body, raw FROM rejected AS r "
+    "SELECT r.at, r.reason, head, p.time, body, raw FROM rejected AS r "
     "JOIN points AS p ON p.id = r.id JOIN series AS s ON s.id = p.series ORDER BY r.id"
+)
+_HELD: Final = (
+    "SELECT h.at, measurement, field, sent, stored, head, p.time, body, raw FROM held AS h "
+    "JOIN points AS p ON p.id = h.id JOIN series AS s ON s.id = p.series ORDER BY h.id"
 )
 
 Taken = dict[str, list[tuple[int, int]]]
@@ -118,6 +125,37 @@ class Outbox:
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: {error}") from error
 
+    def held_groups(self, limit: int) -> list[Group]:
+        """What is held, by hour and conflict, the oldest first."""
+        return self._ask_held(lambda db: held.find_groups(db, limit))
+
+    def take_held(self, number: int | None, max_lines: int, max_bytes: int) -> Chunk:
+        """Held points whose id is larger than ``number``; for None one of each hour and field."""
+        if number is None:
+            rows = self._ask_held(lambda db: held.find_first(db, max_lines))
+        else:
+            rows = self._ask_held(lambda db: held.find_after(db, number, max_lines))
+        chunk, size = Chunk([], [], [], 0), 0
+        for one, head, time, body, raw in rows:
+            line = encode_line(head, time, body, raw)
+            size += len(line) + 1
+            if size > max_bytes and chunk.ids:
+                break
+            chunk.ids.append(one)
+            chunk.times.append(time)
+            chunk.lines.append(line)
+        return chunk._replace(position=chunk.ids[-1] if chunk.ids else 0)
+
+    def expire_held(self, since: int) -> int:
+        """Hold nothing from before ``since`` (ns) any longer; how many points those were."""
+        return self._ask_held(lambda db: held.expire(db, since))
+
+    def _ask_held(self, ask: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return ask(self._db)
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}") from error
+
     def recall(self, key: str) -> bytes | None:
         """The state kept under ``key``, or None."""
         found = self._one("SELECT (SELECT value FROM state WHERE key = ?)", (key,))
@@ -128,10 +166,18 @@ class Outbox:
         state: Mapping[str, bytes],
         rejected: Iterable[tuple[int, int, str]] = (),
         counters: Counters | None = None,
+        hold: Iterable[held.Hold] = (),
+        release: Iterable[int] = (),
     ) -> None:
-        """Keep state, counters and rejections (id, at in ns, reason), all or nothing."""
+        """Keep state, counters and rejections (id, at in ns, reason), all or nothing.
+
+        ``hold``: points that are to be offered again; ``release``: the ids of those that are not
+        any longer.
+        """
         try:
             with transaction(self._db):
+                held.release(self._db, release)
+                held.keep(self._db, hold)
                 self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", state.items())
                 self._db.executemany("INSERT OR REPLACE INTO rejected VALUES (?, ?, ?)", rejected)
                 self._db.executemany(
@@ -186,11 +232,17 @@ def restore(path: Path, state: Mapping[str, bytes], taken: Taken) -> None:
 
 
 def read_rejections(path: Path) -> Iterator[Rejection]:
-    """What the other end refused, in the order of arrival; raises StoreError."""
+    """What the other end refused, in the order of arrival; then what is held for it, as well.
+
+    Raises StoreError.
+    """
     with closing(open_for_reading(path)) as db:
         try:
             for at, reason, *row in db.execute(_REJECTIONS):
                 yield Rejection(at, reason, encode_line(*row))
+            for at, *row in db.execute(_HELD):
+                reason = f"held, and offered again: {Conflict(*row[:4])}"
+                yield Rejection(at, reason, encode_line(*row[4:]))
         except sqlite3.Error as error:
             raise StoreError(f"{path}: {error}") from error
 

@@ -49,7 +49,20 @@ CREATE TABLE rejected (
 """``floor``: the newest time of a series' deleted points. ``taken``: times that points had in
 another store of this host's. ``rejected``: points that the other end of a delivery refused."""
 
-MIGRATIONS: Final = (_FIRST, _OUTBOX)
+_HELD: Final = """
+CREATE TABLE held (
+    id INTEGER PRIMARY KEY REFERENCES points (id),
+    at INTEGER NOT NULL,
+    time INTEGER NOT NULL,
+    measurement TEXT NOT NULL,
+    field TEXT NOT NULL,
+    sent TEXT NOT NULL,
+    stored TEXT NOT NULL
+);
+"""
+"""``held``: points that the other end does not take now, since when, and for which field."""
+
+MIGRATIONS: Final = (_FIRST, _OUTBOX, _HELD)
 """What leads from version N to N + 1, in order; a step is never changed once it was released."""
 
 SCHEMA_VERSION: Final = len(MIGRATIONS)

@@ -252,6 +252,18 @@ _KEEPING: Final = (
         "<breaker_for>",
     ),
     Alert(
+        "HeptadFieldConflict",
+        "critical",
+        "heptad_delivery_held_events > 0 or heptad_aggregator_held_events > 0",
+        "InfluxDB refuses events for the type of a field, says {{ $labels.instance }}",
+        'InfluxDB refuses {{ $value | printf "%.0f" }} points: it has field {{ $labels.field }} of '
+        "{{ $labels.measurement }} as {{ $labels.stored }} in the shard from "
+        "{{ $labels.shard_start }} to {{ $labels.shard_end }}, and gets {{ $labels.sent }}. A "
+        "point there claims to be of host {{ $labels.claimed_host }}, which is not proven. The "
+        "exporters hold the points and offer them again.",
+        _PAGE,
+    ),
+    Alert(
         "HeptadEventsRejected",
         "warning",
         'increase(heptad_delivery_events_total{result=~"rejected|expired"}[1h]) > 0',

@@ -13,6 +13,15 @@ GAPS = exporter("heptad_gaps_total", source="auth", reason="rotated_away")
 NOT_UNDERSTOOD = exporter("heptad_lines_not_understood_total", program="sshd")
 SIZE, MOST = exporter("heptad_store_size_bytes"), exporter("heptad_store_max_size_bytes")
 WAITING = exporter("heptad_delivery_behind_events")
+CONFLICT = {
+    "measurement": "events",
+    "field": "count",
+    "sent": "integer",
+    "stored": "float",
+    "shard_start": "2026-11-30T00:00Z",
+    "shard_end": "2026-12-01T00:00Z",
+    "claimed_host": "web-2",
+}
 OPEN = exporter("heptad_delivery_breaker_state", state="open")
 CLOCK = exporter("node_time_seconds")
 OFFSET = exporter("heptad_delivery_clock_offset_seconds")
@@ -392,6 +401,23 @@ KEEPING = [
         early="8m",
     ),
     Case("HeptadBreakerOpen", "it closes again", {OPEN: "0x3 1 1 0x20"}, "12m"),
+    Case(
+        "HeptadFieldConflict",
+        "a field has another type",
+        {exporter("heptad_delivery_held_events", **CONFLICT): "_ 200"},
+        "1m",
+        EXPORTER | CONFLICT,
+        "InfluxDB refuses events for the type of a field, says web-1:9707",
+        "InfluxDB refuses 200 points: it has field count of events as float in the shard from "
+        "2026-11-30T00:00Z to 2026-12-01T00:00Z, and gets integer. A point there claims to be of "
+        "host web-2, which is not proven. The exporters hold the points and offer them again.",
+    ),
+    Case(
+        "HeptadFieldConflict",
+        "they are taken",
+        {exporter("heptad_delivery_held_events", **CONFLICT): "200 _x30"},
+        "15m",
+    ),
     Case(
         "HeptadEventsRejected",
         "seven are refused for good",

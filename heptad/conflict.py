@@ -1,0 +1,103 @@
+"""A field that this host and the server hold to be of two types, and what that holds up.
+
+The first type that a field has in a shard of InfluxDB holds there for all who write, so that one
+foreign point can keep a day's events of all hosts out. The ``host`` of that point is what its
+writer claims: whoever may write can claim any.
+"""
+
+import time as clock
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+TYPES: Final = frozenset(("boolean", "float", "integer", "string", "unsigned"))
+"""InfluxDB's words for the types of fields."""
+MOST_TOLD: Final = 20
+"""So many conflicts are told one by one."""
+LABELS: Final = (
+    *("measurement", "field", "sent", "stored", "shard_start", "shard_end", "claimed_host"),
+)
+"""Of the metrics of held points."""
+
+
+class Conflict(msgspec.Struct, frozen=True):
+    """A field that is ``sent`` with one of TYPES where another one is ``stored``."""
+
+    measurement: str
+    field: str
+    sent: str
+    stored: str
+
+    def __str__(self) -> str:
+        return (
+            f"field `{self.field}` of `{self.measurement}` is sent as {self.sent} and stored as "
+            f"{self.stored}"
+        )
+
+
+Group = tuple[Conflict, int, int]
+"""Points that are held: why, the time (ns) of one of them, and how many."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A shard, since <= time < until (ns): from 0 to 0 where a type holds for all times.
+
+    ``host``: what the oldest point of the other type there gives as its host; None where none was
+    found, or the token may not read.
+    """
+
+    since: int = 0
+    until: int = 0
+    host: str | None = None
+
+    def labels(self) -> tuple[str, str, str]:
+        """The range and the host, as labels of a metric."""
+        if not self.until:
+            return "", "", self.host or ""
+        return _write(self.since), _write(self.until), self.host or ""
+
+    def describe(self) -> str:
+        """The same for a person."""
+        shard = f"shard {_write(self.since)} to {_write(self.until)}" if self.until else "all times"
+        claim = "the token of this host may not read whose point that is"
+        if self.host is not None:
+            claim = f"its point claims to be of host {self.host!r}, which is not proven"
+        return f"{shard}; {claim}"
+
+
+class Held(NamedTuple):
+    """So many points are held for a conflict in a shard; ``time`` (ns) is that of one of them."""
+
+    conflict: Conflict
+    place: Place
+    time: int
+    points: int
+
+
+def count_by_labels(held: Sequence[Held]) -> dict[tuple[str, ...], float]:
+    """Points by LABELS; those of the conflicts beyond 20 together, without labels."""
+    counts: dict[tuple[str, ...], float] = {}
+    for number, (conflict, place, _, points) in enumerate(held):
+        names = (conflict.measurement, conflict.field, conflict.sent, conflict.stored)
+        labels = (*names, *place.labels()) if number < MOST_TOLD else ("",) * len(LABELS)
+        counts[labels] = counts.get(labels, 0) + points
+    return counts
+
+
+def describe(held: Sequence[Held]) -> str | None:
+    """What is held, and why, in a sentence; None where nothing is."""
+    if not held:
+        return None
+    told = [f"{conflict} ({place.describe()})" for conflict, place, *_ in held[:3]]
+    if len(held) > len(told):
+        told.append(f"and {len(held) - len(told)} more")
+    points = sum(one.points for one in held)
+    return (
+        f"InfluxDB refuses {points} points, which are held and offered again: {'; '.join(told)}; "
+        "delete what has the wrong type: runbook HeptadFieldConflict"
+    )
+
+
+def _write(time: int) -> str:
+    return clock.strftime("%Y-%m-%dT%H:%MZ", clock.gmtime(time // 10**9))
