@@ -70,6 +70,7 @@ def test_each_known_answer_has_the_outcome_that_it_means(
         expected = case.get("refused", {})
         assert set(outcome.refused) == set(expected)
         assert all(words in outcome.refused[index] for index, words in expected.items())
+        assert {n: str(one) for n, one in outcome.held.items()} == case.get("held", {})
         assert outcome.expired == case.get("expired", 0)
     assert server.requests <= case.get("requests", 20)
 

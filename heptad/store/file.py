@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from heptad.store import StoreError
-from heptad.store.schema import SCHEMA_VERSION, migrate
+from heptad.store.schema import OLDEST_READABLE, SCHEMA_VERSION, migrate
 
 _PAGE: Final = 16384
 _CHECKPOINT_EVERY: Final = 2000
@@ -195,7 +195,7 @@ def open_for_reading(path: Path, patience: float = 10) -> sqlite3.Connection:
         if db is not None:
             db.close()
         raise StoreError(f"{path}: cannot be read: {error}") from error
-    if version != SCHEMA_VERSION:
+    if not OLDEST_READABLE <= version <= SCHEMA_VERSION:
         db.close()
         if version > SCHEMA_VERSION:
             raise _newer(path, version)

@@ -26,6 +26,7 @@ _REJECTIONS: Final = (
     "SELECT r.at, r.reason, head, p.time, body, raw FROM rejected AS r "
     "JOIN points AS p ON p.id = r.id JOIN series AS s ON s.id = p.series ORDER BY r.id"
 )
+_HAS_HELD: Final = "SELECT 1 FROM sqlite_master WHERE name = 'held'"
 _HELD: Final = (
     "SELECT h.at, measurement, field, sent, stored, head, p.time, body, raw FROM held AS h "
     "JOIN points AS p ON p.id = h.id JOIN series AS s ON s.id = p.series ORDER BY h.id"
@@ -240,6 +241,8 @@ def read_rejections(path: Path) -> Iterator[Rejection]:
         try:
             for at, reason, *row in db.execute(_REJECTIONS):
                 yield Rejection(at, reason, encode_line(*row))
+            if not db.execute(_HAS_HELD).fetchone():  # a store of an older Heptad
+                return
             for at, *row in db.execute(_HELD):
                 reason = f"held, and offered again: {Conflict(*row[:4])}"
                 yield Rejection(at, reason, encode_line(*row[4:]))

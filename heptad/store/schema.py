@@ -67,6 +67,9 @@ MIGRATIONS: Final = (_FIRST, _OUTBOX, _HELD)
 
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 
+OLDEST_READABLE: Final = 2
+"""What came later is a table that only `heptad exporter rejected` reads."""
+
 ADD_TO_COUNTER: Final = "ON CONFLICT (name, labels) DO UPDATE SET value = value + excluded.value"
 """What ends an insert into ``counters``, whose value is then an amount."""
 
