@@ -30,6 +30,8 @@ _BLANKS: Final = (
     *("^@", "^I", "^J", "^M"),  # the BSDs and BusyBox
 )
 """Blanks, and how syslog daemons write those that are control characters."""
+_MOST_BLANKS: Final = 1000
+"""A line that is nothing but blanks costs no more than another one."""
 _DECORATION: Final = re.compile(
     rf"(?:<\d{{1,3}}(?:\.\d)?>|[<\[]?{SEVERITY}(?:[>\]]:?|:) ?)?"
     r"(?:(?P<tag>[\w./-]{1,64})(?:\[(?P<pid>\d{1,9})\])?: )?",
@@ -40,7 +42,9 @@ _DECORATION: Final = re.compile(
 def cut_end(message: str) -> str:
     """The message without blanks behind it: the end of a command or of a name is its user's."""
     end = len(message)
-    while message.endswith(_BLANKS, 0, end):
+    for _ in range(_MOST_BLANKS):
+        if not message.endswith(_BLANKS, 0, end):
+            break
         end -= next(len(blank) for blank in _BLANKS if message.endswith(blank, 0, end))
     return message[:end]
 
@@ -61,7 +65,9 @@ def shorten(message: str, tags: Container[str]) -> Iterator[tuple[str, str | Non
     if (whole := cut_end(message)) != message:
         yield whole, None
     begin = 0
-    while message.startswith(_BLANKS, begin):
+    for _ in range(_MOST_BLANKS):
+        if not message.startswith(_BLANKS, begin):
+            break
         begin += next(len(blank) for blank in _BLANKS if message.startswith(blank, begin))
     found = _DECORATION.match(message, begin)
     pid = None
