@@ -208,12 +208,15 @@ class Forwarder:
         if not (full or at_once or now - self._waiting_since >= limits.interval):
             return None
         self._waiting_since = None
-        since = self._now() - int(limits.retention * 10**9)
-        chunk = self._outbox.take(position, limits.max_lines, limits.max_bytes, since)
+        chunk = self._outbox.take(position, limits.max_lines, limits.max_bytes, self._oldest())
         parcel = self._sink.pack(chunk.lines)
         if chunk.lines:
             self._line_length = sum(map(len, chunk.lines)) / len(chunk.lines)
         return Prepared(chunk, parcel)
+
+    def _oldest(self) -> int:
+        """The time (ns) from before which nothing is sent."""
+        return self._now() - int(self._limits.retention * 10**9)
 
     def _begin(self, prepared: Prepared) -> Future[Outcome]:
         if not prepared.chunk.ids:
@@ -259,12 +262,11 @@ class Forwarder:
     def _offer(self) -> bool:
         """Offer points that are held once more; whether more of them follow at once."""
         limits = self._limits
-        since = self._now() - int(limits.retention * 10**9)
-        chunk = self._offers.take(self._outbox, limits.max_lines, limits.max_bytes, since)
+        chunk = self._offers.take(self._outbox, limits.max_lines, limits.max_bytes, self._oldest())
         try:
             outcome = self._begin(Prepared(chunk, self._sink.pack(chunk.lines))).result()
         except Failed:
-            outcome = None  # the next delivery tells why
+            outcome = None  # the next delivery reports why
         if not isinstance(outcome, Delivered):
             self._offers.wait()
             return False

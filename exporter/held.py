@@ -1,5 +1,5 @@
-"""The points that the server does not take for the type of a field: who is told, and when they are
-offered again.
+"""The points that the server does not take for the type of a field: how they are reported, and when
+they are offered again.
 """
 
 import logging
@@ -23,7 +23,7 @@ _MOST_GROUPS: Final = 5000
 
 
 class Offers:
-    """When the held points of an outbox are offered again, and what is told of them.
+    """When the held points of an outbox are offered again, and what is reported of them.
 
     First one point of each hour and field is offered; where one of them is taken, all follow.
     """
@@ -78,7 +78,7 @@ class Offers:
         else:
             self._after = chunk.position if chunk.ids else None
         if self._after is None:
-            self._due = clock.monotonic() + EVERY
+            self.wait()
         return self._after is not None
 
     def wait(self) -> None:
@@ -90,7 +90,7 @@ class Offers:
         self._due = 0.0
 
     def write(self) -> str | None:
-        """What is held, as heartbeats tell it; None where nothing is."""
+        """What is held, as heartbeats report it; None where nothing is."""
         if not self.held:
             return None
         told = [(*msgspec.structs.astuple(c), time, n) for c, _, time, n in self.held[:MOST_TOLD]]

@@ -11,10 +11,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-TYPES: Final = frozenset(("boolean", "float", "integer", "string", "unsigned"))
-"""InfluxDB's words for the types of fields."""
 MOST_TOLD: Final = 20
-"""So many conflicts are told one by one."""
+"""So many conflicts are listed one by one."""
 LABELS: Final = (
     *("measurement", "field", "sent", "stored", "shard_start", "shard_end", "claimed_host"),
 )
@@ -22,7 +20,7 @@ LABELS: Final = (
 
 
 class Conflict(msgspec.Struct, frozen=True):
-    """A field that is ``sent`` with one of TYPES where another one is ``stored``."""
+    """A field that is ``sent`` with one type where another one is ``stored``: InfluxDB's words."""
 
     measurement: str
     field: str
@@ -79,7 +77,7 @@ def count_by_labels(held: Sequence[Held]) -> dict[tuple[str, ...], float]:
     """Points by LABELS; those of the conflicts beyond 20 together, without labels."""
     counts: dict[tuple[str, ...], float] = {}
     for number, (conflict, place, _, points) in enumerate(held):
-        names = (conflict.measurement, conflict.field, conflict.sent, conflict.stored)
+        names = msgspec.structs.astuple(conflict)
         labels = (*names, *place.labels()) if number < MOST_TOLD else ("",) * len(LABELS)
         counts[labels] = counts.get(labels, 0) + points
     return counts

@@ -22,6 +22,8 @@ TYPES: Final[dict[type[Value], str]] = {
     bool: "boolean",
 }
 """What InfluxDB calls the types; integers have 64 bits."""
+STORED: Final = frozenset((*TYPES.values(), "unsigned"))
+"""All types that a field can have on a server."""
 
 
 PART: Final = 60_000

@@ -13,9 +13,11 @@ from typing import Final
 
 import msgspec
 
-from heptad.conflict import TYPES, Conflict
+from heptad.conflict import Conflict
 from heptad.influxdb.connection import Answer, shorten
+from heptad.influxdb.lines import time_of
 from heptad.influxdb.tls import find_remedy_of_page
+from heptad.schema import STORED
 from heptad.sink import Hold, TryAgain
 
 _NO_INFLUXDB: Final = (
@@ -88,7 +90,11 @@ def read_refusal(answer: Answer, lines: Sequence[str]) -> Refusal:
     count = int(dropped[1]) if dropped else 0
     expired = bool(_EXPIRED.search(said)) and _UNPARSABLE not in said
     culprits = dict(_read_numbered(answer, len(lines))) or dict(_read_quoted(said, lines))
-    suspects = _find_oldest(lines, count) if expired else _find_conflicting(said, lines)
+    told = _CONFLICT.search(said)
+    if expired:
+        suspects = _find_oldest(lines, count)
+    else:
+        suspects = _find_conflicting(told, lines) if told else set()
     # one answer may count lines that are refused for several reasons, of which it names one
     of_all = len(suspects) == len(lines) or (not suspects and len(lines) > _FEW)
     return Refusal(
@@ -100,7 +106,7 @@ def read_refusal(answer: Answer, lines: Sequence[str]) -> Refusal:
         limited=_LIMITED in said,
         culprits=culprits,
         suspects=suspects if len(suspects) < len(lines) else set(),
-        conflict=_read_conflict(said) if suspects and _UNPARSABLE not in said else None,
+        conflict=_read_conflict(told) if told and suspects and _UNPARSABLE not in said else None,
     )
 
 
@@ -167,28 +173,20 @@ def _read_quoted(said: str, lines: Sequence[str]) -> Iterator[tuple[int, str]]:
 
 def _find_oldest(lines: Sequence[str], count: int) -> set[int]:
     """Those that a retention policy drops first."""
-    times = []
-    for number, line in enumerate(lines):
-        text = line.rpartition(" ")[2]
-        if re.fullmatch("-?[0-9]{1,19}", text):
-            times.append((int(text), number))
+    times = [
+        (time, number) for number, line in enumerate(lines) if (time := time_of(line)) is not None
+    ]
     return {number for _, number in sorted(times)[:count]}
 
 
-def _read_conflict(said: str) -> Conflict | None:
-    found = _CONFLICT.search(said)
-    if found is None or not TYPES.issuperset(found.group(3, 4)):
-        return None
+def _read_conflict(found: re.Match[str]) -> Conflict | None:
     field, measurement, sent, stored = found.groups()
-    return Conflict(measurement, field, sent, stored)
+    return Conflict(measurement, field, sent, stored) if {sent, stored} <= STORED else None
 
 
-def _find_conflicting(said: str, lines: Sequence[str]) -> set[int]:
+def _find_conflicting(found: re.Match[str], lines: Sequence[str]) -> set[int]:
     """Those which have the field whose type is another one on the server."""
-    conflict = _CONFLICT.search(said)
-    if conflict is None:
-        return set()
-    name, measurement, kind, _ = conflict.groups()
+    name, measurement, kind, _ = found.groups()
     field = f'{name}="' if kind == "string" else f"{name}="
     return {
         number

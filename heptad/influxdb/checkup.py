@@ -5,20 +5,18 @@ says 204, or 401, 403 and 404 as to a write with lines; 2.x says 400 ("writing r
 where it would take lines. 3.x makes a database that is written to, so that one has to be there.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, Literal, NamedTuple
 
 from heptad.influxdb.connection import Connection, Unreachable
 from heptad.influxdb.influxql import quote_name
+from heptad.influxdb.retention import default_policy, read_duration, read_rule
 from heptad.influxdb.roles import PLACES, ROLES, describe_rights
 from heptad.influxdb.setup import (
     HOW_TO_CHANGE_3,
     databases_3,
-    default_policy,
     format_retention,
-    kept_by,
     retention,
 )
 from heptad.influxdb.statement import (
@@ -225,19 +223,10 @@ def _check_retention(connection: Connection, place: str) -> Iterator[Result]:
 def _ask_retention(connection: Connection, name: str) -> int | None:
     if connection.generation == 1:
         policy = default_policy(connection, name)
-        return kept_by(policy) if policy else None
+        return read_duration(policy) if policy else None
     if connection.generation == 3:
         return databases_3(connection).get(name)
-    asked = {"org": connection.config.org, "name": name}
-    answer = connection.request("GET", "/api/v2/buckets", asked)
-    if answer.status != OK:
-        return None
-    try:
-        buckets = json.loads(answer.body)["buckets"]
-        rules = next(bucket["retentionRules"] for bucket in buckets if bucket["name"] == name)
-        return int(rules[0]["everySeconds"]) if rules else 0
-    except (ValueError, RecursionError, LookupError, TypeError, StopIteration):
-        return None
+    return read_rule(connection, name, "everySeconds")
 
 
 def _check_roles(

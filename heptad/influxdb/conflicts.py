@@ -1,7 +1,5 @@
 """Where on the server a field has another type, and which host the point there claims to be of."""
 
-import json
-import re
 import time as clock
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -11,20 +9,19 @@ from heptad.conflict import Conflict, Group, Held, Place
 from heptad.influxdb.connection import Connection
 from heptad.influxdb.influxql import in_time, quote_name
 from heptad.influxdb.reading import Reader
+from heptad.influxdb.retention import default_policy, read_duration, read_rule
 from heptad.store import StoreError
 from heptad.terminal import printable
 
-_SECOND: Final = 10**9
+_SECOND: Final = units.SECOND
 _HOUR: Final = 3600 * _SECOND
 _DAY: Final = 24 * _HOUR
 _YEAR_ONE: Final = 62_135_596_800 * _SECOND
 """InfluxDB counts shards from the beginning of year 1 (Go's ``Time.Truncate``)."""
-_OK: Final = 200
 _ONE_TYPE: Final = 3
 _AGAIN: Final = 60.0
 _MOST: Final = 100
 _MOST_SHOWN: Final = 64
-_GO_DURATION: Final = re.compile(r"(\d{1,9})h(?:\d+m)?(?:\d+s)?")
 _NUMERIC: Final = ("float", "integer", "unsigned")
 
 
@@ -102,8 +99,8 @@ class Finder:
         if self._length is not None and self._tick() - self._length[0] < _AGAIN:
             return self._length[1]
         try:
-            length = self._ask_length()
-        except (StoreError, ValueError, LookupError, TypeError, RecursionError, StopIteration):
+            length = (self._ask_length() or 0) * _SECOND
+        except StoreError:
             length = 0
         if length < _HOUR:
             # docs.influxdata.com, "InfluxDB shards and shard groups"
@@ -112,24 +109,11 @@ class Finder:
         self._length = (self._tick(), length)
         return length
 
-    def _ask_length(self) -> int:
+    def _ask_length(self) -> int | None:
         if self._connection.generation == 1:
-            query = f"SHOW RETENTION POLICIES ON {quote_name(self._bucket)}"
-            for series in self._reader.ask(query):
-                for row in series.values:
-                    policy = dict(zip(series.columns, row, strict=True))
-                    length = _GO_DURATION.fullmatch(str(policy["shardGroupDuration"]))
-                    if policy["default"] is True and length:
-                        return int(length[1]) * _HOUR
-            return 0
-        # 2.x answers the same question with 168h, whatever it is
-        asked = {"org": self._connection.config.org, "name": self._bucket}
-        answer = self._connection.request("GET", "/api/v2/buckets", asked)
-        if answer.status != _OK:
-            return 0
-        buckets = json.loads(answer.body)["buckets"]
-        rules = next(one["retentionRules"] for one in buckets if one["name"] == self._bucket)
-        return int(rules[0]["shardGroupDurationSeconds"]) * _SECOND
+            policy = default_policy(self._connection, self._bucket)
+            return read_duration(policy, "shardGroupDuration") if policy else None
+        return read_rule(self._connection, self._bucket, "shardGroupDurationSeconds")
 
 
 def _cut(time: int, length: int) -> tuple[int, int]:

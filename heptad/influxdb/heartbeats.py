@@ -14,7 +14,6 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from heptad.conflict import MOST_TOLD, Conflict, Group
-from heptad.conflict import TYPES as WORDS
 from heptad.event import Time
 from heptad.event_row import identify
 from heptad.heartbeat import HEARTBEATS, MEASUREMENT, Span
@@ -22,7 +21,7 @@ from heptad.influxdb.influxql import in_time, quote_name
 from heptad.influxdb.reading import Reader
 from heptad.influxdb.selection import CORE
 from heptad.influxdb.slices import DAY
-from heptad.schema import TYPES
+from heptad.schema import STORED, TYPES
 from heptad.store import Point
 from heptad.validation import Intake, Invalid, Number, check_text
 
@@ -223,7 +222,7 @@ def _read_held(text: object) -> list[Group]:
         conflict = Conflict(*names)
         declared = CORE.get(conflict.measurement)
         field = declared.fields.get(conflict.field) if declared else None
-        if field is None or TYPES[field.type] != conflict.sent or conflict.stored not in WORDS:
+        if field is None or TYPES[field.type] != conflict.sent or conflict.stored not in STORED:
             raise Invalid("word", "a conflict of no field of Heptad's")
         groups.append((conflict, time, points))
     return groups

@@ -8,6 +8,7 @@ from heptad.line_protocol import encode_line
 from heptad.store import Row
 
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
+_TIME: Final = re.compile("-?[0-9]{1,19}")
 _BREAKS: Final = {"n": "\n", "r": "\r"}
 
 
@@ -25,6 +26,12 @@ def write_breaks(text: str) -> str:
 def line_of(row: Row) -> str:
     """The line of a row, as InfluxDB takes it."""
     return write_breaks(encode_line(*row))
+
+
+def time_of(line: str) -> int | None:
+    """The time (ns) at the end of a line; None where there is none."""
+    text = line.rpartition(" ")[2]
+    return int(text) if _TIME.fullmatch(text) else None
 
 
 def is_storable(row: Row) -> bool:

@@ -19,10 +19,10 @@ import urllib3
 
 from heptad.influxdb.connection import Answer, Connection, shorten
 from heptad.influxdb.influxql import in_time, quote_name, where_tags
-from heptad.influxdb.selection import CASTS, CORE, Columns, Maker, Selection, select, select_known
+from heptad.influxdb.selection import CORE, Columns, Maker, Selection, select, select_known
 from heptad.influxdb.slices import Series, TooLarge, walk
 from heptad.line_protocol import decode_head
-from heptad.schema import TYPES, Measurement
+from heptad.schema import STORED, TYPES, Measurement
 from heptad.spans import MINUTE
 from heptad.store import Identity, Point, StoreError, Wanted
 
@@ -225,7 +225,7 @@ class Reader:
             # every event has a count; of others, the field that most points have
             return 'count("count")' if "count" in known.fields else "count(*)"
         name = declared.always
-        kinds = known.fields.get(name, set()) & CASTS | {TYPES[declared.fields[name].type]}
+        kinds = known.fields.get(name, set()) & STORED | {TYPES[declared.fields[name].type]}
         return ", ".join(f"count({quote_name(name)}::{kind})" for kind in sorted(kinds))
 
     def has(self, measurement: str, field: str) -> bool:

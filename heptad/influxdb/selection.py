@@ -22,12 +22,11 @@ from heptad.influxdb.influxql import quote_name
 from heptad.influxdb.remembered import STATE
 from heptad.left_over import LEFT_OVERS
 from heptad.line_protocol import Value
-from heptad.schema import TYPES, Measurement
+from heptad.schema import STORED, TYPES, Measurement
 from heptad.store import Point
 
 CORE: Final = {m.name: m for m in (EVENTS, LEFT_OVERS, HEARTBEATS, STATE)}
 _MOST_PARTS: Final = 64
-CASTS: Final = frozenset((*TYPES.values(), "unsigned"))
 _MOST_SETS: Final = 8192
 
 
@@ -62,7 +61,7 @@ def select(declared: Measurement, fields: Collection[str], known: Columns) -> Se
             [name, *[f"{name}_{n}" for n in range(1, _MOST_PARTS)]] if field.in_parts else [name]
         )
         parts += [f"{quote_name(part)}::{kind}" for part in names]
-        for other in sorted((known.fields.get(name, set()) & CASTS) - {kind}):
+        for other in sorted((known.fields.get(name, set()) & STORED) - {kind}):
             aliases[f"{other} {name}"] = (name, other)
             parts.append(f"{quote_name(name)}::{other} AS {quote_name(f'{other} {name}')}")
     floats = frozenset(name for name, field in declared.fields.items() if field.type is float)

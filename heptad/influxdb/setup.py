@@ -14,6 +14,7 @@ from typing import Any, Final
 from heptad import units
 from heptad.influxdb.connection import Answer, Connection
 from heptad.influxdb.influxql import quote_name, quote_text
+from heptad.influxdb.retention import default_policy, read_duration
 from heptad.influxdb.roles import PLACES, ROLES, SetupError, new_secret_file
 from heptad.influxdb.statement import (
     FORBIDDEN,
@@ -69,28 +70,6 @@ def format_retention(seconds: int | None) -> str:
     return f"{seconds}s"
 
 
-def kept_by(policy: dict[str, Any]) -> int:
-    """1.x: seconds that a policy keeps points, of its ``2160h0m0s``; raises Refused."""
-    try:
-        return int(units.parse_duration(str(policy.get("duration"))))
-    except ValueError as error:
-        raise foreign(Answer(OK, {}, str(error).encode())) from error
-
-
-def default_policy(connection: Connection, database: str) -> dict[str, Any] | None:
-    """1.x: the policy that a database's points fall under; None where there is no such database.
-
-    Raises Refused, Unreachable.
-    """
-    try:
-        rows = execute(connection, f"SHOW RETENTION POLICIES ON {quote_name(database)}")
-    except Refused as error:
-        if error.status == OK and "database not found" in error.text:
-            return None
-        raise
-    return next((row for row in rows if row.get("default")), {})
-
-
 def databases_3(connection: Connection) -> dict[str, int | None]:
     """3.x: database → seconds of its retention, 0 for ever, None where it is not told.
 
@@ -127,7 +106,7 @@ def _prepare_1(connection: Connection, secrets_to: Path | None) -> Iterator[str]
                 f"database `{name}` has no default retention policy; make one its default: "
                 f'ALTER RETENTION POLICY "…" ON {quote_name(name)} DEFAULT'
             )
-        kept = kept_by(policy)
+        kept = read_duration(policy)
         if kept == wanted:
             yield f"database {name}: there already, retention {format_retention(kept)}"
             continue

@@ -6,7 +6,6 @@ What is there already is written over with itself.
 """
 
 import gzip
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
@@ -22,14 +21,13 @@ from heptad.influxdb.answers import (
 )
 from heptad.influxdb.conflicts import Finder
 from heptad.influxdb.connection import Answer, Connection, Unreachable
-from heptad.influxdb.lines import write_breaks
+from heptad.influxdb.lines import time_of, write_breaks
 from heptad.sink import Delivered, Hold, Outcome, Parcel, TryAgain
 
 _HEADERS: Final = {"Content-Encoding": "gzip", "Content-Type": "text/plain; charset=utf-8"}
 _SMALL: Final = 16 * 1024
 _LARGE_LINE: Final = 64 * 1024
 _HOUR: Final = 3600 * 10**9
-_TIME: Final = re.compile("-?[0-9]{1,19}")
 
 
 class _Failed(Exception):
@@ -198,8 +196,7 @@ class _Delivery:
         return {self._series(number) for number in piece}
 
     def _hour(self, number: int) -> int:
-        time = self._lines[number].rpartition(" ")[2]
-        return int(time) // _HOUR if _TIME.fullmatch(time) else 0
+        return (time_of(self._lines[number]) or 0) // _HOUR
 
     def _series(self, number: int) -> str:
         return self._lines[number].partition(" ")[0]

@@ -4,8 +4,10 @@ They stay in the store, whatever its bounds, until they are taken, refused for g
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
+
+import msgspec
 
 from heptad.conflict import Conflict, Group
 
@@ -35,7 +37,10 @@ PointRow = tuple[int, str, int, str, str]
 
 def keep(db: sqlite3.Connection, held: Iterable[Hold]) -> None:
     """Hold points; one that is held already stays so since then."""
-    rows = ((number, at, time, *_columns(conflict)) for number, time, at, conflict in held)
+    rows = (
+        (number, at, time, *msgspec.structs.astuple(conflict))
+        for number, time, at, conflict in held
+    )
     db.executemany(_KEEP, rows)
 
 
@@ -63,7 +68,3 @@ def find_first(db: sqlite3.Connection, limit: int) -> list[PointRow]:
 def find_after(db: sqlite3.Connection, number: int, limit: int) -> list[PointRow]:
     """The points whose id is larger than ``number``, in order."""
     return db.execute(_AFTER, (number, limit)).fetchall()
-
-
-def _columns(conflict: Conflict) -> Sequence[str]:
-    return conflict.measurement, conflict.field, conflict.sent, conflict.stored
