@@ -117,25 +117,24 @@ class Outbox:
         return chunk._replace(position=position, expired=expired)
 
     def _rows(self, position: int, limit: int) -> list[tuple[int, str, int, str, str]]:
-        try:
-            return self._db.execute(
+        return self._ask(
+            lambda db: db.execute(
                 "SELECT p.id, head, time, body, raw FROM points AS p "
                 "JOIN series AS s ON s.id = p.series WHERE p.id > ? ORDER BY p.id LIMIT ?",
                 (position, limit),
             ).fetchall()
-        except sqlite3.Error as error:
-            raise StoreError(f"{self.path}: {error}") from error
+        )
 
     def held_groups(self, limit: int) -> list[Group]:
         """What is held, by hour and conflict, the oldest first."""
-        return self._ask_held(lambda db: held.find_groups(db, limit))
+        return self._ask(lambda db: held.find_groups(db, limit))
 
     def take_held(self, number: int | None, max_lines: int, max_bytes: int) -> Chunk:
         """Held points whose id is larger than ``number``; for None one of each hour and field."""
         if number is None:
-            rows = self._ask_held(lambda db: held.find_first(db, max_lines))
+            rows = self._ask(lambda db: held.find_first(db, max_lines))
         else:
-            rows = self._ask_held(lambda db: held.find_after(db, number, max_lines))
+            rows = self._ask(lambda db: held.find_after(db, number, max_lines))
         chunk, size = Chunk([], [], [], 0), 0
         for one, head, time, body, raw in rows:
             line = encode_line(head, time, body, raw)
@@ -149,13 +148,7 @@ class Outbox:
 
     def expire_held(self, since: int) -> int:
         """Hold nothing from before ``since`` (ns) any longer; how many points those were."""
-        return self._ask_held(lambda db: held.expire(db, since))
-
-    def _ask_held(self, ask: Callable[[sqlite3.Connection], T]) -> T:
-        try:
-            return ask(self._db)
-        except sqlite3.Error as error:
-            raise StoreError(f"{self.path}: {error}") from error
+        return self._ask(lambda db: held.expire(db, since))
 
     def recall(self, key: str) -> bytes | None:
         """The state kept under ``key``, or None."""
@@ -210,8 +203,11 @@ class Outbox:
         return Snapshot(position, state, _spans(points))
 
     def _one(self, statement: str, values: Sequence[object] = ()) -> Any:
+        return self._ask(lambda db: db.execute(statement, values).fetchone()[0])
+
+    def _ask(self, ask: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            return self._db.execute(statement, values).fetchone()[0]
+            return ask(self._db)
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: {error}") from error
 
