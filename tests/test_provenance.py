@@ -297,6 +297,20 @@ def test_the_end_of_a_users_manager_is_no_session() -> None:
         assert understand("(sd-pam)", message, origin) is Result.IGNORED
 
 
+def test_what_a_log_daemon_writes_to_the_kernels_log_makes_nobody_deaf() -> None:
+    """Each machine in a container that starts writes it there; a gap is believed of none."""
+    origin = Origin(
+        trusted=True, exe="/usr/lib/systemd/systemd-journald", uid=0, transport="kernel"
+    )
+    for message in ("Received client request to flush runtime journal.", "Received SIGTERM"):
+        assert understand("systemd-journald", message, origin) is Result.OTHER_PROGRAM
+    missed = "Missed 12 kernel messages"
+    assert understand("systemd-journald", missed, origin) is Result.UNTRUSTED
+    assert understand("sshd", "Received SIGHUP; restarting.", origin) is Result.UNTRUSTED
+    elsewhere = msgspec.structs.replace(origin, exe="/tmp/x", uid=1000, transport="syslog")
+    assert understand("systemd-journald", "a line", elsewhere) is Result.UNTRUSTED
+
+
 def test_pam_in_a_file() -> None:
     """From a file it is an event of `pam`, whatever was logged as the name, which is no tag."""
     event = interpret_record(
