@@ -38,8 +38,9 @@ from aggregator.unheard import Refused, read_unheard
 from aggregator.wording import count_of, list_names
 from heptad.event import Event
 from heptad.event_row import LEFT_OVER
-from heptad.store import Point, Store
+from heptad.store import Point, Store, StoreError
 from heptad.store.local import LocalStore
+from heptad.store.opening import ReadStore
 from heptad.units import SECOND, format_time
 
 DISTINCT: Final = DistinctReport()
@@ -224,7 +225,7 @@ def _step_of(length: int) -> int:
     return next(fitting, -(-length // _MOST_SLOTS))
 
 
-def compose(events: Store, findings: Store | None, since: int, until: int) -> Report:
+def compose(events: ReadStore, findings: Store | None, since: int, until: int) -> Report:
     """The report of since <= t < until (ns); ``findings`` is None where nobody computed any."""
     reader = _Reader(since, until)
     for event in events.events(since, until):
@@ -240,6 +241,7 @@ def compose(events: Store, findings: Store | None, since: int, until: int) -> Re
         since=format_time(since),
         until=format_time(until),
         hosts=sorted(reader.hosts.seen),
+        looked_until=_looked_until(events),
         total=reader.events.total(),
         first=_look_first(reader, found),
         findings=found,
@@ -267,6 +269,14 @@ def compose(events: Store, findings: Store | None, since: int, until: int) -> Re
         evidence=[_show(findings, events, f) for f in found[:MOST_FINDINGS]] if findings else [],
         unheard=read_unheard(events, since) if isinstance(events, LocalStore) else refused.told(),
     )
+
+
+def _looked_until(events: ReadStore) -> str:
+    try:
+        looked = events.looked_until()
+    except StoreError:  # who may read the events may not read the heartbeats
+        looked = None
+    return "" if looked is None else format_time(looked)
 
 
 def was_on(session: Finding, now: int) -> WasOn:

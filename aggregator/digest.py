@@ -168,3 +168,5 @@ class Report(msgspec.Struct):
     evidence: list[Shown] = []
     """Of the first findings, in their order."""
     unheard: list[str] = []
+    looked_until: str = ""
+    """Up to when no event is missing; empty: not known."""

@@ -113,13 +113,14 @@ class Job:
 
     def _look(self, stop: threading.Event, *, everything: bool) -> bool:
         self._events.stop = self._reports.stop = stop
+        begun = self._now()
         more = self._judge_new(everything=everything)
         for _ in range(2):  # after a restart the newest days are read first, then the others
             if self._read_days(more=more, everything=everything):
                 more = self._judge_new(everything=everything)
         if not more:
             self._report(stop, self._now(), flush=everything)
-            self._metrics.catch_up()
+            self._metrics.catch_up(begun)
             self._tell_behind()
         newest = self._progress.newest / 10**9
         self._metrics.set("heptad_aggregator_progress_timestamp_seconds", newest)

@@ -150,6 +150,7 @@ class AggregatorMetrics(StoredMetrics):
                 continue
             self.set("heptad_finding_last_timestamp_seconds", 0, rule)
         self._caught_up = clock.monotonic()
+        self.judged_until: int | None = None
 
     def recall(self, stored: Counters) -> None:
         """Where the counters stand; those of every rule are shown at zero, too."""
@@ -179,9 +180,10 @@ class AggregatorMetrics(StoredMetrics):
             family = self._gauges[name]
             family[labels] = max(value, family.get(labels, value))
 
-    def catch_up(self) -> None:
-        """Everything that has arrived is worked off now."""
+    def catch_up(self, until: int) -> None:
+        """Everything is worked off now that had arrived at ``until`` (ns)."""
         self._caught_up = clock.monotonic()
+        self.judged_until = until
 
     def behind(self) -> float:
         """How long ago everything that had arrived was worked off, in seconds."""

@@ -23,10 +23,18 @@ _MOST_LINES = 3
 
 def to_text(report: Report) -> str:
     """The report as lines of text."""
-    lines = [f"Heptad report, {_minute(report.since)} to {_minute(report.until)} (UTC)", ""]
+    lines = [f"Heptad report, {_minute(report.since)} to {_minute(report.until)} (UTC)"]
+    lines += [tell_looked(report), ""]
     for title, body in _sections(report):
         lines += [title, *(f"  {line}".rstrip() for line in body), ""]
     return "\n".join(lines).rstrip()
+
+
+def tell_looked(report: Report) -> str:
+    """Up to when the report holds: what is not in it may have happened since."""
+    if not report.looked_until:
+        return "It is not known until when the logs were looked at."
+    return f"The logs were looked at until {report.looked_until[:19].replace('T', ' ')}."
 
 
 def _sections(report: Report) -> Iterator[tuple[str, list[str]]]:

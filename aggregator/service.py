@@ -110,6 +110,7 @@ class Aggregator:
                 ),
                 listen[0],
                 lambda: [*self.problems(), *self._stores.problems(), *beside()],
+                lambda: self.metrics.judged_until,
             )
         return Server(
             listen,

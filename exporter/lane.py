@@ -28,6 +28,7 @@ Left = tuple[str, Row | None]
 class Lane(msgspec.Struct):
     """A source, what interprets it, the places it reads, and whether it was read to its end once.
 
+    ``read_until`` is when it was last asked and had nothing more (ns); 0 if it always had.
     ``already_read`` knows what another source has read of the programs that this one takes over.
     """
 
@@ -35,6 +36,7 @@ class Lane(msgspec.Struct):
     interpreter: Interpreter
     places: tuple[str, ...] = ("",)
     caught_up: bool = False
+    read_until: int = 0
     stamps: StampRange = msgspec.field(default_factory=StampRange)
     listening: Listening = msgspec.field(default_factory=Listening)
     already_read: AlreadyRead | None = None

@@ -20,7 +20,7 @@ from exporter.sources import DEAF_REASONS, Batch, Gap, Source
 from heptad.event_row import head_of
 from heptad.line_protocol import Value, encode_fields
 from heptad.log import Condition
-from heptad.store import Row
+from heptad.store import LOOKED_UNTIL, Row
 from heptad.store.local import LocalStore
 
 __all__ = ["POLL", "SECOND", "Lane", "Pipeline"]
@@ -32,6 +32,7 @@ POLL: Final = 2.0
 """Seconds after which the sources are asked though nothing woke the loop."""
 _SAMPLES: Final = 20
 _HEALTH_EVERY: Final = 2.0
+_LOOKED_EVERY: Final = 15 * SECOND
 
 
 class Pipeline:
@@ -69,6 +70,8 @@ class Pipeline:
         }
         self._samples: dict[str, list[str]] = {}
         self._health_due = 0.0
+        self._is_proven = False
+        self._looked_until = 0
         self._asked_at = 0
         self._steps_back = 0
         self._watch_clock()
@@ -127,6 +130,7 @@ class Pipeline:
                 self._committer.finish(stop)
             self._tell_health()
             self._keep_deaf(stop)
+            self._keep_looked(stop)
             self._committer.wait(stop)
 
     @contextmanager
@@ -151,13 +155,15 @@ class Pipeline:
 
     def step(self, stop: threading.Event) -> bool:
         """Ask every source once; whether any had something."""
-        busy = False
+        busy, begun = False, self._now()
         for lane in self._lanes:
             batch = lane.source.read()
             if batch is not None:
                 self._committer.submit(self._transaction(lane, batch), stop)
                 busy = True
-            elif not lane.caught_up and _is_at_end(lane.source):
+                continue
+            lane.read_until = begun
+            if not lane.caught_up and _is_at_end(lane.source):
                 lane.caught_up = True
                 caught_up = {f"caught_up/{lane.source.name}": b"1"}
                 self._committer.submit(Transaction([], caught_up, {}), stop)
@@ -168,6 +174,7 @@ class Pipeline:
         if clock.monotonic() >= self._health_due:
             self._tell_health()
             self._keep_deaf(stop)
+            self._keep_looked(stop)
         return busy
 
     def _transaction(self, lane: Lane, batch: Batch) -> Transaction:
@@ -260,10 +267,11 @@ class Pipeline:
     def _tell_health(self) -> None:
         self._health_due = clock.monotonic() + _HEALTH_EVERY
         self._watch_clock()
-        behind = 0
+        behind, proven = 0, True
         for lane in self._lanes:
             name = lane.source.name
             health = lane.source.health()
+            proven &= lane.caught_up and not health.catching_up and not health.problem
             behind += health.behind_bytes + (not lane.caught_up)
             self._conditions[name].set(health.problem)
             self._clocks[name].set(lane.stamps.problem(self._now(), self._host))
@@ -271,9 +279,17 @@ class Pipeline:
             self._metrics.set("heptad_source_behind_bytes", health.behind_bytes, name)
             deaf = lane.listening.judge(lane.source)
             self._deaf[name].set("; ".join(deaf.values()) or None)
+            proven &= not deaf
             for reason in DEAF_REASONS:
                 self._metrics.set("heptad_source_deaf", int(reason in deaf), name, reason)
-        self._behind = behind
+        self._behind, self._is_proven = behind, proven
+
+    def _keep_looked(self, stop: threading.Event) -> None:
+        """Store up to when every log was read to its end: no event since then is missing."""
+        until = min((lane.read_until for lane in self._lanes), default=0)
+        if self._is_proven and abs(until - self._looked_until) >= _LOOKED_EVERY:
+            self._looked_until = until
+            self._committer.submit(Transaction([], {LOOKED_UNTIL: str(until).encode()}, {}), stop)
 
     def _keep_deaf(self, stop: threading.Event) -> None:
         """Store why sources are deaf, where that changed: the report tells it."""

@@ -15,6 +15,7 @@ from heptad.event import Event
 from heptad.influxdb.lines import line_of
 from heptad.influxdb_config import InfluxConfig
 from heptad.server import Answer
+from heptad.store import LOOKED_UNTIL
 from tests.aggregator_world import World
 from tests.influxdb import Influxd
 
@@ -27,16 +28,22 @@ class Views:
         self.world = World(folder)
         self.world.now = self.now
         self.problems: list[str] = []
+        self.judged: int | None = None
         self.folder = folder
         self.page = Page(
             HostStores(folder / "events.db", folder / "reports.db"),
             "127.0.0.1",
             lambda: self.problems,
+            lambda: self.judged,
         )
 
     def add(self, *events: Event) -> None:
         """Events arrive."""
         self.world.append(events)
+
+    def look_until(self, until: int) -> None:
+        """The exporter has read its logs to the end at that time."""
+        self.world.events.append([], {LOOKED_UNTIL: str(until).encode()})
 
     def answer(self, path: str, host: str = "127.0.0.1:9708", query: str = "") -> Answer:
         """The answer to a request."""
@@ -66,7 +73,14 @@ class FleetViews(Views):
         self.seconds = 0.0
         server.create("events", "reports", "heptad")
         stores = FleetStores(InfluxConfig(server.url), lambda: self.seconds)
-        self.page = Page(stores, "127.0.0.1", lambda: self.problems)
+        self.page = Page(stores, "127.0.0.1", lambda: self.problems, lambda: self.judged)
+
+    def look_until(self, until: int) -> None:
+        """A heartbeat of now tells it."""
+        fields = f"sequence=1i,passed={until}i,caught_up=true"
+        self.server.write(
+            "heptad", [f"heartbeat,host=web1,machine_id=00 {fields} {time.time_ns()}"]
+        )
 
     def answer(self, path: str, host: str = "127.0.0.1:9708", query: str = "") -> Answer:
         """The answer to a request, ten seconds after the one before."""

@@ -15,6 +15,7 @@ from aggregator.digest import Accesses
 from aggregator.findings.sudo_refused import SudoRefused
 from aggregator.report import Report, to_text
 from aggregator.tally import Ranked, Top
+from aggregator.web.report_page import to_html
 from heptad.event import Event
 from heptad.event_row import LEFT_OVER
 from heptad.store import row_of
@@ -251,3 +252,14 @@ def test_tells_sessions_changes_hosts_and_distinct_numbers(world: World) -> None
     assert "all: 1 user, 2 addresses" in text
     assert "0:01:00" in text
     assert "member_add" in text
+
+
+def test_tells_until_when_the_logs_were_looked_at(world: World) -> None:
+    """What is not in the report may have happened since: text, page and JSON say up to when."""
+    unknown = compose(world.events, None, MIDNIGHT, MIDNIGHT + HOUR)
+    assert "It is not known until when the logs were looked at." in to_text(unknown)
+    world.events.append([], {"looked_until": str(MIDNIGHT + MINUTE).encode()})
+    known = compose(world.events, None, MIDNIGHT, MIDNIGHT + HOUR)
+    assert known.looked_until.startswith("2023-12-09T00:01:00")
+    for text in (to_text(known), to_html(known)):
+        assert "The logs were looked at until 2023-12-09 00:01:00." in text

@@ -177,11 +177,11 @@ def test_the_source_itself_knows(bench: Bench, clock: Clock) -> None:
     assert look(bench, clock) == "source feed0 is deaf: journalctl delivers nothing"
     assert bench.metric("heptad_source_deaf", "feed0", "stalled") == 1
     assert bench.metric("heptad_source_deaf", "feed0", "no_header") == 0
-    health = describe_health(bench.store, None, [])
+    health = describe_health(bench.store, None, [], None)
     assert health["problems"] == ["source feed0 is deaf: journalctl delivers nothing"]
     bench.feeds[0].deaf = {}
     assert look(bench, clock) == ""
-    assert describe_health(bench.store, None, [])["problems"] == []
+    assert describe_health(bench.store, None, [], None)["problems"] == []
 
 
 def test_the_report_says_so_first(bench: Bench, clock: Clock) -> None:

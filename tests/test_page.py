@@ -162,6 +162,32 @@ def test_attempts_over_time(views: Views) -> None:
     assert sum(views.ask("series", since="30d", program="su")["failures"]) == 0
 
 
+@pytest.mark.parametrize("looks", [False, True])
+def test_attempts_are_those_of_the_range(views: Views, *, looks: bool) -> None:
+    """What was before the range is in no number, though its first step begins before it."""
+    since = views.now // (5 * MINUTE) * 5 * MINUTE - 59 * MINUTE
+    views.add(login(since - 10 * SECOND), login(since, outcome="success"), login(since + SECOND))
+    if looks:
+        views.world.look(everything=True)
+    span = {"since": format_time(since), "until": format_time(views.now + SECOND)}
+    data = views.ask("series", **span)
+    assert (sum(data["failures"]), sum(data["successes"])) == (1, 1)
+    assert len(views.ask("events", **span)["events"]) == 2
+
+
+def test_until_when_it_was_looked_at(views: Views) -> None:
+    """Health says up to when logs were read to their end, and events judged; else nothing."""
+    assert "looked_until" not in views.ask("health")
+    views.look_until(views.now)
+    views.judged = views.now - SECOND
+    data = views.ask("health")
+    assert data["looked_until"] == format_time(views.now)
+    assert data["judged_until"] == format_time(views.now - SECOND)
+    assert data["is_stale"] is False
+    views.look_until(views.now - 4 * MINUTE)
+    assert views.ask("health")["is_stale"] is True
+
+
 def test_attempts_are_bounded(views: Views) -> None:
     """However long a range, the answer has a bounded number of steps."""
     data = views.ask("series", since="1700-01-01T00:00:00Z")

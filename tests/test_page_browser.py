@@ -8,12 +8,15 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from prometheus_client import CollectorRegistry
 
+from aggregator.findings.session import Sessions
 from aggregator.web.page import Page as Pages
 from aggregator.web.source import HostStores, Stores
 from heptad.event import Event
+from heptad.findings_config import FindingsConfig
 from heptad.server import Server
+from heptad.store import LOOKED_UNTIL
 from tests import needs
-from tests.aggregator_world import MINUTE, SECOND, World, attack, login
+from tests.aggregator_world import HOUR, MINUTE, SECOND, World, attack, login
 
 WIDE = (1280, 900)
 NARROW = (390, 844)
@@ -56,7 +59,7 @@ class Site:
         self.folder = folder
         self.problems: list[str] = []
         stores = stores or HostStores(folder / "events.db", folder / "reports.db")
-        pages = Pages(stores, "127.0.0.1", lambda: self.problems)
+        pages = Pages(stores, "127.0.0.1", lambda: self.problems, time.time_ns)
         self.server = Server(("127.0.0.1", 0), CollectorRegistry(), list, pages=pages)
         self.server.start()
 
@@ -288,6 +291,7 @@ def test_stores_that_come_and_go(browser: Browser, site: Site) -> None:
 def test_health_is_not_good_without_an_answer(browser: Browser, site: Site, world: World) -> None:
     """When the server is gone the Health tile says that nothing is known, and since when."""
     world.append([login(world.now - MINUTE, "192.0.2.1")])
+    world.events.append([], {LOOKED_UNTIL: str(world.now).encode()})
     seen = visit(browser, site)
     tile = seen.page.locator("#tile-health")
     expect(tile).to_contain_text("OK")
@@ -295,6 +299,48 @@ def test_health_is_not_good_without_an_answer(browser: Browser, site: Site, worl
     expect(tile).to_contain_text("unknown", timeout=60_000)
     expect(tile).to_contain_text("as of")
     expect(tile).not_to_contain_text("OK")
+
+
+@pytest.mark.parametrize(
+    "age, word, kind", [(0, "OK", ""), (200, "unknown", "unknown"), (None, "unknown", "unknown")]
+)
+def test_health_is_good_while_logs_are_looked_at(
+    browser: Browser, site: Site, world: World, age: int | None, word: str, kind: str
+) -> None:
+    """The tile is OK only where an exporter has looked lately; every zero says until when."""
+    world.append([login(world.now - 2 * HOUR, "192.0.2.1", outcome="unknown")])
+    if age is not None:
+        world.events.append([], {LOOKED_UNTIL: str(world.now - age * SECOND).encode()})
+    seen = visit(browser, site)
+    tile = seen.page.locator("#tile-health")
+    expect(tile).to_contain_text(word)
+    expect(tile).to_have_class(kind)
+    looked = "not known until when" if age is None else "looked at until"
+    for zero in ("tile-failures", "tile-successes", "tile-findings", "top-users", "top-addresses"):
+        expect(seen.page.locator(f"#{zero}")).to_contain_text(looked)
+    for none in ("#findings-list", "#sessions-rows"):
+        expect(seen.page.locator(none)).to_contain_text(looked)
+    seen.page.locator("[name=user]").fill("nobody")
+    seen.page.locator("#filters button[type=submit]").click()
+    expect(seen.page.locator("#empty")).to_contain_text(looked)
+
+
+def test_sessions_fit_a_phone(browser: Browser, site: Site) -> None:
+    """Nothing of a session or a source is cut or has to be scrolled to on a narrow screen."""
+    with World(site.folder, rules=[Sessions(FindingsConfig().session)]) as world:
+        world.now = time.time_ns()
+        known = {"user": "a.long.name@corp.example.com", "outcome": "success", "pid": 7}
+        world.append([login(world.now - MINUTE, "2001:db8:1234:5678:9abc:def0:1234:5678", **known)])
+        world.append([login(world.now - MINUTE, None, action="session_open", **known)])
+        world.append(login(world.now - MINUTE, program=p) for p in ("su", "sudo", "systemd-logind"))
+        world.look(everything=True)
+        seen = visit(browser, site, NARROW)
+        expect(seen.page.locator("#sessions-rows")).to_contain_text("2001:db8:1234:5678")
+        for name in ("sessions", "health"):
+            wide = (
+                f"(e => e.scrollWidth - e.clientWidth)(document.querySelector('#{name} .scroll'))"
+            )
+            assert seen.page.evaluate(wide) == 0
 
 
 @SIZES

@@ -220,3 +220,27 @@ def test_what_a_log_daemon_dropped_is_a_gap(bench: Bench) -> None:
     points = list(bench.store.read("events", 0, 2**62))
     told = [(p.tags["action"], p.tags["reason"], p.fields["object"]) for p in points]
     assert told == [("gap", "daemon_dropped", dropped.removesuffix(" due to rate-limiting"))] * 2
+
+
+def test_until_when_logs_were_looked_at(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It moves on only while every source is read to its end, works, and is heard."""
+    monkeypatch.setattr("exporter.pipeline._HEALTH_EVERY", 0.0)
+    begun = bench.now
+
+    def look() -> int | None:
+        bench.now += 60 * 10**9
+        bench.run()
+        bench.run()  # commits what the first found
+        return bench.store.looked_until()
+
+    bench.start([[line("12:00:00")]], [])
+    assert bench.store.looked_until() is None
+    assert look() == begun + 60 * 10**9
+    assert look() == begun + 120 * 10**9
+    bench.feeds[1].problem = "cannot be read"
+    assert look() == begun + 120 * 10**9
+    bench.feeds[1].problem = None
+    bench.feeds[0].deaf = {"journal": "delivers nothing"}
+    assert look() == begun + 120 * 10**9
+    bench.feeds[0].deaf = {}
+    assert look() == begun + 300 * 10**9

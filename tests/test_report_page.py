@@ -143,3 +143,13 @@ def test_quiet_time_is_a_page_too() -> None:
         Report,
     )
     assert "Nothing stands out." in to_html(empty)
+
+
+def test_chart_has_axes() -> None:
+    """The chart says how high its bars are, and when its quarters begin."""
+    slots = [digest.Slot(f"2026-03-01T{n:02}:00:00Z", n, 2) for n in range(9)]
+    page = to_html(msgspec.structs.replace(report("x"), timeline=slots))
+    scale, axis = re.findall(r'<p class="(?:scale|axis)" aria-hidden="true">(.*?)</p>', page)
+    assert re.findall("<span>(.*?)</span>", scale) == ["10", "5", "0"]
+    hours = [f"2026-03-01 {hour:02}:00" for hour in (0, 2, 4, 6)]
+    assert re.findall("<span>(.*?)</span>", axis) == hours

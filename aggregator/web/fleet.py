@@ -23,6 +23,7 @@ from heptad.event import Event
 from heptad.event_row import EVENTS, check_event, check_some, events_of_points, identify
 from heptad.influxdb.connection import Connection
 from heptad.influxdb.following import REACH, Follower
+from heptad.influxdb.heartbeats import passed_by_all, read_last_heartbeats
 from heptad.influxdb.influxql import in_time, quote_name
 from heptad.influxdb.reading import Reader
 from heptad.influxdb.slices import DAY, Series, walk
@@ -53,7 +54,10 @@ class FleetStores:
         timeout = min(units.parse_duration(config.timeout), PATIENCE)
         connection = Connection(msgspec.structs.replace(config, timeout=f"{timeout}s"))
         buckets = config.buckets
-        self._events = Bucket(Reader(connection, buckets.events, rows=_ROWS), tick, intake)
+        heartbeats = Reader(connection, buckets.heptad)
+        self._events = Bucket(
+            Reader(connection, buckets.events, rows=_ROWS), tick, intake, heartbeats
+        )
         reports = Reader(connection, buckets.reports, schema=REPORTED)
         self._reports = Bucket(reports, tick, intake)
 
@@ -68,9 +72,14 @@ class Bucket:
     """One bucket; see Events and Reports. Raises StoreError with the remedy."""
 
     def __init__(
-        self, reader: Reader, tick: Callable[[], float], intake: Intake | None = None
+        self,
+        reader: Reader,
+        tick: Callable[[], float],
+        intake: Intake | None = None,
+        heartbeats: Reader | None = None,
     ) -> None:
         self.intake = intake or Intake()
+        self._heartbeats = heartbeats
         self._reader = reader
         self._arrivals = Arrivals(reader, tick, self.intake)
 
@@ -134,6 +143,13 @@ class Bucket:
             head = encode_head(measurement, zip(_SOURCE, told, strict=True))
             found[head] = max(time, found.get(head, time))
         return found
+
+    def looked_until(self) -> int | None:
+        """See Events.looked_until; as the heartbeats of all living exporters tell."""
+        if self._heartbeats is None:
+            return None
+        now = clock.time_ns()
+        return passed_by_all(read_last_heartbeats(self._heartbeats, now, self.intake), now)
 
     def counters(self) -> None:
         """See Events.counters: each exporter has its own."""

@@ -14,17 +14,20 @@ from heptad.line_protocol import decode_head
 from heptad.store import Counters
 from heptad.store.local import LocalStore
 from heptad.terminal import printable
-from heptad.units import format_time
+from heptad.units import SECOND, format_time
 
 _MOST: Final = 200
+_STALE: Final = 180 * SECOND
+"""After so long without a look at the logs nobody knows how it is now."""
 
 
 def describe_health(
-    events: Events, reports: Reports | None, problems: Sequence[str]
+    events: Events, reports: Reports | None, problems: Sequence[str], judged: int | None
 ) -> dict[str, Any]:
     """Problems as sentences, and for each host and source what is known of it.
 
-    What the stores do not tell is left out.
+    What the stores do not tell is left out. No event is missing up to ``looked_until``, no finding
+    up to ``judged_until``.
     """
     if isinstance(events, LocalStore):
         # of an exporter that is another process
@@ -34,6 +37,12 @@ def describe_health(
         "sources": _sources(events)[:_MOST],
         "actions": list(ACTIONS),
     }
+    looked = events.looked_until()
+    if looked is not None:
+        told["looked_until"] = format_time(looked)
+        told["is_stale"] = clock.time_ns() - looked > _STALE
+        if judged is not None:
+            told["judged_until"] = format_time(min(looked, judged))
     if (counters := events.counters()) is not None:
         told["lines"] = _sum(counters, "heptad_lines_total", "source")
         told["not_understood"] = _sum(counters, "heptad_lines_not_understood_total", "program")

@@ -56,10 +56,17 @@ _OF_REPORTS: Final = ("/api/findings", "/api/sessions", "/api/evidence")
 class Page:
     """Answers for the page on these stores; None for other paths.
 
-    ``host`` is the address that is listened on, ``problems`` says what is wrong now.
+    ``host`` is the address that is listened on, ``problems`` says what is wrong now, ``judged`` up
+    to when (ns) what had arrived was looked at for findings.
     """
 
-    def __init__(self, stores: Stores, host: str, problems: Callable[[], list[str]]) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        host: str,
+        problems: Callable[[], list[str]],
+        judged: Callable[[], int | None] = lambda: None,
+    ) -> None:
         self._stores = stores
         self._names = {"localhost", "127.0.0.1", "[::1]", host, f"[{host}]"}
         self._checks_names = is_loopback(host)
@@ -74,7 +81,7 @@ class Page:
             "/api/findings": lambda stores, query: list_findings(stores[1], query),
             "/api/sessions": lambda stores, query: list_sessions(stores[1], query),
             "/api/evidence": lambda stores, query: show_evidence(*stores, query),
-            "/api/health": lambda stores, query: describe_health(*stores, problems()),
+            "/api/health": lambda stores, query: describe_health(*stores, problems(), judged()),
         }
 
     def __call__(self, environ: Mapping[str, str]) -> Answer | None:

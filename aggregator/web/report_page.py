@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from aggregator.digest import Accesses, Report, Shown, Slot
 from aggregator.finding import Finding
-from aggregator.report import HOSTS, tell_end
+from aggregator.report import HOSTS, tell_end, tell_looked
 from aggregator.tally import Top
 from heptad.terminal import printable
 
@@ -58,6 +58,7 @@ class Bar(NamedTuple):
 
 def to_html(report: Report) -> str:
     """The report as a page."""
+    peak = _peak(report.timeline)
     style = (_FOLDER / "report.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     environment = Environment(
@@ -79,8 +80,11 @@ def to_html(report: Report) -> str:
         failures=sum(row.failures for row in report.logins),
         findings=_findings(report),
         more=max(0, len(report.findings) - MOST_FINDINGS),
+        looked=tell_looked(report),
         bars=_bars(report.timeline),
-        peak=max((slot.successes + slot.failures for slot in report.timeline), default=0),
+        peak=peak,
+        marks=[peak, 0] if peak % 2 else [peak, peak // 2, 0],
+        ticks=_ticks(report.timeline),
         times=TIMES,
         width=WIDTH,
         height=HEIGHT,
@@ -114,10 +118,19 @@ def _finding(finding: Finding, shown: Shown) -> dict[str, Any]:
     }
 
 
+def _peak(slots: Sequence[Slot]) -> int:
+    return max((slot.successes + slot.failures for slot in slots), default=0)
+
+
+def _ticks(slots: Sequence[Slot]) -> list[str]:
+    """When each quarter of the chart begins, to the bar."""
+    quarters = 4 if len(slots) >= 4 else 1
+    return [_minute(slots[len(slots) * n // quarters].time) for n in range(quarters) if slots]
+
+
 def _bars(slots: Sequence[Slot]) -> list[Bar]:
     """Failures with the successes on top of them."""
-    peak = max((slot.successes + slot.failures for slot in slots), default=0)
-    bars = []
+    peak, bars = _peak(slots), []
     for place, slot in enumerate(slots):
         left, right = (WIDTH * n // len(slots) for n in (place, place + 1))
         title = f"{_minute(slot.time)}: {slot.failures} failed, {slot.successes} succeeded"

@@ -28,12 +28,17 @@ def count_attempts(events: Events, reports: Reports | None, query: Query) -> dic
     step = min(lengths)
     begin = since // step * step
     counts = [[0, 0] for _ in range(begin, until, step)]
-    covered = begin
+    # the first step may begin before the range: what other views do not show is not counted
+    whole = min(-(-since // step) * step, until)
+    covered = whole
     if reports is not None:
         for size, length in reversed(WINDOWS.items()):
             if length <= step:
                 covered = _add_windows(reports, query, size, covered, until, (begin, step, counts))
     reached = _add_events(events, query, covered, until, (begin, step, counts))
+    if reached <= covered:
+        reached = _add_events(events, query, since, whole, (begin, step, counts))
+        covered = since
     return {
         "step": step // SECOND,
         "begin": begin // SECOND,

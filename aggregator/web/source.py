@@ -61,6 +61,10 @@ class Events(Reports, Protocol):
         """Head of a series, or what is needed of it, → its newest point's time before ``until``."""
         ...
 
+    def looked_until(self) -> int | None:
+        """Up to when (ns) every log that is read had been read to its end; None: not known."""
+        ...
+
     def counters(self) -> Mapping[tuple[str, str], float] | None:
         """The exporter's counters: (name, labels as JSON) → value; None: not known here."""
         ...

@@ -23,6 +23,7 @@ from heptad.influxdb.selection import CORE
 from heptad.influxdb.slices import DAY
 from heptad.schema import STORED, TYPES
 from heptad.store import Point
+from heptad.units import SECOND
 from heptad.validation import Intake, Invalid, Number, check_text
 
 log = logging.getLogger("heptad.influxdb")
@@ -174,6 +175,16 @@ class Fleet:
             for machine, seen in self._seen.items()
             if all(begun[part] <= seen.beat.time for part in enumerate(machine))
         ]
+
+
+def passed_by_all(beats: Iterable[Heartbeat], now: int) -> int | None:
+    """The time (ns) up to which all exporters have delivered that are alive at ``now`` (ns).
+
+    Where none is, the latest that one of them had reached; None: not known.
+    """
+    beats = [beat for beat in beats if abs(beat.clock_offset) <= SKEWED]
+    living = [beat.passed for beat in beats if now - beat.time <= ALIVE * SECOND]
+    return (min(living) if living else max((b.passed for b in beats), default=0)) or None
 
 
 def _count_shared(names: Iterable[str]) -> int:

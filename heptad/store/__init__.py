@@ -1,7 +1,7 @@
 """The stores: where points are kept, on one host in SQLite files, in a fleet in InfluxDB."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from heptad.event import Event
 from heptad.line_protocol import Value, decode_fields, decode_head, encode_fields, encode_head
@@ -51,6 +51,9 @@ Counters = Mapping[tuple[str, str], float]
 
 Wanted = Mapping[str, str | Collection[str]]
 """Tags, each with the value or the values that are asked for."""
+
+LOOKED_UNTIL: Final = "looked_until"
+"""The state in which an exporter keeps up to when (ns) it had read every log to its end."""
 
 Identity = tuple[int, str]
 """What distinguishes an event from every other one: its time in nanoseconds, and its head."""

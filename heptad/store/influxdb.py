@@ -17,7 +17,7 @@ from heptad.event_row import events_of_points
 from heptad.influxdb.arrivals import Arrivals, Clocks
 from heptad.influxdb.connection import Connection
 from heptad.influxdb.following import Follower
-from heptad.influxdb.heartbeats import Summary
+from heptad.influxdb.heartbeats import Summary, passed_by_all, read_last_heartbeats
 from heptad.influxdb.lines import is_storable, line_of
 from heptad.influxdb.placing import place
 from heptad.influxdb.reading import Reader
@@ -66,7 +66,7 @@ class InfluxStore:
         self._reader = Reader(connection, bucket, schema=self.intake.schema)
         self._sink = InfluxSink(connection, bucket)
         self._state_sink = InfluxSink(connection, config.buckets.heptad)
-        heptad = Reader(connection, config.buckets.heptad)
+        self._heptad = heptad = Reader(connection, config.buckets.heptad)
         self._state = State(heptad, owner, remembers, now, tick, self.intake)
         self._clocks = Clocks(now, lambda: now() - int(connection.clock_offset * 10**9), tick)
         self._arrivals = Arrivals(
@@ -200,6 +200,11 @@ class InfluxStore:
         groups = self._arrivals.fleet.held(self._clocks.tick())
         found = self._sink.gather(groups) if groups else []
         return [one for one in found if one.place.host is not None]
+
+    def looked_until(self) -> int | None:
+        """Up to when (ns) all living exporters have delivered what they read; None: not known."""
+        now = self._clocks.server()
+        return passed_by_all(read_last_heartbeats(self._heptad, now, self.intake), now)
 
     def fleet(self) -> Summary:
         """How the exporters are, as heartbeats told when ``arrived`` was asked last."""

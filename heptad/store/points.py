@@ -16,7 +16,7 @@ from heptad.event_row import MEASUREMENT as EVENTS
 from heptad.event_row import event_of_row, identify_row
 from heptad.line_protocol import decode_head
 from heptad.spans import MINUTE, Span, merge_spans
-from heptad.store import Arrival, Identity, Point, Row, Wanted, point_of
+from heptad.store import LOOKED_UNTIL, Arrival, Identity, Point, Row, Wanted, point_of
 from heptad.store.arrivals import read_arrivals
 from heptad.store.following import Follower
 from heptad.store.past import Past
@@ -139,6 +139,10 @@ class Points:
     def passed(self) -> int | None:
         """See Store.passed: what is still to be read from the logs is not known here."""
         return None
+
+    def looked_until(self) -> int | None:
+        """Up to when (ns) the exporter had read every log to its end; None: not known."""
+        return self.intake.restore(LOOKED_UNTIL, self.recall(LOOKED_UNTIL), decode_time)
 
     def follow(self, since: int, tags: Wanted) -> Follower:
         """What follows the events since ``since`` (ns) with these tags as they come."""

@@ -34,6 +34,22 @@ export function short(time) {
 /** The same, with the time as it is stored. */
 export const when = (time) => `${short(time)} (${time})`;
 
+const looked = {};
+const sayUntil = (of) => looked[of] ? `looked at until ${short(looked[of])}` : "not known until when it was looked at";
+
+/** Up to when the ``events`` or the ``findings`` were looked at: what stands beside every zero. */
+export function until(of) {
+  const made = element("small", "until", sayUntil(of));
+  made.dataset.until = of;
+  return made;
+}
+
+/** Shows new times wherever ``until`` stands. */
+export function tellUntil(times) {
+  Object.assign(looked, times);
+  for (const one of document.querySelectorAll("[data-until]")) one.textContent = sayUntil(one.dataset.until);
+}
+
 /** Names and values as a list; what is empty is left out. */
 export function fillFields(fields) {
   const list = element("dl", "fields");

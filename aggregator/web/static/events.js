@@ -1,6 +1,6 @@
 // The list of events: the newest, older ones, those that arrive, and the filters.
 import { ask, FILTERS, filters, range, run } from "./ask.js";
-import { button, clear, element, fillFields, find, number, short, when } from "./elements.js";
+import { button, clear, element, fillFields, find, number, short, until, when } from "./elements.js";
 
 const MOST_ROWS = 1000;
 const state = { scope: null, note: "", position: null, next: null, keys: new Set(), turn: 0, skipped: false };
@@ -38,7 +38,7 @@ function addOlder(data) {
   const none = state.keys.size === 0;
   find("table").hidden = none;
   find("empty").hidden = !none;
-  find("empty").textContent = none ? sayEmpty(data) : "";
+  find("empty").replaceChildren(...(none ? [sayEmpty(data), element("br"), until("events")] : []));
   find("more").hidden = !data.next;
   find("more").textContent =
     data.events.length ? "Show older events" : `Search further back than ${short(data.searched_to)}`;

@@ -1,7 +1,7 @@
 // Attempts, rankings, findings and health.
 import { ask, range, run } from "./ask.js";
 import { drawChart } from "./chart.js";
-import { button, element, fillFields, find, number, short, when } from "./elements.js";
+import { button, element, fillFields, find, number, short, tellUntil, until, when } from "./elements.js";
 import { filterBy } from "./events.js";
 
 const FEW_FINDINGS = 5;
@@ -24,8 +24,8 @@ export async function loadSeries() {
 function showSeries(data) {
   const sum = (values) => values.reduce((total, value) => total + value, 0);
   const [failed, succeeded] = [sum(data.failures), sum(data.successes)];
-  find("tile-failures").textContent = number(failed);
-  find("tile-successes").textContent = number(succeeded);
+  find("tile-failures").replaceChildren(number(failed), until("events"));
+  find("tile-successes").replaceChildren(number(succeeded), until("events"));
   find("series-note").textContent =
     data.from ? `counted back to ${short(data.from)} so far; reports of what is older are being computed` : "";
   drawChart(data);
@@ -69,25 +69,34 @@ function showTop(list, top, total, filter) {
     rest.append(element("span", "name", "all others"), element("span", "count", number(top.others)));
     rows.push(rest);
   }
-  if (!rows.length) rows.push(element("li", "rest", "No failed logins in this range."));
+  if (!rows.length) rows.push(none("li", "rest", "No failed logins in this range", "events"));
   list.replaceChildren(...rows);
+}
+
+/** That there is none of something, and up to when that is known. */
+function none(name, classes, text, of) {
+  const [made, told] = [element(name, classes), element("span", "", `${text}, `)];
+  told.append(until(of));
+  made.append(told);
+  return made;
 }
 
 export async function loadFindings() {
   showIfNew("findings", await ask("findings", { ...range(), limit: 50 }), (data) => {
     const high = data.findings.filter((finding) => finding.severity === "high").length;
     find("tile-findings").replaceChildren(number(data.number),
-      element("small", "", high ? `${high} of high severity` : data.number ? "none of high severity" : ""));
+      element("small", "", high ? `${high} of high severity` : data.number ? "none of high severity" : ""),
+      until("findings"));
     find("findings-note").textContent =
-      data.number > data.findings.length ? `the ${data.findings.length} gravest of ${number(data.number)}` : "";
+      data.number > data.findings.length ? `the ${data.findings.length} most severe of ${number(data.number)}` : "";
     const some = showsAll ? data.findings : data.findings.slice(0, FEW_FINDINGS);
     find("findings-all").hidden = some.length === data.findings.length;
     find("findings-all").textContent = `Show ${data.findings.length - some.length} more`;
     const open = new Set([...document.querySelectorAll("#findings-list details[open]")].map((d) => d.dataset.key));
     const rows = some.map((finding) => showFinding(finding, open.has(finding.key)));
     if (!rows.length) {
-      const text = data.waiting ? "The first findings are being computed." : "Nothing unusual in this range.";
-      rows.push(element("li", "empty", text));
+      rows.push(data.waiting ? element("li", "empty", "The first findings are being computed.")
+        : none("li", "empty", "No findings in this range", "findings"));
     }
     find("findings-list").replaceChildren(...rows);
   });
@@ -100,24 +109,28 @@ export async function loadSessions() {
     const more = data.number > data.sessions.length;
     find("sessions-note").textContent = more ? `the latest ${data.sessions.length} of ${number(data.number)}` : "";
     const rows = data.sessions.map((session) => {
-      const row = element("tr");
       const open = button(short(session.begin), () => showEvents(session.id, `the session of ${session.user}`), "link mono");
       open.setAttribute("aria-label", `${short(session.begin)}, the events of this session`);
-      const begun = element("td");
-      begun.append(open);
-      row.append(begun, ...[session.user, session.address, session.host, session.program,
-        NO_END[session.end] ?? lengthOf(session.seconds)].map((text) => element("td", "", text)));
-      return row;
+      return rowOf(open, session.user, session.address, session.host, session.program,
+        NO_END[session.end] ?? lengthOf(session.seconds));
     });
-    if (!rows.length) {
-      const row = element("tr");
-      const none = element("td", "", "Nobody was on in this range, as far as sshd and login tell.");
-      none.colSpan = 6;
-      row.append(none);
-      rows.push(row);
-    }
+    if (!rows.length) rows.push(rowOf(none("span", "", "No sessions of sshd or login in this range", "events")));
     find("sessions-rows").replaceChildren(...rows);
   });
+}
+
+/** A row of a table that is cards on a narrow screen, which takes its roles away. */
+function rowOf(...content) {
+  const row = element("tr");
+  row.setAttribute("role", "row");
+  for (const inside of content) {
+    const cell = element("td");
+    cell.setAttribute("role", "cell");
+    cell.append(inside);
+    row.append(cell);
+  }
+  if (content.length === 1) row.firstChild.colSpan = 6;
+  return row;
 }
 
 function lengthOf(seconds) {
@@ -154,9 +167,8 @@ export async function loadHealth() {
     await showHealth();
   } catch (error) {
     shown.health = "";
-    const last = checked ? `as of ${short(checked).slice(-8)}` : "never checked";
-    find("tile-health").replaceChildren("unknown", element("small", "", last));
-    find("tile-health").className = "unknown";
+    tellTile("unknown", "unknown", checked ? `as of ${short(checked).slice(-8)}` : "never checked");
+    find("problems").replaceChildren(element("li", "", "Not known: Heptad does not say how it is."));
     throw error;
   }
 }
@@ -164,33 +176,37 @@ export async function loadHealth() {
 async function showHealth() {
   const answer = await ask("health", {});
   checked = new Date();
-  find("tile-health").className = answer.problems.length ? "wrong" : answer.sources.length ? "" : "unknown";
+  tellUntil({ events: answer.looked_until, findings: answer.judged_until });
+  const [state, word, remark] = judge(answer);
+  tellTile(state, word, remark);
   showIfNew("health", answer, (data) => {
-    const problems = [...data.problems];
-    find("tile-health").replaceChildren(problems.length ? `${problems.length} problems`.replace(/^1 problems/, "1 problem") : data.sources.length ? "OK" : "no data",
-      element("small", "", data.sources.length ? `last event ${short(data.sources.map((s) => s.last).sort().at(-1))}` : "no events yet"));
-    find("problems").replaceChildren(...(problems.length
-      ? problems.map((text) => element("li", "", `Problem: ${text}`))
-      : [element("li", "", "Nothing is wrong.")]));
-    find("sources").replaceChildren(...data.sources.map((source) => {
-      const row = element("tr");
-      for (const text of [source.source, source.host, short(source.last), source.programs.join(", ")]) {
-        row.append(element("td", "", text));
-      }
-      return row;
-    }));
-    if (!data.sources.length) {
-      const row = element("tr");
-      const none = element("td", "", "No source has given an event yet.");
-      none.colSpan = 4;
-      row.append(none);
-      find("sources").append(row);
-    }
+    const problems = data.problems.map((text) => `Problem: ${text}`);
+    if (!problems.length) problems.push(word === "unknown" ? `Not known: ${remark}.` : `No problems, ${remark}.`);
+    find("problems").replaceChildren(...problems.map((text) => element("li", "", text)));
+    find("sources").replaceChildren(...data.sources.map((source) =>
+      rowOf(source.source, source.host, short(source.last), source.programs.join(", "))));
+    if (!data.sources.length) find("sources").append(rowOf("No source has given an event yet."));
     find("health-note").textContent = sayCounted(data).join(" · ");
     fillList("actions", data.actions);
     fillList("hosts", new Set(data.sources.map((source) => source.host)));
     fillList("programs", new Set(data.sources.flatMap((source) => source.programs)));
   });
+}
+
+/** Class, word and remark of how Heptad is: OK only where logs are looked at now. */
+function judge(answer) {
+  const seen = answer.looked_until ? short(answer.looked_until) : "";
+  const count = answer.problems.length;
+  const remark = seen ? `looked at until ${seen}` : "not known until when it was looked at";
+  if (count) return ["wrong", count === 1 ? "1 problem" : `${count} problems`, remark];
+  if (!seen) return ["unknown", "unknown", "no exporter says that it looks at logs"];
+  if (answer.is_stale) return ["unknown", "unknown", `logs were last looked at ${seen}`];
+  return answer.sources.length ? ["", "OK", remark] : ["unknown", "no events yet", remark];
+}
+
+function tellTile(state, word, remark) {
+  find("tile-health").className = state;
+  find("tile-health").replaceChildren(word, element("small", "", remark));
 }
 
 /** What one host's stores count, a phrase each; those of a fleet do not tell it. */
