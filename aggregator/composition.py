@@ -34,7 +34,7 @@ from aggregator.reports.distinct import Distinct as DistinctReport
 from aggregator.reports.hosts import Hosts
 from aggregator.reports.sessions import Sessions
 from aggregator.tally import MOST_KEYS, Tally, cut
-from aggregator.unheard import Refused, read_unheard
+from aggregator.unheard import Refused, read_fleet, read_unheard
 from aggregator.wording import count_of, list_names
 from heptad.event import Event
 from heptad.event_row import LEFT_OVER
@@ -267,7 +267,11 @@ def compose(events: ReadStore, findings: Store | None, since: int, until: int) -
         was_on=[was_on(session, until) for session in people[:MOST_SESSIONS]],
         was_on_number=len(people),
         evidence=[_show(findings, events, f) for f in found[:MOST_FINDINGS]] if findings else [],
-        unheard=read_unheard(events, since) if isinstance(events, LocalStore) else refused.told(),
+        unheard=(
+            read_unheard(events, since)
+            if isinstance(events, LocalStore)
+            else [*read_fleet(events), *refused.told()]
+        ),
     )
 
 

@@ -96,7 +96,7 @@ GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     ),
     "heptad_aggregator_hosts_deaf": (
         (),
-        "InfluxDB: live hosts with a source that is read and not heard",
+        "InfluxDB: live hosts with a source that is deaf or cannot be read",
     ),
     "heptad_aggregator_hosts_clock_offset_seconds": (
         (),

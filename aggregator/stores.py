@@ -9,6 +9,7 @@ from typing import Final, Protocol
 import msgspec
 
 from aggregator.metrics import FLEET, HELD, AggregatorMetrics
+from aggregator.unheard import describe_troubled
 from heptad import units
 from heptad.config import Config, StoreConfig
 from heptad.conflict import Held, count_by_labels, describe
@@ -189,6 +190,7 @@ class InfluxStores:
         self._own = (f"`{buckets.reports}`", f"`{buckets.heptad}`")
         self._begun = False
         self._fleet = Summary()
+        self._troubled: dict[str, list[str]] = {}
         self._held: list[Held] = []
         self.name = self._events.name
 
@@ -235,19 +237,16 @@ class InfluxStores:
         self._fleet = self._events.fleet()
         for name, value in msgspec.structs.asdict(self._fleet).items():
             metrics.set(FLEET[name], value)
+        self._troubled = self._events.troubled()
         self._held = self._events.held()
         metrics.show(HELD, count_by_labels(self._held))
 
     def problems(self) -> list[str]:
         """See Stores.problems; as heartbeats told at the last look."""
-        fleet = self._fleet
-        told = (
-            ("exporters that are silent", fleet.silent, "see that they run and reach InfluxDB"),
-            ("hosts whose clock is off by a minute or more", fleet.skewed, "synchronise it"),
-            ("hosts with a deaf source", fleet.deaf, "see /healthz of their exporters"),
-            ("host names that two machines share", fleet.shared_names, "give each its own `host`"),
-        )
-        problems = [f"{what}: {number}; {remedy}" for what, number, remedy in told if number]
+        problems = describe_troubled(self._troubled)
+        if shared := self._fleet.shared_names:
+            what = "host names that two machines share"
+            problems.append(f"{what}: {shared}; give each its own `host`")
         held = describe(self._held)
         return problems if held is None else [*problems, held]
 

@@ -1,16 +1,31 @@
 """What is read and not heard: deaf sources, and programs whose lines are refused."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
 import msgspec
 
 from aggregator.tally import cut
-from heptad.store import Point
+from aggregator.wording import list_names
+from heptad.conflict import describe
+from heptad.store import PROBLEMS, Point, StoreError
+from heptad.store.influxdb import InfluxStore
 from heptad.store.local import LocalStore
 
 _MOST: Final = 20
+_decode_problems: Final = msgspec.json.Decoder(list[str]).decode
+
+
+_TROUBLES: Final = {
+    "deaf": (
+        "hosts with a source that is deaf or cannot be read",
+        "`heptad report --local` on each of them shows why",
+    ),
+    "silent": ("exporters that are silent", "see that they run and reach InfluxDB"),
+    "skewed": ("hosts whose clock is off by a minute or more", "synchronise it"),
+}
 
 
 class _Deaf(msgspec.Struct):
@@ -28,7 +43,7 @@ class _Refused(msgspec.Struct):
 
 def read_unheard(events: LocalStore, since: int) -> list[str]:
     """A sentence for each deaf source, and each program with lines refused since then (ns)."""
-    told = read_deaf(events)
+    told = read_problems(events)
     known = " ".join(told)
     for data in events.recall_all("refused/").values():
         with suppress(msgspec.MsgspecError):
@@ -38,8 +53,13 @@ def read_unheard(events: LocalStore, since: int) -> list[str]:
     return told[:_MOST]
 
 
-def read_deaf(events: LocalStore) -> list[str]:
-    """A sentence for each deaf source of one host, as /healthz of its exporter shows it."""
+def read_problems(events: LocalStore) -> list[str]:
+    """What is wrong on one host, as /healthz of its exporter shows it; deaf sources first."""
+    kept = events.intake.restore(PROBLEMS, events.recall(PROBLEMS), _decode_problems)
+    return _read_deaf(events) + (kept or [])
+
+
+def _read_deaf(events: LocalStore) -> list[str]:
     told = []
     for key, data in events.recall_all("deaf/").items():
         with suppress(msgspec.MsgspecError):
@@ -48,6 +68,30 @@ def read_deaf(events: LocalStore) -> list[str]:
                 source = key.partition("/")[2]
                 told.append(f"source {source} is deaf: {'; '.join(reasons.values())}")
     return told
+
+
+def read_fleet(events: InfluxStore) -> list[str]:
+    """A sentence for each thing that keeps hosts of a fleet from being heard now."""
+    try:
+        fleet = events.find_fleet()
+        held = events.confirm(fleet.held(0.0))
+    except StoreError as error:
+        # who may read the events may not read the heartbeats
+        return [f"it is not known which hosts are deaf: {error}"]
+    told = describe_troubled(fleet.troubled(0.0))
+    if text := describe(held):
+        hosts = fleet.holders({one.conflict for one in held}, 0.0)
+        told.append(f"{text}. Hosts that hold points: {list_names(hosts)}")
+    return told
+
+
+def describe_troubled(troubled: Mapping[str, Sequence[str]]) -> list[str]:
+    """Sentences with the hosts that are in trouble, by what it is: see Fleet.troubled."""
+    return [
+        f"{what}: {list_names(troubled[kind])}; {remedy}"
+        for kind, (what, remedy) in _TROUBLES.items()
+        if troubled.get(kind)
+    ]
 
 
 class Refused:

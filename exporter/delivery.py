@@ -44,7 +44,7 @@ _GAUGES: Final = (
 class Delivery:
     """What delivers ``store``; ``is_behind`` says whether there are lines that are not read yet.
 
-    ``is_deaf`` says whether a source is read and not heard.
+    ``is_deaf`` says whether a source is not heard.
     ``ready`` is set once the store may be filled.
     """
 

@@ -18,7 +18,7 @@ from exporter.sources import Source
 from exporter.sources.file import FileSource, LogState
 from exporter.sources.journald import JournaldSource, check_position
 from exporter.strangers import Strangers
-from heptad.store import LOOKED_UNTIL
+from heptad.store import LOOKED_UNTIL, PROBLEMS
 from heptad.store.local import LocalStore
 from heptad.validation import Invalid, decode_time
 
@@ -72,6 +72,7 @@ CHECKS: Final[dict[str, Callable[[bytes], object]]] = {
     "first_start": decode_time,
     BEGUN_ANEW: decode_time,
     LOOKED_UNTIL: decode_time,
+    PROBLEMS: _decode_samples,
     SPEAKERS: _decode_memory,
     "forwarder": _decode_account,
 }

@@ -20,7 +20,7 @@ from exporter.sources import DEAF_REASONS, Batch, Gap, Source
 from heptad.event_row import head_of
 from heptad.line_protocol import Value, encode_fields
 from heptad.log import Condition
-from heptad.store import LOOKED_UNTIL, Row
+from heptad.store import LOOKED_UNTIL, PROBLEMS, Row
 from heptad.store.local import LocalStore
 
 __all__ = ["POLL", "SECOND", "Lane", "Pipeline"]
@@ -33,12 +33,14 @@ POLL: Final = 2.0
 _SAMPLES: Final = 20
 _HEALTH_EVERY: Final = 2.0
 _LOOKED_EVERY: Final = 15 * SECOND
+_TOLD_EVERY: Final = 15.0
 
 
 class Pipeline:
     """Reads ``lanes`` into ``store``; ``now`` gives the time in nanoseconds.
 
-    ``restore`` comes first: ``run`` and ``drain`` call it, whoever steps does.
+    ``restore`` comes first: ``run`` and ``drain`` call it, whoever steps does. ``others`` says what
+    is wrong outside of it, for those who read the store.
     """
 
     def __init__(
@@ -68,6 +70,9 @@ class Pipeline:
             lane.source.name: Condition(log, "source is deaf", source=lane.source.name)
             for lane in lanes
         }
+        self.others: Callable[[], list[str]] = list
+        self._told: list[str] = []
+        self._told_due = 0.0
         self._samples: dict[str, list[str]] = {}
         self._health_due = 0.0
         self._is_proven = False
@@ -80,6 +85,9 @@ class Pipeline:
         """Take up what the store holds of an earlier run; raises StoreError."""
         lost = drop_unsound(self._store, [lane.source for lane in self._lanes])
         self._first_start = self._recall_first_start()
+        told = self._store.recall(PROBLEMS) or b"[]"
+        self._committer.know({PROBLEMS: told})
+        self._told = msgspec.json.decode(told, type=list[str])
         self._hand_over(lost)
         for lane in self._lanes:
             self._restore(lane)
@@ -129,7 +137,7 @@ class Pipeline:
             if self._committer.wait(stop):
                 self._committer.finish(stop)
             self._tell_health()
-            self._keep_deaf(stop)
+            self._keep_health(stop)
             self._keep_looked(stop)
             self._committer.wait(stop)
 
@@ -173,7 +181,7 @@ class Pipeline:
             self._committer.rest()
         if clock.monotonic() >= self._health_due:
             self._tell_health()
-            self._keep_deaf(stop)
+            self._keep_health(stop)
             self._keep_looked(stop)
         return busy
 
@@ -291,11 +299,15 @@ class Pipeline:
             self._looked_until = until
             self._committer.submit(Transaction([], {LOOKED_UNTIL: str(until).encode()}, {}), stop)
 
-    def _keep_deaf(self, stop: threading.Event) -> None:
-        """Store why sources are deaf, where that changed: the report tells it."""
+    def _keep_health(self, stop: threading.Event) -> None:
+        """Store what is wrong, where that changed: the report and the page of others tell it."""
         news: dict[str, bytes] = {}
         for lane in self._lanes:
             news |= lane.listening.news(lane.source.name)
+        told = self._problems() + self.others()
+        if told != self._told and (clock.monotonic() >= self._told_due or not told):
+            self._told, self._told_due = told, clock.monotonic() + _TOLD_EVERY
+            news[PROBLEMS] = msgspec.json.encode(told)
         if news:
             self._committer.submit(Transaction([], news, {}), stop)
 
@@ -304,8 +316,9 @@ class Pipeline:
         return self._behind != 0
 
     def is_deaf(self) -> bool:
-        """Whether a source was read and not heard when last looked."""
-        return any(condition.problem for condition in self._deaf.values())
+        """Whether a source was not heard, or could not be read, when last looked."""
+        conditions = (*self._deaf.values(), *self._conditions.values())
+        return any(condition.problem for condition in conditions)
 
     def _watch_clock(self) -> None:
         now = self._now()
@@ -317,9 +330,13 @@ class Pipeline:
 
     def problems(self) -> list[str]:
         """What is wrong now, a sentence each: for /healthz."""
+        deaf = [f"source {n} is deaf: {c.problem}" for n, c in self._deaf.items() if c.problem]
+        return deaf + self._problems()
+
+    def _problems(self) -> list[str]:
+        """The same without deaf sources, which are kept one by one."""
         conditions = [*self._conditions.items(), *self._clocks.items()]
         told = [f"source {name}: {c.problem}" for name, c in conditions if c.problem]
-        told += [f"source {n} is deaf: {c.problem}" for n, c in self._deaf.items() if c.problem]
         return told + self._committer.problems()
 
 

@@ -26,7 +26,7 @@ class Pulse:
 
     ``key`` seals positions; without one none is told. ``offset`` tells how many seconds this clock
     is ahead of the server's; ``is_behind`` whether there are lines that are not read yet; ``now``
-    the time in nanoseconds; ``is_deaf`` whether a source is read and not heard.
+    the time in nanoseconds; ``is_deaf`` whether a source is not heard.
     """
 
     def __init__(

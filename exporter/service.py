@@ -99,6 +99,8 @@ class Exporter:
             ]
             self.pipeline = Pipeline(self.store, lanes, self.metrics, config.host)
             self.delivery = self._make_delivery(config)
+            if self.delivery is not None:
+                self.pipeline.others = self.delivery.problems
             if serve:
                 self.server = self._make_server(config)
         except BaseException:

@@ -32,7 +32,7 @@ HEARTBEATS: Final = Measurement(
         "passed": Field(int, "all points up to this time (ns, the host's clock) are delivered"),
         "caught_up": Field(bool, "whether nothing was left to deliver, nor to read"),
         "behind": Field(int, "points that are not delivered yet"),
-        "deaf": Field(bool, "`true` where a source is deaf, else missing"),
+        "deaf": Field(bool, "`true` where a source is deaf or cannot be read, else missing"),
         "held": Field(
             str,
             "points that the server does not take for the type of a field: JSON, at most 20 "

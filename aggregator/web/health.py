@@ -5,7 +5,7 @@ import time as clock
 from collections.abc import Sequence
 from typing import Any, Final
 
-from aggregator.unheard import read_deaf
+from aggregator.unheard import read_problems
 from aggregator.web.events import SHOWN
 from aggregator.web.source import AHEAD, Events, Reports
 from heptad.event import ACTIONS
@@ -30,8 +30,10 @@ def describe_health(
     up to ``judged_until``.
     """
     if isinstance(events, LocalStore):
-        # of an exporter that is another process
-        problems = list(dict.fromkeys([*problems, *read_deaf(events)]))
+        # of an exporter that is another process; one that is this one says it more exactly
+        known = {_subject_of(problem) for problem in problems}
+        stored = (one for one in read_problems(events) if _subject_of(one) not in known)
+        problems = [*problems, *stored]
     told: dict[str, Any] = {
         "problems": [printable(problem, 500) for problem in problems[:_MOST]],
         "sources": _sources(events)[:_MOST],
@@ -50,6 +52,10 @@ def describe_health(
     if (size := events.size()) is not None:
         told["size"] = size + ((reports.size() or 0) if reports is not None else 0)
     return told
+
+
+def _subject_of(problem: str) -> str:
+    return problem.partition(": ")[0]
 
 
 def _sources(store: Events) -> list[dict[str, Any]]:

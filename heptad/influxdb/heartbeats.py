@@ -8,8 +8,8 @@ believed that would cost more than the events themselves.
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Final
+from collections.abc import Container, Iterable, Iterator
+from typing import Annotated, Any, Final, Self
 
 import msgspec
 
@@ -88,7 +88,7 @@ class Summary(msgspec.Struct, frozen=True):
 
     ``behind``: living ones that are not caught up. ``shared_names``: host names under which two
     machines live. ``shared_ids``: machine ids that two living hosts have. ``deaf``: living ones
-    with a source that is read and not heard.
+    with a source that is deaf or cannot be read.
     """
 
     live: int = 0
@@ -119,6 +119,14 @@ class Fleet:
 
     def __init__(self) -> None:
         self._seen: dict[Machine, _Seen] = {}
+
+    @classmethod
+    def of(cls, beats: Iterable[Heartbeat], now: int) -> Self:
+        """Those who wrote ``beats``, as they are at ``now`` (server's clock, ns): ``at`` is 0."""
+        fleet = cls()
+        for beat in beats:
+            fleet.take(beat, -max(0, now - beat.time) / SECOND)
+        return fleet
 
     def take(self, beat: Heartbeat, at: float) -> None:
         """Take up a heartbeat; one that is known, or older, changes nothing."""
@@ -153,6 +161,21 @@ class Fleet:
             deaf=sum(beat.deaf for beat in living),
             largest_offset=max(offsets, default=0.0),
         )
+
+    def troubled(self, at: float) -> dict[str, list[str]]:
+        """The hosts that are ``silent``, ``skewed`` or ``deaf``, as ``summary`` counts them."""
+        living = [seen.beat for seen in self._seen.values() if at - seen.moved <= ALIVE]
+        hosts = {
+            "silent": {seen.beat.machine[0] for seen in self._own() if at - seen.moved > ALIVE},
+            "skewed": {beat.machine[0] for beat in living if abs(beat.clock_offset) > SKEWED},
+            "deaf": {beat.machine[0] for beat in living if beat.deaf},
+        }
+        return {what: sorted(names) for what, names in hosts.items()}
+
+    def holders(self, conflicts: Container[Conflict], at: float) -> list[str]:
+        """The living hosts that hold points for one of ``conflicts``."""
+        living = [seen.beat for seen in self._seen.values() if at - seen.moved <= ALIVE]
+        return sorted({b.machine[0] for b in living if any(g[0] in conflicts for g in b.held)})
 
     def held(self, at: float) -> list[Group]:
         """What living exporters say that the server does not take: what most of them say first."""

@@ -54,6 +54,8 @@ Wanted = Mapping[str, str | Collection[str]]
 
 LOOKED_UNTIL: Final = "looked_until"
 """The state in which an exporter keeps up to when (ns) it had read every log to its end."""
+PROBLEMS: Final = "problems"
+"""The state in which an exporter keeps what is wrong: sentences, as a JSON list."""
 
 Identity = tuple[int, str]
 """What distinguishes an event from every other one: its time in nanoseconds, and its head."""

@@ -10,14 +10,19 @@ from typing import Final, Self
 import msgspec
 
 from heptad import units
-from heptad.conflict import Held
+from heptad.conflict import Group, Held
 from heptad.event import Event
 from heptad.event_row import MEASUREMENT as EVENTS
 from heptad.event_row import events_of_points
 from heptad.influxdb.arrivals import Arrivals, Clocks
 from heptad.influxdb.connection import Connection
 from heptad.influxdb.following import Follower
-from heptad.influxdb.heartbeats import Summary, passed_by_all, read_last_heartbeats
+from heptad.influxdb.heartbeats import (
+    Fleet,
+    Summary,
+    passed_by_all,
+    read_last_heartbeats,
+)
 from heptad.influxdb.lines import is_storable, line_of
 from heptad.influxdb.placing import place
 from heptad.influxdb.reading import Reader
@@ -197,7 +202,10 @@ class InfluxStore:
 
     def held(self) -> list[Held]:
         """What exporters say that the server does not take, as far as points there bear it out."""
-        groups = self._arrivals.fleet.held(self._clocks.tick())
+        return self.confirm(self._arrivals.fleet.held(self._clocks.tick()))
+
+    def confirm(self, groups: Sequence[Group]) -> list[Held]:
+        """Of what is said to be held, that for which points of the other type are there."""
         found = self._sink.gather(groups) if groups else []
         return [one for one in found if one.place.host is not None]
 
@@ -209,3 +217,14 @@ class InfluxStore:
     def fleet(self) -> Summary:
         """How the exporters are, as heartbeats told when ``arrived`` was asked last."""
         return self._arrivals.fleet.summary(self._clocks.tick(), self._clocks.server())
+
+    def troubled(self) -> dict[str, list[str]]:
+        """The hosts that ``fleet`` counts: see Fleet.troubled."""
+        return self._arrivals.fleet.troubled(self._clocks.tick())
+
+    def find_fleet(self) -> Fleet:
+        """The exporters by the last heartbeat of each, with 0 as the time now."""
+        now = self._clocks.server()
+        # the server tells its time in whole seconds
+        until = now + units.SECOND
+        return Fleet.of(read_last_heartbeats(self._heptad, until, self.intake), now)
