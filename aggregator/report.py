@@ -21,11 +21,11 @@ _SAMPLE = 160
 _MOST_LINES = 3
 
 
-def to_text(report: Report) -> str:
-    """The report as lines of text."""
+def to_text(report: Report, options: str = "") -> str:
+    """The report as lines of text; ``options`` follow the commands that it names."""
     lines = [f"Heptad report, {_minute(report.since)} to {_minute(report.until)} (UTC)"]
     lines += [tell_looked(report), ""]
-    for title, body in _sections(report):
+    for title, body in _sections(report, options):
         lines += [title, *(f"  {line}".rstrip() for line in body), ""]
     return "\n".join(lines).rstrip()
 
@@ -37,11 +37,11 @@ def tell_looked(report: Report) -> str:
     return f"The logs were looked at until {report.looked_until[:19].replace('T', ' ')}."
 
 
-def _sections(report: Report) -> Iterator[tuple[str, list[str]]]:
+def _sections(report: Report, options: str) -> Iterator[tuple[str, list[str]]]:
     yield "What to look at first", _first(report)
     yield "What happened", _summary(report)
     if report.findings:
-        yield f"Findings ({len(report.findings)})", list(_findings(report))
+        yield f"Findings ({len(report.findings)})", list(_findings(report, options))
     if report.logins:
         rows = [
             (row.host, row.program, row.method or "-", row.attempts, row.successes, row.failures)
@@ -119,25 +119,26 @@ def _summary(report: Report) -> list[str]:
     ]
 
 
-def _findings(report: Report) -> Iterator[str]:
+def _findings(report: Report, options: str) -> Iterator[str]:
     shown = {evidence.id: evidence for evidence in report.evidence}
     for finding in report.findings[:MOST_FINDINGS]:
         technique = f" ({finding.technique})" if finding.technique else ""
         yield f"{finding.severity:<6}  {finding.rule}{technique}"
         yield f"        {printable(finding.sentence, _SENTENCE)}"
         if finding.id in shown:
-            yield from (f"        {line}" for line in _evidence(shown[finding.id]))
+            yield from (f"        {line}" for line in _evidence(shown[finding.id], options))
     if len(report.findings) > MOST_FINDINGS:
         yield f"and {len(report.findings) - MOST_FINDINGS} more, see --format json"
 
 
-def _evidence(shown: Shown) -> Iterator[str]:
+def _evidence(shown: Shown, options: str) -> Iterator[str]:
     for line in shown.lines[:_MOST_LINES]:
         times = f" (×{line.count})" if line.count > 1 else ""
         yield f"| {printable(line.line, _SAMPLE)}{times}"
     more = len(shown.lines) - _MOST_LINES
     left = f"and {count_of(more, 'line')} more: " if more > 0 else "all of it: "
-    yield f"{left}heptad events --finding {shown.id}{shown.note and f' ({shown.note})'}"
+    note = shown.note and f" ({shown.note})"
+    yield f"{left}heptad events --finding {shown.id}{options}{note}"
 
 
 def _accesses(accesses: Accesses) -> list[str]:

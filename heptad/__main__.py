@@ -63,11 +63,23 @@ def make_parser(first: str = "") -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; gives the exit status."""
+    _open_standard_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # a name in a log must not end a command where the terminal's encoding lacks its letters
         sys.stdout.reconfigure(errors="backslashreplace")
     with screened():
         return _run(arguments)
+
+
+def _open_standard_streams() -> None:
+    """Where a caller closed them: what is opened next would take their place and their output."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)
 
 
 def _run(arguments: Sequence[str] | None) -> int:  # noqa: PLR0911 - a status a return

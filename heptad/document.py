@@ -66,6 +66,8 @@ def load(
         text = read_file(path, _LARGEST_FILE).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, UnicodeDecodeError):
+            reason = f"byte {error.start + 1} is not UTF-8"
         raise DocumentError([Problem(name, "0:0", f"cannot be read: {reason}")]) from None
     return parse(text, name, kind, expand, check)
 

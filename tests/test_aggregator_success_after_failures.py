@@ -51,3 +51,13 @@ def test_logins_close_together_are_one_finding() -> None:
     logins = [happen("login", NOON + n * MINUTE, method="password") for n in (6, 7, 30)]
     (found,) = find(RULE, *FAILURES, *logins)
     assert (found.count, found.last) == (8, NOON + 30 * MINUTE)
+
+
+def test_sentence_spans_all_that_it_counts() -> None:
+    """The failures between two logins are told with the time from the first failure on."""
+    logins = [happen("login", NOON + n * MINUTE, method="password") for n in (6, 46)]
+    (found,) = find(RULE, *FAILURES, login(NOON + 45 * MINUTE), *logins)
+    assert found.sentence == (
+        "192.0.2.1 logged in 2 times as root on web1 after 6 failed logins as root within "
+        "46 minutes, first at 2023-12-09 12:06 UTC"
+    )

@@ -7,6 +7,8 @@ import json
 import lzma
 import os
 import pathlib
+import re
+import shlex
 import signal
 import socket
 import sqlite3
@@ -211,9 +213,27 @@ def test_from_log_to_report(config: pathlib.Path, tmp_path: pathlib.Path) -> Non
     assert page.startswith("<!doctype html>")
     text = heptad("report", "--config", config).stdout
     assert "203.0.113.9" in text
+    (command, *_) = re.findall(r"heptad (events --finding .*)", text)
+    assert heptad(*shlex.split(command)).stdout.count("203.0.113.9") == 30
     assert heptad("exporter", "--once", "--config", config).returncode == 0
     again = heptad("events", "--config", config, "--format", "jsonl")
     assert len(again.stdout.splitlines()) == 30
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams(closed: str, config: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """A command whose caller closed its streams does its work, and prints into no store."""
+    (tmp_path / "auth.log").write_text(LINES)
+    command = shlex.join([sys.executable, "-m", "heptad", "exporter", "--once", "--config"])
+    result = subprocess.run(
+        ["/bin/sh", "-c", f"{command} {shlex.quote(str(config))} {closed}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (0, "")
+    assert "Traceback" not in result.stderr
+    assert heptad("events", "--config", config).returncode == 0
 
 
 def test_events_without_a_store_names_the_remedy(config: pathlib.Path) -> None:

@@ -157,6 +157,8 @@ def test_files(tmp_path: Path) -> None:
             load(path, Outer)
         assert str(caught.value).startswith(f"{path}:0:0: cannot be read: ")
         assert "\n" not in str(caught.value)
+    with pytest.raises(DocumentError, match="byte 7 is not UTF-8"):
+        load(binary, Outer)
     sound = tmp_path / "sound"
     sound.write_text("name: ä\n", encoding="utf-8")
     assert load(sound, Outer) == Outer("ä")

@@ -46,9 +46,12 @@ class SuccessAfterFailures(Pair):
         """Severity and sentence."""
         grave = len(causes.users) > 1 or causes.count >= 10 * self.threshold
         tried = f" as {list_some(causes.users)}" if causes.users else ""
+        times, first = f" {after.count} times", "first "
+        if after.count == 1:
+            times = first = ""
         sentence = (
-            f"{subject} logged in as {list_some(after.users)} on {list_some(after.hosts)} after "
-            f"{count_of(causes.count, 'failed login')}{tried} within "
-            f"{length_of(after.first[0] - causes.first[0])}, at {minute_of(after.first[0])}"
+            f"{subject} logged in{times} as {list_some(after.users)} on {list_some(after.hosts)} "
+            f"after {count_of(causes.count, 'failed login')}{tried} within "
+            f"{length_of(after.last[0] - causes.first[0])}, {first}at {minute_of(after.first[0])}"
         )
         return ("high" if grave else "medium"), sentence

@@ -2,6 +2,7 @@
 
 import argparse
 from contextlib import ExitStack
+from shlex import quote
 
 import msgspec
 
@@ -64,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
         print(to_html(report))
     else:
-        print(to_text(report))
+        options = f" --config {quote(str(args.config))}" if args.config else ""
+        print(to_text(report, options + " --local" * args.local))
     complain_of(intake)
     return DONE
