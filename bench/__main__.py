@@ -8,6 +8,7 @@ from bench import (
     delivery,
     finding_latency,
     findings,
+    flood,
     influxdb_reading,
     instructions,
     page,
@@ -24,6 +25,7 @@ def main() -> None:
     finding_latency.main()
     scrape.main([])
     findings.main()
+    flood.main()
     influxdb_reading.main()
     backlog.main()
     page.main()
