@@ -5,6 +5,7 @@ Every value from a log is made harmless for a terminal (``heptad.terminal``).
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
+from typing import Final
 
 from aggregator.composition import MOST_FINDINGS, compose
 from aggregator.digest import Accesses, Report, SessionCount, Shown, WasOn
@@ -12,8 +13,9 @@ from aggregator.tally import Top
 from aggregator.wording import count_of
 from heptad.terminal import columns, printable
 
-__all__ = ["Report", "compose", "to_text"]
+__all__ = ["SHOW_EVENTS", "Report", "compose", "to_text"]
 
+SHOW_EVENTS: Final = "heptad events --finding"
 HOSTS = ("host", "first event", "last event", "events", "gaps", "lines not understood")
 _WIDEST = 48
 _SENTENCE = 400
@@ -138,7 +140,7 @@ def _evidence(shown: Shown, options: str) -> Iterator[str]:
     more = len(shown.lines) - _MOST_LINES
     left = f"and {count_of(more, 'line')} more: " if more > 0 else "all of it: "
     note = shown.note and f" ({shown.note})"
-    yield f"{left}heptad events --finding {shown.id}{options}{note}"
+    yield f"{left}{SHOW_EVENTS} {shown.id}{options}{note}"
 
 
 def _accesses(accesses: Accesses) -> list[str]:

@@ -145,6 +145,36 @@ def test_up_in_a_terminal(tmp_path: Path, width: int) -> None:
     assert "heptad events" in "".join(seen[end:]) or "events --since" in "".join(seen[end:])
 
 
+@pytest.mark.parametrize("width", [60, 80])
+def test_the_report_in_a_terminal(tmp_path: Path, width: int) -> None:
+    """What is wider goes on below, under its indentation; only a command stays one line."""
+    begin = datetime.now(UTC) - timedelta(minutes=10)
+    lines = [
+        f"{(begin + timedelta(seconds=n)).isoformat()} gate sshd[{n}]: "
+        "Failed password for bob from 203.0.113.99 port 2 ssh2\n"
+        for n in range(30)
+    ]
+    (tmp_path / "auth.log").write_text("".join(lines))
+    path = tmp_path / "heptad.yaml"
+    content = {
+        "host": "gate",
+        "store": {"path": str(tmp_path / "events.db")},
+        "sources": [{"type": "file", "name": "auth", "paths": [str(tmp_path / "auth.log")]}],
+        "aggregator": {"store": {"path": str(tmp_path / "reports.db")}},
+    }
+    path.write_text(yaml.safe_dump(content))
+    for part in ("exporter", "aggregator"):
+        command = [sys.executable, "-m", "heptad", part, "--once", "--config", str(path)]
+        assert subprocess.run(command, check=False, capture_output=True).returncode == 0
+    report = Terminal(width, "report", "--config", path)
+    told = COLOUR.sub("", report.read()).replace("\r", "").split("\n")
+    assert report.stop() == 0
+    wide = [line for line in told if columns(line) > width]
+    assert all(line.endswith(f"--config {path}") for line in wide), wide
+    assert len(wide) == 1
+    assert any(line.startswith("              ") and "203.0.113.99" in line for line in told), told
+
+
 def test_the_sample_keeps_what_an_earlier_run_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

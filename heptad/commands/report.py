@@ -1,12 +1,13 @@
 """heptad report: what happened, what is unusual, what to look at first."""
 
 import argparse
+import textwrap
 from contextlib import ExitStack
 from shlex import quote
 
 import msgspec
 
-from aggregator.report import compose, to_text
+from aggregator.report import SHOW_EVENTS, compose, to_text
 from aggregator.reports import REPORTED
 from heptad.commands import (
     DONE,
@@ -20,6 +21,7 @@ from heptad.commands import (
     load_readable,
     read_span,
 )
+from heptad.commands.table import terminal_width
 from heptad.store.opening import open_events, open_reports
 from heptad.terminal import escape_json
 from heptad.units import parse_time
@@ -33,6 +35,8 @@ heptad report --local                            of this host, where InfluxDB ha
 heptad report --since 2026-03-01 --until 2026-03-08      one week
 heptad report --since 2026-03-01 --format json | jq .findings
 """
+_HANGING = 4
+_NARROWEST = 40
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -66,6 +70,15 @@ def run(args: argparse.Namespace) -> int:
         print(to_html(report))
     else:
         options = f" --config {quote(str(args.config))}" if args.config else ""
-        print(to_text(report, options + " --local" * args.local))
+        for line in to_text(report, options + " --local" * args.local).split("\n"):
+            print(_fold(line, terminal_width()))
     complain_of(intake)
     return DONE
+
+
+def _fold(line: str, width: int | None) -> str:
+    """The line over as many as it takes on a terminal; a command stays one, to be copied."""
+    if width is None or len(line) <= width or SHOW_EVENTS in line:
+        return line
+    indent = " " * (len(line) - len(line.lstrip()) + _HANGING)
+    return textwrap.fill(line, max(width, _NARROWEST), subsequent_indent=indent)
