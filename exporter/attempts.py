@@ -225,6 +225,8 @@ class Attempts:
         self._size -= 1
         if self._ranking is not None:
             self._ranking.move(host, len(connections) + 1, len(connections))
+            if self._size < MOST_OPEN // 2:
+                self._ranking = None
         if not connections:
             del self._open[host]
 
@@ -239,8 +241,6 @@ class Attempts:
                 break
             del ended[process]
         if self._size < MOST_OPEN:
-            if self._size < MOST_OPEN // 2:
-                self._ranking = None
             return
         if self._ranking is None:
             self._ranking = Ranking((name, len(known)) for name, known in self._open.items())

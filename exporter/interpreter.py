@@ -81,8 +81,8 @@ class _EveryHost:
 
 EVERY_HOST: Final = _EveryHost()
 
-Understood = tuple[Program, Judged, int, Found, str]
-"""A line's program, what it is, how often, and what its fields are made of."""
+Understood = tuple[Program, Judged, int, Found, str, str | None]
+"""A line's program, what it is, how often, what its fields are made of, and the process id."""
 
 _Heads = defaultdict[Program, dict[Judged, str]]
 FoldedRow = tuple[Row, int]
@@ -171,7 +171,7 @@ class Interpreter:
         if self._privacy is not None and not (rule.ignore and rule.part is None):
             found = self._mask(self._privacy, program, found, record, self.strangers)
         if rule.is_fixed:
-            return program, rule.fixed, count, found, ""
+            return program, rule.fixed, count, found, "", record[3]
         if rule.ignore:
             return IGNORED
         values = found.values
@@ -183,7 +183,7 @@ class Interpreter:
         else:
             name = program.name
             judged, told, count = self.attempts.judge(rule, values, name, record, count)
-        return program, judged, count, found, told
+        return program, judged, count, found, told, record[3]
 
     def _judge_unknown(self, program: Program, record: Record) -> Understood | Result:
         """What a message is that no rule of ``program`` understood."""
@@ -201,9 +201,7 @@ class Interpreter:
             return None
         inner = (*record[:2], match["tag"], match["pid"], match["message"], *record[5:])
         told = self._judge(program, found, inner)
-        if not isinstance(told, tuple):
-            return None
-        return (*told[:3], msgspec.structs.replace(told[3], pid=match["pid"]), told[4])
+        return told if isinstance(told, tuple) else None
 
     def _judge_unusual(self, program: Program, found: Found, record: Record) -> Understood | Result:
         """What a folded line tells, or one whose message had something around it."""
@@ -234,16 +232,18 @@ class Interpreter:
         strangers: Strangers,
     ) -> Found:
         """What may be kept of what was found; not asked again where that is remembered."""
-        part, pid, place = found.rule.part, record[3], found.rule.at_user
-        name = found.values[place] if part is not None and place >= 0 else None
-        if name and part == "nobody":
-            strangers.learn(record[1], name, record[0])
-        if part is not None and pid and (part == "nobody" or pid in strangers.pids):
-            process = f"{record[1]} {program.name} {pid}"
-            if strangers.hear(part, process, record[4], record[0]):
+        part = found.rule.part
+        if part is not None:
+            pid, place = record[3], found.rule.at_user
+            name = found.values[place] if place >= 0 else None
+            if name and part == "nobody":
+                strangers.learn(record[1], name, record[0])
+            if pid and (part == "nobody" or pid in strangers.pids):
+                process = f"{record[1]} {program.name} {pid}"
+                if strangers.hear(part, process, record[4], record[0]):
+                    return privacy.mask_stranger(found, record[4])
+            if name and part == "asks" and strangers.knows(record[1], name, record[0]):
                 return privacy.mask_stranger(found, record[4])
-        if name and part == "asks" and strangers.knows(record[1], name, record[0]):
-            return privacy.mask_stranger(found, record[4])
         if found.masked_by is not privacy:
             return privacy.mask(found, record[4]) or found
         return found.masked or found
@@ -305,7 +305,7 @@ class Interpreter:
         """
         programs, strangers = self._programs, self.strangers.pids
         rows: list[Row] = []
-        folded: list[FoldedRow] = []
+        folded: list[tuple[int, int]] = []
         others: list[Other] = []
         where = self._where
         for record in records:
@@ -328,25 +328,23 @@ class Interpreter:
             ):
                 head, written, told = found.head, found.written, ""
             else:
-                pid = (found and found.pid) or pid
                 understood = self._judge(program, found, record)
                 if not isinstance(understood, tuple):
                     others.append((understood, record))
                     continue
-                program, judged, count, found, told = understood
-                pid = found.pid or pid
+                program, judged, count, found, told, pid = understood
                 written = found.write(message) if found.written is None else found.written
                 head = where.heads[program].get(judged) or self._head(where, program, judged)
-                if found.rule.is_settled and pid == record[3]:
+                if found.rule.is_settled:
                     found.where, found.head = where, head
-            # to write a number takes as long as all the rest, and most events came once
-            often = "count=1i" if count == 1 else f"count={count}i"
+            often = "count=1i"  # as most: to write a number takes as long as all the rest
+            if count != 1:
+                often = f"count={count}i"
+                folded.append((len(rows), count))
             own = f",pid={pid}i" if pid else ""
             body = f"{often}{written}{told}{own}{where.tail}"
             rows.append((head, time, body, "" if found.hides_line else raw))
-            if count != 1:
-                folded.append((rows[-1], count))
-        return rows, folded, others
+        return rows, [(rows[place], count) for place, count in folded], others
 
     def _find_where(self, log_host: str | None, origin: Origin) -> "_Where":
         if self._where.origin is not origin or len(self._wheres) >= _MOST_HOSTS:

@@ -84,6 +84,8 @@ class Listening:
         lines: tuple[int, int],
         heads: Mapping[str, int],
         others: Sequence[Other],
+        *,
+        refused_some: bool,
     ) -> None:
         """Take in a batch: how many lines with and without a header, events by head, the rest."""
         self._hearing.hear(sum(lines), lines[1])
@@ -91,7 +93,7 @@ class Listening:
         refused: Counter[str] = Counter()
         for head, rows in heads.items():
             used[_program_of(head)] += rows
-        if self._hearing.doubts or any(result is UNTRUSTED for result, _ in others):
+        if self._hearing.doubts or refused_some:
             for result, record in others:
                 program = interpreter.find_program(record[2])
                 if program is None or result is Result.OTHER_PROGRAM:

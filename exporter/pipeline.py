@@ -6,13 +6,14 @@ import time as clock
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from operator import itemgetter
 from typing import Final
 
 import msgspec
 
 from exporter import handover
 from exporter.committer import Committer, Transaction
-from exporter.interpreter import UNTRUSTED, Result
+from exporter.interpreter import NOT_UNDERSTOOD, UNTRUSTED, Result
 from exporter.kept import drop_unsound
 from exporter.lane import Lane
 from exporter.metrics import ExporterMetrics, Tally
@@ -220,8 +221,8 @@ class Pipeline:
         if already_read is not None and records:
             already_read.join(records[0][0], interpreter)
         rows, folded, others = interpreter.interpret(records)
-        results = Counter(result for result, _ in others)
-        left = lane.rows_left(others, history_before)
+        results = Counter(map(itemgetter(0), others))
+        left = lane.rows_left(others, history_before) if NOT_UNDERSTOOD in results else []
         if already_read is not None:
             rows, folded, known = already_read.sift(rows, caught_up=lane.caught_up)
             left, known_left = already_read.sift_left(left, caught_up=lane.caught_up)
@@ -233,7 +234,8 @@ class Pipeline:
         for result, amount in results.items():
             tally.line(result, amount)
         now, listening = self._now(), lane.listening
-        listening.hear(interpreter, (len(records), batch.headless), heads, others)
+        amounts = len(records), batch.headless
+        listening.hear(interpreter, amounts, heads, others, refused_some=UNTRUSTED in results)
         refused: list[Row] = []
         if UNTRUSTED in results:
             refused = listening.refuse(interpreter, others, tally, now, history_before)

@@ -26,8 +26,8 @@ class StampRange:
 
     def judge(self, records: list[Record], now: int) -> list[Record]:
         """The records, those out of range at ``now`` (ns)."""
-        times = list(map(itemgetter(0), records))
-        if not times or (min(times) >= 0 and max(times) <= now + DAY):
+        times = sorted(map(itemgetter(0), records))  # they nearly are: quicker than min and max
+        if not times or (times[0] >= 0 and times[-1] <= now + DAY):
             return records
         return [
             record if 0 <= record[0] <= now + DAY else self._replace(record, now)
