@@ -99,9 +99,9 @@ class CompiledRule:
         return pattern.fullmatch(message)
 
     def find(self, match: Match[str], message: str) -> "Found":
-        """What ``match`` of ``message`` tells, its names as the accounts have them."""
+        """What ``match`` of ``message``, in which is a backslash, tells of the accounts' names."""
         values = match.groups()
-        if self.escapes and "\\" in message:
+        if self.escapes:
             values = self._undo_escapes(values, message)
         return Found(self, values)
 

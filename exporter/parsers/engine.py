@@ -22,6 +22,8 @@ from exporter.parsers.rule_file import (
 from exporter.parsers.wrapping import FIRST, cut_begin, shorten
 
 _OLD_PAM: Final = "(pam_"
+_MARKS: Final = (FIRST, _OLD_PAM, sudo_json.PREFIX)
+"""What a message begins with that is not read as it is."""
 _SHORT: Final = 256
 _RECENT: Final = 256
 """More than half of the messages of real logs stood among the last few hundred different ones:
@@ -60,34 +62,46 @@ class Program:
         recent = self.recent
         if message in recent:
             return recent[message]
-        text, pid = message, None
-        if message[:1] == FIRST:
-            text, pid = cut_begin(message, self.name)
-        found = self._read_alone(text)
+        marked = message.startswith(_MARKS)
+        found = self._read_marked(message) if marked else self._match(message)
         if found is None:
-            for shorter, told in shorten(text, self._tags):
-                found = self._read_alone(shorter)
-                if found is not None:
-                    text, pid = shorter, told or pid
-                    break
-        if found is not None and text is not message:
-            found.text, found.pid = text, pid
+            found = self._read_shortened(message)
         if len(message) <= _SHORT:
             if len(recent) >= _RECENT:
                 recent.clear()
             recent[message] = found
         return found
 
+    def _read_marked(self, message: str) -> Found | None:
+        """What a message tells that begins as one does with something before it, or as JSON."""
+        text, pid = self._cut_begin(message)
+        found = self._read_alone(text)
+        if found is not None and text is not message:
+            found.text, found.pid = text, pid
+        return found
+
+    def _read_shortened(self, message: str) -> Found | None:
+        text, pid = self._cut_begin(message)
+        for shorter, told in shorten(text, self._tags):
+            found = self._read_alone(shorter)
+            if found is not None:
+                found.text, found.pid = shorter, told or pid
+                return found
+        return None
+
+    def _cut_begin(self, message: str) -> tuple[str, str | None]:
+        return cut_begin(message, self.name) if message[:1] == FIRST else (message, None)
+
     def _read_alone(self, text: str) -> Found | None:
         found = None
         if self._json and text.startswith(sudo_json.PREFIX):
             found = self._read_json(text)
-        return found or self._read_text(text)
+        if found is None and text.startswith(_OLD_PAM):  # Debian's, 2005 to 2008: no service
+            module, _, rest = text[1:].partition(") ")
+            text = f"{module}(): {rest}"
+        return found or self._match(text)
 
-    def _read_text(self, message: str) -> Found | None:
-        if message.startswith(_OLD_PAM):  # Debian's, 2005 to 2008: no service
-            module, _, rest = message[1:].partition(") ")
-            message = f"{module}(): {rest}"
+    def _match(self, message: str) -> Found | None:
         word = message.partition(" ")[0]
         if "(" in word:
             word = word.partition("(")[0]
@@ -96,7 +110,8 @@ class Program:
             if literal in message:
                 match = rule.fullmatch(message)
                 if match is not None:
-                    return rule.find(match, message)
+                    escaped = "\\" in message
+                    return rule.find(match, message) if escaped else Found(rule, match.groups())
         return None
 
     def _read_json(self, message: str) -> Found | None:
@@ -104,7 +119,7 @@ class Program:
         if told is None:
             return None
         line, known = told
-        found = self._read_text(line)
+        found = self._match(line)
         if found is None:
             return None
         values = list(found.values)
