@@ -33,9 +33,9 @@ from aggregator.reports.accounts import ACTIONS
 from aggregator.reports.distinct import Distinct as DistinctReport
 from aggregator.reports.hosts import Hosts
 from aggregator.reports.sessions import Sessions
-from aggregator.tally import MOST_KEYS, Tally, cut
+from aggregator.tally import LONGEST, MOST_KEYS, Tally, cut
 from aggregator.unheard import Refused, read_fleet, read_unheard
-from aggregator.wording import count_of, list_names
+from aggregator.wording import count_of, list_names, shorten
 from heptad.event import Event
 from heptad.event_row import LEFT_OVER
 from heptad.store import Point, Store, StoreError
@@ -210,7 +210,7 @@ class _Strange:
         self.hosts[point.tags.get("host", "")] += 1
         self._programs[program] += 1
         samples = self._samples.setdefault(program, [])
-        samples.append(cut(str(point.fields.get("raw", ""))))
+        samples.append(shorten(str(point.fields.get("raw", "")), LONGEST))
         del samples[:-_MOST_SAMPLES]
 
     def told(self) -> list[NotUnderstood]:

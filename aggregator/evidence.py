@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
+from aggregator.arrivals import MINUTE
 from aggregator.chains.facts import MOST_EVIDENCE
 from aggregator.finding import Finding, Revision, identity_of
 from heptad.event import TAGS, Event, Time
@@ -176,7 +177,8 @@ def _read(
     reports: Readable, finding: Finding, since: int
 ) -> tuple[list[Event], dict[Identity, int]]:
     """The events of the finding in order of time, and the last revision of all that were."""
-    until = finding.last + _AHEAD
+    # of its last minute, what goes before may lie behind: see ``aggregator.chains.pair``
+    until = (finding.last // MINUTE + 1) * MINUTE + _AHEAD
     events: dict[Identity, Event] = {}
     revisions: dict[Identity, int] = {}
     points = reports.read(EVIDENCE.name, since, until, {"rule": finding.rule})

@@ -15,12 +15,14 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from aggregator.wording import shorten_apart
+
 _T = TypeVar("_T")
 
 MOST_KEYS: Final = 5000
 """So many values are held in memory."""
 LONGEST: Final = 256
-"""Longer values are cut: what begins with the same characters is counted as one."""
+"""Longer values are cut; those that differ still count apart."""
 
 
 class SpillFailed(Exception):
@@ -48,7 +50,7 @@ class Top(msgspec.Struct):
 
 def cut(text: str | None) -> str:
     """A value as it is counted and kept."""
-    return (text or "")[:LONGEST]
+    return shorten_apart(text or "", LONGEST)
 
 
 def open_spill(table: str) -> sqlite3.Connection:

@@ -1,5 +1,6 @@
 """How numbers and names are put into a sentence for a person."""
 
+import hashlib
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from heptad.units import SECOND
 
 _SHOWN: Final = 3
 _LONGEST: Final = 40
+_DIGEST: Final = 16
 
 
 def count_of(number: int, noun: str, plural: str = "") -> str:
@@ -16,12 +18,25 @@ def count_of(number: int, noun: str, plural: str = "") -> str:
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
+def shorten(text: str, most: int = _LONGEST) -> str:
+    """The text with at most ``most`` characters; ``…`` at the end says that there are more."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def shorten_apart(text: str, most: int) -> str:
+    """As ``shorten``, but what differs stays different: a digest follows the ``…``."""
+    if len(text) <= most:
+        return text
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:_DIGEST]
+    return f"{text[: most - 1 - _DIGEST]}…{digest}"
+
+
 def list_names(names: Sequence[str], *, more: bool = False) -> str:
     """``a``, ``a and b``, ``a, b, c and 4 others``; ``more``: there are more than are given.
 
     A long name is cut; an account without a name is one, too: attackers try it.
     """
-    shown = [name[:_LONGEST] or "(no name)" for name in names]
+    shown = [shorten(name) or "(no name)" for name in names]
     hidden = len(shown) - _SHOWN
     if hidden > 0:
         others = f"{hidden} or more others" if more else count_of(hidden, "other")

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from aggregator import feed
@@ -227,6 +229,58 @@ def world(tmp_path: Path) -> Iterator[World]:
 def times(world: World, finding: Finding) -> list[int]:
     """When the events of a finding were, as they are shown."""
     return [event.time for event in read_evidence(world.reports, world.read, finding).events]
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(st.data())
+def test_counts_add_up_whatever_happens(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Any events in any order, looks, kills and a midnight: the rows add up to each finding."""
+    times = st.builds(
+        lambda minute, second: MIDNIGHT + DAY + minute * MINUTE + second * SECOND,
+        st.sampled_from([-2000, -61, -1, 0, 1, 70]),
+        st.sampled_from([0, 0, 1, 30, 59]),
+    )
+    attempt = st.builds(
+        login,
+        times,
+        st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1"]),
+        outcome=st.sampled_from(["failure", "failure", "success"]),
+        user=st.sampled_from(["root", "bob", "n" * 250 + "1", "n" * 250 + "2"]),
+        host=st.sampled_from(["web1", "Web1", "web1."]),
+        count=st.sampled_from([1, 1, 7]),
+    )
+    events = data.draw(st.lists(attempt, min_size=20, max_size=60))
+    rules = rules_of(FindingsConfig())
+    with World(tmp_path_factory.mktemp("world"), rules=rules, reports=[]) as world:
+        world.now = MIDNIGHT + 3 * DAY
+        for at in range(0, len(events), 15):
+            world.append(events[at : at + 15])
+            world.look(everything=data.draw(st.booleans()))
+            if data.draw(st.booleans()):
+                world.restart()
+        world.finish()
+        for finding in world.findings():
+            evidence = read_evidence(world.reports, world.read, finding)
+            assert (evidence.count, evidence.note(finding)) == (finding.count, "")
+
+
+def test_failure_behind_the_success_in_its_minute_is_shown(tmp_path: Path) -> None:
+    """Time is kept by the minute, so it counts; then it is among the events, each written once."""
+    rules = rules_of(FindingsConfig())
+    with World(tmp_path, rules=rules, reports=[]) as world:
+        world.append([*fail(6), login(NOON + 20 * SECOND, user="bob", **DONE)])
+        world.append(login(NOON + n * SECOND, user="bob") for n in (30, 40))
+        world.finish()
+        world.restart()
+        world.append([login(NOON + 50 * SECOND, user="bob")])
+        world.finish()
+        (finding,) = [f for f in world.findings() if f.rule == "success_after_failures"]
+        evidence = read_evidence(world.reports, world.read, finding)
+        assert (finding.count, evidence.count, evidence.note(finding)) == (10, 10, "")
+        own = [p for p in world.reports.read("evidence", 0, 2**62) if finding.id in str(p.fields)]
+        assert len(own) == 10
 
 
 def test_grows_with_the_finding(world: World) -> None:

@@ -1,8 +1,12 @@
 """Spraying: one address that tries many users."""
 
+from pathlib import Path
+
 from aggregator.findings.spraying import Spraying
+from aggregator.reports import REPORTS
 from heptad.findings_config import SprayingConfig
 from tests.aggregator_rule import MINUTE, NOON, find, login
+from tests.aggregator_world import World
 
 RULE = Spraying(SprayingConfig(users=10, span="1h"))
 
@@ -28,3 +32,18 @@ def test_list_of_names_is_more_severe() -> None:
     """More names than are kept is medium, and the finding says that there are more."""
     (found,) = find(RULE, *[login(NOON + n * 10**9, user=f"u{n:03}") for n in range(60)])
     assert (found.severity, found.more, len(found.users)) == ("medium", ("users",), 50)
+
+
+def test_long_names_stay_different(tmp_path: Path) -> None:
+    """Ten names of 300 characters that differ at the end are ten; what is cut is marked."""
+    events = [login(NOON + n * MINUTE, user=f"{'n' * 300}{n}") for n in range(10)]
+    (found,) = find(RULE, *events)
+    assert len(set(found.users)) == 10
+    assert f"as {'n' * 39}…, {'n' * 39}…, {'n' * 39}… and 7 others on" in found.sentence
+    with World(tmp_path, rules=[RULE], reports=REPORTS) as world:
+        world.append(events)
+        world.finish()
+        (window,) = [
+            rows for (size, _), rows in world.windows("report_distinct").items() if size == "1d"
+        ]
+        assert {row["users"] for row in window.values()} == {10}

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 from aggregator.finding import LISTS, Finding, tell_identity
-from aggregator.wording import list_names
+from aggregator.wording import list_names, shorten_apart
 from heptad.event import Event
 from heptad.event_row import head_of
 from heptad.store import Identity
@@ -108,7 +108,7 @@ def facts_of(event: Event, *, shown: bool = True) -> Facts:
 @lru_cache(maxsize=16_384)
 def _name(name: str) -> Names:
     """Names come again and again: the same one is kept once, and is merged at once."""
-    return (name[:_LONGEST_NAME],)
+    return (shorten_apart(name, _LONGEST_NAME),)
 
 
 @lru_cache(maxsize=4096)

@@ -4,7 +4,7 @@ from typing import ClassVar, Final
 
 from aggregator.chains.facts import Facts, Wants, list_some
 from aggregator.chains.groups import Grouped
-from aggregator.wording import minute_of
+from aggregator.wording import minute_of, shorten
 from heptad.event import Event
 
 _DONE: Final = {
@@ -54,6 +54,6 @@ class AccountChange(Grouped):
         who = f" by {list_some(facts.users)}" if facts.users else ""
         what = f" ({list_some(facts.objects)})" if facts.targets and facts.objects else ""
         return (
-            f"the {kind} {subject[:40]} was {done}{what} on {list_some(facts.hosts)}{who}, "
+            f"the {kind} {shorten(subject)} was {done}{what} on {list_some(facts.hosts)}{who}, "
             f"with {list_some(facts.programs)}, at {minute_of(facts.first[0])}"
         )

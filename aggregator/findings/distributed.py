@@ -2,7 +2,7 @@
 
 from aggregator.chains.dense import Dense, names_of
 from aggregator.chains.facts import Facts, list_some
-from aggregator.wording import count_of, length_of, minute_of
+from aggregator.wording import count_of, length_of, minute_of, shorten
 from heptad.event import Event
 from heptad.findings_config import DistributedConfig
 
@@ -40,7 +40,7 @@ class Distributed(Dense):
     def sentence_of(self, subject: str, facts: Facts) -> str:
         """The finding in words."""
         return (
-            f"{list_some(facts.addresses)} failed to log in as {subject[:40]} "
+            f"{list_some(facts.addresses)} failed to log in as {shorten(subject)} "
             f"on {list_some(facts.hosts)} {count_of(facts.count, 'time')} within "
             f"{length_of(facts.last[0] - facts.first[0])}, from {minute_of(facts.first[0])}"
         )

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from aggregator.chains.facts import Facts, Wants, list_some
 from aggregator.chains.pair import Pair
-from aggregator.wording import length_of, minute_of
+from aggregator.wording import length_of, minute_of, shorten
 from heptad.event import Event
 from heptad.findings_config import NewAccountLoginConfig
 
@@ -38,7 +38,7 @@ class NewAccountLogin(Pair):
         """Severity and sentence."""
         origin = f" from {list_some(after.addresses)}" if after.addresses else ""
         sentence = (
-            f"{subject[:40]} logged in on {list_some(after.hosts)}{origin} at "
+            f"{shorten(subject)} logged in on {list_some(after.hosts)}{origin} at "
             f"{minute_of(after.first[0])}, "
             f"{length_of(after.first[0] - causes.first[0])} after the account was created on "
             f"{list_some(causes.hosts)}"

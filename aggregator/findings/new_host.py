@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from aggregator.chains.facts import Facts, Wants, list_some
 from aggregator.chains.novelty import Novelty
-from aggregator.wording import length_of, minute_of
+from aggregator.wording import length_of, minute_of, shorten
 from heptad.event import Event
 from heptad.findings_config import BaselineConfig, NewHostConfig
 from heptad.units import SECOND
@@ -38,7 +38,7 @@ class NewHost(Novelty):
         """The finding in words."""
         origin = f" from {list_some(facts.addresses)}" if facts.addresses else ""
         return (
-            f"{subject[:40]} logged in on {list_some(facts.hosts)}{origin} at "
+            f"{shorten(subject)} logged in on {list_some(facts.hosts)}{origin} at "
             f"{minute_of(facts.first[0])}, for the first time in "
             f"{length_of(self.history.look_back * 60 * SECOND)}"
         )

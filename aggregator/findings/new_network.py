@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from aggregator.chains.facts import Facts, Wants, list_some
 from aggregator.chains.novelty import Novelty
-from aggregator.wording import length_of, minute_of
+from aggregator.wording import length_of, minute_of, shorten
 from heptad.event import Event
 from heptad.findings_config import BaselineConfig, NewNetworkConfig
 from heptad.units import SECOND
@@ -46,7 +46,7 @@ class NewNetwork(Novelty):
         """The finding in words."""
         networks = sorted({self._network_of(address) for address in facts.addresses})
         return (
-            f"{subject[:40]} logged in from {list_some(facts.addresses)} on "
+            f"{shorten(subject)} logged in from {list_some(facts.addresses)} on "
             f"{list_some(facts.hosts)} at {minute_of(facts.first[0])}, for the first time in "
             f"{length_of(self.history.look_back * 60 * SECOND)} from {list_some(networks)}"
         )

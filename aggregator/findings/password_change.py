@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from aggregator.chains.facts import Facts, Wants, list_some
 from aggregator.chains.groups import Grouped
-from aggregator.wording import minute_of
+from aggregator.wording import minute_of, shorten
 from heptad.event import Event
 
 
@@ -33,6 +33,6 @@ class PasswordChange(Grouped):
         """The finding in words."""
         who = f" by {list_some(facts.users)}" if facts.targets and facts.users else ""
         return (
-            f"the password of {subject[:40]} was changed on {list_some(facts.hosts)}{who}, "
+            f"the password of {shorten(subject)} was changed on {list_some(facts.hosts)}{who}, "
             f"with {list_some(facts.programs)}, at {minute_of(facts.first[0])}"
         )

@@ -4,7 +4,7 @@ from typing import ClassVar, Final
 
 from aggregator.chains.facts import Facts, Wants, list_some, origin_of
 from aggregator.chains.groups import Grouped
-from aggregator.wording import count_of, minute_of
+from aggregator.wording import count_of, minute_of, shorten
 from heptad.event import Event
 
 _TYPED: Final = ("password", "keyboard-interactive")
@@ -37,6 +37,6 @@ class RootPasswordLogin(Grouped):
     def sentence_of(self, subject: str, facts: Facts) -> str:
         """The finding in words."""
         return (
-            f"root logged in by password from {subject[:40]} on {list_some(facts.hosts)}, "
+            f"root logged in by password from {shorten(subject)} on {list_some(facts.hosts)}, "
             f"{count_of(facts.count, 'time')} from {minute_of(facts.first[0])}"
         )

@@ -4,7 +4,7 @@ from typing import ClassVar, Final
 
 from aggregator.chains.facts import Facts, Wants, list_some
 from aggregator.chains.groups import Grouped
-from aggregator.wording import count_of, minute_of
+from aggregator.wording import count_of, minute_of, shorten
 from heptad.event import Event
 
 _SKIPPED: Final = "factor_skipped"
@@ -49,6 +49,6 @@ class SecondFactor(Grouped):
         else:
             what = "was not required by the policy"
         return (
-            f"the second factor of {subject[:40]} {what}, on {list_some(facts.hosts)} "
+            f"the second factor of {shorten(subject)} {what}, on {list_some(facts.hosts)} "
             f"{count_of(facts.count, 'time')} from {minute_of(facts.first[0])}"
         )

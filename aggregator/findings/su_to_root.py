@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from aggregator.chains.facts import Facts, Wants, list_some
 from aggregator.chains.groups import Grouped
-from aggregator.wording import count_of, minute_of
+from aggregator.wording import count_of, minute_of, shorten
 from heptad.event import Event
 
 
@@ -30,6 +30,6 @@ class SuToRoot(Grouped):
         """The finding in words."""
         refused = " (at least once refused)" if facts.reasons else ""
         return (
-            f"{subject[:40]} asked su for root on {list_some(facts.hosts)} "
+            f"{shorten(subject)} asked su for root on {list_some(facts.hosts)} "
             f"{count_of(facts.count, 'time')}{refused}, from {minute_of(facts.first[0])}"
         )

@@ -4,7 +4,7 @@ from typing import ClassVar, Final
 
 from aggregator.chains.facts import Facts, Wants, list_some
 from aggregator.chains.groups import Grouped
-from aggregator.wording import count_of, minute_of
+from aggregator.wording import count_of, minute_of, shorten
 from heptad.event import Event
 
 _PROGRAMS: Final = ("sudo", "doas")
@@ -38,7 +38,7 @@ class SudoRefused(Grouped):
         """The finding in words."""
         target = f" to act as {list_some(facts.targets)}" if facts.targets else ""
         why = f" ({list_some(facts.reasons).replace('_', ' ')})" if facts.reasons else ""
-        who = f"{list_some(facts.programs)} refused {subject[:40]}{target}"
+        who = f"{list_some(facts.programs)} refused {shorten(subject)}{target}"
         return (
             f"{who} on {list_some(facts.hosts)} {count_of(facts.count, 'time')}{why}, "
             f"from {minute_of(facts.first[0])}"

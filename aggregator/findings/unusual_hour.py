@@ -17,7 +17,7 @@ from typing import ClassVar, Final
 
 from aggregator.chains.facts import Facts, Wants, list_some
 from aggregator.chains.novelty import HistoryChain, HistoryRule
-from aggregator.wording import minute_of
+from aggregator.wording import minute_of, shorten
 from heptad.event import Event
 from heptad.findings_config import BaselineConfig, UnusualHourConfig
 
@@ -97,6 +97,6 @@ class UnusualHour(HistoryRule):
         """The finding in words."""
         origin = f" from {list_some(facts.addresses)}" if facts.addresses else ""
         return (
-            f"{subject[:40]} logged in on {list_some(facts.hosts)}{origin} at "
+            f"{shorten(subject)} logged in on {list_some(facts.hosts)}{origin} at "
             f"{minute_of(facts.first[0])}, an unusual hour for this user"
         )

@@ -187,8 +187,9 @@ def reports_page() -> str:
         "the revision in nanoseconds. When late events change a window all its rows are written "
         "again as the next revision; readers take the last. Every row has the fields `events` "
         "(events of the window that the report looked at) and `revision`.\n\n"
-        f"What a log says is a field, never a tag, and cut to {LONGEST} characters: what begins "
-        "with the same characters counts as one. Counts do not depend on the order of the events. "
+        f"What a log says is a field, never a tag, and cut to {LONGEST} characters, of which the "
+        "last ones are `…` and a digest, so that what differs counts apart. Counts do "
+        "not depend on the order of the events. "
         f"Beyond {MOST_KEYS} different values in a window, counting goes on in a temporary file "
         "(in `SQLITE_TMPDIR` or `/var/tmp`), so that memory stays bounded and every number "
         "exact.\n" + "".join(map(_report_section, REPORTS))
