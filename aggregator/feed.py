@@ -102,12 +102,14 @@ class Cells:
         if not self._reads:
             return
         subject_of, add, cells = self._rule.subject_of, self._rule.add, self._cells
+        most = memory.MOST_CELLS
         told = parted.get(subject_of)
         if told is None:
             told = parted[subject_of] = _part(events, subject_of)
         for subject, own in told.items():
             cell = cells.get(subject)
-            if cell is None and len(cells) >= memory.MOST_CELLS:
+            # what succeeds is not passed over in a flood of what fails
+            if cell is None and len(cells) >= most << (own[0][0].outcome == "success"):
                 self._dropped += len(own)
             elif (more := add(cell, own)) is not None:
                 cells[subject] = more

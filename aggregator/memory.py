@@ -23,6 +23,7 @@ _APART: Final = 10
 MOST_CELLS: Final = 60_000
 """So many are held of the minutes before, and so many of the one that is being read."""
 MINUTES_A_DAY: Final = 1440
+_NEVER: Final = -(2**63)
 
 Days = dict[int, Sequence[Finding]]
 """UTC day → everything that was found of it, which may be nothing."""
@@ -61,6 +62,9 @@ class Memory:
         self._levels: dict[int, int] = {}
         self._joints: dict[int, Joint] = {}
         self._newest = self.floor
+        self._forgotten = _NEVER
+        """Up to this minute something may have been forgotten."""
+        self._returned: dict[int, set[str]] = {}
         self.begin(self.floor)
 
     def begin(self, now: int) -> None:
@@ -78,6 +82,8 @@ class Memory:
         if self._minute is not None:
             self._turn(self._minute, minute)
         self._minute = minute
+        if dropped:
+            self._forgotten = minute
         self._assign(minute, cells)
         self.dropped += dropped
         self.whole = self.whole and not dropped
@@ -108,6 +114,11 @@ class Memory:
                     found[subject] = half
         self._found = left
         return finished
+
+    def take_returned(self) -> dict[int, set[str]]:
+        """Day → subjects to be judged by what they did before, of which some may be forgotten."""
+        returned, self._returned = self._returned, {}
+        return returned
 
     def take_joints(self) -> dict[int, Joint]:
         """For each day that has findings, or had some, what of them is told."""
@@ -168,8 +179,17 @@ class Memory:
         self.size += len(cells)
         self._newest = max(self._newest, minute)
         self._touched.update(cells)
+        if minute - self.rule.before <= self._forgotten:
+            self._note_returned(minute, cells)
         if self.size > MOST_CELLS:
             self._shrink()
+
+    def _note_returned(self, minute: int, cells: Mapping[str, Any]) -> None:
+        needs_past = self.rule.needs_past
+        returned = [subject for subject, cell in cells.items() if needs_past(cell)]
+        if returned:
+            known = self._returned.setdefault(minute // MINUTES_A_DAY, set())
+            known.update(returned[: self.rule.most - len(known)])
 
     def _settle(self, floor: int) -> None:
         """Let the chains take up what lies before ``floor``; hourly, forget who is idle."""
@@ -205,6 +225,7 @@ class Memory:
             lost.add(subject)
             quiet = last[subject]
             size -= held[subject]
+        self._forgotten = max(self._forgotten, quiet, self.floor)
         self._judge(lost & self._touched)
         self._touched -= lost
         self.dropped += self.size - size

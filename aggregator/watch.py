@@ -16,6 +16,7 @@ from aggregator.crowd import JOINED, Joint
 from aggregator.feed import Read
 from aggregator.finding import Finding, Revision
 from aggregator.findings import Rule
+from aggregator.forgotten import Forgotten
 from aggregator.ledger import Ledger
 from aggregator.memory import MINUTES_A_DAY, Found, Memory
 from heptad.spans import Span, merge_spans
@@ -65,6 +66,9 @@ class Watch:
         self._meanwhile: list[Span] = []
         """Where events arrived since; what will be the memory has not been told of them."""
         self._memory: Memory | None = None
+        self._forgotten = Forgotten(rule)
+        self._limited_reads: list[Read] = []
+        """Of what was forgotten."""
         self._history = history
         self._ledger = Ledger(reports, events, rule.name, history)
         self._joints: Joints = {}
@@ -75,6 +79,7 @@ class Watch:
     def state(self) -> bytes:
         """The days that still have to be read again, for the commit."""
         days = self._days | self._reading | self._ledger.waiting_days() | self._joints.keys()
+        days |= self._forgotten.days
         for since, until in self._spans:
             days |= self._days_of(since, until)
         return msgspec.json.encode(sorted(days))
@@ -138,6 +143,8 @@ class Watch:
 
     def has_days(self, at: float, *, everything: bool) -> bool:
         """Whether days have to be read again, and it is time for it."""
+        if self._forgotten.is_due(at, everything=everything) and not self.is_cold:
+            return True
         return bool(self._days) and (everything or at >= self._due)
 
     def read_days(self, at: float, now: int, end: int) -> list[Read]:
@@ -145,6 +152,8 @@ class Watch:
         days = self._take_days(now)
         self._due = at if self.is_cold else at + _PAUSE
         self._reading, self._meanwhile, self._day_reads = set(days), [], []
+        self._reading |= self._forgotten.days
+        self._limited_reads = self._forgotten.reads(at, now)
         for first, last in merge_spans([(day, day + 1) for day in days]):
             until = last * MINUTES_A_DAY + self._rule.after
             if last == days[-1] + 1 and (self._memory is None or last > self._memory.day):
@@ -156,7 +165,7 @@ class Watch:
                 memory = Memory(self._rule, first)
                 read = Read(memory, memory.floor, until, now, last)
             self._day_reads.append(read)
-        return self._day_reads
+        return [*self._day_reads, *self._limited_reads]
 
     def _take_days(self, now: int) -> list[int]:
         """The days to read now: after a restart only the newest first, that make the memory."""
@@ -182,7 +191,8 @@ class Watch:
     def work_days(self, at: float) -> list[Revision]:
         """The revisions of the days that were read again, to the end."""
         reads, self._day_reads = self._day_reads, []
-        _raise_error(reads)
+        limited, self._limited_reads = self._limited_reads, []
+        _raise_error([*reads, *limited])
         self._failed = False
         self._reading = set()
         found = [
@@ -196,6 +206,7 @@ class Watch:
             self._spans = []
             self.touch(self._meanwhile)
         self._meanwhile = []
+        found += [(read.memory, _up_to(read.end, read.found), {}) for read in limited]
         return self._settle(at, found)
 
     def _settle(
@@ -205,6 +216,7 @@ class Watch:
         every: Subjects = {}
         for memory, found, joints in told:
             self._joints |= joints
+            self._forgotten.note(memory)
             self.dropped += memory.dropped
             memory.dropped = 0
             for subject, days in found.items():
@@ -253,6 +265,7 @@ class Watch:
         self._days = set(_decode_days(self.state()))
         self._spans, self._reads = [], []
         self._reading, self._day_reads, self._meanwhile = set(), [], []
+        self._forgotten, self._limited_reads = Forgotten(self._rule), []
         self._joints = {}
         self._failed = True
         self._memory = None

@@ -10,6 +10,7 @@ import pytest
 
 from aggregator import memory
 from aggregator.chains.facts import Batch, Facts, facts_of
+from aggregator.evidence import read_evidence
 from aggregator.feed import Read, walk
 from aggregator.findings import Rule
 from aggregator.findings.brute_force import BruteForce
@@ -105,6 +106,47 @@ def test_flood_does_not_hide_what_was_found(world: World, monkeypatch: pytest.Mo
     world.append([*attack(NOON), *flood])
     world.look()
     assert summaries(world) == [("192.0.2.1", NOON, 4)]
+
+
+@pytest.mark.parametrize("order", ["one after the other", "in turns", "within a minute"])
+@pytest.mark.parametrize("way", ["at once", "in pieces", "killed"])
+def test_flood_does_not_hide_a_login_after_forgotten_failures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str, way: str
+) -> None:
+    """The failures of whoever gets in are read again, however many others have failed since."""
+    monkeypatch.setattr(memory, "MOST_CELLS", 60)
+    rule: Rule = SuccessAfterFailures(SuccessAfterFailuresConfig())
+    step = SECOND // 100 if order == "within a minute" else 2 * SECOND
+    number = 300
+    events = [
+        login(NOON + n * step, f"10.0.{a // 250}.{a % 250}")
+        for n in range(5 * number)
+        for a in [n % number if order == "in turns" else n // 5]
+    ]
+    who = [3, 150, 290]
+    end = events[-1].time
+    events += [login(end + n, f"10.0.0.{n}", outcome="success") for n in (3, 150)]
+    events += [login(end + 290, "10.0.1.40", outcome="success")]
+    with World(tmp_path, rules=[rule], reports=[]) as world:
+        world.now = NOON + 6 * HOUR
+        if way == "at once":
+            world.append(events)
+        for at in range(0, 0 if way == "at once" else len(events), 400):
+            world.append(events[at : at + 400])
+            world.look()
+            if way == "killed":
+                world.restart()
+        world.look()
+        found = world.findings()
+        told = [(f.subject, f.count) for f in found]
+        assert told == [(f"10.0.{a // 250}.{a % 250}", 6) for a in who]
+        evidence = [read_evidence(world.reports, world.read, finding) for finding in found]
+        assert [(shown.count, shown.note(f)) for shown, f in zip(evidence, found, strict=True)] == [
+            (6, "")
+        ] * 3
+        world.append([login(end + MINUTE, "10.0.0.3", outcome="success")])
+        world.finish()
+        assert [finding.count for finding in world.findings()] == [7, 6, 6]
 
 
 def test_flood_does_not_hide_what_succeeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

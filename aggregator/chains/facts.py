@@ -214,6 +214,10 @@ class Telling:
         """The cell with more events."""
         return told.merged() if cell is None else merge([cell, told.merged()])
 
+    def needs_past(self, cell: Any) -> bool:
+        """Whether the cell is worth reading again what its subject did before, if forgotten."""
+        return False
+
     def sentence_of(self, subject: str, facts: Facts) -> str:
         """The finding in words."""
         raise NotImplementedError

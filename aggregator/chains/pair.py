@@ -122,6 +122,10 @@ class Pair(Telling):
             after.append(known.after)
         return PairCell(known.before, merge(after))
 
+    def needs_past(self, cell: PairCell) -> bool:
+        """Where something came after others: there are far fewer of these."""
+        return cell.after is not None
+
     def chain(self) -> PairChain:
         """An empty chain."""
         return PairChain(self)

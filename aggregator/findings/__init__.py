@@ -132,6 +132,10 @@ class Rule(Protocol):
         """
         ...
 
+    def needs_past(self, cell: Any) -> bool:
+        """Whether the cell is worth reading again what its subject did before, if forgotten."""
+        ...
+
     def chain(self) -> Chain:
         """An empty chain."""
         ...
