@@ -95,6 +95,7 @@ class Clock:
         """Let ``recall`` know a stamp that ends in its time, and is what ``read_bsd`` was given."""
         base = self._hours.get(plain[:-6])
         if base is not None and stamp[-9:] == plain[-9:]:
+            self._make_room()
             self._hours[stamp[:-6]] = base
 
     def _go_on(self, time: int) -> None:
@@ -116,10 +117,13 @@ class Clock:
         if not -_FARTHEST < base < _FARTHEST:
             raise ValueError(hour)
         if once:
-            if len(self._hours) > _MOST_HOURS:
-                self._hours.clear()
+            self._make_room()
             self._hours[hour] = base
         return base
+
+    def _make_room(self) -> None:
+        if len(self._hours) > _MOST_HOURS:
+            self._hours.clear()
 
     def _find_year(self, month: int, day: int, hour: int) -> int:
         if self._year and self.last is None:

@@ -157,7 +157,10 @@ class Formats:
         found = _BSD.fullmatch(raw)
         if found is None:
             return None
-        time, fraction = self._clock.read_bsd(found["stamp"]), found["fraction"]
+        stamp, fraction = found["stamp"], found["fraction"]
+        time = self._clock.read_bsd(stamp)
+        if raw[0] == "<":
+            self._clock.know_as(raw[: found.end("stamp")], stamp)
         if fraction:
             time += int(fraction) * 10 ** (9 - len(fraction))
         return _header(found, time)
@@ -168,7 +171,10 @@ class Formats:
 
     def _read_rfc5424(self, raw: str) -> Header | None:
         found = _RFC5424.fullmatch(raw)
-        return None if found is None else _header_5424(found, self._date(found))
+        if found is None:
+            return None
+        date, fraction, zone, *rest = found.groups("")
+        return _header_5424(self._clock.read_dated(date, fraction, zone), *rest)
 
     def _date(self, found: Match[str]) -> int:
         return self._clock.read_dated(found["date"], found["fraction"] or "", found["zone"] or "")
@@ -197,7 +203,7 @@ class Formats:
             return header
         found = _UNMARKED.fullmatch(line, stamp.end)
         if found is not None:
-            return _header_5424(found, stamp.time)
+            return _header_5424(stamp.time, *found.groups(""))
         found = None if version else _BARE.fullmatch(line, stamp.end)
         if found is not None and found["tag"] in self._programs:
             return Header(stamp.time, found["host"], found["tag"], "", "", found["message"])
@@ -256,11 +262,11 @@ def _program_of(unit: str, message: str) -> str:
     return _UNITS.get(name, name)
 
 
-def _header_5424(found: Match[str], time: int) -> Header:
-    host, tag, pid = found["host"], found["tag"], found["pid"]
+def _header_5424(time: int, host: str, tag: str, pid: str, message: str) -> Header:
     host = "" if host == "-" else host
     pid = pid if pid.isascii() and pid.isdigit() and len(pid) < 10 else ""
     # rsyslog's RSYSLOG_SyslogProtocol23Format keeps the blank before an RFC 3164 message
-    message = (found["message"] or "").removeprefix("\ufeff").removeprefix(" ")
-    message = message.removeprefix(f"{tag}[{pid}]: " if pid else f"{tag}: ")
+    message = message.removeprefix("\ufeff").removeprefix(" ")
+    if message.startswith(tag):
+        message = message.removeprefix(f"{tag}[{pid}]: " if pid else f"{tag}: ")
     return Header(time, host, tag, "", pid, message)

@@ -104,7 +104,7 @@ class HeaderParser:
         """What is not known from lines before; whether it gave a record."""
         line = line.lstrip("\0\ufeff")
         header = self._formats.read(line)
-        if header is not None:
+        if header is not None and header.end:
             self._learn(header, line)
         record = self._unfold(line, header, last) if last and REPEAT in line else None
         if record is None and header is not None:
@@ -119,7 +119,7 @@ class HeaderParser:
         """Know such a line again, if it is no more than a stamp, a host, a tag and a message."""
         width, end, pid = header.width, header.end, header.pid
         behind = f"[{pid}]: " if pid else ": "
-        if not end or not raw.startswith(behind, end):
+        if not raw.startswith(behind, end):
             return
         if raw.find(": ") != end + len(behind) - 2 or self.clock.recall(raw[:width]) != header.time:
             return
@@ -137,7 +137,9 @@ class HeaderParser:
     def _recall_place(self, place: str) -> tuple[str | None, str, str] | None:
         """Host, tag and process id, if host and tag are known and no more than an id is new."""
         before, bracket, pid = place.partition("[")
-        known = self._places.get(before) or self._recall_names(before)
+        known = self._places.get(before)
+        if known is None and before.startswith(" "):
+            known = self._recall_names(before)
         if known is None or (bracket and not _IS_PID(pid)):
             return None
         if len(self._recent) >= _MOST_RECENT:
@@ -147,8 +149,8 @@ class HeaderParser:
 
     def _recall_names(self, place: str) -> tuple[str | None, str] | None:
         """Host and tag that are both known, though not of the same line."""
-        blank, host, tag = [*place.split(" ", 2), "", ""][:3]
-        if blank or host not in self._hosts or tag not in self._tags:
+        host, _, tag = place[1:].partition(" ")
+        if host not in self._hosts or tag not in self._tags:
             return None
         if len(self._places) >= _MOST_PLACES:
             self._places.clear()
