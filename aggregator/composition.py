@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from aggregator.chains.facts import owner_of
 from aggregator.digest import (
     Access,
     Accesses,
@@ -339,7 +340,7 @@ def _judge_entries(reader: _Reader, accused: set[str]) -> list[str]:
     for access in reader.successes.rows():
         failed = reader.addresses.count(access.source) if access.source else 0
         where = f"from {access.source or '?'} on {access.host} ({access.program})"
-        if access.source in accused:
+        if owner_of(access.source) in accused:
             key = (0, where, "and that address is in a finding")
         elif failed >= _MANY_FAILURES:
             key = (1, where, f"and {failed} logins from there failed in this time")

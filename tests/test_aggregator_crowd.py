@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aggregator.chains.facts import owner_of
 from aggregator.evidence import read_evidence
 from aggregator.findings import rules_of
 from aggregator.findings.brute_force import BruteForce
@@ -24,8 +25,8 @@ DONE: dict[str, Any] = {"outcome": "success"}
 
 
 def address(n: int) -> str:
-    """One of many of an IPv4 network, or of one /64."""
-    return f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}" if n % 2 else f"2001:db8::{n:x}"
+    """One of many of an IPv4 network, or in a /64 of its own."""
+    return f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}" if n % 2 else f"2001:db8:0:{n:x}::1"
 
 
 def privilege(n: int, **fields: Any) -> list[Event]:
@@ -103,9 +104,47 @@ def test_what_succeeds_in_a_flood_is_a_finding_of_its_own(tmp_path: Path) -> Non
         found = world.findings()
         assert len(found) <= 100
         (success,) = [f for f in found if f.rule == "success_after_failures"]
-        assert (success.subject, success.users, success.count) == (address(77), ("bob",), 7)
+        assert (success.subject, success.users, success.count) == (
+            owner_of(address(77)),
+            ("bob",),
+            7,
+        )
         told = {f.subject: f.severity for f in found if f.rule == "brute_force"}
         assert told == {"": "low", "192.0.2.9": "medium"}
+
+
+def test_one_64_is_one_attacker(tmp_path: Path) -> None:
+    """Whoever tries each password from another address of it is one finding, and gets in as one."""
+    with World(tmp_path, rules=rules_of(FindingsConfig()), reports=[]) as world:
+        own = [f"2001:db8:0:7:{n:x}:{n:x}::1" for n in range(1, 400)]
+        world.append(login(NOON + n * SECOND, ip, user="bob") for n, ip in enumerate(own))
+        world.append([login(NOON + 10 * MINUTE, "2001:db8:0:7::9", user="bob", **DONE)])
+        world.append(attack(NOON, 5, "2001:db8:0:8::1"))
+        world.finish()
+        found = {(f.rule, f.subject): f for f in world.findings()}
+        assert {(f.rule, f.subject): (f.count, f.severity) for f in found.values()} == {
+            ("brute_force", "2001:db8:0:7::/64"): (399, "medium"),
+            ("brute_force", "2001:db8:0:8::/64"): (5, "low"),
+            ("distributed", "bob"): (399, "medium"),
+            ("success_after_failures", "2001:db8:0:7::/64"): (400, "high"),
+        }
+        for finding in found.values():
+            assert read_evidence(world.reports, world.read, finding).count == finding.count
+        told = {f.subject: f.sentence for f in found.values() if f.rule == "brute_force"}
+        assert told["2001:db8:0:7::/64"].startswith("2001:db8:0:7::/64 failed to log in 399 times")
+        assert told["2001:db8:0:8::/64"].startswith("2001:db8:0:8::1 failed to log in 5 times")
+
+
+@pytest.mark.parametrize("form", ["64:ff9b::c000:2{:02x}", "fe80::{}", "192.0.2.{}"])
+def test_what_is_no_ones_network_is_told_by_address(tmp_path: Path, form: str) -> None:
+    """IPv4 in IPv6 and the hosts of a link share a /64, and are not one attacker."""
+    rules = [BruteForce(BruteForceConfig(4, "3m"))]
+    with World(tmp_path, rules=list(rules), reports=[]) as world:
+        world.append(e for n in range(10, 13) for e in attack(NOON, 4, form.format(n)))
+        world.finish()
+        assert sorted(f.subject for f in world.findings()) == [
+            form.format(n) for n in range(10, 13)
+        ]
 
 
 @pytest.fixture
@@ -126,7 +165,7 @@ def test_up_to_twenty_are_told_each(world: World) -> None:
     for n in range(20):
         world.append(attack(NOON + n * SECOND, 4, address(n)))
         world.look()
-    assert subjects(world) == sorted(map(address, range(20)))
+    assert subjects(world) == sorted(owner_of(address(n)) for n in range(20))
     world.append(attack(NOON + MINUTE, 4, address(20)))
     world.look(everything=True)
     assert subjects(world) == [""]
@@ -147,7 +186,7 @@ def test_late_event_that_makes_them_fewer_tells_them_again(world: World) -> None
     assert subjects(world) == [""]
     world.append([login(NOON + 3 * MINUTE)])
     world.look(everything=True)
-    assert subjects(world) == sorted([*map(address, range(19)), "192.0.2.1"])
+    assert subjects(world) == sorted([*(owner_of(address(n)) for n in range(19)), "192.0.2.1"])
 
 
 def test_severe_ones_are_told_besides(world: World) -> None:

@@ -4,6 +4,7 @@ Adding and merging give the same in whatever order and grouping: names are the f
 name, evidence is the first events by time.
 """
 
+import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar, Final
@@ -20,6 +21,7 @@ MOST_NAMES: Final = 50
 """So many of each list are told; one more is kept, to know that there are more."""
 MOST_EVIDENCE: Final = 1000
 """So many events of a finding are kept as its evidence, the first ones by time."""
+_EMBEDS_IPV4: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _LONGEST_NAME: Final = 200
 """Characters: as JSON, with every one an escape of six, a list fits into a string of 64 KiB."""
 
@@ -120,8 +122,28 @@ def _of_tags(*tags: str) -> tuple[str, tuple[Names, ...]]:
 
 
 def address_of(event: Event) -> str | None:
-    """The address; a name in its place is no evidence of where an attempt came from."""
-    return event.source_ip
+    """Who tried, as far as an address tells; a name in its place is no evidence of it."""
+    return None if event.source_ip is None else owner_of(event.source_ip)
+
+
+@lru_cache(maxsize=16_384)
+def owner_of(text: str) -> str:
+    """An IPv4 address, or the /64 of an IPv6 address: who has one address of it has them all.
+
+    An IPv6 address that stands for one of IPv4 (RFC 4291, 2.5.5.2; RFC 6052) or that is of one
+    link (RFC 4291, 2.5.6) is one by itself.
+    """
+    if ":" not in text:
+        return text
+    try:
+        address = ipaddress.IPv6Address(text.partition("%")[0])
+    except ValueError:
+        return text
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    if address.is_link_local or address.is_loopback or address in _EMBEDS_IPV4:
+        return text
+    return str(ipaddress.IPv6Network((address, 64), strict=False))
 
 
 def origin_of(event: Event) -> str | None:
@@ -181,6 +203,11 @@ class Batch(list[Told]):
         if self._merged is None:
             self._merged = merge([facts for _, facts in self])
         return self._merged
+
+
+def name_owner(subject: str, facts: Facts) -> str:
+    """A subject of ``address_of`` for a sentence: where it used one address only, that one."""
+    return facts.addresses[0] if len(facts.addresses) == 1 else subject
 
 
 def list_some(names: Sequence[str]) -> str:

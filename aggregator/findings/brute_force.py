@@ -1,7 +1,7 @@
 """Brute force: many failed logins from one address within a short time."""
 
 from aggregator.chains.dense import EVENTS, Dense
-from aggregator.chains.facts import Facts, list_some
+from aggregator.chains.facts import Facts, list_some, name_owner
 from aggregator.wording import count_of, length_of, minute_of
 from heptad.findings_config import BruteForceConfig
 
@@ -29,7 +29,7 @@ class BruteForce(Dense):
         """The finding in words."""
         users = f" as {list_some(facts.users)}" if facts.users else ""
         return (
-            f"{subject} failed to log in {count_of(facts.count, 'time')}{users} "
+            f"{name_owner(subject, facts)} failed to log in {count_of(facts.count, 'time')}{users} "
             f"on {list_some(facts.hosts)} within {length_of(facts.last[0] - facts.first[0])}, "
             f"from {minute_of(facts.first[0])}"
         )

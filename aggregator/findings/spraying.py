@@ -1,7 +1,7 @@
 """Spraying: one address that tries many users."""
 
 from aggregator.chains.dense import Dense, names_of
-from aggregator.chains.facts import MOST_NAMES, Facts, list_some
+from aggregator.chains.facts import MOST_NAMES, Facts, list_some, name_owner
 from aggregator.wording import count_of, length_of, minute_of
 from heptad.findings_config import SprayingConfig
 
@@ -32,7 +32,7 @@ class Spraying(Dense):
     def sentence_of(self, subject: str, facts: Facts) -> str:
         """The finding in words."""
         return (
-            f"{subject} tried to log in as {list_some(facts.users)} on {list_some(facts.hosts)} "
-            f"and failed {count_of(facts.count, 'time')} within "
+            f"{name_owner(subject, facts)} tried to log in as {list_some(facts.users)} "
+            f"on {list_some(facts.hosts)} and failed {count_of(facts.count, 'time')} within "
             f"{length_of(facts.last[0] - facts.first[0])}, from {minute_of(facts.first[0])}"
         )

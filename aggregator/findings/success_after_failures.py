@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Final
 
-from aggregator.chains.facts import Facts, Wants, address_of, list_some
+from aggregator.chains.facts import Facts, Wants, address_of, list_some, name_owner
 from aggregator.chains.pair import Pair
 from aggregator.wording import count_of, length_of, minute_of
 from heptad.event import Event
@@ -49,9 +49,10 @@ class SuccessAfterFailures(Pair):
         times, first = f" {after.count} times", "first "
         if after.count == 1:
             times = first = ""
+        length = length_of(after.last[0] - causes.first[0])
         sentence = (
-            f"{subject} logged in{times} as {list_some(after.users)} on {list_some(after.hosts)} "
-            f"after {count_of(causes.count, 'failed login')}{tried} within "
-            f"{length_of(after.last[0] - causes.first[0])}, {first}at {minute_of(after.first[0])}"
+            f"{name_owner(subject, after)} logged in{times} as {list_some(after.users)} "
+            f"on {list_some(after.hosts)} after {count_of(causes.count, 'failed login')}{tried} "
+            f"within {length}, {first}at {minute_of(after.first[0])}"
         )
         return ("high" if grave else "medium"), sentence

@@ -1,7 +1,7 @@
 """Sweep: one address that tries many hosts."""
 
 from aggregator.chains.dense import Dense, names_of
-from aggregator.chains.facts import Facts, list_some
+from aggregator.chains.facts import Facts, list_some, name_owner
 from aggregator.wording import count_of, length_of, minute_of
 from heptad.findings_config import SweepConfig
 
@@ -30,7 +30,7 @@ class Sweep(Dense):
         """The finding in words."""
         users = f" as {list_some(facts.users)}" if facts.users else ""
         return (
-            f"{subject} failed to log in on {list_some(facts.hosts)}{users} "
+            f"{name_owner(subject, facts)} failed to log in on {list_some(facts.hosts)}{users} "
             f"{count_of(facts.count, 'time')} within "
             f"{length_of(facts.last[0] - facts.first[0])}, from {minute_of(facts.first[0])}"
         )
