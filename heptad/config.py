@@ -232,7 +232,8 @@ def check(config: Config) -> Iterator[tuple[Place, str]]:
         yield ("exporter", "host_root"), "must be an absolute path, for example /host"
     if config.host and not _HOST.fullmatch(config.host):
         yield ("host",), "a host's name is letters, digits, dots, - and _, at most 253 of them"
-    if config.exporter.listen == config.aggregator.listen:
+    listen = config.exporter.listen
+    if listen == config.aggregator.listen and not listen.endswith(":0"):  # any port that is free
         yield ("aggregator", "listen"), "is exporter.listen; each needs a port of its own"
     yield from _check_aggregator(config)
     yield from _check_page(config.aggregator)

@@ -113,6 +113,22 @@ def test_a_corrupt_file(
         assert (times(store), store.set_aside) == ([1], None)
 
 
+@pytest.mark.parametrize("version", [0, 2, 77])
+def test_the_database_of_another_program(path: Path, version: int) -> None:
+    """It is refused, also for reading, and nothing in it changes."""
+    path.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE dashboard (id INTEGER)")
+        other.execute(f"PRAGMA user_version = {version}")
+        other.commit()
+    before = path.read_bytes()
+    for write in (True, False):
+        with pytest.raises(StoreError, match=r"no store of Heptad's; choose another store\.path"):
+            LocalStore(path, write=write)
+    assert path.read_bytes() == before
+    assert sorted(found.name for found in path.parent.iterdir()) == [path.name, f"{path.name}.lock"]
+
+
 def test_a_file_that_never_was_a_store(path: Path) -> None:
     """What lies where a store is to be, and is none, stays as it is, and the error says so."""
     path.parent.mkdir()

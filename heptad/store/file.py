@@ -19,6 +19,7 @@ from heptad.store.schema import OLDEST_READABLE, SCHEMA_VERSION, migrate
 _PAGE: Final = 16384
 _CHECKPOINT_EVERY: Final = 2000
 _CHECKED_SIZE: Final = 64 * 2**20
+_TABLES: Final = frozenset(("counters", "marks", "points", "series", "state"))
 _MAGIC: Final = b"SQLite format 3\0"
 """How each of its files begins: https://www.sqlite.org/fileformat.html, 1.3."""
 
@@ -100,7 +101,7 @@ def _refuse_foreign(path: Path) -> None:
     with path.open("rb") as file:
         begin = file.read(len(_MAGIC))
     if begin not in (b"", _MAGIC):
-        raise StoreError(f"{path}: is no store of Heptad's; choose another store.path")
+        raise _foreign(path)
 
 
 def _refuse_special(path: Path) -> None:
@@ -111,6 +112,17 @@ def _refuse_special(path: Path) -> None:
         return  # where it is opened, that says why it cannot be
     if not stat.S_ISREG(mode):
         raise StoreError(f"{path}: is not a regular file; choose another store.path")
+
+
+def _foreign(path: Path) -> StoreError:
+    return StoreError(f"{path}: is no store of Heptad's; choose another store.path")
+
+
+def _refuse_others(db: sqlite3.Connection, path: Path, version: int) -> None:
+    """Raise StoreError for the database of another program, before anything in it is changed."""
+    names = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if names and (version == 0 or not names & _TABLES):
+        raise _foreign(path)
 
 
 def _newer(path: Path, version: int) -> StoreError:
@@ -151,8 +163,8 @@ def open_checked(path: Path) -> sqlite3.Connection:
         _create(path)
         db = _connect(str(path))
         version = db.execute("PRAGMA user_version").fetchone()[0]
+        _refuse_others(db, path, version)
         if version > SCHEMA_VERSION:
-            db.close()
             raise _newer(path, version)
         db.execute(f"PRAGMA page_size = {_PAGE}")  # of a new file; an older one keeps its own
         db.execute("PRAGMA journal_mode = WAL")
@@ -162,9 +174,12 @@ def open_checked(path: Path) -> sqlite3.Connection:
         if path.stat().st_size <= _CHECKED_SIZE:
             verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
             if verdict != "ok":
-                db.close()
                 raise StoreCorrupt(verdict)
         migrate(db, version)
+    except StoreError:
+        if db is not None:
+            db.close()
+        raise
     except (sqlite3.Error, OSError) as error:
         if db is not None:
             db.close()
@@ -191,6 +206,11 @@ def open_for_reading(path: Path, patience: float = 10) -> sqlite3.Connection:
     try:
         db = _connect(path.absolute().as_uri() + "?mode=ro", uri=True, patience=patience)
         version = db.execute("PRAGMA user_version").fetchone()[0]
+        _refuse_others(db, path, version)
+    except StoreError:
+        if db is not None:
+            db.close()
+        raise
     except sqlite3.Error as error:
         if db is not None:
             db.close()
