@@ -4,17 +4,14 @@
 inside the service, where inotify is of no use, where the folder of the journal was replaced.
 """
 
-import os
 import threading
-from collections.abc import Callable, Container, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Container, Iterable
 from typing import Final
 
 import msgspec
 
 from exporter.sources.journal_entry import identify
-from exporter.sources.journalctl import OVERSIZED, Journalctl
-from heptad.host import machine_id
+from exporter.sources.journalctl import OVERSIZED, Journalctl, is_left_out
 
 EVERY: Final = 60.0
 SOON: Final = 10.0
@@ -24,7 +21,6 @@ GRACE: Final = 10.0
 LONGEST_ANSWER: Final = 60.0
 _SUSPENDED: Final = 30.0
 _MOST_FILES: Final = 3
-_SYSTEM: Final = (Path("/var/log/journal"), Path("/run/log/journal"))
 
 
 class _Position(msgspec.Struct):
@@ -37,16 +33,14 @@ _DECODER: Final = msgspec.json.Decoder(_Position)
 class Guard:
     """Finds out whether a follower at a cursor is deaf; ``deaf`` is as in SourceHealth.
 
-    ``command`` makes the command without --follow that lists what is behind the cursor, ``folders``
-    says where the journal's files are.
+    ``command`` makes the command without --follow that lists what is behind the cursor, ``inspect``
+    says what is wrong with the journal's files.
     """
 
-    def __init__(
-        self, command: Callable[[], list[str]], folders: Callable[[], Iterable[Path]]
-    ) -> None:
+    def __init__(self, command: Callable[[], list[str]], inspect: Callable[[], list[str]]) -> None:
         self.deaf: dict[str, str] = {}
         self._command = command
-        self._folders = folders
+        self._inspect = inspect
         self._asked: Journalctl | None = None
         self._asked_at = self._due = self._looked_at = 0.0
         self._cursor: str | None = None
@@ -103,6 +97,7 @@ class Guard:
             self._suspect_since = now
         elif not lines and asked.ended():
             failed, told = asked.failed(), asked.complaints()
+            told += filter(is_left_out, asked.take_damage())
             self.complain(told or (["journalctl failed"] if failed else []))
             if not failed and self._delivered:
                 self.deaf.pop("stalled", None)
@@ -143,13 +138,13 @@ class Guard:
         )
         return True
 
-    def complain(self, complaints: Iterable[str], *, at_once: bool = False) -> None:
-        """Take up what journalctl wrote on its standard error when it was done.
+    def complain(self, complaints: Iterable[str], *, at_once: bool = False) -> bool:
+        """Take up what journalctl wrote on its standard error when it was done; whether it did.
 
         It is reported the second time: a file that is just being made is refused, too.
         """
         told = [text for text in complaints if not text.startswith(("Use ", "Hint:"))]
-        told += find_unreadable(list(self._folders()))
+        told += self._inspect()
         lasting = [text for text in dict.fromkeys(told) if at_once or text in self._complaints]
         if set(told) - self._complaints:
             self._due = min(self._due, self._asked_at + SOON)
@@ -162,55 +157,10 @@ class Guard:
             )
         else:
             self.deaf.pop("files_refused", None)
+        return bool(told)
 
     def close(self) -> None:
         """End the question that is under way."""
         if self._asked is not None:
             self._asked.close()
             self._asked = None
-
-
-def find_folders(directory: str | None) -> list[Path]:
-    """Where the files of a journal are: in ``directory`` or in the system's folders.
-
-    Below a folder there is one for each machine id; of the system's, only this machine's counts.
-    """
-    if directory is not None:
-        root = Path(directory)
-        try:
-            below = [root / entry.name for entry in os.scandir(root) if entry.is_dir()]
-        except OSError:
-            below = []
-        return [root, *sorted(path for path in below if _is_machine(path.name))]
-    own = machine_id(Path("/")) or "*"
-    return [folder / own for folder in _SYSTEM]
-
-
-def has_namespaces(machine: str | None) -> bool:
-    """Whether units of this machine log into namespaces of their own (journald@.service(8))."""
-    pattern = f"{machine}.*"
-    return machine is not None and any(any(folder.glob(pattern)) for folder in _SYSTEM)
-
-
-def _is_machine(name: str) -> bool:
-    return len(name) == 32 and set(name) <= set("0123456789abcdef")
-
-
-def find_unreadable(folders: Sequence[Path]) -> list[str]:
-    """What is wrong with the files of a journal, as far as the file system knows."""
-    found = 0
-    told = []
-    for folder in folders:
-        try:
-            for entry in os.scandir(folder):
-                if entry.name.endswith((".journal", ".journal~")):
-                    found += 1
-                    if not os.access(entry.path, os.R_OK):
-                        told.append(f"{entry.path} may not be read")
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            told.append(f"{folder}: {error.strerror}")
-    if not found and not told:
-        told.append("there is no file of the journal in " + ", ".join(map(str, folders)))
-    return told

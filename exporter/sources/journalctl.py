@@ -2,6 +2,7 @@
 
 import os
 import queue
+import re
 import subprocess
 import threading
 from contextlib import suppress
@@ -15,6 +16,28 @@ _QUEUED: Final = 64
 _TAKEN: Final = 2 * 1024**2
 _LONGEST_LINE: Final = 1024**2
 _MOST_ERRORS: Final = 20
+_LONGEST_ERROR: Final = 4096
+DAMAGE: Final = re.compile(
+    r"Invalid field|Bad message|Cannot assign requested address|Protocol not supported"
+)
+"""What journalctl says where it ends at damage inside a file."""
+_LEFT_OUT: Final = "iterate through"
+_PASSED_OVER: Final = (_LEFT_OUT, "can't read", "is bad, skipping")
+"""What it says in its debugging output of damage that it passes over."""
+_PRIORITY: Final = re.compile(r"<(\d{1,3})>")
+"""Facility * 8 + level (syslog(3))."""
+_DEBUG: Final = 7
+_ENVIRONMENT: Final = {
+    # the only place where it says which damage it passes over
+    "SYSTEMD_LOG_LEVEL": "debug",
+    "SYSTEMD_LOG_TARGET": "console-prefixed",
+    "LC_ALL": "C.UTF-8",
+}
+
+
+def is_left_out(damage: str) -> bool:
+    """Whether the rest of a file is left out, not only an entry or a field."""
+    return _LEFT_OUT in damage
 
 
 class Journalctl:
@@ -30,11 +53,13 @@ class Journalctl:
         self._rest = b""
         self._skipping = False
         self._errors: list[str] = []
+        self._damage: list[str] = []
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            env={**os.environ, **_ENVIRONMENT},
         )
         self._threads = [
             threading.Thread(target=self._pump, daemon=True, name="journalctl"),
@@ -63,9 +88,19 @@ class Journalctl:
 
     def _listen(self) -> None:
         assert self._process.stderr is not None  # noqa: S101 - a pipe was asked for
-        for line in self._process.stderr:
-            self._errors.append(line.decode("utf-8", "replace").strip()[:200])
-            del self._errors[:-_MOST_ERRORS]
+        read = self._process.stderr.readline
+        for line in iter(lambda: read(_LONGEST_ERROR), b""):
+            text = line.decode("utf-8", "replace").strip()
+            found = _PRIORITY.match(text)
+            text = text[found.end() if found else 0 :][:200]
+            if not found or int(found[1]) % 8 != _DEBUG:
+                told = self._errors
+            elif any(words in text for words in _PASSED_OVER):
+                told = self._damage
+            else:
+                continue
+            told.append(text)
+            del told[:-_MOST_ERRORS]
 
     def take(self, wait: float = 0.0) -> list[bytes]:
         """Some of the whole lines that are there; waits up to ``wait`` seconds for the first.
@@ -77,7 +112,7 @@ class Journalctl:
         try:
             if wait:
                 lines = self._split(self._chunks.get(timeout=wait))
-            while not lines or taken < _TAKEN:
+            while taken < _TAKEN:
                 chunk = self._chunks.get_nowait()
                 taken += len(chunk)
                 lines += self._split(chunk)
@@ -107,27 +142,25 @@ class Journalctl:
         except subprocess.TimeoutExpired:
             return True
 
-    def complaint(self) -> str:
-        """What journalctl, which has ended, said last on its standard error."""
-        self._threads[1].join(timeout=1)
-        return "; ".join(self._errors[-3:])
-
     def complaints(self) -> list[str]:
         """The last lines that journalctl, which has ended, wrote on its standard error."""
         self._threads[1].join(timeout=1)
         return list(self._errors)
 
+    def take_damage(self) -> list[str]:
+        """The damage inside of files that it passed over since the last call."""
+        if self.ended():
+            self._threads[1].join(timeout=1)
+        damage, self._damage = self._damage, []
+        return damage
+
     def close(self) -> None:
         """End journalctl; lines that were not taken are read again from the cursor."""
         self._closing.set()
-        if self._process.poll() is None:
-            self._process.terminate()
-        try:
+        # one that was stopped (SIGSTOP) hears nothing else
+        self._process.kill()
+        with suppress(subprocess.TimeoutExpired):  # it hangs in the kernel: leave it there
             self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            with suppress(subprocess.TimeoutExpired):  # it hangs in the kernel: leave it there
-                self._process.wait(timeout=5)
         for thread in self._threads:
             thread.join(timeout=5)
         for pipe in (self._process.stdout, self._process.stderr):

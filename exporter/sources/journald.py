@@ -6,23 +6,34 @@ import shutil
 import threading
 import time as clock
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from time import time as wall_time
 from typing import Final
 
 import msgspec
 
 from exporter.sources import Batch, Gap, SourceHealth
+from exporter.sources.journal_damage import Damage, find_way_on
 from exporter.sources.journal_entry import FIELDS, Entry, decode_entry, identify, record_of
-from exporter.sources.journal_guard import LONGEST_ANSWER, Guard, find_folders, has_namespaces
-from exporter.sources.journalctl import OVERSIZED, Journalctl
+from exporter.sources.journal_files import (
+    find_folders,
+    find_full,
+    find_stale,
+    find_unreadable,
+    has_namespaces,
+    is_beyond,
+)
+from exporter.sources.journal_guard import LONGEST_ANSWER, Guard
+from exporter.sources.journal_restarts import Restarts
+from exporter.sources.journalctl import DAMAGE, OVERSIZED, Journalctl, is_left_out
 from heptad.host import machine_id
 from heptad.validation import Invalid
 
 _AUTH_FACILITIES: Final = (4, 10)
 """auth and authpriv (RFC 5424): what login programs and PAM use."""
-_FIRST_PAUSE: Final = 1.0
-_LONGEST_PAUSE: Final = 60.0
+_BEYOND: Final = "the number of an entry is damaged, and what is behind it is not found"
+_MOST_MACHINES: Final = 3
 _LONGEST_SILENCE: Final = 300.0
 _MOST_RECENT: Final = 1024
 _CURSOR: Final = re.compile(r"s=[0-9a-f]{1,32};[0-9a-z=;]{1,300}")
@@ -55,14 +66,17 @@ class JournaldSource:
         self._known: frozenset[str] = frozenset()
         self._wake = threading.Event()
         self._reader: Journalctl | None = None
-        self._guard = Guard(self._question, self._folders)
+        self._guard = Guard(self._question, self._inspect)
+        self._restarts = Restarts()
+        self._damage = Damage()
+        self._jumped: str | None = None
+        self._began = 0.0
+        self._machines: list[str] = []
         self._journal: list[str] = []
         self._moved = False
-        self._seeking = False
+        self._seeking = self._overlaps = False
         self._catching_up = True
-        self._pause = _FIRST_PAUSE
-        self._restart_due = self._heard_at = 0.0
-        self._problem: str | None = None
+        self._heard_at = 0.0
 
     def restore(self, state: bytes | None, since: int | None = None) -> None:
         """See Source.restore: the state is the last entry's cursor and a digest of the tags."""
@@ -76,8 +90,25 @@ class JournaldSource:
     def _find_directory(self) -> str | None:
         return self._directory() if callable(self._directory) else self._directory
 
-    def _folders(self) -> list[Path]:
-        return find_folders(self._find_directory())
+    def _inspect(self) -> list[str]:
+        """What is wrong with the files of the journal."""
+        directory = self._find_directory()
+        folders = find_folders(directory, self._find_machines())
+        told = find_unreadable(folders) + find_full(folders)
+        if self._is_beyond(folders):
+            told.append(_BEYOND)
+            self._moved = self._moved or self._cursor_digest == self._digest
+        return told + ([] if directory else find_stale(folders))
+
+    def _is_beyond(self, folders: Sequence[Path]) -> bool:
+        return self._cursor is not None and is_beyond(folders, self._cursor)
+
+    def _find_machines(self) -> list[str]:
+        """The machine id, and those that it replaced: a journald that runs keeps the id it had."""
+        own = machine_id(Path("/"))
+        if own and own not in self._machines:
+            self._machines = [*self._machines, own][-_MOST_MACHINES:]
+        return self._machines
 
     def _find_journal(self) -> list[str]:
         """The options and matches that say which entries of which journal are meant."""
@@ -86,23 +117,25 @@ class JournaldSource:
         if not directory:
             # --merge, with which journalctl --follow does not ask for the boot, also shows other
             # machines' entries
-            own = machine_id(Path("/"))
-            machine = [f"_MACHINE_ID={own}"] if own else []
-            options = ["--namespace=*"] if has_namespaces(own) else []
+            machines = self._find_machines()
+            machine = [f"_MACHINE_ID={one}" for one in machines]
+            options = ["--namespace=*"] if any(map(has_namespaces, machines)) else []
+            options += ["--merge"] if len(machines) > 1 else []
         tags = [f"SYSLOG_IDENTIFIER={tag}" for tag in self._tags]
         # PAM speaks under the name of any program, and modules under names of their own
         facilities = [f"SYSLOG_FACILITY={number}" for number in _AUTH_FACILITIES]
         return [*options, *machine, *tags, "+", *machine, *facilities]
 
-    def _command(self) -> list[str]:
+    def _command(self, start: str | None = None) -> list[str]:
+        """Reads from the cursor on, or from where the option ``start`` says."""
         command = ["journalctl", "--output=json", f"--output-fields={FIELDS}", "--quiet"]
         # without --all a field above 4096 bytes is left out, and so is the event it tells
         command += ["--no-pager", "--all"]
-        if self._cursor:
+        if start is None and self._cursor:
             # not --after-cursor: whether the entry itself is still there tells of a vacuum, and
             # systemd 252 then leaves out the first entry behind it
-            command.append(f"--cursor={self._cursor}")
-        return command
+            start = f"--cursor={self._cursor}"
+        return [*command, start] if start else command
 
     def _question(self) -> list[str]:
         """Lists what is behind the cursor now, wherever the journal is by now."""
@@ -111,31 +144,42 @@ class JournaldSource:
         return self._command() + journal
 
     def _restart(self) -> None:
-        if clock.monotonic() < self._restart_due:
-            return
-        self._restart_due = clock.monotonic() + self._pause
-        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
-        self._catching_up = True
-        self._run()
+        if self._restarts.begin(clock.monotonic()):
+            self._catching_up = True
+            self._run()
 
-    def _run(self) -> None:
+    def _run(self, start: str | None = None) -> None:
         if shutil.which("journalctl") is None:
-            self._problem = "journalctl is not there: install systemd, or read a log file instead"
+            self._restarts.problem = (
+                "journalctl is not there: install systemd, or read a log file instead"
+            )
             return
-        self._seeking = self._cursor is not None
         self._known = frozenset(map(identify, self._recent))
-        if self._catching_up:
-            self._journal, self._moved = self._find_journal(), False
-        # without --merge journalctl follows one boot, and takes its id from the kernel, which a
-        # container or the sandbox of a unit may overlay
-        follow = [] if self._catching_up else ["--no-tail", "--follow", "--merge"]
         try:
-            self._reader = Journalctl(self._command() + follow + self._journal, self._wake)
+            if self._catching_up:
+                self._journal, self._moved = self._find_journal(), False
+                start = self._jumped = self._find_way_on()
+            self._overlaps = start is not None
+            self._seeking = self._cursor is not None and start is None
+            # without --merge journalctl follows one boot, and takes its id from the kernel, which
+            # a container or the sandbox of a unit may overlay
+            follow = [] if self._catching_up else ["--no-tail", "--follow", "--merge"]
+            command = self._command(start) + follow + self._journal
+            self._reader = Journalctl(command, self._wake)
         except OSError as error:
-            self._problem = f"journalctl cannot be run: {error}"
+            self._restarts.problem = f"journalctl cannot be run: {error}"
         self._heard_at = clock.monotonic()
+        self._began = wall_time()
         if not self._catching_up:
             self._guard.begin(self._heard_at)
+
+    def _find_way_on(self) -> str | None:
+        """From where on to read where journalctl ended at damage behind the cursor."""
+        if self._cursor is None or not self._damage.is_lasting(self._cursor):
+            return None
+        journal = self._journal
+        place = find_way_on(lambda at: self._command(f"--cursor={at}") + journal, self._cursor)
+        return place and f"--cursor={place}"
 
     def read(self) -> Batch | None:
         """See Source.read; without ``follow`` it waits until journalctl has ended or has more."""
@@ -149,37 +193,77 @@ class JournaldSource:
             if not lines and self._hangs():
                 return None
         if lines:
-            self._pause = _FIRST_PAUSE
-            self._problem = None
             self._heard_at = clock.monotonic()
+            self._restarts.deliver(self._heard_at)
             self._guard.deaf.pop("unanswered", None)
             return self._batch(lines)
-        self._go_on(self._reader)
+        reader = self._reader
+        gap = self._go_on(reader) if reader.ended() else self._wait(reader)
+        return Batch([], self._state(), [gap]) if gap is not None else None
+
+    def _wait(self, reader: Journalctl) -> Gap | None:
+        """While journalctl has nothing, find out whether it still hears the journal."""
+        now = clock.monotonic()
+        if self._catching_up:
+            self._hangs()
+            return None
+        self._restarts.stay(now)
+        if damage := reader.take_damage():
+            if any(map(is_left_out, damage)):
+                self._restarts.end(now, damage[-1])
+                self._end(reader)
+            return self._lose(damage[-1])
+        if self._guard.watch(now, self._cursor, self._recent, self._wake) or self._moved:
+            self._end(reader)
         return None
 
-    def _go_on(self, reader: Journalctl) -> None:
+    def _go_on(self, reader: Journalctl) -> Gap | None:
         """After the end of the journal wait for more; after a failure start again, later."""
-        if not reader.ended():
-            if self._catching_up:
-                self._hangs()
-                return
-            if clock.monotonic() >= self._restart_due:
-                self._pause = _FIRST_PAUSE
-                self._problem = None
-            now = clock.monotonic()
-            if self._guard.watch(now, self._cursor, self._recent, self._wake) or self._moved:
-                self._end(reader)
-            return
+        if not self._follow and not self._catching_up:
+            return None
         at_end = self._catching_up and not reader.failed()
-        if not at_end:
-            self._problem = reader.complaint() or "journalctl ended"
-        elif self._catching_up:
-            self._guard.complain(reader.complaints(), at_once=not self._follow)
+        gap = start = None
+        if at_end:
+            gap, start = self._judge_end(reader)
+        else:
+            told = reader.complaints()
+            self._restarts.end(clock.monotonic(), "; ".join(told[-3:]) or "journalctl ended")
+            if any(map(DAMAGE.search, told)):
+                self._damage.meet(self._cursor)
         self._catching_up = not at_end
         if self._follow:
             self._end(reader)
             if at_end:
-                self._run()
+                self._run(start)
+        return gap
+
+    def _judge_end(self, reader: Journalctl) -> tuple[Gap | None, str | None]:
+        """At the journal's end: what was lost on the way, and from where on to follow."""
+        damage = reader.take_damage()
+        left_out = [text for text in damage if is_left_out(text)]
+        if self._is_beyond(find_folders(self._find_directory(), self._machines)):
+            left_out.append(_BEYOND)
+            damage.append(_BEYOND)
+        troubled = self._guard.complain(reader.complaints() + left_out, at_once=not self._follow)
+        if damage:
+            # what is still to come to a file whose rest was left out can be followed
+            start = f"--since=@{self._began:.6f}" if left_out else None
+            return self._lose(damage[-1]), start
+        if self._jumped:
+            return None, self._jumped
+        if self._seeking and not troubled:
+            return self._lose(f"nothing left at {self._cursor}", "vacuumed"), None
+        return None, None
+
+    def _lose(self, detail: str, reason: str = "unreadable") -> Gap | None:
+        """A gap behind the cursor; one is reported once, also over a restart.
+
+        An entry that was found by other tags may be there and not be shown.
+        """
+        if self._cursor is None or self._cursor_digest != self._digest:
+            return None
+        self._cursor_digest = ""
+        return Gap(reason, "journal", detail)
 
     def _end(self, reader: Journalctl) -> None:
         """End journalctl, so that it is started again; what it did not deliver is read then."""
@@ -216,10 +300,13 @@ class JournaldSource:
             else:
                 self._take(entry, batch)
         if self._cursor:
-            batch.state = f"{self._cursor}\n{self._cursor_digest}".encode()
+            batch.state = self._state()
         if self._cursor != before and not self._catching_up:
             self._guard.deliver()
         return batch
+
+    def _state(self) -> bytes:
+        return f"{self._cursor}\n{self._cursor_digest}".encode()
 
     def _take(self, entry: Entry, batch: Batch) -> None:
         cursor = entry.cursor
@@ -228,16 +315,18 @@ class JournaldSource:
                 # where files of two journals have the same times, their order is not certain
                 self._seeking = False
                 return
-            if not self._catching_up:
+            if not self._catching_up and not self._overlaps:
                 self._known = frozenset()
         if self._seeking:
             self._seeking = False
             if self._cursor is not None and identify(cursor) == identify(self._cursor):
                 return
-            # an entry that was found by other tags may be there and not be shown
-            if self._catching_up and self._cursor_digest == self._digest:
-                lost = f"nothing left at {self._cursor}"
-                batch.gaps.append(Gap("vacuumed", "journal", lost))
+            if gap := self._lose(f"nothing left at {self._cursor}", "vacuumed"):
+                batch.gaps.append(gap)
+        if self._jumped:
+            self._jumped = None
+            if gap := self._lose("journalctl ended at damage, which was passed over"):
+                batch.gaps.append(gap)
         self._cursor, self._cursor_digest = cursor, self._digest
         self._recent.append(cursor)
         record = record_of(entry)
@@ -248,8 +337,9 @@ class JournaldSource:
 
     def health(self) -> SourceHealth:
         """See Source.health; what waits in the journal itself cannot be told."""
-        deaf = dict(self._guard.deaf) if self._problem is None else {}
-        return SourceHealth(0, self._problem, self._catching_up, deaf)
+        problem = self._restarts.describe(clock.monotonic())
+        deaf = dict(self._guard.deaf) if problem is None else {}
+        return SourceHealth(0, problem, self._catching_up, deaf)
 
     def close(self) -> None:
         """See Source.close."""

@@ -1,0 +1,127 @@
+"""The files of a journal: where they are, and what can be seen to be wrong with them."""
+
+import os
+import re
+import struct
+import time as clock
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+_SYSTEM: Final = (Path("/var/log/journal"), Path("/run/log/journal"))
+_ENDS: Final = (".journal", ".journal~")
+_NUMBERED: Final = re.compile(r"s=([0-9a-f]{1,32});i=([0-9a-f]{1,16});")
+_HEADER: Final = struct.Struct("<8s64x16s72xQ")
+_SETTLED: Final = 300.0
+"""Seconds after the start of the machine within which journald has written something."""
+_FULL: Final = 2**20
+"""Bytes without which nothing can be written on a disk of ordinary size."""
+
+
+def find_folders(directory: str | None, machines: Sequence[str] = ()) -> list[Path]:
+    """Where the files of a journal are: in ``directory`` or in the system's folders.
+
+    Below a folder there is one for each machine id; of the system's, only this machine's count.
+    """
+    if directory is not None:
+        root = Path(directory)
+        try:
+            below = [root / entry.name for entry in os.scandir(root) if entry.is_dir()]
+        except OSError:
+            below = []
+        return [root, *sorted(path for path in below if _is_machine(path.name))]
+    return [folder / own for own in machines or ["*"] for folder in _SYSTEM]
+
+
+def has_namespaces(machine: str | None) -> bool:
+    """Whether units of this machine log into namespaces of their own (journald@.service(8))."""
+    pattern = f"{machine}.*"
+    return machine is not None and any(any(folder.glob(pattern)) for folder in _SYSTEM)
+
+
+def _is_machine(name: str) -> bool:
+    return len(name) == 32 and set(name) <= set("0123456789abcdef")
+
+
+def find_unreadable(folders: Sequence[Path]) -> list[str]:
+    """What is wrong with the files of a journal, as far as the file system knows."""
+    found = 0
+    told = []
+    for folder in folders:
+        try:
+            for entry in os.scandir(folder):
+                if entry.name.endswith(_ENDS):
+                    found += 1
+                    if not os.access(entry.path, os.R_OK):
+                        told.append(f"{entry.path} may not be read")
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            told.append(f"{folder}: {error.strerror}")
+    if not found and not told:
+        told.append("there is no file of the journal in " + ", ".join(map(str, folders)))
+    return told
+
+
+def find_stale(folders: Sequence[Path]) -> list[str]:
+    """Whether journald has written nothing since this machine started.
+
+    It writes at its own start at least; where it does not, ``Storage=none`` or its disk keeps it.
+    """
+    uptime = clock.clock_gettime(clock.CLOCK_BOOTTIME)
+    times = [time for folder in folders for time in _find_times(folder)]
+    began = clock.time() - uptime
+    if uptime < _SETTLED or not times or max(times) >= began - _SETTLED:
+        return []
+    when = clock.strftime("%Y-%m-%dT%H:%M:%SZ", clock.gmtime(max(times)))
+    told = f"nothing was written to the journal since {when}, before this machine started"
+    return [f"{told}; see Storage= in journald.conf(5), and the log of systemd-journald"]
+
+
+def is_beyond(folders: Sequence[Path], cursor: str) -> bool:
+    """Whether a cursor lies behind the end of the journal: then nothing new is found behind it.
+
+    So it is where the number of an entry was damaged.
+    """
+    found = _NUMBERED.match(cursor)
+    if found is None:
+        return False
+    source, number = bytes.fromhex(found[1].zfill(32)), int(found[2], 16)
+    ends = [end for folder in folders for origin, end in _find_ends(folder) if origin == source]
+    return bool(ends) and number > max(ends)
+
+
+def _find_ends(folder: Path) -> Iterator[tuple[bytes, int]]:
+    """Of each file, the id of its numbers and the last one (systemd.io, JOURNAL_FILE_FORMAT)."""
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            if entry.name.endswith(_ENDS):
+                with suppress(OSError, struct.error), Path(entry.path).open("rb") as file:
+                    _, origin, end = _HEADER.unpack(file.read(_HEADER.size))
+                    yield origin, end
+
+
+def find_full(folders: Sequence[Path]) -> list[str]:
+    """Whether the disk of a folder is full, so that journald drops what it is told."""
+    return [
+        f"{folder}: no space is left, so journald drops messages"
+        for folder in folders
+        if _is_full(folder)
+    ]
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    free, total = found.f_bfree * found.f_frsize, found.f_blocks * found.f_frsize
+    return free < min(_FULL, total // 64)
+
+
+def _find_times(folder: Path) -> Iterator[float]:
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            if entry.name.endswith(_ENDS):
+                yield entry.stat().st_mtime

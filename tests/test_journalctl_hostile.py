@@ -1,0 +1,185 @@
+"""A journalctl that does not do what it should, and a journal that loses what was not read."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from exporter.sources.journal_files import find_stale
+from exporter.sources.journalctl import Journalctl
+from tests.journal import Journal, Reader, journalctls
+from tests.test_journald_guard import FakeClock, deaf, pass_time, put_before
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    """The clock of the source."""
+    return FakeClock(monkeypatch)
+
+
+def test_nothing_is_left(journal: Journal, reader: Reader) -> None:
+    """Where a vacuum left nothing of what is read, that is one gap at once, and only one."""
+    journal.write("one", file="a")
+    reader.read_until(lambda: reader.messages)
+    reader.source.close()
+    journal.write("lost", file="a")
+    journal.write("of no interest", file="b", SYSLOG_IDENTIFIER="quux")
+    (journal.folder / "a.journal").unlink()
+    reader.start()
+    reader.follow()
+    assert [gap.reason for gap in reader.gaps] == ["vacuumed"]
+    for number in range(2):
+        reader.source.close()
+        reader.start()
+        reader.follow()
+        journal.write(f"new {number}", file="b")
+        reader.read_until(lambda: len(reader.messages) == 2 + number)  # noqa: B023
+    assert [gap.reason for gap in reader.gaps] == ["vacuumed"]
+    assert reader.messages == ["one", "new 0", "new 1"]
+
+
+def test_a_folder_that_returns_is_no_gap(
+    journal: Journal, reader: Reader, clock: FakeClock
+) -> None:
+    """A journal that is away for a while, as a disk is that is not mounted, has lost nothing."""
+    journal.write("one")
+    reader.read_until(lambda: reader.messages)
+    reader.source.close()
+    away = journal.folder.rename(journal.folder.with_name("away"))
+    journal.folder.mkdir()
+    reader.start()
+    pass_time(reader, clock, lambda: deaf(reader) or reader.source.health().problem, 100)
+    journal.folder.rmdir()
+    away.rename(journal.folder)
+    journal.write("two")
+    pass_time(reader, clock, lambda: len(reader.messages) == 2, 200)
+    assert (reader.messages, reader.gaps) == (["one", "two"], [])
+
+
+def test_a_vacuum_while_it_follows(journal: Journal, reader: Reader) -> None:
+    """A journal that is rotated and vacuumed while it is followed loses and doubles nothing."""
+    journal.write("start", file="0")
+    reader.follow()
+    for number in range(10):
+        journal.write(f"line {number}", file=str(number))
+        reader.read_until(lambda: len(reader.messages) == 2 + number)  # noqa: B023
+        (journal.folder / f"{number}.journal").unlink()
+        if number == 5:
+            reader.source.close()
+            journal.write("also", file="5b")
+            reader.start()
+            reader.read_until(lambda: "also" in reader.messages)
+            reader.messages.remove("also")
+            del reader.records[-1]
+    # the one gap is that of the restart: the entry at the position was gone
+    assert [gap.reason for gap in reader.gaps] == ["vacuumed"]
+    assert reader.messages == ["start", *(f"line {n}" for n in range(10))]
+
+
+@pytest.mark.parametrize("every", [4, 20, 60])
+def test_it_is_killed_again_and_again(
+    journal: Journal, reader: Reader, clock: FakeClock, every: int
+) -> None:
+    """A follower that is killed every few seconds is a problem all the time; nothing is lost."""
+    reader.follow()
+    problems = []
+    for number in range(8):
+        for process in journalctls():
+            process.kill()
+        journal.write(f"line {number}")
+        pass_time(reader, clock, lambda: len(reader.messages) > number, 200)  # noqa: B023
+        for _ in range(every // 2):
+            clock.now += 2
+            reader.read()
+            time.sleep(0.005)
+            if number >= 4:
+                problems.append(reader.source.health().problem)
+    assert None not in problems
+    assert reader.messages == [f"line {number}" for number in range(8)]
+    pass_time(reader, clock, lambda: reader.source.health().problem is None, 900)
+
+
+def test_it_is_stopped(journal: Journal, reader: Reader, clock: FakeClock) -> None:
+    """A follower that was stopped by a signal is found out, ended at once, and nothing is lost."""
+    journal.write("one")
+    reader.follow()
+    for process in journalctls():
+        process.send_signal(signal.SIGSTOP)
+    journal.write("two")
+    begun = time.monotonic()
+    pass_time(reader, clock, lambda: len(reader.messages) == 2, 200)
+    assert "stalled" in deaf(reader)
+    assert time.monotonic() - begun < 4
+    assert [p for p in psutil.Process().children() if p.status() == "stopped"] == []
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("exit 1", "journalctl ended"),
+        ("echo no such thing >&2; exit 1", "no such thing"),
+        ("exit 0", "journalctl ended"),
+        ("echo garbage; exit 0", "journalctl ended"),
+        ("exec tr '\\0' x </dev/zero", "without a line or an end"),
+        ("exec sleep 1000", "without a line or an end"),
+    ],
+)
+def test_another_journalctl(
+    journal: Journal,
+    reader: Reader,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    script: str,
+    told: str,
+) -> None:
+    """Whatever is in its place is a lasting problem within five minutes, and holds up nobody."""
+    put_before(monkeypatch, tmp_path / "bin", follow=script, question=script)
+    journal.write("one")
+
+    def describe() -> str:
+        health = reader.source.health()
+        return f"{health.problem} {health.deaf}"
+
+    def read_on(seconds: int) -> None:
+        end = clock.now + seconds
+        while clock.now < end:
+            clock.now += 1
+            begun = time.monotonic()
+            reader.read()
+            assert time.monotonic() - begun < 3
+            time.sleep(0.01)
+
+    read_on(240)
+    for _ in range(30):
+        assert told in describe()
+        read_on(1)
+    put_before(monkeypatch, tmp_path / "bin")
+    pass_time(reader, clock, lambda: reader.messages == ["one"], 900)
+    pass_time(reader, clock, lambda: describe() == "None {}", 900)
+
+
+def test_a_line_that_never_ends(tmp_path: Path) -> None:
+    """What is taken at once is bounded, also where no line ends."""
+    program = Journalctl(["sh", "-c", "exec tr '\\0' x </dev/zero"], threading.Event())
+    for _ in range(20):
+        assert program.take(wait=1.0) == []
+    program.close()
+
+
+def test_a_journal_that_nobody_writes(tmp_path: Path) -> None:
+    """Files that are older than the start of the machine are found out; newer ones are well."""
+    if time.clock_gettime(time.CLOCK_BOOTTIME) < 900:
+        pytest.skip("this machine has just started")
+    file = tmp_path / "system.journal"
+    assert find_stale([tmp_path]) == []
+    file.touch()
+    assert find_stale([tmp_path, tmp_path / "none"]) == []
+    started = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    os.utime(file, (started - 1000, started - 1000))
+    (told,) = find_stale([tmp_path])
+    assert "before this machine started; see Storage= in journald.conf(5)" in told
