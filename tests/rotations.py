@@ -4,8 +4,10 @@ Each operation is a generator: what stands between two of its ``yield`` is one s
 """
 
 import gzip
+import lzma
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,20 +68,27 @@ def kind_of(function: Any) -> str | None:
 class World:
     """A log in a folder, what was written to it, and a source that reads it and may crash.
 
-    ``destroyed`` are lines that were deleted where nobody may have read them; ``doubtful``: what
-    came in between cannot be known, so that a gap is right.
+    ``destroyed`` are lines that were deleted where nobody may have read them. Until time enough
+    has passed (``wait``) it is ``doubtful`` what came in between, so that a gap is right. Of
+    ``untraced`` lines nobody can know: they were deleted from a file while the source was down.
+
+    ``alike`` lines in a row are the same but for their stamps, and twice as many are of one second.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, alike: int = 1) -> None:
         self.folder = folder / "log"
         self.folder.mkdir()
         self.path = self.folder / "auth.log"
         self.now = EPOCH * SECOND
-        self.count = self.rotations = 0
-        self.destroyed = set[int]()
+        self.rotations = 0
+        self.alike = alike
+        self.written: list[str] = []
+        self.destroyed = set[str]()
+        self.untraced = set[str]()
+        self.told = Counter[str]()
         self.doubtful = False
         self.was_up = True
-        self.seen: list[int] = []
+        self.seen = Counter[str]()
         self.gaps: list[str] = []
         self.state: bytes | None = None
         self.writer = self.path.open("ab", buffering=0)
@@ -103,7 +112,7 @@ class World:
         batch = self.source.read()
         if batch is None:
             return False
-        self.seen += [int(record[3] or 0) for record in batch.records]
+        self.seen.update(record[5] for record in batch.records)
         self.gaps += [f"{gap.reason}: {gap.detail}" for gap in batch.gaps]
         self.state = batch.state
         return True
@@ -115,6 +124,11 @@ class World:
 
     # the writer
 
+    @property
+    def file(self) -> Path:
+        """What is rotated: the log or, if that is a link, where it leads."""
+        return Path(os.path.realpath(self.path))
+
     def touch(self, path: Path | None = None) -> None:
         """What the kernel does by the real clock is done by the model's."""
         self.now += 10**7
@@ -122,12 +136,12 @@ class World:
 
     def append(self, lines: int = 5) -> Steps:
         """Lines, in one write."""
-        text = ""
-        for _ in range(lines):
-            self.count += 1
-            stamp = datetime.fromtimestamp(EPOCH + self.count, UTC).isoformat()
-            text += f"{stamp} host sshd[{self.count}]: Connection closed\n"
-        self.writer.write(text.encode())
+        first = len(self.written)
+        for number in range(first + 1, first + lines + 1):
+            second = number // (self.alike * 2) if self.alike > 1 else number
+            stamp = datetime.fromtimestamp(EPOCH + second, UTC).isoformat()
+            self.written.append(f"{stamp} host sshd[{number // self.alike}]: Connection closed")
+        self.writer.write("".join(f"{line}\n" for line in self.written[first:]).encode())
         self.touch()
         yield
 
@@ -150,17 +164,17 @@ class World:
     def next_name(self) -> Path:
         """Where the log is rotated to."""
         self.rotations += 1
-        return self.path.with_name(f"auth.log-{20260301 + self.rotations}")
+        return self.file.with_name(f"auth.log-{20260301 + self.rotations}")
 
     # what is done to the log
 
     def rename(self) -> Steps:
         """logrotate's `create`: the daemon writes on in the old file until it is told."""
-        self.path.rename(self.next_name())
+        self.file.rename(self.next_name())
         yield
         yield from self.append()
-        self.path.touch()
-        self.touch(self.path)
+        self.file.touch()
+        self.touch(self.file)
         yield
         yield from self.append()
         self.reopen()
@@ -168,7 +182,7 @@ class World:
 
     def copytruncate(self) -> Steps:
         """logrotate's `copytruncate`."""
-        copy, data = self.next_name(), self.path.read_bytes()
+        copy, data = self.next_name(), self.file.read_bytes()
         for part in (b"", data[: len(data) // 2], data):
             self.write_file(copy, part)
             yield
@@ -180,7 +194,7 @@ class World:
     def compress(self) -> Steps:
         """logrotate's `create` with `compress`."""
         plain = self.next_name()
-        self.path.rename(plain)
+        self.file.rename(plain)
         yield
         self.reopen()
         self.touch()
@@ -195,11 +209,11 @@ class World:
 
     def link(self) -> Steps:
         """savelog(8): a second name for the old file, then the new one in its place."""
-        os.link(self.path, self.next_name())
+        os.link(self.file, self.next_name())
         yield
-        new = self.folder / "new"
+        new = self.file.with_name("new")
         self.write_file(new, b"")
-        new.rename(self.path)
+        new.rename(self.file)
         yield
         self.reopen()
         yield from self.append()
@@ -232,8 +246,10 @@ class World:
     def destroy(self, data: bytes, first: int, number: int) -> bytes:
         """The lines without some, which are lost where nobody has read them."""
         lines = data.splitlines(keepends=True)
-        gone = [int(line.split(b"[")[1].split(b"]")[0]) for line in lines[first : first + number]]
+        gone = [line.decode().strip("\0\n") for line in lines[first : first + number]]
         self.destroyed.update(gone)
+        if not self.was_up:
+            self.untraced.update(gone)
         self.doubtful = True
         return b"".join(lines[:first] + lines[first + number :])
 
@@ -263,7 +279,7 @@ class World:
 
     def mount_over(self) -> Steps:
         """Another folder in its place, with copies of all that was there (log2ram)."""
-        under = self.folder.with_name(f"under-{self.count}")
+        under = self.folder.with_name(f"under-{len(self.written)}")
         copied = {file.name: file.read_bytes() for file in self.folder.iterdir()}
         new = self.folder.with_name("new")
         new.mkdir()
@@ -276,6 +292,45 @@ class World:
         self.reopen()
         yield from self.append()
 
+    def copytruncate_and_compress(self) -> Steps:
+        """logrotate's `copytruncate` with `compress`: the copy is gone soon."""
+        copy, data = self.next_name(), self.file.read_bytes()
+        self.write_file(copy, data)
+        yield
+        self.writer.truncate(0)
+        self.touch()
+        yield
+        yield from self.append()
+        packed = copy.with_name(copy.name + ".xz")
+        for part in (lzma.compress(data)[:40], lzma.compress(data)):
+            self.write_file(packed, part)
+            yield
+        copy.unlink()
+        yield
+
+    def copytruncate_with_hole(self) -> Steps:
+        """`copytruncate` under a daemon that does not append: NUL bytes up to where it was."""
+        copy, data = self.next_name(), self.file.read_bytes()
+        self.write_file(copy, data)
+        yield
+        self.writer.truncate(0)
+        self.touch()
+        yield
+        self.writer.truncate(len(data))
+        yield from self.append()
+
+    def move_behind_link(self) -> Steps:
+        """The log is moved elsewhere, and a link to it takes its place."""
+        elsewhere = self.folder.with_name(f"elsewhere-{len(self.written)}")
+        elsewhere.mkdir()
+        self.path.rename(elsewhere / self.path.name)
+        yield
+        link = self.folder / "link"
+        link.symlink_to(elsewhere / self.path.name)
+        link.rename(self.path)
+        yield
+        yield from self.append()
+
     def unlink(self) -> Steps:
         """Deleted, and made anew by the daemon."""
         self.destroy(self.path.read_bytes(), 0, 1000)
@@ -285,6 +340,11 @@ class World:
         yield from self.append()
 
     # the end
+
+    def wait(self) -> Steps:
+        """Nothing happens for so long that all that was done to the log before is over."""
+        self.settle()
+        yield
 
     def settle(self) -> None:
         """Time enough for everything: read what is there, and check what was read."""
@@ -296,13 +356,16 @@ class World:
         self.now += 120 * SECOND
         for _ in self.append(1):
             self.read()
-        doubled = sorted({n for n in self.seen if self.seen.count(n) > 1})
-        lost = set(range(1, self.count + 1)) - set(self.seen)
-        assert not doubled, f"doubled {doubled}"
-        assert lost <= self.destroyed, f"lost {sorted(lost - self.destroyed)}"
-        # what was deleted from a file while nobody had it open leaves no trace
-        assert self.gaps or not lost or not self.was_up, f"lost without a gap {sorted(lost)}"
+        written = Counter(self.written)
+        doubled, lost = self.seen - written, written - self.seen - self.told
+        assert not doubled, f"doubled {sorted(doubled.items())}"
+        undue = {line: number for line, number in lost.items() if line not in self.destroyed}
+        assert not undue, f"lost {sorted(undue.items())}"
+        assert self.gaps or lost.keys() <= self.untraced, f"lost without a gap {sorted(lost)}"
         assert self.doubtful or not self.gaps, self.gaps
+        self.told |= lost
+        self.doubtful = False
+        self.gaps.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -327,6 +390,9 @@ OPERATIONS: Final = {
         World.rewrite,
         World.copy_back,
         World.mount_over,
+        World.copytruncate_and_compress,
+        World.copytruncate_with_hole,
+        World.move_behind_link,
         World.unlink,
     )
 }

@@ -445,6 +445,32 @@ def test_replaced_by_a_copy_that_is_written_on_both_sides(path: Path, reader: Re
     assert not reader.gaps
 
 
+@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize("way", ["create", "copytruncate", "create compress", "truncate"])
+def test_lines_that_say_the_same(
+    tmp_path: Path, make_reader: MakeReader, way: str, down: bool
+) -> None:
+    """A new file that begins with the very lines of the one before it has them once more."""
+    path = tmp_path / "log" / "auth.log"
+    path.parent.mkdir()
+    path.write_text(lines(5, 5, 5))
+    reader = make_reader(path)
+    assert reader.read() == [5, 5, 5]
+    if down:
+        reader.source.close()
+    if way == "truncate":
+        os.truncate(path, 0)
+    else:
+        rotate(path, way.replace(" ", "\n"))
+    append(path, lines(5, 5))
+    if down:
+        reader.restart()
+    assert reader.read() + reader.wait() == [5, 5]
+    append(path, lines(5, 6))
+    assert reader.read() == [5, 6]
+    assert reader.gaps == ["lost_tail"] * (way == "truncate")
+
+
 def test_written_anew_in_place(path: Path, reader: Reader) -> None:
     """An editor that empties the file and writes it again, in two parts, doubles nothing."""
     append(path, lines(*range(3, 101)))

@@ -8,10 +8,18 @@ from typing import Final
 import msgspec
 
 from exporter.sources.paths import path_of
+from exporter.sources.recent import Recent
 from exporter.sources.rotation import find_again, find_copies, is_file_of, locate
 from exporter.sources.segment import Position, Segment
 from exporter.sources.snapshot import Snapshot
-from exporter.sources.versions import ends_at, holds_last_lines, resume, skip_copied
+from exporter.sources.versions import (
+    ends_at,
+    holds_last_lines,
+    is_version,
+    resume,
+    skip_copied,
+    skip_read,
+)
 from heptad.terminal import show_path
 
 Member = Segment | Position
@@ -38,24 +46,39 @@ class Arrangement:
     """
 
     def __init__(
-        self, row: list[Member], snapshot: Snapshot, base: Path | None, since: int | None = None
+        self,
+        row: list[Member],
+        snapshot: Snapshot,
+        base: Path | None,
+        recent: Recent,
+        since: int | None = None,
     ) -> None:
         self.losses: list[Loss] = []
         self._old = row
         self._base = base
+        self._recent = recent
         self._found = snapshot.segments
         self._newest = snapshot.newest
+        self._target = snapshot.target
         self._place_of_newest = len(self._found) - 1 if snapshot.newest else None
+        self._again: list[Segment] = []
         self._taken = set[int]()
+        self._rotated: list[Member] = []
         self._last = -1
         self._new: list[tuple[int, Member]] = []
         self._known = [position_of(member) for member in row]
         # as it was read last, not as it is now: what was copied and cut since came after that
         self._modified = max((known.modified for known in self._known), default=since)
         self._keep_known()
+        self._kept = bool(self._rotated)
         self._add_unknown()
         self.row = self._in_order()
+        self._skip_read()
         self.opened = [member for member in self.row if isinstance(member, Segment)]
+
+    def is_of(self, newest: Segment) -> bool:
+        """Whether this is the file at the path of this arrangement."""
+        return self._newest is not None and self._newest.is_file_of(newest.position)
 
     def _keep_known(self) -> None:
         # a file without a head says nothing of what came before it: copies may have been made
@@ -73,6 +96,12 @@ class Arrangement:
                 self._last = max(self._last, place)
             if now is not None:
                 self._new.append((self._last if place is None else place, now))
+                if place is not None and self._is_rotated(place):
+                    self._rotated.append(now)
+
+    def _is_rotated(self, place: int) -> bool:
+        """Whether the file has the name of a rotated one, so that the one at the path is new."""
+        return place != self._place_of_newest
 
     def _locate(self, number: int) -> int | None:
         member = self._old[number]
@@ -107,22 +136,28 @@ class Arrangement:
     def _go_on(self, segment: Segment, known: Position) -> Segment:
         # before it is looked into: it may be written to meanwhile
         begun = segment.is_begun_of(known)
-        if segment is not self._newest or not segment.growing:
-            segment.seek(known)
-        elif not known.head:
-            segment.seek(known, at_path=True)
-        elif not resume(segment, known, alike=True):
+        at_path = segment is self._newest and segment.growing
+        if not known.head or (not at_path and segment.is_file_of(known)):
+            segment.seek(known, at_path=at_path)
+        elif not resume(segment, known, self._recent, self._known, alike=True) and (
+            # a copy that was made before the last lines were read ends where these are missing
+            at_path or segment.read_at(segment.position.offset, 1)
+        ):
             detail = f"{segment.path} does not hold byte {known.offset} as it was read"
-            self.losses.append(Loss("lost_tail", detail, returning=begun))
+            self.losses.append(Loss("lost_tail", detail, returning=begun and at_path))
         return segment
 
     def _find_again(self, known: Position) -> Segment | None:
-        segment = find_again(known, self._base)
+        path = Path(path_of(known.path))
+        # what is there by now may be another file than what the snapshot holds
+        segment = find_again(known, self._base) if path != self._target else None
         if segment is None:
             return None
-        if any(segment.is_file_of(found.position) for found in self._found):
+        others = [*self._found, *self._again]
+        if any(segment.is_file_of(found.position) for found in others):
             segment.close()
             return None
+        self._again.append(segment)
         segment.seek(known)
         return segment
 
@@ -133,7 +168,7 @@ class Arrangement:
         number = next(n for n, other in enumerate(self._known) if other is known)
         earlier, later = self._known[:number], self._known[number + 1 :]
         others = earlier + later
-        if not known.head or any(_is_version(other, known) for other in later):
+        if not known.head or any(is_version(other, known) for other in later):
             return None  # there is nothing to miss, or reading goes on in a later version
         begun = newest.is_begun_of(known)
         if not begun and any(other.head.startswith(known.head) for other in earlier):
@@ -142,7 +177,8 @@ class Arrangement:
             whole = holds_last_lines(newest, known)
         else:
             free = self._place_of_newest not in self._taken and newest.growing
-            whole = (free and resume(newest, known, alike=False)) or self._is_kept_whole(known)
+            whole = free and resume(newest, known, self._recent, self._known, alike=False)
+            whole = whole or self._is_kept_whole(known)
         if not whole:
             reason = "truncated" if newest.is_file_of(known) else "rotated_away"
             detail = f"what came after byte {known.offset} of {show_path(path_of(known.path))}"
@@ -178,6 +214,8 @@ class Arrangement:
             copy = newest is not None and newest.is_copied_in(segment, known=known_newest)
             if place not in self._taken and (segment is newest or (later and not copy)):
                 self._new.append((place, segment))
+                if self._is_rotated(place):
+                    self._rotated.append(segment)
 
     def _is_at_path(self, member: Member) -> bool:
         newest = self._newest
@@ -194,19 +232,19 @@ class Arrangement:
         if not was_last and (place not in self._taken or row[-1] in self._old):
             for member in reversed(row[:-1]):
                 if isinstance(member, Segment):
-                    skip_copied(row[-1], member)
+                    skip_copied(row[-1], member, kept=member in self._rotated)
         return row
+
+    def _skip_read(self) -> None:
+        """Go on behind the lines that were read already, where a file was not read itself."""
+        for member in self.row:
+            if isinstance(member, Segment) and member not in self._old:
+                skip_read(member, self._recent, self._known, kept=self._kept)
 
 
 def position_of(member: Member) -> Position:
     """Where reading of it goes on."""
     return member.position if isinstance(member, Segment) else member
-
-
-def _is_version(other: Position, known: Position) -> bool:
-    """Whether ``other`` is of another version of the same file: the first line is the same."""
-    begin = known.head[: known.head.find(b"\n") + 1] or known.head
-    return other.head.startswith(begin)
 
 
 def _is_later(segment: Segment, modified: int | None) -> bool:

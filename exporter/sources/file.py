@@ -38,6 +38,7 @@ class LogState(msgspec.Struct):
     positions: list[Position]
     last_time: int | None
     lineage: int
+    recent: bytes = b""
 
 
 class FileSource:
@@ -100,7 +101,7 @@ class FileSource:
         base = None if path == pattern or self._follow_links else folder_of(pattern)
         log = Log(Path(path), self._max_line, self._now, self._olddirs, base)
         if state is not None:
-            log.restore(state.positions)
+            log.restore(state.positions, state.recent)
         elif self._since is not None:
             log.begin(self._since)
         self._new = self._new or state is None
@@ -198,7 +199,12 @@ class FileSource:
     def _state(self) -> bytes:
         self._new = False
         states = {
-            path: LogState(log.positions(), self._headers[path].clock.last, self._lineage[path])
+            path: LogState(
+                log.positions(),
+                self._headers[path].clock.last,
+                self._lineage[path],
+                log.recent.dump(),
+            )
             for path, log in self._logs.items()
         }
         known = self._unread | states

@@ -12,6 +12,8 @@ from typing import Final
 from exporter.sources import Gap
 from exporter.sources.arrangement import Arrangement, Member, position_of
 from exporter.sources.lines import Lines
+from exporter.sources.paths import path_of
+from exporter.sources.recent import Recent
 from exporter.sources.rotation import close_all
 from exporter.sources.segment import Fate, Position, Segment
 from exporter.sources.snapshot import TRIES, Moving, Snapshot, take_snapshot
@@ -23,6 +25,7 @@ SETTLE: Final = 60 * 10**9
 PATIENCE: Final = 2 * 10**9
 """ns until a file that was cut counts as cut: an editor empties a file and writes it anew."""
 _TRIES: Final = 3
+_MOST_OPEN: Final = 100
 
 
 class Log:
@@ -51,11 +54,20 @@ class Log:
         self._others = others
         self._base = base
         self._row: list[Member] = []
+        self._waiting: Arrangement | None = None
+        self.recent = Recent()
         self._changed_at: int | None = None
 
-    def restore(self, positions: list[Position]) -> None:
-        """Find again what was read up to ``positions``, oldest first, and what came after."""
+    def restore(self, positions: list[Position], recent: bytes) -> None:
+        """Find again what was read up to ``positions``, oldest first, and what came after.
+
+        ``recent``: the hashes of the lines that were read last.
+        """
         self._row = list(positions)
+        self.recent = Recent(recent)
+        if not recent:  # a state from before they were kept
+            for known in positions:
+                self.recent.add(known.tail)
         try:
             self._arrange()
         except (OSError, EOFError, Moving) as error:
@@ -120,9 +132,11 @@ class Log:
         Where nothing is known, what was modified after ``since``.
         """
         for attempt in range(TRIES):
-            snapshot = take_snapshot(self.path, self._base, self._others)
+            known = [Path(path_of(position.path)) for position in self.positions()]
+            snapshot = take_snapshot(self.path, self._base, self._others, known)
             try:
-                arrangement = Arrangement(self._row, snapshot, self._base, since)
+                self._wait_no_more(snapshot.newest)
+                arrangement = Arrangement(self._row, snapshot, self._base, self.recent, since)
                 intact = snapshot.is_intact() and (
                     attempt == TRIES - 1 or not arrangement.losses or snapshot.is_unchanged()
                 )
@@ -136,15 +150,27 @@ class Log:
         raise Moving("it is cut all the time")
 
     def _take(self, arrangement: Arrangement, snapshot: Snapshot) -> None:
-        opened = arrangement.opened
+        before, self._waiting = self._waiting, None
         if self._may_come_back(arrangement, snapshot.newest):
-            close_all([s for s in {*opened, *snapshot.segments} if s not in self._row])
-            return
+            self._waiting = arrangement
+        else:
+            self._adopt(arrangement)
+        used = {*self._segments(), *(self._waiting.opened if self._waiting else [])}
+        opened = {*arrangement.opened, *snapshot.segments, *(before.opened if before else [])}
+        close_all([*(opened - used)])
+
+    def _adopt(self, arrangement: Arrangement) -> None:
         self._changed_at = None
         self._row = arrangement.row
         for loss in arrangement.losses:
             self.gaps.append(Gap(loss.reason, show_path(self.path), loss.detail))
-        close_all([s for s in snapshot.segments if s not in opened])
+
+    def _wait_no_more(self, newest: Segment | None) -> None:
+        """Go on in what was waited for, if another file is at the path by now."""
+        waiting = self._waiting
+        if waiting is not None and not (newest and waiting.is_of(newest)):
+            self._waiting = None
+            self._adopt(waiting)
 
     def _may_come_back(self, arrangement: Arrangement, newest: Segment | None) -> bool:
         """Whether what is missing in the file at the path may be about to be written to it."""
@@ -180,8 +206,11 @@ class Log:
             final = self._is_final(segment)
             lines = self._read(segment, final=final)
             if lines is not None:
+                self.recent.add(lines.data)
                 return lines
-            if final and segment in self._row and segment.behind() == 0:
+            # the oldest first: what is not in the row counts as new if it is younger than that
+            oldest = segment is self._row[0] or len(self._row) > _MOST_OPEN
+            if final and oldest and segment.behind() == 0:
                 self._let_go(segment)
         return None
 
@@ -227,8 +256,8 @@ class Log:
 
     def close(self) -> None:
         """Close every file."""
-        close_all(self._segments())
-        self._row = []
+        close_all([*{*self._segments(), *(self._waiting.opened if self._waiting else [])}])
+        self._row, self._waiting = [], None
 
 
 def _look(segment: Segment) -> Fate:

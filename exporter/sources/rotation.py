@@ -7,13 +7,14 @@ compresses. The name tells the order; which content it is, only the head and the
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from exporter.sources.paths import path_of
-from exporter.sources.segment import COMPRESSED, Position, Segment, is_part_of_line
+from exporter.sources.segment import COMPRESSED, Position, Segment
+from exporter.sources.versions import tells
 
 _MOST: Final = 100
 _NUMBER: Final = r"[.\-_]\d[\d.\-_:T]*"
@@ -39,14 +40,15 @@ def is_rotated(path: str, of: str) -> bool:
     return file.parent == log.parent and _name_of(log).fullmatch(file.name) is not None
 
 
-def find_siblings(path: Path, target: Path, others: Sequence[Path]) -> Listed:
+def find_siblings(path: Path, known: Iterable[Path], others: Sequence[Path]) -> Listed:
     """The rotated files of ``path``, oldest first; plain before compressed.
 
-    They are beside it, beside ``target``, what it leads to if it is a link, and in the folders
-    ``others``. A link among them is left out: nobody configured it.
+    They are beside it, beside the ``known`` ones, as what it leads or led to if it is a link, and
+    in the folders ``others``. A link among them is left out: nobody configured it.
     """
-    places = [(own.parent, own) for own in {path, target}]
-    places += [(path.parent / other, own) for other in others for own in {path, target}]
+    owns = dict.fromkeys([path, *known])
+    places = [(own.parent, own) for own in owns]
+    places += [(path.parent / other, own) for other in others for own in owns]
     found: list[tuple[str, int, Path, os.stat_result]] = []
     for folder, own in places:
         found += _list_rotated(folder, own)
@@ -117,10 +119,11 @@ def locate(segments: list[Segment], row: list[Position], number: int) -> int | N
         free = [n for n in same if not any(segments[n].begins_like(other) for other in row)]
         return next((n for n in free if segments[n].growing), None)
     alike = [n for n, segment in enumerate(segments) if segment.begins_like(known)]
-    if is_part_of_line(known.head):
-        # many begin so: it is the first that was written to since, unless its inode tells
+    if not tells(known):
+        # others may begin so: it is the first that was written to since, unless its inode tells
         since = [n for n in alike if segments[n].position.modified >= known.modified]
-        alike = [n for n in alike if n in same] or since[:1] or alike
+        alike = [n for n in alike if segments[n].holds(known)] or alike
+        alike = [n for n in alike if n in same] or [n for n in alike if n in since][:1] or alike
     elif any(other.head.startswith(known.head) for other in row[number + 1 :]):
         return next((n for n in alike if n in same), None)
     both = [n for n in alike if n in same]
@@ -140,7 +143,8 @@ def find_again(known: Position, base: Path | None) -> Segment | None:
         segment = Segment.open(Path(path_of(known.path)), base)
     except (OSError, EOFError):
         return None
-    if known.head and segment.begins_like(known):
+    # another version, which begins the same, may have this name by now
+    if segment.begins_like(known) and (segment.is_file_of(known) or segment.holds(known)):
         return segment
     segment.close()
     return None

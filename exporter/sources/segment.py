@@ -187,7 +187,11 @@ class Segment:
 
     def holds(self, known: Position) -> bool:
         """Whether what was read right before ``known`` stands there in this file, too."""
-        return self.size() >= known.offset and self._has_tail(known)
+        size = len(known.tail)
+        try:
+            return self.read_at(known.offset - size, size) == known.tail
+        except (OSError, EOFError):  # a compressed file that is broken
+            return False
 
     def behind(self) -> int:
         """Bytes that are there and not read yet; 0 for a compressed file, where nobody knows."""
@@ -237,7 +241,7 @@ class Segment:
         if found is None or self.look() is not Fate.SAME:
             return None
         end, lines, skipping = found
-        lines.before = before
+        lines.before, lines.data = before, data[:end]
         offset, head = here.offset + end, here.head
         if here.offset < HEAD:
             # from the bytes that were read, not from the file: that may be another by now

@@ -26,12 +26,14 @@ class Moving(Exception):
 class Snapshot:
     """``newest``, the file at the path, if there is one, and the ``siblings``, oldest first.
 
-    A file with several names is there once. Rotated files that cannot be read are left out.
+    ``target`` is the path itself or, if that is a link, where it leads. A file with several names
+    is there once. Rotated files that cannot be read are left out.
     """
 
-    def __init__(self, newest: Segment | None, siblings: list[Segment]) -> None:
-        self.newest = newest
-        self.siblings = siblings
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.newest: Segment | None = None
+        self.siblings: list[Segment] = []
 
     @property
     def segments(self) -> list[Segment]:
@@ -47,22 +49,25 @@ class Snapshot:
         return self.newest is None or self.newest.is_unchanged()
 
 
-def take_snapshot(path: Path, base: Path | None, others: Sequence[Path]) -> Snapshot:
-    """Open what is at ``path`` and its rotated files, beside it and in the folders ``others``.
+def take_snapshot(
+    path: Path, base: Path | None, others: Sequence[Path], known: Sequence[Path]
+) -> Snapshot:
+    """Open what is at ``path`` and its rotated files.
 
-    Below ``base``, if one is given, no link is followed. Raises OSError or EOFError where the file
-    at the path cannot be read, and Moving.
+    These are looked for beside it, in the folders ``others``, and beside the ``known`` paths. Below
+    ``base``, if one is given, no link is followed. Raises OSError or EOFError where the file at the
+    path cannot be read, and Moving.
     """
     for _ in range(TRIES):
         target = Path(os.path.realpath(path))
-        seen = _see(path, target, others)
-        snapshot = Snapshot(None, [])
+        seen = _see(path, [target, *known], others)
+        snapshot = Snapshot(target)
         try:
             opened = _open_all(snapshot, path, base, target, seen)
             still = (
                 opened
                 and Path(os.path.realpath(path)) == target
-                and _see(path, target, others) == seen
+                and _see(path, [target, *known], others) == seen
             )
             # what was cut while it was opened shows in the file
             if still and os.path.realpath(path) == str(target) and snapshot.is_intact():
@@ -74,9 +79,9 @@ def take_snapshot(path: Path, base: Path | None, others: Sequence[Path]) -> Snap
     raise Moving("it and its rotated files are renamed all the time")
 
 
-def _see(path: Path, target: Path, others: Sequence[Path]) -> Seen:
+def _see(path: Path, known: Sequence[Path], others: Sequence[Path]) -> Seen:
     """What is where: the rotated files, oldest first, and the file at the path last."""
-    listed = find_siblings(path, target, others)
+    listed = find_siblings(path, known, others)
     with suppress(FileNotFoundError):
         listed.append((path, path.stat()))
     return [(entry, (status.st_dev, status.st_ino)) for entry, status in listed]

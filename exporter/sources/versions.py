@@ -6,31 +6,60 @@ there before is told by its content alone.
 """
 
 from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
-from exporter.sources.segment import CHUNK, HEAD, TAIL, Position, Segment
+from exporter.sources.recent import Evidence, Recent
+from exporter.sources.segment import CHUNK, HEAD, Position, Segment
 
 _COMPARED: Final = 2**28
 _SEARCHED: Final = 2**24
 _REMEMBERED: Final = 2**16
-_ENOUGH: Final = 2
-"""Lines that both files hold, where they begin differently: one may be there by chance."""
 
 
-def skip_copied(later: Segment, earlier: Segment) -> None:
-    """Go on in ``later`` behind what it shares with ``earlier``, which is read to its end."""
+def skip_copied(later: Segment, earlier: Segment, *, kept: bool) -> None:
+    """Go on in ``later`` behind what it shares with ``earlier``, which is read to its end.
+
+    ``kept``: this one has the name of a rotated file.
+    """
     if not (later.growing and earlier.growing):
         return
+    size = earlier.size()
+    begin = max(0, size - _REMEMBERED)
+    lines = _whole_lines(earlier.read_at(begin, size - begin), partial=begin > 0)
+    evidence = Evidence(lines[-1:], kept=kept)
+    if kept and not evidence.is_enough(_whole_lines(earlier.read_at(0, HEAD), partial=False)[:1]):
+        return  # nothing of it can be told from a new file that begins the same
     common, whole = _common_prefix(later, earlier, 0)
     if whole and later.copied_from is None:
         later.copied_from = earlier  # the youngest, which comes first
     shared = _begin_of_line(later, common)
-    size = earlier.size()
-    begin = max(shared, size - _REMEMBERED)
-    lines = _whole_lines(earlier.read_at(begin, size - begin), partial=begin > shared)
-    place = _find_last(later, lines, shared, 1 if shared else _ENOUGH) or shared
+    lines = (
+        lines
+        if shared <= begin
+        else _whole_lines(earlier.read_at(shared, size - shared), partial=False)
+    )
+    place = (
+        _find_last(later, lines, shared, Evidence(lines[-1:], kept=kept or shared > 0)) or shared
+    )
     if place > later.position.offset:
         later.go_to(place)
+
+
+def skip_read(segment: Segment, recent: Recent, known: Iterable[Position], *, kept: bool) -> None:
+    """Go on behind the last line that was read already, if this is another version of the log.
+
+    In the files of the positions ``known`` themselves it is known where reading goes on. ``kept``:
+    what was read is still there as a rotated file.
+    """
+    if any(segment.is_file_of(one) and segment.begins_like(one) for one in known):
+        return
+    with suppress(OSError, EOFError):  # that it cannot be read is a gap once it is read
+        begin, content = _last_of(segment, segment.position.offset)
+        match = recent.align(content)
+        if match and Evidence(map(_last_line, known), kept=kept).is_enough(match.lines):
+            segment.go_to(begin + match.end)
 
 
 def extend_copied(segment: Segment) -> None:
@@ -46,34 +75,65 @@ def extend_copied(segment: Segment) -> None:
         segment.go_to(shared)
 
 
-def resume(segment: Segment, known: Position, *, alike: bool) -> bool:
+def resume(
+    segment: Segment, known: Position, recent: Recent, row: Iterable[Position], *, alike: bool
+) -> bool:
     """Go on in ``segment`` behind what was read up to ``known``; whether nothing was lost.
 
-    ``alike``: it begins like what ``known`` was taken of. Otherwise it goes on behind the lines at
-    the beginning that are the same, if there are any.
+    ``row`` are all positions. ``alike``: it begins like what ``known`` was taken of. Otherwise it
+    goes on behind the lines at the beginning that are the same, if there are any.
     """
     if alike and segment.holds(known):
         segment.seek(known, at_path=True)
         return True
-    lines = _whole_lines(known.tail, partial=known.offset > TAIL)
-    place = _find_last(segment, lines, 0, 1 if alike else _ENOUGH)
-    if place is not None:
-        segment.go_to(place)
+    evidence = Evidence(map(_last_line, row), kept=False)
+    # in one read: between two the rest may have come to a file that is written anew
+    begin, content = _last_of(segment, 0)
+    match = recent.align(content)
+    if match and evidence.is_enough(match.lines):
+        segment.go_to(begin + match.end)
         # what came after a line that is not there any more is not there either
-        return segment.read_at(place - len(lines[-1]) - 1, len(lines[-1])) == lines[-1]
-    if alike:
+        return match.whole
+    if not segment.growing:
+        segment.seek(known)
+        return False
+    start = segment.read_at(0, HEAD)
+    shared = start[: start.rfind(b"\n", 0, _length_of_common(start, known.head)) + 1]
+    if not evidence.is_enough(_whole_lines(shared, partial=False)):
+        segment.go_to(0)
+    elif alike:
         # an older copy is a part of what was read: what is behind the old place is new
         segment.go_to(_next_line(segment, known.offset))
     else:
-        start = segment.read_at(0, HEAD)
-        segment.go_to(start.rfind(b"\n", 0, _length_of_common(start, known.head)) + 1)
+        segment.go_to(len(shared))
     return False
+
+
+def tells(known: Position) -> bool:
+    """Whether the head is that of this one file, and not maybe that of the next one, too."""
+    lines = _whole_lines(known.head, partial=False)
+    return Evidence([_last_line(known)], kept=True).is_enough(lines)
+
+
+def _last_of(segment: Segment, begin: int) -> tuple[int, bytes]:
+    """The content from ``begin`` on, its last megabytes only, and where it begins."""
+    if segment.growing:
+        begin = max(begin, segment.size() - _SEARCHED)
+    return begin, segment.read_at(begin, _SEARCHED)
+
+
+def _last_line(known: Position) -> bytes:
+    """The line before ``known``; nothing where only the end of it is known."""
+    lines = _whole_lines(known.tail, partial=known.offset > len(known.tail))
+    return lines[-1] if lines else b""
 
 
 def holds_last_lines(segment: Segment, known: Position) -> bool:
     """Whether the content has the lines before ``known`` anywhere: it is another version of it."""
-    lines = _whole_lines(known.tail, partial=known.offset > TAIL)
-    return segment.growing and _find_last(segment, lines, 0, _ENOUGH) is not None
+    if not segment.growing:
+        return False
+    line = known.tail[known.tail.rfind(b"\n", 0, -1) + 1 :]
+    return bool(line) and line in _last_of(segment, 0)[1]
 
 
 def ends_at(segment: Segment, known: Position) -> bool:
@@ -109,7 +169,10 @@ def _next_line(segment: Segment, offset: int) -> int:
     size = segment.size()
     if offset >= size:
         return size
-    found = segment.read_at(offset - 1, _REMEMBERED).find(b"\n")
+    content = segment.read_at(offset - 1, _REMEMBERED)
+    if content.startswith(b"\0"):
+        return offset  # a hole, as copytruncate leaves under a writer that does not append
+    found = content.find(b"\n")
     return min(size, offset + (found if found >= 0 else _REMEMBERED))
 
 
@@ -118,20 +181,29 @@ def _whole_lines(text: bytes, *, partial: bool) -> list[bytes]:
     return lines[1:] if partial else lines
 
 
-def _find_last(segment: Segment, lines: list[bytes], begin: int, enough: int) -> int | None:
+def _find_last(segment: Segment, lines: list[bytes], begin: int, evidence: Evidence) -> int | None:
     """Behind the last of ``lines`` that the content has from ``begin`` on; None if it has none.
 
-    Looks at its last megabytes only. Of lines that are alike it takes as many as were read.
+    Or if those that it has are not enough ``evidence``. Looks at its last megabytes only. Of lines
+    that are alike it takes as many as were read.
     """
-    if not lines:
-        return None
+    begun = begin > 0
     begin = max(begin, segment.size() - _SEARCHED)
     ends: dict[bytes, list[int]] = {}
     for line in segment.read_at(begin, _SEARCHED).split(b"\n")[:-1]:
         begin += len(line) + 1
         ends.setdefault(line, []).append(begin)
     times = Counter(lines)
-    if len(times.keys() & ends.keys()) < enough:
+    found = times.keys() & ends.keys()
+    # a line that comes several times may be written on both sides
+    once = begun and any(times[line] == len(ends[line]) == 1 for line in found)
+    if not (once or evidence.is_enough(found)):
         return None
     last = next(line for line in reversed(lines) if line in ends)
     return ends[last][: times[last]][-1]
+
+
+def is_version(one: Position, known: Position) -> bool:
+    """Whether ``one`` is of another version of the same file: the first line is the same."""
+    begin = known.head[: known.head.find(b"\n") + 1] or known.head
+    return one.head.startswith(begin)
