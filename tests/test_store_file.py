@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -14,9 +15,11 @@ import pytest
 from heptad.store import Row, StoreError
 from heptad.store.file import StoreCorrupt
 from heptad.store.local import LocalStore, counter_key
+from heptad.store.outbox import Outbox
 from heptad.store.schema import MIGRATIONS, SCHEMA_VERSION, migrate
 
 DAY = 86_400
+HEAD = "events,host=a"
 COUNTER = counter_key("n_total", program="sshd")
 
 
@@ -316,3 +319,53 @@ def test_a_folder_that_everyone_may_write(tmp_path: Path) -> None:
     for mode in (0o1777, 0o775, 0o750):
         folder.chmod(mode)
         LocalStore(folder / "events.db", write=True).close()
+
+
+def delete_file(path: Path) -> None:
+    """As `rm` does: what SQLite keeps beside it stays."""
+    path.unlink()
+
+
+def delete_all(path: Path) -> None:
+    """The store and what belongs to it."""
+    for file in path.parent.glob(f"{path.name}*"):
+        file.unlink()
+
+
+def delete_folder(path: Path) -> None:
+    """The whole folder."""
+    shutil.rmtree(path.parent)
+
+
+def replace_file(path: Path) -> None:
+    """By a store of another time, as a restore does."""
+    other = path.with_name("other.db")
+    with LocalStore(other, write=True) as store:
+        store.append([(HEAD, 1, "count=1i", "of another time")])
+    other.rename(path)
+
+
+@pytest.mark.parametrize("harm", [delete_file, delete_all, delete_folder, replace_file])
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_a_file_that_is_taken_away(
+    path: Path, harm: Callable[[Path], None], checkpointed: bool
+) -> None:
+    """A store whose file is deleted or replaced while it is open is written anew, and whole."""
+    with LocalStore(path, write=True, outbox=True) as store:
+        store.append([(HEAD, 5, "count=1i", "one")], {"a": b"1"}, {("c", "{}"): 2})
+        outbox = Outbox(path)
+        outbox.keep({"forwarder": b"x"})
+        if checkpointed:
+            store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # noqa: SLF001 - no other way
+        harm(path)
+        assert not outbox.is_current()
+        store.append([(HEAD, 5, "count=1i", "two")], {"b": b"2"}, {("c", "{}"): 3})
+        outbox.close()
+        store.append([(HEAD, 9, "count=1i", "three")])
+        with pytest.raises(StoreError, match="another Heptad"):
+            LocalStore(path, write=True)
+    with LocalStore(path) as store:
+        assert [p.fields["raw"] for p in store.read("events", 0, 99)] == ["one", "two", "three"]
+        assert (store.recall("a"), store.recall("b")) == (b"1", b"2")
+        assert store.recall("forwarder") == b"x"
+        assert store.counters() == {("c", "{}"): 5}

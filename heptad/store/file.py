@@ -62,6 +62,14 @@ def lock_file(path: Path) -> int:
     return lock
 
 
+def renew_lock(path: Path, lock: int | None) -> int | None:
+    """The descriptor that holds the lock: of a new file, where that of ``lock`` was deleted."""
+    if lock is None or os.fstat(lock).st_nlink:
+        return lock
+    os.close(lock)
+    return lock_file(path)
+
+
 def _open_lock(path: Path) -> int:
     """The lock file, never another one that somebody linked to its name: it is written to."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -22,10 +22,12 @@ from heptad.store import Counters, Row, StoreError, bounds
 from heptad.store.file import (
     StoreCorrupt,
     decode_text,
+    identify,
     is_corrupt,
     lock_file,
     open_checked,
     open_for_reading,
+    renew_lock,
     set_aside,
     transaction,
 )
@@ -74,6 +76,7 @@ class LocalStore(Points):
         self._series: dict[str, int] = {}
         self._tops: dict[str, int] = {}
         self._unfit = self._closed = False
+        self._identity = ""
         if write:
             self._lock = lock_file(path)
             try:
@@ -114,6 +117,7 @@ class LocalStore(Points):
     def _open_checked(self) -> sqlite3.Connection:
         db = open_checked(self.path)
         db.text_factory = decode_text
+        self._identity = identify(self.path)
         return db
 
     def _put_aside(self, reason: str) -> None:
@@ -145,6 +149,32 @@ class LocalStore(Points):
         self._db.executemany("INSERT INTO series (head, floor) VALUES (?, ?)", self._tops.items())
         self._tops.clear()
 
+    def _put_back(self) -> None:
+        """Write the store to its path once more: its file was deleted, or is another one by now.
+
+        What was deleted lasts as long as it is open. Raises StoreError.
+        """
+        spare = self.path.with_name(f"{self.path.name}.restored")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+            spare.unlink(missing_ok=True)
+            self._db.execute("VACUUM INTO ?", (str(spare),))
+            spare.chmod(0o640)
+            # what belonged to it must not be taken for a part of the new one
+            kept = set_aside(self.path)
+            self.set_aside = kept if kept.exists() else self.set_aside
+            spare.rename(self.path)
+        except sqlite3.Error as error:
+            raise self._fault(error) from error
+        except OSError as error:
+            raise StoreError(f"{self.path}: {error.strerror}") from error
+        log.error("store was deleted, or replaced: it is written anew", extra={"store": self.path})
+        self._db.close()
+        self._db = self._open_checked()
+        self._series.clear()
+        self._identities = Identities(self._db, floors=self.held_after is not None)
+        self._lock = renew_lock(self.path, self._lock)
+
     # writing
 
     def append(
@@ -163,6 +193,8 @@ class LocalStore(Points):
         """
         if self._closed:
             self._reopen()
+        elif self._lock is not None and identify(self.path) != self._identity:
+            self._put_back()
         try:
             with transaction(self._db):
                 self._append(rows, state or {}, counters or {}, move_on)
