@@ -34,6 +34,7 @@ class Offers:
         self._condition = Condition(log, "held")
         self._due = 0.0
         self._after: int | None = None
+        self._tried = 0
         self._looked = 0.0
         self.changed = False
         """Whether more may be held than at the last look."""
@@ -68,8 +69,15 @@ class Offers:
 
         Raises StoreError.
         """
-        expired = outbox.expire_held(since) if self._after is None else 0
-        return outbox.take_held(self._after, max_lines, max_bytes)._replace(expired=expired)
+        if self._after is not None:
+            return outbox.take_held(self._after, max_lines, max_bytes)
+        expired = outbox.expire_held(since)
+        chunk = outbox.take_held(self._tried, max_lines, max_bytes, first=True)
+        if not chunk.ids and self._tried:
+            chunk = outbox.take_held(0, max_lines, max_bytes, first=True)
+        # where they do not go into one chunk, those of later hours have their turn
+        self._tried = chunk.position
+        return chunk._replace(expired=expired)
 
     def go_on(self, chunk: Chunk, taken: int) -> bool:
         """So many points of a chunk were taken: whether others are to be offered at once."""

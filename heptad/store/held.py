@@ -25,7 +25,7 @@ _POINTS: Final = (
 )
 # one for each hour: a type holds for a shard, which is an hour or whole hours
 _FIRSTS: Final = "SELECT min(id) FROM held GROUP BY measurement, field, time / 3600000000000"
-_FIRST_OF_EACH: Final = f"{_POINTS} WHERE p.id IN ({_FIRSTS}) ORDER BY p.id LIMIT ?"
+_FIRST_OF_EACH: Final = f"{_POINTS} WHERE p.id IN ({_FIRSTS}) AND p.id > ? ORDER BY p.id LIMIT ?"
 _AFTER: Final = f"{_POINTS} JOIN held AS h ON h.id = p.id WHERE h.id > ? ORDER BY h.id LIMIT ?"
 _EXPIRED: Final = "DELETE FROM held WHERE time < ?"
 
@@ -60,9 +60,9 @@ def find_groups(db: sqlite3.Connection, limit: int) -> list[Group]:
     return [(Conflict(*row[:4]), row[4], row[5]) for row in rows]
 
 
-def find_first(db: sqlite3.Connection, limit: int) -> list[PointRow]:
-    """One point of each hour and field."""
-    return db.execute(_FIRST_OF_EACH, (limit,)).fetchall()
+def find_first(db: sqlite3.Connection, number: int, limit: int) -> list[PointRow]:
+    """One point of each hour and field, of those whose id is larger than ``number``, in order."""
+    return db.execute(_FIRST_OF_EACH, (number, limit)).fetchall()
 
 
 def find_after(db: sqlite3.Connection, number: int, limit: int) -> list[PointRow]:

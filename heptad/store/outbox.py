@@ -129,12 +129,12 @@ class Outbox:
         """What is held, by hour and conflict, the oldest first."""
         return self._ask(lambda db: held.find_groups(db, limit))
 
-    def take_held(self, number: int | None, max_lines: int, max_bytes: int) -> Chunk:
-        """Held points whose id is larger than ``number``; for None one of each hour and field."""
-        if number is None:
-            rows = self._ask(lambda db: held.find_first(db, max_lines))
-        else:
-            rows = self._ask(lambda db: held.find_after(db, number, max_lines))
+    def take_held(
+        self, number: int, max_lines: int, max_bytes: int, *, first: bool = False
+    ) -> Chunk:
+        """Held points whose id is larger than ``number``; ``first``: of each hour and field one."""
+        find = held.find_first if first else held.find_after
+        rows = self._ask(lambda db: find(db, number, max_lines))
         chunk, size = Chunk([], [], [], 0), 0
         for one, head, time, body, raw in rows:
             line = encode_line(head, time, body, raw)
