@@ -18,6 +18,7 @@ from exporter.metrics import ExporterMetrics
 from exporter.pulse import Pulse
 from heptad import units
 from heptad.config import Config
+from heptad.influxdb.answers import find_conflict
 from heptad.influxdb.connection import Connection
 from heptad.influxdb.positions import find_last
 from heptad.influxdb.reading import Reader
@@ -26,7 +27,7 @@ from heptad.influxdb_config import InfluxConfig
 from heptad.log import Condition
 from heptad.store import StoreError
 from heptad.store.local import LocalStore
-from heptad.store.outbox import restore
+from heptad.store.outbox import hold_rejected, restore
 
 log = logging.getLogger("heptad.forwarder")
 
@@ -115,6 +116,7 @@ class Delivery:
                     return None
                 pause = min(2 * pause, _LONGEST_PAUSE)
         self._condition.set(None)
+        hold_rejected(self._store.path, find_conflict)
         self._forwarder = self._make_forwarder()
         self.ready.set()
         return self._forwarder

@@ -1,8 +1,10 @@
 """One foreign point gives a field another type for a whole shard: real events wait, and arrive."""
 
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -14,6 +16,7 @@ from aggregator.reports import REPORTED
 from aggregator.stores import InfluxStores
 from exporter.service import Exporter
 from heptad.influxdb_config import DeliveryConfig, InfluxConfig
+from heptad.store.outbox import read_rejections
 from heptad.validation import Intake
 from tests.influxd_2 import ORGANIZATION, Influxd2
 from tests.influxdb import Influxd
@@ -132,6 +135,29 @@ def test_two_fields_in_two_shards(world: World, server: Influxd) -> None:
     free(server, 0)
     assert world.run().problems() == []
     assert counted(server) == [1] * 150
+
+
+def test_what_an_older_version_gave_up(world: World, server: Influxd) -> None:
+    """Events that were refused for a type before such were held are delivered once it is gone."""
+    poison(server)
+    world.write(20)
+    world.run()
+    reason = (
+        'partial write: field type conflict: input field "count" on measurement "events" is type '
+        "integer, already exists as type float dropped=20"
+    )
+    with closing(sqlite3.connect(world.state / "events.db")) as db:
+        db.execute("INSERT INTO rejected SELECT id, at, ? FROM held WHERE id > 2", (reason,))
+        other = "partial write: max-values-per-tag limit exceeded (100001/100000) dropped=2"
+        db.execute("INSERT INTO rejected SELECT id, at, ? FROM held WHERE id <= 2", (other,))
+        db.execute("DELETE FROM held")
+        db.commit()
+    (problem,) = world.run().problems()
+    assert "refuses 18 points, which are held" in problem
+    drop(server)
+    assert world.run().problems() == []
+    assert counted(server) == [1] * 18
+    assert [one.reason for one in read_rejections(world.state / "events.db")] == [other] * 2
 
 
 def append(world: World, text: str) -> None:

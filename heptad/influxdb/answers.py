@@ -179,6 +179,12 @@ def _find_oldest(lines: Sequence[str], count: int) -> set[int]:
     return {number for _, number in sorted(times)[:count]}
 
 
+def find_conflict(reason: str) -> Conflict | None:
+    """The types that a reason, as it is kept of a refused line, says that a field has."""
+    found = None if _UNPARSABLE in reason else _CONFLICT.search(reason)
+    return _read_conflict(found) if found else None
+
+
 def _read_conflict(found: re.Match[str]) -> Conflict | None:
     field, measurement, sent, stored = found.groups()
     return Conflict(measurement, field, sent, stored) if {sent, stored} <= STORED else None

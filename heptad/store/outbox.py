@@ -11,6 +11,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
+import msgspec
+
 from heptad.conflict import Conflict, Group
 from heptad.line_protocol import encode_line
 from heptad.store import Counters, StoreError, held
@@ -25,6 +27,10 @@ _MOST_TAKEN: Final = 500
 _REJECTIONS: Final = (
     "SELECT r.at, r.reason, head, p.time, body, raw FROM rejected AS r "
     "JOIN points AS p ON p.id = r.id JOIN series AS s ON s.id = p.series ORDER BY r.id"
+)
+_HOLD_REJECTED: Final = (
+    "INSERT OR IGNORE INTO held SELECT r.id, r.at, p.time, ?, ?, ?, ? FROM rejected AS r "
+    "JOIN points AS p ON p.id = r.id WHERE r.reason = ?"
 )
 _HAS_HELD: Final = "SELECT 1 FROM sqlite_master WHERE name = 'held'"
 _HELD: Final = (
@@ -222,6 +228,24 @@ def restore(path: Path, state: Mapping[str, bytes], taken: Taken) -> None:
                 "INSERT OR REPLACE INTO taken VALUES (?, ?, ?)",
                 [(head, *span) for head, spans in taken.items() for span in spans],
             )
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {error}") from error
+    finally:
+        db.close()
+
+
+def hold_rejected(path: Path, find: Callable[[str], Conflict | None]) -> None:
+    """Hold what was refused for a reason in which ``find`` finds a conflict; raises StoreError.
+
+    An older Heptad gave up such points.
+    """
+    db = open_checked(path)
+    try:
+        for (reason,) in db.execute("SELECT DISTINCT reason FROM rejected").fetchall():
+            if conflict := find(reason):
+                with transaction(db):
+                    db.execute(_HOLD_REJECTED, (*msgspec.structs.astuple(conflict), reason))
+                    db.execute("DELETE FROM rejected WHERE reason = ?", (reason,))
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {error}") from error
     finally:
