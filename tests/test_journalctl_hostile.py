@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from exporter.sources.journal_files import find_stale
 from exporter.sources.journalctl import Journalctl
+from tests import needs
 from tests.journal import Journal, Reader, journalctls
 from tests.test_journald_guard import FakeClock, deaf, pass_time, put_before
 
@@ -183,3 +186,103 @@ def test_a_journal_that_nobody_writes(tmp_path: Path) -> None:
     os.utime(file, (started - 1000, started - 1000))
     (told,) = find_stale([tmp_path])
     assert "before this machine started; see Storage= in journald.conf(5)" in told
+
+
+ANOTHER_ID = """
+set -e
+mount -t tmpfs tmpfs /mnt
+mkdir -p /mnt/log/journal/"$1" /mnt/run
+echo "$1" >/mnt/id
+mount --bind /mnt/id /etc/machine-id
+mount --bind /mnt/log /var/log
+mount --bind /mnt/run /run
+exec "$2" -c "$3" "$1"
+"""
+READ_ON = """
+import sys, time
+from pathlib import Path
+from types import SimpleNamespace
+from exporter.sources import journald
+from tests import needs
+from tests.journal import Journal, Reader
+old, new = sys.argv[1], "f" * 32
+now = SimpleNamespace(at=1000.0)
+now.monotonic = lambda: now.at
+journald.clock = now
+folder = Path("/var/log/journal")
+written = Journal(folder / old, time.time() - 900)
+written.write("one", _MACHINE_ID=old, file="system")
+reader = Reader(written)
+reader.source.close()
+reader.source = journald.JournaldSource("journal", ["sshd"])
+def read(count):
+    end = time.monotonic() + 30
+    while len(reader.messages) < count and time.monotonic() < end:
+        now.at += 1
+        reader.read()
+        time.sleep(0.01)
+read(1)
+Path("/etc/machine-id").write_text(new)
+now.at += 20
+written.write("still under the old one", _MACHINE_ID=old, file="system")
+read(2)
+for _ in range(150):
+    now.at += 1
+    reader.read()
+    time.sleep(0.005)
+written.write("for some time", _MACHINE_ID=old, file="system")
+read(3)
+(folder / new).mkdir()
+later = Journal(folder / new, time.time() - 500)
+later.write(*"abcd", _MACHINE_ID=new, file="system", SYSLOG_IDENTIFIER="quux")
+later.write("new", _MACHINE_ID=new, file="system")
+read(4)
+health = reader.source.health()
+reader.source.close()
+print(reader.messages, reader.gaps, health.problem, list(health.deaf))
+"""
+
+
+def test_another_machine_id() -> None:
+    """What a journald that runs writes under the id that it had is read, and then the new one's."""
+    needs.mount_namespace()
+    script = ["sh", "-c", ANOTHER_ID, "sh", "0123456789abcdef" * 2, sys.executable, READ_ON]
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation=private", *script],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).resolve().parents[1],
+        timeout=120,
+    )
+    messages = ["one", "still under the old one", "for some time", "new"]
+    assert done.stdout.strip() == f"{messages} [] None []", done.stderr
+
+
+FULL = """
+import subprocess
+from pathlib import Path
+from exporter.sources.journal_files import find_full
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", "/mnt"], check=True)
+folders = [Path("/mnt"), Path("/nowhere")]
+before = find_full(folders)
+try:
+    Path("/mnt/filler").write_bytes(bytes(2**21))
+except OSError:
+    print(before, find_full(folders))
+"""
+
+
+def test_a_journal_on_a_full_disk() -> None:
+    """The folder of a journal without space left is found out."""
+    needs.mount_namespace()
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation=private", sys.executable, "-c", FULL],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).resolve().parents[1],
+        timeout=60,
+    )
+    told = "/mnt: no space is left, so journald drops messages"
+    assert done.stdout.strip() == f"[] ['{told}']", done.stderr
