@@ -1,11 +1,13 @@
 """Many findings of one rule and UTC day become one, so that a flood cannot bury the others.
 
 Up to ``most`` findings are told each by itself. Where there are more, one joined finding stands
-for all of them, and only the more severe are told besides: those of the lowest severity that is
-not reached by more than half of ``most``. All of that follows from the events, in whatever order
-they come. A joined finding has the empty subject, which no event has.
+for all of them, and only some are told besides: those of the lowest severity that is not reached
+by more than half of ``most``, and those that began on a host on which no more than a quarter of
+``most`` did: the noise of one host hides nothing on another one. All of that follows from the
+events, in whatever order they come. A joined finding has the empty subject, which no event has.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence, Set
 from typing import Any, Final
 
@@ -13,14 +15,20 @@ import msgspec
 
 from aggregator.chains.dense import severity_of
 from aggregator.chains.facts import MOST_EVIDENCE, MOST_NAMES
-from aggregator.finding import LISTS, RANKS, SEVERITIES, Finding
+from aggregator.finding import LISTS, RANKS, SEVERITIES, Finding, read_identity
 from aggregator.findings import Rule
 from aggregator.wording import count_of, length_of, list_names, minute_of
+from heptad.line_protocol import decode_head
 from heptad.store import Identity
 
 JOINED: Final = ""
 _STEP: Final = 10
 _BITS: Final = 2
+_QUIET: Final = 4
+_HOST_AT: Final = 64
+"""A finding is one number: severity, count and, from this bit on, the host."""
+_MOST_QUIET: Final = 1000
+"""Of quiet hosts so many findings are told besides; of more of them, none for being there."""
 _NAMES: Final = tuple(SEVERITIES)
 
 
@@ -31,6 +39,9 @@ class Crowd:
         self._most = most
         self._subjects: dict[str, int | tuple[int, ...]] = {}
         self._ranks = [0] * len(RANKS)
+        self._hosts: dict[str, int] = {}
+        self._on_host = Counter[int]()
+        self._number_quiet = 0
         self.count = 0
         """Their events."""
         self.first: tuple[int, str] | None = None
@@ -46,7 +57,7 @@ class Crowd:
         known = self._subjects.pop(subject, ())
         for packed in (known,) if isinstance(known, int) else known:
             self._add(packed, -1)
-        new = [finding.count << _BITS | finding.rank for finding in findings]
+        new = list(map(self._pack, findings))
         for packed in new:
             self._add(packed, 1)
         if new:
@@ -62,9 +73,26 @@ class Crowd:
             joined, first=first[0], first_event=first[1], count=self.count, joined=self.number
         )
 
+    def _pack(self, finding: Finding) -> int:
+        return self._host(finding) << _HOST_AT | finding.count << _BITS | finding.rank
+
+    def _host(self, finding: Finding) -> int:
+        """Where it began, as a number; what comes after its first event does not change that."""
+        tags = decode_head(read_identity(finding.first_event)[1])[1]
+        return self._hosts.setdefault(tags.get("host", ""), len(self._hosts))
+
     def _add(self, packed: int, times: int) -> None:
         self._ranks[packed & (1 << _BITS) - 1] += times
-        self.count += times * (packed >> _BITS)
+        self.count += times * (packed % (1 << _HOST_AT) >> _BITS)
+        host = packed >> _HOST_AT
+        self._number_quiet -= self._number_on(host)
+        self._on_host[host] += times
+        self._number_quiet += self._number_on(host)
+
+    def _number_on(self, host: int) -> int:
+        """How many findings began there, if the host is quiet."""
+        number = self._on_host[host]
+        return number if number <= self._most // _QUIET else 0
 
     @property
     def number(self) -> int:
@@ -87,13 +115,33 @@ class Crowd:
         """How severe the joined finding is: as the worst that it hides, and by their number."""
         return max(self.level - 1, RANKS[severity_of(self.number, _STEP * self._most // 2)])
 
+    @property
+    def quiet(self) -> frozenset[str]:
+        """The hosts whose findings are told by themselves, however severe they are."""
+        quiet = self._quiet()
+        return frozenset(host for host, number in self._hosts.items() if number in quiet)
+
+    def _quiet(self) -> frozenset[int]:
+        if self._number_quiet > _MOST_QUIET:
+            return frozenset()
+        return frozenset(filter(self._number_on, self._on_host))
+
+    def tells(self, finding: Finding, level: int) -> bool:
+        """Whether this one is told by itself, where those of at least this rank are."""
+        if finding.rank >= level:
+            return True
+        return self._number_quiet <= _MOST_QUIET and self._number_on(self._host(finding)) > 0
+
     def subjects(self, level: int) -> set[str]:
-        """Those with a finding of at least this rank."""
-        mask = (1 << _BITS) - 1
+        """Those with a finding that is told by itself, where those of at least this rank are."""
+        quiet, mask = self._quiet(), (1 << _BITS) - 1
         return {
             subject
             for subject, held in self._subjects.items()
-            if (held & mask if isinstance(held, int) else max(p & mask for p in held)) >= level
+            if any(
+                one & mask >= level or one >> _HOST_AT in quiet
+                for one in ((held,) if isinstance(held, int) else held)
+            )
         }
 
 

@@ -59,7 +59,8 @@ class Memory:
         self._chains: dict[str, Chain] = {}
         self._touched: set[str] = set()
         self._crowds: dict[int, Crowd] = {}
-        self._levels: dict[int, int] = {}
+        self._levels: dict[int, tuple[int, frozenset[str]]] = {}
+        """Day → what of its findings was told by itself when last looked: see Crowd."""
         self._joints: dict[int, Joint] = {}
         self._newest = self.floor
         self._forgotten = _NEVER
@@ -130,13 +131,14 @@ class Memory:
         crowd = self._crowds.get(day)
         if crowd is None:
             return
-        level = crowd.level
-        if level < self._levels.get(day, level):
+        level, quiet = crowd.level, crowd.quiet
+        before = self._levels.get(day, (level, quiet))
+        if level < before[0] or (level and quiet - before[1]):
             self._judge(crowd.subjects(level))
-        self._levels[day] = level
+        self._levels[day] = (level, quiet)
         for days in self._found.values() if level else ():
             if days.get(day):
-                days[day] = [finding for finding in days[day] if finding.rank >= level]
+                days[day] = [finding for finding in days[day] if crowd.tells(finding, level)]
         told = crowd.subjects(level) if level else frozenset()
         rank = crowd.rank if level else 0
         self._joints[day] = Joint(
@@ -300,7 +302,7 @@ class Memory:
             crowd = self._crowds[day] = Crowd(self.rule.most)
         crowd.note(subject, new.get(day, ()))
         if day in new and (level := crowd.level):
-            new[day] = [finding for finding in new[day] if finding.rank >= level]
+            new[day] = [finding for finding in new[day] if crowd.tells(finding, level)]
 
     def _find(self, subject: str, cells: Sequence[tuple[int, Any]]) -> Iterator[Finding]:
         """What its chain tells once it has taken up the cells that may still change, too."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -201,6 +202,49 @@ def test_severe_ones_are_told_besides(world: World) -> None:
     assert (finding.severity, finding.joined) == ("medium", 31)
 
 
+def on(host: str, events: list[Event]) -> list[Event]:
+    """The same on another host."""
+    return [msgspec.structs.replace(event, host=host) for event in events]
+
+
+def test_noise_of_one_host_hides_nothing_on_another(world: World) -> None:
+    """Up to five findings of a quiet host are told besides, whenever they come."""
+    world.append(on("quiet", attack(NOON, 4, "192.0.2.1")))
+    world.append(e for n in range(30) for e in attack(NOON + n * SECOND, 4, address(n)))
+    world.look(everything=True)
+    assert subjects(world) == ["", "192.0.2.1"]
+    for n in range(2, 6):
+        world.append(on("quiet", attack(NOON + n * MINUTE, 4, f"192.0.2.{n}")))
+        world.look()
+    assert subjects(world) == ["", *[f"192.0.2.{n}" for n in range(1, 6)]]
+    world.append(on("quiet", attack(NOON + 6 * MINUTE, 4, "192.0.2.6")))
+    world.look(everything=True)
+    assert subjects(world) == [""]
+    (finding,) = world.findings()
+    assert (finding.joined, finding.hosts) == (36, ("quiet", "web1"))
+
+
+def test_a_host_that_gets_quiet_again_is_told(world: World) -> None:
+    """Where a late event shows that a finding began elsewhere, the others are told besides."""
+    world.append(e for n in range(30) for e in attack(NOON + n * SECOND, 4, address(n)))
+    for n in range(1, 7):
+        world.append(on("quiet", attack(NOON + n * MINUTE, 4, f"192.0.2.{n}")))
+    world.look(everything=True)
+    assert subjects(world) == [""]
+    world.append(attack(NOON + 5 * MINUTE, 4, "192.0.2.6"))
+    world.look(everything=True)
+    assert subjects(world) == ["", *[f"192.0.2.{n}" for n in range(1, 6)]]
+
+
+def test_very_many_quiet_hosts_are_one_finding(world: World) -> None:
+    """Whoever can write events of a thousand hosts gets one finding for them."""
+    world.append(
+        e for n in range(1001) for e in on(f"host{n}", attack(NOON + n * SECOND, 4, address(n)))
+    )
+    world.look(everything=True)
+    assert subjects(world) == [""]
+
+
 def test_restart_changes_nothing(world: World) -> None:
     """What is joined is written once, and goes on after a kill."""
     world.append(e for n in range(24) for e in attack(NOON + n * SECOND, 4, address(n)))
@@ -218,10 +262,13 @@ def test_restart_changes_nothing(world: World) -> None:
 
 CROWDED = st.lists(
     st.builds(
-        lambda n, minute, number: attack(NOON + minute * MINUTE, number, f"192.0.2.{n}"),
+        lambda n, minute, number, host: on(
+            host, attack(NOON + minute * MINUTE, number, f"192.0.2.{n}")
+        ),
         st.integers(0, 40),
         st.sampled_from([0, 1, 3, 8, 720, 721]),
         st.sampled_from([2, 4, 4, 5, 40]),
+        st.sampled_from(["web1", "web1", "web1", "web2", "web3"]),
     ),
     max_size=40,
 )
@@ -251,7 +298,7 @@ def test_path_does_not_matter(
         straight.finish()
         assert world.findings() == straight.findings()
         per_day = Counter((finding.rule, finding.day) for finding in world.findings())
-        assert max(per_day.values(), default=0) <= 20
+        assert max(per_day.values(), default=0) <= 25
 
 
 def test_page_names_what_is_joined(world: World) -> None:
