@@ -168,14 +168,17 @@ class Job:
                 watch.redo(spans, since // MINUTE, -(-until // MINUTE))
             for book in self._books:
                 book.redo(spans, begin // MINUTE, end // MINUTE)
-            self._read_days(more=False, everything=True)
+            last = max((until for _, until in spans), default=0)
+            self._read_days(more=False, everything=True, last=last)
             self._work({}, dirty=True, flush=True)
             self._report(stop, now, flush=True)
         except Stopped:
             return
 
-    def _read_days(self, *, more: bool, everything: bool) -> bool:
+    def _read_days(self, *, more: bool, everything: bool, last: int = 0) -> bool:
         """Read again the days of which events came late; whether there were any.
+
+        The newest day is read to the end of what has arrived, or to the minute ``last``.
 
         Where ``more`` has arrived, only for those rules that can judge nothing new without. While
         many events come late, their days are not read again and again for each part of them.
@@ -193,7 +196,7 @@ class Job:
         ]
         if not working:
             return False
-        end = self._progress.latest // MINUTE + 1
+        end = max(self._progress.latest // MINUTE + 1, last)
         self._rereading = working
         self._new_due = at + _NEW_EVERY
         try:

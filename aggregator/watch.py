@@ -157,10 +157,11 @@ class Watch:
         for first, last in merge_spans([(day, day + 1) for day in days]):
             until = last * MINUTES_A_DAY + self._rule.after
             if last == days[-1] + 1 and (self._memory is None or last > self._memory.day):
-                # it will be the memory: so it is read to the end
+                # it will be the memory: so it is read to the end of what has arrived. What lies
+                # behind may be a backlog, of which nothing could be taken up before its time
                 begin = first if self._memory is None else min(first, self._memory.day)
                 memory = Memory(self._rule, begin)
-                read = Read(memory, memory.floor, max(until, end), now)
+                read = Read(memory, memory.floor, end, now)
             else:
                 memory = Memory(self._rule, first)
                 read = Read(memory, memory.floor, until, now, last)

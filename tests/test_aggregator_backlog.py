@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from aggregator import job
+from aggregator import arrivals, job
+from aggregator.memory import Memory
 from heptad.event import Event
 from heptad.log import Condition
 from heptad.store.local import LocalStore
@@ -200,3 +201,26 @@ def test_more_than_a_minute_behind_is_a_problem(
     world.append(late(30))
     world.look()
     assert any(problem and "60 s behind" in problem for problem in problems)
+
+
+def test_a_first_look_at_a_long_log_holds_an_hour_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much has arrived: what a rule takes up has been told of, and what is held is short."""
+    monkeypatch.setattr(arrivals, "_CHUNK", 50)
+    monkeypatch.setattr(arrivals, "_MOST_FRESH", 100)
+    sizes: list[int] = []
+    take = Memory.take
+
+    def watch(memory: Memory, *told: Any) -> None:
+        take(memory, *told)
+        sizes.append(memory.size)
+
+    monkeypatch.setattr(Memory, "take", watch)
+    with World(tmp_path) as world:
+        world.now = NOW
+        world.append([login(MIDNIGHT + n * 60 * SECOND, "192.0.2.1") for n in range(20 * 60)])
+        world.finish()
+        (finding,) = world.findings()
+    assert finding.count == 20 * 60
+    assert max(sizes) < 80
