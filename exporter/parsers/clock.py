@@ -41,6 +41,7 @@ class Clock:
         self._year = year
         self._hours: dict[str, int] = {}
         self._zone = ""
+        self._behind = 0  # so many characters the last unusual stamp had behind its time
 
     def recall(self, stamp: str) -> int | None:
         """What ``read`` gives, quickly, for a stamp in an hour that is known; else None.
@@ -50,6 +51,9 @@ class Clock:
         if stamp[:1] <= "9":
             return self._recall_dated(stamp)
         base, within = self._hours.get(stamp[:-6]), _WITHIN_HOUR.get(stamp[-6:])
+        if base is None and (behind := self._behind):
+            base = self._hours.get(f"{stamp[: -behind - 6]}:{stamp[-behind:]}")
+            within = _WITHIN_HOUR.get(stamp[-behind - 6 : -behind])
         last = self.last
         if base is None or within is None or last is None:
             return None
@@ -91,11 +95,20 @@ class Clock:
             self._go_on(time)
         return time
 
-    def know_as(self, stamp: str, plain: str) -> None:
-        """Let ``recall`` know a stamp that ends in its time, and is what ``read_bsd`` was given."""
-        base = self._hours.get(plain[:-6])
-        if base is not None and stamp[-9:] == plain[-9:]:
-            self._make_room()
+    def know_as(self, stamp: str, end: int, hour: str) -> None:
+        """Let ``recall`` know stamps such as this one, which was read in an ``hour`` that is known.
+
+        Its seconds end at ``end``; what is behind them, such as a year, is the same in that hour.
+        """
+        base = self._hours.get(hour)
+        if base is None:
+            return
+        self._make_room()
+        behind = stamp[end:]
+        if behind:
+            self._behind = len(behind)
+            self._hours[f"{stamp[: end - 6]}:{behind}"] = base
+        else:
             self._hours[stamp[:-6]] = base
 
     def _go_on(self, time: int) -> None:

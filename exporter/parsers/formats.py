@@ -160,7 +160,8 @@ class Formats:
         stamp, fraction = found["stamp"], found["fraction"]
         time = self._clock.read_bsd(stamp)
         if raw[0] == "<":
-            self._clock.know_as(raw[: found.end("stamp")], stamp)
+            end = found.end("stamp")
+            self._clock.know_as(raw[:end], end, stamp[:-6])
         if fraction:
             time += int(fraction) * 10 ** (9 - len(fraction))
         return _header(found, time)
@@ -196,8 +197,8 @@ class Formats:
             return None
         found = None if version else _PLACE.fullmatch(line, stamp.end)
         if found is not None:
-            if stamp.plain is not None:
-                self._clock.know_as(line[: stamp.end], stamp.plain)
+            if stamp.clock_end:
+                self._clock.know_as(line[: stamp.end], stamp.clock_end, stamp.hour)
             header = _header(found, stamp.time)
             header.width = 0 if line is not raw else stamp.end
             return header

@@ -59,12 +59,14 @@ _ZONES: Final = {
 class Stamp(msgspec.Struct, gc=False):
     """A stamp that was found: ns UTC, and where it ends in the line.
 
-    ``plain`` is the same as RFC 3164 writes it, where it says no more than that.
+    ``hour`` is what the clock knows its hour by, and ``clock_end`` where its seconds end, if these
+    are the last that it tells.
     """
 
     time: int
     end: int
-    plain: str | None = None
+    clock_end: int = 0
+    hour: str = ""
 
 
 def read_stamp(line: str, clock: Clock, locale: str | None) -> Stamp | None:
@@ -92,14 +94,17 @@ def read_stamp(line: str, clock: Clock, locale: str | None) -> Stamp | None:
         end = after.end()
     end += line[end : end + 2] == ": "
     fraction, stamp = found["fraction"] or "", f"{_SHORT[month]} {day:2} {found['clock']}"
+    clock_end = 0 if fraction else found.end("clock")
     if not year:
         time = clock.read_bsd(stamp)
         if not zone:
             time += int(fraction) * 10 ** (9 - len(fraction)) if fraction else 0
-            return Stamp(time, end, stamp if end == found.end("clock") else None)
+            return Stamp(time, end, clock_end, stamp[:-6])
         year = datetime.fromtimestamp(time // 10**9, clock.zone).year
+        clock_end = 0  # the clock went on by the source's zone, too
     day_of = f"{year:04}-{month:02}-{day:02}T{found['clock']}"
-    return Stamp(clock.read_dated(day_of, fraction, zone), end)
+    time = clock.read_dated(day_of, fraction, zone)
+    return Stamp(time, end, clock_end, f"{day_of[:13]}{zone}")
 
 
 def _read_date(lead: str, locale: str | None) -> tuple[int, int, int, bool] | None:

@@ -10,7 +10,7 @@ Text inside a message, such as a user's name, is never removed.
 """
 
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Final
 
 from exporter.parsers.severity import SEVERITY
@@ -30,8 +30,18 @@ _BLANKS: Final = (
     *("^@", "^I", "^J", "^M"),  # the BSDs and BusyBox
 )
 """Blanks, and how syslog daemons write those that are control characters."""
+_LONGEST: Final = max(map(len, _BLANKS))
 _MOST_BLANKS: Final = 1000
 """A line that is nothing but blanks costs no more than another one."""
+
+
+def _match_blanks(blanks: Iterable[str]) -> re.Pattern[str]:
+    return re.compile(rf"(?:{'|'.join(map(re.escape, blanks))}){{0,{_MOST_BLANKS}}}")
+
+
+_BLANKS_BEFORE: Final = _match_blanks(_BLANKS)
+_BLANKS_BEHIND: Final = _match_blanks(blank[::-1] for blank in _BLANKS)
+"""Of the message written backwards."""
 _DECORATION: Final = re.compile(
     rf"(?:<\d{{1,3}}(?:\.\d)?>|[<\[]?{SEVERITY}(?:[>\]]:?|:) ?)?"
     r"(?:(?P<tag>[\w./-]{1,64})(?:\[(?P<pid>\d{1,9})\])?: )?",
@@ -41,12 +51,10 @@ _DECORATION: Final = re.compile(
 
 def cut_end(message: str) -> str:
     """The message without blanks behind it: the end of a command or of a name is its user's."""
-    end = len(message)
-    for _ in range(_MOST_BLANKS):
-        if not message.endswith(_BLANKS, 0, end):
-            break
-        end -= next(len(blank) for blank in _BLANKS if message.endswith(blank, 0, end))
-    return message[:end]
+    if not message.endswith(_BLANKS):
+        return message
+    found = _BLANKS_BEHIND.match(message[: -1 - _MOST_BLANKS * _LONGEST : -1])
+    return message[: -found.end()] if found else message
 
 
 def cut_begin(message: str, program: str) -> tuple[str, str | None]:
@@ -64,11 +72,8 @@ def shorten(message: str, tags: Container[str]) -> Iterator[tuple[str, str | Non
     """
     if (whole := cut_end(message)) != message:
         yield whole, None
-    begin = 0
-    for _ in range(_MOST_BLANKS):
-        if not message.startswith(_BLANKS, begin):
-            break
-        begin += next(len(blank) for blank in _BLANKS if message.startswith(blank, begin))
+    blanks = _BLANKS_BEFORE.match(message)
+    begin = blanks.end() if blanks else 0
     found = _DECORATION.match(message, begin)
     pid = None
     if found is not None:
