@@ -19,7 +19,7 @@ FOLDERS := heptad exporter aggregator tests bench dashboards provisioning script
 CODE = $(foreach folder,$(FOLDERS),$(if $(shell find $(folder) -name '*.py' 2>/dev/null),$(folder)))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types contracts torture torture-rotation bench docs dashboards rules env stack \
+.PHONY: help run test check lint types contracts torture torture-rotation fuzz bench docs dashboards rules env stack \
 	constraints clean debian-packages
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -51,6 +51,10 @@ torture: debian-packages ## everything between the log and InfluxDB fails, 2000 
 
 torture-rotation: $(VENV)/.installed-dev ## the rotation race: 20 seeds beside four busy processes (TORTURE_RUNS=…)
 	@$(BIN)/python -m tests.torture_rotation
+
+fuzz: debian-packages ## 100,000 values that Heptad never wrote, in SQLite and InfluxDB (HEPTAD_FUZZ_CASES=…)
+	@HEPTAD_FUZZ_CASES=$${HEPTAD_FUZZ_CASES:-100000} $(BIN)/python -m pytest -s \
+		tests/test_outside_values.py -k test_fuzzed_values
 
 bench: debian-packages ## the figures, as ratios to mtail, fail2ban and node_exporter
 	@$(BIN)/python -m bench $(BENCH_FLAGS)

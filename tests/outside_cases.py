@@ -32,10 +32,11 @@ class Case(NamedTuple):
     @property
     def row(self) -> Row:
         """The point as a store keeps it."""
-        fields = {name: value for name, value in self.fields.items() if name != "raw"}
-        raw = self.fields.get("raw", "")
+        fields, raw = dict(self.fields), ""
+        if isinstance(self.fields.get("raw"), str):  # else it is no line, but a field like others
+            raw = str(fields.pop("raw"))
         head = encode_head(self.measurement, self.tags.items())
-        return head, self.time, encode_fields(fields), str(raw)
+        return head, self.time, encode_fields(fields), raw
 
 
 class Change(NamedTuple):
