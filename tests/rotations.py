@@ -319,6 +319,68 @@ class World:
         self.writer.truncate(len(data))
         yield from self.append()
 
+    def copytruncate_keeping_time(self) -> Steps:
+        """`cp --preserve` or `rsync --times`, then truncated: the copy looks as old as the log."""
+        copy, data, then = self.next_name(), self.file.read_bytes(), self.file.stat().st_mtime_ns
+        self.write_file(copy, data)
+        yield
+        os.utime(copy, ns=(then, then))
+        yield
+        self.writer.truncate(0)
+        self.touch()
+        yield
+        yield from self.append()
+
+    def rename_by_numbers(self) -> Steps:
+        """`auth.log.1` becomes `auth.log.2`, over the oldest, and the log `auth.log.1`."""
+        oldest = self.file.with_name("auth.log.3")
+        if oldest.exists():
+            self.destroy(oldest.read_bytes(), 0, 1000)
+        for number in (2, 1, 0):
+            old = self.file.with_name(f"auth.log.{number}") if number else self.file
+            if old.exists():
+                old.rename(self.file.with_name(f"auth.log.{number + 1}"))
+                yield
+        yield from self.append()
+        self.reopen()
+        self.touch()
+        yield
+        yield from self.append()
+
+    def mount_and_unmount(self) -> Steps:
+        """Another folder in its place, with a copy of the log, which is gone again later."""
+        under, over = self.folder.with_name("under"), self.folder.with_name("over")
+        over.mkdir()
+        self.write_file(over / self.path.name, self.path.read_bytes())
+        self.folder.rename(under)
+        over.rename(self.folder)
+        yield
+        yield from self.append_to_old()
+        self.reopen()
+        yield from self.append()
+        data = self.path.read_bytes()
+        self.destroy(data, 0, 1000)
+        # what came and went between two looks was seen by nobody
+        self.untraced |= set(data.decode().splitlines())
+        self.folder.rename(self.folder.with_name(f"over-{len(self.written)}"))
+        under.rename(self.folder)
+        yield
+        self.reopen()
+        yield from self.append()
+
+    def turn_into_folder(self) -> Steps:
+        """A folder in its place for a while."""
+        away = self.folder / "away"
+        self.path.rename(away)
+        yield
+        yield from self.append_to_old()
+        self.path.mkdir()
+        yield
+        self.path.rmdir()
+        yield
+        away.rename(self.path)
+        yield from self.append()
+
     def move_behind_link(self) -> Steps:
         """The log is moved elsewhere, and a link to it takes its place."""
         elsewhere = self.folder.with_name(f"elsewhere-{len(self.written)}")
@@ -392,6 +454,10 @@ OPERATIONS: Final = {
         World.mount_over,
         World.copytruncate_and_compress,
         World.copytruncate_with_hole,
+        World.copytruncate_keeping_time,
+        World.rename_by_numbers,
+        World.mount_and_unmount,
+        World.turn_into_folder,
         World.move_behind_link,
         World.unlink,
     )

@@ -1,6 +1,7 @@
 """What is defined for every state a log file may be in: see docs/sources.md."""
 
 import bz2
+import errno
 import gzip
 import lzma
 import os
@@ -632,6 +633,37 @@ def test_appears_later_and_vanishes(tmp_path: Path, make_reader: MakeReader) -> 
     assert not reader.gaps
 
 
+@pytest.mark.parametrize("down", [False, True])
+def test_absent_for_days(path: Path, reader: Reader, down: bool) -> None:
+    """`nocreate` and a program that logs nothing for days: the old file to its end, then the new."""
+    append(path, line(3))
+    path.rename(path.with_name("auth.log.1"))
+    append(path.with_name("auth.log.1"), line(4))
+    seen = [] if down else reader.read()
+    for _ in range(3):
+        reader.late += 24 * 60 * MINUTE
+        reader.restart()
+        seen += reader.read()
+    assert seen == [3, 4]
+    append(path, line(5))
+    assert reader.read() == [5]
+    assert not reader.gaps
+
+
+def test_a_line_that_is_completed_later(path: Path, reader: Reader) -> None:
+    """On a full disk half a line is written; it is read once it is whole, rotated or not."""
+    text = line(3)
+    append(path, text[:20])
+    reader.restart()
+    assert reader.read() == []
+    path.rename(path.with_name("auth.log.1"))
+    append(path, line(4))
+    assert reader.read() == [4]
+    append(path.with_name("auth.log.1"), text[20:])
+    assert reader.read() == [3]
+    assert not reader.gaps
+
+
 def test_absent_at_a_restart(path: Path, reader: Reader) -> None:
     """A file that is away for a while, as on a late mount, goes on where it was read."""
     away = path.rename(path.with_name("elsewhere"))
@@ -810,6 +842,24 @@ def test_wakes(tmp_path: Path, pattern: str) -> None:
     source.close()
 
 
+def test_no_watch_is_granted(
+    path: Path,
+    reader: Reader,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Where fs.inotify.max_user_watches is used up, that is told, and the next look reads on."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("watchdog.observers.api.BaseObserver.schedule", refuse)
+    reader.source.start(threading.Event())
+    assert [record.message for record in caplog.records] == ["no watch: polling only"]
+    append(path, line(3))
+    assert reader.read() == [3]
+
+
 @pytest.mark.parametrize("down", [False, True])
 @pytest.mark.parametrize(
     "options",
@@ -824,6 +874,8 @@ def test_wakes(tmp_path: Path, pattern: str) -> None:
         "copytruncate dateext compress",
         "create dateext extension .log",
         "create dateext dateformat -%Y-%m-%d-%s",
+        "create dateext dateformat -%s",
+        "copytruncate dateext dateformat .%Y%m%d%H",
         "create compress compresscmd /usr/bin/xz compressext .xz",
     ],
 )
