@@ -15,6 +15,8 @@ from exporter.sources.journal_files import find_stale
 from exporter.sources.journalctl import Journalctl
 from tests import needs
 from tests.journal import Journal, Reader, journalctls
+from tests.real import journald
+from tests.real.sandbox import Sandbox, wait_until
 from tests.test_journald_guard import FakeClock, deaf, pass_time, put_before
 
 
@@ -185,7 +187,7 @@ def test_a_journal_that_nobody_writes(tmp_path: Path) -> None:
     started = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     os.utime(file, (started - 1000, started - 1000))
     (told,) = find_stale([tmp_path])
-    assert "before this machine started; see Storage= in journald.conf(5)" in told
+    assert "before journald started; see Storage= in journald.conf(5)" in told
 
 
 ANOTHER_ID = """
@@ -257,6 +259,38 @@ def test_another_machine_id() -> None:
     )
     messages = ["one", "still under the old one", "for some time", "new"]
     assert done.stdout.strip() == f"{messages} [] None []", done.stderr
+
+
+ASK = """
+from pathlib import Path
+from exporter.sources import journal_files
+journal_files._SETTLED = 0.0
+print(journal_files.find_stale([*Path("/run/log/journal").iterdir()]))
+"""
+
+
+def test_a_journald_that_stores_nothing() -> None:
+    """A running journald that was started again with `Storage=none` is found out."""
+    needs.mount_namespace()
+    needs.program("systemd-journald")
+    with Sandbox() as sandbox:
+
+        def ask() -> str:
+            root = str(Path(__file__).resolve().parents[1])
+            env = {"PYTHONPATH": root}
+            return sandbox.run(sys.executable, "-c", ASK, env=env).stdout
+
+        journald.start(sandbox)
+        assert ask() == "[]\n"
+        config = "[Journal]\nStorage=none\nReadKMsg=no\n"
+        sandbox.write("/etc/systemd/journald.conf", config)
+        sandbox.run("sh", "-c", "kill $(pidof systemd-journald)")
+        sandbox.daemons[-1].wait(20)
+        for file in sandbox.journal.glob("*/*.journal"):
+            os.utime(file, (time.time() - 60, time.time() - 60))
+        sandbox.start("/lib/systemd/systemd-journald")
+        wait_until(lambda: ask() != "[]\n", "journald")
+        assert "before journald started; see Storage=" in ask()
 
 
 FULL = """

@@ -14,7 +14,11 @@ _ENDS: Final = (".journal", ".journal~")
 _NUMBERED: Final = re.compile(r"s=([0-9a-f]{1,32});i=([0-9a-f]{1,16});")
 _HEADER: Final = struct.Struct("<8s64x16s72xQ")
 _SETTLED: Final = 300.0
-"""Seconds after the start of the machine within which journald has written something."""
+"""Seconds after its start within which journald has written something."""
+_SLACK: Final = 10.0
+_PROC: Final = Path("/proc")
+_STARTED: Final = 19
+"""The place of the start, in ticks, behind the name in /proc/PID/stat: proc_pid_stat(5)."""
 _FULL: Final = 2**20
 """Bytes without which nothing can be written on a disk of ordinary size."""
 
@@ -65,18 +69,34 @@ def find_unreadable(folders: Sequence[Path]) -> list[str]:
 
 
 def find_stale(folders: Sequence[Path]) -> list[str]:
-    """Whether journald has written nothing since this machine started.
+    """Whether journald has written nothing since it started.
 
-    It writes at its own start at least; where it does not, ``Storage=none`` or its disk keeps it.
+    It reports its own start at least; where it does not, ``Storage=none`` or its disk keeps it.
     """
-    uptime = clock.clock_gettime(clock.CLOCK_BOOTTIME)
+    began = clock.time() - clock.clock_gettime(clock.CLOCK_BOOTTIME) + _find_start()
     times = [time for folder in folders for time in _find_times(folder)]
-    began = clock.time() - uptime
-    if uptime < _SETTLED or not times or max(times) >= began - _SETTLED:
+    if clock.time() - began < _SETTLED or not times or max(times) >= began - _SLACK:
         return []
     when = clock.strftime("%Y-%m-%dT%H:%M:%SZ", clock.gmtime(max(times)))
-    told = f"nothing was written to the journal since {when}, before this machine started"
+    told = f"nothing was written to the journal since {when}, before journald started"
     return [f"{told}; see Storage= in journald.conf(5), and the log of systemd-journald"]
+
+
+def _find_start() -> float:
+    """Seconds from the start of the machine to that of its journald; 0 where that is not seen.
+
+    Those of containers, which are seen as well, are younger.
+    """
+    starts = []
+    for process in _PROC.glob("[0-9]*"):
+        with suppress(OSError, ValueError, IndexError):
+            command = (process / "cmdline").read_bytes().split(b"\0")
+            # one of a namespace has an argument
+            if command[0].endswith(b"/systemd-journald") and command[1:] == [b""]:
+                fields = (process / "stat").read_text().rpartition(")")[2].split()
+                if process.stat().st_uid == 0:
+                    starts.append(int(fields[_STARTED]) / os.sysconf("SC_CLK_TCK"))
+    return min(starts, default=0.0)
 
 
 def is_beyond(folders: Sequence[Path], cursor: str) -> bool:
