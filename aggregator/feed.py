@@ -1,6 +1,7 @@
 """One walk through the events for every rule that has to read some."""
 
 import time as clock
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any, Final
@@ -49,10 +50,13 @@ class Read:
         self.found: Found = {}
         self.joints: dict[int, Joint] = {}
         self.begun = False
+        self.is_over = False
 
-    def has_finished(self, day: int) -> bool:
-        """Whether it is one of its days, and no event to come changes what was found of it."""
-        return self.first <= day < self.memory.day and (self.end is None or day < self.end)
+    @property
+    def finished(self) -> range:
+        """Those of its days of which no event to come changes what was found."""
+        last = self.memory.day if self.end is None else min(self.memory.day, self.end)
+        return range(self.first, last)
 
     def take(self, minute: int, cells: Mapping[str, Any], dropped: int) -> None:
         """The cells of a minute; an error of the rule ends this reading only."""
@@ -67,6 +71,7 @@ class Read:
 
     def finish(self) -> None:
         """There are no more."""
+        self.is_over = True
         try:
             if not self.begun:
                 self.memory.begin(self.now)
@@ -160,18 +165,27 @@ def walk(
     second or so, unless a single minute takes longer.
     """
     pace = Pace()
-    waiting = sorted(reads, key=lambda read: read.since)
+    waiting = deque(sorted(reads, key=lambda read: read.since))
     edges = sorted({edge for read in waiting for edge in (read.since, read.until)})
+    active: list[Read] = []
     for since, until in pairwise(edges):
-        active = [read for read in waiting if read.since <= since and until <= read.until]
+        while waiting and waiting[0].since <= since:
+            active.append(waiting.popleft())
+        active = _finish(active, since)
         for begin, end in pace.cut(since, until) if active else ():
             _walk_span(events, begin, end, active, is_ignored)
             pause()
-        for read in [read for read in waiting if read.until <= until]:
-            read.finish()
-            waiting.remove(read)
-    for read in waiting:
+        active = _finish(active, until)
+    for read in (*active, *waiting):
         read.finish()
+
+
+def _finish(reads: list[Read], until: int) -> list[Read]:
+    """Finish those that end at ``until``; the others."""
+    for read in reads:
+        if read.until <= until:
+            read.finish()
+    return [read for read in reads if read.until > until]
 
 
 def _walk_span(

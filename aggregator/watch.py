@@ -180,13 +180,21 @@ class Watch:
 
     def work_finished(self, at: float) -> list[Revision]:
         """The revisions of those days that are finished already, while others are being read."""
-        found = []
-        for read in self._day_reads:
-            if read.error is None:
+        found: list[tuple[Memory, Found, Joints]] = []
+        # they go on one after the other; the last one may become the memory
+        while self._day_reads and self._day_reads[0].error is None:
+            read = self._day_reads[0]
+            if read.is_over and read.end is not None:
+                del self._day_reads[0]
+                found.append(_found_by(read))
+                self._reading.difference_update(range(read.first, read.end))
+                continue
+            if read.begun and not read.is_over:
                 finished = _up_to(read.end, read.memory.take_finished())
                 joints = _joints_up_to(read.end, read.memory.take_joints())
                 found.append((read.memory, finished, joints))
-                self._reading = {d for d in self._reading if not read.has_finished(d)}
+                self._reading.difference_update(read.finished)
+            break
         return self._settle(at, found)
 
     def work_days(self, at: float) -> list[Revision]:
@@ -196,10 +204,7 @@ class Watch:
         _raise_error([*reads, *limited])
         self._failed = False
         self._reading = set()
-        found = [
-            (read.memory, _up_to(read.end, read.found), _joints_up_to(read.end, read.joints))
-            for read in reads
-        ]
+        found = [_found_by(read) for read in reads]
         if reads and reads[-1].end is None:
             self._joints = {}  # it knows them all
             self._memory = reads[-1].memory
@@ -278,6 +283,11 @@ class Watch:
         first = (since - self._rule.after) // MINUTES_A_DAY
         last = (until - 1 + self._rule.before) // MINUTES_A_DAY
         return set(range(first, last + 1))
+
+
+def _found_by(read: Read) -> tuple[Memory, Found, Joints]:
+    """What a reading that is over found."""
+    return read.memory, _up_to(read.end, read.found), _joints_up_to(read.end, read.joints)
 
 
 def _raise_error(reads: Iterable[Read]) -> None:

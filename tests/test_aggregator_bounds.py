@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aggregator import memory
+from aggregator import job, memory
 from aggregator.chains.facts import Batch, Facts, facts_of
 from aggregator.evidence import read_evidence
 from aggregator.feed import Read, walk
@@ -174,6 +174,26 @@ def test_what_no_rule_keeps_takes_no_room(tmp_path: Path, monkeypatch: pytest.Mo
         world.finish()
         assert world.counter("heptad_aggregator_cells_dropped_total") == 0
         assert len(world.findings()) == 1
+
+
+def test_scattered_days_are_looked_at_once_each(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stamp a month over years: what is done meanwhile asks for the day that is read, not all."""
+    monkeypatch.setattr(job, "_NEW_EVERY", 0.0)
+    asked = 0
+    original = memory.Memory.take_finished
+
+    def count(held: memory.Memory) -> Any:
+        nonlocal asked
+        asked += 1
+        return original(held)
+
+    monkeypatch.setattr(memory.Memory, "take_finished", count)
+    world.append(e for month in range(60) for e in attack(NOON - 30 * month * DAY))
+    world.look()
+    assert len(world.findings()) == 60
+    assert 60 <= asked <= 60 * 20
 
 
 @pytest.mark.parametrize(("method", "after"), [("events", 30), ("arrived", 1)])
