@@ -88,7 +88,11 @@ def take(events: Store, progress: Progress, horizon: int, now: int) -> Arrived:
     history = recall_start(events)
     limit = now // MINUTE * MINUTE + AHEAD
     progress.newest = min(progress.newest, now)
-    progress.latest = min(progress.latest, limit)
+    if progress.latest > limit:  # the clock went back: what was seen is ahead of it again
+        last = min(progress.latest // MINUTE, limit // MINUTE + _LONGEST_WAIT)
+        seen = (limit // MINUTE, last + 1)
+        progress.ahead = merge_spans([*progress.ahead, seen])[:MOST_AHEAD]
+        progress.latest = limit
     spans, late_spans = _take_ahead(progress, limit // MINUTE), list[Span]()
     late = ahead = behind = fresh = 0
     more = False

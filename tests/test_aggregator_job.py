@@ -389,3 +389,18 @@ def test_tail_after_midnight_may_come_late(world: World) -> None:
     world.append([login(MIDNIGHT + 2 * MINUTE)])
     world.look(everything=True)
     assert summaries(world) == [("192.0.2.1", MIDNIGHT - MINUTE, 5)]
+
+
+def test_what_was_seen_counts_after_the_clock_went_back(world: World) -> None:
+    """Half of an attack is seen, the clock goes back, a day is computed again: all is found."""
+    begin = MIDNIGHT + DAY + 10 * MINUTE
+    world.now = begin
+    world.append([login(MIDNIGHT + HOUR, "198.51.100.1"), *attack(begin, 2)])
+    world.look()
+    world.now = begin - 30 * HOUR
+    world.look()
+    world.redo(MIDNIGHT, MIDNIGHT + DAY)
+    world.now = begin + 5 * MINUTE
+    world.append(attack(begin + 2 * MINUTE, 2))
+    world.look()
+    assert summaries(world) == [("192.0.2.1", begin, 4)]
