@@ -9,6 +9,7 @@ from bench import (
     finding_latency,
     findings,
     flood,
+    hosts,
     influxdb_reading,
     instructions,
     page,
@@ -21,6 +22,7 @@ from bench import (
 def main() -> None:
     """Run the benches; those that need the real logs say so where these are missing."""
     instructions.main(os.environ.get("BENCH_REVISION"))
+    hosts.main()
     tailing.main()
     finding_latency.main()
     scrape.main([])
