@@ -62,7 +62,8 @@ class FleetWorld(World):
         self.buckets = names
         server.create(*names.names())
         self._stack.callback(server.drop, *names.names())
-        connecting = connect(server.url, buckets=names, **server.keys)
+        # on a busy machine a server takes long for values of a megabyte
+        connecting = connect(server.url, buckets=names, timeout="60s", **server.keys)
         self._connection = self._stack.enter_context(connecting)
         self.written: dict[str, dict[Any, Any]] = {}
         self.start()

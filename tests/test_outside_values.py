@@ -98,7 +98,7 @@ class SharedWorld(FleetWorld):
         names = self.buckets
         told = "".join(f"{key}: {value}, " for key, value in server.keys.items())
         self.config.write_text(
-            f"host: web1\ninfluxdb: {{url: '{server.url}', {told}buckets: {{events: "
+            f"host: web1\ninfluxdb: {{url: '{server.url}', timeout: 60s, {told}buckets: {{events: "
             f"{names.events}, reports: {names.reports}, heptad: {names.heptad}}}}}\n"
         )
 
