@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from hypothesis import given, seed, settings
+from hypothesis import example, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.rotations import OPERATIONS, Strikes, World
@@ -93,6 +93,12 @@ VERSIONS: Final = {
 """What puts another version of the log at its path."""
 ROTATIONS: Final = OPERATIONS.keys() - VERSIONS - {"unlink"}
 """After these no file holds what another one does."""
+HOLES: Final = [
+    ("copytruncate_with_hole", 1, 1000, 0, False),
+    ("copy_back", 1, 1000, 0, False),
+    ("copytruncate_with_hole", 1, 1000, 25, True),
+]
+"""Files of which nothing but NUL bytes is known at their beginning, one of them gone."""
 EXAMPLES: Final = int(os.environ.get("ROTATION_EXAMPLES") or 100)
 SEED: Final = int(os.environ.get("ROTATION_SEED") or 1)
 
@@ -126,6 +132,7 @@ def strike_again_and_again(strikes: list[tuple[str, int, int, int, bool]], alike
 @seed(SEED)
 @settings(max_examples=EXAMPLES, deadline=None, database=None)
 @given(strikes=st.lists(strikes_of(OPERATIONS), min_size=1, max_size=8))
+@example(strikes=HOLES)
 def test_struck_again_and_again(strikes: list[tuple[str, int, int, int, bool]], _: object) -> None:
     """However often a log is rotated, replaced and restored, no line is lost or doubled."""
     strike_again_and_again(strikes, alike=1)

@@ -119,13 +119,14 @@ def locate(segments: list[Segment], row: list[Position], number: int) -> int | N
         free = [n for n in same if not any(segments[n].begins_like(other) for other in row)]
         return next((n for n in free if segments[n].growing), None)
     alike = [n for n, segment in enumerate(segments) if segment.begins_like(known)]
+    copied = any(other.head.startswith(known.head) for other in row[number + 1 :])
+    if copied and (tells(known) or known.head.startswith(b"\0")):
+        return next((n for n in alike if n in same), None)
     if not tells(known):
         # others may begin so: it is the first that was written to since, unless its inode tells
         since = [n for n in alike if segments[n].position.modified >= known.modified]
         alike = [n for n in alike if segments[n].holds(known)] or alike
         alike = [n for n in alike if n in same] or [n for n in alike if n in since][:1] or alike
-    elif any(other.head.startswith(known.head) for other in row[number + 1 :]):
-        return next((n for n in alike if n in same), None)
     both = [n for n in alike if n in same]
     alike = [n for n in alike if not any(is_file_of(segments[n], other) for other in row)]
     found = both or alike or [n for n, s in enumerate(segments) if s.is_shortened(known)]
