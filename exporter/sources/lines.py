@@ -7,8 +7,8 @@ class Lines(msgspec.Struct):
     """What one read gave: the text of whole lines, and how many others were too long.
 
     ``hole`` counts the NUL bytes that were there instead of lines. ``before`` is the text right
-    before, where the first line refers to it (exporter.parsers.folding), and ``data`` all that
-    was read.
+    before, where the first line refers to it (exporter.parsers.folding), and ``data`` the last
+    bytes that were read.
     """
 
     text: str

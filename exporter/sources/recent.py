@@ -15,8 +15,8 @@ MOST: Final = 256
 _SIZE: Final = 8
 _AT_ONCE: Final = 8
 """Lines of a large read that are hashed for its commit, so that a backlog costs next to nothing."""
-_LARGE: Final = 2**15
-_KEPT: Final = 2**16
+KEPT: Final = 2**15
+"""Bytes of a read that are kept until they are hashed; a read of more is large."""
 _TIME: Final = re.compile(rb"\d\d:\d\d:\d\d")
 _BEGIN: Final = 19
 _FEW: Final = 2
@@ -43,29 +43,41 @@ class Recent:
     def __init__(self, hashes: bytes = b"") -> None:
         self._hashes = hashes[-MOST * _SIZE :]
         self._unhashed = b""
-        self._large = False
+        self._large = self._cut = False
 
     def add(self, data: bytes) -> None:
-        """What was read last."""
-        known = self._unhashed + data if len(data) < _KEPT else data
-        if len(known) > _KEPT:
-            known = known[known.find(b"\n", len(known) - _KEPT) + 1 :]
-            self._hashes = b""
+        """What was read last, of a large read its last ``KEPT`` bytes."""
+        self._large = len(data) >= KEPT
+        known = data if self._large else self._unhashed + data
+        if len(known) >= KEPT:
+            known = known[-KEPT:]
+            self._hashes, self._cut = b"", True
         self._unhashed = known if known.endswith(b"\n") else known + b"\n"
-        self._large = len(data) > _LARGE
 
     def dump(self) -> bytes:
         """The hashes, oldest first; after a large read only of the last few of its lines."""
         if self._large:
-            return _join(b"", self._unhashed, _AT_ONCE)
+            return _join(b"", self._read_last(_AT_ONCE))
         if self._unhashed:
-            self._hashes = _join(self._hashes, self._unhashed, MOST)
-            self._unhashed = b""
+            self._hashes = _join(self._hashes, self._read_last(MOST))
+            self._unhashed, self._cut = b"", False
         return self._hashes
+
+    def _read_last(self, most: int) -> list[bytes]:
+        """The last lines that are not hashed yet."""
+        begin = len(self._unhashed) - 1
+        if begin < 0:
+            return []
+        for _ in range(most):
+            begin = self._unhashed.rfind(b"\n", 0, begin)
+            if begin < 0:
+                break
+        lines = self._unhashed[begin + 1 : -1].split(b"\n")
+        return lines[1:] if begin < 0 and self._cut else lines
 
     def align(self, content: bytes) -> Match | None:
         """What of the whole lines of ``content`` was read; None if nothing."""
-        hashes = _join(self._hashes, self._unhashed, MOST)
+        hashes = _join(self._hashes, self._read_last(MOST))
         known = [hashes[at : at + _SIZE] for at in range(0, len(hashes), _SIZE)]
         left = Counter(known)
         at = end = 0
@@ -81,11 +93,8 @@ class Recent:
         return Match(end, frozenset(found), left[known[-1]] == 0) if found else None
 
 
-def _join(hashes: bytes, lines: bytes, most: int) -> bytes:
-    if not lines:
-        return hashes
-    last = lines.removesuffix(b"\n").rsplit(b"\n", most)[-most:]
-    return (hashes + b"".join(_hash(line.lstrip(b"\0")) for line in last))[-MOST * _SIZE :]
+def _join(hashes: bytes, lines: list[bytes]) -> bytes:
+    return (hashes + b"".join([_hash(line.lstrip(b"\0")) for line in lines]))[-MOST * _SIZE :]
 
 
 def _hash(line: bytes) -> bytes:

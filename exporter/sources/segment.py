@@ -22,6 +22,7 @@ import msgspec
 from exporter.parsers.folding import refers
 from exporter.sources.lines import Lines, cut, decode
 from exporter.sources.paths import key_of, open_regular, path_of
+from exporter.sources.recent import KEPT
 from heptad.terminal import show_path
 
 HEAD: Final = 1024
@@ -241,7 +242,7 @@ class Segment:
         if found is None or self.look() is not Fate.SAME:
             return None
         end, lines, skipping = found
-        lines.before, lines.data = before, data[:end]
+        lines.before, lines.data = before, data[max(0, end - KEPT) : end]
         offset, head = here.offset + end, here.head
         if here.offset < HEAD:
             # from the bytes that were read, not from the file: that may be another by now
