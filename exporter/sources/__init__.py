@@ -23,7 +23,7 @@ DEAF_REASONS: Final[dict[str, str]] = {
     "untrusted": "nearly all lines of a program are refused for their provenance",
     "stalled": "`journalctl --follow` does not deliver what the journal holds",
     "unanswered": "`journalctl` does not answer",
-    "files_refused": "`journalctl` or the kernel refuses files of the journal",
+    "files_refused": "files of the journal are refused by `journalctl`, or not written",
     "unlinked": "the file that is read has no name any more, or the path has another one",
 }
 """Why a source can be deaf though it can be read."""
