@@ -115,10 +115,17 @@ def test_it_is_stopped(journal: Journal, reader: Reader, clock: FakeClock) -> No
     for process in journalctls():
         process.send_signal(signal.SIGSTOP)
     journal.write("two")
-    begun = time.monotonic()
-    pass_time(reader, clock, lambda: len(reader.messages) == 2, 200)
+    longest = 0.0
+    end = clock.now + 200
+    while len(reader.messages) < 2 and clock.now < end:
+        clock.now += 1
+        begun = time.monotonic()
+        reader.read()
+        longest = max(longest, time.monotonic() - begun)
+        time.sleep(0.01)
+    assert len(reader.messages) == 2
     assert "stalled" in deaf(reader)
-    assert time.monotonic() - begun < 4
+    assert longest < 4.5  # what ends a process by SIGTERM waits 5 s for one that is stopped
     assert [p for p in psutil.Process().children() if p.status() == "stopped"] == []
 
 
@@ -156,7 +163,7 @@ def test_another_journalctl(
             clock.now += 1
             begun = time.monotonic()
             reader.read()
-            assert time.monotonic() - begun < 3
+            assert time.monotonic() - begun < 6
             time.sleep(0.01)
 
     read_on(240)
