@@ -137,11 +137,12 @@ class Tally:
     def events(self, rows: Sequence[Row]) -> Counter[str]:
         """Count the events of rows, each once; the number of rows by their heads."""
         heads = Counter(map(itemgetter(0), rows))
-        fresh = rows
-        if self._history_before >= 0:
-            fresh = [row for row in rows if row[1] >= self._history_before]
-            self._history += len(rows) - len(fresh)
-        self._heads.update(heads if len(fresh) == len(rows) else map(itemgetter(0), fresh))
+        if min(map(itemgetter(1), rows), default=0) >= self._history_before:
+            self._heads.update(heads)
+            return heads
+        fresh = [row for row in rows if row[1] >= self._history_before]
+        self._history += len(rows) - len(fresh)
+        self._heads.update(map(itemgetter(0), fresh))
         return heads
 
     def fold(self, row: Row, count: int) -> None:
