@@ -294,7 +294,8 @@ class Job:
             )
             if revision.rises and finding.last >= self._history:
                 told = {"rule": finding.rule, "severity": finding.severity}
-                facts = {"from": finding.addresses, "who": finding.users, "where": finding.hosts}
+                facts = {"from": finding.addresses, "who": finding.users}
+                facts |= {"whom": finding.targets, "where": finding.hosts}
                 told |= {name: ", ".join(values[:_FEW]) for name, values in facts.items() if values}
                 log.info("finding", extra={**told, "finding": finding.sentence})
 

@@ -8,11 +8,13 @@ import pytest
 
 from aggregator import ledger
 from aggregator.finding import Finding, latest_findings
+from aggregator.findings import rules_of
 from aggregator.findings.brute_force import BruteForce
 from aggregator.reports import REPORTS
 from aggregator.reports.attempts import Attempts, AttemptsFold
+from heptad.commands.highlight import FindingLines
 from heptad.event import Event
-from heptad.findings_config import BruteForceConfig
+from heptad.findings_config import BruteForceConfig, FindingsConfig
 from heptad.store.local import LocalStore
 from tests.aggregator_world import (
     DAY,
@@ -404,3 +406,17 @@ def test_what_was_seen_counts_after_the_clock_went_back(world: World) -> None:
     world.append(attack(begin + 2 * MINUTE, 2))
     world.look()
     assert summaries(world) == [("192.0.2.1", begin, 4)]
+
+
+def test_a_line_names_whom_it_is_about(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What `heptad up` shows of a finding names who acted, and on whom."""
+    changed = {"action": "password_change", "outcome": "success", "method": ""}
+    with World(tmp_path, rules=rules_of(FindingsConfig()), reports=[]) as world:
+        world.now = NOON + HOUR
+        with caplog.at_level("INFO"):
+            world.append([login(NOON, None, user="root", target_user="dave", **changed)])
+            world.finish()
+    lines: list[str] = []
+    show = FindingLines(lines.append, lambda: None, colour=False)
+    assert [show.filter(record) for record in caplog.records if record.msg == "finding"] == [False]
+    assert lines == ["LOW    Password changed · root → dave@web1"]

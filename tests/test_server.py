@@ -160,6 +160,24 @@ def test_names_that_anybody_can_register(port: Port, path: str) -> None:
         assert b" 421 " not in client.recv(1000)
 
 
+@pytest.mark.parametrize(
+    "target, host, status",
+    [
+        ("http://127.0.0.1:9707/healthz", "127.0.0.1", 200),
+        ("HTTP://localhost", "127.0.0.1", 200),
+        ("http://localhost/nope?a=/healthz", "localhost", 404),
+        ("http://evil.example/healthz", "127.0.0.1", 421),
+        ("http://127.0.0.1/healthz", "evil.example", 200),
+        ("http://localhost@evil.example/healthz", "localhost", 421),
+    ],
+)
+def test_the_absolute_form(port: Port, target: str, host: str, status: int) -> None:
+    """A target may be a whole URL, of which the host counts (RFC 9112, 3.2.2)."""
+    with socket.create_connection(port.address, timeout=10) as client:
+        client.sendall(f"GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        assert client.recv(1000).split()[1] == str(status).encode()
+
+
 def test_beyond_loopback_any_name_will_do() -> None:
     """A Prometheus that scrapes by a name of DNS is answered."""
     port = Port(("0.0.0.0", 0))  # noqa: S104 - what others can reach

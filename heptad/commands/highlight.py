@@ -38,6 +38,6 @@ class FindingLines(logging.Filter):
 
     def _describe(self, told: dict[str, object]) -> str:
         title = self._titles.get(str(told["rule"]), str(told["rule"]))
-        source, who, where = (str(told.get(name, "")) for name in ("from", "who", "where"))
-        target = "@".join(filter(None, (who, where)))
-        return " · ".join(filter(None, (title, " → ".join(filter(None, (source, target))))))
+        *people, where = (str(told.get(name, "")) for name in ("from", "who", "whom", "where"))
+        told_of = "@".join(filter(None, (" → ".join(filter(None, people)), where)))
+        return " · ".join(filter(None, (title, told_of)))

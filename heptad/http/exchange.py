@@ -1,5 +1,6 @@
 """Requests and answers on one connection: HTTP/1.1 as h11 reads it, without bodies of requests."""
 
+import re
 from email.utils import formatdate
 from typing import Final, NamedTuple
 from urllib.parse import unquote
@@ -79,17 +80,25 @@ class Exchange:
         return self._http.our_state is h11.DONE and not self._ends
 
 
+_ABSOLUTE: Final = re.compile(r"https?://([^/?]*)(.*)", re.IGNORECASE)
+"""The absolute form of a target, in which its host counts, not the header (RFC 9112, 3.2.2)."""
+
+
 def _describe(request: h11.Request) -> dict[str, str]:
-    path, _, query = request.target.decode("latin-1").partition("?")
+    target = request.target.decode("latin-1")
+    absolute = _ABSOLUTE.fullmatch(target)
+    path, _, query = (absolute[2] if absolute else target).partition("?")
     environ = {
         "REQUEST_METHOD": request.method.decode("latin-1"),
-        "PATH_INFO": unquote(path, "latin-1"),
+        "PATH_INFO": unquote(path, "latin-1") or "/",
         "QUERY_STRING": query,
     }
     for name, value in request.headers:
         key = "HTTP_" + name.decode("latin-1").replace("-", "_").upper()
         text = value.decode("latin-1")
         environ[key] = f"{environ[key]}, {text}" if key in environ else text
+    if absolute:
+        environ["HTTP_HOST"] = absolute[1]
     return environ
 
 
