@@ -74,7 +74,7 @@ class JournaldSource:
         self._machines: list[str] = []
         self._journal: list[str] = []
         self._moved = False
-        self._seeking = self._overlaps = False
+        self._seeking = self._overlaps = self._disordered = False
         self._catching_up = True
         self._heard_at = 0.0
 
@@ -101,7 +101,9 @@ class JournaldSource:
         return told + ([] if directory else find_stale(folders))
 
     def _is_beyond(self, folders: Sequence[Path]) -> bool:
-        return self._cursor is not None and is_beyond(folders, self._cursor)
+        found = self._cursor is not None and is_beyond(folders, self._cursor)
+        self._disordered |= found
+        return found
 
     def _find_machines(self) -> list[str]:
         """The machine id, and those that it replaced: a journald that runs keeps the id it had."""
@@ -159,7 +161,8 @@ class JournaldSource:
             if self._catching_up:
                 self._journal, self._moved = self._find_journal(), False
                 start = self._jumped = self._find_way_on()
-            self._overlaps = start is not None
+            # an entry with a damaged number comes again and again, behind those that are new
+            self._overlaps = start is not None or self._disordered
             self._seeking = self._cursor is not None and start is None
             # without --merge journalctl follows one boot, and takes its id from the kernel, which
             # a container or the sandbox of a unit may overlay
