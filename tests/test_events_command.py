@@ -26,8 +26,9 @@ def lines() -> str:
     for n in range(1, 11):
         host = "web" if n <= 5 else "db"
         word = "Accepted" if n % 2 == 0 else "Failed"
-        text += f"{stamp(11 - n)} {host} sshd[{n}]: {word} password for ann from 192.0.2.1 port 2 ssh2\n"
-        text += f"{stamp(11 - n)} {host} sshd[{n}]: Connection closed by 192.0.2.1 port 2\n"
+        peer = "2001:db8::a port 2" if n == 10 else "192.0.2.1 port 2"
+        text += f"{stamp(11 - n)} {host} sshd[{n}]: {word} password for ann from {peer} ssh2\n"
+        text += f"{stamp(11 - n)} {host} sshd[{n}]: Connection closed by {peer}\n"
     return text
 
 
@@ -78,6 +79,9 @@ def test_filters(ask: Ask) -> None:
     assert ask("--until", "1s", "--since", "30m") == list(range(1, 11))
     assert ask("--until", stamp(5.5), "--since", stamp(8.5)) == [3, 4, 5]
     assert ask("--until", stamp(6)) == [1, 2, 3, 4]
+    assert ask("--address", "192.0.2.1") == ask("--address", "192.0.2.77/24") == list(range(1, 10))
+    assert ask("--address", "2001:db8::/64") == [10]
+    assert ask("--address", "ssh/2") == ask("--address", "198.51.100.0/24") == []
     assert ask("--since", stamp(6)) == [5, 6, 7, 8, 9, 10]
 
 

@@ -4,7 +4,9 @@ import argparse
 import time as clock
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
 from typing import Final
 
 from aggregator.evidence import read_evidence
@@ -65,7 +67,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("--host", help="only of this host")
     parser.add_argument("--action", help="only this action, for example login (docs/events.md)")
     parser.add_argument("--user", help="only this account: who acted, was asked for or acted on")
-    parser.add_argument("--address", help="only from this address")
+    parser.add_argument(
+        "--address", help="only from this address or network, for example 2001:db8::/64"
+    )
     parser.add_argument("--program", help="only this program")
     parser.add_argument("--outcome", help=f"only this outcome: {', '.join(OUTCOMES)}")
     parser.add_argument(
@@ -94,12 +98,12 @@ def run(args: argparse.Namespace) -> int:
         return WRONG_USE
     if args.finding is not None:
         return _print_finding(args)
-    address = args.address and (classify_address(args.address)[0] or args.address)
+    is_from = _read_origin(args.address)
     shown, intake = 0, Intake()
 
     def select(points: Iterable[Point]) -> Iterator[Event]:
         events = events_of_points(points, intake)
-        return (event for event in events if _matches(event, args.user, address))
+        return (event for event in events if _is_of(event, args.user) and is_from(event))
 
     with ExitStack() as stack:
         store = open_events(load_readable(args), stack, intake)
@@ -183,7 +187,27 @@ def make_printer(form: str | None) -> Callable[[Event], None]:
     return show
 
 
-def _matches(event: Event, user: str | None, address: str | None) -> bool:
-    if user is not None and user not in (event.user, event.target_user):
-        return False
-    return address is None or address in (event.source_ip, event.source_domain)
+def _is_of(event: Event, user: str | None) -> bool:
+    return user is None or user in (event.user, event.target_user)
+
+
+def _read_origin(text: str | None) -> Callable[[Event], bool]:
+    """Whether an event comes from this address, name or network."""
+    if text is None:
+        return lambda event: True
+    network = None
+    if "/" in text:
+        with suppress(ValueError):
+            network = ip_network(text, strict=False)
+    if network is None:
+        address = classify_address(text)[0] or text
+        return lambda event: address in (event.source_ip, event.source_domain)
+
+    @lru_cache(maxsize=4096)
+    def is_within(source: str | None) -> bool:
+        try:
+            return source is not None and ip_address(source) in network
+        except ValueError:
+            return False
+
+    return lambda event: is_within(event.source_ip)
