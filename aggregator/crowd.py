@@ -116,12 +116,8 @@ class Crowd:
         return max(self.level - 1, RANKS[severity_of(self.number, _STEP * self._most // 2)])
 
     @property
-    def quiet(self) -> frozenset[str]:
-        """The hosts whose findings are told by themselves, however severe they are."""
-        quiet = self._quiet()
-        return frozenset(host for host, number in self._hosts.items() if number in quiet)
-
-    def _quiet(self) -> frozenset[int]:
+    def quiet(self) -> frozenset[int]:
+        """The hosts, by number, whose findings are told by themselves, however severe they are."""
         if self._number_quiet > _MOST_QUIET:
             return frozenset()
         return frozenset(filter(self._number_on, self._on_host))
@@ -134,7 +130,7 @@ class Crowd:
 
     def subjects(self, level: int) -> set[str]:
         """Those with a finding that is told by itself, where those of at least this rank are."""
-        quiet, mask = self._quiet(), (1 << _BITS) - 1
+        quiet, mask = self.quiet, (1 << _BITS) - 1
         return {
             subject
             for subject, held in self._subjects.items()

@@ -59,7 +59,7 @@ class Memory:
         self._chains: dict[str, Chain] = {}
         self._touched: set[str] = set()
         self._crowds: dict[int, Crowd] = {}
-        self._levels: dict[int, tuple[int, frozenset[str]]] = {}
+        self._levels: dict[int, tuple[int, frozenset[int]]] = {}
         """Day → what of its findings was told by itself when last looked: see Crowd."""
         self._joints: dict[int, Joint] = {}
         self._newest = self.floor

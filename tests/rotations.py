@@ -180,15 +180,19 @@ class World:
         self.reopen()
         yield from self.append()
 
+    def truncate(self) -> Steps:
+        """The end of a `copytruncate`."""
+        self.writer.truncate(0)
+        self.touch()
+        yield
+
     def copytruncate(self) -> Steps:
         """logrotate's `copytruncate`."""
         copy, data = self.next_name(), self.file.read_bytes()
         for part in (b"", data[: len(data) // 2], data):
             self.write_file(copy, part)
             yield
-        self.writer.truncate(0)
-        self.touch()
-        yield
+        yield from self.truncate()
         yield from self.append()
 
     def compress(self) -> Steps:
@@ -297,9 +301,7 @@ class World:
         copy, data = self.next_name(), self.file.read_bytes()
         self.write_file(copy, data)
         yield
-        self.writer.truncate(0)
-        self.touch()
-        yield
+        yield from self.truncate()
         yield from self.append()
         packed = copy.with_name(copy.name + ".xz")
         for part in (lzma.compress(data)[:40], lzma.compress(data)):
@@ -313,9 +315,7 @@ class World:
         copy, data = self.next_name(), self.file.read_bytes()
         self.write_file(copy, data)
         yield
-        self.writer.truncate(0)
-        self.touch()
-        yield
+        yield from self.truncate()
         self.writer.truncate(len(data))
         yield from self.append()
 
@@ -326,9 +326,7 @@ class World:
         yield
         os.utime(copy, ns=(then, then))
         yield
-        self.writer.truncate(0)
-        self.touch()
-        yield
+        yield from self.truncate()
         yield from self.append()
 
     def rename_by_numbers(self) -> Steps:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -14,7 +13,7 @@ import pytest
 from exporter.sources.journal_files import find_stale
 from exporter.sources.journalctl import Journalctl
 from tests import needs
-from tests.journal import Journal, Reader, journalctls
+from tests.journal import Journal, Reader, journalctls, run_apart
 from tests.real import journald
 from tests.real.sandbox import Sandbox, wait_until
 from tests.test_journald_guard import FakeClock, deaf, pass_time, put_before
@@ -254,16 +253,7 @@ print(reader.messages, reader.gaps, health.problem, list(health.deaf))
 
 def test_another_machine_id() -> None:
     """What a journald that runs writes under the id that it had is read, and then the new one's."""
-    needs.mount_namespace()
-    script = ["sh", "-c", ANOTHER_ID, "sh", "0123456789abcdef" * 2, sys.executable, READ_ON]
-    done = subprocess.run(
-        ["unshare", "--mount", "--propagation=private", *script],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).resolve().parents[1],
-        timeout=120,
-    )
+    done = run_apart("sh", "-c", ANOTHER_ID, "sh", "0123456789abcdef" * 2, sys.executable, READ_ON)
     messages = ["one", "still under the old one", "for some time", "new"]
     assert done.stdout.strip() == f"{messages} [] None []", done.stderr
 
@@ -316,14 +306,6 @@ except OSError:
 
 def test_a_journal_on_a_full_disk() -> None:
     """The folder of a journal without space left is found out."""
-    needs.mount_namespace()
-    done = subprocess.run(
-        ["unshare", "--mount", "--propagation=private", sys.executable, "-c", FULL],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).resolve().parents[1],
-        timeout=60,
-    )
+    done = run_apart(sys.executable, "-c", FULL)
     told = "/mnt: no space is left, so journald drops messages"
     assert done.stdout.strip() == f"[] ['{told}']", done.stderr

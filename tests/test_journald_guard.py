@@ -1,6 +1,5 @@
 """A journal that is read and not heard: found out by evidence, reported, and mended if it can be."""
 
-import subprocess
 import sys
 import threading
 import time
@@ -12,8 +11,7 @@ import pytest
 from exporter.interpreter import Interpreter, interpret_record
 from exporter.parsers.engine import load_rulebook
 from exporter.sources.journald import JournaldSource
-from tests import needs
-from tests.journal import Journal, Reader, journalctls
+from tests.journal import Journal, Reader, journalctls, run_apart
 
 WRAPPER = """#!/bin/sh
 for word in "$@"; do
@@ -296,14 +294,7 @@ print(seen)
 
 def test_the_journals_of_this_machine() -> None:
     """The system's journal and its namespaces are read and followed, no other machine's."""
-    needs.mount_namespace()
-    script = ["sh", "-c", NAMESPACES, "sh", "0123456789abcdef" * 2, sys.executable, READ_NAMESPACES]
-    done = subprocess.run(
-        ["unshare", "--mount", "--propagation=private", *script],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).resolve().parents[1],
-        timeout=60,
+    done = run_apart(
+        "sh", "-c", NAMESPACES, "sh", "0123456789abcdef" * 2, sys.executable, READ_NAMESPACES
     )
     assert done.stdout.strip() == "['host', 'unit', 'followed']", done.stderr

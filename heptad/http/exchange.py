@@ -11,6 +11,8 @@ from heptad.http.stream import Stream
 
 _LARGEST_HEAD: Final = 16 * 1024
 """Bytes: request line and headers."""
+_ABSOLUTE: Final = re.compile(r"https?://([^/?]*)(.*)", re.IGNORECASE)
+"""The absolute form of a target, in which its host counts, not the header (RFC 9112, 3.2.2)."""
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -78,10 +80,6 @@ class Exchange:
         self._http.send(h11.EndOfMessage())
         await self._stream.write(data)
         return self._http.our_state is h11.DONE and not self._ends
-
-
-_ABSOLUTE: Final = re.compile(r"https?://([^/?]*)(.*)", re.IGNORECASE)
-"""The absolute form of a target, in which its host counts, not the header (RFC 9112, 3.2.2)."""
 
 
 def _describe(request: h11.Request) -> dict[str, str]:

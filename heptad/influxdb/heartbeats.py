@@ -164,7 +164,7 @@ class Fleet:
 
     def troubled(self, at: float) -> dict[str, list[str]]:
         """The hosts that are ``silent``, ``skewed`` or ``deaf``, as ``summary`` counts them."""
-        living = [seen.beat for seen in self._seen.values() if at - seen.moved <= ALIVE]
+        living = self._beating(at)
         hosts = {
             "silent": {seen.beat.machine[0] for seen in self._own() if at - seen.moved > ALIVE},
             "skewed": {beat.machine[0] for beat in living if abs(beat.clock_offset) > SKEWED},
@@ -174,7 +174,7 @@ class Fleet:
 
     def holders(self, conflicts: Container[Conflict], at: float) -> list[str]:
         """The living hosts that hold points for one of ``conflicts``."""
-        living = [seen.beat for seen in self._seen.values() if at - seen.moved <= ALIVE]
+        living = self._beating(at)
         return sorted({b.machine[0] for b in living if any(g[0] in conflicts for g in b.held)})
 
     def held(self, at: float) -> list[Group]:
@@ -183,6 +183,10 @@ class Fleet:
         sayers = Counter((conflict, time // DAY) for conflict, time, _ in groups)
         most = {key for key, _ in sayers.most_common(_MOST_HELD)}
         return [group for group in groups if (group[0], group[1] // DAY) in most]
+
+    def _beating(self, at: float) -> list[Heartbeat]:
+        """The last heartbeats of all that live, also of those that another one followed."""
+        return [seen.beat for seen in self._seen.values() if at - seen.moved <= ALIVE]
 
     def _living(self, at: float) -> list[_Seen]:
         return [seen for seen in self._own() if at - seen.moved <= ALIVE]
