@@ -10,8 +10,9 @@ from hypothesis import settings
 from heptad import masking
 from tests import left_out, needs
 from tests.influxd_2 import Influxd2
-from tests.influxdb import Influxd, running
+from tests.influxdb import ClosedInfluxd, Influxd, running
 from tests.journal import Journal, Reader
+from tests.site import Site
 
 # How long an example takes says more about the machine than about the code: no timed tests.
 settings.register_profile("heptad", deadline=None, print_blob=True)
@@ -30,6 +31,22 @@ def influxd_2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd2]:
     """A real InfluxDB 2 that all tests share: each makes buckets with names of its own."""
     with running(Influxd2(tmp_path_factory.mktemp("influxd2"))) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def closed_influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClosedInfluxd]:
+    """A real InfluxDB 1.6 with authentication, which all tests share, as above."""
+    with running(ClosedInfluxd(tmp_path_factory.mktemp("closed"))) as server:
+        yield server
+
+
+@pytest.fixture(params=["1.6.7", "2.7.12"])
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    """Three buckets of a test's own, on each real generation of InfluxDB."""
+    fixture = {"1": "closed_influxd", "2": "influxd_2"}[request.param[0]]
+    site = Site(request.getfixturevalue(fixture), tmp_path / "secrets")
+    yield site
+    site.clear()
 
 
 @pytest.fixture(autouse=True)

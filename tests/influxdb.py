@@ -9,13 +9,16 @@ import signal
 import subprocess
 import urllib.error
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
+from urllib3.util import make_headers
+
 from heptad.influxdb.connection import Connection
+from heptad.influxdb.influxql import quote_text
 from heptad.influxdb_config import InfluxConfig
 from tests import needs
 from tests.ports import reserve_port
@@ -135,7 +138,8 @@ class Influxd(Daemon):
     """influxd; ``data`` and ``http`` are lines for these sections of its configuration."""
 
     keys: ClassVar[Mapping[str, str]] = {}
-    """What `influxdb:` needs in a configuration, beside the URL."""
+    """What `influxdb:` needs in a configuration, beside the URL; with an administrator's rights."""
+    headers: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, folder: Path, data: str = "", http: str = "") -> None:
         needs.program("influxd")
@@ -148,8 +152,9 @@ class Influxd(Daemon):
     def query(self, text: str, database: str = "") -> list[dict[str, Any]]:
         """The series that these InfluxQL statements give; AssertionError with the server's error."""
         body = urlencode({"q": text, "db": database, "epoch": "ns"}).encode()
+        request = Request(f"{self.url}/query", data=body, headers=dict(self.headers))  # noqa: S310 - it is http
         try:
-            with urlopen(Request(f"{self.url}/query", data=body), timeout=60) as answer:  # noqa: S310 - it is http
+            with urlopen(request, timeout=60) as answer:  # noqa: S310
                 results = json.load(answer)["results"]
         except urllib.error.HTTPError as error:
             raise AssertionError(error.read().decode()) from error
@@ -183,12 +188,30 @@ class Influxd(Daemon):
     def write(self, database: str, lines: Iterable[str]) -> None:
         """Write lines of line protocol; AssertionError with the server's error."""
         query = urlencode({"db": database, "precision": "ns"})
-        request = Request(f"{self.url}/write?{query}", data="\n".join(lines).encode())  # noqa: S310
+        data = "\n".join(lines).encode()
+        request = Request(f"{self.url}/write?{query}", data=data, headers=dict(self.headers))  # noqa: S310
         try:
             with urlopen(request, timeout=60):  # noqa: S310
                 pass
         except urllib.error.HTTPError as error:
             raise AssertionError(error.read().decode()) from error
+
+
+class ClosedInfluxd(Influxd):
+    """influxd with authentication and an administrator, whose password is hard to quote."""
+
+    keys: ClassVar[Mapping[str, str]] = {"username": "admin", "password": "it's the \\admin\\'s"}
+    headers: ClassVar[Mapping[str, str]] = make_headers(basic_auth=":".join(keys.values()))
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, http="auth-enabled = true")
+
+    def start(self, path: str = "/ping") -> None:
+        """Start, and make the administrator where there is none."""
+        super().start(path)
+        name, password = self.keys["username"], quote_text(self.keys["password"])
+        with suppress(AssertionError):
+            self.query(f"CREATE USER {name} WITH PASSWORD {password} WITH ALL PRIVILEGES")
 
 
 class Nginx(Daemon):

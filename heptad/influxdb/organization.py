@@ -94,8 +94,7 @@ def _find_organization(client: Any, name: str) -> str:
 
 def _prepare_bucket(client: Any, organization: str, name: str, wanted: int) -> tuple[Any, str]:
     api = client.buckets_api()
-    found = api.find_buckets(name=name, org_id=organization, limit=_MOST).buckets
-    bucket = next((bucket for bucket in found or () if bucket.name == name), None)
+    bucket = _find_bucket(api, organization, name)
     # 0: the server chooses how long a shard is, for it must not be longer than the retention
     rule = _api.BucketRetentionRules("expire", every_seconds=wanted, shard_group_duration_seconds=0)
     if bucket is None:
@@ -108,6 +107,17 @@ def _prepare_bucket(client: Any, organization: str, name: str, wanted: int) -> t
     changed = api.update_bucket(bucket)
     before, after = format_retention(kept), format_retention(wanted)
     return changed, f"retention changed from {before} to {after}"
+
+
+def _find_bucket(api: Any, organization: str, name: str) -> Any | None:
+    """The bucket of this name, or None: 2.7 answers 404 where there is none."""
+    try:
+        found = api.find_buckets(name=name, org_id=organization, limit=_MOST).buckets
+    except ApiException as error:
+        if error.status != MISSING:
+            raise
+        return None
+    return next((bucket for bucket in found or () if bucket.name == name), None)
 
 
 def _map_database(client: Any, organization: str, bucket: Any) -> Iterator[str]:
