@@ -14,6 +14,7 @@ from exporter.parsers.engine import Program
 from exporter.record import Origin
 from heptad.config import Config, JournaldSourceConfig
 from heptad.document import DocumentError, Problem
+from heptad.reading import read_file
 
 _REFRESH: Final = 60.0
 _FOREVER: Final = float("inf")
@@ -59,8 +60,7 @@ def _find(name: str, known: Mapping[str, int] | None) -> int | None:
 
 def read_passwd(path: Path) -> Mapping[str, int]:
     """Name → user id of a file as of passwd(5); raises OSError."""
-    with path.open("rb") as file:
-        text = file.read(_LARGEST_PASSWD).decode("utf-8", "backslashreplace")
+    text = read_file(path, _LARGEST_PASSWD).decode("utf-8", "backslashreplace")
     fields = (line.split(":") for line in text.split("\n"))
     return {
         one[0]: int(one[2])

@@ -12,6 +12,7 @@ import msgspec
 
 from heptad import units
 from heptad.masking import remember_secret
+from heptad.reading import read_file
 
 Version = Literal["auto", "1", "2", "3", 1, 2, 3]
 """YAML takes a bare 2 for a number, and means the same."""
@@ -84,8 +85,8 @@ class InfluxConfig(msgspec.Struct, forbid_unknown_fields=True):
         path = getattr(self, f"{name}_file")
         secret = str(getattr(self, name))
         if path:
-            with Path(path).open(encoding="utf-8", errors="replace") as file:
-                secret = file.read(_LARGEST_SECRET).strip()
+            content = read_file(Path(path), _LARGEST_SECRET)
+            secret = content.decode("utf-8", "replace").strip()
         remember_secret(secret, self.username)
         return secret
 

@@ -1,5 +1,6 @@
 """Read a small file that a person names, which may be a pipe: `--config <(…)`, /dev/stdin."""
 
+import errno
 import os
 import select
 import stat
@@ -26,7 +27,10 @@ def read_file(path: Path, most: int) -> bytes:
             if not part:
                 return data
             data += part
-        raise OSError(f"larger than {most} bytes")
+        raise OSError(errno.EFBIG, f"larger than {most} bytes")
+    except OSError as error:
+        error.filename = str(path)
+        raise
     finally:
         os.close(number)
 
@@ -36,4 +40,5 @@ def _await(number: int, end: float) -> None:
     poll = select.poll()
     poll.register(number, select.POLLIN)
     if not poll.poll(max(0.0, end - clock.monotonic()) * 1000):
-        raise TimeoutError(f"not a file, and nothing more came from it within {PATIENCE:.0f} s")
+        told = f"not a file, and nothing more came from it within {PATIENCE:.0f} s"
+        raise TimeoutError(errno.ETIMEDOUT, told)

@@ -13,9 +13,11 @@ from typing import Final, Literal
 import msgspec
 
 from heptad import document
+from heptad.reading import read_file
 
 _HASH: Final = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
 _DEAREST: Final = 16
+_LARGEST_PEM: Final = 4 * 2**20
 """A bcrypt run of cost 16 takes seconds; one more doubles it."""
 _VERSIONS: Final = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 _CLIENTS: Final = {
@@ -106,7 +108,7 @@ def _check_tls(config: TlsConfig) -> Iterator[tuple[str, str]]:
         name = getattr(config, key)
         try:
             if name:
-                Path(name).read_bytes()
+                read_file(Path(name), _LARGEST_PEM)
         except OSError as error:
             unreadable = True
             yield key, f"{name} cannot be read: {error.strerror}"

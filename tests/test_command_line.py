@@ -14,6 +14,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from urllib.request import urlopen
@@ -21,6 +22,7 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
+from heptad.__main__ import main
 from heptad.commands import COMMANDS
 from tests.ports import reserve_port
 
@@ -182,6 +184,69 @@ def test_parse_of_what_is_not_a_log(
         assert told in result.stderr
         assert result.stderr.count("\n") == 1
         assert "login" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "name, told",
+    [
+        ("/dev/zero", "is a device, not a log"),
+        ("/dev/urandom", "is a device, not a log"),
+        ("pipe", "is a pipe to which nothing wrote within 0 s"),
+        ("sparse", "of its first 16,"),
+    ],
+)
+def test_parse_ends_where_a_file_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    told: str,
+) -> None:
+    """A device, a pipe without a writer and a file larger than the disk are named, soon."""
+    monkeypatch.setattr("heptad.commands.log_file.PATIENCE", 0.0)
+    os.mkfifo(tmp_path / "pipe")
+    with (tmp_path / "sparse").open("wb") as sparse:
+        sparse.truncate(5 * 2**40)
+    (tmp_path / "auth.log").write_text(LINES)
+    files = [str(tmp_path / name), str(tmp_path / "auth.log")]
+    monkeypatch.setattr("sys.argv", ["heptad", "parse", "--summary", *files])
+    assert main() == 1
+    printed = capsys.readouterr()
+    assert told in printed.err
+    assert json.loads(printed.out)["events"] == 3
+
+
+@pytest.mark.parametrize("source", ["tr '\\0' '\\n' < /dev/zero", "cat /dev/zero"])
+def test_parse_gives_up_what_never_becomes_a_log(source: str) -> None:
+    """Standard input without an end and without one line of a log is given up."""
+    command = f"{source} | {shlex.quote(sys.executable)} -m heptad parse --summary -"
+    result = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert result.returncode == 1
+    assert "(the rest was not read)" in result.stderr
+
+
+def test_parse_waits_for_a_writer_that_is_slow(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pipe that a program holds open is read to its end, and so is a log behind a hole."""
+    monkeypatch.setattr("heptad.commands.log_file.PATIENCE", 0.0)
+    with (tmp_path / "sparse").open("wb") as sparse:
+        sparse.seek(2**40)
+        sparse.write(b"\n" + LINES.encode())
+    read, write = os.pipe()
+
+    def write_late() -> None:
+        os.write(write, LINES.encode())
+        os.close(write)
+
+    threading.Timer(0.3, write_late).start()
+    files = [f"/dev/fd/{read}", str(tmp_path / "sparse")]
+    monkeypatch.setattr("sys.argv", ["heptad", "parse", "--summary", *files])
+    assert main() == 0
+    os.close(read)
+    assert json.loads(capsys.readouterr().out)["events"] == 6
 
 
 def test_table_shows_hostile_names_harmlessly() -> None:

@@ -1,5 +1,7 @@
 """The section `influxdb` of the configuration: what makes no sense is told with its place."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -7,7 +9,8 @@ import pytest
 
 from heptad.config import load_config
 from heptad.influxdb.connection import Connection
-from heptad.influxdb_config import InfluxConfig, check_influxdb
+from heptad.influxdb.tls import make_ssl_context
+from heptad.influxdb_config import InfluxConfig, TlsConfig, check_influxdb
 
 SECRET = "t0p-secret"
 
@@ -79,3 +82,21 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
     assert config.secret("token") == "one"
     path.write_text("two")
     assert config.secret("token") == "two"
+
+
+@pytest.mark.parametrize("key", ["token_file", "tls"])
+@pytest.mark.parametrize("kind", ["pipe", "/dev/zero"])
+def test_a_secret_or_certificate_that_has_no_end(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str, kind: str
+) -> None:
+    """A pipe without a writer, or a device, is named as what cannot be read, and holds up nobody."""
+    monkeypatch.setattr("heptad.reading.PATIENCE", 0.0)
+    os.mkfifo(tmp_path / "pipe")
+    path = str(tmp_path / kind)
+    secret = InfluxConfig("https://db", token_file=path)
+    read: dict[str, Callable[[], object]] = {
+        "token_file": lambda: secret.secret("token"),
+        "tls": lambda: make_ssl_context(TlsConfig(ca_file=path)),
+    }
+    with pytest.raises(OSError, match=f"(not a file|larger than).*{path}"):
+        read[key]()

@@ -341,6 +341,7 @@ def connect(server: Server, context: ssl.SSLContext) -> ssl.SSLSocket:
         (TLS + "  client_ca_file: ca.pem\n", "4:19", "no effect without client_auth_type"),
         (TLS + "  min_version: TLS13\n  max_version: TLS12\n", "4:16", "above max_version"),
         (TLS.replace("server.pem", "none.pem"), "2:14", "none.pem cannot be read"),
+        (TLS.replace("server.pem", "/dev/zero"), "2:14", "larger than 4194304 bytes"),
         (TLS.replace("server.pem", "server.key"), "2:14", "cannot be used"),
         ("basic_auth_users: {a: secret}\n", "1:", "no bcrypt hash; `htpasswd -nBC 10 NAME`"),
         (f"basic_auth_users: {{a: '{HASH.replace('$04$', '$31$')}'}}\n", "1:", "the cost 31"),

@@ -1,24 +1,13 @@
 """heptad parse: what the rules make of a log, without storing it."""
 
 import argparse
-import bz2
-import gzip
-import io
 import json
-import lzma
-import os
-import re
-import sys
 import time as clock
-import zlib
 from collections import Counter
-from collections.abc import Callable, Container, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Container, Iterator
 from datetime import tzinfo
 from pathlib import Path
-from typing import IO, Any, Final
-
-from tqdm import tqdm
+from typing import Any
 
 from exporter.attempts import Judged
 from exporter.interpreter import (
@@ -31,11 +20,10 @@ from exporter.interpreter import (
 from exporter.parsers.clock import Clock
 from exporter.parsers.engine import Program, load_rulebook
 from exporter.parsers.folding import add_before
-from exporter.parsers.foreign import describe_foreign
 from exporter.parsers.header import HeaderParser
 from exporter.record import Origin
-from exporter.sources.lines import decode
 from heptad.commands import DONE, FAILED, WRONG_USE, add_command, complain
+from heptad.commands.log_file import UNREADABLE, Count, open_log, read_texts
 from heptad.commands.progress import make_bar
 from heptad.commands.table import (
     format_event,
@@ -55,17 +43,6 @@ heptad parse --format jsonl auth.log.2.gz | jq .
 journalctl -o short-iso -t sshd | heptad parse -
 heptad parse --timezone Europe/Berlin --year 2024 old.log
 """
-_CHUNK: Final = 2**17
-_LONGEST_LINE: Final = 16_384
-_OVERSIZED: Final = "\0"
-"""Stands for a line above the maximum."""
-_PACKED: Final[dict[bytes, Callable[[Any], Any]]] = {
-    b"\x1f\x8b": gzip.open,
-    b"BZh": bz2.open,
-    b"\xfd7zXZ\x00": lzma.open,
-}
-"""What a packed file begins with, whatever its name."""
-_TOO_LONG: Final = re.compile(rf"^.{{{_LONGEST_LINE + 1},}}$", re.MULTILINE)
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -109,10 +86,10 @@ def run(args: argparse.Namespace) -> int:
         read = Count()
         interpreter = Interpreter(rulebook, "localhost", "parse", EVERY_HOST)
         try:
-            with _open(name) as (file, size, modified):
+            with open_log(name) as (file, size, modified):
                 programs = frozenset(interpreter.tags())
                 header = make_header(name, zone, args.year, modified, locale, programs)
-                texts = _read_texts(file, make_bar(Path(name).name, size, "B"))
+                texts = read_texts(file, make_bar(Path(name).name, size, "B"), read)
                 if args.summary:
                     summary.add_file(texts, header, interpreter, read)
                 else:
@@ -121,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
             if told := header.problem or problem:
                 complain(f"{name}: {told}")
             failed = failed or bool(problem)
-        except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        except UNREADABLE as error:
             if isinstance(error, BrokenPipeError):
                 raise
             complain(f"{name}: {getattr(error, 'strerror', None) or error}")
@@ -154,77 +131,6 @@ def make_header(
     reference = min(modified, clock.time_ns())
     clock_of_log = Clock(zone, reference=reference, year=year or 0)
     return HeaderParser(clock_of_log, Origin(name), locale, programs)
-
-
-@contextmanager
-def _open(name: str) -> Iterator[tuple[IO[bytes], int, int]]:
-    """The file, its size in bytes (0: not known), and when it was changed (ns)."""
-    with ExitStack() as stack:
-        file = sys.stdin.buffer if name == "-" else stack.enter_context(Path(name).open("rb"))
-        status = os.fstat(file.fileno())
-        modified = clock.time_ns() if name == "-" else status.st_mtime_ns
-        begin = file.peek(8) if isinstance(file, io.BufferedReader) else b""
-        unpack = next(
-            (unpack for magic, unpack in _PACKED.items() if begin.startswith(magic)), None
-        )
-        if unpack is not None:
-            yield stack.enter_context(unpack(file)), 0, modified
-        else:
-            yield file, 0 if name == "-" else status.st_size, modified
-
-
-def _read_texts(file: IO[bytes], bar: "tqdm[Any]") -> Iterator[str]:
-    """Texts of whole lines, the last without its end; of one above the maximum only a mark."""
-    rest = b""
-    try:
-        while data := file.read(_CHUNK):
-            bar.update(len(data))
-            data = rest + data
-            end = data.rfind(b"\n") + 1
-            # of a line that does not end, no more is kept than shows that it is too long
-            rest = data[end:][: _LONGEST_LINE + 1]
-            if end:
-                yield _clean(data[: end - 1])
-        if rest:
-            yield _clean(rest)
-    finally:
-        bar.close()
-
-
-def _clean(data: bytes) -> str:
-    return _TOO_LONG.sub(_OVERSIZED, decode(data))
-
-
-class Count:
-    """The lines of a file, and what of them is a log's."""
-
-    def __init__(self) -> None:
-        self.lines = 0
-        self.records = 0
-        self.headless = 0
-        self.oversized = 0
-
-    def add(self, text: str, records: int, headless: int) -> None:
-        """Count the lines of a text, of which so many are records, or have no header."""
-        self.lines += text.count("\n") + 1
-        self.records += records
-        self.headless += headless
-        if _OVERSIZED in text:
-            self.oversized += text.split("\n").count(_OVERSIZED)
-
-    def find_problem(self, strange: str | None) -> str:
-        """Why the file is not a log, or nothing; ``strange`` is its first line without a header."""
-        if self.records:
-            return ""
-        if not self.lines:
-            return "0 events in 0 lines: the file is empty"
-        too_long = f", {self.oversized} above {_LONGEST_LINE} bytes" if self.oversized else ""
-        looks = describe_foreign(strange) if strange else None
-        return (
-            f"0 events in {self.lines} lines, {self.headless} without a syslog header{too_long}: "
-            "not a log that Heptad reads; docs/sources.md lists the formats"
-            + (f". This looks like {looks}" if looks else "")
-        )
 
 
 def _print_events(

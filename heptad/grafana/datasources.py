@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from heptad.grafana import GrafanaError
 from heptad.influxdb_config import InfluxConfig
+from heptad.reading import read_file
 
 UIDS: Final = {
     "prometheus": "heptad-prometheus",
@@ -80,10 +81,9 @@ def influxdb_datasources(config: InfluxConfig) -> list[dict[str, Any]]:
 def read_small(path: str | Path) -> str:
     """What a file of a secret or certificates holds, up to 64 KiB; raises GrafanaError."""
     try:
-        with Path(path).open(encoding="utf-8", errors="replace") as file:
-            content = file.read(_LARGEST_FILE + 1).strip()
+        content = read_file(Path(path), _LARGEST_FILE).decode("utf-8", "replace").strip()
     except OSError as error:
         raise GrafanaError(f"{path}: {error.strerror}; see that it can be read") from error
-    if not content or len(content) > _LARGEST_FILE:
-        raise GrafanaError(f"{path}: is empty or larger than 64 KiB; see that it is the right file")
+    if not content:
+        raise GrafanaError(f"{path}: is empty; see that it is the right file")
     return content

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from heptad.influxdb_config import TlsConfig
+from heptad.reading import read_file
 
+_LARGEST_PEM: Final = 4 * 2**20
 _OWN: Final = (
     "the server wants another certificate of this host: see `influxdb.tls.cert_file` and `key_file`"
 )
@@ -48,6 +50,9 @@ _PAGES: Final = (
 def make_ssl_context(tls: TlsConfig) -> ssl.SSLContext:
     """How the server is known; raises OSError, with the remedy, where a file cannot be used."""
     try:
+        for path in filter(None, _files(tls)):
+            # OpenSSL waits for a pipe, and reads a device for ever
+            read_file(Path(path), _LARGEST_PEM)
         context = ssl.create_default_context(cafile=tls.ca_file or None)
         if tls.cert_file:
             context.load_cert_chain(tls.cert_file, tls.key_file)
