@@ -57,6 +57,10 @@ COUNTERS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
 HELD: Final = "heptad_delivery_held_events"
 GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "heptad_source_up": (("source",), "1 if the source can be read"),
+    "heptad_source_watched": (
+        ("source",),
+        "0 if changes of its files are not reported by the kernel: it is looked at every 2 s",
+    ),
     "heptad_source_deaf": (
         ("source", "reason"),
         "1 if the source can be read and what it says is not heard, by the reason",

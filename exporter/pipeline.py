@@ -71,6 +71,10 @@ class Pipeline:
             lane.source.name: Condition(log, "source is deaf", source=lane.source.name)
             for lane in lanes
         }
+        self._unwatched = {
+            lane.source.name: Condition(log, "source is not watched", source=lane.source.name)
+            for lane in lanes
+        }
         self.others: Callable[[], list[str]] = list
         self._told: list[str] = []
         self._told_due = 0.0
@@ -284,6 +288,8 @@ class Pipeline:
             proven &= lane.caught_up and not health.catching_up and not health.problem
             behind += health.behind_bytes + (not lane.caught_up)
             self._conditions[name].set(health.problem)
+            self._unwatched[name].set(health.unwatched)
+            self._metrics.set("heptad_source_watched", 0 if health.unwatched else 1, name)
             self._clocks[name].set(lane.stamps.problem(self._now(), self._host))
             self._metrics.set("heptad_source_up", 0 if health.problem else 1, name)
             self._metrics.set("heptad_source_behind_bytes", health.behind_bytes, name)
@@ -337,7 +343,11 @@ class Pipeline:
 
     def _problems(self) -> list[str]:
         """The same without deaf sources, which are kept one by one."""
-        conditions = [*self._conditions.items(), *self._clocks.items()]
+        conditions = [
+            *self._conditions.items(),
+            *self._unwatched.items(),
+            *self._clocks.items(),
+        ]
         told = [f"source {name}: {c.problem}" for name, c in conditions if c.problem]
         return told + self._committer.problems()
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from watchdog.utils import BaseThread
 
 from exporter.sources.file import FileSource
 from exporter.sources.segment import CHUNK, HEAD
@@ -842,22 +843,58 @@ def test_wakes(tmp_path: Path, pattern: str) -> None:
     source.close()
 
 
+@pytest.mark.parametrize(
+    "number, limit", [(errno.ENOSPC, "max_user_watches"), (errno.EMFILE, "max_user_instances")]
+)
 def test_no_watch_is_granted(
-    path: Path,
-    reader: Reader,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    path: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch, number: int, limit: str
 ) -> None:
-    """Where fs.inotify.max_user_watches is used up, that is told, and the next look reads on."""
+    """Where a limit of fs.inotify is used up, that is told, looks read on, and it is tried again."""
 
     def refuse(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("watchdog.observers.api.BaseObserver.schedule", refuse)
-    reader.source.start(threading.Event())
-    assert [record.message for record in caplog.records] == ["no watch: polling only"]
+    monkeypatch.setattr("exporter.sources.watch._AGAIN", 0.0)
+    wake = threading.Event()
+    with monkeypatch.context() as full:
+        full.setattr("watchdog.observers.api.BaseObserver.schedule", refuse)
+        reader.source.start(wake)
+        append(path, line(3))
+        assert reader.read() == [3]
+        health = reader.source.health()
+        assert (health.problem, health.deaf) == (None, {})
+        assert f"raise fs.inotify.{limit} (sysctl)" in str(health.unwatched)
+    reader.read()
+    assert reader.source.health().unwatched is None
+    append(path, line(4))
+    assert wake.wait(10)
+
+
+@pytest.mark.parametrize("ended", ["InotifyObserver", "InotifyEmitter", "InotifyFD"])
+def test_a_thread_that_watches_ends(
+    path: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch, ended: str
+) -> None:
+    """It is told, looks read on, and another takes its place."""
+    monkeypatch.setattr("watchdog.observers.inotify_c.InotifyFD._instance", None)
+    every = threading.enumerate
+    before = set(every())
+    # those of other tests are not to be seen
+    monkeypatch.setattr("threading.enumerate", lambda: [*{*every()} - before])
+    wake = threading.Event()
+    reader.source.start(wake)
+    for thread in threading.enumerate():
+        if isinstance(thread, BaseThread) and type(thread).__name__ == ended:
+            thread.stop()
+            thread.join(10)
     append(path, line(3))
     assert reader.read() == [3]
+    assert "a thread that watches has ended" in str(reader.source.health().unwatched)
+    monkeypatch.setattr("exporter.sources.watch.clock.monotonic", lambda: float("inf"))
+    assert reader.read() == []
+    assert reader.source.health().unwatched is None
+    wake.clear()
+    append(path, line(4))
+    assert wake.wait(10)
 
 
 @pytest.mark.parametrize("down", [False, True])

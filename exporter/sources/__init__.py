@@ -61,12 +61,15 @@ class SourceHealth(msgspec.Struct):
 
     ``catching_up``: more is there or may be, though ``read`` has nothing to hand over yet.
     ``deaf``: one of DEAF_REASONS → a sentence with the evidence and the remedy.
+    ``unwatched``: why it is only looked at every few seconds, though the kernel should report
+    changes.
     """
 
     behind_bytes: int
     problem: str | None = None
     catching_up: bool = False
     deaf: dict[str, str] = {}
+    unwatched: str | None = None
 
 
 class Source(Protocol):

@@ -239,7 +239,9 @@ class FileSource:
         if self._too_many:
             problems.append(f"more than {_MOST_FILES} files match: the rest is not read")
         behind = sum(log.behind() for log in self._logs.values())
-        return SourceHealth(behind, "; ".join(problems[:_FEW]) or None, deaf=self._deaf())
+        unwatched = self._watch.problem if self._watch is not None else None
+        told = "; ".join(problems[:_FEW]) or None
+        return SourceHealth(behind, told, deaf=self._deaf(), unwatched=unwatched)
 
     def _deaf(self) -> dict[str, str]:
         """What is open and written to no more, though nothing of that can be seen at its path."""

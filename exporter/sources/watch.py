@@ -1,10 +1,12 @@
 """Wake the loop when a watched file changes: watchdog on the folders that hold it."""
 
+import errno
 import glob
-import logging
 import threading
+import time as clock
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Final
 
 from watchdog.events import (
     FileSystemEvent,
@@ -15,7 +17,14 @@ from watchdog.observers.api import BaseObserver
 
 from exporter.sources.links import folder_of
 
-log = logging.getLogger("heptad.watch")
+_AGAIN: Final = 60.0
+"""Seconds after which a watch that was refused is asked for again."""
+_READER: Final = "watchdog.observers.inotify_c"
+_REMEDIES: Final = {
+    errno.ENOSPC: "raise fs.inotify.max_user_watches (sysctl)",
+    errno.EMFILE: "raise fs.inotify.max_user_instances (sysctl)",
+}
+_OTHER: Final = "see that its folder can be read"
 
 
 class _Waker(FileSystemEventHandler):
@@ -37,32 +46,66 @@ class _Waker(FileSystemEventHandler):
 class Watch:
     """Watches the folders of ``globs``; ``renew`` takes up those that were not there yet.
 
-    Where the system grants no watch (fs.inotify.max_user_watches), the loop's slow poll alone
-    does the work: later, but nothing is lost.
+    Where the system grants no watch, or the threads that watch end, the loop's slow poll alone does
+    the work: later, but nothing is lost. ``problem`` then says so, and ``renew`` tries again.
     """
 
     def __init__(self, globs: list[str], wake: threading.Event) -> None:
         self._handler = _Waker(globs, wake)
-        self._missing = {folder_of(pattern) for pattern in globs}
+        self._folders = {folder_of(pattern) for pattern in globs}
+        self._missing = set(self._folders)
         # to watch everything for the sake of /*/x.log costs too much: there polling must do
         deep = [pattern for pattern in globs if glob.has_magic(str(Path(pattern).parent))]
         self._parents = {folder_of(pattern) for pattern in deep} - {Path("/")}
         self._observer: BaseObserver | None = None
+        self.problem: str | None = None
+        self._due = 0.0
         self.renew()
 
     def renew(self) -> None:
-        """Watch the folders that have appeared since."""
-        for folder in [folder for folder in self._missing if folder.is_dir()]:
-            self._missing.discard(folder)
-            try:
-                if self._observer is None:
-                    observer = Observer()
-                    observer.start()
-                    self._observer = observer
-                recursive = folder in self._parents
-                self._observer.schedule(self._handler, str(folder), recursive=recursive)
-            except OSError as error:
-                log.warning("no watch: polling only", extra={"path": folder, "error": error})
+        """Watch the folders that have appeared since, and again what is not watched any more."""
+        if self._observer is not None and not self._is_alive(self._observer):
+            self._fail("a thread that watches has ended", "restart the service if this stays")
+            self.close()
+            self._observer, self._missing = None, set(self._folders)
+        if self.problem is not None and clock.monotonic() < self._due:
+            return
+        failed, found = False, [folder for folder in self._missing if folder.is_dir()]
+        for folder in found:
+            failed = failed or not self._begin(folder)
+        if found and not failed and self._observer and self._is_alive(self._observer):
+            self.problem = None
+
+    def _begin(self, folder: Path) -> bool:
+        """Whether a folder is watched from now on."""
+        try:
+            if self._observer is None:
+                observer = Observer()
+                observer.start()
+                self._observer = observer
+            recursive = folder in self._parents
+            self._observer.schedule(self._handler, str(folder), recursive=recursive)
+        except OSError as error:
+            self._fail(error.strerror or str(error), _REMEDIES.get(error.errno or 0, _OTHER))
+            return False
+        self._missing.discard(folder)
+        return True
+
+    def _fail(self, reason: str, remedy: str) -> None:
+        self._due = clock.monotonic() + _AGAIN
+        self.problem = (
+            f"changes of its files are not reported by the kernel (inotify: {reason}), so they "
+            f"are looked at every few seconds instead; {remedy}"
+        )
+
+    @staticmethod
+    def _is_alive(observer: BaseObserver) -> bool:
+        threads = [observer, *observer.emitters]
+        # one more reads for all observers of the process
+        reads = (type(thread).__module__ == _READER for thread in threading.enumerate())
+        return all(thread.is_alive() for thread in threads) and (
+            not observer.emitters or any(reads)
+        )
 
     def close(self) -> None:
         """Stop watching."""
