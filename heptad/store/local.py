@@ -38,7 +38,9 @@ from heptad.validation import Intake
 
 log = logging.getLogger("heptad.store")
 
-_BULK: Final = 2000
+_BULK: Final = 500
+"""Rows a statement. SQLite parses a text that it has not seen, at 7,000 instructions a row: only
+the rows of a transaction beyond the last whole statement have such a text."""
 _REPLACE: Final = "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 _TIME: Final = itemgetter(1)
 
