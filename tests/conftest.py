@@ -49,6 +49,14 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     site.clear()
 
 
+@pytest.fixture
+def site_2(influxd_2: Influxd2, tmp_path: Path) -> Iterator[Site]:
+    """Three buckets of a test's own on a real 2.7.12."""
+    site = Site(influxd_2, tmp_path / "secrets")
+    yield site
+    site.clear()
+
+
 @pytest.fixture(autouse=True)
 def no_secrets() -> Iterator[None]:
     """Know no secret of another test: a short one would mask letters of what servers say."""

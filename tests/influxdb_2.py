@@ -1,4 +1,8 @@
-"""A server that answers as a 2.x does to whoever prepares or checks it; see tests/contract."""
+"""A 2.x for what the real 2.7.12 of the tests does not do: versions that map no bucket to a database
+by themselves (2.0), and those that keep a hash of a token alone (2.8, 2.9).
+
+Its answers are those of a real 2.7.12, see tests/contract/setup_2.yaml.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -15,13 +19,18 @@ ADMIN = "the-administrators-token"
 
 
 class InfluxDB2:
-    """Buckets, mappings and tokens, in memory; ``virtual``: maps buckets to databases by itself."""
+    """Buckets, mappings and tokens, in memory.
 
-    def __init__(self, *, virtual: bool = True) -> None:
+    ``virtual``: it maps buckets to databases by itself; ``hashes``: it shows a token once.
+    """
+
+    def __init__(self, *, virtual: bool = True, hashes: bool = True) -> None:
         self.virtual = virtual
+        self.hashes = hashes
         self.buckets: list[dict[str, Any]] = []
         self.mappings: list[dict[str, Any]] = []
         self.tokens: list[dict[str, Any]] = []
+        self.made = 0
         self.server = ScriptedServer(self._answer, {"X-Influxdb-Version": "v2.9.0"})
 
     def _answer(self, asked: Asked) -> tuple[int, Any]:
@@ -52,11 +61,13 @@ class InfluxDB2:
             if not self._may(rights, "write", bucket):
                 return 403, CONTRACT["no_right_to_write"]
             assert asked.body is None
-            return 400, CONTRACT["empty_write"]
+            return 204, None
+        if asked.body["q"].startswith("SHOW MEASUREMENTS"):
+            return 200, CONTRACT["nothing"]  # whatever the rights
         if bucket is None or not self._may(rights, "read", bucket):
-            error = f"database not found: {name}"
-            return 200, {"results": [{"statement_id": 0, "error": error}]}
-        return 200, {"results": [{"statement_id": 0}]}
+            error = CONTRACT["no_database"] | {"error": f"database not found: {name}"}
+            return 200, {"results": [error]}
+        return 200, CONTRACT["nothing"]
 
     def _organizations(self, asked: Asked, rights: Any) -> tuple[int, Any]:
         if asked.query.get("org", _ORGANIZATION["name"]) != _ORGANIZATION["name"]:
@@ -66,6 +77,8 @@ class InfluxDB2:
     def _buckets(self, asked: Asked, rights: Any) -> tuple[int, Any]:
         if asked.method == "GET":
             found = [b for b in self.buckets if b["name"] == asked.query["name"]]
+            if not found:
+                return 404, CONTRACT["no_bucket"]
             return 200, {"buckets": [b for b in found if self._may(rights, "read", b)]}
         if asked.method == "PATCH":
             identifier = asked.path.split("/")[-1]
@@ -95,8 +108,14 @@ class InfluxDB2:
     def _authorizations(self, asked: Asked, rights: Any) -> tuple[int, Any]:
         if asked.method == "GET":
             told = [{k: v for k, v in t.items() if k != "secret"} for t in self.tokens]
-            return 200, {"authorizations": told}
-        number = len(self.tokens) + 1
+            if not self.hashes:
+                told = [t | {"token": t["secret"]} for t in self.tokens]
+            return 200, {"authorizations": told if rights is None else []}
+        if asked.method == "DELETE":
+            self.tokens = [t for t in self.tokens if t["id"] != asked.path.split("/")[-1]]
+            return 204, None
+        self.made += 1
+        number = self.made
         made = {**CONTRACT["authorization"], "id": f"{0xC0 + number:016x}"}
         made |= {key: asked.body[key] for key in ("description", "permissions")}
         self.tokens.append({**made, "secret": f"the-secret-of-token-{number}"})

@@ -15,6 +15,7 @@ from heptad.influxdb_config import InfluxConfig
 _EXAMPLES = """
 heptad influxdb setup --config admin.yaml                       the three buckets
 heptad influxdb setup --config admin.yaml --secrets-to secrets  and a token or user for each role
+heptad influxdb setup --config admin.yaml --secrets-to secrets --renew   … other ones
 heptad influxdb check --config /etc/heptad/heptad.yaml          does this host get on with it?
 heptad influxdb check --config heptad.yaml --role aggregator    may it do what the aggregator does?
 """
@@ -28,7 +29,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         verbs,
         "setup",
         run_setup,
-        "\n".join(_EXAMPLES.strip().splitlines()[:2]),
+        "\n".join(_EXAMPLES.strip().splitlines()[:3]),
         "make the buckets, with their retention, and a token or user with least rights for "
         "each role; running it again makes nothing twice",
     )
@@ -40,11 +41,17 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="2.x: make a token for each role; 1.x: a user. What each shows the server goes into a "
         "new file in DIR that only you may read, for `token_file` or `password_file`",
     )
+    preparing.add_argument(
+        "--renew",
+        action="store_true",
+        help="with --secrets-to: make these anew, for example after a theft; the ones before are "
+        "good no longer",
+    )
     checking = add_command(
         verbs,
         "check",
         run_check,
-        "\n".join(_EXAMPLES.strip().splitlines()[2:]),
+        "\n".join(_EXAMPLES.strip().splitlines()[3:]),
         "say whether URL, version, clock, token and buckets work, and what to do if not",
     )
     add_config(checking)
@@ -62,9 +69,12 @@ def run_setup(args: argparse.Namespace) -> int:
     influxdb = _find_section(config)
     if influxdb is None:
         return WRONG_USE
+    if args.renew and args.secrets_to is None:
+        complain("--renew needs --secrets-to DIR, the folder for what it makes")
+        return WRONG_USE
     connection = Connection(influxdb)
     try:
-        for told in setup.prepare(connection, args.secrets_to):
+        for told in setup.prepare(connection, args.secrets_to, renew=args.renew):
             print(told, flush=True)
     finally:
         connection.close()

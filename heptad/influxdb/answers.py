@@ -24,6 +24,20 @@ _NO_INFLUXDB: Final = (
     "see that `influxdb.url` leads to InfluxDB and not to another server or a page of a proxy's; "
     "`heptad influxdb check` tells"
 )
+_NO_ORGANIZATION: Final = "organization name"
+_FULL_CACHE: Final = "cache-max-memory-size exceeded"
+_RESTART: Final = (
+    "see that InfluxDB's disk has space and its files belong to it, then restart influxd, which "
+    "does not open that shard again before"
+)
+_REMEDIES: Final = (
+    # as 1.6.7 and 2.7.12 say it
+    ("not attempting to open shard", _RESTART),
+    ("no space left on device|disk quota exceeded", "make space on InfluxDB's disk"),
+    ("read-only file system|permission denied", "see that InfluxDB may write to its disk"),
+    (_FULL_CACHE, "raise InfluxDB's storage-cache-max-memory-size"),
+    ("timeout|deadline exceeded", "see that InfluxDB and its disk are not overloaded"),
+)
 _LONGEST_REST: Final = 3600.0
 _MOST_QUOTED: Final = 50
 _FEW: Final = 8
@@ -117,21 +131,34 @@ def read_failure(answer: Answer, bucket: str, url: str) -> TryAgain | Hold:
     if status in (429, 503):
         return TryAgain(f"{said}; InfluxDB is overloaded", _read_rest(answer))
     if status == 408 or status >= 500:
-        return TryAgain(f"{said}; see InfluxDB's own log")
+        return TryAgain(f"{said}; {find_remedy(answer)}")
     if status in (401, 403):
         return Hold(
             f"{said}; see that `influxdb.token` (1.x: `influxdb.username` and its password) is "
             f"right and may write to `{bucket}`; `heptad influxdb check` tells"
         )
     if status == 404:
+        lacks = f"the bucket `{bucket}` exists (`heptad influxdb setup` creates it) and "
+        lacks = "" if _NO_ORGANIZATION in said else lacks
         return Hold(
-            f"{said}; see that the bucket `{bucket}` exists (`heptad influxdb setup` creates it) "
-            "and `influxdb.org` and `influxdb.url` are right; `heptad influxdb check` tells"
+            f"{said}; see that {lacks}`influxdb.org` and `influxdb.url` are right; "
+            "`heptad influxdb check` tells"
         )
     if 300 <= status < 400:
         where = shorten(answer.headers.get("Location", ""))
         return Hold(f"{url}: status {status} leads to {where!r}; give its URL as `influxdb.url`")
     return Hold(f"{said}; {find_remedy_of_page(said) or _NO_INFLUXDB}")
+
+
+def find_remedy(answer: Answer) -> str:
+    """What helps where InfluxDB could not write."""
+    found = (remedy for words, remedy in _REMEDIES if re.search(words, answer.message))
+    return next(found, "see InfluxDB's own log")
+
+
+def is_too_much(answer: Answer) -> bool:
+    """Whether a smaller request may be taken: 2.x has a limit of what it holds in memory."""
+    return answer.status == 413 or (answer.status == 500 and _FULL_CACHE in answer.message)
 
 
 def _read_rest(answer: Answer) -> float:

@@ -1,37 +1,23 @@
 """Whether this host can do its work with the server: each thing that it needs, tried.
 
-Nothing is written: an empty write is answered after the rights were looked at. 1.x (1.6.7, tried)
-says 204, or 401, 403 and 404 as to a write with lines; 2.x says 400 ("writing requires points")
-where it would take lines. 3.x makes a database that is written to, so that one has to be there.
+Nothing is deleted, and nothing stays that was not there; ``rights`` says how a right is tried.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, Literal, NamedTuple
 
+from heptad.influxdb.belonging import find_differences
 from heptad.influxdb.connection import Connection, Unreachable
 from heptad.influxdb.influxql import quote_name
-from heptad.influxdb.retention import default_policy, read_duration, read_rule
-from heptad.influxdb.roles import PLACES, ROLES, describe_rights
-from heptad.influxdb.setup import (
-    HOW_TO_CHANGE_3,
-    databases_3,
-    format_retention,
-    retention,
-)
-from heptad.influxdb.statement import (
-    FORBIDDEN,
-    MISSING,
-    OK,
-    UNAUTHORIZED,
-    Refused,
-    execute,
-)
+from heptad.influxdb.retention import default_policy, format_retention, read_duration, read_rule
+from heptad.influxdb.rights import Tried, try_reading, try_writing
+from heptad.influxdb.roles import PLACES, RIGHTS, ROLES, Right, describe_rights
+from heptad.influxdb.setup import HOW_TO_CHANGE_3, databases_3, retention
+from heptad.influxdb.statement import UNAUTHORIZED, Refused, execute
 from heptad.schema import TYPES, Measurement
 from heptad.store import StoreError
 
-_NO_CONTENT: Final = 204
-_BAD_REQUEST: Final = 400
 _MOST_OFFSET: Final = 60
 _RUN_SETUP: Final = "`heptad influxdb setup`, run as an administrator, "
 
@@ -41,15 +27,6 @@ class Result(NamedTuple):
 
     state: Literal["ok", "note", "fault"]
     text: str
-
-
-class _Tried(NamedTuple):
-    """``right``: None where it cannot be told; ``missing``: the bucket is not there."""
-
-    right: bool | None
-    status: int = OK
-    text: str = ""
-    missing: bool = False
 
 
 def check(
@@ -64,13 +41,16 @@ def check(
         if connection.generation == 2 and not connection.config.org:
             yield Result("fault", "influxdb.org is missing; 2.x writes to an organization's bucket")
             return
-        rights: dict[tuple[str, str], _Tried] = {}
+        if connection.generation == 2:
+            yield from (Result("fault", told) for told in find_differences(connection))
+        rights: dict[tuple[str, str], Tried] = {}
         for place in PLACES:
-            rights[place, "read"] = _try_reading(connection, place)
-            rights[place, "write"] = _try_writing(connection, place, rights[place, "read"])
-            if rights[place, "write"].missing and connection.generation == 2:
-                # its answers about reading do not tell one from the other
-                rights[place, "read"] = rights[place, "write"]
+            bucket, measurements = _name(connection, place), schema[place]
+            reading = try_reading(connection, bucket, measurements)
+            writing = try_writing(connection, bucket, measurements[0], reading)
+            # answers about reading do not always tell what is not there
+            rights[place, "read"] = writing if writing.missing else reading
+            rights[place, "write"] = writing
         if refusal := _explain_refusal(connection, list(rights.values())):
             yield Result("fault", refusal)
             return
@@ -118,47 +98,7 @@ def _name(connection: Connection, place: str) -> str:
     return str(getattr(connection.config.buckets, place))
 
 
-def _try_reading(connection: Connection, place: str) -> _Tried:
-    name = _name(connection, place)
-    try:
-        if not _is_there(connection, name):
-            return _Tried(right=False, text="the server has none of that name", missing=True)
-        execute(connection, "SHOW MEASUREMENTS LIMIT 1", name)
-    except Refused as error:
-        gone = "not found" in error.text.lower() or error.status == MISSING
-        # 2.x hides what may not be read, so that it looks like a bucket that is not there
-        missing = gone and connection.generation != 2
-        return _Tried(right=False, status=error.status, text=error.text, missing=missing)
-    return _Tried(right=True)
-
-
-def _is_there(connection: Connection, name: str) -> bool:
-    """False only where it is certain; raises Refused."""
-    if connection.generation == 1:
-        return default_policy(connection, name) is not None
-    if connection.generation == 3:
-        with suppress(Refused):  # only administrators may list them
-            return name in databases_3(connection)
-    return True
-
-
-def _try_writing(connection: Connection, place: str, reading: _Tried) -> _Tried:
-    if reading.missing:
-        return reading
-    name = _name(connection, place)
-    path, query = "/write", {"db": name, "precision": "ns"}
-    if connection.generation != 1:
-        path = "/api/v2/write"
-        query = {"org": connection.config.org, "bucket": name, "precision": "ns"}
-    answer = connection.request("POST", path, query, b"")
-    status, text = answer.status, answer.text
-    if status in (_NO_CONTENT, _BAD_REQUEST) and not answer.is_page:
-        return _Tried(right=True)
-    right = False if status in (UNAUTHORIZED, FORBIDDEN, MISSING) else None
-    return _Tried(right=right, status=status, text=text, missing=status == MISSING)
-
-
-def _explain_refusal(connection: Connection, tried: Sequence[_Tried]) -> str:
+def _explain_refusal(connection: Connection, tried: Sequence[Tried]) -> str:
     """What is wrong where the server does not know this host at all; else nothing."""
     text = tried[0].text
     if "create admin user first" in text:
@@ -199,7 +139,7 @@ def _check_types(
                 f"{_name(connection, place)}: the field `{row['fieldKey']}` of "
                 f"`{row['measurement']}` is of type {row.get('fieldType')!r} there, and Heptad "
                 f"writes {TYPES[field.type]}, which the server refuses; give Heptad a bucket of "
-                f"its own (`influxdb.buckets.{place}`), or drop that measurement",
+                f"its own (`influxdb.buckets.{place}`), or drop that measurement and its history",
             )
 
 
@@ -230,7 +170,7 @@ def _ask_retention(connection: Connection, name: str) -> int | None:
 
 
 def _check_roles(
-    connection: Connection, rights: Mapping[tuple[str, str], _Tried], role: str | None
+    connection: Connection, rights: Mapping[tuple[str, str], Tried], role: str | None
 ) -> Iterator[Result]:
     lacks: dict[str, list[tuple[str, str]]] = {
         name: [
@@ -241,27 +181,57 @@ def _check_roles(
     }
     for name, lacking in lacks.items():
         if not lacking:
-            yield Result("ok", f"{name}: may {describe_rights(name, connection.config.buckets)}")
+            may = describe_rights(ROLES[name], connection.config.buckets)
+            yield Result("ok", f"{name}: may {may}")
+            if role is not None:
+                yield from _check_excess(connection, rights, name)
         elif role is None:
             what = ", ".join(f"{right} {_name(connection, place)}" for place, right in lacking)
             yield Result("note", f"{name}: may not {what}")
     told = set().union(*lacks.values()) if all(lacks.values()) else set()
     if role is None:
-        told |= {what for what, tried in rights.items() if tried.right is None}
+        told |= {what for what, tried in rights.items() if tried.right is None or tried.missing}
     # a bucket that is not there is told once
     yield from dict.fromkeys(
         _explain_lack(connection, *what, tried) for what, tried in rights.items() if what in told
     )
 
 
-def _explain_lack(connection: Connection, place: str, right: str, tried: _Tried) -> Result:
+def _check_excess(
+    connection: Connection, rights: Mapping[tuple[str, str], Tried], role: str
+) -> Iterator[Result]:
+    """Whether what the role must not do is refused."""
+    buckets = connection.config.buckets
+    beyond: dict[bool | None, dict[str, list[Right]]] = {True: {}, False: {}, None: {}}
+    for place in PLACES:
+        for right in RIGHTS:
+            tried = rights[place, right]
+            if right not in ROLES[role].get(place, ()) and not tried.missing:
+                beyond[tried.right].setdefault(place, []).append(right)
+    if beyond[False]:
+        yield Result("ok", f"{role}: refused is to {describe_rights(beyond[False], buckets)}")
+    if beyond[True]:
+        may = f"{role}: may also {describe_rights(beyond[True], buckets)}"
+        if connection.generation == 3 or not (config := connection.config).org + config.username:
+            yield Result("note", f"{may}, for this server lets everybody do everything")
+        else:
+            yield Result(
+                "fault",
+                f"{may}, and so may who steals what this host shows InfluxDB; {_RUN_SETUP}with "
+                "--secrets-to DIR, makes a token or user that may do no more than it needs",
+            )
+
+
+def _explain_lack(connection: Connection, place: str, right: str, tried: Tried) -> Result:
     name = _name(connection, place)
     if tried.missing:
         return Result("fault", f"{name}: is not there ({tried.text}); {_RUN_SETUP}makes it")
     verb = "read" if right == "read" else "written"
     remedy = f"{_RUN_SETUP}makes a token or user with the rights that each role needs"
+    if right == "read" and connection.generation == 2:
+        remedy += f"; 2.x says the same where the database `{name}` is mapped to another bucket"
     if tried.right is None:
-        remedy = (
+        remedy = tried.remedy or (
             "see the server's log, and that `influxdb.url` leads to it and not to a proxy's page"
         )
     return Result(

@@ -102,6 +102,9 @@ class Connection:
             context = make_ssl_context(self.config.tls) if secure else None
         except OSError as error:
             raise Unreachable(str(error)) from error
+        if self.config.tls.insecure_skip_verify:
+            # asked for, and a warning at each request would only hide what else is printed
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         return PoolManager(
             maxsize=2,
             retries=False,

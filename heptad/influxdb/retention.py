@@ -4,12 +4,25 @@
 """
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from heptad import units
 from heptad.influxdb.connection import Answer, Connection
 from heptad.influxdb.influxql import quote_name
 from heptad.influxdb.statement import OK, Refused, execute, foreign
+
+_HOUR: Final = 3600
+_DAY: Final = 86_400
+
+
+def format_retention(seconds: int | None) -> str:
+    """``90d``, ``36h``, ``5400s``; None and 0 are for ever."""
+    if not seconds:
+        return "for ever"
+    for size, unit in ((_DAY, "d"), (_HOUR, "h")):
+        if seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
 
 
 def read_duration(policy: dict[str, Any], name: str = "duration") -> int:

@@ -6,16 +6,24 @@ bucket's retention rule, 3.x in the database, where Core cannot change it any mo
 """
 
 import json
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from heptad import units
+from heptad.influxdb import organization
 from heptad.influxdb.connection import Answer, Connection
 from heptad.influxdb.influxql import quote_name, quote_text
-from heptad.influxdb.retention import default_policy, read_duration
-from heptad.influxdb.roles import PLACES, ROLES, SetupError, new_secret_file
+from heptad.influxdb.retention import default_policy, format_retention, read_duration
+from heptad.influxdb.roles import (
+    PLACES,
+    ROLES,
+    SetupError,
+    new_secret_file,
+    old_secret_file,
+)
 from heptad.influxdb.statement import (
     FORBIDDEN,
     MISSING,
@@ -30,25 +38,25 @@ from heptad.masking import remember_secret
 _CONFLICT: Final = 409
 _CREATED: Final = 201
 _DATABASE: Final = "/api/v3/configure/database"
-_HOUR: Final = 3600
-_DAY: Final = 86_400
+_LACKS_RIGHT: Final = re.compile(r"\w+:\S+ is unauthorized")
+"""2.x, also with status 401: the token is known, and lacks a right such as `write:orgs/ID`."""
 _GRANTS: Final = {("read",): "READ", ("write",): "WRITE", ("read", "write"): "ALL"}
 
 
-def prepare(connection: Connection, secrets_to: Path | None = None) -> Iterator[str]:
+def prepare(
+    connection: Connection, secrets_to: Path | None = None, *, renew: bool = False
+) -> Iterator[str]:
     """Do what is missing, and tell of each thing what was done; raises StoreError with the remedy.
 
     ``secrets_to``: a folder for a token of each role (2.x), or for a user's password (1.x).
+    ``renew``: make these anew also where they are good; the ones before are good no longer.
     """
     if connection.generation == 1:
-        work = _prepare_1(connection, secrets_to)
+        work = _prepare_1(connection, secrets_to, renew=renew)
     elif connection.generation == 3:
         work = _prepare_3(connection, secrets_to)
     else:
-        # influxdb-client takes 20 MB, and nothing else needs it
-        from heptad.influxdb import organization  # noqa: PLC0415
-
-        work = organization.prepare(connection.config, secrets_to)
+        work = organization.prepare(connection, secrets_to, renew=renew)
     try:
         yield from work
     except Refused as error:
@@ -58,16 +66,6 @@ def prepare(connection: Connection, secrets_to: Path | None = None) -> Iterator[
 def retention(connection: Connection, place: str) -> int:
     """Seconds that the bucket keeps points, as configured."""
     return int(units.parse_duration(getattr(connection.config.retention, place)))
-
-
-def format_retention(seconds: int | None) -> str:
-    """``90d``, ``36h``, ``5400s``; None and 0 are for ever."""
-    if not seconds:
-        return "for ever"
-    for size, unit in ((_DAY, "d"), (_HOUR, "h")):
-        if seconds % size == 0:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
 
 
 def databases_3(connection: Connection) -> dict[str, int | None]:
@@ -90,7 +88,7 @@ def databases_3(connection: Connection) -> dict[str, int | None]:
     return known
 
 
-def _prepare_1(connection: Connection, secrets_to: Path | None) -> Iterator[str]:
+def _prepare_1(connection: Connection, secrets_to: Path | None, *, renew: bool) -> Iterator[str]:
     # 1.x keeps the groups of a policy that had other durations; with 0s it chooses them anew
     names = connection.config.buckets
     for place in PLACES:
@@ -119,10 +117,12 @@ def _prepare_1(connection: Connection, secrets_to: Path | None) -> Iterator[str]
             f"database {name}: retention changed from {format_retention(kept)} to "
             f"{format_retention(wanted)}"
         )
-    yield from _prepare_users(connection, secrets_to)
+    yield from _prepare_users(connection, secrets_to, renew=renew)
 
 
-def _prepare_users(connection: Connection, secrets_to: Path | None) -> Iterator[str]:
+def _prepare_users(
+    connection: Connection, secrets_to: Path | None, *, renew: bool
+) -> Iterator[str]:
     if secrets_to is None:
         yield "users: none made; --secrets-to DIR makes one for each role"
         return
@@ -136,10 +136,13 @@ def _prepare_users(connection: Connection, secrets_to: Path | None) -> Iterator[
             )
         told, path = "there already", secrets_to / f"{role}.password"
         if user not in there:
-            _create_user(connection, user, path)
-            told = f"created, its password is in {path}"
+            told = "created, " + _set_password(
+                connection, "CREATE USER {} WITH PASSWORD {}", user, path
+            )
+        elif renew:
+            told = "renewed, " + _set_password(connection, "SET PASSWORD FOR {} = {}", user, path)
         elif not path.exists():
-            told += f"; its password is not in {path}: if lost, DROP USER {user} and run this again"
+            told += f"; its password is not in {path}: if it is lost, --renew sets another one"
         for place, needed in rights.items():
             on = f"ON {quote_name(getattr(connection.config.buckets, place))}"
             execute(connection, f"GRANT {_GRANTS[needed]} {on} TO {quote_name(user)}")
@@ -148,14 +151,15 @@ def _prepare_users(connection: Connection, secrets_to: Path | None) -> Iterator[
         yield "users count once the server has auth-enabled = true (influxdb.conf, [http])"
 
 
-def _create_user(connection: Connection, user: str, path: Path) -> None:
+def _set_password(connection: Connection, statement: str, user: str, path: Path) -> str:
     password = secrets.token_urlsafe(32)
     remember_secret(password)
+    moved = f" (another one that was there is in {old_secret_file(path)})" if path.exists() else ""
     with new_secret_file(path) as file:
         file.write(password + "\n")
         file.flush()
-        text = f"CREATE USER {quote_name(user)} WITH PASSWORD {quote_text(password)}"
-        execute(connection, text)
+        execute(connection, statement.format(quote_name(user), quote_text(password)))
+    return f"its password is in {path}{moved}"
 
 
 def _prepare_3(connection: Connection, secrets_to: Path | None) -> Iterator[str]:
@@ -224,10 +228,10 @@ def _explain(error: Refused) -> str:
             f"{said}; 1.x wants an administrator first: CREATE USER … WITH PASSWORD … "
             "WITH ALL PRIVILEGES"
         )
+    if error.status == FORBIDDEN or _LACKS_RIGHT.search(error.text):
+        return f"{said}; preparing the server is for an administrator's token or user"
     if error.status == UNAUTHORIZED:
         return f"{said}; see `influxdb.token` (2.x, 3.x) or `username` and `password` (1.x)"
-    if error.status == FORBIDDEN:
-        return f"{said}; preparing the server is for an administrator's token or user"
     if error.status == MISSING:
         return f"{said}; see `influxdb.url`, and `influxdb.version` where it is named"
     return said

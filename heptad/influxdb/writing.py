@@ -16,6 +16,7 @@ from heptad.influxdb.answers import (
     is_alike,
     is_delivered,
     is_refusal,
+    is_too_much,
     read_failure,
     read_refusal,
 )
@@ -137,7 +138,7 @@ class _Delivery:
             return [piece]
         if is_delivered(answer):
             return []
-        if answer.status == 413:
+        if is_too_much(answer) and (answer.status == 413 or len(data) > _SMALL):
             return self._shrink(piece, len(data), answer)
         if not is_refusal(answer):
             raise _Failed(self._sink.read_failure(answer))
