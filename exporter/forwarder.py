@@ -21,6 +21,7 @@ from exporter.heartbeat import Account
 from exporter.held import Offers
 from exporter.metrics import ExporterMetrics
 from exporter.pulse import Pulse
+from exporter.redelivery import Redelivery
 from heptad.log import Condition
 from heptad.metrics import CounterDict, add_counters
 from heptad.sink import Delivered, Outcome, Parcel, Sink, TryAgain
@@ -104,6 +105,7 @@ class Forwarder:
         self._outbox = Outbox(store.path)
         self._offers = Offers(sink, metrics)
         self._offers.look(self._outbox)
+        self._redelivery = Redelivery(store.intake)
         self._account = self._recall()
         store.held_after = self._account.position
         metrics.add({counter_key(COUNTER, result=result): 0 for result in RESULTS})
@@ -131,8 +133,10 @@ class Forwarder:
         """Deliver all that is there; False where the sink does not take it, or ``stop`` came."""
         self._draining = True
         self._offers.hurry()
+        self._redelivery.look(self._outbox)
         while not stop.is_set() and self._condition.problem is None:
-            if self._outbox.newest() <= self._account.position and not self._offers.is_due():
+            left = self._outbox.newest() > self._account.position or self._redelivery.is_under_way
+            if not left and not self._offers.is_due():
                 self._look_at_held()
                 is_told = self._beat() if self._pulse.is_due(self._account) else True
                 return is_told and not self._offers.held
@@ -153,6 +157,9 @@ class Forwarder:
                 self._look_at_held()
             if self._offers.is_due() and not self._breaker.is_open:
                 busy = self._offer() or busy
+            self._redelivery.look(self._outbox)
+            if not busy and self._redelivery.is_due and not self._breaker.is_open:
+                busy = self._send_again()
             is_due = self._pulse.is_due(self._account) and not self._draining
             if is_due and not self._breaker.is_open:
                 self._beat()
@@ -173,6 +180,7 @@ class Forwarder:
             self._next = self._attempt = None
             self._rejected, self._hold, self._released = [], [], []
             self._offers.look(self._outbox)
+            self._redelivery.forget()
             self._account.position = self._recall().position
             self._store.held_after = self._account.position
 
@@ -278,6 +286,25 @@ class Forwarder:
             self._look_at_held()
         return more
 
+    def _send_again(self) -> bool:
+        """Deliver once more what was delivered before; whether more follows at once."""
+        limits = self._limits
+        chunk = self._redelivery.take(
+            self._outbox, limits.max_lines, limits.max_bytes, self._oldest()
+        )
+        try:
+            outcome = self._begin(Prepared(chunk, self._sink.pack(chunk.lines))).result()
+        except Failed as error:
+            outcome = TryAgain(str(error))
+        if not isinstance(outcome, Delivered):
+            self._redelivery.wait()
+            self._fail("failed" if isinstance(outcome, TryAgain) else "held", outcome.reason)
+            return False
+        self._released += [one for n, one in enumerate(chunk.ids) if n not in outcome.held]
+        self._redelivery.go_on(chunk)
+        self._settle(chunk._replace(position=self._account.position), outcome)
+        return True
+
     def _look_at_held(self) -> None:
         if self._offers.look(self._outbox):
             self._pulse.hurry()
@@ -322,7 +349,7 @@ class Forwarder:
         self._metrics.set("heptad_delivery_last_success_timestamp_seconds", at)
 
     def _keep(self) -> None:
-        state = {ACCOUNT: msgspec.json.encode(self._account)}
+        state = {ACCOUNT: msgspec.json.encode(self._account), **self._redelivery.state()}
         hold, released = self._hold, self._released
         self._outbox.keep(state, self._rejected, self._counters, hold, released)
         self._rejected, self._counters, self._hold, self._released = [], {}, [], []

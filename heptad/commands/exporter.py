@@ -5,9 +5,18 @@ import json
 import logging
 from pathlib import Path
 
+from exporter.redelivery import ask_again
 from exporter.service import Exporter, NoSources, prepare
 from exporter.settings import load_settings
-from heptad.commands import DONE, FAILED, add_command, add_config, complain, set_up_log
+from heptad.commands import (
+    DONE,
+    FAILED,
+    WRONG_USE,
+    add_command,
+    add_config,
+    complain,
+    set_up_log,
+)
 from heptad.commands.parts import Part, run_parts
 from heptad.commands.reload import Plan, plan_exporter, run_reloading
 from heptad.config import load_config
@@ -23,6 +32,7 @@ heptad exporter                            this host's journal, or its auth log
 heptad exporter --config heptad.yaml       as the configuration says
 heptad exporter --once                     read what is there, deliver it, then exit
 heptad exporter rejected                   what InfluxDB refused, and why
+heptad exporter resend                     deliver all events once more, where InfluxDB lost some
 """
 
 
@@ -38,6 +48,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     # given before the verb it must not be lost
     add_config(rejected, default=argparse.SUPPRESS)
     rejected.add_argument("--format", choices=("text", "jsonl"), default="text")
+    summary = "deliver once more all events that this host still has, also those that were refused"
+    resend = verbs.add_parser("resend", help=summary, description=f"{summary.capitalize()}.")
+    resend.set_defaults(run=run_resend)
+    add_config(resend, default=argparse.SUPPRESS)
 
 
 def _build(plan: Plan, also: StoredMetrics) -> dict[str, Part]:
@@ -81,4 +95,22 @@ def run_rejected(args: argparse.Namespace) -> int:
         shown += 1
     if not shown:
         complain("nothing was refused")
+    return DONE
+
+
+def run_resend(args: argparse.Namespace) -> int:
+    """Ask the exporter, whether it runs or not, to deliver its store once more."""
+    config = load_config(args.config)
+    path = Path(config.store.path)
+    if config.influxdb is None:
+        complain("no server is configured; write `influxdb:` with its `url:`, and name --config")
+        return WRONG_USE
+    if not path.exists():
+        complain(f"{path} is not there: an exporter with this configuration has stored nothing")
+        return FAILED
+    number = ask_again(path)
+    print(
+        f"{number} events of {path} are delivered once more, behind new ones: an exporter that "
+        "runs begins within a few seconds, else the next one that starts"
+    )
     return DONE

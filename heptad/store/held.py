@@ -44,9 +44,9 @@ def keep(db: sqlite3.Connection, held: Iterable[Hold]) -> None:
     db.executemany(_KEEP, rows)
 
 
-def release(db: sqlite3.Connection, ids: Iterable[int]) -> None:
+def release(db: sqlite3.Connection, ids: Iterable[tuple[int]]) -> None:
     """Hold them no longer."""
-    db.executemany("DELETE FROM held WHERE id = ?", ((number,) for number in ids))
+    db.executemany("DELETE FROM held WHERE id = ?", ids)
 
 
 def expire(db: sqlite3.Connection, since: int) -> int:

@@ -96,6 +96,10 @@ class Outbox:
         """The position of what arrived last."""
         return int(self._one("SELECT coalesce(max(id), 0) FROM points"))
 
+    def count(self) -> int:
+        """How many points there are."""
+        return int(self._one("SELECT count(*) FROM points"))
+
     def take(self, position: int, max_lines: int, max_bytes: int, since: int) -> Chunk:
         """What arrived after ``position``, but for points from before ``since`` (ns).
 
@@ -172,11 +176,13 @@ class Outbox:
         """Keep state, counters and rejections (id, at in ns, reason), all or nothing.
 
         ``hold``: points that are to be offered again; ``release``: the ids of those that are not
-        any longer.
+        any longer, and were not refused for good either.
         """
         try:
             with transaction(self._db):
-                held.release(self._db, release)
+                released = [(number,) for number in release]
+                held.release(self._db, released)
+                self._db.executemany("DELETE FROM rejected WHERE id = ?", released)
                 held.keep(self._db, hold)
                 self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", state.items())
                 self._db.executemany("INSERT OR REPLACE INTO rejected VALUES (?, ?, ?)", rejected)
