@@ -9,7 +9,7 @@ How many revisions lie in between is not: it depends on when the aggregator look
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -366,10 +366,22 @@ def latest_findings(store: Readable, since: int, until: int) -> list[Finding]:
     return sorted(_standing(store, since, until), key=lambda finding: (finding.first, finding.key))
 
 
+def walk_findings(store: Readable, since: int, until: int) -> Iterator[tuple[int, list[Finding]]]:
+    """The same a day at a time, the newest first; each time how far back it came (ns)."""
+    end = until
+    while end > since:
+        begin = max(since, (end - 1) // DAY * DAY)
+        yield begin, _standing_of(last_revisions(store, begin // MINUTE * MINUTE, end), begin)
+        end = begin
+    yield since, list(_standing(store, since, since))
+
+
 def _standing(store: Readable, since: int, until: int) -> Iterator[Finding]:
     revisions = last_revisions(store, since - SHORT, until)
     revisions |= last_revisions(store, since - LONGEST, since - SHORT, LONG)
-    for revision in revisions.values():
-        finding = revision.finding
-        if revision.stands and finding.last >= since:
-            yield finding
+    yield from _standing_of(revisions, since)
+
+
+def _standing_of(revisions: Mapping[Any, Revision], since: int) -> list[Finding]:
+    found = [revision.finding for revision in revisions.values() if revision.stands]
+    return [finding for finding in found if finding.last >= since]

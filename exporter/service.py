@@ -277,7 +277,7 @@ def make_lane(
             config.name,
             config.paths,
             zone,
-            config.max_line_bytes,
+            units.parse_size(config.max_line_bytes),
             locale=locale,
             programs=frozenset(interpreter.tags()),
             olddir=config.olddir,

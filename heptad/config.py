@@ -35,7 +35,7 @@ class StoreConfig(msgspec.Struct, forbid_unknown_fields=True):
 
     path: str = ""
     max_age: str = "30d"
-    max_size: str = "1GiB"
+    max_size: units.Size = "1GiB"
 
 
 class FileSourceConfig(msgspec.Struct, forbid_unknown_fields=True, tag="file"):
@@ -47,7 +47,7 @@ class FileSourceConfig(msgspec.Struct, forbid_unknown_fields=True, tag="file"):
     locale: str | None = None
     hosts: list[str] = []
     programs: list[str] = []
-    max_line_bytes: int = 16_384
+    max_line_bytes: units.Size = "16KiB"
     olddir: str | None = None
     follow_links: bool = False
 
@@ -311,9 +311,9 @@ def _check_units(config: Config) -> Iterator[tuple[Place, str]]:
         ("store", "max_size"): config.store.max_size,
         ("aggregator", "store", "max_size"): aggregator.store.max_size,
     }
-    for place, text in sizes.items():
+    for place, size in sizes.items():
         try:
-            if units.parse_size(text) < 2**20:
+            if units.parse_size(size) < 2**20:
                 yield place, "must be at least 1MiB"
         except ValueError as error:
             yield place, str(error)
@@ -347,8 +347,11 @@ def _check_file_source(place: Place, source: FileSourceConfig) -> Iterator[tuple
     for index, path in enumerate(source.paths):
         if not path.startswith("/"):
             yield (*place, "paths", index), f"`{path}` must be an absolute path"
-    if not 256 <= source.max_line_bytes <= 2**20:
-        yield (*place, "max_line_bytes"), "must lie between 256 and 1048576"
+    try:
+        if not 256 <= units.parse_size(source.max_line_bytes) <= 2**20:
+            yield (*place, "max_line_bytes"), "must lie between 256B and 1MiB"
+    except ValueError as error:
+        yield (*place, "max_line_bytes"), str(error)
     if source.timezone is not None:
         try:
             units.parse_zone(source.timezone)

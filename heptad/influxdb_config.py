@@ -56,7 +56,7 @@ class DeliveryConfig(msgspec.Struct, forbid_unknown_fields=True):
 
     flush_interval: str = "1s"
     max_lines: int = 5000
-    max_bytes: str = "1MiB"
+    max_bytes: units.Size = "1MiB"
 
 
 class InfluxConfig(msgspec.Struct, forbid_unknown_fields=True):

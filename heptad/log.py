@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import sys
+import time as clock
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -57,6 +58,12 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(_fields(record))
 
 
+_NUMBER: Final = re.compile("[0-9a-fA-F]*[0-9][0-9a-fA-F]*")
+"""As servers and proxies give one to each request, and as counts are."""
+_FORGET: Final = 600.0
+_MOST_REASONS: Final = 20
+
+
 def configure(level: str, form: str) -> None:
     """Send all logs to standard error in one form."""
     handler = logging.StreamHandler(sys.stderr)
@@ -69,20 +76,39 @@ def configure(level: str, form: str) -> None:
 
 
 class Condition:
-    """A lasting problem: one line when it begins, one when it ends."""
+    """A lasting problem: one line when it begins, when its reason changes, and when it ends.
+
+    Reasons that differ in numbers only are the same, and one that comes again within ten minutes
+    is not logged again: a server that answers now so, now so, fills no log.
+    """
 
     def __init__(self, log: logging.Logger, name: str, **fields: object) -> None:
         self._log = log
         self._name = name
         self._fields = fields
+        self._reason: str | None = None
+        self._told: dict[str, float] = {}
         self.problem: str | None = None
 
     def set(self, problem: str | None) -> None:
         """The problem as it is now; None: there is none."""
         before, self.problem = self.problem, problem
-        if (problem is None) == (before is None):
+        if problem == before:
             return
-        if problem is not None:
-            self._log.warning("%s: problem", self._name, extra={**self._fields, "problem": problem})
-        else:
+        if problem is None:
+            self._reason = None
+            self._told.clear()
             self._log.info("%s: well again", self._name, extra=self._fields)
+            return
+        reason = _NUMBER.sub("", problem)
+        if reason == self._reason:
+            return
+        self._reason = reason
+        now = clock.monotonic()
+        if now - self._told.get(reason, -_FORGET) < _FORGET:
+            return
+        while len(self._told) >= _MOST_REASONS:
+            del self._told[next(iter(self._told))]
+        self._told[reason] = now
+        what = "problem" if before is None else "another problem"
+        self._log.warning("%s: %s", self._name, what, extra={**self._fields, "problem": problem})

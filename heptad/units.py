@@ -32,8 +32,14 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
-def parse_size(text: str) -> int:
-    """Bytes of ``500MiB`` or ``1GiB``; ValueError with the remedy."""
+Size = int | str
+"""As YAML gives it: bytes, or a number with its unit."""
+
+
+def parse_size(text: Size) -> int:
+    """Bytes of ``500MiB``, ``1GiB`` or a bare number; ValueError with the remedy."""
+    if isinstance(text, int):
+        text = f"{text}B"
     found = _SIZE.fullmatch(text) if len(text) <= _LONGEST_TEXT else None
     if found is None:
         raise ValueError(f"`{_quote(text)}` is no size; write for example 500MiB or 1GiB")

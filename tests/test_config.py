@@ -21,6 +21,7 @@ from heptad.config import (
     state_folder,
 )
 from heptad.document import DocumentError
+from heptad.units import parse_size
 
 SOUND = """\
 host: gate
@@ -358,3 +359,32 @@ def test_short_store_shortens_the_look_back(tmp_path: Path) -> None:
         "store: {max_age: 8d}\naggregator: {findings: {baseline: {look_back: 9d}}}\n"
     )
     assert "is longer than store.max_age" in message
+
+
+@pytest.mark.parametrize("size", ["1.5MiB", "1572864B", "1572864"])
+def test_a_size_is_written_either_way(size: str) -> None:
+    """Each size is a number of bytes, or a number with its unit, as the docs say."""
+    text = f"""\
+store: {{max_size: {size}}}
+influxdb: {{url: "http://127.0.0.1:8086", delivery: {{max_bytes: {size}}}}}
+aggregator: {{store: {{max_size: {size}}}}}
+"""
+    config = document.parse(text, "f", Config, expand_environment, check)
+    assert config.influxdb is not None
+    sizes = (config.store.max_size, config.aggregator.store.max_size)
+    for each in (*sizes, config.influxdb.delivery.max_bytes):
+        assert parse_size(each) == 1_572_864
+
+
+@pytest.mark.parametrize("size", ["256KiB", "262144"])
+def test_the_longest_line_is_a_size(size: str) -> None:
+    """`max_line_bytes` takes a size, too."""
+    source = f"{{type: file, name: a, paths: [/a.log], max_line_bytes: {size}}}"
+    config = document.parse(f"sources: [{source}]\n", "f", Config, expand_environment, check)
+    (found,) = config.sources
+    assert isinstance(found, FileSourceConfig)
+    assert parse_size(found.max_line_bytes) == 2**18
+    told = faults("sources: [" + source.replace(size, "2MiB") + "]\n")
+    assert [text for _, text in told] == [
+        "sources.0.max_line_bytes: must lie between 256B and 1MiB"
+    ]

@@ -65,6 +65,7 @@ def test_each_known_answer_has_the_outcome_that_it_means(
     elif "again" in case:
         assert isinstance(outcome, TryAgain)
         assert outcome.after == case["again"]
+        assert all(word in outcome.reason for word in case.get("says", [])), outcome.reason
     else:
         assert isinstance(outcome, Delivered)
         expected = case.get("refused", {})
@@ -253,3 +254,24 @@ def test_nothing_that_a_server_says_raises(server: FaultyProxy, body: bytes) -> 
     server.plan = lambda *_: Fault(status=400, body=body)
     for generation in (1, 2, 3):
         assert isinstance(deliver(server, generation=generation), Hold)
+
+
+def test_a_request_that_does_not_fit_into_the_servers_memory_is_halved(
+    server: FaultyProxy,
+) -> None:
+    """2.x takes no request that is larger than its cache; smaller ones it does."""
+    error = b'{"message":"engine: cache-max-memory-size exceeded: (691411/300000)"}'
+    taken: list[str] = []
+
+    def plan(_: str, body: bytes) -> Fault:
+        lines = gzip.decompress(body).decode().splitlines()
+        if len(lines) > 100:
+            return Fault(status=500, body=error)
+        taken.extend(lines)
+        return Fault(status=204)
+
+    server.plan = plan
+    chance = random.Random(1)
+    lines = [f'm a="{chance.randbytes(300).hex()}" {number}' for number in range(500)]
+    assert deliver(server, lines, 2) == Delivered()
+    assert sorted(taken) == sorted(lines)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heptad.log import Condition, JsonFormatter, LogfmtFormatter, configure
+from tests.test_forwarder import Seconds
 
 LOGFMT = re.compile(r'([\w.]+)=("(?:[^"\\]|\\.)*"|[^\s"=\\]*)(?: |$)')
 
@@ -102,3 +103,35 @@ def test_a_condition_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     told = [(r.levelname, r.getMessage(), getattr(r, "problem", "")) for r in caplog.records]
     begin, end = ("WARNING", "store: problem", "full"), ("INFO", "store: well again", "")
     assert told == [begin, end, begin, end]
+
+
+def test_another_reason_is_told(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line when the reason changes, none when only its numbers do or it comes again soon."""
+    seconds = Seconds()
+    monkeypatch.setattr("heptad.log.clock", seconds)
+    condition = Condition(logging.getLogger("heptad.test"), "delivery")
+    for problem in (
+        "status 404: no bucket; request 7f3a",
+        "status 404: no bucket; request 81bc",
+        "status 403: no right",
+        "status 404: no bucket; request 9",
+        "status 403: no right",
+    ):
+        condition.set(problem)
+    assert [r.getMessage() for r in caplog.records] == [
+        "delivery: problem",
+        "delivery: another problem",
+    ]
+    assert getattr(caplog.records[-1], "problem", "") == "status 403: no right"
+    seconds.passed = 601
+    condition.set("status 403: no right")  # the same all the time
+    condition.set("status 404: no bucket; request 10")
+    assert len(caplog.records) == 3
+    condition.set(None)
+    condition.set("status 403: no right")
+    assert [r.getMessage() for r in caplog.records][3:] == ["delivery: problem"]
+    for number in range(100):
+        condition.set("reason " + chr(0x4E00 + number))
+    assert len(condition._told) <= 20  # noqa: SLF001 - it must not grow

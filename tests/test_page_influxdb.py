@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from aggregator.finding import Finding, Revision
 from aggregator.service import Aggregator
 from aggregator.web.fleet import FleetStores
 from aggregator.web.page import Page
 from heptad.config import Config
 from heptad.influxdb_config import InfluxConfig
+from heptad.line_protocol import encode_line
 from tests.aggregator_world import DAY, MINUTE, SECOND, login
 from tests.faulty_proxy import HANG, HTML, RESET, Fault, FaultyProxy
 from tests.influxdb import Influxd
@@ -94,6 +96,63 @@ def test_a_server_that_does_not_answer(
             assert answer.status == "503 Service Unavailable"
             assert words in json.loads(answer.body)["error"]
             assert time.monotonic() - begun < 5
+
+
+def test_the_pages_own_limit_has_its_own_remedy(
+    server: Influxd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the page waits no longer, nobody is told to raise a time-out that changes nothing."""
+    monkeypatch.setattr("aggregator.web.fleet._ANSWERED_WITHIN", 0.3)
+    with FaultyProxy(server.url) as proxy:
+        proxy.plan = lambda path, _: HANG if path.startswith("/query") else None
+        page = Page(FleetStores(InfluxConfig(proxy.url)), "127.0.0.1", list)
+        for view in VIEWS:
+            answer = page({"PATH_INFO": f"/api/{view}", "HTTP_HOST": "localhost"})
+            assert answer is not None
+            error = json.loads(answer.body)["error"]
+            assert "choose a shorter range" in error
+            assert "influxdb.timeout" not in error
+
+
+@pytest.mark.parametrize("slow", ["hangs", "is slow"])
+def test_findings_are_shown_as_far_as_time_allows(
+    server: Influxd, monkeypatch: pytest.MonkeyPatch, slow: str
+) -> None:
+    """The newest are there, and the answer says how far back it goes."""
+    monkeypatch.setattr("aggregator.web.fleet._ANSWERED_WITHIN", 0.5)
+    if slow == "is slow":
+        monkeypatch.setattr("aggregator.web.findings._SECONDS", 0.0)
+    now = time.time_ns()
+    for days in range(4):
+        at = now - days * DAY
+        finding = Finding(
+            rule="sweep",
+            subject=f"192.0.2.{days}",
+            first=at,
+            last=at,
+            day=at // DAY,
+            severity="low",
+            sentence="One sweep",
+            count=1,
+        )
+        server.write("reports", [encode_line(*Revision(finding, 1).row())])
+    old = str((now - 2 * DAY) // DAY * DAY)
+    with FaultyProxy(server.url) as proxy:
+        if slow == "hangs":
+            proxy.plan = lambda _, body: HANG if old in body.decode() else None
+        page = Page(FleetStores(InfluxConfig(proxy.url)), "127.0.0.1", list)
+        query = {"PATH_INFO": "/api/findings", "QUERY_STRING": "since=4d", "HTTP_HOST": "localhost"}
+        answer = page(query)
+    assert answer is not None
+    told = json.loads(answer.body)
+    assert answer.status == "200 OK", told
+    assert 1 <= told["number"] < 4
+    assert told["from"] <= told["findings"][-1]["first"]
+    page = Page(FleetStores(InfluxConfig(server.url)), "127.0.0.1", list)
+    monkeypatch.setattr("aggregator.web.findings._SECONDS", 9.0)
+    whole = page(query)
+    assert whole is not None
+    assert (json.loads(whole.body)["number"], json.loads(whole.body)["from"]) == (4, None)
 
 
 def test_what_makes_no_sense_is_not_shown(views: FleetViews) -> None:

@@ -75,3 +75,12 @@ def test_a_server_that_is_away(configure: Callable[..., Path], server: Influxd) 
     assert done.returncode == 1
     assert "Connection refused" in done.stderr
     assert "--local" in done.stderr
+    assert "may only write" not in done.stderr
+
+
+def test_a_secret_that_cannot_be_read(configure: Callable[..., Path]) -> None:
+    """A token file that is not there is told, and nothing about rights."""
+    done = heptad("events", "--config", configure(version="2", token_file="/nonexistent/token"))
+    assert done.returncode == 1
+    assert "/nonexistent/token: No such file" in done.stderr
+    assert "--local" not in done.stderr

@@ -7,27 +7,54 @@ import msgspec
 
 from aggregator.composition import was_on
 from aggregator.evidence import read_evidence
-from aggregator.finding import Finding, find_finding, latest_findings, latest_sessions
+from aggregator.finding import Finding, find_finding, latest_sessions, walk_findings
 from aggregator.web.events import SHOWN, fits, show_event
 from aggregator.web.query import BadQuery, Query
 from aggregator.web.source import Events, Reports
+from heptad.influxdb.connection import TooSlow
 from heptad.terminal import printable
 from heptad.units import SECOND, format_time
 
 _SENTENCE: Final = 600
+_SECONDS: Final = 1.5
 _LONGEST: Final = 32 * 86_400 * SECOND
 
 
 def list_findings(reports: Reports | None, query: Query) -> dict[str, Any]:
-    """At most ``query.limit`` findings that share time with the range, and how many there are."""
+    """At most ``query.limit`` findings that share time with the range, and how many there are.
+
+    ``from`` is how far back they go where the time did not suffice for the whole range.
+    """
     if reports is None:
-        return {"findings": [], "number": 0, "waiting": True}
+        return {"findings": [], "number": 0, "from": None, "waiting": True}
     now = int(clock.time() * SECOND)
     until = min(query.until, now + SECOND)
     since = max(query.since, until - _LONGEST)
-    found = latest_findings(reports, since, until)
+    found, reached = _collect(reports, since, until)
     found.sort(key=lambda finding: (-finding.rank, -finding.last, finding.key))
-    return {"findings": [_show(f.at(now)) for f in found[: query.limit]], "number": len(found)}
+    return {
+        "findings": [_show(f.at(now)) for f in found[: query.limit]],
+        "number": len(found),
+        "from": None if reached is None else format_time(reached),
+    }
+
+
+def _collect(reports: Reports, since: int, until: int) -> tuple[list[Finding], int | None]:
+    """The findings, and how far back (ns) they go where the time does not suffice for all."""
+    found: dict[tuple[str, str, int], Finding] = {}
+    reached, end = None, clock.monotonic() + _SECONDS
+    try:
+        for begin, findings in walk_findings(reports, since, until):
+            reached = begin
+            for finding in findings:
+                found.setdefault(finding.key, finding)
+            if clock.monotonic() >= end and begin > since:
+                return list(found.values()), begin
+    except TooSlow:
+        if reached is None:
+            raise
+        return list(found.values()), reached
+    return list(found.values()), None
 
 
 def list_sessions(reports: Reports | None, query: Query) -> dict[str, Any]:

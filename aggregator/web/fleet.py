@@ -21,7 +21,7 @@ from heptad import units
 from heptad.deadline import limit
 from heptad.event import Event
 from heptad.event_row import EVENTS, check_event, check_some, events_of_points, identify
-from heptad.influxdb.connection import Connection
+from heptad.influxdb.connection import Connection, TooSlow
 from heptad.influxdb.following import REACH, Follower
 from heptad.influxdb.heartbeats import passed_by_all, read_last_heartbeats
 from heptad.influxdb.influxql import in_time, quote_name
@@ -52,6 +52,7 @@ class FleetStores:
     ) -> None:
         intake = intake or Intake()
         timeout = min(units.parse_duration(config.timeout), PATIENCE)
+        self._is_pages_own = timeout == PATIENCE
         connection = Connection(msgspec.structs.replace(config, timeout=f"{timeout}s"))
         buckets = config.buckets
         heartbeats = Reader(connection, buckets.heptad)
@@ -64,8 +65,17 @@ class FleetStores:
     @contextmanager
     def open(self, *, needs_reports: bool) -> Iterator[Opened]:
         """See Stores.open."""
-        with limit(_ANSWERED_WITHIN):
-            yield self._events, self._reports
+        try:
+            with limit(_ANSWERED_WITHIN):
+                yield self._events, self._reports
+        except TooSlow as error:
+            if not self._is_pages_own:
+                raise
+            # a longer time-out, which is the remedy elsewhere, changes nothing here
+            raise StoreError(
+                f"InfluxDB did not answer within {_ANSWERED_WITHIN:.0f} s, and the page waits no "
+                "longer; choose a shorter range, or see that the server is not overloaded"
+            ) from error
 
 
 class Bucket:

@@ -162,9 +162,9 @@ def configuration_page() -> str:
         f"# Configuration\n\n{WRITTEN}\n"
         "One YAML file for both parts; every key is optional. `${NAME}` and `${NAME:-default}` "
         "take a value from the environment, `$$` is a dollar. Durations are written `90s`, `5m`, "
-        "`1h`, `30d`, sizes `500MiB`, `1GiB`. Unknown keys, wrong types, a program read by two "
-        "sources: all refused, with file, line and remedy. SIGHUP reads the file again; see "
-        "[operating](operating.md). Inside `{ }` and `[ ]` a `${NAME}` must "
+        "`1h`, `30d`, sizes `500MiB`, `1GiB` or as a number of bytes. Unknown keys, wrong types, a "
+        "program read by two sources: all refused, with file, line and remedy. SIGHUP reads the "
+        "file again; see [operating](operating.md). Inside `{ }` and `[ ]` a `${NAME}` must "
         "stand in quotes, for YAML's sake:\n\n"
         "```\nheptad check-config heptad.yaml\n```\n\n"
         + table(("key", "default", "meaning"), rows)

@@ -41,6 +41,14 @@ class Unreachable(StoreError):
     """The server did not answer, or not as InfluxDB does; the message says what to do."""
 
 
+class NoSecret(Unreachable):
+    """What this host shows the server cannot be read, or is none."""
+
+
+class TooSlow(Unreachable):
+    """The server did not answer in time."""
+
+
 class Answer(NamedTuple):
     """What the server said; ``body`` is cut off after 256 KiB.
 
@@ -234,7 +242,8 @@ class Connection:
             self.clock_offset = self.clock_offset if offset is None else offset
             yield response
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise Unreachable(f"{target}: {explain(error)}") from error
+            kind = TooSlow if _is_late(error) else Unreachable
+            raise kind(f"{target}: {explain(error)}") from error
         finally:
             if response is not None:
                 response.close()  # a connection whose answer was read to its end is pooled already
@@ -243,7 +252,7 @@ class Connection:
         try:
             token, password = self.config.secret("token"), self.config.secret("password")
         except OSError as error:
-            raise Unreachable(
+            raise NoSecret(
                 f"{error.filename}: {error.strerror}; see that the file of the secret can be read"
             ) from error
         if self.config.username:
@@ -252,7 +261,7 @@ class Connection:
             return {}
         if not re.fullmatch(r"[!-~]+", token):
             # what http.client says of such a header repeats it
-            raise Unreachable(
+            raise NoSecret(
                 "influxdb.token has spaces or other characters than a token's; see its file"
             )
         return {"Authorization": f"{'Bearer' if generation == 3 else 'Token'} {token}"}
@@ -288,8 +297,12 @@ def explain(error: Exception) -> str:
     text = shorten(text)
     if isinstance(error, urllib3.exceptions.SSLError):
         return f"TLS fails: {text}; {find_remedy(text)}"
-    if isinstance(error, urllib3.exceptions.TimeoutError) and not isinstance(
-        error, urllib3.exceptions.NewConnectionError
-    ):
+    if _is_late(error):
         return "no answer in time; see that the server is not overloaded, or raise influxdb.timeout"
     return f"{text}; see that the server runs and `influxdb.url` is right"
+
+
+def _is_late(error: Exception) -> bool:
+    return isinstance(error, urllib3.exceptions.TimeoutError) and not isinstance(
+        error, urllib3.exceptions.NewConnectionError
+    )

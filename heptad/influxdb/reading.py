@@ -34,7 +34,9 @@ _CLOSE: Final = 60 * 10**9
 _MOST_BYTES: Final = 32 * 2**20
 _BLOCK: Final = 64 * 1024
 _TOO_LARGE: Final = re.compile("file limit|limit exceeded|max-select|query-timeout", re.IGNORECASE)
-_MISSING: Final = re.compile("not found|dbrp mapping|does not exist", re.IGNORECASE)
+_MISSING: Final = re.compile(
+    "not found|dbrp mapping|does not exist|retention policy not set", re.IGNORECASE
+)
 _FORBIDDEN: Final = re.compile("authoriz|authenticat|permission|forbidden", re.IGNORECASE)
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 _OK: Final = 200
@@ -56,6 +58,10 @@ class _Line(msgspec.Struct):
 
 
 _decode: Final = msgspec.json.Decoder(_Line).decode
+
+
+class NotAllowed(StoreError):
+    """This host may not read the bucket, or may be that it may not."""
 
 
 class Reader:
@@ -300,11 +306,16 @@ class Reader:
         if _TOO_LARGE.search(said):
             return TooLarge(told)
         if status in (401, 403) or _FORBIDDEN.search(said):
-            return StoreError(
+            return NotAllowed(
                 f"{told}; see that `influxdb.token` (1.x: `influxdb.username` and its password) is "
                 "right and may read this bucket; `heptad influxdb check` tells"
             )
         if status == 404 or _MISSING.search(said):
+            if self._connection.generation == 2:
+                return NotAllowed(
+                    f"{told}; 2.x says so of a bucket that is not there, and of one that "
+                    "`influxdb.token` may not read: `heptad influxdb check` tells which"
+                )
             return StoreError(f"{told}; `heptad influxdb setup` makes the buckets")
         if "timeout" in said or status in (408, 504):
             return StoreError(f"{told}; see that the server is not overloaded")

@@ -5,7 +5,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from heptad.config import Config
-from heptad.influxdb.connection import Connection
+from heptad.influxdb.connection import Connection, NoSecret, Unreachable
+from heptad.influxdb.reading import NotAllowed
 from heptad.influxdb_config import InfluxConfig
 from heptad.store import StoreError
 from heptad.store.influxdb import InfluxStore
@@ -20,7 +21,7 @@ _OWNER = "reader"
 def open_events(config: Config, stack: ExitStack, intake: Intake) -> ReadStore:
     """The events: of the fleet where InfluxDB is configured; raises StoreError.
 
-    What ``stack`` holds then ends with the remedy where InfluxDB cannot be read.
+    What ``stack`` holds then ends with the remedy where this host may not read InfluxDB.
     """
     if config.influxdb is not None:
         stack.enter_context(_pointing_to_local())
@@ -40,10 +41,11 @@ def open_reports(config: Config, stack: ExitStack, intake: Intake) -> ReadStore 
 def _pointing_to_local() -> Iterator[None]:
     try:
         yield
-    except StoreError as error:
-        raise StoreError(
-            f"{error}. An exporter's token may only write; --local reads this host's own store"
-        ) from error
+    except NoSecret:
+        raise
+    except (NotAllowed, Unreachable) as error:
+        why = "An exporter's token may only write; " if isinstance(error, NotAllowed) else ""
+        raise StoreError(f"{error}. {why}--local reads this host's own store") from error
 
 
 def _open_file(path: Path, stack: ExitStack, intake: Intake) -> LocalStore:

@@ -87,8 +87,14 @@ export async function loadFindings() {
     find("tile-findings").replaceChildren(number(data.number),
       element("small", "", high ? `${high} of high severity` : data.number ? "none of high severity" : ""),
       until("findings"));
-    find("findings-note").textContent =
-      data.number > data.findings.length ? `the ${data.findings.length} most severe of ${number(data.number)}` : "";
+    const notes = [];
+    if (data.number > data.findings.length) {
+      notes.push(`the ${data.findings.length} most severe of ${number(data.number)}`);
+    }
+    if (data.from) {
+      notes.push(`only since ${short(data.from)}: choose a shorter range to see what is older`);
+    }
+    find("findings-note").textContent = notes.join(", ");
     const some = showsAll ? data.findings : data.findings.slice(0, FEW_FINDINGS);
     find("findings-all").hidden = some.length === data.findings.length;
     find("findings-all").textContent = `Show ${data.findings.length - some.length} more`;
@@ -96,7 +102,7 @@ export async function loadFindings() {
     const rows = some.map((finding) => showFinding(finding, open.has(finding.key)));
     if (!rows.length) {
       rows.push(data.waiting ? element("li", "empty", "The first findings are being computed.")
-        : none("li", "empty", "No findings in this range", "findings"));
+        : none("li", "empty", data.from ? `No findings since ${short(data.from)}` : "No findings in this range", "findings"));
     }
     find("findings-list").replaceChildren(...rows);
   });
