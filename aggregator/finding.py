@@ -250,6 +250,13 @@ class Revision(msgspec.Struct, frozen=True):
         """Whether a reader sees it."""
         return self.superseded_by is None and not self.withdrawn
 
+    @property
+    def state(self) -> str:
+        """The word for it in its row."""
+        if self.superseded_by is not None:
+            return "superseded"
+        return "withdrawn" if self.withdrawn else "current"
+
     def row(self) -> Row:
         """The row; its time is the first event's plus the revision in nanoseconds."""
         fields = msgspec.to_builtins(msgspec.structs.replace(self.finding, evidence=()))
@@ -264,9 +271,9 @@ class Revision(msgspec.Struct, frozen=True):
         for name in _ENCODED & fields.keys():
             fields[name] = msgspec.json.encode(fields[name]).decode()
         fields["revision"] = self.number
-        fields["state"] = "withdrawn" if self.withdrawn else "current"
+        fields["state"] = self.state
         if self.superseded_by is not None:
-            fields |= {"state": "superseded", "superseded_by": self.superseded_by}
+            fields["superseded_by"] = self.superseded_by
         return measurement.row(tags, self.finding.first + self.number, fields)
 
 

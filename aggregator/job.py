@@ -15,7 +15,7 @@ import logging
 import sqlite3
 import threading
 import time as clock
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Final, TypeVar
@@ -59,7 +59,8 @@ _T = TypeVar("_T")
 class Job:
     """The work between a store of events and one of findings and reports; raises StoreError.
 
-    ``name`` tells this store of events from another one: positions belong to it. After an error
+    ``name`` tells this store of events from another one: positions belong to it. ``show`` is told
+    the revisions of findings that are written. After an error
     of a store, or a stop, the job is of no use any more: make a new one, which goes on from what
     is committed.
     """
@@ -79,6 +80,7 @@ class Job:
         self._reports = Reading(reports)
         self._metrics = metrics
         self._now = now
+        self.show: Callable[[Sequence[Revision]], None] = lambda _: None
         self._horizon = int(plan.late_horizon * 10**9)
         self._is_ignored = plan.ignored.matches
         self._conditions = {} if conditions is None else conditions
@@ -246,6 +248,7 @@ class Job:
         state |= {watch.key: watch.state() for watch in self._watches}
         state |= {book.key: book.state() for book in self._books}
         self._append(list(self._evidence.keep(revisions)), state, counters)
+        self.show([revision for revision in revisions if revision.finding.rule != SESSION])
         for watch in worked:
             watch.commit(at)
         self._tell(revisions)
@@ -289,6 +292,7 @@ class Job:
             finding = revision.finding
             if finding.rule == SESSION:
                 continue
+            self._metrics.note(revision)
             self._metrics.raise_to(
                 "heptad_finding_last_timestamp_seconds", finding.last / 10**9, finding.rule
             )

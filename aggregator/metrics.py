@@ -7,12 +7,13 @@ import time as clock
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from aggregator.finding import ENDS, PROGRAMS, SESSION, SEVERITIES
+from aggregator.finding import ENDS, PROGRAMS, SESSION, SEVERITIES, Key, Revision
 from heptad import __version__
 from heptad.conflict import LABELS as LABELS_OF_HELD
 from heptad.metrics import StoredMetrics
 from heptad.store import Counters
 from heptad.store.local import counter_key
+from heptad.units import SECOND
 from heptad.validation import Intake
 
 if TYPE_CHECKING:
@@ -48,11 +49,18 @@ COUNTERS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         "Minutes of an address forgotten because there were too many: a finding may be missing",
     ),
 }
+OPEN: Final = "heptad_findings_open"
+WITHIN: Final = {"1h": 3600, "24h": 86_400}
+"""The values of the label `within`, in seconds."""
 HELD: Final = "heptad_aggregator_held_events"
 GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "heptad_finding_last_timestamp_seconds": (
         ("rule",),
         "Time of the last event of the newest finding; 0 if there is none",
+    ),
+    OPEN: (
+        ("severity", "within"),
+        "Current findings whose last event is younger than `within`",
     ),
     "heptad_aggregator_progress_timestamp_seconds": (
         (),
@@ -141,6 +149,7 @@ class AggregatorMetrics(StoredMetrics):
 
     def __init__(self, rules: Iterable[str], intake: Intake | None = None) -> None:
         self._rules = list(rules)
+        self._recalled = False
         super().__init__(COUNTERS, GAUGES, {}, intake=intake)
         self.set("heptad_build_info", 1, __version__)
         for name in ("progress_timestamp_seconds", "events_failing", "store_failing"):
@@ -149,6 +158,8 @@ class AggregatorMetrics(StoredMetrics):
             if rule == SESSION:
                 continue
             self.set("heptad_finding_last_timestamp_seconds", 0, rule)
+        self._open: dict[Key, tuple[str, float]] = {}
+        """Finding → its severity, and when its last event was (s)."""
         self._caught_up = clock.monotonic()
         self.judged_until: int | None = None
 
@@ -170,6 +181,7 @@ class AggregatorMetrics(StoredMetrics):
         ]
         dropped = "heptad_aggregator_cells_dropped_total"
         known += [counter_key(dropped, rule=rule) for rule in self._rules]
+        self._recalled = True
         self.add(dict.fromkeys(known, 0.0))
         # older versions counted sessions as findings
         self.add({key: value for key, value in stored.items() if key not in _OLD})
@@ -179,6 +191,34 @@ class AggregatorMetrics(StoredMetrics):
         with self._lock:
             family = self._gauges[name]
             family[labels] = max(value, family.get(labels, value))
+
+    def note(self, revision: Revision) -> None:
+        """A finding is now as this revision tells it."""
+        finding = revision.finding
+        with self._lock:
+            if revision.stands:
+                self._open[finding.key] = (finding.severity, finding.last / SECOND)
+            else:
+                self._open.pop(finding.key, None)
+
+    def _count_open(self) -> None:
+        now = clock.time()
+        with self._lock:
+            self._open = {
+                key: (severity, last)
+                for key, (severity, last) in self._open.items()
+                if now - last < max(WITHIN.values())
+            }
+            known = list(self._open.values())
+        counts: dict[tuple[str, ...], float] = {
+            (severity, within): float(
+                sum(one == severity and now - last < seconds for one, last in known)
+            )
+            for severity in SEVERITIES
+            if severity != "info"
+            for within, seconds in WITHIN.items()
+        }
+        self.show(OPEN, counts)
 
     def catch_up(self, until: int) -> None:
         """Everything is worked off now that had arrived at ``until`` (ns)."""
@@ -192,4 +232,6 @@ class AggregatorMetrics(StoredMetrics):
     def collect(self) -> "Iterator[Metric]":
         """The families, as they are now."""
         self.set("heptad_aggregator_behind_seconds", self.behind())
+        if self._recalled:
+            self._count_open()
         yield from super().collect()

@@ -11,7 +11,7 @@ from typing import Final
 from prometheus_client import PlatformCollector, ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from aggregator.finding import latest_findings
+from aggregator.finding import Revision, latest_findings
 from aggregator.findings import rules_of
 from aggregator.findings.session import Sessions
 from aggregator.ignored import ignored_of
@@ -131,6 +131,7 @@ class Aggregator:
             if finding.rule in rules:
                 last = finding.last / units.SECOND
                 self.metrics.raise_to("heptad_finding_last_timestamp_seconds", last, finding.rule)
+                self.metrics.note(Revision(finding, 0))
         self.metrics.recall(counters)
         self._recalled = True
 
@@ -225,6 +226,7 @@ class Aggregator:
                 name=self._stores.name,
                 conditions=self._conditions,
             )
+            self._job.show = self._stores.show
         return self._job
 
     def _recover(self, error: Exception) -> None:

@@ -3,11 +3,14 @@
 import logging
 import sqlite3
 import time as clock
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
 
+from aggregator.current import current_row, looked_row
+from aggregator.finding import DAY, Revision, last_revisions
 from aggregator.metrics import FLEET, HELD, AggregatorMetrics
 from aggregator.unheard import describe_troubled
 from heptad import units
@@ -28,6 +31,10 @@ log = logging.getLogger("heptad.aggregator")
 STORE_ERRORS: Final = (StoreError, sqlite3.Error)
 OWNER: Final = "aggregator"
 _PRUNE_EVERY: Final = 60.0
+_LOOKED_EVERY: Final = 30.0
+_SHOWN: Final = 30 * DAY
+_UNSURE: Final = 3
+"""From this generation on InfluxDB does not say which of two writes of a point survives."""
 
 
 class Stores(Protocol):
@@ -71,6 +78,10 @@ class Stores(Protocol):
 
     def tend(self, metrics: AggregatorMetrics) -> None:
         """What has to be done now and then; call it after each look."""
+        ...
+
+    def show(self, revisions: Sequence[Revision]) -> None:
+        """Let screens show these findings as they are now."""
         ...
 
     def problems(self) -> list[str]:
@@ -169,6 +180,9 @@ class LocalStores:
             self._prune_due = clock.monotonic() + (0 if busy else _PRUNE_EVERY)
             metrics.set("heptad_aggregator_store_size_bytes", self._reports.size())
 
+    def show(self, revisions: Sequence[Revision]) -> None:
+        """See Stores.show: only the page reads this store, and it reads revisions."""
+
     def problems(self) -> list[str]:
         """See Stores.problems: the exporter of this host tells its own."""
         return []
@@ -189,6 +203,8 @@ class InfluxStores:
         self._reports = InfluxStore(self._connection, buckets.reports, OWNER, intake=intake)
         self._own = (f"`{buckets.reports}`", f"`{buckets.heptad}`")
         self._begun = False
+        self._is_shown = False
+        self._looked_due = 0.0
         self._fleet = Summary()
         self._troubled: dict[str, list[str]] = {}
         self._held: list[Held] = []
@@ -229,9 +245,17 @@ class InfluxStores:
 
     def recover(self, error: Exception, metrics: AggregatorMetrics) -> None:
         """See Stores.recover: what is not answered is sent again with the next use."""
+        self._is_shown = False
 
     def tend(self, metrics: AggregatorMetrics) -> None:
-        """See Stores.tend: write state, and tell how the fleet is."""
+        """See Stores.tend: write state and what screens need, and tell how the fleet is."""
+        if not self._is_shown:  # an older version, or a kill, may have left rows out
+            now = clock.time_ns()
+            self.show(list(last_revisions(self._reports, now - _SHOWN, now).values()))
+            self._is_shown = True
+        if metrics.judged_until is not None and clock.monotonic() >= self._looked_due:
+            self._reports.replace([looked_row(metrics.judged_until)])
+            self._looked_due = clock.monotonic() + _LOOKED_EVERY
         self._events.flush()
         self._reports.flush()
         self._fleet = self._events.fleet()
@@ -240,6 +264,11 @@ class InfluxStores:
         self._troubled = self._events.troubled()
         self._held = self._events.held()
         metrics.show(HELD, count_by_labels(self._held))
+
+    def show(self, revisions: Sequence[Revision]) -> None:
+        """See Stores.show."""
+        replaces = self._connection.generation < _UNSURE
+        self._reports.replace([current_row(one, replaces=replaces) for one in revisions])
 
     def problems(self) -> list[str]:
         """See Stores.problems; as heartbeats told at the last look."""

@@ -101,6 +101,10 @@ GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     ),
     "heptad_clock_steps_back_total": ((), "How often the clock stepped back since the start"),
     "heptad_build_info": (("version",), "1, with the version as label"),
+    "heptad_host_info": (
+        ("host",),
+        "1, with the host's name as events and findings have it: `host` of the configuration",
+    ),
 }
 
 

@@ -90,6 +90,7 @@ class Exporter:
         self.metrics = ExporterMetrics(
             self.store.counters(), label_sets(self.rulebook), self.store.intake
         )
+        self.metrics.set("heptad_host_info", 1, config.host)
         self.server: Server | None = None
         try:
             privacy = make_privacy(config.privacy, self.store.path)

@@ -108,6 +108,10 @@ def possible(measurement: str) -> set[frozenset[tuple[str, str]]]:
     elif measurement == "findings":
         names = [rule.name for rule in rules_of(FindingsConfig())]
         found = [{"rule": name, "severity": word} for name in names for word in SEVERITIES]
+    elif measurement == "findings_current":
+        found = [{"rule": rule.name} for rule in rules_of(FindingsConfig())]
+    elif measurement == "looked":
+        found = [{}]
     elif measurement == "evidence":
         names = ["session", *(rule.name for rule in rules_of(FindingsConfig()))]
         found = [{"rule": name, "host": "host"} for name in names]

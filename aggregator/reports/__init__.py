@@ -13,6 +13,7 @@ And its tags come from closed vocabularies or the configuration: a value from a 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol, Self
 
+from aggregator.current import CURRENT, LOOKED
 from aggregator.evidence import EVIDENCE
 from aggregator.finding import FINDINGS, SESSIONS
 from aggregator.reports.accounts import Accounts
@@ -105,5 +106,8 @@ def measurement_of(report: Report) -> Measurement:
     )
 
 
-REPORTED: Final = {m.name: m for m in (FINDINGS, SESSIONS, EVIDENCE, *map(measurement_of, REPORTS))}
+REPORTED: Final = {
+    m.name: m
+    for m in (FINDINGS, CURRENT, LOOKED, SESSIONS, EVIDENCE, *map(measurement_of, REPORTS))
+}
 """What is written to the store of findings and reports, by name."""

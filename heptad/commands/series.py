@@ -56,6 +56,8 @@ def count_series(rulebook: Rulebook) -> dict[str, tuple[int, int]]:
     counts = {"events": (len(tag_sets), 0), "not_understood": (len(rulebook.names()), 0)}
     rules = rules_of(FindingsConfig())
     counts["findings"] = (0, len(rules) * len(SEVERITIES))
+    counts["findings_current"] = (0, len(rules))
+    counts["looked"] = (0, 1)
     counts["sessions"] = (len(PROGRAMS) * len(ENDS), 0)
     counts["evidence"] = (len(rules) + 1, 0)  # that of sessions, too
     for report in REPORTS:

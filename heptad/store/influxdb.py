@@ -112,14 +112,7 @@ class InfluxStore:
         nothing but themselves.
         """
         self._settle()
-        sound = [row for row in rows if is_storable(row)]
-        if len(sound) < len(rows):
-            told = {"store": self.name, "rows": len(rows) - len(sound)}
-            log.error("rows that cannot be stored are left out", extra=told)
-        lines = map(line_of, place(self._reader, sound))
-        while part := list(islice(lines, _AT_ONCE)):
-            self._pending.append(self._sink.pack(part))
-        self._settle()
+        self._write(place(self._reader, self._sound(rows)))
         for key, value in (state or {}).items():
             self._state.remember(key, value)
         if counters:
@@ -128,6 +121,24 @@ class InfluxStore:
                 totals[name] = totals.get(name, 0) + amount
             kept = [(name, labels, value) for (name, labels), value in sorted(totals.items())]
             self._state.remember(_COUNTERS, msgspec.json.encode(kept))
+
+    def replace(self, rows: Sequence[Row]) -> None:
+        """Write rows whatever is at their times in their series already; see ``append``."""
+        self._settle()
+        self._write(self._sound(rows))
+
+    def _sound(self, rows: Sequence[Row]) -> list[Row]:
+        sound = [row for row in rows if is_storable(row)]
+        if len(sound) < len(rows):
+            told = {"store": self.name, "rows": len(rows) - len(sound)}
+            log.error("rows that cannot be stored are left out", extra=told)
+        return sound
+
+    def _write(self, rows: Iterable[Row]) -> None:
+        lines = map(line_of, rows)
+        while part := list(islice(lines, _AT_ONCE)):
+            self._pending.append(self._sink.pack(part))
+        self._settle()
 
     def _settle(self) -> None:
         while self._pending:
