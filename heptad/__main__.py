@@ -15,6 +15,7 @@ from heptad import __version__
 from heptad.commands import COMMANDS, DONE, FAILED, WRONG_USE, complain
 from heptad.commands.screen import screened
 from heptad.document import DocumentError
+from heptad.early import expect_signals
 from heptad.grafana import GrafanaError
 from heptad.store import StoreError
 from heptad.web_config import ServerError
@@ -63,6 +64,8 @@ def make_parser(first: str = "") -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; gives the exit status."""
+    if arguments is None:
+        expect_signals(*sys.argv[1:2])
     _open_standard_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # a name in a log must not end a command where the terminal's encoding lacks its letters

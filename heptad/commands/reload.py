@@ -5,7 +5,6 @@ stores, so the new ones go on where they ended.
 """
 
 import logging
-import os
 import signal
 import time as clock
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from heptad.commands import DONE, FAILED, set_up_log
 from heptad.commands.parts import TICK, Crew, Part, Signals
 from heptad.config import Config
 from heptad.document import DocumentError
+from heptad.early import has_terminal, heard
 from heptad.metrics import RELOADS, StoredMetrics
 
 log = logging.getLogger("heptad")
@@ -77,7 +77,7 @@ class _Operation:
         self._status = ""
         # a closed terminal ends a command as ever, unless nohup(1) or the like forbade it
         held = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
-        self._bound_to_terminal = held and _has_terminal()
+        self._bound_to_terminal = held and has_terminal()
 
     def run(self, begin: Callable[[], None]) -> int:
         """Until the parts end."""
@@ -87,7 +87,7 @@ class _Operation:
             self._tell_success()
             begin()
             with self._signals:
-                self._signals.heard |= early.heard
+                self._signals.heard |= early.heard | heard
                 self._crew.start()
                 self._watchdog.start()
                 try:
@@ -105,7 +105,7 @@ class _Operation:
             self._tell_ready()
             if signal.SIGHUP in self._signals.heard and clock.monotonic() >= reload_due:
                 self._signals.heard.discard(signal.SIGHUP)
-                if self._bound_to_terminal and not _has_terminal():
+                if self._bound_to_terminal and not has_terminal():
                     break
                 if not self._reload():
                     return FAILED
@@ -182,12 +182,3 @@ class _Operation:
     def _tell_success(self) -> None:
         self._metrics.set("heptad_config_last_reload_successful", 1)
         self._metrics.set("heptad_config_last_reload_success_timestamp_seconds", clock.time())
-
-
-def _has_terminal() -> bool:
-    """Whether the process has a controlling terminal: tty(4)."""
-    try:
-        os.close(os.open(Path("/dev/tty"), os.O_RDONLY | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True
