@@ -20,7 +20,7 @@ from heptad import units
 from heptad.config import Config
 from heptad.influxdb.answers import find_conflict
 from heptad.influxdb.connection import Connection
-from heptad.influxdb.positions import find_last
+from heptad.influxdb.positions import find_last, is_there
 from heptad.influxdb.reading import Reader
 from heptad.influxdb.writing import InfluxSink
 from heptad.influxdb_config import InfluxConfig
@@ -145,6 +145,10 @@ class Delivery:
         else:
             restore(self._store.path, state, {})
 
+    def _keeps_heartbeat(self, time: int) -> bool:
+        reader = Reader(self._connection, self._config.buckets.heptad)
+        return is_there(reader, self._host, self._machine_id, time)
+
     def _make_forwarder(self) -> Forwarder:
         buckets, delivery = self._config.buckets, self._config.delivery
         limits = Limits(
@@ -162,5 +166,6 @@ class Delivery:
             self._is_behind,
         )
         pulse.is_deaf = self._is_deaf
+        pulse.is_kept = self._keeps_heartbeat
         sink = InfluxSink(self._connection, buckets.events)
         return Forwarder(self._store, sink, pulse, self._metrics, limits)

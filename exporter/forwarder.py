@@ -344,7 +344,7 @@ class Forwarder:
         self._reached()
 
     def _reached(self) -> None:
-        self._metrics.set("heptad_delivery_up", 1)
+        self._metrics.set("heptad_delivery_up", 0 if self._pulse.is_lost else 1)
         at = self._now() / 10**9
         self._metrics.set("heptad_delivery_last_success_timestamp_seconds", at)
 
@@ -361,6 +361,8 @@ class Forwarder:
         self._pulse_condition.set(problem)
         if problem is None:
             self._reached()
+        elif self._pulse.is_lost:
+            self._metrics.set("heptad_delivery_up", 0)
         self._keep()
         return problem is None
 

@@ -86,7 +86,10 @@ GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         LABELS_OF_HELD,
         "Points that InfluxDB does not take: a field has another type in their shard",
     ),
-    "heptad_delivery_up": ((), "1 if the last delivery or heartbeat succeeded"),
+    "heptad_delivery_up": (
+        (),
+        "1 if the last delivery or heartbeat succeeded, and the heartbeat looked for was stored",
+    ),
     "heptad_delivery_behind_events": ((), "Points in the store that are not delivered yet"),
     "heptad_delivery_last_success_timestamp_seconds": (
         (),

@@ -248,9 +248,12 @@ def load_key(path: Path) -> bytes:
             _make_key(path)
         status, key = _read_key(path)
     except OSError as error:
+        remedy = "run as the account that made it"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            remedy = "see that the folder can be written and has space"
         raise StoreError(
-            f"{path}: the key of hashed names cannot be read: {error.strerror}; "
-            "run as the account that made it, or set privacy.unknown_users to drop"
+            f"{path}: the key of hashed names cannot be read: {error.strerror}; {remedy}, "
+            "or set privacy.unknown_users to drop"
         ) from None
     if not _is_ours(status, path.parent):
         raise StoreError(

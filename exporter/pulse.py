@@ -9,6 +9,7 @@ from exporter.heartbeat import EVERY, Account, Health, make_row, write_position
 from heptad.line_protocol import encode_line
 from heptad.log import Condition
 from heptad.sink import Delivered, Hold, Outcome, Sink
+from heptad.store import StoreError
 from heptad.store.outbox import Outbox, Snapshot
 
 log = logging.getLogger("heptad.forwarder")
@@ -17,6 +18,12 @@ _NO_KEY: Final = (
     "this host has no /etc/machine-id, from which the key of its position follows: an exporter "
     "with an empty store would begin anew; systemd-machine-id-setup(1) makes one"
 )
+_NOT_KEPT: Final = (
+    "a heartbeat that the server acknowledged a minute ago is not there, so it may keep no event "
+    "either: see that `influxdb.url` leads to InfluxDB, and not to a proxy that swallows writes"
+)
+_PROOF_EVERY: Final = 3600.0
+"""Seconds from one heartbeat that was found to the next that is looked for."""
 STATE: Final = ("source/", "attempts/", "caught_up/", "strangers/", "first_start")
 """What of the store's state the next line depends on."""
 
@@ -26,7 +33,8 @@ class Pulse:
 
     ``key`` seals positions; without one none is told. ``offset`` tells how many seconds this clock
     is ahead of the server's; ``is_behind`` whether there are lines that are not read yet; ``now``
-    the time in nanoseconds; ``is_deaf`` whether a source is not heard.
+    the time in nanoseconds; ``is_deaf`` whether a source is not heard; ``is_kept`` whether the
+    heartbeat of a time (ns) is stored, or raises StoreError. ``is_lost``: one was not.
     """
 
     def __init__(
@@ -40,6 +48,10 @@ class Pulse:
         now: Callable[[], int] = clock.time_ns,
     ) -> None:
         self.is_deaf: Callable[[], bool] = lambda: False
+        self.is_kept: Callable[[int], bool] = lambda time: True
+        self.is_lost = False
+        self._sent: int | None = None
+        self._proof_due = 0.0
         self._sink = sink
         self._host = host
         self._machine_id = machine_id
@@ -75,10 +87,13 @@ class Pulse:
         position = None if held else self._position(account, outbox)
         caught_up = not behind and not behind_lines
         health = Health(now, self.offset(), behind, caught_up, position, self.is_deaf(), held)
+        doubt = self._look_back()
         row = make_row(account, health, self._host, self._machine_id)
         outcome = self._sink.deliver(self._sink.pack([encode_line(*row)]))
         missing = outcome.missing() if isinstance(outcome, Delivered) else None
         told = isinstance(outcome, Delivered) and missing is None
+        self._sent = row[1] if told else self._sent
+        told = told and not self.is_lost
         account.tell(row[1], told=told)
         if told and position is not None:
             self._told = position
@@ -86,7 +101,19 @@ class Pulse:
             return Hold(
                 f"a heartbeat is refused: {missing}; `heptad influxdb check` tells the remedy"
             )
-        return outcome
+        return Hold(doubt) if doubt and isinstance(outcome, Delivered) else outcome
+
+    def _look_back(self) -> str | None:
+        """What is wrong with the last heartbeat, now and then: an answer alone proves nothing."""
+        if self._sent is None or clock.monotonic() < self._proof_due:
+            return None
+        try:
+            self.is_lost = not self.is_kept(self._sent)
+        except StoreError as error:
+            return f"the last heartbeat cannot be read back: {error}"
+        if not self.is_lost:
+            self._proof_due = clock.monotonic() + _PROOF_EVERY
+        return _NOT_KEPT if self.is_lost else None
 
     def _position(self, account: Account, outbox: Outbox) -> str | None:
         """What is known to be delivered in full, if it is not the last that was told."""

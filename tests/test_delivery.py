@@ -17,6 +17,7 @@ from heptad.influxdb.connection import Connection
 from heptad.influxdb.reading import Reader
 from heptad.influxdb_config import DeliveryConfig, InfluxConfig
 from heptad.store.local import LocalStore
+from tests.faulty_proxy import Fault, FaultyProxy
 from tests.influxdb import Influxd
 from tests.real.sandbox import wait_until
 from tests.test_forwarder import Patient
@@ -100,6 +101,41 @@ def test_a_lost_store_is_gone_on_from(world: World) -> None:
     assert world.users() == world.expected()
     with LocalStore(world.state / "events.db") as store:
         assert len(list(store.read("events", 0, 2**62))) == 10  # what was delivered is not read
+
+
+def test_a_server_that_keeps_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where writes are acknowledged and not kept, the next heartbeat says so, until they are."""
+    monkeypatch.setattr("exporter.pulse.EVERY", 0.1)
+    swallows = threading.Event()
+    swallows.set()
+    world.write(3)
+    with FaultyProxy(world.influxd.url) as proxy:
+        proxy.plan = lambda path, _: (
+            Fault(status=204) if "/write" in path and swallows.is_set() else None
+        )
+        world.config.influxdb = InfluxConfig(proxy.url)
+        exporter = Exporter(world.config, serve=False)
+        delivery, stop = exporter.delivery, threading.Event()
+        assert delivery is not None
+        running = threading.Thread(target=delivery.run, args=(stop,))
+        running.start()
+        try:
+            told = "is not there, so it may keep no event"
+            wait_until(lambda: told in str(delivery.problems()), told)
+            assert value_of(exporter, "heptad_delivery_up") == 0
+            swallows.clear()
+            wait_until(lambda: not delivery.problems(), "no problem any more")
+            assert value_of(exporter, "heptad_delivery_up") == 1
+        finally:
+            stop.set()
+            running.join()
+            exporter.close()
+
+
+def value_of(exporter: Exporter, name: str) -> float:
+    """The value of a metric without labels."""
+    found = (family.samples for family in exporter.metrics.collect() if family.name == name)
+    return float(next(found)[0].value)
 
 
 def test_what_the_position_did_not_tell_is_written_over(

@@ -37,3 +37,9 @@ def find_last(reader: Reader, host: str, machine_id: str, retention: float) -> L
         if position:
             return found._replace(position=position)
     return found
+
+
+def is_there(reader: Reader, host: str, machine_id: str, time: int) -> bool:
+    """Whether the heartbeat of a host at ``time`` (ns) is stored; raises StoreError."""
+    tags = {"host": host, "machine_id": machine_id}
+    return any(reader.points(MEASUREMENT, time, time + 1, tags, fields=("sequence",)))
