@@ -20,8 +20,11 @@ _NO_KEY: Final = (
 )
 _NOT_KEPT: Final = (
     "a heartbeat that the server acknowledged a minute ago is not there, so it may keep no event "
-    "either: see that `influxdb.url` leads to InfluxDB, and not to a proxy that swallows writes"
+    "either: see that `influxdb.url` leads to InfluxDB, and not to a proxy that swallows writes; "
+    "then `heptad exporter resend` delivers again what was lost"
 )
+_SETTLED: Final = 10.0
+"""Seconds after which the server shows what it has acknowledged; 3.x takes one."""
 _PROOF_EVERY: Final = 3600.0
 """Seconds from one heartbeat that was found to the next that is looked for."""
 STATE: Final = ("source/", "attempts/", "caught_up/", "strangers/", "first_start")
@@ -51,7 +54,7 @@ class Pulse:
         self.is_kept: Callable[[int], bool] = lambda time: True
         self.is_lost = False
         self._sent: int | None = None
-        self._proof_due = 0.0
+        self._proof_due = self._sent_at = 0.0
         self._sink = sink
         self._host = host
         self._machine_id = machine_id
@@ -92,7 +95,8 @@ class Pulse:
         outcome = self._sink.deliver(self._sink.pack([encode_line(*row)]))
         missing = outcome.missing() if isinstance(outcome, Delivered) else None
         told = isinstance(outcome, Delivered) and missing is None
-        self._sent = row[1] if told else self._sent
+        if told:
+            self._sent, self._sent_at = row[1], clock.monotonic()
         told = told and not self.is_lost
         account.tell(row[1], told=told)
         if told and position is not None:
@@ -105,8 +109,9 @@ class Pulse:
 
     def _look_back(self) -> str | None:
         """What is wrong with the last heartbeat, now and then: an answer alone proves nothing."""
-        if self._sent is None or clock.monotonic() < self._proof_due:
-            return None
+        due = max(self._proof_due, self._sent_at + _SETTLED)
+        if self._sent is None or clock.monotonic() < due:
+            return _NOT_KEPT if self.is_lost else None
         try:
             self.is_lost = not self.is_kept(self._sent)
         except StoreError as error:

@@ -106,6 +106,7 @@ def test_a_lost_store_is_gone_on_from(world: World) -> None:
 def test_a_server_that_keeps_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where writes are acknowledged and not kept, the next heartbeat says so, until they are."""
     monkeypatch.setattr("exporter.pulse.EVERY", 0.1)
+    monkeypatch.setattr("exporter.pulse._SETTLED", 0.0)
     swallows = threading.Event()
     swallows.set()
     world.write(3)
