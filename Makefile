@@ -71,11 +71,8 @@ rules: $(VENV)/.installed ## write the alerting rules and docs/alerts.md (RULES_
 env: ## write .env with fresh secrets for docker-compose.yml, if there is none
 	@scripts/write-env
 
-stack: env ## the whole stack in Docker, with Grafana at http://localhost:3000
-	@docker compose version >/dev/null || { \
-		echo 'This takes Docker with Compose 2; see docs/running/compose.md.' >&2; exit 1; }
-	@docker compose up --detach --build
-	@echo 'http://localhost:3000, user admin; the password is GRAFANA_ADMIN_PASSWORD in .env.'
+stack: ## the whole stack in Docker, with Grafana at http://localhost:3000
+	@scripts/start-stack
 
 constraints: $(VENV)/.installed-dev ## pin the dependencies again (UPGRADE=--upgrade for newer ones)
 	$(PIP_COMPILE) --build-deps-for editable --output-file constraints.txt pyproject.toml
