@@ -23,6 +23,7 @@ NEEDS: Final = frozenset(
         needs.mount_namespace,
         needs.cgroup_folder,
         needs.influxdb_2,
+        needs.docker_host,
     }
 )
 

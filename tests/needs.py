@@ -39,6 +39,7 @@ PACKAGES: Final[dict[str, str]] = {
     "logger": "bsdutils",
     "login": "login",
     "logrotate": "logrotate",
+    "mmdebstrap": "mmdebstrap",
     "mount": "mount",
     "make": "make",
     "mtail": "mtail",
@@ -106,6 +107,21 @@ def influxdb_2() -> str:
     build = pathlib.Path(__file__).parent / "real" / "influxdb2" / "build"
     built = subprocess.run([build], stdout=subprocess.PIPE, check=True, text=True)
     return built.stdout.strip()
+
+
+@functools.cache
+def docker_host() -> pathlib.Path:
+    """Make a host with a Docker engine where that was not done before, and return its folder.
+
+    The first time takes about two minutes and the Debian archive; see tests/real/docker_host.py.
+    """
+    mount_namespace()
+    program("mmdebstrap", "ip", "nsenter")
+    build = pathlib.Path(__file__).parent / "real" / "stack" / "build"
+    built = subprocess.run([build], capture_output=True, check=False, text=True)
+    if built.returncode:
+        _miss(f"{build} cannot make a Debian with Docker: {built.stderr[-2000:]}")
+    return pathlib.Path(built.stdout.strip())
 
 
 def path(path: pathlib.Path, package: str) -> None:

@@ -14,10 +14,34 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+MOVE_IN = r"""
+# Go over into another system, over which everything is written to memory, with these folders.
+set -e
+mount -t tmpfs -o mode=755 tmpfs "$1/system"
+cd "$1/system"
+mkdir upper work root
+mount -t overlay -o "lowerdir=$3,upperdir=upper,workdir=work" overlay root
+cd root
+mount -t proc proc proc
+mount -t sysfs sysfs sys
+mount --rbind /sys/fs/cgroup sys/fs/cgroup
+mount --rbind /dev dev
+cp /etc/resolv.conf etc/resolv.conf
+mkdir -p "./$1"
+mount --bind "$1" "./$1"
+for pair in $4; do
+    mkdir -p "./${pair%%=*}"
+    mount --bind "${pair#*=}" "./${pair%%=*}"
+done
+mkdir old
+pivot_root . old
+umount -l /old
+rmdir /old
+"""
 SET_UP = r"""
 set -e
 layers=$1/layers; log=$1/log; journal=$1/journal
@@ -76,10 +100,21 @@ class Sandbox:
     """Use as a context manager; `log` and `journal` are readable from outside.
 
     `faildelay=False` takes the two seconds that pam_unix waits after a wrong password away.
+    With `system`, the root folder of a Debian, it is a copy of that one and not of this machine;
+    `folders` are folders of this machine by the place, outside /etc, /home, /root and /var, where
+    they are there.
     """
 
-    def __init__(self, *, hostname: str = "sample-host", faildelay: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        hostname: str = "sample-host",
+        faildelay: bool = False,
+        system: Path | None = None,
+        folders: Mapping[str, Path] | None = None,
+    ) -> None:
         self.hostname = hostname
+        self.system, self.folders = system, folders or {}
         self.faildelay = faildelay
         self.daemons: list[subprocess.Popen[bytes]] = []
         self.said = ""
@@ -88,11 +123,19 @@ class Sandbox:
         self.dir = Path(tempfile.mkdtemp(prefix="heptad-real-"))
         self.dir.chmod(0o755)
         self.log, self.journal = self.dir / "log", self.dir / "journal"
-        for name in ("layers", "log", "journal"):
+        for name in ("layers", "log", "journal", "system"):
             (self.dir / name).mkdir()
         self.auth_log = self.log / "auth.log"
+        words = [str(self.dir), self.hostname]
+        script = SET_UP
+        if self.system:
+            script = MOVE_IN + SET_UP
+            words += [
+                str(self.system),
+                " ".join(f"{place}={folder}" for place, folder in self.folders.items()),
+            ]
         self.holder = subprocess.Popen(
-            [*UNSHARE, "--kill-child", "sh", "-c", SET_UP, "sh", str(self.dir), self.hostname],
+            [*UNSHARE, "--kill-child", "sh", "-c", script, "sh", *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
