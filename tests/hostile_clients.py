@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from multiprocessing.synchronize import Event
 from typing import Final
 
@@ -24,6 +25,41 @@ def send_nothing() -> Iterator[bytes]:
 def begin_a_request() -> Iterator[bytes]:
     """Some bytes, and then nothing."""
     yield b"GET /metr"
+
+
+def _make_client_hello() -> bytes:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+    with suppress(ssl.SSLWantReadError):
+        session.do_handshake()
+    return outgoing.read()
+
+
+def begin_a_handshake() -> Iterator[bytes]:
+    """Half of what begins a TLS handshake, and then nothing."""
+    hello = _make_client_hello()
+    yield hello[: len(hello) // 2]
+
+
+def leave_a_handshake() -> Iterator[bytes]:
+    """All of it, and no answer to what the port says then."""
+    yield _make_client_hello()
+
+
+def send_a_slow_body() -> Iterator[bytes]:
+    """A body of which a byte comes now and then."""
+    yield b"POST /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\n\r\n"
+    while True:
+        yield from [b""] * 10
+        yield b"b"
+
+
+def send_slow_headers() -> Iterator[bytes]:
+    """A request whose headers come a byte at a time."""
+    yield REQUEST
+    while True:
+        yield from [b""] * 10
+        yield b"a"
 
 
 def send_large_headers() -> Iterator[bytes]:

@@ -22,11 +22,15 @@ from tests.hostile_clients import (
     Crowd,
     Stream,
     ask_without_reading,
+    begin_a_handshake,
     begin_a_request,
+    leave_a_handshake,
     send_a_long_line,
+    send_a_slow_body,
     send_an_endless_body,
     send_large_headers,
     send_nothing,
+    send_slow_headers,
 )
 
 pytestmark = pytest.mark.system
@@ -38,6 +42,10 @@ ATTACKS: list[tuple[Stream, int]] = [
     (send_nothing, 500),
     (send_nothing, 5000),
     (begin_a_request, 500),
+    (begin_a_handshake, 500),
+    (leave_a_handshake, 500),
+    (send_slow_headers, 500),
+    (send_a_slow_body, 500),
     (send_large_headers, 16),
     (send_large_headers, 200),
     (send_a_long_line, 100),
