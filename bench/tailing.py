@@ -38,6 +38,7 @@ def tailing(folder: Path) -> Iterator[tuple[psutil.Process, Path]]:
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:
             wait_for(0)
+            time.sleep(1)  # a line with the second of the first start is history: it is not counted
             yield psutil.Process(process.pid), log
         finally:
             process.terminate()
