@@ -9,13 +9,14 @@ from hypothesis import settings
 
 from heptad import masking
 from tests import left_out, needs
+from tests.effort import BRIEF, tries
 from tests.influxd_2 import Influxd2
 from tests.influxdb import ClosedInfluxd, Influxd, running
 from tests.journal import Journal, Reader
 from tests.site import Site
 
 # How long an example takes says more about the machine than about the code: no timed tests.
-settings.register_profile("heptad", deadline=None, print_blob=True)
+settings.register_profile("heptad", deadline=None, print_blob=True, max_examples=tries(100))
 settings.load_profile("heptad")
 
 
@@ -99,7 +100,7 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """List what `make check` left out."""
     left = config.stash.get(left_out.LEFT_OUT, {})
-    if left and config.option.markexpr == "not system":
+    if left and BRIEF:
         terminalreporter.section("left out")
         for line in left_out.describe(left):
             terminalreporter.line(line)

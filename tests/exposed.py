@@ -19,11 +19,11 @@ from exporter.collectors import FAMILIES
 from exporter.forwarder import RESULTS as DELIVERED
 from exporter.interpreter import RESULTS
 from exporter.metrics import COUNTERS, GAUGES
-from exporter.parsers.engine import load_rulebook
 from heptad.commands.schema_page import BUCKETS
 from heptad.event import LABELS as OF_AN_EVENT
 from heptad.findings_config import FindingsConfig
 from heptad.metrics import REJECTIONS, RELOADS
+from tests.rulebook import RULEBOOK
 
 TARGET: Final = frozenset({"job", "instance"})
 """Labels that Prometheus gives what it scrapes."""
@@ -47,7 +47,7 @@ LABELS: Final[dict[str, frozenset[str]]] = {
 """Metric → its own labels; a name may be a pattern, `node_memory_<Field>_bytes`."""
 MEASUREMENTS: Final = {m.name: m for measurements in BUCKETS.values() for m in measurements}
 BUCKET_OF: Final = {m.name: bucket for bucket, known in BUCKETS.items() for m in known}
-EVENTS: Final = [dict(zip(OF_AN_EVENT, s, strict=True)) for s in label_sets(load_rulebook())]
+EVENTS: Final = [dict(zip(OF_AN_EVENT, s, strict=True)) for s in label_sets(RULEBOOK)]
 """Every label set that `auth_events_total` has from the start."""
 WORDS: Final[dict[str, frozenset[str]]] = {
     **{label: frozenset(one[label] for one in EVENTS) for label in OF_AN_EVENT},

@@ -13,14 +13,13 @@ from exporter.interpreter import Interpreter
 from exporter.lane import Lane
 from exporter.metrics import ExporterMetrics
 from exporter.parsers.clock import Clock
-from exporter.parsers.engine import load_rulebook
 from exporter.parsers.header import HeaderParser
 from exporter.pipeline import Pipeline
 from exporter.record import Origin
 from exporter.sources import Batch, SourceHealth
 from heptad.store.local import LocalStore
+from tests.rulebook import RULEBOOK
 
-RULEBOOK = load_rulebook()
 NOW = 1_772_366_400 * 10**9  # 2026-03-01T12:00:00Z
 FAILED = ("sshd", "login", "failure", "password")
 

@@ -145,6 +145,7 @@ def test_a_restart_amid_a_backlog_goes_on_behind_what_was_finished(
     assert {f"198.51.100.{n}" for n in range(30)} <= subjects(world)
 
 
+@pytest.mark.long
 def test_the_same_findings_as_in_order(world: World, tmp_path: Path) -> None:
     """A backlog gives the findings that the same events give when they come in order."""
     events = [*late(), *attack(NOW - 60 * SECOND, address="203.0.113.9")]

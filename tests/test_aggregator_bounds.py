@@ -108,6 +108,7 @@ def test_flood_does_not_hide_what_was_found(world: World, monkeypatch: pytest.Mo
     assert summaries(world) == [("192.0.2.1", NOON, 4)]
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("order", ["one after the other", "in turns", "within a minute"])
 @pytest.mark.parametrize("way", ["at once", "in pieces", "killed"])
 def test_flood_does_not_hide_a_login_after_forgotten_failures(
@@ -196,6 +197,7 @@ def test_scattered_days_are_looked_at_once_each(
     assert 60 <= asked <= 60 * 20
 
 
+@pytest.mark.table
 @pytest.mark.parametrize(("method", "after"), [("events", 30), ("arrived", 1)])
 def test_stop_ends_a_look_at_once(
     world: World, monkeypatch: pytest.MonkeyPatch, method: str, after: int
@@ -227,6 +229,7 @@ def test_stop_ends_a_look_at_once(
     assert len(world.findings()) == 100
 
 
+@pytest.mark.long
 def test_old_addresses_are_forgotten(world: World) -> None:
     """What lies further back than anything can matter is not held in memory."""
     for hour in range(48):

@@ -20,6 +20,7 @@ from aggregator.web.query import Query
 from heptad.event import Event
 from heptad.findings_config import BruteForceConfig, FindingsConfig
 from tests.aggregator_world import DAY, HOUR, MIDNIGHT, MINUTE, SECOND, World, attack, login
+from tests.effort import tries
 
 NOON = MIDNIGHT + 12 * HOUR
 DONE: dict[str, Any] = {"outcome": "success"}
@@ -69,6 +70,7 @@ FLOODS: dict[str, Callable[[int], list[Event]]] = {
 }
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("rule", FLOODS)
 @pytest.mark.parametrize("order", ["straight", "reverse", "shuffled"])
 def test_flood_is_one_finding(tmp_path: Path, rule: str, order: str) -> None:
@@ -274,7 +276,7 @@ CROWDED = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=tries(30), deadline=None)
 @given(CROWDED, st.data())
 def test_path_does_not_matter(
     tmp_path_factory: pytest.TempPathFactory, attacks: list[list[Event]], data: st.DataObject

@@ -14,6 +14,7 @@ from aggregator.findings.spraying import Spraying
 from heptad.event import Event
 from heptad.findings_config import BruteForceConfig, SlowBruteForceConfig, SprayingConfig
 from tests.aggregator_rule import DAY, MIDNIGHT, MINUTE, find, login
+from tests.effort import tries
 
 RULES = [
     BruteForce(BruteForceConfig(5, "6h")),
@@ -24,7 +25,7 @@ RULES = [
 
 
 @pytest.mark.parametrize("rule", RULES)
-@settings(max_examples=150)
+@settings(max_examples=tries(150))
 @given(
     st.lists(st.integers(1, 300), min_size=1, max_size=80),
     st.integers(0, 2000),

@@ -26,6 +26,7 @@ from heptad.findings_config import BaselineConfig, FindingsConfig, NewNetworkCon
 from heptad.influxdb.lines import line_of
 from heptad.store.local import LocalStore
 from tests.aggregator_world import DAY, HOUR, MIDNIGHT, MINUTE, SECOND, World, attack, login
+from tests.effort import tries
 from tests.influxdb import Influxd, running
 
 NOON = MIDNIGHT + 12 * HOUR
@@ -195,6 +196,7 @@ def ask(file: Path, capsys: pytest.CaptureFixture[str], *command: str) -> str:
     return capsys.readouterr().out
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("scene", SCENES)
 def test_shows_its_own_events_and_no_other(
     scene: str, file: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
@@ -231,7 +233,7 @@ def times(world: World, finding: Finding) -> list[int]:
     return [event.time for event in read_evidence(world.reports, world.read, finding).events]
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=tries(20), deadline=None, derandomize=True)
 @given(st.data())
 def test_counts_add_up_whatever_happens(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

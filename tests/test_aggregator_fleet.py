@@ -21,6 +21,7 @@ from tests.aggregator_world import (
     login,
     summaries,
 )
+from tests.effort import tries
 from tests.fleet_world import FleetWorld
 from tests.influxdb import Influxd
 from tests.test_aggregator_invariance import EVENTS, STEPS, check, play
@@ -36,7 +37,7 @@ def world(influxd: Influxd) -> Iterator[FleetWorld]:
         yield world
 
 
-@settings(max_examples=12)
+@settings(max_examples=tries(12))
 @given(st.lists(EVENTS, max_size=25), STEPS, st.data())
 def test_path_does_not_matter(
     influxd: Influxd, events: list[Event], steps: list[str], data: st.DataObject

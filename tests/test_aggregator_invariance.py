@@ -34,6 +34,7 @@ from heptad.findings_config import (
 )
 from heptad.line_protocol import encode_head
 from tests.aggregator_world import DAY, HOUR, MIDNIGHT, MINUTE, SECOND, World, login
+from tests.effort import tries
 
 MEASUREMENTS = ["findings", *(report.name for report in REPORTS)]
 ATTEMPTS = 4
@@ -191,7 +192,7 @@ def check(world: World, events: list[Event]) -> None:
         assert world.windows(report.name) == fold_backwards(report, stored)
 
 
-@settings(max_examples=150)
+@settings(max_examples=tries(150))
 @given(st.lists(EVENTS, max_size=40), STEPS, st.data())
 def test_path_does_not_matter(events: list[Event], steps: list[str], data: st.DataObject) -> None:
     """Any order, any lateness, looks and kills anywhere: readers see the same in the end."""
@@ -200,7 +201,7 @@ def test_path_does_not_matter(events: list[Event], steps: list[str], data: st.Da
         check(world, events)
 
 
-@settings(max_examples=50)
+@settings(max_examples=tries(50))
 @given(st.lists(EVENTS, max_size=40))
 def test_looking_again_writes_nothing(events: list[Event]) -> None:
     """Once everything is worked off, no further look, start or repetition adds a row."""
@@ -218,7 +219,7 @@ def test_looking_again_writes_nothing(events: list[Event]) -> None:
         assert [world.rows(name) for name in MEASUREMENTS] == written
 
 
-@settings(max_examples=50)
+@settings(max_examples=tries(50))
 @given(st.lists(EVENTS, max_size=40), st.data())
 def test_rows_are_never_rewritten(events: list[Event], data: st.DataObject) -> None:
     """What was written once stands: rows are only added."""
@@ -314,7 +315,7 @@ EVERYTHING = st.builds(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=tries(100), deadline=None)
 @given(EVERYTHING, STEPS, st.data())
 def test_path_does_not_matter_to_any_rule(
     events: list[Event], steps: list[str], data: st.DataObject

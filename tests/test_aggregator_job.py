@@ -182,6 +182,7 @@ def test_attack_that_goes_on_after_the_installation_is_counted_once(world: World
     assert world.counter("heptad_findings_total") == 1
 
 
+@pytest.mark.long
 def test_revisions_are_few(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A long attack is written at each severity, at each doubling, and after longer pauses."""
     passed = 0.0
@@ -284,6 +285,7 @@ def test_report_that_raises_costs_itself_only(tmp_path: Path) -> None:
         assert ("1d", MIDNIGHT) in world.windows()
 
 
+@pytest.mark.long
 def test_work_per_event_does_not_grow_with_the_store(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

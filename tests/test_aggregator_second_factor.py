@@ -39,6 +39,7 @@ def test_the_gravest_of_a_group_counts() -> None:
     assert found.severity == "high"
 
 
+@pytest.mark.table
 @pytest.mark.parametrize(
     ("line", "subject", "severity"),
     [

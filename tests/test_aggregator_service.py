@@ -259,6 +259,7 @@ def test_metrics_are_as_prometheus_wants_them(config: Config) -> None:
     assert float(value.split()[1]) < 20
 
 
+@pytest.mark.long
 def test_survives_kill_9_anywhere(config: Config, tmp_path: Path) -> None:
     """Killed again and again while events arrive: the outcome is that of one undisturbed run."""
     chance = random.Random(7)

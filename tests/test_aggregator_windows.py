@@ -175,6 +175,7 @@ def test_future_does_not_move_the_horizon(world: World) -> None:
     assert ("1d", MIDNIGHT - 59 * DAY) in world.windows()
 
 
+@pytest.mark.long
 def test_state_written_grows_with_the_events_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

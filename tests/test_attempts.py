@@ -6,12 +6,11 @@ import pytest
 
 from exporter.interpreter import Interpreter, interpret_record
 from exporter.parsers.clock import Clock
-from exporter.parsers.engine import load_rulebook
 from exporter.parsers.header import HeaderParser
 from exporter.record import Origin
 from heptad.event import Event
+from tests.rulebook import RULEBOOK
 
-RULEBOOK = load_rulebook()
 BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PEER = "192.0.2.7 port 50022"
 NAMED = f"ann {PEER}"

@@ -6,6 +6,7 @@ from datetime import UTC
 from types import FrameType
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,8 @@ from exporter.interpreter import Interpreter, interpret_record
 from exporter.parsers.clock import Clock
 from exporter.parsers.header import HeaderParser
 from exporter.record import Origin
+from tests.effort import tries
+from tests.rulebook import RULEBOOK
 from tests.test_attempts import (
     BYE,
     CLOSED,
@@ -30,7 +33,6 @@ from tests.test_attempts import (
     PAM,
     PEER,
     RIGHT,
-    RULEBOOK,
     TOO_MANY,
     WRONG,
     Line,
@@ -86,7 +88,7 @@ LINES = st.lists(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=tries(200))
 @given(LINES, st.integers(0, 30))
 def test_a_restart_anywhere(steps: list[Line], cut: int) -> None:
     """Dumped and restored after any line, the connections go on as if nothing had happened."""
@@ -183,6 +185,7 @@ def steps_of(hosts: int) -> int:
     return steps
 
 
+@pytest.mark.long
 def test_many_hosts_cost_as_much_as_one() -> None:
     """Four thousand hosts, or ten, make no line much dearer than one host does."""
     one = steps_of(1)

@@ -98,6 +98,7 @@ TRANSITIONS = [
 ]
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("zone, around", TRANSITIONS)
 @pytest.mark.parametrize("form", ["bsd", "iso"])
 @given(first=st.integers(0, 59), step=st.sampled_from([1, 7, 60, 240]), cut=st.integers(0, 9))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from prometheus_client.metrics_core import Metric
 
 from exporter.collectors import COLLECTORS, Family, HostCollector, HostRoots, Subject
+from tests.effort import tries
 from tests.host_tree import FILES, build, has, scrape, value
 
 
@@ -106,7 +107,7 @@ def wreck(tmp_path_factory: pytest.TempPathFactory) -> HostRoots:
     return build(tmp_path_factory.mktemp("wreck"))
 
 
-@settings(max_examples=150)
+@settings(max_examples=tries(150))
 @given(
     path=st.sampled_from(sorted(FILES)),
     content=st.one_of(

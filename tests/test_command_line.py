@@ -86,6 +86,7 @@ def test_completion_is_printed() -> None:
     assert "--summary" in script
 
 
+@pytest.mark.table
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -155,6 +156,7 @@ def test_parse_of_a_missing_file_fails_and_goes_on(tmp_path: pathlib.Path) -> No
     assert json.loads(result.stdout)["lines"] == 5
 
 
+@pytest.mark.table
 @pytest.mark.parametrize(
     "content, told",
     [
@@ -285,6 +287,7 @@ def test_from_log_to_report(config: pathlib.Path, tmp_path: pathlib.Path) -> Non
     assert len(again.stdout.splitlines()) == 30
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_closed_streams(closed: str, config: pathlib.Path, tmp_path: pathlib.Path) -> None:
     """A command whose caller closed its streams does its work, and prints into no store."""

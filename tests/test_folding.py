@@ -7,13 +7,12 @@ import pytest
 
 from exporter.interpreter import MOST_REPEATS, Interpreter, interpret_record
 from exporter.parsers.clock import Clock
-from exporter.parsers.engine import load_rulebook
 from exporter.parsers.header import HeaderParser
 from exporter.record import Origin
 from heptad.__main__ import main
 from heptad.event import Event
+from tests.rulebook import RULEBOOK
 
-RULEBOOK = load_rulebook()
 AT = "Aug 10 10:00:09"
 WRONG = f"{AT} fb-1 sshd[7]: Failed password for alice from 203.0.113.7 port 44714 ssh2"
 RIGHT = f"{AT} fb-1 sshd[7]: Accepted password for alice from 203.0.113.7 port 44714 ssh2"
@@ -131,6 +130,7 @@ def run(path: Path, *options: str, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("form", FORMS)
 def test_parse_shows_them(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Table, JSON lines and summary agree on the events and on how often they came."""

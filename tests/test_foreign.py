@@ -7,6 +7,7 @@ import pytest
 from heptad.__main__ import main
 
 
+@pytest.mark.table
 @pytest.mark.parametrize(
     "line, said",
     [

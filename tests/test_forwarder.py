@@ -23,6 +23,7 @@ from heptad.sink import Delivered, Hold, Outcome, Parcel, TryAgain
 from heptad.store import Row
 from heptad.store.local import LocalStore, counter_key
 from heptad.store.outbox import Outbox, read_rejections, restore
+from tests.effort import tries
 
 NOW = 1_772_366_400 * 10**9
 MINUTE = 60 * 10**9
@@ -251,7 +252,7 @@ class Deliveries(RuleBasedStateMachine):
 
 
 TestDeliveries = Deliveries.TestCase
-TestDeliveries.settings = settings(deadline=None, max_examples=60, stateful_step_count=25)
+TestDeliveries.settings = settings(deadline=None, max_examples=tries(60), stateful_step_count=25)
 
 
 def test_a_chunk_is_bounded_by_lines_and_by_bytes(host: Host) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from heptad.grafana import GrafanaError
 from heptad.grafana.connection import Grafana, Missing
 from heptad.grafana.push import Wanted, push
+from tests.effort import tries
 from tests.faulty_proxy import HANG, HTML, RESET, Fault, FaultyProxy
 from tests.ports import reserve_port
 from tests.scripted_server import ScriptedServer
@@ -210,7 +211,7 @@ answers = st.recursive(
 
 
 @given(st.lists(st.tuples(st.sampled_from([200, 201, 400, 404, 412, 500]), answers), min_size=1))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=tries(60), suppress_health_check=[HealthCheck.too_slow])
 def test_no_answer_of_a_wrong_type_breaks_it(said: list[tuple[int, Any]]) -> None:
     """Whatever JSON comes with whatever status, the end is an error with a remedy or none."""
     answering = itertools.cycle(said)

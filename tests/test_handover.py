@@ -23,8 +23,10 @@ from exporter.sources import Batch
 from exporter.sources.file import FileSource
 from exporter.sources.journald import JournaldSource
 from heptad.store.local import LocalStore
-from tests.feed import FAILED, NOW, RULEBOOK, Bench, Feed
+from tests.effort import tries
+from tests.feed import FAILED, NOW, Bench, Feed
 from tests.journal import Journal
+from tests.rulebook import RULEBOOK
 
 SECOND = 10**9
 MICRO = 1000
@@ -280,7 +282,9 @@ def logs(draw: st.DrawFn) -> list[Line]:
     return lines
 
 
-@settings(deadline=None, max_examples=50, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(
+    deadline=None, max_examples=tries(50), phases=[Phase.explicit, Phase.reuse, Phase.generate]
+)
 @given(logs(), st.data())
 def test_any_turns_of_any_sources(lines: list[Line], data: st.DataObject) -> None:
     """However sources take turns, and wherever they are killed, each line is stored once."""

@@ -11,6 +11,7 @@ from exporter.parsers.clock import Clock
 from exporter.parsers.folding import unwrap_repeated
 from exporter.parsers.header import HeaderParser
 from exporter.record import Origin, Record
+from tests.effort import tries
 
 NOW = datetime(2026, 3, 15, tzinfo=UTC)
 MESSAGE = "Failed password for ann from 192.0.2.1 port 22 ssh2"
@@ -273,7 +274,7 @@ LINES = st.one_of(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=tries(500))
 @given(st.lists(LINES, max_size=25), st.sampled_from(["UTC", "Europe/Berlin"]))
 def test_both_ways_agree(lines: list[str], zone: str) -> None:
     """Many lines at once give what they give one by one, in any mixture of formats."""

@@ -7,15 +7,16 @@ from hypothesis import strategies as st
 from exporter.attempts import label_sets
 from exporter.held import Offers
 from exporter.metrics import ExporterMetrics
-from exporter.parsers.engine import load_rulebook
 from heptad.conflict import Conflict, Held, Place
 from heptad.store.local import LocalStore
 from heptad.store.outbox import Outbox
 from heptad.validation import Intake
+from tests.effort import tries
+from tests.rulebook import RULEBOOK
 
 HOUR = 3600 * 10**9
 CONFLICT = Conflict("events", "count", "integer", "float")
-METRICS = ExporterMetrics({}, label_sets(load_rulebook()), Intake())
+METRICS = ExporterMetrics({}, label_sets(RULEBOOK), Intake())
 
 
 class Sink:
@@ -27,7 +28,7 @@ class Sink:
         return [Held(CONFLICT, Place(), groups[0][1], points)]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=tries(30), deadline=None)
 @given(
     st.lists(st.integers(1, 3), min_size=1, max_size=12),
     st.sets(st.integers(0, 11)),

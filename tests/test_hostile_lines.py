@@ -7,11 +7,10 @@ import pytest
 
 from exporter.interpreter import EVERY_HOST, Interpreter
 from exporter.parsers.clock import Clock
-from exporter.parsers.engine import load_rulebook
 from exporter.parsers.header import HeaderParser
 from exporter.record import Origin
+from tests.rulebook import RULEBOOK
 
-RULEBOOK = load_rulebook()
 PLAIN = [f"Failed password for root from 203.0.113.7 port {n} ssh2" for n in range(1024, 1624)]
 FILLINGS = (
     *(" ", "#012", "^M", "ab ", "[", "(", "auth.info: ", "message repeated 2 times: [ "),
@@ -46,6 +45,7 @@ def plain() -> float:
     return seconds_a_byte("sshd", PLAIN)
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("program", RULEBOOK.names())
 def test_a_flood_of_long_lines(program: str, plain: float) -> None:
     """A byte of a line that no rule understands costs at most ten times one of a failed login."""

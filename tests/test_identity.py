@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from heptad.store import Row
 from heptad.store.identity import Offset
 from heptad.store.local import LocalStore
+from tests.effort import tries
 
 HEADS = ("events,host=a", "events,host=b")
 FAR = 2**62
@@ -88,10 +89,10 @@ class Identity(RuleBasedStateMachine):
 
 
 TestIdentity = Identity.TestCase
-TestIdentity.settings = settings(max_examples=40, stateful_step_count=20)
+TestIdentity.settings = settings(max_examples=tries(40), stateful_step_count=20)
 
 
-@settings(max_examples=50)
+@settings(max_examples=tries(50))
 @given(st.lists(st.lists(st.integers(0, 10**6), max_size=20), max_size=5))
 def test_a_stamp_of_its_own_is_kept(batches: list[list[int]]) -> None:
     """A line that shares its stamp with no other line's time keeps it to the nanosecond."""

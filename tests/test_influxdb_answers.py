@@ -114,6 +114,7 @@ def refuse_bad(said: str = "field type conflict") -> Callable[[str, bytes], Faul
     return plan
 
 
+@pytest.mark.table
 @pytest.mark.parametrize(
     ("said", "bad", "most"),
     [

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from heptad.influxdb.writing import InfluxSink
 from heptad.sink import Delivered, Hold, Outcome, TryAgain
+from tests.effort import tries
 from tests.faulty_proxy import (
     HANG,
     HANG_AFTER,
@@ -99,7 +100,7 @@ def test_what_is_delivered_is_there(
 
 @pytest.mark.parametrize("version", ["1", "2"])
 @given(data=st.data())
-@settings(max_examples=40)
+@settings(max_examples=tries(40))
 def test_exactly_the_refused_lines_are_told(
     influxd: Influxd, nginx: Nginx, version: str, data: st.DataObject
 ) -> None:

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from exporter.interpreter import RESULTS, Interpreter, Result, interpret_record, interpret_text
 from exporter.parsers.clock import Clock
-from exporter.parsers.engine import Program, load_rulebook
+from exporter.parsers.engine import Program
 from exporter.parsers.header import HeaderParser
 from exporter.record import Origin, Record
 from heptad.event import Event
+from tests.rulebook import RULEBOOK
 
-RULEBOOK = load_rulebook()
 WRONG = "Failed password for ann from 192.0.2.7 port 22 ssh2"
 SSHD = Origin(unit="ssh.service", trusted=True, exe="/usr/sbin/sshd", uid=0, transport="syslog")
 

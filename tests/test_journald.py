@@ -15,6 +15,7 @@ from exporter.pipeline import Pipeline
 from exporter.sources.journald import JournaldSource
 from heptad.store.local import LocalStore
 from tests.journal import Journal, Reader
+from tests.rulebook import RULEBOOK
 
 WRONG = "Failed password for ann from 192.0.2.7 port 22 ssh2"
 
@@ -60,7 +61,7 @@ def test_a_daemons_own_stamp_on_its_standard_error(journal: Journal, reader: Rea
     reader.start(follow=False, tags=["dropbear"])
     while reader.read():
         pass
-    interpreter = Interpreter(load_rulebook(), "gate", "journal")
+    interpreter = Interpreter(RULEBOOK, "gate", "journal")
     (event,) = [interpret_record(interpreter, record) for record in reader.records]
     assert event is not None
     assert (event.user, event.pid, event.source_ip) == ("alice", 15390, "203.0.113.7")
@@ -114,7 +115,7 @@ def test_a_long_command_hides_nothing(journal: Journal, reader: Reader, length: 
     [record] = reader.records
     assert record[7].capable
     pkexec = (*record[:2], "pkexec", *record[3:])
-    event = interpret_record(Interpreter(load_rulebook(), "gate", "journal"), pkexec)
+    event = interpret_record(Interpreter(RULEBOOK, "gate", "journal"), pkexec)
     assert event is not None
     assert (event.action, event.user, event.target_user) == ("privilege", "ann", "root")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from exporter.interpreter import Interpreter, interpret_record
-from exporter.parsers.engine import load_rulebook
 from exporter.sources.journald import JournaldSource
 from tests.journal import Journal, Reader, journalctls, run_apart
+from tests.rulebook import RULEBOOK
 
 WRAPPER = """#!/bin/sh
 for word in "$@"; do
@@ -232,7 +232,7 @@ def test_modules_and_facilities(journal: Journal, reader: Reader) -> None:
     journal.write(opened, SYSLOG_IDENTIFIER="teleport", SYSLOG_FACILITY="4", _UID="1000")
     journal.write("nothing of ours", SYSLOG_IDENTIFIER="teleport", SYSLOG_FACILITY="3")
     reader.read_all()
-    interpreter = Interpreter(load_rulebook(), "gate", "journal")
+    interpreter = Interpreter(RULEBOOK, "gate", "journal")
     events = [interpret_record(interpreter, record) for record in reader.records]
     assert [event and (event.program, event.action, event.user) for event in events] == [
         ("sshd", "authentication", "root"),

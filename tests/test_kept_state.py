@@ -24,6 +24,7 @@ def fail(second: int) -> str:
     return line(second, f"Failed password for root from 203.0.113.9 port {4000 + second} ssh2")
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("value", VALUES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_damaged_state(tmp_path: Path, kind: str, value: str) -> None:

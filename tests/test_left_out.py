@@ -42,11 +42,12 @@ def test_what_a_test_reaches_decides(function: object, expected: bool) -> None:
 
 
 def test_a_check_lists_what_it_leaves_out(pytestconfig: pytest.Config) -> None:
-    """The tests of a real server are on the list with their file, those of Python alone are not."""
+    """Tests of a real server and long ones are on the list with their file, others are not."""
     left = pytestconfig.stash[left_out.LEFT_OUT]
     told = "\n".join(left_out.describe(left))
     if pytestconfig.args == ["tests"]:  # a run of the whole suite
         assert "tests/test_torture_influxdb.py" in told
         assert "tests/test_real_counting.py" in told
+        assert "tests/test_torture.py" in told
     assert "tests/test_left_out.py" not in told
     assert f"{sum(left.values())} tests need" in told

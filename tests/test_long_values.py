@@ -69,6 +69,7 @@ def faults(path: Path) -> list[str]:
     return [""]
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("piece", PIECES)
 def test_configuration(piece: str, tmp_path: Path) -> None:
     """Each is refused or taken at once, with a message that can be read."""
@@ -82,6 +83,7 @@ def test_configuration(piece: str, tmp_path: Path) -> None:
         assert time.process_time() - begun < LONGEST, piece
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("piece", PIECES)
 def test_web_config(piece: str, tmp_path: Path) -> None:
     """So in the file that secures a port."""

@@ -157,6 +157,7 @@ LOGINS: list[dict[str, object]] = [
 ]
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("login", LOGINS, ids=["token", "bearer", "basic", "auto"])
 def test_commands_that_ask_influxdb(
     echo: Echo, login: dict[str, object], tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -252,6 +253,7 @@ def test_other_words_stay() -> None:
     assert mask_secrets("password hunter refused") == "password … refused"
 
 
+@pytest.mark.long
 def test_renewed_secrets() -> None:
     """Of a token that is renewed again and again the last ones are remembered, and no more."""
     for number in range(1000):

@@ -11,14 +11,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.attempts import label_sets
 from exporter.metrics import COUNTERS, GAUGES, ExporterMetrics, Tally
-from exporter.parsers.engine import load_rulebook
 from heptad.event import ACTIONS, METHODS, OUTCOMES, REASONS
 from heptad.event_row import head_of
 from heptad.store.local import LocalStore, counter_key
 from tests import needs
 from tests.feed import Bench, line
+from tests.rulebook import RULEBOOK
 
-RULEBOOK = load_rulebook()
 KNOWN = label_sets(RULEBOOK)
 
 

@@ -166,6 +166,7 @@ def test_events(folder: Path, capfd: Captured, form: str) -> None:
             assert "\\u200b" in told or "…" in told
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("form", ["text", "json", "html"])
 def test_report(folder: Path, capfd: Captured, form: str) -> None:
     """So it is in each form of the report."""

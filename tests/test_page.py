@@ -36,7 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
         yield server
 
 
-@pytest.fixture(params=["files", "influxdb"])
+@pytest.fixture(params=["files", pytest.param("influxdb", marks=pytest.mark.system)])
 def views(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Views]:
     """Empty stores of either kind, and the page on them."""
     if request.param == "files":

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.sources import Batch, Gap
+from tests.effort import tries
 from tests.feed import FAILED, Bench, line
 
 
@@ -168,7 +169,7 @@ def test_a_clock_that_steps_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) 
     assert bench.metric("heptad_clock_steps_back_total") == 1
 
 
-@settings(max_examples=20)
+@settings(max_examples=tries(20))
 @given(
     cuts=st.lists(st.integers(1, 12), max_size=6),
     stops=st.lists(st.integers(1, 4), min_size=1, max_size=6),

@@ -25,7 +25,9 @@ from heptad.event import Event
 from heptad.store import StoreError
 from heptad.store.local import LocalStore
 from tests import needs
-from tests.feed import NOW, RULEBOOK, Feed, line
+from tests.effort import tries
+from tests.feed import NOW, Feed, line
+from tests.rulebook import RULEBOOK
 
 KEY = bytes(range(KEY_BYTES))
 SECRET = "zq7#"
@@ -126,7 +128,7 @@ def everything_in(path: Path) -> str:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(
     lines=LINES,
     before=TYPED,
@@ -162,7 +164,7 @@ def test_no_typed_name_stays(
     assert SECRET not in everything_in(path)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 @given(lines=LINES, name=st.sampled_from(("bob", "root", "zq7")))
 def test_masking_changes_no_count(lines: list[tuple[int, str]], name: str) -> None:
     """How logins are counted does not depend on what is kept of the names."""
@@ -296,7 +298,7 @@ def test_pseudonyms_keep_networks(
 ) -> None:
     """Two addresses share as many leading bits as their pseudonyms, so no two become one."""
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=tries(60), deadline=None)
     @given(addresses, st.integers(0, width), st.integers(0, 2**128))
     def check(one: ipaddress.IPv4Address, shared: int, noise: int) -> None:
         tail = width - shared

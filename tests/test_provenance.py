@@ -14,8 +14,8 @@ from exporter.provenance import Accounts
 from exporter.record import Origin, Record
 from exporter.settings import load_settings
 from heptad.document import DocumentError
+from tests.rulebook import RULEBOOK
 
-RULEBOOK = load_rulebook()
 WRONG = "Failed password for ann from 192.0.2.7 port 22 ssh2"
 RAN = "ann : TTY=pts/0 ; PWD=/home/ann ; USER=root ; COMMAND=/usr/bin/id"
 GRANTED = next(

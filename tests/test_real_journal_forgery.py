@@ -8,13 +8,13 @@ from typing import NamedTuple
 import pytest
 
 from exporter.interpreter import Interpreter, interpret_record
-from exporter.parsers.engine import load_rulebook
 from exporter.sources.journald import JournaldSource
 from heptad.event import Event
 from tests import needs
 from tests.real import journald
 from tests.real.sandbox import Sandbox
 from tests.real.sshd import Client, SshServer
+from tests.rulebook import RULEBOOK
 
 REAL, FORGED = "203.0.113.5", "198.51.100.66"
 PASSWORD = "right"
@@ -133,7 +133,7 @@ def act(sandbox: Sandbox) -> None:
 
 def read(sandbox: Sandbox) -> Told:
     """Read the journal as the exporter does."""
-    interpreter = Interpreter(load_rulebook(), "sample-host", "journal")
+    interpreter = Interpreter(RULEBOOK, "sample-host", "journal")
     source = JournaldSource("journal", ["sshd", "su", "sudo"], str(sandbox.journal), follow=False)
     source.start(threading.Event())
     told = Told([], [])

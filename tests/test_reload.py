@@ -89,6 +89,8 @@ class Running:
             seen += line
             if wanted in line:
                 return seen
+            if wanted == TAKEN_UP:
+                assert "level=error" not in line, seen
         raise AssertionError(f"{wanted!r} did not come: {seen}")
 
     def wait_for(self, world: World, part: str, wanted: str) -> str:
@@ -163,6 +165,7 @@ def changes(world: World) -> Iterator[None]:
     yield None
 
 
+@pytest.mark.long
 def test_reloads_lose_nothing_and_count_nothing_twice(world: World) -> None:
     """While lines come all the time and everything changes, each is an event, counted once."""
     with world.running("up") as running:
@@ -198,6 +201,7 @@ def test_reloads_lose_nothing_and_count_nothing_twice(world: World) -> None:
         assert store.counters()[key] == writer.number
 
 
+@pytest.mark.table
 @pytest.mark.parametrize(
     ("command", "ports"),
     [

@@ -14,6 +14,7 @@ from aggregator.digest import Access, Accesses, Report
 from aggregator.finding import Finding
 from aggregator.tally import Ranked, Top
 from aggregator.web.report_page import to_html
+from tests.effort import tries
 
 
 def report(text: str) -> Report:
@@ -97,7 +98,7 @@ MARKUP = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 @given(MARKUP | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30))
 def test_no_value_makes_a_tag(text: str) -> None:
     """Whatever the values are, the page has the tags and attributes that the template wrote."""

@@ -9,7 +9,6 @@ import pytest
 from exporter.interpreter import Interpreter
 from exporter.leftovers import Reapplication, record_of_point, row_of_line
 from exporter.parsers.clock import Clock
-from exporter.parsers.engine import load_rulebook
 from exporter.parsers.header import HeaderParser
 from exporter.record import Origin, Record
 from exporter.service import Exporter
@@ -21,6 +20,7 @@ from heptad.line_protocol import encode_head
 from heptad.store import Row, StoreError, point_of
 from heptad.store.local import LocalStore, counter_key
 from tests.aggregator_world import HOUR, MIDNIGHT, SECOND, World, login
+from tests.rulebook import RULEBOOK
 
 RULES = """
 program: gatekeeper
@@ -304,7 +304,7 @@ def test_the_journal_goes_on_vouching(tmp_path: Path) -> None:
     path = tmp_path / "events.db"
     with LocalStore(path, write=True) as store, LocalStore(path) as reader:
         store.append(rows)
-        Reapplication(load_rulebook(), None, store).run(reader, 0, int)
+        Reapplication(RULEBOOK, None, store).run(reader, 0, int)
         [event] = map(event_of_point, store.read("events", 0, 2**62))
         assert event.trust == "journal"
         assert len(list(store.read(LEFT_OVER, 0, 2**62))) == 1
@@ -314,7 +314,7 @@ def test_a_relay(tmp_path: Path) -> None:
     """An event of a stored line has the host that the line had; one not listed stays log_host."""
     header = HeaderParser(Clock(), Origin(path="/log"))
     text = "2026-03-01T12:00:00Z {} sshd[7]: Failed password for ann from 192.0.2.1 port 22 ssh2"
-    relay = Interpreter(load_rulebook(), "relay", "auth", frozenset({"web"}))
+    relay = Interpreter(RULEBOOK, "relay", "auth", frozenset({"web"}))
     path = tmp_path / "events.db"
     with LocalStore(path, write=True) as store, LocalStore(path) as reader:
         for name in ("web", "evil"):
@@ -322,7 +322,7 @@ def test_a_relay(tmp_path: Path) -> None:
             assert record is not None
             host = relay.host_of(record[1])
             store.append([row_of_line(record, host, "auth", "sshd", history=False)])
-        Reapplication(load_rulebook(), None, store).run(reader, 0, int)
+        Reapplication(RULEBOOK, None, store).run(reader, 0, int)
         events = [event_of_point(point) for point in store.read("events", 0, 2**62)]
     assert {(event.host, event.log_host) for event in events} == {("web", None), ("relay", "evil")}
 
@@ -349,6 +349,6 @@ def test_the_aggregator_finds_what_comes_late(tmp_path: Path) -> None:
         )
         world.finish()
         assert world.findings() == []
-        Reapplication(load_rulebook(), None, world.events).run(world.read, 0, int)
+        Reapplication(RULEBOOK, None, world.events).run(world.read, 0, int)
         world.finish()
         assert [finding.subject for finding in world.findings()] == ["192.0.2.9"]

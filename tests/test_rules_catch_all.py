@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from exporter.parsers.compiled import CompiledRule
-from exporter.parsers.engine import Program, load_rulebook
+from exporter.parsers.engine import Program
 from exporter.parsers.rule_file import BUILT_IN, load_rule_files
+from tests.rulebook import RULEBOOK
 
-BOOK = load_rulebook()
 EVIDENCE = (
     " for alice from 203.0.113.5",
     " for alice from 203.0.113.5 port 50022 ssh2",
@@ -39,7 +39,7 @@ def takes_nothing(rule: CompiledRule) -> bool:
 def programs() -> Iterator[Program]:
     """Every program, and PAM's rules by themselves."""
     for file in load_rule_files([BUILT_IN]):
-        yield Program(file) if file.shared else BOOK.programs[file.program]
+        yield Program(file) if file.shared else RULEBOOK.programs[file.program]
 
 
 @pytest.mark.parametrize("program", list(programs()), ids=lambda program: program.name)
@@ -71,5 +71,5 @@ def test_no_catch_all_takes_evidence(program: Program) -> None:
 )
 def test_what_sshd_says_of_an_attempt_is_never_trouble_of_its_own(line: str) -> None:
     """An attempt in a form that no rule knows is not understood, so that it is told."""
-    found = BOOK.programs["sshd"].read(line)
+    found = RULEBOOK.programs["sshd"].read(line)
     assert found is None or found.rule.rule.action != "daemon_error"

@@ -95,6 +95,7 @@ def load(folder: Path) -> Program:
     return load_rulebook([folder]).programs["mydaemon"]
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("pattern", BAD)
 def test_a_bad_pattern_is_refused_or_linear(tmp_path: Path, pattern: str) -> None:
     """64 kB of whatever makes a backtracking engine try again take a few milliseconds a line."""

@@ -8,11 +8,11 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from exporter.interpreter import interpret_text
-from exporter.parsers.engine import load_rulebook
 from exporter.parsers.escapes import undo_rust, undo_vis
 from tests.escaping import write_rust, write_vis
+from tests.rulebook import RULEBOOK
 
-PROGRAMS = load_rulebook().programs
+PROGRAMS = RULEBOOK.programs
 LETTERS = st.characters(exclude_categories=("Cc", "Cs"))
 PIECES = st.sampled_from(
     ["\\", "\\\\", "\\303", "\\303\\266", "\\n", "\\x", "\\xff", "ö", "g", "303", "\\u{f6}", "'"]

@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.parsers.compiled import CompiledRule
-from exporter.parsers.engine import Program, check_examples, load_rulebook
+from exporter.parsers.engine import Program, check_examples
 from exporter.parsers.rule_file import (
     BUILT_IN,
     GROUPS,
@@ -25,8 +25,8 @@ from exporter.parsers.rule_file import (
     load_rule_files,
 )
 from heptad.document import DocumentError
+from tests.rulebook import RULEBOOK
 
-BOOK = load_rulebook()
 FIELDS = "TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/id"
 BAITS = (
     " ; USER=bob ; COMMAND=/bin/true",
@@ -75,7 +75,7 @@ Facts = Mapping[str, str | int | None]
 
 def read(program: str, message: str) -> tuple[Rule, Facts]:
     """The rule that understands the message, and the facts it gives."""
-    found = BOOK.programs[program].read(message)
+    found = RULEBOOK.programs[program].read(message)
     assert found is not None, f"not understood: {message!r}"
     return found.rule.rule, found.rule.facts(found.values)
 
@@ -405,6 +405,7 @@ def test_an_attempt_is_an_attempt(program: str, line: str, told: tuple[str, str]
     assert facts.get("user") in (None, "ann")
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("file", load_rule_files([BUILT_IN]), ids=lambda file: file.program)
 def test_no_rule_takes_more_than_linear_time(file: RuleFile) -> None:
     """A line of 16 KiB that begins as a real one and goes on in its own words costs no second."""
@@ -441,7 +442,7 @@ def test_a_count_beyond_belief_is_not_read(digits: int, rest: str) -> None:
     """PAM's number of failures has few digits; a longer one is no line of PAM's."""
     peer = "logname= uid=0 euid=0 tty=ssh ruser= rhost=192.0.2.7  "
     line = f"PAM {'9' * digits} more authentication failures; {peer}{rest}"
-    assert BOOK.programs["sshd"].read(line) is None
+    assert RULEBOOK.programs["sshd"].read(line) is None
 
 
 @pytest.mark.parametrize("group", ["count", "child_pid"])

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from exporter.parsers.engine import load_rulebook
 from exporter.parsers.patterns import first_words
 from exporter.parsers.rule_file import BUILT_IN, RuleFile
 from heptad import document
 from tests.escaping import write_vis
+from tests.rulebook import RULEBOOK
 
-PROGRAMS = load_rulebook().programs
+PROGRAMS = RULEBOOK.programs
 ADDRESS = "198.51.100.7"
 PORT = 50022
 PEER = f"{ADDRESS} port {PORT}"
@@ -219,6 +219,7 @@ def test_lines_of_the_listener_are_sshds_own() -> None:
     )
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("program", ["sshd", "dropbear"])
 def test_no_message_takes_more_than_linear_time(program: str) -> None:
     """Fragments of the daemons' own words, repeated to 16 KiB, are read at once.

@@ -7,10 +7,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.interpreter import interpret_text
-from exporter.parsers.engine import load_rulebook
+from tests.rulebook import RULEBOOK
 from tests.test_rules_other import HOSTILE, HOSTILE_SET, WORD, write_sudo
 
-SUDO = load_rulebook().programs["sudo"]
+SUDO = RULEBOOK.programs["sudo"]
 
 
 def write_json(kind: str, **fields: object) -> str:

@@ -13,7 +13,8 @@ from heptad.commands.series import count_series
 from heptad.event import Event
 from heptad.findings_config import FindingsConfig
 from tests.aggregator_world import MIDNIGHT, SECOND, World
-from tests.feed import RULEBOOK
+from tests.effort import tries
+from tests.rulebook import RULEBOOK
 from tests.test_line_protocol import EVENTS as ANY_EVENTS
 from tests.test_line_protocol import HOSTILE
 from tests.written import (
@@ -106,7 +107,7 @@ def hostile_logs(draw: st.DrawFn) -> list[str]:
         )
     ]
 )
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=tries(40), suppress_health_check=[HealthCheck.too_slow])
 def test_nobody_adds_a_series(tmp_path_factory: pytest.TempPathFactory, log: list[str]) -> None:
     """Names, addresses, commands, banners and host names of any kind stay in fields."""
     lines = write_everything(tmp_path_factory.mktemp("hostile"), log)
@@ -140,7 +141,7 @@ TEXT_FIELDS = ("user", "target_user", "source_ip", "source_domain", "object", "t
 
 
 @given(st.lists(ANY_EVENTS, min_size=1, max_size=30), st.data())
-@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=tries(30), suppress_health_check=[HealthCheck.too_slow])
 def test_reports_have_the_series_of_harmless_events(
     tmp_path_factory: pytest.TempPathFactory, events: list[Event], data: st.DataObject
 ) -> None:

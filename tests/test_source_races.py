@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, seed, settings
 from hypothesis import strategies as st
 
+from tests.effort import BRIEF, PART, tries
 from tests.rotations import OPERATIONS, Strikes, World
 
 KINDS: Final = {"stat", "lstat", "fstat", "listdir", "open", "pread"}
@@ -17,6 +18,8 @@ FEW: Final = {"stat", "fstat", "pread"}
 """What is called where the open file stays at the path."""
 STAYS: Final = {"append", "move_behind_link"}
 STEPS: Final = 16
+EVERY: Final = PART if BRIEF else 1
+"""Every so many calls are struck."""
 
 
 def strike(world: World, name: str, *, call: int, stride: int, down: bool) -> Strikes:
@@ -39,6 +42,7 @@ def strike(world: World, name: str, *, call: int, stride: int, down: bool) -> St
 def strike_every_call(tmp_path: Path, begin: Callable[[World], object], **how: object) -> None:
     """Strike before the first call, then before the second, until there is none any more."""
     kinds, struck = set[str](), set[str]()
+    step = EVERY if how["stride"] == 1 else 3 * EVERY
     call = 1
     while True:
         folder = tmp_path / str(call)
@@ -54,8 +58,8 @@ def strike_every_call(tmp_path: Path, begin: Callable[[World], object], **how: o
         struck.update(strikes.struck)
         if not strikes.struck:
             break
-        call += 1 if how["stride"] == 1 else 3
-    if how["stride"] == 1:
+        call += step
+    if step == 1:
         assert struck >= (FEW if how["name"] in STAYS else KINDS)
         # folders nearby are listed only where the operation is over and a file is gone, and what
         # is compressed is read only once it is whole
@@ -63,6 +67,7 @@ def strike_every_call(tmp_path: Path, begin: Callable[[World], object], **how: o
         assert missed <= {"scandir"}
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("down", [False, True], ids=["up", "down"])
 @pytest.mark.parametrize("stride", [1, 1000], ids=["at_once", "slowly"])
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -77,6 +82,7 @@ def test_struck_before_every_call(tmp_path: Path, name: str, stride: int, down: 
     strike_every_call(tmp_path, begin, name=name, stride=stride, down=down)
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("down", [False, True], ids=["up", "down"])
 @pytest.mark.parametrize("name", ["rename", "copytruncate", "compress", "link"])
 def test_a_log_that_was_empty(tmp_path: Path, name: str, down: bool) -> None:
@@ -99,7 +105,7 @@ HOLES: Final = [
     ("copytruncate_with_hole", 1, 1000, 25, True),
 ]
 """Files of which nothing but NUL bytes is known at their beginning, one of them gone."""
-EXAMPLES: Final = int(os.environ.get("ROTATION_EXAMPLES") or 100)
+EXAMPLES: Final = int(os.environ.get("ROTATION_EXAMPLES") or tries(100))
 SEED: Final = int(os.environ.get("ROTATION_SEED") or 1)
 
 

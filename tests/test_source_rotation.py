@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from exporter.sources import segment
 from exporter.sources.file import FileSource
+from tests.effort import tries
 
 SECOND: Final = 10**9
 MAX_LINE: Final = 512
@@ -306,7 +307,7 @@ class RotatedLog(RuleBasedStateMachine):
 
 TestRotatedLog = RotatedLog.TestCase
 TestRotatedLog.settings = settings(
-    max_examples=300,
+    max_examples=tries(300),
     stateful_step_count=40,
     deadline=None,
     report_multiple_bugs=False,

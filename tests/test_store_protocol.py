@@ -16,6 +16,7 @@ from heptad.spans import MINUTE
 from heptad.store import Row, row_of
 from heptad.store.influxdb import InfluxStore
 from heptad.store.local import LocalStore, counter_key
+from tests.effort import tries
 from tests.influxdb import Influxd, connect
 
 DAY = 1440 * MINUTE
@@ -40,7 +41,7 @@ def open_influx(server: Influxd, stack: ExitStack) -> Callable[..., InfluxStore]
     )
 
 
-@pytest.fixture(params=["local", "influxdb"])
+@pytest.fixture(params=["local", pytest.param("influxdb", marks=pytest.mark.system)])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Opens the same store again and again."""
     with ExitStack() as stack:
@@ -219,7 +220,7 @@ def check_round_trip(store: AnyStore, points: list[tuple[dict[str, str], dict[st
         assert list(store.read(ANY, point.time, point.time + 1, point.tags)) == [point]
 
 
-@settings(max_examples=60)
+@settings(max_examples=tries(60))
 @given(POINTS)
 def test_round_trip_through_influxdb(
     influxd: Influxd, points: list[tuple[dict[str, str], dict[str, Any]]]
@@ -229,7 +230,7 @@ def test_round_trip_through_influxdb(
         check_round_trip(stack.enter_context(open_influx(influxd, stack)()), points)
 
 
-@settings(max_examples=60)
+@settings(max_examples=tries(60))
 @given(POINTS)
 def test_round_trip_through_the_local_store(
     tmp_path_factory: pytest.TempPathFactory, points: list[tuple[dict[str, str], dict[str, Any]]]

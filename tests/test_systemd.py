@@ -150,6 +150,7 @@ def test_asking_is_the_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
     assert hung == [False, True, False]
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("command", ["exporter", "aggregator", "up"])
 def test_a_service_tells_its_state(world: World, manager: Manager, command: str) -> None:
     """READY=1 once the port answers, RELOADING=1 and READY=1 at SIGHUP, STOPPING=1 at the end."""
@@ -169,6 +170,7 @@ def test_a_service_tells_its_state(world: World, manager: Manager, command: str)
         manager.hear_until("STOPPING")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("where", ["hang", "hang-closing"])
 def test_what_hangs_is_left_to_the_watchdog(world: World, manager: Manager, where: str) -> None:
     """WATCHDOG=1 comes while the loop turns, and no more once a source or a reload hangs."""
@@ -188,6 +190,7 @@ def test_what_hangs_is_left_to_the_watchdog(world: World, manager: Manager, wher
             pytest.fail("the watchdog is fed though the loop hangs")
 
 
+@pytest.mark.long
 def test_a_store_that_fails_is_no_death(world: World, manager: Manager) -> None:
     """While the store cannot be written, and is tried again, WATCHDOG=1 goes on."""
     arguments = [sys.executable, "-c", FRAGILE, "exporter", "--config", str(world.path)]

@@ -106,6 +106,7 @@ class Terminal:
         return self.process.wait(timeout=30)
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("width", [60, 80])
 def test_up_in_a_terminal(tmp_path: Path, width: int) -> None:
     """Events and findings are one line each, findings in colour, and the end says where it is."""
@@ -145,6 +146,7 @@ def test_up_in_a_terminal(tmp_path: Path, width: int) -> None:
     assert "heptad events" in "".join(seen[end:]) or "events --since" in "".join(seen[end:])
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("width", [60, 80])
 def test_the_report_in_a_terminal(tmp_path: Path, width: int) -> None:
     """What is wider goes on below, under its indentation; only a command stays one line."""

@@ -92,6 +92,7 @@ def kill_often(config: Path, seed: int) -> None:
             os.kill(child, signal.SIGKILL)
 
 
+@pytest.mark.long
 def test_killed_200_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Killed 200 times under rotation, every line is stored and counted exactly once."""
     seed = int(os.environ.get("TORTURE_SEED") or random.randrange(2**32))

@@ -19,7 +19,8 @@ from heptad.line_protocol import decode_head
 from heptad.schema import TYPES
 from heptad.store.outbox import Outbox
 from tests.aggregator_world import World
-from tests.feed import RULEBOOK, Bench
+from tests.feed import Bench
+from tests.rulebook import RULEBOOK
 
 DECLARED: Final = {m.name: m for measurements in BUCKETS.values() for m in measurements}
 
