@@ -86,3 +86,27 @@ def test_signals_at_any_moment(tmp_path: Path, command: str) -> None:
             r"source_port=(\d+)i", " ".join(row[0] for row in db.execute("SELECT body FROM points"))
         )
     assert sorted(map(int, ports)) == list(range(1, written + 1))
+
+
+FLOOD = """
+import os, signal, threading
+from heptad.commands.parts import Signals
+
+def flood():
+    while not done.is_set():
+        os.kill(os.getpid(), signal.SIGHUP)
+
+done = threading.Event()
+with Signals(signal.SIGHUP) as signals:
+    sender = threading.Thread(target=flood)
+    sender.start()
+    for _ in range(1000):
+        signals.wait(0.0005)
+    done.set()
+    sender.join()
+"""
+
+
+def test_no_signal_makes_a_wait_endless() -> None:
+    """A wait ends though signals that were heard already come whenever its time is over."""
+    subprocess.run([sys.executable, "-c", FLOOD], timeout=60, check=True)

@@ -71,9 +71,10 @@ class Signals:
             signal.signal(number, handler)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        if number not in self.heard:
-            self.heard.add(number)
-            self.wake()
+        self.heard.add(number)
+        # always: a get() that a signal interrupts when its time is over waits for ever, unless
+        # there is something to get (CPython 3.11, Modules/_queuemodule.c: a negative time-out)
+        self.wake()
 
     @property
     def end(self) -> bool:
@@ -88,6 +89,8 @@ class Signals:
         """Until something happened, or for ``seconds``."""
         try:
             self._wakes.get(timeout=seconds)
+            while True:
+                self._wakes.get_nowait()
         except Empty:
             return
 
