@@ -69,6 +69,7 @@ LOOKED: Final = Measurement(
     fields={
         "level": Field(int, "always 0, which is below all findings"),
         "last": Field(int, "up to when (ns)"),
+        "sentence": Field(str, "that, for a person"),
         **{n: Field(float, f"always {_PROOF}: a sum with it is complete") for n in _SUMMED},
     },
 )
@@ -107,4 +108,9 @@ def slot_of(key: Key) -> int:
 
 def looked_row(until: int) -> Row:
     """All events that had arrived at ``until`` (ns) have been looked at."""
-    return LOOKED.row([], until, {"level": 0, "last": until, **dict.fromkeys(_SUMMED, _PROOF)})
+    told: dict[str, Value] = {
+        "level": 0,
+        "last": until,
+        "sentence": "Looked at all events up to here",
+    }
+    return LOOKED.row([], until, told | dict.fromkeys(_SUMMED, _PROOF))

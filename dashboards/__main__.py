@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from dashboards import authentication, findings, fleet, host, itself
+from dashboards import host, hosts, investigate, itself, logins, now, privileges
 from dashboards.flavours import importable, provisioned, written
 
 FOLDER: Final = Path(__file__).parent
-_MODULES: Final = (fleet, authentication, findings, host, itself)
+_MODULES: Final = (now, investigate, logins, privileges, hosts, host, itself)
 BOARDS: Final = {module.__name__.rpartition(".")[2]: module for module in _MODULES}
 """File name → the module that builds the dashboard."""
 

@@ -3,8 +3,26 @@
 from collections.abc import Sequence
 from typing import Final
 
+from grafana_foundation_sdk.builders import common, stat, table
+
+from dashboards.frame import keep, link, put
 from dashboards.influxql import InfluxQuery, quote
-from dashboards.panels import REPORTS
+from dashboards.panels import (
+    ACT_ABOVE_ZERO,
+    BLUE,
+    GREEN,
+    ORANGE,
+    RED,
+    REPORTS,
+    UNKNOWN,
+    Properties,
+    Steps,
+    colored,
+    number,
+    reshape,
+    rows,
+    words,
+)
 
 _HIDDEN: Final = {
     "level": '"level"',
@@ -35,7 +53,8 @@ _READ: Final = (
     *("state", "first", "hosts", "addresses", "users"),
 )
 _NARROW: Final = {
-    "host": '"hosts" =~ /"${host:regex}"/',
+    "host": '"hosts" =~ /(?:^|")${host:regex}(?:"|$)/',
+    "node": '"hosts" =~ /(?:^|")${node:regex}(?:"|$)/',
     "address": '"addresses" =~ /${address:regex}/',
     "user": '"users" =~ /${user:regex}/',
     "finding": '"id" =~ /${finding:regex}/',
@@ -66,11 +85,121 @@ def query(
         'GROUP BY time(1u), "rule" fill(none)'
     )
     looked = (
-        'SELECT last("last") AS "last", "level", "high", "medium", "finding" FROM "looked" '
+        'SELECT last("last") AS "last", "level", "high", "medium", "finding", "sentence" '
+        'FROM "looked" '
         "WHERE time >= ${__to}ms - 5m AND time <= ${__to}ms"
     )
     return InfluxQuery(
         REPORTS,
         f"SELECT {', '.join([*_SHOWN.values(), *_HIDDEN.values()])} FROM ({current}), ({looked}) "
         f'WHERE "level" = 0 OR ({" AND ".join(conditions)})',
+    )
+
+
+SEVERITY: Final = words(
+    {
+        "high": ("HIGH", RED),
+        "medium": ("medium", ORANGE),
+        "low": ("low", BLUE),
+        "info": ("info", GREEN),
+    }
+)
+_PROOF: Final = 0.2
+"""The proof adds a quarter to a sum."""
+_UNPROVEN: Final = words({"0": ("Unknown", UNKNOWN)})
+_NOT_KNOWN: Final = "Not known: no answer, or the aggregator has not looked for 5 minutes"
+
+
+def tile_of_findings(
+    title: str,
+    about: str,
+    asked: InfluxQuery,
+    *,
+    of: str,
+    steps: Steps = ACT_ABOVE_ZERO,
+    rules: str = "",
+    width: int = 4,
+) -> stat.Panel:
+    """How many findings a table of what is ``asked`` lists; ``of``: high, medium or finding.
+
+    "Unknown" unless the proof is in the answer. ``rules``: only those, a pattern of their names.
+    """
+    first, *others = steps
+    panel = number(
+        title,
+        about,
+        asked,
+        steps=[(_PROOF, first[1]), *others],
+        none="Unknown",
+        width=width,
+        height=3,
+        mapping=_UNPROVEN,
+    )
+    panel.reduce_options(common.ReduceDataOptions().calcs(["sum"]).fields(f"/^{of}$/"))
+    if rules:
+        chosen = [
+            {"fieldName": "Rule", "config": {"id": "regex", "options": {"value": rules}}},
+            {"fieldName": "level", "config": {"id": "equal", "options": {"value": 0}}},
+        ]
+        panel.transformations(
+            [reshape("filterByValue", type="include", match="any", filters=chosen)]
+        )
+    return panel
+
+
+def _columns() -> dict[str, Properties]:
+    sources = keep("prometheus_datasource", "events_datasource", "reports_datasource")
+
+    def investigate(title: str, *parameters: str) -> Properties:
+        return {"links": [link(title, "heptad-investigate", *sources, *parameters)]}
+
+    evidence = link(
+        "The events of this finding",
+        "heptad-investigate",
+        *sources,
+        put("finding", "__data.fields.id"),
+        time="from=${__data.fields.since.numeric}&to=${__data.fields.until.numeric}",
+    )
+    columns: dict[str, Properties] = {
+        "Severity": {"mappings": [SEVERITY], "custom.width": 85, **colored()},
+        "What": {"links": [evidence], "custom.minWidth": 320},
+        "From": {
+            "custom.width": 140,
+            **investigate("Investigate this address", put("address", "__data.fields.address")),
+        },
+        "Who": {
+            "custom.width": 130,
+            **investigate("Investigate this user", put("user", "__data.fields.user")),
+        },
+        "Host": {
+            "custom.width": 130,
+            **investigate("Investigate this host", put("host", "__data.fields.host")),
+        },
+        "Events": {"unit": "short", "custom.width": 75},
+        "Last seen": {"unit": "dateTimeAsIso", "custom.width": 165},
+        "Rule": {"custom.width": 170},
+    }
+    return {**columns, **{name: {"custom.hidden": True} for name in ("Time", *_HIDDEN)}}
+
+
+def table_of_findings(
+    title: str,
+    about: str,
+    asked: InfluxQuery,
+    *,
+    height: int = 8,
+) -> table.Panel:
+    """Findings as they are now, the most severe first, then the newest."""
+    return rows(
+        title,
+        f"""{about} The last row says up to when all events have been looked at; without it the
+        list is not complete.""",
+        asked,
+        _columns(),
+        none=_NOT_KNOWN,
+        shaping=[
+            reshape("sortBy", fields={}, sort=[{"field": name, "desc": True}])
+            for name in ("Last seen", "level")
+        ],
+        height=height,
     )

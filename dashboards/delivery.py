@@ -13,6 +13,7 @@ from dashboards.panels import (
     number,
     states,
     words,
+    worst_of,
 )
 
 _BREAKER: Final = words({"0": ("closed", GREEN), "1": ("half open", ORANGE), "2": ("open", RED)})
@@ -26,20 +27,22 @@ def waiting() -> list[object]:
             "Points waiting to be delivered",
             """Events that are in a local store and not yet in InfluxDB. A line that only rises:
             see the breaker beside, and run `heptad influxdb check` on that host.""",
-            ask("max by (instance) (heptad_delivery_behind_events{$me})", "{{instance}}"),
+            ask(worst_of("max by (instance) (heptad_delivery_behind_events{$me})"), "{{instance}}"),
             none=_NOT_DELIVERING,
         ),
         states(
             "Circuit breaker",
-            """Red: five deliveries in a row failed, and one trial is made every half minute.
-            InfluxDB is down, or something in between.""",
+            """Hosts whose breaker was not always closed. Red: five deliveries in a row failed,
+            and one trial is made every half minute. InfluxDB is down, or something in between.""",
             ask(
                 """sum by (instance) (2 * heptad_delivery_breaker_state{$me, state="open"}
-                + ignoring (state) heptad_delivery_breaker_state{$me, state="half-open"})""",
+                + ignoring (state) heptad_delivery_breaker_state{$me, state="half-open"})
+                and on (instance) (min by (instance) (min_over_time(
+                heptad_delivery_breaker_state{$me, state="closed"}[$__range] @ end())) == 0)""",
                 "{{instance}}",
             ),
             _BREAKER,
-            none=_NOT_DELIVERING,
+            none="None was open in this range, or nothing is delivered",
         ),
     ]
 
@@ -49,13 +52,14 @@ def left() -> list[object]:
     return [
         graph(
             "Events that left the local store",
-            """Events a minute. Rejected: InfluxDB refused them for good, `heptad exporter rejected`
+            """Rejected: InfluxDB refused them for good, `heptad exporter rejected`
             says why. Expired: older than the bucket keeps; raise `influxdb.retention.events`.""",
             ask(
-                "60 * sum by (result) (rate(heptad_delivery_events_total{$me}[$__rate_interval]))",
+                "sum by (result) (increase(heptad_delivery_events_total{$me}[$__interval]))",
                 "{{result}}",
             ),
-            unit="cpm",
+            bars=True,
+            stack=True,
             colors={"delivered": GREEN, "rejected": RED, "expired": ORANGE},
             none=_NOT_DELIVERING,
         ),
@@ -65,7 +69,8 @@ def left() -> list[object]:
             systemd-timesyncd), for the aggregator does not wait for it, and its events are stamped
             wrongly.""",
             ask(
-                "max by (instance) (abs(heptad_delivery_clock_offset_seconds{$me}))", "{{instance}}"
+                worst_of("max by (instance) (abs(heptad_delivery_clock_offset_seconds{$me}))"),
+                "{{instance}}",
             ),
             unit="s",
             steps=((None, "transparent"), (60, RED)),
@@ -82,12 +87,14 @@ def fleet() -> list[object]:
             """Exporters that InfluxDB heard within the last day and that say nothing now: is the
             host down, or its exporter? Only with InfluxDB.""",
             "sum(heptad_aggregator_hosts_silent{$me})",
+            "heptad_aggregator_hosts_live{$me}",
         ),
         count_of(
             "Hosts with a wrong clock",
             """Their clocks are more than a minute off: mend their time service. Reports do not
             wait for them. Only with InfluxDB.""",
             "sum(heptad_aggregator_hosts_skewed{$me})",
+            "heptad_aggregator_hosts_live{$me}",
         ),
         count_of(
             "Names or machine ids that two hosts share",
@@ -95,6 +102,7 @@ def fleet() -> list[object]:
             Two hosts with one machine id: one was cloned (systemd-machine-id-setup).""",
             'sum({__name__=~"heptad_aggregator_hosts_shared_names'
             '|heptad_aggregator_hosts_shared_machine_ids", $me})',
+            "heptad_aggregator_hosts_live{$me}",
             steps=LOOK_ABOVE_ZERO,
         ),
     ]
@@ -118,6 +126,7 @@ def aggregator() -> list[object]:
             `heptad aggregator --since 7d` does it. In the future: a clock is wrong.""",
             "sum(increase(heptad_aggregator_late_events_total{$me}[$__range]))"
             " + sum(increase(heptad_aggregator_future_events_total{$me}[$__range]))",
+            "heptad_aggregator_behind_seconds{$me}",
             steps=LOOK_ABOVE_ZERO,
         ),
         count_of(
@@ -125,6 +134,7 @@ def aggregator() -> list[object]:
             """More subjects than a rule holds in memory (60,000 minutes of them), in this range:
             a finding may be missing. An attack from very many addresses goes on.""",
             "sum(increase(heptad_aggregator_cells_dropped_total{$me}[$__range]))",
+            "heptad_aggregator_behind_seconds{$me}",
             steps=LOOK_ABOVE_ZERO,
         ),
     ]
@@ -135,29 +145,33 @@ def windows() -> list[object]:
     return [
         graph(
             "Windows that were computed",
-            """Windows of reports a minute, and how many were computed again because events came
+            """Windows of reports, and how many were computed again because events came
             late. Revisions all the time: a host delivers late, see above.""",
             [
                 ask(
-                    """60 * sum by (window) (
-                    rate(heptad_aggregator_windows_total{$me}[$__rate_interval]))""",
+                    """sum by (window) (
+                    increase(heptad_aggregator_windows_total{$me}[$__interval]))""",
                     "{{window}}",
                     ref="A",
                 ),
                 ask(
-                    "60 * sum(rate(heptad_aggregator_revisions_total{$me}[$__rate_interval]))",
+                    "sum(increase(heptad_aggregator_revisions_total{$me}[$__interval]))",
                     "revisions",
                     ref="B",
                 ),
             ],
-            unit="cpm",
+            bars=True,
+            stack=True,
             none="No aggregator",
         ),
         graph(
             "Slowest findings and reports",
             """Seconds that each took when it last had work; the five slowest. One that takes as
             long as the events take to come makes the aggregator fall behind.""",
-            ask("topk(5, heptad_aggregator_part_duration_seconds{$me})", "{{part}}"),
+            ask(
+                worst_of("max by (part) (heptad_aggregator_part_duration_seconds{$me})", "part"),
+                "{{part}}",
+            ),
             unit="s",
             none="No aggregator",
         ),

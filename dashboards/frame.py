@@ -10,11 +10,22 @@ from dashboards.panels import EVENTS, PROMETHEUS
 from heptad.grafana.datasources import UIDS
 
 SOURCES: Final = {
-    "prometheus": ("prometheus", "Prometheus data source"),
-    "events": ("influxdb", "InfluxDB data source: events"),
-    "reports": ("influxdb", "InfluxDB data source: reports"),
+    "prometheus": ("prometheus", "Metrics"),
+    "events": ("influxdb", "Events"),
+    "reports": ("influxdb", "Findings"),
 }
 """What is read → the kind of its data source, and what its variable is called."""
+NAMES: Final = {"prometheus": "metrics", "events": "events", "reports": "reports"}
+"""What is read → how the name of its provisioned data source ends."""
+BOARDS: Final = {
+    "Now": "heptad-now",
+    "Investigate": "heptad-investigate",
+    "Logins": "heptad-logins",
+    "Privileges": "heptad-privileges",
+    "Hosts": "heptad-hosts",
+    "Heptad itself": "heptad-itself",
+}
+"""The links at the top of each dashboard, in order."""
 _ANY: Final = models.VariableOption(text="All", value="$__all")
 
 
@@ -22,7 +33,9 @@ def source(name: str) -> dashboard.DatasourceVariable:
     """The variable that picks a data source: the provisioned one, if it is there."""
     kind, label = SOURCES[name]
     variable = dashboard.DatasourceVariable(f"{name}_datasource").label(label).type(kind)
-    return variable.current(models.VariableOption(text=UIDS[name], value=UIDS[name]))
+    variable.hide(models.VariableHide.HIDE_VARIABLE)
+    # Grafana up to 10.0 goes by the name, newer ones by the uid
+    return variable.current(models.VariableOption(text=f"Heptad {NAMES[name]}", value=UIDS[name]))
 
 
 def _query(name: str, label: str, datasource: models.DataSourceRef) -> dashboard.QueryVariable:
@@ -69,17 +82,47 @@ def choice(name: str, label: str, about: str, *values: str) -> dashboard.CustomV
     )
 
 
+def job() -> dashboard.QueryVariable:
+    """The jobs of Prometheus that scrape Heptad; hidden, but a link may name them."""
+    known = label_of("job", "Job", '{__name__=~"heptad_build_info|node_uname_info"}')
+    return known.hide(models.VariableHide.HIDE_VARIABLE)
+
+
+def several(
+    name: str, label: str, about: str, values: Sequence[str], chosen: Sequence[str]
+) -> dashboard.CustomVariable:
+    """Some of these values; ``chosen``: those that are preset."""
+    variable = dashboard.CustomVariable(name).label(label).description(about)
+    options = [models.VariableOption(value in chosen, value, value) for value in values]
+    current = models.VariableOption(True, list(chosen), list(chosen))
+    variable.values(",".join(values)).options(options).current(current)
+    return variable.multi(True).include_all(True).all_value(".*").allow_custom_value(False)
+
+
+def host_names() -> dashboard.QueryVariable:
+    """Hosts by the name that events carry, as their exporters tell it."""
+    return label_of("host", "Host", 'heptad_host_info{job=~"$job"}')
+
+
+def nodes() -> list[dashboard.QueryVariable]:
+    """One host by its name, and what Prometheus calls it, which is hidden."""
+    node = label_of("host", "Host", 'heptad_host_info{job=~"$job"}').name("node")
+    node.multi(False).include_all(False).current(models.VariableOption())
+    own = 'heptad_host_info{job=~"$job", host=~"$node"}'
+    instance = label_of("instance", "Instance", own).hide(models.VariableHide.HIDE_VARIABLE)
+    return [job(), node.all_value(""), instance.all_value("")]
+
+
 def instances(metrics: str, *, one: bool = False) -> list[dashboard.QueryVariable]:
     """Jobs and instances of these metrics (a regular expression of their names).
 
     ``one``: the first instance is chosen, and not all of them.
     """
     names = f'__name__=~"{metrics}"'
-    job = label_of("job", "Job", '{__name__=~"heptad_build_info|node_uname_info"}')
     instance = label_of("instance", "Instance", f'{{{names}, job=~"$job"}}')
     if one:
         instance.include_all(False).current(models.VariableOption())
-    return [job, instance]
+    return [job(), instance]
 
 
 def window() -> dashboard.CustomVariable:
@@ -97,15 +140,32 @@ def put(variable: str, value: str) -> str:
     return f"var-{variable}=${{{value}:percentencode}}"
 
 
-def link(title: str, uid: str, *parameters: str) -> dict[str, str]:
-    """A link of a cell to another dashboard, with the range and these parameters of the URL."""
-    parts = "&".join(("${__url_time_range}", *parameters))
+def link(
+    title: str, uid: str, *parameters: str, time: str = "${__url_time_range}"
+) -> dict[str, str]:
+    """A link of a cell to another dashboard, with a range and these parameters of the URL."""
+    parts = "&".join((time, *parameters))
     return {"title": title, "url": f"/d/{uid}?{parts}"}
 
 
 def keep(*variables: str) -> list[str]:
     """Variables as parameters of a link."""
     return [f"${{{name}:queryparam}}" for name in variables]
+
+
+_OF_INSTANCES: Final = "heptad-itself"
+"""The dashboard that has no variable for a host."""
+_KEPT: Final = (*(f"{name}_datasource" for name in SOURCES), "job", "host")
+"""What all dashboards have in common."""
+
+
+def _handed_on(names: Sequence[str], target: str) -> list[str]:
+    """What a link to another dashboard takes along of these variables."""
+    kept = keep(*(name for name in names if name in _KEPT and name != "host"))
+    if target == _OF_INSTANCES:
+        return kept
+    chosen = [put("host", "node")] if "node" in names else keep("host") if "host" in names else []
+    return [*kept, *chosen]
 
 
 def lay_out(
@@ -123,8 +183,11 @@ def lay_out(
     board.tooltip(models.DashboardCursorSync.CROSSHAIR)
     for variable in variables:
         board.with_variable(variable)
-    others = dashboard.DashboardLink("Heptad").tags(["heptad"]).include_vars(True).keep_time(True)
-    board.link(others.type(models.DashboardLinkType.DASHBOARDS).as_dropdown(False))
+    names = [variable.build().name for variable in variables]
+    for heading, target in BOARDS.items():
+        to = dashboard.DashboardLink(heading).type(models.DashboardLinkType.LINK).keep_time(True)
+        url = f"/d/{target}?{'&'.join(_handed_on(names, target))}"
+        board.link(to.url(url).include_vars(False))
     for number, item in enumerate(items, 1):
         if isinstance(item, str):
             board.with_row(dashboard.Row(item).id(number))

@@ -4,9 +4,11 @@ from typing import Final
 
 from grafana_foundation_sdk.builders import dashboard
 
-from dashboards.fleet import REAL_DISK
-from dashboards.frame import instances, lay_out, source
+from dashboards.current import query, table_of_findings
+from dashboards.frame import lay_out, nodes, source
+from dashboards.hosts import REAL_DISK
 from dashboards.panels import (
+    BLUE,
     CPUS,
     GREEN,
     GREY,
@@ -19,9 +21,9 @@ from dashboards.panels import (
     number,
     once,
     rows,
+    words,
 )
 
-HOSTS: Final = "node_uname_info"
 _FULL: Final = ((None, GREEN), (0.8, ORANGE), (0.9, RED))
 _REAL_LINK: Final = 'device!~"lo|veth.*|docker.*|br-.*|virbr.*|cni.*|flannel.*|cali.*"'
 _REAL_DEVICE: Final = 'device!~"loop.*|ram.*|zram.*|dm-.*|sr.*"'
@@ -48,6 +50,18 @@ def _by_device(counter: str, which: str) -> str:
 def _busy() -> list[object]:
     return [
         number(
+            "Scraped",
+            """Whether Prometheus reaches the host's exporter. Down: nothing here is newer than its
+            last answer.""",
+            ask(
+                "min(up{$me} and on (instance) last_over_time(heptad_host_info{$me}[7d]))",
+                instant=True,
+            ),
+            mapping=words({"1": ("up", GREEN), "0": ("DOWN", RED)}),
+            steps=((None, RED), (1, GREEN)),
+            none="Unknown",
+        ),
+        number(
             "Up since",
             """When the host booted. A start that nobody planned: look for what was logged before
             it, and whether somebody logged in afterwards.""",
@@ -66,13 +80,6 @@ def _busy() -> list[object]:
             ),
             unit="percentunit",
             steps=_FULL,
-        ),
-        number(
-            "Load per CPU",
-            """Tasks that run or wait, for each CPU; above 1 they wait for one another.""",
-            ask(f"max({once('node_load5{$me}')} / on (instance) {CPUS})", instant=True),
-            steps=((None, GREEN), (1, ORANGE), (2, RED)),
-            decimals=2,
         ),
     ]
 
@@ -102,7 +109,7 @@ def _full() -> list[object]:
         number(
             "Users logged in",
             """Different users that have a session of their own now. More than you expect: see
-            who on the dashboard Authentication.""",
+            who on the dashboard Investigate.""",
             ask("max(heptad_logged_in_users{$me})", instant=True),
             none="Only by Heptad",
         ),
@@ -154,7 +161,7 @@ def _memory() -> list[object]:
             ],
             unit="bytes",
             stack=True,
-            colors={"free": GREY, "buffers and cache": GREEN},
+            colors={"free": GREY, "buffers and cache": GREEN, "used": BLUE},
         ),
         graph(
             "Swapping, and processes ended for memory",
@@ -312,20 +319,21 @@ def _users() -> list[object]:
         graph(
             "Users over time",
             """Different users with a session of their own. If there are some when nobody works,
-            look for them on the dashboard Authentication.""",
+            look for them on the dashboard Investigate.""",
             ask("max by (instance) (heptad_logged_in_users{$me})", "{{instance}}"),
             none="Only Heptad's exporter tells it",
         ),
         graph(
             "Logins",
-            """Logins a minute by how they ended. Open Authentication from the links above for who
+            """Logins by how they ended. Open Investigate from the links above for who
             and from where.""",
             ask(
-                """60 * sum by (outcome) (
-                rate(auth_events_total{$me, action="login"}[$__rate_interval]))""",
+                """sum by (outcome) (
+                increase(auth_events_total{$me, action="login"}[$__interval]))""",
                 "{{outcome}}",
             ),
-            unit="cpm",
+            bars=True,
+            stack=True,
             colors={"success": GREEN, "failure": ORANGE},
             none="Only Heptad's exporter tells it",
         ),
@@ -336,11 +344,17 @@ def build() -> dashboard.Dashboard:
     """The dashboard."""
     return lay_out(
         "heptad-host",
-        "Heptad / Host",
+        "Host",
         "One host: CPU, memory, disks, network and users; with node_exporter, too.",
-        [source("prometheus"), *instances(HOSTS, one=True)],
+        [source("prometheus"), source("events"), source("reports"), *nodes()],
         *_busy(),
         *_full(),
+        table_of_findings(
+            "Findings on this host",
+            "What was found here, also low ones. A click on What shows the events.",
+            query("high|medium|low", narrow=("node",)),
+            height=6,
+        ),
         "CPU",
         *_cpu(),
         "Memory",

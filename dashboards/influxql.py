@@ -20,7 +20,7 @@ from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models.dashboard import DataSourceRef
 
 IN_RANGE: Final = "$timeFilter"
-_WINDOW: Final = "${window:regex}"
+_WINDOW: Final = "1h"
 
 
 class InfluxQuery(Dataquery, Builder[Dataquery]):
@@ -68,7 +68,7 @@ def quote(names: Iterable[str]) -> str:
 def rows_of_report(report: str, fields: Iterable[str], tags: Iterable[str], where: str = "") -> str:
     """The last revision of each row of a report whose window begins in the range.
 
-    ``tags`` are all tags of the report but `window`; the dashboard's variable `window` names it.
+    ``tags`` are all tags of the report but `window`: the reports of full hours are read.
     """
     conditions = [IN_RANGE, f'"window" =~ /^{_WINDOW}$/', *([where] if where else [])]
     return (

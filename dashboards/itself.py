@@ -13,12 +13,14 @@ from dashboards.panels import (
     RED,
     ask,
     bars,
+    colored,
     count_of,
     graph,
     joined,
     rows,
     scraped,
     words,
+    worst_of,
 )
 
 _ALL: Final = "heptad_build_info"
@@ -31,18 +33,21 @@ def _reading_in_short() -> list[object]:
             """Exporters and aggregators that Prometheus cannot reach: see whether the service runs
             (systemctl status heptad-exporter), and its port is open to Prometheus.""",
             f"count({scraped(_ALL)} == 0)",
+            "heptad_build_info{$me}",
         ),
         count_of(
             "Sources that cannot be read",
             """Logs that may not or cannot be read; the table below names them. Nothing is lost
             while the log is still there.""",
             "count(heptad_source_up{$me} == 0)",
+            "heptad_source_up{$me}",
         ),
         count_of(
             "Gaps in this range",
             """Parts of a log that were gone before they were read, so nobody knows what was in
             them. Keep rotated logs for longer, or mend what stopped the exporter.""",
             "sum(increase(heptad_gaps_total{$me}[$__range]))",
+            "heptad_source_up{$me}",
         ),
     ]
 
@@ -55,12 +60,14 @@ def _storing_in_short() -> list[object]:
             the disk, or mend the delivery that should empty them.""",
             """count({__name__=~"heptad_store_full|heptad_store_failing|heptad_store_set_aside"""
             """|heptad_aggregator_store_failing|heptad_aggregator_store_set_aside", $me} == 1)""",
+            "heptad_build_info{$me}",
         ),
         count_of(
             "Exporters that do not deliver",
             """The last delivery to InfluxDB failed: `heptad influxdb check` on the host says what
             is wrong. Nothing is lost until the store is full.""",
             "count(heptad_delivery_up{$me} == 0)",
+            "heptad_delivery_up{$me}",
         ),
         count_of(
             "Parts of the aggregator that fail",
@@ -68,6 +75,7 @@ def _storing_in_short() -> list[object]:
             says why. The others go on.""",
             """count({__name__=~"heptad_aggregator_part_failing|heptad_aggregator_events_failing",
             $me} == 1)""",
+            "heptad_aggregator_behind_seconds{$me}",
         ),
     ]
 
@@ -94,7 +102,7 @@ def _sources() -> list[object]:
             {
                 "Readable": {
                     "mappings": [words({"1": ("yes", GREEN), "0": ("no", RED)})],
-                    "custom.cellOptions": {"type": "color-background", "mode": "basic"},
+                    **colored(mode="basic"),
                 },
                 "Last event": {"unit": "s"},
                 "Bytes behind": {"unit": "bytes"},
@@ -118,13 +126,13 @@ def _lines() -> list[object]:
     return [
         graph(
             "Lines by what became of them",
-            """Lines a minute. Orange is what should be rare: not understood (a format has changed),
+            """Orange is what should be rare: not understood (a format has changed),
             untrusted (somebody wrote in another program's name), without a header, too long.""",
             ask(
-                "60 * sum by (result) (rate(heptad_lines_total{$me}[$__rate_interval]))",
+                "sum by (result) (increase(heptad_lines_total{$me}[$__interval]))",
                 "{{result}}",
             ),
-            unit="cpm",
+            bars=True,
             stack=True,
             colors={
                 "event": GREEN,
@@ -142,12 +150,14 @@ def _lines() -> list[object]:
             folder of your own (docs/rules.md). Then, with the exporter stopped, `heptad rules apply
             --since 7d` makes events of the kept lines.""",
             ask(
-                """60 * sum by (program) (
-                rate(heptad_lines_not_understood_total{$me}[$__rate_interval]))""",
+                """sum by (program) (increase(heptad_lines_not_understood_total{$me}[$__interval]))
+                and on (program) (sum by (program) (
+                increase(heptad_lines_not_understood_total{$me}[$__range] @ end())) > 0)""",
                 "{{program}}",
             ),
-            unit="cpm",
-            none="Every line was understood",
+            bars=True,
+            stack=True,
+            none="None in this range, or no exporter is scraped",
         ),
     ]
 
@@ -158,7 +168,7 @@ def _backlog() -> list[object]:
             "Bytes of log that are not read yet",
             """How far each exporter is behind its logs. It falls to nothing within seconds; else
             the disk is slow, or the store is full and waits for the delivery.""",
-            ask("sum by (instance) (heptad_source_behind_bytes{$me})", "{{instance}}"),
+            ask(worst_of("sum by (instance) (heptad_source_behind_bytes{$me})"), "{{instance}}"),
             unit="bytes",
             none="No exporter is scraped",
         ),
@@ -167,7 +177,7 @@ def _backlog() -> list[object]:
             """At 100 % the oldest events are deleted, and where there is a delivery reading waits
             for it. Raise store.max_size, or mend the delivery.""",
             ask(
-                "sort_desc(heptad_store_size_bytes{$me} / heptad_store_max_size_bytes{$me})",
+                "topk(10, heptad_store_size_bytes{$me} / heptad_store_max_size_bytes{$me})",
                 "{{instance}}",
                 instant=True,
             ),
@@ -186,8 +196,10 @@ def _collectors() -> list[object]:
             """Seconds in the last scrape; the five slowest. A collector that hangs (a dead NFS
             mount) costs only its own metrics: find the mount.""",
             ask(
-                """topk(5, max by (instance, collector) (
-                heptad_collector_duration_seconds{$me}))""",
+                worst_of(
+                    "max by (instance, collector) (heptad_collector_duration_seconds{$me})",
+                    "instance, collector",
+                ),
                 "{{instance}} {{collector}}",
             ),
             unit="s",
@@ -219,7 +231,7 @@ def _versions() -> list[object]:
             {
                 "Configuration": {
                     "mappings": [words({"1": ("taken up", GREEN), "0": ("refused", RED)})],
-                    "custom.cellOptions": {"type": "color-text"},
+                    **colored("color-text"),
                 },
                 "In force since": {"unit": "dateTimeAsIso"},
             },
@@ -243,7 +255,7 @@ def build() -> dashboard.Dashboard:
     """The dashboard."""
     return lay_out(
         "heptad-itself",
-        "Heptad / Heptad itself",
+        "Heptad itself",
         "Whether everything that is written is read, understood, delivered and counted.",
         [source("prometheus"), *instances(_ALL)],
         *_reading_in_short(),

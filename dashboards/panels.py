@@ -28,6 +28,8 @@ EVENTS: Final = models.DataSourceRef("influxdb", "${events_datasource}")
 REPORTS: Final = models.DataSourceRef("influxdb", "${reports_datasource}")
 
 GREEN, BLUE, ORANGE, RED, GREY = "green", "blue", "orange", "red", "text"
+UNKNOWN: Final = "#6e7077"
+"""Grey, in both themes: nothing is known."""
 CALM: Final = ((None, GREEN),)
 NEUTRAL: Final = ((None, BLUE),)
 ACT_ABOVE_ZERO: Final = ((None, GREEN), (1, RED))
@@ -37,6 +39,7 @@ Steps = Sequence[tuple[float | None, str]]
 Targets = Builder[Dataquery] | Sequence[Builder[Dataquery]]
 Properties = Mapping[str, Any]
 
+_WIDE: Final = 12
 _ME: Final = 'job=~"$job", instance=~"$instance"'
 _FLEET: Final = 'job=~"$job"'
 
@@ -58,11 +61,11 @@ def ask(
 
 
 def scraped(metrics: str) -> str:
-    """``up`` of the targets that had one of these metrics in the range (a pattern of names).
+    """``up`` of the targets that had one of these metrics within a day (a pattern of names).
 
-    And of those that are down, in the same jobs: what went down before the range is still down.
+    And of those that are down, in the same jobs: what went down before is still down.
     """
-    known = f'last_over_time({{__name__=~"{metrics}", $me}}[$__range])'
+    known = f'last_over_time({{__name__=~"{metrics}", $me}}[1d])'
     return f"(up{{$me}} and on (job, instance) {known} or up{{$me}} == 0 and on (job) {known})"
 
 
@@ -75,6 +78,13 @@ CPUS: Final = (
 def once(text: str, *labels: str) -> str:
     """What a host has of something, by these labels: once, also where two jobs measure it."""
     return f"max by ({', '.join(('instance', *labels))}) ({text})"
+
+
+def worst_of(text: str, labels: str = "instance") -> str:
+    """The ten series that were highest at any time of the range, over the range."""
+    return (
+        f"{text} and on ({labels}) topk(10, max_over_time(({text})[$__range:$__interval] @ end()))"
+    )
 
 
 def thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
@@ -115,12 +125,17 @@ def number(
     steps: Steps = NEUTRAL,
     none: str = "No answer",
     width: int = 4,
+    height: int = 4,
     decimals: int | None = 0,
     mapping: models.ValueMap | None = None,
 ) -> stat.Panel:
-    """One number, large, on the colour of its threshold."""
-    panel: stat.Panel = _frame(stat.Panel(), title, about, none, targets, width=width, height=4)
-    panel.unit(unit).thresholds(thresholds(steps))
+    """One number, large, on the colour of its threshold; grey where there is no answer."""
+    panel: stat.Panel = _frame(
+        stat.Panel(), title, about, none, targets, width=width, height=height
+    )
+    # without a value Grafana takes the lowest colour
+    known = [(0.0 if value is None else value, color) for value, color in steps]
+    panel.unit(unit).thresholds(thresholds([(None, UNKNOWN), *known]))
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     panel.color_mode(shapes.BigValueColorMode.BACKGROUND)
     panel.graph_mode(shapes.BigValueGraphMode.NONE)
@@ -131,9 +146,27 @@ def number(
     return panel
 
 
-def count_of(title: str, about: str, expr: str, *, steps: Steps = ACT_ABOVE_ZERO) -> stat.Panel:
-    """How many things are as they should not be; zero also where Prometheus knows of none."""
-    return number(title, about, ask(f"{expr} or vector(0)", instant=True), steps=steps)
+def count_of(
+    title: str,
+    about: str,
+    expr: str,
+    known: str,
+    *,
+    steps: Steps = ACT_ABOVE_ZERO,
+    width: int = 4,
+    height: int = 4,
+) -> stat.Panel:
+    """How many things are as they should not be; zero only where there is any of ``known``."""
+    query = ask(f"{expr} or 0 * count({known})", instant=True)
+    return number(title, about, query, steps=steps, none="Unknown", width=width, height=height)
+
+
+def colored(mode: str = "color-background", **look: object) -> Properties:
+    """A cell on the colour of its value, in the forms of Grafana 10 and of 9."""
+    return {
+        "custom.cellOptions": {"type": mode, **look},
+        "custom.displayMode": f"{mode}-solid" if mode == "color-background" else mode,
+    }
 
 
 def graph(
@@ -164,12 +197,20 @@ def graph(
         )
     )
     legend = common.VizLegendOptions().show_legend(True).calcs(["lastNotNull", "max"])
-    legend.display_mode(shapes.LegendDisplayMode.TABLE).placement(shapes.LegendPlacement.BOTTOM)
+    legend.display_mode(shapes.LegendDisplayMode.TABLE).sort_by("Max").sort_desc(True)
+    legend.placement(
+        shapes.LegendPlacement.RIGHT if width >= _WIDE else shapes.LegendPlacement.BOTTOM
+    )
     panel.legend(legend)
     tooltip = common.VizTooltipOptions().mode(shapes.TooltipDisplayMode.MULTI)
     panel.tooltip(tooltip.sort(shapes.SortOrder.DESCENDING))
     if most is not None:
         panel.max(most)
+    elif unit == "short":
+        panel.axis_soft_max(1)
+    if bars:
+        # an increase needs two scrapes
+        panel.decimals(0).interval("1m")
     if steps:
         panel.thresholds(thresholds(steps))
         style = common.GraphThresholdsStyleConfig()

@@ -11,6 +11,7 @@ from aggregator.finding import SEVERITIES
 from aggregator.findings import rules_of
 from aggregator.metrics import COUNTERS as AGGREGATOR_COUNTERS
 from aggregator.metrics import GAUGES as AGGREGATOR_GAUGES
+from aggregator.metrics import WITHIN
 from aggregator.ranking import OTHERS
 from aggregator.reports.top import QUESTIONS
 from exporter.attempts import label_sets
@@ -29,7 +30,7 @@ TARGET: Final = frozenset({"job", "instance"})
 """Labels that Prometheus gives what it scrapes."""
 FUNCTIONS: Final = frozenset(
     "rate increase sum min max count avg by on or and unless time vector topk bottomk label_replace"
-    " clamp_min clamp_max ignoring group_left bool abs round group quantile without scalar sort_desc label_join last_over_time".split()
+    " clamp_min clamp_max ignoring group_left bool abs round group quantile without scalar sort_desc label_join last_over_time max_over_time min_over_time end".split()
 )
 _OWN: Final = {
     **COUNTERS,
@@ -43,6 +44,7 @@ LABELS: Final[dict[str, frozenset[str]]] = {
     **{name: frozenset(labels) for name, (labels, _) in _OWN.items()},
     **{family.name: frozenset(family.labels) for family in FAMILIES},
     "up": frozenset(),
+    "ALERTS": frozenset({"alertname", "alertstate", "severity"}),
 }
 """Metric → its own labels; a name may be a pattern, `node_memory_<Field>_bytes`."""
 MEASUREMENTS: Final = {m.name: m for measurements in BUCKETS.values() for m in measurements}
@@ -54,9 +56,11 @@ WORDS: Final[dict[str, frozenset[str]]] = {
     "rule": frozenset(rule.name for rule in rules_of(FindingsConfig())),
     "severity": frozenset(SEVERITIES),
     "result": frozenset(map(str, RESULTS)) | frozenset(DELIVERED),
-    "state": frozenset(STATES),
+    "state": frozenset(STATES) | {"current", "superseded", "withdrawn"},
+    "alert": frozenset({"critical", "warning"}),
     "top": frozenset(QUESTIONS),
     "rank": frozenset({OTHERS}),
+    "within": frozenset(WITHIN),
     "mode": frozenset("user nice system idle iowait irq softirq steal".split()),
 }
 """Label or tag → the words that a query may compare it with."""

@@ -11,7 +11,7 @@ PROVISIONED: Final = sorted((FOLDER / "provisioned").glob("*.json"))
 IMPORTABLE: Final = sorted((FOLDER / "import").glob("*.json"))
 BOARDS: Final = {path.stem: json.loads(path.read_text()) for path in PROVISIONED}
 
-_VARIABLE: Final = re.compile(r"\$\{(?P<braced>\w+)(?::(?P<format>regex))?\}|\$(?P<plain>\w+)")
+_VARIABLE: Final = re.compile(r"\$\{(?P<braced>\w+)(?::(?P<format>\w+))?\}|\$(?P<plain>\w+)")
 _SPECIAL: Final = re.compile(r"[\\^$*+?.()|\[\]{}/]")
 
 
@@ -68,7 +68,7 @@ def values_of(board: Mapping[str, Any], chosen: Mapping[str, str | list[str]]) -
     values: dict[str, Any] = {}
     for name, variable in variables_of(board).items():
         value = chosen.get(name, variable["current"]["value"])
-        values[name] = {"all": variable["allValue"]} if value == "$__all" else value
+        values[name] = {"all": variable["allValue"] or ".+"} if value == "$__all" else value
     return values
 
 
@@ -85,7 +85,7 @@ def put_in(query: str, values: Mapping[str, Any]) -> str:
             return str(value["all"])
         if isinstance(value, list):
             return f"({'|'.join(map(_escape, value))})"
-        return _escape(value) if found["format"] else str(value)
+        return _escape(value) if found["format"] == "regex" else str(value)
 
     return _VARIABLE.sub(replace, query)
 
@@ -102,6 +102,8 @@ def columns_after(columns: set[str], transformations: list[dict[str, Any]]) -> s
             _expect(columns, {options["byField"]})
         elif step["id"] == "filterByValue":
             _expect(columns, {one["fieldName"] for one in options["filters"]})
+        elif step["id"] == "sortBy":
+            _expect(columns, {one["field"] for one in options["sort"]})
         elif step["id"] == "groupBy":
             _expect(columns, options["fields"].keys())
             columns = {
@@ -125,9 +127,16 @@ def rows_after(
         if step["id"] == "groupBy":
             rows = _grouped(rows, options["fields"])
         elif step["id"] == "filterByValue":
-            assert (options["type"], options["match"]) == ("include", "all")
-            rows = [row for row in rows if all(_passes(row, one) for one in options["filters"])]
+            assert options["type"] == "include"
+            match = {"all": all, "any": any}[options["match"]]
+            rows = [row for row in rows if match(_passes(row, one) for one in options["filters"])]
+        elif step["id"] == "sortBy":
+            rows = _sorted(rows, **options["sort"][0])
     return rows
+
+
+def _sorted(rows: list[dict[str, Any]], field: str, desc: bool) -> list[dict[str, Any]]:
+    return sorted(rows, key=lambda row: float(row[field] or 0), reverse=desc)
 
 
 def _grouped(rows: list[dict[str, Any]], fields: dict[str, Any]) -> list[dict[str, Any]]:
@@ -150,7 +159,7 @@ def _grouped(rows: list[dict[str, Any]], fields: dict[str, Any]) -> list[dict[st
 def _passes(row: dict[str, Any], condition: dict[str, Any]) -> bool:
     value, wanted = row[condition["fieldName"]], condition["config"]["options"]["value"]
     if condition["config"]["id"] == "regex":
-        return re.search(wanted, value) is not None
+        return value is not None and re.search(wanted, value) is not None
     assert condition["config"]["id"] == "equal"
     return bool(value == wanted)
 

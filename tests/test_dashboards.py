@@ -11,8 +11,10 @@ from typing import Any, Final
 
 import pytest
 
+from dashboards import frame
 from dashboards.__main__ import FOLDER, files
 from dashboards.frame import SOURCES
+from dashboards.panels import UNKNOWN
 from heptad.grafana.datasources import UIDS
 from tests.exposed import (
     BUCKET_OF,
@@ -32,6 +34,11 @@ UNITS: Final = frozenset(
     " dateTimeFromNow bool_yes_no".split()
 )
 """Of Grafana's units, those that are used here."""
+OF_ALL_HOSTS: Final = "report_top"
+"""A report without hosts."""
+OF_A_FINDING: Final = frozenset({"findings_current", "evidence"})
+OF_NO_EVENT: Final = frozenset({"findings_current", "sessions"})
+"""They have no line, action or program of their own."""
 OF_THE_FLEET: Final = re.compile("heptad_finding|heptad_aggregator_")
 """Metrics of the aggregator: there is one for all hosts."""
 
@@ -114,11 +121,23 @@ def test_panels_have_ids(name: str) -> None:
 
 @every_board
 def test_dashboards_are_linked(name: str) -> None:
-    """From each dashboard to all others, with the range and the variables."""
-    (link,) = BOARDS[name]["links"]
-    assert (link["type"], link["tags"]) == ("dashboards", BOARDS[name]["tags"])
-    assert link["keepTime"]
-    assert link["includeVars"]
+    """From each dashboard to the others in a fixed order, with the range and what both have.
+
+    Only named variables are handed on: with all of them "All" became the one host of Host.
+    """
+    uids = {board["uid"]: board for board in BOARDS.values()}
+    links = BOARDS[name]["links"]
+    assert [link["title"] for link in links] == list(frame.BOARDS)
+    for link in links:
+        assert (link["type"], link["keepTime"], link["includeVars"]) == ("link", True, False)
+        found = re.fullmatch(r"/d/([\w-]+)\?(.*)", link["url"])
+        assert found
+        there, here = variables_of(uids[found[1]]), variables_of(BOARDS[name])
+        for part in found[2].split("&"):
+            kept = re.fullmatch(r"\$\{(\w+):queryparam\}|var-(\w+)=\$\{(\w+):percentencode\}", part)
+            assert kept, part
+            assert (kept[1] or kept[3]) in here
+            assert (kept[1] or kept[2]) in there | {"reports_datasource": 0, "events_datasource": 0}
 
 
 @every_board
@@ -128,18 +147,19 @@ def test_links_of_cells_lead_somewhere(name: str) -> None:
     What a cell holds may come from a log: no character of it ends the parameter it stands in.
     """
     uids = {board["uid"]: board for board in BOARDS.values()}
-    for url in re.findall(r'"url": "(/d/[^"]*)"', json.dumps(BOARDS[name])):
+    for url in re.findall(r'"url": "(/d/[^"]*)"', json.dumps(BOARDS[name]["panels"])):
         found = re.fullmatch(r"/d/([\w-]+)\?(.*)", url)
         assert found
         target = variables_of(uids[found[1]])
-        assert "${__url_time_range}" in found[2]
-        for part in found[2].split("&")[1:]:
+        time = "from=${__data.fields.since.numeric}&to=${__data.fields.until.numeric}"
+        assert found[2].startswith(("${__url_time_range}&", f"{time}&"))
+        for part in found[2].removeprefix(time).removeprefix("${__url_time_range}").split("&")[1:]:
             cell = r"var-(\w+)=\$\{__[\w.]+:percentencode\}"
             given = re.fullmatch(rf"\$\{{(\w+):queryparam\}}|{cell}", part)
             assert given, part
             assert (given[1] or given[2]) in target, url
             assert given[1] is None or given[1] in variables_of(BOARDS[name])
-        kept = {"job", "instance"} - set(re.findall(r"var-(\w+)=", url))
+        kept = {"prometheus_datasource", "events_datasource", "reports_datasource"}
         assert kept <= set(re.findall(r"\{(\w+):queryparam\}", url))
 
 
@@ -199,7 +219,7 @@ def test_variables_cannot_end_what_they_stand_in(query: Query) -> None:
     """In InfluxQL each is formatted as a regular expression: Grafana escapes all of it then."""
     if not query.is_promql:
         names = set(re.findall(r"\$\{?(\w+(?::\w+)?)", query.text))
-        own = names - {"timeFilter", "__from", "__to"}
+        own = names - {"timeFilter", "__from", "__to", "__interval"}
         assert all(name.endswith(":regex") for name in own), own
 
 
@@ -252,16 +272,14 @@ def test_rules_of_dashboard_linter(name: str) -> None:
     for source, variable in sources.items():
         what = source.removesuffix("_datasource")
         assert (variable["query"], variable["label"]) == SOURCES[what]
-    assert (variables["job"]["label"], variables["instance"]["label"]) == ("Job", "Instance")
-    for label in ("job", "instance"):
+    for label in {"job", "instance", "host", "node"} & variables.keys():
         variable = variables[label]
         assert variable["type"] == "query"
-        assert variable["datasource"]["uid"] == "${prometheus_datasource}"
-        assert variable["multi"]
-        assert variable["allValue"] == ".+"
+        if variable["datasource"]["type"] == "influxdb":
+            continue
         found = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["query"]["query"])
         assert found
-        assert found[2] == label
+        assert found[2] == ("host" if label == "node" else label)
         assert strange_in_promql(found[1]) == []
     for variable in variables.values():  # template-on-time-change-reload-rule
         assert variable["type"] != "query" or variable["refresh"] == 2
@@ -284,20 +302,107 @@ def test_panels_use_the_variable_of_a_data_source(name: str, panel: dict[str, An
 def test_queries_follow_the_rules_of_dashboard_linter(query: Query) -> None:
     """target-job, -instance, -rate-interval and -counter-agg rules.
 
-    Exception of target-instance-rule: what the aggregator tells is about all hosts, so it is not
-    narrowed down to the instances that are chosen. Of target-counter-agg-rule: a counter may be
+    Exception of target-instance-rule: hosts are chosen by their name, which heptad_host_info has,
+    and not by instance; what the aggregator tells is about all hosts. Of target-counter-agg-rule: a counter may be
     counted, which gives the number of CPUs.
     """
     if not query.is_promql:
         return
     for names, matchers in selectors_of(query.text):
-        assert matchers["job"] == ("=~", "$job")
-        if not all(map(OF_THE_FLEET.match, names)):
-            assert matchers["instance"] == ("=~", "$instance")
+        assert names == ["ALERTS"] or matchers["job"] == ("=~", "$job")
+    if query.board in ("host", "itself"):
+        for names, matchers in selectors_of(query.text):
+            if not all(map(OF_THE_FLEET.match, names)):
+                assert matchers["instance"] == ("=~", "$instance")
     ranged = re.sub(r"\{[^{}]*\}", "", query.text)
     assert set(re.findall(r"i?rate\(\s*\w+\[(.*?)\]", ranged)) <= {"$__rate_interval"}
-    assert set(re.findall(r"increase\(\s*\w+\[(.*?)\]", ranged)) <= {"$__range"}
+    assert set(re.findall(r"increase\(\s*\w+\[(.*?)\]", ranged)) <= {"$__range", "$__interval"}
     for counter in re.finditer(r"\w+_total\b", ranged):
         assert re.search(
             r"(rate|increase|count|count by \([\w, ]+\)) ?\(\s*$", ranged[: counter.start()]
         ), counter[0]
+
+
+@every_panel
+def test_nothing_is_green_without_proof(name: str, panel: dict[str, Any]) -> None:
+    """Without an answer a number is grey, and no text for an empty panel says that all is well.
+
+    Grafana gives a panel without a value the lowest colour, and shows the text for an empty panel
+    also where the query fails.
+    """
+    defaults = panel["fieldConfig"]["defaults"]
+    if panel["type"] == "stat":
+        lowest, *known = defaults["thresholds"]["steps"]
+        assert (lowest["value"], lowest["color"]) == (None, UNKNOWN)
+        assert all(step["value"] >= 0 for step in known)
+    assert not re.search(r"nothing to do|all is well|\bOK\b|[Ee]very line", defaults["noValue"])
+
+
+@every_query
+def test_no_query_makes_a_zero_of_nothing(query: Query) -> None:
+    """Where nothing is scraped there is no answer: `vector(0)` would be one."""
+    assert "vector(" not in query.text
+
+
+def test_a_number_of_findings_comes_from_the_query_of_a_table() -> None:
+    """On each dashboard: the tile counts exactly the rows that a table lists."""
+    tiles = 0
+    for board in BOARDS.values():
+        asked: dict[str, set[str]] = {"stat": set(), "table": set()}
+        for panel in panels_of(board):
+            texts = {
+                t["query"] for t in panel["targets"] if "findings_current" in t.get("query", "")
+            }
+            if panel["type"] in asked:
+                asked[panel["type"]] |= texts
+            tiles += len(texts) * (panel["type"] == "stat")
+        assert asked["stat"] <= asked["table"]
+    assert tiles >= 6
+
+
+def test_high_findings_are_the_first_thing_on_the_home_screen() -> None:
+    """Also on a phone, which shows panels one below the other."""
+    first = min(
+        panels_of(BOARDS["now"]), key=lambda panel: (panel["gridPos"]["y"], panel["gridPos"]["x"])
+    )
+    assert "findings_current" in first["targets"][0]["query"]
+    assert first["gridPos"]["w"] == 24
+    assert [step["options"]["sort"][0]["field"] for step in first["transformations"]] == [
+        "Last seen",
+        "level",
+    ]
+
+
+def is_narrowed(query: Query, name: str) -> bool:
+    """Whether a query goes by a variable, or is of what does not have it."""
+    if re.search(
+        rf"\$\{{?{'instance' if name == 'node' and query.is_promql else name}\b", query.text
+    ):
+        return True
+    if query.is_promql:
+        names = {one for found, _ in selectors_of(query.text) for one in found}
+        return all(OF_THE_FLEET.match(one) or one == "ALERTS" for one in names)
+    measured = set(re.findall(r'FROM "(\w+)"', query.text))
+    if name == "finding":
+        return not measured & OF_A_FINDING
+    if name == "action":  # the evidence of a finding is shown whole
+        return bool(measured & (OF_NO_EVENT | {"evidence"})) or "action" in query.text
+    if name in ("text", "program"):
+        return bool(measured & OF_NO_EVENT)
+    return OF_ALL_HOSTS in measured
+
+
+@every_query
+def test_variables_narrow_every_panel(query: Query) -> None:
+    """No choice at the top of a dashboard leaves a panel as it was that could be narrowed."""
+    for name, variable in variables_of(BOARDS[query.board]).items():
+        if variable["type"] != "datasource" and name not in ("job", "instance"):
+            assert is_narrowed(query, name), name
+
+
+def test_cells_have_their_colour_in_both_forms() -> None:
+    """Grafana before 9.5 reads `displayMode`, newer ones `cellOptions`."""
+    for _, panel in panels():
+        for one in panel["fieldConfig"]["overrides"]:
+            names = {prop["id"] for prop in one["properties"]}
+            assert ("custom.cellOptions" in names) == ("custom.displayMode" in names)

@@ -21,24 +21,30 @@ FLEET: Final = {
     'heptad_source_up{job="heptad", instance="web-1", source="auth"}': "1x600",
     'heptad_source_up{job="heptad", instance="web-2", source="auth"}': "1x119 stale",
     'heptad_source_up{job="heptad", instance="web-3", source="auth"}': "1x539 stale",
+    'heptad_host_info{job="heptad", instance="web-1", host="one"}': "1x600",
+    'heptad_host_info{job="heptad", instance="web-2", host="two"}': "1x119 stale",
+    'heptad_host_info{job="heptad", instance="web-3", host="three"}': "1x539 stale",
     'heptad_build_info{job="heptad", instance="web-1"}': "1x600",
     'heptad_build_info{job="heptad", instance="web-2"}': "1x119 stale",
     'heptad_build_info{job="heptad", instance="web-3"}': "1x539 stale",
 }
 TWICE: Final = {
-    f'{name}{"" if name[-1] == "{" else ", "}job="{job}", instance="web-1"}}': values
-    for job in ("heptad", "node")
-    for name, values in {
-        "node_load5{": "3x600",
-        'node_cpu_seconds_total{cpu="0", mode="idle"': "0+30x600",
-        'node_cpu_seconds_total{cpu="1", mode="idle"': "0+30x600",
-        'node_cpu_seconds_total{cpu="0", mode="user"': "0+30x600",
-        'node_cpu_seconds_total{cpu="1", mode="user"': "0+30x600",
-        "node_memory_MemFree_bytes{": "500x600",
-        'node_disk_read_bytes_total{device="sda"': "0+600x600",
-        'node_network_receive_bytes_total{device="eth0"': "0+600x600",
-        "node_vmstat_pswpin{": "0+60x600",
-    }.items()
+    'heptad_host_info{job="heptad", instance="web-1", host="one"}': "1x600",
+    **{
+        f'{name}{"" if name[-1] == "{" else ", "}job="{job}", instance="web-1"}}': values
+        for job in ("heptad", "node")
+        for name, values in {
+            "node_load5{": "3x600",
+            'node_cpu_seconds_total{cpu="0", mode="idle"': "0+30x600",
+            'node_cpu_seconds_total{cpu="1", mode="idle"': "0+30x600",
+            'node_cpu_seconds_total{cpu="0", mode="user"': "0+30x600",
+            'node_cpu_seconds_total{cpu="1", mode="user"': "0+30x600",
+            "node_memory_MemFree_bytes{": "500x600",
+            'node_disk_read_bytes_total{device="sda"': "0+600x600",
+            'node_network_receive_bytes_total{device="eth0"': "0+600x600",
+            "node_vmstat_pswpin{": "0+60x600",
+        }.items()
+    },
 }
 """A host that Heptad and node_exporter measure, under one name: two CPUs, of which half is used."""
 
@@ -50,7 +56,11 @@ def query(board: str, panel: str, ref: str = "A") -> str:
         for one in QUERIES
         if (one.board, one.panel, one.target["refId"]) == (board, panel, ref)
     )
-    return put_in(found, values_of(BOARDS[board], {}) | {"__range": RANGE, "__rate_interval": "5m"})
+    return put_in(
+        found,
+        values_of(BOARDS[board], {"node": "one"})
+        | {"__range": RANGE, "__rate_interval": "5m", "__interval": "5m"},
+    )
 
 
 def check(
@@ -71,7 +81,10 @@ def check(
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
-@pytest.mark.parametrize(("board", "panel"), [("fleet", "Hosts down"), ("itself", "Not scraped")])
+@pytest.mark.parametrize(
+    ("board", "panel"),
+    [("now", "Hosts silent"), ("hosts", "Hosts down"), ("itself", "Not scraped")],
+)
 def test_what_is_down_for_longer_than_the_range_is_down(
     tmp_path: Path, board: str, panel: str
 ) -> None:
@@ -84,16 +97,14 @@ def test_a_host_that_is_down_for_long_stays_in_the_table(tmp_path: Path) -> None
     hosts = "Hosts, the worst first"
     up = {"web-1": 1, "web-2": 0, "web-3": 0}
     named = {f'{{instance="{name}"}}': value for name, value in up.items()}
-    check(tmp_path, query("fleet", hosts, "up"), named)
-    check(tmp_path, query("fleet", hosts, "problems"), {n: 1 - v for n, v in named.items()})
+    problems = {n: 100_000 * (1 - v) for n, v in named.items()}
+    check(tmp_path, query("hosts", hosts, "problem"), problems)
 
 
 @pytest.mark.parametrize(
     ("board", "panel", "ref", "expected"),
     [
-        ("fleet", "Hosts, the worst first", "load", {'{instance="web-1"}': 1.5}),
-        ("fleet", "Load per CPU", "A", {'{instance="web-1"}': 1.5}),
-        ("host", "Load per CPU", "A", {"{}": 1.5}),
+        ("hosts", "Hosts, the worst first", "load", {'{instance="web-1"}': 1.5}),
         ("host", "CPU used", "A", {"{}": 0.5}),
         ("host", "CPU by mode", "A", {'{mode="user"}': 0.5}),
         ("host", "Memory", "C", {"{}": 500}),
@@ -106,5 +117,27 @@ def test_what_two_jobs_measure_is_shown_once(
     tmp_path: Path, board: str, panel: str, ref: str, expected: dict[str, float]
 ) -> None:
     """node_exporter beside Heptad, with the same `instance`, doubles and halves nothing."""
-    text = query(board, panel, ref).replace('instance=~""', 'instance="web-1"')
+    text = query(board, panel, ref)
     check(tmp_path, text, expected, TWICE)
+
+
+@pytest.mark.parametrize(
+    ("board", "panel"),
+    [(query.board, query.panel) for query in QUERIES if query.kind == "stat" and query.is_promql],
+)
+def test_nothing_scraped_is_no_answer(tmp_path: Path, board: str, panel: str) -> None:
+    """A wrong Prometheus, another job or an emptied list of targets is no zero, but nothing."""
+    check(tmp_path, query(board, panel), {}, {'up{job="web", instance="shop"}': "1x600"})
+
+
+@pytest.mark.parametrize(("board", "panel"), [("now", "Hosts silent"), ("now", "Blind spots")])
+def test_a_zero_is_shown_where_it_is_known(tmp_path: Path, board: str, panel: str) -> None:
+    """Of one host that is up and reads its log."""
+    one = {name: values for name, values in FLEET.items() if "web-1" in name}
+    check(tmp_path, query(board, panel), {"{}": 0}, one)
+
+
+def test_a_host_that_is_chosen_narrows_what_is_counted(tmp_path: Path) -> None:
+    """Two hosts are down, of which one is chosen."""
+    text = query("hosts", "Hosts down").replace('host=~".+"', 'host=~"two"')
+    check(tmp_path, text, {"{}": 1})

@@ -1,0 +1,264 @@
+"""Hosts: which host needs attention, and what PromQL says of hosts by their names.
+
+Metrics of exporters have the label `instance`, events and findings the name `host`. The metric
+``heptad_host_info`` has both: so one variable `host` narrows both stores.
+"""
+
+from typing import Final
+
+from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.models import dashboard as models
+
+from dashboards.frame import host_names, job, keep, lay_out, link, put, source
+from dashboards.panels import (
+    CPUS,
+    GREEN,
+    ORANGE,
+    RED,
+    Properties,
+    ask,
+    colored,
+    count_of,
+    graph,
+    joined,
+    number,
+    once,
+    rows,
+)
+
+_INFO: Final = 'heptad_host_info{$fleet, host=~"$host"}'
+HOSTS: Final = f"topk by (instance) (1, last_over_time({_INFO}[1d]))"
+"""The chosen hosts that were scraped within a day: a series each, with instance and host."""
+_MOVING: Final = f"topk by (instance) (1, {_INFO})"
+
+
+def of_host(text: str, *, moving: bool = False, at_end: bool = False) -> str:
+    """A vector with the label instance, of the chosen hosts, with the label host.
+
+    ``moving``: at each step of a range; ``at_end``: as it is at the end of it.
+    """
+    known = (
+        _MOVING
+        if moving
+        else f"topk by (instance) (1, last_over_time({_INFO}[1d] @ end()))"
+        if at_end
+        else HOSTS
+    )
+    if at_end:
+        text = text.replace("[$__range]", "[$__range] @ end()")
+    return f"(({text}) * on (instance) group_left (host) {known})"
+
+
+def silent() -> str:
+    """Chosen hosts that cannot be scraped, and targets of their jobs whose name is not known."""
+    known = "last_over_time(heptad_host_info{$fleet}[1d])"
+    return (
+        f"(up{{$fleet}} == 0 and on (instance) {HOSTS} "
+        f"or up{{$fleet}} == 0 and on (job) {known} unless on (instance) {known})"
+    )
+
+
+REAL_DISK: Final = 'fstype!~"tmpfs|ramfs|squashfs|iso9660|erofs"'
+_DISK: Final = f"{{$fleet, {REAL_DISK}}}"
+_FREE: Final = f"node_filesystem_avail_bytes{_DISK} / node_filesystem_size_bytes{_DISK}"
+_FULLEST: Final = f"1 - min by (instance) ({_FREE})"
+_UP: Final = f"min by (instance) (up{{$fleet}} and on (instance) {HOSTS} or {silent()})"
+_BLIND: Final = '{__name__=~"heptad_source_up|heptad_collector_success", $fleet} == 0'
+_DEAF: Final = '{__name__=~"heptad_source_deaf|heptad_store_failing", $fleet} == 1'
+_STUCK: Final = '{__name__=~"heptad_delivery_up|heptad_config_last_reload_successful", $fleet} == 0'
+_FULL_STORE: Final = '{__name__=~"heptad_store_full|heptad_store_set_aside", $fleet} == 1'
+
+
+def _weigh(weight: int, condition: str, kind: str) -> str:
+    counted = f"{weight} * count by (instance) ({condition})"
+    return f'label_replace({counted}, "kind", "{kind}", "", "")'
+
+
+_COLUMNS: Final = {
+    "problem": "sum by (instance) ("
+    + " or ".join(
+        [
+            _weigh(100_000, f"{_UP} == 0", "down"),
+            _weigh(1000, _BLIND, "blind"),
+            _weigh(1000, _DEAF, "deaf"),
+            _weigh(100, _STUCK, "stuck"),
+            _weigh(100, _FULL_STORE, "store"),
+            f'label_replace(count by (instance) ({_FREE} < 0.1) > bool 0, "kind", "disk", "", "")',
+            f'label_replace({_UP} * 0, "kind", "none", "", "")',
+        ]
+    )
+    + f") and on (instance) ({_UP})",
+    "name": f"max by (instance, host) ({HOSTS})",
+    "last": """
+        time() - max by (instance) (heptad_source_last_event_timestamp_seconds{$fleet} > 0)""",
+    "failed": """
+        sum by (instance) (
+          increase(auth_events_total{$fleet, action="login", outcome="failure"}[$__range]))""",
+    "good": """
+        sum by (instance) (
+          increase(auth_events_total{$fleet, action="login", outcome="success"}[$__range]))""",
+    "load": f"{once('node_load5{$fleet}')} / on (instance) {CPUS.replace('$me', '$fleet')}",
+    "memory": """
+        1 - max by (instance) (node_memory_MemAvailable_bytes{$fleet})
+        / on (instance) max by (instance) (node_memory_MemTotal_bytes{$fleet})""",
+    "disk": _FULLEST,
+}
+"""What is asked for each column; the name is the query's refId."""
+_HEADINGS: Final = {
+    "Value #problem": "Problem",
+    "host": "Host",
+    "Value #failed": "Failed logins",
+    "Value #good": "Logins",
+    "Value #last": "Last event",
+    "Value #load": "Load per CPU",
+    "Value #memory": "Memory used",
+    "Value #disk": "Fullest disk",
+    "instance": "Instance",
+}
+
+
+def _shade(*steps: tuple[float | None, str]) -> Properties:
+    levels = [{"value": value, "color": color} for value, color in steps]
+    return {"thresholds": {"mode": "absolute", "steps": levels}, **colored(mode="basic")}
+
+
+_FULL: Final = _shade((None, "transparent"), (0.8, ORANGE), (0.9, RED))
+_PROBLEMS: Final = [
+    models.RangeMap(
+        models.DashboardRangeMapOptions(
+            from_val=low, to=high, result=models.ValueMappingResult(text=text, color=color)
+        )
+    )
+    for low, high, text, color in (
+        (100_000, 1e12, "down", RED),
+        (1000, 99_999, "blind: see its sources", RED),
+        (100, 999, "does not deliver, or store full", ORANGE),
+        (1, 99, "disk nearly full", ORANGE),
+        (0, 0.5, "none seen", "transparent"),
+    )
+]
+
+
+def _hosts() -> object:
+    kept = keep("prometheus_datasource", "events_datasource", "reports_datasource")
+    this = link("This host", "heptad-host", *kept, put("node", "__data.fields.Host"))
+    about = link(
+        "What happened there", "heptad-investigate", *kept, put("host", "__data.fields.Host")
+    )
+    columns: dict[str, Properties] = {
+        "Problem": {"mappings": _PROBLEMS, "custom.width": 190, **colored(mode="basic")},
+        "Host": {"links": [this, about], "custom.width": 150},
+        "Failed logins": {"unit": "short", "decimals": 0, "custom.width": 105},
+        "Logins": {"unit": "short", "decimals": 0, "custom.width": 75},
+        "Last event": {
+            "unit": "s",
+            "custom.width": 100,
+            **_shade((None, "transparent"), (86400, ORANGE)),
+        },
+        "Load per CPU": {
+            "decimals": 2,
+            "custom.width": 110,
+            **_shade((None, "transparent"), (1, ORANGE), (2, RED)),
+        },
+        "Memory used": {"unit": "percentunit", "decimals": 0, "custom.width": 105, **_FULL},
+        "Fullest disk": {"unit": "percentunit", "decimals": 0, "custom.width": 105, **_FULL},
+    }
+    return rows(
+        "Hosts, the worst first",
+        """The worst problem of each host in words; a dead host is above one that is blind, that
+        above one that does not deliver, and a full disk comes last. A click on the name opens the
+        host. A host that has been down for more than a day has no name here, only its
+        instance.""",
+        [
+            ask(
+                text if HOSTS in text else f"({text}) and on (instance) {HOSTS}", ref=ref, rows=True
+            )
+            for ref, text in _COLUMNS.items()
+        ],
+        columns,
+        none="No host: is the exporter scraped? See docs/dashboards.md",
+        worst=["Problem", "Failed logins"],
+        shaping=joined("instance", _HEADINGS, "Value #name"),
+        height=14,
+    )
+
+
+def _in_short() -> list[object]:
+    return [
+        number(
+            "Hosts seen",
+            """Hosts whose exporter was scraped within a day. Fewer than you have: add them to
+            Prometheus.""",
+            ask(f"count({HOSTS})", instant=True),
+            none="Unknown",
+            width=6,
+        ),
+        count_of(
+            "Hosts down",
+            """Hosts that Prometheus cannot scrape. Is the host up, and heptad-exporter running
+            on it (systemctl status)? While it is down nothing is known of its logins.""",
+            f"count({silent()})",
+            HOSTS,
+            width=6,
+        ),
+        count_of(
+            "Hosts that are blind",
+            """A source cannot be read or says nothing. Open Heptad itself: it names the source and
+            what to do.""",
+            f"""count(count by (instance) (({_BLIND} or {_DEAF}) and on (instance) {HOSTS}))""",
+            HOSTS,
+            width=6,
+        ),
+        count_of(
+            "Disks nearly full",
+            "Hosts with a filesystem that has less than 10 % left. Make room before logs stop.",
+            f"count(count by (instance) (({_FREE} < 0.1) and on (instance) {HOSTS}))",
+            HOSTS,
+            steps=((None, GREEN), (1, ORANGE)),
+            width=6,
+        ),
+    ]
+
+
+def _over_time() -> list[object]:
+    load = "max by (instance) (node_load5{$fleet})"
+    cpus = CPUS.replace("$me", "$fleet")
+    highest = "max by (instance) (max_over_time(node_load5{$fleet}[$__range]))"
+    worst = f"{highest} / on (instance) ({cpus})"
+    return [
+        graph(
+            "Load per CPU, the ten busiest hosts",
+            "Above 1 tasks wait for a CPU. Open the host that stands out.",
+            ask(
+                f"""sum by (host) ({of_host(f"{load} / on (instance) {cpus}", moving=True)})
+                and on (host) topk(10, sum by (host) ({of_host(worst, at_end=True)}))""",
+                "{{host}}",
+            ),
+            none="No host metrics",
+            steps=((None, "transparent"), (1, ORANGE)),
+        ),
+        graph(
+            "Filesystems, the ten fullest hosts",
+            "Of each host the fullest. Above 90 %: make room before logs and databases stop.",
+            ask(
+                f"""sum by (host) ({of_host(_FULLEST, moving=True)})
+                and on (host) topk(10, sum by (host) ({of_host(_FULLEST, at_end=True)}))""",
+                "{{host}}",
+            ),
+            unit="percentunit",
+            none="No host metrics",
+        ),
+    ]
+
+
+def build() -> dashboard.Dashboard:
+    """The dashboard."""
+    return lay_out(
+        "heptad-hosts",
+        "Hosts",
+        "Which host needs attention? The worst first; a click on its name opens it.",
+        [source("prometheus"), source("events"), source("reports"), job(), host_names()],
+        *_in_short(),
+        _hosts(),
+        *_over_time(),
+    )

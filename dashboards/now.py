@@ -1,0 +1,176 @@
+"""Now: is something wrong, and what is to be looked at first."""
+
+from typing import Final
+
+from grafana_foundation_sdk.builders import dashboard
+
+from dashboards.current import query, table_of_findings, tile_of_findings
+from dashboards.frame import hosts, job, lay_out, source
+from dashboards.hosts import HOSTS, of_host, silent
+from dashboards.panels import (
+    GREEN,
+    LOOK_ABOVE_ZERO,
+    ORANGE,
+    RED,
+    ask,
+    colored,
+    count_of,
+    graph,
+    number,
+    rows,
+    words,
+)
+
+_GOT_IN: Final = "^(success_after_failures|root_password_login|new_account_login)$"
+_FOUND: Final = query()
+"""The tiles and the table read the same answer."""
+_SEVERITIES: Final = {"high": RED, "medium": ORANGE, "low": "blue"}
+
+
+def _findings() -> list[object]:
+    return [
+        tile_of_findings(
+            "High findings",
+            """Look at these now: they are the first rows of the table. Counted from the same
+            answer.""",
+            _FOUND,
+            of="high",
+        ),
+        tile_of_findings(
+            "Medium findings",
+            "Look at these today: they follow the high ones in the table.",
+            _FOUND,
+            of="medium",
+            steps=LOOK_ABOVE_ZERO,
+        ),
+        tile_of_findings(
+            "Got in",
+            """Findings about someone who logged in: after failures, as root by password, or as a
+            new account. Ask the owner of the account; if they do not know of it, lock it.""",
+            _FOUND,
+            of="finding",
+            rules=_GOT_IN,
+        ),
+    ]
+
+
+def _proof() -> list[object]:
+    return [
+        count_of(
+            "Hosts silent",
+            """Hosts that Prometheus cannot scrape. Check that the host is up and that
+            heptad-exporter runs (systemctl status). Nothing is known of its logins meanwhile.""",
+            f"count({silent()})",
+            "last_over_time(heptad_host_info{$fleet}[1d])",
+            height=3,
+        ),
+        count_of(
+            "Blind spots",
+            """Sources that cannot be read or say nothing, exporters that do not deliver, and gaps
+            in logs in this range. Open Heptad itself: it names each with what to do.""",
+            f"""(count({of_host("heptad_source_up{$fleet} == 0")}) or 0 * count({HOSTS}))
+            + (count({of_host("heptad_source_deaf{$fleet} == 1")}) or 0 * count({HOSTS}))
+            + (count({of_host("heptad_delivery_up{$fleet} == 0")}) or 0 * count({HOSTS}))
+            + (count({of_host("increase(heptad_gaps_total{$fleet}[$__range]) > 0")})
+               or 0 * count({HOSTS}))""",
+            HOSTS,
+            steps=LOOK_ABOVE_ZERO,
+            height=3,
+        ),
+        number(
+            "Looked at until",
+            """How long ago the aggregator had looked at all events that had arrived. Minutes: it
+            is too slow, or cannot read the events. Grey: there is no aggregator, or Prometheus
+            does not scrape it, and no list of findings is complete.""",
+            ask("max(heptad_aggregator_behind_seconds{$fleet})", instant=True),
+            unit="s",
+            steps=((None, GREEN), (60, ORANGE), (600, RED)),
+            none="No aggregator",
+            height=3,
+        ),
+    ]
+
+
+def _alerts() -> object:
+    return rows(
+        "Firing alerts",
+        """What Prometheus sends to Alertmanager. docs/alerts.md says what each means and what to
+        do first. An empty list may also mean that the rules are not loaded.""",
+        ask(
+            """sum by (alertname, severity, instance) (
+            ALERTS{alertstate="firing", alertname=~"Heptad.*|Host.*"})""",
+            rows=True,
+        ),
+        {
+            "severity": {
+                "mappings": [
+                    words({"critical": ("critical", RED), "warning": ("warning", ORANGE)})
+                ],
+                "custom.width": 90,
+                **colored(),
+            },
+            "Time": {"custom.hidden": True},
+            "Value #A": {"custom.hidden": True},
+        },
+        none="None fires, or there was no answer: see the corner",
+        width=8,
+    )
+
+
+def _over_time() -> list[object]:
+    failed = 'increase(auth_events_total{$fleet, action="login", outcome="failure"}[%s])'
+    by_host = f"sum by (instance) ({failed})"
+    worst = f"topk(10, sum by (host) ({of_host(by_host % '$__range', at_end=True)}))"
+    return [
+        graph(
+            "Open findings",
+            """Findings whose last event was less than an hour before, by severity. Works without
+            InfluxDB. A step upwards: narrow the range to it and read the table above.""",
+            ask(
+                'max by (severity) (heptad_findings_open{$fleet, within="1h"})',
+                "{{severity}}",
+            ),
+            bars=True,
+            stack=True,
+            colors=_SEVERITIES,
+            none="No aggregator is scraped",
+            width=8,
+        ),
+        graph(
+            "Failed logins, the ten worst hosts",
+            """Logins that failed. A step upwards on one host is an attack or a job with an old
+            password; on all hosts at once someone scans them.""",
+            ask(
+                f"""sum by (host) ({of_host(by_host % "$__interval", moving=True)})
+                and on (host) ({worst} > 0)""",
+                "{{host}}",
+            ),
+            bars=True,
+            stack=True,
+            none="No failed login, or no exporter is scraped",
+            width=8,
+        ),
+    ]
+
+
+def build() -> dashboard.Dashboard:
+    """The dashboard."""
+    return lay_out(
+        "heptad-now",
+        "Now",
+        """Is something wrong, and what do I look at first? Start at the top of the table: a click
+        on What shows exactly those events. Grey means that nothing is known.""",
+        [source("prometheus"), source("events"), source("reports"), job(), hosts()],
+        table_of_findings(
+            "Look at these first",
+            """High and medium findings that went on in the range, the most severe first. A click on
+            What shows their events; on a name, everything about it.""",
+            _FOUND,
+            height=9,
+        ),
+        *_findings(),
+        *_proof(),
+        _alerts(),
+        *_over_time(),
+        since="now-24h",
+    )

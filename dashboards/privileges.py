@@ -1,0 +1,131 @@
+"""Privileges and accounts: who became whom, what they ran, and what was changed of accounts."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from grafana_foundation_sdk.builders import dashboard
+
+from dashboards.current import query, table_of_findings, tile_of_findings
+from dashboards.frame import hosts, job, lay_out, source, text
+from dashboards.influxql import IN_RANGE, InfluxQuery, chosen, matches, one_of
+from dashboards.investigate import CHANGES, POWER, table_of_events, total_of_events
+from dashboards.panels import BLUE, EVENTS, GREEN, LOOK_ABOVE_ZERO, ORANGE, graph
+
+_RULES: Final = (
+    "account_change",
+    "password_change",
+    "sudo_refused",
+    "su_to_root",
+    "first_sudo",
+    "root_password_login",
+    "new_account_login",
+)
+_WHOM: Final = (IN_RANGE, chosen("host"), matches("user", "user", "target_user"))
+_FOUND: Final = query("high|medium|low", narrow=("host", "user"), where=one_of("rule", _RULES))
+
+
+def _where(actions: Sequence[str], outcome: str = "") -> str:
+    end = [f"\"outcome\" = '{outcome}'"] if outcome else []
+    return " AND ".join([*_WHOM, one_of("action", actions), *end])
+
+
+def _numbers() -> list[object]:
+    return [
+        total_of_events(
+            "Became another user",
+            "Uses of sudo, su and their like that were allowed. The table below has each.",
+            _where(POWER, "success"),
+            width=6,
+        ),
+        total_of_events(
+            "Uses refused",
+            "Uses that were refused: ask the user what they wanted. The table below has each.",
+            _where(POWER, "failure"),
+            steps=((None, BLUE), (1, ORANGE)),
+            width=6,
+        ),
+        total_of_events(
+            "Changes of accounts",
+            "Accounts, groups and passwords that were changed; someone should know of each.",
+            _where(CHANGES),
+            width=6,
+        ),
+        tile_of_findings(
+            "Findings listed below",
+            "The table below lists them, from the same answer.",
+            _FOUND,
+            of="finding",
+            steps=LOOK_ABOVE_ZERO,
+            width=6,
+        ),
+    ]
+
+
+def _over_time() -> object:
+    return graph(
+        "Uses of privilege, by how they ended",
+        """Refusals in a row: someone tries what they may not. A step upwards at night: see who in
+        the tables below.""",
+        InfluxQuery(
+            EVENTS,
+            f'SELECT sum("count") FROM "events" WHERE {_where(POWER)} '
+            'GROUP BY time($__interval), "outcome" fill(none)',
+            shape="time_series",
+            alias="$tag_outcome",
+        ),
+        bars=True,
+        stack=True,
+        colors={"success": GREEN, "failure": ORANGE, "unknown": BLUE},
+        none="None in this range, or no answer: see the corner",
+        width=24,
+        height=6,
+    )
+
+
+def build() -> dashboard.Dashboard:
+    """The dashboard."""
+    variables: list[Any] = [
+        source("prometheus"),
+        source("events"),
+        source("reports"),
+        job(),
+        hosts(),
+        text("user", "User", "A part of the name that acted or was acted on; empty: any"),
+    ]
+    return lay_out(
+        "heptad-privileges",
+        "Privileges and accounts",
+        """Who became whom, what did they run, and which accounts were changed? Ask about what
+        nobody can explain; a click on a name opens Investigate.""",
+        variables,
+        *_numbers(),
+        table_of_findings(
+            "Findings about power",
+            """Refused uses of sudo, first uses, changes of accounts and passwords, logins as root.
+            Each should have someone who knows of it.""",
+            _FOUND,
+            height=7,
+        ),
+        table_of_events(
+            "Refused",
+            "Ask the user what they wanted, or give them what they need for their work.",
+            _where(POWER, "failure"),
+            height=7,
+        ),
+        table_of_events(
+            "Who ran what as whom",
+            """Commands in full, with their exact times. What nobody can explain: open the user on
+            Investigate, and see how they got in.""",
+            _where(POWER, "success"),
+            height=10,
+        ),
+        _over_time(),
+        table_of_events(
+            "Accounts, groups and passwords that were changed",
+            """One that nobody made: lock the account, and find out who was logged in as root
+            then.""",
+            _where(CHANGES),
+            height=8,
+        ),
+        since="now-24h",
+    )
