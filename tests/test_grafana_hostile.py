@@ -224,7 +224,7 @@ def test_no_answer_of_a_wrong_type_breaks_it(said: list[tuple[int, Any]]) -> Non
     with ScriptedServer(answer).serving() as server:
         grafana = Grafana(server.url, TOKEN)
         try:
-            list(push(grafana, Wanted([datasource], [dashboard]), write=True))
+            list(push(grafana, Wanted([datasource], [dashboard]), "write"))
         except GrafanaError as error:
             judge(str(error))
         finally:

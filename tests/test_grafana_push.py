@@ -246,6 +246,27 @@ def test_data_sources_that_are_there_can_be_used(grafana: GrafanaApi, push: Push
     ]
 
 
+@pytest.mark.parametrize("refusal", ["folder_not_shown", "broken"])
+def test_an_editor_may_push(grafana: GrafanaApi, push: Push, refusal: str) -> None:
+    """Grafana shows a folder that is not there to nobody but an Admin: it is made all the same."""
+    grafana.refuse["GET", "/api/folders"] = refusal
+    used = [part for what in UIDS for part in ("--use", f"{what}=mine")]
+    assert push(*used, "--dry-run")[1][0] == "folder Heptad: would be created"
+    status, told = push(*used)
+    assert (status, told[0]) == (0, "folder Heptad: created")
+    assert push(*used)[1][0] == "folder Heptad: there already"
+
+
+def test_what_a_user_added_stays(grafana: GrafanaApi, push: Push) -> None:
+    """What Heptad does not name is kept where a dashboard is changed back."""
+    push()
+    board = grafana.dashboards["heptad-fleet"]["dashboard"]
+    board |= {"title": "Old", "annotations": {"list": [{"name": "deploys"}]}}
+    push()
+    board = grafana.dashboards["heptad-fleet"]["dashboard"]
+    assert (board["title"], board["annotations"]["list"]) == ("Fleet", [{"name": "deploys"}])
+
+
 def test_what_was_moved_or_renamed_by_a_person_stays(grafana: GrafanaApi, push: Push) -> None:
     """A dashboard is known by its uid wherever it is, and so is the folder."""
     push()
@@ -291,7 +312,7 @@ def test_what_is_saved_meanwhile_is_not_overwritten(grafana: GrafanaApi, push: P
         ("POST", "/api/dashboards", "provisioned", ["400", "file of Grafana's provisioning"]),
         ("POST", "/api/dashboards", "no_folder", ["404", "folder not found"]),
         ("GET", "/api/dashboards", "too_many", ["429", "in a minute"]),
-        ("GET", "/api/folders", "broken", ["500", "Grafana's own log"]),
+        ("GET", "/api/dashboards", "broken", ["500", "Grafana's own log"]),
     ],
 )
 def test_each_refusal_names_its_remedy(
@@ -319,9 +340,11 @@ def test_what_comes_from_a_file_is_left_to_it(grafana: GrafanaApi, push: Push, p
     assert push(*SOURCES)[0] == 0
     provisioned["url" if place == "datasource" else "title"] = "another"
     done = grafana.changes()
-    status, told = push(*SOURCES)
-    assert status == 1
-    assert "it comes from a file of Grafana's provisioning" in told[-1]
+    for mode in ([], ["--dry-run"]):
+        status, told = push(*SOURCES, *mode)
+        assert status == 1
+        assert "it comes from a file of Grafana's provisioning" in told[-1]
+    assert any("differs" in line for line in push(*SOURCES, "--check")[1])
     assert grafana.changes() == done
 
 

@@ -121,7 +121,7 @@ def run_push(args: argparse.Namespace) -> int:
     """Put everything there or compare it, and tell of each thing how it was found."""
     # loads requests, and nothing else needs it
     from heptad.grafana.connection import Grafana
-    from heptad.grafana.push import FOLDER, Wanted, push
+    from heptad.grafana.push import FOLDER, Mode, Wanted, push
 
     try:
         timeout = units.parse_duration(args.timeout)
@@ -136,10 +136,10 @@ def run_push(args: argparse.Namespace) -> int:
     secrets = [text for source in datasources for text in source["secureJsonData"].values()]
     secrets += [secret.removeprefix("Token ") for secret in secrets]
     grafana = Grafana(args.url, read_small(args.token_file), args.ca_file, timeout, secrets)
-    mode = "check" if args.check else "dry_run" if args.dry_run else "write"
+    mode: Mode = "check" if args.check else "dry_run" if args.dry_run else "write"
     differing = 0
     try:
-        for step in push(grafana, wanted, write=mode == "write"):
+        for step in push(grafana, wanted, mode):
             note = f" ({step.note})" if step.note else ""
             print(f"{step.thing}: {_WORDS[mode][step.found]}{note}", flush=True)
             differing += step.found != "same"

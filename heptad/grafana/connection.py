@@ -32,7 +32,7 @@ _REMEDIES: Final[Mapping[int, str]] = {
     401: "see that --token-file holds a token of a service account of this Grafana, not expired "
     "(a token of grafana.com, glc_…, is none)",
     403: "see the role of the token's service account: data sources need Admin, folder and "
-    "dashboards need Editor",
+    "dashboards need Editor. A folder that was made a moment ago may be refused for a minute",
     409: "something of that name or uid is there already: rename or delete it in Grafana, or name "
     "a data source that is there with --use",
     412: "see what is there in Grafana, and run this again",
@@ -118,13 +118,13 @@ class Grafana:
             )
         said = shorten(str(response.get("message", ""))[:4000])
         if status == requests.codes.not_found:
-            return Missing(f"{self.url}: status 404, {said!r}; {_NO_GRAFANA}")
+            return Missing(f"{self.url}: status 404, {said!r}; {_NO_GRAFANA}", status)
         reason = response.get("status")
         remedy = _PRECONDITIONS.get(reason, "") if isinstance(reason, str) else ""
         if status in (400, 403) and re.search("provisioned|read-only", said):
             remedy = _FROM_A_FILE
         remedy = remedy or _REMEDIES.get(status, "see Grafana's own log")
-        return GrafanaError(f"{self.url}: status {status}, {said!r}; {remedy}")
+        return GrafanaError(f"{self.url}: status {status}, {said!r}; {remedy}", status)
 
 
 class _Transport(HTTPAdapter):
@@ -197,6 +197,8 @@ def _explain(error: BaseException) -> str:
     while error.__context__ is not None:
         error = error.__context__
     text = shorten(str(getattr(error, "strerror", None) or error))
+    if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+        return "the port speaks http, not https; write http:// in --url"
     if isinstance(error, ssl.SSLError):
         return f"TLS fails: {text}; see --ca-file, and the name in --url"
     if isinstance(error, TimeoutError):

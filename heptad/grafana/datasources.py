@@ -71,6 +71,8 @@ def influxdb_datasources(config: InfluxConfig) -> list[dict[str, Any]]:
             "access": "proxy",
             "url": config.url.rstrip("/"),
             "user": config.username,
+            # Grafana up to 9.3 reads it here, newer ones in jsonData
+            "database": getattr(config.buckets, place),
             "jsonData": {**settings, "dbName": getattr(config.buckets, place)},
             "secureJsonData": secrets,
         }

@@ -16,6 +16,12 @@ FOLDER: Final = "heptad"
 """The uid of the folder that the dashboards are put into."""
 _TITLE: Final = "Heptad"
 _OWN: Final = ("id", "version")
+_UNKNOWN_FOLDER: Final = (403, 500)
+_FOLDER_EXISTS: Final = (409, 412)
+
+
+Mode = Literal["write", "dry_run", "check"]
+"""What is done: everything, nothing, or nothing but comparing."""
 
 
 class Wanted(NamedTuple):
@@ -34,16 +40,18 @@ class Step(NamedTuple):
     note: str = ""
 
 
-def push(grafana: Grafana, wanted: Wanted, *, write: bool) -> Iterator[Step]:
-    """Tell of each thing how it was found, and make it as wanted if ``write``.
+def push(grafana: Grafana, wanted: Wanted, mode: Mode) -> Iterator[Step]:
+    """Tell of each thing how it was found, and make it as wanted in the mode ``write``.
+
+    What cannot be changed is an error, also in a ``dry_run``; in a ``check`` it only differs.
 
     Raises GrafanaError with the remedy; what was told before stays as it is.
     """
     for datasource in wanted.datasources:
-        yield _push_datasource(grafana, datasource, renew=wanted.renew_secrets, write=write)
-    yield _push_folder(grafana, write=write)
+        yield _push_datasource(grafana, datasource, wanted.renew_secrets, mode)
+    yield _push_folder(grafana, mode)
     for dashboard in wanted.dashboards:
-        yield _push_dashboard(grafana, dashboard, write=write)
+        yield _push_dashboard(grafana, dashboard, mode)
 
 
 def difference(wanted: object, there: object, place: str = "") -> str:
@@ -59,13 +67,11 @@ def difference(wanted: object, there: object, place: str = "") -> str:
     return next((found for part in parts if (found := difference(*part))), "")
 
 
-def _push_datasource(
-    grafana: Grafana, datasource: dict[str, Any], *, renew: bool, write: bool
-) -> Step:
+def _push_datasource(grafana: Grafana, datasource: dict[str, Any], renew: bool, mode: Mode) -> Step:
     uid, thing = datasource["uid"], f"data source {datasource['name']}"
     there = _find(grafana, lambda api: api.datasource.get_datasource_by_uid(uid))
     if there is None:
-        if write:
+        if mode == "write":
             grafana.ask(lambda api: api.datasource.create_datasource(datasource))
         return Step(thing, "missing")
     secrets = datasource["secureJsonData"]
@@ -75,12 +81,12 @@ def _push_datasource(
         note = "secureJsonData"
     if not note:
         return Step(thing, "same")
-    if write:
-        if there.get("readOnly"):
-            raise GrafanaError(
-                f"{thing}: {note} differs, and it comes from a file of Grafana's provisioning; "
-                "change it there"
-            )
+    if there.get("readOnly") and mode != "check":
+        raise GrafanaError(
+            f"{thing}: {note} differs, and it comes from a file of Grafana's provisioning; "
+            "change it there"
+        )
+    if mode == "write":
         kept = there.get("jsonData")
         settings = {
             key: value
@@ -94,23 +100,35 @@ def _push_datasource(
     return Step(thing, "different", note)
 
 
-def _push_folder(grafana: Grafana, *, write: bool) -> Step:
+def _push_folder(grafana: Grafana, mode: Mode) -> Step:
     """A folder that has another title by now is left alone."""
     thing = f"folder {_TITLE}"
-    if _find(grafana, lambda api: api.folder.get_folder(FOLDER)) is not None:
-        return Step(thing, "same")
-    if write:
-        grafana.ask(lambda api: api.folder.create_folder(_TITLE, uid=FOLDER))
+    is_known = True
+    try:
+        if _find(grafana, lambda api: api.folder.get_folder(FOLDER)) is not None:
+            return Step(thing, "same")
+    except GrafanaError as error:
+        # of a folder that is not there Grafana says this to everyone but an Admin
+        if error.status not in _UNKNOWN_FOLDER:
+            raise
+        is_known = False
+    if mode == "write":
+        try:
+            grafana.ask(lambda api: api.folder.create_folder(_TITLE, uid=FOLDER))
+        except GrafanaError as error:
+            if is_known or error.status not in _FOLDER_EXISTS:
+                raise
+            return Step(thing, "same")
     return Step(thing, "missing")
 
 
-def _push_dashboard(grafana: Grafana, dashboard: dict[str, Any], *, write: bool) -> Step:
+def _push_dashboard(grafana: Grafana, dashboard: dict[str, Any], mode: Mode) -> Step:
     """A dashboard that was moved to another folder stays there."""
     uid, thing = dashboard["uid"], f"dashboard {dashboard['title']}"
     content = {key: value for key, value in dashboard.items() if key not in _OWN}
     answer = _find(grafana, lambda api: api.dashboard.get_dashboard(uid))
     if answer is None:
-        if write:
+        if mode == "write":
             _save(grafana, {**content, "id": None}, FOLDER)
         return Step(thing, "missing")
     there, meta = answer.get("dashboard"), answer.get("meta")
@@ -122,15 +140,16 @@ def _push_dashboard(grafana: Grafana, dashboard: dict[str, Any], *, write: bool)
     note = difference(content, there)
     if not note:
         return Step(thing, "same")
-    if write:
-        if meta.get("provisioned"):
-            raise GrafanaError(
-                f"{thing}: {note} differs, and it comes from a file of Grafana's provisioning; "
-                "change or remove it there"
-            )
+    if meta.get("provisioned") and mode != "check":
+        raise GrafanaError(
+            f"{thing}: {note} differs, and it comes from a file of Grafana's provisioning; "
+            "change or remove it there"
+        )
+    if mode == "write":
         # with the version that was compared, so that what is saved meanwhile is not overwritten
         own = {key: there.get(key) for key in _OWN}
-        _save(grafana, {**content, **own}, str(meta.get("folderUid") or ""))
+        # what Heptad does not name, such as annotations, stays
+        _save(grafana, {**there, **content, **own}, str(meta.get("folderUid") or ""))
     return Step(thing, "different", note)
 
 
