@@ -124,19 +124,20 @@ def attack(sandbox: Sandbox, user: str, password: str) -> float:
 
 
 def empty_panels(url: str, influxd: Influxd) -> list[str]:
-    """The queries of the dashboard Authentication that give nothing."""
+    """The queries of the dashboard Logins that give nothing."""
     now = clock.time()
-    values: dict[str, Any] = values_of(BOARDS["authentication"], {"host": [HOST]})
+    values: dict[str, Any] = values_of(BOARDS["logins"], {"host": [HOST]})
     values |= {
         "__rate_interval": "10s",
         "__range": "300s",
+        "__interval": "60s",
         "__from": str(int((now - 3 * HOUR) * 1000)),
         "__to": str(int(now * 1000)),
         "timeFilter": f"time >= {int((now - 3 * HOUR) * 1000)}ms and time <= {int(now * 1000)}ms",
     }
     empty = []
     for one in QUERIES:
-        if one.board == "authentication":
+        if one.board == "logins":
             text = put_in(one.text, values)
             bucket = one.target["datasource"]["uid"][2:].partition("_")[0]
             if not (query(url, text) if one.is_promql else influxd.rows(text, bucket)):
