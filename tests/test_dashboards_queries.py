@@ -12,7 +12,7 @@ from aggregator.current import current_row
 from aggregator.finding import Finding, Revision
 from heptad.influxdb.lines import line_of
 from tests.dashboard_world import DAY, HOST, HOUR, DashboardWorld
-from tests.exposed import selectors_of
+from tests.exposed import BUCKET_OF, MEASUREMENTS, selectors_of
 from tests.grafana import (
     BOARDS,
     QUERIES,
@@ -24,6 +24,7 @@ from tests.grafana import (
     values_of,
     variables_of,
 )
+from tests.influxd_2 import Influxd2
 from tests.real.sandbox import wait_until
 
 every_query = pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.name)
@@ -50,6 +51,30 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DashboardWorld]:
         yield world
 
 
+def text_of(
+    world: DashboardWorld,
+    query: Query,
+    part: str = "exporter",
+    *,
+    since: float = 3 * HOUR,
+    **chosen: Any,
+) -> str:
+    """The query as Grafana sends it, for the last seconds ``since``."""
+    since, until = world.until - since, world.until
+    if query.board == "host":
+        chosen["instance"] = f"127.0.0.1:{world.ports[part]}"
+    values: dict[str, Any] = values_of(BOARDS[query.board], {**CHOSEN, **chosen})
+    values |= {
+        "__rate_interval": "5s",
+        "__range": "120s",
+        "__interval": "5s",
+        "__from": str(int(since * 1000)),
+        "__to": str(int(until * 1000)),
+        "timeFilter": f"time >= {int(since * 1000)}ms and time <= {int(until * 1000)}ms",
+    }
+    return put_in(query.text, values)
+
+
 def ask(
     world: DashboardWorld,
     query: Query,
@@ -64,19 +89,8 @@ def ask(
 
     In rows and columns by InfluxDB, as numbers by Prometheus, or ``raw`` with their labels.
     """
-    since, until = world.until - since, world.until
-    if query.board == "host":
-        chosen["instance"] = f"127.0.0.1:{world.ports[part]}"
-    values: dict[str, Any] = values_of(BOARDS[query.board], {**CHOSEN, **chosen})
-    values |= {
-        "__rate_interval": "5s",
-        "__range": "120s",
-        "__interval": "5s",
-        "__from": str(int(since * 1000)),
-        "__to": str(int(until * 1000)),
-        "timeFilter": f"time >= {int(since * 1000)}ms and time <= {int(until * 1000)}ms",
-    }
-    text = put_in(query.text, values)
+    text = text_of(world, query, part, since=since, **chosen)
+    until = world.until
     if not query.is_promql:
         bucket = query.target["datasource"]["uid"][2:].partition("_")[0]
         return world.influxd.rows(text, database or bucket)
@@ -287,6 +301,41 @@ def test_tables_keep_rows(world: DashboardWorld, query: Query) -> None:
     if query.kind == "table" and not query.is_promql and query.panel not in ABSENT:
         (panel,) = (p for p in panels_of(BOARDS[query.board]) if p["title"] == query.panel)
         assert rows_after(ask(world, query), panel["transformations"])
+
+
+@pytest.fixture(scope="module")
+def second(world: DashboardWorld, influxd_2: Influxd2) -> Iterator[dict[str, str]]:
+    """The same rows in InfluxDB 2: bucket of the world → bucket there."""
+    buckets = {"events": "d_events", "reports": "d_reports"}
+    influxd_2.create(*buckets.values())
+    for measurement, bucket in BUCKET_OF.items():
+        if bucket in buckets:
+            influxd_2.write(buckets[bucket], list(lines_in(world, measurement, bucket)))
+    yield buckets
+    influxd_2.drop(*buckets.values())
+
+
+def lines_in(world: DashboardWorld, measurement: str, bucket: str) -> Iterator[str]:
+    """All rows of a measurement as line protocol."""
+    declared = MEASUREMENTS[measurement]
+    found = f'SELECT * FROM "{measurement}" GROUP BY *'  # noqa: S608 - a name of Heptad's
+    for series in world.influxd.query(found, bucket):
+        tags = sorted((name, value) for name, value in series.get("tags", {}).items() if value)
+        for values in series["values"]:
+            row = dict(zip(series["columns"], values, strict=True))
+            fields = {n: row[n] for n in declared.fields if row.get(n) is not None}
+            yield line_of(declared.row(tags, row["time"], fields))
+
+
+@every_query
+def test_influxdb_2_gives_the_same_answers(
+    world: DashboardWorld, second: dict[str, str], influxd_2: Influxd2, query: Query
+) -> None:
+    """What a panel asks of 1.6 it may ask of 2.7."""
+    if not query.is_promql:
+        bucket = query.target["datasource"]["uid"][2:].partition("_")[0]
+        text = text_of(world, query)
+        assert influxd_2.rows(text, second[bucket]) == world.influxd.rows(text, bucket)
 
 
 def columns_of(world: DashboardWorld, query: Query) -> set[str]:
