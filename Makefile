@@ -22,7 +22,7 @@ FOLDERS := heptad exporter aggregator tests bench dashboards provisioning script
 CODE = $(foreach folder,$(FOLDERS),$(if $(shell find $(folder) -name '*.py' 2>/dev/null),$(folder)))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types contracts torture torture-rotation fuzz bench docs dashboards rules env stack \
+.PHONY: help run test check lint types contracts torture test-servers torture-rotation fuzz bench docs dashboards rules env stack \
 	constraints clean debian-packages
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -51,6 +51,11 @@ contracts: $(VENV)/.installed-dev ## who may import whom
 
 torture: debian-packages ## everything between the log and InfluxDB fails, 2000 times (TORTURE_FAULTS=…)
 	@TORTURE_FAULTS=$${TORTURE_FAULTS:-2000} $(BIN)/python -m pytest -s tests/test_torture_influxdb.py
+
+test-servers: debian-packages ## InfluxDB's suite on other versions (HEPTAD_INFLUXD_1=…, HEPTAD_INFLUXD_2=…), 2000 kills of 2.x
+	@TORTURE_FAULTS=$${TORTURE_FAULTS:-2000} $(BIN)/python -m pytest -s tests/test_influxdb_setup.py \
+		tests/test_influxdb_setup_2.py tests/test_influxdb_check.py tests/test_influxdb_roles.py \
+		tests/test_influxdb_delivery.py tests/test_torture_influxdb.py::test_kills_on_2
 
 torture-rotation: $(VENV)/.installed-dev ## the rotation race: 20 seeds beside four busy processes (TORTURE_RUNS=…)
 	@$(BIN)/python -m tests.torture_rotation

@@ -142,12 +142,12 @@ class Influxd(Daemon):
     headers: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, folder: Path, data: str = "", http: str = "") -> None:
-        needs.program("influxd")
+        program = needs.influxdb_1()
         folder.mkdir(parents=True, exist_ok=True)
         port = reserve_port()
         config = folder / "influxdb.conf"
         config.write_text(INFLUXD.format(folder=folder, port=port, data=data, http=http))
-        super().__init__(folder, ["influxd", "-config", str(config)], port)
+        super().__init__(folder, [program, "-config", str(config)], port)
 
     def query(self, text: str, database: str = "") -> list[dict[str, Any]]:
         """The series that these InfluxQL statements give; AssertionError with the server's error."""

@@ -100,9 +100,12 @@ def program(*names: str) -> None:
 def influxdb_2() -> str:
     """Build InfluxDB 2 where that was not done before, and return its program.
 
-    The first time takes about five minutes, Go and cargo.
+    The first time takes about five minutes, Go and cargo. HEPTAD_INFLUXD_2 names a program of
+    another version.
     """
     _expect_mark()
+    if named := os.environ.get("HEPTAD_INFLUXD_2"):
+        return named
     for name in ("go", "cargo"):
         if shutil.which(name) is None:
             _miss(f"{name} is not installed, which builds InfluxDB 2")
@@ -124,6 +127,14 @@ def docker_host() -> pathlib.Path:
     if built.returncode:
         _miss(f"{build} cannot make a Debian with Docker: {built.stderr[-2000:]}")
     return pathlib.Path(built.stdout.strip())
+
+
+def influxdb_1() -> str:
+    """Return the program of InfluxDB 1: Debian's, or that of another version (HEPTAD_INFLUXD_1)."""
+    if named := os.environ.get("HEPTAD_INFLUXD_1"):
+        return named
+    program("influxd")
+    return "influxd"
 
 
 def path(path: pathlib.Path, package: str) -> None:

@@ -1,4 +1,4 @@
-"""What both stores promise alike: the local one, and InfluxDB behind a real influxd."""
+"""What both stores promise alike: the local one, and each real generation of InfluxDB."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -35,20 +35,24 @@ def open_influx(server: Influxd, stack: ExitStack) -> Callable[..., InfluxStore]
     buckets = BucketsConfig(f"events{number}", f"reports{number}", f"heptad{number}")
     server.create(*buckets.names())
     stack.callback(server.drop, *buckets.names())
-    connection = stack.enter_context(connect(server.url, buckets=buckets))
+    connection = stack.enter_context(connect(server.url, buckets=buckets, **server.keys))
     return lambda **more: InfluxStore(
         connection, buckets.events, "test", **{"now": lambda: NOW, **more}
     )
 
 
-@pytest.fixture(params=["local", pytest.param("influxdb", marks=pytest.mark.system)])
+SERVERS = {"1.6.7": "influxd", "2.7.12": "influxd_2"}
+PARAMS = ["local", *[pytest.param(name, marks=pytest.mark.system) for name in SERVERS]]
+
+
+@pytest.fixture(params=PARAMS)
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Opens the same store again and again."""
     with ExitStack() as stack:
         if request.param == "local":
             yield lambda: LocalStore(tmp_path / "events.db", write=True)
         else:
-            yield open_influx(request.getfixturevalue("influxd"), stack)
+            yield open_influx(request.getfixturevalue(SERVERS[request.param]), stack)
 
 
 @pytest.fixture

@@ -44,14 +44,16 @@ def check(
         if connection.generation == 2:
             yield from (Result("fault", told) for told in find_differences(connection))
         rights: dict[tuple[str, str], Tried] = {}
+        readings: list[Tried] = []
         for place in PLACES:
             bucket, measurements = _name(connection, place), schema[place]
             reading = try_reading(connection, bucket, measurements)
             writing = try_writing(connection, bucket, measurements[0], reading)
+            readings.append(reading)
             # answers about reading do not always tell what is not there
             rights[place, "read"] = writing if writing.missing else reading
             rights[place, "write"] = writing
-        if refusal := _explain_refusal(connection, list(rights.values())):
+        if refusal := _explain_refusal(connection, [*readings, *rights.values()]):
             yield Result("fault", refusal)
             return
         for place in PLACES:
