@@ -15,7 +15,6 @@ from dashboards.panels import (
     ORANGE,
     RED,
     ask,
-    bars,
     graph,
     joined,
     number,
@@ -188,27 +187,15 @@ def _memory() -> list[object]:
 
 def _filesystems() -> list[object]:
     return [
-        bars(
-            "Filesystems, the fullest first",
-            """Red: make room now. A filesystem that became read-only after an error stands in
-            the table beside.""",
-            ask(
-                f"sort_desc(max by (mountpoint) (1 - {_AVAILABLE}))",
-                "{{mountpoint}}",
-                instant=True,
-            ),
-            unit="percentunit",
-            steps=_FULL,
-            most=1,
-            none="No filesystem",
-        ),
         rows(
-            "Space and inodes",
-            """A filesystem without inodes is full, however much space it has: look for a folder
-            with very many small files. Read-only that nobody meant to be: a disk is failing.""",
+            "Filesystems, the fullest first",
+            """Red: make room now. A filesystem without inodes is full, however much space it has:
+            look for a folder with very many small files. Read-only that nobody meant to be: a disk
+            is failing.""",
             [
                 ask(f"max by (mountpoint) ({text})", ref=ref, rows=True)
                 for ref, text in (
+                    ("used", f"1 - {_AVAILABLE}"),
                     ("free", f"node_filesystem_avail_bytes{_DISK}"),
                     ("size", f"node_filesystem_size_bytes{_DISK}"),
                     (
@@ -219,24 +206,37 @@ def _filesystems() -> list[object]:
                 )
             ],
             {
+                "Used": {
+                    "unit": "percentunit",
+                    "decimals": 0,
+                    "min": 0,
+                    "max": 1,
+                    "thresholds": {
+                        "mode": "absolute",
+                        "steps": [{"value": value, "color": color} for value, color in _FULL],
+                    },
+                    "custom.cellOptions": {"type": "gauge", "mode": "basic"},
+                    "custom.displayMode": "basic",
+                },
                 "Free": {"unit": "bytes"},
                 "Size": {"unit": "bytes"},
                 "Inodes used": {"unit": "percentunit", "decimals": 0},
                 "Read-only": {"unit": "bool_yes_no"},
             },
             none="No filesystem",
-            worst=["Inodes used"],
+            worst=["Used"],
             shaping=joined(
                 "mountpoint",
                 {
                     "mountpoint": "Mounted on",
+                    "Value #used": "Used",
                     "Value #free": "Free",
                     "Value #size": "Size",
                     "Value #inodes": "Inodes used",
                     "Value #readonly": "Read-only",
                 },
             ),
-            width=12,
+            width=24,
             height=8,
         ),
     ]

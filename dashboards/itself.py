@@ -80,22 +80,27 @@ def _storing_in_short() -> list[object]:
     ]
 
 
+_SILENT: Final = "time() - (heptad_source_last_event_timestamp_seconds{$me} > 0)"
+_SHOWN: Final = f"topk(20, {_SILENT}) or heptad_source_up{{$me}} == 0"
+
+
 def _sources() -> list[object]:
     return [
         rows(
             "Sources, the most silent first",
-            """Where each log is read from. A source that was never silent for so long: has the
-            daemon stopped, or does it log elsewhere now? Bytes behind that grow: the host is too
-            slow, or its store is full.""",
+            """The twenty that have been silent for longest, and those that cannot be read. A source
+            that was never silent for so long: has the daemon stopped, or does it log elsewhere now?
+            Bytes behind that grow: the host is too slow, or its store is full.""",
             [
                 ask(
-                    f'max by (source) (label_join({text}, "source", " ", "instance", "source"))',
+                    f"max by (source) (label_join({text} and on (instance, source) ({_SHOWN}), "
+                    '"source", " ", "instance", "source"))',
                     ref=ref,
                     rows=True,
                 )
                 for ref, text in (
                     ("up", "heptad_source_up{$me}"),
-                    ("silent", "time() - (heptad_source_last_event_timestamp_seconds{$me} > 0)"),
+                    ("silent", f"({_SILENT})"),
                     ("behind", "heptad_source_behind_bytes{$me}"),
                 )
             ],
@@ -211,44 +216,57 @@ def _collectors() -> list[object]:
 def _versions() -> list[object]:
     return [
         rows(
-            "Versions and configurations",
-            """What runs where. After a change, a configuration that was not taken up was refused:
-            `heptad check-config FILE` tells every error of it.""",
-            [
-                ask("max by (instance, version) (heptad_build_info{$me})", ref="build", rows=True),
-                ask(
-                    "min by (instance) (heptad_config_last_reload_successful{$me})",
-                    ref="taken",
-                    rows=True,
-                ),
-                ask(
-                    """1000 * max by (instance) (
-                    heptad_config_last_reload_success_timestamp_seconds{$me})""",
-                    ref="since",
-                    rows=True,
-                ),
-            ],
-            {
-                "Configuration": {
-                    "mappings": [words({"1": ("taken up", GREEN), "0": ("refused", RED)})],
-                    **colored("color-text"),
-                },
-                "In force since": {"unit": "dateTimeAsIso"},
-            },
+            "Versions in use",
+            """How many exporters and aggregators run each version. More than one for longer than
+            an update takes: find the others with heptad_build_info in Prometheus.""",
+            ask("count by (version) (heptad_build_info{$me})", rows=True),
+            {"Time": {"custom.hidden": True}, "Value #A": {"decimals": 0}},
             none="Nothing is scraped",
-            shaping=joined(
-                "instance",
-                {
-                    "instance": "Instance",
-                    "version": "Version",
-                    "Value #taken": "Configuration",
-                    "Value #since": "In force since",
-                },
-                "Value #build",
-            ),
+            worst=["Value #A"],
             width=12,
         ),
     ]
+
+
+_WRONG: Final = {
+    "cannot be scraped: is the host up, and does its service run?": f"{scraped(_ALL)} == 0",
+    "a source cannot be read: see its permissions and path": "heptad_source_up{$me} == 0",
+    "a source is deaf: /healthz on the host names the cause": "heptad_source_deaf{$me} == 1",
+    "does not deliver: run heptad influxdb check there": "heptad_delivery_up{$me} == 0",
+    "the local store is full: mend the delivery": "heptad_store_full{$me} == 1",
+    "the local store cannot be written: see the disk": "heptad_store_failing{$me} == 1",
+    "a corrupt store was set aside: see the disk": "heptad_store_set_aside{$me} == 1",
+    "the new configuration was refused: heptad check-config names each error": (
+        "heptad_config_last_reload_successful{$me} == 0"
+    ),
+    "a collector of host metrics fails: see its log": "heptad_collector_success{$me} == 0",
+    "the aggregator cannot read events: see its log": "heptad_aggregator_events_failing{$me} == 1",
+    "the aggregator cannot write: see its log": "heptad_aggregator_store_failing{$me} == 1",
+    "a finding or report fails: see its log": "heptad_aggregator_part_failing{$me} == 1",
+}
+"""What is wrong and what to do → the condition."""
+
+
+def _wrong() -> object:
+    parts = [
+        f'label_replace(count by (instance, source) ({condition}), "problem", "{text}", "", "")'
+        for text, condition in _WRONG.items()
+    ]
+    return rows(
+        "What is wrong",
+        """Each exporter or aggregator with a problem, and what to do about it. Heptad cannot see
+        what Prometheus does not scrape: compare the number of hosts with your own list.""",
+        ask(" or ".join(parts), rows=True),
+        {
+            "Time": {"custom.hidden": True},
+            "Value #A": {"custom.hidden": True},
+            "instance": {"custom.width": 220},
+            "source": {"custom.width": 140},
+            "problem": {"custom.minWidth": 320},
+        },
+        none="No problem is known, or there was no answer: see the corner",
+        height=7,
+    )
 
 
 def build() -> dashboard.Dashboard:
@@ -260,6 +278,7 @@ def build() -> dashboard.Dashboard:
         [source("prometheus"), *instances(_ALL)],
         *_reading_in_short(),
         *_storing_in_short(),
+        _wrong(),
         *_sources(),
         "Reading",
         *_lines(),

@@ -103,7 +103,7 @@ def ask(
     return [float(value) for series in found for _, value in series["values"]]
 
 
-ABSENT = ("Firing alerts", "Evidence of the finding", "Circuit breaker")
+ABSENT = ("What is wrong", "Firing alerts", "Evidence of the finding", "Circuit breaker")
 """Panels with nothing to show in this world, or only after a click."""
 
 
