@@ -104,7 +104,9 @@ def _resolve(found: object, names: set[str]) -> Iterator[object]:
     if isinstance(found, types.ModuleType) and found.__name__.startswith("tests."):
         for name in names & vars(found).keys():
             yield from _resolve(vars(found)[name], set())
-    elif isinstance(found, types.FunctionType | type) and found.__module__.startswith("tests."):
+    elif any(found is need for need in NEEDS) or (  # functools.cache makes no function of one
+        isinstance(found, types.FunctionType | type) and found.__module__.startswith("tests.")
+    ):
         yield found
 
 

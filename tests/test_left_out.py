@@ -21,6 +21,11 @@ def makes_a_server() -> None:
     Influxd.__init__.__get__(object)
 
 
+def asks_for_a_built_server() -> None:
+    """Needs what is built once, by a function that is cached."""
+    needs.influxdb_2()
+
+
 def asks_for_data() -> None:
     """Needs files, which are no daemon."""
     needs.shared_data()
@@ -32,6 +37,7 @@ def asks_for_data() -> None:
         (asks_at_once, True),
         (asks_further_down, True),
         (makes_a_server, True),
+        (asks_for_a_built_server, True),
         (asks_for_data, False),
         (left_out.describe, False),
     ],

@@ -114,18 +114,27 @@ def attack(host: DockerHost) -> None:
 # --- What keeps it from starting ------------------------------------------------------------------
 
 
-def test_a_used_port(host: DockerHost) -> None:
-    """A port that another program listens on is named with the service, and nothing starts."""
-    listen = "import socket, time; s = socket.create_server(('127.0.0.1', 9090)); time.sleep(600)"
+def test_used_ports(host: DockerHost) -> None:
+    """Each port that another program listens on is named with its service, and nothing starts."""
+    listen = """
+import socket, time
+listening = [socket.create_server(("127.0.0.1", 9090)), socket.create_server(("", 8086))]
+time.sleep(600)
+"""
     host.start("python3", "-c", listen)
-    wait_until(lambda: "9090" in host.run("ss", "-ltn").stdout, "a listener")
+    wait_until(lambda: {"9090", "8086"} <= ports_of(host), "the listeners")
     status, said = make_stack(host)
     host.run("pkill", "-f", "create_server")
     assert status != 0
-    assert "Port 9090, which prometheus needs, is in use on this host." in said
+    used = re.findall("^Port (.*), which (.*) needs, is in use on this host.$", said, re.MULTILINE)
+    assert sorted(used) == [("8086", "influxdb"), ("9090", "prometheus")]
     assert "sport = :9090" in said
-    assert "8086" not in said
     assert host.docker("ps", "--all", "--quiet") == ""
+
+
+def ports_of(host: DockerHost) -> set[str]:
+    """The ports on which somebody listens."""
+    return set(re.findall(r":(\d+) ", host.run("ss", "-ltn").stdout))
 
 
 def test_a_private_mount(host: DockerHost) -> None:
@@ -257,9 +266,10 @@ def test_a_missing_env(stack: Stack) -> None:
     assert f"Restore .env in {stack.host.checkout}" in said
 
 
-def test_a_second_stack(stack: Stack) -> None:
-    """Another checkout starts no second one on the host, and says where the first one is."""
-    other = stack.host.dir / "other" / "heptad"
+@pytest.mark.parametrize("name", ["second", "other/heptad"])
+def test_a_second_stack(stack: Stack, name: str) -> None:
+    """Another checkout starts no second one, whatever its name; it says where the first one is."""
+    other = stack.host.dir / name
     shutil.copytree(stack.host.checkout, other)
     before = stack.host.docker("ps", "--no-trunc")
     status, said = make_stack(stack.host, other)
