@@ -6,10 +6,12 @@ The rules named in `test_rules_of_dashboard_linter` are those of grafana/dashboa
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import yaml
 
 from dashboards import frame
 from dashboards.__main__ import FOLDER, files
@@ -34,6 +36,10 @@ UNITS: Final = frozenset(
     " dateTimeFromNow bool_yes_no".split()
 )
 """Of Grafana's units, those that are used here."""
+SCHEMAS: Final = yaml.safe_load(
+    (Path(__file__).parent / "contract/grafana_options.yaml").read_text("utf-8")
+)
+"""Kind of panel → the options that the schemas of Grafana have."""
 OF_ALL_HOSTS: Final = "report_top"
 """A report without hosts."""
 OF_A_FINDING: Final = frozenset({"findings_current", "evidence"})
@@ -406,3 +412,29 @@ def test_cells_have_their_colour_in_both_forms() -> None:
         for one in panel["fieldConfig"]["overrides"]:
             names = {prop["id"] for prop in one["properties"]}
             assert ("custom.cellOptions" in names) == ("custom.displayMode" in names)
+
+
+def options_of(value: object, path: str) -> Iterator[str]:
+    """The paths of all options that are set, such as ``options.legend.sortBy``."""
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from options_of(inner, f"{path}.{name}")
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        for inner in value:
+            yield from options_of(inner, path)
+    else:
+        yield path
+
+
+@every_panel
+def test_options_are_in_the_schemas_of_grafana(name: str, panel: dict[str, Any]) -> None:
+    """Of 10.4, 11.6 and the newest: a misspelt option, or one of another panel, has no effect."""
+    config = panel["fieldConfig"]
+    used = set(options_of(panel.get("options", {}), "options"))
+    used |= set(options_of(config["defaults"].get("custom", {}), "custom"))
+    for one in config["overrides"]:
+        for prop in one["properties"]:
+            if prop["id"].startswith("custom."):
+                used |= set(options_of(prop["value"], prop["id"]))
+    known = SCHEMAS[panel["type"]]
+    assert used - {"custom"} <= {*known["all"], *known.get("newer", ())}, name
