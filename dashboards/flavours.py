@@ -23,10 +23,13 @@ def provisioned(board: dashboard.Dashboard) -> dict[str, Any]:
 def importable(content: dict[str, Any]) -> dict[str, Any]:
     """The same for the Import dialogue, which asks for each data source.
 
-    What is chosen there takes the place of `${DS_…}`, here the value of a variable.
+    What is chosen there takes the place of `${DS_…}`, here the value of a variable. The variables
+    are shown: Grafana up to 10.0 does not heed the choice, and a person sees which source it took.
     """
-    text = json.dumps(content)
-    variables = {variable["name"] for variable in content["templating"]["list"]}
+    listed = content["templating"]["list"]
+    variables = {variable["name"] for variable in listed}
+    shown = [{**one, "hide": 0} if one["type"] == "datasource" else one for one in listed]
+    text = json.dumps({**content, "templating": {**content["templating"], "list": shown}})
     used = {name: kind for name, (kind, _) in SOURCES.items() if f"{name}_datasource" in variables}
     for name in used:
         text = text.replace(f'"{UIDS[name]}"', f'"{_input(name)}"')

@@ -92,6 +92,7 @@ def test_the_import_dialogue_asks_for_each_data_source(path: Path) -> None:
     inputs = {f"${{{asked['name']}}}": asked["pluginId"] for asked in board["__inputs"]}
     sources = [v for v in variables_of(board).values() if v["type"] == "datasource"]
     assert inputs == {variable["current"]["value"]: variable["query"] for variable in sources}
+    assert {variable["hide"] for variable in sources} == {0}
     assert set(re.findall(r"\$\{DS_\w+\}", path.read_text())) == inputs.keys()
     assert not any(uid in path.read_text().replace(board["uid"], "") for uid in UIDS.values())
     required = {(one["type"], one["id"]) for one in board["__requires"]}

@@ -25,6 +25,7 @@ FLEET: dict[str, Any] = {
                 "name": "prometheus_datasource",
                 "query": "prometheus",
                 "current": {"text": "heptad-prometheus", "value": "heptad-prometheus"},
+                "hide": 2,
             },
             {"type": "custom", "name": "window", "current": {"text": "1h", "value": "1h"}},
         ]
@@ -255,6 +256,14 @@ def test_an_editor_may_push(grafana: GrafanaApi, push: Push, refusal: str) -> No
     status, told = push(*used)
     assert (status, told[0]) == (0, "folder Heptad: created")
     assert push(*used)[1][0] == "folder Heptad: there already"
+
+
+def test_what_has_to_be_chosen_is_shown(grafana: GrafanaApi, push: Push) -> None:
+    """Where no data source is named, the dashboard has the choice at its top."""
+    for arguments, hide in (((), 0), (("--use", "prometheus=mine"), 2), (SOURCES, 2)):
+        push(*arguments)
+        board = grafana.dashboards["heptad-fleet"]["dashboard"]
+        assert board["templating"]["list"][0]["hide"] == hide
 
 
 def test_what_a_user_added_stays(grafana: GrafanaApi, push: Push) -> None:

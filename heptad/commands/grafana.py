@@ -132,7 +132,8 @@ def run_push(args: argparse.Namespace) -> int:
     except ValueError as error:
         complain(str(error))
         return WRONG_USE
-    wanted = Wanted(datasources, load_dashboards(args.dashboards, used), args.renew_secrets)
+    left = _find_missing(datasources, used)
+    wanted = Wanted(datasources, load_dashboards(args.dashboards, used, left), args.renew_secrets)
     secrets = [text for source in datasources for text in source["secureJsonData"].values()]
     secrets += [secret.removeprefix("Token ") for secret in secrets]
     grafana = Grafana(args.url, read_small(args.token_file), args.ca_file, timeout, secrets)
@@ -145,7 +146,8 @@ def run_push(args: argparse.Namespace) -> int:
             differing += step.found != "same"
     finally:
         grafana.close()
-    _tell_missing(datasources, used)
+    if left:
+        print(f"no data source was named for {', '.join(left)}: choose one at a dashboard's top")
     if not differing:
         print("nothing to change: everything is there as Heptad has it")
     elif mode == "write":
@@ -209,8 +211,6 @@ def _check_url(option: str, url: str) -> None:
             raise ValueError(f"{option}: {problem}")
 
 
-def _tell_missing(datasources: list[dict[str, Any]], used: dict[str, str]) -> None:
+def _find_missing(datasources: list[dict[str, Any]], used: dict[str, str]) -> list[str]:
     made = {source["uid"] for source in datasources}
-    left = [what for what, uid in UIDS.items() if uid not in made and what not in used]
-    if left:
-        print(f"no data source was named for {', '.join(left)}: choose one at a dashboard's top")
+    return [what for what, uid in UIDS.items() if uid not in made and what not in used]

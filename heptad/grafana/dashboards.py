@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,15 +11,19 @@ from heptad.grafana.datasources import UIDS
 
 SHIPPED: Final = Path(__file__).parents[2] / "dashboards" / "provisioned"
 """Beside the package, in the repository as in an installation."""
+_NOT_HIDDEN: Final = 0
 _LARGEST: Final = 4 * 1024 * 1024
 
 
-def load_dashboards(folder: Path | None, presets: Mapping[str, str]) -> list[dict[str, Any]]:
+def load_dashboards(
+    folder: Path | None, presets: Mapping[str, str], unknown: Collection[str] = ()
+) -> list[dict[str, Any]]:
     """Each dashboard as Grafana takes it, by file name.
 
     ``folder``: of JSON files; None for those that Heptad ships. ``presets``: what is read
     (``prometheus``, ``events``, ``reports``) → the uid of the data source that a dashboard opens
-    with, where it is not Heptad's own. Raises GrafanaError with the remedy.
+    with, where it is not Heptad's own. ``unknown``: what a person still has to choose a data source
+    for, at the top of a dashboard. Raises GrafanaError with the remedy.
     """
     place = folder or SHIPPED
     try:
@@ -37,6 +41,8 @@ def load_dashboards(folder: Path | None, presets: Mapping[str, str]) -> list[dic
         for variable, role in _sources(board):
             if role in presets:
                 variable["current"] |= {"text": presets[role], "value": presets[role]}
+            if role in unknown:
+                variable["hide"] = _NOT_HIDDEN
     return boards
 
 
