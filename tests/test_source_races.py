@@ -1,5 +1,6 @@
 """Whatever happens to a log between two system calls of one look: nothing lost, nothing doubled."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable, Iterable
@@ -80,6 +81,37 @@ def test_struck_before_every_call(tmp_path: Path, name: str, stride: int, down: 
         list(world.append(4))
 
     strike_every_call(tmp_path, begin, name=name, stride=stride, down=down)
+
+
+def fail() -> None:
+    """What a file server says that was started anew."""
+    raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+
+@pytest.mark.table
+@pytest.mark.parametrize("down", [False, True], ids=["up", "down"])
+@pytest.mark.parametrize("name", ["append", "rename", "copytruncate", "compress", "link"])
+def test_a_call_that_fails_for_a_moment(tmp_path: Path, name: str, down: bool) -> None:
+    """Whichever call of the look after a rotation fails, the next look finds every line."""
+    call, struck = 1, True
+    while struck:
+        folder = tmp_path / str(call)
+        folder.mkdir()
+        with World(folder) as world:
+            list(world.append(20))
+            world.read()
+            list(world.append(4))
+            if down:
+                world.source.close()
+                world.was_up = False
+            list(OPERATIONS[name](world))
+            with Strikes({call: fail}) as strikes:
+                if down:
+                    world.source = world.make_source()
+                world.read()
+            world.settle()
+        struck = bool(strikes.struck)
+        call += 2
 
 
 @pytest.mark.table

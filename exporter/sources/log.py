@@ -12,7 +12,7 @@ from typing import Final
 from exporter.sources import Gap
 from exporter.sources.arrangement import Arrangement, Member, position_of
 from exporter.sources.lines import Lines
-from exporter.sources.paths import path_of
+from exporter.sources.paths import is_passing, path_of
 from exporter.sources.recent import Recent
 from exporter.sources.rotation import close_all
 from exporter.sources.segment import Fate, Position, Segment
@@ -109,10 +109,14 @@ class Log:
         fates = {segment: _look(segment) for segment in self._segments()}
         for segment, fate in fates.items():
             if fate is Fate.CHANGED:
-                segment.close()
-                self._row[self._row.index(segment)] = segment.position
+                self._close(segment)
                 self._changed_at = self._changed_at or self._now()
         return not {Fate.FILLED, Fate.CHANGED}.isdisjoint(fates.values())
+
+    def _close(self, segment: Segment) -> None:
+        """Give the file up, so that it is found again by its position."""
+        segment.close()
+        self._row[self._row.index(segment)] = segment.position
 
     def _is_elsewhere(self) -> bool:
         """Whether there is a file at the path that is not open, or one to be found again."""
@@ -210,7 +214,7 @@ class Log:
                 return lines
             # the oldest first: what is not in the row counts as new if it is younger than that
             oldest = segment is self._row[0] or len(self._row) > _MOST_OPEN
-            if final and oldest and segment.behind() == 0:
+            if final and oldest and segment in self._row and segment.behind() == 0:
                 self._let_go(segment)
         return None
 
@@ -233,7 +237,9 @@ class Log:
             lines = segment.read(self._max_line, final=final)
         except (OSError, EOFError) as error:
             self._tell(error)
-            if not segment.growing:
+            if not segment.growing and is_passing(error):
+                self._close(segment)  # what unpacks it is of no use after that
+            elif not segment.growing:
                 self._miss("unreadable", f"{segment.path}: {error}")
                 self._let_go(segment)
             return None

@@ -19,6 +19,24 @@ _BYTES: Final = "\0"
 """Begins a key that is not the path itself: no path has it."""
 
 
+_PASSING: Final = frozenset(
+    (
+        errno.ESTALE,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.EAGAIN,
+        errno.EINTR,
+        errno.ETIMEDOUT,
+    )
+)
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether it says nothing of the file, but of the moment: it may be read a little later."""
+    return isinstance(error, OSError) and error.errno in _PASSING
+
+
 def key_of(path: str) -> str:
     """The path as text that ``path_of`` turns back: itself, where it is UTF-8."""
     name = os.fsencode(path)

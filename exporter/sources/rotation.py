@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from exporter.sources.paths import path_of
+from exporter.sources.paths import is_passing, path_of
 from exporter.sources.segment import COMPRESSED, Position, Segment
 from exporter.sources.versions import tells
 
@@ -73,7 +73,9 @@ def _list_rotated(folder: Path, of: Path) -> Iterator[tuple[str, int, Path, os.s
     name = _name_of(of)
     try:
         entries = set(os.listdir(folder))  # noqa: PTH208 - names are enough, and cost less
-    except OSError:
+    except OSError as error:
+        if is_passing(error):
+            raise
         return
     for entry in entries:
         match = name.fullmatch(entry) if entry.startswith(of.stem) else None
@@ -82,7 +84,9 @@ def _list_rotated(folder: Path, of: Path) -> Iterator[tuple[str, int, Path, os.s
             continue
         try:
             status = os.lstat(folder / entry)
-        except OSError:
+        except OSError as error:
+            if is_passing(error):
+                raise
             continue
         if stat.S_ISREG(status.st_mode):
             mark = "".join(match.groups(""))[1:]
@@ -142,7 +146,9 @@ def find_again(known: Position, base: Path | None) -> Segment | None:
     """The content of ``known`` under the name it had."""
     try:
         segment = Segment.open(Path(path_of(known.path)), base)
-    except (OSError, EOFError):
+    except (OSError, EOFError) as error:
+        if is_passing(error):
+            raise
         return None
     # another version, which begins the same, may have this name by now
     if segment.begins_like(known) and (segment.is_file_of(known) or segment.holds(known)):

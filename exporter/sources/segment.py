@@ -21,7 +21,7 @@ import msgspec
 
 from exporter.parsers.folding import refers
 from exporter.sources.lines import Lines, cut, decode
-from exporter.sources.paths import key_of, open_regular, path_of
+from exporter.sources.paths import is_passing, key_of, open_regular, path_of
 from exporter.sources.recent import KEPT
 from heptad.terminal import show_path
 
@@ -191,7 +191,9 @@ class Segment:
         size = len(known.tail)
         try:
             return self.read_at(known.offset - size, size) == known.tail
-        except (OSError, EOFError):  # a compressed file that is broken
+        except (OSError, EOFError) as error:  # a compressed file that is broken
+            if is_passing(error):
+                raise
             return False
 
     def behind(self) -> int:

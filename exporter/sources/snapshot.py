@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from exporter.sources.paths import is_passing
 from exporter.sources.rotation import close_all, find_siblings
 from exporter.sources.segment import Segment
 
@@ -56,7 +57,7 @@ def take_snapshot(
 
     These are looked for beside it, in the folders ``others``, and beside the ``known`` paths. Below
     ``base``, if one is given, no link is followed. Raises OSError or EOFError where the file at the
-    path cannot be read, and Moving.
+    path cannot be read, or none can at this moment, and Moving.
     """
     for _ in range(TRIES):
         target = Path(os.path.realpath(path))
@@ -101,8 +102,9 @@ def _open_all(snapshot: Snapshot, path: Path, base: Path | None, target: Path, s
                 segment = Segment.open(entry, base or entry.parent)
         except FileNotFoundError:
             return False
-        except (OSError, EOFError):
-            if entry is path:
+        except (OSError, EOFError) as error:
+            # to leave out what can be read a moment later would be a gap
+            if entry is path or is_passing(error):
                 raise
             continue
         if entry is path:

@@ -7,9 +7,9 @@ there before is told by its content alone.
 
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Final
 
+from exporter.sources.paths import is_passing
 from exporter.sources.recent import Evidence, Recent
 from exporter.sources.segment import CHUNK, HEAD, Position, Segment
 
@@ -55,11 +55,15 @@ def skip_read(segment: Segment, recent: Recent, known: Iterable[Position], *, ke
     """
     if any(segment.is_file_of(one) and segment.begins_like(one) for one in known):
         return
-    with suppress(OSError, EOFError):  # that it cannot be read is a gap once it is read
+    try:
         begin, content = _last_of(segment, segment.position.offset)
         match = recent.align(content)
         if match and Evidence(map(_last_line, known), kept=kept).is_enough(match.lines):
             segment.go_to(begin + match.end)
+    except (OSError, EOFError) as error:
+        # what cannot be read at all is a gap once it is read
+        if is_passing(error):
+            raise
 
 
 def extend_copied(segment: Segment) -> None:
