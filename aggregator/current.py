@@ -65,7 +65,7 @@ LOOKED: Final = Measurement(
         "findings is complete up to the last of these rows."
     ),
     always="level",
-    tags={},
+    tags={"by": "always `aggregator`: 3.x takes no row without a tag"},
     fields={
         "level": Field(int, "always 0, which is below all findings"),
         "last": Field(int, "up to when (ns)"),
@@ -113,4 +113,4 @@ def looked_row(until: int) -> Row:
         "last": until,
         "sentence": "Looked at all events up to here",
     }
-    return LOOKED.row([], until, told | dict.fromkeys(_SUMMED, _PROOF))
+    return LOOKED.row([("by", "aggregator")], until, told | dict.fromkeys(_SUMMED, _PROOF))

@@ -112,7 +112,7 @@ def possible(measurement: str) -> set[frozenset[tuple[str, str]]]:
     elif measurement == "findings_current":
         found = [{"rule": rule.name} for rule in rules_of(FindingsConfig())]
     elif measurement == "looked":
-        found = [{}]
+        found = [{"by": "aggregator"}]
     elif measurement == "evidence":
         names = ["session", *(rule.name for rule in rules_of(FindingsConfig()))]
         found = [{"rule": name, "host": "host"} for name in names]
