@@ -4,7 +4,7 @@ import argparse
 import json
 import time as clock
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from datetime import tzinfo
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,14 @@ from exporter.interpreter import (
     NOT_UNDERSTOOD,
     Interpreter,
     Result,
+    Understood,
     interpret_record,
 )
 from exporter.parsers.clock import Clock
 from exporter.parsers.engine import Program, load_rulebook
 from exporter.parsers.folding import add_before
 from exporter.parsers.header import HeaderParser
-from exporter.record import Origin
+from exporter.record import Origin, Record
 from heptad.commands import DONE, FAILED, WRONG_USE, add_command, complain
 from heptad.commands.log_file import UNREADABLE, Count, open_log, read_texts
 from heptad.commands.progress import make_bar
@@ -173,13 +174,10 @@ class Summary:
             results[Result.NO_HEADER] += len(strange)
             understood = list(map(interpreter.understand, records))
             # the elements are counted by the loop inside Counter, not by one of ours
-            events.update([one[:3] for one in understood if isinstance(one, tuple)])
-            results.update([one for one in understood if not isinstance(one, tuple)])
-            self._strange.update(
-                program.name if (program := interpreter.find_program(record[2])) else ""
-                for record, one in zip(records, understood, strict=True)
-                if one is NOT_UNDERSTOOD
-            )
+            told = [one[:3] for one in understood if type(one) is tuple]
+            events.update(told)
+            if len(told) < len(understood):
+                self._add_others(zip(records, understood, strict=True), interpreter)
         self._lines += read.lines
         results[Result.OVERSIZED] += read.oversized
         self._rejected += interpreter.rejected_repeats
@@ -187,6 +185,17 @@ class Summary:
             results[Result.EVENT] += amount
             self._events[program.name, action, outcome] += amount
             self._counts[program.name, action, outcome] += amount * count
+
+    def _add_others(
+        self, lines: Iterable[tuple[Record, Understood | Result]], interpreter: Interpreter
+    ) -> None:
+        """Add those of the lines that are no events."""
+        others = [(record[2], one) for record, one in lines if isinstance(one, Result)]
+        self._results.update(one for _, one in others)
+        for tag, one in others:
+            if one is NOT_UNDERSTOOD:
+                program = interpreter.find_program(tag)
+                self._strange[program.name if program else ""] += 1
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON object of --summary."""
