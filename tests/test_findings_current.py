@@ -27,7 +27,9 @@ NOW: Final = time.time_ns()
 MANY: Final = 100_000
 
 
-@pytest.fixture(params=["influxd", "influxd_2"])
+@pytest.fixture(
+    params=[pytest.param(name, marks=pytest.mark.system) for name in ("influxd", "influxd_2")]
+)
 def server(request: pytest.FixtureRequest) -> Influxd:
     """Each real generation."""
     found: Influxd = request.getfixturevalue(request.param)
