@@ -374,6 +374,22 @@ def test_many_at_once(port: Port) -> None:
     assert answers == [200] * 40
 
 
+def test_many_that_connect_before_they_ask() -> None:
+    """Sixty clients are all answered, though each has only connected when the last one does."""
+    server = Server(("127.0.0.1", 0), CollectorRegistry(), list)
+    address = (urlsplit(server.url).hostname or "", urlsplit(server.url).port or 0)
+    with ExitStack() as stack:
+        clients = [
+            stack.enter_context(socket.create_connection(address, timeout=20)) for _ in range(60)
+        ]
+        server.start()  # what connected before comes in together
+        stack.callback(server.close)
+        # the last one first: its answer shows that all have come in
+        for client in reversed(clients):
+            client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            assert client.recv(12) == b"HTTP/1.1 200"
+
+
 def test_ipv6() -> None:
     """It listens on IPv6 where told so, and says where."""
     try:

@@ -14,8 +14,8 @@ from heptad.web_config import ServerError
 
 _BACKLOG: Final = 4096
 _AT_ONCE: Final = 256
-_NEWEST: Final = 16
-"""So many that came last may not have had the time to say anything."""
+_NEWEST: Final = 64
+"""So many that came last may not have had the time to say anything: as many scrape at once."""
 
 
 class Door:
