@@ -165,6 +165,29 @@ def total_of_events(
     )
 
 
+def graph_of_outcomes(
+    title: str, about: str, where: str, *, none: str, width: int = 12, height: int = 8
+) -> object:
+    """How many events there were when, by how they ended."""
+    return graph(
+        title,
+        about,
+        InfluxQuery(
+            EVENTS,
+            f'SELECT sum("count") FROM "events" WHERE {where} '
+            'GROUP BY time($__interval), "outcome" fill(none)',
+            shape="time_series",
+            alias="$tag_outcome",
+        ),
+        bars=True,
+        stack=True,
+        colors={"success": GREEN, "failure": ORANGE, "unknown": BLUE},
+        none=none,
+        width=width,
+        height=height,
+    )
+
+
 def _counts() -> list[object]:
     return [
         total_of_events(
@@ -203,20 +226,11 @@ def _counts() -> list[object]:
 
 def _over_time() -> list[object]:
     return [
-        graph(
+        graph_of_outcomes(
             "Events by outcome",
             """When it happened. Narrow the range to a step; failures that end with a success are
             a guessed password.""",
-            InfluxQuery(
-                EVENTS,
-                f'SELECT sum("count") FROM "events" WHERE {_WHERE} '
-                'GROUP BY time($__interval), "outcome" fill(none)',
-                shape="time_series",
-                alias="$tag_outcome",
-            ),
-            bars=True,
-            stack=True,
-            colors={"success": GREEN, "failure": ORANGE, "unknown": BLUE},
+            _WHERE,
             none="Nothing in this range, or no answer: see the corner",
         ),
         _path(),

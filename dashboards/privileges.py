@@ -7,9 +7,15 @@ from grafana_foundation_sdk.builders import dashboard
 
 from dashboards.current import query, table_of_findings, tile_of_findings
 from dashboards.frame import hosts, job, lay_out, source, text
-from dashboards.influxql import IN_RANGE, InfluxQuery, chosen, matches, one_of
-from dashboards.investigate import CHANGES, POWER, table_of_events, total_of_events
-from dashboards.panels import BLUE, EVENTS, GREEN, LOOK_ABOVE_ZERO, ORANGE, graph
+from dashboards.influxql import IN_RANGE, chosen, matches, one_of
+from dashboards.investigate import (
+    CHANGES,
+    POWER,
+    graph_of_outcomes,
+    table_of_events,
+    total_of_events,
+)
+from dashboards.panels import BLUE, LOOK_ABOVE_ZERO, ORANGE
 
 _RULES: Final = (
     "account_change",
@@ -62,20 +68,11 @@ def _numbers() -> list[object]:
 
 
 def _over_time() -> object:
-    return graph(
+    return graph_of_outcomes(
         "Uses of privilege, by how they ended",
         """Refusals in a row: someone tries what they may not. A step upwards at night: see who in
         the tables below.""",
-        InfluxQuery(
-            EVENTS,
-            f'SELECT sum("count") FROM "events" WHERE {_where(POWER)} '
-            'GROUP BY time($__interval), "outcome" fill(none)',
-            shape="time_series",
-            alias="$tag_outcome",
-        ),
-        bars=True,
-        stack=True,
-        colors={"success": GREEN, "failure": ORANGE, "unknown": BLUE},
+        _where(POWER),
         none="None in this range, or no answer: see the corner",
         width=24,
         height=6,
