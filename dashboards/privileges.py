@@ -6,15 +6,15 @@ from typing import Any, Final
 from grafana_foundation_sdk.builders import dashboard
 
 from dashboards.current import query, table_of_findings, tile_of_findings
-from dashboards.frame import hosts, job, lay_out, source, text
-from dashboards.influxql import IN_RANGE, chosen, matches, one_of
-from dashboards.investigate import (
+from dashboards.events import (
     CHANGES,
     POWER,
     graph_of_outcomes,
     table_of_events,
     total_of_events,
 )
+from dashboards.frame import hosts, job, lay_out, source, text
+from dashboards.influxql import IN_RANGE, chosen, matches, one_of
 from dashboards.panels import BLUE, LOOK_ABOVE_ZERO, ORANGE
 
 _RULES: Final = (

@@ -1,0 +1,64 @@
+"""Sessions as a list: who was logged in, from where, from when to when."""
+
+from dashboards.influxql import InfluxQuery
+from dashboards.panels import REPORTS, Properties, reshape, rows
+
+
+def table_of_sessions(*conditions: str) -> object:
+    """Sessions for which these conditions hold, and which went on in the range."""
+    names = {
+        "first": "Began",
+        "user": "User",
+        "address (first)": "From",
+        "host": "Host",
+        "program (first)": "Program",
+        "seconds (first)": "Length",
+        "end (first)": "End",
+        "last (first)": "Last event",
+    }
+    key = ("host", "first", "user")
+    others = ("last", "address", "program", "end", "seconds", "state")
+    grouped: dict[str, object] = {n: {"aggregations": [], "operation": "groupby"} for n in key}
+    grouped |= {n: {"aggregations": ["first"], "operation": "aggregate"} for n in others}
+    fields = [f'"{name}" / 1000000 AS "{name}"' for name in ("first", "last")]
+    fields += [f'"{name}"' for name in ("user", "host", *others[1:])]
+    where = [
+        "time >= ${__from}ms - 8d",
+        "time <= ${__to}ms",
+        '("last" >= ${__from}000000 OR "overdue" >= ${__from}000000)',
+        *conditions,
+    ]
+    times: Properties = {"unit": "dateTimeAsIso", "custom.width": 165}
+    return rows(
+        "Sessions",
+        """Sessions by sshd or login that went on in this range, the newest first. One that is open
+        has no end yet: the user may still be logged in.""",
+        InfluxQuery(
+            REPORTS,
+            f'SELECT {", ".join(fields)} FROM "sessions" WHERE {" AND ".join(where)} '
+            "ORDER BY time DESC LIMIT 5000",
+        ),
+        {"Began": times, "Last event": times, "Length": {"unit": "s", "custom.width": 90}},
+        none="No session in this range, or no answer: see the corner",
+        worst=["Began"],
+        shaping=[
+            reshape("groupBy", fields=grouped),
+            reshape(
+                "filterByValue",
+                type="include",
+                match="all",
+                filters=[
+                    {
+                        "fieldName": "state (first)",
+                        "config": {"id": "equal", "options": {"value": "current"}},
+                    }
+                ],
+            ),
+            reshape(
+                "organize",
+                excludeByName={"state (first)": True},
+                indexByName={name: place for place, name in enumerate(names)},
+                renameByName=names,
+            ),
+        ],
+    )
