@@ -67,8 +67,9 @@ fuzz: debian-packages ## 100,000 values that Heptad never wrote, in SQLite and I
 bench: debian-packages ## the figures, as ratios to mtail, fail2ban and node_exporter
 	@$(BIN)/python -m bench $(BENCH_FLAGS)
 
-docs: $(VENV)/.installed ## write the generated pages of docs/
+docs: $(VENV)/.installed-dev ## write the generated pages of docs/, and the runbooks that the page serves
 	@$(BIN)/python -m heptad.commands.reference
+	@$(BIN)/python -m provisioning.runbooks
 
 dashboards: $(VENV)/.installed-dev ## write the JSON of the Grafana dashboards
 	@$(BIN)/python -m dashboards

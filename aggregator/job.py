@@ -293,9 +293,6 @@ class Job:
             if finding.rule == SESSION:
                 continue
             self._metrics.note(revision)
-            self._metrics.raise_to(
-                "heptad_finding_last_timestamp_seconds", finding.last / 10**9, finding.rule
-            )
             if revision.rises and finding.last >= self._history:
                 told = {"rule": finding.rule, "severity": finding.severity}
                 facts = {"from": finding.addresses, "who": finding.users}

@@ -7,7 +7,8 @@ import time as clock
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
-from aggregator.finding import ENDS, PROGRAMS, SESSION, SEVERITIES, Key, Revision
+from aggregator.finding import ENDS, PROGRAMS, SESSION, SEVERITIES, Revision
+from aggregator.open_findings import TOLD, OpenFindings
 from heptad import __version__
 from heptad.conflict import LABELS as LABELS_OF_HELD
 from heptad.metrics import StoredMetrics
@@ -50,17 +51,26 @@ COUNTERS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     ),
 }
 OPEN: Final = "heptad_findings_open"
-WITHIN: Final = {"1h": 3600, "24h": 86_400}
-"""The values of the label `within`, in seconds."""
+LAST: Final = "heptad_findings_last_timestamp_seconds"
+OPEN_BY_HOST: Final = "heptad_host_findings_open"
+LAST_BY_HOST: Final = "heptad_host_findings_last_timestamp_seconds"
 HELD: Final = "heptad_aggregator_held_events"
 GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
-    "heptad_finding_last_timestamp_seconds": (
-        ("rule",),
+    LAST: (
+        ("rule", "severity"),
         "Time of the last event of the newest finding; 0 if there is none",
     ),
     OPEN: (
-        ("severity", "within"),
+        ("rule", "severity", "within"),
         "Current findings whose last event is younger than `within`",
+    ),
+    OPEN_BY_HOST: (
+        ("host", "severity", "within"),
+        "Current medium and high findings of a host; `other`: those on hosts without a label",
+    ),
+    LAST_BY_HOST: (
+        ("host", "rule", "severity"),
+        "Time of the last event of the newest of these findings; missing if none is open",
     ),
     "heptad_aggregator_progress_timestamp_seconds": (
         (),
@@ -157,9 +167,9 @@ class AggregatorMetrics(StoredMetrics):
         for rule in self._rules:
             if rule == SESSION:
                 continue
-            self.set("heptad_finding_last_timestamp_seconds", 0, rule)
-        self._open: dict[Key, tuple[str, float]] = {}
-        """Finding → its severity, and when its last event was (s)."""
+            for severity in TOLD:
+                self.set(LAST, 0, rule, severity)
+        self.open = OpenFindings(rule for rule in self._rules if rule != SESSION)
         self._caught_up = clock.monotonic()
         self.judged_until: int | None = None
 
@@ -186,39 +196,23 @@ class AggregatorMetrics(StoredMetrics):
         # older versions counted sessions as findings
         self.add({key: value for key, value in stored.items() if key not in _OLD})
 
-    def raise_to(self, name: str, value: float, *labels: str) -> None:
-        """Set a gauge that only grows."""
-        with self._lock:
-            family = self._gauges[name]
-            family[labels] = max(value, family.get(labels, value))
-
     def note(self, revision: Revision) -> None:
         """A finding is now as this revision tells it."""
         finding = revision.finding
-        with self._lock:
-            if revision.stands:
-                self._open[finding.key] = (finding.severity, finding.last / SECOND)
-            else:
-                self._open.pop(finding.key, None)
+        self.open.note(revision)
+        if revision.stands and finding.severity in TOLD:
+            labels, last = (finding.rule, finding.severity), finding.last / SECOND
+            with self._lock:
+                family = self._gauges[LAST]
+                family[labels] = max(last, family.get(labels, last))
 
     def _count_open(self) -> None:
         now = clock.time()
-        with self._lock:
-            self._open = {
-                key: (severity, last)
-                for key, (severity, last) in self._open.items()
-                if now - last < max(WITHIN.values())
-            }
-            known = list(self._open.values())
-        counts: dict[tuple[str, ...], float] = {
-            (severity, within): float(
-                sum(one == severity and now - last < seconds for one, last in known)
-            )
-            for severity in SEVERITIES
-            if severity != "info"
-            for within, seconds in WITHIN.items()
-        }
-        self.show(OPEN, counts)
+        found = self.open.current(now)
+        self.show(OPEN, self.open.count(now, found))
+        counts, newest = self.open.count_by_host(now, found)
+        self.show(OPEN_BY_HOST, counts)
+        self.show(LAST_BY_HOST, newest)
 
     def catch_up(self, until: int) -> None:
         """Everything is worked off now that had arrived at ``until`` (ns)."""

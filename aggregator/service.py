@@ -89,6 +89,7 @@ class Aggregator:
         self._store_condition = Condition(log, "store", store=self.store)
         try:
             self.metrics = AggregatorMetrics([rule.name for rule in self._plan.rules], self._intake)
+            self.metrics.open.vouch(self._stores.hosts())
             if local:
                 self._recall()
             self._tell_set_aside()
@@ -129,8 +130,6 @@ class Aggregator:
         rules = {rule.name for rule in self._plan.rules}
         for finding in latest_findings(self._stores.reports, now - 30 * 86_400 * units.SECOND, now):
             if finding.rule in rules:
-                last = finding.last / units.SECOND
-                self.metrics.raise_to("heptad_finding_last_timestamp_seconds", last, finding.rule)
                 self.metrics.note(Revision(finding, 0))
         self.metrics.recall(counters)
         self._recalled = True

@@ -3,7 +3,7 @@
 import logging
 import sqlite3
 import time as clock
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -88,6 +88,10 @@ class Stores(Protocol):
         """What is wrong with those who write events, a sentence each: for the page."""
         ...
 
+    def hosts(self) -> Collection[str]:
+        """The names of hosts that somebody vouches for: see docs/decisions/0038."""
+        ...
+
     def close(self) -> None:
         """Close both."""
         ...
@@ -96,15 +100,23 @@ class Stores(Protocol):
 def open_stores(config: Config, intake: Intake) -> Stores:
     """The stores of this configuration; raises StoreError."""
     if config.influxdb is not None:
-        return InfluxStores(config.influxdb, intake)
-    return LocalStores(Path(config.store.path), config.aggregator.store, intake)
+        return InfluxStores(config.influxdb, intake, hosts_of(config))
+    return LocalStores(Path(config.store.path), config.aggregator.store, intake, hosts_of(config))
+
+
+def hosts_of(config: Config) -> frozenset[str]:
+    """The hosts that the configuration names."""
+    return frozenset((config.host, *(host for source in config.sources for host in source.hosts)))
 
 
 class LocalStores:
     """Two files: the exporter's, which may be missing or begin anew, and the aggregator's own."""
 
-    def __init__(self, path: Path, own: StoreConfig, intake: Intake) -> None:
+    def __init__(
+        self, path: Path, own: StoreConfig, intake: Intake, hosts: Collection[str] = ()
+    ) -> None:
         self._intake = intake
+        self._hosts = hosts
         self.name = ""
         self._path = path
         self._own = own
@@ -187,6 +199,10 @@ class LocalStores:
         """See Stores.problems: the exporter of this host tells its own."""
         return []
 
+    def hosts(self) -> Collection[str]:
+        """See Stores.hosts: those of the configuration."""
+        return self._hosts
+
     def close(self) -> None:
         """See Stores.close."""
         self._close_events()
@@ -196,7 +212,8 @@ class LocalStores:
 class InfluxStores:
     """Two buckets; the state and the heartbeats are in a third one. The server deletes by age."""
 
-    def __init__(self, config: InfluxConfig, intake: Intake) -> None:
+    def __init__(self, config: InfluxConfig, intake: Intake, hosts: Collection[str] = ()) -> None:
+        self._hosts = hosts
         self._connection = Connection(config)
         buckets = config.buckets
         self._events = InfluxStore(self._connection, buckets.events, OWNER, intake=intake)
@@ -261,6 +278,7 @@ class InfluxStores:
         self._fleet = self._events.fleet()
         for name, value in msgspec.structs.asdict(self._fleet).items():
             metrics.set(FLEET[name], value)
+        metrics.open.vouch(self.hosts())
         self._troubled = self._events.troubled()
         self._held = self._events.held()
         metrics.show(HELD, count_by_labels(self._held))
@@ -278,6 +296,10 @@ class InfluxStores:
             problems.append(f"{what}: {shared}; give each its own `host`")
         held = describe(self._held)
         return problems if held is None else [*problems, held]
+
+    def hosts(self) -> Collection[str]:
+        """See Stores.hosts: also those whose exporters sent a heartbeat in the last day."""
+        return {*self._hosts, *self._events.hosts()}
 
     def close(self) -> None:
         """See Stores.close."""

@@ -127,7 +127,8 @@ def _over_time() -> list[object]:
             """Findings whose last event was less than an hour before, by severity. Works without
             InfluxDB. A step upwards: narrow the range to it and read the table above.""",
             ask(
-                'max by (severity) (heptad_findings_open{$fleet, within="1h"})',
+                """max by (severity) (
+                sum by (severity, instance) (heptad_findings_open{$fleet, within="1h"}))""",
                 "{{severity}}",
             ),
             bars=True,

@@ -15,7 +15,7 @@ import msgspec
 
 from heptad import document, findings_config, influxdb_config, units
 from heptad.findings_config import FindingsConfig
-from heptad.host import host_name
+from heptad.host import HOST_NAME, host_name
 from heptad.influxdb_config import InfluxConfig
 from heptad.locale_names import find_locale
 from heptad.web_config import load_web_config
@@ -164,7 +164,6 @@ KEYS: Final[dict[str, str]] = {
 }
 
 _VARIABLE: Final = re.compile(r"\$\$|\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}|(\$\{(?=[A-Za-z_]))")
-_HOST: Final = re.compile(r"[\w.-]{1,253}")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -230,7 +229,7 @@ def check(config: Config) -> Iterator[tuple[Place, str]]:
             yield (place, "listen"), str(error)
     if not Path(config.exporter.host_root).is_absolute():
         yield ("exporter", "host_root"), "must be an absolute path, for example /host"
-    if config.host and not _HOST.fullmatch(config.host):
+    if config.host and not HOST_NAME.fullmatch(config.host):
         yield ("host",), "a host's name is letters, digits, dots, - and _, at most 253 of them"
     listen = config.exporter.listen
     if listen == config.aggregator.listen and not listen.endswith(":0"):  # any port that is free

@@ -1,9 +1,12 @@
 """What tells this host from others, also where its file system is mounted into a container."""
 
+import re
 import socket
 from pathlib import Path
 from typing import Final
 
+HOST_NAME: Final = re.compile(r"[\w.-]{1,253}")
+"""What the name of a host may be."""
 _LONGEST: Final = 4096
 _MACHINE_ID: Final = ("etc/machine-id", "var/lib/dbus/machine-id")
 

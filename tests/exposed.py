@@ -11,7 +11,7 @@ from aggregator.finding import SEVERITIES
 from aggregator.findings import rules_of
 from aggregator.metrics import COUNTERS as AGGREGATOR_COUNTERS
 from aggregator.metrics import GAUGES as AGGREGATOR_GAUGES
-from aggregator.metrics import WITHIN
+from aggregator.open_findings import WITHIN
 from aggregator.ranking import OTHERS
 from aggregator.reports.top import QUESTIONS
 from exporter.attempts import label_sets

@@ -6,8 +6,10 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+import yaml
 
 from aggregator.metrics import COUNTERS as AGGREGATOR_COUNTERS
 from aggregator.metrics import GAUGES as AGGREGATOR_GAUGES
@@ -26,7 +28,6 @@ from provisioning.alerts.rule import (
     expression,
     load_settings,
     render,
-    runbook_url,
 )
 from tests import needs
 from tests.alert_cases import CASES
@@ -57,6 +58,7 @@ FAMILY_OF = {
     r"node_memory_\w+_bytes": "node_memory_<Field>_bytes",
     r"node_vmstat_\w+": "node_vmstat_<field>",
 }
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 WORDS = {"and", "or", "unless", "on", "ignoring", "by", "without", "bool", "offset"}
 
 
@@ -123,8 +125,8 @@ def unit_test(case: Case, alert: Alert) -> dict[str, object]:
     if case.labels is not None:
         annotations = {
             "summary": case.summary,
-            "description": case.description,
-            "runbook_url": runbook_url(alert, SETTINGS),
+            "description": f"{case.description} First: {alert.first}",
+            **links(case, alert),
         }
         labels = {**case.labels, "severity": alert.severity}
         expected = [{"exp_labels": labels, "exp_annotations": annotations}]
@@ -137,6 +139,33 @@ def unit_test(case: Case, alert: Alert) -> dict[str, object]:
             for at, alerts in moments
         ],
     }
+
+
+def links(case: Case, alert: Alert) -> dict[str, str]:
+    """The links that the alert of a case has to have."""
+    labels = case.labels or {}
+    begin, end = -7200 + (moment := seconds_of(case.at)), moment
+    if case.newest is not None:
+        begin, end = case.newest - 7200, case.newest + 300
+    host = labels.get("host", "") if case.newest is not None else case.host
+    named = f"={quote(host)}" if host not in ("", "other") else ""
+    instance = f"&var-instance={quote(labels['instance'])}" if "instance" in labels else ""
+    variable = {"heptad-now": "&var-host", "heptad-host": "&var-node"}.get(alert.board.uid, "")
+    narrowed = (variable and named and variable + named) if variable else instance
+    page = f"http://127.0.0.1:9708/?since=24h{'&host' + named if variable and named else ''}"
+    runbook = f"{alert.runbook.removesuffix('.md')}#{alert.name.lower()}"
+    grafana = f"http://127.0.0.1:3000/d/{alert.board.uid}"
+    return {
+        "dashboard_url": f"{grafana}?from={begin}000&to={end}000{narrowed}",
+        "page_url": page,
+        "runbook_url": f"http://127.0.0.1:9708/runbooks/{runbook}",
+    }
+
+
+def seconds_of(duration: str) -> int:
+    """Seconds of a promtool duration such as ``15m`` or ``1d2h``."""
+    parts = re.findall(r"(\d+)([smhdw])", duration)
+    return sum(int(number) * UNITS[unit] for number, unit in parts)
 
 
 def judge(folder: Path, cases: Sequence[Case], alert: Alert) -> subprocess.CompletedProcess[str]:
@@ -191,6 +220,8 @@ def test_alert_is_complete(alert: Alert) -> None:
     assert alert.summary
     assert not alert.summary.endswith(".")
     assert alert.description.endswith(".")
+    assert alert.first.endswith(".")
+    assert "{{" not in alert.first
     page = (RUNBOOKS / alert.runbook).read_text(encoding="utf-8")
     assert f"\n## {alert.name}\n" in page
 
@@ -274,15 +305,22 @@ def _write(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> int:
 
 
 def test_settings_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A threshold, a job and the address of the runbooks are changed in one file."""
+    """A threshold, a job and the base of every link are changed in one file."""
     text = DEFAULT.read_text(encoding="utf-8")
     text = text.replace("value: 50\n", "value: 500\n").replace("exporter: heptad", "exporter: ex")
-    text = text.replace("runbooks: docs/runbooks", "runbooks: https://wiki.example/heptad/")
+    text = text.replace("http://127.0.0.1:9708", "https://heptad.example/seen/from/here/")
+    text = text.replace("http://127.0.0.1:3000", "https://grafana.example:8443")
     assert _write(tmp_path, monkeypatch, text) == 0
     logins = (tmp_path / "rules" / "logins.yml").read_text(encoding="utf-8")
     assert ">= 500" in logins
     assert "500 are much for one host" in logins.replace("\n            ", " ")
-    assert "runbook_url: https://wiki.example/heptad/logins.md#heptadbruteforce" in logins
+    page = "https://heptad.example/seen/from/here"
+    rules = yaml.safe_load(logins)["groups"][0]["rules"]
+    told = next(rule["annotations"] for rule in rules if rule["alert"] == "HeptadBruteForce")
+    assert told["runbook_url"] == f"{page}/runbooks/logins#heptadbruteforce"
+    assert f"{page}/?since=24h" in told["page_url"]
+    assert "https://grafana.example:8443/d/heptad-now?" in told["dashboard_url"]
+    assert "127.0.0.1" not in str([rule["annotations"] for rule in rules])
     assert 'up{job="ex"}' in (tmp_path / "rules" / "exporter.yml").read_text(encoding="utf-8")
 
 
@@ -292,7 +330,10 @@ def test_settings_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         ("  login_failures:", "  login_failurs:", "`login_failures` is missing"),
         ("value: 50\n", "value: a lot\n", "is neither a number nor a duration"),
         ("value: 50\n", "valeu: 50\n", "valeu"),
-        ("exporter: heptad", "exporter: 'a\" or b'", "is no name of a job"),
+        ("exporter: heptad", "exporter: 'a\" or b'", "is not the name of a job"),
+        ("grafana: http://127.0.0.1:3000", "grafana: grafana", "external_url.grafana"),
+        ("page: http://127.0.0.1:9708", "page: docs/runbooks", "external_url.page"),
+        ("  page: http://127.0.0.1:9708\n", "", "external_url"),
     ],
 )
 def test_faulty_settings(
@@ -308,6 +349,52 @@ def test_faulty_settings(
     assert _write(tmp_path, monkeypatch, text) == 2
     assert told in capsys.readouterr().err
     assert list((tmp_path / "rules").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "/runbooks",
+        "//heptad.example",
+        "heptad.example:9708",
+        "ftp://heptad.example",
+        "http://",
+        "http://:9708",
+        "https://user:secret@heptad.example",
+        "https://heptad.example/?org=1",
+        "https://heptad.example/#x",
+        "https://heptad.example:99999",
+        "https://heptad.example/{{ $labels.host }}",
+        "https://heptad.example/a b",
+        "https://[::1",
+        "javascript:alert(1)",
+    ],
+)
+@pytest.mark.parametrize("name", ["grafana", "page"])
+def test_only_an_absolute_address_is_a_base(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    url: str,
+) -> None:
+    """No rule file is written with a link that nobody can open; the message names the setting."""
+    text = DEFAULT.read_text(encoding="utf-8")
+    text = re.sub(rf"^  {name}: http.*$", f"  {name}: {json.dumps(url)}", text, flags=re.MULTILINE)
+    assert _write(tmp_path, monkeypatch, text) == 2
+    told = capsys.readouterr().err
+    assert f"external_url.{name}: `{url}` is not an absolute URL; write http://HOST:PORT" in told
+    assert "settings.yml:" in told
+    assert list((tmp_path / "rules").iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:3000", "https://[2001:db8::1]:3000/sub/path/"])
+def test_a_base_may_have_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Behind a proxy Grafana and the page may be below a path."""
+    text = DEFAULT.read_text(encoding="utf-8").replace("http://127.0.0.1:3000", url)
+    assert _write(tmp_path, monkeypatch, text) == 0
+    assert f"{url.rstrip('/')}/d/heptad-now?" in (tmp_path / "rules" / "findings.yml").read_text()
 
 
 def _durations(texts: Iterable[str]) -> list[str]:

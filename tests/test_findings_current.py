@@ -184,7 +184,7 @@ def test_the_aggregator_writes_current_rows(server: Influxd, tmp_path: Path) -> 
             server.write("w_events", [line_of(row_of_event(event)) for event in events])
             until(lambda: _subjects(server) == {"192.0.2.9"})
             until(lambda: server.count("w_reports", "looked", "last") > 0)
-            counted = 'heptad_findings_open{severity="low",within="1h"} 1.0'
+            counted = 'heptad_findings_open{rule="brute_force",severity="low",within="1h"} 1.0'
             until(lambda: counted in fetch(aggregator, "/metrics")[1])
         _forget_current(server)
         assert _subjects(server) == set()
@@ -208,7 +208,7 @@ def _forget_current(server: Influxd) -> None:
 
 def test_open_findings_are_counted_by_age() -> None:
     """One that was withdrawn is no longer open, and one of yesterday only for the longer span."""
-    metrics = AggregatorMetrics(["brute_force"])
+    metrics = AggregatorMetrics(["brute_force", "success_after_failures"])
     metrics.recall({})
     now = time.time_ns()
     recent = [finding(n, "high", age=NOW - now + MINUTE) for n in (1, 2)]
@@ -217,6 +217,6 @@ def test_open_findings_are_counted_by_age() -> None:
     metrics.note(Revision(recent[0], 1, withdrawn=True))
     (family,) = (one for one in metrics.collect() if one.name == "heptad_findings_open")
     counts = {tuple(sample.labels.values()): sample.value for sample in family.samples}
-    assert counts[("high", "1h")] == 1
-    assert counts[("high", "24h")] == 2
-    assert counts[("low", "24h")] == counts[("medium", "1h")] == 0
+    assert counts[("success_after_failures", "high", "1h")] == 1
+    assert counts[("success_after_failures", "high", "24h")] == 2
+    assert counts[("brute_force", "low", "24h")] == counts[("brute_force", "medium", "1h")] == 0

@@ -25,7 +25,7 @@ HELP = {
         for panel in panels_of(board)
     },
     **{
-        rule.name: rule.description
+        rule.name: f"{rule.description} {rule.first}"
         for group in FILES.values()
         for rule in group.rules
         if isinstance(rule, Alert)

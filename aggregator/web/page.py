@@ -1,4 +1,4 @@
-"""The page's requests: its own files at /, and what they ask for under /api/.
+"""The page's requests: its own files at /, what they ask for under /api/, and the runbooks.
 
 The page reads the stores and never writes. Nothing is loaded from elsewhere and nothing inline
 runs (Content-Security-Policy, W3C); on loopback only this host's own names are answered, for
@@ -31,6 +31,7 @@ from heptad.terminal import printable
 log = logging.getLogger("heptad.page")
 
 _STATIC: Final = Path(__file__).parent / "static"
+_RUNBOOKS: Final = Path(__file__).parent / "runbooks"
 _KINDS: Final = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -71,9 +72,7 @@ class Page:
         self._names = {"localhost", "127.0.0.1", "[::1]", host, f"[{host}]"}
         self._checks_names = is_loopback(host)
         self._places = threading.BoundedSemaphore(_MOST_AT_ONCE)
-        self._files = {
-            f"/{file.name}": file.read_bytes() for file in _STATIC.iterdir() if file.is_file()
-        }
+        self._files = _read_files()
         self._views: dict[str, Callable[[Opened, Query], dict[str, Any]]] = {
             "/api/events": lambda stores, query: find_events(stores[0], query),
             "/api/series": lambda stores, query: count_attempts(*stores, query),
@@ -87,7 +86,7 @@ class Page:
     def __call__(self, environ: Mapping[str, str]) -> Answer | None:
         """The answer to a request, by its WSGI environment."""
         path = environ.get("PATH_INFO", "/")
-        file = self._files.get("/index.html" if path == "/" else path)
+        file = self._files.get(path)
         if file is None and not path.startswith("/api/"):
             return None
         name = environ.get("HTTP_HOST", "").lower()
@@ -95,7 +94,7 @@ class Page:
             told = b"this host does not go by that name here; ask 127.0.0.1 or localhost\n"
             return Answer("421 Misdirected Request", told)
         if file is not None:
-            return _send_file(path, file, environ.get("HTTP_IF_NONE_MATCH", ""))
+            return _send_file(*file, environ.get("HTTP_IF_NONE_MATCH", ""))
         if path not in self._views:
             return _send("404 Not Found", {"error": f"there are {', '.join(self._views)}"})
         return self._ask(path, environ.get("QUERY_STRING", ""))
@@ -119,6 +118,18 @@ class Page:
             self._places.release()
 
 
+def _read_files() -> dict[str, tuple[str, bytes]]:
+    """Path → kind and content: the page's own files, and the runbooks without their suffix."""
+    files = {f"/{file.name}": file for file in _STATIC.iterdir() if file.is_file()}
+    files["/"] = files["/index.html"]
+    files |= {f"/runbooks/{file.stem}": file for file in _RUNBOOKS.glob("*.html")}
+    files["/runbooks/"] = files.pop("/runbooks/index")
+    plain = "text/plain; charset=utf-8"
+    return {
+        path: (_KINDS.get(file.suffix, plain), file.read_bytes()) for path, file in files.items()
+    }
+
+
 def _without_port(host: str) -> str:
     name, colon, port = host.rpartition(":")
     return name if colon and port.isdigit() else host
@@ -129,10 +140,9 @@ def _send(status: str, data: dict[str, Any]) -> Answer:
     return Answer(status, body, "application/json", _HEADERS + _FRESH)
 
 
-def _send_file(path: str, body: bytes, known: str) -> Answer:
+def _send_file(kind: str, body: bytes, known: str) -> Answer:
     etag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
     headers = (*_HEADERS, ("Cache-Control", "no-cache"), ("ETag", etag))
     if etag in known:
         return Answer("304 Not Modified", b"", headers=headers)
-    kind = _KINDS.get(Path(path).suffix, "text/plain; charset=utf-8")
-    return Answer("200 OK", body, "text/html; charset=utf-8" if path == "/" else kind, headers)
+    return Answer("200 OK", body, kind, headers)

@@ -17,6 +17,7 @@ from heptad.conflict import MOST_TOLD, Conflict, Group
 from heptad.event import Time
 from heptad.event_row import identify
 from heptad.heartbeat import HEARTBEATS, MEASUREMENT, Span
+from heptad.host import HOST_NAME
 from heptad.influxdb.influxql import in_time, quote_name
 from heptad.influxdb.reading import Reader
 from heptad.influxdb.selection import CORE
@@ -171,6 +172,10 @@ class Fleet:
             "deaf": {beat.machine[0] for beat in living if beat.deaf},
         }
         return {what: sorted(names) for what, names in hosts.items()}
+
+    def hosts(self) -> set[str]:
+        """All hosts that are remembered, by names that a configuration can give."""
+        return {host for host, _ in self._seen if HOST_NAME.fullmatch(host)}
 
     def holders(self, conflicts: Container[Conflict], at: float) -> list[str]:
         """The living hosts that hold points for one of ``conflicts``."""

@@ -233,6 +233,10 @@ class InfluxStore:
         """The hosts that ``fleet`` counts: see Fleet.troubled."""
         return self._arrivals.fleet.troubled(self._clocks.tick())
 
+    def hosts(self) -> set[str]:
+        """The hosts whose exporters sent a heartbeat in the last day."""
+        return self._arrivals.fleet.hosts()
+
     def find_fleet(self) -> Fleet:
         """The exporters by the last heartbeat of each, with 0 as the time now."""
         now = self._clocks.server()

@@ -17,6 +17,7 @@ AGGREGATOR: Final = Group(
             "Aggregator {{ $labels.instance }} is down",
             "Prometheus has not been able to scrape {{ $labels.instance }} for <down_for>: there "
             "are no findings and reports.",
+            "Run `systemctl status heptad-aggregator` on its host.",
             _PAGE,
             "<down_for>",
         ),
@@ -27,6 +28,7 @@ AGGREGATOR: Final = Group(
             "Aggregator {{ $labels.instance }} does not keep up",
             "It is {{ $value | humanizeDuration }} since {{ $labels.instance }} had worked off "
             "everything that had arrived: findings come late.",
+            "Check whether it catches up: open the dashboard.",
             _PAGE,
             "<down_for>",
         ),
@@ -37,6 +39,7 @@ AGGREGATOR: Final = Group(
             "{{ $labels.part }} fails in aggregator {{ $labels.instance }}",
             "The finding or report {{ $labels.part }} has failed in {{ $labels.instance }} for "
             "<down_for>; all others go on.",
+            "Read the error: `journalctl --unit heptad-aggregator`.",
             _PAGE,
             "<down_for>",
         ),
@@ -47,6 +50,8 @@ AGGREGATOR: Final = Group(
             "Aggregator {{ $labels.instance }} cannot read events",
             "{{ $labels.instance }} has not been able to read the events for <down_for>: there "
             "are no findings and reports.",
+            "Run `heptad influxdb check` on its host; without InfluxDB read `curl "
+            "http://127.0.0.1:9708/healthz`.",
             _PAGE,
             "<down_for>",
         ),
@@ -57,6 +62,7 @@ AGGREGATOR: Final = Group(
             "Aggregator {{ $labels.instance }} cannot keep findings",
             "{{ $labels.instance }} has not been able to write its store of findings and reports "
             "for <down_for>.",
+            "Run `df` on its host, and read the reason: `curl http://127.0.0.1:9708/healthz`.",
             _PAGE,
             "<down_for>",
         ),
@@ -67,6 +73,7 @@ AGGREGATOR: Final = Group(
             "A corrupt store of aggregator {{ $labels.instance }} was set aside",
             "{{ $labels.instance }} found its store of findings and reports corrupt, set it aside "
             "and began a new one: earlier findings and reports are not in it.",
+            "Run `dmesg` on its host: most often the disk fails.",
             _PAGE,
         ),
         Alert(
@@ -76,6 +83,7 @@ AGGREGATOR: Final = Group(
             "Two machines have one host name",
             '{{ $value | printf "%.0f" }} host names have two machine ids at a time: the events of '
             "the machines mix, and findings about them are wrong.",
+            "List the names: `SHOW SERIES FROM heartbeat` in the bucket `heptad`.",
             _PAGE,
             "<down_for>",
         ),
@@ -86,6 +94,7 @@ AGGREGATOR: Final = Group(
             "Two hosts have one machine id",
             '{{ $value | printf "%.0f" }} machine ids belong to two live hosts: one was cloned '
             "from the other.",
+            "List the ids: `SHOW SERIES FROM heartbeat` in the bucket `heptad`.",
             _PAGE,
             "<down_for>",
         ),
@@ -96,6 +105,7 @@ AGGREGATOR: Final = Group(
             "Events came too late for the reports",
             '{{ $value | printf "%.0f" }} events came to {{ $labels.instance }} later than the '
             "horizon within the hour: the reports of their time leave them out.",
+            "Find out which host was cut off: open the dashboard.",
             _PAGE,
         ),
         Alert(
@@ -105,6 +115,7 @@ AGGREGATOR: Final = Group(
             "Events are stamped more than a day ahead",
             '{{ $value | printf "%.0f" }} events came to {{ $labels.instance }} within the hour '
             "with a time more than a day ahead: the clock of a host is wrong.",
+            "Find the host whose clock is wrong: HeptadClockSkew names it.",
             _PAGE,
         ),
         Alert(
@@ -114,6 +125,7 @@ AGGREGATOR: Final = Group(
             "Findings of {{ $labels.rule }} may be missing",
             "There were more subjects than {{ $labels.instance }} can hold for {{ $labels.rule }} "
             'within the hour: {{ $value | printf "%.0f" }} minutes of subjects were forgotten.',
+            "Find the host under attack: HeptadBruteForce names it.",
             _PAGE,
         ),
     ),

@@ -42,19 +42,23 @@ SOURCES: Final = Group(
             )
             and heptad_source_up == 1
             """,
-            "Source {{ $labels.source }} of {{ $labels.instance }} fell silent",
-            "Source {{ $labels.source }} of {{ $labels.instance }} can be read and has given no "
+            "Source {{ $labels.source }} of <host> fell silent",
+            "Source {{ $labels.source }} of <host> can be read and has given no "
             "event for more than <silent_window>, or for more than <steady_window> where it was "
             "never quiet: its log may have moved, or its daemon no longer writes there.",
+            "Check whether its log still grows: `ls -l /var/log/auth.log*`, or `journalctl "
+            "--since -1h SYSLOG_FACILITY=10`.",
             _PAGE,
         ),
         Alert(
             "HeptadSourceGap",
             "warning",
             grown("heptad_gaps_total", "<finding_window>", "1w:1h"),
-            "A part of {{ $labels.source }} on {{ $labels.instance }} is lost",
-            "A part of {{ $labels.source }} on {{ $labels.instance }} was gone before it could be "
+            "A part of {{ $labels.source }} on <host> is lost",
+            "A part of {{ $labels.source }} on <host> was gone before it could be "
             "read, or its daemon dropped it ({{ $labels.reason }}): what was in it is not known.",
+            "Check whether the exporter was down, or its store full, at that time: `heptad events"
+            " --since 1h` shows the gap.",
             _PAGE,
         ),
     ),
@@ -66,8 +70,9 @@ _READING: Final = (
         "HeptadExporterDown",
         "warning",
         'up{job="<exporter_job>"} == 0',
-        "Exporter {{ $labels.instance }} is down",
-        "Prometheus has not been able to scrape {{ $labels.instance }} for <down_for>.",
+        "Exporter <host> is down",
+        "Prometheus has not been able to scrape <host> for <down_for>.",
+        "Check whether the host is up; then `systemctl status heptad-exporter` there.",
         _PAGE,
         "<down_for>",
     ),
@@ -78,6 +83,7 @@ _READING: Final = (
         "Prometheus scrapes no exporter",
         "No target has the job <exporter_job>: none of these alerts can fire. Either the scrape "
         "configuration lost it, or the job has another name than in settings.yml.",
+        "Open `/targets` of Prometheus.",
         _PAGE,
         "<down_for>",
     ),
@@ -85,9 +91,10 @@ _READING: Final = (
         "HeptadSourceNotReadable",
         "critical",
         "heptad_source_up == 0",
-        "Source {{ $labels.source }} of {{ $labels.instance }} cannot be read",
-        "{{ $labels.instance }} has not been able to read {{ $labels.source }} for <down_for>: "
+        "Source {{ $labels.source }} of <host> cannot be read",
+        "<host> has not been able to read {{ $labels.source }} for <down_for>: "
         "nobody sees what happens there.",
+        "Read the reason on the host: `curl http://127.0.0.1:9707/healthz`.",
         _PAGE,
         "<down_for>",
     ),
@@ -95,9 +102,10 @@ _READING: Final = (
         "HeptadSourceDeaf",
         "critical",
         "heptad_source_deaf == 1",
-        "Source {{ $labels.source }} of {{ $labels.instance }} is deaf: {{ $labels.reason }}",
-        "{{ $labels.instance }} can read {{ $labels.source }}, but what it says is not heard "
+        "Source {{ $labels.source }} of <host> is deaf: {{ $labels.reason }}",
+        "<host> can read {{ $labels.source }}, but what it says is not heard "
         "({{ $labels.reason }}): logins there are not counted. /healthz shows the evidence.",
+        "Read the evidence and the remedy on the host: `curl http://127.0.0.1:9707/healthz`.",
         _PAGE,
         "1m",
     ),
@@ -105,9 +113,10 @@ _READING: Final = (
         "HeptadSourceBehind",
         "warning",
         "heptad_source_behind_bytes > <behind_bytes>",
-        "{{ $labels.instance }} does not keep up with {{ $labels.source }}",
-        "For 15 minutes much of {{ $labels.source }} has been waiting on {{ $labels.instance }}, "
+        "<host> does not keep up with {{ $labels.source }}",
+        "For 15 minutes much of {{ $labels.source }} has been waiting on <host>, "
         "now {{ $value | humanize1024 }}B: alerts on logins come late.",
+        "Check whether its store can be written, or is full: `curl http://127.0.0.1:9707/healthz`.",
         _PAGE,
         "15m",
     ),
@@ -120,9 +129,10 @@ _READING: Final = (
         or
         increase(heptad_lines_not_understood_total[1h]) >= <not_understood>
         """,
-        "Lines of {{ $labels.program }} on {{ $labels.instance }} are not understood",
+        "Lines of {{ $labels.program }} on <host> are not understood",
         'No rule understood {{ $value | printf "%.0f" }} lines of {{ $labels.program }} on '
-        "{{ $labels.instance }}: its format may have changed, and what they say is not counted.",
+        "<host>: its format may have changed, and what they say is not counted.",
+        "Read some of the lines: `heptad report` on the host shows them.",
         _PAGE,
     ),
     Alert(
@@ -134,29 +144,32 @@ _READING: Final = (
         or
         increase(heptad_lines_untrusted_total[1h]) >= <untrusted>
         """,
-        "Lines of {{ $labels.program }} on {{ $labels.instance }} are refused",
-        '{{ $value | printf "%.0f" }} lines in the journal of {{ $labels.instance }} have the name '
+        "Lines of {{ $labels.program }} on <host> are refused",
+        '{{ $value | printf "%.0f" }} lines in the journal of <host> have the name '
         "of {{ $labels.program }} and come from a binary or an account that is not trusted: the "
         "program is elsewhere, or someone forges its lines.",
+        "Read which binary and account wrote them: `heptad report --local` on the host.",
         _PAGE,
     ),
     Alert(
         "HeptadStampsOutOfRange",
         "warning",
         "increase(heptad_stamps_out_of_range_total[10m]) > 2",
-        "A clock in {{ $labels.source }} of {{ $labels.instance }} is wrong",
-        "Lines of {{ $labels.source }} on {{ $labels.instance }} have a stamp before 1970 or more "
+        "A clock in {{ $labels.source }} of <host> is wrong",
+        "Lines of {{ $labels.source }} on <host> have a stamp before 1970 or more "
         "than a day ahead: their events have the time at which they arrived. A host has a wrong "
         "clock, or someone forges stamps.",
+        "Read which host it is: `curl http://127.0.0.1:9707/healthz`.",
         _PAGE,
     ),
     Alert(
         "HeptadCollectorFailing",
         "warning",
         "heptad_collector_success == 0",
-        "Host metrics of {{ $labels.instance }} are missing: {{ $labels.collector }}",
-        "The collector {{ $labels.collector }} of {{ $labels.instance }} has failed or hung for "
+        "Host metrics of <host> are missing: {{ $labels.collector }}",
+        "The collector {{ $labels.collector }} of <host> has failed or hung for "
         "15 minutes: alerts on its metrics cannot fire.",
+        "Read the error on the host: `journalctl --unit heptad-exporter`.",
         _PAGE,
         "15m",
     ),
@@ -164,9 +177,10 @@ _READING: Final = (
         "HeptadConfigurationRefused",
         "warning",
         "heptad_config_last_reload_successful == 0",
-        "{{ $labels.instance }} runs with an old configuration",
-        "The configuration of {{ $labels.instance }} was refused when it was read again: the one "
+        "<host> runs with an old configuration",
+        "The configuration of <host> was refused when it was read again: the one "
         "before stays in force.",
+        "Run `heptad check-config FILE` on the host: it shows every error with its place.",
         _PAGE,
         "<down_for>",
     ),
@@ -178,10 +192,11 @@ _READING: Final = (
         or
         abs(heptad_delivery_clock_offset_seconds) > <clock_offset_seconds>
         """,
-        "The clock of {{ $labels.instance }} is off",
-        "The clock of {{ $labels.instance }} is off by {{ $value | humanizeDuration }}, by the "
+        "The clock of <host> is off",
+        "The clock of <host> is off by {{ $value | humanizeDuration }}, by the "
         "clock of Prometheus or of InfluxDB: events have wrong times, and findings that need "
         "events of several hosts go wrong.",
+        "Run `timedatectl` on the host.",
         _PAGE,
         "<down_for>",
     ),
@@ -192,9 +207,10 @@ _KEEPING: Final = (
         "HeptadStoreFailing",
         "critical",
         "heptad_store_failing == 1",
-        "The store of {{ $labels.instance }} cannot be written",
-        "{{ $labels.instance }} has not been able to write its store for <down_for>: reading "
+        "The store of <host> cannot be written",
+        "<host> has not been able to write its store for <down_for>: reading "
         "waits, and what is rotated away meanwhile is lost.",
+        "Run `df` on the host, and read the reason: `curl http://127.0.0.1:9707/healthz`.",
         _PAGE,
         "<down_for>",
     ),
@@ -202,9 +218,10 @@ _KEEPING: Final = (
         "HeptadStoreFull",
         "critical",
         "heptad_store_full == 1",
-        "The store of {{ $labels.instance }} is full of what is not delivered",
-        "All that the store of {{ $labels.instance }} holds is still to be delivered: reading "
+        "The store of <host> is full of what is not delivered",
+        "All that the store of <host> holds is still to be delivered: reading "
         "waits, and what is rotated away meanwhile is lost.",
+        "Run `heptad influxdb check` on the host: it shows why nothing is delivered.",
         _PAGE,
         "<down_for>",
     ),
@@ -216,9 +233,10 @@ _KEEPING: Final = (
         and on (job, instance)
         heptad_delivery_behind_events >= <store_waiting_events>
         """,
-        "The store of {{ $labels.instance }} is filling",
-        "{{ $value | humanizePercentage }} of the store of {{ $labels.instance }} are in use "
+        "The store of <host> is filling",
+        "{{ $value | humanizePercentage }} of the store of <host> are in use "
         "while events wait to be delivered. When only such are left in it, reading stops.",
+        "Run `heptad influxdb check` on the host: it shows why events wait.",
         _PAGE,
         "<delivery_for>",
     ),
@@ -226,18 +244,20 @@ _KEEPING: Final = (
         "HeptadStoreSetAside",
         "warning",
         "heptad_store_set_aside == 1",
-        "A corrupt store of {{ $labels.instance }} was set aside",
-        "{{ $labels.instance }} found its store corrupt, set it aside and began a new one: "
+        "A corrupt store of <host> was set aside",
+        "<host> found its store corrupt, set it aside and began a new one: "
         "events in it are not on the page, and what was not delivered may be missing.",
+        "Run `dmesg` on the host: most often the disk fails.",
         _PAGE,
     ),
     Alert(
         "HeptadDeliveryFailing",
         "warning",
         "heptad_delivery_up == 0",
-        "{{ $labels.instance }} does not deliver",
-        "{{ $labels.instance }} has not been able to deliver to InfluxDB for <delivery_for>. "
+        "<host> does not deliver",
+        "<host> has not been able to deliver to InfluxDB for <delivery_for>. "
         "Nothing is lost while its store has room; findings and reports come late.",
+        "Run `heptad influxdb check` on the host: it shows what is wrong, and what to do.",
         _PAGE,
         "<delivery_for>",
     ),
@@ -245,9 +265,10 @@ _KEEPING: Final = (
         "HeptadBreakerOpen",
         "info",
         'max_over_time(heptad_delivery_breaker_state{state="open"}[2m]) == 1',
-        "{{ $labels.instance }} finds InfluxDB unreachable",
-        "The circuit breaker of {{ $labels.instance }} has been open for <breaker_for>: InfluxDB "
+        "<host> finds InfluxDB unreachable",
+        "The circuit breaker of <host> has been open for <breaker_for>: InfluxDB "
         "does not answer, and is tried twice a minute.",
+        "Nothing yet; HeptadDeliveryFailing follows if it lasts.",
         _PAGE,
         "<breaker_for>",
     ),
@@ -255,21 +276,23 @@ _KEEPING: Final = (
         "HeptadFieldConflict",
         "critical",
         "heptad_delivery_held_events > 0 or heptad_aggregator_held_events > 0",
-        "InfluxDB refuses events for the type of a field, says {{ $labels.instance }}",
+        "InfluxDB refuses events for the type of a field, says <host>",
         'InfluxDB refuses {{ $value | printf "%.0f" }} points: it has field {{ $labels.field }} of '
         "{{ $labels.measurement }} as {{ $labels.stored }} in the shard from "
         "{{ $labels.shard_start }} to {{ $labels.shard_end }}, and gets {{ $labels.sent }}. A "
         "point there claims to be of host {{ $labels.claimed_host }}, which is not proven. The "
         "exporters hold the points and offer them again.",
+        "Find out which program writes this field with another type.",
         _PAGE,
     ),
     Alert(
         "HeptadEventsRejected",
         "warning",
         'increase(heptad_delivery_events_total{result=~"rejected|expired"}[1h]) > 0',
-        "InfluxDB did not take events of {{ $labels.instance }}",
-        '{{ $value | printf "%.0f" }} events of {{ $labels.instance }} were '
+        "InfluxDB did not take events of <host>",
+        '{{ $value | printf "%.0f" }} events of <host> were '
         "{{ $labels.result }} within the hour and will not be sent again.",
+        "Read the server's reason on the host: `heptad exporter rejected`.",
         _PAGE,
     ),
 )

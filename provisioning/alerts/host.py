@@ -2,12 +2,13 @@
 
 from typing import Final
 
+from provisioning.alerts.links import HOST as BOARD
 from provisioning.alerts.rule import Alert, Group
 
 _PAGE: Final = "host.md"
 
 _WRITABLE: Final = "and on (job, instance, device, mountpoint) node_filesystem_readonly == 0"
-_PLACE: Final = "{{ $labels.mountpoint }} of {{ $labels.instance }}"
+_PLACE: Final = "{{ $labels.mountpoint }} of <host>"
 
 HOST: Final = Group(
     "heptad-host",
@@ -21,8 +22,10 @@ HOST: Final = Group(
             f"< <filesystem_low>\n{_WRITABLE}",
             f"{_PLACE} has little space left",
             f"{{{{ $value | humanizePercentage }}}} of {_PLACE} are free.",
+            "Find what takes the space: `du -xh --max-depth=2 MOUNTPOINT | sort -h | tail`.",
             _PAGE,
             "15m",
+            board=BOARD,
         ),
         Alert(
             "HostFilesystemFull",
@@ -31,8 +34,10 @@ HOST: Final = Group(
             f"< <filesystem_full>\n{_WRITABLE}",
             f"{_PLACE} is full",
             f"{{{{ $value | humanizePercentage }}}} of {_PLACE} are free.",
+            "Make room now: `journalctl --vacuum-size=500M`, caches of packages.",
             _PAGE,
             "5m",
+            board=BOARD,
         ),
         Alert(
             "HostFilesystemFillsUp",
@@ -43,8 +48,10 @@ HOST: Final = Group(
             f"< <filesystem_ahead_free>\n{_WRITABLE}",
             f"{_PLACE} fills up",
             f"If it goes on as in the last 6 hours, {_PLACE} will be full within a day.",
+            "Find the folder that grows: `du -xh --max-depth=2 MOUNTPOINT | sort -h | tail`.",
             _PAGE,
             "1h",
+            board=BOARD,
         ),
         Alert(
             "HostInodesLow",
@@ -52,8 +59,11 @@ HOST: Final = Group(
             f"node_filesystem_files_free / (node_filesystem_files > 0) < <inodes_low>\n{_WRITABLE}",
             f"{_PLACE} has few inodes left",
             f"{{{{ $value | humanizePercentage }}}} of the inodes of {_PLACE} are free.",
+            "Find the folder with many files: `du --inodes -x --max-depth=3 MOUNTPOINT | sort -n "
+            "| tail`.",
             _PAGE,
             "15m",
+            board=BOARD,
         ),
         Alert(
             "HostFilesystemBecameReadOnly",
@@ -62,7 +72,9 @@ HOST: Final = Group(
             f"{_PLACE} became read-only",
             f"{_PLACE} could be written within the last 6 hours and cannot now: the kernel does "
             "that when a disk fails.",
+            "Run `dmesg` on the host: it shows the error of the disk.",
             _PAGE,
+            board=BOARD,
         ),
         Alert(
             "HostFilesystemError",
@@ -70,47 +82,57 @@ HOST: Final = Group(
             "node_filesystem_device_error == 1",
             f"{_PLACE} does not answer",
             f"{_PLACE} has not told its size for 15 minutes: it hangs, or may not be looked at.",
+            "Run `stat -f MOUNTPOINT` on the host: a network mount that hangs does not answer.",
             _PAGE,
             "15m",
+            board=BOARD,
         ),
         Alert(
             "HostMemoryLow",
             "warning",
             "node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes < <memory_low>",
-            "{{ $labels.instance }} has little memory left",
-            "{{ $value | humanizePercentage }} of the memory of {{ $labels.instance }} have been "
+            "<host> has little memory left",
+            "{{ $value | humanizePercentage }} of the memory of <host> have been "
             "available for 15 minutes.",
+            "Find the process that takes it: `ps aux --sort=-rss | head`.",
             _PAGE,
             "15m",
+            board=BOARD,
         ),
         Alert(
             "HostMemoryStalled",
             "warning",
             "rate(node_pressure_memory_stalled_seconds_total[5m]) > <memory_stalled>",
-            "{{ $labels.instance }} stands still for want of memory",
-            "All tasks of {{ $labels.instance }} waited for memory "
+            "<host> stands still for want of memory",
+            "All tasks of <host> waited for memory "
             "{{ $value | humanizePercentage }} of the time, for 10 minutes.",
+            "Find the process that takes the memory: `ps aux --sort=-rss | head`.",
             _PAGE,
             "10m",
+            board=BOARD,
         ),
         Alert(
             "HostOutOfMemoryKill",
             "warning",
             "increase(node_vmstat_oom_kill[15m]) > 0",
-            "{{ $labels.instance }} killed a process for want of memory",
-            'The kernel of {{ $labels.instance }} killed {{ $value | printf "%.0f" }} processes '
+            "<host> killed a process for want of memory",
+            'The kernel of <host> killed {{ $value | printf "%.0f" }} processes '
             "within 15 minutes, because there was no memory left.",
+            "Read which process it was: `dmesg | grep -i 'killed process'`.",
             _PAGE,
+            board=BOARD,
         ),
         Alert(
             "HostClockNotSynchronised",
             "info",
             "min_over_time(node_timex_sync_status[15m]) == 0 and node_timex_maxerror_seconds >= 16",
-            "The clock of {{ $labels.instance }} is not synchronised",
-            "Nothing has kept the clock of {{ $labels.instance }} right for 15 minutes; it will "
+            "The clock of <host> is not synchronised",
+            "Nothing has kept the clock of <host> right for 15 minutes; it will "
             "go wrong in time. HeptadClockSkew tells when it has.",
+            "Run `timedatectl` on the host.",
             _PAGE,
             "15m",
+            board=BOARD,
         ),
     ),
 )

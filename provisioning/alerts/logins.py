@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from provisioning.alerts.rule import Alert, Group, grown
+from provisioning.alerts.links import NOW, now_at_finding
+from provisioning.alerts.rule import Alert, Group, Recording, grown
 
 _PAGE: Final = "logins.md"
 
@@ -48,47 +49,61 @@ COUNTED: Final = Group(
             "HeptadBruteForce",
             "warning",
             f"{_FAILURES} >= <login_failures>",
-            "Brute force against {{ $labels.instance }}",
-            '{{ $value | printf "%.0f" }} logins failed on {{ $labels.instance }} within '
+            "Brute force against <host>",
+            '{{ $value | printf "%.0f" }} logins failed on <host> within '
             "<login_window>, from all addresses together; <login_failures> are much for one host.",
+            "Check whether a login succeeded meanwhile: `heptad events --program sshd --outcome "
+            "success --since 1h`.",
             _PAGE,
+            board=NOW,
         ),
         Alert(
             "HeptadPasswordLoginDuringBruteForce",
             "warning",
             f"{_PASSWORD_LOGINS} > 0\nand\n{_FAILURES} >= <login_failures>",
-            "A password was accepted on {{ $labels.instance }} during a brute force",
+            "A password was accepted on <host> during a brute force",
             "Within <login_window> at least <login_failures> logins failed on "
-            '{{ $labels.instance }}, and {{ $value | printf "%.0f" }} succeeded by password. '
+            '<host>, and {{ $value | printf "%.0f" }} succeeded by password. '
             "Whether it was the same address is not known here.",
+            "Check whether the address that got in had failed before: `heptad events --program "
+            "sshd --outcome success --since 1h` shows it.",
             _PAGE,
+            board=NOW,
         ),
         Alert(
             "HeptadSudoRefused",
             "info",
             f"{_SUDO} > 0",
-            "sudo refused a user on {{ $labels.instance }}",
-            'sudo refused {{ $value | printf "%.0f" }} times on {{ $labels.instance }} within '
+            "sudo refused a user on <host>",
+            'sudo refused {{ $value | printf "%.0f" }} times on <host> within '
             "<finding_window>: a wrong password, or something that is not allowed.",
+            "Read who wanted to run what: `heptad events --program sudo --outcome failure --since"
+            " 1h`.",
             _PAGE,
+            board=NOW,
         ),
         Alert(
             "HeptadAccountCreated",
             "warning",
             _CREATED,
-            "A user account was created on {{ $labels.instance }}",
-            '{{ $value | printf "%.0f" }} user accounts were created on {{ $labels.instance }} '
+            "A user account was created on <host>",
+            '{{ $value | printf "%.0f" }} user accounts were created on <host> '
             "within <finding_window>, or while it was not scraped.",
+            "Read which account it is, and ask who created it: `heptad events --action "
+            "account_create --since 1h`.",
             _PAGE,
+            board=NOW,
         ),
         Alert(
             "HeptadAccountChanged",
             "info",
             _CHANGED,
-            "Accounts or groups were changed on {{ $labels.instance }}",
+            "Accounts or groups were changed on <host>",
             '{{ $value | printf "%.0f" }} changes ({{ $labels.action }}) on '
-            "{{ $labels.instance }} within <finding_window>.",
+            "<host> within <finding_window>.",
+            "Read what was changed, and by whom: `heptad events --since 1h`.",
             _PAGE,
+            board=NOW,
         ),
     ),
 )
@@ -98,126 +113,168 @@ def _match(label: str, words: str) -> str:
     return f'{label}{"=~" if "|" in words else "="}"{words}"'
 
 
-def _finding(
-    name: str, severity: str, rules: str, grades: str, summary: str, description: str
-) -> Alert:
-    """An alert on new findings of ``grades``, or of every severity.
+_NEW: Final = "severity:heptad_findings:new"
+_NEW_BY_HOST: Final = "host_severity:heptad_findings:new"
+_RECORDED: Final = (
+    Recording(
+        _NEW,
+        "(\n"
+        + grown("heptad_findings_total", "<finding_window>", "<unscraped_window>:5m")
+        + "\n)\nand on (job, instance, rule, severity)\n"
+        "time() - heptad_findings_last_timestamp_seconds < <finding_age_seconds>",
+        "how many findings are new; their age keeps out what is found in old logs",
+    ),
+    Recording(
+        _NEW_BY_HOST,
+        "heptad_host_findings_last_timestamp_seconds\n"
+        "  > (\n"
+        "    heptad_host_findings_last_timestamp_seconds offset <finding_window>\n"
+        "    or 0 * heptad_host_findings_last_timestamp_seconds\n"
+        "  )",
+        "the hosts on which a medium or high finding has newer events than before",
+    ),
+)
 
-    Their age keeps out what is found in old logs.
-    """
+
+def _finding(
+    name: str, severity: str, rules: str, grades: str, summary: str, description: str, first: str
+) -> Alert:
+    """An alert on new findings of ``grades``, or of every severity: one a host that is known."""
     matchers = _match("rule", rules) + (f", {_match('severity', grades)}" if grades else "")
-    found = grown(
-        f"heptad_findings_total{{{matchers}}}", "<finding_window>", "<unscraped_window>:5m"
-    )
+    new = f"{_NEW}{{{matchers}}}"
     return Alert(
         name,
         severity,
-        f"{_sum('severity', found)}\n"
-        "and on (job, instance, rule)\n"
-        "time() - heptad_finding_last_timestamp_seconds < <finding_age_seconds>",
+        f"max without (severity) (\n"
+        f"  {_NEW_BY_HOST}{{{matchers}}}\n"
+        f"  and on (job, instance, rule, severity) {new}\n)\n"
+        f"or on (job, instance, rule)\n"
+        f"sum without (severity) ({new})",
         summary,
-        f"{description} Who, from where and when: `heptad report`, or the page of findings.",
+        f"{description} Who and from where: see the finding on the page, or `heptad report`.",
+        first,
         _PAGE,
+        board=now_at_finding(grades),
     )
 
 
 FOUND: Final = Group(
     "heptad-findings",
-    "What the aggregator found in the events of all its hosts: who and where is in the findings.",
+    "What the aggregator found in the events of all its hosts: who and from where is in the "
+    "findings. `host` is a label where a medium or high finding has one.",
     (
+        *_RECORDED,
         _finding(
             "HeptadSuccessAfterManyFailures",
             "critical",
             "success_after_failures",
             "high",
-            "A login succeeded after many failures",
-            "An address got in by password after it had failed as several users, or ten times as "
-            "often as the rule asks for: a guessed password is likely.",
+            "A login on <host> succeeded after many failures",
+            "An address logged in on <host> by password after it had failed as several users, or "
+            "ten times as often as the rule asks for: the password was probably guessed.",
+            "Ask the user, by telephone, whether it was them. If not, lock the account and end "
+            "its sessions.",
         ),
         _finding(
             "HeptadSuccessAfterFailures",
             "warning",
             "success_after_failures",
             "medium",
-            "A login succeeded after failures",
-            "An address got in by password after it had failed several times as one user: he "
-            "found his password again, or somebody guessed it.",
+            "A login on <host> succeeded after failures",
+            "An address logged in on <host> by password after it had failed several times as one "
+            "user: either the user mistyped the password, or someone guessed it.",
+            "Ask the user whether it was them.",
         ),
         _finding(
             "HeptadAttackFound",
             "warning",
             "brute_force|slow_brute_force|distributed|spraying|sweep",
             "medium|high",
-            "An attack on logins: {{ $labels.rule }}",
-            "A finding of {{ $labels.rule }} reached medium or high: more than the noise of the "
-            "internet.",
+            "An attack on logins of <host>: {{ $labels.rule }}",
+            "A finding of {{ $labels.rule }} on <host> reached medium or high: this is more than "
+            "the usual noise of the internet.",
+            "Check whether a login from the same address succeeded: follow the address in the "
+            "finding.",
         ),
         _finding(
             "HeptadRootPasswordLogin",
             "warning",
             "root_password_login",
             "",
-            "Root logged in by password",
-            "Root logged in through the network by a password: it can be guessed, and nobody "
-            "knows who typed it.",
+            "Root logged in on <host> by password",
+            "Root logged in on <host> through the network by a password, which can be guessed, "
+            "and which does not show who typed it.",
+            "Find out who it was: follow the address in the finding.",
         ),
         _finding(
             "HeptadSecondFactorSkipped",
             "critical",
             "second_factor",
             "high",
-            "A login went on without its second factor",
-            "The service of the second factor did not answer, and its module let a user in by the "
-            "first factor alone.",
+            "A login on <host> went on without its second factor",
+            "The service of the second factor did not answer, and its module on <host> let a user"
+            " in by the first factor alone.",
+            "Ask the user, by telephone, whether it was them. If not, lock the account and end "
+            "its sessions.",
         ),
         _finding(
             "HeptadSecondFactorUnavailable",
             "warning",
             "second_factor",
             "medium",
-            "The second factor of a login could not be asked for",
-            "The service of the second factor did not answer, or its module is not configured. The "
-            "log does not show whether logins go on without it.",
+            "The second factor of a login on <host> could not be asked for",
+            "The service of the second factor did not answer, or its module on <host> is not "
+            "configured. The log does not show whether logins go on without it.",
+            "Check whether logins followed without it: `heptad events --outcome success --since "
+            "1h`.",
         ),
         _finding(
             "HeptadLoginFromNewNetwork",
             "info",
             "new_network",
             "",
-            "A user logged in from a new network",
-            "A user logged in from a network that he did not come from in the last weeks.",
+            "A user logged in on <host> from a new network",
+            "A user logged in on <host> from a network that they did not use in the last weeks.",
+            "Look for another alert on the same user; if there is one, ask the user.",
         ),
         _finding(
             "HeptadNewAccountLogin",
             "warning",
             "new_account_login",
             "",
-            "An account that was just created is in use",
-            "Somebody logged in as a user whose account was created within the day.",
+            "An account that was just created is in use on <host>",
+            "A user logged in on <host> whose account was created within the day.",
+            "Ask your colleagues who created the account. If nobody did, lock it and end its "
+            "sessions.",
         ),
         _finding(
             "HeptadSudoForbidden",
             "warning",
             "sudo_refused",
             "medium|high",
-            "sudo's policy refused a user",
-            "A user is not in sudoers, or asked for a command that he may not run.",
+            "The policy of sudo on <host> refused a user",
+            "A user on <host> is not in sudoers, or asked for a command that they may not run.",
+            "Read in the finding which command it was, and ask the user.",
         ),
         _finding(
             "HeptadPowerGranted",
             "warning",
             "account_change",
             "medium|high",
-            "A user became a member of a group with power over a host",
-            "Somebody was put into a group such as sudo, adm, docker or wheel.",
+            "A user became a member of a group with power over <host>",
+            "A user was added to a group such as sudo, adm, docker or wheel on <host>.",
+            "Ask your colleagues who did it. If nobody did, remove the user from the group and "
+            "lock the account.",
         ),
         _finding(
             "HeptadRootPasswordChanged",
             "warning",
             "password_change",
             "medium|high",
-            "Root's password was changed",
-            "Root's password was set, changed, locked or unlocked.",
+            "The password of root was changed on <host>",
+            "The password of root was set, changed, locked or unlocked on <host>.",
+            "Ask your colleagues who did it. If nobody did, take the host off the network before "
+            "you log in.",
         ),
     ),
 )

@@ -15,14 +15,29 @@ from provisioning.alerts.rule import (
 
 _WRITTEN: Final = "<!-- Written by `make rules` from provisioning/alerts/; change it there. -->\n"
 _ABOUT: Final = """\
-Prometheus loads the rule files in `provisioning/prometheus/rules/`; `prometheus.yml` beside them
-is a whole configuration that does. An alert tells what happened in labels and counts, never with
-anything that stands in a log: who it was is in the finding, in `heptad events` and in `heptad
-report`.
+Prometheus loads the rule files in `provisioning/prometheus/rules/`; `prometheus.yml` beside them is
+a complete configuration that loads them. An alert shows what happened in labels and counts, never
+with a text from a log: who it was is in the finding, in `heptad events` and in `heptad report`.
 
-Thresholds, the names of the jobs and the address of the runbooks stand in
-`provisioning/prometheus/settings.yml`, and nowhere else. After a change `make rules` writes the
-rule files again; rules of your own stay out of an update's way:
+Each alert names the host, and the first thing to do. The host is the name that events carry, or
+`instance` where no exporter says it. An alert on findings has the label `host` where a medium or
+high finding has one: see
+[decision 0038](decisions/0038-a-host-is-a-label-where-something-vouches.md).
+
+| annotation | leads to |
+| --- | --- |
+| `dashboard_url` | Grafana, narrowed to the host: the two hours up to the alert or the finding |
+| `page_url` | Heptad's page |
+| `runbook_url` | the runbook of the alert, on Heptad's page |
+
+Thresholds, the names of the jobs and the base of these links are in
+`provisioning/prometheus/settings.yml`, and nowhere else. The links of the repository lead to
+`http://127.0.0.1`, which works only on the host of `make stack` and `heptad up`. **For a fleet**,
+set `external_url` to what the person on call can open: `grafana` to Grafana's address, and `page`
+to the address of the aggregator's [page](page.md#who-can-see-it), with TLS or behind a reverse
+proxy. An address that is not absolute is refused. After a change, `make rules` writes the rule
+files again.
+Rules of your own are kept apart from updates:
 
 ```
 make rules RULES_FLAGS="--settings /etc/heptad/alerts.yml --output /etc/prometheus/rules"
@@ -39,13 +54,14 @@ def alerts_page(files: Mapping[str, Group], settings: Settings) -> str:
     """docs/alerts.md: every alert with its expression, and every threshold."""
     alerts = [rule for group in files.values() for rule in group.rules if isinstance(rule, Alert)]
     overview = _table(
-        ("alert", "severity", "for", "what happened"),
+        ("alert", "severity", "for", "what happened", "first thing to do"),
         (
             (
                 f"[{alert.name}](runbooks/{alert.runbook}#{alert.name.lower()})",
                 alert.severity,
                 settings.fill(alert.wait),
                 _plain(settings.fill(alert.description)),
+                alert.first,
             )
             for alert in alerts
         ),

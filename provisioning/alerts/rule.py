@@ -1,7 +1,7 @@
 """Alerting and recording rules, and how they become the files that Prometheus loads.
 
 An expression, a duration and an annotation may hold ``<name>``: a threshold of the settings, or
-``<exporter_job>`` and ``<aggregator_job>``.
+``<exporter_job>`` and ``<aggregator_job>``; an annotation also ``<host>``.
 """
 
 import re
@@ -14,6 +14,7 @@ import msgspec
 import yaml
 
 from heptad import document
+from provisioning.alerts.links import ITSELF, Board, is_absolute
 
 SEVERITIES: Final[dict[str, str]] = {
     "critical": (
@@ -42,10 +43,17 @@ class Jobs(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     aggregator: str
 
 
+class ExternalUrl(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Where the person who gets an alert can open Grafana and Heptad's page."""
+
+    grafana: str
+    page: str
+
+
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What operators choose: settings.yml."""
 
-    runbooks: str
+    external_url: ExternalUrl
     jobs: Jobs
     thresholds: dict[str, Threshold]
 
@@ -53,7 +61,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         """What a placeholder may name, and what it stands for."""
         known = {name: str(threshold.value) for name, threshold in self.thresholds.items()}
         jobs = {"exporter_job": self.jobs.exporter, "aggregator_job": self.jobs.aggregator}
-        return known | jobs
+        return known | jobs | {"host": "{{ $host }}"}
 
     def fill(self, text: str) -> str:
         """``text`` with what its placeholders stand for; an unknown one is a KeyError."""
@@ -62,19 +70,25 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Alert(NamedTuple):
-    """An alerting rule; ``runbook`` is the page in docs/runbooks/, its anchor is the name."""
+    """An alerting rule.
+
+    ``first`` is the first thing to do; ``runbook`` is the page in docs/runbooks/, its anchor is the
+    name; ``board`` is the dashboard that shows it.
+    """
 
     name: str
     severity: str
     expr: str
     summary: str
     description: str
+    first: str
     runbook: str
     wait: str = ""
+    board: Board = ITSELF
 
     def texts(self) -> tuple[str, ...]:
         """Every text that may hold placeholders."""
-        return (self.expr, self.wait, self.summary, self.description)
+        return (self.expr, self.wait, self.summary, self.description, self.first)
 
 
 class Recording(NamedTuple):
@@ -123,10 +137,18 @@ def load_settings(path: Path = DEFAULT) -> Settings:
 def _check(settings: Settings) -> Iterable[tuple[tuple[str, ...], str]]:
     for name, threshold in settings.thresholds.items():
         if not _VALUE.fullmatch(str(threshold.value)):
-            yield ("thresholds", name, "value"), "is neither a number nor a duration as 90s, 5m, 1d"
+            yield (
+                ("thresholds", name, "value"),
+                "is neither a number nor a duration such as 90s, 5m, 1d",
+            )
+    for name in ("grafana", "page"):
+        url = getattr(settings.external_url, name)
+        if not is_absolute(url):
+            text = "is not an absolute URL; write http://HOST:PORT or https://HOST/PATH, without"
+            yield ("external_url", name), f"`{url}` {text} user, query and fragment"
     for job in ("exporter", "aggregator"):
         if not re.fullmatch(r"[\w./-]+", getattr(settings.jobs, job)):
-            yield ("jobs", job), "is no name of a job"
+            yield ("jobs", job), "is not the name of a job"
 
 
 def check_names(settings: Settings, groups: Iterable[Group]) -> list[str]:
@@ -140,9 +162,16 @@ def check_names(settings: Settings, groups: Iterable[Group]) -> list[str]:
     ]
 
 
-def runbook_url(alert: Alert, settings: Settings) -> str:
-    """Where the page on an alert is."""
-    return f"{settings.runbooks.rstrip('/')}/{alert.runbook}#{alert.name.lower()}"
+def annotations(alert: Alert, settings: Settings) -> dict[str, str]:
+    """What is said of an alert, as templates of Prometheus; every link is absolute."""
+    page, board = settings.external_url.page.rstrip("/"), alert.board
+    texts = {"summary": alert.summary, "description": f"{alert.description} First: {alert.first}"}
+    told = {name: board.name_host(settings.fill(text)) for name, text in texts.items()}
+    return told | {
+        "dashboard_url": board.dashboard_url(settings.external_url.grafana.rstrip("/")),
+        "page_url": board.page_url(page),
+        "runbook_url": f"{page}/runbooks/{Path(alert.runbook).stem}#{alert.name.lower()}",
+    }
 
 
 def expression(rule: Alert | Recording, settings: Settings) -> str:
@@ -172,11 +201,7 @@ def _render_rule(rule: Alert | Recording, settings: Settings) -> dict[str, Any]:
         "expr": expr,
         **({"for": settings.fill(rule.wait)} if rule.wait else {}),
         "labels": {"severity": rule.severity},
-        "annotations": {
-            "summary": settings.fill(rule.summary),
-            "description": settings.fill(rule.description),
-            "runbook_url": runbook_url(rule, settings),
-        },
+        "annotations": annotations(rule, settings),
     }
 
 

@@ -10,7 +10,8 @@ class Case(NamedTuple):
     """``series`` are in promtool's notation, a sample per ``interval``; ``at`` is the moment.
 
     ``labels`` are those of the alert that fires, beside its severity; None if none may fire.
-    ``early``: for an alert that waits, the last moment at which it does not fire yet.
+    ``early``: for an alert that waits, the last moment at which it does not fire yet. ``newest``:
+    for an alert on findings, the time (s) of the last event of the newest one. ``host``: the name of the host that its exporter tells.
     """
 
     alert: str
@@ -22,6 +23,8 @@ class Case(NamedTuple):
     description: str = ""
     interval: str = "1m"
     early: str = ""
+    newest: int | None = None
+    host: str = ""
 
 
 def exporter(name: str, **labels: str) -> str:

@@ -96,6 +96,17 @@ READING = [
         "Prometheus has not been able to scrape web-1:9707 for 5m.",
         early="10m",
     ),
+    Case(
+        "HeptadExporterDown",
+        "the name of its host is still known",
+        {exporter("up"): "1x25 0x10", exporter("heptad_host_info", host="db-1"): "1x25 stale"},
+        "32m",
+        EXPORTER,
+        "Exporter db-1 is down",
+        "Prometheus has not been able to scrape db-1 for 5m.",
+        host="db-1",
+        early="30m",
+    ),
     Case("HeptadExporterDown", "it restarts", {exporter("up"): "1x5 0x2 1x9"}, "12m"),
     Case(
         "HeptadExporterDown", "another job is down", {'up{job="web", instance="a"}': "0x20"}, "12m"

@@ -122,6 +122,17 @@ CASES = [
         "4% of the memory of web-1:9707 have been available for 15 minutes.",
         early="14m",
     ),
+    Case(
+        "HostMemoryLow",
+        "the exporter tells the name of its host",
+        {TOTAL: "1000x30", AVAILABLE: "40x30", exporter("heptad_host_info", host="db-1"): "1x30"},
+        "20m",
+        EXPORTER,
+        "db-1 has little memory left",
+        "4% of the memory of db-1 have been available for 15 minutes.",
+        host="db-1",
+        early="14m",
+    ),
     Case("HostMemoryLow", "a short peak", {TOTAL: "1000x30", AVAILABLE: "40x9 300x20"}, "20m"),
     Case(
         "HostMemoryStalled",

@@ -1,12 +1,14 @@
 """Cases of the alerts on logins and privileges."""
 
-from tests.alert_cases.case import AGGREGATOR, EXPORTER, Case, aggregator, events
+from typing import Final
+
+from tests.alert_cases.case import AGGREGATOR, EXPORTER, Case, aggregator, events, exporter
 
 FAILED = events("login", "failure", "password")
 FAILED_BY_KEYBOARD = events("login", "failure", "keyboard-interactive")
 GOT_IN = events("login", "success", "password")
 ONCE = "0x10 1x20"
-WHERE = " Who, from where and when: `heptad report`, or the page of findings."
+WHERE = " Who and from where: see the finding on the page, or `heptad report`."
 
 COUNTED = [
     Case(
@@ -28,6 +30,17 @@ COUNTED = [
         "Brute force against web-1:9707",
         "60 logins failed on web-1:9707 within 10m, from all addresses together; 50 are much for "
         "one host.",
+    ),
+    Case(
+        "HeptadBruteForce",
+        "the exporter tells the name of its host",
+        {FAILED: "0+6x30", exporter("heptad_host_info", host="db-1.example.org"): "1x30"},
+        "20m",
+        EXPORTER,
+        "Brute force against db-1.example.org",
+        "60 logins failed on db-1.example.org within 10m, from all addresses together; 50 are much "
+        "for one host.",
+        host="db-1.example.org",
     ),
     Case("HeptadBruteForce", "4 a minute are noise", {FAILED: "0+4x30"}, "20m"),
     Case("HeptadBruteForce", "offers of keys fail", {events("offer", "failure"): "0+9x30"}, "20m"),
@@ -134,34 +147,95 @@ COUNTED = [
 ]
 
 
-def _found(rule: str, severity: str, *, long_ago: bool = False) -> dict[str, str]:
+def _found(rule: str, severity: str, *hosts: str, long_ago: bool = False) -> dict[str, str]:
     count = aggregator("heptad_findings_total", rule=rule, severity=severity)
-    last = aggregator("heptad_finding_last_timestamp_seconds", rule=rule)
+    last = aggregator("heptad_findings_last_timestamp_seconds", rule=rule, severity=severity)
     if long_ago:
         return {count: "0x311 1x20", last: "0x311 3600x20"}
-    return {count: ONCE, last: "0x10 590x20"}
+    named = {_last_on(host, rule, severity): "_x10 590x20" for host in hosts}
+    return {count: ONCE, last: "0x10 590x20", **named}
 
 
-def _finding(
-    alert: str, rule: str, severity: str, other: str, summary: str, description: str
-) -> list[Case]:
-    """It fires on a new finding, not on one of long ago, nor on one of an ``other`` severity."""
+def _last_on(host: str, rule: str, severity: str) -> str:
+    name = "heptad_host_findings_last_timestamp_seconds"
+    return aggregator(name, host=host, rule=rule, severity=severity)
+
+
+def _finding(alert: str, rule: str, severity: str, other: str, summary: str) -> list[Case]:
+    """It fires on a new finding, not on one of long ago, nor on one of an ``other`` severity.
+
+    It names the host where that is a label.
+    """
     labels = AGGREGATOR | {"rule": rule}
-    told = (summary, description + WHERE)
     cases = [
-        Case(alert, f"found now: {severity}", _found(rule, severity), "15m", labels, *told),
+        Case(
+            alert,
+            f"found now: {severity}, on {place}",
+            _found(rule, severity, *hosts),
+            "15m",
+            labels | dict.fromkeys(hosts and ["host"], place.removesuffix(" hosts")),
+            summary.format(host=place),
+            _TEXTS[alert].format(host=place) + WHERE,
+            newest=590,
+        )
+        for place, hosts in (("a host", ()), ("web-1", ("web-1",)), ("other hosts", ("other",)))
+    ]
+    cases.append(
         Case(
             alert,
             "an old log tells what was 25 hours ago",
             _found(rule, severity, long_ago=True),
             "26h",
             interval="5m",
-        ),
-    ]
+        )
+    )
     if other:
-        cases.append(Case(alert, f"found now: {other}", _found(rule, other), "15m"))
+        cases.append(Case(alert, f"found now: {other}", _found(rule, other, "web-1"), "15m"))
     return cases
 
+
+_TEXTS: Final = {
+    "HeptadSuccessAfterManyFailures": (
+        "An address logged in on {host} by password after it had failed as several users, or ten "
+        "times as often as the rule asks for: the password was probably guessed."
+    ),
+    "HeptadSuccessAfterFailures": (
+        "An address logged in on {host} by password after it had failed several times as one "
+        "user: either the user mistyped the password, or someone guessed it."
+    ),
+    "HeptadAttackFound": (
+        "A finding of slow_brute_force on {host} reached medium or high: this is more than the "
+        "usual noise of the internet."
+    ),
+    "HeptadRootPasswordLogin": (
+        "Root logged in on {host} through the network by a password, which can be guessed, and "
+        "which does not show who typed it."
+    ),
+    "HeptadSecondFactorSkipped": (
+        "The service of the second factor did not answer, and its module on {host} let a user in "
+        "by the first factor alone."
+    ),
+    "HeptadSecondFactorUnavailable": (
+        "The service of the second factor did not answer, or its module on {host} is not "
+        "configured. The log does not show whether logins go on without it."
+    ),
+    "HeptadLoginFromNewNetwork": (
+        "A user logged in on {host} from a network that they did not use in the last weeks."
+    ),
+    "HeptadNewAccountLogin": (
+        "A user logged in on {host} whose account was created within the day."
+    ),
+    "HeptadSudoForbidden": (
+        "A user on {host} is not in sudoers, or asked for a command that they may not run."
+    ),
+    "HeptadPowerGranted": (
+        "A user was added to a group such as sudo, adm, docker or wheel on {host}."
+    ),
+    "HeptadRootPasswordChanged": (
+        "The password of root was set, changed, locked or unlocked on {host}."
+    ),
+}
+"""Alert → its description."""
 
 FOUND = [
     Case(
@@ -172,115 +246,115 @@ FOUND = [
                 "heptad_findings_total", rule="success_after_failures", severity="high"
             ): "2x70 _x60 3x20",
             aggregator(
-                "heptad_finding_last_timestamp_seconds", rule="success_after_failures"
+                "heptad_findings_last_timestamp_seconds",
+                rule="success_after_failures",
+                severity="high",
             ): "60x70 _x60 6000x20",
+            _last_on("db-1", "success_after_failures", "high"): "_x130 6000x20",
         },
         "135m",
-        AGGREGATOR | {"rule": "success_after_failures"},
-        "A login succeeded after many failures",
-        "An address got in by password after it had failed as several users, or ten times as "
-        "often as the rule asks for: a guessed password is likely." + WHERE,
+        AGGREGATOR | {"rule": "success_after_failures", "host": "db-1"},
+        "A login on db-1 succeeded after many failures",
+        _TEXTS["HeptadSuccessAfterManyFailures"].format(host="db-1") + WHERE,
+        newest=6000,
+    ),
+    Case(
+        "HeptadSuccessAfterManyFailures",
+        "of two hosts with such findings one has a new one",
+        _found("success_after_failures", "high", "web-1")
+        | {_last_on("db-1", "success_after_failures", "high"): "500x30"},
+        "15m",
+        AGGREGATOR | {"rule": "success_after_failures", "host": "web-1"},
+        "A login on web-1 succeeded after many failures",
+        _TEXTS["HeptadSuccessAfterManyFailures"].format(host="web-1") + WHERE,
+        newest=590,
+    ),
+    Case(
+        "HeptadAttackFound",
+        "one finding reached two severities within the same minute",
+        _found("sweep", "medium", "web-1") | _found("sweep", "high", "web-1"),
+        "15m",
+        AGGREGATOR | {"rule": "sweep", "host": "web-1"},
+        "An attack on logins of web-1: sweep",
+        "A finding of sweep on web-1 reached medium or high: this is more than the usual noise of "
+        "the internet." + WHERE,
+        newest=590,
     ),
     *_finding(
         "HeptadSuccessAfterManyFailures",
         "success_after_failures",
         "high",
         "medium",
-        "A login succeeded after many failures",
-        "An address got in by password after it had failed as several users, or ten times as "
-        "often as the rule asks for: a guessed password is likely.",
+        "A login on {host} succeeded after many failures",
     ),
     *_finding(
         "HeptadSuccessAfterFailures",
         "success_after_failures",
         "medium",
         "high",
-        "A login succeeded after failures",
-        "An address got in by password after it had failed several times as one user: he found "
-        "his password again, or somebody guessed it.",
+        "A login on {host} succeeded after failures",
     ),
     *_finding(
         "HeptadAttackFound",
         "slow_brute_force",
         "medium",
         "low",
-        "An attack on logins: slow_brute_force",
-        "A finding of slow_brute_force reached medium or high: more than the noise of the internet.",
-    ),
-    Case(
-        "HeptadAttackFound",
-        "one finding reached two severities within the same minute",
-        _found("sweep", "medium") | _found("sweep", "high"),
-        "15m",
-        AGGREGATOR | {"rule": "sweep"},
-        "An attack on logins: sweep",
-        "A finding of sweep reached medium or high: more than the noise of the internet." + WHERE,
+        "An attack on logins of {host}: slow_brute_force",
     ),
     *_finding(
         "HeptadRootPasswordLogin",
         "root_password_login",
         "medium",
         "",
-        "Root logged in by password",
-        "Root logged in through the network by a password: it can be guessed, and nobody knows "
-        "who typed it.",
+        "Root logged in on {host} by password",
     ),
     *_finding(
         "HeptadSecondFactorSkipped",
         "second_factor",
         "high",
         "medium",
-        "A login went on without its second factor",
-        "The service of the second factor did not answer, and its module let a user in by the "
-        "first factor alone.",
+        "A login on {host} went on without its second factor",
     ),
     *_finding(
         "HeptadSecondFactorUnavailable",
         "second_factor",
         "medium",
         "low",
-        "The second factor of a login could not be asked for",
-        "The service of the second factor did not answer, or its module is not configured. The "
-        "log does not show whether logins go on without it.",
+        "The second factor of a login on {host} could not be asked for",
     ),
     *_finding(
         "HeptadLoginFromNewNetwork",
         "new_network",
         "low",
         "",
-        "A user logged in from a new network",
-        "A user logged in from a network that he did not come from in the last weeks.",
+        "A user logged in on {host} from a new network",
     ),
     *_finding(
         "HeptadNewAccountLogin",
         "new_account_login",
         "medium",
         "",
-        "An account that was just created is in use",
-        "Somebody logged in as a user whose account was created within the day.",
+        "An account that was just created is in use on {host}",
     ),
     *_finding(
         "HeptadSudoForbidden",
         "sudo_refused",
         "medium",
         "low",
-        "sudo's policy refused a user",
-        "A user is not in sudoers, or asked for a command that he may not run.",
+        "The policy of sudo on {host} refused a user",
     ),
     *_finding(
         "HeptadPowerGranted",
         "account_change",
         "medium",
         "low",
-        "A user became a member of a group with power over a host",
-        "Somebody was put into a group such as sudo, adm, docker or wheel.",
+        "A user became a member of a group with power over {host}",
     ),
     *_finding(
         "HeptadRootPasswordChanged",
         "password_change",
         "medium",
         "low",
-        "Root's password was changed",
-        "Root's password was set, changed, locked or unlocked.",
+        "The password of root was changed on {host}",
     ),
 ]
