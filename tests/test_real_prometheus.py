@@ -10,13 +10,14 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from urllib.request import urlopen
 
 from tests import needs
 from tests.ports import reserve_port
 from tests.test_alerts import ALERTS, PROVISIONED, RULES
 
-LINE = "{} web-1 sshd[{}]: Failed password for root from 192.0.2.7 port 4022 ssh2\n"
+LINE = "{} web-1 sshd[{}]: {} password for {} from 192.0.2.7 port 4022 ssh2\n"
 
 
 def ask(url: str) -> Any:
@@ -39,8 +40,19 @@ def wait_for(found: Callable[[], bool], what: str) -> None:
 
 
 def provision(folder: Path, exporter: int, aggregator: int) -> Path:
-    """The configuration as it is, but for the ports and the intervals."""
+    """The configuration as it is, but for the ports, the intervals and the base of links."""
     shutil.copytree(PROVISIONED, folder)
+    settings = folder / "settings.yml"
+    settings.write_text(settings.read_text().replace(":9708", f":{aggregator}"))
+    command = [
+        "-m",
+        "provisioning.alerts",
+        "--settings",
+        f"{settings}",
+        "--output",
+        f"{folder}/rules",
+    ]
+    subprocess.run([sys.executable, *command], check=True)
     config = folder / "prometheus.yml"
     config.write_text(config.read_text().replace("_interval: 15s", "_interval: 1s"))
     for rules in (folder / "rules").iterdir():
@@ -52,9 +64,10 @@ def provision(folder: Path, exporter: int, aggregator: int) -> Path:
 
 
 def test_rules_on_a_real_heptad(tmp_path: Path) -> None:
-    """Every rule is evaluated without an error, and a brute force fires by the exporter's counts.
+    """Every rule is evaluated without an error; a brute force and a break-in fire.
 
-    The counts begin at zero before the first failed login, so that none of them is missed.
+    The first by the exporter's counts, the other by a finding. Both name the host, and their links
+    are answered. The counts begin at zero before the first failed login, so that none is missed.
     """
     needs.program("prometheus")
     log = tmp_path / "auth.log"
@@ -91,8 +104,12 @@ def test_rules_on_a_real_heptad(tmp_path: Path) -> None:
         now = time.strftime("%b %e %H:%M:%S", time.gmtime())
         with log.open("a") as file:
             for pid in range(1000, 1060):
-                file.write(LINE.format(now, pid))
-        wait_for(lambda: "HeptadBruteForce" in firing(api), "HeptadBruteForce does not fire")
+                file.write(LINE.format(now, pid, "Failed", ("root", "bob")[pid % 2]))
+            file.write(LINE.format(now, 1100, "Accepted", "bob"))
+        for name in ("HeptadBruteForce", "HeptadSuccessAfterManyFailures"):
+            wait_for(lambda: name in firing(api), f"{name} does not fire")  # noqa: B023 - at once
+            check_links(firing(api)[name], name, f"http://127.0.0.1:{aggregator}")
+        assert firing(api)["HeptadSuccessAfterManyFailures"]["labels"]["host"] == "web-1"
         wait_for(lambda: all(is_evaluated(rule) for rule in rules_of(api)), "not evaluated")
         rules = rules_of(api)
     assert {rule["name"] for rule in rules} == {rule.name for rule in RULES}
@@ -116,9 +133,28 @@ def is_evaluated(rule: dict[str, Any]) -> bool:
     return bool(rule["health"] != "unknown")
 
 
-def firing(api: str) -> set[str]:
-    """The alerts that fire now."""
+def firing(api: str) -> dict[str, dict[str, Any]]:
+    """The alerts that fire now, by name."""
     alerts = ask(f"{api}/alerts")["alerts"]
-    return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"} & {
-        *ALERTS
-    }
+    found = {alert["labels"]["alertname"]: alert for alert in alerts if alert["state"] == "firing"}
+    return {name: alert for name, alert in found.items() if name in ALERTS}
+
+
+def check_links(alert: dict[str, Any], name: str, page: str) -> None:
+    """It names the host; page and runbook are there, the dashboard shows the time and the host."""
+    told = alert["annotations"]
+    assert "web-1" in told["summary"]
+    assert "First: " in told["description"]
+    assert told["page_url"] == f"{page}/?since=24h&host=web-1"
+    with urlopen(told["page_url"], timeout=5) as answer:  # noqa: S310 - http to this host
+        assert answer.status == 200
+    assert told["runbook_url"] == f"{page}/runbooks/logins#{name.lower()}"
+    with urlopen(told["runbook_url"].partition("#")[0], timeout=5) as answer:  # noqa: S310 - the same
+        assert f'<h2 id="{name.lower()}">' in answer.read().decode()
+    url = urlsplit(told["dashboard_url"])
+    assert (url.netloc, url.path) == ("127.0.0.1:3000", "/d/heptad-now")
+    query = parse_qs(url.query)
+    assert query["var-host"] == ["web-1"]
+    begin, end = (int(query[name][0]) / 1000 for name in ("from", "to"))
+    assert end - 600 <= time.time() <= end + 120
+    assert 7200 <= end - begin <= 7500
