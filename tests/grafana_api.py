@@ -31,6 +31,16 @@ class GrafanaApi:
         self.meanwhile: Callable[[], object] = lambda: None
         self.server = ScriptedServer(self._answer)
 
+    def add_datasource(self, uid: str, kind: str) -> None:
+        """A data source that somebody made, with this type."""
+        self.datasources[uid] = {
+            **CONTRACT["datasource"],
+            "id": 1,
+            "uid": uid,
+            "name": uid,
+            "type": kind,
+        }
+
     def changes(self) -> list[tuple[str, str]]:
         """Method and path of the requests that change something."""
         return [(asked.method, asked.path) for asked in self.server.changes()]
@@ -45,12 +55,15 @@ class GrafanaApi:
             self.meanwhile()
         kind, *rest = asked.path.removeprefix("/api/").split("/")
         uid = rest[-1] if rest else ""
-        if kind == "datasources":
-            return self._datasource(asked.method, uid, asked.body)
-        if kind == "folders":
-            return self._folder(asked.method, uid, asked.body)
-        assert kind == "dashboards"
-        return self._dashboard(asked.method, uid, asked.body)
+        if kind == "frontend":
+            listed = {one["name"]: one for one in self.datasources.values()}
+            return 200, {**CONTRACT["settings"], "datasources": listed}
+        answers = {
+            "datasources": self._datasource,
+            "folders": self._folder,
+            "dashboards": self._dashboard,
+        }
+        return answers[kind](asked.method, uid, asked.body)
 
     def _datasource(self, method: str, uid: str, body: Any) -> tuple[int, Any]:
         if method != "POST" and uid not in self.datasources:

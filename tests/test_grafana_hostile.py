@@ -2,7 +2,9 @@
 
 import gzip
 import itertools
+import socket
 import ssl
+import threading
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 
 from heptad.grafana import GrafanaError
 from heptad.grafana.connection import Grafana, Missing
-from heptad.grafana.push import Wanted, push
+from heptad.grafana.push import Wanted, list_datasources, push
 from tests.effort import tries
 from tests.faulty_proxy import HANG, HTML, RESET, Fault, FaultyProxy
 from tests.ports import reserve_port
@@ -202,7 +204,58 @@ def test_a_server_is_known_by_its_certificate(secure: ScriptedServer, tmp_path: 
     assert len(secure.asked) == done
 
 
-KEYS = ["dashboard", "meta", "message", "status", "jsonData", "readOnly", "folderUid", "uid"]
+PLAIN = [
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n400 Bad",
+    b"<html><title>400 Bad Request</title></html>",
+]
+"""What Go's server and old proxies answer to the first bytes of TLS."""
+
+
+@pytest.mark.parametrize("said", PLAIN, ids=["go", "bare"])
+def test_https_to_a_port_that_speaks_http(said: bytes) -> None:
+    """The message says so, and what to write instead; it does not speak of certificates."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            client, _ = listening.accept()
+            with client:
+                assert client.recv(1) == b"\x16"  # a handshake of TLS
+                client.sendall(said)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(GrafanaError, match="the port speaks http, not https; write http:// in"):
+            ask(f"https://127.0.0.1:{listening.getsockname()[1]}")
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"Client sent an HTTP request to an HTTPS server.\n",
+        b"<title>400 The plain HTTP request was sent to HTTPS port</title>",
+    ],
+    ids=["go", "nginx"],
+)
+def test_http_to_a_port_that_speaks_https(server: FaultyProxy, said: bytes) -> None:
+    """Go's server and nginx answer without TLS; the message says what to write."""
+    server.plan = lambda *_: Fault(status=400, headers={"Content-Type": "text/plain"}, body=said)
+    with pytest.raises(GrafanaError, match="the port speaks https, not http; write https:// in"):
+        ask(server.url)
+
+
+KEYS = [
+    "datasources",
+    "type",
+    "dashboard",
+    "meta",
+    "message",
+    "status",
+    "jsonData",
+    "readOnly",
+    "folderUid",
+    "uid",
+]
 answers = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(KEYS) | st.text(), inner),
@@ -224,6 +277,7 @@ def test_no_answer_of_a_wrong_type_breaks_it(said: list[tuple[int, Any]]) -> Non
     with ScriptedServer(answer).serving() as server:
         grafana = Grafana(server.url, TOKEN)
         try:
+            list_datasources(grafana)
             list(push(grafana, Wanted([datasource], [dashboard]), "write"))
         except GrafanaError as error:
             judge(str(error))

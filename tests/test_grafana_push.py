@@ -3,13 +3,14 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
+import yaml
 
 from heptad.__main__ import main
 from heptad.grafana.dashboards import SHIPPED, load_dashboards
-from heptad.grafana.datasources import UIDS
+from heptad.grafana.datasources import KINDS, UIDS
 from tests.grafana_api import REFUSALS, TOKEN, GrafanaApi
 
 FLEET: dict[str, Any] = {
@@ -171,6 +172,23 @@ def test_settings_of_the_configuration_are_used(
     assert "httpHeaderName1" not in grafana.datasources["heptad-events"]["jsonData"]
 
 
+def test_the_database_has_both_its_forms(grafana: GrafanaApi, push: Push) -> None:
+    """Grafana up to 9.3 reads `database`, newer ones `jsonData.dbName`: pushed and provisioned."""
+    push(*SOURCES)
+    file = Path(__file__).parents[1] / "provisioning/grafana/datasources/heptad.yml"
+    provisioned = yaml.safe_load(file.read_text())["datasources"]
+    for sources in (grafana.datasources.values(), provisioned):
+        names = {
+            one["uid"]: (one["database"], one["jsonData"]["dbName"])
+            for one in sources
+            if one["type"] == "influxdb"
+        }
+        assert names == {
+            "heptad-events": ("events", "events"),
+            "heptad-reports": ("reports", "reports"),
+        }
+
+
 def test_what_differs_is_changed_and_named(grafana: GrafanaApi, push: Push) -> None:
     """The first place that differs is told; what a person set beside it is kept."""
     push(*SOURCES)
@@ -234,13 +252,15 @@ def test_secrets_are_renewed_when_asked_to(grafana: GrafanaApi, push: Push) -> N
 
 def test_data_sources_that_are_there_can_be_used(grafana: GrafanaApi, push: Push) -> None:
     """--use makes none, and lets the dashboards open with the one that is named."""
+    grafana.add_datasource("grafanacloud-prom", "prometheus")
     status, told = push("--use", "prometheus=grafanacloud-prom")
     assert status == 0
     assert "no data source was named for events, reports: choose one at a dashboard's top" in told
-    assert grafana.datasources == {}
+    assert list(grafana.datasources) == ["grafanacloud-prom"]
     variables = grafana.dashboards["heptad-fleet"]["dashboard"]["templating"]["list"]
     assert variables[0]["current"] == {"text": "grafanacloud-prom", "value": "grafanacloud-prom"}
     assert variables[1] == FLEET["templating"]["list"][1]
+    grafana.add_datasource("mine", "influxdb")
     assert push(*SOURCES, "--use", "events=mine")[1][:2] == [
         "data source Heptad metrics: created",
         "data source Heptad reports: created",
@@ -251,7 +271,10 @@ def test_data_sources_that_are_there_can_be_used(grafana: GrafanaApi, push: Push
 def test_an_editor_may_push(grafana: GrafanaApi, push: Push, refusal: str) -> None:
     """Grafana shows a folder that is not there to nobody but an Admin: it is made all the same."""
     grafana.refuse["GET", "/api/folders"] = refusal
-    used = [part for what in UIDS for part in ("--use", f"{what}=mine")]
+    used = list[str]()
+    for what, kind in KINDS.items():
+        grafana.add_datasource(f"my-{what}", kind)
+        used += ["--use", f"{what}=my-{what}"]
     assert push(*used, "--dry-run")[1][0] == "folder Heptad: would be created"
     status, told = push(*used)
     assert (status, told[0]) == (0, "folder Heptad: created")
@@ -260,7 +283,9 @@ def test_an_editor_may_push(grafana: GrafanaApi, push: Push, refusal: str) -> No
 
 def test_what_has_to_be_chosen_is_shown(grafana: GrafanaApi, push: Push) -> None:
     """Where no data source is named, the dashboard has the choice at its top."""
-    for arguments, hide in (((), 0), (("--use", "prometheus=mine"), 2), (SOURCES, 2)):
+    grafana.add_datasource("mine", "prometheus")
+    used = ("--use", "prometheus=mine")
+    for arguments, hide in (((), 0), (used, 2), (SOURCES, 2), ((), 2)):
         push(*arguments)
         board = grafana.dashboards["heptad-fleet"]["dashboard"]
         assert board["templating"]["list"][0]["hide"] == hide
@@ -274,6 +299,97 @@ def test_what_a_user_added_stays(grafana: GrafanaApi, push: Push) -> None:
     push()
     board = grafana.dashboards["heptad-fleet"]["dashboard"]
     assert (board["title"], board["annotations"]["list"]) == ("Fleet", [{"name": "deploys"}])
+
+
+def add_to(board: dict[str, Any], title: str) -> None:
+    """What a person adds in the browser: a variable before ours, a link, a tag, a panel, a note."""
+    templating = board.setdefault("templating", {"list": []})
+    templating["list"].insert(0, {"type": "textbox", "name": "ticket"})
+    board.setdefault("links", []).append({"title": "Runbooks", "url": "https://wiki.example.org"})
+    board.setdefault("tags", []).append("on call")
+    ids = [panel["id"] for panel in board["panels"]]
+    board["panels"].append({"id": max(ids) + 1, "type": "text", "title": title})
+    board["annotations"] = {"list": [{"name": "deploys"}]}
+
+
+def added_to(board: dict[str, Any]) -> list[Any]:
+    """What is there of it."""
+    return [
+        [one["name"] for one in board["templating"]["list"] if one["name"] == "ticket"],
+        [one["url"] for one in board["links"] if one["title"] == "Runbooks"],
+        [tag for tag in board["tags"] if tag == "on call"],
+        [panel["title"] for panel in board["panels"] if panel["type"] == "text"],
+        [one["name"] for one in board["annotations"]["list"]],
+    ]
+
+
+ADDED: Final = [["ticket"], ["https://wiki.example.org"], ["on call"], ["Mine"], ["deploys"]]
+
+
+def test_what_a_user_added_stays_in_the_shipped_dashboards(grafana: GrafanaApi, push: Push) -> None:
+    """It is no difference, and is kept where a panel, a variable and a link are changed back."""
+    shipped = (*SOURCES, "--dashboards", str(SHIPPED))
+    push(*shipped)
+    boards = [one["dashboard"] for one in grafana.dashboards.values()]
+    wanted = json.loads(json.dumps(boards))
+    for board in boards:
+        add_to(board, "Mine")
+    assert push(*shipped)[1][-1].startswith("nothing to change")
+    for board in boards:
+        board["panels"][0]["title"] = board["links"][0]["url"] = "changed"
+        board["templating"]["list"][1]["label"] = "changed"
+    told = push(*shipped)[1]
+    assert len([line for line in told if "changed (" in line]) == len(boards)
+    for before, (uid, there) in zip(wanted, grafana.dashboards.items(), strict=True):
+        board = there["dashboard"]
+        assert added_to(board) == ADDED, uid
+        own = [one for one in board["panels"] if one["type"] != "text"]
+        assert own == before["panels"]
+        assert board["templating"]["list"][1:] == before["templating"]["list"]
+        assert board["templating"]["list"][-1]["hide"] == 2
+        assert board["links"][: len(before["links"])] == before["links"]
+
+
+@pytest.mark.parametrize("remembered", [True, False])
+def test_a_newer_heptad(grafana: GrafanaApi, push: Push, boards: Path, remembered: bool) -> None:
+    """What it does not have any more goes, if what it had is known; what a person added stays."""
+    push()
+    add_to(grafana.dashboards["heptad-fleet"]["dashboard"], "Mine")
+    stats = [{"id": number, "type": "stat", "title": f"Stat {number}"} for number in (1, 2, 3)]
+    newer = {**FLEET, "panels": stats, "templating": {"list": FLEET["templating"]["list"][:1]}}
+    (boards / "Fleet.json").write_text(json.dumps(newer))
+    if not remembered:  # as an older Heptad, or an import in the browser, leaves it
+        del grafana.dashboards["heptad-fleet"]["dashboard"]["templating"]["list"][-1]
+    assert push()[0] == 0
+    board = grafana.dashboards["heptad-fleet"]["dashboard"]
+    assert added_to(board) == ADDED
+    panels = {panel["id"]: panel["title"] for panel in board["panels"]}
+    assert panels == {1: "Stat 1", 2: "Stat 2", 3: "Stat 3", 4: "Mine"}
+    variables = {variable["name"] for variable in board["templating"]["list"]}
+    assert variables - {"window", "heptad_pushed"} == {"ticket", "prometheus_datasource"}
+    assert ("window" in variables) == (not remembered)
+    assert push()[1][-1].startswith("nothing to change")
+
+
+@pytest.mark.parametrize("mode", [[], ["--dry-run"], ["--check"]])
+@pytest.mark.parametrize(
+    ("used", "words"),
+    [
+        ("prometheus=nope", ["no data source of this uid", "type prometheus are: metrics, more"]),
+        ("reports=nope", ["no data source of this uid", "type influxdb are: none"]),
+        ("reports=metrics", ["is of type prometheus", "type influxdb are: none"]),
+    ],
+)
+def test_a_data_source_that_does_not_fit(
+    grafana: GrafanaApi, push: Push, used: str, words: list[str], mode: list[str]
+) -> None:
+    """It is refused before anything is changed, and those that would fit are named."""
+    grafana.add_datasource("more", "prometheus")
+    grafana.add_datasource("metrics", "prometheus")
+    status, told = push(*SOURCES[:2], "--use", used, *mode)
+    assert (status, len(told)) == (1, 1)
+    assert [word for word in words if word not in told[0]] == []
+    assert grafana.changes() == []
 
 
 def test_what_was_moved_or_renamed_by_a_person_stays(grafana: GrafanaApi, push: Push) -> None:
@@ -362,6 +478,11 @@ def test_what_comes_from_a_file_is_left_to_it(grafana: GrafanaApi, push: Push, p
     [
         (["--use", "logs=x"], "WHAT one of prometheus, events, reports"),
         (["--use", "events=a/b"], "WHAT=UID"),
+        (
+            ["--use", "events=a", "--use", "reports=a"],
+            "events and reports would both be read from a",
+        ),
+        (["--use", "events=heptad-reports"], "events and reports would both be read from heptad-"),
         (["--timeout", "soon"], "no duration"),
         (["--timeout", "0s"], "between 100ms and 5m"),
         (["--scrape-interval", "often", "--prometheus-url", "http://p"], "no duration"),
@@ -417,7 +538,7 @@ def test_what_is_shipped_can_be_pushed(grafana: GrafanaApi, push: Push) -> None:
     """Heptad's own dashboards name the data sources that are made, and are pushed once."""
     variables = [
         variable["current"]["value"]
-        for board in load_dashboards(None, {})
+        for board in load_dashboards(None)
         for variable in board["templating"]["list"]
         if variable["type"] == "datasource"
     ]

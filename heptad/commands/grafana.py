@@ -8,9 +8,10 @@ from typing import Any, Final
 from heptad import units
 from heptad.commands import DONE, FAILED, WRONG_USE, add_command, add_config, complain
 from heptad.config import load_config
-from heptad.grafana.dashboards import load_dashboards
+from heptad.grafana.dashboards import load_dashboards, preset
 from heptad.grafana.datasources import (
     UIDS,
+    choose,
     influxdb_datasources,
     prometheus_datasource,
     read_small,
@@ -121,7 +122,7 @@ def run_push(args: argparse.Namespace) -> int:
     """Put everything there or compare it, and tell of each thing how it was found."""
     # loads requests, and nothing else needs it
     from heptad.grafana.connection import Grafana
-    from heptad.grafana.push import FOLDER, Mode, Wanted, push
+    from heptad.grafana.push import FOLDER, Mode, Wanted, list_datasources, push
 
     try:
         timeout = units.parse_duration(args.timeout)
@@ -132,15 +133,17 @@ def run_push(args: argparse.Namespace) -> int:
     except ValueError as error:
         complain(str(error))
         return WRONG_USE
-    left = _find_missing(datasources, used)
-    wanted = Wanted(datasources, load_dashboards(args.dashboards, used, left), args.renew_secrets)
+    boards = load_dashboards(args.dashboards)
     secrets = [text for source in datasources for text in source["secureJsonData"].values()]
     secrets += [secret.removeprefix("Token ") for secret in secrets]
     grafana = Grafana(args.url, read_small(args.token_file), args.ca_file, timeout, secrets)
     mode: Mode = "check" if args.check else "dry_run" if args.dry_run else "write"
     differing = 0
     try:
-        for step in push(grafana, wanted, mode):
+        there = list_datasources(grafana)
+        left = choose(used, there, [source["uid"] for source in datasources])
+        preset(boards, used, left)
+        for step in push(grafana, Wanted(datasources, boards, args.renew_secrets), mode):
             note = f" ({step.note})" if step.note else ""
             print(f"{step.thing}: {_WORDS[mode][step.found]}{note}", flush=True)
             differing += step.found != "same"
@@ -165,6 +168,12 @@ def _parse_used(pairs: list[str]) -> dict[str, str]:
                 "the address of the data source's page in Grafana"
             )
         used[what] = uid
+    read = {**UIDS, **used}
+    if read["events"] == read["reports"]:
+        raise ValueError(
+            f"--use: events and reports would both be read from {read['events']}, but a data "
+            "source reads one bucket; name two data sources"
+        )
     return used
 
 
@@ -209,8 +218,3 @@ def _check_url(option: str, url: str) -> None:
     for place, problem in check_influxdb(InfluxConfig(url)):
         if place == ("url",):
             raise ValueError(f"{option}: {problem}")
-
-
-def _find_missing(datasources: list[dict[str, Any]], used: dict[str, str]) -> list[str]:
-    made = {source["uid"] for source in datasources}
-    return [what for what, uid in UIDS.items() if uid not in made and what not in used]

@@ -27,6 +27,7 @@ _NO_GRAFANA: Final = (
     "see that --url leads to Grafana itself, with its sub-path if it has one, and not to another "
     "server or a page of a proxy's"
 )
+_SPEAKS_HTTPS: Final = re.compile(r"HTTP request\b.*\bto (an )?HTTPS (server|port)")
 _FROM_A_FILE: Final = "it comes from a file of Grafana's provisioning; change or remove it there"
 _REMEDIES: Final[Mapping[int, str]] = {
     401: "see that --token-file holds a token of a service account of this Grafana, not expired "
@@ -113,6 +114,8 @@ class Grafana:
         if not isinstance(response, dict):
             said = shorten(str(response)[:4000])[:200]
             remedy = _REMEDIES_OF_PROXIES.get(status, _NO_GRAFANA)
+            if _SPEAKS_HTTPS.search(said):
+                remedy = "the port speaks https, not http; write https:// in --url"
             return GrafanaError(
                 f"{self.url}: status {status}, not in Grafana's form, {said!r}; {remedy}"
             )

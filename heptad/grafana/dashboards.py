@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,15 +15,10 @@ _NOT_HIDDEN: Final = 0
 _LARGEST: Final = 4 * 1024 * 1024
 
 
-def load_dashboards(
-    folder: Path | None, presets: Mapping[str, str], unknown: Collection[str] = ()
-) -> list[dict[str, Any]]:
+def load_dashboards(folder: Path | None) -> list[dict[str, Any]]:
     """Each dashboard as Grafana takes it, by file name.
 
-    ``folder``: of JSON files; None for those that Heptad ships. ``presets``: what is read
-    (``prometheus``, ``events``, ``reports``) → the uid of the data source that a dashboard opens
-    with, where it is not Heptad's own. ``unknown``: what a person still has to choose a data source
-    for, at the top of a dashboard. Raises GrafanaError with the remedy.
+    ``folder``: of JSON files; None for those that Heptad ships. Raises GrafanaError.
     """
     place = folder or SHIPPED
     try:
@@ -37,13 +32,24 @@ def load_dashboards(
     twice = sorted({uid for uid in uids if uids.count(uid) > 1})
     if twice:
         raise GrafanaError(f"{place}: two dashboards have the uid `{twice[0]}`; give one another")
+    return boards
+
+
+def preset(
+    boards: Iterable[dict[str, Any]], sources: Mapping[str, str], unknown: Collection[str]
+) -> None:
+    """Set the data sources that these dashboards open with.
+
+    ``sources``: what is read (``prometheus``, ``events``, ``reports``) → the uid of the data source
+    where it is not Heptad's own. ``unknown``: what a person has to choose a data source for, at the
+    top of a dashboard.
+    """
     for board in boards:
         for variable, role in _sources(board):
-            if role in presets:
-                variable["current"] |= {"text": presets[role], "value": presets[role]}
+            if role in sources:
+                variable["current"] |= {"text": sources[role], "value": sources[role]}
             if role in unknown:
                 variable["hide"] = _NOT_HIDDEN
-    return boards
 
 
 def _load(file: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Their settings are those of Grafana's pages about Prometheus and InfluxDB. What 
 ``secureJsonData`` alone, which Grafana encrypts and never shows again.
 """
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ UIDS: Final = {
     "reports": "heptad-reports",
 }
 """What is read → the uid of the data source, as the dashboards name it."""
+KINDS: Final = {"prometheus": "prometheus", "events": "influxdb", "reports": "influxdb"}
+"""What is read → the type of its data source."""
 _LARGEST_FILE: Final = 64 * 1024
 
 
@@ -77,6 +80,28 @@ def influxdb_datasources(config: InfluxConfig) -> list[dict[str, Any]]:
             "secureJsonData": secrets,
         }
         for place in ("events", "reports")
+    ]
+
+
+def choose(used: Mapping[str, str], there: Mapping[str, str], made: Collection[str]) -> list[str]:
+    """Check the data sources that dashboards will read; return what has none yet.
+
+    ``used``: what is read → the uid that a person named. ``there``: uid → type of each data source
+    in Grafana. ``made``: uids that this run makes. Raises GrafanaError with the remedy.
+    """
+    for what, uid in used.items():
+        fitting = ", ".join(sorted(one for one, kind in there.items() if kind == KINDS[what]))
+        others = f"the data sources of type {KINDS[what]} are: {fitting or 'none'}"
+        if uid not in {*there, *made}:
+            raise GrafanaError(
+                f"--use {what}={uid}: Grafana has no data source of this uid; {others}"
+            )
+        if there.get(uid, KINDS[what]) != KINDS[what]:
+            raise GrafanaError(f"--use {what}={uid}: is of type {there[uid]}; {others}")
+    return [
+        what
+        for what, uid in UIDS.items()
+        if what not in used and uid not in made and uid not in there
     ]
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from heptad import __version__
 from heptad.grafana import GrafanaError
+from heptad.grafana.additions import keep_added, remember
 from heptad.grafana.connection import Grafana, Missing
 
 FOLDER: Final = "heptad"
@@ -38,6 +39,22 @@ class Step(NamedTuple):
     thing: str
     found: Literal["missing", "different", "same"]
     note: str = ""
+
+
+def list_datasources(grafana: Grafana) -> dict[str, str]:
+    """The data sources that Grafana has: uid → type.
+
+    Not from /api/datasources, which is for Admins: what Grafana's own pages start with is for
+    everyone who may query. Raises GrafanaError.
+    """
+    settings = grafana.ask(lambda api: api.client.GET("/frontend/settings"))
+    listed = settings.get("datasources")
+    sources = listed.values() if isinstance(listed, dict) else ()
+    return {
+        str(source.get("uid")): str(source.get("type"))
+        for source in sources
+        if isinstance(source, dict)
+    }
 
 
 def push(grafana: Grafana, wanted: Wanted, mode: Mode) -> Iterator[Step]:
@@ -129,7 +146,7 @@ def _push_dashboard(grafana: Grafana, dashboard: dict[str, Any], mode: Mode) -> 
     answer = _find(grafana, lambda api: api.dashboard.get_dashboard(uid))
     if answer is None:
         if mode == "write":
-            _save(grafana, {**content, "id": None}, FOLDER)
+            _save(grafana, {**remember(content, content), "id": None}, FOLDER)
         return Step(thing, "missing")
     there, meta = answer.get("dashboard"), answer.get("meta")
     if not isinstance(there, dict) or not isinstance(meta, dict):
@@ -137,7 +154,8 @@ def _push_dashboard(grafana: Grafana, dashboard: dict[str, Any], mode: Mode) -> 
             f"{thing}: Grafana's answer holds no dashboard; see that --url leads to Grafana 9 or "
             "newer"
         )
-    note = difference(content, there)
+    kept = keep_added(content, there)
+    note = difference(kept, there)
     if not note:
         return Step(thing, "same")
     if meta.get("provisioned") and mode != "check":
@@ -148,8 +166,7 @@ def _push_dashboard(grafana: Grafana, dashboard: dict[str, Any], mode: Mode) -> 
     if mode == "write":
         # with the version that was compared, so that what is saved meanwhile is not overwritten
         own = {key: there.get(key) for key in _OWN}
-        # what Heptad does not name, such as annotations, stays
-        _save(grafana, {**there, **content, **own}, str(meta.get("folderUid") or ""))
+        _save(grafana, {**remember(kept, content), **own}, str(meta.get("folderUid") or ""))
     return Step(thing, "different", note)
 
 

@@ -1,0 +1,116 @@
+"""What a person added to a dashboard stays where the rest of it becomes as Heptad has it.
+
+What Heptad put there is remembered in a hidden variable of the dashboard, for without it a panel
+that a newer version of Heptad has no more looks like one that a person added.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+_IDENTITY: Final[Mapping[str, str]] = {
+    "panels": "id",
+    "links": "title",
+    "templating.list": "name",
+    "annotations.list": "name",
+    "tags": "",
+}
+"""Lists that a person adds to → what an item is known by; a tag is known by itself."""
+_MERGED: Final = ("templating", "annotations")
+_MEMORY: Final = "heptad_pushed"
+
+
+def keep_added(wanted: dict[str, Any], there: dict[str, Any]) -> dict[str, Any]:
+    """The dashboard that is wanted, with what a person added to the one that is there.
+
+    Where it is not known what Heptad put there, all that is not wanted is a person's.
+    """
+    own = _recall(there)
+    return {**there, **{key: _merge(key, wanted[key], there.get(key), own) for key in wanted}}
+
+
+def remember(board: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """The dashboard with the variable that lists what is wanted of it."""
+    own = {path: [_name(item, path) for item in listed] for path, listed in _lists(wanted)}
+    value = json.dumps(own)
+    memory = {
+        "type": "constant",
+        "name": _MEMORY,
+        "description": "What Heptad put into this dashboard, not you: heptad grafana push reads it",
+        "query": value,
+        "current": {"text": value, "value": value},
+        "hide": 2,
+        "skipUrlSync": True,
+    }
+    variables = [one for one in _find(board, "templating.list") if one.get("name") != _MEMORY]
+    return {**board, "templating": {**board.get("templating", {}), "list": [*variables, memory]}}
+
+
+def _recall(there: dict[str, Any]) -> dict[str, Any]:
+    """What Heptad put there, as ``remember`` wrote it; a person may have changed it to anything."""
+    for variable in _find(there, "templating.list"):
+        if isinstance(variable, dict) and variable.get("name") == _MEMORY:
+            try:
+                own = json.loads(variable["query"])
+            except (KeyError, TypeError, ValueError, RecursionError):
+                return {}
+            return own if isinstance(own, dict) else {}
+    return {}
+
+
+def _lists(board: dict[str, Any]) -> Iterator[tuple[str, list[Any]]]:
+    yield from ((path, _find(board, path)) for path in _IDENTITY)
+
+
+def _find(board: Any, path: str) -> list[Any]:
+    for key in path.split("."):
+        board = board.get(key) if isinstance(board, dict) else None
+    return board if isinstance(board, list) else []
+
+
+def _name(item: object, path: str) -> object:
+    key = _IDENTITY[path]
+    return item.get(key) if key and isinstance(item, dict) else item
+
+
+def _merge(path: str, wanted: Any, there: Any, own: dict[str, Any]) -> Any:
+    if path in _MERGED and isinstance(wanted, dict) and isinstance(there, dict):
+        parts = {key: _merge(f"{path}.{key}", wanted[key], there.get(key), own) for key in wanted}
+        return {**there, **parts}
+    if path in _IDENTITY and isinstance(wanted, list) and isinstance(there, list):
+        names = [_name(item, path) for item in wanted]
+        before = own.get(path)
+        known = before if isinstance(before, list) else _guess(path, wanted, there)
+        if path != "panels":  # a panel's number is Grafana's: a person's may be one of ours now
+            known = known + names
+        return _arrange(path, wanted, there, known)
+    return wanted
+
+
+def _guess(path: str, wanted: list[Any], there: list[Any]) -> list[Any]:
+    """What of the list is Heptad's where that was not remembered: what resembles its namesake."""
+    namesakes = {str(_name(item, path)): item for item in wanted}
+    return [
+        _name(item, path)
+        for item in there
+        if (ours := namesakes.get(str(_name(item, path)))) is not None
+        and (path != "panels" or any(item.get(key) == ours.get(key) for key in ("type", "title")))
+    ]
+
+
+def _arrange(path: str, wanted: list[Any], there: list[Any], known: list[Any]) -> list[Any]:
+    """All that is wanted in its order, and what is not known where it is."""
+    waiting, arranged = list(wanted), list[Any]()
+    names = [_name(item, path) for item in wanted]
+    taken = [n for n in (*names, *(_name(item, path) for item in there)) if isinstance(n, int)]
+    for item in there:
+        name = _name(item, path)
+        if name in known:
+            arranged += waiting[:1]
+            del waiting[:1]
+        elif path == "panels" and name in names:
+            taken.append(max(taken) + 1)
+            arranged.append({**item, "id": taken[-1]})
+        else:
+            arranged.append(item)
+    return [*arranged, *waiting]
