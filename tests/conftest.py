@@ -41,7 +41,7 @@ def closed_influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClosedI
         yield server
 
 
-@pytest.fixture(params=["1.6.7", "2.7.12"])
+@pytest.fixture(params=[needs.INFLUXDB_1, needs.INFLUXDB_2])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     """Three buckets of a test's own, on each real generation of InfluxDB."""
     fixture = {"1": "closed_influxd", "2": "influxd_2"}[request.param[0]]

@@ -1,4 +1,4 @@
-"""A real InfluxDB 2 for the tests, of the version that tests/real/influxdb2/go.mod names."""
+"""A real InfluxDB 2 for the tests, of the version that tests/needs.py names."""
 
 import json
 import urllib.error

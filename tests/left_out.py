@@ -23,7 +23,7 @@ NEEDS: Final = frozenset(
         needs.root,
         needs.mount_namespace,
         needs.cgroup_folder,
-        needs.influxdb_2,
+        needs.built,
         needs.docker_host,
     }
 )

@@ -80,6 +80,12 @@ PACKAGES: Final[dict[str, str]] = {
 }
 """Program → the Debian package that brings it; `make test` installs these."""
 
+DEBIAN: Final = "1.6.7"
+"""The version of InfluxDB that Debian has."""
+INFLUXDB_1: Final = os.environ.get("HEPTAD_INFLUXDB_1", DEBIAN)
+INFLUXDB_2: Final = os.environ.get("HEPTAD_INFLUXDB_2", "2.7.12")
+"""The versions that the tests drive; `make test-servers` names others."""
+
 running: pytest.Item | None = None
 """The test that runs now; tests/conftest.py says which."""
 
@@ -97,21 +103,23 @@ def program(*names: str) -> None:
 
 
 @functools.cache
-def influxdb_2() -> str:
-    """Build InfluxDB 2 where that was not done before, and return its program.
+def built(name: str) -> str:
+    """Build a program of a Go module where that was not done before, and return where it is.
 
-    The first time takes about five minutes, Go and cargo. HEPTAD_INFLUXD_2 names a program of
-    another version.
+    ``name``: of a folder in tests/real/go, such as `influxd-2.7.12`. The first time takes minutes.
     """
     _expect_mark()
-    if named := os.environ.get("HEPTAD_INFLUXD_2"):
-        return named
-    for name in ("go", "cargo"):
-        if shutil.which(name) is None:
-            _miss(f"{name} is not installed, which builds InfluxDB 2")
-    build = pathlib.Path(__file__).parent / "real" / "influxdb2" / "build"
-    built = subprocess.run([build], stdout=subprocess.PIPE, check=True, text=True)
-    return built.stdout.strip()
+    for tool in ("go", "cargo") if name.startswith("influxd") else ("go",):
+        if shutil.which(tool) is None:
+            _miss(f"{tool} is not installed, which builds {name}")
+    build = pathlib.Path(__file__).parent / "real" / "go" / "build"
+    done = subprocess.run([build, name], stdout=subprocess.PIPE, check=True, text=True)
+    return done.stdout.strip()
+
+
+def influxdb_2() -> str:
+    """Return the program of InfluxDB 2."""
+    return built(f"influxd-{INFLUXDB_2}")
 
 
 @functools.cache
@@ -130,9 +138,9 @@ def docker_host() -> pathlib.Path:
 
 
 def influxdb_1() -> str:
-    """Return the program of InfluxDB 1: Debian's, or that of another version (HEPTAD_INFLUXD_1)."""
-    if named := os.environ.get("HEPTAD_INFLUXD_1"):
-        return named
+    """Return the program of InfluxDB 1: Debian's, or that of another version."""
+    if INFLUXDB_1 != DEBIAN:
+        return built(f"influxd-{INFLUXDB_1}")
     program("influxd")
     return "influxd"
 

@@ -16,6 +16,7 @@ from heptad.spans import MINUTE
 from heptad.store import Row, row_of
 from heptad.store.influxdb import InfluxStore
 from heptad.store.local import LocalStore, counter_key
+from tests import needs
 from tests.effort import tries
 from tests.influxdb import Influxd, connect
 
@@ -41,7 +42,7 @@ def open_influx(server: Influxd, stack: ExitStack) -> Callable[..., InfluxStore]
     )
 
 
-SERVERS = {"1.6.7": "influxd", "2.7.12": "influxd_2"}
+SERVERS = {needs.INFLUXDB_1: "influxd", needs.INFLUXDB_2: "influxd_2"}
 PARAMS = ["local", *[pytest.param(name, marks=pytest.mark.system) for name in SERVERS]]
 
 
