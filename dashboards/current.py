@@ -5,8 +5,8 @@ from typing import Final
 
 from grafana_foundation_sdk.builders import common, stat, table
 
-from dashboards.frame import keep, link, put
-from dashboards.influxql import InfluxQuery, quote
+from dashboards.frame import investigate, keep, link, put
+from dashboards.influxql import IN_RANGE, InfluxQuery, quote
 from dashboards.panels import (
     ACT_ABOVE_ZERO,
     BLUE,
@@ -96,6 +96,14 @@ def query(
     )
 
 
+def findings_over_time(severities: str, narrow: str) -> str:
+    """A row at the first event of each finding as it is now, with its rule as ``text``."""
+    return f"""SELECT "rule" AS "text", "revision" FROM (
+        SELECT last("revision") AS "revision", "state", "severity", "hosts"
+        FROM "findings_current" WHERE {IN_RANGE} GROUP BY time(1u), "rule" fill(none))
+        WHERE "state" = 'current' AND "severity" =~ /^({severities})$/ AND {_NARROW[narrow]}"""
+
+
 SEVERITY: Final = words(
     {
         "high": ("HIGH", RED),
@@ -150,9 +158,6 @@ def tile_of_findings(
 def _columns() -> dict[str, Properties]:
     sources = keep("prometheus_datasource", "events_datasource", "reports_datasource")
 
-    def investigate(title: str, *parameters: str) -> Properties:
-        return {"links": [link(title, "heptad-investigate", *sources, *parameters)]}
-
     evidence = link(
         "The events of this finding",
         "heptad-investigate",
@@ -161,21 +166,26 @@ def _columns() -> dict[str, Properties]:
         time="from=${__data.fields.since.numeric}&to=${__data.fields.until.numeric}",
     )
     columns: dict[str, Properties] = {
-        "Severity": {"mappings": [SEVERITY], "custom.width": 85, **colored()},
-        "What": {"links": [evidence], "custom.minWidth": 320},
+        "Severity": {
+            "mappings": [SEVERITY],
+            "thresholds": {"mode": "absolute", "steps": [{"value": None, "color": "transparent"}]},
+            "custom.width": 85,
+            **colored(),
+        },
+        "What": {"links": [evidence], "custom.minWidth": 320, "custom.inspect": True},
         "From": {
             "custom.width": 140,
-            **investigate("Investigate this address", put("address", "__data.fields.address")),
+            **investigate("address", "address"),
         },
         "Who": {
             "custom.width": 130,
-            **investigate("Investigate this user", put("user", "__data.fields.user")),
+            **investigate("user", "user"),
         },
         "Host": {
             "custom.width": 130,
-            **investigate("Investigate this host", put("host", "__data.fields.host")),
+            **investigate("host", "host"),
         },
-        "Events": {"unit": "short", "custom.width": 75},
+        "Events": {"unit": "locale", "custom.width": 75},
         "Last seen": {"unit": "dateTimeAsIso", "custom.width": 165},
         "Rule": {"custom.width": 170},
     }

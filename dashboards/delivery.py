@@ -97,7 +97,7 @@ def fleet() -> list[object]:
             "heptad_aggregator_hosts_live{$me}",
         ),
         count_of(
-            "Names or machine ids that two hosts share",
+            "Shared names or ids",
             """Two machines under one name: their events mix, so set `host` in one's configuration.
             Two hosts with one machine id: one was cloned (systemd-machine-id-setup).""",
             'sum({__name__=~"heptad_aggregator_hosts_shared_names'
@@ -121,7 +121,7 @@ def aggregator() -> list[object]:
             none="No aggregator",
         ),
         count_of(
-            "Events too late or in the future",
+            "Too late or in the future",
             """In this range. Too late: no report was changed for them; with the service stopped,
             `heptad aggregator --since 7d` does it. In the future: a clock is wrong.""",
             "sum(increase(heptad_aggregator_late_events_total{$me}[$__range]))"

@@ -1,13 +1,14 @@
 """Panels of events: how many, when and which, with the lines as they were logged."""
 
+from collections.abc import Sequence
 from typing import Final
 
-from dashboards.frame import keep, link, put
+from dashboards.frame import investigate
 from dashboards.influxql import IN_RANGE, InfluxQuery
 from dashboards.panels import (
     BLUE,
     EVENTS,
-    GREEN,
+    GREY,
     NEUTRAL,
     ORANGE,
     REPORTS,
@@ -35,53 +36,41 @@ POWER: Final = ("privilege", "command")
 CHANGES: Final = (*ANSWERS[5:-1], "lockout")
 """Actions with power, and those that change accounts."""
 _OUTCOMES: Final = words(
-    {"success": ("success", GREEN), "failure": ("failure", ORANGE), "unknown": ("–", BLUE)}
+    {"success": ("success", BLUE), "failure": ("failure", ORANGE), "unknown": ("–", GREY)}
 )
 _COLUMNS: Final = {
     "host": "Host",
-    "program": "Program",
     "action": "What",
     "outcome": "Outcome",
     "user": "User",
     "target_user": "Became",
     "source_ip": "From",
     "object": "Command or object",
+    "raw": "Line",
+    "program": "Program",
     "method": "Method",
     "reason": "Reason",
     "count": "Times",
-    "raw": "Line",
 }
-"""Tag or field → heading, in order."""
+"""Tag or field → heading, in order: the line is on the screen, what is right of it may not be."""
 MOST: Final = 1000
 
 
-def _look() -> dict[str, Properties]:
-    sources = keep("prometheus_datasource", "events_datasource", "reports_datasource")
-
-    def to(name: str, heading: str) -> Properties:
-        there = link(
-            f"Investigate this {name}",
-            "heptad-investigate",
-            *sources,
-            put(name, f"__data.fields.{heading}"),
-        )
-        return {"links": [there]}
-
-    return {
-        "Time": {"unit": "dateTimeAsIso", "custom.width": 165},
-        "Host": {"custom.width": 110, **to("host", "Host")},
-        "Program": {"custom.width": 75},
-        "What": {"custom.width": 110},
-        "Outcome": {"mappings": [_OUTCOMES], "custom.width": 75, **colored("color-text")},
-        "User": {"custom.width": 90, **to("user", "User")},
-        "Became": {"custom.width": 80},
-        "From": {"custom.width": 120, **to("address", "From")},
-        "Command or object": {"custom.minWidth": 220},
-        "Method": {"custom.width": 80},
-        "Reason": {"custom.width": 100},
-        "Times": {"unit": "short", "custom.width": 60},
-        "Line": {"custom.minWidth": 320},
-    }
+_LOOK: Final[dict[str, Properties]] = {
+    "Time": {"unit": "dateTimeAsIso", "custom.width": 165},
+    "Host": {"custom.width": 105, **investigate("host", "Host")},
+    "What": {"custom.width": 105},
+    "Outcome": {"mappings": [_OUTCOMES], "custom.width": 82, **colored("color-text")},
+    "User": {"custom.width": 85, **investigate("user", "User")},
+    "Became": {"custom.width": 80, **investigate("user", "Became")},
+    "From": {"custom.width": 115, **investigate("address", "From")},
+    "Command or object": {"custom.minWidth": 190, "custom.inspect": True},
+    "Line": {"custom.minWidth": 300, "custom.inspect": True},
+    "Program": {"custom.width": 80},
+    "Method": {"custom.width": 85},
+    "Reason": {"custom.width": 105},
+    "Times": {"unit": "locale", "custom.width": 60},
+}
 
 
 def table_of_events(
@@ -90,18 +79,24 @@ def table_of_events(
     where: str,
     *,
     evidence: bool = False,
+    without: Sequence[str] = (),
+    none: str = "Nothing in this range, or no answer: see the corner",
     height: int,
 ) -> object:
-    """The newest events with this condition; ``evidence``: of findings, with the same columns."""
-    columns = ", ".join(f'"{name}" AS "{heading}"' for name, heading in _COLUMNS.items())
+    """The newest events with this condition; ``evidence``: of findings, with the same columns.
+
+    ``without``: tags and fields that such events never have.
+    """
+    shown = {name: heading for name, heading in _COLUMNS.items() if name not in without}
+    columns = ", ".join(f'"{name}" AS "{heading}"' for name, heading in shown.items())
     measurement = "evidence" if evidence else "events"
     query = f'SELECT {columns} FROM "{measurement}" WHERE {where} ORDER BY time DESC LIMIT {MOST}'
     return rows(
         title,
         about,
         InfluxQuery(REPORTS if evidence else EVENTS, query),
-        _look(),
-        none="Nothing in this range, or no answer: see the corner",
+        {heading: _LOOK[heading] for heading in ("Time", *shown.values())},
+        none=none,
         worst=["Time"],
         height=height,
     )
@@ -142,7 +137,7 @@ def graph_of_outcomes(
         ),
         bars=True,
         stack=True,
-        colors={"success": GREEN, "failure": ORANGE, "unknown": BLUE},
+        colors={"success": BLUE, "failure": ORANGE, "unknown": GREY},
         none=none,
         width=width,
         height=height,

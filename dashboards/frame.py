@@ -1,6 +1,6 @@
 """What is around the panels: variables, links between the dashboards, and the grid."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from grafana_foundation_sdk.builders import dashboard
@@ -70,16 +70,18 @@ def text(name: str, label: str, about: str) -> dashboard.TextBoxVariable:
     return variable.current(models.VariableOption(text="", value=""))
 
 
-def choice(name: str, label: str, about: str, *values: str) -> dashboard.CustomVariable:
-    """One of these values; the first, if nothing else is chosen."""
+def choice(
+    name: str, label: str, about: str, values: Mapping[str, str]
+) -> dashboard.CustomVariable:
+    """One of these: what is shown → the value. The first, if nothing else is chosen."""
     variable = dashboard.CustomVariable(name).label(label).description(about)
-    options = [models.VariableOption(value == values[0], value, value) for value in values]
-    return (
-        variable.values(",".join(values))
-        .options(options)
-        .current(options[0])
-        .allow_custom_value(False)
-    )
+    options = [
+        models.VariableOption(number == 0, shown, value)
+        for number, (shown, value) in enumerate(values.items())
+    ]
+    texts = [f"{shown} : {value}" for shown, value in values.items()]
+    variable.values(",".join(texts)).options(options).current(options[0])
+    return variable.allow_custom_value(False)
 
 
 def job() -> dashboard.QueryVariable:
@@ -125,12 +127,6 @@ def instances(metrics: str, *, one: bool = False) -> list[dashboard.QueryVariabl
     return [job(), instance]
 
 
-def window() -> dashboard.CustomVariable:
-    """Which reports are read."""
-    about = "How much time one report covers: short ones are there sooner; for long ranges take"
-    return choice("window", "Report of", f"{about} long ones", "5m", "1h", "1d")
-
-
 def put(variable: str, value: str) -> str:
     """A variable's value in a link, such as the cell's ``__value.raw``; encoded.
 
@@ -146,6 +142,13 @@ def link(
     """A link of a cell to another dashboard, with a range and these parameters of the URL."""
     parts = "&".join((time, *parameters))
     return {"title": title, "url": f"/d/{uid}?{parts}"}
+
+
+def investigate(name: str, cell: str) -> dict[str, list[dict[str, str]]]:
+    """The link of a cell to all that is known about the address, user or host of another cell."""
+    sources = keep(*(f"{source}_datasource" for source in SOURCES))
+    there = put(name, f"__data.fields.{cell}")
+    return {"links": [link(f"Investigate this {name}", "heptad-investigate", *sources, there)]}
 
 
 def keep(*variables: str) -> list[str]:
@@ -176,13 +179,19 @@ def lay_out(
     *items: Any,
     since: str = "now-6h",
     refresh: str = "1m",
+    marks: Sequence[Any] = (),
 ) -> dashboard.Dashboard:
-    """A dashboard; an item is a panel, or the title of a row that begins there."""
+    """A dashboard; an item is a panel, or the title of a row that begins there.
+
+    ``marks``: annotations on all that is drawn over time.
+    """
     board = dashboard.Dashboard(title).uid(uid).description(about).tags(["heptad"])
     board.time(since, "now").refresh(refresh).timezone("browser").readonly()
     board.tooltip(models.DashboardCursorSync.CROSSHAIR)
     for variable in variables:
         board.with_variable(variable)
+    for mark in marks:
+        board.annotation(mark)
     names = [variable.build().name for variable in variables]
     for heading, target in BOARDS.items():
         to = dashboard.DashboardLink(heading).type(models.DashboardLinkType.LINK).keep_time(True)

@@ -4,16 +4,20 @@ from typing import Final
 
 from grafana_foundation_sdk.builders import dashboard
 
-from dashboards.current import query, table_of_findings
+from dashboards.current import findings_over_time, query, table_of_findings
+from dashboards.events import POWER
 from dashboards.frame import lay_out, nodes, source
 from dashboards.hosts import REAL_DISK
+from dashboards.influxql import IN_RANGE, Mark, one_of
 from dashboards.panels import (
     BLUE,
     CPUS,
+    EVENTS,
     GREEN,
     GREY,
     ORANGE,
     RED,
+    REPORTS,
     ask,
     graph,
     joined,
@@ -38,6 +42,7 @@ _MEMORY: Final = {
 }
 
 
+_HERE: Final = '"host" =~ /^${node:regex}$/'
 _BUSY: Final = 'rate(node_cpu_seconds_total{$me, mode!="idle"}[$__rate_interval])'
 
 
@@ -127,6 +132,7 @@ def _cpu() -> list[object]:
             ),
             unit="percentunit",
             stack=True,
+            most=1,
             colors={"iowait": ORANGE, "steal": RED},
         ),
         graph(
@@ -320,7 +326,7 @@ def _users() -> list[object]:
             "Users over time",
             """Different users with a session of their own. If there are some when nobody works,
             look for them on the dashboard Investigate.""",
-            ask("max by (instance) (heptad_logged_in_users{$me})", "{{instance}}"),
+            ask("max by (instance) (heptad_logged_in_users{$me})", "users"),
             none="Only Heptad's exporter tells it",
         ),
         graph(
@@ -336,6 +342,28 @@ def _users() -> list[object]:
             stack=True,
             colors={"success": GREEN, "failure": ORANGE},
             none="Only Heptad's exporter tells it",
+        ),
+    ]
+
+
+def _marks() -> list[Mark]:
+    there = f'SELECT "action" AS "text", "count" FROM "events" WHERE {IN_RANGE} AND {_HERE}'
+    newest = "ORDER BY time DESC LIMIT 200"
+    return [
+        Mark("High findings", REPORTS, findings_over_time("high", "node"), RED),
+        Mark(
+            "Logins",
+            EVENTS,
+            f"""{there} AND "action" = 'login' AND "outcome" = 'success' {newest}""",
+            BLUE,
+            shown=False,
+        ),
+        Mark(
+            "Privileges",
+            EVENTS,
+            f"{there} AND {one_of('action', POWER)} {newest}",
+            ORANGE,
+            shown=False,
         ),
     ]
 
@@ -367,4 +395,5 @@ def build() -> dashboard.Dashboard:
         "Users",
         *_users(),
         since="now-3h",
+        marks=_marks(),
     )

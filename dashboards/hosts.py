@@ -9,7 +9,7 @@ from typing import Final
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models import dashboard as models
 
-from dashboards.frame import host_names, job, keep, lay_out, link, put, source
+from dashboards.frame import choice, host_names, job, keep, lay_out, link, put, source
 from dashboards.panels import (
     CPUS,
     GREEN,
@@ -23,6 +23,7 @@ from dashboards.panels import (
     joined,
     number,
     once,
+    reshape,
     rows,
 )
 
@@ -87,7 +88,7 @@ _COLUMNS: Final = {
             f'label_replace({_UP} * 0, "kind", "none", "", "")',
         ]
     )
-    + f") and on (instance) ({_UP})",
+    + f") and on (instance) ({_UP}) $shown",
     "name": f"max by (instance, host) ({HOSTS})",
     "last": """
         time() - max by (instance) (heptad_source_last_event_timestamp_seconds{$fleet} > 0)""",
@@ -119,10 +120,11 @@ _HEADINGS: Final = {
 
 def _shade(*steps: tuple[float | None, str]) -> Properties:
     levels = [{"value": value, "color": color} for value, color in steps]
-    return {"thresholds": {"mode": "absolute", "steps": levels}, **colored(mode="basic")}
+    return {"thresholds": {"mode": "absolute", "steps": levels}, **colored()}
 
 
 _FULL: Final = _shade((None, "transparent"), (0.8, ORANGE), (0.9, RED))
+_ASKED_FOR: Final = {"fieldName": "Problem", "config": {"id": "isNotNull", "options": {}}}
 _PROBLEMS: Final = [
     models.RangeMap(
         models.DashboardRangeMapOptions(
@@ -146,10 +148,15 @@ def _hosts() -> object:
         "What happened there", "heptad-investigate", *kept, put("host", "__data.fields.Host")
     )
     columns: dict[str, Properties] = {
-        "Problem": {"mappings": _PROBLEMS, "custom.width": 190, **colored(mode="basic")},
+        "Problem": {
+            "mappings": _PROBLEMS,
+            "custom.width": 200,
+            "custom.align": "left",
+            **colored(),
+        },
         "Host": {"links": [this, about], "custom.width": 150},
-        "Failed logins": {"unit": "short", "decimals": 0, "custom.width": 105},
-        "Logins": {"unit": "short", "decimals": 0, "custom.width": 75},
+        "Failed logins": {"unit": "locale", "decimals": 0, "custom.width": 105},
+        "Logins": {"unit": "locale", "decimals": 0, "custom.width": 75},
         "Last event": {
             "unit": "s",
             "custom.width": 100,
@@ -160,7 +167,7 @@ def _hosts() -> object:
             "custom.width": 110,
             **_shade((None, "transparent"), (1, ORANGE), (2, RED)),
         },
-        "Memory used": {"unit": "percentunit", "decimals": 0, "custom.width": 105, **_FULL},
+        "Memory used": {"unit": "percentunit", "decimals": 0, "custom.width": 115, **_FULL},
         "Fullest disk": {"unit": "percentunit", "decimals": 0, "custom.width": 105, **_FULL},
     }
     return rows(
@@ -178,7 +185,11 @@ def _hosts() -> object:
         columns,
         none="No host: is the exporter scraped? See docs/dashboards.md",
         worst=["Problem", "Failed logins"],
-        shaping=joined("instance", _HEADINGS, "Value #name"),
+        # the others have no problem where only hosts with one are asked for
+        shaping=[
+            *joined("instance", _HEADINGS, "Value #name"),
+            reshape("filterByValue", type="include", match="all", filters=[_ASKED_FOR]),
+        ],
         height=14,
     )
 
@@ -251,14 +262,19 @@ def _over_time() -> list[object]:
     ]
 
 
+def _shown() -> dashboard.CustomVariable:
+    about = "Which hosts the table lists"
+    return choice("shown", "Show", about, {"all hosts": ">= 0", "only with a problem": "> 0"})
+
+
 def build() -> dashboard.Dashboard:
     """The dashboard."""
     return lay_out(
         "heptad-hosts",
         "Hosts",
         "Which host needs attention? The worst first; a click on its name opens it.",
-        [source("prometheus"), source("events"), source("reports"), job(), host_names()],
-        *_in_short(),
+        [source("prometheus"), source("events"), source("reports"), job(), host_names(), _shown()],
         _hosts(),
+        *_in_short(),
         *_over_time(),
     )

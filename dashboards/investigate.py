@@ -2,8 +2,7 @@
 
 from typing import Any, Final
 
-from grafana_foundation_sdk.builders import dashboard, statushistory
-from grafana_foundation_sdk.models import common as shapes
+from grafana_foundation_sdk.builders import dashboard
 
 from dashboards.current import query, table_of_findings
 from dashboards.events import (
@@ -30,7 +29,7 @@ from dashboards.panels import (
     BLUE,
     EVENTS,
     ORANGE,
-    RED,
+    grid,
     number,
     words,
 )
@@ -61,7 +60,8 @@ def _evidence() -> object:
         logged. Filled where a click on a finding opened this dashboard.""",
         " AND ".join(conditions),
         evidence=True,
-        height=8,
+        none="Click on What of a finding above; after a click there was no answer: see the corner",
+        height=6,
     )
 
 
@@ -127,15 +127,14 @@ def _path() -> object:
         shape="time_series",
         alias="$tag_host",
     )
-    panel = statushistory.Panel().title("Path over hosts")
-    panel.description(
-        "Failures are orange, successes red: where someone tried, and where they got in. The first "
-        "30 hosts by name; narrow the filters to see others."
+    return grid(
+        "Path over hosts",
+        """Failures are orange, successes blue: where someone tried, and where they got in. The
+        first 30 hosts by name; narrow the filters to see others.""",
+        query,
+        mapping=words({"1": ("failure", ORANGE), "2": ("success", BLUE)}),
+        none="Nothing in this range, or no answer: see the corner",
     )
-    panel.datasource(EVENTS).targets([query]).span(12).height(8).unit("none")
-    panel.no_value("Nothing in this range, or no answer: see the corner")
-    panel.mappings([words({"1": ("failure", ORANGE), "2": ("success", RED)})])
-    return panel.show_value(shapes.VisibilityMode.NEVER).row_height(0.9).col_width(0.95)
 
 
 def _events() -> object:
@@ -155,6 +154,7 @@ def _power() -> object:
         """What the same users did with power on these hosts: commands in full, accounts, groups and
         passwords. Something that nobody can explain: lock the account and end its sessions.""",
         f"{_SINCE} AND {one_of('action', (*POWER, *CHANGES))}",
+        without=("source_ip", "method"),
         height=8,
     )
 
@@ -187,7 +187,7 @@ def build() -> dashboard.Dashboard:
             "Findings about it",
             """What was found about the chosen host, address and user, also low ones.""",
             query("high|medium|low", narrow=("host", "address", "user", "finding")),
-            height=5,
+            height=6,
         ),
         *_counts(),
         _evidence(),

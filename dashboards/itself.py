@@ -36,7 +36,7 @@ def _reading_in_short() -> list[object]:
             "heptad_build_info{$me}",
         ),
         count_of(
-            "Sources that cannot be read",
+            "Unreadable sources",
             """Logs that may not or cannot be read; the table below names them. Nothing is lost
             while the log is still there.""",
             "count(heptad_source_up{$me} == 0)",
@@ -63,14 +63,14 @@ def _storing_in_short() -> list[object]:
             "heptad_build_info{$me}",
         ),
         count_of(
-            "Exporters that do not deliver",
+            "Not delivering",
             """The last delivery to InfluxDB failed: `heptad influxdb check` on the host says what
             is wrong. Nothing is lost until the store is full.""",
             "count(heptad_delivery_up{$me} == 0)",
             "heptad_delivery_up{$me}",
         ),
         count_of(
-            "Parts of the aggregator that fail",
+            "Aggregator parts failing",
             """Findings or reports that fail, or events that cannot be read: the aggregator's log
             says why. The others go on.""",
             """count({__name__=~"heptad_aggregator_part_failing|heptad_aggregator_events_failing",
@@ -107,7 +107,7 @@ def _sources() -> list[object]:
             {
                 "Readable": {
                     "mappings": [words({"1": ("yes", GREEN), "0": ("no", RED)})],
-                    **colored(mode="basic"),
+                    **colored(),
                 },
                 "Last event": {"unit": "s"},
                 "Bytes behind": {"unit": "bytes"},
@@ -220,9 +220,9 @@ def _versions() -> list[object]:
             """How many exporters and aggregators run each version. More than one for longer than
             an update takes: find the others with heptad_build_info in Prometheus.""",
             ask("count by (version) (heptad_build_info{$me})", rows=True),
-            {"Time": {"custom.hidden": True}, "Value #A": {"decimals": 0}},
+            {"Time": {"custom.hidden": True}, "Value": {"decimals": 0}},
             none="Nothing is scraped",
-            worst=["Value #A"],
+            worst=["Value"],
             width=12,
         ),
     ]
@@ -259,7 +259,7 @@ def _wrong() -> object:
         ask(" or ".join(parts), rows=True),
         {
             "Time": {"custom.hidden": True},
-            "Value #A": {"custom.hidden": True},
+            "Value": {"custom.hidden": True},
             "instance": {"custom.width": 220},
             "source": {"custom.width": 140},
             "problem": {"custom.minWidth": 320},

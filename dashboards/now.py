@@ -8,6 +8,7 @@ from dashboards.current import query, table_of_findings, tile_of_findings
 from dashboards.frame import hosts, job, lay_out, source
 from dashboards.hosts import HOSTS, of_host, silent
 from dashboards.panels import (
+    BLUE,
     GREEN,
     LOOK_ABOVE_ZERO,
     ORANGE,
@@ -17,14 +18,16 @@ from dashboards.panels import (
     count_of,
     graph,
     number,
+    reshape,
     rows,
     words,
 )
+from dashboards.top import top_of
 
 _GOT_IN: Final = "^(success_after_failures|root_password_login|new_account_login)$"
 _FOUND: Final = query()
 """The tiles and the table read the same answer."""
-_SEVERITIES: Final = {"high": RED, "medium": ORANGE, "low": "blue"}
+_SEVERITIES: Final = {"high": RED, "medium": ORANGE, "low": BLUE}
 
 
 def _findings() -> list[object]:
@@ -91,36 +94,75 @@ def _proof() -> list[object]:
     ]
 
 
+_RANKS: Final = {"critical": 3, "warning": 2, "info": 1}
+
+
 def _alerts() -> object:
+    fires = 'ALERTS{alertstate="firing", severity="%s", alertname=~"Heptad.*|Host.*"}'
+    ranked = " or ".join(
+        f"{rank} * max by (severity, alertname, host, instance) ({fires % severity})"
+        for severity, rank in _RANKS.items()
+    )
     return rows(
         "Firing alerts",
         """What Prometheus sends to Alertmanager. docs/alerts.md says what each means and what to
         do first. An empty list may also mean that the rules are not loaded.""",
-        ask(
-            """sum by (alertname, severity, instance) (
-            ALERTS{alertstate="firing", alertname=~"Heptad.*|Host.*"})""",
-            rows=True,
-        ),
+        ask(ranked, rows=True),
         {
             "severity": {
                 "mappings": [
-                    words({"critical": ("critical", RED), "warning": ("warning", ORANGE)})
+                    words(
+                        {
+                            "critical": ("critical", RED),
+                            "warning": ("warning", ORANGE),
+                            "info": ("info", BLUE),
+                        }
+                    )
                 ],
-                "custom.width": 90,
+                "custom.width": 80,
                 **colored(),
             },
+            "alertname": {"custom.minWidth": 200},
             "Time": {"custom.hidden": True},
-            "Value #A": {"custom.hidden": True},
+            "Value": {"custom.hidden": True},
         },
         none="None fires, or there was no answer: see the corner",
-        width=8,
+        shaping=[
+            reshape("sortBy", fields={}, sort=[{"field": "Value", "desc": True}]),
+            reshape(
+                "organize",
+                excludeByName={},
+                indexByName={
+                    n: i for i, n in enumerate(("severity", "alertname", "host", "instance"))
+                },
+                renameByName={},
+            ),
+        ],
+        width=12,
     )
 
 
-def _over_time() -> list[object]:
+def _failed() -> object:
     failed = 'increase(auth_events_total{$fleet, action="login", outcome="failure"}[%s])'
     by_host = f"sum by (instance) ({failed})"
     worst = f"topk(10, sum by (host) ({of_host(by_host % '$__range', at_end=True)}))"
+    return graph(
+        "Failed logins, the ten worst hosts",
+        """Logins that failed. A step upwards on one host is an attack or a job with an old
+            password; on all hosts at once someone scans them.""",
+        ask(
+            f"""sum by (host) ({of_host(by_host % "$__interval", moving=True)})
+                and on (host) ({worst} > 0)""",
+            "{{host}}",
+        ),
+        bars=True,
+        stack=True,
+        none="No failed login, or no exporter is scraped",
+        width=12,
+    )
+
+
+def _background() -> list[object]:
     return [
         graph(
             "Open findings",
@@ -137,18 +179,20 @@ def _over_time() -> list[object]:
             none="No aggregator is scraped",
             width=8,
         ),
-        graph(
-            "Failed logins, the ten worst hosts",
-            """Logins that failed. A step upwards on one host is an attack or a job with an old
-            password; on all hosts at once someone scans them.""",
-            ask(
-                f"""sum by (host) ({of_host(by_host % "$__interval", moving=True)})
-                and on (host) ({worst} > 0)""",
-                "{{host}}",
-            ),
-            bars=True,
-            stack=True,
-            none="No failed login, or no exporter is scraped",
+        top_of(
+            "Addresses that failed most",
+            """From where it is tried. A click shows all that the address did, and whether it got
+            in.""",
+            "address",
+            "Address",
+            width=8,
+        ),
+        top_of(
+            "Names tried most",
+            """As whom it is tried. A name that is an account's of yours and not root's: someone
+            knows it.""",
+            "user",
+            "User",
             width=8,
         ),
     ]
@@ -172,6 +216,7 @@ def build() -> dashboard.Dashboard:
         *_findings(),
         *_proof(),
         _alerts(),
-        *_over_time(),
+        _failed(),
+        *_background(),
         since="now-24h",
     )

@@ -14,6 +14,7 @@ from grafana_foundation_sdk.builders import (
     prometheus,
     stat,
     statetimeline,
+    statushistory,
     table,
     timeseries,
 )
@@ -40,14 +41,24 @@ Targets = Builder[Dataquery] | Sequence[Builder[Dataquery]]
 Properties = Mapping[str, Any]
 
 _WIDE: Final = 12
+_NARROW: Final = 120
+"""A column of so many pixels has no room for a filter beside its heading."""
+_LEAST: Final = {"short": 1, "cps": 1, "pps": 1, "bytes": 1024, "Bps": 1024, "s": 1}
+"""How far an axis goes at least: zeros are else drawn on a scale to a hundred."""
 _ME: Final = 'job=~"$job", instance=~"$instance"'
 _FLEET: Final = 'job=~"$job"'
 
 
 def ask(
-    text: str, legend: str = "", *, ref: str = "A", instant: bool = False, rows: bool = False
+    text: str,
+    legend: str = "",
+    *,
+    ref: str = "A",
+    instant: bool = False,
+    rows: bool = False,
+    step: str = "",
 ) -> prometheus.Dataquery:
-    """A query for Prometheus; ``rows``: for a table.
+    """A query for Prometheus; ``rows``: for a table; ``step``: the least one over a range.
 
     In ``text`` ``$me`` stands for the labels that pick the chosen jobs and instances, ``$fleet``
     for the jobs alone: the aggregator speaks for all hosts, whatever instances are chosen.
@@ -57,6 +68,8 @@ def ask(
     query.legend_format(legend or "__auto")
     if rows:
         query.format(PromQueryFormat.TABLE)
+    if step:
+        query.interval(step)
     return query.instant() if instant or rows else query.range()
 
 
@@ -121,7 +134,7 @@ def number(
     about: str,
     targets: Targets,
     *,
-    unit: str = "short",
+    unit: str = "locale",
     steps: Steps = NEUTRAL,
     none: str = "No answer",
     width: int = 4,
@@ -161,11 +174,12 @@ def count_of(
     return number(title, about, query, steps=steps, none="Unknown", width=width, height=height)
 
 
-def colored(mode: str = "color-background", **look: object) -> Properties:
+def colored(kind: str = "color-background") -> Properties:
     """A cell on the colour of its value, in the forms of Grafana 10 and of 9."""
+    background = kind == "color-background"
     return {
-        "custom.cellOptions": {"type": mode, **look},
-        "custom.displayMode": f"{mode}-solid" if mode == "color-background" else mode,
+        "custom.cellOptions": {"type": kind, **({"mode": "basic"} if background else {})},
+        "custom.displayMode": f"{kind}-solid" if background else kind,
     }
 
 
@@ -206,8 +220,8 @@ def graph(
     panel.tooltip(tooltip.sort(shapes.SortOrder.DESCENDING))
     if most is not None:
         panel.max(most)
-    elif unit == "short":
-        panel.axis_soft_max(1)
+    elif unit in _LEAST:
+        panel.axis_soft_max(_LEAST[unit])
     if bars:
         # an increase needs two scrapes
         panel.decimals(0).interval("1m")
@@ -243,7 +257,9 @@ def rows(
     # The text for an empty table would else stand in each empty cell.
     panel.override_by_regexp(".*", properties({"noValue": "–"}))
     for name, values in columns.items():
-        panel.override_by_name(name, properties(values))
+        narrow = values.get("custom.width", _NARROW) < _NARROW
+        own = {"custom.filterable": False} if narrow else {}
+        panel.override_by_name(name, properties({**values, **own}))
     return panel
 
 
@@ -288,6 +304,33 @@ def states(
     )
     panel.unit("none").mappings([mapping]).merge_values(True)
     panel.show_value(shapes.VisibilityMode.NEVER)
+    return panel
+
+
+def grid(
+    title: str,
+    about: str,
+    targets: Targets,
+    *,
+    steps: Steps = (),
+    mapping: models.ValueMap | None = None,
+    none: str = "Nothing in this range",
+    shaping: Sequence[models.DataTransformerConfig] = (),
+    width: int = 12,
+    height: int = 8,
+) -> statushistory.Panel:
+    """A row for each series and a cell for each time, on the colour of what it holds."""
+    panel: statushistory.Panel = _frame(
+        statushistory.Panel(), title, about, none, targets, width=width, height=height
+    )
+    panel.unit("short").show_value(shapes.VisibilityMode.NEVER).row_height(0.9).col_width(0.95)
+    panel.legend(common.VizLegendOptions().show_legend(False))
+    panel.transformations(list(shaping)).max_data_points(100)
+    if steps:
+        panel.thresholds(thresholds(steps))
+        panel.color_scheme(dashboard.FieldColor().mode(models.FieldColorModeId.THRESHOLDS))
+    if mapping:
+        panel.mappings([mapping])
     return panel
 
 

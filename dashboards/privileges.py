@@ -16,6 +16,7 @@ from dashboards.events import (
 from dashboards.frame import hosts, job, lay_out, source, text
 from dashboards.influxql import IN_RANGE, chosen, matches, one_of
 from dashboards.panels import BLUE, LOOK_ABOVE_ZERO, ORANGE
+from dashboards.sessions import table_of_sessions
 
 _RULES: Final = (
     "account_change",
@@ -57,8 +58,8 @@ def _numbers() -> list[object]:
             width=6,
         ),
         tile_of_findings(
-            "Findings listed below",
-            "The table below lists them, from the same answer.",
+            "Findings listed above",
+            "The table above lists them, from the same answer.",
             _FOUND,
             of="finding",
             steps=LOOK_ABOVE_ZERO,
@@ -95,7 +96,6 @@ def build() -> dashboard.Dashboard:
         """Who became whom, what did they run, and which accounts were changed? Ask about what
         nobody can explain; a click on a name opens Investigate.""",
         variables,
-        *_numbers(),
         table_of_findings(
             "Findings about power",
             """Refused uses of sudo, first uses, changes of accounts and passwords, logins as root.
@@ -103,17 +103,20 @@ def build() -> dashboard.Dashboard:
             _FOUND,
             height=7,
         ),
+        *_numbers(),
         table_of_events(
             "Refused",
             "Ask the user what they wanted, or give them what they need for their work.",
             _where(POWER, "failure"),
-            height=7,
+            without=("source_ip", "method"),
+            height=5,
         ),
         table_of_events(
             "Who ran what as whom",
             """Commands in full, with their exact times. What nobody can explain: open the user on
             Investigate, and see how they got in.""",
             _where(POWER, "success"),
+            without=("source_ip", "method", "reason"),
             height=10,
         ),
         _over_time(),
@@ -122,7 +125,9 @@ def build() -> dashboard.Dashboard:
             """One that nobody made: lock the account, and find out who was logged in as root
             then.""",
             _where(CHANGES),
-            height=8,
+            without=("user", "source_ip", "method", "reason"),
+            height=7,
         ),
+        table_of_sessions(chosen("host"), matches("user", "user")),
         since="now-24h",
     )

@@ -1,5 +1,6 @@
 """Sessions as a list: who was logged in, from where, from when to when."""
 
+from dashboards.frame import investigate
 from dashboards.influxql import InfluxQuery
 from dashboards.panels import REPORTS, Properties, reshape, rows
 
@@ -12,7 +13,7 @@ def table_of_sessions(*conditions: str) -> object:
         "address (first)": "From",
         "host": "Host",
         "program (first)": "Program",
-        "seconds (first)": "Length",
+        "seconds (first)": "Seen for",
         "end (first)": "End",
         "last (first)": "Last event",
     }
@@ -38,7 +39,14 @@ def table_of_sessions(*conditions: str) -> object:
             f'SELECT {", ".join(fields)} FROM "sessions" WHERE {" AND ".join(where)} '
             "ORDER BY time DESC LIMIT 5000",
         ),
-        {"Began": times, "Last event": times, "Length": {"unit": "s", "custom.width": 90}},
+        {
+            "Began": times,
+            "Last event": times,
+            "Seen for": {"unit": "s", "custom.width": 90},
+            "User": investigate("user", "User"),
+            "From": investigate("address", "From"),
+            "Host": investigate("host", "Host"),
+        },
         none="No session in this range, or no answer: see the corner",
         worst=["Began"],
         shaping=[

@@ -44,7 +44,7 @@ LABELS: Final[dict[str, frozenset[str]]] = {
     **{name: frozenset(labels) for name, (labels, _) in _OWN.items()},
     **{family.name: frozenset(family.labels) for family in FAMILIES},
     "up": frozenset(),
-    "ALERTS": frozenset({"alertname", "alertstate", "severity"}),
+    "ALERTS": frozenset({"alertname", "alertstate", "severity", "host"}),
 }
 """Metric → its own labels; a name may be a pattern, `node_memory_<Field>_bytes`."""
 MEASUREMENTS: Final = {m.name: m for measurements in BUCKETS.values() for m in measurements}
@@ -57,7 +57,7 @@ WORDS: Final[dict[str, frozenset[str]]] = {
     "severity": frozenset(SEVERITIES),
     "result": frozenset(map(str, RESULTS)) | frozenset(DELIVERED),
     "state": frozenset(STATES) | {"current", "superseded", "withdrawn"},
-    "alert": frozenset({"critical", "warning"}),
+    "alert": frozenset({"critical", "warning", "info"}),
     "top": frozenset(QUESTIONS),
     "rank": frozenset({OTHERS}),
     "within": frozenset(WITHIN),
@@ -130,6 +130,8 @@ def strange_words(query: str) -> list[str]:
     strange = []
     for names, matchers in selectors_of(query):
         fixed = {label: what for label, (_, what) in matchers.items() if "$" not in what}
+        if names == ["ALERTS"] and "severity" in fixed:  # of an alert, not of a finding
+            fixed["alert"] = fixed.pop("severity")
         strange += _strange(fixed.items())
         if names == ["auth_events_total"]:
             own = {label: what for label, what in fixed.items() if label in OF_AN_EVENT}

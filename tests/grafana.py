@@ -49,10 +49,13 @@ def panels_of(board: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def queries_of(name: str) -> Iterator[Query]:
-    """Every query of a dashboard's panels."""
+    """Every query of a dashboard's panels and annotations."""
     for panel in panels_of(BOARDS[name]):
         for target in panel["targets"]:
             yield Query(name, panel["title"], panel["type"], target)
+    for mark in BOARDS[name]["annotations"].get("list", []):
+        target = {**mark["target"], "datasource": mark["datasource"]}
+        yield Query(name, mark["name"], "annotation", target)
 
 
 QUERIES: Final = [query for name in BOARDS for query in queries_of(name)]

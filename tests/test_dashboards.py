@@ -32,7 +32,7 @@ every_board = pytest.mark.parametrize("name", BOARDS)
 every_query = pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.name)
 
 UNITS: Final = frozenset(
-    "none short string percent percentunit bytes Bps pps iops cps cpm ops s ms dateTimeAsIso"
+    "none short locale string percent percentunit bytes Bps pps iops cps cpm ops s ms dateTimeAsIso"
     " dateTimeFromNow bool_yes_no".split()
 )
 """Of Grafana's units, those that are used here."""
@@ -401,18 +401,29 @@ def is_narrowed(query: Query, name: str) -> bool:
 
 @every_query
 def test_variables_narrow_every_panel(query: Query) -> None:
-    """No choice at the top of a dashboard leaves a panel as it was that could be narrowed."""
+    """No choice at the top of a dashboard leaves a panel as it was that could be narrowed.
+
+    What `shown` chooses is which hosts a table lists.
+    """
     for name, variable in variables_of(BOARDS[query.board]).items():
-        if variable["type"] != "datasource" and name not in ("job", "instance"):
+        if variable["type"] != "datasource" and name not in ("job", "instance", "shown"):
             assert is_narrowed(query, name), name
 
 
 def test_cells_have_their_colour_in_both_forms() -> None:
-    """Grafana before 9.5 reads `displayMode`, newer ones `cellOptions`."""
+    """Grafana before 9.5 reads `displayMode`, newer ones `cellOptions`.
+
+    Each knows the kind: of one that it does not know 9.4 makes a bar.
+    """
     for _, panel in panels():
         for one in panel["fieldConfig"]["overrides"]:
             names = {prop["id"] for prop in one["properties"]}
             assert ("custom.cellOptions" in names) == ("custom.displayMode" in names)
+            for prop in one["properties"]:
+                if prop["id"] == "custom.cellOptions":
+                    assert prop["value"]["type"] in ("color-text", "color-background", "gauge")
+                if prop["id"] == "custom.displayMode":
+                    assert prop["value"] in ("color-text", "color-background-solid", "basic")
 
 
 def options_of(value: object, path: str) -> Iterator[str]:
@@ -439,3 +450,13 @@ def test_options_are_in_the_schemas_of_grafana(name: str, panel: dict[str, Any])
                 used |= set(options_of(prop["value"], prop["id"]))
     known = SCHEMAS[panel["type"]]
     assert used - {"custom"} <= {*known["all"], *known.get("newer", ())}, name
+
+
+@pytest.mark.parametrize(
+    "query", [q for q in QUERIES if q.kind == "annotation"], ids=lambda q: q.name
+)
+def test_annotations_show_words_of_the_vocabulary(query: Query) -> None:
+    """Grafana shows their text as HTML: a name in a log must not load a picture from anywhere."""
+    found = re.match(r'SELECT "(\w+)" AS "text"', query.text)
+    assert found
+    assert found[1] in ("rule", "action")

@@ -1,0 +1,47 @@
+"""What is most frequent: addresses, users, targets and reasons, from the reports of full hours."""
+
+from typing import Final
+
+from dashboards.frame import investigate
+from dashboards.influxql import InfluxQuery, table_of_report
+from dashboards.panels import REPORTS, reshape, rows
+
+NO_REPORT: Final = "No full hour in this range, or no answer: see the corner"
+
+
+def most_frequent(what: str, outcome: str) -> str:
+    """The ten most frequent of each full hour, by how the logins ended."""
+    return table_of_report(
+        "report_top",
+        ["value", "count"],
+        ["outcome", "top", "rank"],
+        f""""top" = '{what}' AND "outcome" = '{outcome}' AND "rank" != 'others'""",
+    )
+
+
+def top_of(title: str, about: str, what: str, heading: str, *, width: int = 6) -> object:
+    """What logins failed for most often: of addresses, users, targets or reasons."""
+    links = investigate(what, heading) if what in ("address", "user") else {}
+    return rows(
+        title,
+        f"""{about} On all hosts: this report has no host. Added up from the ten most frequent of
+        each full hour, so it may be a little more than this.""",
+        InfluxQuery(REPORTS, most_frequent(what, "failure")),
+        {
+            heading: {"custom.minWidth": 130, **links},
+            "Failures": {"unit": "locale", "custom.width": 100},
+        },
+        none=NO_REPORT,
+        worst=["Failures"],
+        shaping=[
+            reshape(
+                "groupBy",
+                fields={
+                    "value": {"aggregations": [], "operation": "groupby"},
+                    "count": {"aggregations": ["sum"], "operation": "aggregate"},
+                },
+            ),
+            reshape("organize", renameByName={"value": heading, "count (sum)": "Failures"}),
+        ],
+        width=width,
+    )
