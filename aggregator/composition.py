@@ -28,12 +28,13 @@ from aggregator.digest import (
     WasOn,
 )
 from aggregator.evidence import read_evidence
-from aggregator.finding import RANKS, Finding, latest_findings, latest_sessions, program_of
+from aggregator.finding import RANKS, Finding, program_of
 from aggregator.findings.sudo_refused import SudoRefused
 from aggregator.reports.accounts import ACTIONS
 from aggregator.reports.distinct import Distinct as DistinctReport
 from aggregator.reports.hosts import Hosts
 from aggregator.reports.sessions import Sessions
+from aggregator.standing import latest_findings, latest_sessions
 from aggregator.tally import LONGEST, MOST_KEYS, Tally, cut
 from aggregator.unheard import Refused, read_fleet, read_unheard
 from aggregator.wording import count_of, list_names, shorten

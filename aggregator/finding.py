@@ -9,7 +9,7 @@ How many revisions lie in between is not: it depends on when the aggregator look
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -355,40 +355,3 @@ def find_finding(store: Readable, number: str) -> Finding | None:
             if revision.finding.id == number:
                 return revision.finding
     return None
-
-
-def latest_sessions(store: Readable, since: int, until: int) -> list[Finding]:
-    """The sessions that share time with [since, until), those that began last first."""
-    revisions = last_revisions(store, since - LONGEST, until, SESSION).values()
-    standing = [
-        revision.finding
-        for revision in revisions
-        if revision.stands and max(revision.finding.last, revision.finding.overdue) >= since
-    ]
-    return sorted(standing, key=lambda session: (session.first, session.key), reverse=True)
-
-
-def latest_findings(store: Readable, since: int, until: int) -> list[Finding]:
-    """The findings that share time with [since, until) as they stand, in order of time."""
-    return sorted(_standing(store, since, until), key=lambda finding: (finding.first, finding.key))
-
-
-def walk_findings(store: Readable, since: int, until: int) -> Iterator[tuple[int, list[Finding]]]:
-    """The same a day at a time, the newest first; each time how far back it came (ns)."""
-    end = until
-    while end > since:
-        begin = max(since, (end - 1) // DAY * DAY)
-        yield begin, _standing_of(last_revisions(store, begin // MINUTE * MINUTE, end), begin)
-        end = begin
-    yield since, list(_standing(store, since, since))
-
-
-def _standing(store: Readable, since: int, until: int) -> Iterator[Finding]:
-    revisions = last_revisions(store, since - SHORT, until)
-    revisions |= last_revisions(store, since - LONGEST, since - SHORT, LONG)
-    yield from _standing_of(revisions, since)
-
-
-def _standing_of(revisions: Mapping[Any, Revision], since: int) -> list[Finding]:
-    found = [revision.finding for revision in revisions.values() if revision.stands]
-    return [finding for finding in found if finding.last >= since]

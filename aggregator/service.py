@@ -11,7 +11,7 @@ from typing import Final
 from prometheus_client import PlatformCollector, ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from aggregator.finding import Revision, latest_findings
+from aggregator.finding import Revision
 from aggregator.findings import rules_of
 from aggregator.findings.session import Sessions
 from aggregator.ignored import ignored_of
@@ -19,6 +19,7 @@ from aggregator.job import Job
 from aggregator.metrics import AggregatorMetrics
 from aggregator.plan import Plan
 from aggregator.reports import REPORTED, REPORTS
+from aggregator.standing import latest_findings
 from aggregator.stores import STORE_ERRORS, LocalStores, open_stores
 from aggregator.web.fleet import FleetStores
 from aggregator.web.page import Page

@@ -8,7 +8,7 @@ from typing import Self
 
 from prometheus_client.registry import CollectorRegistry
 
-from aggregator.finding import Finding, latest_findings, latest_sessions
+from aggregator.finding import Finding
 from aggregator.findings import Rule
 from aggregator.findings.brute_force import BruteForce
 from aggregator.ignored import Ignored
@@ -16,6 +16,7 @@ from aggregator.job import Job
 from aggregator.metrics import AggregatorMetrics
 from aggregator.plan import Plan
 from aggregator.reports import REPORTS, Report
+from aggregator.standing import latest_findings, latest_sessions
 from aggregator.windows import last_revisions
 from heptad.event import Event
 from heptad.event_row import row_of_event

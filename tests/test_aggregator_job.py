@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from aggregator import ledger
-from aggregator.finding import Finding, latest_findings
+from aggregator.finding import Finding
 from aggregator.findings import rules_of
 from aggregator.findings.brute_force import BruteForce
 from aggregator.reports import REPORTS
 from aggregator.reports.attempts import Attempts, AttemptsFold
+from aggregator.standing import latest_findings
 from heptad.commands.highlight import FindingLines
 from heptad.event import Event
 from heptad.findings_config import BruteForceConfig, FindingsConfig

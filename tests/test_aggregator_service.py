@@ -16,9 +16,9 @@ import msgspec
 import pytest
 import yaml
 
-from aggregator.finding import latest_findings
 from aggregator.findings import rules_of
 from aggregator.service import Aggregator
+from aggregator.standing import latest_findings
 from aggregator.windows import last_revisions
 from heptad.config import Config, load_config
 from heptad.event import Event

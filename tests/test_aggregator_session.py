@@ -7,11 +7,12 @@ from msgspec.structs import replace
 
 from aggregator.composition import compose
 from aggregator.evidence import read_evidence
-from aggregator.finding import Revision, find_finding, latest_sessions
+from aggregator.finding import Revision, find_finding
 from aggregator.findings import session
 from aggregator.findings.session import Sessions
 from aggregator.report import to_text
 from aggregator.reports.sessions import Sessions as Report
+from aggregator.standing import latest_sessions
 from aggregator.web.findings import list_sessions
 from aggregator.web.query import Query
 from heptad.event import Event

@@ -20,7 +20,7 @@ import yaml
 from heptad import __version__
 from heptad.config import load_config
 from tests import needs
-from tests.influxdb_2 import ADMIN, InfluxDB2
+from tests.influxd_2 import ORGANIZATION, TOKEN, Influxd2
 from tests.ports import reserve_port
 from tests.test_real_prometheus import wait_for
 
@@ -29,6 +29,7 @@ TEXT = (ROOT / "docker-compose.yml").read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
 VOLUMES: set[str] = set(yaml.safe_load(TEXT)["volumes"])
 ONE_SHOT = "influxdb-setup"
+SECRETS = ("GRAFANA_ADMIN_PASSWORD", "INFLUXDB_ADMIN_PASSWORD", "INFLUXDB_ADMIN_TOKEN")
 HEPTAD = {name for name in SERVICES if SERVICES[name]["image"].startswith("heptad:")}
 EACH = pytest.mark.parametrize("name", SERVICES)
 DAEMONS = pytest.mark.parametrize("name", sorted(SERVICES.keys() - {ONE_SHOT}))
@@ -70,10 +71,11 @@ def test_compose_accepts_it(tmp_path: Path) -> None:
     assert checked.stderr == ""
 
 
-def test_compose_wants_the_secrets(tmp_path: Path) -> None:
-    """Without .env nothing starts, and the message names the remedy."""
+@pytest.mark.parametrize("missing", SECRETS)
+def test_compose_wants_the_secrets(tmp_path: Path, missing: str) -> None:
+    """Without one of them nothing starts, and the message names it and the remedy."""
     needs.program("docker-compose")
-    (tmp_path / ".env").touch()
+    (tmp_path / ".env").write_text("".join(f"{one}=x\n" for one in SECRETS if one != missing))
     command = ["docker-compose", f"--env-file={tmp_path}/.env", "--file"]
     checked = subprocess.run(
         [*command, str(ROOT / "docker-compose.yml"), "config"],
@@ -82,7 +84,7 @@ def test_compose_wants_the_secrets(tmp_path: Path) -> None:
         text=True,
     )
     assert checked.returncode != 0
-    assert "run make env" in checked.stderr
+    assert f"{missing} is missing in .env; without .env run make env" in checked.stderr
 
 
 @EACH
@@ -150,7 +152,7 @@ def test_no_secret_stands_in_it(tmp_path: Path) -> None:
     for service in SERVICES.values():
         for key, value in service.get("environment", {}).items():
             if SECRET.search(key):
-                assert re.fullmatch(r"\$\{\w+:\?run make env\}", value), key
+                assert re.fullmatch(r"\$\{(\w+):\?\1 is missing in .*\}", value), key
     write_env(tmp_path / ".env")
     written = set(re.findall(r"^(\w+)=", (tmp_path / ".env").read_text(), re.MULTILINE))
     assert set(re.findall(r"\$\{(\w+)", TEXT)) == written
@@ -277,44 +279,53 @@ def test_a_service_starts_as_it_is_called(name: str, program: str, tmp_path: Pat
         assert process.poll() is None
 
 
-def test_each_reader_finds_its_token(tmp_path: Path) -> None:
+def test_each_reader_finds_its_token(tmp_path: Path, influxd_2: Influxd2) -> None:
     """With its two capabilities the set-up gives each user one token; again it makes none."""
     needs.root()
     needs.program("setpriv")
-    influxdb = InfluxDB2()
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
     places = {"SECRETS": f"{tmp_path}/secrets", "TOKENS": f"{tmp_path}/tokens"}
     folder = ROOT / "provisioning/influxdb"
     caps = "--bounding-set=-all," + ",".join(
         f"+{name.lower()}" for name in SERVICES[ONE_SHOT]["cap_add"]
     )
-    with influxdb.server.serving():
-        environment = {
-            "PATH": path,
-            "PYTHONPATH": str(ROOT),
-            "CONFIG": str(folder / "admin.yaml"),
-            "INFLUXDB_URL": influxdb.server.url,
-            "INFLUXDB_ORG": "example",
-            "INFLUXDB_ADMIN_TOKEN": ADMIN,
-            **places,
-        }
-        for _ in range(2):
-            done = subprocess.run(
-                ["setpriv", caps, "--no-new-privs", str(folder / "setup")],
-                check=False,
-                capture_output=True,
-                text=True,
-                env=environment,
-            )
-            assert done.returncode == 0, done.stderr
-            assert ADMIN not in done.stdout + done.stderr
-    assert len(influxdb.tokens) == 3
+    environment = {
+        "PATH": path,
+        "PYTHONPATH": str(ROOT),
+        "CONFIG": str(folder / "admin.yaml"),
+        "INFLUXDB_URL": influxd_2.url,
+        "INFLUXDB_ORG": ORGANIZATION,
+        "INFLUXDB_ADMIN_TOKEN": TOKEN,
+        **places,
+    }
+    before = {one["id"] for one in list_tokens(influxd_2)}
+    for _ in range(2):
+        done = subprocess.run(
+            ["setpriv", caps, "--no-new-privs", str(folder / "setup")],
+            check=False,
+            capture_output=True,
+            text=True,
+            env=environment,
+        )
+        assert done.returncode == 0, done.stderr
+        assert TOKEN not in done.stdout + done.stderr
+    made = [one for one in list_tokens(influxd_2) if one["id"] not in before]
+    influxd_2.drop("events", "reports", "heptad")
+    for one in made:
+        influxd_2.call("DELETE", f"/api/v2/authorizations/{one['id']}")
+    assert len(made) == 3
     owners = {}
     for token in (tmp_path / "tokens").glob("*/influxdb.token"):
         assert stat.S_IMODE(token.stat().st_mode) == 0o400
         owners[token.parent.name] = token.stat().st_uid
     assert owners == {"exporter": 0, "aggregator": 10001, "grafana": 472}
     assert "--uid 10001" in (ROOT / "Dockerfile").read_text()
+
+
+def list_tokens(server: Influxd2) -> list[dict[str, Any]]:
+    """All tokens that the server has."""
+    found: list[dict[str, Any]] = server.call("GET", "/api/v2/authorizations")["authorizations"]
+    return found
 
 
 # --- Grafana --------------------------------------------------------------------------------------

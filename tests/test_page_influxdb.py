@@ -114,9 +114,10 @@ def test_the_pages_own_limit_has_its_own_remedy(
             assert "influxdb.timeout" not in error
 
 
+@pytest.mark.parametrize(("view", "rule"), [("findings", "sweep"), ("sessions", "session")])
 @pytest.mark.parametrize("slow", ["hangs", "is slow"])
-def test_findings_are_shown_as_far_as_time_allows(
-    server: Influxd, monkeypatch: pytest.MonkeyPatch, slow: str
+def test_what_is_found_is_shown_as_far_as_time_allows(
+    server: Influxd, monkeypatch: pytest.MonkeyPatch, slow: str, view: str, rule: str
 ) -> None:
     """The newest are there, and the answer says how far back it goes."""
     monkeypatch.setattr("aggregator.web.fleet._ANSWERED_WITHIN", 0.5)
@@ -126,7 +127,7 @@ def test_findings_are_shown_as_far_as_time_allows(
     for days in range(4):
         at = now - days * DAY
         finding = Finding(
-            rule="sweep",
+            rule=rule,
             subject=f"192.0.2.{days}",
             first=at,
             last=at,
@@ -134,6 +135,7 @@ def test_findings_are_shown_as_far_as_time_allows(
             severity="low",
             sentence="One sweep",
             count=1,
+            end="logout" if rule == "session" else "",
         )
         server.write("reports", [encode_line(*Revision(finding, 1).row())])
     old = str((now - 2 * DAY) // DAY * DAY)
@@ -141,15 +143,16 @@ def test_findings_are_shown_as_far_as_time_allows(
         if slow == "hangs":
             proxy.plan = lambda _, body: HANG if old in body.decode() else None
         page = Page(FleetStores(InfluxConfig(proxy.url)), "127.0.0.1", list)
-        query = {"PATH_INFO": "/api/findings", "QUERY_STRING": "since=4d", "HTTP_HOST": "localhost"}
+        query = {"PATH_INFO": f"/api/{view}", "QUERY_STRING": "since=4d", "HTTP_HOST": "localhost"}
         answer = page(query)
     assert answer is not None
     told = json.loads(answer.body)
     assert answer.status == "200 OK", told
     assert 1 <= told["number"] < 4
-    assert told["from"] <= told["findings"][-1]["first"]
+    assert told["from"] <= told[view][-1]["first" if view == "findings" else "begin"]
     page = Page(FleetStores(InfluxConfig(server.url)), "127.0.0.1", list)
-    monkeypatch.setattr("aggregator.web.findings._SECONDS", 9.0)
+    monkeypatch.setattr("aggregator.web.findings._SECONDS", 60.0)
+    monkeypatch.setattr("aggregator.web.fleet._ANSWERED_WITHIN", 60.0)
     whole = page(query)
     assert whole is not None
     assert (json.loads(whole.body)["number"], json.loads(whole.body)["from"]) == (4, None)

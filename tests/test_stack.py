@@ -148,6 +148,21 @@ def test_a_private_mount(host: DockerHost) -> None:
     assert "prometheus is not healthy" not in said
 
 
+@pytest.mark.parametrize("line", ["", "INFLUXDB_ADMIN_TOKEN=\n", 'INFLUXDB_ADMIN_TOKEN=""\n'])
+def test_a_secret_that_is_missing(host: DockerHost, line: str) -> None:
+    """Where `.env` lacks a variable, or has it empty, it is named, and nothing starts."""
+    env = host.checkout / ".env"
+    kept = env.read_text()
+    env.write_text(re.sub("(?m)^INFLUXDB_ADMIN_TOKEN=.*\n", line, kept))
+    status, said = make_stack(host)
+    env.write_text(kept)
+    assert status != 0
+    assert "INFLUXDB_ADMIN_TOKEN is missing in" in said
+    assert "_PASSWORD is missing" not in said
+    assert "restore the line" in said
+    assert host.docker("ps", "--all", "--quiet") == ""
+
+
 # --- The stack ------------------------------------------------------------------------------------
 
 

@@ -1,13 +1,15 @@
 """The findings of a range, the most severe and newest first, and the events of one of them."""
 
 import time as clock
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 
 from aggregator.composition import was_on
 from aggregator.evidence import read_evidence
-from aggregator.finding import Finding, find_finding, latest_sessions, walk_findings
+from aggregator.finding import Finding, find_finding
+from aggregator.standing import walk_findings, walk_sessions
 from aggregator.web.events import SHOWN, fits, show_event
 from aggregator.web.query import BadQuery, Query
 from aggregator.web.source import Events, Reports
@@ -30,7 +32,7 @@ def list_findings(reports: Reports | None, query: Query) -> dict[str, Any]:
     now = int(clock.time() * SECOND)
     until = min(query.until, now + SECOND)
     since = max(query.since, until - _LONGEST)
-    found, reached = _collect(reports, since, until)
+    found, reached = _collect(walk_findings(reports, since, until), since)
     found.sort(key=lambda finding: (-finding.rank, -finding.last, finding.key))
     return {
         "findings": [_show(f.at(now)) for f in found[: query.limit]],
@@ -39,12 +41,14 @@ def list_findings(reports: Reports | None, query: Query) -> dict[str, Any]:
     }
 
 
-def _collect(reports: Reports, since: int, until: int) -> tuple[list[Finding], int | None]:
-    """The findings, and how far back (ns) they go where the time does not suffice for all."""
+def _collect(
+    walked: Iterator[tuple[int, list[Finding]]], since: int
+) -> tuple[list[Finding], int | None]:
+    """What is found on a walk, and how far back (ns) it goes where the time ends before."""
     found: dict[tuple[str, str, int], Finding] = {}
     reached, end = None, clock.monotonic() + _SECONDS
     try:
-        for begin, findings in walk_findings(reports, since, until):
+        for begin, findings in walked:
             reached = begin
             for finding in findings:
                 found.setdefault(finding.key, finding)
@@ -58,14 +62,22 @@ def _collect(reports: Reports, since: int, until: int) -> tuple[list[Finding], i
 
 
 def list_sessions(reports: Reports | None, query: Query) -> dict[str, Any]:
-    """At most ``query.limit`` sessions that share time with the range, the latest first."""
+    """At most ``query.limit`` sessions that share time with the range, the latest first.
+
+    ``from`` is how far back their beginnings go where the time did not suffice for all.
+    """
     if reports is None:
-        return {"sessions": [], "number": 0, "waiting": True}
+        return {"sessions": [], "number": 0, "from": None, "waiting": True}
     now = int(clock.time() * SECOND)
     until = min(query.until, now + SECOND)
-    found = latest_sessions(reports, max(query.since, until - _LONGEST), until)
-    shown = [_escape(msgspec.to_builtins(was_on(s, now))) for s in found[: query.limit]]
-    return {"sessions": shown, "number": len(found)}
+    since = max(query.since, until - _LONGEST)
+    found, reached = _collect(walk_sessions(reports, since, until), since)
+    found.sort(key=lambda session: (session.first, session.key), reverse=True)
+    return {
+        "sessions": [_escape(msgspec.to_builtins(was_on(s, now))) for s in found[: query.limit]],
+        "number": len(found),
+        "from": None if reached is None else format_time(reached),
+    }
 
 
 def show_evidence(events: Events, reports: Reports | None, query: Query) -> dict[str, Any]:

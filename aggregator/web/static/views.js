@@ -81,20 +81,21 @@ function none(name, classes, text, of) {
   return made;
 }
 
+/** What of all there is a list has: its first ones, and only a part of the range where time was short. */
+function noteOn(data, shown, which) {
+  const notes = [];
+  if (data.number > shown.length) notes.push(`the ${shown.length} ${which} of ${number(data.number)}`);
+  if (data.from) notes.push(`only since ${short(data.from)}: choose a shorter range to see what is older`);
+  return notes.join(", ");
+}
+
 export async function loadFindings() {
   showIfNew("findings", await ask("findings", { ...range(), limit: 50 }), (data) => {
     const high = data.findings.filter((finding) => finding.severity === "high").length;
     find("tile-findings").replaceChildren(number(data.number),
       element("small", "", high ? `${high} of high severity` : data.number ? "none of high severity" : ""),
       until("findings"));
-    const notes = [];
-    if (data.number > data.findings.length) {
-      notes.push(`the ${data.findings.length} most severe of ${number(data.number)}`);
-    }
-    if (data.from) {
-      notes.push(`only since ${short(data.from)}: choose a shorter range to see what is older`);
-    }
-    find("findings-note").textContent = notes.join(", ");
+    find("findings-note").textContent = noteOn(data, data.findings, "most severe");
     const some = showsAll ? data.findings : data.findings.slice(0, FEW_FINDINGS);
     find("findings-all").hidden = some.length === data.findings.length;
     find("findings-all").textContent = `Show ${data.findings.length - some.length} more`;
@@ -112,15 +113,17 @@ const NO_END = { reused: "no end seen", never: "no end seen", open: "open" };
 
 export async function loadSessions() {
   showIfNew("sessions", await ask("sessions", { ...range(), limit: 20 }), (data) => {
-    const more = data.number > data.sessions.length;
-    find("sessions-note").textContent = more ? `the latest ${data.sessions.length} of ${number(data.number)}` : "";
+    find("sessions-note").textContent = noteOn(data, data.sessions, "latest");
     const rows = data.sessions.map((session) => {
       const open = button(short(session.begin), () => showEvents(session.id, `the session of ${session.user}`), "link mono");
       open.setAttribute("aria-label", `${short(session.begin)}, the events of this session`);
       return rowOf(open, session.user, session.address, session.host, session.program,
         NO_END[session.end] ?? lengthOf(session.seconds));
     });
-    if (!rows.length) rows.push(rowOf(none("span", "", "No sessions of sshd or login in this range", "events")));
+    if (!rows.length) {
+      rows.push(rowOf(none("span", "",
+        `No sessions of sshd or login ${data.from ? `since ${short(data.from)}` : "in this range"}`, "events")));
+    }
     find("sessions-rows").replaceChildren(...rows);
   });
 }
