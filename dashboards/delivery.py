@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from dashboards.hosts import NOT_RECORDED, RECORDED
 from dashboards.panels import (
     GREEN,
     LOOK_ABOVE_ZERO,
@@ -16,7 +17,9 @@ from dashboards.panels import (
     worst_of,
 )
 
-_BREAKER: Final = words({"0": ("closed", GREEN), "1": ("half open", ORANGE), "2": ("open", RED)})
+_BREAKER: Final = words({"0": ("closed", GREEN), "1": ("open", RED)})
+_CLOSED: Final = 'heptad_delivery_breaker_state{$me, state="closed"}'
+_OFFSET: Final = "heptad_delivery_clock_offset_seconds{$me}"
 _NOT_DELIVERING: Final = "Nothing is delivered: no InfluxDB is configured"
 
 
@@ -27,18 +30,17 @@ def waiting() -> list[object]:
             "Points waiting to be delivered",
             """Events that are in a local store and not yet in InfluxDB. A line that only rises:
             see the breaker beside, and run `heptad influxdb check` on that host.""",
-            ask(worst_of("max by (instance) (heptad_delivery_behind_events{$me})"), "{{instance}}"),
+            ask(worst_of("heptad_delivery_behind_events{$me}"), "{{instance}}"),
             none=_NOT_DELIVERING,
         ),
         states(
             "Circuit breaker",
-            """Hosts whose breaker was not always closed. Red: five deliveries in a row failed,
-            and one trial is made every half minute. InfluxDB is down, or something in between.""",
+            """The twenty hosts whose breaker was open for the longest. Red: five deliveries in a
+            row failed, and one trial is made every half minute. InfluxDB is down, or something in
+            between.""",
             ask(
-                """sum by (instance) (2 * heptad_delivery_breaker_state{$me, state="open"}
-                + ignoring (state) heptad_delivery_breaker_state{$me, state="half-open"})
-                and on (instance) (min by (instance) (min_over_time(
-                heptad_delivery_breaker_state{$me, state="closed"}[$__range] @ end())) == 0)""",
+                f"""1 - ({_CLOSED} and on (instance)
+                bottomk(20, avg_over_time({_CLOSED}[$__range] @ end()) < 1))""",
                 "{{instance}}",
             ),
             _BREAKER,
@@ -55,21 +57,25 @@ def left() -> list[object]:
             """Rejected: InfluxDB refused them for good, `heptad exporter rejected`
             says why. Expired: older than the bucket keeps; raise `influxdb.retention.events`.""",
             ask(
-                "sum by (result) (increase(heptad_delivery_events_total{$me}[$__interval]))",
+                "sum by (result) (sum_over_time(heptad:delivered:increase5m{$me}[$__interval]))",
                 "{{result}}",
             ),
+            every=RECORDED,
             bars=True,
             stack=True,
             colors={"delivered": GREEN, "rejected": RED, "expired": ORANGE},
-            none=_NOT_DELIVERING,
+            none=f"None in this range, or: {NOT_RECORDED}",
         ),
         graph(
             "Clocks against the server's",
-            """Seconds that a host is ahead. More than a minute off: mend its time service (chrony,
+            """Seconds that a host is off, of the five that were farthest ahead and the five
+            farthest behind. More than a minute off: mend its time service (chrony,
             systemd-timesyncd), for the aggregator does not wait for it, and its events are stamped
             wrongly.""",
             ask(
-                worst_of("max by (instance) (abs(heptad_delivery_clock_offset_seconds{$me}))"),
+                f"""abs({_OFFSET} and on (instance) (
+                topk(5, max_over_time({_OFFSET}[$__range] @ end()))
+                or bottomk(5, min_over_time({_OFFSET}[$__range] @ end()))))""",
                 "{{instance}}",
             ),
             unit="s",
@@ -169,7 +175,7 @@ def windows() -> list[object]:
             """Seconds that each took when it last had work; the five slowest. One that takes as
             long as the events take to come makes the aggregator fall behind.""",
             ask(
-                worst_of("max by (part) (heptad_aggregator_part_duration_seconds{$me})", "part"),
+                worst_of("heptad_aggregator_part_duration_seconds{$me}", "part"),
                 "{{part}}",
             ),
             unit="s",

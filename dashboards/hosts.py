@@ -27,27 +27,14 @@ from dashboards.panels import (
     rows,
 )
 
-_INFO: Final = 'heptad_host_info{$fleet, host=~"$host"}'
-HOSTS: Final = f"topk by (instance) (1, last_over_time({_INFO}[1d]))"
+_CHOSEN: Final = '$fleet, host=~"$host"'
+HOSTS: Final = f"topk by (instance) (1, last_over_time(heptad_host_info{{{_CHOSEN}}}[1d]))"
 """The chosen hosts that were scraped within a day: a series each, with instance and host."""
-_MOVING: Final = f"topk by (instance) (1, {_INFO})"
 
 
-def of_host(text: str, *, moving: bool = False, at_end: bool = False) -> str:
-    """A vector with the label instance, of the chosen hosts, with the label host.
-
-    ``moving``: at each step of a range; ``at_end``: as it is at the end of it.
-    """
-    known = (
-        _MOVING
-        if moving
-        else f"topk by (instance) (1, last_over_time({_INFO}[1d] @ end()))"
-        if at_end
-        else HOSTS
-    )
-    if at_end:
-        text = text.replace("[$__range]", "[$__range] @ end()")
-    return f"(({text}) * on (instance) group_left (host) {known})"
+def of_host(text: str) -> str:
+    """A vector with the label instance, of the chosen hosts, with the label host."""
+    return f"(({text}) * on (instance) group_left (host) {HOSTS})"
 
 
 def silent() -> str:
@@ -57,6 +44,33 @@ def silent() -> str:
         f"(up{{$fleet}} == 0 and on (instance) {HOSTS} "
         f"or up{{$fleet}} == 0 and on (job) {known} unless on (instance) {known})"
     )
+
+
+def recorded(name: str, *labels: str) -> str:
+    """Of a recorded series (`provisioning/alerts/fleet.py`) what is about the chosen hosts."""
+    return f"heptad:{name}{{{', '.join((_CHOSEN, *labels))}}}"
+
+
+LOGINS: Final = "logins:increase5m"
+RECORDED: Final = "5m"
+"""How often that happens."""
+NOT_RECORDED: Final = "No answer: does Prometheus load rules/fleet.yml?"
+
+
+def worst_hosts(name: str, how: str, *labels: str, most: int = 10) -> str:
+    """Of a recorded series the hosts that were highest in the range, over the range.
+
+    ``how`` values are put together: `sum` or `max`.
+    """
+    one = f"{how}_over_time({recorded(name, *labels)}[%s]%s)"
+    worst = f"topk({most}, {how} by (host) ({one % ('$__range', ' @ end()')}))"
+    return f"{how} by (host) ({one % ('$__interval', '')} and on (host) {worst})"
+
+
+def grown(counter: str) -> str:
+    """By how much counters that survive restarts grew in the range: exact, and not a range read."""
+    before = f"last_over_time({counter}[1d] offset $__range)"
+    return f"({counter} - ({before} or {counter} * 0) > 0)"
 
 
 REAL_DISK: Final = 'fstype!~"tmpfs|ramfs|squashfs|iso9660|erofs"'
@@ -92,12 +106,10 @@ _COLUMNS: Final = {
     "name": f"max by (instance, host) ({HOSTS})",
     "last": """
         time() - max by (instance) (heptad_source_last_event_timestamp_seconds{$fleet} > 0)""",
-    "failed": """
-        sum by (instance) (
-          increase(auth_events_total{$fleet, action="login", outcome="failure"}[$__range]))""",
-    "good": """
-        sum by (instance) (
-          increase(auth_events_total{$fleet, action="login", outcome="success"}[$__range]))""",
+    **{
+        name: f"sum by (instance) (sum_over_time({recorded(LOGINS, outcome)}[$__range]))"
+        for name, outcome in (("failed", 'outcome="failure"'), ("good", 'outcome="success"'))
+    },
     "load": f"{once('node_load5{$fleet}')} / on (instance) {CPUS.replace('$me', '$fleet')}",
     "memory": """
         1 - max by (instance) (node_memory_MemAvailable_bytes{$fleet})
@@ -232,32 +244,22 @@ def _in_short() -> list[object]:
 
 
 def _over_time() -> list[object]:
-    load = "max by (instance) (node_load5{$fleet})"
-    cpus = CPUS.replace("$me", "$fleet")
-    highest = "max by (instance) (max_over_time(node_load5{$fleet}[$__range]))"
-    worst = f"{highest} / on (instance) ({cpus})"
     return [
         graph(
             "Load per CPU, the ten busiest hosts",
             "Above 1 tasks wait for a CPU. Open the host that stands out.",
-            ask(
-                f"""sum by (host) ({of_host(f"{load} / on (instance) {cpus}", moving=True)})
-                and on (host) topk(10, sum by (host) ({of_host(worst, at_end=True)}))""",
-                "{{host}}",
-            ),
-            none="No host metrics",
+            ask(worst_hosts("load:per_cpu", "max"), "{{host}}"),
+            none=NOT_RECORDED,
             steps=((None, "transparent"), (1, ORANGE)),
+            every=RECORDED,
         ),
         graph(
             "Filesystems, the ten fullest hosts",
             "Of each host the fullest. Above 90 %: make room before logs and databases stop.",
-            ask(
-                f"""sum by (host) ({of_host(_FULLEST, moving=True)})
-                and on (host) topk(10, sum by (host) ({of_host(_FULLEST, at_end=True)}))""",
-                "{{host}}",
-            ),
+            ask(worst_hosts("disk:fullest", "max"), "{{host}}"),
             unit="percentunit",
-            none="No host metrics",
+            none=NOT_RECORDED,
+            every=RECORDED,
         ),
     ]
 

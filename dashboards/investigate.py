@@ -40,7 +40,7 @@ _WHOM: Final = (
     chosen("program"),
     matches("user", "user", "target_user"),
     matches("address", "source_ip", "source_domain", "tty"),
-    matches("text", "raw"),
+    matches("text", "raw", flags=""),
 )
 _WHERE: Final = " AND ".join([IN_RANGE, *_WHOM, chosen("action")])
 _SINCE: Final = " AND ".join([IN_RANGE, *_WHOM])
@@ -168,7 +168,7 @@ def _variables() -> list[Any]:
         hosts(),
         text("address", "Address", "A part of the peer's address or name; empty: any"),
         text("user", "User", "A part of the name that acted or was acted on; empty: any"),
-        text("text", "Line", "A part of the line as it was logged; empty: any"),
+        text("text", "Line", "A part of the line exactly as it was logged; empty: any"),
         several("action", "What", "What was done", (*ANSWERS, *STEPS), ANSWERS),
         tag_of("program", "Program"),
         text("finding", "Finding", "The id of a finding; a click on a finding fills it in"),

@@ -6,6 +6,7 @@ from grafana_foundation_sdk.builders import dashboard
 
 from dashboards import delivery
 from dashboards.frame import instances, lay_out, source
+from dashboards.hosts import NOT_RECORDED, RECORDED, grown
 from dashboards.panels import (
     BLUE,
     GREEN,
@@ -46,7 +47,7 @@ def _reading_in_short() -> list[object]:
             "Gaps in this range",
             """Parts of a log that were gone before they were read, so nobody knows what was in
             them. Keep rotated logs for longer, or mend what stopped the exporter.""",
-            "sum(increase(heptad_gaps_total{$me}[$__range]))",
+            f"sum({grown('heptad_gaps_total{$me}')})",
             "heptad_source_up{$me}",
         ),
     ]
@@ -134,7 +135,7 @@ def _lines() -> list[object]:
             """Orange is what should be rare: not understood (a format has changed),
             untrusted (somebody wrote in another program's name), without a header, too long.""",
             ask(
-                "sum by (result) (increase(heptad_lines_total{$me}[$__interval]))",
+                "sum by (result) (sum_over_time(heptad:lines:increase5m{$me}[$__interval]))",
                 "{{result}}",
             ),
             bars=True,
@@ -147,7 +148,8 @@ def _lines() -> list[object]:
                 "no_header": ORANGE,
                 "oversized": ORANGE,
             },
-            none="No exporter is scraped",
+            none=NOT_RECORDED,
+            every=RECORDED,
         ),
         graph(
             "Lines not understood, by program",
@@ -155,14 +157,14 @@ def _lines() -> list[object]:
             folder of your own (docs/rules.md). Then, with the exporter stopped, `heptad rules apply
             --since 7d` makes events of the kept lines.""",
             ask(
-                """sum by (program) (increase(heptad_lines_not_understood_total{$me}[$__interval]))
-                and on (program) (sum by (program) (
-                increase(heptad_lines_not_understood_total{$me}[$__range] @ end())) > 0)""",
+                """sum by (program) (
+                sum_over_time(heptad:lines_not_understood:increase5m{$me}[$__interval]))""",
                 "{{program}}",
             ),
             bars=True,
             stack=True,
-            none="None in this range, or no exporter is scraped",
+            none=f"None in this range, or: {NOT_RECORDED}",
+            every=RECORDED,
         ),
     ]
 
@@ -173,7 +175,10 @@ def _backlog() -> list[object]:
             "Bytes of log that are not read yet",
             """How far each exporter is behind its logs. It falls to nothing within seconds; else
             the disk is slow, or the store is full and waits for the delivery.""",
-            ask(worst_of("sum by (instance) (heptad_source_behind_bytes{$me})"), "{{instance}}"),
+            ask(
+                worst_of("heptad_source_behind_bytes{$me}", "instance, source"),
+                "{{instance}} {{source}}",
+            ),
             unit="bytes",
             none="No exporter is scraped",
         ),
@@ -196,18 +201,17 @@ def _backlog() -> list[object]:
 
 def _collectors() -> list[object]:
     return [
-        graph(
+        bars(
             "Slowest collectors of host metrics",
-            """Seconds in the last scrape; the five slowest. A collector that hangs (a dead NFS
+            """Seconds in the last scrape; the ten slowest. A collector that hangs (a dead NFS
             mount) costs only its own metrics: find the mount.""",
             ask(
-                worst_of(
-                    "max by (instance, collector) (heptad_collector_duration_seconds{$me})",
-                    "instance, collector",
-                ),
+                "topk(10, heptad_collector_duration_seconds{$me})",
                 "{{instance}} {{collector}}",
+                instant=True,
             ),
             unit="s",
+            steps=((None, GREEN), (1, ORANGE), (10, RED)),
             none="No host metrics",
         ),
     ]

@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders import dashboard
 from dashboards.current import query, table_of_findings, tile_of_findings
 from dashboards.events import total_of_events
 from dashboards.frame import hosts, job, lay_out, source
-from dashboards.hosts import of_host
+from dashboards.hosts import LOGINS, NOT_RECORDED, worst_hosts
 from dashboards.influxql import IN_RANGE, InfluxQuery, chosen, one_of
 from dashboards.panels import (
     BLUE,
@@ -36,7 +36,6 @@ _FOUND: Final = query("high|medium|low", where=one_of("rule", _GOT_IN))
 _OF_LOGINS: Final = f"{IN_RANGE} AND {chosen('host')} AND \"action\" = 'login'"
 _SUCCESS: Final = "\"outcome\" = 'success'"
 _FAILURE: Final = "\"outcome\" = 'failure'"
-_FAILED: Final = 'auth_events_total{$fleet, action="login", outcome="failure"}'
 
 
 def _logins(title: str, about: str, *conditions: str) -> object:
@@ -107,9 +106,6 @@ def _how(title: str, about: str, outcome: str) -> object:
 
 
 def _by_hour() -> list[object]:
-    failed = f"sum by (instance) (increase({_FAILED}[%s]))"
-    known = of_host(failed % "$__interval", moving=True)
-    worst = of_host(failed % "$__range", at_end=True)
     return [
         grid(
             "Who logged in when",
@@ -138,13 +134,12 @@ def _by_hour() -> list[object]:
             """A row for each host: an hour or more in a cell, orange from 20 failures on, red from
             200. One dark row is one host under attack, one dark column a scan of all.""",
             ask(
-                f"""sum by (host) ({known})
-                and on (host) (topk(20, sum by (host) ({worst})) > 0)""",
+                worst_hosts(LOGINS, "sum", 'outcome="failure"', most=20),
                 "{{host}}",
                 step="1h",
             ),
             steps=((None, "transparent"), (1, BLUE), (20, ORANGE), (200, RED)),
-            none="None in this range, or no exporter is scraped",
+            none=f"None in this range, or: {NOT_RECORDED}",
         ),
     ]
 

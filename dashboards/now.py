@@ -6,7 +6,16 @@ from grafana_foundation_sdk.builders import dashboard
 
 from dashboards.current import query, table_of_findings, tile_of_findings
 from dashboards.frame import hosts, job, lay_out, source
-from dashboards.hosts import HOSTS, of_host, silent
+from dashboards.hosts import (
+    HOSTS,
+    LOGINS,
+    NOT_RECORDED,
+    RECORDED,
+    grown,
+    of_host,
+    silent,
+    worst_hosts,
+)
 from dashboards.panels import (
     BLUE,
     GREEN,
@@ -74,7 +83,7 @@ def _proof() -> list[object]:
             f"""(count({of_host("heptad_source_up{$fleet} == 0")}) or 0 * count({HOSTS}))
             + (count({of_host("heptad_source_deaf{$fleet} == 1")}) or 0 * count({HOSTS}))
             + (count({of_host("heptad_delivery_up{$fleet} == 0")}) or 0 * count({HOSTS}))
-            + (count({of_host("increase(heptad_gaps_total{$fleet}[$__range]) > 0")})
+            + (count({of_host(grown("heptad_gaps_total{$fleet}"))})
                or 0 * count({HOSTS}))""",
             HOSTS,
             steps=LOOK_ABOVE_ZERO,
@@ -143,21 +152,15 @@ def _alerts() -> object:
 
 
 def _failed() -> object:
-    failed = 'increase(auth_events_total{$fleet, action="login", outcome="failure"}[%s])'
-    by_host = f"sum by (instance) ({failed})"
-    worst = f"topk(10, sum by (host) ({of_host(by_host % '$__range', at_end=True)}))"
     return graph(
         "Failed logins, the ten worst hosts",
         """Logins that failed. A step upwards on one host is an attack or a job with an old
-            password; on all hosts at once someone scans them.""",
-        ask(
-            f"""sum by (host) ({of_host(by_host % "$__interval", moving=True)})
-                and on (host) ({worst} > 0)""",
-            "{{host}}",
-        ),
+        password; on all hosts at once someone scans them.""",
+        ask(worst_hosts(LOGINS, "sum", 'outcome="failure"'), "{{host}}"),
         bars=True,
         stack=True,
-        none="No failed login, or no exporter is scraped",
+        none=f"No failed login, or: {NOT_RECORDED}",
+        every=RECORDED,
         width=12,
     )
 

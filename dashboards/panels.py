@@ -45,6 +45,8 @@ _NARROW: Final = 120
 """A column of so many pixels has no room for a filter beside its heading."""
 _LEAST: Final = {"short": 1, "cps": 1, "pps": 1, "bytes": 1024, "Bps": 1024, "s": 1}
 """How far an axis goes at least: zeros are else drawn on a scale to a hundred."""
+_STEPS: Final = 200
+"""Of a graph: each costs with a thousand hosts, and more cannot be told apart."""
 _ME: Final = 'job=~"$job", instance=~"$instance"'
 _FLEET: Final = 'job=~"$job"'
 
@@ -93,11 +95,12 @@ def once(text: str, *labels: str) -> str:
     return f"max by ({', '.join(('instance', *labels))}) ({text})"
 
 
-def worst_of(text: str, labels: str = "instance") -> str:
-    """The ten series that were highest at any time of the range, over the range."""
-    return (
-        f"{text} and on ({labels}) topk(10, max_over_time(({text})[$__range:$__interval] @ end()))"
-    )
+def worst_of(selector: str, labels: str = "instance") -> str:
+    """The ten series that were highest at any time of the range, over the range.
+
+    ``selector`` is one of a metric alone: a subquery would cost as much as the graph once more.
+    """
+    return f"{selector} and on ({labels}) topk(10, max_over_time({selector}[$__range] @ end()))"
 
 
 def thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
@@ -197,13 +200,18 @@ def graph(
     most: float | None = None,
     colors: Mapping[str, str] | None = None,
     steps: Steps = (),
+    every: str = "",
 ) -> timeseries.Panel:
-    """Values over time; ``colors``: of series by name, ``steps``: lines that mean something."""
+    """Values over time; ``colors``: of series by name, ``steps``: lines that mean something.
+
+    ``every``: how often there is a value, where that is not with each scrape.
+    """
     panel: timeseries.Panel = _frame(
         timeseries.Panel(), title, about, none, targets, width=width, height=height
     )
     panel.unit(unit).min(0).line_width(1).fill_opacity(60 if bars else 25 if stack else 8)
-    panel.show_points(shapes.VisibilityMode.NEVER if not bars else shapes.VisibilityMode.AUTO)
+    # a point alone has no line
+    panel.show_points(shapes.VisibilityMode.AUTO).max_data_points(_STEPS)
     panel.draw_style(shapes.GraphDrawStyle.BARS if bars else shapes.GraphDrawStyle.LINE)
     panel.stacking(
         common.StackingConfig().mode(
@@ -223,8 +231,10 @@ def graph(
     elif unit in _LEAST:
         panel.axis_soft_max(_LEAST[unit])
     if bars:
+        panel.decimals(0)
+    if bars or every:
         # an increase needs two scrapes
-        panel.decimals(0).interval("1m")
+        panel.interval(every or "1m")
     if steps:
         panel.thresholds(thresholds(steps))
         style = common.GraphThresholdsStyleConfig()
@@ -304,7 +314,7 @@ def states(
     )
     panel.unit("none").mappings([mapping]).merge_values(True)
     panel.show_value(shapes.VisibilityMode.NEVER)
-    return panel
+    return panel.max_data_points(_STEPS)
 
 
 def grid(

@@ -30,7 +30,8 @@ TARGET: Final = frozenset({"job", "instance"})
 """Labels that Prometheus gives what it scrapes."""
 FUNCTIONS: Final = frozenset(
     "rate increase sum min max count avg by on or and unless time vector topk bottomk label_replace"
-    " clamp_min clamp_max ignoring group_left bool abs round group quantile without scalar sort_desc label_join last_over_time max_over_time min_over_time end".split()
+    " clamp_min clamp_max ignoring group_left bool abs round group quantile without scalar sort_desc label_join last_over_time max_over_time min_over_time"
+    " avg_over_time sum_over_time end offset".split()
 )
 _OWN: Final = {
     **COUNTERS,
@@ -40,7 +41,19 @@ _OWN: Final = {
     **RELOADS,
     **REJECTIONS,
 }
+RECORDED: Final[dict[str, frozenset[str]]] = {
+    **{
+        f"heptad:{name}": frozenset({"host"})
+        for name in ("host_up", "load:per_cpu", "disk:fullest")
+    },
+    "heptad:logins:increase5m": frozenset({"host", "program", "method", "outcome"}),
+    "heptad:lines:increase5m": frozenset({"result"}),
+    "heptad:lines_not_understood:increase5m": frozenset({"program"}),
+    "heptad:delivered:increase5m": frozenset({"result"}),
+}
+"""What rules/fleet.yml records → its labels."""
 LABELS: Final[dict[str, frozenset[str]]] = {
+    **RECORDED,
     **{name: frozenset(labels) for name, (labels, _) in _OWN.items()},
     **{family.name: frozenset(family.labels) for family in FAMILIES},
     "up": frozenset(),

@@ -71,7 +71,9 @@ def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def metrics_of(expr: str) -> dict[str, set[str]]:
     """The metrics of an expression, each with the labels that its matchers name."""
-    bare = re.sub(r"\[[^]]*\]|\b(offset|by|without|on|ignoring) (\([^)]*\)|\w+)", " ", expr)
+    bare = re.sub(
+        r"\[[^]]*\]|\b(offset|by|without|on|ignoring|group_left) (\([^)]*\)|\w+)", " ", expr
+    )
     found: dict[str, set[str]] = {}
     for name, matchers in re.findall(r"\b([a-z][\w:]*)\b(?!\s*\()(\{[^}]*\})?", _blank(bare)):
         if name not in WORDS:

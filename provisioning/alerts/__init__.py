@@ -7,6 +7,7 @@ from typing import Final
 
 from provisioning.alerts.aggregator import AGGREGATOR
 from provisioning.alerts.exporter import EXPORTER, SOURCES
+from provisioning.alerts.fleet import FLEET
 from provisioning.alerts.host import HOST
 from provisioning.alerts.logins import COUNTED, FOUND
 from provisioning.alerts.rule import Group
@@ -18,5 +19,6 @@ FILES: Final[dict[str, Group]] = {
     "exporter.yml": EXPORTER,
     "aggregator.yml": AGGREGATOR,
     "host.yml": HOST,
+    "fleet.yml": FLEET,
 }
 """Name of a rule file → the group in it."""
