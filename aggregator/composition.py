@@ -321,7 +321,7 @@ def _look_first(reader: _Reader, findings: list[Finding]) -> list[str]:
     """What a person should look at first, most urgent first."""
     entered = _judge_entries(reader, {f.subject for f in findings if f.rank > 0})
     urgent = [finding for finding in findings if finding.rank > RANKS["low"]]
-    found = [finding.sentence for finding in urgent]
+    found = [f"{one.sentence} · {format_time(one.first)[:16].replace('T', ' ')}" for one in urgent]
     by_sudo = [finding for finding in urgent if finding.rule == SudoRefused.name]
     told_of = {(user, host) for f in by_sudo for user in f.users for host in f.hosts}
     refused: Counter[str] = Counter()

@@ -17,7 +17,7 @@ from aggregator.chains.dense import severity_of
 from aggregator.chains.facts import MOST_EVIDENCE, MOST_NAMES
 from aggregator.finding import LISTS, RANKS, SEVERITIES, Finding, read_identity
 from aggregator.findings import Rule
-from aggregator.wording import count_of, length_of, list_names, minute_of
+from aggregator.wording import Words, count_of, length_of, list_names
 from heptad.line_protocol import decode_head
 from heptad.store import Identity
 
@@ -66,11 +66,25 @@ class Crowd:
             first = min((finding.first, finding.first_event) for finding in findings)
             self.first = min(self.first or first, first)
 
-    def complete(self, joined: Finding) -> Finding:
-        """What was joined while some of the subjects were forgotten, with what is known of all."""
+    def complete(self, joined: Finding, noun: tuple[str, str]) -> Finding:
+        """What was joined while some of the subjects were forgotten, with what is known of all.
+
+        ``noun`` is what a subject is, one and many.
+        """
         first = self.first or (joined.first, joined.first_event)
+        last = max(self.last, joined.last)
+        told = joined.title, joined.hosts, "hosts" in joined.more
+        number = f"{count_of(self.number, 'finding')} about {count_of(len(self), *noun)}"
+        words = _tell(*told, number, self.count, last - first[0])
         return msgspec.structs.replace(
-            joined, first=first[0], first_event=first[1], count=self.count, joined=self.number
+            joined,
+            first=first[0],
+            first_event=first[1],
+            last=last,
+            count=self.count,
+            joined=self.number,
+            sentence=words.sentence,
+            facts=words.facts,
         )
 
     def _pack(self, finding: Finding) -> int:
@@ -187,8 +201,14 @@ def join_findings(rule: Rule, day: int, rank: int, findings: Iterable[Finding]) 
     lists = {name: sorted(found) for name, found in names.items()}
     more |= {name for name, found in lists.items() if len(found) > MOST_NAMES}
     told: dict[str, Any] = {name: tuple(found[:MOST_NAMES]) for name, found in lists.items()}
-    hosts = list_names(lists["hosts"][:MOST_NAMES], more="hosts" in more)
-    length = length_of(end[0] - begin[0])
+    words = _tell(
+        rule.title,
+        told["hosts"],
+        "hosts" in more,
+        f"{count_of(number, 'finding')} about {count_of(len(subjects), *rule.noun)}",
+        count,
+        end[0] - begin[0],
+    )
     return Finding(
         rule=rule.name,
         subject=JOINED,
@@ -196,11 +216,9 @@ def join_findings(rule: Rule, day: int, rank: int, findings: Iterable[Finding]) 
         last=end[0],
         day=day,
         severity=_NAMES[rank],
-        sentence=(
-            f"{rule.title}: {count_of(number, 'finding')} about "
-            f"{count_of(len(subjects), *rule.noun)} on {hosts}, {count_of(count, 'event')} within "
-            f"{length}, from {minute_of(begin[0])}"
-        ),
+        sentence=words.sentence,
+        title=words.title,
+        facts=words.facts,
         count=count,
         technique=rule.technique,
         more=tuple(name for name in LISTS if name in more),
@@ -210,3 +228,11 @@ def join_findings(rule: Rule, day: int, rank: int, findings: Iterable[Finding]) 
         joined=number,
         **told,
     )
+
+
+def _tell(
+    title: str, hosts: Sequence[str], more: bool, number: str, count: int, length: int
+) -> Words:
+    """A joined finding in words; ``number``: how many it stands for, ``length``: its span (ns)."""
+    facts = f"{number}, {count_of(count, 'event')} within {length_of(length)}"
+    return Words(title, f"on {list_names(hosts, more=more)}", facts)

@@ -9,6 +9,7 @@ How many revisions lie in between is not: it depends on when the aggregator look
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
@@ -90,7 +91,9 @@ FINDINGS: Final = Measurement(
         "first": Field(int, "the time of its first event, in ns"),
         "last": Field(int, "the time of its last event, in ns"),
         "day": Field(int, "the UTC day to which it is booked, counted from the epoch"),
-        "sentence": Field(str, "what was found, for a person"),
+        "sentence": Field(str, "what was found, for a person: title, whom it is about, and facts"),
+        "title": Field(str, "what it is"),
+        "facts": Field(str, "what happened: how much, how often, within what time"),
         "count": Field(int, "on how many events it rests"),
         "technique": Field(str, "a MITRE ATT&CK identifier, if there is one"),
         **{name: Field(str, f"{meaning}: a JSON array") for name, meaning in _ANSWERS.items()},
@@ -124,7 +127,10 @@ ENDS: Final = {
     "reused": "its process id was used again, and no end was seen",
 }
 
-_NOT_OF_SESSIONS: Final = ("sentence", "technique", "joined", "overdue_sentence", "evidence")
+_NOT_OF_SESSIONS: Final = (
+    *("sentence", "title", "facts"),
+    *("technique", "joined", "overdue_sentence", "evidence"),
+)
 SESSIONS: Final = Measurement(
     name="sessions",
     about=(
@@ -159,6 +165,8 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ``day`` is the UTC day, counted from the epoch, to which the rule books the finding. One that
     stands for many, see ``aggregator.crowd``, is ``joined`` of so many and has no subject.
 
+    ``title`` and ``facts`` are parts of ``sentence``; older versions did not write them.
+
     A finding follows from events alone, so it cannot say how long something has gone on by now.
     Where that matters, ``overdue_sentence`` takes the place of ``sentence`` from ``overdue`` on.
 
@@ -173,6 +181,8 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     severity: str
     sentence: str
     count: Annotated[int, msgspec.Meta(ge=1, lt=2**62)]
+    title: str = ""
+    facts: str = ""
     technique: str = ""
     users: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
@@ -206,6 +216,11 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return (self.rule, self.subject, self.first)
 
     @property
+    def name(self) -> str:
+        """The title; of a finding of an older version the rule's name."""
+        return self.title or self.rule.replace("_", " ").capitalize()
+
+    @property
     def id(self) -> str:
         """The key as a short text: the minute of the first event, and a digest."""
         digest = hashlib.sha256(msgspec.json.encode(self.key)).hexdigest()
@@ -222,6 +237,14 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return RANKS.get(self.severity, 0)
 
 
+def technique_url(technique: str) -> str:
+    """Where MITRE describes a technique; empty where it is not an identifier of one."""
+    if not _TECHNIQUE.fullmatch(technique):
+        return ""
+    return f"https://attack.mitre.org/techniques/{technique.replace('.', '/')}/"
+
+
+_TECHNIQUE: Final = re.compile(r"T\d{4}(\.\d{3})?", re.ASCII)
 _ENCODED: Final = frozenset((*LISTS, "more"))
 _STATES: Final = ("current", "superseded", "withdrawn")
 _MOST_REVISIONS: Final = 10**6

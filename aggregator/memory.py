@@ -162,7 +162,7 @@ class Memory:
             if finding.day == day
         )
         joined = join_findings(self.rule, day, rank, findings)
-        return joined if self.whole else self._crowds[day].complete(joined)
+        return joined if self.whole else self._crowds[day].complete(joined, self.rule.noun)
 
     def _turn(self, minute: int, following: int) -> None:
         """The events go on with the ``following`` minute: keep only what may still change."""

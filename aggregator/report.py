@@ -12,6 +12,7 @@ from aggregator.digest import Accesses, Report, SessionCount, Shown, WasOn
 from aggregator.tally import Top
 from aggregator.wording import count_of
 from heptad.terminal import columns, printable
+from heptad.units import format_time
 
 __all__ = ["SHOW_EVENTS", "Report", "compose", "to_text"]
 
@@ -127,6 +128,8 @@ def _findings(report: Report, options: str) -> Iterator[str]:
         technique = f" ({finding.technique})" if finding.technique else ""
         yield f"{finding.severity:<6}  {finding.rule}{technique}"
         yield f"        {printable(finding.sentence, _SENTENCE)}"
+        begin, end = (_minute(format_time(time)) for time in (finding.first, finding.last))
+        yield f"        {begin} to {end}"
         if finding.id in shown:
             yield from (f"        {line}" for line in _evidence(shown[finding.id], options))
     if len(report.findings) > MOST_FINDINGS:

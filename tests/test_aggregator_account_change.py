@@ -17,8 +17,8 @@ def test_what_was_done_to_an_account() -> None:
     )
     assert (found.subject, found.severity) == ("eve", "low")
     assert found.sentence == (
-        "the account eve was created and changed (UID=1001) on web1 by adm1, with useradd and "
-        "usermod, at 2023-12-09 12:00 UTC"
+        "Account created and account changed · adm1 → eve@web1 · 2 changes within 1 minute with "
+        "useradd and usermod: UID=1001"
     )
 
 
@@ -33,7 +33,7 @@ def test_group() -> None:
     """A group that no account is named with is the subject itself."""
     (found,) = find(RULE, happen("group_create", NOON, user=None, object="staff"))
     assert found.subject == "staff"
-    assert found.sentence.startswith("the group staff was created on web1, with")
+    assert found.sentence.startswith("Group created · staff@web1 · 1 change with")
 
 
 def test_every_change_is_looked_at() -> None:

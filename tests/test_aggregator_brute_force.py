@@ -120,8 +120,8 @@ def test_tells_what_happened(tmp_path: Path) -> None:
         world.finish()
         (finding,) = world.findings()
         assert finding.sentence == (
-            "192.0.2.1 failed to log in 5 times as (no name), a b, admin and 2 others "
-            "on web0 and web1 within 2 minutes, from 2023-12-09 12:00 UTC"
+            "Brute force · 192.0.2.1 → (no name), a b, admin and 2 others on web0 and web1 · "
+            "5 failed logins within 2 minutes"
         )
         assert (finding.subject, finding.technique, finding.severity) == (
             "192.0.2.1",

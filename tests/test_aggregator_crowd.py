@@ -134,8 +134,8 @@ def test_one_64_is_one_attacker(tmp_path: Path) -> None:
         for finding in found.values():
             assert read_evidence(world.reports, world.read, finding).count == finding.count
         told = {f.subject: f.sentence for f in found.values() if f.rule == "brute_force"}
-        assert told["2001:db8:0:7::/64"].startswith("2001:db8:0:7::/64 failed to log in 399 times")
-        assert told["2001:db8:0:8::/64"].startswith("2001:db8:0:8::1 failed to log in 5 times")
+        assert told["2001:db8:0:7::/64"].startswith("Brute force · 2001:db8:0:7::/64 → ")
+        assert told["2001:db8:0:8::/64"].startswith("Brute force · 2001:db8:0:8::1 → ")
 
 
 @pytest.mark.parametrize("form", ["64:ff9b::c000:2{:02x}", "fe80::{}", "192.0.2.{}"])
@@ -174,8 +174,7 @@ def test_up_to_twenty_are_told_each(world: World) -> None:
     assert subjects(world) == [""]
     (finding,) = world.findings()
     assert finding.sentence == (
-        "Brute force: 21 findings about 21 addresses on web1, 84 events within 2 minutes, "
-        "from 2023-12-09 12:00 UTC"
+        "Brute force · on web1 · 21 findings about 21 addresses, 84 events within 2 minutes"
     )
     rows = [p.fields for p in world.reports.read("findings", 0, 2**62)]
     assert [r["superseded_by"] for r in rows if r["state"] == "superseded"] == [NOON] * 20

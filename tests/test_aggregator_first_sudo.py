@@ -24,7 +24,8 @@ def test_first_sudo_on_a_known_host() -> None:
         (found,) = find(RULE, *history, sudo(NOON + 8 * DAY, "bob"))
         assert (found.subject, found.users, found.objects) == ("web1", ("bob",), ("/bin/id",))
         assert found.sentence == (
-            "bob used sudo on web1 at 2023-12-17 12:00 UTC, for the first time in 28 days: /bin/id"
+            "First sudo of a user · bob@web1 · 1 command by sudo, none in the 28 days before: "
+            "/bin/id"
         )
 
 

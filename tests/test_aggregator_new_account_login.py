@@ -23,8 +23,8 @@ def test_first_login_of_a_new_account() -> None:
     (found,) = find(RULE, create(NOON), enter(NOON + HOUR), enter(NOON + 5 * HOUR))
     assert (found.subject, found.severity, found.count) == ("eve", "medium", 2)
     assert found.sentence == (
-        "eve logged in on web1 from 192.0.2.1 at 2023-12-09 13:00 UTC, "
-        "60 minutes after the account was created on web1"
+        "Login of a new account · 192.0.2.1 → eve@web1 · 1 login; the account was created on web1 "
+        "at most 60 minutes before"
     )
 
 

@@ -21,8 +21,7 @@ def test_new_host_of_a_known_user() -> None:
     (found,) = find(RULE, *HISTORY, enter(NOON + 8 * DAY, "db1"))
     assert (found.subject, found.hosts) == ("alice", ("db1",))
     assert found.sentence == (
-        "alice logged in on db1 from 192.0.2.1 at 2023-12-17 12:00 UTC, for the first time in "
-        "28 days"
+        "First login on a host · 192.0.2.1 → alice@db1 · 1 login, none there in the 28 days before"
     )
 
 

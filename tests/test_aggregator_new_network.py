@@ -25,8 +25,8 @@ def test_new_network_of_a_known_user() -> None:
     (found,) = find(RULE, *HISTORY, enter(NOON + 8 * DAY, "198.51.100.7"))
     assert (found.subject, found.severity, found.addresses) == ("alice", "low", ("198.51.100.7",))
     assert found.sentence == (
-        "alice logged in from 198.51.100.7 on web1 at 2023-12-17 12:00 UTC, for the first time "
-        "in 28 days from 198.51.100.0/24"
+        "First login from a network · 198.51.100.7 → alice@web1 · 1 login from 198.51.100.0/24, "
+        "none in the 28 days before"
     )
 
 

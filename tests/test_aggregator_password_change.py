@@ -16,9 +16,7 @@ def test_whose_password() -> None:
     """The finding is about whose password it is, and tells who changed it."""
     (found,) = find(RULE, change(user="root", target_user="eve"))
     assert (found.subject, found.severity) == ("eve", "low")
-    assert found.sentence == (
-        "the password of eve was changed on web1 by root, with passwd, at 2023-12-09 12:00 UTC"
-    )
+    assert found.sentence == ("Password changed · root → eve@web1 · 1 change with passwd")
 
 
 def test_password_of_root() -> None:

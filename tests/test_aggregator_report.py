@@ -96,7 +96,7 @@ def test_puts_a_success_after_an_attack_first(world: World) -> None:
     told = report(world)
     assert [line.split(" from")[0] for line in told.first] == [
         "root logged in",
-        "192.0.2.1 failed to log in 500 times as root on web1 within 1 minute,",
+        "Brute force · 192.0.2.1 → root@web1 · 500 failed logins within 1 minute · 2023-12-09 12:00",
         "eve was refused by sudo on web1 to act as root, 2 times",
     ]
     assert told.first[0].endswith("and that address is in a finding")
@@ -111,7 +111,7 @@ def test_tells_a_refusal_once(tmp_path: Path) -> None:
             world.append([privilege(NOON, "failure", user=user, reason=reason)])
         first = report(world).first
     assert [line.partition(" on ")[0] for line in first] == [
-        "sudo refused eve to act as root",
+        "Sudo refused · eve → root@web1 · 1 refusal by sudo: not in sudoers · 2023-12-09 12:00",
         "bob was refused by sudo",
     ]
 

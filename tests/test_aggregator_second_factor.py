@@ -10,14 +10,14 @@ RULE = SecondFactor()
 
 
 @pytest.mark.parametrize(
-    ("reason", "severity", "words"),
+    ("reason", "severity", "how", "why"),
     [
-        ("factor_skipped", "high", "was skipped, its service did not answer"),
-        ("factor_unavailable", "medium", "could not be asked for"),
-        ("factor_exempt", "low", "was not required by the policy"),
+        ("factor_skipped", "high", "skipped", "its service did not answer, and the login went on"),
+        ("factor_unavailable", "medium", "unavailable", "it could not be asked for"),
+        ("factor_exempt", "low", "not required", "the policy did not require it"),
     ],
 )
-def test_severity_follows_what_is_certain(reason: str, severity: str, words: str) -> None:
+def test_severity_follows_what_is_certain(reason: str, severity: str, how: str, why: str) -> None:
     """A login that went on without the factor is graver than one that may have."""
     events = [
         happen("authentication", NOON + n * MINUTE, user="alice", reason=reason) for n in (0, 1)
@@ -25,7 +25,7 @@ def test_severity_follows_what_is_certain(reason: str, severity: str, words: str
     (found,) = find(RULE, *events)
     assert (found.subject, found.severity, found.count) == ("alice", severity, 2)
     assert found.sentence == (
-        f"the second factor of alice {words}, on web1 2 times from 2023-12-09 12:00 UTC"
+        f"Second factor {how} · 192.0.2.1 → alice@web1 · 2 times within 1 minute: {why}"
     )
 
 

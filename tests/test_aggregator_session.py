@@ -43,9 +43,7 @@ def test_session_with_its_length() -> None:
     (found,) = find(RULE, *enter(NOON), leave(NOON + 2 * HOUR + 5 * SECOND))
     assert (found.subject, found.severity, found.count) == ("web1", "info", 3)
     assert (found.users, found.addresses) == (("alice",), ("192.0.2.1",))
-    assert found.sentence == (
-        "the session of alice on web1 from 192.0.2.1, begun 2023-12-09 12:00 UTC, lasted 2:00:05"
-    )
+    assert found.sentence == ("Session · 192.0.2.1 → alice@web1 · lasted 2:00:05")
 
 
 def test_session_within_a_second() -> None:
@@ -60,15 +58,15 @@ def test_open_session() -> None:
     until = NOON + 3 * DAY + MINUTE
     for now in (NOON, until - 1):
         sentence = found.at(now).sentence
-        assert sentence.endswith(", is open as far as is known, until 2023-12-12 12:01 UTC at most")
+        assert sentence.endswith(" · is open as far as is known, for 3 days at most")
     for now in (until, until + 300 * DAY):
-        assert found.at(now).sentence.endswith(", never ended: no end was seen within 3 days")
+        assert found.at(now).sentence.endswith(" · never ended: no end was seen within 3 days")
 
 
 def test_a_process_id_that_is_used_again() -> None:
     """A session never ended whose process has another one; that is no matter of time."""
     found = find(RULE, *enter(NOON), *enter(NOON + HOUR), leave(NOON + 2 * HOUR))
-    assert [f.at(NOON + DAY).sentence.rpartition(", ")[2] for f in found] == [
+    assert [f.at(NOON + DAY).sentence.rpartition(" · ")[2] for f in found] == [
         "never ended: its process id was used again",
         "lasted 1:00:00",
     ]
@@ -93,7 +91,7 @@ def test_restart_cuts_sessions_off() -> None:
 def test_sessions_at_the_same_time() -> None:
     """Each process has its own session."""
     found = find(RULE, *enter(NOON, 1), *enter(NOON + MINUTE, 2), leave(NOON + HOUR, 1))
-    assert [f.sentence.rpartition(", ")[2].split()[0] for f in found] == ["lasted", "until"]
+    assert [f.sentence.rpartition(" · ")[2].split()[0] for f in found] == ["lasted", "is"]
 
 
 @pytest.mark.parametrize("program", ["cron", "sudo", "su", "systemd-logind"])

@@ -14,8 +14,7 @@ def test_one_failure_an_hour_is_enough() -> None:
         ("192.0.2.1", NOON, NOON + 8 * HOUR, 5)
     ]
     assert found[0].sentence == (
-        "192.0.2.1 failed to log in 5 times as root on web1, spread over 8 hours "
-        "from 2023-12-09 12:00 UTC"
+        "Slow brute force · 192.0.2.1 → root@web1 · 5 failed logins within 8 hours"
     )
 
 

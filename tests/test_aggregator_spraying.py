@@ -18,7 +18,7 @@ def test_many_users_from_one_address() -> None:
     assert (found.subject, found.severity, found.technique) == ("192.0.2.1", "low", "T1110.003")
     assert found.users == tuple(f"user{n}" for n in range(10))
     assert found.sentence.startswith(
-        "192.0.2.1 tried to log in as user0, user1, user2 and 7 others"
+        "One address on many users · 192.0.2.1 → user0, user1, user2 and 7 others"
     )
     assert find(RULE, *events[:9]) == []
 
@@ -39,7 +39,7 @@ def test_long_names_stay_different(tmp_path: Path) -> None:
     events = [login(NOON + n * MINUTE, user=f"{'n' * 300}{n}") for n in range(10)]
     (found,) = find(RULE, *events)
     assert len(set(found.users)) == 10
-    assert f"as {'n' * 39}…, {'n' * 39}…, {'n' * 39}… and 7 others on" in found.sentence
+    assert f"→ {'n' * 39}…, {'n' * 39}…, {'n' * 39}… and 7 others on" in found.sentence
     with World(tmp_path, rules=[RULE], reports=REPORTS) as world:
         world.append(events)
         world.finish()

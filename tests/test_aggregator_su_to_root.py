@@ -19,7 +19,7 @@ def test_su_to_root() -> None:
     (found,) = find(RULE, refused, switch(NOON + MINUTE))
     assert (found.subject, found.severity, found.targets) == ("alice", "low", ("root",))
     assert found.sentence == (
-        "alice asked su for root on web1 2 times (at least once refused), from 2023-12-09 12:00 UTC"
+        "Su to root · alice → root@web1 · 2 attempts within 1 minute, at least one was refused"
     )
 
 

@@ -16,8 +16,8 @@ def test_login_after_failures() -> None:
     assert (found.subject, found.severity, found.count) == ("192.0.2.1", "medium", 6)
     assert (found.first, found.last) == (NOON + 6 * MINUTE, NOON + 6 * MINUTE)
     assert found.sentence == (
-        "192.0.2.1 logged in as root on web1 after 5 failed logins as root within 6 minutes, "
-        "at 2023-12-09 12:06 UTC"
+        "Login after failed attempts · 192.0.2.1 → root@web1 · 5 failed logins, then 1 login, "
+        "within 6 minutes"
     )
     assert [time for time, _ in found.evidence[:5]] == [event.time for event in FAILURES]
 
@@ -58,6 +58,6 @@ def test_sentence_spans_all_that_it_counts() -> None:
     logins = [happen("login", NOON + n * MINUTE, method="password") for n in (6, 46)]
     (found,) = find(RULE, *FAILURES, login(NOON + 45 * MINUTE), *logins)
     assert found.sentence == (
-        "192.0.2.1 logged in 2 times as root on web1 after 6 failed logins as root within "
-        "46 minutes, first at 2023-12-09 12:06 UTC"
+        "Login after failed attempts · 192.0.2.1 → root@web1 · 5 failed logins before the first "
+        "of 2 logins, 6 in all, within 46 minutes"
     )

@@ -24,8 +24,8 @@ def test_severity_follows_who_refused(reason: str, severity: str) -> None:
     (found,) = find(RULE, refuse(NOON, reason), refuse(NOON + MINUTE, reason))
     assert (found.subject, found.severity, found.count) == ("eve", severity, 2)
     assert found.sentence == (
-        f"sudo refused eve to act as root on web1 2 times ({reason.replace('_', ' ')}), "
-        "from 2023-12-09 12:00 UTC"
+        "Sudo refused · eve → root@web1 · 2 refusals within 1 minute by sudo: "
+        f"{reason.replace('_', ' ')}"
     )
 
 

@@ -23,8 +23,8 @@ def test_night_of_who_works_at_day() -> None:
     (found,) = find(RULE, *OFFICE, enter(10, 3))
     assert (found.subject, found.first, found.severity) == ("alice", enter(10, 3).time, "low")
     assert found.sentence == (
-        "alice logged in on web1 from 192.0.2.1 at 2023-12-19 03:00 UTC, "
-        "an unusual hour for this user"
+        "Login at an unusual hour · 192.0.2.1 → alice@web1 · 1 login, at an unusual hour of the "
+        "day for this user"
     )
 
 

@@ -213,7 +213,9 @@ def test_findings(views: Views) -> None:
     views.world.look()
     [finding] = views.ask("findings")["findings"]
     assert (finding["rule"], finding["subject"]) == ("brute_force", "192.0.2.1")
-    assert "192.0.2.1 failed to log in 6 times" in finding["sentence"]
+    assert finding["title"] == "Brute force"
+    assert finding["facts"] == "6 failed logins within 1 minute"
+    assert finding["technique_url"] == "https://attack.mitre.org/techniques/T1110/"
     evidence = views.ask("events", since=finding["first"], until=finding["until"])
     assert len(evidence["events"]) == 6
     assert views.ask("findings", since="1m")["findings"] == []

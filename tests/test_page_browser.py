@@ -263,6 +263,12 @@ def test_findings_lead_to_their_evidence(browser: Browser, site: Site, world: Wo
     finding = seen.page.locator("#findings-list li")
     expect(finding).to_have_count(1)
     expect(finding.locator(".severity")).to_have_text("low")
+    expect(finding.locator("summary strong")).to_have_text("Brute force")
+    expect(finding.locator(".facts")).to_have_text("7 failed logins within 1 minute")
+    chips = finding.locator(".chips .chip").all_inner_texts()
+    assert chips == ["from 192.0.2.1", "who root", "host web1", "T1110"]
+    link = finding.get_by_role("link", name="T1110")
+    expect(link).to_have_attribute("href", "https://attack.mitre.org/techniques/T1110/")
     finding.locator("summary").press("Enter")
     finding.get_by_role("button", name="Show the events").press("Enter")
     expect(seen.page.locator("#events-note")).to_have_text("7 shown")

@@ -14,6 +14,7 @@ from aggregator.chains.facts import MOST_NAMES, facts_of, finding_of, merge
 from aggregator.finding import LISTS, Finding, Revision
 from aggregator.findings.root_password_login import RootPasswordLogin
 from aggregator.reports import REPORTS
+from aggregator.wording import Words
 from exporter.heartbeat import Account, Health, make_row
 from exporter.leftovers import row_of_line
 from exporter.record import Origin, Record
@@ -203,7 +204,7 @@ def test_a_finding_fits_into_every_influxdb() -> None:
     ]
     rule = RootPasswordLogin()
     facts = merge([facts_of(event) for event in world])
-    finding = finding_of(rule, "x", 0, facts, ("low", ""))
+    finding = finding_of(rule, "x", 0, facts, ("low", Words("", "", "")))
     fields = decode_fields(Revision(finding, 0).row()[2])
     assert len(json.loads(str(fields["users"]))) == MOST_NAMES
     assert max(len(value) for value in fields.values() if isinstance(value, str)) < 2**16

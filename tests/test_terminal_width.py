@@ -130,7 +130,7 @@ def test_up_in_a_terminal(tmp_path: Path, width: int) -> None:
     terminal.read("Ctrl-C")
     soon = datetime.now(UTC) + timedelta(seconds=5)  # not before the aggregator has started
     log.write_text("".join(f"{soon.isoformat()} {line}\n" for line in lines))
-    terminal.read("Success after failures")
+    terminal.read("Login after failed")
     assert terminal.stop() == 0
     seen = COLOUR.sub("", terminal.seen).replace("\r", "").split("\n")
     begin = next(n for n, line in enumerate(seen) if line.startswith("WHEN"))
@@ -139,7 +139,7 @@ def test_up_in_a_terminal(tmp_path: Path, width: int) -> None:
     assert sum(" login " in row for row in rows) == 21
     assert all(columns(row) <= width for row in rows)
     assert not any("severity=" in row for row in rows)
-    [found] = [row for row in rows if row.startswith("MEDIUM ") and "Success after" in row]
+    [found] = [row for row in rows if row.startswith("MEDIUM ") and "Login after failed" in row]
     assert "203.0.113.99" in found
     assert "\x1b[33mMEDIUM" in terminal.seen
     assert str(tmp_path / "events.db") in "".join(seen[end:])

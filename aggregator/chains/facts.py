@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 from aggregator.finding import LISTS, Finding, tell_identity
-from aggregator.wording import list_names, shorten_apart
+from aggregator.wording import Words, count_of, length_of, list_names, shorten_apart
 from heptad.event import Event
 from heptad.event_row import head_of
 from heptad.store import Identity
@@ -205,14 +205,40 @@ class Batch(list[Told]):
         return self._merged
 
 
-def name_owner(subject: str, facts: Facts) -> str:
-    """A subject of ``address_of`` for a sentence: where it used one address only, that one."""
-    return facts.addresses[0] if len(facts.addresses) == 1 else subject
+def name_owner(subject: str, facts: Facts) -> Names:
+    """A subject of ``address_of`` for a path: where it used one address only, that one."""
+    return facts.addresses if len(facts.addresses) == 1 else (subject,)
 
 
 def list_some(names: Sequence[str]) -> str:
     """Names as ``Facts`` holds them: one beyond the most says that there are more."""
     return list_names(names[:MOST_NAMES], more=len(names) > MOST_NAMES)
+
+
+def number_of(names: Names, noun: str, plural: str = "") -> str:
+    """``3 hosts``; ``more than 50 hosts`` where there are more than are held."""
+    more = "more than " if len(names) > MOST_NAMES else ""
+    return more + count_of(min(len(names), MOST_NAMES), noun, plural)
+
+
+def path_of(hosts: Names, *steps: Names) -> str:
+    """``203.0.113.9 → bob@web-1``: from where, who, and perhaps to whom; what is empty is left out.
+
+    Of several names it is ``203.0.113.9 → alice and bob on web-1 and web-2``.
+    """
+    told = [step for step in steps if step]
+    if not told:
+        return list_some(hosts)
+    joint = "@" if len(told[-1]) == len(hosts) == 1 else " on "
+    return f"{' → '.join(map(list_some, told))}{joint}{list_some(hosts)}"
+
+
+def often(facts: Facts, noun: str, plural: str = "") -> str:
+    """``1 login``, ``5 logins within 20 minutes``."""
+    times = count_of(facts.count, noun, plural)
+    if facts.count == 1:
+        return times
+    return f"{times} within {length_of(facts.last[0] - facts.first[0])}"
 
 
 class Telling:
@@ -245,8 +271,16 @@ class Telling:
         """Whether the cell is worth reading again what its subject did before, if forgotten."""
         return False
 
-    def sentence_of(self, subject: str, facts: Facts) -> str:
-        """The finding in words."""
+    def title_of(self, facts: Facts) -> str:
+        """What it is."""
+        return self.title
+
+    def path_of(self, subject: str, facts: Facts) -> str:
+        """Whom it is about: from where, who, and where."""
+        return path_of(facts.hosts, name_owner(subject, facts), facts.users)
+
+    def facts_of(self, subject: str, facts: Facts) -> str:
+        """What happened: how much, how often, within what time."""
         raise NotImplementedError
 
     def severity_of(self, facts: Facts) -> str:
@@ -255,14 +289,15 @@ class Telling:
 
     def tell(self, subject: str, day: int, facts: Facts) -> Finding:
         """The finding."""
-        sentence = self.sentence_of(subject, facts)
-        return finding_of(self, subject, day, facts, (self.severity_of(facts), sentence))
+        title, path = self.title_of(facts), self.path_of(subject, facts)
+        words = Words(title, path, self.facts_of(subject, facts))
+        return finding_of(self, subject, day, facts, (self.severity_of(facts), words))
 
 
 def finding_of(
-    rule: Telling, subject: str, day: int, facts: Facts, told: tuple[str, str]
+    rule: Telling, subject: str, day: int, facts: Facts, told: tuple[str, Words]
 ) -> Finding:
-    """The finding of these facts; ``told`` is its severity and its sentence."""
+    """The finding of these facts; ``told`` is its severity, and it in words."""
     lists: dict[str, Any] = dict(zip(LISTS, facts.lists, strict=True))
     more = tuple([name for name, names in lists.items() if len(names) > MOST_NAMES])
     for name in more:
@@ -274,7 +309,9 @@ def finding_of(
         last=facts.last[0],
         day=day,
         severity=told[0],
-        sentence=told[1],
+        sentence=told[1].sentence,
+        title=told[1].title,
+        facts=told[1].facts,
         count=facts.count,
         technique=rule.technique,
         more=more,

@@ -11,8 +11,10 @@ import msgspec
 from aggregator.chains import MINUTES_A_DAY
 from aggregator.chains.facts import Batch, Facts, Telling, merge
 from aggregator.chains.groups import TellingChain
+from aggregator.wording import whole_length_of
 from heptad.event import Event
 from heptad.findings_config import BaselineConfig, look_back_of
+from heptad.spans import MINUTE
 
 
 class History(msgspec.Struct, frozen=True):
@@ -76,6 +78,8 @@ class HistoryRule(Telling):
     def __init__(self, baseline: BaselineConfig) -> None:
         self.history = history_of(baseline)
         self.before = self.history.look_back + MINUTES_A_DAY
+        self.looked_back = whole_length_of(self.history.look_back * MINUTE)
+        """How far it looks back, in words."""
 
 
 class HistoryChain(TellingChain):

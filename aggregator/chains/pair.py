@@ -12,6 +12,7 @@ import msgspec
 from aggregator.chains.facts import MOST_EVIDENCE, Batch, Facts, Telling, finding_of, merge
 from aggregator.chains.groups import Groups
 from aggregator.finding import Finding
+from aggregator.wording import Words
 from heptad import units
 from heptad.event import Event
 
@@ -104,8 +105,8 @@ class Pair(Telling):
         """Whether an event that comes after is told."""
         return True
 
-    def describe(self, subject: str, causes: Facts, after: Facts) -> tuple[str, str]:
-        """Severity and sentence."""
+    def describe(self, subject: str, causes: Facts, after: Facts) -> tuple[str, Words]:
+        """Severity, and it in words."""
         raise NotImplementedError
 
     def add(self, cell: PairCell | None, told: Batch) -> PairCell | None:

@@ -2,20 +2,20 @@
 
 from typing import ClassVar, Final
 
-from aggregator.chains.facts import Facts, Wants, list_some
+from aggregator.chains.facts import Facts, Wants, list_some, often, path_of
 from aggregator.chains.groups import Grouped
-from aggregator.wording import minute_of, shorten
+from aggregator.wording import list_names
 from heptad.event import Event
 
 _DONE: Final = {
-    "account_create": "created",
-    "account_modify": "changed",
-    "account_delete": "deleted",
-    "group_create": "created",
-    "group_modify": "changed",
-    "group_delete": "deleted",
-    "member_add": "put into a group",
-    "member_remove": "taken out of a group",
+    "account_create": "account created",
+    "account_modify": "account changed",
+    "account_delete": "account deleted",
+    "group_create": "group created",
+    "group_modify": "group changed",
+    "group_delete": "group deleted",
+    "member_add": "member added to a group",
+    "member_remove": "member removed from a group",
 }
 _POWERFUL: Final = frozenset({"root", "sudo", "wheel", "admin", "adm", "docker", "lxd", "shadow"})
 
@@ -47,13 +47,16 @@ class AccountChange(Grouped):
         member = "member_add" in facts.actions
         return "medium" if member and _POWERFUL.intersection(facts.objects) else "low"
 
-    def sentence_of(self, subject: str, facts: Facts) -> str:
-        """The finding in words."""
-        kind = "account" if facts.targets else "group"
-        done = " and ".join(dict.fromkeys(_DONE[action] for action in facts.actions))
-        who = f" by {list_some(facts.users)}" if facts.users else ""
-        what = f" ({list_some(facts.objects)})" if facts.targets and facts.objects else ""
-        return (
-            f"the {kind} {shorten(subject)} was {done}{what} on {list_some(facts.hosts)}{who}, "
-            f"with {list_some(facts.programs)}, at {minute_of(facts.first[0])}"
-        )
+    def title_of(self, facts: Facts) -> str:
+        """What was done."""
+        done = [_DONE[action] for action in facts.actions]
+        return list_names(done, most=len(done)).capitalize()
+
+    def path_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.path_of."""
+        return path_of(facts.hosts, facts.users, facts.targets or (subject,))
+
+    def facts_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.facts_of."""
+        what = f": {list_some(facts.objects)}" if facts.targets and facts.objects else ""
+        return f"{often(facts, 'change')} with {list_some(facts.programs)}{what}"

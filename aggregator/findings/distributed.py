@@ -1,8 +1,7 @@
 """Distributed: one user who is tried from many addresses."""
 
 from aggregator.chains.dense import Dense, names_of
-from aggregator.chains.facts import Facts, list_some
-from aggregator.wording import count_of, length_of, minute_of, shorten
+from aggregator.chains.facts import Facts, number_of, often, path_of
 from heptad.event import Event
 from heptad.findings_config import DistributedConfig
 
@@ -37,10 +36,11 @@ class Distributed(Dense):
         """By who it is."""
         return "low" if facts.users == ("root",) else "medium"
 
-    def sentence_of(self, subject: str, facts: Facts) -> str:
-        """The finding in words."""
-        return (
-            f"{list_some(facts.addresses)} failed to log in as {shorten(subject)} "
-            f"on {list_some(facts.hosts)} {count_of(facts.count, 'time')} within "
-            f"{length_of(facts.last[0] - facts.first[0])}, from {minute_of(facts.first[0])}"
-        )
+    def path_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.path_of."""
+        return path_of(facts.hosts, facts.addresses, facts.users)
+
+    def facts_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.facts_of."""
+        names = number_of(facts.addresses, "address", "addresses")
+        return f"{often(facts, 'failed login')}, from {names}"

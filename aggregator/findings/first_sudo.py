@@ -2,12 +2,10 @@
 
 from typing import ClassVar, Final
 
-from aggregator.chains.facts import Facts, Wants, list_some
+from aggregator.chains.facts import Facts, Wants, list_some, often, path_of
 from aggregator.chains.novelty import Novelty
-from aggregator.wording import length_of, minute_of
 from heptad.event import Event
 from heptad.findings_config import BaselineConfig, FirstSudoConfig
-from heptad.units import SECOND
 
 _PROGRAMS: Final = ("sudo", "doas")
 
@@ -38,10 +36,13 @@ class FirstSudo(Novelty):
         """Who used sudo; a login is history."""
         return (event.user or "") if event.action == "privilege" else ""
 
-    def sentence_of(self, subject: str, facts: Facts) -> str:
-        """The finding in words."""
+    def path_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.path_of."""
+        return path_of(facts.hosts, facts.users)
+
+    def facts_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.facts_of."""
         what = f": {list_some(facts.objects)}" if facts.objects else ""
-        return (
-            f"{list_some(facts.users)} used sudo on {subject} at {minute_of(facts.first[0])}, for "
-            f"the first time in {length_of(self.history.look_back * 60 * SECOND)}{what}"
-        )
+        times = often(facts, "command")
+        how = f"by {list_some(facts.programs)}"
+        return f"{times} {how}, none in the {self.looked_back} before{what}"

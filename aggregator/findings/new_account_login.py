@@ -2,9 +2,9 @@
 
 from typing import ClassVar
 
-from aggregator.chains.facts import Facts, Wants, list_some
+from aggregator.chains.facts import Facts, Wants, list_some, often, path_of
 from aggregator.chains.pair import Pair
-from aggregator.wording import length_of, minute_of, shorten
+from aggregator.wording import Words, length_of
 from heptad.event import Event
 from heptad.findings_config import NewAccountLoginConfig
 
@@ -19,7 +19,7 @@ class NewAccountLogin(Pair):
     wants: ClassVar[Wants] = {"action": ("login", "account_create"), "outcome": ("success",)}
     meaning = (
         "The first login as a user whose account was created within `span` before, on any host. "
-        "Medium: whoever broke in makes himself a door."
+        "Medium: an intruder may have created a backdoor account."
     )
     wrong_where = "an administrator sets up an account, and its user tries it at once."
 
@@ -34,13 +34,9 @@ class NewAccountLogin(Pair):
         """A login comes after the creation."""
         return event.action == "login"
 
-    def describe(self, subject: str, causes: Facts, after: Facts) -> tuple[str, str]:
-        """Severity and sentence."""
-        origin = f" from {list_some(after.addresses)}" if after.addresses else ""
-        sentence = (
-            f"{shorten(subject)} logged in on {list_some(after.hosts)}{origin} at "
-            f"{minute_of(after.first[0])}, "
-            f"{length_of(after.first[0] - causes.first[0])} after the account was created on "
-            f"{list_some(causes.hosts)}"
-        )
-        return "medium", sentence
+    def describe(self, subject: str, causes: Facts, after: Facts) -> tuple[str, Words]:
+        """Severity, and it in words."""
+        path = path_of(after.hosts, after.addresses, after.users)
+        created = f"the account was created on {list_some(causes.hosts)}"
+        age = f"at most {length_of(after.last[0] - causes.first[0])} before"
+        return "medium", Words(self.title, path, f"{often(after, 'login')}; {created} {age}")

@@ -2,12 +2,10 @@
 
 from typing import ClassVar
 
-from aggregator.chains.facts import Facts, Wants, list_some
+from aggregator.chains.facts import Facts, Wants, often, path_of
 from aggregator.chains.novelty import Novelty
-from aggregator.wording import length_of, minute_of, shorten
 from heptad.event import Event
 from heptad.findings_config import BaselineConfig, NewHostConfig
-from heptad.units import SECOND
 
 
 class NewHost(Novelty):
@@ -34,11 +32,10 @@ class NewHost(Novelty):
         """The host."""
         return event.host
 
-    def sentence_of(self, subject: str, facts: Facts) -> str:
-        """The finding in words."""
-        origin = f" from {list_some(facts.addresses)}" if facts.addresses else ""
-        return (
-            f"{shorten(subject)} logged in on {list_some(facts.hosts)}{origin} at "
-            f"{minute_of(facts.first[0])}, for the first time in "
-            f"{length_of(self.history.look_back * 60 * SECOND)}"
-        )
+    def path_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.path_of."""
+        return path_of(facts.hosts, facts.addresses, facts.users)
+
+    def facts_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.facts_of."""
+        return f"{often(facts, 'login')}, none there in the {self.looked_back} before"

@@ -4,12 +4,10 @@ import ipaddress
 from functools import lru_cache
 from typing import ClassVar
 
-from aggregator.chains.facts import Facts, Wants, list_some
+from aggregator.chains.facts import Facts, Wants, list_some, often, path_of
 from aggregator.chains.novelty import Novelty
-from aggregator.wording import length_of, minute_of, shorten
 from heptad.event import Event
 from heptad.findings_config import BaselineConfig, NewNetworkConfig
-from heptad.units import SECOND
 
 
 class NewNetwork(Novelty):
@@ -42,14 +40,15 @@ class NewNetwork(Novelty):
         """The network."""
         return self._network_of(event.source_ip or "")
 
-    def sentence_of(self, subject: str, facts: Facts) -> str:
-        """The finding in words."""
+    def path_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.path_of."""
+        return path_of(facts.hosts, facts.addresses, facts.users)
+
+    def facts_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.facts_of."""
         networks = sorted({self._network_of(address) for address in facts.addresses})
-        return (
-            f"{shorten(subject)} logged in from {list_some(facts.addresses)} on "
-            f"{list_some(facts.hosts)} at {minute_of(facts.first[0])}, for the first time in "
-            f"{length_of(self.history.look_back * 60 * SECOND)} from {list_some(networks)}"
-        )
+        from_where = f"from {list_some(networks)}"
+        return f"{often(facts, 'login')} {from_where}, none in the {self.looked_back} before"
 
 
 def network_of(text: str, ipv4_prefix: int, ipv6_prefix: int) -> str:

@@ -2,9 +2,8 @@
 
 from typing import ClassVar
 
-from aggregator.chains.facts import Facts, Wants, list_some
+from aggregator.chains.facts import Facts, Wants, list_some, often, path_of
 from aggregator.chains.groups import Grouped
-from aggregator.wording import minute_of, shorten
 from heptad.event import Event
 
 
@@ -19,7 +18,7 @@ class PasswordChange(Grouped):
         "The password of an account was set, changed, locked or unlocked. Medium for root, "
         "else low."
     )
-    wrong_where = "somebody changes his password, as he should now and then."
+    wrong_where = "routine password changes."
 
     def subject_of(self, event: Event) -> str | None:
         """Whose password it is."""
@@ -29,10 +28,10 @@ class PasswordChange(Grouped):
         """By whose it is."""
         return "medium" if "root" in (facts.targets or facts.users) else "low"
 
-    def sentence_of(self, subject: str, facts: Facts) -> str:
-        """The finding in words."""
-        who = f" by {list_some(facts.users)}" if facts.targets and facts.users else ""
-        return (
-            f"the password of {shorten(subject)} was changed on {list_some(facts.hosts)}{who}, "
-            f"with {list_some(facts.programs)}, at {minute_of(facts.first[0])}"
-        )
+    def path_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.path_of."""
+        return path_of(facts.hosts, facts.users, facts.targets)
+
+    def facts_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.facts_of."""
+        return f"{often(facts, 'change')} with {list_some(facts.programs)}"

@@ -2,9 +2,8 @@
 
 from typing import ClassVar, Final
 
-from aggregator.chains.facts import Facts, Wants, list_some, origin_of
+from aggregator.chains.facts import Facts, Wants, often, origin_of, path_of
 from aggregator.chains.groups import Grouped
-from aggregator.wording import count_of, minute_of, shorten
 from heptad.event import Event
 
 _TYPED: Final = ("password", "keyboard-interactive")
@@ -34,9 +33,10 @@ class RootPasswordLogin(Grouped):
         """Always the same."""
         return "medium"
 
-    def sentence_of(self, subject: str, facts: Facts) -> str:
-        """The finding in words."""
-        return (
-            f"root logged in by password from {shorten(subject)} on {list_some(facts.hosts)}, "
-            f"{count_of(facts.count, 'time')} from {minute_of(facts.first[0])}"
-        )
+    def path_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.path_of."""
+        return path_of(facts.hosts, facts.addresses, facts.users)
+
+    def facts_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.facts_of."""
+        return often(facts, "login")

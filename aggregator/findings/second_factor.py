@@ -2,14 +2,23 @@
 
 from typing import ClassVar, Final
 
-from aggregator.chains.facts import Facts, Wants, list_some
+from aggregator.chains.facts import Facts, Wants, often, path_of
 from aggregator.chains.groups import Grouped
-from aggregator.wording import count_of, minute_of, shorten
 from heptad.event import Event
 
 _SKIPPED: Final = "factor_skipped"
 _UNAVAILABLE: Final = "factor_unavailable"
-_TOLD: Final = (_SKIPPED, _UNAVAILABLE, "factor_exempt")
+_EXEMPT: Final = "factor_exempt"
+_TITLES: Final = {
+    _SKIPPED: "Second factor skipped",
+    _UNAVAILABLE: "Second factor unavailable",
+    _EXEMPT: "Second factor not required",
+}
+_WHY: Final = {
+    _SKIPPED: "its service did not answer, and the login went on",
+    _UNAVAILABLE: "it could not be asked for",
+    _EXEMPT: "the policy did not require it",
+}
 
 
 class SecondFactor(Grouped):
@@ -32,7 +41,7 @@ class SecondFactor(Grouped):
 
     def subject_of(self, event: Event) -> str | None:
         """The user, or the host if the line names no user."""
-        return (event.user or event.host) if event.reason in _TOLD else None
+        return (event.user or event.host) if event.reason in _TITLES else None
 
     def severity_of(self, facts: Facts) -> str:
         """By what is certain."""
@@ -40,15 +49,15 @@ class SecondFactor(Grouped):
             return "high"
         return "medium" if _UNAVAILABLE in facts.reasons else "low"
 
-    def sentence_of(self, subject: str, facts: Facts) -> str:
-        """The finding in words."""
-        if _SKIPPED in facts.reasons:
-            what = "was skipped, its service did not answer"
-        elif _UNAVAILABLE in facts.reasons:
-            what = "could not be asked for"
-        else:
-            what = "was not required by the policy"
-        return (
-            f"the second factor of {shorten(subject)} {what}, on {list_some(facts.hosts)} "
-            f"{count_of(facts.count, 'time')} from {minute_of(facts.first[0])}"
-        )
+    def title_of(self, facts: Facts) -> str:
+        """The worst that is certain of one of its events."""
+        return next(_TITLES[reason] for reason in _TITLES if reason in facts.reasons)
+
+    def path_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.path_of."""
+        return path_of(facts.hosts, facts.addresses, facts.users)
+
+    def facts_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.facts_of."""
+        why = "; ".join(text for reason, text in _WHY.items() if reason in facts.reasons)
+        return f"{often(facts, 'time')}: {why}"

@@ -14,9 +14,9 @@ from typing import ClassVar, Final
 import msgspec
 
 from aggregator.chains import MINUTES_A_DAY
-from aggregator.chains.facts import Batch, Facts, Telling, Wants, finding_of, list_some, merge
+from aggregator.chains.facts import Batch, Facts, Telling, Wants, finding_of, merge, path_of
 from aggregator.finding import PROGRAMS, SESSION, Finding
-from aggregator.wording import length_of, minute_of
+from aggregator.wording import Words, length_of, whole_length_of
 from heptad import units
 from heptad.event import Event
 from heptad.findings_config import SessionConfig
@@ -200,27 +200,24 @@ class Sessions(Telling):
         elif session.end:
             end = f"lasted {length}"
         else:
-            opened = self.tell(subject, day, facts)
-            return self._tell_open(opened, session.begin + self.longest + 1)
-        told = (self.severity_of(facts), f"{self.sentence_of(subject, facts)}, {end}")
+            return self._tell_open(subject, session)
+        told = (self.severity_of(facts), self._words(subject, facts, end))
         found = finding_of(self, subject, day, facts, told)
         return msgspec.structs.replace(found, end=_ENDS[session.end])
 
-    def _tell_open(self, finding: Finding, until: int) -> Finding:
-        """``until``: the first minute in which its end is no longer looked for."""
-        overdue = until * MINUTE
-        longest = length_of(self.longest * MINUTE)
-        begun = finding.sentence
+    def _tell_open(self, subject: str, session: Session) -> Finding:
+        """It is overdue from the first minute on in which its end is no longer looked for."""
+        day, facts = session.begin // MINUTES_A_DAY, session.facts
+        longest, whole = (tell(self.longest * MINUTE) for tell in (length_of, whole_length_of))
+        words = self._words(subject, facts, f"is open as far as is known, for {longest} at most")
+        never = self._words(subject, facts, f"never ended: no end was seen within {whole}")
         return msgspec.structs.replace(
-            finding,
-            sentence=f"{begun}, is open as far as is known, until {minute_of(overdue)} at most",
-            overdue=overdue,
+            finding_of(self, subject, day, facts, (self.severity_of(facts), words)),
+            overdue=(session.begin + self.longest + 1) * MINUTE,
             end="open",
-            overdue_sentence=f"{begun}, never ended: no end was seen within {longest}",
+            overdue_sentence=never.sentence,
         )
 
-    def sentence_of(self, subject: str, facts: Facts) -> str:
-        """Its beginning in words."""
-        who = list_some(facts.users) if facts.users else "somebody"
-        origin = f" from {list_some(facts.addresses)}" if facts.addresses else ""
-        return f"the session of {who} on {subject}{origin}, begun {minute_of(facts.first[0])}"
+    def _words(self, subject: str, facts: Facts, end: str) -> Words:
+        who = facts.users or ("somebody",)
+        return Words(self.title, path_of((subject,), facts.addresses, who), end)

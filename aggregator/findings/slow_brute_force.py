@@ -1,8 +1,7 @@
 """Slow brute force: failed logins from one address in many hours of a day."""
 
 from aggregator.chains.dense import UNITS, Dense
-from aggregator.chains.facts import Facts, list_some, name_owner
-from aggregator.wording import count_of, length_of, minute_of
+from aggregator.chains.facts import Facts, often
 from heptad.findings_config import SlowBruteForceConfig
 
 
@@ -26,11 +25,6 @@ class SlowBruteForce(Dense):
     def __init__(self, config: SlowBruteForceConfig) -> None:
         super().__init__(UNITS, config.hours, config.span)
 
-    def sentence_of(self, subject: str, facts: Facts) -> str:
-        """The finding in words."""
-        users = f" as {list_some(facts.users)}" if facts.users else ""
-        return (
-            f"{name_owner(subject, facts)} failed to log in {count_of(facts.count, 'time')}{users} "
-            f"on {list_some(facts.hosts)}, spread over "
-            f"{length_of(facts.last[0] - facts.first[0])} from {minute_of(facts.first[0])}"
-        )
+    def facts_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.facts_of."""
+        return often(facts, "failed login")

@@ -1,8 +1,7 @@
 """Spraying: one address that tries many users."""
 
 from aggregator.chains.dense import Dense, names_of
-from aggregator.chains.facts import MOST_NAMES, Facts, list_some, name_owner
-from aggregator.wording import count_of, length_of, minute_of
+from aggregator.chains.facts import MOST_NAMES, Facts, number_of, often
 from heptad.findings_config import SprayingConfig
 
 
@@ -29,10 +28,7 @@ class Spraying(Dense):
         """By how many names there were."""
         return "medium" if len(facts.users) > MOST_NAMES else "low"
 
-    def sentence_of(self, subject: str, facts: Facts) -> str:
-        """The finding in words."""
-        return (
-            f"{name_owner(subject, facts)} tried to log in as {list_some(facts.users)} "
-            f"on {list_some(facts.hosts)} and failed {count_of(facts.count, 'time')} within "
-            f"{length_of(facts.last[0] - facts.first[0])}, from {minute_of(facts.first[0])}"
-        )
+    def facts_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.facts_of."""
+        names = number_of(facts.users, "user")
+        return f"{often(facts, 'failed login')}, as {names}"

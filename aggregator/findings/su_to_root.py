@@ -2,9 +2,8 @@
 
 from typing import ClassVar
 
-from aggregator.chains.facts import Facts, Wants, list_some
+from aggregator.chains.facts import Facts, Wants, often, path_of
 from aggregator.chains.groups import Grouped
-from aggregator.wording import count_of, minute_of, shorten
 from heptad.event import Event
 
 
@@ -26,10 +25,11 @@ class SuToRoot(Grouped):
         told = event.program == "su" and event.target_user == "root" and event.user != "root"
         return event.user or None if told else None
 
-    def sentence_of(self, subject: str, facts: Facts) -> str:
-        """The finding in words."""
-        refused = " (at least once refused)" if facts.reasons else ""
-        return (
-            f"{shorten(subject)} asked su for root on {list_some(facts.hosts)} "
-            f"{count_of(facts.count, 'time')}{refused}, from {minute_of(facts.first[0])}"
-        )
+    def path_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.path_of."""
+        return path_of(facts.hosts, facts.users, facts.targets)
+
+    def facts_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.facts_of."""
+        refused = ", at least one was refused" if facts.reasons else ""
+        return f"{often(facts, 'attempt')}{refused}"

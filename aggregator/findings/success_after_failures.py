@@ -2,9 +2,9 @@
 
 from typing import ClassVar, Final
 
-from aggregator.chains.facts import Facts, Wants, address_of, list_some, name_owner
+from aggregator.chains.facts import Facts, Wants, address_of, list_some, name_owner, path_of
 from aggregator.chains.pair import Pair
-from aggregator.wording import count_of, length_of, minute_of
+from aggregator.wording import Words, count_of, length_of
 from heptad.event import Event
 from heptad.findings_config import SuccessAfterFailuresConfig
 
@@ -15,7 +15,7 @@ class SuccessAfterFailures(Pair):
     """The rule with its thresholds."""
 
     name = "success_after_failures"
-    title = "Success after failures"
+    title = "Login after failed attempts"
     technique = "T1110"
     most = 1000  # each of them may be a break-in
     noun = ("address", "addresses")
@@ -42,17 +42,25 @@ class SuccessAfterFailures(Pair):
         """What needs no password was not guessed."""
         return event.method not in _NOT_GUESSED
 
-    def describe(self, subject: str, causes: Facts, after: Facts) -> tuple[str, str]:
-        """Severity and sentence."""
+    def describe(self, subject: str, causes: Facts, after: Facts) -> tuple[str, Words]:
+        """Severity, and it in words."""
         grave = len(causes.users) > 1 or causes.count >= 10 * self.threshold
-        tried = f" as {list_some(causes.users)}" if causes.users else ""
-        times, first = f" {after.count} times", "first "
-        if after.count == 1:
-            times = first = ""
-        length = length_of(after.last[0] - causes.first[0])
-        sentence = (
-            f"{name_owner(subject, after)} logged in{times} as {list_some(after.users)} "
-            f"on {list_some(after.hosts)} after {count_of(causes.count, 'failed login')}{tried} "
-            f"within {length}, {first}at {minute_of(after.first[0])}"
-        )
-        return ("high" if grave else "medium"), sentence
+        path = path_of(after.hosts, name_owner(subject, after), after.users)
+        words = Words(self.title, path, _tell(causes, after))
+        return ("high" if grave else "medium"), words
+
+
+def _tell(causes: Facts, after: Facts) -> str:
+    """What of the failures came before the first login, where that is known for certain."""
+    tried = f" as {list_some(causes.users)}" if causes.users not in ((), after.users) else ""
+    failed, logins = count_of(causes.count, "failed login"), count_of(after.count, "login")
+    end = max(after.last[0], causes.last[0])
+    within = f"within {length_of(end - min(after.first[0], causes.first[0]))}"
+    if causes.last[0] < after.first[0]:
+        return f"{failed}{tried}, then {logins}, {within}"
+    known = len(causes.evidence) == causes.count
+    before = sum(time < after.first[0] for time, _ in causes.evidence) if known else 0
+    if before:
+        first = count_of(before, "failed login")
+        return f"{first} before the first of {logins}, {causes.count} in all{tried}, {within}"
+    return f"{failed}{tried} and {logins}, {within}"

@@ -2,9 +2,8 @@
 
 from typing import ClassVar, Final
 
-from aggregator.chains.facts import Facts, Wants, list_some
+from aggregator.chains.facts import Facts, Wants, list_some, often, path_of
 from aggregator.chains.groups import Grouped
-from aggregator.wording import count_of, minute_of, shorten
 from heptad.event import Event
 
 _PROGRAMS: Final = ("sudo", "doas")
@@ -34,12 +33,11 @@ class SudoRefused(Grouped):
         """By who refused."""
         return "medium" if _BY_POLICY.intersection(facts.reasons) else "low"
 
-    def sentence_of(self, subject: str, facts: Facts) -> str:
-        """The finding in words."""
-        target = f" to act as {list_some(facts.targets)}" if facts.targets else ""
-        why = f" ({list_some(facts.reasons).replace('_', ' ')})" if facts.reasons else ""
-        who = f"{list_some(facts.programs)} refused {shorten(subject)}{target}"
-        return (
-            f"{who} on {list_some(facts.hosts)} {count_of(facts.count, 'time')}{why}, "
-            f"from {minute_of(facts.first[0])}"
-        )
+    def path_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.path_of."""
+        return path_of(facts.hosts, facts.users, facts.targets)
+
+    def facts_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.facts_of."""
+        why = f": {list_some(facts.reasons).replace('_', ' ')}" if facts.reasons else ""
+        return f"{often(facts, 'refusal')} by {list_some(facts.programs)}{why}"

@@ -1,8 +1,7 @@
 """Sweep: one address that tries many hosts."""
 
 from aggregator.chains.dense import Dense, names_of
-from aggregator.chains.facts import Facts, list_some, name_owner
-from aggregator.wording import count_of, length_of, minute_of
+from aggregator.chains.facts import Facts, number_of, often
 from heptad.findings_config import SweepConfig
 
 
@@ -26,11 +25,7 @@ class Sweep(Dense):
     def __init__(self, config: SweepConfig) -> None:
         super().__init__(names_of("hosts"), config.hosts, config.span)
 
-    def sentence_of(self, subject: str, facts: Facts) -> str:
-        """The finding in words."""
-        users = f" as {list_some(facts.users)}" if facts.users else ""
-        return (
-            f"{name_owner(subject, facts)} failed to log in on {list_some(facts.hosts)}{users} "
-            f"{count_of(facts.count, 'time')} within "
-            f"{length_of(facts.last[0] - facts.first[0])}, from {minute_of(facts.first[0])}"
-        )
+    def facts_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.facts_of."""
+        names = number_of(facts.hosts, "host")
+        return f"{often(facts, 'failed login')}, on {names}"

@@ -15,9 +15,8 @@ take in the change to daylight saving time.
 
 from typing import ClassVar, Final
 
-from aggregator.chains.facts import Facts, Wants, list_some
+from aggregator.chains.facts import Facts, Wants, often, path_of
 from aggregator.chains.novelty import HistoryChain, HistoryRule
-from aggregator.wording import minute_of, shorten
 from heptad.event import Event
 from heptad.findings_config import BaselineConfig, UnusualHourConfig
 
@@ -93,10 +92,10 @@ class UnusualHour(HistoryRule):
         """An empty chain."""
         return HoursChain(self)
 
-    def sentence_of(self, subject: str, facts: Facts) -> str:
-        """The finding in words."""
-        origin = f" from {list_some(facts.addresses)}" if facts.addresses else ""
-        return (
-            f"{shorten(subject)} logged in on {list_some(facts.hosts)}{origin} at "
-            f"{minute_of(facts.first[0])}, an unusual hour for this user"
-        )
+    def path_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.path_of."""
+        return path_of(facts.hosts, facts.addresses, facts.users)
+
+    def facts_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.facts_of."""
+        return f"{often(facts, 'login')}, at an unusual hour of the day for this user"

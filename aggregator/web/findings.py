@@ -8,7 +8,7 @@ import msgspec
 
 from aggregator.composition import was_on
 from aggregator.evidence import read_evidence
-from aggregator.finding import Finding, find_finding
+from aggregator.finding import Finding, find_finding, technique_url
 from aggregator.standing import walk_findings, walk_sessions
 from aggregator.web.events import SHOWN, fits, show_event
 from aggregator.web.query import BadQuery, Query
@@ -100,6 +100,9 @@ def show_evidence(events: Events, reports: Reports | None, query: Query) -> dict
 def _show(finding: Finding) -> dict[str, Any]:
     shown: dict[str, Any] = _escape(msgspec.to_builtins(finding.content))
     shown["id"] = finding.id
+    shown["title"] = printable(finding.name, SHOWN)
+    shown["facts"] = printable(finding.facts or finding.sentence, _SENTENCE)
+    shown["technique_url"] = technique_url(finding.technique)
     shown["sentence"] = printable(finding.sentence, _SENTENCE)
     for settled in ("overdue", "overdue_sentence"):
         shown.pop(settled, None)

@@ -20,10 +20,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from aggregator.digest import Accesses, Report, Shown, Slot
-from aggregator.finding import Finding
+from aggregator.finding import Finding, technique_url
 from aggregator.report import HOSTS, tell_end, tell_looked
 from aggregator.tally import Top
 from heptad.terminal import printable
+from heptad.units import format_time
 
 LONGEST: Final = 400
 """The most characters that are shown of a value."""
@@ -114,7 +115,10 @@ def _finding(finding: Finding, shown: Shown) -> dict[str, Any]:
         "severity": finding.severity,
         "rule": finding.rule,
         "technique": finding.technique,
+        "url": technique_url(finding.technique),
         "sentence": finding.sentence,
+        "first": _minute(format_time(finding.first)),
+        "last": _minute(format_time(finding.last)),
     }
 
 

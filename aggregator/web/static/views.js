@@ -5,6 +5,7 @@ import { button, element, fillFields, find, number, short, tellUntil, until, whe
 import { filterBy } from "./events.js";
 
 const FEW_FINDINGS = 5;
+const FEW_NAMES = 3;
 const shown = {};
 let showsAll = false;
 let checked = null;
@@ -151,14 +152,16 @@ function lengthOf(seconds) {
 const showEvents = (id, of) => filterBy({}, { finding: id, text: `Events of: ${of}` });
 
 function showFinding(finding, open) {
-  const { key, id, rule, severity, sentence, first, last, until, subject, day, first_event, last_event,
-    ...rest } = finding;
+  const { key, id, rule, severity, sentence, title, facts, first, last, until, subject, day, first_event,
+    last_event, technique, technique_url, ...rest } = finding;
   const details = element("details");
   details.dataset.key = key;
   details.open = open;
   const summary = element("summary");
-  summary.append(element("span", `chip severity ${severity}`, severity),
-    element("span", "sentence", sentence), element("span", "when", short(last)));
+  const words = element("span", "sentence");
+  words.append(element("strong", "", title), chipsOf(finding), element("span", "facts", facts));
+  summary.append(element("span", `chip severity ${severity}`, severity), words,
+    element("span", "when", short(last)));
   const inside = element("div", "inside");
   inside.append(fillFields({
     rule: rule.replaceAll("_", " "), subject: subject || "many", "first event": when(first), "last event": when(last),
@@ -168,6 +171,29 @@ function showFinding(finding, open) {
   const row = element("li");
   row.append(details);
   return row;
+}
+
+/** From where, who, whom and on what host, and the technique with a link to its description. */
+function chipsOf(finding) {
+  const chips = element("span", "chips");
+  const more = new Set(finding.more);
+  for (const [name, list] of [["from", "addresses"], ["who", "users"], ["whom", "targets"], ["host", "hosts"]]) {
+    const names = finding[list] ?? [];
+    if (!names.length) continue;
+    const hidden = names.length - FEW_NAMES;
+    const others = hidden > 0 || more.has(list) ? ` +${Math.max(hidden, 0)}${more.has(list) ? " or more" : ""}` : "";
+    const chip = element("span", "chip", names.slice(0, FEW_NAMES).map((one) => one || "(no name)").join(", ") + others);
+    chip.prepend(element("span", "label", name), " ");
+    chips.append(chip);
+  }
+  if (finding.technique_url) {
+    const link = element("a", "chip", finding.technique);
+    link.href = finding.technique_url;
+    link.rel = "noreferrer noopener";
+    link.title = `ATT&CK ${finding.technique}`;
+    chips.append(link);
+  }
+  return chips;
 }
 
 /** Health that could not be asked for is not known: never what it was. */
