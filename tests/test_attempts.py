@@ -276,3 +276,34 @@ def test_the_same_at_both_levels(answers: list[str], end: list[str]) -> None:
     told = [login.split()[0] for login in logins(*lines)]
     assert told == [login.split()[0] for login in logins(*quiet)]
     assert len(told) == max(1, len([a for a in answers if a != NOT_PAM]))
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        "penalty: failed authentication",
+        "penalty: exceeded LoginGraceTime",
+        "penalty: connections without attempting authentication",
+        "penalty: attempted authentication by invalid user",
+        "penalty: connection prohibited by RefuseConnection",
+        "penalty: caused crash",
+        "too many penalised addresses",
+        "Maxstartups",
+    ],
+)
+def test_a_connection_that_is_refused_is_no_attempt(why: str) -> None:
+    """What OpenSSH 10 drops is a refused connection of its address, and no failed login.
+
+    The listener writes it. Connections that its log leaves out are counted by their number.
+    """
+    drop = f"drop connection #0 from [192.0.2.7]:50022 on [192.0.2.1]:22 {why}"
+    kind = "Maxstartups" if why == "Maxstartups" else "PerSourcePenalties"
+    left_out = f"{kind} logging rate-limited: additional 14 connections dropped"
+    told = interpret(WRONG, CLOSED, (3, 9, drop), (4, 9, drop), (5, 9, left_out))
+    failed = [event.count for event in told if event.action == "login"]
+    refused = [event for event in told if event.action == "connect"]
+    assert failed == [1]
+    assert sum(event.count for event in refused) == 16
+    assert [event.source_ip for event in refused] == ["192.0.2.7", "192.0.2.7", None]
+    reason = "too_many_connections" if why == "Maxstartups" else "penalty"
+    assert {(event.outcome, event.reason) for event in refused} == {("failure", reason)}

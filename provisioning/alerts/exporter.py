@@ -121,6 +121,18 @@ _READING: Final = (
         "15m",
     ),
     Alert(
+        "HeptadSourceNotWatched",
+        "info",
+        "heptad_source_watched == 0",
+        "The kernel does not report changes of {{ $labels.source }} on <host>",
+        "For 15 minutes the kernel has not reported changes of {{ $labels.source }} on <host>. Its "
+        "logs are read every two seconds instead: nothing is lost, but reading costs more, and a "
+        "limit of the host (inotify) is probably used up.",
+        "Read the reason and the remedy on the host: `curl http://127.0.0.1:9707/healthz`.",
+        _PAGE,
+        "15m",
+    ),
+    Alert(
         "HeptadLinesNotUnderstood",
         "warning",
         """

@@ -193,6 +193,24 @@ READING = [
         "2m",
     ),
     Case(
+        "HeptadSourceNotWatched",
+        "the limit of inotify is used up",
+        {exporter("heptad_source_watched", source="auth"): "1x5 0x30"},
+        "25m",
+        AUTH,
+        "The kernel does not report changes of auth on web-1:9707",
+        "For 15 minutes the kernel has not reported changes of auth on web-1:9707. Its logs are read "
+        "every two seconds instead: nothing is lost, but reading costs more, and a limit of the host "
+        "(inotify) is probably used up.",
+        early="20m",
+    ),
+    Case(
+        "HeptadSourceNotWatched",
+        "a folder appeared while the limit was reached for a moment",
+        {exporter("heptad_source_watched", source="auth"): "1x5 0x5 1x30"},
+        "25m",
+    ),
+    Case(
         "HeptadLinesNotUnderstood",
         "twelve lines in a day",
         {NOT_UNDERSTOOD: "3+1x40"},
