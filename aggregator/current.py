@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from aggregator.finding import FINDINGS, Key, Revision
+from aggregator.finding import FINDINGS, Finding, Key, Revision
 from aggregator.wording import list_names
 from heptad.line_protocol import Value
 from heptad.schema import Field, Measurement
@@ -53,6 +53,7 @@ CURRENT: Final = Measurement(
         "level": Field(int, "the severity as a number, from 1 (info) to 4 (high)"),
         **{name: Field(float, meaning) for name, meaning in _SUMMED.items()},
         "begin": Field(int, "the time (ns) of the first event of its evidence"),
+        "one_address": Field(str, "the first of `addresses`, if it is the only one; else empty"),
         **{first: Field(str, f"the first of `{name}`") for name, (first, _) in _TEXTS.items()},
         **{text: Field(str, f"`{name}` as text") for name, (_, text) in _TEXTS.items()},
     },
@@ -89,8 +90,11 @@ def current_row(revision: Revision, *, replaces: bool) -> Row:
         "high": float(revision.stands and finding.severity == "high"),
         "medium": float(revision.stands and finding.severity == "medium"),
         "finding": float(revision.stands),
-        "begin": min([finding.first, *(time for time, _ in finding.evidence)]),
+        "begin": _begin(finding),
+        "one_address": "",
     }
+    if len(finding.addresses) == 1 and "addresses" not in finding.more:
+        (fields["one_address"],) = finding.addresses
     for name, (first, text) in _TEXTS.items():
         names: tuple[str, ...] = told[name]
         fields[name] = msgspec.json.encode(names).decode()
@@ -98,6 +102,12 @@ def current_row(revision: Revision, *, replaces: bool) -> Row:
         fields[text] = list_names(names, more=name in finding.more)
     place = slot_of(finding.key) + (0 if replaces else min(revision.number, _SLOT - 1))
     return CURRENT.row([("rule", finding.rule)], place, fields)
+
+
+def _begin(finding: Finding) -> int:
+    """A finding that was read back knows of its evidence only where it begins."""
+    known = [finding.evidence_from] if finding.evidence_from else []
+    return min([finding.first, *known, *(time for time, _ in finding.evidence)])
 
 
 def slot_of(key: Key) -> int:

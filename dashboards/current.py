@@ -31,6 +31,7 @@ _HIDDEN: Final = {
     "finding": '"finding"',
     "id": '"id"',
     "address": '"address"',
+    "one_address": '"one_address"',
     "user": '"user"',
     "host": '"host"',
     "since": '"begin" / 1000000 - 60000 AS "since"',
@@ -48,7 +49,19 @@ _SHOWN: Final = {
     "Rule": '"rule" AS "Rule"',
 }
 _READ: Final = (
-    *("level", "high", "medium", "finding", "id", "address", "user", "host", "begin", "last"),
+    *(
+        "level",
+        "high",
+        "medium",
+        "finding",
+        "id",
+        "address",
+        "one_address",
+        "user",
+        "host",
+        "begin",
+        "last",
+    ),
     *("severity", "sentence", "from", "who", "where", "count"),
     *("state", "first", "hosts", "addresses", "users"),
 )
@@ -163,7 +176,9 @@ def _columns() -> dict[str, Properties]:
         "heptad-investigate",
         *sources,
         put("finding", "__data.fields.id"),
-        time="from=${__data.fields.since.numeric}&to=${__data.fields.until.numeric}",
+        put("address", "__data.fields.one_address"),
+        # as text, for it has no decimals: Grafana takes 15 characters for a date
+        time="from=${__data.fields.since.text}&to=${__data.fields.until.text}",
     )
     columns: dict[str, Properties] = {
         "Severity": {
@@ -189,7 +204,10 @@ def _columns() -> dict[str, Properties]:
         "Last seen": {"unit": "dateTimeAsIso", "custom.width": 165},
         "Rule": {"custom.width": 170},
     }
-    return {**columns, **{name: {"custom.hidden": True} for name in ("Time", *_HIDDEN)}}
+    hidden: dict[str, Properties] = {n: {"custom.hidden": True} for n in ("Time", *_HIDDEN)}
+    for name in ("since", "until"):
+        hidden[name] = {"unit": "none", "decimals": 0, "custom.hidden": True}
+    return columns | hidden
 
 
 def table_of_findings(

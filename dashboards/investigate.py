@@ -43,7 +43,7 @@ _WHOM: Final = (
     matches("text", "raw", flags=""),
 )
 _WHERE: Final = " AND ".join([IN_RANGE, *_WHOM, chosen("action")])
-_SINCE: Final = " AND ".join([IN_RANGE, *_WHOM])
+_WITHOUT_ADDRESS: Final = " AND ".join([IN_RANGE, *(c for c in _WHOM if "source_ip" not in c)])
 
 
 def _evidence() -> object:
@@ -152,8 +152,9 @@ def _power() -> object:
     return table_of_events(
         "Privileges and changes of accounts",
         """What the same users did with power on these hosts: commands in full, accounts, groups and
-        passwords. Something that nobody can explain: lock the account and end its sessions.""",
-        f"{_SINCE} AND {one_of('action', (*POWER, *CHANGES))}",
+        passwords. Such lines tell no address, so that field does not narrow them. Something that
+        nobody can explain: lock the account and end its sessions.""",
+        f"{_WITHOUT_ADDRESS} AND {one_of('action', (*POWER, *CHANGES))}",
         without=("source_ip", "method"),
         height=8,
     )

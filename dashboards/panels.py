@@ -231,7 +231,7 @@ def graph(
     elif unit in _LEAST:
         panel.axis_soft_max(_LEAST[unit])
     if bars:
-        panel.decimals(0)
+        _count_whole([targets] if isinstance(targets, Builder) else targets)
     if bars or every:
         # an increase needs two scrapes
         panel.interval(every or "1m")
@@ -243,6 +243,13 @@ def graph(
         fixed = {"mode": models.FieldColorModeId.FIXED, "fixedColor": color}
         panel.override_by_name(name, properties({"color": fixed}))
     return panel
+
+
+def _count_whole(targets: Sequence[Builder[Dataquery]]) -> None:
+    """Bars are counts: Prometheus extrapolates an increase between two scrapes."""
+    for query in targets:
+        if isinstance(query, prometheus.Dataquery):
+            query.expr(f"round({query.build().expr})")
 
 
 def rows(

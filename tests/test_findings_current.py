@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import pytest
 import yaml
 
@@ -220,3 +221,25 @@ def test_open_findings_are_counted_by_age() -> None:
     assert counts[("success_after_failures", "high", "1h")] == 1
     assert counts[("success_after_failures", "high", "24h")] == 2
     assert counts[("brute_force", "low", "24h")] == counts[("brute_force", "medium", "1h")] == 0
+
+
+def test_a_row_leads_to_the_first_event_after_a_restart_too() -> None:
+    """A finding that was read back has its evidence elsewhere, and knows where it begins."""
+    whole = msgspec.structs.replace(finding(1), evidence=((NOW - HOUR, "a"), (NOW, "b")))
+    begin = f"begin={NOW - HOUR}i"
+    assert begin in line_of(current_row(Revision(whole, 0), replaces=True))
+    back = msgspec.structs.replace(whole, evidence=(), evidence_from=NOW - HOUR)
+    assert begin in line_of(current_row(Revision(back, 0), replaces=True))
+
+
+def test_a_row_has_an_address_where_there_is_only_one() -> None:
+    """The link of a finding narrows to it; of several the first would hide the others."""
+    for addresses, more, only in (
+        (("192.0.2.9",), (), "192.0.2.9"),
+        (("192.0.2.9", "192.0.2.10"), (), ""),
+        (("192.0.2.9",), ("addresses",), ""),
+        ((), (), ""),
+    ):
+        told = msgspec.structs.replace(finding(1), addresses=addresses, more=more)
+        line = line_of(current_row(Revision(told, 0), replaces=True))
+        assert f'one_address="{only}"' in line
