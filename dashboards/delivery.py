@@ -64,7 +64,7 @@ def left() -> list[object]:
             bars=True,
             stack=True,
             colors={"delivered": GREEN, "rejected": RED, "expired": ORANGE},
-            none=f"None in this range, or: {NOT_RECORDED}",
+            none=f"None in this range, or {NOT_RECORDED}",
         ),
         graph(
             "Clocks against the server's",

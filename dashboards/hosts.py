@@ -54,7 +54,7 @@ def recorded(name: str, *labels: str) -> str:
 LOGINS: Final = "logins:increase5m"
 RECORDED: Final = "5m"
 """How often that happens."""
-NOT_RECORDED: Final = "No answer: does Prometheus load rules/fleet.yml?"
+NOT_RECORDED: Final = "no answer: does Prometheus load rules/fleet.yml?"
 
 
 def worst_hosts(name: str, how: str, *labels: str, most: int = 10) -> str:
@@ -249,7 +249,7 @@ def _over_time() -> list[object]:
             "Load per CPU, the ten busiest hosts",
             "Above 1 tasks wait for a CPU. Open the host that stands out.",
             ask(worst_hosts("load:per_cpu", "max"), "{{host}}"),
-            none=NOT_RECORDED,
+            none=f"Nothing in this range, or {NOT_RECORDED}",
             steps=((None, "transparent"), (1, ORANGE)),
             every=RECORDED,
         ),
@@ -258,7 +258,7 @@ def _over_time() -> list[object]:
             "Of each host the fullest. Above 90 %: make room before logs and databases stop.",
             ask(worst_hosts("disk:fullest", "max"), "{{host}}"),
             unit="percentunit",
-            none=NOT_RECORDED,
+            none=f"Nothing in this range, or {NOT_RECORDED}",
             every=RECORDED,
         ),
     ]

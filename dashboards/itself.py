@@ -108,7 +108,7 @@ def _sources() -> list[object]:
             {
                 "Readable": {
                     "mappings": [words({"1": ("yes", GREEN), "0": ("no", RED)})],
-                    **colored(),
+                    **colored("color-text"),
                 },
                 "Last event": {"unit": "s"},
                 "Bytes behind": {"unit": "bytes"},
@@ -148,7 +148,7 @@ def _lines() -> list[object]:
                 "no_header": ORANGE,
                 "oversized": ORANGE,
             },
-            none=NOT_RECORDED,
+            none=f"Nothing in this range, or {NOT_RECORDED}",
             every=RECORDED,
         ),
         graph(
@@ -163,7 +163,7 @@ def _lines() -> list[object]:
             ),
             bars=True,
             stack=True,
-            none=f"None in this range, or: {NOT_RECORDED}",
+            none=f"None in this range, or {NOT_RECORDED}",
             every=RECORDED,
         ),
     ]

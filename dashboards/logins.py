@@ -139,7 +139,7 @@ def _by_hour() -> list[object]:
                 step="1h",
             ),
             steps=((None, "transparent"), (1, BLUE), (20, ORANGE), (200, RED)),
-            none=f"None in this range, or: {NOT_RECORDED}",
+            none=f"None in this range, or {NOT_RECORDED}",
         ),
     ]
 

@@ -159,7 +159,7 @@ def _failed() -> object:
         ask(worst_hosts(LOGINS, "sum", 'outcome="failure"'), "{{host}}"),
         bars=True,
         stack=True,
-        none=f"No failed login, or: {NOT_RECORDED}",
+        none=f"No failed login, or {NOT_RECORDED}",
         every=RECORDED,
         width=12,
     )
