@@ -1,11 +1,13 @@
 """One process of the delivery bench, which loads no more than an exporter does.
 
-``python -m bench.delivering deliver|post|read FOLDER URL`` prints what it measured.
+``python -m bench.delivering deliver|post|read FOLDER URL KEYS`` prints what it measured; KEYS is
+JSON of what `influxdb:` needs in a configuration beside the URL.
 """
 
 import sys
 import threading
 import time as clock
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -23,9 +25,10 @@ from heptad.store.local import LocalStore
 from heptad.store.outbox import Outbox
 
 _NO_CONTENT: Final = 204
+Keys = Mapping[str, str]
 
 
-def configure(folder: Path, url: str | None, *logs: str) -> Config:
+def configure(folder: Path, url: str | None, *logs: str, **keys: str) -> Config:
     """An exporter of ``logs`` that delivers to ``url``; events of any age are delivered."""
     source = FileSourceConfig(name="bench", paths=list(logs) or [str(folder / "none.log")])
     config = Config(
@@ -33,13 +36,21 @@ def configure(folder: Path, url: str | None, *logs: str) -> Config:
     )
     config.store.max_size = "4GiB"
     if url is not None:
-        config.influxdb = InfluxConfig(url, retention=RetentionConfig(events="36500d"))
+        config.influxdb = _server(url, keys)
     return config
 
 
-def deliver(folder: Path, url: str) -> None:
-    """Deliver the store in ``folder``; print seconds, and resident MB early, last and at most."""
-    exporter = Exporter(configure(folder, url), once=True, serve=False)
+def _server(url: str, keys: Keys) -> InfluxConfig:
+    retention = RetentionConfig(events="36500d")
+    return msgspec.convert({"url": url, "retention": retention, **keys}, InfluxConfig)
+
+
+def deliver(folder: Path, url: str, keys: Keys) -> None:
+    """Deliver the store in ``folder``.
+
+    Print seconds, seconds of processor, and resident MB early, last and at most.
+    """
+    exporter = Exporter(configure(folder, url, **keys), once=True, serve=False)
     forwarder = exporter.delivery and exporter.delivery.begin(threading.Event())
     if forwarder is None:
         sys.exit("nothing delivers")
@@ -47,14 +58,14 @@ def deliver(folder: Path, url: str) -> None:
     stop = threading.Event()
     watch = threading.Thread(target=_watch, args=(sizes, stop))
     watch.start()
-    begun = clock.perf_counter()
+    begun, used = clock.perf_counter(), clock.process_time()
     if not forwarder.drain(threading.Event()):
         sys.exit("; ".join(forwarder.problems()))
-    took = clock.perf_counter() - begun
+    took, used = clock.perf_counter() - begun, clock.process_time() - used
     stop.set()
     watch.join()
     early = sizes[min(len(sizes) - 1, len(sizes) // 10)]
-    print(took, early, sizes[-1], max(sizes))
+    print(took, used, early, sizes[-1], max(sizes))
 
 
 def _watch(sizes: list[float], stop: threading.Event) -> None:
@@ -63,31 +74,32 @@ def _watch(sizes: list[float], stop: threading.Event) -> None:
         sizes.append(process.memory_info().rss / 2**20)
 
 
-def post(folder: Path, url: str) -> None:
-    """Post the same, encoded and gzipped before the clock starts, one request after the other."""
-    sink = InfluxSink(Connection(InfluxConfig(url)), "events")
+def post(folder: Path, url: str, keys: Keys) -> None:
+    """Post the same, encoded and gzipped before the clock starts, one request after the other.
+
+    Print seconds, and seconds of processor.
+    """
+    sink = InfluxSink(Connection(_server(url, keys)), "events")
     outbox, position, parcels = Outbox(folder / "events.db"), 0, []
     while (chunk := outbox.take(position, 5000, 2**20, -(2**63))).ids:
         parcel = sink.pack(chunk.lines)
         parcels.append(msgspec.structs.replace(parcel, lines=()))
         position = chunk.position
-    connection = Connection(InfluxConfig(url))
-    query, headers = {"db": "events", "precision": "ns"}, {"Content-Encoding": "gzip"}
-    begun = clock.perf_counter()
+    begun, used = clock.perf_counter(), clock.process_time()
     for parcel in parcels:
-        answer = connection.request("POST", "/write", query, parcel.data, headers)
+        answer = sink.post(parcel.data)
         if answer.status != _NO_CONTENT:
-            sys.exit(answer.message)
-    print(clock.perf_counter() - begun)
+            sys.exit(answer.text)
+    print(clock.perf_counter() - begun, clock.process_time() - used)
 
 
-def read(folder: Path, url: str) -> None:
+def read(folder: Path, url: str, keys: Keys) -> None:
     """Read the log in ``folder`` while the server is away, or with none (``none``)."""
     with LocalStore(folder / "events.db", write=True) as store:
         # so that it has not to ask the server first, and the lines count as new ones
         account = msgspec.json.encode(Account())
         store.append([], {"first_start": b"0", ACCOUNT: account})
-    config = configure(folder, None if url == "none" else url, str(folder / "auth.log"))
+    config = configure(folder, None if url == "none" else url, str(folder / "auth.log"), **keys)
     exporter = Exporter(config, serve=False)
     stop = threading.Event()
     threads = [threading.Thread(target=part, args=(stop,)) for part in exporter.parts().values()]
@@ -107,4 +119,4 @@ def read(folder: Path, url: str) -> None:
 
 if __name__ == "__main__":
     parts = {"deliver": deliver, "post": post, "read": read}
-    parts[sys.argv[1]](Path(sys.argv[2]), sys.argv[3])
+    parts[sys.argv[1]](Path(sys.argv[2]), sys.argv[3], msgspec.json.decode(sys.argv[4]))

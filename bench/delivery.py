@@ -3,27 +3,36 @@
 ``python -m bench.delivery FOLDER``, with the folder of the real logs, runs all of it.
 """
 
+import json
 import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+import psutil
 
 from bench.findings import fill
 from bench.throughput import repeat
-from tests.influxdb import Influxd
+from tests import needs
+from tests.influxd_2 import Influxd2
+from tests.influxdb import Influxd, running
 
 EVENTS: Final = 300_000
 BACKLOG: Final = 2_000_000
 ROUNDS: Final = 3
-_NO_CONTENT: Final = 204
 _NOWHERE: Final = "http://127.0.0.1:1"
 _BUCKETS: Final = ("events", "reports", "heptad")
 
 
-def _run(part: str, folder: Path, url: str) -> list[float]:
-    command = [sys.executable, "-m", "bench.delivering", part, str(folder), url]
+def _run(
+    part: str, folder: Path, url: str, keys: Mapping[str, str] = MappingProxyType({})
+) -> list[float]:
+    told = json.dumps(dict(keys))
+    command = [sys.executable, "-m", "bench.delivering", part, str(folder), url, told]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return [float(word) for word in done.stdout.split()]
 
@@ -36,17 +45,40 @@ def _begin(folder: Path, influxd: Influxd, events: int) -> None:
     fill(events, folder)
 
 
-def compare(folder: Path, influxd: Influxd) -> None:
+class Run(NamedTuple):
+    """What one run took: seconds, and seconds of the processor here and in the server."""
+
+    seconds: float
+    here: float
+    there: float
+    resident: float = 0.0
+
+
+def _measure(part: str, folder: Path, influxd: Influxd) -> Run:
+    _begin(folder, influxd, EVENTS)
+    server = psutil.Process(influxd.process.pid if influxd.process else None)
+    before = sum(server.cpu_times()[:2])
+    seconds, here, *sizes = _run(part, folder, influxd.url, influxd.keys)
+    return Run(seconds, here, sum(server.cpu_times()[:2]) - before, sizes[-1] if sizes else 0.0)
+
+
+def compare(name: str, folder: Path, influxd: Influxd) -> None:
     """Catch-up beside the bare loop, in turn."""
-    ours, bare = [], []
+    runs: dict[str, list[Run]] = {"deliver": [], "post": []}
     for _ in range(ROUNDS):
-        _begin(folder, influxd, EVENTS)
-        ours.append(EVENTS / _run("deliver", folder, influxd.url)[0])
-        _begin(folder, influxd, EVENTS)
-        bare.append(EVENTS / _run("post", folder, influxd.url)[0])
-    one, other = statistics.median(ours), statistics.median(bare)
+        for part, done in runs.items():
+            done.append(_measure(part, folder, influxd))
+    ours, bare = (
+        Run(*(statistics.median(values) for values in zip(*done, strict=True)))
+        for done in runs.values()
+    )
     print(
-        f"delivery: {one:,.0f} events/s, bare loop {other:,.0f}: {one / other:.0%} (at least 80%)"
+        f"delivery to {name}: {EVENTS / ours.seconds:,.0f} events/s, bare loop "
+        f"{EVENTS / bare.seconds:,.0f}: {bare.seconds / ours.seconds:.0%} (at least 80%); "
+        f"resident {ours.resident:.0f} MB\n"
+        f"  processor, µs an event: exporter {1e6 * ours.here / EVENTS:.1f} and InfluxDB "
+        f"{1e6 * ours.there / EVENTS:.1f}, bare loop {1e6 * bare.here / EVENTS:.1f} and InfluxDB "
+        f"{1e6 * bare.there / EVENTS:.1f}"
     )
 
 
@@ -69,7 +101,7 @@ def tell_outage(folder: Path, log: Path) -> None:
 def tell_memory(folder: Path, influxd: Influxd) -> None:
     """Resident memory while a large backlog is delivered."""
     _begin(folder, influxd, BACKLOG)
-    took, early, last, most = _run("deliver", folder, influxd.url)
+    took, _, early, last, most = _run("deliver", folder, influxd.url)
     print(
         f"backlog: {BACKLOG:,} events in {took:.0f} s; resident {early:.0f} MB after a tenth of "
         f"the time, {last:.0f} MB at the end, {most:.0f} MB at most (70 MB)"
@@ -80,15 +112,13 @@ def main(data: Path | None = None) -> None:
     """Everything."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        influxd = Influxd(folder / "influxd")
-        influxd.start()
-        try:
-            compare(folder, influxd)
+        with running(Influxd2(folder / "influxd-2")) as influxd_2:
+            compare(f"InfluxDB {needs.INFLUXDB_2}", folder, influxd_2)
+        with running(Influxd(folder / "influxd")) as influxd:
+            compare(f"InfluxDB {needs.INFLUXDB_1}", folder, influxd)
             tell_memory(folder, influxd)
             if data is not None:
                 tell_outage(folder, data / "loghub-openssh-2k.log")
-        finally:
-            influxd.stop()
 
 
 if __name__ == "__main__":

@@ -75,8 +75,8 @@ class Influxd2(Influxd):
     def drop(self, *databases: str) -> None:
         """Buckets with all that is in them."""
         for name in databases:
-            found = self.call("GET", f"/api/v2/buckets?name={quote(name)}")["buckets"]
-            self.call("DELETE", f"/api/v2/buckets/{found[0]['id']}")
+            for found in self.call("GET", f"/api/v2/buckets?name={quote(name)}")["buckets"]:
+                self.call("DELETE", f"/api/v2/buckets/{found['id']}")
 
     def write(self, database: str, lines: Iterable[str]) -> None:
         """Write lines of line protocol; AssertionError with the server's error."""

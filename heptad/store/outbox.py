@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import msgspec
 
 from heptad.conflict import Conflict, Group
-from heptad.line_protocol import encode_line
+from heptad.line_protocol import encode_line, encode_lines
 from heptad.store import Counters, StoreError, held
 from heptad.store.file import identify, open_checked, open_for_reading, transaction
 from heptad.store.schema import ADD_TO_COUNTER
@@ -109,21 +109,27 @@ class Outbox:
         size, expired = 0, 0
         while len(chunk.ids) < max_lines:
             rows = self._rows(position, min(_AT_ONCE, max_lines - len(chunk.ids)))
-            for number, head, time, body, raw in rows:
-                line = encode_line(head, time, body, raw)
-                size += len(line) + 1
-                if size > max_bytes and chunk.ids:
-                    return chunk._replace(position=position, expired=expired)
-                position = number
-                if time < since:
-                    expired += 1
-                    size -= len(line) + 1
-                    continue
-                chunk.ids.append(number)
-                chunk.times.append(time)
-                chunk.lines.append(line)
             if not rows:
                 break
+            lines, times = encode_lines(rows), [row[2] for row in rows]
+            length = sum(map(len, lines)) + len(lines)
+            if size + length <= max_bytes and min(times) >= since:
+                size, position = size + length, rows[-1][0]
+                chunk.ids.extend([row[0] for row in rows])
+                chunk.times.extend(times)
+                chunk.lines.extend(lines)
+                continue
+            for (number, *_), time, line in zip(rows, times, lines, strict=True):
+                if time >= since:
+                    size += len(line) + 1
+                    if size > max_bytes and chunk.ids:
+                        return chunk._replace(position=position, expired=expired)
+                    chunk.ids.append(number)
+                    chunk.times.append(time)
+                    chunk.lines.append(line)
+                else:
+                    expired += 1
+                position = number
         return chunk._replace(position=position, expired=expired)
 
     def _rows(self, position: int, limit: int) -> list[tuple[int, str, int, str, str]]:
