@@ -52,10 +52,8 @@ contracts: $(VENV)/.installed-dev ## who may import whom
 torture: debian-packages ## everything between the log and InfluxDB fails, 2000 times (TORTURE_FAULTS=…)
 	@TORTURE_FAULTS=$${TORTURE_FAULTS:-2000} $(BIN)/python -m pytest -s tests/test_torture_influxdb.py
 
-test-servers: debian-packages ## InfluxDB's suite on other versions (HEPTAD_INFLUXDB_1=…, HEPTAD_INFLUXDB_2=…), 2000 kills of 2.x
-	@TORTURE_FAULTS=$${TORTURE_FAULTS:-2000} $(BIN)/python -m pytest -s tests/test_influxdb_setup.py \
-		tests/test_influxdb_setup_2.py tests/test_influxdb_check.py tests/test_influxdb_roles.py \
-		tests/test_influxdb_delivery.py tests/test_torture_influxdb.py::test_kills_on_2
+test-servers: debian-packages ## InfluxDB 1.13 and 2.9, the compose file, Telegraf, 2000 kills of 2.x (an hour)
+	@$(BIN)/python -m tests.servers
 
 torture-rotation: $(VENV)/.installed-dev ## the rotation race: 20 seeds beside four busy processes (TORTURE_RUNS=…)
 	@$(BIN)/python -m tests.torture_rotation

@@ -15,6 +15,7 @@ from bench import (
     page,
     scrape,
     tailing,
+    telegraf,
     throughput,
 )
 
@@ -31,6 +32,7 @@ def main() -> None:
     influxdb_reading.main()
     backlog.main()
     page.main()
+    telegraf.main()
     data = Path(os.environ.get("HEPTAD_SHARED_DATA", "../shared/data"))
     if data.is_dir():
         throughput.main(data)

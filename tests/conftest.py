@@ -1,14 +1,15 @@
 """What all tests share."""
 
+import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import settings
 
 from heptad import masking
-from tests import left_out, needs
+from tests import left_out, minutes, needs
 from tests.effort import BRIEF, tries
 from tests.influxd_2 import Influxd2
 from tests.influxdb import ClosedInfluxd, Influxd, running
@@ -97,8 +98,22 @@ def pytest_testnodedown(node: Any) -> None:
     node.config.stash[left_out.LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", {})
 
 
+_spent: Final[dict[str, float]] = {}
+"""The seconds that the tests of each file took."""
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Add up what the tests of a file take, with their fixtures."""
+    name = report.location[0]
+    _spent[name] = _spent.get(name, 0.0) + report.duration
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """List what `make check` left out."""
+    """List what `make check` left out, and in CI how long each file took."""
+    if os.environ.get("CI") == "true":
+        terminalreporter.section("minutes of the slowest files")
+        for line in minutes.describe(_spent):
+            terminalreporter.line(line)
     left = config.stash.get(left_out.LEFT_OUT, {})
     if left and BRIEF:
         terminalreporter.section("left out")
