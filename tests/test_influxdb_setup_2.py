@@ -16,12 +16,16 @@ from heptad.influxdb.roles import PLACES, ROLES, SetupError
 from heptad.influxdb.setup import prepare
 from heptad.influxdb_config import BucketsConfig, TlsConfig
 from heptad.store import StoreError
+from tests import needs
 from tests.influxd_2 import ORGANIZATION, TOKEN, Influxd2
 from tests.influxdb import Daemon, Influxd, Nginx, connect, running
 from tests.influxdb_2 import ADMIN, InfluxDB2
 from tests.scripted_server import ScriptedServer
 from tests.site import Site, map_elsewhere
 from tests.test_delivery_tls import listens
+
+SHOWS_TOKENS = [int(n) for n in needs.INFLUXDB_2.split(".")[:2]] < [2, 8]
+"""From 2.8 on the server keeps only a hash of each token."""
 
 
 def make_all_access_token(server: Influxd2, organization: str) -> str:
@@ -76,39 +80,56 @@ def test_a_missing_organization_is_told(site_2: Site) -> None:
         site_2.setup(org="")
 
 
+def places_of(site: Site, server: Influxd2) -> dict[str, str]:
+    """The id of each bucket, and what it is for."""
+    ids = {}
+    for place in PLACES:
+        found = server.call("GET", f"/api/v2/buckets?name={site.bucket(place)}")["buckets"]
+        ids[found[0]["id"]] = place
+    return ids
+
+
+def token_of(site: Site, server: Influxd2, role: str) -> dict[str, Any]:
+    """What the server has of a role's token; newer versions do not show its text."""
+    ids = places_of(site, server)
+    (found,) = (
+        token
+        for token in server.call("GET", "/api/v2/authorizations")["authorizations"]
+        if token["description"].startswith(f"Heptad {role}:")
+        and any(one["resource"].get("id") in ids for one in token["permissions"])
+    )
+    return dict(found)
+
+
 def test_tokens_have_least_rights(site_2: Site, influxd_2: Influxd2) -> None:
     """Each role's token may do what the role does and no more."""
     site_2.setup()
-    ids = {}
-    for place in PLACES:
-        found = influxd_2.call("GET", f"/api/v2/buckets?name={site_2.bucket(place)}")["buckets"]
-        ids[found[0]["id"]] = place
-    tokens = {
-        t["token"]: t for t in influxd_2.call("GET", "/api/v2/authorizations")["authorizations"]
-    }
+    ids = places_of(site_2, influxd_2)
     for role, rights in ROLES.items():
-        permissions = tokens[site_2.secret(role).read_text().strip()]["permissions"]
+        permissions = token_of(site_2, influxd_2, role)["permissions"]
         may = {(p["action"], ids[p["resource"]["id"]]) for p in permissions}
         assert may == {(right, place) for place in rights for right in rights[place]}
 
 
 def test_a_lost_text_is_written_again(site_2: Site) -> None:
-    """A server that shows a token's text gives it to a second folder, and makes no other token."""
+    """A server that shows a token's text gives it to a second folder; one that does not is named."""
     site_2.setup()
     before = site_2.secret("grafana").read_text()
     site_2.secret("grafana").unlink()
     told = site_2.setup()[-1]
-    assert "its text is now in" in told
     assert before.strip() not in told
-    assert site_2.secret("grafana").read_text() == before
+    if SHOWS_TOKENS:
+        assert "its text is now in" in told
+        assert site_2.secret("grafana").read_text() == before
+    else:
+        assert "this server does not show it again: if it is lost, --renew makes another" in told
+        assert not site_2.secret("grafana").exists()
 
 
 def test_a_token_that_is_not_active_is_made_anew(site_2: Site, influxd_2: Influxd2) -> None:
     """One run replaces it, and the one before is gone."""
     site_2.setup()
-    before = site_2.secret("exporter").read_text().strip()
-    tokens = influxd_2.call("GET", "/api/v2/authorizations")["authorizations"]
-    (mine,) = [t for t in tokens if t["token"] == before]
+    mine = token_of(site_2, influxd_2, "exporter")
     influxd_2.call("PATCH", f"/api/v2/authorizations/{mine['id']}", {"status": "inactive"})
     assert "made anew (it was not active)" in site_2.setup()[3]
     assert site_2.check("exporter", "exporter")["fault"] == []
