@@ -269,13 +269,20 @@ def test_data_sources_that_are_there_can_be_used(grafana: GrafanaApi, push: Push
 
 @pytest.mark.parametrize("refusal", ["folder_not_shown", "broken"])
 def test_an_editor_may_push(grafana: GrafanaApi, push: Push, refusal: str) -> None:
-    """Grafana shows a folder that is not there to nobody but an Admin: it is made all the same."""
+    """Grafana shows a folder that is not there to nobody but an Admin: it is made all the same.
+
+    Nor does it show the dashboards before there is a folder.
+    """
     grafana.refuse["GET", "/api/folders"] = refusal
+    grafana.refuse["GET", "/api/dashboards"] = "folder_not_shown"
     used = list[str]()
     for what, kind in KINDS.items():
         grafana.add_datasource(f"my-{what}", kind)
         used += ["--use", f"{what}=my-{what}"]
-    assert push(*used, "--dry-run")[1][0] == "folder Heptad: would be created"
+    status, told = push(*used, "--dry-run")
+    assert (status, told[0]) == (0, "folder Heptad: would be created")
+    assert told[1].endswith(": would be created")
+    del grafana.refuse["GET", "/api/dashboards"]
     status, told = push(*used)
     assert (status, told[0]) == (0, "folder Heptad: created")
     assert push(*used)[1][0] == "folder Heptad: there already"
@@ -309,7 +316,7 @@ def add_to(board: dict[str, Any], title: str) -> None:
     board.setdefault("tags", []).append("on call")
     ids = [panel["id"] for panel in board["panels"]]
     board["panels"].append({"id": max(ids) + 1, "type": "text", "title": title})
-    board["annotations"] = {"list": [{"name": "deploys"}]}
+    board.setdefault("annotations", {}).setdefault("list", []).append({"name": "deploys"})
 
 
 def added_to(board: dict[str, Any]) -> list[Any]:
@@ -319,7 +326,7 @@ def added_to(board: dict[str, Any]) -> list[Any]:
         [one["url"] for one in board["links"] if one["title"] == "Runbooks"],
         [tag for tag in board["tags"] if tag == "on call"],
         [panel["title"] for panel in board["panels"] if panel["type"] == "text"],
-        [one["name"] for one in board["annotations"]["list"]],
+        [one["name"] for one in board["annotations"]["list"] if one["name"] == "deploys"],
     ]
 
 

@@ -19,6 +19,7 @@ _TITLE: Final = "Heptad"
 _OWN: Final = ("id", "version")
 _UNKNOWN_FOLDER: Final = (403, 500)
 _FOLDER_EXISTS: Final = (409, 412)
+_FORBIDDEN: Final = 403
 
 
 Mode = Literal["write", "dry_run", "check"]
@@ -66,9 +67,10 @@ def push(grafana: Grafana, wanted: Wanted, mode: Mode) -> Iterator[Step]:
     """
     for datasource in wanted.datasources:
         yield _push_datasource(grafana, datasource, wanted.renew_secrets, mode)
-    yield _push_folder(grafana, mode)
+    folder = _push_folder(grafana, mode)
+    yield folder
     for dashboard in wanted.dashboards:
-        yield _push_dashboard(grafana, dashboard, mode)
+        yield _push_dashboard(grafana, dashboard, mode, is_first=folder.found == "missing")
 
 
 def difference(wanted: object, there: object, place: str = "") -> str:
@@ -139,11 +141,22 @@ def _push_folder(grafana: Grafana, mode: Mode) -> Step:
     return Step(thing, "missing")
 
 
-def _push_dashboard(grafana: Grafana, dashboard: dict[str, Any], mode: Mode) -> Step:
-    """A dashboard that was moved to another folder stays there."""
+def _push_dashboard(
+    grafana: Grafana, dashboard: dict[str, Any], mode: Mode, *, is_first: bool
+) -> Step:
+    """A dashboard that was moved to another folder stays there.
+
+    ``is_first``: there was no folder. To an Editor without rights on any, Grafana then says of each
+    dashboard that is not there that it may not be read.
+    """
     uid, thing = dashboard["uid"], f"dashboard {dashboard['title']}"
     content = {key: value for key, value in dashboard.items() if key not in _OWN}
-    answer = _find(grafana, lambda api: api.dashboard.get_dashboard(uid))
+    try:
+        answer = _find(grafana, lambda api: api.dashboard.get_dashboard(uid))
+    except GrafanaError as error:
+        if not is_first or error.status != _FORBIDDEN:
+            raise
+        answer = None
     if answer is None:
         if mode == "write":
             _save(grafana, {**remember(content, content), "id": None}, FOLDER)
