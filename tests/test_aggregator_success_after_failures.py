@@ -53,6 +53,20 @@ def test_logins_close_together_are_one_finding() -> None:
     assert (found.count, found.last) == (8, NOON + 30 * MINUTE)
 
 
+def test_who_got_in_comes_first() -> None:
+    """The account is not lost among the names that were tried, also where there are very many."""
+    tried = [login(NOON + n * 10**9, user=f"a{n:03}") for n in range(70)]
+    won = happen("login", NOON + 6 * MINUTE, user="zoe", method="password", host="web9")
+    (found,) = find(RULE, *tried, won)
+    assert found.users[:3] == ("zoe", "a000", "a001")
+    assert found.hosts == ("web9", "web1")
+    assert "users" in found.more
+    assert found.sentence == (
+        "Login after failed attempts · 192.0.2.1 → zoe@web9 · 70 failed logins as a000, a001, a002 "
+        "and 47 or more others, then 1 login as zoe, within 6 minutes"
+    )
+
+
 def test_sentence_spans_all_that_it_counts() -> None:
     """The failures between two logins are told with the time from the first failure on."""
     logins = [happen("login", NOON + n * MINUTE, method="password") for n in (6, 46)]

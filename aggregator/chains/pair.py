@@ -137,6 +137,8 @@ class Pair(Telling):
         room = MOST_EVIDENCE - len(causes.evidence)
         told = after.evidence[: max(room, MOST_EVIDENCE // 2)]
         evidence = tuple(sorted((*causes.evidence[: MOST_EVIDENCE - len(told)], *told)))
-        lists = merge([causes, after]).lists
+        both_lists = zip(after.lists, merge([causes, after]).lists, strict=True)
+        # who came after is whom it is about, however many names went before
+        lists = tuple((*own, *sorted({*names}.difference(own))) for own, names in both_lists)
         both = Facts(causes.count + after.count, after.first, after.last, evidence, lists)
         return finding_of(self, subject, day, both, self.describe(subject, causes, after))

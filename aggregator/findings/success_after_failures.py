@@ -54,6 +54,7 @@ def _tell(causes: Facts, after: Facts) -> str:
     """What of the failures came before the first login, where that is known for certain."""
     tried = f" as {list_some(causes.users)}" if causes.users not in ((), after.users) else ""
     failed, logins = count_of(causes.count, "failed login"), count_of(after.count, "login")
+    logins += f" as {list_some(after.users)}" if tried else ""
     end = max(after.last[0], causes.last[0])
     within = f"within {length_of(end - min(after.first[0], causes.first[0]))}"
     if causes.last[0] < after.first[0]:
