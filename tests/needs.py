@@ -113,7 +113,9 @@ def built(name: str) -> str:
         if shutil.which(tool) is None:
             _miss(f"{tool} is not installed, which builds {name}")
     build = pathlib.Path(__file__).parent / "real" / "go" / "build"
-    done = subprocess.run([build, name], stdout=subprocess.PIPE, check=True, text=True)
+    done = subprocess.run([build, name], capture_output=True, check=False, text=True)
+    if done.returncode:
+        _miss(f"{build} {name} failed: {done.stderr[-2000:]}")
     return done.stdout.strip()
 
 
