@@ -40,9 +40,10 @@ def test_a_server_that_cannot_be_built(
 def test_a_program_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, ci: str) -> None:
     """Its Debian package is named."""
     monkeypatch.setenv("CI", ci)
-    monkeypatch.setitem(needs.PACKAGES, "no-such-program", "its-package")
+    name = "no-such-program"
+    monkeypatch.setitem(needs.PACKAGES, name, "its-package")
     words = r"no-such-program is not installed \(Debian: its-package\)"
-    expect(lambda: needs.program("no-such-program"), words, ci)
+    expect(lambda: needs.program(name), words, ci)
 
 
 def expect(ask: Callable[[], object], words: str, ci: str) -> None:
