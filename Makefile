@@ -52,7 +52,7 @@ contracts: $(VENV)/.installed-dev ## who may import whom
 torture: debian-packages ## everything between the log and InfluxDB fails, 2000 times (TORTURE_FAULTS=…)
 	@TORTURE_FAULTS=$${TORTURE_FAULTS:-2000} $(BIN)/python -m pytest -s tests/test_torture_influxdb.py
 
-test-servers: debian-packages ## InfluxDB 1.13 and 2.9, the compose file, Telegraf, 2000 kills of 2.x (an hour)
+test-servers: debian-packages ## InfluxDB 1.13 and 2.9, the compose file, Telegraf, dashboards, 2000 kills of 2.x (an hour)
 	@$(BIN)/python -m tests.servers
 
 torture-rotation: $(VENV)/.installed-dev ## the rotation race: 20 seeds beside four busy processes (TORTURE_RUNS=…)

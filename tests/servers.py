@@ -35,6 +35,7 @@ def list_parts() -> list[Part]:
         Part(f"suite on InfluxDB {' and '.join(NEWEST.values())}", suite, NEWEST),
         Part("compose: failures, attack, down and up", (*_PYTEST, "tests/test_stack.py")),
         Part("beside Telegraf", ("bench.telegraf",)),
+        Part("dashboards with 10 and 1,000 hosts", ("bench.dashboards",)),
         Part(
             f"{faults['TORTURE_FAULTS']} kills of InfluxDB 2, exporter and aggregator",
             (*_PYTEST, "-s", "-o", "faulthandler_timeout=7200", kills),

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import pytest
@@ -19,7 +19,7 @@ from heptad.event_row import row_of_event
 from heptad.influxdb.lines import line_of
 from heptad.store import Row
 from tests.aggregator_world import MINUTE, SECOND, attack
-from tests.grafana import put_in
+from tests.grafana import BOARDS, panels_of, put_in, rows_after
 from tests.influxdb import Influxd
 from tests.test_aggregator_service import fetch, until
 from tests.test_aggregator_service import running as running_aggregator
@@ -81,25 +81,45 @@ def write(server: Influxd, bucket: str, rows: Sequence[Row]) -> None:
 
 
 def test_a_high_finding_survives_all_others(server: Influxd) -> None:
-    """Neither 100,000 revisions of lower findings nor of other high ones push it out."""
+    """100,000 revisions of lower findings and of other high ones do not push it out.
+
+    It is above all lower ones in the panel, and what was withdrawn in the end is gone.
+    """
     with buckets(server, "current_many") as (bucket,):
         write(server, bucket, [looked_row(NOW - SECOND)])
-        write(server, bucket, [current_row(Revision(finding(99, age=20 * HOUR), 0), replaces=True)])
-        for severity in ("low", "high"):
-            lines = [
-                line_of(current_row(Revision(finding(n, severity), 7), replaces=True))
+        lone = Revision(finding(99, age=20 * HOUR), 0)
+        write(server, bucket, [current_row(lone, replaces=True)])
+        most = MANY // 90 + 1
+        for shift, severity in ((0, "low"), (100, "medium"), (0, "high")):
+            rows = [
+                current_row(Revision(finding(n + shift, severity), 0), replaces=True)
                 for n in range(90)
             ]
-            assert len(lines) * 1112 >= MANY
-            for start in range(0, 1112, 139):
-                told = (line.replace("revision=7i", f"revision={start + n}i")
-                        for line in lines for n in range(139))  # fmt: skip
-                server.write(bucket, told)
+            number = 1 if severity == "medium" else most
+            for begin in range(0, number, 139):
+                some = range(begin, min(begin + 139, number))
+                server.write(bucket, (_revised(row, n) for row in rows for n in some))
+        gone = [Revision(finding(n, "high"), most, withdrawn=True) for n in range(30)]
+        write(server, bucket, [current_row(one, replaces=True) for one in gone])
         begun = time.monotonic()
-        rows = shown(server, bucket)
+        found = rows_after(shown(server, bucket), _transformations("Look at these first"))
         assert time.monotonic() - begun < 10
-        assert [row["What"] for row in rows if row["From"] == "203.0.113.99"]
-        assert sum(float(str(row["high"])) for row in rows) == 91.25
+        severities = [row["Severity"] for row in found]
+        assert severities == ["high"] * 61 + ["medium"] * 90 + [None]
+        assert found[60]["From"] == "203.0.113.99"
+        assert {row["From"] for row in found[:60]} == {f"203.0.113.{n}" for n in range(30, 90)}
+        assert sum(float(str(row["high"])) for row in found) == 61.25
+
+
+def _revised(row: Row, number: int) -> str:
+    """The line of the same finding at its revision of this number, as ``current_row`` makes it."""
+    head, at, body, raw = row
+    return line_of((head, at, body.replace("revision=0i", f"revision={number}i"), raw))
+
+
+def _transformations(panel: str) -> list[dict[str, Any]]:
+    found = next(one for one in panels_of(BOARDS["now"]) if one["title"] == panel)
+    return list(found["transformations"])
 
 
 @pytest.mark.parametrize("replaces", [True, False])

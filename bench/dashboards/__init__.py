@@ -1,0 +1,1 @@
+"""What the queries of the dashboards cost with ten hosts and with a thousand."""
