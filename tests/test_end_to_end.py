@@ -124,7 +124,10 @@ def attack(sandbox: Sandbox, user: str, password: str) -> float:
 
 
 def empty_panels(url: str, influxd: Influxd) -> list[str]:
-    """The queries of the dashboard Logins that give nothing."""
+    """The queries of the dashboard Logins that give nothing.
+
+    A recorded series compares with five minutes before: this Prometheus is younger than that.
+    """
     now = clock.time()
     values: dict[str, Any] = values_of(BOARDS["logins"], {"host": [HOST]})
     values |= {
@@ -137,7 +140,7 @@ def empty_panels(url: str, influxd: Influxd) -> list[str]:
     }
     empty = []
     for one in QUERIES:
-        if one.board == "logins":
+        if one.board == "logins" and "heptad:" not in one.text:
             text = put_in(one.text, values)
             bucket = one.target["datasource"]["uid"][2:].partition("_")[0]
             if not (query(url, text) if one.is_promql else influxd.rows(text, bucket)):
