@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from heptad import masking
 from tests import left_out, minutes, needs
+from tests.dashboard_world import DashboardWorld
 from tests.effort import BRIEF, tries
 from tests.influxd_2 import Influxd2
 from tests.influxdb import ClosedInfluxd, Influxd, running
@@ -40,6 +41,13 @@ def closed_influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClosedI
     """A real InfluxDB 1.6 with authentication, which all tests share, as above."""
     with running(ClosedInfluxd(tmp_path_factory.mktemp("closed"))) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def nine_hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DashboardWorld]:
+    """What has happened on nine hosts, as everybody was told it: see tests/dashboard_world.py."""
+    with DashboardWorld(tmp_path_factory.mktemp("world")) as world:
+        yield world
 
 
 @pytest.fixture(params=[needs.INFLUXDB_1, needs.INFLUXDB_2])

@@ -46,10 +46,9 @@ CHOSEN: dict[str, str | list[str]] = {"host": [HOST, "elsewhere"], "node": HOST}
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DashboardWorld]:
-    """What has happened on a host, as everybody was told it."""
-    with DashboardWorld(tmp_path_factory.mktemp("world")) as world:
-        yield world
+def world(nine_hosts: DashboardWorld) -> DashboardWorld:
+    """What has happened on nine hosts, as everybody was told it."""
+    return nine_hosts
 
 
 def text_of(
