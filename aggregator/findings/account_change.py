@@ -50,7 +50,7 @@ class AccountChange(Grouped):
     def title_of(self, facts: Facts) -> str:
         """What was done."""
         done = [_DONE[action] for action in facts.actions]
-        return list_names(done, most=len(done)).capitalize()
+        return list_names(done, most=2).capitalize()
 
     def path_of(self, subject: str, facts: Facts) -> str:
         """See Telling.path_of."""
