@@ -94,7 +94,8 @@ def now_at_finding(severities: str) -> Board:
     newest = (
         f"heptad_findings_last_timestamp_seconds{{job=%[1]q,instance=%[2]q,rule=%[3]q{matched}}}"
     )
-    moment = f"(max({newest}) or vector(time()))"
+    # over an hour: while the aggregator starts, it is missing or 0
+    moment = f"(max(max_over_time({newest}[1h])) or vector(time()))"
     return NOW._replace(labelled=True, moment=moment)
 
 

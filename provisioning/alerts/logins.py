@@ -115,23 +115,32 @@ def _match(label: str, words: str) -> str:
 
 _NEW: Final = "severity:heptad_findings:new"
 _NEW_BY_HOST: Final = "host_severity:heptad_findings:new"
+_ALIKE: Final = "on (job, instance, rule, severity)"
+_LAST: Final = "heptad_findings_last_timestamp_seconds"
+_NEWEST: Final = "max_over_time(heptad_host_findings_last_timestamp_seconds[<finding_window>])"
+_BEFORE: Final = "[1h] offset <finding_window>"
 _RECORDED: Final = (
     Recording(
         _NEW,
         "(\n"
-        + grown("heptad_findings_total", "<finding_window>", "<unscraped_window>:5m")
-        + "\n)\nand on (job, instance, rule, severity)\n"
-        "time() - heptad_findings_last_timestamp_seconds < <finding_age_seconds>",
+        + grown("heptad_findings_total", "<finding_window>", "<unscraped_window>")
+        + f"\n)\nand {_ALIKE}\n"
+        f"time() - max_over_time({_LAST}[<finding_window>]) < <finding_age_seconds>",
         "how many findings are new; their age keeps out what is found in old logs",
     ),
     Recording(
         _NEW_BY_HOST,
-        "heptad_host_findings_last_timestamp_seconds\n"
+        f"{_NEWEST}\n"
         "  > (\n"
-        "    heptad_host_findings_last_timestamp_seconds offset <finding_window>\n"
-        "    or 0 * heptad_host_findings_last_timestamp_seconds\n"
+        f"    last_over_time(heptad_host_findings_last_timestamp_seconds{_BEFORE})\n"
+        f"    or 0 * {_NEWEST}\n"
+        f"      and {_ALIKE} last_over_time({_LAST}{_BEFORE})\n"
+        f"    or 0 * {_NEWEST}\n"
+        f"      + {_ALIKE} group_left () min_over_time({_LAST}[<finding_window>])\n"
         "  )",
-        "the hosts on which a medium or high finding has newer events than before",
+        "the hosts on which a medium or high finding has newer events than before. Where the "
+        "aggregator was not scraped then, newer than the newest finding of all hosts was: what "
+        "has been open for hours is not new because of that",
     ),
 )
 

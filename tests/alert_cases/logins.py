@@ -147,9 +147,12 @@ COUNTED = [
 ]
 
 
+_LAST: Final = "heptad_findings_last_timestamp_seconds"
+
+
 def _found(rule: str, severity: str, *hosts: str, long_ago: bool = False) -> dict[str, str]:
     count = aggregator("heptad_findings_total", rule=rule, severity=severity)
-    last = aggregator("heptad_findings_last_timestamp_seconds", rule=rule, severity=severity)
+    last = aggregator(_LAST, rule=rule, severity=severity)
     if long_ago:
         return {count: "0x311 1x20", last: "0x311 3600x20"}
     named = {_last_on(host, rule, severity): "_x10 590x20" for host in hosts}
@@ -268,6 +271,74 @@ FOUND = [
         "A login on web-1 succeeded after many failures",
         _TEXTS["HeptadSuccessAfterManyFailures"].format(host="web-1") + WHERE,
         newest=590,
+    ),
+    *(
+        Case(
+            "HeptadAttackFound",
+            why,
+            {
+                aggregator("heptad_findings_total", rule="sweep", severity="high"): total,
+                aggregator(_LAST, rule="sweep", severity="high"): last,
+                _last_on("db-1", "sweep", "high"): old,
+                _last_on("web-1", "sweep", "high"): new,
+            },
+            at,
+            AGGREGATOR | {"rule": "sweep", "host": "web-1"},
+            "An attack on logins of web-1: sweep",
+            _TEXTS["HeptadAttackFound"].replace("slow_brute_force", "sweep").format(host="web-1")
+            + WHERE,
+            newest=newest,
+        )
+        for why, total, last, old, new, at, newest in (
+            (
+                "the aggregator was down a quarter of an hour ago; another host has an old one",
+                "2x60 stale _x7 2x4 3x20",
+                "60x60 stale _x7 60x4 4400x20",
+                "60x60 stale _x7 60x25",
+                "_x73 4400x20",
+                "82m",
+                4400,
+            ),
+            (
+                "Prometheus is young; another host has an old one",
+                "2x2 3x20",
+                "60x2 180x20",
+                "60x23",
+                "_x2 180x20",
+                "5m",
+                180,
+            ),
+            (
+                "the aggregator is being restarted just after",
+                "2x60 3x2 stale _x5",
+                "60x60 3600x2 stale _x5",
+                "60x62 stale _x5",
+                "_x60 3600x2 stale _x5",
+                "66m",
+                3600,
+            ),
+            (
+                "the aggregator was restarted just after and has not read its findings yet",
+                "2x60 3x2 stale 3x5",
+                "60x60 3600x2 0x5",
+                "60x62 stale _x5",
+                "_x60 3600x2 stale _x5",
+                "66m",
+                3600,
+            ),
+        )
+    ),
+    Case(
+        "HeptadAttackFound",
+        "the aggregator was restarted just after, a quarter of an hour ago",
+        {
+            aggregator(
+                "heptad_findings_total", rule="sweep", severity="high"
+            ): "2x61 3x1 stale 3x40",
+            aggregator(_LAST, rule="sweep", severity="high"): "60x61 3700x1 stale 3700x40",
+            _last_on("web-1", "sweep", "high"): "_x61 3700x1 stale 3700x40",
+        },
+        "79m",
     ),
     Case(
         "HeptadAttackFound",
