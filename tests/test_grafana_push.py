@@ -358,6 +358,46 @@ def test_what_a_user_added_stays_in_the_shipped_dashboards(grafana: GrafanaApi, 
 
 
 @pytest.mark.parametrize("remembered", [True, False])
+def test_what_a_user_added_to_a_row_stays_where_the_row_is_folded(
+    grafana: GrafanaApi, push: Push, remembered: bool
+) -> None:
+    """Grafana saves the panels of a folded row within it: ours are there once, a person's stays."""
+    shipped = (*SOURCES, "--dashboards", str(SHIPPED))
+    push(*shipped)
+    board = grafana.dashboards["heptad-host"]["dashboard"]
+    before = json.loads(json.dumps(board["panels"]))
+    at = max(n for n, panel in enumerate(before) if panel["type"] == "row")
+    mine = {"id": 999, "type": "text", "title": "Mine"}
+    board["panels"][at] |= {"collapsed": True, "panels": [*board["panels"][at + 1 :], mine]}
+    del board["panels"][at + 1 :]
+    if not remembered:
+        del board["templating"]["list"][-1]
+    assert push(*shipped)[0] == 0
+    assert grafana.dashboards["heptad-host"]["dashboard"]["panels"] == [*before, mine]
+
+
+@pytest.mark.parametrize("name", ["panels", "templating", "annotations", "links", "tags"])
+@pytest.mark.parametrize("junk", [None, 1, "2", [3]])
+@pytest.mark.parametrize("remembered", [True, False])
+def test_what_is_no_panel_and_no_variable_stops_no_push(
+    grafana: GrafanaApi, push: Push, name: str, junk: object, remembered: bool
+) -> None:
+    """Grafana's API takes a dashboard with anything in its lists; the push makes it whole."""
+    push()
+    board = grafana.dashboards["heptad-fleet"]["dashboard"]
+    if not remembered:
+        del board["templating"]["list"][-1]
+    if name in ("templating", "annotations"):
+        board.setdefault(name, {}).setdefault("list", []).insert(0, junk)
+    else:
+        board.setdefault(name, []).insert(0, junk)
+    board["title"] = "Old"
+    assert push()[0] == 0
+    board = grafana.dashboards["heptad-fleet"]["dashboard"]
+    assert (board["title"], board["panels"]) == ("Fleet", FLEET["panels"])
+
+
+@pytest.mark.parametrize("remembered", [True, False])
 def test_a_newer_heptad(grafana: GrafanaApi, push: Push, boards: Path, remembered: bool) -> None:
     """What it does not have any more goes, if what it had is known; what a person added stays."""
     push()

@@ -42,7 +42,8 @@ def remember(board: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
         "hide": 2,
         "skipUrlSync": True,
     }
-    variables = [one for one in _find(board, "templating.list") if one.get("name") != _MEMORY]
+    path = "templating.list"
+    variables = [one for one in _find(board, path) if _name(one, path) != _MEMORY]
     return {**board, "templating": {**board.get("templating", {}), "list": [*variables, memory]}}
 
 
@@ -80,11 +81,24 @@ def _merge(path: str, wanted: Any, there: Any, own: dict[str, Any]) -> Any:
     if path in _IDENTITY and isinstance(wanted, list) and isinstance(there, list):
         names = [_name(item, path) for item in wanted]
         before = own.get(path)
+        if path == "panels":
+            there = _unfold(wanted, there, before if isinstance(before, list) else names)
         known = before if isinstance(before, list) else _guess(path, wanted, there)
         if path != "panels":  # a panel's number is Grafana's: a person's may be one of ours now
             known = known + names
         return _arrange(path, wanted, there, known)
     return wanted
+
+
+def _unfold(wanted: list[Any], there: list[Any], known: list[Any]) -> list[Any]:
+    """The panels; those in Heptad's rows that a person folded stand after their row again."""
+    folded = [_name(item, "panels") for item in wanted if _find(item, "panels")]
+    unfolded = list[Any]()
+    for item in there:
+        name = _name(item, "panels")
+        within = _find(item, "panels") if name in known and name not in folded else []
+        unfolded += [{**item, "panels": []}, *within] if within else [item]
+    return [item for item in unfolded if isinstance(item, dict)]
 
 
 def _guess(path: str, wanted: list[Any], there: list[Any]) -> list[Any]:
