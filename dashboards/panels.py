@@ -45,7 +45,7 @@ _NARROW: Final = 120
 """A column of so many pixels has no room for a filter beside its heading."""
 _LEAST: Final = {"short": 1, "cps": 1, "pps": 1, "bytes": 1024, "Bps": 1024, "s": 1}
 """How far an axis goes at least: zeros are else drawn on a scale to a hundred."""
-_STEPS: Final = 200
+_STEPS: Final = 120
 """Of a graph: each costs with a thousand hosts, and more cannot be told apart."""
 _ME: Final = 'job=~"$job", instance=~"$instance"'
 _FLEET: Final = 'job=~"$job"'
