@@ -43,6 +43,8 @@ _WHOM: Final = (
     matches("text", "raw", flags=""),
 )
 _WHERE: Final = " AND ".join([IN_RANGE, *_WHOM, chosen("action")])
+_ONE_FINDING: Final = '"rule" !~ /(?:${finding:regex})^/'
+"""Of no finding InfluxDB reads no row: only an empty text can be before the beginning of a tag."""
 _WITHOUT_ADDRESS: Final = " AND ".join([IN_RANGE, *(c for c in _WHOM if "source_ip" not in c)])
 
 
@@ -51,6 +53,7 @@ def _evidence() -> object:
         "time >= ${__from}ms - 1d",
         "time <= ${__to}ms",
         '"finding" =~ /^${finding:regex}$/',
+        _ONE_FINDING,
         "\"state\" = 'current'",
         *_WHOM,
     ]
