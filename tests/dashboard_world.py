@@ -168,7 +168,7 @@ class DashboardWorld:
         self.prometheus = self._start_prometheus(stack)
         self._wait_for("count(up == 1) == 12")
         self._wait_for('sum(heptad_lines_total{result="event"}) > 0')
-        self._wait_for('heptad_aggregator_windows_total{window="1h"} > 0')
+        self._wait_for_reports()
         self._live()
         self._wait_for('sum(increase(auth_events_total{action="login"}[5m])) > 40')
         self._wait_for("max(heptad_delivery_behind_events) == 0")
@@ -180,6 +180,23 @@ class DashboardWorld:
         self._wait_for("count(up == 0) == 1")
         self._wait_for('sum(heptad_findings_total{rule="new_network"}) > 0')
         self.until = clock.time()
+
+    def _wait_for_reports(self) -> None:
+        """What comes late revises a report that is there, and else is in the first one."""
+        windows = [(self.yesterday, "1d", DAY)]
+        windows += [
+            (at, name, size)
+            for at in (self.yesterday, self.earlier)
+            for name, size in (("5m", 300), ("1h", HOUR))
+        ]
+        # a row is some nanoseconds after the beginning of its window
+        wanted = {(name, int(at // size * size)) for at, name, size in windows}
+
+        def are_there() -> bool:
+            found = self.influxd.rows('SELECT "events", "window" FROM "report_attempts"', "reports")
+            return wanted <= {(row["window"], row["time"] // 10**9) for row in found}
+
+        wait_until(are_there, f"the reports {wanted}, see {self.folder}", 120)
 
     def _live(self) -> None:
         """What happens while Prometheus looks.
