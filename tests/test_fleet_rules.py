@@ -5,6 +5,8 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from provisioning.alerts import FILES
 from provisioning.alerts.rule import load_settings, render
 from tests import needs
@@ -57,6 +59,16 @@ def test_a_dead_host_keeps_its_name(tmp_path: Path) -> None:
     series = {_INFO: "1x60 stale", _UP: "1x60 0x2900"}
     name = 'heptad:host_up{job="heptad", instance="a:9707", host="web-1"}'
     check(tmp_path, series, "heptad:host_up", "48h", {name: 0})
+
+
+@pytest.mark.parametrize("names", [("web-1", "a-1"), ("a-1", "web-1")])
+@pytest.mark.parametrize(("at", "up"), [("130m", 1), ("335m", 0), ("400m", 0), ("20h", 0)])
+def test_a_host_has_its_new_name(tmp_path: Path, names: tuple[str, str], at: str, up: int) -> None:
+    """A host that was renamed has that name at once, and keeps it when it is down after that."""
+    old, new = (_INFO.replace("web-1", name) for name in names)
+    series = {old: "1x100 stale", new: "_x101 1x200 stale", _UP: "1x301 0x900"}
+    name = f'heptad:host_up{{job="heptad", instance="a:9707", host="{names[1]}"}}'
+    check(tmp_path, series, "heptad:host_up", at, {name: up})
 
 
 def test_a_host_that_two_jobs_measure_is_recorded_once(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from typing import Final
 
 from provisioning.alerts.rule import Group, Recording
 
-_INFO: Final = 'last_over_time(heptad_host_info{job="<exporter_job>"}[1h])'
-_NAMED: Final = f"* on (instance) group_left (host, job)\n  topk by (instance) (1, {_INFO})"
+_INFO: Final = 'heptad_host_info{job="<exporter_job>"}'
+_NAME: Final = f"{_INFO} or on (instance) last_over_time({_INFO}[1h])"
+"""The name that a host has now before those that it had."""
+_NAMED: Final = f"* on (instance) group_left (host, job)\n  topk by (instance) (1, {_NAME})"
 
 
 def _added(metric: str, *labels: str, where: str = "") -> str:
@@ -33,7 +35,8 @@ FLEET: Final = Group(
             "max by (job, instance, host) (\n"
             '  up{job="<exporter_job>"} * on (instance) group_left (host)\n'
             "  topk by (instance) (1,\n"
-            f"    {_INFO}\n"
+            f"    {_NAME}\n"
+            "    or on (instance) last_over_time(heptad:host_up[15m]) >= bool 0\n"
             "    or on (instance) last_over_time(heptad:host_up[1d]) >= bool 0\n"
             "  )\n"
             ")",

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 _INFO: Final = "heptad_host_info{job=%[1]q,instance=%[2]q}"
 _HOSTS: Final = (
-    f'query (printf "{_INFO} or last_over_time({_INFO}[1d:10m])" $labels.job $labels.instance)'
+    f'query (printf "{_INFO} or on () last_over_time({_INFO}[1d:10m])" '
+    "$labels.job $labels.instance)"
 )
 _BY_INSTANCE: Final = f"{{{{ range {_HOSTS} }}}}{{{{ $host = .Labels.host }}}}{{{{ end }}}}"
 _BY_LABEL: Final = '{{ $host := or $labels.host "" }}{{ if eq $host "other" }}%s{{ end }}'

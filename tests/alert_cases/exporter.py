@@ -107,6 +107,23 @@ READING = [
         host="db-1",
         early="30m",
     ),
+    *(
+        Case(
+            "HeptadExporterDown",
+            f"its host was {old} and is {new}",
+            {
+                exporter("up"): "1x25 0x10",
+                exporter("heptad_host_info", host=old): "1x10 stale",
+                exporter("heptad_host_info", host=new): "_x11 1x40",
+            },
+            "32m",
+            EXPORTER,
+            f"Exporter {new} is down",
+            f"Prometheus has not been able to scrape {new} for 5m.",
+            host=new,
+        )
+        for old, new in (("db-1", "web-1"), ("web-1", "db-1"))
+    ),
     Case("HeptadExporterDown", "it restarts", {exporter("up"): "1x5 0x2 1x9"}, "12m"),
     Case(
         "HeptadExporterDown", "another job is down", {'up{job="web", instance="a"}': "0x20"}, "12m"
