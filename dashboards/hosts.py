@@ -28,8 +28,12 @@ from dashboards.panels import (
 )
 
 _CHOSEN: Final = '$fleet, host=~"$host"'
-HOSTS: Final = f"topk by (instance) (1, last_over_time(heptad_host_info{{{_CHOSEN}}}[1d]))"
-"""The chosen hosts that were scraped within a day: a series each, with instance and host."""
+_INFO: Final = f"heptad_host_info{{{_CHOSEN}}}"
+HOSTS: Final = f"topk by (instance) (1, {_INFO} or on (instance) last_over_time({_INFO}[1d]))"
+"""The chosen hosts that were scraped within a day: a series each, with instance and host.
+
+The name that a host has now comes before those that it had.
+"""
 
 
 def of_host(text: str) -> str:

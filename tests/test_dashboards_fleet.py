@@ -101,6 +101,15 @@ def test_a_host_that_is_down_for_long_stays_in_the_table(tmp_path: Path) -> None
     check(tmp_path, query("hosts", hosts, "problem"), problems)
 
 
+@pytest.mark.parametrize("names", [("one", "another"), ("another", "one")])
+def test_a_host_that_was_renamed_has_its_new_name(tmp_path: Path, names: tuple[str, str]) -> None:
+    """Prometheus knows the old name for weeks; the table of hosts shows the one of now."""
+    old, new = (f'heptad_host_info{{job="heptad", instance="web-1", host="{n}"}}' for n in names)
+    scraped = {old: "1x539 stale", new: "_x540 1x60", 'up{job="heptad", instance="web-1"}': "1x600"}
+    text = query("hosts", "Hosts, the worst first", "name")
+    check(tmp_path, text, {f'{{instance="web-1", host="{names[1]}"}}': 1}, scraped)
+
+
 @pytest.mark.parametrize(
     ("board", "panel", "ref", "expected"),
     [
