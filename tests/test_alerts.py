@@ -386,9 +386,22 @@ def test_only_an_absolute_address_is_a_base(
     text = re.sub(rf"^  {name}: http.*$", f"  {name}: {json.dumps(url)}", text, flags=re.MULTILINE)
     assert _write(tmp_path, monkeypatch, text) == 2
     told = capsys.readouterr().err
-    assert f"external_url.{name}: `{url}` is not an absolute URL; write http://HOST:PORT" in told
+    shown = re.sub(".*@", "…@", url)
+    assert f"external_url.{name}: `{shown}` is not an absolute URL; write http://HOST:PORT" in told
     assert "settings.yml:" in told
     assert list((tmp_path / "rules").iterdir()) == []
+
+
+def test_a_password_in_a_base_is_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rules are written in CI, too, whose output many can read."""
+    url = "https://grafana:pa55/w0rd@heptad.example"
+    text = DEFAULT.read_text(encoding="utf-8").replace("http://127.0.0.1:3000", url)
+    assert _write(tmp_path, monkeypatch, text) == 2
+    told = capsys.readouterr().err
+    assert "external_url.grafana: `…@heptad.example` is not an absolute URL" in told
+    assert "pa55" not in told
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:3000", "https://[2001:db8::1]:3000/sub/path/"])

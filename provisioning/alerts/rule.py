@@ -145,7 +145,9 @@ def _check(settings: Settings) -> Iterable[tuple[tuple[str, ...], str]]:
         url = getattr(settings.external_url, name)
         if not is_absolute(url):
             text = "is not an absolute URL; write http://HOST:PORT or https://HOST/PATH, without"
-            yield ("external_url", name), f"`{url}` {text} user, query and fragment"
+            # before an @ there may be a password
+            shown = re.sub(r".*@", "…@", url, flags=re.DOTALL)
+            yield ("external_url", name), f"`{shown}` {text} user, query and fragment"
     for job in ("exporter", "aggregator"):
         if not re.fullmatch(r"[\w./-]+", getattr(settings.jobs, job)):
             yield ("jobs", job), "is not the name of a job"
