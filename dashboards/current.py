@@ -5,7 +5,7 @@ from typing import Final
 
 from grafana_foundation_sdk.builders import common, stat, table
 
-from dashboards.frame import investigate, keep, link, put
+from dashboards.frame import investigate, link, put
 from dashboards.influxql import IN_RANGE, InfluxQuery, quote
 from dashboards.panels import (
     ACT_ABOVE_ZERO,
@@ -18,6 +18,7 @@ from dashboards.panels import (
     Properties,
     Steps,
     colored,
+    levels,
     number,
     reshape,
     rows,
@@ -49,19 +50,8 @@ _SHOWN: Final = {
     "Rule": '"rule" AS "Rule"',
 }
 _READ: Final = (
-    *(
-        "level",
-        "high",
-        "medium",
-        "finding",
-        "id",
-        "address",
-        "one_address",
-        "user",
-        "host",
-        "begin",
-        "last",
-    ),
+    *("level", "high", "medium", "finding", "id"),
+    *("address", "one_address", "user", "host", "begin", "last"),
     *("severity", "sentence", "from", "who", "where", "count"),
     *("state", "first", "hosts", "addresses", "users"),
 )
@@ -85,17 +75,14 @@ def query(
     events in the five minutes before the end of the range.
     """
     conditions = [
-        "\"state\" = 'current'",
-        f'"severity" =~ /^({severities})$/',
+        _stand(severities),
         '"last" >= ${__from}000000',
         '"first" <= ${__to}000000',
         *(_NARROW[name] for name in narrow),
         *([where] if where else []),
     ]
-    current = (
-        f'SELECT last("revision") AS "revision", {quote(_READ)} FROM "findings_current" '
-        f"WHERE time >= ${{__from}}ms - {_BEFORE} AND time <= ${{__to}}ms + 1h "
-        'GROUP BY time(1u), "rule" fill(none)'
+    current = _current_rows(
+        _READ, f"time >= ${{__from}}ms - {_BEFORE} AND time <= ${{__to}}ms + 1h"
     )
     looked = (
         'SELECT last("last") AS "last", "level", "high", "medium", "finding", "sentence" '
@@ -111,10 +98,22 @@ def query(
 
 def findings_over_time(severities: str, narrow: str) -> str:
     """A row at the first event of each finding as it is now, with its rule as ``text``."""
-    return f"""SELECT "rule" AS "text", "revision" FROM (
-        SELECT last("revision") AS "revision", "state", "severity", "hosts"
-        FROM "findings_current" WHERE {IN_RANGE} GROUP BY time(1u), "rule" fill(none))
-        WHERE "state" = 'current' AND "severity" =~ /^({severities})$/ AND {_NARROW[narrow]}"""
+    current = _current_rows(("state", "severity", "hosts"), IN_RANGE)
+    return (
+        f'SELECT "rule" AS "text", "revision" FROM ({current}) '
+        f"WHERE {_stand(severities)} AND {_NARROW[narrow]}"
+    )
+
+
+def _current_rows(fields: Sequence[str], where: str) -> str:
+    return (
+        f'SELECT last("revision") AS "revision", {quote(fields)} FROM "findings_current" '
+        f'WHERE {where} GROUP BY time(1u), "rule" fill(none)'
+    )
+
+
+def _stand(severities: str) -> str:
+    return f'"state" = \'current\' AND "severity" =~ /^({severities})$/'
 
 
 SEVERITY: Final = words(
@@ -169,12 +168,9 @@ def tile_of_findings(
 
 
 def _columns() -> dict[str, Properties]:
-    sources = keep("prometheus_datasource", "events_datasource", "reports_datasource")
-
     evidence = link(
         "The events of this finding",
         "heptad-investigate",
-        *sources,
         put("finding", "__data.fields.id"),
         put("address", "__data.fields.one_address"),
         # as text, for it has no decimals: Grafana takes 15 characters for a date
@@ -183,7 +179,7 @@ def _columns() -> dict[str, Properties]:
     columns: dict[str, Properties] = {
         "Severity": {
             "mappings": [SEVERITY],
-            "thresholds": {"mode": "absolute", "steps": [{"value": None, "color": "transparent"}]},
+            **levels([(None, "transparent")]),
             "custom.width": 85,
             **colored(),
         },

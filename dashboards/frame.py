@@ -15,6 +15,7 @@ SOURCES: Final = {
     "reports": ("influxdb", "Findings"),
 }
 """What is read → the kind of its data source, and what its variable is called."""
+_SOURCES: Final = tuple(f"{name}_datasource" for name in SOURCES)
 NAMES: Final = {"prometheus": "metrics", "events": "events", "reports": "reports"}
 """What is read → how the name of its provisioned data source ends."""
 BOARDS: Final = {
@@ -115,16 +116,10 @@ def nodes() -> list[dashboard.QueryVariable]:
     return [job(), node.all_value(""), instance.all_value("")]
 
 
-def instances(metrics: str, *, one: bool = False) -> list[dashboard.QueryVariable]:
-    """Jobs and instances of these metrics (a regular expression of their names).
-
-    ``one``: the first instance is chosen, and not all of them.
-    """
+def instances(metrics: str) -> list[dashboard.QueryVariable]:
+    """Jobs and instances of these metrics (a regular expression of their names)."""
     names = f'__name__=~"{metrics}"'
-    instance = label_of("instance", "Instance", f'{{{names}, job=~"$job"}}')
-    if one:
-        instance.include_all(False).current(models.VariableOption())
-    return [job(), instance]
+    return [job(), label_of("instance", "Instance", f'{{{names}, job=~"$job"}}')]
 
 
 def put(variable: str, value: str) -> str:
@@ -139,16 +134,15 @@ def put(variable: str, value: str) -> str:
 def link(
     title: str, uid: str, *parameters: str, time: str = "${__url_time_range}"
 ) -> dict[str, str]:
-    """A link of a cell to another dashboard, with a range and these parameters of the URL."""
-    parts = "&".join((time, *parameters))
+    """A link of a cell to another dashboard: a range, the data sources and these parameters."""
+    parts = "&".join((time, *keep(*_SOURCES), *parameters))
     return {"title": title, "url": f"/d/{uid}?{parts}"}
 
 
 def investigate(name: str, cell: str) -> dict[str, list[dict[str, str]]]:
     """The link of a cell to all that is known about the address, user or host of another cell."""
-    sources = keep(*(f"{source}_datasource" for source in SOURCES))
     there = put(name, f"__data.fields.{cell}")
-    return {"links": [link(f"Investigate this {name}", "heptad-investigate", *sources, there)]}
+    return {"links": [link(f"Investigate this {name}", "heptad-investigate", there)]}
 
 
 def keep(*variables: str) -> list[str]:
@@ -158,7 +152,7 @@ def keep(*variables: str) -> list[str]:
 
 _OF_INSTANCES: Final = "heptad-itself"
 """The dashboard that has no variable for a host."""
-_KEPT: Final = (*(f"{name}_datasource" for name in SOURCES), "job", "host")
+_KEPT: Final = (*_SOURCES, "job", "host")
 """What all dashboards have in common."""
 
 

@@ -4,23 +4,21 @@ from typing import Final
 
 from grafana_foundation_sdk.builders import dashboard
 
-from dashboards.current import findings_over_time, query, table_of_findings
-from dashboards.events import POWER
+from dashboards.current import query, table_of_findings
 from dashboards.frame import lay_out, nodes, source
 from dashboards.hosts import REAL_DISK
-from dashboards.influxql import IN_RANGE, Mark, one_of
+from dashboards.marks import marks_of_host
 from dashboards.panels import (
     BLUE,
     CPUS,
-    EVENTS,
     GREEN,
     GREY,
     ORANGE,
     RED,
-    REPORTS,
     ask,
     graph,
     joined,
+    levels,
     number,
     once,
     rows,
@@ -42,7 +40,6 @@ _MEMORY: Final = {
 }
 
 
-_HERE: Final = '"host" =~ /^${node:regex}$/'
 _BUSY: Final = 'rate(node_cpu_seconds_total{$me, mode!="idle"}[$__rate_interval])'
 
 
@@ -217,10 +214,7 @@ def _filesystems() -> list[object]:
                     "decimals": 0,
                     "min": 0,
                     "max": 1,
-                    "thresholds": {
-                        "mode": "absolute",
-                        "steps": [{"value": value, "color": color} for value, color in _FULL],
-                    },
+                    **levels(_FULL),
                     "custom.cellOptions": {"type": "gauge", "mode": "basic"},
                     "custom.displayMode": "basic",
                 },
@@ -346,28 +340,6 @@ def _users() -> list[object]:
     ]
 
 
-def _marks() -> list[Mark]:
-    there = f'SELECT "action" AS "text", "count" FROM "events" WHERE {IN_RANGE} AND {_HERE}'
-    newest = "ORDER BY time DESC LIMIT 200"
-    return [
-        Mark("High findings", REPORTS, findings_over_time("high", "node"), RED),
-        Mark(
-            "Logins",
-            EVENTS,
-            f"""{there} AND "action" = 'login' AND "outcome" = 'success' {newest}""",
-            BLUE,
-            shown=False,
-        ),
-        Mark(
-            "Privileges",
-            EVENTS,
-            f"{there} AND {one_of('action', POWER)} {newest}",
-            ORANGE,
-            shown=False,
-        ),
-    ]
-
-
 def build() -> dashboard.Dashboard:
     """The dashboard."""
     return lay_out(
@@ -395,5 +367,5 @@ def build() -> dashboard.Dashboard:
         "Users",
         *_users(),
         since="now-3h",
-        marks=_marks(),
+        marks=marks_of_host(),
     )

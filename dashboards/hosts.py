@@ -9,7 +9,7 @@ from typing import Final
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models import dashboard as models
 
-from dashboards.frame import choice, host_names, job, keep, lay_out, link, put, source
+from dashboards.frame import choice, host_names, job, lay_out, link, put, source
 from dashboards.panels import (
     CPUS,
     GREEN,
@@ -21,6 +21,7 @@ from dashboards.panels import (
     count_of,
     graph,
     joined,
+    levels,
     number,
     once,
     reshape,
@@ -135,8 +136,7 @@ _HEADINGS: Final = {
 
 
 def _shade(*steps: tuple[float | None, str]) -> Properties:
-    levels = [{"value": value, "color": color} for value, color in steps]
-    return {"thresholds": {"mode": "absolute", "steps": levels}, **colored()}
+    return {**levels(steps), **colored()}
 
 
 _FULL: Final = _shade((None, "transparent"), (0.8, ORANGE), (0.9, RED))
@@ -158,11 +158,8 @@ _PROBLEMS: Final = [
 
 
 def _hosts() -> object:
-    kept = keep("prometheus_datasource", "events_datasource", "reports_datasource")
-    this = link("This host", "heptad-host", *kept, put("node", "__data.fields.Host"))
-    about = link(
-        "What happened there", "heptad-investigate", *kept, put("host", "__data.fields.Host")
-    )
+    this = link("This host", "heptad-host", put("node", "__data.fields.Host"))
+    about = link("What happened there", "heptad-investigate", put("host", "__data.fields.Host"))
     columns: dict[str, Properties] = {
         "Problem": {
             "mappings": _PROBLEMS,

@@ -17,11 +17,7 @@ from typing import Final, Literal, Self
 
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.variants import Dataquery
-from grafana_foundation_sdk.models.dashboard import (
-    AnnotationQuery,
-    AnnotationTarget,
-    DataSourceRef,
-)
+from grafana_foundation_sdk.models.dashboard import DataSourceRef
 
 IN_RANGE: Final = "$timeFilter"
 _WINDOW: Final = "1h"
@@ -62,53 +58,6 @@ class InfluxQuery(Dataquery, Builder[Dataquery]):
             "resultFormat": self.shape,
         }
         return {**target, "alias": self.alias} if self.alias else target
-
-
-class Mark(Builder[AnnotationQuery]):
-    """An annotation: a mark at each row of this query, with the text of its column `text`.
-
-    Grafana shows the text as HTML, with pictures from anywhere. So it is a word of a closed
-    vocabulary, and never what may come from a log. ``shown``: before a person switches it on.
-    """
-
-    def __init__(
-        self, name: str, datasource: DataSourceRef, query: str, color: str, *, shown: bool = True
-    ) -> None:
-        self.name = name
-        self.shown = shown
-        self.datasource = datasource
-        self.query = query
-        self.color = color
-
-    def build(self) -> AnnotationQuery:
-        """As the SDK has it; what it knows of a target is Grafana's own data source's."""
-        mark = AnnotationQuery(self.name, self.datasource, self.shown, icon_color=self.color)
-        mark.target = _MarkTarget(self.name, self.query)
-        return mark
-
-
-class _MarkTarget(AnnotationTarget):
-    """A target as Grafana's InfluxDB data source reads it for annotations."""
-
-    def __init__(self, name: str, query: str) -> None:
-        super().__init__()
-        self.name = name
-        self.query = query
-
-    def to_json(self) -> dict[str, object]:
-        """What Grafana makes of an annotation of older versions, too."""
-        return {
-            "name": self.name,
-            "refId": "Anno",
-            "fromAnnotations": True,
-            "query": " ".join(self.query.split()),
-            "queryType": "tags",
-            "rawQuery": True,
-            "textColumn": "text",
-            "titleColumn": "",
-            "tagsColumn": "",
-            "timeEndColumn": "",
-        }
 
 
 def quote(names: Iterable[str]) -> str:

@@ -109,6 +109,12 @@ def thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
     return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(levels)
 
 
+def levels(steps: Steps) -> Properties:
+    """The same for a column of a table."""
+    colors = [{"value": value, "color": color} for value, color in steps]
+    return {"thresholds": {"mode": "absolute", "steps": colors}}
+
+
 def words(mapping: Mapping[str, tuple[str, str]]) -> models.ValueMap:
     """Values as words: value → (word, colour)."""
     return models.ValueMap(

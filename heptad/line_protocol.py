@@ -70,7 +70,7 @@ def encode_fields(fields: Mapping[str, Value | None]) -> str:
 
 def encode_line(head: str, time: int, body: str, raw: str = "") -> str:
     """The line of a stored row: ``time`` in nanoseconds, ``raw`` as the field of that name."""
-    return f"{head} {body},raw={quote(raw)} {time}" if raw else f"{head} {body} {time}"
+    return encode_lines([(0, head, time, body, raw)])[0]
 
 
 def encode_lines(rows: Iterable[tuple[int, str, int, str, str]]) -> list[str]:
