@@ -133,7 +133,7 @@ def test_up_in_a_terminal(tmp_path: Path, width: int) -> None:
     terminal.read("Login after failed")
     assert terminal.stop() == 0
     seen = COLOUR.sub("", terminal.seen).replace("\r", "").split("\n")
-    begin = next(n for n, line in enumerate(seen) if line.startswith("WHEN"))
+    begin = next(n for n, line in enumerate(seen) if line.startswith("Time"))
     end = next(n for n, line in enumerate(seen) if line.startswith("Stopped."))
     rows = seen[begin:end]
     assert sum(" login " in row for row in rows) == 21

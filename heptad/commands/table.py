@@ -14,7 +14,7 @@ from heptad.event import Event
 from heptad.terminal import columns, escape_json, printable
 from heptad.units import SECOND, format_time
 
-HEADINGS: Final = ("WHEN", "WHERE", "TO WHERE", "WHAT", "WHO", "FROM WHERE", "ON WHAT")
+HEADINGS: Final = ("Time", "Host", "Service", "Event", "User", "Source", "Object")
 _WIDEST: Final = (19, 12, 9, 38, 24, 28, 80)
 """Columns of a row that is as wide as it likes: where the output is not a terminal."""
 _NARROWEST: Final = (8, 5, 6, 13, 8, 15, 0)
