@@ -27,6 +27,7 @@ is unusual. It bans nobody."""
 _EPILOG = """\
 start here:
   heptad up                          exporter and aggregator of this host, in one go
+  heptad status                      whether it runs, what it reads, how far behind it is
   heptad events --since 1h           what was seen
   heptad report --since 24h          what happened, what is unusual
   heptad parse /var/log/auth.log     what the rules make of a log, without storing it

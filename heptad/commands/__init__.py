@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, str]] = {
     "up": "run exporter and aggregator of this host in one go",
     "exporter": "read the logs of this host",
     "aggregator": "compute findings and reports from the events",
+    "status": "show whether Heptad runs, what it reads and how far behind it is",
     "parse": "show what the rules make of a log, without storing it",
     "events": "show the stored events as 7W lines",
     "report": "tell what happened, what is unusual, and what to look at first",
