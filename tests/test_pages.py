@@ -15,7 +15,11 @@ from tests.exposed import labels_of
 from tests.grafana import BOARDS, panels_of
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted(DOCS.rglob("*.md")),
+]
 RUNNING = sorted((ROOT / "docs/running").glob("*.md"))
 HELP = {
     **{page.name: page.read_text() for page in (ROOT / "docs/runbooks").glob("*.md")},
@@ -41,6 +45,12 @@ def blocks(page: Path, first: str) -> list[str]:
     return [block for block in found if re.match(first, block)]
 
 
+def links(page: Path) -> list[str]:
+    """The targets of a page's links, without those in examples."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    return re.findall(r"\]\(([^)\s]+)\)", text)
+
+
 def anchors(page: Path) -> set[str]:
     """What a link into a page may name: its headings, as GitHub writes them."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
@@ -50,9 +60,8 @@ def anchors(page: Path) -> set[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     """What a page links to in this repository is there, with the heading that is named."""
-    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
     broken = []
-    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+    for link in links(page):
         target, _, heading = link.partition("#")
         place = page.parent / target if target else page
         if "://" in link:
@@ -60,6 +69,15 @@ def test_links_lead_somewhere(page: Path) -> None:
         if not place.exists() or (heading and heading not in anchors(place)):
             broken.append(link)
     assert broken == []
+
+
+def test_index_leads_to_every_page() -> None:
+    """docs/index.md links every page of docs/, for a folder with a README also through that."""
+    lists = [DOCS / "index.md", *DOCS.glob("*/README.md")]
+    linked = {(page.parent / link).resolve() for page in lists for link in links(page)}
+    decisions = set(DOCS.glob("decisions/*.md"))
+    assert set(DOCS.rglob("*.md")) - decisions - linked - {DOCS / "index.md"} == set()
+    assert DOCS / "decisions" in linked
 
 
 @pytest.mark.parametrize("page", RUNNING, ids=lambda page: page.name)

@@ -40,7 +40,7 @@ LEFT_OUT: dict[str, str] = {
     "node_nfs_": _STORAGE,
     "node_nfsd_": _STORAGE,
     "node_nvme_": _HARDWARE,
-    "node_os_": "the host's envelope, written with the events, names the system",
+    "node_os_": "the name of the distribution is not measured; node_uname_info has the kernel's",
     "node_power_supply_": _HARDWARE,
     "node_pressure_irq_": _NEWER,
     "node_rapl_": _HARDWARE,
