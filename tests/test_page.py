@@ -162,6 +162,30 @@ def test_attempts_over_time(views: Views) -> None:
     assert sum(views.ask("series", since="30d", program="su")["failures"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("length", "step"), [(90, 1), (590, 5), (1700, 15), (7000, 60), (8000, 300)]
+)
+def test_a_short_range_has_short_steps(views: Views, length: int, step: int) -> None:
+    """Within two hours a step is shorter than the shortest window, and every attempt counts once."""
+    since = views.now - length * SECOND
+    views.add(*(login(since + n * step * SECOND) for n in range(3)))
+    views.world.look(everything=True)
+    span = {"since": format_time(since), "until": format_time(views.now + 1)}
+    data = views.ask("series", **span)
+    assert (data["step"], sum(data["failures"]), data["from"]) == (step, 3, None)
+    assert len(data["failures"]) <= 122
+
+
+def test_a_short_range_with_too_many_events(local: Views, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where not all events can be counted in time, the windows of the reports are shown instead."""
+    begin = local.now // (5 * MINUTE) * 5 * MINUTE - 60 * MINUTE
+    local.add(*(login(begin + n * SECOND) for n in range(600)))
+    local.world.look(everything=True)
+    monkeypatch.setattr("aggregator.web.series._SECONDS", 0.0)
+    data = local.ask("series", since=format_time(begin), until=format_time(begin + 30 * MINUTE))
+    assert (data["step"], sum(data["failures"])) == (300, 600)
+
+
 @pytest.mark.parametrize("looks", [False, True])
 def test_attempts_are_those_of_the_range(views: Views, *, looks: bool) -> None:
     """What was before the range is in no number, though its first step begins before it."""

@@ -13,6 +13,9 @@ from heptad.units import SECOND, format_time
 
 _REPORT: Final = "report_attempts"
 _MOST_POINTS: Final = 750
+_FINE: Final = (SECOND, 5 * SECOND, 15 * SECOND, 60 * SECOND)
+"""Steps of short ranges, shorter than any window of a report."""
+_MOST_FINE: Final = 120
 _SECONDS: Final = 0.3
 _LONGEST: Final = 366 * WINDOWS["1d"]
 
@@ -20,35 +23,50 @@ _LONGEST: Final = 366 * WINDOWS["1d"]
 def count_attempts(events: Events, reports: Reports | None, query: Query) -> dict[str, Any]:
     """Successes and failures for each step of [since, until); ``from`` is how far back they go.
 
-    A step is as long as the shortest window that keeps the answer below some hundred steps.
+    A step is as long as the shortest window that keeps the answer below some hundred steps. A
+    short range has shorter steps, if there are few enough events to count all of them in time.
     """
     until = min(query.until, int(clock.time() * SECOND) + 1)
     since = max(query.since, until - _LONGEST)
-    lengths = [length for length in WINDOWS.values() if (until - since) / length <= _MOST_POINTS]
-    step = min(lengths)
-    begin = since // step * step
-    counts = [[0, 0] for _ in range(begin, until, step)]
+    fine = next((step for step in _FINE if (until - since) / step <= _MOST_FINE), None)
+    if fine is not None and since < until:
+        grid = _make_grid(since, until, fine)
+        if _add_events(events, query, since, until, grid) <= since:
+            return _show(grid, None)
+    step = min(length for length in WINDOWS.values() if (until - since) / length <= _MOST_POINTS)
+    grid = _make_grid(since, until, step)
     # the first step may begin before the range: what other views do not show is not counted
     whole = min(-(-since // step) * step, until)
     covered = whole
     if reports is not None:
         for size, length in reversed(WINDOWS.items()):
             if length <= step:
-                covered = _add_windows(reports, query, size, covered, until, (begin, step, counts))
-    reached = _add_events(events, query, covered, until, (begin, step, counts))
+                covered = _add_windows(reports, query, size, covered, until, grid)
+    reached = _add_events(events, query, covered, until, grid)
     if reached <= covered:
-        reached = _add_events(events, query, since, whole, (begin, step, counts))
+        reached = _add_events(events, query, since, whole, grid)
         covered = since
+    return _show(grid, max(since, reached) if reached > covered else None)
+
+
+_Grid = tuple[int, int, list[list[int]]]
+"""Where the first step begins, how long a step is (ns), and its successes and failures."""
+
+
+def _make_grid(since: int, until: int, step: int) -> _Grid:
+    begin = since // step * step
+    return begin, step, [[0, 0] for _ in range(begin, until, step)]
+
+
+def _show(grid: _Grid, reached: int | None) -> dict[str, Any]:
+    begin, step, counts = grid
     return {
         "step": step // SECOND,
         "begin": begin // SECOND,
         "successes": [success for success, _ in counts],
         "failures": [failure for _, failure in counts],
-        "from": format_time(max(since, reached)) if reached > covered else None,
+        "from": None if reached is None else format_time(reached),
     }
-
-
-_Grid = tuple[int, int, list[list[int]]]
 
 
 def _add_windows(

@@ -22,7 +22,6 @@ export const filters = () => {
   const form = new FormData(find("filters"));
   return Object.fromEntries(FILTERS.map((name) => [name, form.get(name).trim()]));
 };
-export const range = () => ({ since: find("since").value });
 
 export function tellProblem(error) {
   const banner = find("banner");

@@ -34,6 +34,15 @@ export function short(time) {
 /** The same, with the time as it is stored. */
 export const when = (time) => `${short(time)} (${time})`;
 
+/** The browser's zone with its offset at a time: “Europe/Berlin, UTC+01:00”. */
+export function zoneOf(time) {
+  const minutes = -new Date(time).getTimezoneOffset();
+  const offset = `${two(Math.floor(Math.abs(minutes) / 60))}:${two(Math.abs(minutes) % 60)}`;
+  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+  const utc = minutes ? `UTC${minutes < 0 ? "−" : "+"}${offset}` : "UTC";
+  return timeZone && timeZone !== utc ? `${timeZone}, ${utc}` : utc;
+}
+
 const looked = {};
 const sayUntil = (of) => looked[of] ? `looked at until ${short(looked[of])}` : "not known until when it was looked at";
 

@@ -1,6 +1,7 @@
 // The list of events: the newest, older ones, those that arrive, and the filters.
-import { ask, FILTERS, filters, range, run } from "./ask.js";
+import { ask, FILTERS, filters, run } from "./ask.js";
 import { button, clear, element, fillFields, find, number, short, until, when } from "./elements.js";
+import { range, recallRange } from "./range.js";
 
 const MOST_ROWS = 1000;
 const state = { scope: null, note: "", position: null, next: null, keys: new Set(), turn: 0, skipped: false };
@@ -178,15 +179,15 @@ export function filterBy(values, scope = null) {
   find("events").focus({ preventScroll: true });
 }
 
-export function remember() {
+/** Puts range and filters into the address; ``asNew``: the browser's Back leads to what was before. */
+export function remember(asNew = false) {
   const query = new URLSearchParams({ ...range(), ...filters() });
   for (const [name, value] of [...query]) if (!value) query.delete(name);
-  history.replaceState(null, "", `?${query}`);
+  history[asNew ? "pushState" : "replaceState"](null, "", `?${query}`);
 }
 
 export function recall() {
   const query = new URLSearchParams(location.search);
   for (const name of FILTERS) find("filters").elements[name].value = query.get(name) ?? "";
-  const since = query.get("since");
-  if ([...find("since").options].some((option) => option.value === since)) find("since").value = since;
+  recallRange(query);
 }

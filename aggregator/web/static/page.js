@@ -1,7 +1,9 @@
 // What the page does and when. Every value is put in as text, never as markup.
 import { ask, filters, run, tellProblem } from "./ask.js";
-import { find } from "./elements.js";
+import { backByChart, zoomByChart } from "./chart.js";
+import { find, zoneOf } from "./elements.js";
 import { filterBy, follow, loadEvents, loadOlder, recall, remember } from "./events.js";
+import { applyForm, choosePreset, closeForm, openForm, presets, zoom, zoomBack } from "./range.js";
 import { loadFindings, loadHealth, loadSeries, loadSessions, loadTop, showAllFindings } from "./views.js";
 
 const FOLLOW_MS = 2000;
@@ -23,8 +25,7 @@ async function chooseRange() {
   const newest = age(sources.map((source) => source.last));
   const oldest = Date.now() - Math.min(...sources.map((source) => Date.parse(source.first ?? source.last)));
   const wanted = Math.max(newest, Math.min(oldest, 24 * HOUR));
-  const options = [...find("since").options].map((option) => option.value);
-  find("since").value = options.find((option) => wanted < LENGTHS[option]) ?? options.at(-1);
+  choosePreset(presets().find((preset) => wanted < LENGTHS[preset]) ?? presets().at(-1));
 }
 
 async function loadAll() {
@@ -52,8 +53,35 @@ find("clear").addEventListener("click", () => filterBy({}));
 find("scope-clear").addEventListener("click", () => filterBy(filters()));
 find("findings-all").addEventListener("click", showAllFindings);
 find("more").addEventListener("click", () => run(loadOlder));
-find("since").addEventListener("change", () => { remember(); loadAll(); });
+
+/** Shows the range that is in force now. */
+function showRange() {
+  remember(true);
+  loadAll();
+}
+
+find("since").addEventListener("change", () => {
+  if (find("since").value === "custom") {
+    openForm();
+    return;
+  }
+  choosePreset(find("since").value);
+  closeForm();
+  showRange();
+});
+find("custom").addEventListener("submit", (submit) => {
+  submit.preventDefault();
+  if (applyForm()) showRange();
+});
+find("custom-close").addEventListener("click", closeForm);
+find("custom").addEventListener("keydown", (key) => key.key === "Escape" && closeForm());
+const goBack = () => zoomBack() && showRange();
+find("zoom-back").addEventListener("click", goBack);
+zoomByChart((from, to) => { zoom(from, to); showRange(); });
+backByChart(goBack);
+window.addEventListener("popstate", () => { recall(); loadAll(); });
 document.addEventListener("visibilitychange", refresh);
+find("footer-zone").textContent = zoneOf(Date.now());
 setInterval(() => find("live").checked && refresh(), REFRESH_MS);
 recall();
 chooseRange().then(loadAll).then(() => setTimeout(keepFollowing, FOLLOW_MS));

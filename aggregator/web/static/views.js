@@ -1,8 +1,9 @@
 // Attempts, rankings, findings and health.
-import { ask, range, run } from "./ask.js";
+import { ask, run } from "./ask.js";
 import { drawChart } from "./chart.js";
 import { button, element, fillFields, find, number, short, tellUntil, until, when } from "./elements.js";
 import { filterBy } from "./events.js";
+import { range } from "./range.js";
 
 const FEW_FINDINGS = 5;
 const FEW_NAMES = 3;
@@ -10,16 +11,23 @@ const shown = {};
 let showsAll = false;
 let checked = null;
 
+/** The answer of a view for the range in force; null where another one was chosen meanwhile. */
+async function askInRange(view, more = {}) {
+  const asked = JSON.stringify(range());
+  const data = await ask(view, { ...range(), ...more });
+  return asked === JSON.stringify(range()) ? data : null;
+}
+
 /** Runs ``show`` where the data differ from what is shown, so that focus stays where it is. */
 function showIfNew(name, data, show) {
   const text = JSON.stringify(data);
-  if (shown[name] === text) return;
+  if (data === null || shown[name] === text) return;
   shown[name] = text;
   show(data);
 }
 
 export async function loadSeries() {
-  showIfNew("series", await ask("series", range()), showSeries);
+  showIfNew("series", await askInRange("series"), showSeries);
 }
 
 function showSeries(data) {
@@ -45,7 +53,7 @@ function showSeries(data) {
 }
 
 export async function loadTop() {
-  showIfNew("top", await ask("top", range()), (data) => {
+  showIfNew("top", await askInRange("top"), (data) => {
     find("top-note").textContent = data.from ? `of the newest ${number(data.failures)}, since ${short(data.from)}` : "";
     showTop(find("top-addresses"), data.addresses, data.failures, (address) => ({ address }));
     showTop(find("top-users"), data.users, data.failures, (user) => ({ user }));
@@ -91,7 +99,7 @@ function noteOn(data, shown, which) {
 }
 
 export async function loadFindings() {
-  showIfNew("findings", await ask("findings", { ...range(), limit: 50 }), (data) => {
+  showIfNew("findings", await askInRange("findings", { limit: 50 }), (data) => {
     const high = data.findings.filter((finding) => finding.severity === "high").length;
     find("tile-findings").replaceChildren(number(data.number),
       element("small", "", high ? `${high} of high severity` : data.number ? "none of high severity" : ""),
@@ -113,7 +121,7 @@ export async function loadFindings() {
 const NO_END = { reused: "no end seen", never: "no end seen", open: "open" };
 
 export async function loadSessions() {
-  showIfNew("sessions", await ask("sessions", { ...range(), limit: 20 }), (data) => {
+  showIfNew("sessions", await askInRange("sessions", { limit: 20 }), (data) => {
     find("sessions-note").textContent = noteOn(data, data.sessions, "latest");
     const rows = data.sessions.map((session) => {
       const open = button(short(session.begin), () => showEvents(session.id, `the session of ${session.user}`), "link mono");
