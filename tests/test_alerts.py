@@ -245,12 +245,14 @@ def test_runbooks_speak_of_alerts_that_are_there() -> None:
 
 
 def test_every_section_of_a_runbook_says_what_to_do() -> None:
-    """Each tells what it means, where to look first, what to do, and when it is wrong."""
+    """Each has the meaning, the diagnosis, the action and known false positives."""
     for page in RUNBOOKS.glob("*.md"):
         for section in page.read_text(encoding="utf-8").split("\n## ")[1:]:
             found = re.findall(r"^\*\*(.+?)\*\*", section, re.MULTILINE)
             heading = section.partition("\n")[0]
-            assert found == ["Means", "Look", "Do", "Wrong"], f"{page.name}: {heading}"
+            assert found == ["Meaning", "Diagnosis", "Action", "False positives"], (
+                f"{page.name}: {heading}"
+            )
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
