@@ -25,18 +25,18 @@ _SECONDS: Final = 0.6
 _AHEAD: Final = 60 * SECOND
 """As far as a clock may be ahead, an event is shown before its time has come."""
 _TAGS: Final = ("host", "program", "action", "outcome")
-_TEXTS: Final = (
+TEXTS: Final = (
     "host source program action outcome method reason user target_user source_ip source_domain "
     "tty object log_host trust path unit"
 ).split()
-_NUMBERS: Final = ("count", "source_port", "pid")
+NUMBERS: Final = ("count", "source_port", "pid")
 
 
-def find_events(store: Events, query: Query) -> dict[str, Any]:
+def find_events(store: Events, query: Query, seconds: float | None = None) -> dict[str, Any]:
     """The newest ``query.limit`` events that match, or those that arrived after ``query.after``.
 
     ``next`` leads on where there may be more; ``searched_to`` is how far back the search came.
-    Where more arrived than are given, ``skipped`` is true.
+    Where more arrived than are given, ``skipped`` is true. A search ends after ``seconds``.
     """
     now = int(clock.time() * SECOND)
     # what is ahead of the clock would stand before all that happened
@@ -45,7 +45,7 @@ def find_events(store: Events, query: Query) -> dict[str, Any]:
         return _follow(store, query)
     position = store.newest_position()
     found: list[dict[str, Any]] = []
-    budget = Budget(_SECONDS)
+    budget = Budget(_SECONDS if seconds is None else seconds)
     cursor = (query.until - 1, 0)
     more = False
     for behind, row in _walk(store, query):
@@ -127,7 +127,7 @@ def _fits(event: Event, query: Query) -> bool:
         return False
     if not query.text:
         return True
-    values = (event.raw, *(str(getattr(event, name) or "") for name in _TEXTS))
+    values = (event.raw, *(str(getattr(event, name) or "") for name in TEXTS))
     return any(query.text.lower() in value.lower() for value in values)
 
 
@@ -143,9 +143,9 @@ def show_event(event: Event) -> dict[str, Any]:
     shown["time"] = format_time(event.time)
     shown |= {
         name: printable(value, SHOWN)
-        for name in _TEXTS
+        for name in TEXTS
         if (value := getattr(event, name)) is not None
     }
-    shown |= {name: value for name in _NUMBERS if (value := getattr(event, name)) is not None}
+    shown |= {name: value for name in NUMBERS if (value := getattr(event, name)) is not None}
     shown["raw"] = printable(event.raw, _SHOWN_RAW)
     return shown

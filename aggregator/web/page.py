@@ -7,6 +7,7 @@ another name that leads here is an attack (DNS rebinding).
 
 import hashlib
 import logging
+import re
 import sqlite3
 import threading
 import time as clock
@@ -17,6 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from aggregator.web.events import find_events
+from aggregator.web.export import export
 from aggregator.web.findings import list_findings, list_sessions, show_evidence
 from aggregator.web.health import describe_health
 from aggregator.web.query import BadQuery, Query, parse_query
@@ -51,7 +53,9 @@ _HEADERS: Final = (
 _FRESH: Final = (("Cache-Control", "no-store"),)
 _MOST_AT_ONCE: Final = 4
 _OF_REPORTS: Final = ("/api/findings", "/api/sessions", "/api/evidence")
-"""What can be answered by the reports alone."""
+"""What needs the reports."""
+_FILE: Final = re.compile(r"(?P<view>/api/(?P<what>events|findings|evidence))\.(?P<form>csv|json)")
+"""A view as a file to be downloaded."""
 
 
 class Page:
@@ -95,7 +99,7 @@ class Page:
             return Answer("421 Misdirected Request", told)
         if file is not None:
             return _send_file(*file, environ.get("HTTP_IF_NONE_MATCH", ""))
-        if path not in self._views:
+        if path not in self._views and not _FILE.fullmatch(path):
             return _send("404 Not Found", {"error": f"there are {', '.join(self._views)}"})
         return self._ask(path, environ.get("QUERY_STRING", ""))
 
@@ -107,8 +111,9 @@ class Page:
         if not self._places.acquire(timeout=PATIENCE):
             return _send("503 Service Unavailable", {"error": "too many questions at once"})
         try:
-            with self._stores.open(needs_reports=path in _OF_REPORTS) as stores:
-                return _send("200 OK", self._views[path](stores, query))
+            return self._answer(path, query)
+        except BadQuery as error:
+            return _send("400 Bad Request", {"error": str(error)})
         except (StoreError, sqlite3.Error) as error:
             log.debug("store cannot be read", extra={"error": error})
             return _send(
@@ -116,6 +121,14 @@ class Page:
             )
         finally:
             self._places.release()
+
+    def _answer(self, path: str, query: Query) -> Answer:
+        file = _FILE.fullmatch(path)
+        view = file["view"] if file else path
+        with self._stores.open(needs_reports=view in _OF_REPORTS) as stores:
+            if file:
+                return _send_download(*export(file["what"], file["form"], stores, query))
+            return _send("200 OK", self._views[path](stores, query))
 
 
 def _read_files() -> dict[str, tuple[str, bytes]]:
@@ -138,6 +151,11 @@ def _without_port(host: str) -> str:
 def _send(status: str, data: dict[str, Any]) -> Answer:
     body = msgspec.json.encode(data)
     return Answer(status, body, "application/json", _HEADERS + _FRESH)
+
+
+def _send_download(name: str, kind: str, content: bytes) -> Answer:
+    attachment = (("Content-Disposition", f'attachment; filename="{name}"'),)
+    return Answer("200 OK", content, kind, _HEADERS + _FRESH + attachment)
 
 
 def _send_file(kind: str, body: bytes, known: str) -> Answer:

@@ -3,7 +3,8 @@ import { find } from "./elements.js";
 
 export const FILTERS = ["host", "program", "action", "outcome", "user", "address", "text"];
 
-export async function ask(view, parameters) {
+/** The answer of a view; throws an Error with the reason where there is none. */
+export async function askFor(view, parameters) {
   const query = new URLSearchParams(
     Object.entries(parameters).filter(([, value]) => value !== "" && value !== null));
   let answer;
@@ -12,8 +13,13 @@ export async function ask(view, parameters) {
   } catch {
     throw new Error("Heptad does not answer. Is it still running?");
   }
-  const data = await answer.json().catch(() => ({ error: `Heptad answers ${answer.status}` }));
-  if (!answer.ok) throw new Error(data.error);
+  if (answer.ok) return answer;
+  const { error } = await answer.json().catch(() => ({ error: `Heptad answers ${answer.status}` }));
+  throw new Error(error);
+}
+
+export async function ask(view, parameters) {
+  const data = await (await askFor(view, parameters)).json();
   document.body.dataset.read = "true";
   return data;
 }

@@ -6,9 +6,15 @@ import { range, recallRange } from "./range.js";
 const MOST_ROWS = 1000;
 const state = { scope: null, note: "", position: null, next: null, keys: new Set(), turn: 0, skipped: false };
 
-const askNewest = () => (state.scope
-  ? ask("evidence", { ...filters(), finding: state.scope.finding })
-  : ask("events", { ...range(), ...filters(), limit: 50 }));
+/** The view that is listed, and what it is asked with. */
+export const listed = () => (state.scope
+  ? { view: "evidence", ...filters(), finding: state.scope.finding }
+  : { view: "events", ...range(), ...filters() });
+
+function askNewest() {
+  const { view, ...parameters } = listed();
+  return ask(view, state.scope ? parameters : { ...parameters, limit: 50 });
+}
 
 export async function loadEvents() {
   const turn = ++state.turn;

@@ -2,8 +2,9 @@
 import { ask, filters, run, tellProblem } from "./ask.js";
 import { backByChart, zoomByChart } from "./chart.js";
 import { find, zoneOf } from "./elements.js";
-import { filterBy, follow, loadEvents, loadOlder, recall, remember } from "./events.js";
-import { applyForm, choosePreset, closeForm, openForm, presets, zoom, zoomBack } from "./range.js";
+import { filterBy, follow, listed, loadEvents, loadOlder, recall, remember } from "./events.js";
+import { offerExport } from "./export.js";
+import { applyForm, choosePreset, closeForm, openForm, presets, range, zoom, zoomBack } from "./range.js";
 import { loadFindings, loadHealth, loadSeries, loadSessions, loadTop, showAllFindings } from "./views.js";
 
 const FOLLOW_MS = 2000;
@@ -81,6 +82,8 @@ zoomByChart((from, to) => { zoom(from, to); showRange(); });
 backByChart(goBack);
 window.addEventListener("popstate", () => { recall(); loadAll(); });
 document.addEventListener("visibilitychange", refresh);
+offerExport("events-export", "events", listed);
+offerExport("findings-export", "findings", () => ({ view: "findings", ...range() }));
 find("footer-zone").textContent = zoneOf(Date.now());
 setInterval(() => find("live").checked && refresh(), REFRESH_MS);
 recall();
