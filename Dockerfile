@@ -8,13 +8,15 @@ COPY constraints.txt ./
 RUN /opt/heptad/bin/pip install --no-cache-dir --only-binary :all: --require-hashes \
         --requirement constraints.txt
 COPY pyproject.toml README.md LICENSE ./
-COPY heptad heptad
+COPY core core
 COPY exporter exporter
 COPY aggregator aggregator
+COPY cli cli
 COPY dashboards dashboards
-# pip and setuptools built it; what runs needs neither
-RUN /opt/heptad/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
-    && /opt/heptad/bin/pip uninstall --yes setuptools pip
+# pip and hatchling built it; what runs needs neither
+RUN /opt/heptad/bin/pip install --no-cache-dir --no-deps --no-build-isolation '.[all]' \
+    && /opt/heptad/bin/pip uninstall --yes hatchling editables packaging pathspec pluggy tomlkit \
+        trove-classifiers pip
 
 FROM ${PYTHON}
 # systemd brings journalctl, tzdata the zones of stamps that have none

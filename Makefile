@@ -18,7 +18,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make constraints" $(BIN)/pip-compile --quiet \
 	--generate-hashes --allow-unsafe --strip-extras --no-emit-options $(UPGRADE)
-FOLDERS := heptad exporter aggregator tests bench dashboards provisioning scripts
+FOLDERS := core exporter aggregator cli docs tests bench dashboards provisioning scripts
 CODE = $(foreach folder,$(FOLDERS),$(if $(shell find $(folder) -name '*.py' 2>/dev/null),$(folder)))
 
 .DEFAULT_GOAL := help
@@ -50,23 +50,23 @@ contracts: $(VENV)/.installed-dev ## who may import whom
 	$(BIN)/lint-imports --no-logo
 
 torture: debian-packages ## everything between the log and InfluxDB fails, 2000 times (TORTURE_FAULTS=…)
-	@TORTURE_FAULTS=$${TORTURE_FAULTS:-2000} $(BIN)/python -m pytest -s tests/test_torture_influxdb.py
+	@TORTURE_FAULTS=$${TORTURE_FAULTS:-2000} $(BIN)/python -m pytest -s tests/system/test_torture_influxdb.py
 
 test-servers: debian-packages ## InfluxDB 1.13 and 2.9, the compose file, Telegraf, dashboards, 2000 kills of 2.x (an hour)
-	@$(BIN)/python -m tests.servers
+	@$(BIN)/python -m tests.support.servers
 
 torture-rotation: $(VENV)/.installed-dev ## the rotation race: 20 seeds beside four busy processes (TORTURE_RUNS=…)
-	@$(BIN)/python -m tests.torture_rotation
+	@$(BIN)/python -m tests.support.torture_rotation
 
 fuzz: debian-packages ## 100,000 values that Heptad never wrote, in SQLite and InfluxDB (HEPTAD_FUZZ_CASES=…)
 	@HEPTAD_FUZZ_CASES=$${HEPTAD_FUZZ_CASES:-100000} $(BIN)/python -m pytest -s \
-		tests/test_outside_values.py -k test_fuzzed_values
+		tests/core/test_outside_values.py -k test_fuzzed_values
 
 bench: debian-packages ## the figures, as ratios to mtail, fail2ban and node_exporter
 	@$(BIN)/python -m bench $(BENCH_FLAGS)
 
 docs: $(VENV)/.installed-dev ## write the generated pages of docs/, and the runbooks that the page serves
-	@$(BIN)/python -m heptad.commands.reference
+	@$(BIN)/python -m docs.generate.reference
 	@$(BIN)/python -m provisioning.runbooks
 
 dashboards: $(VENV)/.installed-dev ## write the JSON of the Grafana dashboards
@@ -82,8 +82,8 @@ stack: ## the whole stack in Docker, with Grafana at http://localhost:3000
 	@scripts/start-stack
 
 constraints: $(VENV)/.installed-dev ## pin the dependencies again (UPGRADE=--upgrade for newer ones)
-	$(PIP_COMPILE) --build-deps-for editable --output-file constraints.txt pyproject.toml
-	$(PIP_COMPILE) --extra dev --constraint constraints.txt \
+	$(PIP_COMPILE) --extra all --build-deps-for editable --output-file constraints.txt pyproject.toml
+	$(PIP_COMPILE) --extra all --extra dev --constraint constraints.txt \
 		--output-file constraints-dev.txt pyproject.toml
 
 clean: ## remove .venv and everything else that was made here
@@ -93,7 +93,7 @@ clean: ## remove .venv and everything else that was made here
 
 # Daemons and tools that the tests drive; where they may not be installed, those tests skip.
 debian-packages: $(VENV)/.installed-dev
-	@scripts/install-debian-packages $$($(BIN)/python -m tests.needs)
+	@scripts/install-debian-packages $$($(BIN)/python -m tests.support.needs)
 
 # Debian's python3 comes without ensurepip, which is in a package named after the version.
 # Where that cannot be installed from here, venv's own message says what to do.
@@ -109,7 +109,7 @@ $(VENV)/.created:
 
 $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
 	@$(PIP_INSTALL) $(WHEELS) --require-hashes -r constraints.txt
-	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable ".[all]"
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed constraints-dev.txt

@@ -14,13 +14,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from aggregator.service import Aggregator
-from exporter.service import Exporter
-from heptad.config import Config, FileSourceConfig, StoreConfig
-from heptad.influxdb_config import InfluxConfig
-from heptad.store.local import LocalStore
-from tests.influxd_2 import ORGANIZATION, TOKEN, Influxd2
-from tests.influxdb import running
+from heptad.aggregator.app import Aggregator
+from heptad.core.config.influxdb import InfluxConfig
+from heptad.core.config.schema import Config, FileSourceConfig, StoreConfig
+from heptad.core.store.sqlite import LocalStore
+from heptad.exporter.app import Exporter
+from tests.support.influxd_2 import ORGANIZATION, TOKEN, Influxd2
+from tests.support.influxdb import running
 
 EVENTS: Final = 500_000
 DAYS: Final = 3

@@ -14,15 +14,15 @@ from typing import Final
 import msgspec
 import psutil
 
-from exporter.forwarder import ACCOUNT
-from exporter.heartbeat import Account
-from exporter.service import Exporter
-from heptad.config import Config, FileSourceConfig, StoreConfig
-from heptad.influxdb.connection import Connection
-from heptad.influxdb.writing import InfluxSink
-from heptad.influxdb_config import InfluxConfig, RetentionConfig
-from heptad.store.local import LocalStore
-from heptad.store.outbox import Outbox
+from heptad.core.config.influxdb import InfluxConfig, RetentionConfig
+from heptad.core.config.schema import Config, FileSourceConfig, StoreConfig
+from heptad.core.influxdb.client import Connection
+from heptad.core.influxdb.write import InfluxSink
+from heptad.core.store.outbox import Outbox
+from heptad.core.store.sqlite import LocalStore
+from heptad.exporter.app import Exporter
+from heptad.exporter.delivery.delivery_state import Account
+from heptad.exporter.delivery.forwarder import ACCOUNT
 
 _NO_CONTENT: Final = 204
 Keys = Mapping[str, str]

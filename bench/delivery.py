@@ -17,9 +17,9 @@ import psutil
 
 from bench.findings import fill
 from bench.throughput import repeat
-from tests import needs
-from tests.influxd_2 import Influxd2
-from tests.influxdb import Influxd, running
+from tests.support import needs
+from tests.support.influxd_2 import Influxd2
+from tests.support.influxdb import Influxd, running
 
 EVENTS: Final = 300_000
 BACKLOG: Final = 2_000_000

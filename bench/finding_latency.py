@@ -17,7 +17,7 @@ from typing import Final, TextIO
 import yaml
 
 from bench.scrape import fetch, free_port, running
-from heptad.findings_config import BruteForceConfig
+from heptad.core.config.findings import BruteForceConfig
 
 PATTERNS: Final = 20
 AT_MOST: Final = 2.0

@@ -17,11 +17,11 @@ from pathlib import Path
 from msgspec import convert
 from msgspec.structs import replace
 
-from aggregator.service import Aggregator
-from heptad.config import Config, StoreConfig
-from heptad.event import Event
-from heptad.event_row import row_of_event
-from heptad.store.local import LocalStore
+from heptad.aggregator.app import Aggregator
+from heptad.core.config.schema import Config, StoreConfig
+from heptad.core.event import Event
+from heptad.core.store.event_row import row_of_event
+from heptad.core.store.sqlite import LocalStore
 
 SIZES = (10_000, 100_000, 1_000_000)
 _DAYS = 14

@@ -12,13 +12,13 @@ import threading
 import time as clock
 from pathlib import Path
 
-from aggregator.service import Aggregator
 from bench.findings import SIZES, make_events
-from heptad.config import Config
-from heptad.event_row import row_of_event
-from heptad.influxdb.lines import line_of
-from heptad.influxdb_config import InfluxConfig
-from tests.influxdb import Influxd, running
+from heptad.aggregator.app import Aggregator
+from heptad.core.config.influxdb import InfluxConfig
+from heptad.core.config.schema import Config
+from heptad.core.influxdb.line_breaks import line_of
+from heptad.core.store.event_row import row_of_event
+from tests.support.influxdb import Influxd, running
 
 _DAY = 86_400 * 10**9
 _BUCKETS = ("events", "reports", "heptad")

@@ -7,9 +7,9 @@ import sys
 import threading
 from pathlib import Path
 
-from exporter.service import Exporter
-from heptad.config import Config, FileSourceConfig, StoreConfig
-from heptad.store.local import LocalStore
+from heptad.core.config.schema import Config, FileSourceConfig, StoreConfig
+from heptad.core.store.sqlite import LocalStore
+from heptad.exporter.app import Exporter
 
 
 def main() -> None:

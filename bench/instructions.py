@@ -18,7 +18,7 @@ from typing import Final
 
 from bench.throughput import LOGS
 
-SAMPLE: Final = Path(__file__).parents[1] / "heptad" / "sample" / "auth.log"
+SAMPLE: Final = Path(__file__).parents[1] / "cli" / "heptad" / "cli" / "sample_log" / "auth.log"
 ROOT: Final = Path(__file__).parents[1]
 LINES: Final = 1500
 MORE: Final = 3

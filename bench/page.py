@@ -16,13 +16,13 @@ from itertools import islice
 from pathlib import Path
 
 from bench.scrape import free_port, running
-from heptad.event import Event
-from heptad.event_row import row_of_event
-from heptad.influxdb.lines import line_of
-from heptad.store import Row
-from heptad.store.local import LocalStore
-from tests.influxdb import Influxd
-from tests.influxdb import running as running_influxd
+from heptad.core.event import Event
+from heptad.core.influxdb.line_breaks import line_of
+from heptad.core.store.api import Row
+from heptad.core.store.event_row import row_of_event
+from heptad.core.store.sqlite import LocalStore
+from tests.support.influxdb import Influxd
+from tests.support.influxdb import running as running_influxd
 
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "

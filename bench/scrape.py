@@ -33,7 +33,7 @@ def serve(port: int) -> None:
     """Our host metrics and nothing else, until killed."""
     from prometheus_client import CollectorRegistry, start_http_server  # noqa: PLC0415
 
-    from exporter.collectors import HostCollector  # noqa: PLC0415
+    from heptad.exporter.collectors import HostCollector  # noqa: PLC0415
 
     registry = CollectorRegistry()
     registry.register(HostCollector())

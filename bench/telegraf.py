@@ -16,10 +16,10 @@ from typing import Final, NamedTuple
 
 import psutil
 
-from tests import needs
-from tests.influxd_2 import ORGANIZATION, TOKEN, Influxd2
-from tests.influxdb import Influxd, running
-from tests.ports import reserve_port
+from tests.support import needs
+from tests.support.influxd_2 import ORGANIZATION, TOKEN, Influxd2
+from tests.support.influxdb import Influxd, running
+from tests.support.ports import reserve_port
 
 LINES: Final = 200_000
 KILLED_LINES: Final = 60_000

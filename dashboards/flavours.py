@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from dashboards.frame import SOURCES
-from heptad.grafana.datasources import UIDS
+from heptad.cli.grafana.datasources import UIDS
 
 _NAMES: Final = {"prometheus": "Prometheus", "influxdb": "InfluxDB"}
 _GRAFANA: Final = "11.6.0"

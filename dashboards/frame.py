@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models import dashboard as models
 
 from dashboards.panels import EVENTS, PROMETHEUS
-from heptad.grafana.datasources import UIDS
+from heptad.cli.grafana.datasources import UIDS
 
 SOURCES: Final = {
     "prometheus": ("prometheus", "Metrics"),

@@ -16,7 +16,7 @@ from provisioning.alerts.rule import Alert
 
 _ROOT: Final = Path(__file__).parent.parent
 FOLDER: Final = _ROOT / "docs" / "runbooks"
-WRITTEN: Final = _ROOT / "aggregator" / "web" / "runbooks"
+WRITTEN: Final = _ROOT / "aggregator" / "heptad" / "aggregator" / "web" / "runbooks"
 _PLACE_OF: Final = {
     rule.name: f"{Path(rule.runbook).stem}#{rule.name.lower()}"
     for group in FILES.values()

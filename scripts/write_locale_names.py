@@ -2,8 +2,8 @@
 """Write the names of months and weekdays of every locale of glibc.
 
 ``write_locale_names.py [OUTPUT [FOLDER]]`` reads the sources of the locales (Debian's package
-`locales` has them in /usr/share/i18n/locales) and writes heptad/locale_names.json, in which
-heptad/locale_names.py looks names up.
+`locales` has them in /usr/share/i18n/locales) and writes core/heptad/core/locale_names.json, in
+which core/heptad/core/locale_names.py looks names up.
 """
 
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-OUTPUT: Final = ROOT / "heptad" / "locale_names.json"
+OUTPUT: Final = ROOT / "core" / "heptad" / "core" / "locale_names.json"
 SOURCES: Final = Path("/usr/share/i18n/locales")
 _NO_LOCALE: Final = re.compile(r"(?:translit_.*|i18n.*|iso14651.*|POSIX)")
 
@@ -39,8 +39,8 @@ def read_names(path: Path, keyword: str) -> tuple[str, ...]:
 
 def collect(folder: Path) -> dict[str, object]:
     """The table of all locales of a folder, as the file holds it."""
-    sys.path.insert(0, str(ROOT))
-    from heptad.locale_names import normalize_name  # noqa: PLC0415 - a script has no package
+    sys.path.insert(0, str(ROOT / "core"))
+    from heptad.core.locale_names import normalize_name  # noqa: PLC0415 - a script has no package
 
     months: defaultdict[str, dict[str, int]] = defaultdict(dict)
     weekdays, locales = set(), set()

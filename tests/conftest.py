@@ -8,14 +8,14 @@ from typing import Any, Final
 import pytest
 from hypothesis import settings
 
-from heptad import masking
-from tests import left_out, minutes, needs
-from tests.dashboard_world import DashboardWorld
-from tests.effort import BRIEF, tries
-from tests.influxd_2 import Influxd2
-from tests.influxdb import ClosedInfluxd, Influxd, running
-from tests.journal import Journal, Reader
-from tests.site import Site
+from heptad.core.telemetry import masking
+from tests.support import left_out, minutes, needs
+from tests.support.dashboard_world import DashboardWorld
+from tests.support.effort import BRIEF, tries
+from tests.support.influxd_2 import Influxd2
+from tests.support.influxdb import ClosedInfluxd, Influxd, running
+from tests.support.journal import Journal, Reader
+from tests.support.site import Site
 
 # How long an example takes says more about the machine than about the code: no timed tests.
 settings.register_profile("heptad", deadline=None, print_blob=True, max_examples=tries(100))
@@ -45,7 +45,7 @@ def closed_influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClosedI
 
 @pytest.fixture(scope="session")
 def nine_hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DashboardWorld]:
-    """What has happened on nine hosts, as everybody was told it: see tests/dashboard_world.py."""
+    """What has happened on nine hosts, as everybody was told it: see tests/support/dashboard_world.py."""
     with DashboardWorld(tmp_path_factory.mktemp("world")) as world:
         yield world
 
@@ -131,7 +131,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
-    """Let `tests.needs` know which test asks for something of the machine."""
+    """Let `tests.support.needs` know which test asks for something of the machine."""
     needs.running = item
     try:
         return (yield)

@@ -18,9 +18,9 @@ from typing import Final
 from bench.dashboards.asking import RANGES, Asked, Servers, ask_all
 from bench.dashboards.points import Reports, fleet_of, lines_of_events, lines_of_reports
 from bench.dashboards.series import STEP, write_blocks
-from tests.influxd_2 import Influxd2
-from tests.influxdb import Daemon, Influxd, running
-from tests.ports import reserve_port
+from tests.support.influxd_2 import Influxd2
+from tests.support.influxdb import Daemon, Influxd, running
+from tests.support.ports import reserve_port
 
 SIZES: Final = (10, 1000)
 _MOST: Final = 2000

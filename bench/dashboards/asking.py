@@ -14,8 +14,8 @@ from urllib.request import urlopen
 
 from bench.dashboards.points import INTRUDER
 from bench.dashboards.series import STEP, name_of
-from tests.grafana import BOARDS, QUERIES, Query, panels_of, put_in, values_of, variables_of
-from tests.influxdb import Daemon, Influxd
+from tests.support.grafana import BOARDS, QUERIES, Query, panels_of, put_in, values_of, variables_of
+from tests.support.influxdb import Daemon, Influxd
 
 RANGES: Final = {"5m": 300, "24h": 86_400, "30d": 30 * 86_400}
 _COLUMN: Final = 1600 / 24

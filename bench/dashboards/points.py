@@ -8,15 +8,15 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from aggregator.current import current_row, looked_row
-from aggregator.evidence import EVIDENCE
-from aggregator.finding import Finding, Revision
-from aggregator.reports import REPORTED
 from bench.dashboards.series import DAYS, name_of
-from heptad.event import TAGS, Event
-from heptad.event_row import row_of_event
-from heptad.influxdb.lines import line_of
-from heptad.line_protocol import Value
+from heptad.aggregator.detection.current import current_row, looked_row
+from heptad.aggregator.detection.evidence import EVIDENCE
+from heptad.aggregator.detection.finding import Finding, Revision
+from heptad.aggregator.reports import REPORTED
+from heptad.core.event import TAGS, Event
+from heptad.core.influxdb.line_breaks import line_of
+from heptad.core.store.event_row import row_of_event
+from heptad.core.store.line_protocol import Value
 
 HOUR: Final = 3600 * 10**9
 _SPAN: Final = DAYS * 24 * HOUR

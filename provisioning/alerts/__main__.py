@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from heptad.document import DocumentError
+from heptad.core.config.strict_yaml import DocumentError
 from provisioning.alerts import FILES
 from provisioning.alerts.page import alerts_page
 from provisioning.alerts.rule import DEFAULT, check_names, load_settings, render

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import yaml
 
-from heptad import document
+from heptad.core.config import strict_yaml
 from provisioning.alerts.links import ITSELF, Board, is_absolute
 
 SEVERITIES: Final[dict[str, str]] = {
@@ -131,7 +131,7 @@ def grown(counter: str, window: str, before: str) -> str:
 
 def load_settings(path: Path = DEFAULT) -> Settings:
     """Read settings.yml; raises DocumentError with all that is wrong with it."""
-    return document.load(path, Settings, check=_check)
+    return strict_yaml.load(path, Settings, check=_check)
 
 
 def _check(settings: Settings) -> Iterable[tuple[tuple[str, ...], str]]:

@@ -1,0 +1,258 @@
+"""The aggregator put together from its configuration: it looks, commits, waits, and looks again."""
+
+import logging
+import sqlite3
+import threading
+import time as clock
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import PlatformCollector, ProcessCollector
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from heptad.aggregator.cycle import Job
+from heptad.aggregator.detection.finding import Revision
+from heptad.aggregator.detection.ignore import ignored_of
+from heptad.aggregator.detection.latest import latest_findings
+from heptad.aggregator.detection.rules import rules_of
+from heptad.aggregator.detection.rules.session import Sessions
+from heptad.aggregator.metrics import AggregatorMetrics
+from heptad.aggregator.plan import Plan
+from heptad.aggregator.reports import REPORTED, REPORTS
+from heptad.aggregator.stores import STORE_ERRORS, LocalStores, open_stores
+from heptad.aggregator.web.fleet import FleetStores
+from heptad.aggregator.web.page import Page
+from heptad.aggregator.web.source import HostStores
+from heptad.core import units
+from heptad.core.config.schema import Config, parse_listen
+from heptad.core.gc_tuning import spare_the_collector
+from heptad.core.http.server import Server
+from heptad.core.store.api import StoreError
+from heptad.core.telemetry.log import Condition
+from heptad.core.validation import Intake
+
+log = logging.getLogger("heptad.aggregator")
+
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 15.0
+_REST: Final = 3.0
+"""After a look it rests at least this many times as long as the look took …"""
+_LONGEST_REST: Final = 5.0
+"""… but not so long (s) that a live attack waits for it."""
+
+
+class Aggregator:
+    """Stores, job and port of the aggregator.
+
+    ``once`` works off everything that is there and every window that is over, and ends. With
+    ``since`` or ``until`` (ns) it computes that range again, and ends. ``also`` are shown on the
+    port beside its own metrics; ``beside`` says what is wrong with the part that runs beside it,
+    for the page. Raises StoreError or ServerError where it cannot start.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        once: bool = False,
+        since: int | None = None,
+        until: int | None = None,
+        serve: bool = True,
+        also: Sequence[Collector] = (),
+        beside: Callable[[], list[str]] = list,
+    ) -> None:
+        self._config = config.aggregator
+        self._also = also
+        self._range = None if since is None and until is None else (since, until)
+        self._once = once or self._range is not None
+        self._plan = Plan(
+            [*rules_of(self._config.findings), Sessions(self._config.findings.session)],
+            REPORTS,
+            units.parse_duration(self._config.max_wait),
+            units.parse_duration(self._config.late_horizon),
+            ignored_of(self._config.findings.ignore),
+        )
+        self._conditions: dict[str, Condition] = {}
+        self._job: Job | None = None
+        self._recalled = False
+        self.server: Server | None = None
+        local = config.influxdb is None
+        if self._once and local and not Path(config.store.path).exists():
+            raise StoreError(
+                f"{config.store.path}: no store of events here; run `heptad exporter` first"
+            )
+        self._intake = Intake(REPORTED)
+        self._stores = open_stores(config, self._intake)
+        # `store` is told to people: where findings and reports go
+        events, self.store = self._stores.describe()
+        self._events_condition = Condition(log, "events", store=events)
+        self._store_condition = Condition(log, "store", store=self.store)
+        try:
+            self.metrics = AggregatorMetrics([rule.name for rule in self._plan.rules], self._intake)
+            self.metrics.open.vouch(self._stores.hosts())
+            if local:
+                self._recall()
+            self._tell_set_aside()
+            if serve:
+                self.server = self._make_server(config, beside)
+        except BaseException:
+            self._stores.close()
+            raise
+
+    def _make_server(self, config: Config, beside: Callable[[], list[str]]) -> Server:
+        listen = parse_listen(self._config.listen)
+        page = None
+        if self._config.page:
+            page = Page(
+                FleetStores(config.influxdb, intake=self._intake)
+                if config.influxdb is not None
+                else HostStores(
+                    Path(config.store.path), Path(self._config.store.path), self._intake
+                ),
+                listen[0],
+                lambda: [*self.problems(), *self._stores.problems(), *beside()],
+                lambda: self.metrics.judged_until,
+            )
+        return Server(
+            listen,
+            self._registry(),
+            self.problems,
+            web_config=self._config.web_config_file,
+            pages=page,
+        )
+
+    def _recall(self) -> None:
+        """Take up what the store says of the metrics, once."""
+        if self._recalled:
+            return
+        now = clock.time_ns()
+        counters = self._stores.counters()
+        rules = {rule.name for rule in self._plan.rules}
+        for finding in latest_findings(self._stores.reports, now - 30 * 86_400 * units.SECOND, now):
+            if finding.rule in rules:
+                self.metrics.note(Revision(finding, 0))
+        self.metrics.recall(counters)
+        self._recalled = True
+
+    def _registry(self) -> CollectorRegistry:
+        registry = CollectorRegistry(auto_describe=False)
+        for collector in (self.metrics, *self._also):
+            registry.register(collector)
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        return registry
+
+    def problems(self) -> list[str]:
+        """What is wrong now, a sentence each: for /healthz."""
+        conditions = {"events": self._events_condition, "store": self._store_condition}
+        conditions |= self._conditions
+        return [f"{name}: {c.problem}" for name, c in conditions.items() if c.problem]
+
+    def run(self, stop: threading.Event) -> None:
+        """Look until ``stop`` is set; once where that was asked for, and then raise StoreError."""
+        if self.server is not None:
+            self.server.start()
+        spare_the_collector()
+        try:
+            if self._once:
+                self._run_once(stop)
+            else:
+                self._run(stop)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close the port and the stores; ``run`` does it at its end."""
+        if self.server is not None:
+            self.server.close()
+        self._stores.close()
+
+    def _run_once(self, stop: threading.Event) -> None:
+        try:
+            job = self._open_job()
+            if self._range is None:
+                while job.look(stop, everything=True) and not stop.is_set():
+                    pass
+            else:
+                since, until = self._range
+                job.redo(
+                    -(2**63) if since is None else since, 2**63 if until is None else until, stop
+                )
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._stores.describe()[0]}: {error}") from error
+
+    def _run(self, stop: threading.Event) -> None:
+        poll = units.parse_duration(self._config.poll)
+        pause = _FIRST_PAUSE
+        while not stop.is_set():
+            begun = clock.monotonic()
+            try:
+                more = self._look(stop)
+            except STORE_ERRORS as error:
+                self._recover(error)
+                stop.wait(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                continue
+            pause = _FIRST_PAUSE
+            took = clock.monotonic() - begun
+            if not more:
+                stop.wait(max(poll, min(_REST * took, _LONGEST_REST)))
+
+    def _look(self, stop: threading.Event) -> bool:
+        """One look; False where there is nothing to look at, or nothing left."""
+        try:
+            job = self._open_job()
+        except StoreError as error:
+            self._tell_events(str(error))
+            return False
+        more = job.look(stop)
+        self._tell_events(None)
+        self._stores.tend(self.metrics)
+        self._tell_store(None)
+        return more
+
+    def _open_job(self) -> Job:
+        """The job on the events as they are now: they may have been begun anew."""
+        if self._stores.open_events():
+            self._job = None
+        self._recall()
+        if self._job is None:
+            self._job = Job(
+                self._stores.events,
+                self._stores.reports,
+                self._plan,
+                self.metrics,
+                name=self._stores.name,
+                conditions=self._conditions,
+            )
+            self._job.show = self._stores.show
+        return self._job
+
+    def _recover(self, error: Exception) -> None:
+        """Begin again with what is committed."""
+        self._job = None
+        if self._stores.is_of_events(error):
+            self._tell_events(str(error))
+            return
+        if isinstance(error, StoreError):
+            self._tell_store(str(error))
+        else:
+            self._tell_events(f"{self._stores.describe()[0]}: {error}")
+        try:
+            self._stores.recover(error, self.metrics)
+        except STORE_ERRORS as worse:
+            self._tell_store(str(worse))
+        self._tell_set_aside()
+
+    def _tell_set_aside(self) -> None:
+        aside = isinstance(self._stores, LocalStores) and self._stores.reports.set_aside
+        self.metrics.set("heptad_aggregator_store_set_aside", 1 if aside else 0)
+
+    def _tell_events(self, problem: str | None) -> None:
+        self._events_condition.set(problem)
+        self.metrics.set("heptad_aggregator_events_failing", 1 if problem else 0)
+
+    def _tell_store(self, problem: str | None) -> None:
+        self._store_condition.set(problem)
+        self.metrics.set("heptad_aggregator_store_failing", 1 if problem else 0)

@@ -1,0 +1,400 @@
+"""One look at the events: what arrived, what follows from it, and one commit of both.
+
+What is guaranteed: the same events give the same findings and the same reports, as their readers
+see them (the last revision of each), however often the aggregator ran and in whatever order the
+events came. What is dirty is read again from the store of events and computed anew; its rows, what
+is still dirty and the progress are committed in one transaction. Reports accept events up to
+``late_horizon`` behind the newest; findings accept any.
+
+A rule or report that raises costs only itself: it is tried again a minute later.
+"""
+
+import logging
+import sqlite3
+import threading
+import time as clock
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import chain
+from typing import Final, TypeVar
+
+import msgspec
+
+from heptad.aggregator.detection.dispatch import walk
+from heptad.aggregator.detection.evidence import EvidenceBook
+from heptad.aggregator.detection.finding import DAY, SESSION, Revision, program_of
+from heptad.aggregator.detection.runner import Watch
+from heptad.aggregator.metrics import AggregatorMetrics
+from heptad.aggregator.plan import Plan
+from heptad.aggregator.progress import (
+    AHEAD,
+    PROGRESS,
+    Progress,
+    recall_progress,
+    recall_start,
+    take,
+)
+from heptad.aggregator.reading import Reading, Stopped
+from heptad.aggregator.reports.aggregation import Folded, Window, fold_events
+from heptad.aggregator.reports.windows import Book, Outcome
+from heptad.core.intervals import MINUTE
+from heptad.core.store.api import Row, Store, StoreError
+from heptad.core.store.event_row import MEASUREMENT
+from heptad.core.store.sqlite import counter_key
+from heptad.core.telemetry.log import Condition
+from heptad.core.telemetry.metrics import CounterDict
+
+log = logging.getLogger("heptad.aggregator")
+
+_FEW: Final = 3  # names of each kind in a log line about a finding
+_PAUSE: Final = 60.0
+_NEW_EVERY: Final = 2.0
+"""Seconds of other work, at least, between two looks at what is new."""
+_FLOOD: Final = 1000
+"""So many events that come late at once are a backlog, of which more will follow."""
+_LONGEST_BEHIND: Final = 60.0
+_BATCH: Final = 5000
+"""Rows and windows to a commit, which costs what the windows cost that are still to come."""
+_BATCH_SECONDS: Final = 1.0
+
+_T = TypeVar("_T")
+
+
+class Job:
+    """The work between a store of events and one of findings and reports; raises StoreError.
+
+    ``name`` identifies this store of events: positions belong to it. ``show`` gets the revisions of
+    findings that are written. After an error of a store, or a stop, make a new job, which continues
+    from what is committed.
+    """
+
+    def __init__(
+        self,
+        events: Store,
+        reports: Store,
+        plan: Plan,
+        metrics: AggregatorMetrics,
+        *,
+        name: str = "",
+        now: Callable[[], int] = clock.time_ns,
+        conditions: dict[str, Condition] | None = None,
+    ) -> None:
+        self._events = Reading(events)
+        self._reports = Reading(reports)
+        self._metrics = metrics
+        self._now = now
+        self.show: Callable[[Sequence[Revision]], None] = lambda _: None
+        self._horizon = int(plan.late_horizon * 10**9)
+        self._is_ignored = plan.ignored.matches
+        self._conditions = {} if conditions is None else conditions
+        self._retry: dict[str, float] = {}
+        self._rereading: list[Watch] = []
+        self._new_due = 0.0
+        self._is_flooded = False
+        self._flooded_since = clock.monotonic()
+        max_wait = int(plan.max_wait * 10**9)
+        stores = (self._events, self._reports)
+        self._history = recall_start(events)
+        self._watches = [Watch(rule, *stores, self._history) for rule in plan.rules]
+        self._evidence = EvidenceBook(*stores)
+        self._books = [Book(report, self._reports, max_wait) for report in plan.reports]
+        for part in [rule.name for rule in plan.rules] + [report.name for report in plan.reports]:
+            self._tell_part(part)
+        known = all(watch.is_whole for watch in self._watches)
+        known = known and all(book.is_whole for book in self._books)
+        # without it nobody knows what is still to be done: all is looked at again
+        progress = recall_progress(reports, name)
+        self._progress = progress if known else Progress(store=name)
+
+    def look(self, stop: threading.Event, *, everything: bool = False) -> bool:
+        """Work off what arrived and what is due; whether there is more.
+
+        ``everything``: nothing waits; every window that is over is computed.
+        """
+        try:
+            return self._look(stop, everything=everything)
+        except Stopped:
+            return False
+
+    def _look(self, stop: threading.Event, *, everything: bool) -> bool:
+        self._events.stop = self._reports.stop = stop
+        begun = self._now()
+        more = self._judge_new(everything=everything)
+        for _ in range(2):  # after a restart the newest days are read first, then the others
+            if self._read_days(more=more, everything=everything):
+                more = self._judge_new(everything=everything)
+        if not more:
+            self._report(stop, self._now(), flush=everything)
+            self._metrics.catch_up(begun)
+            self._tell_behind()
+        newest = self._progress.newest / 10**9
+        self._metrics.set("heptad_aggregator_progress_timestamp_seconds", newest)
+        return more
+
+    def _pause(self) -> None:
+        """Between the parts of long work: what is new goes first, and what is done is kept."""
+        self._tell_behind()
+        if clock.monotonic() >= self._new_due:
+            self._judge_new(everything=False)
+            at = clock.monotonic()
+            self._settle(at, {watch: partial(watch.work_finished, at) for watch in self._rereading})
+            self._new_due = clock.monotonic() + _NEW_EVERY
+
+    def _judge_new(self, *, everything: bool) -> bool:
+        """Take what arrived, and judge what of it is new; whether more has arrived."""
+        now = self._now()
+        arrived = take(self._events, self._progress, self._horizon, now)
+        counters: CounterDict = {
+            counter_key(f"heptad_aggregator_{name}_events_total"): number
+            for name, number in (("late", arrived.late), ("future", arrived.ahead))
+            if number
+        }
+        for watch in self._watches:
+            watch.touch([*arrived.spans, *arrived.late_spans])
+        for book in self._books:
+            book.touch(arrived.spans, now)
+        self._is_flooded = arrived.behind >= _FLOOD
+        dirty = bool(arrived.spans or arrived.late_spans or counters)
+        self._work(counters, dirty=dirty, flush=everything and not arrived.more)
+        return arrived.more
+
+    def redo(self, since: int, until: int, stop: threading.Event) -> None:
+        """Compute the findings and the windows that are over of [since, until) (ns) again.
+
+        Whole days (UTC) are computed, and of them what has events: one of 1970 costs one day.
+        """
+        self._events.stop = self._reports.stop = stop
+        now = self._now()
+        try:
+            begin, end = since // DAY * DAY, -(-until // DAY) * DAY
+            # findings cross midnight: the days before and after may have to be read again, too
+            spans = self._events.spans(MEASUREMENT, begin - DAY, min(end + DAY, now + AHEAD))
+            for watch in self._watches:
+                watch.redo(spans, since // MINUTE, -(-until // MINUTE))
+            for book in self._books:
+                book.redo(spans, begin // MINUTE, end // MINUTE)
+            last = max((until for _, until in spans), default=0)
+            self._read_days(more=False, everything=True, last=last)
+            self._work({}, dirty=True, flush=True)
+            self._report(stop, now, flush=True)
+        except Stopped:
+            return
+
+    def _read_days(self, *, more: bool, everything: bool, last: int = 0) -> bool:
+        """Read again the days of which events came late; whether there were any.
+
+        The newest day is read to the end of what has arrived, or to the minute ``last``.
+
+        Where ``more`` has arrived, only for those rules that can judge nothing new without. While
+        many events come late, their days are not read again and again for each part of them.
+        """
+        at = clock.monotonic()
+        floods = self._is_flooded and not everything
+        if not floods:
+            self._flooded_since = at
+        waits = more or (floods and at - self._flooded_since < _PAUSE)
+        working = [
+            watch
+            for watch in self._watches
+            if watch.has_days(at, everything=everything and not more)
+            and (watch.is_cold or not waits)
+        ]
+        if not working:
+            return False
+        end = max(self._progress.latest // MINUTE + 1, last)
+        self._rereading = working
+        self._new_due = at + _NEW_EVERY
+        try:
+            reads = [watch.read_days(at, self._believed(), end) for watch in working]
+            walk(self._events, chain.from_iterable(reads), self._is_ignored, self._pause)
+        finally:
+            self._rereading = []
+        self._settle(at, {watch: partial(watch.work_days, at) for watch in working})
+        return True
+
+    def _believed(self) -> int:
+        """The newest minute that can be believed: a clock that is ahead must not close others."""
+        return min(self._progress.newest or self._now(), self._now()) // MINUTE + 1
+
+    def _work(self, counters: CounterDict, *, dirty: bool, flush: bool) -> None:
+        """Judge what is new, from memory."""
+        at = clock.monotonic()
+        working = [watch for watch in self._watches if watch.has_work(at, everything=flush)]
+        reads = [watch.live(self._believed()) for watch in working]
+        walk(self._events, chain.from_iterable(reads), self._is_ignored, self._tell_behind)
+        work = {watch: partial(watch.work, at, everything=flush) for watch in working}
+        self._settle(at, work, counters, dirty=dirty)
+
+    def _settle(
+        self,
+        at: float,
+        work: Mapping[Watch, Callable[[], list[Revision]]],
+        counters: CounterDict | None = None,
+        *,
+        dirty: bool = False,
+    ) -> None:
+        """Commit what the rules have to say, and with it what is still to be done."""
+        counters = {} if counters is None else counters
+        revisions: list[Revision] = []
+        worked = []
+        for watch, tell in work.items():
+            told = self._guard(watch.name, tell)
+            if told is None:
+                watch.recover(at)
+            else:
+                revisions += told
+                worked.append(watch)
+                self._count(watch, told, counters)
+        if not (dirty or worked):
+            return
+        state = {PROGRESS: msgspec.json.encode(self._progress)}
+        state |= {watch.key: watch.state() for watch in self._watches}
+        state |= {book.key: book.state() for book in self._books}
+        self._append(list(self._evidence.keep(revisions)), state, counters)
+        self.show([revision for revision in revisions if revision.finding.rule != SESSION])
+        for watch in worked:
+            watch.commit(at)
+        self._tell(revisions)
+
+    def _tell_behind(self) -> None:
+        """Work that takes long is a problem: what arrived meanwhile may not be judged yet."""
+        condition = self._conditions.setdefault("progress", Condition(log, "progress"))
+        if self._metrics.behind() < _LONGEST_BEHIND:
+            condition.set(None)
+        elif condition.problem is None:
+            condition.set(
+                f"more than {_LONGEST_BEHIND:.0f} s behind: many events arrived late or at once; "
+                "new ones are judged first, reports and older findings follow"
+            )
+
+    def _count(self, watch: Watch, revisions: list[Revision], counters: CounterDict) -> None:
+        def add(name: str, amount: int, **labels: str) -> None:
+            if amount:
+                key = counter_key(name, **labels)
+                counters[key] = counters.get(key, 0) + amount
+
+        for revision in revisions:
+            finding = revision.finding
+            if finding.rule == SESSION:
+                told = {"program": program_of(finding)}
+                new = revision.number == 0 and finding.first >= self._history
+                add("heptad_sessions_total", new, **told, step="begun")
+                over = revision.ends and finding.last >= self._history
+                add("heptad_sessions_total", over, **told, step=finding.end)
+            elif revision.rises and finding.last >= self._history:
+                severity = finding.severity
+                add("heptad_findings_total", 1, rule=finding.rule, severity=severity)
+        revised = sum(revision.number > 0 for revision in revisions)
+        add("heptad_aggregator_revisions_total", revised, part=watch.name)
+        add("heptad_aggregator_cells_dropped_total", watch.dropped, rule=watch.name)
+        watch.dropped = 0
+        self._metrics.set("heptad_aggregator_cells", watch.size, watch.name)
+
+    def _tell(self, revisions: list[Revision]) -> None:
+        for revision in revisions:
+            finding = revision.finding
+            if finding.rule == SESSION:
+                continue
+            self._metrics.note(revision)
+            if revision.rises and finding.last >= self._history:
+                told = {"rule": finding.rule, "severity": finding.severity}
+                facts = {"from": finding.addresses, "who": finding.users}
+                facts |= {"whom": finding.targets, "where": finding.hosts}
+                told |= {name: ", ".join(values[:_FEW]) for name, values in facts.items() if values}
+                log.info("finding", extra={**told, "finding": finding.sentence})
+
+    def _report(self, stop: threading.Event, now: int, *, flush: bool) -> None:
+        """Compute the windows that are due, a day at a time, and commit some days at a time."""
+        days: dict[int, dict[Book, list[Window]]] = {}
+        passed = self._events.passed()
+        if passed is None:
+            passed = self._progress.newest
+        for book in self._books:
+            if flush or clock.monotonic() >= self._retry.get(book.name, 0):
+                due = book.due(now, passed, everything=flush)
+                for day, windows in due.items():
+                    days.setdefault(day, {})[book] = windows
+        failed: set[Book] = set()
+        done: dict[Book, Outcome] = {}
+        begun = clock.monotonic()
+        for _, wanted in sorted(days.items()):
+            if stop.is_set():
+                break
+            for book in wanted.keys() & failed:
+                del wanted[book]
+            outcomes = self._compute(wanted)
+            failed |= wanted.keys() - outcomes.keys()
+            for book, outcome in outcomes.items():
+                done.setdefault(book, Outcome()).join(outcome)
+            size = sum(len(outcome.rows) + len(outcome.windows) for outcome in done.values())
+            if size >= _BATCH or clock.monotonic() - begun >= _BATCH_SECONDS:
+                self._keep(done)
+                done, begun = {}, clock.monotonic()
+        self._keep(done)
+
+    def _compute(self, wanted: dict[Book, list[Window]]) -> dict[Book, Outcome]:
+        """Compute the windows of one day; a report that fails has no outcome."""
+        parts = {book: Folded(book.report, windows) for book, windows in wanted.items()}
+        fold_events(self._events, list(parts.values()), self._pause)
+        outcomes = {}
+        for book in list(parts):
+            folded = parts.pop(book)  # its rows are many: what they become takes their place
+            settle = partial(book.settle, folded)
+            outcome = self._guard(book.name, settle, spent=folded.seconds)
+            if outcome is None:
+                self._retry[book.name] = clock.monotonic() + _PAUSE
+            else:
+                outcomes[book] = outcome
+        return outcomes
+
+    def _keep(self, done: Mapping[Book, Outcome]) -> None:
+        """Commit what was computed, all of it at once."""
+        if not done:
+            return
+        rows: list[Row] = []
+        state: dict[str, bytes] = {}
+        counters: CounterDict = {}
+        for book, outcome in done.items():
+            rows += outcome.rows
+            state[book.key] = book.state(without=outcome.windows)
+            for size, amount in outcome.reported.items():
+                if amount:
+                    told = {"report": book.name, "window": size}
+                    counters[counter_key("heptad_aggregator_windows_total", **told)] = amount
+            if outcome.revised:
+                key = counter_key("heptad_aggregator_revisions_total", part=book.name)
+                counters[key] = outcome.revised
+        self._append(rows, state, counters)
+        for book, outcome in done.items():
+            book.commit(outcome.windows)
+
+    def _guard(self, part: str, work: Callable[[], _T], spent: float = 0.0) -> _T | None:
+        """What ``work`` gives, timed; None if it raised, which is told once.
+
+        ``spent``: seconds that the part took before.
+        """
+        condition = self._conditions.setdefault(part, Condition(log, part))
+        begun = clock.perf_counter()
+        try:
+            result = work()
+        except (StoreError, Stopped, sqlite3.Error):
+            raise
+        except Exception as error:
+            log.debug("failed", exc_info=True)
+            condition.set(f"{type(error).__name__}: {error}")
+            self._tell_part(part)
+            return None
+        condition.set(None)
+        self._tell_part(part)
+        took = spent + clock.perf_counter() - begun
+        self._metrics.set("heptad_aggregator_part_duration_seconds", took, part)
+        return result
+
+    def _tell_part(self, part: str) -> None:
+        condition = self._conditions.get(part)
+        failing = condition is not None and condition.problem is not None
+        self._metrics.set("heptad_aggregator_part_failing", 1 if failing else 0, part)
+
+    def _append(self, rows: list[Row], state: Mapping[str, bytes], counters: CounterDict) -> None:
+        self._reports.append(rows, state, counters)
+        self._metrics.add(counters)

@@ -1,0 +1,126 @@
+"""Findings as screens show them: of each finding one current row, in place of its revisions.
+
+InfluxQL cannot group by a field, and the key of a finding has fields in it. So each finding has a
+microsecond of its own, in the hour of its first event. In 1.x and 2.x a row replaces the one before
+it there. 3.x does not say which of two writes of a point survives: there each revision has a
+nanosecond of its own, and ``last()`` in ``GROUP BY time(1u), "rule"`` gives the current one in all.
+"""
+
+import hashlib
+from typing import Final
+
+import msgspec
+
+from heptad.aggregator.detection.finding import FINDINGS, Finding, Key, Revision
+from heptad.aggregator.summary.wording import list_names
+from heptad.core.intervals import MINUTE
+from heptad.core.store.api import Row
+from heptad.core.store.line_protocol import Value
+from heptad.core.store.measurements import Field, Measurement
+
+HOUR: Final = 60 * MINUTE
+_SLOT: Final = 1_000
+"""Nanoseconds that a finding's rows lie in."""
+_TEXTS: Final = {
+    "addresses": ("address", "from"),
+    "users": ("user", "who"),
+    "hosts": ("host", "where"),
+}
+"""List of a finding → the fields for its first name, and for all of it as text."""
+_COPIED: Final = (
+    *("id", "state", "revision", "subject", "first", "last", "sentence", "count", "technique"),
+    *_TEXTS,
+)
+_SUMMED: Final = {
+    "high": "1 if it is current and high, else 0",
+    "medium": "1 if it is current and medium, else 0",
+    "finding": "1 if it is current, else 0",
+}
+_PROOF: Final = 0.25
+
+CURRENT: Final = Measurement(
+    name="findings_current",
+    about=(
+        "The current row of each of [the findings](#findings), for dashboards. All rows of one "
+        "finding are in one microsecond, in the hour of its first event: `GROUP BY time(1u), "
+        '"rule"` with `last()` returns one row a finding.'
+    ),
+    always="level",
+    tags={"rule": FINDINGS.tags["rule"]},
+    fields={
+        **{name: FINDINGS.fields[name] for name in _COPIED},
+        "severity": Field(str, FINDINGS.tags["severity"]),
+        "level": Field(int, "the severity as a number, from 1 (info) to 4 (high)"),
+        **{name: Field(float, meaning) for name, meaning in _SUMMED.items()},
+        "begin": Field(int, "the time (ns) of the first event of its evidence"),
+        "one_address": Field(str, "the first of `addresses`, if it is the only one; else empty"),
+        **{first: Field(str, f"the first of `{name}`") for name, (first, _) in _TEXTS.items()},
+        **{text: Field(str, f"`{name}` as text") for name, (_, text) in _TEXTS.items()},
+    },
+)
+
+LOOKED: Final = Measurement(
+    name="looked",
+    about=(
+        "Every half minute: the aggregator has looked at all events that had arrived. A list of "
+        "findings is complete up to the last of these rows."
+    ),
+    always="level",
+    tags={"by": "always `aggregator`: 3.x takes no row without a tag"},
+    fields={
+        "level": Field(int, "always 0, which is below all findings"),
+        "last": Field(int, "up to when (ns)"),
+        "sentence": Field(str, "that, for a person"),
+        **{n: Field(float, f"always {_PROOF}: a sum with it is complete") for n in _SUMMED},
+    },
+)
+
+
+def current_row(revision: Revision, *, replaces: bool) -> Row:
+    """The row of a finding from this revision on; ``replaces``: at the time of the one before."""
+    finding = revision.finding
+    told = msgspec.structs.asdict(finding)
+    fields: dict[str, Value] = {name: told[name] for name in _COPIED if name in told}
+    fields |= {
+        "id": finding.id,
+        "state": revision.state,
+        "revision": revision.number,
+        "severity": finding.severity,
+        "level": finding.rank + 1,
+        "high": float(revision.stands and finding.severity == "high"),
+        "medium": float(revision.stands and finding.severity == "medium"),
+        "finding": float(revision.stands),
+        "begin": _begin(finding),
+        "one_address": "",
+    }
+    if len(finding.addresses) == 1 and "addresses" not in finding.more:
+        (fields["one_address"],) = finding.addresses
+    for name, (first, text) in _TEXTS.items():
+        names: tuple[str, ...] = told[name]
+        fields[name] = msgspec.json.encode(names).decode()
+        fields[first] = names[0] if names else ""
+        fields[text] = list_names(names, more=name in finding.more)
+    place = slot_of(finding.key) + (0 if replaces else min(revision.number, _SLOT - 1))
+    return CURRENT.row([("rule", finding.rule)], place, fields)
+
+
+def _begin(finding: Finding) -> int:
+    """A finding that was read back knows of its evidence only where it begins."""
+    known = [finding.evidence_from] if finding.evidence_from else []
+    return min([finding.first, *known, *(time for time, _ in finding.evidence)])
+
+
+def slot_of(key: Key) -> int:
+    """When the microsecond of a finding begins, in ns."""
+    digest = hashlib.sha256(msgspec.json.encode(key)).digest()
+    return key[2] // HOUR * HOUR + int.from_bytes(digest[:8], "big") % (HOUR // _SLOT) * _SLOT
+
+
+def looked_row(until: int) -> Row:
+    """All events that had arrived at ``until`` (ns) have been looked at."""
+    told: dict[str, Value] = {
+        "level": 0,
+        "last": until,
+        "sentence": "Looked at all events up to here",
+    }
+    return LOOKED.row([("by", "aggregator")], until, told | dict.fromkeys(_SUMMED, _PROOF))

@@ -1,0 +1,327 @@
+"""Events added up: how many, the first and the last, and who, whom, from where, where, what.
+
+Adding and merging give the same in whatever order and grouping: names are the first ones by
+name, evidence is the first events by time.
+"""
+
+import ipaddress
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from heptad.aggregator.detection.finding import LISTS, Finding, tell_identity
+from heptad.aggregator.summary.wording import Words, count_of, length_of, list_names, shorten_apart
+from heptad.core.event import Event
+from heptad.core.store.api import Identity
+from heptad.core.store.event_row import head_of
+
+MOST_NAMES: Final = 50
+"""So many of each list are told; one more is kept, to know that there are more."""
+MOST_EVIDENCE: Final = 1000
+"""So many events of a finding are kept as its evidence, the first ones by time."""
+_EMBEDS_IPV4: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_LONGEST_NAME: Final = 200
+"""Characters: as JSON, with every one an escape of six, a list fits into a string of 64 KiB."""
+
+Names = tuple[str, ...]
+Wants = Mapping[str, tuple[str, ...]]
+"""Actions, and perhaps outcomes, of the events that a rule looks at."""
+
+
+class Facts(msgspec.Struct, frozen=True, gc=False):
+    """What some events of one subject have in common; ``lists`` are the names of ``LISTS``."""
+
+    count: int
+    first: Identity
+    last: Identity
+    evidence: tuple[Identity, ...]
+    lists: tuple[Names, ...]
+
+    @property
+    def users(self) -> Names:
+        """Who."""
+        return self.lists[0]
+
+    @property
+    def targets(self) -> Names:
+        """To whom."""
+        return self.lists[1]
+
+    @property
+    def addresses(self) -> Names:
+        """From where."""
+        return self.lists[2]
+
+    @property
+    def hosts(self) -> Names:
+        """Where."""
+        return self.lists[3]
+
+    @property
+    def programs(self) -> Names:
+        """By what program."""
+        return self.lists[4]
+
+    @property
+    def actions(self) -> Names:
+        """What."""
+        return self.lists[5]
+
+    @property
+    def reasons(self) -> Names:
+        """Why it ended so."""
+        return self.lists[6]
+
+    @property
+    def objects(self) -> Names:
+        """On what."""
+        return self.lists[7]
+
+
+Told = tuple[Event, Facts]
+"""An event and its facts."""
+
+
+def facts_of(event: Event, *, shown: bool = True) -> Facts:
+    """The facts of one event; ``shown``: it is kept as evidence."""
+    head, names = _of_tags(
+        event.host,
+        event.source,
+        event.program,
+        event.action,
+        event.outcome,
+        event.method,
+        event.reason,
+    )
+    identity = (event.time, head)
+    user, target, origin, what = event.user, event.target_user, origin_of(event), event.object
+    lists = (
+        () if user is None else _name(user),
+        () if target is None else _name(target),
+        () if origin is None else _name(origin),
+        *names,
+        () if what is None else _name(what),
+    )
+    return Facts(event.count, identity, identity, (identity,) if shown else (), lists)
+
+
+@lru_cache(maxsize=16_384)
+def _name(name: str) -> Names:
+    """Names come again and again: the same one is kept once, and is merged at once."""
+    return (shorten_apart(name, _LONGEST_NAME),)
+
+
+@lru_cache(maxsize=4096)
+def _of_tags(*tags: str) -> tuple[str, tuple[Names, ...]]:
+    """The series, and the names in it: the same ones each time, which are merged at once."""
+    host, _, program, action, _, _, reason = tags
+    reasons = _name(reason) if reason else ()
+    return head_of(*tags), (_name(host), _name(program), _name(action), reasons)
+
+
+def address_of(event: Event) -> str | None:
+    """Who tried, as far as an address tells; a name in its place is no evidence of it."""
+    return None if event.source_ip is None else owner_of(event.source_ip)
+
+
+@lru_cache(maxsize=16_384)
+def owner_of(text: str) -> str:
+    """An IPv4 address, or the /64 of an IPv6 address: who has one address of it has them all.
+
+    An IPv6 address that stands for one of IPv4 (RFC 4291, 2.5.5.2; RFC 6052) or that is of one
+    link (RFC 4291, 2.5.6) is one by itself.
+    """
+    if ":" not in text:
+        return text
+    try:
+        address = ipaddress.IPv6Address(text.partition("%")[0])
+    except ValueError:
+        return text
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    if address.is_link_local or address.is_loopback or address in _EMBEDS_IPV4:
+        return text
+    return str(ipaddress.IPv6Network((address, 64), strict=False))
+
+
+def origin_of(event: Event) -> str | None:
+    """Where it came from, as exactly as is told: address, name or terminal."""
+    return event.source_ip or event.source_domain or event.tty
+
+
+def merge(parts: Sequence[Facts]) -> Facts:
+    """The facts of the events of all parts, of which there is at least one."""
+    whole = parts[0]
+    if len(parts) == 1:
+        return whole
+    count, first, last, evidence = whole.count, whole.first, whole.last, list(whole.evidence)
+    ordered = True
+    for part in parts[1:]:
+        count += part.count
+        if part.first > last:
+            last = part.last
+            if len(evidence) < MOST_EVIDENCE:
+                evidence += part.evidence
+        else:
+            first, last = min(first, part.first), max(last, part.last)
+            evidence += part.evidence
+            ordered = False
+    if not ordered:
+        evidence = sorted(set(evidence))
+    number, columns = len(parts), zip(*[part.lists for part in parts], strict=True)
+    lists = [own[0] if own.count(own[0]) == number else _unite(own) for own in columns]
+    return Facts(count, first, last, tuple(evidence[:MOST_EVIDENCE]), tuple(lists))
+
+
+def _unite(lists: Sequence[Names]) -> Names:
+    """The first names of all lists by name; each of them has its own in that order."""
+    whole = lists[0]
+    if len(whole) > MOST_NAMES:
+        last = whole[-1]
+        before = {name for own in lists[1:] for name in own if name < last}.difference(whole)
+        return tuple(sorted([*whole, *before])[: MOST_NAMES + 1]) if before else whole
+    names: set[str] = set()
+    names.update(*lists)
+    number = len(names)
+    for own in lists:
+        if len(own) == number:
+            return own
+    return tuple(sorted(names)[: MOST_NAMES + 1])
+
+
+class Batch(list[Told]):
+    """Events of one subject, minute, action and outcome: at least one, with their facts."""
+
+    _merged: Facts | None = None
+
+    def merged(self) -> Facts:
+        """The facts of all of them, which several rules ask for."""
+        if len(self) == 1:
+            return self[0][1]
+        if self._merged is None:
+            self._merged = merge([facts for _, facts in self])
+        return self._merged
+
+
+def name_owner(subject: str, facts: Facts) -> Names:
+    """A subject of ``address_of`` for a path: where it used one address only, that one."""
+    return facts.addresses if len(facts.addresses) == 1 else (subject,)
+
+
+def list_some(names: Sequence[str]) -> str:
+    """Names as ``Facts`` holds them: one beyond the most says that there are more."""
+    return list_names(names[:MOST_NAMES], more=len(names) > MOST_NAMES)
+
+
+def number_of(names: Names, noun: str, plural: str = "") -> str:
+    """``3 hosts``; ``more than 50 hosts`` where there are more than are held."""
+    more = "more than " if len(names) > MOST_NAMES else ""
+    return more + count_of(min(len(names), MOST_NAMES), noun, plural)
+
+
+def path_of(hosts: Names, *steps: Names) -> str:
+    """``203.0.113.9 → bob@web-1``: from where, who, and perhaps to whom; what is empty is left out.
+
+    Of several names it is ``203.0.113.9 → alice and bob on web-1 and web-2``.
+    """
+    told = [step for step in steps if step]
+    if not told:
+        return list_some(hosts)
+    joint = "@" if len(told[-1]) == len(hosts) == 1 else " on "
+    return f"{' → '.join(map(list_some, told))}{joint}{list_some(hosts)}"
+
+
+def often(facts: Facts, noun: str, plural: str = "") -> str:
+    """``1 login``, ``5 logins within 20 minutes``."""
+    times = count_of(facts.count, noun, plural)
+    if facts.count == 1:
+        return times
+    return f"{times} within {length_of(facts.last[0] - facts.first[0])}"
+
+
+class Telling:
+    """What the rules have in common whose cells are Facts, or hold some.
+
+    ``titles`` and notes are what docs/findings.md says of the rule.
+    """
+
+    name: str
+    title: str
+    technique: str = ""
+    """A MITRE ATT&CK identifier, where one fits: https://attack.mitre.org/techniques/."""
+    meaning: str
+    wrong_where: str
+    """When it is a false positive, and what it does not see."""
+    wants: ClassVar[Wants]
+    before: int = 0
+    after: int = 0
+    shares_cells: bool = False
+    most: int = 20
+    """So many findings of a day are told each by itself; see ``heptad.aggregator.detection.flood``.
+    """
+    noun: tuple[str, str] = ("user", "users")
+    """What a subject is."""
+
+    def add(self, cell: Any | None, told: Batch) -> Any:
+        """The cell with more events."""
+        return told.merged() if cell is None else merge([cell, told.merged()])
+
+    def needs_past(self, cell: Any) -> bool:
+        """Whether the cell is worth reading again what its subject did before, if forgotten."""
+        return False
+
+    def title_of(self, facts: Facts) -> str:
+        """What it is."""
+        return self.title
+
+    def path_of(self, subject: str, facts: Facts) -> str:
+        """Whom it is about: from where, who, and where."""
+        return path_of(facts.hosts, name_owner(subject, facts), facts.users)
+
+    def facts_of(self, subject: str, facts: Facts) -> str:
+        """What happened: how much, how often, within what time."""
+        raise NotImplementedError
+
+    def severity_of(self, facts: Facts) -> str:
+        """How grave it is."""
+        return "low"
+
+    def tell(self, subject: str, day: int, facts: Facts) -> Finding:
+        """The finding."""
+        title, path = self.title_of(facts), self.path_of(subject, facts)
+        words = Words(title, path, self.facts_of(subject, facts))
+        return finding_of(self, subject, day, facts, (self.severity_of(facts), words))
+
+
+def finding_of(
+    rule: Telling, subject: str, day: int, facts: Facts, told: tuple[str, Words]
+) -> Finding:
+    """The finding of these facts; ``told`` is its severity, and it in words."""
+    lists: dict[str, Any] = dict(zip(LISTS, facts.lists, strict=True))
+    more = tuple([name for name, names in lists.items() if len(names) > MOST_NAMES])
+    for name in more:
+        lists[name] = lists[name][:MOST_NAMES]
+    return Finding(
+        rule=rule.name,
+        subject=subject,
+        first=facts.first[0],
+        last=facts.last[0],
+        day=day,
+        severity=told[0],
+        sentence=told[1].sentence,
+        title=told[1].title,
+        facts=told[1].facts,
+        count=facts.count,
+        technique=rule.technique,
+        more=more,
+        first_event=tell_identity(facts.first),
+        last_event=tell_identity(facts.last),
+        evidence=facts.evidence,
+        **lists,
+    )
+
+
+Tell = Callable[[str, int, Facts], Finding]
+"""(subject, UTC day, facts) → the finding."""

@@ -1,0 +1,382 @@
+"""A finding: what a rule says of some events, as a row, and as its readers see it.
+
+A finding's key is (rule, subject, time of its first event). Whenever it changes, a row with the
+next revision is added; no row is ever overwritten. A finding that later events merged into
+another one gets a last revision with the state ``superseded``, one that later events showed to
+be none the state ``withdrawn``. Readers take the last revision of each key, and leave out what
+does not stand: that is what ``latest_findings`` gives, and what is the same for the same events.
+How many revisions lie in between is not: it depends on when the aggregator looked.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from heptad.aggregator.summary.wording import list_names
+from heptad.core.event import Event, Time
+from heptad.core.intervals import MINUTE
+from heptad.core.store.api import Identity, Point, Readable, Row
+from heptad.core.store.event_row import head_of, identify
+from heptad.core.store.measurements import Field, Measurement
+from heptad.core.validation import Invalid, Number, check_text, decode_time
+
+MEASUREMENT: Final = "findings"
+DAY: Final = 86_400 * 10**9
+LONGEST: Final = 8 * DAY
+"""No finding's first and last event lie further apart, in nanoseconds."""
+LONG: Final = ("new_account_login",)
+SHORT: Final = 4 * DAY
+"""Nor do those of any rule but ``LONG``: episodes are cut at midnight, groups never cross it."""
+
+SEVERITIES: Final[dict[str, str]] = {
+    "info": "nothing to look at by itself; it tells what went on",
+    "low": "what every host on the internet sees; worth a look when something else is odd",
+    "medium": "out of the ordinary: look at it today",
+    "high": "look at it now",
+}
+
+RANKS: Final = {severity: rank for rank, severity in enumerate(SEVERITIES)}
+
+_MINUTES: Final = 2**32
+"""As hexadecimal digits, so many minutes take eight."""
+
+Key = tuple[str, str, int]
+"""Rule, subject and the time of the first event in nanoseconds."""
+
+
+def identity_of(event: Event) -> Identity:
+    """What tells this event from every other one."""
+    tags = (event.source, event.program, event.action, event.outcome, event.method, event.reason)
+    return (event.time, head_of(event.host, *tags))
+
+
+def tell_identity(identity: Identity) -> str:
+    """An event by its series and time, as line protocol writes them."""
+    return f"{identity[1]} {identity[0]}"
+
+
+def read_identity(text: str) -> Identity:
+    """What ``tell_identity`` wrote; raises ValueError."""
+    head, _, time = text.rpartition(" ")
+    return (decode_time(time.encode()), head)
+
+
+_ANSWERS: Final = {
+    "users": "accounts that were asked for, or that acted",
+    "targets": "accounts that were acted on",
+    "addresses": "from where: addresses, peers' names, terminals",
+    "hosts": "where",
+    "programs": "to where",
+    "actions": "what was done",
+    "reasons": "why it ended so",
+    "objects": "on what: commands, groups, keys, files",
+}
+LISTS: Final = tuple(_ANSWERS)
+"""The answers to the 7W questions that a finding holds; each bounded."""
+
+FINDINGS: Final = Measurement(
+    name=MEASUREMENT,
+    about=(
+        "What [the rules](findings.md) found, one row a revision of a finding; its key is rule, "
+        "subject and first event, and of each key the last revision counts. A row's time is the "
+        "first event's plus the revision in nanoseconds."
+    ),
+    always="count",
+    tags={"rule": "the rule's name", "severity": ", ".join(f"`{name}`" for name in SEVERITIES)},
+    fields={
+        "subject": Field(str, "whom it is about; empty where it stands for many"),
+        "first": Field(int, "the time of its first event, in ns"),
+        "last": Field(int, "the time of its last event, in ns"),
+        "day": Field(int, "the UTC day to which it is booked, counted from the epoch"),
+        "sentence": Field(str, "what was found, for a person: title, whom it is about, and facts"),
+        "title": Field(str, "what it is"),
+        "facts": Field(str, "what happened: how much, how often, within what time"),
+        "count": Field(int, "on how many events it rests"),
+        "technique": Field(str, "a MITRE ATT&CK identifier, if there is one"),
+        **{name: Field(str, f"{meaning}: a JSON array") for name, meaning in _ANSWERS.items()},
+        **{f"{name}_number": Field(int, f"how many `{name}` are listed") for name in LISTS},
+        "more": Field(str, "of which of the lists there were more than are listed: a JSON array"),
+        "first_event": Field(str, "the first event: its series and time as line protocol"),
+        "last_event": Field(str, "the last event"),
+        "id": Field(str, "what `heptad events --finding` takes; it follows from the key"),
+        "evidence_from": Field(int, "the time (ns) of its first row in [evidence](#evidence)"),
+        "evidence": Field(
+            str, "rows of older versions: up to ten events, as `first_event`: a JSON array"
+        ),
+        "joined": Field(int, "for how many findings it stands; missing where it is one"),
+        "overdue": Field(int, "from when on (ns) another sentence is true, if one ever is"),
+        "overdue_sentence": Field(str, "the sentence from then on"),
+        "revision": Field(int, "the number of the revision, from 0"),
+        "state": Field(str, "`current`; `superseded`, merged into another; `withdrawn`, none"),
+        "superseded_by": Field(int, "the first event's time (ns) of what took its place"),
+    },
+)
+
+
+PROGRAMS: Final = ("sshd", "login")
+"""Whose sessions are a person's."""
+SESSION: Final = "session"
+"""The rule whose rows are sessions, which are no findings."""
+ENDS: Final = {
+    "open": "no end was seen yet; after `overdue`, none ever was",
+    "closed": "it was closed",
+    "restart": "the host restarted",
+    "reused": "its process id was used again, and no end was seen",
+}
+
+_NOT_OF_SESSIONS: Final = (
+    *("sentence", "title", "facts"),
+    *("technique", "joined", "overdue_sentence", "evidence"),
+)
+SESSIONS: Final = Measurement(
+    name="sessions",
+    about=(
+        "Sessions of people: see [sessions](findings.md#sessions). One row a revision of a "
+        "session; its key is host and first event, and of each key the last revision counts."
+    ),
+    always="count",
+    tags={
+        "host": "where",
+        "program": "`sshd` or `login`",
+        "end": "; ".join(f"`{name}`: {meaning}" for name, meaning in ENDS.items()),
+    },
+    fields={
+        "user": Field(str, "who"),
+        "address": Field(str, "from where, if that is told"),
+        "seconds": Field(float, "from the first to the last event"),
+        **{n: f for n, f in FINDINGS.fields.items() if n not in _NOT_OF_SESSIONS},
+        "subject": Field(str, "the host"),
+    },
+)
+
+
+class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What one rule found of one subject; times are nanoseconds since the epoch.
+
+    ``count`` is how many events it rests on, folded lines as often as they came. The lists
+    (``LISTS``) are bounded: ``more`` names those of which more were seen than are listed.
+    ``addresses`` may also hold a peer's name or a terminal, where that is all that is told.
+    ``first_event`` and ``last_event`` are events, each by its series and time as line protocol
+    writes them. ``evidence`` are the first events of it, by time: all of them, up to a bound. They
+    are not in its rows: see ``heptad.aggregator.detection.evidence``. ``technique`` is a MITRE
+    ATT&CK identifier.
+    ``day`` is the UTC day, counted from the epoch, to which the rule books the finding. One that
+    stands for many, see ``heptad.aggregator.detection.flood``, is ``joined`` of so many and has no
+    subject.
+
+    ``title`` and ``facts`` are parts of ``sentence``; older versions did not write them.
+
+    A finding follows from events alone, so it cannot say how long something has gone on by now.
+    Where that matters, ``overdue_sentence`` takes the place of ``sentence`` from ``overdue`` on.
+
+    A session has the same form: its rule is ``SESSION``, and ``end`` is one of ``ENDS``.
+    """
+
+    rule: str
+    subject: str
+    first: Time
+    last: Time
+    day: Number
+    severity: str
+    sentence: str
+    count: Annotated[int, msgspec.Meta(ge=1, lt=2**62)]
+    title: str = ""
+    facts: str = ""
+    technique: str = ""
+    users: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    objects: tuple[str, ...] = ()
+    more: tuple[str, ...] = ()
+    first_event: str = ""
+    last_event: str = ""
+    evidence: tuple[Identity, ...] = ()
+    evidence_from: Time = 0
+    joined: Number = 0
+    overdue: Time = 0
+    overdue_sentence: str = ""
+    end: str = ""
+
+    def at(self, now: int) -> "Finding":
+        """As it has to be told at ``now`` (ns)."""
+        if not self.overdue or now < self.overdue:
+            return self
+        return msgspec.structs.replace(
+            self, sentence=self.overdue_sentence, overdue=0, overdue_sentence=""
+        )
+
+    @property
+    def key(self) -> Key:
+        """What stays the same while the finding grows."""
+        return (self.rule, self.subject, self.first)
+
+    @property
+    def name(self) -> str:
+        """The title; of a finding of an older version the rule's name."""
+        return self.title or self.rule.replace("_", " ").capitalize()
+
+    @property
+    def id(self) -> str:
+        """The key as a short text: the minute of the first event, and a digest."""
+        digest = hashlib.sha256(msgspec.json.encode(self.key)).hexdigest()
+        return f"{self.first // MINUTE % _MINUTES:08x}{digest[:8]}"
+
+    @property
+    def content(self) -> "Finding":
+        """What it says, without what only leads to its events."""
+        return msgspec.structs.replace(self, evidence=(), evidence_from=0)
+
+    @property
+    def rank(self) -> int:
+        """The severity as a number: the more severe, the higher."""
+        return RANKS.get(self.severity, 0)
+
+
+def technique_url(technique: str) -> str:
+    """Where MITRE describes a technique; empty where it is not an identifier of one."""
+    if not _TECHNIQUE.fullmatch(technique):
+        return ""
+    return f"https://attack.mitre.org/techniques/{technique.replace('.', '/')}/"
+
+
+_TECHNIQUE: Final = re.compile(r"T\d{4}(\.\d{3})?", re.ASCII)
+_ENCODED: Final = frozenset((*LISTS, "more"))
+_STATES: Final = ("current", "superseded", "withdrawn")
+_MOST_REVISIONS: Final = 10**6
+"""A row is looked for so many nanoseconds behind its first event."""
+_decode_names: Final = msgspec.json.Decoder(tuple[str, ...]).decode
+
+
+class Revision(msgspec.Struct, frozen=True):
+    """A finding as a row tells it; ``superseded_by`` is the first time of what took its place.
+
+    ``withdrawn``: events that came later showed that it is none. Not stored are ``rises``: the
+    finding is new, more severe than it was, or goes on after the history; and ``doubles``: it
+    rests on twice as many events as before; and ``ends``: it is a session, and its end is new.
+    """
+
+    finding: Finding
+    number: int
+    superseded_by: int | None = None
+    withdrawn: bool = False
+    rises: bool = False
+    doubles: bool = False
+    ends: bool = False
+
+    @property
+    def stands(self) -> bool:
+        """Whether a reader sees it."""
+        return self.superseded_by is None and not self.withdrawn
+
+    @property
+    def state(self) -> str:
+        """The word for it in its row."""
+        if self.superseded_by is not None:
+            return "superseded"
+        return "withdrawn" if self.withdrawn else "current"
+
+    def row(self) -> Row:
+        """The row; its time is the first event's plus the revision in nanoseconds."""
+        fields = msgspec.to_builtins(msgspec.structs.replace(self.finding, evidence=()))
+        fields["id"] = self.finding.id
+        tags = [("rule", fields.pop("rule")), ("severity", fields.pop("severity"))]
+        measurement = FINDINGS
+        if self.finding.rule == SESSION:
+            tags, measurement = _describe_session(self.finding, fields), SESSIONS
+        for name in LISTS:
+            if name in fields:
+                fields[f"{name}_number"] = len(fields[name])
+        for name in _ENCODED & fields.keys():
+            fields[name] = msgspec.json.encode(fields[name]).decode()
+        fields["revision"] = self.number
+        fields["state"] = self.state
+        if self.superseded_by is not None:
+            fields["superseded_by"] = self.superseded_by
+        return measurement.row(tags, self.finding.first + self.number, fields)
+
+
+def _describe_session(session: Finding, fields: dict[str, Any]) -> list[tuple[str, str]]:
+    """The tags of a session's row; puts what it says into ``fields``."""
+    for name in _NOT_OF_SESSIONS:
+        fields.pop(name, None)
+    fields["user"] = list_names(session.users)
+    fields["address"] = list_names(session.addresses)
+    fields["seconds"] = max(0, session.last - session.first) / 10**9
+    return [("end", fields.pop("end")), ("host", session.subject), ("program", program_of(session))]
+
+
+def program_of(session: Finding) -> str:
+    """The program that opened it."""
+    return next((name for name in session.programs if name in PROGRAMS), PROGRAMS[0])
+
+
+class _Told(msgspec.Struct):
+    """What a row tells beside the finding."""
+
+    revision: Annotated[int, msgspec.Meta(ge=0, le=_MOST_REVISIONS)]
+    state: str
+    superseded_by: Time | None = None
+
+
+def revision_of(point: Point) -> Revision:
+    """The revision that a row tells; raises what ``heptad.core.validation.FAULTS`` names."""
+    declared = SESSIONS if point.measurement == SESSIONS.name else FINDINGS
+    fields: dict[str, Any] = {n: point.tags[n] for n in declared.tags if n in point.tags}
+    fields |= {name: point.fields[name] for name in declared.fields if name in point.fields}
+    for value in fields.values():
+        if isinstance(value, str):
+            check_text(value)
+    if declared is SESSIONS:
+        fields |= {"rule": SESSION, "severity": "info", "sentence": ""}
+    for name in _ENCODED & fields.keys():
+        fields[name] = _decode_names(str(fields[name]))
+    if "evidence" in fields:
+        fields["evidence"] = [read_identity(t) for t in _decode_names(str(fields["evidence"]))]
+    finding, told = msgspec.convert(fields, Finding), msgspec.convert(fields, _Told)
+    if finding.severity not in SEVERITIES or told.state not in _STATES:
+        raise Invalid("word", f"severity {finding.severity[:40]!r}, state {told.state[:40]!r}")
+    if not finding.first <= finding.last <= finding.first + LONGEST:
+        raise Invalid("time", f"a finding from {finding.first} to {finding.last}")
+    for text in filter(None, (finding.first_event, finding.last_event)):
+        read_identity(text)
+    withdrawn = told.state == "withdrawn"
+    return Revision(finding, told.revision, told.superseded_by, withdrawn)
+
+
+def last_revisions(
+    store: Readable, since: int, until: int, rule: str | Sequence[str] | None = None
+) -> dict[Key, Revision]:
+    """The last revision of every finding, or of these rules', with since <= first < until."""
+    found: dict[Key, Revision] = {}
+    wanted = {"rule": rule} if rule and rule != SESSION else None
+    measurement = SESSIONS.name if rule == SESSION else MEASUREMENT
+    # a row that moved on lies a little behind its first event
+    points = store.read(measurement, since, until + 10**6, wanted)
+    # older versions wrote sessions as findings
+    own = (point for point in points if point.tags.get("rule") != SESSION)
+    for revision in store.intake.sift("finding", own, revision_of, identify):
+        known = found.get(revision.finding.key)
+        if revision.finding.first < until and (known is None or known.number < revision.number):
+            found[revision.finding.key] = revision
+    return found
+
+
+def find_finding(store: Readable, number: str) -> Finding | None:
+    """The finding with this ``id``, as it was written last; it may not stand any more."""
+    try:
+        minute = int(number[:8], 16)
+    except ValueError:
+        return None
+    since = (minute if minute < _MINUTES // 2 else minute - _MINUTES) * MINUTE
+    for rule in (None, SESSION):
+        for revision in last_revisions(store, since, since + MINUTE, rule).values():
+            if revision.finding.id == number:
+                return revision.finding
+    return None

@@ -1,0 +1,71 @@
+"""The findings and sessions of a range as they stand now."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from heptad.aggregator.detection.finding import (
+    DAY,
+    LONG,
+    LONGEST,
+    SESSION,
+    SHORT,
+    Finding,
+    Revision,
+    last_revisions,
+)
+from heptad.core.intervals import MINUTE
+from heptad.core.store.api import Readable
+
+
+def latest_sessions(store: Readable, since: int, until: int) -> list[Finding]:
+    """The sessions that share time with [since, until), those that began last first."""
+    standing = _standing_sessions(store, since - LONGEST, until, since)
+    return sorted(standing, key=lambda session: (session.first, session.key), reverse=True)
+
+
+def walk_sessions(store: Readable, since: int, until: int) -> Iterator[tuple[int, list[Finding]]]:
+    """The same a day at a time, the newest first; each time how far back it came (ns)."""
+    for begin, end in _days_of(since, until):
+        yield begin, _standing_sessions(store, begin // MINUTE * MINUTE, end, since)
+    yield since, _standing_sessions(store, since - LONGEST, since, since)
+
+
+def _standing_sessions(store: Readable, begin: int, end: int, since: int) -> list[Finding]:
+    """Those that began in [begin, end) and had not ended before ``since``."""
+    return [
+        revision.finding
+        for revision in last_revisions(store, begin, end, SESSION).values()
+        if revision.stands and max(revision.finding.last, revision.finding.overdue) >= since
+    ]
+
+
+def latest_findings(store: Readable, since: int, until: int) -> list[Finding]:
+    """The findings that share time with [since, until) as they stand, in order of time."""
+    return sorted(_standing(store, since, until), key=lambda finding: (finding.first, finding.key))
+
+
+def walk_findings(store: Readable, since: int, until: int) -> Iterator[tuple[int, list[Finding]]]:
+    """The same a day at a time, the newest first; each time how far back it came (ns)."""
+    for begin, end in _days_of(since, until):
+        yield begin, _standing_of(last_revisions(store, begin // MINUTE * MINUTE, end), begin)
+    yield since, list(_standing(store, since, since))
+
+
+def _days_of(since: int, until: int) -> Iterator[tuple[int, int]]:
+    """Begin and end of each day of the range, the newest first."""
+    end = until
+    while end > since:
+        begin = max(since, (end - 1) // DAY * DAY)
+        yield begin, end
+        end = begin
+
+
+def _standing(store: Readable, since: int, until: int) -> Iterator[Finding]:
+    revisions = last_revisions(store, since - SHORT, until)
+    revisions |= last_revisions(store, since - LONGEST, since - SHORT, LONG)
+    yield from _standing_of(revisions, since)
+
+
+def _standing_of(revisions: Mapping[Any, Revision], since: int) -> list[Finding]:
+    found = [revision.finding for revision in revisions.values() if revision.stands]
+    return [finding for finding in found if finding.last >= since]

@@ -1,0 +1,310 @@
+"""What of a rule's findings is written already, and what has to be written now."""
+
+import math
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice, takewhile
+from typing import Final
+
+import msgspec
+
+from heptad.aggregator.detection.finding import (
+    DAY,
+    Finding,
+    Key,
+    Revision,
+    last_revisions,
+    read_identity,
+)
+from heptad.aggregator.detection.flood import JOINED, Joint
+from heptad.core.store.api import Store
+
+_NONE: Final[Mapping[int, int]] = {}
+_PAUSE: Final = 10.0
+_LONGEST_PAUSE: Final = 3600.0
+_MOST_DAYS: Final = 8
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """What has to be known of a revision that is written, without all its names and events."""
+
+    first: int
+    last: int
+    day: int
+    count: int
+    rank: int
+    number: int
+    stands: bool
+    is_open: bool
+    digest: int
+
+    def overlaps(self, finding: Finding) -> bool:
+        """Whether the two share time."""
+        return self.first <= finding.last and finding.first <= self.last
+
+
+def _entry(revision: Revision) -> Entry:
+    finding = revision.finding
+    return Entry(
+        finding.first,
+        finding.last,
+        finding.day,
+        finding.count,
+        finding.rank,
+        revision.number,
+        revision.stands,
+        bool(finding.overdue),
+        _digest(finding),
+    )
+
+
+def _digest(finding: Finding) -> int:
+    """Differs, as good as always, where findings differ; good within this process."""
+    return hash(msgspec.json.encode(finding.content))
+
+
+def _pause_after(number: int) -> float:
+    """How long what only grew waits after so many revisions."""
+    return float(min(_PAUSE * 2 ** min(number, 20), _LONGEST_PAUSE))
+
+
+Known = dict[str, dict[Key, Entry]]
+Days = dict[int, Sequence[Finding]]
+"""UTC day → everything that was found of a subject on it."""
+
+
+class Held(msgspec.Struct, frozen=True):
+    """What was found of a subject and is not written yet."""
+
+    found: Days
+    whole: bool
+    joined: Mapping[int, int]
+
+
+class Ledger:
+    """The revisions of one rule's findings in ``store``.
+
+    How often a subject is written is bounded: at once what is new, more severe, or goes on after
+    ``history`` (ns) for the first time; else at most every ten seconds, once its events have
+    doubled or a pause is over that doubles with each revision. What waits is told by
+    ``waiting_days``, so that it can be found again after a kill. If what is found now rests on
+    fewer events than what is written, and some of those that are written are no longer in
+    ``events``, then they were pruned or their store was begun anew, and what is written stays.
+    """
+
+    def __init__(self, store: Store, events: Store, rule: str, history: int = 0) -> None:
+        self._store = store
+        self._events = events
+        self._rule = rule
+        self._history = history
+        self._days: dict[int, Known] = {}
+        self._waiting: dict[str, Held] = {}
+        self._written: dict[str, tuple[float, int]] = {}
+        """Subject → when it was written last, and how often lately."""
+
+    def waiting_days(self) -> set[int]:
+        """The days of subjects of which something changed that is not written yet."""
+        return {day for held in self._waiting.values() for day in held.found}
+
+    def forget(self, at: float) -> None:
+        """Everything is committed: what lies further back is read again when it is asked for."""
+        self._written = {
+            subject: (time, number)
+            for subject, (time, number) in self._written.items()
+            if at - time < 2 * _LONGEST_PAUSE
+        }
+        needed = self.waiting_days()
+        for day in sorted(self._days.keys() - needed)[:-_MOST_DAYS]:
+            del self._days[day]
+
+    def settle(
+        self,
+        subject: str,
+        found: Days,
+        at: float,
+        *,
+        whole: bool = True,
+        joined: Mapping[int, int] = _NONE,
+    ) -> list[Revision]:
+        """The revisions to write now, given everything that was found of a subject on some days.
+
+        ``at`` is a monotonic time in seconds; ``whole``: nothing of the subject was forgotten.
+        ``joined``: on these days a finding with this first event stands for what is not told.
+        """
+        held = self._waiting.pop(subject, None)
+        if held is not None:
+            found, whole, joined = held.found | found, whole and held.whole, joined or held.joined
+        revisions = self._compare(subject, Held(found, whole, joined))
+        if self._may_wait(subject, revisions, at):
+            self._waiting[subject] = Held(found, whole, joined)
+            return []
+        return self._note(subject, revisions, at)
+
+    def _compare(self, subject: str, held: Held) -> list[Revision]:
+        """What differs from what is written."""
+        known = self._known(subject, held.found)
+        new = {finding.key: finding for findings in held.found.values() for finding in findings}
+        if not (known or new):
+            return []
+        ordered = sorted(new.values(), key=lambda finding: finding.first)
+        gone = self._find_gone(known, new, ordered, held)
+        revisions = []
+        for old in gone:
+            by = [f.first for f in _overlapping(ordered, known[old.key]) if f.key in new]
+            if old.day in held.joined:
+                by = [held.joined[old.day]]
+            number = known[old.key].number + 1
+            revisions.append(Revision(old, number, min(by, default=None), withdrawn=not by))
+        replaced = [known[old.key] for old in gone]
+        for finding in new.values():
+            before = [entry for entry in replaced if entry.overlaps(finding)]
+            revisions += self._grow(finding, known.get(finding.key), before)
+        return revisions
+
+    def _find_gone(
+        self,
+        known: Mapping[Key, Entry],
+        new: dict[Key, Finding],
+        ordered: list[Finding],
+        held: Held,
+    ) -> list[Finding]:
+        """What stands and is no longer found; takes out of ``new`` what only lost its events."""
+        gone: list[Finding] = []
+        for key, entry in known.items():
+            if not entry.stands or (key not in new and entry.day not in held.found):
+                continue
+            if key not in new and entry.day in held.joined:
+                if (known_now := self._read(key)) is not None:
+                    gone.append(known_now)
+                continue
+            successors = [f for f in _overlapping(ordered, entry) if f.key in new]
+            fewer = sum(finding.count for finding in successors) < entry.count
+            if not fewer and key in new:
+                continue
+            old = self._read(key) if held.whole else None
+            if old is None or not self._is_stored(old):
+                for finding in successors if fewer else ():
+                    del new[finding.key]
+            elif key not in new:
+                gone.append(old)
+        return gone
+
+    def _read(self, key: Key) -> Finding | None:
+        """A finding as it was written last; None where its row is gone, or is none any more."""
+        _, _, first = key
+        known = last_revisions(self._store, first, first + 1, self._rule).get(key)
+        return None if known is None else known.finding
+
+    def _is_stored(self, finding: Finding) -> bool:
+        """Whether the events that show the finding are still there."""
+        shown = {*map(read_identity, (finding.first_event, finding.last_event)), *finding.evidence}
+        return sum(1 for _ in self._events.pick(shown)) == len(shown)
+
+    def _grow(self, finding: Finding, last: Entry | None, replaced: list[Entry]) -> list[Revision]:
+        """The finding's next revision, if it needs one; it takes the place of ``replaced``."""
+        if last is None and not replaced:
+            return [Revision(finding, 0, rises=True, ends=not finding.overdue)]
+        if last is not None and last.stands and last.digest == _digest(finding):
+            return []
+        before = replaced if last is None else [last, *replaced]
+        severer = finding.rank > max(entry.rank for entry in before)
+        goes_live = max(entry.last for entry in before) < self._history <= finding.last
+        return [
+            Revision(
+                finding,
+                0 if last is None else last.number + 1,
+                rises=severer or goes_live,
+                ends=not finding.overdue and all(entry.is_open for entry in before),
+                doubles=finding.count >= 2 * max(entry.count for entry in before),
+            )
+        ]
+
+    def subjects(self, day: int) -> set[str]:
+        """Those with a standing finding that is booked on this day (UTC)."""
+        return {
+            subject
+            for begin in (day - 1, day)
+            for subject, known in self._day(begin).items()
+            if any(entry.stands and entry.day == day for entry in known.values())
+        }
+
+    def first_joined(self, day: int) -> int | None:
+        """The first event of what stands for many on this day (UTC)."""
+        known = self._known(JOINED, [day]).values()
+        return next((e.first for e in known if e.stands and e.day == day), None)
+
+    def is_to_join(self, joint: Joint, at: float, *, everything: bool) -> bool:
+        """Whether the joined finding of a day has to be looked at now."""
+        known = self._known(JOINED, [joint.day]).values()
+        written = [entry for entry in known if entry.stands and entry.day == joint.day]
+        if everything or not written:
+            return True
+        (last,) = written[-1:]
+        if joint.rank > last.rank or last.last < self._history <= joint.last:
+            return True
+        time, number = self._written.get(JOINED, (-math.inf, 0))
+        doubled = joint.count >= 2 * last.count and at - time >= _PAUSE
+        return doubled or at - time >= _pause_after(number)
+
+    def _may_wait(self, subject: str, revisions: list[Revision], at: float) -> bool:
+        if not revisions or any(revision.rises or revision.ends for revision in revisions):
+            return False
+        written = self._written.get(subject)
+        if written is None or at - written[0] >= _pause_after(written[1]):
+            return False
+        return at - written[0] < _PAUSE or not any(revision.doubles for revision in revisions)
+
+    def is_due(self, at: float, *, everything: bool) -> bool:
+        """Whether ``flush`` would give something."""
+        return bool(self._due(at, everything=everything))
+
+    def _due(self, at: float, *, everything: bool) -> list[str]:
+        due = []
+        for subject in self._waiting:
+            time, number = self._written.get(subject, (-math.inf, 0))
+            if everything or at - time >= _pause_after(number):
+                due.append(subject)
+        return due
+
+    def flush(self, at: float, *, everything: bool) -> list[Revision]:
+        """The revisions that have waited long enough, or all that wait."""
+        revisions = []
+        for subject in self._due(at, everything=everything):
+            held = self._waiting.pop(subject)
+            revisions += self._note(subject, self._compare(subject, held), at)
+        return revisions
+
+    def _note(self, subject: str, revisions: list[Revision], at: float) -> list[Revision]:
+        for revision in revisions:
+            finding = revision.finding
+            own = self._day(finding.first // DAY).setdefault(finding.subject, {})
+            own[finding.key] = _entry(revision)
+        if revisions:
+            number = self._written[subject][1] + 1 if subject in self._written else 0
+            self._written[subject] = (at, number)
+        return revisions
+
+    def _known(self, subject: str, days: Collection[int]) -> dict[Key, Entry]:
+        """What is written of a subject's findings of some days; they may begin the day before."""
+        known: dict[Key, Entry] = {}
+        for day in sorted({*days, *[day - 1 for day in days]}):
+            own = self._day(day).get(subject)
+            if own:
+                known |= own
+        return known
+
+    def _day(self, day: int) -> Known:
+        """The findings that begin on a day."""
+        if day in self._days:
+            return self._days[day]
+        known = self._days[day] = {}
+        begin = day * DAY
+        for key, revision in last_revisions(self._store, begin, begin + DAY, self._rule).items():
+            known.setdefault(revision.finding.subject, {})[key] = _entry(revision)
+        return known
+
+
+def _overlapping(ordered: list[Finding], old: Entry) -> Iterator[Finding]:
+    """Those that share time with ``old``; one subject's findings share none with each other."""
+    at = bisect_left(ordered, old.first, key=lambda finding: finding.last)
+    return takewhile(old.overlaps, islice(ordered, at, None))

@@ -1,0 +1,62 @@
+"""An account or a group was changed."""
+
+from typing import ClassVar, Final
+
+from heptad.aggregator.detection.facts import Facts, Wants, list_some, often, path_of
+from heptad.aggregator.detection.grouping import Grouped
+from heptad.aggregator.summary.wording import list_names
+from heptad.core.event import Event
+
+_DONE: Final = {
+    "account_create": "account created",
+    "account_modify": "account changed",
+    "account_delete": "account deleted",
+    "group_create": "group created",
+    "group_modify": "group changed",
+    "group_delete": "group deleted",
+    "member_add": "member added to a group",
+    "member_remove": "member removed from a group",
+}
+_POWERFUL: Final = frozenset({"root", "sudo", "wheel", "admin", "adm", "docker", "lxd", "shadow"})
+
+
+class AccountChange(Grouped):
+    """The rule."""
+
+    name = "account_change"
+    title = "Account or group changed"
+    technique = "T1098"
+    noun = ("account or group", "accounts or groups")
+    wants: ClassVar[Wants] = {"action": tuple(_DONE), "outcome": ("success",)}
+    meaning = (
+        "An account or a group was created, changed or deleted, or its members were. Medium if "
+        "somebody became a member of a group with power over the host "
+        f"({', '.join(sorted(_POWERFUL))}), else low."
+    )
+    wrong_where = (
+        "somebody administers the host, or a package makes its own account. Changes that are not "
+        "made with the usual programs write no such lines."
+    )
+
+    def subject_of(self, event: Event) -> str | None:
+        """The account, else the group."""
+        return event.target_user or event.object or None
+
+    def severity_of(self, facts: Facts) -> str:
+        """By which group."""
+        member = "member_add" in facts.actions
+        return "medium" if member and _POWERFUL.intersection(facts.objects) else "low"
+
+    def title_of(self, facts: Facts) -> str:
+        """What was done."""
+        done = [_DONE[action] for action in facts.actions]
+        return list_names(done, most=2).capitalize()
+
+    def path_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.path_of."""
+        return path_of(facts.hosts, facts.users, facts.targets or (subject,))
+
+    def facts_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.facts_of."""
+        what = f": {list_some(facts.objects)}" if facts.targets and facts.objects else ""
+        return f"{often(facts, 'change')} with {list_some(facts.programs)}{what}"

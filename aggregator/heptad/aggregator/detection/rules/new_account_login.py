@@ -1,0 +1,42 @@
+"""Login of a new account: it was created shortly before."""
+
+from typing import ClassVar
+
+from heptad.aggregator.detection.facts import Facts, Wants, list_some, often, path_of
+from heptad.aggregator.detection.sequence import Pair
+from heptad.aggregator.summary.wording import Words, length_of
+from heptad.core.config.findings import NewAccountLoginConfig
+from heptad.core.event import Event
+
+
+class NewAccountLogin(Pair):
+    """The rule with its thresholds."""
+
+    name = "new_account_login"
+    title = "Login of a new account"
+    technique = "T1136.001"
+    once = True
+    wants: ClassVar[Wants] = {"action": ("login", "account_create"), "outcome": ("success",)}
+    meaning = (
+        "The first login as a user whose account was created within `span` before, on any host. "
+        "Medium: an intruder may have created a backdoor account."
+    )
+    wrong_where = "an administrator sets up an account, and its user tries it at once."
+
+    def __init__(self, config: NewAccountLoginConfig) -> None:
+        super().__init__(1, config.span)
+
+    def subject_of(self, event: Event) -> str | None:
+        """The user."""
+        return (event.user if event.action == "login" else event.target_user) or None
+
+    def is_after(self, event: Event) -> bool:
+        """A login comes after the creation."""
+        return event.action == "login"
+
+    def describe(self, subject: str, causes: Facts, after: Facts) -> tuple[str, Words]:
+        """Severity, and it in words."""
+        path = path_of(after.hosts, after.addresses, after.users)
+        created = f"the account was created on {list_some(causes.hosts)}"
+        age = f"at most {length_of(after.last[0] - causes.first[0])} before"
+        return "medium", Words(self.title, path, f"{often(after, 'login')}; {created} {age}")

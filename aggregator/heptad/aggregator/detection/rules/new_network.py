@@ -1,0 +1,66 @@
+"""A user logged in from a network that is new for him."""
+
+import ipaddress
+from functools import lru_cache
+from typing import ClassVar
+
+from heptad.aggregator.detection.facts import Facts, Wants, list_some, often, path_of
+from heptad.aggregator.detection.new_terms import Novelty
+from heptad.core.config.findings import BaselineConfig, NewNetworkConfig
+from heptad.core.event import Event
+
+
+class NewNetwork(Novelty):
+    """The rule with its thresholds."""
+
+    name = "new_network"
+    title = "First login from a network"
+    technique = "T1078"
+    wants: ClassVar[Wants] = {"action": ("login",), "outcome": ("success",)}
+    meaning = (
+        "A user logged in from a network (IPv4 `/24`, IPv6 `/64`) that he did not come from "
+        "within the look-back, on any host. Low. Nothing is told of a user who is new himself, "
+        "nor of one who came from more than `most` networks."
+    )
+    wrong_where = (
+        "somebody travels, moves, or gets a new address from his provider. An attacker in the "
+        "same network as the user is not seen."
+    )
+
+    def __init__(self, baseline: BaselineConfig, config: NewNetworkConfig) -> None:
+        super().__init__(baseline, config.most)
+        prefixes = (config.ipv4_prefix, config.ipv6_prefix)
+        self._network_of = lru_cache(maxsize=4096)(lambda text: network_of(text, *prefixes))
+
+    def subject_of(self, event: Event) -> str | None:
+        """The user, where an address is told."""
+        return event.user or None if event.source_ip else None
+
+    def key_of(self, event: Event) -> str:
+        """The network."""
+        return self._network_of(event.source_ip or "")
+
+    def path_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.path_of."""
+        return path_of(facts.hosts, facts.addresses, facts.users)
+
+    def facts_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.facts_of."""
+        networks = sorted({self._network_of(address) for address in facts.addresses})
+        from_where = f"from {list_some(networks)}"
+        return f"{often(facts, 'login')} {from_where}, none in the {self.looked_back} before"
+
+
+def network_of(text: str, ipv4_prefix: int, ipv6_prefix: int) -> str:
+    """The network of an address; what is no address is its own network.
+
+    An IPv4 address in IPv6 (RFC 4291, 2.5.5.2) is one of IPv4; a zone (RFC 4007) is left out.
+    """
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return text
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    prefix = ipv4_prefix if address.version == 4 else ipv6_prefix
+    return str(ipaddress.ip_network(f"{address}/{prefix}", strict=False))

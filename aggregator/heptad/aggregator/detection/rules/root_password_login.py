@@ -1,0 +1,42 @@
+"""Root logged in by password."""
+
+from typing import ClassVar, Final
+
+from heptad.aggregator.detection.facts import Facts, Wants, often, origin_of, path_of
+from heptad.aggregator.detection.grouping import Grouped
+from heptad.core.event import Event
+
+_TYPED: Final = ("password", "keyboard-interactive")
+
+
+class RootPasswordLogin(Grouped):
+    """The rule."""
+
+    name = "root_password_login"
+    title = "Root login by password"
+    technique = "T1078.003"
+    noun = ("address", "addresses")
+    wants: ClassVar[Wants] = {"action": ("login",), "outcome": ("success",)}
+    meaning = (
+        "Root logged in by a password or by answers to questions, through the network. Medium: a "
+        "password can be guessed, and nobody knows who typed it."
+    )
+    wrong_where = "that is how the host is administered. Logins at its own console are not told."
+
+    def subject_of(self, event: Event) -> str | None:
+        """From where."""
+        remote = event.source_ip or event.source_domain
+        told = event.user == "root" and event.method in _TYPED and remote
+        return origin_of(event) if told else None
+
+    def severity_of(self, facts: Facts) -> str:
+        """Always the same."""
+        return "medium"
+
+    def path_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.path_of."""
+        return path_of(facts.hosts, facts.addresses, facts.users)
+
+    def facts_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.facts_of."""
+        return often(facts, "login")

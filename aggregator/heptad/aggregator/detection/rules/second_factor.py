@@ -1,0 +1,63 @@
+"""The second factor was not asked for."""
+
+from typing import ClassVar, Final
+
+from heptad.aggregator.detection.facts import Facts, Wants, often, path_of
+from heptad.aggregator.detection.grouping import Grouped
+from heptad.core.event import Event
+
+_SKIPPED: Final = "factor_skipped"
+_UNAVAILABLE: Final = "factor_unavailable"
+_EXEMPT: Final = "factor_exempt"
+_TITLES: Final = {
+    _SKIPPED: "Second factor skipped",
+    _UNAVAILABLE: "Second factor unavailable",
+    _EXEMPT: "Second factor not required",
+}
+_WHY: Final = {
+    _SKIPPED: "its service did not answer, and the login went on",
+    _UNAVAILABLE: "it could not be asked for",
+    _EXEMPT: "the policy did not require it",
+}
+
+
+class SecondFactor(Grouped):
+    """The rule."""
+
+    name = "second_factor"
+    title = "Second factor skipped"
+    technique = "T1556.006"
+    wants: ClassVar[Wants] = {"action": ("authentication",)}
+    meaning = (
+        "A login needed a second factor (Duo, RADIUS, a code, a key), and it was not asked for. "
+        "High if the module let the user in because its service did not answer, medium if the "
+        "service did not answer and the log does not show whether the login went on, low if the "
+        "policy exempts the user. The subject is the user, or the host if no user is named."
+    )
+    wrong_where = (
+        "the service has an outage, or new users are exempt until they are enrolled. An attacker "
+        "who has a password can cause the outage: check the login itself."
+    )
+
+    def subject_of(self, event: Event) -> str | None:
+        """The user, or the host if the line names no user."""
+        return (event.user or event.host) if event.reason in _TITLES else None
+
+    def severity_of(self, facts: Facts) -> str:
+        """By what is certain."""
+        if _SKIPPED in facts.reasons:
+            return "high"
+        return "medium" if _UNAVAILABLE in facts.reasons else "low"
+
+    def title_of(self, facts: Facts) -> str:
+        """The worst that is certain of one of its events."""
+        return next(_TITLES[reason] for reason in _TITLES if reason in facts.reasons)
+
+    def path_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.path_of."""
+        return path_of(facts.hosts, facts.addresses, facts.users)
+
+    def facts_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.facts_of."""
+        why = "; ".join(text for reason, text in _WHY.items() if reason in facts.reasons)
+        return f"{often(facts, 'time')}: {why}"

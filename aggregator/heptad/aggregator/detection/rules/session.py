@@ -1,0 +1,231 @@
+"""Sessions: from login to logout, with their length; open ones, and those cut off by a restart.
+
+A session is begun by a login or by PAM's word that it is opened, and ended by PAM's word that it
+is closed, all from the same process (sshd, login). A process id that begins another session has
+left the one before without an end.
+"""
+
+import itertools
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import ClassVar, Final
+
+import msgspec
+
+from heptad.aggregator.detection import MINUTES_A_DAY
+from heptad.aggregator.detection.facts import (
+    Batch,
+    Facts,
+    Telling,
+    Wants,
+    finding_of,
+    merge,
+    path_of,
+)
+from heptad.aggregator.detection.finding import PROGRAMS, SESSION, Finding
+from heptad.aggregator.summary.wording import Words, length_of, whole_length_of
+from heptad.core import units
+from heptad.core.config.findings import SessionConfig
+from heptad.core.event import Event
+from heptad.core.intervals import MINUTE
+from heptad.core.store.api import Identity
+
+MOST_A_MINUTE: Final = 1000
+"""Events of one host in one minute; of more the first ones count."""
+MOST_A_DAY: Final = 500
+"""Sessions of one host that begin on one day (UTC); of more the first ones are told."""
+_JOINED: Final = 10
+"""Minutes between a login and the session that PAM opens for it."""
+_RESTART: Final = -1
+_REUSED: Final = "reused"
+_ENDS: Final = {"session_close": "closed", "host_start": "restart", _REUSED: "reused"}
+
+Step = tuple[Identity, str, int, Facts]
+"""Event, action, process id (``_RESTART``: the host), facts."""
+
+
+_ORDER: Final = ("host_start", "login", "session_open", "session_close")
+
+
+def _order(step: Step) -> tuple[int, int, Identity]:
+    """Within a second, which is all that many stamps tell, the beginning comes before the end."""
+    return step[0][0] // units.SECOND, _ORDER.index(step[1]), step[0]
+
+
+def _step_of(event: Event, facts: Facts) -> Step:
+    if event.action == "session_open" and event.target_user is not None:
+        lists = (facts.targets, (), *facts.lists[2:])  # PAM names first who opened it
+        facts = msgspec.structs.replace(facts, lists=lists)
+    pid = _RESTART if event.action == "host_start" or event.pid is None else event.pid
+    return (facts.first, event.action, pid, facts)
+
+
+class Session(msgspec.Struct, frozen=True, gc=False):
+    """One session as far as it is known; minutes since the epoch."""
+
+    pid: int
+    begin: int
+    facts: Facts
+    end: str = ""
+    """The action that ended it, ``_REUSED``, or empty."""
+
+
+class SessionChain:
+    """The sessions of one host."""
+
+    def __init__(self, rule: "Sessions") -> None:
+        self._rule = rule
+        self._sessions: list[Session] = []
+        self._open: dict[int, int] = {}
+        """Process id → place in the list."""
+        self._day = -1
+        self._number = 0
+        """So many sessions began on that day."""
+
+    def copy(self) -> "SessionChain":
+        """A chain of its own that knows the same."""
+        twin = SessionChain(self._rule)
+        twin._sessions = self._sessions.copy()
+        twin._open = self._open.copy()
+        twin._day, twin._number = self._day, self._number
+        return twin
+
+    def add(self, minute: int, cell: list[Step]) -> None:
+        """The next cell."""
+        for _, action, pid, facts in cell:
+            if pid == _RESTART:
+                for place in list(self._open.values()):
+                    self._close(place, minute, action, facts)
+            elif action == "session_close":
+                if pid in self._open:
+                    self._close(self._open[pid], minute, action, facts)
+            else:
+                self._begin(minute, pid, facts)
+
+    def _begin(self, minute: int, pid: int, facts: Facts) -> None:
+        if pid in self._open:
+            place = self._open[pid]
+            known = self._sessions[place]
+            if minute - known.begin <= _JOINED:
+                self._sessions[place] = Session(pid, known.begin, merge([known.facts, facts]))
+                return
+            if minute - known.begin <= self._rule.longest:
+                self._sessions[place] = Session(pid, known.begin, known.facts, _REUSED)
+        day = minute // MINUTES_A_DAY
+        if day != self._day:
+            self._day, self._number = day, 0
+        self._number += 1
+        if self._number > MOST_A_DAY:
+            self._open.pop(pid, None)
+            return
+        self._open[pid] = len(self._sessions)
+        self._sessions.append(Session(pid, minute, facts))
+
+    def _close(self, place: int, minute: int, action: str, facts: Facts) -> None:
+        known = self._sessions[place]
+        del self._open[known.pid]
+        if minute - known.begin <= self._rule.longest:
+            whole = merge([known.facts, facts])
+            self._sessions[place] = Session(known.pid, known.begin, whole, action)
+
+    def findings(self, subject: str) -> Iterator[Finding]:
+        """Every session."""
+        for session in self._sessions:
+            yield self._rule.tell_session(subject, session)
+
+    def forget(self, day: int) -> None:
+        """Drop the sessions that began before ``day``."""
+        if self._sessions and self._sessions[0].begin // MINUTES_A_DAY < day:
+            self._keep([s for s in self._sessions if s.begin // MINUTES_A_DAY >= day])
+
+    def _keep(self, sessions: list[Session]) -> None:
+        still = {(s.pid, s.begin) for s in map(self._sessions.__getitem__, self._open.values())}
+        self._sessions = sessions
+        self._open = {s.pid: n for n, s in enumerate(sessions) if (s.pid, s.begin) in still}
+
+    def is_idle(self, minute: int) -> bool:
+        """Whether nothing here matters to a cell at or after ``minute``."""
+        return not self._sessions
+
+
+class Sessions(Telling):
+    """The rule with its threshold."""
+
+    name = SESSION
+    title = "Session"
+    most = sys.maxsize
+    wants: ClassVar[Wants] = {
+        "action": ("login", "session_open", "session_close", "host_start"),
+        "outcome": ("success",),
+    }
+    meaning = (
+        "A user's session by sshd or login: from when to when and from where. One without an end "
+        "is open for as long as an end is looked for; after that, or once its process id belongs "
+        "to another session, it never ended. One that a restart of the host cut off says so. "
+        "Always info: it tells what went on, raises no alarm, and is not among what to look at "
+        "first. Written when the session begins and again when it ends."
+    )
+    wrong_where = (
+        "the lines of PAM are missing: then a session seems to have no end. The end is looked for "
+        "within `longest`. Sessions of CRON, sudo and su are not told, nor more than "
+        f"{MOST_A_DAY} of one host in a day: that is automation; put it into the ignore list."
+    )
+
+    def __init__(self, config: SessionConfig) -> None:
+        self.longest = int(units.parse_duration(config.longest) // 60)
+        self.before = _JOINED
+        self.after = self.longest + 1
+
+    def subject_of(self, event: Event) -> str | None:
+        """The host."""
+        if event.action == "host_start":
+            return event.host
+        return event.host if event.program in PROGRAMS and event.pid is not None else None
+
+    def add(self, cell: list[Step] | None, told: Batch) -> list[Step]:
+        """The cell with more events."""
+        steps = sorted([*(cell or ()), *itertools.starmap(_step_of, told)], key=_order)
+        return steps[:MOST_A_MINUTE]
+
+    def chain(self) -> SessionChain:
+        """An empty chain."""
+        return SessionChain(self)
+
+    def severity_of(self, facts: Facts) -> str:
+        """Always the lowest."""
+        return "info"
+
+    def tell_session(self, subject: str, session: Session) -> Finding:
+        """The finding."""
+        day, facts = session.begin // MINUTES_A_DAY, session.facts
+        seconds = max(0, facts.last[0] - facts.first[0]) // units.SECOND
+        length = str(timedelta(seconds=seconds))
+        if session.end == "host_start":
+            end = f"had no end when the host restarted, {length} later"
+        elif session.end == _REUSED:
+            end = "never ended: its process id was used again"
+        elif session.end:
+            end = f"lasted {length}"
+        else:
+            return self._tell_open(subject, session)
+        told = (self.severity_of(facts), self._words(subject, facts, end))
+        found = finding_of(self, subject, day, facts, told)
+        return msgspec.structs.replace(found, end=_ENDS[session.end])
+
+    def _tell_open(self, subject: str, session: Session) -> Finding:
+        """It is overdue from the first minute on in which its end is no longer looked for."""
+        day, facts = session.begin // MINUTES_A_DAY, session.facts
+        longest, whole = (tell(self.longest * MINUTE) for tell in (length_of, whole_length_of))
+        words = self._words(subject, facts, f"is open as far as is known, for {longest} at most")
+        never = self._words(subject, facts, f"never ended: no end was seen within {whole}")
+        return msgspec.structs.replace(
+            finding_of(self, subject, day, facts, (self.severity_of(facts), words)),
+            overdue=(session.begin + self.longest + 1) * MINUTE,
+            end="open",
+            overdue_sentence=never.sentence,
+        )
+
+    def _words(self, subject: str, facts: Facts, end: str) -> Words:
+        who = facts.users or ("somebody",)
+        return Words(self.title, path_of((subject,), facts.addresses, who), end)

@@ -1,0 +1,35 @@
+"""A user became root by su."""
+
+from typing import ClassVar
+
+from heptad.aggregator.detection.facts import Facts, Wants, often, path_of
+from heptad.aggregator.detection.grouping import Grouped
+from heptad.core.event import Event
+
+
+class SuToRoot(Grouped):
+    """The rule."""
+
+    name = "su_to_root"
+    title = "Su to root"
+    technique = "T1548"
+    wants: ClassVar[Wants] = {"action": ("privilege",), "outcome": ("success", "failure")}
+    meaning = (
+        "A user became root by su, or tried to. Low; it is told because su, unlike sudo, leaves "
+        "no record of what was done then. Root's own su is not told."
+    )
+    wrong_where = "that is how the host is administered."
+
+    def subject_of(self, event: Event) -> str | None:
+        """Who did it."""
+        told = event.program == "su" and event.target_user == "root" and event.user != "root"
+        return event.user or None if told else None
+
+    def path_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.path_of."""
+        return path_of(facts.hosts, facts.users, facts.targets)
+
+    def facts_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.facts_of."""
+        refused = ", at least one was refused" if facts.reasons else ""
+        return f"{often(facts, 'attempt')}{refused}"

@@ -1,0 +1,74 @@
+"""Success after failures: a login from an address that failed before."""
+
+from typing import ClassVar, Final
+
+from heptad.aggregator.detection.facts import (
+    Facts,
+    Wants,
+    address_of,
+    list_some,
+    name_owner,
+    path_of,
+)
+from heptad.aggregator.detection.sequence import Pair
+from heptad.aggregator.summary.wording import Words, count_of, length_of
+from heptad.core.config.findings import SuccessAfterFailuresConfig
+from heptad.core.event import Event
+
+_NOT_GUESSED: Final = ("publickey", "hostbased", "gssapi")
+
+
+class SuccessAfterFailures(Pair):
+    """The rule with its thresholds."""
+
+    name = "success_after_failures"
+    title = "Login after failed attempts"
+    technique = "T1110"
+    most = 1000  # each of them may be a break-in
+    noun = ("address", "addresses")
+    wants: ClassVar[Wants] = {"action": ("login",), "outcome": ("failure", "success")}
+    subject_of = staticmethod(address_of)
+    meaning = (
+        "A login from an address from which at least `failures` failed within `span` before. High "
+        "if several users were tried, or ten times as many failures went before; else medium. A "
+        "login by key, host or Kerberos is not told: that was not guessed."
+    )
+    wrong_where = (
+        "somebody forgot his password and found it again, or somebody behind the same proxy "
+        "logged in while another mistyped."
+    )
+
+    def __init__(self, config: SuccessAfterFailuresConfig) -> None:
+        super().__init__(config.failures, config.span)
+
+    def is_after(self, event: Event) -> bool:
+        """A success comes after failures."""
+        return event.outcome == "success"
+
+    def is_told(self, event: Event) -> bool:
+        """What needs no password was not guessed."""
+        return event.method not in _NOT_GUESSED
+
+    def describe(self, subject: str, causes: Facts, after: Facts) -> tuple[str, Words]:
+        """Severity, and it in words."""
+        grave = len(causes.users) > 1 or causes.count >= 10 * self.threshold
+        path = path_of(after.hosts, name_owner(subject, after), after.users)
+        words = Words(self.title, path, _tell(causes, after))
+        return ("high" if grave else "medium"), words
+
+
+def _tell(causes: Facts, after: Facts) -> str:
+    """What of the failures came before the first login, where that is known for certain."""
+    tried = f" as {list_some(causes.users)}" if causes.users not in ((), after.users) else ""
+    failed, logins = count_of(causes.count, "failed login"), count_of(after.count, "login")
+    logins += f" as {list_some(after.users)}" if tried else ""
+    end = max(after.last[0], causes.last[0])
+    within = f"within {length_of(end - min(after.first[0], causes.first[0]))}"
+    if causes.last[0] < after.first[0]:
+        return f"{failed}{tried}, then {logins}, {within}"
+    known = len(causes.evidence) == causes.count
+    before = sum(time < after.first[0] for time, _ in causes.evidence) if known else 0
+    if before:
+        first = count_of(before, "failed login")
+        return f"{first} before the first of {logins}, {causes.count} in all{tried}, {within}"
+    return f"{failed}{tried} and {logins}, {within}"

@@ -1,0 +1,101 @@
+"""A user logged in at an hour that is unusual for him.
+
+The statistic: during how many hours of the look-back the user logged in at that hour of the day
+or in the one before or after it (the day is a circle, UTC), as a share of all hours in which he
+logged in. Estimated by additive smoothing with one added for each of the eight parts of a day
+that are three hours long (Laplace's rule of succession; Manning, Raghavan and Schütze,
+Introduction to Information Retrieval, 2008, 11.3.2), so that what never happened is not
+impossible:
+
+    p = (hours near + 1) / (hours + 8)
+
+An hour in which he logged in often counts once: a job must not outvote a person. The neighbours
+take in the change to daylight saving time.
+"""
+
+from typing import ClassVar, Final
+
+from heptad.aggregator.detection.facts import Facts, Wants, often, path_of
+from heptad.aggregator.detection.new_terms import HistoryChain, HistoryRule
+from heptad.core.config.findings import BaselineConfig, UnusualHourConfig
+from heptad.core.event import Event
+
+_BLOCKS: Final = 8
+
+
+class HoursChain(HistoryChain):
+    """The hours of one user."""
+
+    def __init__(self, rule: "UnusualHour") -> None:
+        super().__init__(rule)
+        self._rule = rule
+        self._hours: list[int] = []
+        """Those in which he logged in, since the epoch, in order."""
+
+    def copy(self) -> "HoursChain":
+        """A chain of its own that knows the same."""
+        twin = HoursChain(self._rule)
+        twin._days = self._days.copy()
+        twin._hours = self._hours.copy()
+        twin._groups = self._groups.copy()
+        return twin
+
+    def add(self, minute: int, cell: Facts) -> None:
+        """The next cell."""
+        hour = minute // 60
+        floor = -((self._rule.history.look_back - minute) // 60)
+        if not self._hours or self._hours[-1] != hour:
+            self._hours = [known for known in self._hours if known >= floor]
+        if self._days.is_enough(minute) and self._is_unusual(hour, floor):
+            self._groups.add(minute, cell)
+        if not self._hours or self._hours[-1] != hour:
+            self._hours.append(hour)
+        self._days.add(minute, cell.count)
+
+    def _is_unusual(self, hour: int, floor: int) -> bool:
+        known = [before for before in self._hours if floor <= before < hour]
+        near = sum((before - hour + 1) % 24 <= 2 for before in known)
+        enough = len(known) >= self._rule.hours
+        return enough and (near + 1) / (len(known) + _BLOCKS) < self._rule.probability
+
+
+class UnusualHour(HistoryRule):
+    """The rule with its thresholds."""
+
+    name = "unusual_hour"
+    title = "Login at an unusual hour"
+    technique = "T1078"
+    wants: ClassVar[Wants] = {"action": ("login",), "outcome": ("success",)}
+    meaning = (
+        "A user logged in at an hour of the day at which, by what is known of him, a login is "
+        "less likely than `probability`. The share of the hours in which he logged in that lie "
+        "within an hour of it, with one added for each three hours of a day (additive smoothing, "
+        "Laplace's rule of succession: Manning, Raghavan and Schütze, Introduction to Information "
+        "Retrieval, 2008, 11.3.2); the day is a circle. Low. Nothing is told before he logged in "
+        "during `hours` hours."
+    )
+    wrong_where = (
+        "somebody works late, travels, or a job got a new hour. An attacker who keeps office "
+        "hours is not seen."
+    )
+
+    def __init__(self, baseline: BaselineConfig, config: UnusualHourConfig) -> None:
+        super().__init__(baseline)
+        self.hours = config.hours
+        self.probability = config.probability
+
+    def subject_of(self, event: Event) -> str | None:
+        """The user."""
+        return event.user or None
+
+    def chain(self) -> HoursChain:
+        """An empty chain."""
+        return HoursChain(self)
+
+    def path_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.path_of."""
+        return path_of(facts.hosts, facts.addresses, facts.users)
+
+    def facts_of(self, subject: str, facts: Facts) -> str:
+        """See Telling.facts_of."""
+        return f"{often(facts, 'login')}, at an unusual hour of the day for this user"

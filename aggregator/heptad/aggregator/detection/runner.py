@@ -1,0 +1,315 @@
+"""Findings on arrival: which minutes and days a rule has to look at, and what it then writes.
+
+The usual case is an event of the last hour: its minute is read again and its subject judged from
+memory. Everything else (an event that came later than that, a start, a rule that failed) makes a
+whole day dirty, and the day is read again. Dirty days are committed with the progress, the
+memory is not: it follows from the store of events.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Final
+
+import msgspec
+
+from heptad.aggregator.detection.dispatch import Read
+from heptad.aggregator.detection.evicted_keys import Forgotten
+from heptad.aggregator.detection.finding import Finding, Revision
+from heptad.aggregator.detection.flood import JOINED, Joint
+from heptad.aggregator.detection.revisions import Ledger
+from heptad.aggregator.detection.rules import Rule
+from heptad.aggregator.detection.state import MINUTES_A_DAY, Found, Memory
+from heptad.aggregator.progress import KEEP
+from heptad.core.intervals import Span, merge_spans
+from heptad.core.store.api import Store
+
+_PAUSE: Final = 60.0
+_LAST_DAY: Final = 100_000
+_MOST_DAYS: Final = 2000
+_Day = Annotated[int, msgspec.Meta(ge=0, le=_LAST_DAY)]
+_decode_days: Final = msgspec.json.Decoder(
+    Annotated[list[_Day], msgspec.Meta(max_length=_MOST_DAYS)]
+).decode
+
+Joints = dict[int, Joint]
+Subjects = dict[str, tuple[dict[int, Sequence[Finding]], bool]]
+"""Subject → what was found of it by day, and whether nothing of it was forgotten."""
+
+
+class Watch:
+    """One rule at work; raises whatever the rule raises, and then ``recover`` has to be called.
+
+    There are two kinds of work. What is new is judged from the memory (``live``, ``work``). Days
+    of which events came late are read again as a whole (``read_days``, ``work_days``); that takes
+    long, and what is new may be judged in between. Where the newest days are among them, what was
+    read of them becomes the memory.
+    """
+
+    def __init__(self, rule: Rule, events: Store, reports: Store, history: int = 0) -> None:
+        self.name = rule.name
+        self.key = f"findings/{rule.name}"
+        self.size = 0
+        self.dropped = 0
+        self._rule = rule
+        self._events = events
+        self._reports = reports
+        stored = reports.recall(self.key)
+        kept = reports.intake.restore(self.key, stored, _decode_days)
+        self.is_whole = kept is not None or stored is None
+        """Whether the days that are to be read again are known."""
+        self._days = set(kept or ())
+        self._resumed = bool(self._days)
+        self._spans: list[Span] = []
+        self._reads: list[Read] = []
+        self._reading: set[int] = set()
+        """The days that are being read again."""
+        self._day_reads: list[Read] = []
+        self._meanwhile: list[Span] = []
+        """Where events arrived since; what will be the memory has not been told of them."""
+        self._memory: Memory | None = None
+        self._forgotten = Forgotten(rule)
+        self._limited_reads: list[Read] = []
+        """Of what was forgotten."""
+        self._history = history
+        self._ledger = Ledger(reports, events, rule.name, history)
+        self._joints: Joints = {}
+        """Days whose joined finding may have to be written again."""
+        self._due = 0.0
+        self._failed = False
+
+    def state(self) -> bytes:
+        """The days that still have to be read again, for the commit."""
+        days = self._days | self._reading | self._ledger.waiting_days() | self._joints.keys()
+        days |= self._forgotten.days
+        for since, until in self._spans:
+            days |= self._days_of(since, until)
+        return msgspec.json.encode(sorted(days))
+
+    def touch(self, spans: Iterable[Span]) -> None:
+        """Events arrived in these minutes."""
+        for since, until in spans:
+            floor = until if self._memory is None else self._memory.floor
+            if since < floor:
+                self._days |= self._days_of(since, min(until, floor))
+            if until > floor:
+                self._spans = merge_spans([*self._spans, (max(since, floor), until)])
+            if self._day_reads:
+                self._meanwhile = merge_spans([*self._meanwhile, (since, until)])
+
+    def redo(self, spans: Iterable[Span], since: int, until: int) -> None:
+        """Read the days of the minutes [since, until) again; there are events in ``spans``."""
+        days = self._days_of(since, until)
+        for begin, end in spans:
+            held = range(begin // MINUTES_A_DAY, (end - 1) // MINUTES_A_DAY + 1)
+            self._days |= days.intersection(held)
+
+    def has_work(self, at: float, *, everything: bool) -> bool:
+        """Whether ``work`` would do something; ``at`` is a monotonic time in seconds."""
+        if self._failed and not everything and at < self._due:
+            return False
+        return (
+            bool(self._spans)
+            or self._ledger.is_due(at, everything=everything)
+            or any(
+                self._ledger.is_to_join(joint, at, everything=everything)
+                for joint in self._joints.values()
+            )
+        )
+
+    def live(self, now: int) -> list[Read]:
+        """What has to be read before ``work``; ``now`` is the newest minute to be believed."""
+        memory = self._memory
+        if memory is None:
+            return []
+        self._reads = [Read(memory, since, until, now) for since, until in self._spans]
+        return self._reads
+
+    def work(self, at: float, *, everything: bool) -> list[Revision]:
+        """The revisions to write, from what was read of what is new."""
+        reads, self._reads = self._reads, []
+        _raise_error(reads)
+        self._failed = False
+        self._spans = []
+        told = [(read.memory, read.found, read.joints) for read in reads]
+        revisions = self._settle(at, told, everything=everything)
+        revisions += self._ledger.flush(at, everything=everything)
+        if self._memory is not None:
+            self.size = self._memory.size
+        return revisions
+
+    @property
+    def is_cold(self) -> bool:
+        """Whether nothing new can be judged before days were read."""
+        return self._memory is None
+
+    def has_days(self, at: float, *, everything: bool) -> bool:
+        """Whether days have to be read again, and it is time for it."""
+        if self._forgotten.is_due(at, everything=everything) and not self.is_cold:
+            return True
+        return bool(self._days) and (everything or at >= self._due)
+
+    def read_days(self, at: float, now: int, end: int) -> list[Read]:
+        """What has to be read before ``work_days``; ``end`` lies behind all that has arrived."""
+        days = self._take_days(now)
+        self._due = at if self.is_cold else at + _PAUSE
+        self._reading, self._meanwhile, self._day_reads = set(days), [], []
+        self._reading |= self._forgotten.days
+        self._limited_reads = self._forgotten.reads(at, now)
+        for first, last in merge_spans([(day, day + 1) for day in days]):
+            until = last * MINUTES_A_DAY + self._rule.after
+            if last == days[-1] + 1 and (self._memory is None or last > self._memory.day):
+                # it will be the memory: so it is read to the end of what has arrived. What lies
+                # behind may be a backlog, of which nothing could be taken up before its time
+                begin = first if self._memory is None else min(first, self._memory.day)
+                memory = Memory(self._rule, begin)
+                read = Read(memory, memory.floor, end, now)
+            else:
+                memory = Memory(self._rule, first)
+                read = Read(memory, memory.floor, until, now, last)
+            self._day_reads.append(read)
+        return [*self._day_reads, *self._limited_reads]
+
+    def _take_days(self, now: int) -> list[int]:
+        """The days to read now: after a restart only the newest first, that make the memory."""
+        days, self._days = self._days, set()
+        if self._resumed:
+            self._resumed = False
+            newest = self._days_of(now - KEEP, now)
+            if days & newest and days - newest:
+                self._days = {day for day in days if day < min(newest)}
+        return sorted(days - self._days)
+
+    def work_finished(self, at: float) -> list[Revision]:
+        """The revisions of those days that are finished already, while others are being read."""
+        found: list[tuple[Memory, Found, Joints]] = []
+        # they go on one after the other; the last one may become the memory
+        while self._day_reads and self._day_reads[0].error is None:
+            read = self._day_reads[0]
+            if read.is_over and read.end is not None:
+                del self._day_reads[0]
+                found.append(_found_by(read))
+                self._reading.difference_update(range(read.first, read.end))
+                continue
+            if read.begun and not read.is_over:
+                finished = _up_to(read.end, read.memory.take_finished())
+                joints = _joints_up_to(read.end, read.memory.take_joints())
+                found.append((read.memory, finished, joints))
+                self._reading.difference_update(read.finished)
+            break
+        return self._settle(at, found)
+
+    def work_days(self, at: float) -> list[Revision]:
+        """The revisions of the days that were read again, to the end."""
+        reads, self._day_reads = self._day_reads, []
+        limited, self._limited_reads = self._limited_reads, []
+        _raise_error([*reads, *limited])
+        self._failed = False
+        self._reading = set()
+        found = [_found_by(read) for read in reads]
+        if reads and reads[-1].end is None:
+            self._joints = {}  # it knows them all
+            self._memory = reads[-1].memory
+            self.size = self._memory.size
+            self._spans = []
+            self.touch(self._meanwhile)
+        self._meanwhile = []
+        found += [(read.memory, _up_to(read.end, read.found), {}) for read in limited]
+        return self._settle(at, found)
+
+    def _settle(
+        self, at: float, told: Iterable[tuple[Memory, Found, Joints]], *, everything: bool = False
+    ) -> list[Revision]:
+        """What of all that was found has to be written."""
+        every: Subjects = {}
+        for memory, found, joints in told:
+            self._joints |= joints
+            self._forgotten.note(memory)
+            self.dropped += memory.dropped
+            memory.dropped = 0
+            for subject, days in found.items():
+                known, whole = every.get(subject, ({}, True))
+                every[subject] = (known | days if known else days, whole and memory.whole)
+        firsts: dict[int, int] = {}
+        revisions = self._settle_joints(every, firsts, at, everything=everything)
+        for subject, (own, whole) in every.items():
+            revisions += self._ledger.settle(subject, own, at, whole=whole, joined=firsts)
+        return revisions
+
+    def _settle_joints(
+        self, found: Subjects, firsts: dict[int, int], at: float, *, everything: bool
+    ) -> list[Revision]:
+        """Of days with too many findings the joined one; ``found`` loses what is in it now.
+
+        ``firsts`` gets the first event of what stands for many on a day.
+        """
+        revisions: list[Revision] = []
+        for day, joint in sorted(self._joints.items()):
+            standing = self._ledger.subjects(day)
+            if not joint.level:
+                if JOINED in standing:
+                    revisions += self._ledger.settle(JOINED, {day: ()}, at)
+                del self._joints[day]
+                continue
+            if self._ledger.is_to_join(joint, at, everything=everything or joint.is_over):
+                joined = [joint.join()]
+                revisions += self._ledger.settle(JOINED, {day: joined}, at, whole=joint.is_whole)
+                del self._joints[day]
+            first = self._ledger.first_joined(day)
+            if first is None:
+                continue
+            firsts[day] = first
+            for subject in standing - joint.subjects - {JOINED}:
+                own, whole = found.get(subject, ({}, True))
+                found[subject] = ({**own, day: ()}, whole)
+        return revisions
+
+    def commit(self, at: float) -> None:
+        """What ``work`` gave is in the store."""
+        self._ledger.forget(at)
+
+    def recover(self, at: float) -> None:
+        """After a failure: forget what may be half done, and read its days again later."""
+        self._days = set(_decode_days(self.state()))
+        self._spans, self._reads = [], []
+        self._reading, self._day_reads, self._meanwhile = set(), [], []
+        self._forgotten, self._limited_reads = Forgotten(self._rule), []
+        self._joints = {}
+        self._failed = True
+        self._memory = None
+        self._ledger = Ledger(self._reports, self._events, self.name, self._history)
+        self._due = at + _PAUSE
+
+    def _days_of(self, since: int, until: int) -> set[int]:
+        """The UTC days whose findings may depend on the minutes [since, until)."""
+        first = (since - self._rule.after) // MINUTES_A_DAY
+        last = (until - 1 + self._rule.before) // MINUTES_A_DAY
+        return set(range(first, last + 1))
+
+
+def _found_by(read: Read) -> tuple[Memory, Found, Joints]:
+    """What a reading that is over found."""
+    return read.memory, _up_to(read.end, read.found), _joints_up_to(read.end, read.joints)
+
+
+def _raise_error(reads: Iterable[Read]) -> None:
+    """Raise what the rule raised while it was told of the events."""
+    for read in reads:
+        if read.error is not None:
+            raise read.error
+
+
+def _joints_up_to(end: int | None, joints: Joints) -> Joints:
+    """Those of the days before ``end``: nobody will look at them again."""
+    if end is None:
+        return joints
+    return {
+        day: msgspec.structs.replace(joint, is_over=True)
+        for day, joint in joints.items()
+        if day < end
+    }
+
+
+def _up_to(end: int | None, found: Found) -> Found:
+    """What is booked on the days before ``end``, which alone is whole."""
+    if end is None:
+        return found
+    return {s: {day: f for day, f in days.items() if day < end} for s, days in found.items()}

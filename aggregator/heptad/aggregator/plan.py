@@ -1,0 +1,19 @@
+"""What an aggregator computes of the events."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from heptad.aggregator.detection.ignore import Ignored
+from heptad.aggregator.detection.rules import Rule
+from heptad.aggregator.reports import Report
+
+
+class Plan(msgspec.Struct):
+    """What is to be computed; times in seconds."""
+
+    rules: list[Rule]
+    reports: Sequence[Report]
+    max_wait: float = 120.0
+    late_horizon: float = 7 * 86_400.0
+    ignored: Ignored = msgspec.field(default_factory=Ignored)

@@ -1,0 +1,62 @@
+"""Login attempts of a window: how many per host, program and method, and how they ended."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from heptad.core.event import Event
+from heptad.core.store.line_protocol import Value
+from heptad.core.store.measurements import Field
+
+
+class AttemptsFold:
+    """The attempts of one window; a folded line counts as often as it came."""
+
+    def __init__(self) -> None:
+        self.counts: dict[tuple[str, str, str], list[int]] = {}
+
+    def add(self, events: Sequence[Event]) -> None:
+        """Some login events of the window."""
+        for event in events:
+            key = (event.host, event.program, event.method)
+            counts = self.counts.get(key)
+            if counts is None:
+                counts = self.counts[key] = [0, 0, 0]
+            counts[0] += event.count
+            if event.outcome == "success":
+                counts[1] += event.count
+            elif event.outcome == "failure":
+                counts[2] += event.count
+
+    def merge(self, other: "AttemptsFold") -> None:
+        """All attempts of another window."""
+        for key, counts in other.counts.items():
+            known = self.counts.get(key, [0, 0, 0])
+            self.counts[key] = [one + more for one, more in zip(known, counts, strict=True)]
+
+    def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
+        """A row for each host, program and method."""
+        for (host, program, method), (attempts, successes, failures) in sorted(self.counts.items()):
+            tags = {"host": host, "program": program, "method": method}
+            yield tags, {"attempts": attempts, "successes": successes, "failures": failures}
+
+
+class Attempts:
+    """The report ``report_attempts``."""
+
+    name: Final = "report_attempts"
+    about: Final = "How many logins were tried per host, program and method, and how they ended."
+    actions: Final = frozenset({"login"})
+    tags: Final = {
+        "host": "where",
+        "program": "the program that asked for the login",
+        "method": "how the user proved who he is",
+    }
+    fields: Final = {
+        "attempts": Field(int, "logins, as often as they were tried"),
+        "successes": Field(int, "those that succeeded"),
+        "failures": Field(int, "those that were refused"),
+    }
+
+    def begin(self) -> AttemptsFold:
+        """An empty window."""
+        return AttemptsFold()

@@ -1,0 +1,86 @@
+"""Distinct users and addresses of a window: how many accounts were tried, from how many places."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from heptad.aggregator.reports.counting import Values, cut
+from heptad.core.event import Event
+from heptad.core.store.line_protocol import Value
+from heptad.core.store.measurements import Field
+
+ALL: Final = "all"
+"""The outcome of the row about all logins: distinct numbers cannot be added up."""
+
+
+class Seen:
+    """What the logins of one outcome have."""
+
+    def __init__(self) -> None:
+        self.users = Values()
+        self.addresses = Values()
+        self.hosts: set[str] = set()
+
+    def add(self, events: Sequence[Event]) -> None:
+        """Some of these logins."""
+        users, addresses = {e.user for e in events}, {e.source_ip for e in events}
+        self.users.add([cut(user) for user in users if user is not None])
+        self.addresses.add([cut(address) for address in addresses if address is not None])
+        self.hosts.update([e.host for e in events])
+
+    def merge(self, other: "Seen") -> None:
+        """What other logins have, too."""
+        self.users.merge(other.users)
+        self.addresses.merge(other.addresses)
+        self.hosts |= other.hosts
+
+
+class DistinctFold:
+    """The logins of one window."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, Seen] = {}
+
+    def add(self, events: Sequence[Event]) -> None:
+        """Some login events of the window."""
+        for outcome in {event.outcome for event in events}:
+            self.seen.setdefault(outcome, Seen()).add(
+                [event for event in events if event.outcome == outcome]
+            )
+
+    def merge(self, other: "DistinctFold") -> None:
+        """All logins of another window."""
+        for outcome, seen in other.seen.items():
+            self.seen.setdefault(outcome, Seen()).merge(seen)
+
+    def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
+        """A row for each outcome, and one for all."""
+        if not self.seen:
+            return
+        whole = Seen()
+        for seen in self.seen.values():
+            whole.merge(seen)
+        for outcome, seen in sorted({ALL: whole, **self.seen}.items()):
+            users, addresses = seen.users.number, seen.addresses.number
+            hosts = len(seen.hosts)
+            yield {"outcome": outcome}, {"users": users, "addresses": addresses, "hosts": hosts}
+
+
+class Distinct:
+    """The report ``report_distinct``."""
+
+    name: Final = "report_distinct"
+    about: Final = (
+        "How many different users, addresses and hosts the logins of the window have. The numbers "
+        "are exact."
+    )
+    actions: Final = frozenset({"login"})
+    tags: Final = {"outcome": "of the logins, or `all`"}
+    fields: Final = {
+        "users": Field(int, "different names that were asked for"),
+        "addresses": Field(int, "different addresses that asked"),
+        "hosts": Field(int, "different hosts that were asked"),
+    }
+
+    def begin(self) -> DistinctFold:
+        """An empty window."""
+        return DistinctFold()

@@ -1,0 +1,97 @@
+"""The hosts of a window: when each was first and last heard of, and what is known to be missing."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from heptad.core.event import Event
+from heptad.core.store.line_protocol import Value
+from heptad.core.store.measurements import Field
+
+_COUNTED: Final = {
+    "host_start": "starts",
+    "host_stop": "stops",
+    "daemon_error": "daemon_errors",
+    "gap": "gaps",
+}
+
+
+class Seen(msgspec.Struct):
+    """What the events of one host say; times are nanoseconds."""
+
+    first: int
+    last: int
+    count: int = 0
+    starts: int = 0
+    stops: int = 0
+    daemon_errors: int = 0
+    gaps: int = 0
+
+    def add(self, events: Sequence[Event]) -> None:
+        """Some events of the host."""
+        times = [event.time for event in events]
+        self.first = min(self.first, *times)
+        self.last = max(self.last, *times)
+        self.count += sum([event.count for event in events])
+        for event in [event for event in events if event.action in _COUNTED]:
+            counted = _COUNTED[event.action]
+            setattr(self, counted, getattr(self, counted) + event.count)
+
+    def merge(self, other: "Seen") -> None:
+        """All events of the host in another window."""
+        self.first = min(self.first, other.first)
+        self.last = max(self.last, other.last)
+        for counted in ("count", *_COUNTED.values()):
+            setattr(self, counted, getattr(self, counted) + getattr(other, counted))
+
+
+class HostsFold:
+    """The hosts of one window."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, Seen] = {}
+
+    def add(self, events: Sequence[Event]) -> None:
+        """Some events of the window."""
+        hosts: dict[str, list[Event]] = {}
+        for event in events:
+            hosts.setdefault(event.host, []).append(event)
+        for host, own in hosts.items():
+            self.seen.setdefault(host, Seen(own[0].time, own[0].time)).add(own)
+
+    def merge(self, other: "HostsFold") -> None:
+        """All hosts of another window."""
+        for host, seen in other.seen.items():
+            self.seen.setdefault(host, Seen(seen.first, seen.last)).merge(seen)
+
+    def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
+        """A row for each host."""
+        for host, seen in sorted(self.seen.items()):
+            yield {"host": host}, msgspec.structs.asdict(seen)
+
+
+class Hosts:
+    """The report ``report_hosts``."""
+
+    name: Final = "report_hosts"
+    about: Final = (
+        "When each host was first and last heard of, and what is missing. Lines that no rule "
+        "understood are no events, so no window tells them: see "
+        "`heptad_lines_not_understood_total`, and by host `heptad report`."
+    )
+    actions: Final[frozenset[str]] = frozenset()
+    tags: Final = {"host": "where"}
+    fields: Final = {
+        "first": Field(int, "time of the first event, in nanoseconds since the epoch"),
+        "last": Field(int, "time of the last event"),
+        "count": Field(int, "events, as often as they came"),
+        "starts": Field(int, "how often the host started"),
+        "stops": Field(int, "how often it stopped or was suspended"),
+        "daemon_errors": Field(int, "troubles that daemons report of themselves"),
+        "gaps": Field(int, "parts of a log that could not be read: what was in them is not known"),
+    }
+
+    def begin(self) -> HostsFold:
+        """An empty window."""
+        return HostsFold()

@@ -1,0 +1,80 @@
+"""Rows ranked by how often they occur, the rest as one: answers of a log, bounded in number.
+
+The tags of a row are its group and its rank, so there are few of them whatever a log says; the
+answers themselves are fields.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from heptad.aggregator.reports.counting import Tally, cut
+from heptad.core.event import TAGS, Event
+from heptad.core.store.line_protocol import Value
+from heptad.core.store.measurements import Field
+
+ANSWERS: Final = ("user", "target_user", "object", "reason")
+"""What of an event says who did what to whom, and why it ended so."""
+OTHERS: Final = "others"
+RANK: Final = f"the place, from `01`; `{OTHERS}`: all others together"
+COUNTED: Final = {
+    "count": Field(int, "how often"),
+    "different": Field(int, "how many different ones the others are; only in their row"),
+}
+
+Tags = tuple[tuple[str, str], ...]
+
+
+def ranked_rows(
+    tags: dict[str, str], tally: Tally, most: int, told: Callable[[str], dict[str, Value]]
+) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
+    """A row a rank, and one for all others; ``told`` gives the fields of a counted value."""
+    others = tally.total
+    first = tally.ranked(most)
+    for place, (value, count) in enumerate(first, start=1):
+        others -= count
+        yield {**tags, "rank": f"{place:02}"}, {**told(value), "count": count}
+    if others:
+        different = tally.distinct - len(first)
+        yield {**tags, "rank": OTHERS}, {"count": others, "different": different}
+
+
+class Ranking:
+    """A fold that ranks what events answer, as these fields of theirs, within each group."""
+
+    def __init__(
+        self, most: int, group: Callable[[Event], Tags], answers: Sequence[str] = ANSWERS
+    ) -> None:
+        self._most = most
+        self._group = group
+        self._answers = answers
+        self.tallies: dict[Tags, Tally] = {}
+
+    def add(self, events: Sequence[Event]) -> None:
+        """Some events of the window."""
+        for event in events:
+            self._add(event)
+
+    def _add(self, event: Event) -> None:
+        group = self._group(event)
+        tally = self.tallies.get(group)
+        if tally is None:
+            tally = self.tallies[group] = Tally()
+        answers = ((name, getattr(event, name)) for name in self._answers)
+        told = {
+            name: cut(value)
+            for name, value in answers
+            if value is not None and (value or name not in TAGS)  # an empty tag is none
+        }
+        tally.add(msgspec.json.encode(told).decode(), event.count)
+
+    def merge(self, other: "Ranking") -> None:
+        """All events of another window."""
+        for group, tally in other.tallies.items():
+            self.tallies.setdefault(group, Tally()).merge(tally)
+
+    def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
+        """For each group a row a rank, and one for all others."""
+        for group, tally in sorted(self.tallies.items()):
+            yield from ranked_rows(dict(group), tally, self._most, msgspec.json.decode)

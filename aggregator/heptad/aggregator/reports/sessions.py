@@ -1,0 +1,184 @@
+"""Sessions of a window: how many were opened and closed, and how long they were.
+
+PAM opens and closes a session in one process, so host, program and process id tell which end
+belongs to which beginning; logind numbers its sessions. Ids recur, so the ends are paired in
+order of time. A beginning that is told twice within a minute (login(1) tells it beside PAM) is
+one. sshd's "Close session … from ADDRESS" (session.c) is the end of a channel, not of the
+session.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from heptad.aggregator.reports.counting import cut, portions_of, spill_rows
+from heptad.core.event import Event
+from heptad.core.store.line_protocol import Value
+from heptad.core.store.measurements import Field
+
+MOST_HELD: Final = 10_000
+"""So many beginnings and ends are held in memory; the rest waits in a temporary file."""
+SECOND: Final = 10**9
+_TOLD_TWICE: Final = 60 * SECOND
+
+
+class Mark(NamedTuple):
+    """A beginning or an end; ``session`` tells it from others of the host and program."""
+
+    host: str
+    program: str
+    session: str
+    time: int
+    closes: bool
+
+
+class Count(msgspec.Struct):
+    """The sessions of one host and program; lengths in nanoseconds."""
+
+    opened: int = 0
+    closed: int = 0
+    refused: int = 0
+    complete: int = 0
+    length: int = 0
+    longest: int = 0
+    open: int = 0
+
+
+class SessionsFold:
+    """The sessions of one window; the methods raise SpillFailed."""
+
+    def __init__(self) -> None:
+        self.refused: dict[tuple[str, str], int] = {}
+        self._marks: list[Mark] = []
+        self._spill: sqlite3.Connection | None = None
+
+    def add(self, events: Sequence[Event]) -> None:
+        """Some beginnings and ends of sessions."""
+        for event in events:
+            self._add(event)
+
+    def _add(self, event: Event) -> None:
+        if event.action == "session_open" and event.outcome == "failure":
+            key = (event.host, event.program)
+            self.refused[key] = self.refused.get(key, 0) + event.count
+            return
+        closes = event.action == "session_close"
+        if closes and event.program == "sshd" and event.source_ip is not None:
+            return
+        by_number = event.program == "systemd-logind"
+        session = cut(event.object) if by_number else str(event.pid or "")
+        self._keep([Mark(event.host, event.program, session, event.time, closes)])
+
+    def merge(self, other: "SessionsFold") -> None:
+        """All beginnings and ends of another window."""
+        for key, refused in other.refused.items():
+            self.refused[key] = self.refused.get(key, 0) + refused
+        for some in other.portions():
+            self._keep(some)
+
+    def _keep(self, marks: Sequence[Mark]) -> None:
+        self._marks += marks
+        if len(self._marks) > MOST_HELD:
+            self._flush()
+
+    def portions(self) -> Iterator[Sequence[Mark]]:
+        """The beginnings and ends in no order, some at a time."""
+        yield self._marks
+        if self._spill is not None:
+            found = map(Mark._make, self._spill.execute("SELECT * FROM marks"))
+            yield from portions_of(found, MOST_HELD)
+
+    def _flush(self) -> sqlite3.Connection:
+        table = "marks (host, program, session, time, closes)"
+        insert = "INSERT INTO marks VALUES (?, ?, ?, ?, ?)"
+        self._spill = spill_rows(self._spill, table, insert, self._marks)
+        self._marks.clear()
+        return self._spill
+
+    def ordered(self) -> Iterable[Mark]:
+        """The beginnings and ends, those of one session side by side and in order of time."""
+        if self._spill is None:
+            return sorted(self._marks)
+        query = "SELECT * FROM marks ORDER BY host, program, session, time, closes"
+        return map(Mark._make, self._flush().execute(query))
+
+    def counts(self) -> dict[tuple[str, str], Count]:
+        """Host and program → their sessions."""
+        counts = {key: Count(refused=refused) for key, refused in self.refused.items()}
+        last: Mark | None = None
+        for mark in self.ordered():
+            count = counts.setdefault((mark.host, mark.program), Count())
+            if mark.session == "":
+                # which one ends is not known, but that it was one of these
+                count.opened += not mark.closes
+                count.closed += mark.closes
+                count.open = max(0, count.open + (-1 if mark.closes else 1))
+                continue
+            beginning = last if last is not None and _is_of_one(last, mark) else None
+            last = _pair(count, beginning, mark)
+        return dict(sorted(counts.items()))
+
+    def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
+        """A row for each host and program."""
+        for (host, program), count in self.counts().items():
+            fields: dict[str, Value] = {
+                "opened": count.opened,
+                "closed": count.closed,
+                "refused": count.refused,
+                "complete": count.complete,
+                "seconds": count.length / SECOND,
+                "longest_seconds": count.longest / SECOND,
+                "open": count.open,
+            }
+            yield {"host": host, "program": program}, fields
+
+
+def _is_of_one(one: Mark, other: Mark) -> bool:
+    return one.session != "" and one[:3] == other[:3]
+
+
+def _pair(count: Count, beginning: Mark | None, mark: Mark) -> Mark | None:
+    """Count a mark after the beginning that is still open; the beginning that then is."""
+    if not mark.closes:
+        if beginning is not None and mark.time - beginning.time <= _TOLD_TWICE:
+            return beginning
+        count.opened += 1
+        count.open += 1
+        return mark
+    count.closed += 1
+    if beginning is not None:
+        count.open -= 1
+        count.complete += 1
+        count.length += mark.time - beginning.time
+        count.longest = max(count.longest, mark.time - beginning.time)
+    return None
+
+
+class Sessions:
+    """The report ``report_sessions``."""
+
+    name: Final = "report_sessions"
+    about: Final = (
+        "Sessions per host and program, as far as one window can know them: a session that goes on "
+        "beyond the window is `open` in it, and one that began before it is `closed` and not "
+        "`complete`. An end belongs to the latest beginning with the same process id (logind: "
+        "session id); a log without process ids gives no lengths, there each end ends one. "
+        "sshd and systemd-logind both tell of one login: do not add them up. The numbers are exact."
+    )
+    actions: Final = frozenset({"session_open", "session_close"})
+    tags: Final = {"host": "where", "program": "the program that opened the session"}
+    fields: Final = {
+        "opened": Field(int, "sessions that began in the window"),
+        "closed": Field(int, "sessions that ended in it"),
+        "refused": Field(int, "sessions that could not be opened"),
+        "complete": Field(int, "sessions that began and ended in it"),
+        "seconds": Field(float, "the length of the complete ones, added up"),
+        "longest_seconds": Field(float, "the length of the longest complete one"),
+        "open": Field(int, "sessions that began in it and did not end in it"),
+    }
+
+    def begin(self) -> SessionsFold:
+        """An empty window."""
+        return SessionsFold()

@@ -1,0 +1,86 @@
+"""The most frequent addresses, users, targets and reasons of a window's logins."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from heptad.aggregator.reports.counting import Tally, cut
+from heptad.aggregator.reports.ranking import RANK, ranked_rows
+from heptad.core.event import Event
+from heptad.core.store.line_protocol import Value
+from heptad.core.store.measurements import Field
+
+MOST: Final = 10
+QUESTIONS: Final = {
+    "address": "from where: the peer's address, or its name if only that is told",
+    "user": "who: the account that was asked for",
+    "target": "to where: host and program, with a slash between them",
+    "reason": "why it ended so; told of failures only",
+}
+
+
+def _answer(events: Sequence[Event]) -> dict[str, list[tuple[str | None, int]]]:
+    """What the events answer to each question, and how often each came."""
+    return {
+        "address": [(e.source_ip or e.source_domain, e.count) for e in events],
+        "user": [(e.user, e.count) for e in events],
+        "target": [(f"{e.host}/{e.program}", e.count) for e in events],
+        "reason": [(e.reason or None, e.count) for e in events],
+    }
+
+
+class TopFold:
+    """The logins of one window."""
+
+    def __init__(self) -> None:
+        self.tallies: dict[tuple[str, str], Tally] = {}
+
+    def add(self, events: Sequence[Event]) -> None:
+        """Some login events of the window."""
+        for outcome in {event.outcome for event in events}:
+            own = [event for event in events if event.outcome == outcome]
+            for question, answers in _answer(own).items():
+                told = [
+                    (value if question == "target" else cut(value), count * number)
+                    for (value, count), number in Counter(answers).items()
+                    if value is not None
+                ]
+                if told:
+                    self.tallies.setdefault((outcome, question), Tally()).add_all(told)
+
+    def merge(self, other: "TopFold") -> None:
+        """All logins of another window."""
+        for key, tally in other.tallies.items():
+            self.tallies.setdefault(key, Tally()).merge(tally)
+
+    def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
+        """For each outcome and question a row a rank, and one for all others."""
+        for (outcome, question), tally in sorted(self.tallies.items()):
+            tags = {"outcome": outcome, "top": question}
+            yield from ranked_rows(tags, tally, MOST, lambda value: {"value": value})
+
+
+class Tops:
+    """The report ``report_top``."""
+
+    name: Final = "report_top"
+    about: Final = (
+        f"The {MOST} most frequent addresses, users, targets and reasons of the logins, and all "
+        "others as one row. The counts are exact; of two that are equally frequent the first by "
+        "name comes first. What has no value (a login without an address) is not counted."
+    )
+    actions: Final = frozenset({"login"})
+    tags: Final = {
+        "outcome": "of the logins",
+        "top": "; ".join(f"`{name}`: {meaning}" for name, meaning in QUESTIONS.items()),
+        "rank": RANK,
+    }
+    fields: Final = {
+        "value": Field(str, "the address, name, target or reason; not in the row of the others"),
+        "count": Field(int, "how often"),
+        "different": Field(int, "how many others there are; only in their row"),
+    }
+
+    def begin(self) -> TopFold:
+        """An empty window."""
+        return TopFold()

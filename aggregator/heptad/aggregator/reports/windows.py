@@ -1,0 +1,216 @@
+"""Reports: which windows of a report are due, and what is written of them.
+
+A window is dirty from when an event of it arrives until it has been computed. It is computed
+once it is over: when an event from after its end has arrived (and a few seconds for those that
+are on their way), or at the latest ``max_wait`` after its end. Events that come later make it
+dirty again; it is then computed once none has come for ``max_wait``, or at the latest after ten
+times as long, and what changed is a revision: rows with time = window start + revision in
+nanoseconds. Every revision holds all rows of its window; readers take the last.
+
+Events are never taken back: a window that now has fewer events than its last revision lost them
+to pruning, and the revision stands.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Final
+
+import msgspec
+
+from heptad.aggregator.reports import REPORTED, WINDOWS, Report, measurement_of
+from heptad.aggregator.reports.aggregation import Folded, Rows, Window
+from heptad.core.event import Time
+from heptad.core.intervals import MINUTE, Span
+from heptad.core.store.api import Point, Readable, Row, Store
+from heptad.core.store.event_row import identify
+from heptad.core.store.line_protocol import Value, decode_fields, encode_head
+from heptad.core.validation import Invalid, check_text
+
+GRACE: Final = 5 * 10**9
+"""Nanoseconds that events may be on their way from a source to the store."""
+_DAY: Final = WINDOWS["1d"]
+_MOST_DIRTY: Final = 200_000
+_MOST_REVISIONS: Final = 10**6
+_MOST_NUMBER: Final = 2**62
+_ALWAYS: Final = {"revision", "events"}
+
+
+_decode_dirty: Final = msgspec.json.Decoder(
+    dict[str, Annotated[list[Time], msgspec.Meta(max_length=_MOST_DIRTY)]]
+).decode
+
+
+class Touch(msgspec.Struct):
+    """When (ns) events arrived for a window that was over already: first and last; 0 if none."""
+
+    first: int = 0
+    last: int = 0
+
+
+class Written(msgspec.Struct):
+    """The last revision of a window."""
+
+    number: int = -1
+    events: int = 0
+    rows: dict[str, dict[str, Value]] = {}
+    """Head → fields, without what tells the revision."""
+
+
+class Outcome(msgspec.Struct):
+    """What computing some windows gave: rows to write, the windows, and how many were revised."""
+
+    rows: list[Row] = []
+    windows: list[Window] = []
+    reported: dict[str, int] = {}
+    revised: int = 0
+
+    def join(self, other: "Outcome") -> None:
+        """Take up what computing other windows gave."""
+        self.rows += other.rows
+        self.windows += other.windows
+        for size, amount in other.reported.items():
+            self.reported[size] = self.reported.get(size, 0) + amount
+        self.revised += other.revised
+
+
+class Book:
+    """The windows of one report, and what is written of them."""
+
+    def __init__(self, report: Report, reports: Store, max_wait: int) -> None:
+        self.name = report.name
+        self.report = report
+        self.key = f"report/{report.name}"
+        self._measurement = measurement_of(report)
+        self._reports = reports
+        self._max_wait = max_wait
+        stored = reports.recall(self.key)
+        kept = reports.intake.restore(self.key, stored, _decode_dirty)
+        self.is_whole = kept is not None or stored is None
+        """Whether what was dirty is known."""
+        self._dirty = {
+            Window(start, size): Touch()
+            for size, starts in (kept or {}).items()
+            if size in WINDOWS
+            for start in starts
+        }
+        self._touched: set[Window] = set()
+        """Windows in which events arrived since ``due`` named those to compute."""
+
+    def state(self, without: Iterable[Window] = ()) -> bytes:
+        """The dirty windows, for the commit."""
+        kept: dict[str, list[int]] = {}
+        done = set(without) - self._touched
+        for start, size in sorted(self._dirty.keys() - done):
+            kept.setdefault(size, []).append(start)
+        return msgspec.json.encode(kept)
+
+    def touch(self, spans: Iterable[Span], now: int) -> None:
+        """Events arrived in these minutes, at ``now`` (ns)."""
+        for since, until in spans:
+            for size, length in WINDOWS.items():
+                begin = since * MINUTE // length * length
+                for start in range(begin, until * MINUTE, length):
+                    window = Window(start, size)
+                    touch = self._dirty.setdefault(window, Touch())
+                    self._touched.add(window)
+                    if now >= window.end + GRACE:
+                        touch.first = touch.first or now
+                        touch.last = now
+
+    def redo(self, spans: Iterable[Span], since: int, until: int) -> None:
+        """Compute the windows of the minutes [since, until) that lie in ``spans``, at once."""
+        within = [(max(begin, since), min(end, until)) for begin, end in spans]
+        self.touch([(begin, end) for begin, end in within if begin < end], 0)
+
+    def due(self, now: int, passed: int, *, everything: bool) -> dict[int, list[Window]]:
+        """The windows to compute now by UTC day; ``everything``: all that are over.
+
+        ``passed``: all events up to this time are taken to be here; times are nanoseconds.
+        """
+        self._touched.clear()
+        days: dict[int, list[Window]] = {}
+        for window, touch in self._dirty.items():
+            if now >= window.end and (everything or self._is_due(window, touch, now, passed)):
+                days.setdefault(window.start // _DAY, []).append(window)
+        return {day: sorted(windows) for day, windows in sorted(days.items())}
+
+    def _is_due(self, window: Window, touch: Touch, now: int, passed: int) -> bool:
+        if touch.last:
+            quiet = now - touch.last >= self._max_wait
+            return quiet or now - touch.first >= 10 * self._max_wait
+        waited = now - window.end
+        return waited >= self._max_wait or (waited >= GRACE and passed >= window.end)
+
+    def commit(self, windows: Iterable[Window]) -> None:
+        """These windows are computed and in the store; those touched meanwhile stay dirty."""
+        for window in windows:
+            if window not in self._touched:
+                self._dirty.pop(window, None)
+
+    def settle(self, folded: Folded) -> Outcome:
+        """What of the folds of one UTC day is new or changed; raises what a fold has raised."""
+        if folded.error is not None:
+            raise folded.error
+        day = folded.windows[0].start // _DAY * _DAY
+        written = last_revisions(self._reports, self.name, day, day + _DAY)
+        outcome = Outcome(windows=folded.windows)
+        for window, (events, rows) in folded.rows.items():
+            last = written.get(window, Written())
+            same = len(rows) == len(last.rows) and _decode(rows) == last.rows
+            if same or events < last.events:
+                continue
+            number = last.number + 1
+            told = self._measurement.encode({"events": events, "revision": number})
+            for head, fields in rows.items():
+                outcome.rows.append((head, window.start + number, f"{fields},{told}", ""))
+            outcome.reported[window.size] = outcome.reported.get(window.size, 0) + (number == 0)
+            outcome.revised += number > 0
+        return outcome
+
+
+def _decode(rows: Rows) -> dict[str, dict[str, Value]]:
+    return {head: decode_fields(fields) for head, fields in rows.items()}
+
+
+def last_revisions(
+    store: Readable, report: str, since: int, until: int, tags: Mapping[str, str] | None = None
+) -> dict[Window, Written]:
+    """The last revision of every window of a report that begins with since <= start < until.
+
+    With ``tags`` only the rows that have them, such as ``window``.
+    """
+    found: dict[Window, Written] = {}
+    points = store.read(report, since, until, tags)
+    for point, window, number, events in store.intake.sift("report", points, _window_of, identify):
+        fields = {n: v for n, v in point.fields.items() if n not in ("revision", "events")}
+        last = found.get(window)
+        if last is None or last.number < number:
+            last = found[window] = Written(number, events, {})
+        if last.number == number:
+            last.rows[encode_head(report, sorted(point.tags.items()))] = fields
+    return found
+
+
+def _window_of(point: Point) -> tuple[Point, Window, int, int]:
+    """A row, its window, revision and number of events; raises what FAULTS names if it is none."""
+    declared = REPORTED.get(point.measurement)
+    known, fields = declared.fields if declared else {}, point.fields
+    if not (fields.keys() >= _ALWAYS and point.tags.keys() >= {"window"}):
+        raise Invalid("missing", f"one of {', '.join(sorted(_ALWAYS))} and window")
+    for name, value in fields.items():
+        field = known.get(name)
+        if field is not None and type(value) is not field.type:
+            raise Invalid("type", f"{name} is {type(value).__name__}")
+        if isinstance(value, str):
+            check_text(value)
+        elif not 0 <= value < _MOST_NUMBER:
+            raise Invalid("number", f"{name} is {value}")
+    check_text("".join(point.tags.values()))
+    size, number, events = point.tags["window"], int(fields["revision"]), int(fields["events"])
+    if size not in WINDOWS:
+        raise Invalid("word", f"a window of {size[:40]!r}")
+    if number > _MOST_REVISIONS or events < 1:
+        raise Invalid("number", f"revision {number} of {events} events")
+    window = Window(point.time - number, size)
+    if window.start < 0 or window.start % WINDOWS[size]:
+        raise Invalid("time", f"a window of {size} that begins at {window.start}")
+    return point, window, number, events

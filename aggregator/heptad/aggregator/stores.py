@@ -1,0 +1,308 @@
+"""The two stores of the aggregator: files of this host, or buckets of the fleet's InfluxDB."""
+
+import logging
+import sqlite3
+import time as clock
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+
+from heptad.aggregator.deaf_sources import describe_troubled
+from heptad.aggregator.detection.current import current_row, looked_row
+from heptad.aggregator.detection.finding import DAY, Revision, last_revisions
+from heptad.aggregator.metrics import FLEET, HELD, AggregatorMetrics
+from heptad.core import units
+from heptad.core.config.influxdb import InfluxConfig
+from heptad.core.config.schema import Config, StoreConfig
+from heptad.core.influxdb.client import Connection
+from heptad.core.influxdb.heartbeats import Summary
+from heptad.core.influxdb.store import InfluxStore
+from heptad.core.store.api import Store, StoreError
+from heptad.core.store.field_conflict import Held, count_by_labels, describe
+from heptad.core.store.sqlite import LocalStore
+from heptad.core.store.sqlite_file import StoreCorrupt, identify
+from heptad.core.telemetry.metrics import CounterDict
+from heptad.core.validation import Intake, decode_time
+
+log = logging.getLogger("heptad.aggregator")
+
+STORE_ERRORS: Final = (StoreError, sqlite3.Error)
+OWNER: Final = "aggregator"
+_PRUNE_EVERY: Final = 60.0
+_LOOKED_EVERY: Final = 30.0
+_SHOWN: Final = 30 * DAY
+_UNSURE: Final = 3
+"""From this generation on InfluxDB does not say which of two writes of a point survives."""
+
+
+class Stores(Protocol):
+    """Where events are read, and findings, reports and the aggregator's own state are kept.
+
+    ``name`` tells this store of events from another one, to which positions belong. Everything
+    but ``close`` raises StoreError, or sqlite3.Error.
+    """
+
+    name: str
+
+    @property
+    def events(self) -> Store:
+        """The events; where they may have been begun anew, only after ``open_events``."""
+        ...
+
+    @property
+    def reports(self) -> Store:
+        """Findings and reports."""
+        ...
+
+    def describe(self) -> tuple[str, str]:
+        """Where events and reports are, for a person."""
+        ...
+
+    def open_events(self) -> bool:
+        """Look where the events are; whether it is another store than the last time."""
+        ...
+
+    def counters(self) -> CounterDict:
+        """Every counter of the aggregator's."""
+        ...
+
+    def is_of_events(self, error: Exception) -> bool:
+        """Whether an error is one of the store of events."""
+        ...
+
+    def recover(self, error: Exception, metrics: AggregatorMetrics) -> None:
+        """Do what can be done about an error of the store of reports."""
+        ...
+
+    def tend(self, metrics: AggregatorMetrics) -> None:
+        """What has to be done now and then; call it after each look."""
+        ...
+
+    def show(self, revisions: Sequence[Revision]) -> None:
+        """Let screens show these findings as they are now."""
+        ...
+
+    def problems(self) -> list[str]:
+        """What is wrong with those who write events, a sentence each: for the page."""
+        ...
+
+    def hosts(self) -> Collection[str]:
+        """The names of hosts that somebody vouches for: see docs/decisions/0038."""
+        ...
+
+    def close(self) -> None:
+        """Close both."""
+        ...
+
+
+def open_stores(config: Config, intake: Intake) -> Stores:
+    """The stores of this configuration; raises StoreError."""
+    if config.influxdb is not None:
+        return InfluxStores(config.influxdb, intake, hosts_of(config))
+    return LocalStores(Path(config.store.path), config.aggregator.store, intake, hosts_of(config))
+
+
+def hosts_of(config: Config) -> frozenset[str]:
+    """The hosts that the configuration names."""
+    return frozenset((config.host, *(host for source in config.sources for host in source.hosts)))
+
+
+class LocalStores:
+    """Two files: the exporter's, which may be missing or begin anew, and the aggregator's own."""
+
+    def __init__(
+        self, path: Path, own: StoreConfig, intake: Intake, hosts: Collection[str] = ()
+    ) -> None:
+        self._intake = intake
+        self._hosts = hosts
+        self.name = ""
+        self._path = path
+        self._own = own
+        self._events: LocalStore | None = None
+        self._prune_due = 0.0
+        self._reports = self._open_own()
+
+    def _open_own(self) -> LocalStore:
+        store = LocalStore(
+            Path(self._own.path),
+            write=True,
+            max_age=units.parse_duration(self._own.max_age),
+            max_size=units.parse_size(self._own.max_size),
+        )
+        store.intake = self._intake
+        return store
+
+    @property
+    def events(self) -> LocalStore:
+        """See Stores.events."""
+        if self._events is None:
+            raise StoreError(f"{self._path}: is not open")
+        return self._events
+
+    @property
+    def reports(self) -> LocalStore:
+        """See Stores.reports."""
+        return self._reports
+
+    def describe(self) -> tuple[str, str]:
+        """See Stores.describe."""
+        return str(self._path), self._own.path
+
+    def open_events(self) -> bool:
+        """See Stores.open_events: a file that was set aside has another inode."""
+        identity = identify(self._path)
+        if self._events is not None and identity == self.name:
+            return False
+        self._close_events()
+        self._events = LocalStore(self._path)
+        self._events.intake = self._intake
+        self.name = identity
+        return True
+
+    def _close_events(self) -> None:
+        if self._events is not None:
+            self._events.close()
+            self._events = None
+
+    def counters(self) -> CounterDict:
+        """See Stores.counters."""
+        return self._reports.counters()
+
+    def is_of_events(self, error: Exception) -> bool:
+        """See Stores.is_of_events; a bare error of SQLite's may be of either."""
+        return self._events is None or str(error).startswith(f"{self._path}:")
+
+    def recover(self, error: Exception, metrics: AggregatorMetrics) -> None:
+        """See Stores.recover; a corrupt store of one's own is set aside."""
+        if isinstance(error, StoreCorrupt):
+            self._reports.begin_anew()
+        elif not isinstance(error, StoreError):
+            # one of the two cannot be read: opening checks, and sets a corrupt one aside
+            self._reports.close()
+            self._reports = self._open_own()
+        if self._reports.set_aside is not None and not self._reports.counters():
+            self._reports.append([], None, metrics.totals())
+
+    def tend(self, metrics: AggregatorMetrics) -> None:
+        """See Stores.tend: prune."""
+        if clock.monotonic() >= self._prune_due:
+            busy = self._reports.prune() > 0
+            self._prune_due = clock.monotonic() + (0 if busy else _PRUNE_EVERY)
+            metrics.set("heptad_aggregator_store_size_bytes", self._reports.size())
+
+    def show(self, revisions: Sequence[Revision]) -> None:
+        """See Stores.show: only the page reads this store, and it reads revisions."""
+
+    def problems(self) -> list[str]:
+        """See Stores.problems: the exporter of this host tells its own."""
+        return []
+
+    def hosts(self) -> Collection[str]:
+        """See Stores.hosts: those of the configuration."""
+        return self._hosts
+
+    def close(self) -> None:
+        """See Stores.close."""
+        self._close_events()
+        self._reports.close()
+
+
+class InfluxStores:
+    """Two buckets; the state and the heartbeats are in a third one. The server deletes by age."""
+
+    def __init__(self, config: InfluxConfig, intake: Intake, hosts: Collection[str] = ()) -> None:
+        self._hosts = hosts
+        self._connection = Connection(config)
+        buckets = config.buckets
+        self._events = InfluxStore(self._connection, buckets.events, OWNER, intake=intake)
+        self._reports = InfluxStore(self._connection, buckets.reports, OWNER, intake=intake)
+        self._own = (f"`{buckets.reports}`", f"`{buckets.heptad}`")
+        self._begun = False
+        self._is_shown = False
+        self._looked_due = 0.0
+        self._fleet = Summary()
+        self._troubled: dict[str, list[str]] = {}
+        self._held: list[Held] = []
+        self.name = self._events.name
+
+    @property
+    def events(self) -> InfluxStore:
+        """See Stores.events."""
+        return self._events
+
+    @property
+    def reports(self) -> InfluxStore:
+        """See Stores.reports."""
+        return self._reports
+
+    def describe(self) -> tuple[str, str]:
+        """See Stores.describe."""
+        return self._events.name, self._reports.name
+
+    def open_events(self) -> bool:
+        """See Stores.open_events; what was there before the aggregator is history."""
+        if self._begun:
+            return False
+        known = self._events.recall("first_start")
+        if self._events.intake.restore("first_start", known, decode_time) is None:
+            self._events.append([], {"first_start": str(clock.time_ns()).encode()})
+            self._events.flush(at_once=True)
+        self._begun = True
+        return True
+
+    def counters(self) -> CounterDict:
+        """See Stores.counters."""
+        return self._reports.counters()
+
+    def is_of_events(self, error: Exception) -> bool:
+        """See Stores.is_of_events; where the server is away both are, and this one tells it."""
+        return not any(name in str(error) for name in self._own)
+
+    def recover(self, error: Exception, metrics: AggregatorMetrics) -> None:
+        """See Stores.recover: what is not answered is sent again with the next use."""
+        self._is_shown = False
+
+    def tend(self, metrics: AggregatorMetrics) -> None:
+        """See Stores.tend: write state and what screens need, and tell how the fleet is."""
+        if not self._is_shown:  # an older version, or a kill, may have left rows out
+            now = clock.time_ns()
+            self.show(list(last_revisions(self._reports, now - _SHOWN, now).values()))
+            self._is_shown = True
+        if metrics.judged_until is not None and clock.monotonic() >= self._looked_due:
+            self._reports.replace([looked_row(metrics.judged_until)])
+            self._looked_due = clock.monotonic() + _LOOKED_EVERY
+        self._events.flush()
+        self._reports.flush()
+        self._fleet = self._events.fleet()
+        for name, value in msgspec.structs.asdict(self._fleet).items():
+            metrics.set(FLEET[name], value)
+        metrics.open.vouch(self.hosts())
+        self._troubled = self._events.troubled()
+        self._held = self._events.held()
+        metrics.show(HELD, count_by_labels(self._held))
+
+    def show(self, revisions: Sequence[Revision]) -> None:
+        """See Stores.show."""
+        replaces = self._connection.generation < _UNSURE
+        self._reports.replace([current_row(one, replaces=replaces) for one in revisions])
+
+    def problems(self) -> list[str]:
+        """See Stores.problems; as heartbeats told at the last look."""
+        problems = describe_troubled(self._troubled)
+        if shared := self._fleet.shared_names:
+            what = "host names that two machines share"
+            problems.append(f"{what}: {shared}; give each its own `host`")
+        held = describe(self._held)
+        return problems if held is None else [*problems, held]
+
+    def hosts(self) -> Collection[str]:
+        """See Stores.hosts: also those whose exporters sent a heartbeat in the last day."""
+        return {*self._hosts, *self._events.hosts()}
+
+    def close(self) -> None:
+        """See Stores.close."""
+        self._events.close()
+        self._reports.close()
+        self._connection.close()

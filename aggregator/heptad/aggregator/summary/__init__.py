@@ -1,0 +1,1 @@
+"""The report for people: as text, and as one HTML file."""

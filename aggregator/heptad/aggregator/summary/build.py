@@ -1,0 +1,376 @@
+"""What happened on the hosts in some time, put together for a person from events and findings.
+
+Reads the events once, in order, and keeps bounded tables only: whatever the number of events,
+of addresses and of names, the memory stays the same.
+"""
+
+import json
+from collections import Counter
+from typing import Final
+
+import msgspec
+
+from heptad.aggregator.deaf_sources import Refused, read_fleet, read_unheard
+from heptad.aggregator.detection.evidence import read_evidence
+from heptad.aggregator.detection.facts import owner_of
+from heptad.aggregator.detection.finding import RANKS, Finding, program_of
+from heptad.aggregator.detection.latest import latest_findings, latest_sessions
+from heptad.aggregator.detection.rules.sudo_refused import SudoRefused
+from heptad.aggregator.reports.accounts import ACTIONS
+from heptad.aggregator.reports.counting import LONGEST, MOST_KEYS, Tally, cut
+from heptad.aggregator.reports.distinct import Distinct as DistinctReport
+from heptad.aggregator.reports.hosts import Hosts
+from heptad.aggregator.reports.sessions import Sessions
+from heptad.aggregator.summary.model import (
+    Access,
+    Accesses,
+    Distinct,
+    EventCount,
+    Gap,
+    HostSeen,
+    Line,
+    LoginCount,
+    NotUnderstood,
+    Report,
+    SessionCount,
+    Shown,
+    Slot,
+    WasOn,
+)
+from heptad.aggregator.summary.wording import count_of, list_names, shorten
+from heptad.core.event import Event
+from heptad.core.store.api import Point, Store, StoreError
+from heptad.core.store.event_row import LEFT_OVER
+from heptad.core.store.sqlite import LocalStore
+from heptad.core.stores import ReadStore
+from heptad.core.units import SECOND, format_time
+
+DISTINCT: Final = DistinctReport()
+HOSTS: Final = Hosts()
+SESSIONS: Final = Sessions()
+MOST_ROWS: Final = 10
+_MOST_GAPS: Final = 10
+_MOST_SAMPLES: Final = 3
+_MOST_FIRST: Final = 10
+MOST_SESSIONS: Final = 20
+MOST_FINDINGS: Final = 10
+"""Of so many the report has the events."""
+_MOST_SLOTS: Final = 48
+_STEPS: Final = tuple(minutes * 60 * SECOND for minutes in (1, 5, 15, 30, 60, 180, 360, 1440))
+_MANY_FAILURES: Final = 5
+_decode_samples: Final = msgspec.json.Decoder(list[str]).decode
+_TYPED: Final = ("password", "keyboard-interactive")
+
+
+class _Latest:
+    """Accesses that differ in more than their time, the latest of them."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, ...], tuple[Access, int]] = {}
+        self._others = 0
+
+    def add(self, event: Event) -> None:
+        access = Access(
+            who=cut(event.user),
+            source=cut(event.source_ip or event.source_domain or event.tty),
+            host=event.host,
+            program=event.program,
+            method=event.method,
+            target=cut(event.target_user),
+            what="" if event.action == "login" else cut(event.object),
+            action=event.action if event.action in ACTIONS else "",
+            outcome=event.outcome,
+        )
+        key = msgspec.structs.astuple(access)
+        known, _ = self._rows.pop(key, (access, 0))
+        known.count += event.count
+        self._rows[key] = (known, event.time)
+        if len(self._rows) > MOST_KEYS:
+            dropped, _ = self._rows.pop(next(iter(self._rows)))
+            self._others += dropped.count
+
+    def rows(self) -> list[Access]:
+        """All that are kept, the latest first."""
+        return [
+            msgspec.structs.replace(access, last=format_time(time))
+            for access, time in reversed(self._rows.values())
+        ]
+
+    def take(self, number: int) -> Accesses:
+        rows = self.rows()
+        others = self._others + sum(row.count for row in rows[number:])
+        return Accesses(rows[:number], others)
+
+
+class _Reader:
+    """Takes up the events of a report."""
+
+    def __init__(self, since: int, until: int) -> None:
+        self._since = since
+        self._step = _step_of(until - since)
+        self._folds = (
+            (DISTINCT.actions, distinct := DISTINCT.begin()),
+            (SESSIONS.actions, sessions := SESSIONS.begin()),
+        )
+        self.distinct = distinct
+        self.sessions = sessions
+        self.hosts = HOSTS.begin()
+        self.changes = _Latest()
+        self.slots = [[0, 0] for _ in range(-(-(until - since) // self._step))]
+        self.events = Counter[tuple[str, str, str]]()
+        self.logins: dict[tuple[str, str, str], LoginCount] = {}
+        self.addresses = Tally()
+        self.users = Tally()
+        self.successes = _Latest()
+        self.privileges = _Latest()
+        self.gaps: list[Gap] = []
+        self.gaps_number = 0
+
+    def add(self, event: Event) -> None:
+        self.hosts.add([event])
+        for actions, fold in self._folds:
+            if event.action in actions:
+                fold.add([event])
+        self.events[event.program, event.action, event.outcome] += event.count
+        if event.action == "login":
+            self._add_login(event)
+        elif event.action == "privilege":
+            self.privileges.add(event)
+        elif event.action in ACTIONS:
+            self.changes.add(event)
+        elif event.action == "gap":
+            self.gaps_number += 1
+            what = cut(event.object or event.path)
+            told = Gap(format_time(event.time), event.host, event.source, event.reason, what)
+            self.gaps = [*self.gaps[-_MOST_GAPS + 1 :], told]
+
+    def _add_login(self, event: Event) -> None:
+        key = (event.host, event.program, event.method)
+        counts = self.logins.get(key)
+        if counts is None:
+            counts = self.logins[key] = LoginCount(*key)
+        counts.attempts += event.count
+        slot = self.slots[(event.time - self._since) // self._step]
+        if event.outcome == "success":
+            slot[0] += event.count
+            counts.successes += event.count
+            self.successes.add(event)
+        elif event.outcome == "failure":
+            slot[1] += event.count
+            counts.failures += event.count
+            self.addresses.add(cut(event.source_ip or event.source_domain), event.count)
+            self.users.add(cut(event.user), event.count)
+
+    def seen(self, strange: Counter[str]) -> list[HostSeen]:
+        """The hosts, by name; ``strange`` says how many lines of each were not understood."""
+        return [
+            HostSeen(
+                host, format_time(s.first), format_time(s.last), s.count, s.gaps, strange[host]
+            )
+            for host, s in sorted(self.hosts.seen.items())
+        ]
+
+    def numbers(self) -> list[Distinct]:
+        """The different users and addresses, by outcome."""
+        return [
+            Distinct(tags["outcome"], int(fields["users"]), int(fields["addresses"]))
+            for tags, fields in self.distinct.rows()
+        ]
+
+    def session_counts(self) -> list[SessionCount]:
+        """The sessions, by host and program."""
+        return [
+            SessionCount(
+                *key,
+                count.opened,
+                count.closed,
+                count.open,
+                count.length / SECOND / count.complete if count.complete else 0.0,
+                count.longest / SECOND,
+            )
+            for key, count in self.sessions.counts().items()
+        ]
+
+    def timeline(self) -> list[Slot]:
+        """The logins over time."""
+        return [
+            Slot(format_time(self._since + place * self._step), *slot)
+            for place, slot in enumerate(self.slots)
+        ]
+
+
+class _Strange:
+    """Takes up the lines that no rule understood, the latest of each program with their text."""
+
+    def __init__(self) -> None:
+        self.hosts: Counter[str] = Counter()
+        self._programs: Counter[str] = Counter()
+        self._samples: dict[str, list[str]] = {}
+
+    def add(self, point: Point) -> None:
+        program = point.tags.get("program", "")
+        self.hosts[point.tags.get("host", "")] += 1
+        self._programs[program] += 1
+        samples = self._samples.setdefault(program, [])
+        samples.append(shorten(str(point.fields.get("raw", "")), LONGEST))
+        del samples[:-_MOST_SAMPLES]
+
+    def told(self) -> list[NotUnderstood]:
+        """The programs, those with most lines first."""
+        ordered = sorted(self._programs.items(), key=lambda item: (-item[1], item[0]))
+        return [NotUnderstood(program, n, self._samples[program]) for program, n in ordered]
+
+
+def _step_of(length: int) -> int:
+    """How long a slot of the timeline is, so that there are not too many of them."""
+    fitting = (step for step in _STEPS if length <= step * _MOST_SLOTS)
+    return next(fitting, -(-length // _MOST_SLOTS))
+
+
+def compose(events: ReadStore, findings: Store | None, since: int, until: int) -> Report:
+    """The report of since <= t < until (ns); ``findings`` is None where nobody computed any."""
+    reader = _Reader(since, until)
+    for event in events.events(since, until):
+        reader.add(event)
+    strange, refused = _Strange(), Refused()
+    for point in events.read(LEFT_OVER, since, until):
+        (refused if "refused" in point.fields else strange).add(point)
+    stored = latest_findings(findings, since, until) if findings else []
+    people = latest_sessions(findings, since, until) if findings else []
+    found = [finding.at(until) for finding in stored]
+    found.sort(key=lambda finding: (-finding.rank, -finding.count, finding.first))
+    return Report(
+        since=format_time(since),
+        until=format_time(until),
+        hosts=sorted(reader.hosts.seen),
+        looked_until=_looked_until(events),
+        total=reader.events.total(),
+        first=_look_first(reader, found),
+        findings=found,
+        logins=[counts for _, counts in sorted(reader.logins.items())],
+        failing_addresses=reader.addresses.top(MOST_ROWS),
+        failing_users=reader.users.top(MOST_ROWS),
+        successes=reader.successes.take(MOST_ROWS),
+        privileges=reader.privileges.take(MOST_ROWS),
+        events=[
+            EventCount(*key, count)
+            for key, count in sorted(reader.events.items(), key=lambda item: (-item[1], item[0]))
+        ],
+        not_understood=(
+            _read_not_understood(events) if isinstance(events, LocalStore) else strange.told()
+        ),
+        gaps=reader.gaps,
+        gaps_number=reader.gaps_number,
+        seen=reader.seen(strange.hosts),
+        distinct=reader.numbers(),
+        sessions=reader.session_counts(),
+        changes=reader.changes.take(MOST_ROWS),
+        timeline=reader.timeline(),
+        was_on=[was_on(session, until) for session in people[:MOST_SESSIONS]],
+        was_on_number=len(people),
+        evidence=[_show(findings, events, f) for f in found[:MOST_FINDINGS]] if findings else [],
+        unheard=(
+            read_unheard(events, since)
+            if isinstance(events, LocalStore)
+            else [*read_fleet(events), *refused.told()]
+        ),
+    )
+
+
+def _looked_until(events: ReadStore) -> str:
+    try:
+        looked = events.looked_until()
+    except StoreError:  # who may read the events may not read the heartbeats
+        looked = None
+    return "" if looked is None else format_time(looked)
+
+
+def was_on(session: Finding, now: int) -> WasOn:
+    """A session as it is shown at ``now`` (ns)."""
+    over = bool(session.overdue) and session.overdue <= now
+    return WasOn(
+        begin=format_time(session.first),
+        last=format_time(session.last),
+        host=session.subject,
+        program=program_of(session),
+        user=list_names(session.users),
+        address=list_names(session.addresses),
+        end="never" if over else session.end,
+        seconds=max(0, session.last - session.first) / SECOND,
+        id=session.id,
+    )
+
+
+def _show(findings: Store, events: Store, finding: Finding) -> Shown:
+    evidence = read_evidence(findings, events, finding)
+    lines = [
+        Line(format_time(event.time), event.count, event.raw or _tell(event))
+        for event in evidence.events
+    ]
+    return Shown(finding.id, lines, evidence.note(finding))
+
+
+def _tell(event: Event) -> str:
+    """An event without a line, as its answers to the seven questions."""
+    answers = (event.host, event.program, event.action, event.outcome, event.user)
+    told = (*answers, event.target_user, event.source_ip or event.source_domain, event.object)
+    return " ".join(filter(None, told))
+
+
+def _look_first(reader: _Reader, findings: list[Finding]) -> list[str]:
+    """What a person should look at first, most urgent first."""
+    entered = _judge_entries(reader, {f.subject for f in findings if f.rank > 0})
+    urgent = [finding for finding in findings if finding.rank > RANKS["low"]]
+    found = [f"{one.sentence} · {format_time(one.first)[:16].replace('T', ' ')}" for one in urgent]
+    by_sudo = [finding for finding in urgent if finding.rule == SudoRefused.name]
+    told_of = {(user, host) for f in by_sudo for user in f.users for host in f.hosts}
+    refused: Counter[str] = Counter()
+    for access in reader.privileges.rows():
+        known = access.program == "sudo" and (access.who, access.host) in told_of
+        if access.outcome == "failure" and not known:
+            target = f" to act as {access.target}" if access.target else ""
+            where = f"by {access.program} on {access.host}{target}"
+            refused[f"{access.who or '(no name)'} was refused {where}"] += access.count
+    told = [f"{what}, {count_of(count, 'time')}" for what, count in refused.items()]
+    return [*entered, *found, *told][:_MOST_FIRST]
+
+
+def _judge_entries(reader: _Reader, accused: set[str]) -> list[str]:
+    """The successful logins that a person should look at: one sentence an address and host."""
+    groups: dict[tuple[int, str, str], list[str]] = {}
+    for access in reader.successes.rows():
+        failed = reader.addresses.count(access.source) if access.source else 0
+        where = f"from {access.source or '?'} on {access.host} ({access.program})"
+        if owner_of(access.source) in accused:
+            key = (0, where, "and that address is in a finding")
+        elif failed >= _MANY_FAILURES:
+            key = (1, where, f"and {failed} logins from there failed in this time")
+        elif access.who == "root" and access.method in _TYPED:
+            key = (2, where, f"by {access.method}")
+        else:
+            continue
+        names = groups.setdefault(key, [])
+        if access.who not in names:
+            names.append(access.who)
+    return [
+        f"{list_names(names)} logged in {where}, {why}"
+        for (_, where, why), names in sorted(groups.items(), key=lambda item: item[0][0])
+    ]
+
+
+def _read_not_understood(events: LocalStore) -> list[NotUnderstood]:
+    lines = {"": 0}
+    for (name, labels), value in events.counters().items():
+        told = json.loads(labels)
+        if name == "heptad_lines_not_understood_total":
+            lines[told["program"]] = lines.get(told["program"], 0) + int(value)
+        elif name == "heptad_lines_total" and told.get("result") == "no_header":
+            lines[""] += int(value)
+    found = []
+    for program, number in sorted(lines.items(), key=lambda item: (-item[1], item[0])):
+        key = f"not_understood/{program}"
+        kept = events.intake.restore(key, events.recall(key), _decode_samples) or []
+        samples = kept[-_MOST_SAMPLES:]
+        if number or samples:
+            found.append(NotUnderstood(program, number, samples))
+    return found

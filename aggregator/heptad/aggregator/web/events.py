@@ -1,0 +1,151 @@
+"""The events a person asks for, newest first, and those that came since."""
+
+import time as clock
+import zlib
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from heptad.aggregator.detection.finding import identity_of
+from heptad.aggregator.web.query import Budget, Query
+from heptad.aggregator.web.source import Events
+from heptad.core.event import Event
+from heptad.core.store.api import Row
+from heptad.core.store.event_row import MEASUREMENT, event_of_row, events_of_points, identify_row
+from heptad.core.store.line_protocol import quote
+from heptad.core.terminal import printable
+from heptad.core.units import SECOND, format_time
+from heptad.core.validation import Intake
+
+SHOWN: Final = 256
+"""The most columns of a value that are shown."""
+_SHOWN_RAW: Final = 4096
+_SECONDS: Final = 0.6
+_AHEAD: Final = 60 * SECOND
+"""As far as a clock may be ahead, an event is shown before its time has come."""
+_TAGS: Final = ("host", "program", "action", "outcome")
+TEXTS: Final = (
+    "host source program action outcome method reason user target_user source_ip source_domain "
+    "tty object log_host trust path unit"
+).split()
+NUMBERS: Final = ("count", "source_port", "pid")
+
+
+def find_events(store: Events, query: Query, seconds: float | None = None) -> dict[str, Any]:
+    """The newest ``query.limit`` events that match, or those that arrived after ``query.after``.
+
+    ``next`` leads on where there may be more; ``searched_to`` is how far back the search came.
+    Where more arrived than are given, ``skipped`` is true. A search ends after ``seconds``.
+    """
+    now = int(clock.time() * SECOND)
+    # what is ahead of the clock would stand before all that happened
+    query = msgspec.structs.replace(query, until=min(query.until, now + _AHEAD))
+    if query.after >= 0:
+        return _follow(store, query)
+    position = store.newest_position()
+    found: list[dict[str, Any]] = []
+    budget = Budget(_SECONDS if seconds is None else seconds)
+    cursor = (query.until - 1, 0)
+    more = False
+    for behind, row in _walk(store, query):
+        cursor = behind
+        if (event := _match(row, query, store.intake)) is not None:
+            found.append(show_event(event))
+        more = len(found) >= query.limit or budget.is_over()
+        if more:
+            break
+    return {
+        "events": found,
+        "position": position,
+        "next": f"{cursor[0]}.{cursor[1]}" if more else None,
+        "searched_to": format_time(cursor[0] if more else query.since),
+    }
+
+
+def _walk(store: Events, query: Query) -> Iterator[tuple[tuple[int, int], Row]]:
+    """The rows of the range, newest first, each with the cursor that leads behind it."""
+    until, skip = query.until, 0
+    if query.before is not None:
+        until, skip = min(query.before[0] + 1, until), query.before[1]
+    last, passed = until - 1, 0
+    for row in store.backwards(MEASUREMENT, query.since, until, query.tags(*_TAGS)):
+        passed = passed + 1 if row[1] == last else 1
+        last = row[1]
+        if last < until - 1 or passed > skip:
+            yield (last, passed), row
+
+
+def _follow(store: Events, query: Query) -> dict[str, Any]:
+    newest = store.newest_position()
+    # a store that was begun anew counts from the beginning
+    begin = query.after if query.after <= newest else 0
+    begin = max(begin, newest - 5 * query.limit)
+    points, position = store.since_arrival(begin, 5 * query.limit, query.tags(*_TAGS))
+    found = [
+        show_event(event)
+        for event in events_of_points(points, store.intake)
+        if query.since <= event.time < query.until and _fits(event, query)
+    ]
+    found.sort(key=lambda event: str(event["time"]), reverse=True)
+    skipped = begin > query.after or len(found) > query.limit
+    return {"events": found[: query.limit], "position": position, "skipped": skipped}
+
+
+def _match(row: Row, query: Query, intake: Intake) -> Event | None:
+    """The event of a row that matches; most that do not are told without decoding them."""
+    if not _may_match(row, query):
+        return None
+    events = intake.sift("event", [row], event_of_row, identify_row)
+    return next((event for event in events if _fits(event, query)), None)
+
+
+def _may_match(row: Row, query: Query) -> bool:
+    head, _, body, raw = row
+    for value in (query.user, query.address):
+        # a value that is shown with escapes, or cut, stands otherwise in the store
+        if value and "\\" not in value and "…" not in value and quote(value)[1:-1] not in body:
+            return False
+    if query.text:
+        text = query.text.lower()
+        if all(text not in part.lower() for part in (raw, body, head)):
+            return False
+    return True
+
+
+def fits(event: Event, query: Query) -> bool:
+    """Whether an event is as asked for; a value is also known as it is shown."""
+    wanted = query.tags(*_TAGS).items()
+    return all(getattr(event, tag) == value for tag, value in wanted) and _fits(event, query)
+
+
+def _fits(event: Event, query: Query) -> bool:
+    """Whether user, address and text are as asked for; a value is also known as it is shown."""
+    if query.user and not _is_one_of(query.user, event.user, event.target_user):
+        return False
+    if query.address and not _is_one_of(query.address, event.source_ip, event.source_domain):
+        return False
+    if not query.text:
+        return True
+    values = (event.raw, *(str(getattr(event, name) or "") for name in TEXTS))
+    return any(query.text.lower() in value.lower() for value in values)
+
+
+def _is_one_of(wanted: str, *values: str | None) -> bool:
+    return any(v is not None and wanted in (v, printable(v, SHOWN)) for v in values)
+
+
+def show_event(event: Event) -> dict[str, Any]:
+    """An event as the page shows it: no value can act on what is around it."""
+    shown: dict[str, Any] = {
+        "key": f"{event.time}-{zlib.crc32(identity_of(event)[1].encode()):08x}"
+    }
+    shown["time"] = format_time(event.time)
+    shown |= {
+        name: printable(value, SHOWN)
+        for name in TEXTS
+        if (value := getattr(event, name)) is not None
+    }
+    shown |= {name: value for name in NUMBERS if (value := getattr(event, name)) is not None}
+    shown["raw"] = printable(event.raw, _SHOWN_RAW)
+    return shown

@@ -1,0 +1,88 @@
+"""Whether what the page shows can be relied on: problems, sources, lines not understood, gaps."""
+
+import json
+import time as clock
+from collections.abc import Sequence
+from typing import Any, Final
+
+from heptad.aggregator.deaf_sources import read_problems
+from heptad.aggregator.web.events import SHOWN
+from heptad.aggregator.web.source import AHEAD, Events, Reports
+from heptad.core.event import ACTIONS
+from heptad.core.store.api import Counters
+from heptad.core.store.event_row import MEASUREMENT
+from heptad.core.store.line_protocol import decode_head
+from heptad.core.store.sqlite import LocalStore
+from heptad.core.terminal import printable
+from heptad.core.units import SECOND, format_time
+
+_MOST: Final = 200
+_STALE: Final = 180 * SECOND
+"""After so long without a look at the logs nobody knows how it is now."""
+
+
+def describe_health(
+    events: Events, reports: Reports | None, problems: Sequence[str], judged: int | None
+) -> dict[str, Any]:
+    """Problems as sentences, and for each host and source what is known of it.
+
+    What the stores do not tell is left out. No event is missing up to ``looked_until``, no finding
+    up to ``judged_until``.
+    """
+    if isinstance(events, LocalStore):
+        # of an exporter that is another process; one that is this one says it more exactly
+        known = {_subject_of(problem) for problem in problems}
+        stored = (one for one in read_problems(events) if _subject_of(one) not in known)
+        problems = [*problems, *stored]
+    told: dict[str, Any] = {
+        "problems": [printable(problem, 500) for problem in problems[:_MOST]],
+        "sources": _sources(events)[:_MOST],
+        "actions": list(ACTIONS),
+    }
+    looked = events.looked_until()
+    if looked is not None:
+        told["looked_until"] = format_time(looked)
+        told["is_stale"] = clock.time_ns() - looked > _STALE
+        if judged is not None:
+            told["judged_until"] = format_time(min(looked, judged))
+    if (counters := events.counters()) is not None:
+        told["lines"] = _sum(counters, "heptad_lines_total", "source")
+        told["not_understood"] = _sum(counters, "heptad_lines_not_understood_total", "program")
+        told["gaps"] = _sum(counters, "heptad_gaps_total", "source")
+    if (size := events.size()) is not None:
+        told["size"] = size + ((reports.size() or 0) if reports is not None else 0)
+    return told
+
+
+def _subject_of(problem: str) -> str:
+    return problem.partition(": ")[0]
+
+
+def _sources(store: Events) -> list[dict[str, Any]]:
+    """Each host and source with its programs and the time of its last event."""
+    known: dict[tuple[str, str], dict[str, int]] = {}
+    until = clock.time_ns() + AHEAD
+    for head, time in store.last_times(MEASUREMENT, until).items():
+        tags = decode_head(head)[1]
+        programs = known.setdefault((tags.get("host", ""), tags.get("source", "")), {})
+        program = tags.get("program", "")
+        programs[program] = max(time, programs.get(program, time))
+    return [
+        {
+            "host": printable(host, SHOWN),
+            "source": printable(source, SHOWN),
+            "last": format_time(max(programs.values())),
+            "programs": [printable(program, SHOWN) for program in sorted(programs)][:_MOST],
+        }
+        for (host, source), programs in sorted(known.items())
+    ]
+
+
+def _sum(counters: Counters, name: str, label: str) -> dict[str, int]:
+    """A counter by one of its labels, where it is not zero."""
+    sums: dict[str, int] = {}
+    for (known, labels), value in counters.items():
+        if known == name and value:
+            key = printable(str(json.loads(labels).get(label, "")), SHOWN)
+            sums[key] = sums.get(key, 0) + int(value)
+    return dict(sorted(sums.items(), key=lambda item: -item[1])[:_MOST])

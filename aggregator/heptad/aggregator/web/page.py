@@ -1,0 +1,166 @@
+"""The page's requests: its own files at /, what they ask for under /api/, and the runbooks.
+
+The page reads the stores and never writes. Nothing is loaded from elsewhere and nothing inline
+runs (Content-Security-Policy, W3C); on loopback only this host's own names are answered, for
+another name that leads here is an attack (DNS rebinding).
+"""
+
+import hashlib
+import logging
+import re
+import sqlite3
+import threading
+import time as clock
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from heptad.aggregator.web.events import find_events
+from heptad.aggregator.web.export import export
+from heptad.aggregator.web.findings import list_findings, list_sessions, show_evidence
+from heptad.aggregator.web.health import describe_health
+from heptad.aggregator.web.query import BadQuery, Query, parse_query
+from heptad.aggregator.web.series import count_attempts
+from heptad.aggregator.web.source import PATIENCE, Opened, Stores
+from heptad.aggregator.web.top import rank_failures
+from heptad.core.config.schema import is_loopback
+from heptad.core.http.server import Answer
+from heptad.core.store.api import StoreError
+from heptad.core.terminal import printable
+
+log = logging.getLogger("heptad.page")
+
+_STATIC: Final = Path(__file__).parent / "static"
+_RUNBOOKS: Final = Path(__file__).parent / "runbooks"
+_KINDS: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS: Final = (
+    ("Content-Security-Policy", _POLICY),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Referrer-Policy", "no-referrer"),
+)
+_FRESH: Final = (("Cache-Control", "no-store"),)
+_MOST_AT_ONCE: Final = 4
+_OF_REPORTS: Final = ("/api/findings", "/api/sessions", "/api/evidence")
+"""What needs the reports."""
+_FILE: Final = re.compile(r"(?P<view>/api/(?P<what>events|findings|evidence))\.(?P<form>csv|json)")
+"""A view as a file to be downloaded."""
+
+
+class Page:
+    """Answers for the page on these stores; None for other paths.
+
+    ``host`` is the address that is listened on, ``problems`` says what is wrong now, ``judged`` up
+    to when (ns) what had arrived was looked at for findings.
+    """
+
+    def __init__(
+        self,
+        stores: Stores,
+        host: str,
+        problems: Callable[[], list[str]],
+        judged: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        self._stores = stores
+        self._names = {"localhost", "127.0.0.1", "[::1]", host, f"[{host}]"}
+        self._checks_names = is_loopback(host)
+        self._places = threading.BoundedSemaphore(_MOST_AT_ONCE)
+        self._files = _read_files()
+        self._views: dict[str, Callable[[Opened, Query], dict[str, Any]]] = {
+            "/api/events": lambda stores, query: find_events(stores[0], query),
+            "/api/series": lambda stores, query: count_attempts(*stores, query),
+            "/api/top": lambda stores, query: rank_failures(stores[0], query),
+            "/api/findings": lambda stores, query: list_findings(stores[1], query),
+            "/api/sessions": lambda stores, query: list_sessions(stores[1], query),
+            "/api/evidence": lambda stores, query: show_evidence(*stores, query),
+            "/api/health": lambda stores, query: describe_health(*stores, problems(), judged()),
+        }
+
+    def __call__(self, environ: Mapping[str, str]) -> Answer | None:
+        """The answer to a request, by its WSGI environment."""
+        path = environ.get("PATH_INFO", "/")
+        file = self._files.get(path)
+        if file is None and not path.startswith("/api/"):
+            return None
+        name = environ.get("HTTP_HOST", "").lower()
+        if self._checks_names and _without_port(name) not in self._names:
+            told = b"this host does not go by that name here; ask 127.0.0.1 or localhost\n"
+            return Answer("421 Misdirected Request", told)
+        if file is not None:
+            return _send_file(*file, environ.get("HTTP_IF_NONE_MATCH", ""))
+        if path not in self._views and not _FILE.fullmatch(path):
+            return _send("404 Not Found", {"error": f"there are {', '.join(self._views)}"})
+        return self._ask(path, environ.get("QUERY_STRING", ""))
+
+    def _ask(self, path: str, text: str) -> Answer:
+        try:
+            query = parse_query(text, clock.time())
+        except BadQuery as error:
+            return _send("400 Bad Request", {"error": str(error)})
+        if not self._places.acquire(timeout=PATIENCE):
+            return _send("503 Service Unavailable", {"error": "too many questions at once"})
+        try:
+            return self._answer(path, query)
+        except BadQuery as error:
+            return _send("400 Bad Request", {"error": str(error)})
+        except (StoreError, sqlite3.Error) as error:
+            log.debug("store cannot be read", extra={"error": error})
+            return _send(
+                "503 Service Unavailable", {"error": printable(f"Cannot be read now: {error}")}
+            )
+        finally:
+            self._places.release()
+
+    def _answer(self, path: str, query: Query) -> Answer:
+        file = _FILE.fullmatch(path)
+        view = file["view"] if file else path
+        with self._stores.open(needs_reports=view in _OF_REPORTS) as stores:
+            if file:
+                return _send_download(*export(file["what"], file["form"], stores, query))
+            return _send("200 OK", self._views[path](stores, query))
+
+
+def _read_files() -> dict[str, tuple[str, bytes]]:
+    """Path → kind and content: the page's own files, and the runbooks without their suffix."""
+    files = {f"/{file.name}": file for file in _STATIC.iterdir() if file.is_file()}
+    files["/"] = files["/index.html"]
+    files |= {f"/runbooks/{file.stem}": file for file in _RUNBOOKS.glob("*.html")}
+    files["/runbooks/"] = files.pop("/runbooks/index")
+    plain = "text/plain; charset=utf-8"
+    return {
+        path: (_KINDS.get(file.suffix, plain), file.read_bytes()) for path, file in files.items()
+    }
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdigit() else host
+
+
+def _send(status: str, data: dict[str, Any]) -> Answer:
+    body = msgspec.json.encode(data)
+    return Answer(status, body, "application/json", _HEADERS + _FRESH)
+
+
+def _send_download(name: str, kind: str, content: bytes) -> Answer:
+    attachment = (("Content-Disposition", f'attachment; filename="{name}"'),)
+    return Answer("200 OK", content, kind, _HEADERS + _FRESH + attachment)
+
+
+def _send_file(kind: str, body: bytes, known: str) -> Answer:
+    etag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
+    headers = (*_HEADERS, ("Cache-Control", "no-cache"), ("ETag", etag))
+    if etag in known:
+        return Answer("304 Not Modified", b"", headers=headers)
+    return Answer("200 OK", body, kind, headers)

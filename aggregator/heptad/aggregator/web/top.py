@@ -1,0 +1,54 @@
+"""Who fails most to log in: the addresses, and the names that were asked for."""
+
+import re
+from typing import Any, Final
+
+from heptad.aggregator.reports.counting import Tally
+from heptad.aggregator.web.events import SHOWN
+from heptad.aggregator.web.query import Budget, Query
+from heptad.aggregator.web.source import Events
+from heptad.core.store.event_row import MEASUREMENT, counted
+from heptad.core.store.line_protocol import decode_fields
+from heptad.core.terminal import printable
+from heptad.core.units import format_time
+
+_ROWS: Final = 10
+_SECONDS: Final = 0.3
+_FIELDS: Final = ("count", "user", "source_ip", "source_domain")
+_NAMES: Final = re.compile(r',(user|source_ip|source_domain)="((?:[^"\\]|\\.){0,1000}+)')
+"""A field as it is stored, cut; within a value there is no quote without a backslash before it."""
+
+
+def rank_failures(store: Events, query: Query) -> dict[str, Any]:
+    """The most frequent addresses and users of failed logins, newest first as far as time allows.
+
+    ``from`` is how far back they were counted where that is not the whole range.
+    """
+    addresses, users = Tally(), Tally()
+    budget = Budget(_SECONDS)
+    total, reached = 0, None
+    tags = {"action": "login", "outcome": "failure", **query.tags("host", "program")}
+    rows = store.backwards(MEASUREMENT, query.since, query.until, tags, _FIELDS)
+    for (_, time, body, _), count in counted(rows, store.intake):
+        if budget.is_over():
+            reached = format_time(time)
+            break
+        total += count
+        for name, value in _NAMES.findall(body):
+            (users if name == "user" else addresses).add(value, count)
+    return {
+        "failures": total,
+        "addresses": _show(addresses),
+        "users": _show(users),
+        "from": reached,
+    }
+
+
+def _show(tally: Tally) -> dict[str, Any]:
+    top = tally.top(_ROWS)
+    rows = [{"name": _decode(row.name), "count": row.count} for row in top.rows]
+    return {"rows": rows, "others": top.others}
+
+
+def _decode(value: str) -> str:
+    return printable(str(decode_fields(f'x="{value}"')["x"]), SHOWN)

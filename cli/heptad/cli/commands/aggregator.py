@@ -1,0 +1,63 @@
+"""heptad aggregator: compute findings and reports from the events."""
+
+import argparse
+import logging
+
+from heptad.aggregator.app import Aggregator
+from heptad.cli.commands import WRONG_USE, add_command, add_config, complain, set_up_log
+from heptad.cli.runtime.reload import Plan, run_reloading
+from heptad.cli.runtime.supervisor import Part, run_parts
+from heptad.core.config.schema import load_config
+from heptad.core.telemetry.metrics import StoredMetrics
+from heptad.core.units import parse_time
+
+log = logging.getLogger("heptad")
+
+_EXAMPLES = """
+heptad aggregator                                       beside the exporter of this host
+heptad aggregator --once                                work off what is there, then exit
+heptad aggregator --once --since 7d --until now         compute the last week again
+"""
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = add_command(commands, "aggregator", run, _EXAMPLES)
+    add_config(parser)
+    parser.add_argument("--once", action="store_true", help="work off what is there, then exit")
+    parser.add_argument("--since", metavar="T", help="compute again from this time on, then exit")
+    parser.add_argument("--until", metavar="T", help="… up to this time; default: now")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the aggregator until it is told to stop."""
+    try:
+        since = parse_time(args.since) if args.since else None
+        until = parse_time(args.until) if args.until else None
+    except ValueError as error:
+        complain(str(error))
+        return WRONG_USE
+    if until is not None and since is None:
+        complain("--until needs --since")
+        return WRONG_USE
+    if since is not None and until is not None and since >= until:
+        complain(f"--since {args.since} is not before --until {args.until}")
+        return WRONG_USE
+    config = load_config(args.config)
+    set_up_log(config)
+    if not args.once and since is None:
+        return run_reloading(Plan(config), _build, lambda: Plan(load_config(args.config)))
+    aggregator = Aggregator(config, once=args.once, since=since, until=until)
+    log.info("aggregator starts", extra={"store": aggregator.store})
+    return run_parts({"aggregator": aggregator.run})
+
+
+def _build(plan: Plan, also: StoredMetrics) -> dict[str, Part]:
+    aggregator = Aggregator(plan.config, also=[also])
+    told = {"store": aggregator.store}
+    if aggregator.server is not None:
+        told["metrics"] = f"{aggregator.server.url}/metrics"
+        if plan.config.aggregator.page:
+            told["page"] = f"{aggregator.server.url}/"
+    log.info("aggregator starts", extra=told)
+    return {"aggregator": aggregator.run}

@@ -1,0 +1,207 @@
+"""heptad events: the stored events as 7W lines."""
+
+import argparse
+import time as clock
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, suppress
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
+from typing import Final
+
+from heptad.aggregator.detection.evidence import read_evidence
+from heptad.aggregator.detection.finding import find_finding
+from heptad.aggregator.reports import REPORTED
+from heptad.cli.commands import (
+    DONE,
+    FAILED,
+    WRONG_USE,
+    add_command,
+    add_config,
+    add_local,
+    add_span,
+    choose_word,
+    complain,
+    complain_of,
+    load_readable,
+    read_span,
+)
+from heptad.cli.table import format_event, format_heading, format_json, terminal_width, wants_colour
+from heptad.core.event import ACTIONS, OUTCOMES, Event
+from heptad.core.store.api import Point
+from heptad.core.store.event_row import MEASUREMENT as EVENTS
+from heptad.core.store.event_row import events_of_points
+from heptad.core.stores import open_events, open_reports
+from heptad.core.terminal import printable
+from heptad.core.validation import Intake
+from heptad.exporter.normalize.field_encoding import classify_address
+from heptad.exporter.parsing.rulebook import load_rulebook
+
+_EXAMPLES = """
+heptad events                                         the last hour
+heptad events --since 24h --outcome failure --program sshd
+heptad events --action login --address 192.0.2.7 --user root
+heptad events --host web-1 --since 2026-03-01 --until 2026-03-02
+heptad events --limit 20 --since 7d                   the newest 20
+heptad events --finding 019e3c22d41f2a07              the log lines that a finding is made of
+heptad events --limit 5 --follow                      the newest 5, then as they come
+heptad events --local                                 of this host, where InfluxDB has the fleet's
+heptad events --since 7d --format jsonl | jq .user
+"""
+
+_MOST: Final = 100_000
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = add_command(commands, "events", run, _EXAMPLES)
+    add_config(parser)
+    add_local(parser)
+    add_span(parser, since="1h")
+    parser.add_argument("--host", help="only of this host")
+    parser.add_argument("--action", help="only this action, for example login (docs/events.md)")
+    parser.add_argument("--user", help="only this account: who acted, was asked for or acted on")
+    parser.add_argument(
+        "--address", help="only from this address or network, for example 2001:db8::/64"
+    )
+    parser.add_argument("--program", help="only this program")
+    parser.add_argument("--outcome", help=f"only this outcome: {', '.join(OUTCOMES)}")
+    parser.add_argument(
+        "--limit", type=int, metavar="N", help="only the newest N; with --follow, to start with"
+    )
+    parser.add_argument("--follow", action="store_true", help="continue with events as they come")
+    parser.add_argument(
+        "--finding",
+        metavar="ID",
+        help="only the events of this finding, of any age; `heptad report` prints the id",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("table", "jsonl", "lines"),
+        help="`lines` are the log lines themselves; the default with --finding, else `table`",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what is stored, then with --follow what comes."""
+    try:
+        since, until = read_span(args)
+        wanted = _read_tags(args)
+    except ValueError as error:
+        complain(str(error))
+        return WRONG_USE
+    if args.finding is not None:
+        return _print_finding(args)
+    is_from = _read_origin(args.address)
+    shown, intake = 0, Intake()
+
+    def select(points: Iterable[Point]) -> Iterator[Event]:
+        events = events_of_points(points, intake)
+        return (event for event in events if _is_of(event, args.user) and is_from(event))
+
+    with ExitStack() as stack:
+        store = open_events(load_readable(args), stack, intake)
+        show = make_printer(args.format)
+        follower = store.follow(since, wanted)
+        stored = select(
+            follower.history() if until is None else store.read(EVENTS, since, until, wanted)
+        )
+        for event in stored if args.limit is None else deque(stored, args.limit):
+            show(event)
+            shown += 1
+        while args.follow:
+            clock.sleep(follower.pause)
+            for event in select(follower.look()):
+                show(event)
+    complain_of(intake)
+    if not shown:
+        complain(_explain_nothing(args))
+    return DONE
+
+
+def _read_tags(args: argparse.Namespace) -> dict[str, str]:
+    """The tags that are asked for; ValueError says what is wrong with an option."""
+    if args.limit is not None and not 1 <= args.limit <= _MOST:
+        raise ValueError(f"--limit {args.limit} must lie between 1 and {_MOST}")
+    if args.follow and args.until is not None:
+        raise ValueError("--until and --follow exclude each other; leave one of them out")
+    if args.action is not None:
+        choose_word("--action", args.action, ACTIONS)
+    if args.outcome is not None:
+        choose_word("--outcome", args.outcome, OUTCOMES)
+    names = ("host", "program", "action", "outcome")
+    return {name: value for name in names if (value := getattr(args, name)) is not None}
+
+
+def _explain_nothing(args: argparse.Namespace) -> str:
+    """Why there may be no events, and what may help."""
+    if args.program is not None:
+        try:
+            programs = {program.name for program in load_rulebook().programs.values()}
+            choose_word("--program", args.program, programs | {"heptad"})
+        except ValueError as error:
+            return f"no such events; {error}"
+    end = "" if args.until is None else f" until {args.until}"
+    return f"no such events since {args.since}{end}; an earlier --since may show some"
+
+
+def _print_finding(args: argparse.Namespace) -> int:
+    """Print the events of the finding ``args.finding``."""
+    config, intake = load_readable(args), Intake(REPORTED)
+    with ExitStack() as stack:
+        events = open_events(config, stack, intake)
+        reports = open_reports(config, stack, intake)
+        finding = find_finding(reports, args.finding) if reports is not None else None
+        if reports is None or finding is None:
+            complain(f"no finding {args.finding}; `heptad report` prints the id of each")
+            return FAILED
+        evidence = read_evidence(reports, events, finding)
+    show = make_printer(args.format or "lines")
+    for event in evidence.events:
+        show(event)
+    if note := evidence.note(finding):
+        complain(note)
+    complain_of(intake)
+    return DONE
+
+
+def make_printer(form: str | None) -> Callable[[Event], None]:
+    """Prints events in a format; a table begins with its heading."""
+    if form == "lines":
+        return lambda event: print(printable(event.raw) if event.raw else format_event(event))
+    if form == "jsonl":
+        return lambda event: print(format_json(event), flush=True)
+    colour = wants_colour()
+    print(format_heading(terminal_width()))
+
+    def show(event: Event) -> None:
+        # a window may change its size meanwhile
+        print(format_event(event, colour=colour, room=terminal_width()), flush=True)
+
+    return show
+
+
+def _is_of(event: Event, user: str | None) -> bool:
+    return user is None or user in (event.user, event.target_user)
+
+
+def _read_origin(text: str | None) -> Callable[[Event], bool]:
+    """Whether an event comes from this address, name or network."""
+    if text is None:
+        return lambda event: True
+    network = None
+    if "/" in text:
+        with suppress(ValueError):
+            network = ip_network(text, strict=False)
+    if network is None:
+        address = classify_address(text)[0] or text
+        return lambda event: address in (event.source_ip, event.source_domain)
+
+    @lru_cache(maxsize=4096)
+    def is_within(source: str | None) -> bool:
+        try:
+            return source is not None and ip_address(source) in network
+        except ValueError:
+            return False
+
+    return lambda event: is_within(event.source_ip)

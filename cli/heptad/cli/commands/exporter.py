@@ -1,0 +1,116 @@
+"""heptad exporter: read the logs of this host."""
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+from heptad.cli.commands import (
+    DONE,
+    FAILED,
+    WRONG_USE,
+    add_command,
+    add_config,
+    complain,
+    set_up_log,
+)
+from heptad.cli.runtime.reload import Plan, plan_exporter, run_reloading
+from heptad.cli.runtime.supervisor import Part, run_parts
+from heptad.core.config.schema import load_config
+from heptad.core.store.outbox import read_rejections
+from heptad.core.telemetry.metrics import StoredMetrics
+from heptad.core.terminal import escape_json, printable
+from heptad.core.units import format_time
+from heptad.exporter.app import Exporter, NoSources, prepare
+from heptad.exporter.delivery.redelivery import ask_again
+from heptad.exporter.settings import load_settings
+
+log = logging.getLogger("heptad")
+
+_EXAMPLES = """
+heptad exporter                            this host's journal, or its auth log
+heptad exporter --config heptad.yaml       as the configuration says
+heptad exporter --once                     read what is there, deliver it, then exit
+heptad exporter rejected                   what InfluxDB refused, and why
+heptad exporter resend                     deliver all events once more, where InfluxDB lost some
+"""
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = add_command(commands, "exporter", run, _EXAMPLES)
+    add_config(parser)
+    parser.add_argument("--once", action="store_true", help="work off what is there, then exit")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB")
+    summary = "list what InfluxDB refused for good, and why"
+    rejected = verbs.add_parser("rejected", help=summary, description=f"{summary.capitalize()}.")
+    rejected.set_defaults(run=run_rejected)
+    # given before the verb it must not be lost
+    add_config(rejected, default=argparse.SUPPRESS)
+    rejected.add_argument("--format", choices=("text", "jsonl"), default="text")
+    summary = "deliver once more all events that this host still has, also those that were refused"
+    resend = verbs.add_parser("resend", help=summary, description=f"{summary.capitalize()}.")
+    resend.set_defaults(run=run_resend)
+    add_config(resend, default=argparse.SUPPRESS)
+
+
+def _build(plan: Plan, also: StoredMetrics) -> dict[str, Part]:
+    exporter = Exporter(plan.config, prepared=plan.prepared, also=[also])
+    log.info("exporter starts", extra=exporter.describe())
+    return exporter.parts()
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the exporter until it is told to stop."""
+    settings = load_settings(args.config)
+    config = settings.config
+    set_up_log(config)
+    try:
+        plan = Plan(config, prepare(config, settings.rulebook))
+    except NoSources as error:
+        complain(str(error))
+        return FAILED
+    if not args.once:
+        return run_reloading(plan, _build, lambda: plan_exporter(args.config))
+    exporter = Exporter(config, once=True, serve=False, prepared=plan.prepared)
+    log.info("exporter starts", extra=exporter.describe())
+    status = run_parts({"exporter": exporter.run})
+    problems = exporter.problems()
+    for problem in problems:
+        complain(problem)
+    return FAILED if problems else status
+
+
+def run_rejected(args: argparse.Namespace) -> int:
+    """Print what was refused: its time, the server's reason, the line of line protocol."""
+    path = Path(load_config(args.config).store.path)
+    shown = 0
+    for rejection in read_rejections(path):
+        at = format_time(rejection.at)
+        if args.format == "jsonl":
+            told = {"at": at, "reason": rejection.reason, "line": rejection.line}
+            print(escape_json(json.dumps(told)))
+        else:
+            print(at, printable(rejection.reason), printable(rejection.line), sep="  ")
+        shown += 1
+    if not shown:
+        complain("nothing was refused")
+    return DONE
+
+
+def run_resend(args: argparse.Namespace) -> int:
+    """Ask the exporter, whether it runs or not, to deliver its store once more."""
+    config = load_config(args.config)
+    path = Path(config.store.path)
+    if config.influxdb is None:
+        complain("no server is configured; write `influxdb:` with its `url:`, and name --config")
+        return WRONG_USE
+    if not path.exists():
+        complain(f"{path} is not there: an exporter with this configuration has stored nothing")
+        return FAILED
+    number = ask_again(path)
+    print(
+        f"{number} events of {path} are delivered once more, behind new ones: an exporter that "
+        "runs begins within a few seconds, else the next one that starts"
+    )
+    return DONE

@@ -1,0 +1,220 @@
+"""heptad grafana: put data sources, folder and dashboards into a running Grafana, or compare."""
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from heptad.cli.commands import DONE, FAILED, WRONG_USE, add_command, add_config, complain
+from heptad.cli.grafana.dashboards import load_dashboards, preset
+from heptad.cli.grafana.datasources import (
+    UIDS,
+    choose,
+    influxdb_datasources,
+    prometheus_datasource,
+    read_small,
+)
+from heptad.core import units
+from heptad.core.config.influxdb import InfluxConfig, check_influxdb
+from heptad.core.config.schema import load_config
+
+_EXAMPLES = """
+heptad grafana push --url http://localhost:3000 --token-file grafana.token \\
+    --prometheus-url http://localhost:9090 --config /etc/heptad/heptad.yaml
+heptad grafana push --url https://NAME.grafana.net --token-file grafana.token \\
+    --use prometheus=grafanacloud-prom \\
+    --influxdb-url https://influxdb.example.org:8086 --influxdb-token-file secrets/grafana.token
+heptad grafana push --url … --token-file … --dry-run     what would be done
+heptad grafana push --url … --token-file … --check       is all as it would be put there?
+"""
+_WORDS: Final = {
+    "write": {"missing": "created", "different": "changed", "same": "there already"},
+    "dry_run": {"missing": "would be created", "different": "would be changed", "same": "the same"},
+    "check": {"missing": "missing", "different": "differs", "same": "the same"},
+}
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = add_command(commands, "grafana", run_push, _EXAMPLES)
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    pushing = add_command(
+        verbs,
+        "push",
+        run_push,
+        _EXAMPLES,
+        "create or change what is not there as Heptad has it, and say so; running it again "
+        "changes nothing",
+    )
+    pushing.add_argument("--url", required=True, help="where Grafana is, with its sub-path")
+    pushing.add_argument(
+        "--token-file",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="holds the token of a service account: Admin; Editor without data sources",
+    )
+    modes = pushing.add_mutually_exclusive_group()
+    modes.add_argument("--dry-run", action="store_true", help="say what would be done")
+    modes.add_argument(
+        "--check", action="store_true", help="compare only; exit status 1 where anything differs"
+    )
+    add_config(pushing)
+    _add_sources(pushing)
+    pushing.add_argument(
+        "--dashboards", type=Path, metavar="DIR", help="dashboards of your own instead of Heptad's"
+    )
+    pushing.add_argument("--ca-file", default="", metavar="FILE", help="whom to trust over TLS")
+    pushing.add_argument(
+        "--timeout", default="10s", help="how long an answer is waited for (default: %(default)s)"
+    )
+
+
+def _add_sources(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "data sources",
+        "URLs as Grafana reaches them. Where none is named, the dashboards take one of Grafana's "
+        "own, which can be chosen at their top.",
+    )
+    group.add_argument("--prometheus-url", metavar="URL", help="a data source for this Prometheus")
+    group.add_argument("--prometheus-user", default="", metavar="NAME", help="for basic auth")
+    group.add_argument("--prometheus-password-file", type=Path, metavar="FILE", help="its password")
+    group.add_argument(
+        "--scrape-interval",
+        default="15s",
+        metavar="TIME",
+        help="how often Prometheus scrapes (default: %(default)s)",
+    )
+    _add_influxdb(group)
+    group.add_argument(
+        "--use",
+        action="append",
+        default=[],
+        metavar="WHAT=UID",
+        help="a data source that is there already; WHAT is prometheus, events or reports",
+    )
+    group.add_argument(
+        "--renew-secrets",
+        action="store_true",
+        help="send passwords and tokens again; Grafana does not show whether they are the same",
+    )
+
+
+def _add_influxdb(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument(
+        "--influxdb-url",
+        metavar="URL",
+        help="two for this InfluxDB; default: the configuration's",
+    )
+    group.add_argument(
+        "--influxdb-token-file",
+        default="",
+        metavar="FILE",
+        help="2.x, 3.x: a token that may read, best one of Grafana's own (heptad influxdb setup)",
+    )
+    group.add_argument("--influxdb-user", default="", metavar="NAME", help="1.x: who may read")
+    group.add_argument(
+        "--influxdb-password-file", default="", metavar="FILE", help="1.x: and its password"
+    )
+
+
+def run_push(args: argparse.Namespace) -> int:
+    """Put everything there or compare it, and tell of each thing how it was found."""
+    # loads requests, and nothing else needs it
+    from heptad.cli.grafana.client import Grafana
+    from heptad.cli.grafana.push import FOLDER, Mode, Wanted, list_datasources, push
+
+    try:
+        timeout = units.parse_duration(args.timeout)
+        if not 0.1 <= timeout <= 300:
+            raise ValueError("--timeout: must lie between 100ms and 5m")
+        used = _parse_used(args.use)
+        datasources = _datasources(args, used)
+    except ValueError as error:
+        complain(str(error))
+        return WRONG_USE
+    boards = load_dashboards(args.dashboards)
+    secrets = [text for source in datasources for text in source["secureJsonData"].values()]
+    secrets += [secret.removeprefix("Token ") for secret in secrets]
+    grafana = Grafana(args.url, read_small(args.token_file), args.ca_file, timeout, secrets)
+    mode: Mode = "check" if args.check else "dry_run" if args.dry_run else "write"
+    differing = 0
+    try:
+        there = list_datasources(grafana)
+        left = choose(used, there, [source["uid"] for source in datasources])
+        preset(boards, used, left)
+        for step in push(grafana, Wanted(datasources, boards, args.renew_secrets), mode):
+            note = f" ({step.note})" if step.note else ""
+            print(f"{step.thing}: {_WORDS[mode][step.found]}{note}", flush=True)
+            differing += step.found != "same"
+    finally:
+        grafana.close()
+    if left:
+        print(f"no data source was named for {', '.join(left)}: choose one at a dashboard's top")
+    if not differing:
+        print("nothing to change: everything is there as Heptad has it")
+    elif mode == "write":
+        print(f"see {grafana.url}/dashboards/f/{FOLDER}")
+    return FAILED if args.check and differing else DONE
+
+
+def _parse_used(pairs: list[str]) -> dict[str, str]:
+    used = {}
+    for pair in pairs:
+        what, _, uid = pair.partition("=")
+        if what not in UIDS or not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", uid):
+            raise ValueError(
+                f"--use {pair}: write WHAT=UID, with WHAT one of {', '.join(UIDS)} and UID as in "
+                "the address of the data source's page in Grafana"
+            )
+        used[what] = uid
+    read = {**UIDS, **used}
+    if read["events"] == read["reports"]:
+        raise ValueError(
+            f"--use: events and reports would both be read from {read['events']}, but a data "
+            "source reads one bucket; name two data sources"
+        )
+    return used
+
+
+def _datasources(args: argparse.Namespace, used: dict[str, str]) -> list[dict[str, Any]]:
+    """Those that are to be in Grafana; ValueError, GrafanaError, DocumentError."""
+    made: list[dict[str, Any]] = []
+    if args.prometheus_url:
+        _check_url("--prometheus-url", args.prometheus_url)
+        if bool(args.prometheus_user) != bool(args.prometheus_password_file):
+            raise ValueError("--prometheus-user and --prometheus-password-file belong together")
+        units.parse_duration(args.scrape_interval)
+        path = args.prometheus_password_file
+        password = read_small(path) if path else ""
+        url = args.prometheus_url.rstrip("/")
+        made.append(
+            prometheus_datasource(url, args.scrape_interval, args.prometheus_user, password)
+        )
+    influxdb = _influxdb(args)
+    if influxdb is not None:
+        made += influxdb_datasources(influxdb)
+    return [source for source in made if source["uid"] not in {UIDS[what] for what in used}]
+
+
+def _influxdb(args: argparse.Namespace) -> InfluxConfig | None:
+    """The server of the configuration, with what the options say instead."""
+    config = load_config(args.config).influxdb
+    if args.influxdb_url:
+        config = config or InfluxConfig(args.influxdb_url)
+        config.url = args.influxdb_url
+    shown = (args.influxdb_token_file, args.influxdb_user, args.influxdb_password_file)
+    if any(shown):
+        if config is None:
+            raise ValueError("no InfluxDB is named: give --influxdb-url or --config")
+        config.token = config.password = ""
+        config.token_file, config.username, config.password_file = shown
+    for place, problem in check_influxdb(config) if config else ():
+        raise ValueError(f"influxdb.{'.'.join(map(str, place))}: {problem}")
+    return config
+
+
+def _check_url(option: str, url: str) -> None:
+    for place, problem in check_influxdb(InfluxConfig(url)):
+        if place == ("url",):
+            raise ValueError(f"{option}: {problem}")

@@ -1,0 +1,212 @@
+"""heptad parse: what the rules make of a log, without storing it."""
+
+import argparse
+import json
+import time as clock
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator
+from datetime import tzinfo
+from pathlib import Path
+from typing import Any
+
+from heptad.cli.commands import DONE, FAILED, WRONG_USE, add_command, complain
+from heptad.cli.log_input import UNREADABLE, Count, open_log, read_texts
+from heptad.cli.progress import make_bar
+from heptad.cli.table import format_event, format_heading, format_json, terminal_width, wants_colour
+from heptad.core.gc_tuning import spare_the_collector
+from heptad.core.locale_names import find_locale
+from heptad.core.units import local_zone, parse_zone
+from heptad.exporter.log_record import Origin, Record
+from heptad.exporter.normalize.login_attempts import Judged
+from heptad.exporter.normalize.normalizer import (
+    EVERY_HOST,
+    NOT_UNDERSTOOD,
+    Interpreter,
+    Result,
+    Understood,
+    interpret_record,
+)
+from heptad.exporter.parsing.header import HeaderParser
+from heptad.exporter.parsing.repeated_lines import add_before
+from heptad.exporter.parsing.rulebook import Program, load_rulebook
+from heptad.exporter.parsing.timestamps import Clock
+
+_EXAMPLES = """
+heptad parse /var/log/auth.log                       as 7W lines
+heptad parse --summary /var/log/auth.log.*           how much is understood
+heptad parse --format jsonl auth.log.2.gz | jq .
+journalctl -o short-iso -t sshd | heptad parse -
+heptad parse --timezone Europe/Berlin --year 2024 old.log
+"""
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = add_command(commands, "parse", run, _EXAMPLES)
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="a log, plain or packed (gzip, bzip2, xz); - is standard input",
+    )
+    parser.add_argument("--format", choices=("table", "jsonl"), default="table")
+    parser.add_argument("--summary", action="store_true", help="one JSON object about all files")
+    parser.add_argument(
+        "--timezone", metavar="Z", help="of stamps without one; default: this host's"
+    )
+    parser.add_argument(
+        "--year", type=int, metavar="Y", help="of the first line, where it tells none"
+    )
+    parser.add_argument(
+        "--locale", metavar="L", help="of month names that mean two months, for example fr_FR"
+    )
+    parser.add_argument("--rules", type=Path, action="append", default=[], metavar="DIR",
+                        help="a folder with rule files of your own")  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Parse every file; one that cannot be read fails the command at its end."""
+    try:
+        zone, locale = _read_settings(args)
+    except ValueError as error:
+        complain(str(error))
+        return WRONG_USE
+    rulebook = load_rulebook(args.rules)
+    spare_the_collector()
+    if args.format == "table" and not args.summary:
+        print(format_heading(terminal_width()))
+    summary = Summary()
+    failed = False
+    for name in args.files:
+        read = Count()
+        interpreter = Interpreter(rulebook, "localhost", "parse", EVERY_HOST)
+        try:
+            with open_log(name) as (file, size, modified):
+                programs = frozenset(interpreter.tags())
+                header = make_header(name, zone, args.year, modified, locale, programs)
+                texts = read_texts(file, make_bar(Path(name).name, size, "B"), read)
+                if args.summary:
+                    summary.add_file(texts, header, interpreter, read)
+                else:
+                    _print_events(texts, header, interpreter, args.format, read)
+            problem = read.find_problem(header.strange)
+            if told := header.problem or problem:
+                complain(f"{name}: {told}")
+            failed = failed or bool(problem)
+        except UNREADABLE as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            complain(f"{name}: {getattr(error, 'strerror', None) or error}")
+            failed = True
+    if args.summary:
+        print(json.dumps(summary.as_dict(), indent=2))
+    return FAILED if failed else DONE
+
+
+def _read_settings(args: argparse.Namespace) -> tuple[tzinfo, str | None]:
+    """Zone and locale; ValueError says what is wrong with an argument."""
+    zone = parse_zone(args.timezone) if args.timezone else local_zone()
+    if args.year is not None and not 1970 <= args.year <= 2261:
+        raise ValueError(f"--year {args.year} must lie between 1970 and 2261")
+    locale = find_locale(args.locale) if args.locale else None
+    if args.locale and locale is None:
+        raise ValueError(f"--locale {args.locale} is not a locale; write for example fr_FR")
+    return zone, locale
+
+
+def make_header(
+    name: str,
+    zone: tzinfo,
+    year: int | None,
+    modified: int,
+    locale: str | None = None,
+    programs: Container[str] = (),
+) -> HeaderParser:
+    """A file's header parser: a stamp without a year is no later than the file's last change."""
+    reference = min(modified, clock.time_ns())
+    clock_of_log = Clock(zone, reference=reference, year=year or 0)
+    return HeaderParser(clock_of_log, Origin(name), locale, programs)
+
+
+def _print_events(
+    texts: Iterator[str], header: HeaderParser, interpreter: Interpreter, form: str, read: Count
+) -> None:
+    colour, room = wants_colour(), terminal_width()
+    lines = (line for text in texts for line in text.split("\n"))
+    for number, (line, before) in enumerate(add_before(lines), 1):
+        records, strange = header.parse_text(line, before)
+        read.add(line, len(records), len(strange))
+        event = interpret_record(interpreter, records[0]) if records else None
+        if event is None:
+            continue
+        if form == "jsonl":
+            print(format_json(event, line=number))
+        else:
+            print(format_event(event, colour=colour, room=room))
+
+
+class Summary:
+    """What became of the lines of all files."""
+
+    def __init__(self) -> None:
+        self._lines = 0
+        self._rejected = 0
+        self._results: Counter[str] = Counter()
+        self._strange: Counter[str] = Counter()
+        self._events: Counter[tuple[str, str, str]] = Counter()
+        self._counts: Counter[tuple[str, str, str]] = Counter()
+
+    def add_file(
+        self, texts: Iterator[str], header: HeaderParser, interpreter: Interpreter, read: Count
+    ) -> None:
+        """Add the lines of one file."""
+        results = self._results
+        events: Counter[tuple[Program, Judged, int]] = Counter()
+        for text, before in add_before(texts):
+            records, strange = header.parse_text(text, before)
+            read.add(text, len(records), len(strange))
+            results[Result.NO_HEADER] += len(strange)
+            understood = list(map(interpreter.understand, records))
+            # the elements are counted by the loop inside Counter, not by one of ours
+            told = [one[:3] for one in understood if type(one) is tuple]
+            events.update(told)
+            if len(told) < len(understood):
+                self._add_others(zip(records, understood, strict=True), interpreter)
+        self._lines += read.lines
+        results[Result.OVERSIZED] += read.oversized
+        self._rejected += interpreter.rejected_repeats
+        for (program, (action, outcome, _, _), count), amount in events.items():
+            results[Result.EVENT] += amount
+            self._events[program.name, action, outcome] += amount
+            self._counts[program.name, action, outcome] += amount * count
+
+    def _add_others(
+        self, lines: Iterable[tuple[Record, Understood | Result]], interpreter: Interpreter
+    ) -> None:
+        """Add those of the lines that are no events."""
+        others = [(record[2], one) for record, one in lines if isinstance(one, Result)]
+        self._results.update(one for _, one in others)
+        for tag, one in others:
+            if one is NOT_UNDERSTOOD:
+                program = interpreter.find_program(tag)
+                self._strange[program.name if program else ""] += 1
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON object of --summary."""
+        return {
+            "lines": self._lines,
+            "events": self._results[Result.EVENT],
+            "not_understood": dict(sorted(self._strange.items())),
+            "repeats_rejected": self._rejected,
+            "lines_by_result": {str(k): v for k, v in sorted(self._results.items()) if v},
+            "events_by": _nest(self._events),
+            "counts_by": _nest(self._counts),
+        }
+
+
+def _nest(flat: "Counter[tuple[str, str, str]]") -> dict[str, dict[str, dict[str, int]]]:
+    """{program: {action: {outcome: number}}}."""
+    nested: dict[str, dict[str, dict[str, int]]] = {}
+    for (program, action, outcome), number in sorted(flat.items()):
+        nested.setdefault(program, {}).setdefault(action, {})[outcome] = number
+    return nested

@@ -1,0 +1,147 @@
+"""heptad rules: test rule files, list what they make of which lines, apply them once more."""
+
+import argparse
+from pathlib import Path
+
+from heptad.cli.commands import (
+    DONE,
+    FAILED,
+    WRONG_USE,
+    add_command,
+    add_config,
+    complain,
+    set_up_log,
+)
+from heptad.cli.progress import make_bar
+from heptad.core.config.schema import Config, load_config
+from heptad.core.store.sqlite import LocalStore
+from heptad.core.store.sqlite_file import StoreLocked
+from heptad.core.units import parse_time
+from heptad.exporter.app import open_store
+from heptad.exporter.normalize.normalizer import RESULTS, Result
+from heptad.exporter.normalize.privacy import make_privacy
+from heptad.exporter.normalize.provenance import find_accounts
+from heptad.exporter.parsing.rule_file import BUILT_IN, load_rule_files
+from heptad.exporter.parsing.rulebook import check_examples, load_rulebook
+from heptad.exporter.settings import trust_more
+from heptad.exporter.unparsed import Reapplication
+
+_EXAMPLES = """
+heptad rules test                          the rules that ship with Heptad
+heptad rules test /etc/heptad/rules        and your own
+heptad rules list                          every rule: program, action, outcome, method, reason
+heptad rules apply --since 7d              what was not understood or refused, once more
+"""
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = add_command(commands, "rules", run_test, _EXAMPLES)
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    summary = "run every example of every rule"
+    test = verbs.add_parser("test", help=summary, description=summary)
+    test.set_defaults(run=run_test)
+    listing = verbs.add_parser("list", help="list the rules", description="List the rules.")
+    listing.set_defaults(run=run_list)
+    for verb in (test, listing):
+        verb.add_argument(
+            "folders",
+            nargs="*",
+            type=Path,
+            metavar="DIR",
+            help="folders with rule files of your own",
+        )
+    _add_apply(verbs)
+
+
+def _add_apply(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    apply = verbs.add_parser(
+        "apply",
+        help="give stored lines that were not understood or refused to the rules once more",
+        description="Give stored lines that were not understood, or refused for their provenance, "
+        "to the rules once more. What they understand and believe now becomes events. The "
+        "exporter must not run meanwhile.",
+    )
+    apply.set_defaults(run=run_apply)
+    add_config(apply)
+    apply.add_argument(
+        "--since", required=True, metavar="T", help="7d (that long ago) or RFC 3339: of the lines"
+    )
+    apply.add_argument(
+        "--dry-run", action="store_true", help="only tell what would become of the lines"
+    )
+
+
+def run_test(args: argparse.Namespace) -> int:
+    """Check every example; each that does not hold is told."""
+    files = load_rule_files([BUILT_IN, *args.folders])
+    faults = check_examples(files)
+    for fault in faults:
+        complain(fault)
+    examples = sum(len(rule.examples) for file in files for rule in file.rules)
+    rules = sum(len(file.rules) for file in files)
+    print(f"{len(files)} files, {rules} rules, {examples} examples, {len(faults)} faults")
+    return FAILED if faults else DONE
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """Print a line a rule."""
+    files = sorted(load_rule_files([BUILT_IN, *args.folders]), key=lambda file: file.program)
+    row = "{:<18} {:<32} {:<16} {:<8} {:<21} {}"
+    print(row.format("PROGRAM", "RULE", "ACTION", "OUTCOME", "METHOD", "REASON"))
+    for file in files:
+        for rule in file.rules:
+            what = ("(ignored)", "", "", "")
+            if not rule.ignore:
+                what = (rule.action, rule.outcome, rule.method, rule.reason)
+            print(row.format(file.program, rule.name, *what).rstrip())
+    return DONE
+
+
+def run_apply(args: argparse.Namespace) -> int:
+    """Apply the rules to what is left over, and tell what became of it."""
+    try:
+        since = parse_time(args.since)
+    except ValueError as error:
+        complain(str(error))
+        return WRONG_USE
+    config = load_config(args.config)
+    set_up_log(config)
+    try:
+        applied = _apply(config, since, dry_run=args.dry_run)
+    except StoreLocked as error:
+        complain(str(error))
+        complain("the exporter must not run meanwhile: stop its service, or `heptad up` by Ctrl-C")
+        return FAILED
+    if not applied.became:
+        complain(f"no lines since {args.since} that were not understood or refused")
+        return DONE
+    row = "{:<18} {:>10}  {}"
+    print(row.format("PROGRAM", "LINES", "WOULD BE" if args.dry_run else "ARE NOW"))
+    for (program, result), lines in sorted(applied.became.items()):
+        print(row.format(program, lines, _TOLD.get(result, RESULTS[result])))
+    return DONE
+
+
+_TOLD = {
+    Result.EVENT: "events",
+    Result.IGNORED: "understood, and tell nothing of their own",
+    Result.NOT_UNDERSTOOD: "not understood, as before",
+    Result.UNTRUSTED: "refused for their provenance, as before",
+}
+
+
+def _apply(config: Config, since: int, *, dry_run: bool) -> Reapplication:
+    rulebook = trust_more(load_rulebook(map(Path, config.rules)), config)
+    accounts = find_accounts(config)
+    path = Path(config.store.path)
+    with LocalStore(path) as reader, make_bar("lines", 0, "lines") as bar:
+        if dry_run:
+            applied = Reapplication(rulebook, None, None, accounts)
+            applied.run(reader, since, bar.update)
+            return applied
+        with open_store(config) as writer:
+            privacy = make_privacy(config.privacy, path)
+            applied = Reapplication(rulebook, privacy, writer, accounts)
+            applied.run(reader, since, bar.update)
+    return applied

@@ -1,0 +1,192 @@
+"""heptad up: exporter and aggregator of one host in one go, with the events as they come."""
+
+import argparse
+import logging
+import sqlite3
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from heptad.aggregator.app import Aggregator
+from heptad.cli import sample
+from heptad.cli.commands import FAILED, add_command, add_config, complain, set_up_log
+from heptad.cli.commands.events import make_printer
+from heptad.cli.highlight import FindingLines
+from heptad.cli.runtime.reload import Plan, plan_exporter, run_reloading
+from heptad.cli.runtime.supervisor import Part
+from heptad.cli.table import terminal_width, wants_colour
+from heptad.core import __version__
+from heptad.core.config.schema import Config
+from heptad.core.event import Event
+from heptad.core.store.api import StoreError
+from heptad.core.store.event_row import events_of_points
+from heptad.core.store.sqlite import LocalStore
+from heptad.core.telemetry.metrics import StoredMetrics
+from heptad.exporter.app import Exporter, NoSources, describe_source, prepare
+from heptad.exporter.settings import load_settings
+
+log = logging.getLogger("heptad")
+
+_EXAMPLES = """
+heptad up                          this host's journal, or its auth log
+heptad up --config heptad.yaml     as the configuration says
+heptad up --sample                 a captured sample, replayed as if it were written now
+"""
+_REPLAYING: Final = (
+    "Replaying a sample captured from a real sshd, sudo and su, as if it were written now."
+)
+_EVERY: Final = 0.3
+_MOST_SHOWN: Final = 500
+_SHOWN_OF_MANY: Final = 20
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = add_command(commands, "up", run, _EXAMPLES)
+    add_config(parser)
+    parser.add_argument(
+        "--sample", action="store_true", help="replay the sample that ships with Heptad"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run both parts until they are told to stop."""
+    settings = load_settings(args.config)
+    config, path = settings.config, args.config
+    set_up_log(config)
+    both = _Both()
+    try:
+        if args.sample:
+            raise NoSources
+        plan = Plan(config, prepare(config, settings.rulebook))
+    except NoSources as error:
+        if not args.sample:
+            complain(str(error))
+            if args.config:
+                # whoever writes a configuration wants to see this host, not a story
+                return FAILED
+        print(_REPLAYING)
+        config, path = sample.prepare(config)
+        plan = Plan(config, prepare(config))
+        both.beside["sample"] = sample.make_replay()
+    stop = threading.Event()
+    # not a part: a terminal that takes no more must neither end the others nor hold up their end
+    show = threading.Thread(target=_show, args=(both, stop), name="show", daemon=True)
+
+    def begin() -> None:
+        _introduce(config, both.exporter, both.aggregator, f" --config {path}" if path else "")
+        both.position = both.exporter.store.newest_position()
+        both.begun = True
+        show.start()
+
+    _show_findings(config)
+    status = run_reloading(plan, both.build, lambda: plan_exporter(path), begin)
+    stop.set()
+    show.join(timeout=1)
+    if both.begun:
+        command, hint = _command(), f" --config {path}" if path else ""
+        print(f"Stopped. The data is kept in {config.store.path}.")
+        print(f"Look at it with: {command} events --since 24h{hint}", flush=True)
+    return status
+
+
+def _show_findings(config: Config) -> None:
+    """Show findings among the events; who asked for JSON reads them with a program."""
+    if config.log.format != "json":
+        shown = FindingLines(_print_line, terminal_width, colour=wants_colour())
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(shown)
+
+
+def _print_line(line: str) -> None:
+    with suppress(OSError, ValueError):  # the terminal may be gone
+        print(line, flush=True)
+
+
+class _Both:
+    """Exporter and aggregator by the configuration in force, and up to where events are shown."""
+
+    def __init__(self) -> None:
+        self.beside: dict[str, Part] = {}
+        self.path = Path()
+        self.position = 0
+        self.begun = False
+
+    def build(self, plan: Plan, also: StoredMetrics) -> dict[str, Part]:
+        """The parts of a configuration."""
+        exporter = Exporter(plan.config, prepared=plan.prepared, also=[also])
+        try:
+            aggregator = Aggregator(plan.config, also=[also], beside=exporter.problems)
+        except BaseException:
+            exporter.close()
+            raise
+        self.exporter, self.aggregator = exporter, aggregator
+        self.path = exporter.store.path
+        return self.beside | exporter.parts() | {"aggregator": aggregator.run}
+
+
+def _introduce(config: Config, exporter: Exporter, aggregator: Aggregator, hint: str) -> None:
+    command = _command()
+    url = aggregator.server.url if aggregator.server else ""
+    rows = {
+        "page": f"{url}/" if config.aggregator.page else "",
+        "reads": ", ".join(map(describe_source, exporter.sources)),
+        "keeps": f"{config.store.path}, {_reports_place(config)}",
+        "metrics": f"{exporter.server.url if exporter.server else ''}/metrics of the exporter",
+        "": f"{url}/metrics of the aggregator",
+        "report": f"{command} report{hint}",
+        "events": f"{command} events --since 24h{hint}",
+        "stop": "Ctrl-C",
+    }
+    print(f"Heptad {__version__}")
+    for name, text in rows.items():
+        if text:
+            print(f"  {name:<8} {text}")
+    print(flush=True)
+
+
+def _command() -> str:
+    return sys.argv[0] if "/" in sys.argv[0] and not sys.argv[0].endswith(".py") else "heptad"
+
+
+def _reports_place(config: Config) -> str:
+    return config.aggregator.store.path if config.influxdb is None else config.influxdb.url
+
+
+def _show(both: _Both, stop: threading.Event) -> None:
+    """Print the events as they are stored, as long as somebody reads them."""
+    try:
+        show = make_printer("table")
+        while not stop.is_set():
+            try:
+                _follow(both, stop, show)
+            except (StoreError, sqlite3.Error):
+                # set aside and begun anew by the exporter, which says so
+                both.position = 0
+                stop.wait(_EVERY)
+    except (OSError, ValueError) as error:
+        log.debug("events are shown no more", extra={"error": error})
+
+
+def _follow(both: _Both, stop: threading.Event, show: Callable[[Event], None]) -> None:
+    """Print what is stored after the position; of a great many events at once only the newest.
+
+    Ends where a new configuration names another store.
+    """
+    path, position = both.path, both.position
+    with LocalStore(path) as store:
+        while not stop.wait(_EVERY):
+            if both.path != path:
+                both.position = 0
+                return
+            newest = store.newest_position()
+            if newest - position > _MOST_SHOWN:
+                print(f"… {newest - position - _SHOWN_OF_MANY} events more, see `heptad events`")
+                position = newest - _SHOWN_OF_MANY
+            points, position = store.since_arrival(position, _MOST_SHOWN)
+            for event in events_of_points(points, store.intake):
+                show(event)
+            both.position = position

@@ -1,0 +1,209 @@
+"""HTTP to one Grafana through grafana-client: bounded answers, and what each refusal means.
+
+What the statuses mean is told by Grafana's HTTP API reference for data sources, folders and
+dashboards. No redirect is followed: it could lead the token astray, and makes a POST a GET.
+"""
+
+import io
+import re
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from grafana_client import GrafanaApi  # type: ignore[import-untyped]
+from grafana_client.client import GrafanaException  # type: ignore[import-untyped]
+from requests.adapters import HTTPAdapter
+
+from heptad.cli.grafana import GrafanaError
+from heptad.core.http.deadline import PoolManager, limit
+from heptad.core.influxdb.client import shorten
+from heptad.core.telemetry.masking import remember_secret
+
+_MOST_BODY: Final = 16 * 1024 * 1024
+_NO_GRAFANA: Final = (
+    "see that --url leads to Grafana itself, with its sub-path if it has one, and not to another "
+    "server or a page of a proxy's"
+)
+_SPEAKS_HTTPS: Final = re.compile(r"HTTP request\b.*\bto (an )?HTTPS (server|port)")
+_FROM_A_FILE: Final = "it comes from a file of Grafana's provisioning; change or remove it there"
+_REMEDIES: Final[Mapping[int, str]] = {
+    401: "see that --token-file holds a token of a service account of this Grafana, not expired "
+    "(a token of grafana.com, glc_…, is none)",
+    403: "see the role of the token's service account: data sources need Admin, folder and "
+    "dashboards need Editor. A folder that was made a moment ago may be refused for a minute",
+    409: "something of that name or uid is there already: rename or delete it in Grafana, or name "
+    "a data source that is there with --use",
+    412: "see what is there in Grafana, and run this again",
+    429: "Grafana asks for rest; run this again in a minute",
+}
+_REMEDIES_OF_PROXIES: Final[Mapping[int, str]] = {
+    413: "see the largest body that the proxy before Grafana lets through",
+    429: "it asks for rest; run this again in a minute",
+    **dict.fromkeys((502, 503, 504), "see that Grafana runs behind that proxy"),
+}
+_PRECONDITIONS: Final = {
+    "version-mismatch": "somebody saved it meanwhile: look at it, and run this again",
+    "name-exists": "another one has that title: rename or delete it in Grafana",
+    "plugin-dashboard": "it belongs to a plugin: delete it in Grafana",
+}
+
+
+class Missing(GrafanaError):
+    """Grafana knows no such thing."""
+
+
+class Grafana:
+    """Requests to the Grafana at ``url`` with a service account's token; no request at first.
+
+    ``timeout``: seconds until any part of an answer; the whole one may take twice as long.
+    ``hidden``: further secrets, which no message may repeat. Raises GrafanaError.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        ca_file: str = "",
+        timeout: float = 10.0,
+        hidden: Sequence[str] = (),
+    ) -> None:
+        self.url = url.rstrip("/")
+        for secret in (token, *hidden):
+            remember_secret(secret)
+        if not re.fullmatch(r"[!-~]+", token):
+            # what requests says of such a header repeats it
+            raise GrafanaError("the token has spaces or other letters than a token's; see its file")
+        if ca_file:
+            _try_certificates(ca_file)
+        scheme, place, prefix = _split(self.url)
+        self._api = GrafanaApi(
+            token,
+            host=place,
+            protocol=scheme,
+            url_path_prefix=prefix,
+            verify=ca_file or True,
+            timeout=timeout,
+        )
+        for kind in ("http://", "https://"):
+            self._api.client.s.mount(kind, _Transport(timeout))
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._api.client.s.close()
+
+    def ask(self, request: Callable[[Any], object]) -> dict[str, Any]:
+        """What comes of a request that a function makes with a GrafanaApi: an object of JSON.
+
+        Raises Missing, GrafanaError with the remedy.
+        """
+        try:
+            answer = request(self._api)
+        except GrafanaException as error:
+            raise self._refused(error.status_code, error.response) from error
+        except (urllib3.exceptions.HTTPError, OSError, ValueError, RecursionError) as error:
+            raise GrafanaError(f"{self.url}: {_explain(error)}") from error
+        if not isinstance(answer, dict):
+            said = shorten(str(answer)[:4000])[:200]
+            raise GrafanaError(f"{self.url}: not what Grafana answers, {said!r}; {_NO_GRAFANA}")
+        return answer
+
+    def _refused(self, status: int, response: object) -> GrafanaError:
+        if not isinstance(response, dict):
+            said = shorten(str(response)[:4000])[:200]
+            remedy = _REMEDIES_OF_PROXIES.get(status, _NO_GRAFANA)
+            if _SPEAKS_HTTPS.search(said):
+                remedy = "the port speaks https, not http; write https:// in --url"
+            return GrafanaError(
+                f"{self.url}: status {status}, not in Grafana's form, {said!r}; {remedy}"
+            )
+        said = shorten(str(response.get("message", ""))[:4000])
+        if status == requests.codes.not_found:
+            return Missing(f"{self.url}: status 404, {said!r}; {_NO_GRAFANA}", status)
+        reason = response.get("status")
+        remedy = _PRECONDITIONS.get(reason, "") if isinstance(reason, str) else ""
+        if status in (400, 403) and re.search("provisioned|read-only", said):
+            remedy = _FROM_A_FILE
+        remedy = remedy or _REMEDIES.get(status, "see Grafana's own log")
+        return GrafanaError(f"{self.url}: status {status}, {said!r}; {remedy}", status)
+
+
+class _Transport(HTTPAdapter):
+    """requests' own, with an end to how long and how large an answer may be."""
+
+    def __init__(self, timeout: float) -> None:
+        self._whole = 2 * timeout
+        super().__init__()
+
+    def init_poolmanager(
+        self, connections: int, maxsize: int, block: bool = False, **options: Any
+    ) -> None:
+        self.poolmanager = PoolManager(
+            num_pools=connections, maxsize=maxsize, block=block, **options
+        )
+
+    def send(
+        self, request: requests.PreparedRequest, *args: Any, **options: Any
+    ) -> requests.Response:
+        with limit(self._whole):
+            response = super().send(request, *args, **options)
+            body = response.raw.read(_MOST_BODY + 1, decode_content=True)
+        response.raw.close()
+        if response.is_redirect:
+            target = shorten(response.headers["Location"])[:200]
+            raise GrafanaError(
+                f"{request.url}: leads on to {target!r}; give Grafana's own address as --url, and "
+                "see that no log-in page of a proxy's is before it"
+            )
+        if len(body) > _MOST_BODY:
+            raise GrafanaError(f"{request.url}: an answer of more than 16 MiB; {_NO_GRAFANA}")
+        response.raw = io.BytesIO(body)
+        response.encoding = "utf-8"  # else requests guesses, which takes long for a large page
+        return response
+
+
+def _split(url: str) -> tuple[str, str, str]:
+    """Scheme, host with port, and a sub-path that ends in a slash."""
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound, parts = False, urlsplit("")
+    if not sound or parts.query or parts.fragment or re.search(r"[^!-~]", url):
+        raise GrafanaError(
+            f"--url {shorten(url)!r} is no URL; write for example https://grafana.example.org or "
+            "https://NAME.grafana.net"
+        )
+    if parts.username is not None:
+        raise GrafanaError("--url: a URL is printed; it takes no user, but a token by --token-file")
+    path = parts.path.strip("/")
+    return parts.scheme, parts.netloc, f"{path}/" if path else ""
+
+
+def _try_certificates(ca_file: str) -> None:
+    try:
+        ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise GrafanaError(
+            f"--ca-file {ca_file}: {error.strerror or error}; see that it holds certificates in PEM"
+        ) from error
+
+
+def _explain(error: BaseException) -> str:
+    """What went wrong underneath, and what helps."""
+    if isinstance(error, requests.exceptions.JSONDecodeError) or not isinstance(
+        error, urllib3.exceptions.HTTPError | OSError
+    ):
+        return f"an answer that is no JSON; {_NO_GRAFANA}"
+    while error.__context__ is not None:
+        error = error.__context__
+    text = shorten(str(getattr(error, "strerror", None) or error))
+    if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+        return "the port speaks http, not https; write http:// in --url"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS fails: {text}; see --ca-file, and the name in --url"
+    if isinstance(error, TimeoutError):
+        return "no answer in time; see that Grafana is not overloaded, or raise --timeout"
+    return f"{text}; see that Grafana runs and --url is right"

@@ -1,0 +1,90 @@
+"""The dashboards that are put into Grafana: the JSON that is shipped, or a folder of one's own."""
+
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from heptad.cli.grafana import GrafanaError
+from heptad.cli.grafana.datasources import UIDS
+
+_INSTALLED: Final = Path(__file__).with_name("provisioned")
+_CHECKOUT: Final = Path(__file__).parents[4] / "dashboards" / "provisioned"
+SHIPPED: Final = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
+"""Beside the package, in the repository as in an installation."""
+_NOT_HIDDEN: Final = 0
+_LARGEST: Final = 4 * 1024 * 1024
+
+
+def load_dashboards(folder: Path | None) -> list[dict[str, Any]]:
+    """Each dashboard as Grafana takes it, by file name.
+
+    ``folder``: of JSON files; None for those that Heptad ships. Raises GrafanaError.
+    """
+    place = folder or SHIPPED
+    try:
+        files = sorted(file for file in place.iterdir() if file.name.endswith(".json"))
+    except OSError as error:
+        raise GrafanaError(f"{place}: {error.strerror}; see --dashboards") from error
+    if not files:
+        raise GrafanaError(f"{place}: holds no file *.json; see --dashboards")
+    boards = [_load(file) for file in files]
+    uids = [board["uid"] for board in boards]
+    twice = sorted({uid for uid in uids if uids.count(uid) > 1})
+    if twice:
+        raise GrafanaError(f"{place}: two dashboards have the uid `{twice[0]}`; give one another")
+    return boards
+
+
+def preset(
+    boards: Iterable[dict[str, Any]], sources: Mapping[str, str], unknown: Collection[str]
+) -> None:
+    """Set the data sources that these dashboards open with.
+
+    ``sources``: what is read (``prometheus``, ``events``, ``reports``) → the uid of the data source
+    where it is not Heptad's own. ``unknown``: what a person has to choose a data source for, at the
+    top of a dashboard.
+    """
+    for board in boards:
+        for variable, role in _sources(board):
+            if role in sources:
+                variable["current"] |= {"text": sources[role], "value": sources[role]}
+            if role in unknown:
+                variable["hide"] = _NOT_HIDDEN
+
+
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(_LARGEST + 1)
+        board = json.loads(content) if len(content) <= _LARGEST else None
+    except OSError as error:
+        raise GrafanaError(f"{file.name}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise GrafanaError(f"{file.name}: is no JSON: {error}") from error
+    if not isinstance(board, dict) or not isinstance(board.get("title"), str):
+        raise GrafanaError(f"{file.name}: is no dashboard of at most 4 MiB with a title")
+    if "__inputs" in board:
+        raise GrafanaError(
+            f"{file.name}: is made for Grafana's Import dialogue; name the folder of those that "
+            "are provisioned"
+        )
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", str(board.get("uid", ""))):
+        raise GrafanaError(
+            f"{file.name}: needs a `uid` of at most 40 letters, digits, - and _, so that it is "
+            "found again"
+        )
+    return board
+
+
+def _sources(board: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    """The variables that pick one of Heptad's data sources, and what is read from it."""
+    roles = {uid: role for role, uid in UIDS.items()}
+    templating = board.get("templating")
+    listed = templating.get("list") if isinstance(templating, dict) else None
+    for variable in listed if isinstance(listed, list) else ():
+        current = variable.get("current") if isinstance(variable, dict) else None
+        value = current.get("value") if isinstance(current, dict) else None
+        if isinstance(value, str) and value in roles and variable.get("type") == "datasource":
+            yield variable, roles[value]

@@ -1,0 +1,200 @@
+"""What there is in Grafana compared with what is wanted, and made so where it is not.
+
+Everything is looked for before it is made, so that running again changes nothing. Same is what
+has all that is wanted: what Grafana adds by itself, or a person where nothing is wanted, is no
+difference. Ids and versions are Grafana's own.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Literal, NamedTuple
+
+from heptad.cli.grafana import GrafanaError
+from heptad.cli.grafana.additions import keep_added, remember
+from heptad.cli.grafana.client import Grafana, Missing
+from heptad.core import __version__
+
+FOLDER: Final = "heptad"
+"""The uid of the folder that the dashboards are put into."""
+_TITLE: Final = "Heptad"
+_OWN: Final = ("id", "version")
+_UNKNOWN_FOLDER: Final = (403, 500)
+_FOLDER_EXISTS: Final = (409, 412)
+_FORBIDDEN: Final = 403
+
+
+Mode = Literal["write", "dry_run", "check"]
+"""What is done: everything, nothing, or nothing but comparing."""
+
+
+class Wanted(NamedTuple):
+    """What is to be in Grafana; ``renew_secrets``: also send those that are there already."""
+
+    datasources: list[dict[str, Any]]
+    dashboards: list[dict[str, Any]]
+    renew_secrets: bool = False
+
+
+class Step(NamedTuple):
+    """A thing, how it was found, and what differed of it."""
+
+    thing: str
+    found: Literal["missing", "different", "same"]
+    note: str = ""
+
+
+def list_datasources(grafana: Grafana) -> dict[str, str]:
+    """The data sources that Grafana has: uid → type.
+
+    Not from /api/datasources, which is for Admins: what Grafana's own pages start with is for
+    everyone who may query. Raises GrafanaError.
+    """
+    settings = grafana.ask(lambda api: api.client.GET("/frontend/settings"))
+    listed = settings.get("datasources")
+    sources = listed.values() if isinstance(listed, dict) else ()
+    return {
+        str(source.get("uid")): str(source.get("type"))
+        for source in sources
+        if isinstance(source, dict)
+    }
+
+
+def push(grafana: Grafana, wanted: Wanted, mode: Mode) -> Iterator[Step]:
+    """Tell of each thing how it was found, and make it as wanted in the mode ``write``.
+
+    What cannot be changed is an error, also in a ``dry_run``; in a ``check`` it only differs.
+
+    Raises GrafanaError with the remedy; what was told before stays as it is.
+    """
+    for datasource in wanted.datasources:
+        yield _push_datasource(grafana, datasource, wanted.renew_secrets, mode)
+    folder = _push_folder(grafana, mode)
+    yield folder
+    for dashboard in wanted.dashboards:
+        yield _push_dashboard(grafana, dashboard, mode, is_first=folder.found == "missing")
+
+
+def difference(wanted: object, there: object, place: str = "") -> str:
+    """The place of the first thing that is not as wanted, such as ``panels[2].title``; or empty."""
+    if isinstance(wanted, dict) and isinstance(there, dict):
+        parts = [(value, there.get(key), f"{place}.{key}") for key, value in wanted.items()]
+    elif isinstance(wanted, list) and isinstance(there, list) and len(wanted) == len(there):
+        parts = [(wanted[n], there[n], f"{place}[{n}]") for n in range(len(wanted))]
+    else:
+        same = wanted == there and isinstance(wanted, bool) == isinstance(there, bool)
+        left_out = there is None and wanted in ("", {}, [])
+        return "" if same or left_out else (place.lstrip(".") or "everything")
+    return next((found for part in parts if (found := difference(*part))), "")
+
+
+def _push_datasource(grafana: Grafana, datasource: dict[str, Any], renew: bool, mode: Mode) -> Step:
+    uid, thing = datasource["uid"], f"data source {datasource['name']}"
+    there = _find(grafana, lambda api: api.datasource.get_datasource_by_uid(uid))
+    if there is None:
+        if mode == "write":
+            grafana.ask(lambda api: api.datasource.create_datasource(datasource))
+        return Step(thing, "missing")
+    secrets = datasource["secureJsonData"]
+    shown = {key: value for key, value in datasource.items() if key != "secureJsonData"}
+    note = difference(shown | {"secureJsonFields": dict.fromkeys(secrets, True)}, there)
+    if not note and secrets and renew:
+        note = "secureJsonData"
+    if not note:
+        return Step(thing, "same")
+    if there.get("readOnly") and mode != "check":
+        raise GrafanaError(
+            f"{thing}: {note} differs, and it comes from a file of Grafana's provisioning; "
+            "change it there"
+        )
+    if mode == "write":
+        kept = there.get("jsonData")
+        settings = {
+            key: value
+            for key, value in (kept if isinstance(kept, dict) else {}).items()
+            if key != "httpHeaderName1"  # how it shows who it is goes by what is wanted
+        }
+        settings |= datasource["jsonData"]
+        # an update without it would take from it that it is the default
+        body = {**datasource, "isDefault": there.get("isDefault") is True, "jsonData": settings}
+        grafana.ask(lambda api: api.datasource.update_datasource_by_uid(uid, body))
+    return Step(thing, "different", note)
+
+
+def _push_folder(grafana: Grafana, mode: Mode) -> Step:
+    """A folder that has another title by now is left alone."""
+    thing = f"folder {_TITLE}"
+    is_known = True
+    try:
+        if _find(grafana, lambda api: api.folder.get_folder(FOLDER)) is not None:
+            return Step(thing, "same")
+    except GrafanaError as error:
+        # of a folder that is not there Grafana says this to everyone but an Admin
+        if error.status not in _UNKNOWN_FOLDER:
+            raise
+        is_known = False
+    if mode == "write":
+        try:
+            grafana.ask(lambda api: api.folder.create_folder(_TITLE, uid=FOLDER))
+        except GrafanaError as error:
+            if is_known or error.status not in _FOLDER_EXISTS:
+                raise
+            return Step(thing, "same")
+    return Step(thing, "missing")
+
+
+def _push_dashboard(
+    grafana: Grafana, dashboard: dict[str, Any], mode: Mode, *, is_first: bool
+) -> Step:
+    """A dashboard that was moved to another folder stays there.
+
+    ``is_first``: there was no folder. To an Editor without rights on any, Grafana then says of each
+    dashboard that is not there that it may not be read.
+    """
+    uid, thing = dashboard["uid"], f"dashboard {dashboard['title']}"
+    content = {key: value for key, value in dashboard.items() if key not in _OWN}
+    try:
+        answer = _find(grafana, lambda api: api.dashboard.get_dashboard(uid))
+    except GrafanaError as error:
+        if not is_first or error.status != _FORBIDDEN:
+            raise
+        answer = None
+    if answer is None:
+        if mode == "write":
+            _save(grafana, {**remember(content, content), "id": None}, FOLDER)
+        return Step(thing, "missing")
+    there, meta = answer.get("dashboard"), answer.get("meta")
+    if not isinstance(there, dict) or not isinstance(meta, dict):
+        raise GrafanaError(
+            f"{thing}: Grafana's answer holds no dashboard; see that --url leads to Grafana 9 or "
+            "newer"
+        )
+    kept = keep_added(content, there)
+    note = difference(kept, there)
+    if not note:
+        return Step(thing, "same")
+    if meta.get("provisioned") and mode != "check":
+        raise GrafanaError(
+            f"{thing}: {note} differs, and it comes from a file of Grafana's provisioning; "
+            "change or remove it there"
+        )
+    if mode == "write":
+        # with the version that was compared, so that what is saved meanwhile is not overwritten
+        own = {key: there.get(key) for key in _OWN}
+        _save(grafana, {**remember(kept, content), **own}, str(meta.get("folderUid") or ""))
+    return Step(thing, "different", note)
+
+
+def _save(grafana: Grafana, dashboard: dict[str, Any], folder: str) -> None:
+    body = {
+        "dashboard": dashboard,
+        "folderUid": folder,
+        "message": f"heptad {__version__}",
+        "overwrite": False,
+    }
+    grafana.ask(lambda api: api.dashboard.update_dashboard(body))
+
+
+def _find(grafana: Grafana, request: Callable[[Any], object]) -> dict[str, Any] | None:
+    try:
+        return grafana.ask(request)
+    except Missing:
+        return None

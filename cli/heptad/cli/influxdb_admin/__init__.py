@@ -1,0 +1,1 @@
+"""The server prepared for the fleet, and checked: what only an administrator does."""

@@ -1,0 +1,56 @@
+"""2.x: whether writes and reads go to the same place.
+
+A write names its organization, and a query of InfluxQL reads from that of the token, whatever it
+names; a bucket is written to by its name, and read through the database of that name. Only an
+administrator's token is told enough to compare; any other is refused where they differ.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from heptad.cli.influxdb_admin.resources import Organization, Resources, Token
+from heptad.core.influxdb.client import Connection
+from heptad.core.influxdb.statement import Refused
+
+
+def find_differences(connection: Connection) -> Iterator[str]:
+    """What differs, each with its remedy; raises StoreError where the organization is not there."""
+    with suppress(Refused):  # a server without this API, or a token that is refused altogether
+        resources = Resources(connection)
+        organization = resources.find_organization(connection.config.org)
+        if organization is not None:
+            yield from _compare_organizations(connection, resources, organization)
+            for name in connection.config.buckets.names():
+                yield from _compare_buckets(resources, organization, name)
+
+
+def _compare_organizations(
+    connection: Connection, resources: Resources, written: Organization
+) -> Iterator[str]:
+    tokens = resources.list_tokens()
+    own = [one for one in tokens if one.text and one.text == connection.config.secret("token")]
+    # where texts are not shown: what sees every organization is an operator's
+    read = {one.organization for one in own or filter(_is_operators, tokens)}
+    if read and written.id not in read:
+        names = {one.id: one.name for one in resources.list_organizations()}
+        told = ", ".join(f"`{names.get(one, one)}`" for one in sorted(read))
+        yield (
+            f"`influxdb.org` is `{written.name}`, and the token is of the organization {told}: "
+            "what is written to the one is read from the other; name the token's as "
+            f"`influxdb.org`, or take a token of `{written.name}`"
+        )
+
+
+def _is_operators(token: Token) -> bool:
+    return token.is_operators
+
+
+def _compare_buckets(resources: Resources, organization: Organization, name: str) -> Iterator[str]:
+    bucket = resources.find_bucket(organization.id, name)
+    database = resources.find_database(organization.id, name)
+    if bucket is not None and database is not None and database.bucket != bucket.id:
+        yield (
+            f"{name}: written to this bucket, and read from another one ({database.bucket}), for "
+            f"the database `{name}` is mapped to that one; delete that mapping (influx v1 dbrp "
+            f"delete --id {database.id}), or name another bucket under `influxdb.buckets`"
+        )

@@ -1,0 +1,120 @@
+"""What this host may read and write on the server: tried, not looked up.
+
+A right to read is used by a query of the newest minute, a right to write by a write without lines:
+1.6.7 and 2.7.12 look at the rights first and answer 204, 401, 403 or 404 as to a write with lines.
+Such a write does not reach the disk, so where a point can be read it is written once more, as it
+is: that changes nothing. 3.x creates a database that is written to, so there the bucket has to
+exist, and 3.x does not promise what is left of a point that is written twice.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from heptad.cli.influxdb_admin.setup import databases_3
+from heptad.core.influxdb.client import Answer, Connection
+from heptad.core.influxdb.influxql import quote_name
+from heptad.core.influxdb.query import Reader
+from heptad.core.influxdb.retention import default_policy
+from heptad.core.influxdb.statement import FORBIDDEN, MISSING, OK, UNAUTHORIZED, Refused, execute
+from heptad.core.influxdb.write_errors import find_remedy, is_delivered
+from heptad.core.store.api import StoreError
+from heptad.core.store.line_protocol import decode_head, encode_line
+from heptad.core.store.measurements import Measurement
+
+_NO_CONTENT: Final = 204
+_BAD_REQUEST: Final = 400
+_NO_ORGANIZATION: Final = "organization name"
+
+
+class Tried(NamedTuple):
+    """``right``: None where it cannot be told; ``missing``: the bucket is not there.
+
+    ``remedy``: what helps, where that does not follow from the rest.
+    """
+
+    right: bool | None
+    status: int = OK
+    text: str = ""
+    missing: bool = False
+    remedy: str = ""
+
+
+def try_reading(connection: Connection, bucket: str, measurements: Sequence[Measurement]) -> Tried:
+    """Read the newest minute of a bucket."""
+    try:
+        if not _is_there(connection, bucket):
+            return Tried(right=False, text="the server has none of that name", missing=True)
+        if connection.generation == 3:
+            execute(connection, "SHOW MEASUREMENTS LIMIT 1", bucket)
+        else:
+            # SHOW MEASUREMENTS is answered by 2.7 whatever the rights
+            names = ", ".join(quote_name(one.name) for one in measurements)
+            execute(
+                connection,
+                f"SELECT * FROM {names} WHERE time > now() - 1m LIMIT 1",  # noqa: S608 - quoted
+                bucket,
+            )
+    except Refused as error:
+        gone = "not found" in error.text.lower() or error.status == MISSING
+        # 2.x hides what may not be read, so that it looks like a bucket that is not there
+        missing = gone and connection.generation != 2
+        return Tried(right=False, status=error.status, text=error.text, missing=missing)
+    return Tried(right=True)
+
+
+def _is_there(connection: Connection, bucket: str) -> bool:
+    """False only where it is certain; raises Refused."""
+    if connection.generation == 1:
+        return default_policy(connection, bucket) is not None
+    if connection.generation == 3:
+        with suppress(Refused):  # only administrators may list them
+            return bucket in databases_3(connection)
+    return True
+
+
+def try_writing(
+    connection: Connection, bucket: str, measurement: Measurement, reading: Tried
+) -> Tried:
+    """Write nothing into a bucket, then a point that it has already; ``reading`` was tried."""
+    if reading.missing:
+        return reading
+    answer = _write(connection, bucket, "")
+    status, text = answer.status, answer.text
+    # 2.0 says 400, "writing requires points", where it would take lines
+    if status not in (_NO_CONTENT, _BAD_REQUEST) or answer.is_page:
+        right = False if status in (UNAUTHORIZED, FORBIDDEN, MISSING) else None
+        missing = status == MISSING and _NO_ORGANIZATION not in text
+        return Tried(right=right, status=status, text=text, missing=missing)
+    if reading.right and connection.generation != 3:
+        line = _find_line(connection, bucket, measurement)
+        answer = _write(connection, bucket, line) if line else answer
+        if line and not is_delivered(answer):
+            remedy = find_remedy(answer)
+            return Tried(right=None, status=answer.status, text=answer.text, remedy=remedy)
+    return Tried(right=True)
+
+
+def _write(connection: Connection, bucket: str, line: str) -> Answer:
+    path, query = "/write", {"db": bucket, "precision": "ns"}
+    if connection.generation != 1:
+        path = "/api/v2/write"
+        query = {"org": connection.config.org, "bucket": bucket, "precision": "ns"}
+    return connection.request("POST", path, query, line.encode())
+
+
+def _find_line(connection: Connection, bucket: str, measurement: Measurement) -> str:
+    """One field of a point of the last hour; nothing where there is none."""
+    field, name = measurement.always, quote_name(measurement.name)
+    query = (
+        f"SELECT {quote_name(field)} FROM {name} WHERE time > now() - 1h "  # noqa: S608 - quoted
+        "GROUP BY * LIMIT 1 SLIMIT 1"
+    )
+    with suppress(StoreError, TypeError, ValueError):  # where nothing of Heptad's is there
+        for series in Reader(connection, bucket).ask(query):
+            tags = {tag: value for tag, value in series.tags.items() if value}
+            for at, value in series.values:
+                row = measurement.row(tags.items(), at, {field: value})
+                if decode_head(row[0])[1] == tags:  # else it would be another point
+                    return encode_line(*row)
+    return ""

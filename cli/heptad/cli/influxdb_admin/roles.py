@@ -1,0 +1,85 @@
+"""Who may do what in which bucket, and the files that hold what a role shows the server.
+
+The buckets go by their places in the configuration (``events``, ``reports``, ``heptad``).
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Literal, TextIO
+
+from heptad.core.config.influxdb import BucketsConfig
+from heptad.core.store.api import StoreError
+
+_LONGEST_SECRET: Final = 64 * 1024
+
+Right = Literal["read", "write"]
+
+RIGHTS: Final[tuple[Right, ...]] = ("read", "write")
+PLACES: Final = ("events", "reports", "heptad")
+ROLES: Final[Mapping[str, Mapping[str, tuple[Right, ...]]]] = {
+    "exporter": {"events": ("write",), "heptad": ("read", "write")},
+    "aggregator": {
+        "events": ("read",),
+        "reports": ("read", "write"),
+        "heptad": ("read", "write"),
+    },
+    "grafana": {"events": ("read",), "reports": ("read",), "heptad": ("read",)},
+}
+"""Role → bucket → the least rights that it can work with."""
+
+
+def describe_rights(rights: Mapping[str, Sequence[Right]], buckets: BucketsConfig) -> str:
+    """``write events; read and write heptad``, with the buckets' own names."""
+    return "; ".join(
+        f"{' and '.join(of)} {getattr(buckets, place)}" for place, of in rights.items() if of
+    )
+
+
+class SetupError(StoreError):
+    """The server cannot be prepared; the message says what to do."""
+
+
+@contextmanager
+def new_secret_file(path: Path) -> Iterator[TextIO]:
+    """A file that only its owner may read, at ``path`` once all that is done with it went well.
+
+    It is made before the secret: one that cannot be kept would be lost. A file that is there
+    already, with another secret, gets `.old` behind its name. Raises SetupError.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise SetupError(f"{path}: {error.strerror}; name another folder") from error
+    written = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if os.path.lexists(path):
+            path.replace(old_secret_file(path))
+        written.replace(path)
+    except OSError as error:
+        raise SetupError(f"{path}: {error.strerror}; see that there is space") from error
+    finally:
+        written.unlink(missing_ok=True)
+
+
+def old_secret_file(path: Path) -> Path:
+    """Where the secret goes that was at ``path`` before."""
+    return path.with_name(f"{path.name}.old")
+
+
+def read_secret_file(path: Path) -> str:
+    """The secret at ``path``; nothing where there is no such file. Raises SetupError."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.read(_LONGEST_SECRET).strip()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise SetupError(f"{path}: {error.strerror}; name another folder") from error

@@ -1,0 +1,237 @@
+"""The server made ready: three buckets with their retention, and for each role least rights.
+
+Everything is looked for before it is made, so that running again changes nothing. Retention as
+InfluxDB's references give it: 1.x has it in the default retention policy of a database, 2.x in a
+bucket's retention rule, 3.x in the database, where Core cannot change it any more.
+"""
+
+import json
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from heptad.cli.influxdb_admin import organization
+from heptad.cli.influxdb_admin.roles import (
+    PLACES,
+    ROLES,
+    SetupError,
+    new_secret_file,
+    old_secret_file,
+)
+from heptad.core import units
+from heptad.core.influxdb.client import Answer, Connection
+from heptad.core.influxdb.influxql import quote_name, quote_text
+from heptad.core.influxdb.retention import default_policy, format_retention, read_duration
+from heptad.core.influxdb.statement import (
+    FORBIDDEN,
+    MISSING,
+    OK,
+    UNAUTHORIZED,
+    Refused,
+    execute,
+    foreign,
+)
+from heptad.core.telemetry.masking import remember_secret
+
+_CONFLICT: Final = 409
+_CREATED: Final = 201
+_DATABASE: Final = "/api/v3/configure/database"
+_LACKS_RIGHT: Final = re.compile(r"\w+:\S+ is unauthorized")
+"""2.x, also with status 401: the token is known, and lacks a right such as `write:orgs/ID`."""
+_GRANTS: Final = {("read",): "READ", ("write",): "WRITE", ("read", "write"): "ALL"}
+
+
+def prepare(
+    connection: Connection, secrets_to: Path | None = None, *, renew: bool = False
+) -> Iterator[str]:
+    """Do what is missing, and tell of each thing what was done; raises StoreError with the remedy.
+
+    ``secrets_to``: a folder for a token of each role (2.x), or for a user's password (1.x).
+    ``renew``: make these anew also where they are good; the ones before are good no longer.
+    """
+    if connection.generation == 1:
+        work = _prepare_1(connection, secrets_to, renew=renew)
+    elif connection.generation == 3:
+        work = _prepare_3(connection, secrets_to)
+    else:
+        work = organization.prepare(connection, secrets_to, renew=renew)
+    try:
+        yield from work
+    except Refused as error:
+        raise SetupError(f"{connection.url}: {_explain(error)}") from error
+
+
+def retention(connection: Connection, place: str) -> int:
+    """Seconds that the bucket keeps points, as configured."""
+    return int(units.parse_duration(getattr(connection.config.retention, place)))
+
+
+def databases_3(connection: Connection) -> dict[str, int | None]:
+    """3.x: database → seconds of its retention, 0 for ever, None where it is not told.
+
+    Raises Refused, Unreachable.
+    """
+    rows = _rows(connection.request("GET", _DATABASE, {"format": "json"}))
+    known: dict[str, int | None] = {str(row.get("iox::database", "")): None for row in rows}
+    query = "SELECT database_name, retention_period_ns FROM system.databases WHERE NOT deleted"
+    asked = {"db": "_internal", "q": query, "format": "json"}
+    try:
+        rows = _rows(connection.request("GET", "/api/v3/query_sql", asked))
+    except Refused:
+        return known  # older than this table; it is only for telling
+    for row in rows:
+        name, keep = str(row.get("database_name")), row.get("retention_period_ns") or 0
+        if name in known and isinstance(keep, int):
+            known[name] = keep // 10**9
+    return known
+
+
+def _prepare_1(connection: Connection, secrets_to: Path | None, *, renew: bool) -> Iterator[str]:
+    # 1.x keeps the groups of a policy that had other durations; with 0s it chooses them anew
+    names = connection.config.buckets
+    for place in PLACES:
+        name, wanted = getattr(names, place), retention(connection, place)
+        policy = default_policy(connection, name)
+        if policy is None:
+            text = f'CREATE DATABASE {quote_name(name)} WITH DURATION {wanted}s NAME "autogen"'
+            execute(connection, text)
+            yield f"database {name}: created, retention {format_retention(wanted)}"
+            continue
+        if not policy:
+            raise SetupError(
+                f"database `{name}` has no default retention policy; make one its default: "
+                f'ALTER RETENTION POLICY "…" ON {quote_name(name)} DEFAULT'
+            )
+        kept = read_duration(policy)
+        if kept == wanted:
+            yield f"database {name}: there already, retention {format_retention(kept)}"
+            continue
+        execute(
+            connection,
+            f"ALTER RETENTION POLICY {quote_name(str(policy.get('name')))} ON {quote_name(name)} "
+            f"DURATION {wanted}s SHARD DURATION 0s",
+        )
+        yield (
+            f"database {name}: retention changed from {format_retention(kept)} to "
+            f"{format_retention(wanted)}"
+        )
+    yield from _prepare_users(connection, secrets_to, renew=renew)
+
+
+def _prepare_users(
+    connection: Connection, secrets_to: Path | None, *, renew: bool
+) -> Iterator[str]:
+    if secrets_to is None:
+        yield "users: none made; --secrets-to DIR makes one for each role"
+        return
+    there = {str(row.get("user")): row.get("admin") for row in execute(connection, "SHOW USERS")}
+    for role, rights in ROLES.items():
+        user = f"heptad_{role}"
+        if there.get(user):
+            raise SetupError(
+                f"user `{user}` is an administrator; take that from it: "
+                f"REVOKE ALL PRIVILEGES FROM {quote_name(user)}"
+            )
+        told, path = "there already", secrets_to / f"{role}.password"
+        if user not in there:
+            told = "created, " + _set_password(
+                connection, "CREATE USER {} WITH PASSWORD {}", user, path
+            )
+        elif renew:
+            told = "renewed, " + _set_password(connection, "SET PASSWORD FOR {} = {}", user, path)
+        elif not path.exists():
+            told += f"; its password is not in {path}: if it is lost, --renew sets another one"
+        for place, needed in rights.items():
+            on = f"ON {quote_name(getattr(connection.config.buckets, place))}"
+            execute(connection, f"GRANT {_GRANTS[needed]} {on} TO {quote_name(user)}")
+        yield f"user {user}: {told}"
+    if not connection.config.username:
+        yield "users count once the server has auth-enabled = true (influxdb.conf, [http])"
+
+
+def _set_password(connection: Connection, statement: str, user: str, path: Path) -> str:
+    password = secrets.token_urlsafe(32)
+    remember_secret(password)
+    moved = f" (another one that was there is in {old_secret_file(path)})" if path.exists() else ""
+    with new_secret_file(path) as file:
+        file.write(password + "\n")
+        file.flush()
+        execute(connection, statement.format(quote_name(user), quote_text(password)))
+    return f"its password is in {path}{moved}"
+
+
+def _prepare_3(connection: Connection, secrets_to: Path | None) -> Iterator[str]:
+    known = databases_3(connection)
+    for place in PLACES:
+        name, wanted = getattr(connection.config.buckets, place), retention(connection, place)
+        if name not in known:
+            body = json.dumps({"db": name, "retention_period": format_retention(wanted)}).encode()
+            headers = {"Content-Type": "application/json"}
+            answer = connection.request("POST", _DATABASE, body=body, headers=headers)
+            if answer.status in (OK, _CREATED):
+                yield f"database {name}: created, retention {format_retention(wanted)}"
+                continue
+            if answer.status != _CONFLICT:
+                raise Refused(answer.status, answer.text)
+        kept = known.get(name)
+        if kept is None or kept == wanted:
+            told = "not told by the server" if kept is None else format_retention(kept)
+            yield f"database {name}: there already, retention {told}"
+        else:
+            yield (
+                f"database {name}: there already, retention {format_retention(kept)} and not "
+                f"{format_retention(wanted)}; {HOW_TO_CHANGE_3.format(name=name)}"
+            )
+    yield from _explain_tokens_3(connection, secrets_to)
+
+
+def _explain_tokens_3(connection: Connection, secrets_to: Path | None) -> Iterator[str]:
+    yield (
+        "tokens: 3 Core has administrators' tokens only (influxdb3 create token --admin), so each "
+        "host gets one that may do everything. 3 Enterprise has tokens with least rights:"
+    )
+    for role, rights in ROLES.items():
+        names = connection.config.buckets
+        permissions = " ".join(
+            f'--permission "db:{getattr(names, place)}:{",".join(needed)}"'
+            for place, needed in rights.items()
+        )
+        yield f"  influxdb3 create token {permissions} --name heptad-{role}"
+    if secrets_to is not None:
+        yield f"{secrets_to}: nothing was written there"
+
+
+HOW_TO_CHANGE_3: Final = (
+    "3 Core cannot change it: set `influxdb.retention` to what is there, or make another database; "
+    "3 Enterprise: influxdb3 update database --retention-period … --database {name}"
+)
+
+
+def _rows(answer: Answer) -> list[dict[str, Any]]:
+    if answer.status != OK:
+        raise Refused(answer.status, answer.text)
+    try:
+        rows = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        rows = None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise foreign(answer)
+    return rows
+
+
+def _explain(error: Refused) -> str:
+    said = f"status {error.status}: {error.text}"
+    if "create admin user first" in error.text:
+        return (
+            f"{said}; 1.x wants an administrator first: CREATE USER … WITH PASSWORD … "
+            "WITH ALL PRIVILEGES"
+        )
+    if error.status == FORBIDDEN or _LACKS_RIGHT.search(error.text):
+        return f"{said}; preparing the server is for an administrator's token or user"
+    if error.status == UNAUTHORIZED:
+        return f"{said}; see `influxdb.token` (2.x, 3.x) or `username` and `password` (1.x)"
+    if error.status == MISSING:
+        return f"{said}; see `influxdb.url`, and `influxdb.version` where it is named"
+    return said

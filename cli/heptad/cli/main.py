@@ -1,0 +1,114 @@
+"""The command line: puts the parts together."""
+
+import argparse
+import io
+import os
+import sqlite3
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, Final
+
+import shtab
+
+from heptad.cli.commands import COMMANDS, DONE, FAILED, WRONG_USE, complain
+from heptad.cli.grafana import GrafanaError
+from heptad.cli.runtime.early_signals import expect_signals
+from heptad.cli.screen import screened
+from heptad.core import __version__
+from heptad.core.config.strict_yaml import DocumentError
+from heptad.core.config.web import ServerError
+from heptad.core.store.api import StoreError
+
+_DESCRIPTION = """\
+Who logged in, who tried, who became root: Heptad reads it from the logs of a host as 7W events
+(who, what, when, where, on what, from where, to where), counts and keeps them, and tells what
+is unusual. It bans nobody."""
+_EPILOG = """\
+start here:
+  heptad up                          exporter and aggregator of this host, in one go
+  heptad status                      whether it runs, what it reads, how far behind it is
+  heptad events --since 1h           what was seen
+  heptad report --since 24h          what happened, what is unusual
+  heptad parse /var/log/auth.log     what the rules make of a log, without storing it
+
+exit status: 0 done, 1 failed, 2 wrong use or configuration"""
+
+
+_ALONE: Final = ("-h", "--help", "--version")
+
+
+def make_parser(first: str = "") -> argparse.ArgumentParser:
+    """The parser of the command line that begins with ``first``.
+
+    What a command takes is read from its module, and that brings all it works with: where another
+    is called, or only help is wanted, it is listed without.
+    """
+    parser = argparse.ArgumentParser(
+        prog="heptad",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"heptad {__version__}")
+    shtab.add_argument_to(parser, "--print-completion", help="print a completion script and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    is_known = first in COMMANDS or first in _ALONE
+    for name, summary in COMMANDS.items():
+        if is_known and name != first:
+            commands.add_parser(name, help=summary)
+            continue
+        command: Any = import_module(f"heptad.cli.commands.{name.replace('-', '_')}")
+        command.add(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; gives the exit status."""
+    if arguments is None:
+        expect_signals(*sys.argv[1:2])
+    _open_standard_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # a name in a log must not end a command where the terminal's encoding lacks its letters
+        sys.stdout.reconfigure(errors="backslashreplace")
+    with screened():
+        return _run(arguments)
+
+
+def _open_standard_streams() -> None:
+    """Where a caller closed them: what is opened next would take their place and their output."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)
+
+
+def _run(arguments: Sequence[str] | None) -> int:  # noqa: PLR0911 - a status a return
+    try:
+        arguments = sys.argv[1:] if arguments is None else arguments
+        args = make_parser(*arguments[:1]).parse_args(arguments)
+        status: int = args.run(args)
+        sys.stdout.flush()
+    except DocumentError as error:
+        for problem in error.problems:
+            complain(str(problem))
+        return WRONG_USE
+    except (StoreError, ServerError, GrafanaError) as error:
+        complain(str(error))
+        return FAILED
+    except BrokenPipeError:
+        # the reader has seen enough, as in `heptad events | head`; nothing is left to flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except sqlite3.Error as error:
+        complain(f"a store cannot be read: {error}; the exporter sets a corrupt one aside")
+        return FAILED
+    except OSError as error:
+        complain(f"cannot go on: {error.strerror or error}")
+        return FAILED
+    except KeyboardInterrupt:
+        return DONE
+    return status

@@ -1,0 +1,143 @@
+"""Ask the port of a part of Heptad: /healthz, and what it measures about itself."""
+
+import ssl
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import urllib3
+from prometheus_client.parser import text_string_to_metric_families
+from urllib3.exceptions import HTTPError, NewConnectionError, SSLError
+
+from heptad.core.config.schema import parse_listen
+from heptad.core.config.strict_yaml import DocumentError
+from heptad.core.config.web import TlsConfig, load_web_config
+from heptad.core.http.deadline import PoolManager, limit
+
+_SECONDS: Final = 5.0
+"""For each of the two answers."""
+_LONGEST_HEALTH: Final = 2**18
+_LONGEST_METRICS: Final = 2**24
+_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what is listened on
+_PREFIXES: Final = ("heptad_", "process_start_time_seconds")
+
+Samples = Mapping[str, list[tuple[Mapping[str, str], float]]]
+"""Name of a metric → its samples: labels and value."""
+
+
+class PortError(Exception):
+    """The port could not be asked; the message says why. ``is_closed``: nothing listens there."""
+
+    def __init__(self, message: str, *, is_closed: bool = False) -> None:
+        super().__init__(message)
+        self.is_closed = is_closed
+
+
+class PortAnswer(msgspec.Struct):
+    """What /healthz and /metrics say; ``problems`` is None where /healthz does not say."""
+
+    problems: list[str] | None
+    samples: Samples
+
+    def value(self, name: str) -> float | None:
+        """The value of a metric without labels."""
+        return next((value for labels, value in self.samples.get(name, ()) if not labels), None)
+
+
+class Port:
+    """The port of a part that listens at ``listen`` and is secured by the file ``web_config``."""
+
+    def __init__(self, listen: str, web_config: str, login: tuple[str, str] | None = None) -> None:
+        host, self._number = parse_listen(listen)
+        host = _EVERYWHERE.get(host, host)
+        self._tls: TlsConfig | None = None
+        self._fault = ""
+        if web_config:
+            try:
+                self._tls = load_web_config(Path(web_config)).tls_server_config
+            except DocumentError as error:
+                self._fault = str(error.problems[0])
+        scheme = "https" if self._tls is not None else "http"
+        self.url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{self._number}"
+        self._headers = {"Accept-Encoding": "identity"}
+        if login is not None:
+            self._headers |= urllib3.make_headers(basic_auth=":".join(login))
+
+    def ask(self) -> PortAnswer:
+        """What the port answers; raises PortError."""
+        if self._fault:
+            raise PortError(f"cannot be asked: its web_config_file cannot be used: {self._fault}")
+        if self._number == 0:
+            raise PortError("cannot be asked: port 0 is any free port, a new one at each start")
+        try:
+            with PoolManager(**self._options()) as pool:
+                status, health = self._get(pool, "/healthz", _LONGEST_HEALTH)
+                problems = _read_health(status, health)
+                _, text = self._get(pool, "/metrics", _LONGEST_METRICS)
+        except NewConnectionError as error:
+            raise PortError("nothing listens there", is_closed=True) from error
+        except SSLError as error:
+            raise PortError(f"cannot be asked: {_explain_tls(error)}") from error
+        except (HTTPError, OSError) as error:
+            raise PortError(f"does not answer within {_SECONDS:.0f} s: {_brief(error)}") from error
+        return PortAnswer(problems, read_samples(text))
+
+    def _options(self) -> dict[str, object]:
+        options: dict[str, object] = {"headers": self._headers, "retries": False}
+        options["timeout"] = urllib3.Timeout(total=_SECONDS)
+        if self._tls is None:
+            return options
+        context = ssl.create_default_context(cafile=self._tls.cert_file)
+        # the very certificate that is configured, whoever signed it and whatever its names
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.check_hostname = False
+        return options | {"ssl_context": context, "assert_hostname": False}
+
+    def _get(self, pool: PoolManager, path: str, most: int) -> tuple[int, str]:
+        with limit(_SECONDS):
+            answer = pool.request("GET", self.url + path, preload_content=False, redirect=False)
+            body = answer.read(most)
+            answer.close()
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            raise PortError(
+                "cannot be asked: the user name or the password is wrong"
+                if "authorization" in self._headers
+                else "cannot be asked: it requires a password, and the configuration has only its "
+                "hash; name --username and --password-file"
+            )
+        return answer.status, body.decode(errors="replace")
+
+
+def _read_health(status: int, text: str) -> list[str] | None:
+    if status == HTTPStatus.OK:
+        return [] if text.strip() == "healthy" else None
+    return text.splitlines() if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+
+
+def read_samples(text: str) -> Samples:
+    """What Heptad measures about itself in an answer of /metrics; nothing where that is not one."""
+    samples: dict[str, list[tuple[Mapping[str, str], float]]] = {}
+    try:
+        for family in text_string_to_metric_families("\n".join(_own_lines(text)) + "\n"):
+            for sample in family.samples:
+                samples.setdefault(sample.name, []).append((sample.labels, sample.value))
+    except (ValueError, KeyError, IndexError):
+        return {}
+    return samples
+
+
+def _own_lines(text: str) -> Iterator[str]:
+    return (line for line in text.splitlines() if line.startswith(_PREFIXES))
+
+
+def _explain_tls(error: SSLError) -> str:
+    text = str(error)
+    if "CERTIFICATE_REQUIRED" in text or "certificate required" in text:
+        return "it requires a certificate of its clients, and this command has none"
+    return f"its certificate is not the configured one, or is not valid: {_brief(error)}"
+
+
+def _brief(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,1 @@
+"""How a service runs: signals, supervised workers, reload, systemd."""

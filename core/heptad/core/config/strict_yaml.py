@@ -1,0 +1,285 @@
+"""Read a YAML file into a typed structure, and tell every error at once with its place.
+
+Used for the configuration and for rule files. YAML allows a key twice, and keeps the last;
+here that is an error, as are unknown keys and wrong types.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+import yaml
+
+from heptad.core.config.error_collector import Key, Surgery, types_at
+from heptad.core.config.small_file import read_file
+from heptad.core.terminal import show_path
+
+T = TypeVar("T")
+Check = Callable[[T], Iterable[tuple[tuple[Key, ...], str]]]
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TEXT: Final = "tag:yaml.org,2002:str"
+_MOST_PROBLEMS: Final = 50
+_LONGEST_MESSAGE: Final = 1000
+_QUOTED: Final = 400
+_LARGEST_FILE: Final = 4 * 2**20
+_DEEPEST: Final = 20
+_MOST_NODES: Final = 50_000
+# what PyYAML raises where a tag such as !!int or !!timestamp stands before what is none
+_NOT_OF_ITS_TAG: Final = (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError)
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing that is wrong in a document: where, and what to do about it."""
+
+    file: str
+    place: str
+    message: str
+
+    def __str__(self) -> str:
+        """The problem as one line: file:line:column: message."""
+        return f"{self.file}:{self.place}: {self.message}"
+
+
+class DocumentError(Exception):
+    """A document cannot be used; ``problems`` says all that is wrong with it."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+def load(
+    path: Path,
+    kind: type[T],
+    expand: Callable[[str], str] | None = None,
+    check: Check[T] | None = None,
+) -> T:
+    """Read ``path`` as ``kind``; ``expand`` is applied to every string value first.
+
+    ``check`` says what the types do not: faults with their places. Raises DocumentError with
+    everything that is wrong.
+    """
+    name = show_path(path)
+    try:
+        text = read_file(path, _LARGEST_FILE).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, UnicodeDecodeError):
+            reason = f"byte {error.start + 1} is not UTF-8"
+        raise DocumentError([Problem(name, "0:0", f"cannot be read: {reason}")]) from None
+    return parse(text, name, kind, expand, check)
+
+
+def parse(
+    text: str,
+    name: str,
+    kind: type[T],
+    expand: Callable[[str], str] | None = None,
+    check: Check[T] | None = None,
+) -> T:
+    """Like ``load``, for a text that is called ``name`` in messages."""
+    try:
+        _check_bounds(text, name)
+        root = yaml.compose(text, Loader=_LOADER)
+    except yaml.MarkedYAMLError as error:
+        place = _place(error.problem_mark or error.context_mark)
+        raise DocumentError([Problem(name, place, f"not YAML: {error.problem}")]) from None
+    except yaml.YAMLError as error:
+        raise DocumentError([Problem(name, "1:1", f"not YAML: {_one_line(error)}")]) from None
+    reader = _Reader(name, expand)
+    if root is not None and root.tag == "tag:yaml.org,2002:null":
+        root = None
+    surgery = Surgery({} if root is None else reader.construct(root))
+    broken = {problem.place for problem in reader.problems}
+    result = _convert(surgery, kind, root, reader)
+    for where, message in check(result) if check and result is not None else ():
+        path = surgery.original(list(where))
+        node = _node_at(root, path)
+        if not surgery.is_touched(path) and _place(node and node.start_mark) not in broken:
+            reader.add(node, _explain(message, path))
+    if result is None or reader.problems:
+        raise DocumentError(sorted(reader.problems, key=_by_place))
+    return result
+
+
+def _check_bounds(text: str, name: str) -> None:
+    """Refuse what libyaml's composer cannot take: it recurses, and a deep text ends the process."""
+    depth = 0
+    for number, event in enumerate(yaml.parse(text, Loader=_LOADER)):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _DEEPEST or number > _MOST_NODES:
+            what = "nested too deeply" if depth > _DEEPEST else f"more than {_MOST_NODES} values"
+            raise DocumentError([Problem(name, _place(event.start_mark), what)])
+
+
+def _place(mark: Any) -> str:
+    return f"{mark.line + 1}:{mark.column + 1}" if mark else "1:1"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+class _Reader:
+    """Turns YAML nodes into plain data and collects what is wrong on the way."""
+
+    def __init__(self, name: str, expand: Callable[[str], str] | None) -> None:
+        self.name = name
+        self.problems: list[Problem] = []
+        self._expand = expand
+        self._scalars = yaml.SafeLoader("")
+        self._depth = 0
+        self._nodes = 0
+
+    def add(self, node: yaml.Node | None, message: str) -> None:
+        if len(self.problems) >= _MOST_PROBLEMS:
+            return
+        if len(message) > _LONGEST_MESSAGE:  # it quotes a value or a key
+            message = f"{message[:_QUOTED]}…{message[-_QUOTED:]}"
+        problem = Problem(self.name, _place(node and node.start_mark), message)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def construct(self, node: yaml.Node) -> Any:
+        self._depth += 1
+        self._nodes += 1
+        try:
+            if self._depth > _DEEPEST:
+                self.add(node, "nested too deeply (or an alias that contains itself)")
+                return None
+            if self._nodes > _MOST_NODES:
+                if self._nodes == _MOST_NODES + 1:
+                    self.add(node, f"more than {_MOST_NODES} values, with its aliases written out")
+                return None
+            if isinstance(node, yaml.MappingNode):
+                return self._mapping(node)
+            if isinstance(node, yaml.SequenceNode):
+                return [self.construct(item) for item in node.value]
+            return self._scalar(node)
+        finally:
+            self._depth -= 1
+
+    def _mapping(self, node: yaml.MappingNode) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+            if key is None:
+                self.add(key_node, "a key must be a plain word")
+            elif key in data:
+                self.add(key_node, f"the key `{key}` stands here a second time; keep one of them")
+            else:
+                data[key] = self.construct(value_node)
+        return data
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        try:
+            # nearly all are text, which PyYAML takes ten times as long to tell
+            text = node.tag == _TEXT and type(node) is yaml.ScalarNode
+            value = node.value if text else self._scalars.construct_object(node)
+        except _NOT_OF_ITS_TAG as error:
+            self.add(node, f"cannot be understood: {_one_line(error)}")
+            return None
+        if isinstance(value, str) and self._expand is not None:
+            return self._expanded(node, value)
+        return value
+
+    def _expanded(self, node: yaml.Node, value: str) -> Any:
+        """The value with ${NAME} replaced; unquoted it may be a number or a truth value."""
+        assert self._expand is not None  # noqa: S101 - the caller looked
+        try:
+            text = self._expand(value)
+        except LookupError as error:
+            self.add(node, str(error.args[0]))
+            return value
+        if text == value or getattr(node, "style", None):
+            return text
+        resolve: Callable[..., str] = self._scalars.resolve
+        tag = resolve(yaml.ScalarNode, text, (True, False))
+        if tag.rpartition(":")[2] not in ("bool", "int", "float"):
+            return text
+        return self._scalars.construct_object(yaml.ScalarNode(tag, text))
+
+
+_AT: Final = " - at `"
+_PATH: Final = re.compile(r"(?:key in )?(\$(?:\.\w+|\[\d+\]|\[\.\.\.\])*)`")
+_STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]|\[\.\.\.\]")
+_MISSING: Final = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+
+
+def _convert(surgery: Surgery, kind: type[T], root: yaml.Node | None, reader: _Reader) -> T | None:
+    """Convert; where it fails, note the error, mend the data and try again."""
+    while True:
+        try:
+            return msgspec.convert(surgery.data, kind)
+        except msgspec.ValidationError as error:
+            message, path = _split(str(error))
+            try:
+                original = surgery.original(path)
+            except (LookupError, TypeError):  # it is part of a key that is quoted
+                message, path, original = str(error), [], []
+            unknown, missing = _UNKNOWN.fullmatch(message), _MISSING.fullmatch(message)
+            if unknown:
+                path.append(unknown[1])
+                original.append(unknown[1])
+            name = missing[1] if missing else ""
+            if not surgery.explains(original, name, kind):
+                reader.add(_node_at(root, original), _explain(message, original, kind))
+            if len(reader.problems) >= _MOST_PROBLEMS:
+                return None
+            if not (surgery.fill(path, name, kind) if name else surgery.mend(path, kind)):
+                return None
+
+
+def _split(said: str) -> tuple[str, list[Key]]:
+    """What msgspec says is wrong, and where; a key or value that it quotes may look like a path."""
+    message, _, where = said.rpartition(_AT)
+    found = _PATH.fullmatch(where)
+    if found is None:
+        return said, []
+    return message, [int(i) if i else k for k, i in _STEP.findall(found[1]) if i or k]
+
+
+def _by_place(problem: Problem) -> tuple[int, int]:
+    line, column = problem.place.split(":")
+    return int(line), int(column)
+
+
+def _explain(message: str, path: list[Key], kind: Any = None) -> str:
+    """The message with its path and, where a word is wrong, the words that would be right."""
+    where = ".".join(str(step) for step in path)
+    if _UNKNOWN.fullmatch(message):
+        names = {
+            field.encode_name
+            for info in types_at(kind, path[:-1])
+            if isinstance(info, msgspec.inspect.StructType)
+            for field in info.fields
+        }
+        message = f"unknown key; known here: {', '.join(sorted(names)) or 'none'}"
+    elif missing := _MISSING.fullmatch(message):
+        message = f"the key `{missing[1]}` is missing"
+    elif message.startswith("Expected `str`"):
+        message += "; a duration or a size needs its unit, as in 30d or 1GiB, other text its quotes"
+    elif message.startswith("Invalid "):
+        types = types_at(kind, path)
+        words = [w for t in types if isinstance(t, msgspec.inspect.LiteralType) for w in t.values]
+        if path and path[-1] == "type":
+            structs = types_at(kind, path[:-1])
+            words = [str(t.tag) for t in structs if isinstance(t, msgspec.inspect.StructType)]
+        known = dict.fromkeys(map(str, words))
+        message += f"; known here: {', '.join(known)}" if known else ""
+    return f"{where}: {message}" if where else message
+
+
+def _node_at(node: yaml.Node | None, path: list[Key]) -> yaml.Node | None:
+    for step in path:
+        if isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+            node = node.value[step] if step < len(node.value) else node
+        elif isinstance(node, yaml.MappingNode):
+            node = next((v for k, v in node.value if k.value == step), node)
+    return node

@@ -1,0 +1,134 @@
+"""The file that says how a port is secured: TLS and basic auth, in Prometheus' format.
+
+The keys mean what they mean to Prometheus and its exporters (exporter-toolkit,
+docs/web-configuration.md); what Heptad does not do is refused, never passed over.
+"""
+
+import re
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from heptad.core.config import strict_yaml
+from heptad.core.config.small_file import read_file
+
+_HASH: Final = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
+_DEAREST: Final = 16
+_LARGEST_PEM: Final = 4 * 2**20
+"""A bcrypt run of cost 16 takes seconds; one more doubles it."""
+_VERSIONS: Final = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
+_CLIENTS: Final = {
+    "NoClientCert": ssl.CERT_NONE,
+    "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
+    "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
+}
+
+
+class ServerError(Exception):
+    """The port cannot be opened; the message says why and what to do."""
+
+
+class TlsConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """The certificate of the port, and which ones its clients need."""
+
+    cert_file: str
+    key_file: str
+    client_auth_type: Literal[
+        "NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"
+    ] = "NoClientCert"
+    client_ca_file: str = ""
+    min_version: Literal["TLS12", "TLS13"] = "TLS12"
+    max_version: Literal["TLS12", "TLS13"] = "TLS13"
+
+
+class WebConfig(msgspec.Struct, forbid_unknown_fields=True):
+    """The whole file; ``basic_auth_users`` are names with bcrypt hashes."""
+
+    tls_server_config: TlsConfig | None = None
+    basic_auth_users: dict[str, str] = {}
+
+    @property
+    def protects(self) -> bool:
+        """Whether it asks anything of a client at all."""
+        return self.tls_server_config is not None or bool(self.basic_auth_users)
+
+
+def load_web_config(path: Path) -> WebConfig:
+    """The file, its paths made absolute; DocumentError with everything that is wrong.
+
+    As with Prometheus, a relative path starts at the folder of the file.
+    """
+
+    def check(config: WebConfig) -> Iterator[tuple[tuple[str, ...], str]]:
+        if config.tls_server_config is not None:
+            _make_absolute(config.tls_server_config, path.absolute().parent)
+            for key, message in _check_tls(config.tls_server_config):
+                yield ("tls_server_config", key), message
+        for user, hashed in config.basic_auth_users.items():
+            if message := _check_user(user, hashed):
+                yield ("basic_auth_users", user), message
+
+    return strict_yaml.load(path, WebConfig, check=check)
+
+
+def make_context(config: TlsConfig) -> ssl.SSLContext:
+    """TLS as configured; OSError where a file cannot be used."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = _VERSIONS[config.min_version]
+    context.maximum_version = _VERSIONS[config.max_version]
+    # without the function OpenSSL asks the terminal for the password of a key
+    context.load_cert_chain(config.cert_file, config.key_file, password=lambda: b"")
+    if config.client_ca_file:
+        context.load_verify_locations(config.client_ca_file)
+    context.verify_mode = _CLIENTS[config.client_auth_type]
+    return context
+
+
+def _make_absolute(config: TlsConfig, folder: Path) -> None:
+    config.cert_file = str(folder / config.cert_file)
+    config.key_file = str(folder / config.key_file)
+    if config.client_ca_file:
+        config.client_ca_file = str(folder / config.client_ca_file)
+
+
+def _check_tls(config: TlsConfig) -> Iterator[tuple[str, str]]:
+    if config.min_version > config.max_version:
+        yield "min_version", f"is above max_version ({config.max_version})"
+    asks = config.client_auth_type != "NoClientCert"
+    if asks and not config.client_ca_file:
+        yield "client_auth_type", "needs client_ca_file, by which certificates are judged"
+    if config.client_ca_file and not asks:
+        text = "has no effect without client_auth_type; write RequireAndVerifyClientCert there"
+        yield "client_ca_file", text
+    unreadable = False
+    for key in ("cert_file", "key_file", "client_ca_file"):
+        name = getattr(config, key)
+        try:
+            if name:
+                read_file(Path(name), _LARGEST_PEM)
+        except OSError as error:
+            unreadable = True
+            yield key, f"{name} cannot be read: {error.strerror}"
+    if unreadable:
+        return
+    try:
+        make_context(config)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or str(error)
+        text = f"the files cannot be used ({reason}); PEM is needed, the key of this certificate "
+        yield "cert_file", text + "and without a password"
+
+
+def _check_user(user: str, hashed: str) -> str:
+    """What is wrong, or nothing; never shows the hash."""
+    if not user or ":" in user:
+        return "a user's name is not empty and has no colon (RFC 7617)"
+    found = _HASH.fullmatch(hashed)
+    if found is None:
+        return "is no bcrypt hash; `htpasswd -nBC 10 NAME` makes one"
+    if not 4 <= int(found[1]) <= _DEAREST:
+        return f"has the cost {found[1]}; between 4 and {_DEAREST} is possible, 10 is usual"
+    return ""

@@ -1,0 +1,183 @@
+"""Who may ask a port: TLS and basic auth as its web-config file says.
+
+A client that asks each second does not cost a bcrypt run each time: what was verified is
+remembered, as a keyed digest, one for each user. Who guesses cannot tell a user's name from
+another: whatever is wrong costs as much as the dearest hash.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import logging
+import os
+import ssl
+import threading
+from pathlib import Path
+from typing import Final, Literal
+
+import bcrypt
+
+from heptad.core.config.strict_yaml import DocumentError
+from heptad.core.config.web import load_web_config, make_context
+from heptad.core.telemetry.log import Condition
+
+log = logging.getLogger("heptad.server")
+
+Verdict = Literal["admitted", "refused"]
+
+_LONGEST_PASSWORD: Final = 72
+"""Bytes: bcrypt takes no account of what follows (Provos and Mazières, 1999)."""
+
+
+class Credentials:
+    """The users of a port and their bcrypt hashes."""
+
+    def __init__(self, users: dict[str, str]) -> None:
+        self._hashes = {user.encode(): hashed.encode() for user, hashed in users.items()}
+        self._dearest = max(map(_cost_of, self._hashes.values()), default=0)
+        self._secret = os.urandom(32)
+        self._verified: dict[bytes, bytes] = {}
+
+    def recall(self, header: str) -> Verdict | None:
+        """What an Authorization header is worth, if that is known without bcrypt."""
+        if not self._hashes:
+            return "admitted"
+        found = _parse_basic(header)
+        if found is None:
+            return "refused"
+        user, password = found
+        known = hmac.compare_digest(self._verified.get(user, b""), self._digest(password))
+        return "admitted" if known else None
+
+    def verify(self, header: str) -> Verdict:
+        """The same, by bcrypt where need be, which takes as long as its cost says."""
+        known, found = self.recall(header), _parse_basic(header)
+        if known is not None or found is None:
+            return known or "refused"
+        user, password = found
+        hashed = self._hashes.get(user)
+        if hashed is not None and _run(password, hashed):
+            self._verified[user] = self._digest(password)
+            return "admitted"
+        costs = [self._dearest]
+        if hashed is not None:
+            # what is still missing to the dearest: 2**4 + (2**4 + 2**5 + 2**6) = 2**7
+            costs = list(range(_cost_of(hashed), self._dearest))
+        for cost in costs:
+            _run(password, _make_dummy(cost))
+        return "refused"
+
+    def _digest(self, password: bytes) -> bytes:
+        return hmac.digest(self._secret, password, hashlib.sha256)
+
+
+def _cost_of(hashed: bytes) -> int:
+    return int(hashed[4:6])
+
+
+def _make_dummy(cost: int) -> bytes:
+    return b"$2b$%02d$" % cost + b"." * 53
+
+
+def _run(password: bytes, hashed: bytes) -> bool:
+    try:
+        return bcrypt.checkpw(password, hashed)
+    except ValueError:  # a hash or password that bcrypt cannot take
+        return False
+
+
+def _parse_basic(header: str) -> tuple[bytes, bytes] | None:
+    """User and password of RFC 7617, the password as far as bcrypt looks at it."""
+    scheme, _, value = header.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        text = base64.b64decode(value.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    user, colon, password = text.partition(b":")
+    return (user, password[:_LONGEST_PASSWORD]) if colon else None
+
+
+class Access:
+    """TLS and basic auth of one port; none of them without ``path``.
+
+    When one of the files changes, as a renewed certificate does, they are read again; where they
+    are faulty then, the log says so and what was read before stays. Raises DocumentError at first.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._condition = Condition(log, "web_config", file=path or "")
+        self._credentials = Credentials({})
+        self._context: ssl.SSLContext | None = None
+        self._files: list[Path] = []
+        self._asks = (False, False)
+        if path is not None:
+            self._load(path)
+        self._seen = _look(self._files)
+
+    @property
+    def encrypts(self) -> bool:
+        """Whether it speaks TLS."""
+        return self._context is not None
+
+    def context(self) -> ssl.SSLContext | None:
+        """What a new connection speaks TLS with; None: it does not."""
+        self._renew()
+        return self._context
+
+    def recall(self, header: str) -> Verdict | None:
+        """See Credentials.recall."""
+        self._renew()
+        return self._credentials.recall(header)
+
+    def verify(self, header: str) -> Verdict:
+        """See Credentials.verify."""
+        return self._credentials.verify(header)
+
+    def _load(self, path: Path) -> None:
+        config = load_web_config(path)
+        tls = config.tls_server_config
+        context = make_context(tls) if tls is not None else None
+        asks = (tls is not None, bool(config.basic_auth_users))
+        if self._files and asks != self._asks:
+            raise OSError("TLS and basic auth cannot come or go while it runs; restart Heptad")
+        self._asks = asks
+        named = (tls.cert_file, tls.key_file, tls.client_ca_file) if tls is not None else ()
+        self._files = [path, *(Path(name) for name in named if name)]
+        self._context = context
+        self._credentials = Credentials(config.basic_auth_users)
+
+    def _renew(self) -> None:
+        path = self._path
+        if path is None:
+            return
+        with self._lock:
+            files, seen = self._files, _look(self._files)
+            if seen == self._seen:
+                return
+            self._seen = seen
+            try:
+                self._load(path)
+            except (DocumentError, OSError) as error:
+                self._condition.set(" ".join(str(error).split()))
+                return
+            if self._files != files:
+                self._seen = _look(self._files)
+            self._condition.set(None)
+            log.info("web_config was read again", extra={"file": path})
+
+
+def _look(files: list[Path]) -> list[tuple[int, int, int]]:
+    """What tells a file from how it was before."""
+    seen = []
+    for file in files:
+        try:
+            status = file.stat()
+            seen.append((status.st_ino, status.st_size, status.st_mtime_ns))
+        except OSError:
+            seen.append((0, 0, 0))
+    return seen

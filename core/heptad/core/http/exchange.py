@@ -1,0 +1,106 @@
+"""Requests and answers on one connection: HTTP/1.1 as h11 reads it, without bodies of requests."""
+
+import re
+from email.utils import formatdate
+from typing import Final, NamedTuple
+from urllib.parse import unquote
+
+import h11
+
+from heptad.core.http.stream import Stream
+
+_LARGEST_HEAD: Final = 16 * 1024
+"""Bytes: request line and headers."""
+_ABSOLUTE: Final = re.compile(r"https?://([^/?]*)(.*)", re.IGNORECASE)
+"""The absolute form of a target, in which its host counts, not the header (RFC 9112, 3.2.2)."""
+
+Headers = tuple[tuple[str, str], ...]
+
+
+class Answer(NamedTuple):
+    """What a request is answered."""
+
+    status: str
+    body: bytes
+    kind: str = "text/plain; charset=utf-8"
+    headers: Headers = ()
+
+
+class Refused(Exception):
+    """A request that is not HTTP, or too long: what it is answered."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+class Exchange:
+    """One request after the other on ``stream``."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_LARGEST_HEAD)
+        self._ends = False
+        self._bare = False
+
+    async def receive(self) -> dict[str, str] | None:
+        """The next request as a WSGI environment (PEP 3333), None at the end; raises Refused."""
+        try:
+            if self._http.our_state is h11.DONE:
+                self._http.start_next_cycle()
+            while (event := self._http.next_event()) is h11.NEED_DATA:
+                self._http.receive_data(await self._stream.read())
+            if not isinstance(event, h11.Request):
+                return None
+            self._bare = event.method == b"HEAD"
+            # a body is not read: the connection ends with the answer
+            self._ends = not isinstance(self._http.next_event(), h11.EndOfMessage)
+            return _describe(event)
+        except h11.RemoteProtocolError as error:
+            self._ends = True
+            raise Refused(_explain(error)) from None
+
+    async def send(self, answer: Answer) -> bool:
+        """Send the answer; whether another request may follow."""
+        status, _, reason = answer.status.partition(" ")
+        fields = {
+            "Date": formatdate(usegmt=True),
+            **dict(answer.headers),
+            "Content-Type": answer.kind,
+            "Content-Length": str(len(answer.body)),
+        }
+        if self._ends:
+            fields["Connection"] = "close"
+        response = h11.Response(
+            status_code=int(status), headers=list(fields.items()), reason=reason.encode()
+        )
+        data = self._http.send(response) or b""
+        if not self._bare and answer.body:
+            data += self._http.send(h11.Data(data=answer.body)) or b""
+        self._http.send(h11.EndOfMessage())
+        await self._stream.write(data)
+        return self._http.our_state is h11.DONE and not self._ends
+
+
+def _describe(request: h11.Request) -> dict[str, str]:
+    target = request.target.decode("latin-1")
+    absolute = _ABSOLUTE.fullmatch(target)
+    path, _, query = (absolute[2] if absolute else target).partition("?")
+    environ = {
+        "REQUEST_METHOD": request.method.decode("latin-1"),
+        "PATH_INFO": unquote(path, "latin-1") or "/",
+        "QUERY_STRING": query,
+    }
+    for name, value in request.headers:
+        key = "HTTP_" + name.decode("latin-1").replace("-", "_").upper()
+        text = value.decode("latin-1")
+        environ[key] = f"{environ[key]}, {text}" if key in environ else text
+    if absolute:
+        environ["HTTP_HOST"] = absolute[1]
+    return environ
+
+
+def _explain(error: h11.RemoteProtocolError) -> Answer:
+    if error.error_status_hint == 431:
+        return Answer("431 Request Header Fields Too Large", b"more than 16 KiB of headers\n")
+    return Answer("400 Bad Request", b"this is not HTTP/1.1\n")

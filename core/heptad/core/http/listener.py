@@ -1,0 +1,79 @@
+"""Where connections come in: a socket that listens, and what is kept of a rush.
+
+Thousands that connect and say nothing must be out of the way before the next scrape times out. So
+they are closed before anything is set up for them.
+"""
+
+import asyncio
+import socket
+from contextlib import suppress
+from typing import Final
+
+from heptad.core.config.web import ServerError
+from heptad.core.http.connection_limit import share_of_descriptors
+
+_BACKLOG: Final = 4096
+_AT_ONCE: Final = 256
+_NEWEST: Final = 64
+"""So many that came last may not have had the time to say anything: as many scrape at once."""
+
+
+class Door:
+    """Listens at ``address``; raises ServerError. Asks the resolver for no other name's address."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self._at_once = share_of_descriptors(_AT_ONCE)
+        try:
+            family = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][0]
+            self._listener = _listen(family, address)
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ServerError(
+                f"{address[0]}:{address[1]} cannot be listened on: {reason}; "
+                "is another Heptad running? choose another `listen`"
+            ) from None
+        self.address: tuple[str, int] = self._listener.getsockname()[:2]
+
+    async def receive(self) -> list[socket.socket]:
+        """The connections that came, the oldest first; raises OSError, also once it is shut."""
+        first, _ = await asyncio.get_running_loop().sock_accept(self._listener)
+        came = [first]
+        with suppress(OSError):  # no more, or none that this process could open
+            while len(came) < self._at_once:
+                came.append(self._listener.accept()[0])
+        newest = came[-_NEWEST:]
+        return [one for one in came[:-_NEWEST] if _keep(one)] + newest
+
+    def shut(self) -> None:
+        """End the wait for connections; from any thread."""
+        with suppress(OSError):  # nobody waits
+            self._listener.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._listener.close()
+
+
+def _listen(family: socket.AddressFamily, address: tuple[str, int]) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setblocking(False)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _keep(connection: socket.socket) -> bool:
+    """Whether it has sent something; else it is closed."""
+    connection.setblocking(False)
+    try:
+        if connection.recv(1, socket.MSG_PEEK):
+            return True
+    except OSError:  # BlockingIOError is one
+        pass
+    connection.close()
+    return False

@@ -1,0 +1,232 @@
+"""The HTTP port of a part of Heptad: /metrics and /healthz, on loopback unless told otherwise.
+
+A part may serve more (``Pages``); TLS and basic auth hold for all of it.
+"""
+
+import asyncio
+import gzip
+import logging
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from ssl import SSLContext
+from typing import Final
+
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import CollectorRegistry
+
+from heptad.core.http.auth import Access
+from heptad.core.http.connection_limit import Room
+from heptad.core.http.exchange import Answer, Exchange, Headers, Refused
+from heptad.core.http.host_names import OwnNames
+from heptad.core.http.listener import Door
+from heptad.core.http.stream import Stream
+from heptad.core.http.worker_threads import Busy, Places, Shared
+from heptad.core.telemetry.masking import mask_whole
+from heptad.core.terminal import printable
+
+__all__ = ["Answer", "Headers", "Pages", "Server"]
+
+log = logging.getLogger("heptad.server")
+
+_DEADLINE: Final = 10.0
+"""Seconds for a request to be complete, and for an answer to be read."""
+_IDLE: Final = 75.0
+"""Seconds until the next request on a connection."""
+_CLOSED_WITHIN: Final = 5.0
+_ADMITTED_AT_ONCE: Final = 4
+"""Connections that come in before those that are there get a turn."""
+_REST: Final = 0.05
+_TEXT_FORMAT: Final = "text/plain; version=0.0.4; charset=utf-8"
+_ALWAYS: Final = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "default-src 'none'"),
+)
+_LEAVE: Final = (("Connection", "close"),)
+_CHALLENGE: Final = (("WWW-Authenticate", 'Basic realm="Heptad", charset="UTF-8"'), *_LEAVE)
+_INDEX: Final = b"""<!doctype html><meta charset=utf-8><title>Heptad</title>
+<h1>Heptad</h1><ul><li><a href=metrics>metrics</a><li><a href=healthz>healthz</a></ul>
+"""
+_BUSY: Final = Answer(
+    "503 Service Unavailable",
+    b"too many requests at once; ask again\n",
+    headers=(("Retry-After", "2"), *_LEAVE),
+)
+
+Pages = Callable[[Mapping[str, str]], Answer | None]
+"""What a part serves beside /metrics and /healthz, by the request's WSGI environment (PEP 3333)."""
+
+
+class Server:
+    """Serves ``registry`` as /metrics; /healthz is 200 while ``problems`` gives none, else 503.
+
+    ``web_config`` is the file that says how the port is secured, ``pages`` what else there is.
+    Raises ServerError, or DocumentError where that file is faulty.
+    """
+
+    def __init__(
+        self,
+        listen: tuple[str, int],
+        registry: CollectorRegistry,
+        problems: Callable[[], list[str]],
+        *,
+        web_config: str = "",
+        pages: Pages | None = None,
+    ) -> None:
+        self._registry = registry
+        self._problems = problems
+        self._pages = pages
+        self._access = Access(Path(web_config) if web_config else None)
+        self._names = OwnNames(listen[0])
+        self._door = Door(listen)
+        self._room = Room()
+        self._metrics = Shared(lambda: self._expose(packs=False), _DEADLINE)
+        self._packed_metrics = Shared(lambda: self._expose(packs=True), _DEADLINE)
+        self._health = Shared(self._tell_health, _DEADLINE)
+        self._requests = Places(16, queue=16, patience=3.0)
+        self._verifying = Places(2, queue=16, patience=2.0)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        host, port = self._door.address
+        name = f"[{host}]" if ":" in host else host
+        return f"{'https' if self._access.encrypts else 'http'}://{name}:{port}"
+
+    def start(self) -> None:
+        """Serve in a thread of its own."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop serving and close the port; never waits for a client."""
+        self._closing.set()
+        self._door.shut()
+        if self._thread.is_alive():
+            self._thread.join(timeout=_CLOSED_WITHIN)
+        self._door.close()
+
+    def _serve(self) -> None:
+        asyncio.run(self._accept())
+
+    async def _accept(self) -> None:
+        """Until it is closed; what is still open then is closed as this ends."""
+        while not self._closing.is_set():
+            try:
+                connections = await self._door.receive()
+            except OSError as error:
+                # no descriptors or no memory, for which an idle connection gives way
+                log.debug("no connection can be accepted", extra={"error": error})
+                self._room.close_oldest()
+                await asyncio.sleep(_REST)
+                continue
+            for number, connection in enumerate(connections):
+                while not (self._room.make_place() or self._closing.is_set()):
+                    await asyncio.sleep(_REST)
+                self._receive(connection)
+                if number % _ADMITTED_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+
+    def _receive(self, connection: socket.socket) -> None:
+        task = asyncio.create_task(self._converse(connection, self._access.context()))
+        # not in the task, which may be cancelled before its first step
+        task.add_done_callback(lambda _: connection.close())
+        self._room.admit(task)
+
+    async def _converse(self, connection: socket.socket, context: SSLContext | None) -> None:
+        stream = Stream(connection, context)
+        try:
+            await self._answer_all(stream)
+        except (OSError, asyncio.CancelledError) as error:
+            # also where it has to give way: an exception that ends a task keeps its frames alive
+            log.debug("connection ended", extra={"error": error})
+        finally:
+            stream.close()
+
+    async def _answer_all(self, stream: Stream) -> None:
+        task: asyncio.Task[None] = asyncio.current_task()  # type: ignore[assignment]
+        exchange = Exchange(stream)
+        patience, goes_on = _DEADLINE, True
+        while goes_on:
+            await asyncio.sleep(0)  # the others get a turn, however much this one has sent
+            try:
+                async with asyncio.timeout(patience):
+                    environ = await exchange.receive()
+                if environ is None:
+                    return
+                self._room.note_waiting(task)
+                answer = await self._answer(environ)
+            except Refused as refused:
+                answer = refused.answer
+            self._room.note_reading(task, len(answer.body))
+            async with asyncio.timeout(_DEADLINE):
+                goes_on = await exchange.send(answer)
+            self._room.note_asking(task)
+            patience = _IDLE
+
+    async def _answer(self, environ: Mapping[str, str]) -> Answer:
+        answer = await self._refuse(environ)
+        if answer is None:
+            try:
+                answer = await self._ask(environ)
+            except Busy:
+                answer = _BUSY
+            except Exception:
+                log.exception("a request failed")
+                answer = Answer("500 Internal Server Error", b"this failed; see Heptad's log\n")
+        headers = dict(_ALWAYS) | dict(answer.headers)
+        return answer._replace(headers=tuple(headers.items()))
+
+    async def _refuse(self, environ: Mapping[str, str]) -> Answer | None:
+        """What a request is told that is not let in."""
+        if not self._names.include(environ.get("HTTP_HOST", "")):
+            told = b"this host does not go by that name here; ask 127.0.0.1 or localhost\n"
+            return Answer("421 Misdirected Request", told, headers=_LEAVE)
+        header = environ.get("HTTP_AUTHORIZATION", "")
+        verdict = self._access.recall(header)
+        if verdict is None:
+            try:
+                verdict = await self._verifying.run(self._access.verify, header)
+            except Busy:
+                told = b"too many passwords are being verified; ask again\n"
+                return _BUSY._replace(body=told)
+        if verdict == "refused":
+            return Answer("401 Unauthorized", b"user and password, please\n", headers=_CHALLENGE)
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            allow = (("Allow", "GET, HEAD"),)
+            return Answer("405 Method Not Allowed", b"only GET and HEAD\n", headers=allow)
+        return None
+
+    async def _ask(self, environ: Mapping[str, str]) -> Answer:
+        path = environ["PATH_INFO"]
+        if path == "/metrics":
+            packs = "gzip" in environ.get("HTTP_ACCEPT_ENCODING", "")
+            return await (self._packed_metrics if packs else self._metrics).get()
+        if path == "/healthz":
+            return await self._health.get()
+        return await self._requests.run(self._route, environ)
+
+    def _route(self, environ: Mapping[str, str]) -> Answer:
+        path = environ["PATH_INFO"]
+        answer = self._pages(environ) if self._pages is not None else None
+        if answer is not None:
+            return answer
+        if path == "/":
+            return Answer("200 OK", _INDEX, "text/html; charset=utf-8")
+        return Answer("404 Not Found", b"there are /metrics and /healthz\n")
+
+    def _expose(self, *, packs: bool) -> Answer:
+        """The registry in Prometheus' text format 0.0.4, as node_exporter answers."""
+        body = generate_latest(self._registry)
+        if not packs:
+            return Answer("200 OK", body, _TEXT_FORMAT)
+        packed = gzip.compress(body, compresslevel=1)
+        return Answer("200 OK", packed, _TEXT_FORMAT, (("Content-Encoding", "gzip"),))
+
+    def _tell_health(self) -> Answer:
+        problems = self._problems()
+        status = "503 Service Unavailable" if problems else "200 OK"
+        told = "\n".join(printable(mask_whole(problem)) for problem in problems) or "healthy"
+        return Answer(status, f"{told}\n".encode())

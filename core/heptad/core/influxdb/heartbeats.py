@@ -1,0 +1,271 @@
+"""Heartbeats: what each exporter delivered, how far it is, and how its clock stands.
+
+An exporter writes at most one a minute into the bucket *heptad*: measurement ``heartbeat``, tags
+``host`` and ``machine_id``, so that a renamed host and two clones stay apart. Its time is the
+server's clock. Whoever holds an exporter's token can write anything there, so nothing in it is
+believed that would cost more than the events themselves.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator
+from typing import Annotated, Any, Final, Self
+
+import msgspec
+
+from heptad.core.event import Time
+from heptad.core.host import HOST_NAME
+from heptad.core.influxdb.influxql import in_time, quote_name
+from heptad.core.influxdb.paging import DAY
+from heptad.core.influxdb.query import Reader
+from heptad.core.influxdb.selection import CORE
+from heptad.core.store.api import Point
+from heptad.core.store.event_row import identify
+from heptad.core.store.field_conflict import MOST_TOLD, Conflict, Group
+from heptad.core.store.heartbeat_row import HEARTBEATS, MEASUREMENT, Span
+from heptad.core.store.measurements import STORED, TYPES
+from heptad.core.units import SECOND
+from heptad.core.validation import Intake, Invalid, Number, check_text
+
+log = logging.getLogger("heptad.influxdb")
+
+ALIVE: Final = 180.0
+"""Seconds after which an exporter that said nothing new counts as silent."""
+SKEWED: Final = 60.0
+"""A host whose clock is further off, in seconds, is not waited for."""
+REMEMBERED: Final = DAY
+"""A silent exporter is forgotten after so long, in nanoseconds: the host was taken away."""
+_MOST_MACHINES: Final = 50_000
+_MOST_OFFSET: Final = 1e11
+_MOST_HELD: Final = 50
+_FIELDS: Final = (
+    "sequence",
+    "passed",
+    "behind",
+    "caught_up",
+    "clock_offset",
+    "spans",
+    "deaf",
+    "held",
+)
+_NAMES: Final = ", ".join(
+    f"{quote_name(name)}::{TYPES[HEARTBEATS.fields[name].type]}" for name in _FIELDS
+)
+_SELECT: Final = f"SELECT {_NAMES} FROM {quote_name(MEASUREMENT)}"  # noqa: S608 - quoted
+
+Machine = tuple[str, str]
+"""Host and machine id."""
+
+_decode_held: Final = msgspec.json.Decoder(
+    Annotated[list[tuple[str, str, str, str, Time, Number]], msgspec.Meta(max_length=MOST_TOLD)]
+).decode
+_decode_spans: Final = msgspec.json.Decoder(
+    Annotated[list[Span], msgspec.Meta(max_length=200)]
+).decode
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """One heartbeat; ``time`` (server's clock) and ``passed`` (host's clock) in nanoseconds.
+
+    ``passed``: every event of this host up to then is delivered. ``behind``: events that are not
+    delivered yet. ``clock_offset``: seconds that the host's clock is ahead of the server's.
+    ``held``: what it says that the server does not take.
+    """
+
+    machine: Machine
+    time: Time
+    sequence: Number
+    passed: Time = 0
+    behind: Number = 0
+    caught_up: bool = False
+    clock_offset: Annotated[float, msgspec.Meta(ge=-_MOST_OFFSET, le=_MOST_OFFSET)] = 0.0
+    spans: list[Span] = []
+    deaf: bool = False
+    held: list[Group] = []
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """How the fleet is: numbers of exporters, and the largest offset of a clock in seconds.
+
+    ``behind``: living ones that are not caught up. ``shared_names``: host names under which two
+    machines live. ``shared_ids``: machine ids that two living hosts have. ``deaf``: living ones
+    with a source that is deaf or cannot be read.
+    """
+
+    live: int = 0
+    silent: int = 0
+    skewed: int = 0
+    behind: int = 0
+    shared_names: int = 0
+    shared_ids: int = 0
+    deaf: int = 0
+    largest_offset: float = 0.0
+
+
+class _Seen(msgspec.Struct):
+    """The newest heartbeat of a machine; ``moved``: when, on the monotonic clock (s)."""
+
+    beat: Heartbeat
+    first: int
+    moved: float
+
+
+class Fleet:
+    """Who is alive, told by heartbeats as they are read and by this process's own clock.
+
+    ``at`` is everywhere a monotonic time in seconds. A machine that another one followed (a host
+    renamed, or installed anew: the same id or name, first heard of after the last of the old one)
+    is neither waited for nor missed.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[Machine, _Seen] = {}
+
+    @classmethod
+    def of(cls, beats: Iterable[Heartbeat], now: int) -> Self:
+        """Those who wrote ``beats``, as they are at ``now`` (server's clock, ns): ``at`` is 0."""
+        fleet = cls()
+        for beat in beats:
+            fleet.take(beat, -max(0, now - beat.time) / SECOND)
+        return fleet
+
+    def take(self, beat: Heartbeat, at: float) -> None:
+        """Take up a heartbeat; one that is known, or older, changes nothing."""
+        seen = self._seen.get(beat.machine)
+        if seen is None:
+            if len(self._seen) >= _MOST_MACHINES:
+                del self._seen[min(self._seen, key=lambda machine: self._seen[machine].moved)]
+            self._seen[beat.machine] = _Seen(beat, beat.time, at)
+        elif beat.time > seen.beat.time:
+            seen.beat, seen.moved = beat, at
+
+    def passed(self, at: float) -> int | None:
+        """The time (ns) up to which all living hosts with a sound clock have delivered."""
+        beats = (seen.beat for seen in self._living(at))
+        sound = (beat.passed for beat in beats if abs(beat.clock_offset) <= SKEWED)
+        return min(sound, default=None)
+
+    def summary(self, at: float, now: int) -> Summary:
+        """How the fleet is at ``now`` (server's clock, ns); forgets who is gone for long."""
+        for machine, seen in list(self._seen.items()):
+            if at - seen.moved > ALIVE and now - seen.beat.time > REMEMBERED:
+                del self._seen[machine]
+        living = [seen.beat for seen in self._living(at)]
+        offsets = [abs(beat.clock_offset) for beat in living]
+        return Summary(
+            live=len(living),
+            silent=sum(at - seen.moved > ALIVE for seen in self._own()),
+            skewed=sum(offset > SKEWED for offset in offsets),
+            behind=sum(not beat.caught_up for beat in living),
+            shared_names=_count_shared(beat.machine[0] for beat in living),
+            shared_ids=_count_shared(beat.machine[1] for beat in living),
+            deaf=sum(beat.deaf for beat in living),
+            largest_offset=max(offsets, default=0.0),
+        )
+
+    def troubled(self, at: float) -> dict[str, list[str]]:
+        """The hosts that are ``silent``, ``skewed`` or ``deaf``, as ``summary`` counts them."""
+        living = self._beating(at)
+        hosts = {
+            "silent": {seen.beat.machine[0] for seen in self._own() if at - seen.moved > ALIVE},
+            "skewed": {beat.machine[0] for beat in living if abs(beat.clock_offset) > SKEWED},
+            "deaf": {beat.machine[0] for beat in living if beat.deaf},
+        }
+        return {what: sorted(names) for what, names in hosts.items()}
+
+    def hosts(self) -> set[str]:
+        """All hosts that are remembered, by names that a configuration can give."""
+        return {host for host, _ in self._seen if HOST_NAME.fullmatch(host)}
+
+    def holders(self, conflicts: Container[Conflict], at: float) -> list[str]:
+        """The living hosts that hold points for one of ``conflicts``."""
+        living = self._beating(at)
+        return sorted({b.machine[0] for b in living if any(g[0] in conflicts for g in b.held)})
+
+    def held(self, at: float) -> list[Group]:
+        """What living exporters say that the server does not take: what most of them say first."""
+        groups = [group for seen in self._living(at) for group in seen.beat.held]
+        sayers = Counter((conflict, time // DAY) for conflict, time, _ in groups)
+        most = {key for key, _ in sayers.most_common(_MOST_HELD)}
+        return [group for group in groups if (group[0], group[1] // DAY) in most]
+
+    def _beating(self, at: float) -> list[Heartbeat]:
+        """The last heartbeats of all that live, also of those that another one followed."""
+        return [seen.beat for seen in self._seen.values() if at - seen.moved <= ALIVE]
+
+    def _living(self, at: float) -> list[_Seen]:
+        return [seen for seen in self._own() if at - seen.moved <= ALIVE]
+
+    def _own(self) -> list[_Seen]:
+        """All but those that another one followed."""
+        begun: dict[tuple[int, str], int] = {}
+        for machine, seen in self._seen.items():
+            for part in enumerate(machine):
+                begun[part] = max(seen.first, begun.get(part, seen.first))
+        return [
+            seen
+            for machine, seen in self._seen.items()
+            if all(begun[part] <= seen.beat.time for part in enumerate(machine))
+        ]
+
+
+def passed_by_all(beats: Iterable[Heartbeat], now: int) -> int | None:
+    """The time (ns) up to which all exporters have delivered that are alive at ``now`` (ns).
+
+    Where none is, the latest that one of them had reached; None: not known.
+    """
+    beats = [beat for beat in beats if abs(beat.clock_offset) <= SKEWED]
+    living = [beat.passed for beat in beats if now - beat.time <= ALIVE * SECOND]
+    return (min(living) if living else max((b.passed for b in beats), default=0)) or None
+
+
+def _count_shared(names: Iterable[str]) -> int:
+    return sum(number > 1 for number in Counter(names).values())
+
+
+def read_heartbeats(reader: Reader, since: int, until: int, intake: Intake) -> Iterator[Heartbeat]:
+    """The heartbeats with since <= time < until (ns), in order; such as make no sense left out."""
+    points = reader.points(MEASUREMENT, since, until, fields=_FIELDS)
+    return intake.sift("heartbeat", points, _heartbeat_of, identify)
+
+
+def read_last_heartbeats(reader: Reader, now: int, intake: Intake) -> Iterator[Heartbeat]:
+    """The last heartbeat of every machine that was alive in the day before ``now`` (ns)."""
+    times = in_time(now - REMEMBERED, now)
+    last = "GROUP BY host, machine_id ORDER BY time DESC LIMIT 1"
+    for series in reader.ask(f"{_SELECT} WHERE {times} {last}"):
+        for time, *row in series.values:
+            told = zip(series.columns[1:], row, strict=True)
+            fields = {name: value for name, value in told if value is not None}
+            points = [Point(MEASUREMENT, series.tags, fields, time)]
+            yield from intake.sift("heartbeat", points, _heartbeat_of, identify)
+
+
+def _heartbeat_of(point: Point) -> Heartbeat:
+    """Raises what FAULTS names where no exporter writes such a thing; then its host goes silent."""
+    host, machine_id = point.tags.get("host", ""), point.tags.get("machine_id", "")
+    if not (host and machine_id):
+        raise Invalid("missing", "no tag `host` or `machine_id`")
+    check_text(host + machine_id)
+    told: dict[str, Any] = {name: point.fields[name] for name in _FIELDS if name in point.fields}
+    spans = told.pop("spans", "[]")
+    if not isinstance(spans, str):
+        raise Invalid("type", "spans that are not text")
+    told["held"] = _read_held(told.pop("held", "[]"))
+    told |= {"spans": _decode_spans(spans), "machine": (host, machine_id), "time": point.time}
+    return msgspec.convert(told, Heartbeat)
+
+
+def _read_held(text: object) -> list[Group]:
+    """Only of fields that Heptad writes, with the types that it writes."""
+    if not isinstance(text, str):
+        raise Invalid("type", "held points that are not text")
+    groups = []
+    for *names, time, points in _decode_held(text):
+        conflict = Conflict(*names)
+        declared = CORE.get(conflict.measurement)
+        field = declared.fields.get(conflict.field) if declared else None
+        if field is None or TYPES[field.type] != conflict.sent or conflict.stored not in STORED:
+            raise Invalid("word", "a conflict of no field of Heptad's")
+        groups.append((conflict, time, points))
+    return groups

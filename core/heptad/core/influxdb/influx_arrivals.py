@@ -1,0 +1,245 @@
+"""What arrived in a bucket of events since a position; InfluxDB has no index of arrival.
+
+Three questions answer it:
+
+- the *scan*, at the very beginning: every minute that has events;
+- the *tail*: the events of each minute of the last ten, and of what lies ahead, are counted at
+  every look; where there are more than before, some arrived;
+- *heartbeats*: each tells the minutes of the events that its exporter delivered since the last
+  one. They lead to what came later than the tail reaches.
+
+An event is delivered before the heartbeat that tells of it is written, and the heartbeats are
+read before the tail is counted: so what a heartbeat tells of the tail's minutes can be left to it.
+Heartbeats bear the server's clock, and one whose answer was lost may arrive late; they are read
+again with a margin.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import Final
+
+import msgspec
+
+from heptad.core.influxdb.heartbeats import (
+    Fleet,
+    Heartbeat,
+    Machine,
+    read_heartbeats,
+    read_last_heartbeats,
+)
+from heptad.core.influxdb.influxql import LATEST
+from heptad.core.influxdb.paging import DAY
+from heptad.core.influxdb.query import Reader
+from heptad.core.intervals import MINUTE, Span, merge_spans
+from heptad.core.store.api import Arrival
+from heptad.core.store.heartbeat_row import MEASUREMENT as HEARTBEAT
+from heptad.core.store.heartbeat_row import Span as Told
+from heptad.core.validation import Intake
+
+TAIL: Final = 10
+"""Minutes."""
+MARGIN: Final = 10 * MINUTE
+_SHORT_MARGIN: Final = MINUTE
+_EVERY: Final = 10.0
+_MARGIN_EVERY: Final = 60.0
+_HOUR: Final = 60 * MINUTE
+_AHEAD: Final = DAY // MINUTE
+_LONGEST: Final = 1440
+_END: Final = LATEST // MINUTE
+
+Minutes = dict[int, int]
+"""Minute since the epoch → how many events of it arrived."""
+
+
+class Position(msgspec.Struct, omit_defaults=True):
+    """``scan``: the minute that is scanned next, None at its end. ``beat``: heartbeats up to this
+    time (server's clock, ns) are taken. ``tail``: the events of each minute that were counted."""
+
+    beat: int
+    scan: int | None = None
+    tail: list[tuple[int, int]] = []
+
+
+_decode_position: Final = msgspec.json.Decoder(Position).decode
+
+
+class Clocks(msgspec.Struct, frozen=True):
+    """This host's time, the server's (both ns since the epoch) and a monotonic one (s)."""
+
+    now: Callable[[], int]
+    server: Callable[[], int]
+    tick: Callable[[], float]
+
+
+class Arrivals:
+    """What arrives in the bucket of ``events``; ``heptad`` is the one of the heartbeats.
+
+    ``keeps`` and ``remembers``: how long the two keep what they have, in nanoseconds.
+    """
+
+    def __init__(
+        self,
+        events: Reader,
+        heptad: Reader,
+        clocks: Clocks,
+        *,
+        keeps: int,
+        remembers: int,
+        intake: Intake | None = None,
+    ) -> None:
+        self._intake = intake or Intake()
+        self.fleet = Fleet()
+        self._events = events
+        self._heptad = heptad
+        self._clocks = clocks
+        self._keeps = keeps
+        self._remembers = remembers
+        self._text: str | None = None
+        self._at = Position(0)
+        self._taken: dict[Machine, int] = {}
+        self._step = _AHEAD
+        self._began = False
+        self._beats_due = self._margin_due = 0.0
+
+    def take(
+        self, measurement: str, position: str, limit: int, edges: Sequence[int]
+    ) -> list[Arrival]:
+        """See Store.arrived. All pieces but the last have the position before them."""
+        now = self._clocks.now()
+        if position != self._text:
+            self._begin(position, now)
+        # after an error nothing of this look counts
+        self._text = None
+        found: Minutes = {}
+        self._scan(measurement, found, limit)
+        if self._at.scan is None:
+            end = now // MINUTE + _AHEAD
+            tail = (now // MINUTE - TAIL, end)
+            if self._clocks.tick() >= self._beats_due:
+                self._read_beats(measurement, found, tail, limit)
+            # what is new is seen behind any number of late events
+            self._count_tail(measurement, found, tail)
+        self._text = position
+        pieces = list(_pieces(found, position, edges))
+        if pieces:
+            self._text = msgspec.json.encode(self._at).decode()
+            pieces[-1] = pieces[-1]._replace(position=self._text)
+        return pieces
+
+    def _begin(self, position: str, now: int) -> None:
+        if not self._began:
+            self._heptad.columns(HEARTBEAT)  # after one answer the server's clock is known
+        server = self._clocks.server()
+        kept = position.encode() if position else None
+        self._at = self._intake.restore("position", kept, _decode_position) or Position(0)
+        if self._at.beat < server - self._remembers:
+            # there may have been heartbeats that nobody can read any more
+            self._at = Position(server - MARGIN, max(0, (now - self._keeps - DAY) // MINUTE))
+        if not self._began:
+            for beat in read_last_heartbeats(self._heptad, server, self._intake):
+                self._hear(beat)
+        self._began = True
+        self._taken.clear()
+        self._beats_due = self._margin_due = 0.0
+
+    def _scan(self, measurement: str, found: Minutes, limit: int) -> None:
+        """Go on through all minutes, also those ahead; a piece of time with about ``limit``."""
+        at = self._at
+        while at.scan is not None and (points := sum(found.values())) < limit:
+            ahead = at.scan > self._clocks.now() // MINUTE + _AHEAD
+            end = _END if ahead else min(at.scan + self._step, _END)
+            new = dict(self._count(measurement, at.scan, end))
+            found |= new
+            many = sum(new.values())
+            at.scan = end if end < _END else None
+            if many > 2 * limit:
+                self._step = max(1, self._step // 2)
+            elif many + points < limit:
+                self._step = min(2 * self._step, _END)
+
+    def _read_beats(self, measurement: str, found: Minutes, tail: Span, limit: int) -> None:
+        """Take heartbeats an hour at a time, until they told of ``limit`` events."""
+        tick, server = self._clocks.tick(), self._clocks.server()
+        margin = _SHORT_MARGIN
+        if tick >= self._margin_due:
+            margin, self._margin_due = MARGIN, tick + _MARGIN_EVERY
+        begin, until = self._at.beat - margin, server + MINUTE
+        self._taken = {m: t for m, t in self._taken.items() if t >= self._at.beat - MARGIN}
+        while begin < until and sum(found.values()) < limit:
+            end = min(begin + _HOUR, until)
+            told: list[Told] = []
+            for beat in read_heartbeats(self._heptad, begin, end, self._intake):
+                self._hear(beat)
+                told += self._news_of(beat, tail)
+                self._at.beat = max(self._at.beat, min(beat.time, server))
+            self._add(measurement, found, told)
+            begin = end
+        if begin >= until:
+            self._beats_due = tick + _EVERY
+
+    def _hear(self, beat: Heartbeat) -> None:
+        """What is read of a time long ago is no sign of life now."""
+        age = max(0, self._clocks.server() - beat.time) / 10**9
+        self.fleet.take(beat, self._clocks.tick() - age)
+
+    def _news_of(self, beat: Heartbeat, tail: Span) -> Iterator[Told]:
+        """The spans of a heartbeat that was not taken yet, but for the tail."""
+        if beat.time <= self._taken.get(beat.machine, 0):
+            return
+        self._taken[beat.machine] = beat.time
+        first = max(0, tail[0] - self._keeps // MINUTE - _AHEAD)
+        for since, until, points in beat.spans:
+            for begin, end in ((first, tail[0]), (tail[1], _END)):
+                if points > 0 and max(since, begin) < min(until, end):
+                    yield max(since, begin), min(until, end), points
+
+    def _add(self, measurement: str, found: Minutes, told: Iterable[Told]) -> None:
+        """Take up what heartbeats told. Where that is sparse, the bucket says which minutes."""
+        sparse: list[Told] = []
+        for since, until, points in told:
+            if until - since > min(2 * points, _LONGEST):
+                sparse.append((since, until, points))
+                continue
+            each, rest = divmod(points, until - since)
+            for minute in range(since, until):
+                found[minute] = found.get(minute, 0) + max(1, each + (minute - since < rest))
+        if not sparse:
+            return
+        hull = (min(since for since, _, _ in sparse), max(until for _, until, _ in sparse))
+        spans = merge_spans((since, until) for since, until, _ in sparse)
+        points = sum(points for _, _, points in sparse)
+        place = 0
+        for minute, number in self._count(measurement, *hull):
+            while place < len(spans) and spans[place][1] <= minute:
+                place += 1
+            if place < len(spans) and spans[place][0] <= minute:
+                found[minute] = found.get(minute, 0) + max(1, min(number, points))
+                points -= min(number, points)
+
+    def _count_tail(self, measurement: str, found: Minutes, tail: Span) -> None:
+        before, now = dict(self._at.tail), dict(self._count(measurement, *tail))
+        for minute, number in now.items():
+            if number > before.get(minute, 0):
+                found[minute] = number - before.get(minute, 0)
+        self._at.tail = sorted(now.items())
+
+    def _count(self, measurement: str, since: int, until: int) -> Iterator[tuple[int, int]]:
+        return self._events.count_minutes(measurement, since * MINUTE, until * MINUTE)
+
+
+def _pieces(found: Minutes, position: str, edges: Sequence[int]) -> Iterator[Arrival]:
+    """Runs of minutes that lie on one side of each edge; a minute is not cut."""
+    # a minute with an edge within is a piece of its own
+    cuts = {minute for edge in edges for minute in (edge // MINUTE, -(-edge // MINUTE))}
+    minutes = sorted(found)
+    begins = [b for a, b in pairwise(minutes) if b > a + 1 or b in cuts]
+    starts = [*minutes[:1], *begins]
+    ends = [*begins, _END + 1]
+    place = 0
+    for start, end in zip(starts, ends, strict=False):
+        points = last = 0
+        while place < len(minutes) and minutes[place] < end:
+            last = minutes[place]
+            points += found[last]
+            place += 1
+        yield Arrival(start * MINUTE, last * MINUTE + MINUTE - 1, points, position)

@@ -1,0 +1,333 @@
+"""Reading from InfluxDB of any generation: InfluxQL over /query, streamed, bounded by the chunk.
+
+An answer comes in lines of JSON (``chunked=true``), one for each ``chunk_size`` rows; each is
+decoded as it comes and forgotten before the next. A range of time is asked for a day at a time:
+3.x refuses a query that touches more than 432 of its files, of ten minutes each ("Query would
+exceed file limit"). Where an answer is too large all the same (a server that does not know
+``chunked``, very long lines, a limit of the server's) the slice is halved and asked for again.
+"""
+
+import re
+import time as clock
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Final
+from urllib.parse import urlencode
+
+import msgspec
+import urllib3
+
+from heptad.core.influxdb.client import Answer, Connection, shorten
+from heptad.core.influxdb.influxql import in_time, quote_name, where_tags
+from heptad.core.influxdb.paging import Series, TooLarge, walk
+from heptad.core.influxdb.selection import CORE, Columns, Maker, Selection, select, select_known
+from heptad.core.intervals import MINUTE
+from heptad.core.store.api import Identity, Point, StoreError, Wanted
+from heptad.core.store.line_protocol import decode_head
+from heptad.core.store.measurements import STORED, TYPES, Measurement
+
+_ROWS: Final = 2000
+_STATEMENTS: Final = 100
+_FEW: Final = 20
+_CLOSE: Final = 60 * 10**9
+"""Nanoseconds between two points that are read together."""
+_MOST_BYTES: Final = 32 * 2**20
+_BLOCK: Final = 64 * 1024
+_TOO_LARGE: Final = re.compile("file limit|limit exceeded|max-select|query-timeout", re.IGNORECASE)
+_MISSING: Final = re.compile(
+    "not found|dbrp mapping|does not exist|retention policy not set", re.IGNORECASE
+)
+_FORBIDDEN: Final = re.compile("authoriz|authenticat|permission|forbidden", re.IGNORECASE)
+_FORM: Final = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+_OK: Final = 200
+_ONE_TYPE: Final = 3
+"""The generation in which a column has one type for ever."""
+_KNOWN_FOR: Final = 10.0
+_MOST_NAMES: Final = 1000
+
+
+class _Result(msgspec.Struct):
+    series: list[Series] = []
+    error: str = ""
+    partial: bool = False
+
+
+class _Line(msgspec.Struct):
+    results: list[_Result] = []
+    error: str = ""
+
+
+_decode: Final = msgspec.json.Decoder(_Line).decode
+
+
+class NotAllowed(StoreError):
+    """This host may not read the bucket, or may be that it may not."""
+
+
+class Reader:
+    """Questions to one ``bucket``; raises StoreError with the remedy, also amid an answer.
+
+    ``most_bytes``: no line of an answer may be longer; ``schema``: what is declared of the bucket's
+    measurements beside those of ``CORE``. May be used by several threads.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        bucket: str,
+        *,
+        rows: int = _ROWS,
+        most_bytes: int = _MOST_BYTES,
+        schema: Mapping[str, Measurement] | None = None,
+    ) -> None:
+        self.bucket = bucket
+        self._schema = {**CORE, **(schema or {})}
+        self._connection = connection
+        self._rows = rows
+        self._most_bytes = most_bytes
+        self._known: dict[str, tuple[Columns, float]] = {}
+
+    def ask(self, query: str) -> Iterator[Series]:
+        """The answers to one statement, or to several with a semicolon between, as they come."""
+        told = {
+            "db": self.bucket,
+            "q": query,
+            "epoch": "ns",
+            "chunked": "true",
+            "chunk_size": str(self._rows),
+        }
+        partial = False
+        body = urlencode(told).encode()
+        with self._connection.stream("POST", "/query", body=body, headers=_FORM) as response:
+            if response.status != _OK:
+                data = response.read(_BLOCK, decode_content=True)
+                raise self._refusal(Answer(response.status, response.headers, data).text, response)
+            for line in self._lines(response):
+                for result in self._parse(line):
+                    yield from result.series
+                    partial = result.partial or any(s.partial for s in result.series)
+        if partial:
+            raise TooLarge(f"{self._place}: the server cut its answer off (max-row-limit)")
+
+    def points(
+        self,
+        measurement: str,
+        since: int,
+        until: int,
+        tags: Wanted | None = None,
+        *,
+        newest_first: bool = False,
+        limit: int = 0,
+        fields: Sequence[str] = (),
+    ) -> Generator[Point, None, None]:
+        """The points with since <= time < until (ns) and these tags, in order of time.
+
+        With ``fields`` only these of their fields, and only points that have one of them.
+
+        With ``limit`` the server gives so many of each slice of time at the most: for those who
+        want no more than that.
+        """
+        where = self._where(tags)
+        if where is None:
+            return
+        order = " ORDER BY time DESC" if newest_first else ""
+        if limit:
+            order += f" LIMIT {limit}"
+        selection = self._selection(measurement, fields)
+        if selection is None:
+            return
+
+        def ask(begin: int, end: int) -> Iterator[Series]:
+            name, times = quote_name(measurement), in_time(begin, end)
+            return self.ask(
+                f"SELECT {selection.text} FROM {name} WHERE {times}{where}{order}"  # noqa: S608 - quoted
+            )
+
+        def learn() -> Selection:
+            self._known.pop(measurement, None)
+            return select_known(fields, self.columns(measurement))
+
+        make = Maker(measurement, selection, learn)
+        for columns, row in walk(ask, since, until, newest_first=newest_first):
+            yield make.point(columns, row)
+
+    def pick(self, measurement: str, identities: Iterable[Identity]) -> Iterator[Point]:
+        """The points at these times of exactly these series, in order of time.
+
+        A query for each of them would cost milliseconds, so of many that lie close together the
+        whole time between them is read.
+        """
+        scattered: list[Identity] = []
+        for run in _part(sorted(identities)):
+            if len(run) < _FEW:
+                scattered += run
+                continue
+            yield from self._pick_each(measurement, scattered)
+            scattered = []
+            wanted = {(time, frozenset(decode_head(head)[1].items())) for time, head in run}
+            for point in self.points(measurement, run[0][0], run[-1][0] + 1):
+                if (point.time, frozenset(point.tags.items())) in wanted:
+                    yield point
+        yield from self._pick_each(measurement, scattered)
+
+    def _pick_each(self, measurement: str, identities: list[Identity]) -> Iterator[Point]:
+        name, selection = quote_name(measurement), self._selection(measurement, ())
+        if selection is None:
+            return
+        make = Maker(measurement, selection, lambda: selection)
+        statements = []
+        for time, head in identities:
+            told = decode_head(head)[1]
+            where = self._where(told)
+            if where is not None:
+                where += "".join(
+                    [f" AND {self._tag(tag)} = ''" for tag in sorted(selection.tags - told.keys())]
+                )
+                statements.append(f"SELECT {selection.text} FROM {name} WHERE time = {time}{where}")  # noqa: S608 - quoted
+        for at in range(0, len(statements), _STATEMENTS):
+            for series in self.ask("; ".join(statements[at : at + _STATEMENTS])):
+                yield from (make.point(series.columns, row) for row in series.values)
+
+    def _tag(self, name: str) -> str:
+        cast = "" if self._connection.generation == _ONE_TYPE else "::tag"
+        return quote_name(name) + cast
+
+    def _where(self, tags: Wanted | None) -> str | None:
+        return where_tags(tags or {}, cast=self._connection.generation != _ONE_TYPE)
+
+    def _selection(self, measurement: str, fields: Sequence[str]) -> Selection | None:
+        """What to ask for; None where nothing of it can be there."""
+        declared = self._schema.get(measurement)
+        if declared is not None and self._connection.generation != _ONE_TYPE:
+            return select(declared, fields, self.columns(measurement))
+        known = self.columns(measurement)
+        wanted = fields or (() if declared is None else declared.fields)
+        there = [name for name in wanted if name in known.fields]
+        return None if fields and not there else select_known(there, known)
+
+    def count_minutes(
+        self, measurement: str, since: int, until: int, tags: Wanted | None = None
+    ) -> Iterator[tuple[int, int]]:
+        """The minutes (since the epoch) with points in [since, until) (ns): each, and how many."""
+        where = self._where(tags)
+        if where is None:
+            return
+        what = self._counted(measurement)
+        name = quote_name(measurement)
+
+        def ask(begin: int, end: int) -> Iterator[Series]:
+            which = in_time(begin, end) + where
+            return self.ask(
+                f"SELECT {what} FROM {name} WHERE {which} GROUP BY time(1m) fill(none)"  # noqa: S608 - quoted
+            )
+
+        for _, row in walk(ask, since, until, unit=MINUTE):
+            yield row[0] // MINUTE, max(number or 0 for number in row[1:])
+
+    def _counted(self, measurement: str) -> str:
+        """What to count: the field that each row of a declared measurement has, of any type."""
+        known, declared = self.columns(measurement), self._schema.get(measurement)
+        if declared is None or self._connection.generation == _ONE_TYPE:
+            # every event has a count; of others, the field that most points have
+            return 'count("count")' if "count" in known.fields else "count(*)"
+        name = declared.always
+        kinds = known.fields.get(name, set()) & STORED | {TYPES[declared.fields[name].type]}
+        return ", ".join(f"count({quote_name(name)}::{kind})" for kind in sorted(kinds))
+
+    def has(self, measurement: str, field: str) -> bool:
+        """Whether its points may have a field."""
+        declared = self._schema.get(measurement)
+        known = self.columns(measurement).fields if declared is None else declared.fields
+        return field in known
+
+    def columns(self, measurement: str) -> Columns:
+        """What is known of a measurement; asked again after some seconds, for it may change."""
+        known, at = self._known.get(measurement, (Columns(), -_KNOWN_FOR))
+        if not known.fields or clock.monotonic() - at >= _KNOWN_FOR:
+            known = self._learn(measurement)
+            self._known[measurement] = known, clock.monotonic()
+        return known
+
+    def _learn(self, measurement: str) -> Columns:
+        """The tags and the types of the fields; of a declared one no others than are declared."""
+        name, declared = quote_name(measurement), self._schema.get(measurement)
+        tags: list[str] = []
+        fields: dict[str, set[str]] = {}
+        for series in self.ask(f"SHOW FIELD KEYS FROM {name}"):
+            for field, kind, *_ in series.values:
+                if len(fields) < _MOST_NAMES if declared is None else field in declared.fields:
+                    fields.setdefault(str(field), set()).add(str(kind))
+        if declared is None or self._connection.generation == _ONE_TYPE:
+            for series in self.ask(f"SHOW TAG KEYS FROM {name}"):
+                tags += [str(row[0]) for row in series.values[:_MOST_NAMES]]
+        if declared is not None:
+            tags = [tag for tag in tags if tag in declared.tags]
+        return Columns(frozenset(tags), fields)
+
+    @property
+    def _place(self) -> str:
+        return f"{self._connection.url}, `{self.bucket}`"
+
+    def _lines(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        held = bytearray()
+        for block in response.stream(_BLOCK, decode_content=True):
+            first, *more = block.split(b"\n")
+            held += first
+            for part in more:
+                yield bytes(held)
+                held[:] = part
+            if len(held) > self._most_bytes:
+                raise TooLarge(
+                    f"{self._place}: a line of the answer is longer than {self._most_bytes} bytes; "
+                    "see that nothing between here and InfluxDB changes its answers"
+                )
+        yield bytes(held)
+
+    def _parse(self, line: bytes) -> list[_Result]:
+        if not line.strip():
+            return []
+        try:
+            said = _decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise StoreError(
+                f"{self._place}: the answer is not InfluxDB's ({error}); see that `influxdb.url` "
+                "leads to InfluxDB and not to another server or a page of a proxy's"
+            ) from error
+        for problem in (said.error, *(result.error for result in said.results)):
+            if problem:
+                raise self._refusal(problem, None)
+        return said.results
+
+    def _refusal(self, said: str, response: urllib3.BaseHTTPResponse | None) -> StoreError:
+        status = _OK if response is None else response.status
+        told = f"{self._place}: {shorten(said)!r}" + (
+            f" (status {status})" if status != _OK else ""
+        )
+        if _TOO_LARGE.search(said):
+            return TooLarge(told)
+        if status in (401, 403) or _FORBIDDEN.search(said):
+            return NotAllowed(
+                f"{told}; see that `influxdb.token` (1.x: `influxdb.username` and its password) is "
+                "right and may read this bucket; `heptad influxdb check` tells"
+            )
+        if status == 404 or _MISSING.search(said):
+            if self._connection.generation == 2:
+                return NotAllowed(
+                    f"{told}; 2.x says so of a bucket that is not there, and of one that "
+                    "`influxdb.token` may not read: `heptad influxdb check` tells which"
+                )
+            return StoreError(f"{told}; `heptad influxdb setup` makes the buckets")
+        if "timeout" in said or status in (408, 504):
+            return StoreError(f"{told}; see that the server is not overloaded")
+        return StoreError(f"{told}; `heptad influxdb check` says what is wrong")
+
+
+def _part(identities: list[Identity]) -> Iterator[list[Identity]]:
+    """Runs of identities, in order of time, that lie close together."""
+    starts = [
+        at
+        for at in range(len(identities))
+        if at == 0 or identities[at][0] - identities[at - 1][0] > _CLOSE
+    ]
+    for start, end in pairwise([*starts, len(identities)]):
+        yield identities[start:end]

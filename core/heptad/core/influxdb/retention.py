@@ -1,0 +1,64 @@
+"""What a server says of how long it keeps the points of a bucket, and how long its shards are.
+
+1.x has both in the default retention policy of a database, 2.x in a bucket's retention rule.
+"""
+
+import json
+from typing import Any, Final
+
+from heptad.core import units
+from heptad.core.influxdb.client import Answer, Connection
+from heptad.core.influxdb.influxql import quote_name
+from heptad.core.influxdb.statement import OK, Refused, execute, foreign
+
+_HOUR: Final = 3600
+_DAY: Final = 86_400
+
+
+def format_retention(seconds: int | None) -> str:
+    """``90d``, ``36h``, ``5400s``; None and 0 are for ever."""
+    if not seconds:
+        return "for ever"
+    for size, unit in ((_DAY, "d"), (_HOUR, "h")):
+        if seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def read_duration(policy: dict[str, Any], name: str = "duration") -> int:
+    """1.x: seconds of one of a policy's durations, such as ``2160h0m0s``; raises Refused."""
+    try:
+        return int(units.parse_duration(str(policy.get(name))))
+    except ValueError as error:
+        raise foreign(Answer(OK, {}, str(error).encode())) from error
+
+
+def default_policy(connection: Connection, database: str) -> dict[str, Any] | None:
+    """1.x: the policy that a database's points fall under; None where there is no such database.
+
+    Raises Refused, Unreachable.
+    """
+    try:
+        rows = execute(connection, f"SHOW RETENTION POLICIES ON {quote_name(database)}")
+    except Refused as error:
+        if error.status == OK and "database not found" in error.text:
+            return None
+        raise
+    return next((row for row in rows if row.get("default")), {})
+
+
+def read_rule(connection: Connection, bucket: str, name: str) -> int | None:
+    """2.x: a number of a bucket's retention rule, 0 where it has none, None where it is not told.
+
+    Its InfluxQL answers 168h for the length of a shard, whatever that is. Raises Unreachable.
+    """
+    asked = {"org": connection.config.org, "name": bucket}
+    answer = connection.request("GET", "/api/v2/buckets", asked)
+    if answer.status != OK:
+        return None
+    try:
+        buckets = json.loads(answer.body)["buckets"]
+        rules = next(one["retentionRules"] for one in buckets if one["name"] == bucket)
+        return int(rules[0][name]) if rules else 0
+    except (ValueError, RecursionError, LookupError, TypeError, StopIteration):
+        return None

@@ -1,0 +1,94 @@
+"""TLS to the server: how it is known, how this host shows who it is, and what helps where it fails.
+
+What OpenSSL says of a failure is the only sign of its cause; its words are those of
+X509_verify_cert_error_string(3ssl) and of the alerts of RFC 8446, section 6.2.
+"""
+
+import re
+import ssl
+from pathlib import Path
+from typing import Final
+
+from heptad.core.config.influxdb import TlsConfig
+from heptad.core.config.small_file import read_file
+
+_LARGEST_PEM: Final = 4 * 2**20
+_OWN: Final = (
+    "the server wants another certificate of this host: see `influxdb.tls.cert_file` and `key_file`"
+)
+_ENDED: Final = (
+    "the server ended the connection: see its log; it may want another certificate of this host, "
+    "`influxdb.tls.cert_file` and `key_file`, or speak no TLS from 1.2 on"
+)
+_RENEW: Final = "renew the server's certificate, and see that the clocks are right"
+_NAME: Final = (
+    "give a name in `influxdb.url` that the server's certificate has, or the server a certificate "
+    "with this name"
+)
+_PLAIN: Final = "TLS is not spoken there: see the port in `influxdb.url`, or write http://"
+_SIGNER: Final = "give the certificate of who signed the server's as `influxdb.tls.ca_file`"
+_REMEDIES: Final = (
+    ("alert.*(certificate|unknown ca|access denied|decrypt error)|certificate required", _OWN),
+    # 1.2 without a certificate; an alert of 1.3 that came before the request was sent
+    ("handshake failure|EOF occurred", _ENDED),
+    ("expired|not yet valid", _RENEW),
+    ("mismatch|not valid for", _NAME),
+    ("wrong version number|record layer failure|http request|packet length", _PLAIN),
+    ("certificate", _SIGNER),
+)
+_PAGES: Final = (
+    # nginx and Go's net/http
+    (
+        "plain HTTP request was sent to HTTPS|HTTP request to an HTTPS",
+        "TLS is spoken there: write https:// in `influxdb.url`",
+    ),
+    # nginx, its statuses 495 and 496
+    ("SSL certificate", _OWN),
+)
+
+
+def make_ssl_context(tls: TlsConfig) -> ssl.SSLContext:
+    """How the server is known; raises OSError, with the remedy, where a file cannot be used."""
+    try:
+        for path in filter(None, _files(tls)):
+            # OpenSSL waits for a pipe, and reads a device for ever
+            read_file(Path(path), _LARGEST_PEM)
+        context = ssl.create_default_context(cafile=tls.ca_file or None)
+        if tls.cert_file:
+            context.load_cert_chain(tls.cert_file, tls.key_file)
+    except OSError as error:  # ssl.SSLError is one
+        named = ", ".join(filter(None, _files(tls)))
+        raise OSError(f"influxdb.tls ({named}): {error}; see that they are PEM files") from error
+    if tls.insecure_skip_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def look_at_files(tls: TlsConfig) -> tuple[tuple[int, ...], ...]:
+    """What differs once one of the files is another: certificates are renewed while it runs."""
+    seen: list[tuple[int, ...]] = []
+    for path in filter(None, _files(tls)):
+        try:
+            status = Path(path).stat()
+        except OSError:
+            seen.append((0,))
+        else:
+            seen.append((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
+    return tuple(seen)
+
+
+def find_remedy(failure: str) -> str:
+    """What helps against a failure of TLS, by OpenSSL's words for it."""
+    said = failure.replace("_", " ")
+    found = (remedy for words, remedy in _REMEDIES if re.search(words, said, re.IGNORECASE))
+    return next(found, "see that the server and what is before it speak TLS 1.2 or later")
+
+
+def find_remedy_of_page(page: str) -> str | None:
+    """What helps where a server answers by such a page; None where it does not speak of TLS."""
+    return next((remedy for words, remedy in _PAGES if re.search(words, page)), None)
+
+
+def _files(tls: TlsConfig) -> tuple[str, str, str]:
+    return tls.ca_file, tls.cert_file, tls.key_file

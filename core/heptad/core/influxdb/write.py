@@ -1,0 +1,235 @@
+"""Lines of line protocol into one bucket, and what becomes of each of them.
+
+Where some lines of a batch are refused, the answer may say which; else halves of it are sent until
+each line is either there or refused alone: no line is set aside because another one is refused.
+What is there already is written over with itself.
+"""
+
+import gzip
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from heptad.core.influxdb.client import Answer, Connection, Unreachable
+from heptad.core.influxdb.field_types import Finder
+from heptad.core.influxdb.line_breaks import time_of, write_breaks
+from heptad.core.influxdb.write_errors import (
+    Refusal,
+    is_alike,
+    is_delivered,
+    is_refusal,
+    is_too_much,
+    read_failure,
+    read_refusal,
+)
+from heptad.core.sink import Delivered, Hold, Outcome, Parcel, TryAgain
+from heptad.core.store.field_conflict import Conflict, Group, Held
+
+_HEADERS: Final = {"Content-Encoding": "gzip", "Content-Type": "text/plain; charset=utf-8"}
+_SMALL: Final = 16 * 1024
+_LARGE_LINE: Final = 64 * 1024
+_HOUR: Final = 3600 * 10**9
+
+
+class _Failed(Exception):
+    def __init__(self, outcome: TryAgain | Hold) -> None:
+        super().__init__(outcome.reason)
+        self.outcome = outcome
+
+
+class InfluxSink:
+    """A bucket of the server behind ``connection``: a database where it is a 1.x or 3.x.
+
+    ``too_large``: bytes of a request that the server did not take; larger ones are halved before.
+    """
+
+    def __init__(self, connection: Connection, bucket: str) -> None:
+        self.connection = connection
+        self.bucket = bucket
+        self.too_large = sys.maxsize
+        self._cut_short: _Delivery | None = None
+        self._finder = Finder(connection, bucket)
+
+    def pack(self, lines: Sequence[str]) -> Parcel:
+        """Joined and compressed."""
+        text = write_breaks("\n".join(lines))
+        return Parcel(lines, gzip.compress(text.encode(errors="replace"), 1))
+
+    def deliver(self, parcel: Parcel) -> Outcome:
+        """Write it, and see what becomes of it. A part of it may be there after any outcome.
+
+        The same parcel, given again, goes on where it failed: its refused lines are not looked for
+        anew.
+        """
+        delivery = self._cut_short
+        if delivery is None or delivery.parcel is not parcel:
+            delivery = self._cut_short = _Delivery(self, parcel)
+        try:
+            delivery.run()
+        except _Failed as failed:
+            return failed.outcome
+        except Unreachable as error:
+            return TryAgain(str(error))
+        self._cut_short = None
+        return Delivered(delivery.refused, delivery.expired, delivery.held)
+
+    def gather(self, groups: Iterable[Group]) -> list[Held]:
+        """See Sink.gather."""
+        return self._finder.gather(groups)
+
+    def post(self, data: bytes, *, explained: bool = False) -> Answer:
+        """Send packed lines. ``explained``: so that 3.x says which lines it refuses, and why."""
+        connection = self.connection
+        if connection.generation == 1:
+            path, query = "/write", {"db": self.bucket, "precision": "ns"}
+        elif explained and connection.generation == 3:
+            path, query = "/api/v3/write_lp", {"db": self.bucket, "precision": "nanosecond"}
+        else:
+            path = "/api/v2/write"
+            query = {"org": connection.config.org, "bucket": self.bucket, "precision": "ns"}
+        return connection.request("POST", path, query, data, _HEADERS)
+
+    def read_failure(self, answer: Answer) -> TryAgain | Hold:
+        """What to do after an answer that speaks of no line."""
+        return read_failure(answer, self.bucket, self.connection.url)
+
+
+class _Delivery:
+    """One batch on its way: which of its lines are refused. Lines are known by their index.
+
+    Each request tells of a line, or leads to two smaller ones: so there are no more than twice as
+    many as lines, and of k refused lines among n about k times log n where no answer names them.
+    """
+
+    def __init__(self, sink: InfluxSink, parcel: Parcel) -> None:
+        self.parcel = parcel
+        self._sink = sink
+        self._lines = parcel.lines
+        self.refused: dict[int, str] = {}
+        self.expired = 0
+        self.held: dict[int, Conflict] = {}
+        self._unclear: list[list[int]] = [list(range(len(parcel.lines)))]
+        self._halved = len(parcel.data) >= sink.too_large
+        self._explained: bool | None = None
+        self._asked = False
+        self._refused_series: set[str] = set()
+
+    def run(self) -> None:
+        """Send what is unclear, at first all; raises _Failed or Unreachable, and then goes on."""
+        while self._unclear:
+            piece = self._unclear[-1]
+            if len(piece) == len(self._lines):
+                data = self.parcel.data
+            else:
+                data = self._sink.pack([self._lines[number] for number in piece]).data
+            if len(data) >= self._sink.too_large and len(piece) > 1:
+                parts = _halve(piece)
+            else:
+                parts = self._send(piece, data)
+            self._unclear[-1:] = parts
+        if self._halved:  # what was too large once need not be so for ever
+            self._sink.too_large += self._sink.too_large // 16
+
+    def _send(self, piece: list[int], data: bytes) -> list[list[int]]:
+        """Send a piece; the parts of it that are to be sent, the first of them last."""
+        answer = self._sink.post(data, explained=self._explained is True)
+        if self._explained and answer.status in (404, 405):  # a 3.x that lacks this path
+            self._explained = False
+            return [piece]
+        if is_delivered(answer):
+            return []
+        if is_too_much(answer) and (answer.status == 413 or len(data) > _SMALL):
+            return self._shrink(piece, len(data), answer)
+        if not is_refusal(answer):
+            raise _Failed(self._sink.read_failure(answer))
+        refusal = read_refusal(answer, [self._lines[number] for number in piece])
+        if refusal.culprits or not self._ask_more(refusal, answer):
+            return self._sort_out(piece, refusal)
+        return [piece]
+
+    def _ask_more(self, refusal: Refusal, answer: Answer) -> bool:
+        """See that an answer that names no line speaks of lines; whether it is to be sent again."""
+        may_explain = self._sink.connection.generation == 3 and self._explained is None
+        if not self._asked and not (refusal.known and may_explain):
+            if not refusal.counted:
+                self._ask_without_lines(answer)
+            self._asked = True
+        if may_explain:
+            self._explained = True
+        return may_explain
+
+    def _sort_out(self, piece: list[int], refusal: Refusal) -> list[list[int]]:
+        """Set aside what is known to be refused; what is to be sent."""
+        for place, reason in refusal.culprits.items():
+            self.refused[piece[place]] = reason
+        if refusal.culprits:
+            rest = [number for place, number in enumerate(piece) if place not in refusal.culprits]
+            return [rest] if rest else []
+        if self._is_clear(piece, refusal):
+            if refusal.expired:
+                self.expired += len(piece)
+            elif refusal.conflict is not None:
+                self.held.update(dict.fromkeys(piece, refusal.conflict))
+            else:
+                together = f" (said of {len(piece)} lines together)" if len(piece) > 1 else ""
+                self.refused.update(dict.fromkeys(piece, refusal.reason + together))
+            return []
+        if refusal.suspects:
+            suspects = [number for place, number in enumerate(piece) if place in refusal.suspects]
+            rest = [number for place, number in enumerate(piece) if place not in refusal.suspects]
+            return [suspects, rest]
+        if refusal.limited and len(self._all_series(piece)) == 1:
+            return [piece[1:], piece[:1]]
+        if refusal.conflict is not None and len({self._hour(number) for number in piece}) > 1:
+            # a type holds for a shard, which is an hour or whole hours
+            return _halve(sorted(piece, key=self._hour), self._hour)
+        return _halve(sorted(piece, key=self._series), self._series)
+
+    def _is_clear(self, piece: list[int], refusal: Refusal) -> bool:
+        """Whether each line of a piece is refused: it was sent alone, or the server counted it."""
+        if len(piece) == 1:
+            self._refused_series.add(self._series(piece[0]))
+            return True
+        new = refusal.limited and not self._all_series(piece) <= self._refused_series
+        return refusal.whole and not new
+
+    def _all_series(self, piece: Sequence[int]) -> set[str]:
+        return {self._series(number) for number in piece}
+
+    def _hour(self, number: int) -> int:
+        return (time_of(self._lines[number]) or 0) // _HOUR
+
+    def _series(self, number: int) -> str:
+        return self._lines[number].partition(" ")[0]
+
+    def _shrink(self, piece: list[int], size: int, answer: Answer) -> list[list[int]]:
+        """Halve what is too large, and remember that it was."""
+        if len(piece) > 1:
+            self._sink.too_large = max(min(self._sink.too_large, size), _SMALL)
+            return _halve(piece)
+        line = self._lines[piece[0]]
+        if len(line) < _LARGE_LINE:
+            raise _Failed(
+                Hold(
+                    f"{self._sink.connection.url}: status 413: {answer.text!r}, to a request of "
+                    f"{size} bytes; raise the size that the proxy before InfluxDB takes "
+                    "(nginx: client_max_body_size) or InfluxDB's own (1.x: max-body-size)"
+                )
+            )
+        self.refused[piece[0]] = f"a line of {len(line)} characters is too large for the server"
+        return []
+
+    def _ask_without_lines(self, refused: Answer) -> None:
+        """Tell an answer about lines from one that any request would get; raises _Failed."""
+        answer = self._sink.post(self._sink.pack([]).data)
+        if is_alike(answer, refused):
+            raise _Failed(self._sink.read_failure(refused))
+
+
+def _halve(piece: list[int], key: Callable[[int], str | int] | None = None) -> list[list[int]]:
+    """Two parts, the first last; cut between two keys near the middle where there are several."""
+    middle = len(piece) // 2
+    if key is not None:
+        cuts = [n for n in range(1, len(piece)) if key(piece[n]) != key(piece[n - 1])]
+        middle = min(cuts, key=lambda n: abs(n - middle), default=middle)
+    return [piece[middle:], piece[:middle]]

@@ -1,0 +1,228 @@
+"""What the answers to a write mean: which lines are at fault, what to wait for, what to mend.
+
+The forms of the answers are those of InfluxDB's references and sources, kept with their places in
+tests/support/contract/, and of a real 1.6: its ``dropped=N`` speaks of one fault only, where lines
+have several, and never of more lines than were dropped.
+"""
+
+import re
+import time as clock
+from collections.abc import Iterator, Sequence
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import msgspec
+
+from heptad.core.influxdb.client import Answer, shorten
+from heptad.core.influxdb.line_breaks import time_of
+from heptad.core.influxdb.tls import find_remedy_of_page
+from heptad.core.sink import Hold, TryAgain
+from heptad.core.store.field_conflict import Conflict
+from heptad.core.store.measurements import STORED
+
+_NO_INFLUXDB: Final = (
+    "see that `influxdb.url` leads to InfluxDB and not to another server or a page of a proxy's; "
+    "`heptad influxdb check` tells"
+)
+_NO_ORGANIZATION: Final = "organization name"
+_FULL_CACHE: Final = "cache-max-memory-size exceeded"
+_RESTART: Final = (
+    "see that InfluxDB's disk has space and its files belong to it, then restart influxd, which "
+    "does not open that shard again before"
+)
+_REMEDIES: Final = (
+    # as 1.6.7 and 2.7.12 say it
+    ("not attempting to open shard", _RESTART),
+    ("no space left on device|disk quota exceeded", "make space on InfluxDB's disk"),
+    ("read-only file system|permission denied", "see that InfluxDB may write to its disk"),
+    (_FULL_CACHE, "raise InfluxDB's storage-cache-max-memory-size"),
+    ("timeout|deadline exceeded", "see that InfluxDB and its disk are not overloaded"),
+)
+_LONGEST_REST: Final = 3600.0
+_MOST_QUOTED: Final = 50
+_FEW: Final = 8
+"""So many lines are sent alone for a reason of their own; of more it is told once."""
+_OF_LINES: Final = re.compile(
+    "partial write|unable to parse|line protocol|field type|retention policy|exceed|invalid column"
+)
+_LIMITED: Final = "limit exceeded"  # 1.6 counts a new series once for each of its lines
+_PARTIAL: Final = "partial write"
+_EXPIRED: Final = re.compile("points beyond retention policy|Retention Policy Lower Bound")
+_DROPPED: Final = re.compile(r" dropped=(\d{1,9})(?: for database: [^\n']*)?$")
+_OWN_NUMBER: Final = re.compile("[0-9a-fA-F-]*[0-9][0-9a-fA-F-]*")
+_UNPARSABLE: Final = "unable to parse '"
+_CONFLICT: Final = re.compile(
+    r'input field "([^"]+)" on measurement "([^"]+)" is type (\w+)'
+    r"(?:, already exists as type (\w+))?"
+)
+
+
+class Refusal(msgspec.Struct):
+    """Some of the lines that were sent are refused, the others may be there or not.
+
+    ``known``: the answer speaks of lines, and not of the request; ``counted``: it says how many are
+    refused, as only InfluxDB does; ``whole``: each line is refused;
+    ``limited``: because they are too many, so that fewer of them may be taken; ``culprits``: these
+    are refused (index → reason); ``suspects``: these may be, where any are; ``conflict``: the types
+    of the field for which they are refused.
+    """
+
+    reason: str
+    known: bool
+    counted: bool
+    expired: bool
+    whole: bool
+    limited: bool
+    culprits: dict[int, str]
+    suspects: set[int]
+    conflict: Conflict | None
+
+
+def is_delivered(answer: Answer) -> bool:
+    """Whether all is there; a 200 is InfluxDB's where a header says so, and not a proxy's page."""
+    named = "X-Influxdb-Version" in answer.headers or "X-Influxdb-Build" in answer.headers
+    return answer.status == 204 or (answer.status == 200 and named and "error" not in answer.json)
+
+
+def is_refusal(answer: Answer) -> bool:
+    """Whether InfluxDB refuses lines; 2.0 says so by a 500. A page of a proxy's is none."""
+    if answer.is_page:
+        return False
+    return answer.status in (400, 422) or (answer.status == 500 and _PARTIAL in answer.message)
+
+
+def is_alike(one: Answer, other: Answer) -> bool:
+    """Whether two requests got the same answer, but for numbers such as a proxy gives to each."""
+    texts = [_OWN_NUMBER.sub("", answer.message) for answer in (one, other)]
+    return one.status == other.status and texts[0] == texts[1]
+
+
+def read_refusal(answer: Answer, lines: Sequence[str]) -> Refusal:
+    """What the answer to ``lines`` says about them."""
+    said = answer.message
+    dropped = _DROPPED.search(said)
+    count = int(dropped[1]) if dropped else 0
+    expired = bool(_EXPIRED.search(said)) and _UNPARSABLE not in said
+    culprits = dict(_read_numbered(answer, len(lines))) or dict(_read_quoted(said, lines))
+    told = _CONFLICT.search(said)
+    if expired:
+        suspects = _find_oldest(lines, count)
+    else:
+        suspects = _find_conflicting(told, lines) if told else set()
+    # one answer may count lines that are refused for several reasons, of which it names one
+    of_all = len(suspects) == len(lines) or (not suspects and len(lines) > _FEW)
+    return Refusal(
+        shorten(said),
+        known=bool(_OF_LINES.search(said)),
+        counted=count > 0,
+        expired=expired,
+        whole=len(lines) == 1 or (count == len(lines) and of_all),
+        limited=_LIMITED in said,
+        culprits=culprits,
+        suspects=suspects if len(suspects) < len(lines) else set(),
+        conflict=_read_conflict(told) if told and suspects and _UNPARSABLE not in said else None,
+    )
+
+
+def read_failure(answer: Answer, bucket: str, url: str) -> TryAgain | Hold:
+    """What to do after an answer that speaks of no line."""
+    said = f"{url}: status {answer.status}: {answer.text!r}"
+    status = answer.status
+    if status in (429, 503):
+        return TryAgain(f"{said}; InfluxDB is overloaded", _read_rest(answer))
+    if status == 408 or status >= 500:
+        return TryAgain(f"{said}; {find_remedy(answer)}")
+    if status in (401, 403):
+        return Hold(
+            f"{said}; see that `influxdb.token` (1.x: `influxdb.username` and its password) is "
+            f"right and may write to `{bucket}`; `heptad influxdb check` tells"
+        )
+    if status == 404:
+        lacks = f"the bucket `{bucket}` exists (`heptad influxdb setup` creates it) and "
+        lacks = "" if _NO_ORGANIZATION in said else lacks
+        return Hold(
+            f"{said}; see that {lacks}`influxdb.org` and `influxdb.url` are right; "
+            "`heptad influxdb check` tells"
+        )
+    if 300 <= status < 400:
+        where = shorten(answer.headers.get("Location", ""))
+        return Hold(f"{url}: status {status} leads to {where!r}; give its URL as `influxdb.url`")
+    return Hold(f"{said}; {find_remedy_of_page(said) or _NO_INFLUXDB}")
+
+
+def find_remedy(answer: Answer) -> str:
+    """What helps where InfluxDB could not write."""
+    found = (remedy for words, remedy in _REMEDIES if re.search(words, answer.message))
+    return next(found, "see InfluxDB's own log")
+
+
+def is_too_much(answer: Answer) -> bool:
+    """Whether a smaller request may be taken: 2.x has a limit of what it holds in memory."""
+    return answer.status == 413 or (answer.status == 500 and _FULL_CACHE in answer.message)
+
+
+def _read_rest(answer: Answer) -> float:
+    """The seconds of Retry-After (RFC 9110, 10.2.3), an hour at most; 0 where it is nonsense."""
+    text = answer.headers.get("Retry-After", "").strip()
+    if re.fullmatch("[0-9]{1,9}", text):
+        return min(float(text), _LONGEST_REST)
+    try:
+        seconds = parsedate_to_datetime(text).timestamp() - clock.time()
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+    return max(0.0, min(seconds + (answer.clock_offset or 0.0), _LONGEST_REST))
+
+
+def _read_numbered(answer: Answer, count: int) -> Iterator[tuple[int, str]]:
+    """3.x: up to 100 lines, each with its number from 1."""
+    told = answer.json.get("data")
+    for one in told if isinstance(told, list) else [told]:
+        if isinstance(one, dict):
+            number, why = one.get("line_number"), one.get("error_message")
+            if type(number) is int and 1 <= number <= count and isinstance(why, str) and why:
+                yield number - 1, shorten(why)
+
+
+def _read_quoted(said: str, lines: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """1.x and 2.x: ``unable to parse 'LINE': why``, one after the other."""
+    if _UNPARSABLE not in said:
+        return
+    places: dict[str, list[int]] = {}
+    for number, line in enumerate(lines):
+        places.setdefault(line, []).append(number)
+    for text in _DROPPED.sub("", said).split("\n"):
+        _, _, rest = text.partition(_UNPARSABLE)
+        # the line itself may hold what ends it here
+        for end in list(re.finditer("': ", rest))[:_MOST_QUOTED]:
+            for number in places.get(rest[: end.start()], ()):
+                yield number, shorten(f"unable to parse: {rest[end.end() :]}")
+
+
+def _find_oldest(lines: Sequence[str], count: int) -> set[int]:
+    """Those that a retention policy drops first."""
+    times = [
+        (time, number) for number, line in enumerate(lines) if (time := time_of(line)) is not None
+    ]
+    return {number for _, number in sorted(times)[:count]}
+
+
+def find_conflict(reason: str) -> Conflict | None:
+    """The types that a reason, as it is kept of a refused line, says that a field has."""
+    found = None if _UNPARSABLE in reason else _CONFLICT.search(reason)
+    return _read_conflict(found) if found else None
+
+
+def _read_conflict(found: re.Match[str]) -> Conflict | None:
+    field, measurement, sent, stored = found.groups()
+    return Conflict(measurement, field, sent, stored) if {sent, stored} <= STORED else None
+
+
+def _find_conflicting(found: re.Match[str], lines: Sequence[str]) -> set[int]:
+    """Those which have the field whose type is another one on the server."""
+    name, measurement, kind, _ = found.groups()
+    field = f'{name}="' if kind == "string" else f"{name}="
+    return {
+        number
+        for number, line in enumerate(lines)
+        if line.startswith(measurement) and field in line
+    }

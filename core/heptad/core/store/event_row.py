@@ -1,0 +1,205 @@
+"""An event as the stores keep it: tags in the head, everything an attacker may choose in fields."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from types import NoneType
+from typing import Final, get_args, get_type_hints
+
+import msgspec
+
+from heptad.core.event import FIELDS, LATEST, MOST_COUNT, TAGS, Count, Event
+from heptad.core.store.api import Point, Row, point_of
+from heptad.core.store.line_protocol import decode_fields, decode_head, encode_fields, encode_head
+from heptad.core.store.measurements import Field, Measurement
+from heptad.core.validation import (
+    FAULTS,
+    LONGEST,
+    LONGEST_LINE,
+    Intake,
+    Invalid,
+    check_encoding,
+    check_text,
+)
+
+MEASUREMENT: Final = "events"
+LEFT_OVER: Final = "not_understood"
+"""Lines of known programs that no rule understood."""
+_OWN: Final = frozenset({"time", "raw", *TAGS})
+_NEEDED: Final = TAGS[:5]
+"""Every event has these tags; of the others an empty one is left out."""
+_DIGITS: Final = 18
+_ONCE: Final = "count=1i,"
+
+
+def _declare() -> dict[str, Field]:
+    """The fields, each with the type that it has in ``Event``."""
+    hints = get_type_hints(Event)
+    types = {
+        name: next((t for t in get_args(hint) if t is not NoneType), hint)
+        for name, hint in hints.items()
+    }
+    own = {"time", *TAGS}
+    return {name: Field(types[name], f.meaning) for name, f in FIELDS.items() if name not in own}
+
+
+EVENTS: Final = Measurement(
+    name=MEASUREMENT,
+    about="What happened on the hosts, one row an event: see [events](events.md).",
+    always="count",
+    tags={tag: FIELDS[tag].meaning for tag in TAGS},
+    fields=_declare(),
+)
+
+
+@lru_cache(maxsize=8192)
+def head_of(*tags: str) -> str:
+    """The head of an event with these values of ``TAGS``, in that order."""
+    return encode_head(MEASUREMENT, zip(TAGS, tags, strict=True))
+
+
+def row_of_event(event: Event) -> Row:
+    """The row of an event; its time may still move on when it is stored."""
+    fields = {k: v for k, v in msgspec.structs.asdict(event).items() if k not in _OWN}
+    head = head_of(*(getattr(event, tag) for tag in TAGS))
+    return (head, event.time, encode_fields(fields), event.raw)
+
+
+def _match_fields() -> Callable[[str], re.Match[str] | None]:
+    """Matches the body of an event without an escape, in the order in which it is written."""
+    patterns = []
+    for name in Event.__struct_fields__:
+        if name in EVENTS.fields and name not in _OWN:
+            value = r"(\d+)i" if EVENTS.fields[name].type is int else r'"([^"\\]*)"'
+            pattern = f"{name}={value},?"
+            # an empty branch costs half of what "?" does: most are not there
+            patterns.append(pattern if name == EVENTS.always else f"(?:{pattern}|)")
+    return re.compile("".join(patterns)).fullmatch
+
+
+_match = _match_fields()
+
+
+@lru_cache(maxsize=8192)
+def _tags_of(head: str) -> tuple[str, ...]:
+    tags = _check_tags(decode_head(head)[1])
+    return tuple(tags.get(tag, "") for tag in TAGS)
+
+
+def _check_tags(tags: dict[str, str]) -> dict[str, str]:
+    own: dict[str, str] = {tag: tags[tag] for tag in TAGS if tag in tags}
+    if not all(own.get(tag) for tag in _NEEDED):
+        raise Invalid("missing", f"one of the tags {', '.join(_NEEDED)}")
+    check_text("".join(own.values()))
+    return own
+
+
+def event_of_row(row: Row) -> Event:
+    """The event of a stored row, quicker than by way of a point, for they are many.
+
+    Raises what ``heptad.core.validation.FAULTS`` names where it is none.
+    """
+    head, time, body, raw = row
+    found = _match(body)
+    usual = type(time) is int and 0 <= time < LATEST and type(raw) is str
+    if found is None or not usual or len(body) > LONGEST or "\0" in body:
+        return event_of_point(point_of(head, time, body, raw))
+    if not (body.isascii() and raw.isascii()):
+        check_encoding(body + raw)
+    if len(raw) > LONGEST_LINE:
+        raise Invalid("text", f"a line of {len(raw)} characters")
+    count, user, target, address, port, domain, tty, object_, pid, log_host, trust, path, unit = (
+        found.groups()
+    )
+    host, source, program, action, outcome, method, reason = _tags_of(head)
+    if not (len(count) <= _DIGITS and 1 <= int(count) <= MOST_COUNT):
+        raise Invalid("number", f"a count of {count[:20]}")
+    return Event(
+        time,
+        host,
+        source,
+        program,
+        action,
+        outcome,
+        method,
+        reason,
+        int(count),
+        user,
+        target,
+        address,
+        int(port) if port else None,
+        domain,
+        tty,
+        object_,
+        int(pid) if pid else None,
+        log_host,
+        trust or "file",
+        path,
+        unit,
+        raw,
+    )
+
+
+def event_of_point(point: Point) -> Event:
+    """The event of a stored point; what this version does not know is left out.
+
+    Raises what ``heptad.core.validation.FAULTS`` names where it is none.
+    """
+    _, tags, fields, time = point
+    own = {name: value for name, value in fields.items() if name in EVENTS.fields}
+    if EVENTS.always not in own:
+        raise Invalid("missing", f"no field `{EVENTS.always}`")
+    event = msgspec.convert({**_check_tags(tags), **own, "time": time}, Event)
+    for name, value in own.items():
+        if type(value) is not str:
+            continue
+        if name != "raw":
+            check_text(value)
+        elif len(value) > LONGEST_LINE:
+            raise Invalid("text", f"a line of {len(value)} characters")
+        elif not value.isascii():
+            check_encoding(value)
+    return event
+
+
+def check_event(point: Point) -> Point:
+    """The same point; raises what ``heptad.core.validation.FAULTS`` names where it is no event."""
+    event_of_point(point)
+    return point
+
+
+def check_some(point: Point) -> Point:
+    """The same of a point of which not all fields were read."""
+    event_of_point(point._replace(fields={EVENTS.always: 1, **point.fields}))
+    return point
+
+
+def counted(rows: Iterable[Row], intake: Intake) -> Iterator[tuple[Row, int]]:
+    """Stored events, each with how often it came; without those whose count is none."""
+    return intake.sift("event", rows, lambda row: (row, _count_of(row[2])), identify_row)
+
+
+def _count_of(body: str) -> int:
+    # decoding every row takes five times as long as reading it
+    if body.startswith(_ONCE):
+        return 1
+    count: int = msgspec.convert(decode_fields(body)[EVENTS.always], Count)
+    return count
+
+
+def events_of_points(points: Iterable[Point], intake: Intake) -> Iterator[Event]:
+    """The events of stored points, without what is none."""
+    return intake.sift("event", points, event_of_point, identify)
+
+
+def identify(point: Point) -> tuple[str, int]:
+    """What tells a stored point from every other one."""
+    return (encode_head(point.measurement, sorted(point.tags.items())), point.time)
+
+
+def identify_row(row: Row) -> tuple[str, int]:
+    """The same of a row as it is stored."""
+    try:
+        return identify(point_of(row[0], row[1], ""))
+    except FAULTS:
+        return row[:2]

@@ -1,0 +1,108 @@
+"""What the stores hold: measurements with their tags, and the one type that each field has.
+
+InfluxDB keeps the type that a field's first value has and refuses every other ("field type
+conflict" in its documentation), an integer's ``3i`` where ``3.0`` was and the other way round. So
+a row is written by its declaration, and a value of another type does not get as far as a line;
+events and lines that no rule understood, of which there are many, are only tested against theirs.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from heptad.core.store.api import Row
+from heptad.core.store.line_protocol import Value, encode_fields, encode_head, quote
+
+TYPES: Final[dict[type[Value], str]] = {
+    str: "string",
+    int: "integer",
+    float: "float",
+    bool: "boolean",
+}
+"""What InfluxDB calls the types; integers have 64 bits."""
+STORED: Final = frozenset((*TYPES.values(), "unsigned"))
+"""All types that a field can have on a server."""
+
+
+PART: Final = 60_000
+"""Characters: 3.x takes no more than 64 KiB in a string field."""
+
+
+class Field(msgspec.Struct, frozen=True):
+    """The type of a field's values, and what they mean.
+
+    ``in_parts``: of a long text each ``PART`` is a field, ``name``, ``name_1``, …; ASCII only.
+    """
+
+    type: type[Value]
+    meaning: str
+    in_parts: bool = False
+
+
+class Measurement(msgspec.Struct, frozen=True):
+    """The rows of one name: the meaning of each tag, and the type and meaning of each field.
+
+    ``always``: the field that every row has, so that rows can be counted by it.
+    """
+
+    name: str
+    about: str
+    always: str
+    tags: Mapping[str, str]
+    fields: Mapping[str, Field]
+
+    def encode(self, fields: Mapping[str, Value | None]) -> str:
+        """The field set as line protocol, without what is None.
+
+        An integer is written as a float where a float is declared. Raises TypeError for any other
+        type than the declared one, KeyError for an unknown field, ValueError for a float that is
+        not finite: InfluxDB has none.
+        """
+        parts = []
+        for name, value in fields.items():
+            field = self.fields[name]
+            kind = type(value)
+            # as nearly all are
+            if kind is int and field.type is int:
+                parts.append(f"{name}={value}i")
+            elif kind is str and field.type is str and not field.in_parts:
+                parts.append(f"{name}={quote(value)}")  # type: ignore[arg-type]
+            elif part := encode_fields(self._typed(name, value)):
+                parts.append(part)
+        return ",".join(parts)
+
+    def _typed(self, name: str, value: Value | None) -> Mapping[str, Value | None]:
+        if self.fields[name].in_parts and isinstance(value, str):
+            return _split_text(name, value)
+        return {name: self._check(name, value)}
+
+    def _check(self, name: str, value: Value | None) -> Value | None:
+        declared = self.fields[name].type
+        if type(value) is int and declared is float:
+            value = float(value)
+        if value is not None and type(value) is not declared:
+            raise TypeError(f"{self.name}.{name} is of type {TYPES[declared]}, not {type(value)}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{self.name}.{name} is {value}")
+        return value
+
+    def row(
+        self, tags: Iterable[tuple[str, str]], time: int, fields: Mapping[str, Value | None]
+    ) -> Row:
+        """A row at ``time`` (ns); see ``encode``."""
+        return (encode_head(self.name, tags), time, self.encode(fields), "")
+
+
+def _split_text(name: str, text: str) -> dict[str, str]:
+    parts = [text[at : at + PART] for at in range(0, len(text), PART)] or [""]
+    return {f"{name}_{number}" if number else name: part for number, part in enumerate(parts)}
+
+
+def join_text(name: str, fields: Mapping[str, Value]) -> str:
+    """What was written ``in_parts`` as the field ``name``; empty where there is none."""
+    parts = [str(fields.get(name, ""))]
+    while (part := fields.get(f"{name}_{len(parts)}")) is not None:
+        parts.append(str(part))
+    return "".join(parts)

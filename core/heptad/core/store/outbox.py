@@ -1,0 +1,299 @@
+"""What of a local store is still to be delivered, and what became of the rest.
+
+It has a connection of its own to the store's file, which never waits for the disk: what it keeps
+may be lost with a power cut, and is then delivered once more, as itself.
+"""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeVar
+
+import msgspec
+
+from heptad.core.store import held
+from heptad.core.store.api import Counters, StoreError
+from heptad.core.store.field_conflict import Conflict, Group
+from heptad.core.store.line_protocol import encode_line, encode_lines
+from heptad.core.store.sqlite_file import identify, open_checked, open_for_reading, transaction
+from heptad.core.store.sqlite_schema import ADD_TO_COUNTER
+
+T = TypeVar("T")
+
+_AT_ONCE: Final = 500
+_MOST_TAKEN: Final = 500
+"""So many of the newest points' times go into a snapshot."""
+_REJECTIONS: Final = (
+    "SELECT r.at, r.reason, head, p.time, body, raw FROM rejected AS r "
+    "JOIN points AS p ON p.id = r.id JOIN series AS s ON s.id = p.series ORDER BY r.id"
+)
+_HOLD_REJECTED: Final = (
+    "INSERT OR IGNORE INTO held SELECT r.id, r.at, p.time, ?, ?, ?, ? FROM rejected AS r "
+    "JOIN points AS p ON p.id = r.id WHERE r.reason = ?"
+)
+_HAS_HELD: Final = "SELECT 1 FROM sqlite_master WHERE name = 'held'"
+_HELD: Final = (
+    "SELECT h.at, measurement, field, sent, stored, head, p.time, body, raw FROM held AS h "
+    "JOIN points AS p ON p.id = h.id JOIN series AS s ON s.id = p.series ORDER BY h.id"
+)
+
+Taken = dict[str, list[tuple[int, int]]]
+"""Head → the spans [since, until) of times, in nanoseconds, that points of the series have."""
+
+
+class Chunk(NamedTuple):
+    """Points in the order of their arrival, as line protocol; ``position`` is behind the last.
+
+    ``expired`` more, which lay between them, were too old to be taken.
+    """
+
+    ids: list[int]
+    times: list[int]
+    lines: list[str]
+    position: int
+    expired: int = 0
+
+
+class Rejection(NamedTuple):
+    """A point that was refused: ``at`` in ns since the epoch, the reason, the line."""
+
+    at: int
+    reason: str
+    line: str
+
+
+class Snapshot(NamedTuple):
+    """What a store held at one moment: all up to ``position``, and the state behind it."""
+
+    position: int
+    state: dict[str, bytes]
+    taken: Taken
+
+
+class Outbox:
+    """The points of the store at ``path`` in the order of their arrival; raises StoreError.
+
+    A file that another took the place of is noticed by ``is_current``; then make a new outbox.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._db = open_checked(path)
+        self._identity = identify(path)
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute("PRAGMA cache_size = -2000")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def is_current(self) -> bool:
+        """Whether this is the file that is at its path."""
+        return identify(self.path) == self._identity
+
+    def newest(self) -> int:
+        """The position of what arrived last."""
+        return int(self._one("SELECT coalesce(max(id), 0) FROM points"))
+
+    def count(self) -> int:
+        """How many points there are."""
+        return int(self._one("SELECT count(*) FROM points"))
+
+    def take(self, position: int, max_lines: int, max_bytes: int, since: int) -> Chunk:
+        """What arrived after ``position``, but for points from before ``since`` (ns).
+
+        At most ``max_lines`` lines and, but for a single one, ``max_bytes`` characters.
+        """
+        chunk = Chunk([], [], [], position)
+        size, expired = 0, 0
+        while len(chunk.ids) < max_lines:
+            rows = self._rows(position, min(_AT_ONCE, max_lines - len(chunk.ids)))
+            if not rows:
+                break
+            lines, times = encode_lines(rows), [row[2] for row in rows]
+            length = sum(map(len, lines)) + len(lines)
+            if size + length <= max_bytes and min(times) >= since:
+                size, position = size + length, rows[-1][0]
+                chunk.ids.extend([row[0] for row in rows])
+                chunk.times.extend(times)
+                chunk.lines.extend(lines)
+                continue
+            for (number, *_), time, line in zip(rows, times, lines, strict=True):
+                if time >= since:
+                    size += len(line) + 1
+                    if size > max_bytes and chunk.ids:
+                        return chunk._replace(position=position, expired=expired)
+                    chunk.ids.append(number)
+                    chunk.times.append(time)
+                    chunk.lines.append(line)
+                else:
+                    expired += 1
+                position = number
+        return chunk._replace(position=position, expired=expired)
+
+    def _rows(self, position: int, limit: int) -> list[tuple[int, str, int, str, str]]:
+        return self._ask(
+            lambda db: db.execute(
+                "SELECT p.id, head, time, body, raw FROM points AS p "
+                "JOIN series AS s ON s.id = p.series WHERE p.id > ? ORDER BY p.id LIMIT ?",
+                (position, limit),
+            ).fetchall()
+        )
+
+    def held_groups(self, limit: int) -> list[Group]:
+        """What is held, by hour and conflict, the oldest first."""
+        return self._ask(lambda db: held.find_groups(db, limit))
+
+    def take_held(
+        self, number: int, max_lines: int, max_bytes: int, *, first: bool = False
+    ) -> Chunk:
+        """Held points whose id is larger than ``number``; ``first``: of each hour and field one."""
+        find = held.find_first if first else held.find_after
+        rows = self._ask(lambda db: find(db, number, max_lines))
+        chunk, size = Chunk([], [], [], 0), 0
+        for one, head, time, body, raw in rows:
+            line = encode_line(head, time, body, raw)
+            size += len(line) + 1
+            if size > max_bytes and chunk.ids:
+                break
+            chunk.ids.append(one)
+            chunk.times.append(time)
+            chunk.lines.append(line)
+        return chunk._replace(position=chunk.ids[-1] if chunk.ids else 0)
+
+    def expire_held(self, since: int) -> int:
+        """Hold nothing from before ``since`` (ns) any longer; how many points those were."""
+        return self._ask(lambda db: held.expire(db, since))
+
+    def recall(self, key: str) -> bytes | None:
+        """The state kept under ``key``, or None."""
+        found = self._one("SELECT (SELECT value FROM state WHERE key = ?)", (key,))
+        return None if found is None else bytes(found)
+
+    def keep(
+        self,
+        state: Mapping[str, bytes],
+        rejected: Iterable[tuple[int, int, str]] = (),
+        counters: Counters | None = None,
+        hold: Iterable[held.Hold] = (),
+        release: Iterable[int] = (),
+    ) -> None:
+        """Keep state, counters and rejections (id, at in ns, reason), all or nothing.
+
+        ``hold``: points that are to be offered again; ``release``: the ids of those that are not
+        any longer, and were not refused for good either.
+        """
+        try:
+            with transaction(self._db):
+                released = [(number,) for number in release]
+                held.release(self._db, released)
+                self._db.executemany("DELETE FROM rejected WHERE id = ?", released)
+                held.keep(self._db, hold)
+                self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", state.items())
+                self._db.executemany("INSERT OR REPLACE INTO rejected VALUES (?, ?, ?)", rejected)
+                self._db.executemany(
+                    f"INSERT INTO counters VALUES (?, ?, ?) {ADD_TO_COUNTER}",  # noqa: S608 - constant
+                    [(*key, amount) for key, amount in (counters or {}).items()],
+                )
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise StoreError(f"{self.path}: {error}") from error
+
+    def snapshot(self, prefixes: Sequence[str]) -> Snapshot:
+        """The newest position, the state whose keys begin as given, and the times taken last."""
+        try:
+            self._db.execute("BEGIN")
+            try:
+                position = self.newest()
+                rows = self._db.execute("SELECT key, value FROM state").fetchall()
+                points = self._db.execute(
+                    "SELECT head, time FROM (SELECT id, series, time FROM points "
+                    "ORDER BY id DESC LIMIT ?) AS p JOIN series AS s ON s.id = p.series",
+                    (_MOST_TAKEN,),
+                ).fetchall()
+            finally:
+                self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}") from error
+        state = {key: bytes(value) for key, value in rows if key.startswith(tuple(prefixes))}
+        return Snapshot(position, state, _spans(points))
+
+    def _one(self, statement: str, values: Sequence[object] = ()) -> Any:
+        return self._ask(lambda db: db.execute(statement, values).fetchone()[0])
+
+    def _ask(self, ask: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return ask(self._db)
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}") from error
+
+
+def restore(path: Path, state: Mapping[str, bytes], taken: Taken) -> None:
+    """Let a new, empty store go on where another one stopped; raises StoreError."""
+    db = open_checked(path)
+    try:
+        with transaction(db):
+            db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", state.items())
+            db.executemany(
+                "INSERT OR REPLACE INTO taken VALUES (?, ?, ?)",
+                [(head, *span) for head, spans in taken.items() for span in spans],
+            )
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {error}") from error
+    finally:
+        db.close()
+
+
+def hold_rejected(path: Path, find: Callable[[str], Conflict | None]) -> None:
+    """Hold what was refused for a reason in which ``find`` finds a conflict; raises StoreError.
+
+    An older Heptad gave up such points.
+    """
+    db = open_checked(path)
+    try:
+        for (reason,) in db.execute("SELECT DISTINCT reason FROM rejected").fetchall():
+            if conflict := find(reason):
+                with transaction(db):
+                    db.execute(_HOLD_REJECTED, (*msgspec.structs.astuple(conflict), reason))
+                    db.execute("DELETE FROM rejected WHERE reason = ?", (reason,))
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {error}") from error
+    finally:
+        db.close()
+
+
+def read_rejections(path: Path) -> Iterator[Rejection]:
+    """What the other end refused, in the order of arrival; then what is held for it, as well.
+
+    Raises StoreError.
+    """
+    with closing(open_for_reading(path)) as db:
+        try:
+            for at, reason, *row in db.execute(_REJECTIONS):
+                yield Rejection(at, reason, encode_line(*row))
+            if not db.execute(_HAS_HELD).fetchone():  # a store of an older Heptad
+                return
+            for at, *row in db.execute(_HELD):
+                reason = f"held, and offered again: {Conflict(*row[:4])}"
+                yield Rejection(at, reason, encode_line(*row[4:]))
+        except sqlite3.Error as error:
+            raise StoreError(f"{path}: {error}") from error
+
+
+def _spans(points: Iterable[tuple[str, int]]) -> Taken:
+    times: defaultdict[str, list[int]] = defaultdict(list)
+    for head, time in points:
+        times[head].append(time)
+    taken: Taken = {}
+    for head, found in times.items():
+        spans: list[tuple[int, int]] = []
+        for time in sorted(found):
+            if spans and spans[-1][1] == time:
+                spans[-1] = (spans[-1][0], time + 1)
+            else:
+                spans.append((time, time + 1))
+        taken[head] = spans
+    return taken

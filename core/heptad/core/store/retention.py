@@ -1,0 +1,99 @@
+"""The bounds of a local store: what is too old or too much goes, the oldest arrivals first."""
+
+import sqlite3
+from typing import Final
+
+from heptad.core.store.sqlite_file import transaction
+
+_STEP: Final = 5000
+_MARK_EVERY: Final = 600
+_SOUND: Final = """
+WITH sound AS (
+    SELECT at, position FROM marks
+    WHERE typeof(at) = 'real' AND abs(at) < 1e18 AND typeof(position) = 'integer'
+)
+"""
+"""The marks that are numbers, as Heptad wrote them."""
+# nothing behind a mark that is young enough: a clock that stepped back set the others
+_EXPIRED: Final = f"""
+{_SOUND} SELECT max(position) FROM sound WHERE at < :since AND position <= coalesce(
+    (SELECT min(position) FROM sound WHERE at >= :since), position
+)
+"""  # noqa: S608 - constants
+# those ahead are of a clock that stepped back
+_LAST_MARK: Final = f"{_SOUND} SELECT max(at) FROM sound WHERE at <= ?"  # noqa: S608 - constant
+_RAISE_FLOORS: Final = """
+UPDATE series SET floor = max(coalesce(floor, deleted.newest), deleted.newest)
+FROM (SELECT series, max(time) AS newest FROM points WHERE id <= ? GROUP BY series) AS deleted
+WHERE series.id = deleted.series
+"""
+
+
+def measure(db: sqlite3.Connection) -> int:
+    """Bytes in use, without what SQLite holds free for later."""
+    pages = _pragma(db, "page_count") - _pragma(db, "freelist_count")
+    return pages * _pragma(db, "page_size")
+
+
+def _pragma(db: sqlite3.Connection, name: str) -> int:
+    return int(db.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def share(db: sqlite3.Connection, position: int) -> float:
+    """The share of the points that lie behind ``position``, from 0 to 1; all that is held does."""
+    oldest, newest = _ends(db)
+    if newest is None:
+        return 0.0
+    if oldest is None or oldest > position:
+        return 1.0
+    return min(1.0, (newest - position) / (newest - oldest + 1))
+
+
+def _ends(db: sqlite3.Connection) -> tuple[int | None, int | None]:
+    """The oldest point that may be deleted, and the newest of all."""
+    # one query for both would walk the whole table (sqlite.org/optoverview.html, MIN/MAX)
+    oldest = db.execute(
+        "SELECT id FROM points WHERE id NOT IN (SELECT id FROM held) ORDER BY id LIMIT 1"
+    ).fetchone()
+    newest = db.execute("SELECT max(id) FROM points").fetchone()[0]
+    return (oldest[0] if oldest else None), newest
+
+
+def prune(
+    db: sqlite3.Connection, now: float, max_age: float, max_size: int, most: int | None = None
+) -> int:
+    """Delete what arrived before ``now - max_age`` seconds or is beyond ``max_size`` bytes.
+
+    Nothing behind the position ``most``. A few thousand points a call; how many they were.
+    """
+    _mark(db, now)
+    oldest, newest = _ends(db)
+    if oldest is None or newest is None:
+        return 0
+    expired = db.execute(_EXPIRED, {"since": now - max_age}).fetchone()[0]
+    upto = expired or 0
+    size = measure(db)
+    if size > max_size:
+        surplus = (newest - oldest + 1) * (size - max_size) / size
+        upto = max(upto, oldest + int(surplus))
+    upto = min(upto, oldest + _STEP - 1, newest if most is None else most)
+    if upto < oldest:
+        return 0
+    with transaction(db):
+        db.execute(_RAISE_FLOORS, (upto,))
+        db.execute("DELETE FROM rejected WHERE id <= ?", (upto,))
+        deleted = db.execute(
+            "DELETE FROM points WHERE id <= ? AND id NOT IN (SELECT id FROM held)", (upto,)
+        ).rowcount
+        if upto == expired:
+            db.execute("DELETE FROM marks WHERE position < ?", (upto,))
+    return deleted
+
+
+def _mark(db: sqlite3.Connection, now: float) -> None:
+    """Remember when which position was reached: points carry no arrival time of their own."""
+    last = db.execute(_LAST_MARK, (now,)).fetchone()[0]
+    if last is None or now - last >= _MARK_EVERY:
+        db.execute(
+            "INSERT OR REPLACE INTO marks SELECT ?, coalesce(max(id), 0) FROM points", (now,)
+        )

@@ -1,0 +1,266 @@
+"""The file of a local store: lock it, open it, check it, set it aside where it is corrupt."""
+
+import errno
+import fcntl
+import os
+import sqlite3
+import stat
+import time as clock
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from heptad.core.store.api import StoreError
+from heptad.core.store.sqlite_schema import OLDEST_READABLE, SCHEMA_VERSION, migrate
+
+_PAGE: Final = 16384
+_CHECKPOINT_EVERY: Final = 2000
+_CHECKED_SIZE: Final = 64 * 2**20
+_TABLES: Final = frozenset(("counters", "marks", "points", "series", "state"))
+_MAGIC: Final = b"SQLite format 3\0"
+"""How each of its files begins: https://www.sqlite.org/fileformat.html, 1.3."""
+
+
+decode_text: Final = partial(str, encoding="utf-8", errors="surrogateescape")
+"""A text column as it is read: one that is not UTF-8 is left to who validates it."""
+
+
+class StoreCorrupt(StoreError):
+    """The file is not a sound database."""
+
+
+class StoreLocked(StoreError):
+    """Another process writes the store."""
+
+
+def lock_file(path: Path) -> int:
+    """Take the writer's lock beside ``path``; the descriptor that holds it. Raises StoreError."""
+    try:
+        _refuse_foreign(path)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        _refuse_open_folder(path)
+        lock = _open_lock(path.with_name(path.name + ".lock"))
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be written: {error.strerror}; choose another place with store.path"
+        ) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.read(lock, 20).decode(errors="replace").strip() or "unknown"
+        os.close(lock)
+        raise StoreLocked(
+            f"{path}: another Heptad (process {holder}) writes this store; "
+            "stop it, or give this one its own store.path"
+        ) from None
+    with suppress(OSError):  # a full disk: the lock holds without the holder's name in it
+        os.ftruncate(lock, 0)
+        os.write(lock, str(os.getpid()).encode())
+    return lock
+
+
+def renew_lock(path: Path, lock: int | None) -> int | None:
+    """The descriptor that holds the lock: of a new file, where that of ``lock`` was deleted."""
+    if lock is None or os.fstat(lock).st_nlink:
+        return lock
+    os.close(lock)
+    return lock_file(path)
+
+
+def _open_lock(path: Path) -> int:
+    """The lock file, never another one that somebody linked to its name: it is written to."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        lock = os.open(path, flags, 0o640)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _unfit_lock(path, "a link") from None
+        raise
+    status = os.fstat(lock)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        os.close(lock)
+        special = not stat.S_ISREG(status.st_mode)
+        raise _unfit_lock(path, "not a regular file" if special else "a link to another file")
+    return lock
+
+
+def _unfit_lock(path: Path, what: str) -> StoreError:
+    return StoreError(f"{path}: the lock file is {what}; remove it, and see who writes this folder")
+
+
+def _refuse_open_folder(path: Path) -> None:
+    """Whoever may rename in the folder may put another store and another key there."""
+    mode = path.parent.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        raise StoreError(
+            f"{path.parent}: everyone may write this folder and replace the store in it; "
+            f"chmod o-w {path.parent}, or choose another store.path"
+        )
+
+
+def _refuse_foreign(path: Path) -> None:
+    """What never was a store must not be set aside as a corrupt one."""
+    _refuse_special(path)
+    if path.with_name(path.name + ".lock").exists() or not path.exists():
+        return
+    with path.open("rb") as file:
+        begin = file.read(len(_MAGIC))
+    if begin not in (b"", _MAGIC):
+        raise _foreign(path)
+
+
+def _refuse_special(path: Path) -> None:
+    """Raise StoreError for a FIFO, a device, a socket or a folder: to open one may wait forever."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # where it is opened, that says why it cannot be
+    if not stat.S_ISREG(mode):
+        raise StoreError(f"{path}: is not a regular file; choose another store.path")
+
+
+def _foreign(path: Path) -> StoreError:
+    return StoreError(f"{path}: is no store of Heptad's; choose another store.path")
+
+
+def _refuse_others(db: sqlite3.Connection, path: Path, version: int) -> None:
+    """Raise StoreError for the database of another program, before anything in it is changed."""
+    names = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if names and (version == 0 or not names & _TABLES):
+        raise _foreign(path)
+
+
+def _newer(path: Path, version: int) -> StoreError:
+    return StoreError(
+        f"{path}: written by a newer Heptad (schema {version}, this one knows "
+        f"{SCHEMA_VERSION}); install that version, or choose another store.path"
+    )
+
+
+def _connect(target: str, *, uri: bool = False, patience: float = 10) -> sqlite3.Connection:
+    db = sqlite3.connect(
+        target,
+        uri=uri,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=patience,
+        # a statement with hundreds of rows takes 60 kB; 128 are the default
+        cached_statements=16,
+    )
+    try:
+        db.execute("PRAGMA cache_size = -16000")
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
+def _create(path: Path) -> None:
+    """A new file is not for everyone to read; SQLite gives what it puts beside it the same mode."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o640))
+
+
+def open_checked(path: Path) -> sqlite3.Connection:
+    """Open for writing; raises StoreCorrupt, or StoreError where another place is the remedy."""
+    db = None
+    try:
+        _create(path)
+        db = _connect(str(path))
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        _refuse_others(db, path, version)
+        if version > SCHEMA_VERSION:
+            raise _newer(path, version)
+        db.execute(f"PRAGMA page_size = {_PAGE}")  # of a new file; an older one keeps its own
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_EVERY}")
+        db.execute(f"PRAGMA journal_size_limit = {2 * _CHECKPOINT_EVERY * _PAGE}")
+        db.execute("PRAGMA synchronous = FULL")
+        if path.stat().st_size <= _CHECKED_SIZE:
+            verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if verdict != "ok":
+                raise StoreCorrupt(verdict)
+        migrate(db, version)
+    except StoreError:
+        if db is not None:
+            db.close()
+        raise
+    except (sqlite3.Error, OSError) as error:
+        if db is not None:
+            db.close()
+        if isinstance(error, sqlite3.Error) and is_corrupt(error):
+            raise StoreCorrupt(str(error)) from error
+        raise StoreError(f"{path}: {error}; see that the folder can be written") from error
+    return db
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """Commit what is done inside; whoever catches an error rolls back."""
+    db.execute("BEGIN IMMEDIATE")
+    yield
+    db.execute("COMMIT")
+
+
+def open_for_reading(path: Path, patience: float = 10) -> sqlite3.Connection:
+    """Open for reading only; raises StoreError with the remedy."""
+    _refuse_special(path)
+    if not path.exists():
+        raise StoreError(f"{path}: no store here yet; start `heptad up` or `heptad exporter` first")
+    db = None
+    try:
+        db = _connect(path.absolute().as_uri() + "?mode=ro", uri=True, patience=patience)
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        _refuse_others(db, path, version)
+    except StoreError:
+        if db is not None:
+            db.close()
+        raise
+    except sqlite3.Error as error:
+        if db is not None:
+            db.close()
+        raise StoreError(f"{path}: cannot be read: {error}") from error
+    if not OLDEST_READABLE <= version <= SCHEMA_VERSION:
+        db.close()
+        if version > SCHEMA_VERSION:
+            raise _newer(path, version)
+        raise StoreError(
+            f"{path}: schema {version}, this Heptad reads {SCHEMA_VERSION}; start the part of "
+            "Heptad that writes it once, and it is brought up to date"
+        )
+    return db
+
+
+def is_corrupt(error: sqlite3.Error) -> bool:
+    """Whether an error of SQLite's means that the file is not sound."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or (
+        code == sqlite3.SQLITE_ERROR and "no such table" in str(error)
+    )
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a store and what belongs to it; nothing is deleted. Raises StoreError."""
+    stamp = clock.strftime("%Y%m%dT%H%M%SZ", clock.gmtime())
+    names = (path.with_name(f"{path.name}.corrupt-{stamp}-{n}") for n in count(1))
+    kept = next(name for name in names if not name.exists())
+    for suffix in ("", "-wal", "-shm"):
+        try:
+            path.with_name(path.name + suffix).rename(kept.with_name(kept.name + suffix))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise StoreError(f"{path}: corrupt, and cannot be set aside: {error}") from error
+    return kept
+
+
+def identify(path: Path) -> str:
+    """What tells this file from another one that takes its place; empty where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ""
+    return f"{status.st_dev}:{status.st_ino}"

@@ -1,0 +1,1 @@
+"""What Heptad reports of itself: its log and its metrics."""

@@ -1,0 +1,193 @@
+"""The one door for values that this process did not write itself.
+
+Points and state in a shared InfluxDB are whatever the holder of a token wrote, and a file can be
+damaged in ways that SQLite finds sound. What is not as Heptad writes it is counted, logged once
+and left out; it stops no reader. Of state, None takes its place, and what follows from it is
+computed anew.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+
+import msgspec
+
+from heptad.core.event import LATEST
+
+if TYPE_CHECKING:
+    from heptad.core.store.measurements import Measurement
+
+log = logging.getLogger("heptad.validation")
+
+KINDS: Final[dict[str, str]] = {
+    "event": "an event",
+    "line": "a line that no rule understood",
+    "finding": "a revision of a finding, or an event that is kept with one",
+    "report": "a row of a report",
+    "heartbeat": "what an exporter tells of itself",
+    "state": "what a part remembers for its next start",
+    "counter": "where a counter stands",
+}
+REASONS: Final[dict[str, str]] = {
+    "missing": "a tag or field that has to be there is not",
+    "type": "a value of another type",
+    "time": "a time before 1970, or one that does not fit to the others",
+    "number": "a number that cannot be, such as a count below 1 or above a million",
+    "word": "a word that is not one of the few that may be there",
+    "text": "text that is not UTF-8, holds NUL, or is too long",
+    "corrupt": "it cannot be decoded",
+}
+_KIND_OF: Final = {
+    "events": "event",
+    "not_understood": "line",
+    "findings": "finding",
+    "evidence": "finding",
+    "sessions": "finding",
+    "heartbeat": "heartbeat",
+    "state": "state",
+}
+LONGEST: Final = 2**19
+"""The most characters of a value that is not a whole line."""
+LONGEST_LINE: Final = 2**20 + 16
+_REMEMBERED: Final = 100_000
+_SHOWN: Final = 200
+_TIMES: Final = frozenset({"time", "first", "last", "overdue", "superseded_by", "day"})
+_PLACE: Final = re.compile(r"\$\.(\w+)")
+
+Number = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
+
+_T = TypeVar("_T")
+_S = TypeVar("_S")
+
+
+class Invalid(ValueError):
+    """A value is not as Heptad writes it, for one of ``REASONS``."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+FAULTS: Final = (ValueError, TypeError, LookupError, OverflowError, msgspec.MsgspecError)
+"""What decoding may raise where the value is not as Heptad writes it."""
+
+
+class Intake:
+    """Counts what is rejected: each value once, as far as the last 100,000 are remembered.
+
+    ``schema``: what is declared of measurements that are read, beside those of ``heptad`` itself.
+    May be used by several threads: a count may then be late by a moment, and is never lost.
+    """
+
+    def __init__(self, schema: "Mapping[str, Measurement] | None" = None) -> None:
+        self.schema = schema or {}
+        self._counts: dict[tuple[str, str], int] = {}
+        self._known: dict[int, None] = {}
+
+    def counts(self) -> Mapping[tuple[str, str], int]:
+        """(kind, reason) → how many were rejected; every pair is there."""
+        return {(kind, why): self._counts.get((kind, why), 0) for kind in KINDS for why in REASONS}
+
+    def describe(self) -> str:
+        """What was rejected, in a sentence for a person; empty where nothing was."""
+        counts = dict(self._counts)
+        if not counts:
+            return ""
+        told = ", ".join(f"{kind}: {why} ({n})" for (kind, why), n in sorted(counts.items()))
+        return f"{sum(counts.values())} stored values are invalid and are left out: {told}"
+
+    def reject(self, kind: str, identity: Hashable, error: Exception) -> None:
+        """Count a value of ``kind``, known by ``identity``, and log the first of its sort."""
+        key = hash((kind, identity))
+        if key in self._known:
+            return
+        if len(self._known) >= _REMEMBERED:
+            self._known = dict.fromkeys(list(self._known)[_REMEMBERED // 2 :])
+        self._known[key] = None
+        sort = (kind, reason_of(error))
+        if sort not in self._counts:
+            told = {"kind": kind, "reason": sort[1], "value": _show(identity)}
+            log.warning("value is left out", extra={**told, "error": _show(error)})
+        self._counts[sort] = self._counts.get(sort, 0) + 1
+
+    def sift(
+        self,
+        kind: str,
+        values: Iterable[_S],
+        convert: Callable[[_S], _T],
+        identify: Callable[[_S], Hashable],
+    ) -> Iterator[_T]:
+        """What ``convert`` makes of the values, without those that it refuses."""
+        for value in values:
+            try:
+                converted = convert(value)
+            except FAULTS as error:
+                self.reject(kind, identify(value), error)
+                continue
+            yield converted
+
+    def restore(self, key: str, data: bytes | None, decode: Callable[[bytes], _T]) -> _T | None:
+        """The state kept under ``key``; None where there is none, or it is not whole.
+
+        Empty is none: so state is dropped.
+        """
+        if not data:
+            return None
+        try:
+            return decode(data)
+        except (*FAULTS, RecursionError, MemoryError) as error:
+            self.reject("state", (key, data[:_SHOWN]), error)
+            return None
+
+
+def decode_time(data: bytes) -> int:
+    """A time in nanoseconds, as decimal digits."""
+    text = data.decode("ascii")
+    if not (text.isdigit() and len(text) < 20 and int(text) < LATEST):
+        raise Invalid("time", f"a time of {text[:40]!r}")
+    return int(text)
+
+
+def reason_of(error: Exception) -> str:
+    """Which of ``REASONS`` an error tells."""
+    if isinstance(error, Invalid):
+        return error.reason
+    said = str(error)
+    if isinstance(error, KeyError) or said.startswith("Object missing"):
+        return "missing"
+    if isinstance(error, msgspec.ValidationError) and re.search("length|[<>]", said):
+        place = _PLACE.search(said)
+        return "time" if place and place[1] in _TIMES else "number"
+    if isinstance(error, UnicodeError):
+        return "text"
+    return "type" if isinstance(error, TypeError | msgspec.ValidationError) else "corrupt"
+
+
+def kind_of(measurement: str) -> str:
+    """Which of ``KINDS`` the points of a measurement are."""
+    return _KIND_OF.get(measurement, "report")
+
+
+def check_text(text: str, longest: int = LONGEST) -> str:
+    """The text; raises Invalid where it is none that Heptad writes."""
+    if len(text) > longest:
+        raise Invalid("text", f"a text of {len(text)} characters")
+    if "\0" in text:
+        raise Invalid("text", "a text with NUL")
+    if not text.isascii():
+        check_encoding(text)
+    return text
+
+
+def check_encoding(text: str) -> None:
+    """Raises Invalid where the text is not Unicode: a lone surrogate is none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Invalid("text", "a text that is not UTF-8") from None
+
+
+def _show(value: object) -> str:
+    text = repr(value) if not isinstance(value, Exception) else f"{type(value).__name__}: {value}"
+    return text[:_SHOWN].encode(errors="backslashreplace").decode()

@@ -1,0 +1,291 @@
+"""The reference pages in docs/, written from the code: ``python -m docs.generate.reference``.
+
+A test fails when a page and the code differ.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from docs.generate.markdown import WRITTEN, table
+from docs.generate.schema_page import schema_page
+from heptad.aggregator.detection.finding import SEVERITIES
+from heptad.aggregator.detection.rules import Rule as FindingRule
+from heptad.aggregator.detection.rules import rules_of
+from heptad.aggregator.metrics import COUNTERS as AGGREGATOR_COUNTERS
+from heptad.aggregator.metrics import GAUGES as AGGREGATOR_GAUGES
+from heptad.aggregator.reports import REPORTS, WINDOWS, Report
+from heptad.aggregator.reports.counting import LONGEST, MOST_KEYS
+from heptad.core import event
+from heptad.core.config.findings import FindingsConfig
+from heptad.core.config.schema import KEYS, Config
+from heptad.core.store.measurements import TYPES
+from heptad.core.telemetry.metrics import REJECTIONS, RELOADS
+from heptad.exporter.collectors import FAMILIES, LEFT_OUT
+from heptad.exporter.metrics import COUNTERS, GAUGES
+from heptad.exporter.normalize.normalizer import RESULTS
+from heptad.exporter.parsing.rule_file import (
+    BUILT_IN,
+    STEPS,
+    Rule,
+    RuleFile,
+    compile_pattern,
+    load_rule_files,
+)
+
+
+def events_page() -> str:
+    """docs/events.md: the event, its vocabulary, and every rule."""
+    files = sorted(load_rule_files([BUILT_IN]), key=lambda file: file.program)
+    fields = table(
+        ("field", "question", "ECS", "meaning"),
+        ((f"`{n}`", f.question, f.ecs, f.meaning) for n, f in event.FIELDS.items()),
+    )
+    words = "".join(
+        f"\n### {title}\n\n"
+        + table(("word", "meaning"), ((f"`{w or '(empty)'}`", m) for w, m in known.items()))
+        for title, known in (
+            ("Actions", event.ACTIONS),
+            ("Outcomes", event.OUTCOMES),
+            ("Methods", event.METHODS),
+            ("Reasons", event.REASONS),
+            ("Trust", event.TRUSTS),
+        )
+    )
+    steps = table(("step", "meaning"), ((f"`{n}`", m) for n, m in STEPS.items()))
+    results = table(("result", "the line"), ((f"`{n}`", m) for n, m in RESULTS.items()))
+    return (
+        f"# Events\n\n{WRITTEN}\n"
+        "One thing that happened on a host, as the answers to seven questions. Tags and labels "
+        "come from the closed vocabulary below; everything that an attacker may choose is a "
+        "field. `heptad rules list` prints the rules, `heptad parse FILE` shows what they make of "
+        f"a log.\n\n## Fields\n\n{fields}\n## Vocabulary\n{words}\n## What becomes of a line\n\n"
+        f"`heptad_lines_total{{result=…}}` counts them.\n\n{results}\n"
+        "## Rules\n\nA *step* is a rule's part in counting login attempts; see "
+        f"[guarantees](guarantees.md#count-answers-not-key-offers).\n\n{steps}\n"
+        + "".join(map(_program_section, files))
+    )
+
+
+_SHARED: Final = (
+    "These rules hold for every program. Under the name of a program that no rule knows, the "
+    "event's program is `pam`, and the name is in `raw`. From the journal such an event proves "
+    "that a process of root's wrote the line: any other is refused. From a file it proves nothing "
+    "of its writer: whoever may write to syslog can write PAM's form under any name, and `trust` "
+    "is `file`."
+)
+
+
+def _program_section(file: RuleFile) -> str:
+    about = []
+    if file.shared:
+        about.append(_SHARED)
+    if file.aliases:
+        about.append("Also logs as " + ", ".join(f"`{alias}`" for alias in file.aliases) + ".")
+    if not file.complete:
+        about.append("Only some of its lines are of interest; the others are passed over.")
+    rows = table(
+        ("rule", "action", "outcome", "method", "reason", "step", "fields"),
+        map(_rule_row, file.rules),
+    )
+    return f"\n### {file.program}\n\n{' '.join(about)}\n\n{rows}".replace("\n\n\n", "\n\n")
+
+
+def _rule_row(rule: Rule) -> tuple[str, ...]:
+    if rule.ignore:
+        return (rule.name, "(ignored)", "", "", "", "", "")
+    groups = compile_pattern(rule.pattern).groupindex
+    names = {"address": "source_ip/source_domain", "child_pid": "(pid of the connection)"}
+    fields = [f"`{names.get(g, g)}`" for g in groups if g != "method"]
+    if rule.object is not None:
+        fields.append(f"`object`={rule.object}")
+    method = "(captured)" if "method" in groups else rule.method
+    return (
+        rule.name,
+        rule.action,
+        rule.outcome,
+        method,
+        rule.reason,
+        rule.step or "",
+        ", ".join(fields),
+    )
+
+
+def metrics_page() -> str:
+    """docs/metrics.md: every metric of both parts."""
+    exporter = _metric_table({**COUNTERS, **GAUGES})
+    aggregator = _metric_table({**AGGREGATOR_COUNTERS, **AGGREGATOR_GAUGES})
+    host = table(
+        ("name", "type", "labels", "help"),
+        ((f"`{f.name}`", f.type, ", ".join(f.labels), f.help) for f in FAMILIES),
+    )
+    left_out = table(("family", "why"), ((f"`{name}`", why) for name, why in LEFT_OUT.items()))
+    return (
+        f"# Metrics\n\n{WRITTEN}\n"
+        "Both parts also expose `python_info` and `process_*` of prometheus_client.\n\n"
+        f"## Both parts\n\n{_metric_table({**RELOADS, **REJECTIONS})}\n"
+        f"## The exporter\n\n{exporter}\n## The aggregator\n\n{aggregator}\n"
+        "## The host\n\nnode_exporter's names, labels, units and meaning; off with "
+        f"`exporter.host_metrics: false`.\n\n{host}\n### Left out\n\n"
+        f"What node_exporter exposes by default and Heptad does not.\n\n{left_out}\n"
+        "### promtool\n\n`promtool check metrics` finds fault with names that node_exporter has "
+        "too, and with no other: every `node_memory_…_bytes` whose middle is written as "
+        "`/proc/meminfo` writes it (`node_memory_MemTotal_bytes`), and "
+        "`node_memory_Active_anon_bytes` and its like.\n"
+    )
+
+
+def _metric_table(metrics: dict[str, tuple[tuple[str, ...], str]]) -> str:
+    return table(
+        ("name", "type", "labels", "help"),
+        (
+            (
+                f"`{name}`",
+                "counter" if name.endswith("_total") else "gauge",
+                ", ".join(labels),
+                text,
+            )
+            for name, (labels, text) in metrics.items()
+        ),
+    )
+
+
+def configuration_page() -> str:
+    """docs/configuration.md: every key with its default."""
+    defaults = dict(_defaults(msgspec.to_builtins(Config())))
+    rows = ((f"`{key}`", _shown(defaults.get(key, "")), meaning) for key, meaning in KEYS.items())
+    return (
+        f"# Configuration\n\n{WRITTEN}\n"
+        "One YAML file for both parts; every key is optional. `${NAME}` and `${NAME:-default}` "
+        "take a value from the environment, `$$` is a dollar. Durations are written `90s`, `5m`, "
+        "`1h`, `30d`, sizes `500MiB`, `1GiB` or as a number of bytes. Unknown keys, wrong types, a "
+        "program read by two sources: all refused, with file, line and remedy. SIGHUP reads the "
+        "file again; see [operating](operating.md). Inside `{ }` and `[ ]` a `${NAME}` must "
+        "stand in quotes, for YAML's sake:\n\n"
+        "```\nheptad check-config heptad.yaml\n```\n\n"
+        + table(("key", "default", "meaning"), rows)
+        + "\n## Example\n\n```yaml\n"
+        + EXAMPLE
+        + "```\n"
+    )
+
+
+def reports_page() -> str:
+    """docs/reports.md: every report with its tags and fields."""
+    sizes = ", ".join(f"`{size}`" for size in WINDOWS)
+    return (
+        f"# Reports\n\n{WRITTEN}\n"
+        "`heptad report` tells a person what happened, what is unusual and what to look at first: "
+        "as text, as JSON, or with `--format html` as one file that can be mailed. It reads the "
+        "events themselves. What follows are the reports that the aggregator keeps for graphs.\n\n"
+        "A report is a pure function of the events of one window. Every report has the windows "
+        f"{sizes}, aligned to UTC, in the tag `window`; a row's time is the window's start plus "
+        "the revision in nanoseconds. When late events change a window all its rows are written "
+        "again as the next revision; readers take the last. Every row has the fields `events` "
+        "(events of the window that the report looked at) and `revision`.\n\n"
+        f"What a log says is a field, never a tag, and cut to {LONGEST} characters, of which the "
+        "last ones are `…` and a digest, so that what differs counts apart. Counts do "
+        "not depend on the order of the events. "
+        f"Beyond {MOST_KEYS} different values in a window, counting goes on in a temporary file "
+        "(in `SQLITE_TMPDIR` or `/var/tmp`), so that memory stays bounded and every number "
+        "exact.\n" + "".join(map(_report_section, REPORTS))
+    )
+
+
+def _report_section(report: Report) -> str:
+    rows = [(f"`{name}`", "tag", meaning) for name, meaning in report.tags.items()]
+    rows += [(f"`{name}`", TYPES[f.type], f.meaning) for name, f in report.fields.items()]
+    of = ", ".join(f"`{action}`" for action in sorted(report.actions)) or "all events"
+    return f"\n## {report.name}\n\n{report.about}\n\nLooks at: {of}.\n\n" + table(
+        ("name", "kind", "meaning"), rows
+    )
+
+
+EXAMPLE: Final = """\
+sources:
+  - name: auth
+    type: file
+    paths: [/var/log/auth.log]
+    timezone: Europe/Berlin
+    programs: [sshd, sudo, su]
+  - name: journal
+    type: journald
+    programs: [systemd-logind, cron]
+store:
+  path: /var/lib/heptad/events.db
+  max_age: 90d
+exporter:
+  listen: 127.0.0.1:9707
+aggregator:
+  findings:
+    brute_force: {attempts: 10, span: 5m}
+"""
+
+
+def _defaults(data: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in data.items():
+        if isinstance(value, dict):
+            yield from _defaults(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _shown(value: Any) -> str:
+    return f"`{msgspec.json.encode(value).decode()}`" if value not in ("", [], None) else ""
+
+
+_BEGIN: Final = "<!-- What follows is written by `make docs` from the code; change it there. -->\n"
+_END: Final = "<!-- Here ends what `make docs` writes. -->\n"
+_FINDINGS: Final = Path(__file__).parents[1] / "findings.md"
+
+
+def findings_page() -> str:
+    """docs/findings.md: as it is, with the part on the rules from the code."""
+    page = _FINDINGS.read_text(encoding="utf-8")
+    above, below = page.partition(_BEGIN)[0], page.partition(_END)[2]
+    rules = rules_of(FindingsConfig())
+    overview = table(
+        ("rule", "what it tells", "ATT&CK"),
+        ((f"`{rule.name}`", rule.title, rule.technique) for rule in rules),
+    )
+    severities = table(("severity", "meaning"), ((f"`{n}`", m) for n, m in SEVERITIES.items()))
+    sections = "".join(map(_finding_section, rules))
+    return f"{above}{_BEGIN}\n{severities}\n{overview}{sections}\n{_END}{below}"
+
+
+def _finding_section(rule: FindingRule) -> str:
+    defaults = msgspec.to_builtins(FindingsConfig()).get(rule.name, {})
+    thresholds = ", ".join(f"`{key}` {value}" for key, value in defaults.items())
+    told = f"By default: {thresholds}.\n\n" if thresholds else ""
+    return (
+        f"\n### {rule.title} (`{rule.name}`)\n\n{rule.meaning}\n\n{told}"
+        f"**It is wrong** where {rule.wrong_where}\n"
+    )
+
+
+PAGES: Final = {
+    "events.md": events_page,
+    "metrics.md": metrics_page,
+    "configuration.md": configuration_page,
+    "findings.md": findings_page,
+    "reports.md": reports_page,
+    "influxdb-schema.md": schema_page,
+}
+
+
+def main() -> int:
+    """Write the pages into the folder that is named, or check them."""
+    parser = argparse.ArgumentParser(description="Write the reference pages from the code.")
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("docs"))
+    folder = parser.parse_args().folder
+    for name, page in PAGES.items():
+        (folder / name).write_text(page(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

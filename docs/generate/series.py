@@ -1,0 +1,68 @@
+"""How many series there can be: every value that a tag can have, counted by running the code.
+
+Tags come from the rules, the vocabulary and the configuration alone, so what can be is known
+before any line was read.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from heptad.aggregator.detection.finding import ENDS, PROGRAMS, SEVERITIES
+from heptad.aggregator.detection.rules import rules_of
+from heptad.aggregator.reports import REPORTS, WINDOWS, Report
+from heptad.core.config.findings import FindingsConfig
+from heptad.core.event import Event
+from heptad.exporter.normalize.login_attempts import judgements_of
+from heptad.exporter.parsing.rulebook import Rulebook
+from heptad.exporter.sources import GAP_REASONS
+
+TagSet = tuple[str, str, str, str, str]
+"""Program, action, outcome, method and reason of an event."""
+Tags = frozenset[tuple[str, str]]
+
+_MANY: Final = 64
+"""More different answers than any report ranks."""
+
+
+def find_tag_sets(rulebook: Rulebook) -> set[TagSet]:
+    """Every tag set that events of one host and source can have, whatever their lines say."""
+    found: set[TagSet] = {("heptad", "gap", "unknown", "", reason) for reason in GAP_REASONS}
+    for program in rulebook.programs.values():
+        for rule in program.rules:
+            found |= {(program.name, *judged) for judged in judgements_of(rule)}
+    return found
+
+
+def find_report_tags(report: Report, tag_sets: Iterable[TagSet]) -> set[Tags]:
+    """Every tag set, but for the window, that rows of one host or of the fleet can have."""
+    fold = report.begin()
+    for tags in sorted(tag_sets):
+        if not report.actions or tags[1] in report.actions:
+            fold.add(list(_events(tags, report)))
+    return {frozenset(tags.items()) for tags, _ in fold.rows()}
+
+
+def _events(tags: TagSet, report: Report) -> Iterator[Event]:
+    """Events of a tag set, as many different ones as it takes to fill every rank."""
+    for number in range(_MANY if "rank" in report.tags else 1):
+        text = str(number)
+        host = "host" if "host" in report.tags else text
+        yield Event(number, host, "source", *tags, user=text, object=text, source_ip=text)
+
+
+def count_series(rulebook: Rulebook) -> dict[str, tuple[int, int]]:
+    """Measurement → the most series that each host adds, and that the fleet has besides."""
+    tag_sets = find_tag_sets(rulebook)
+    counts = {"events": (len(tag_sets), 0), "not_understood": (len(rulebook.names()), 0)}
+    rules = rules_of(FindingsConfig())
+    counts["findings"] = (0, len(rules) * len(SEVERITIES))
+    counts["findings_current"] = (0, len(rules))
+    counts["looked"] = (0, 1)
+    counts["sessions"] = (len(PROGRAMS) * len(ENDS), 0)
+    counts["evidence"] = (len(rules) + 1, 0)  # that of sessions, too
+    for report in REPORTS:
+        number = len(find_report_tags(report, tag_sets)) * len(WINDOWS)
+        counts[report.name] = (number, 0) if "host" in report.tags else (0, number)
+    counts["heartbeat"] = (1, 0)
+    counts["state"] = (0, len(rules) + len(REPORTS) + 3)
+    return counts

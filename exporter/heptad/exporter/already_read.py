@@ -1,0 +1,254 @@
+"""The lines of a log that another source has read already, told from those that nobody has.
+
+A source that takes programs over from another one reads its log from the beginning. Of a program
+it passes over what is older than the last event that the store has of it; around that moment and
+after it each line is compared with what the store has. So a line that both logs hold is taken
+once, and one that came between the stop of the one and the start of the other is taken too,
+whatever the precision of the stamps and wherever the clock was set meanwhile.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from heptad.core.store.api import Row
+from heptad.core.store.history import Past, Stored
+from heptad.core.store.line_protocol import decode_head
+from heptad.exporter.normalize.login_attempts import LONGEST
+from heptad.exporter.normalize.normalizer import FoldedRow, Interpreter
+from heptad.exporter.stored_line import SECOND, Kind, Told, Voice, host_of, kind_of, tell
+
+SLACK: Final = 5 * SECOND
+"""The stamps that two daemons give to one line differ by less."""
+_FOLDING: Final = LONGEST
+"""A line that stands for several may come so much later than they did."""
+_ZONE: Final = 60 * SECOND
+"""Before the last event of a program lines are compared for so long, to begin in step."""
+_BLOCK: Final = 16 * SECOND
+_MOST_BLOCKS: Final = 8
+_MOST_IN_BLOCK: Final = 50_000
+_MOST_FOLDED: Final = 2_000
+_MOST_USED: Final = 20_000
+_MOST_ARRIVALS: Final = 100_000
+_MOST_VOICES: Final = 10_000
+
+
+Known = tuple[int, Told]
+"""A stored point: its arrival number, and what it says."""
+
+
+class HandOver(msgspec.Struct):
+    """How far a source is with what it takes over; a part of what each batch commits.
+
+    ``upto`` is the position of the store when it began, ``at`` the time (ns) and ``since`` that
+    from which on lines may be new. ``whole``: the sources of before had read their logs to the
+    end. ``begun_anew`` says which file of the store it was. ``used`` are stored points by arrival
+    number, with how many lines were found to be theirs; ``passed`` are those of whom the last
+    event was found.
+    """
+
+    upto: int
+    at: int
+    since: int
+    whole: bool
+    begun_anew: int
+    used: dict[int, int] = {}
+    passed: list[Voice] = []
+    joined: bool = False
+
+
+class Tail(msgspec.Struct, frozen=True):
+    """The last event of a voice: arrival number (0: not known), time in ns, and source."""
+
+    arrival: int
+    time: int
+    source: str
+
+
+def find_tails(past: Past, own: frozenset[str]) -> dict[Voice, Tail]:
+    """The last event of each program on each machine."""
+    tails: dict[Voice, Tail] = {}
+    for arrival, head, time, body, raw in past.newest_arrivals(_MOST_ARRIVALS):
+        voice = tell(head, time, body, raw, own).voice
+        if voice not in tails and len(tails) < _MOST_VOICES:
+            tails[voice] = Tail(arrival, time, source_of(head))
+    older: dict[Voice, Tail] = {}
+    for head, time in past.newest_times():
+        machine = host_of(head)
+        voice = ("" if machine in own else machine, kind_of(head)[1])
+        if voice not in tails and time > older.get(voice, Tail(0, time - 1, "")).time:
+            older[voice] = Tail(0, time, source_of(head))
+    return tails | older
+
+
+class AlreadyRead:
+    """Sifts the rows of one source; ``own`` are the names of this host."""
+
+    def __init__(
+        self, past: Past, state: HandOver, own: frozenset[str], joined: bytes = b""
+    ) -> None:
+        self._past = past
+        self._joined = joined
+        self._state = state
+        self._own = own
+        self._passed = set(state.passed)
+        self._tails = find_tails(past, own)
+        self._series: dict[Kind, list[tuple[int, str]]] = {}
+        for number, head in past.heads.items():
+            self._series.setdefault(kind_of(head), []).append((number, host_of(head)))
+        self._blocks: OrderedDict[tuple[Kind, str, int], dict[str, list[Known]]] = OrderedDict()
+
+    @property
+    def since(self) -> int:
+        """The time (ns) from which on a line may be new."""
+        return self._state.since
+
+    def dump(self) -> bytes:
+        """How far it is, for the store."""
+        self._state.passed = sorted(self._passed)
+        for number in list(self._state.used)[:-_MOST_USED]:
+            del self._state.used[number]
+        return msgspec.msgpack.encode(self._state)
+
+    def is_over(self, now: int) -> bool:
+        """Whether no line can come any more that was read before."""
+        return not 0 <= now - self._state.at <= _FOLDING
+
+    def join(self, before: int, interpreter: Interpreter) -> None:
+        """Go on with the connections that began before the first line, at ``before`` (ns)."""
+        if self._joined and not self._state.joined:
+            known = msgspec.msgpack.decode(self._joined, type=list[tuple[bytes, bytes]])
+            for attempts, strangers in known:
+                if attempts:
+                    interpreter.attempts.adopt(attempts, before)
+                if strangers:
+                    interpreter.strangers.adopt(strangers, before)
+        self._state.joined = True
+
+    def sift(
+        self, rows: Iterable[Row], *, caught_up: bool
+    ) -> tuple[list[Row], list[FoldedRow], int]:
+        """The rows that are new, those among them of several lines, and how many are not new.
+
+        ``caught_up``: the log was read to its end once, so that what is old by its stamp is not.
+        """
+        fresh: list[Row] = []
+        folded: list[FoldedRow] = []
+        passed = 0
+        for row in rows:
+            told = tell(*row, self._own)
+            left = self._count_new(told, caught_up=caught_up)
+            if left == 0:
+                passed += 1
+                continue
+            if left != told.count:
+                row = (row[0], row[1], _with_count(row[2], told.count, left), row[3])  # noqa: PLW2901 - what is left of it
+            fresh.append(row)
+            if left != 1:
+                folded.append((row, left))
+        return fresh, folded, passed
+
+    def sift_left(
+        self, left: Iterable[tuple[str, Row | None]], *, caught_up: bool
+    ) -> tuple[list[tuple[str, Row | None]], int]:
+        """The same of lines that no rule understood."""
+        fresh: list[tuple[str, Row | None]] = []
+        passed = 0
+        for program, row in left:
+            if row is not None and not self.sift([row], caught_up=caught_up)[0]:
+                passed += 1
+            else:
+                fresh.append((program, row))
+        return fresh, passed
+
+    def _count_new(self, told: Told, *, caught_up: bool) -> int:
+        """How many of the lines for which a row stands nobody has read."""
+        tail = self._tails.get(told.voice)
+        if tail is None:
+            lost = not caught_up and told.time < self._state.begun_anew
+            return 0 if lost else told.count
+        if not self._state.whole:
+            return self._match(told, tail, -(2**63))
+        old = not caught_up and told.voice not in self._passed and told.end + SLACK < tail.time
+        if old and told.time < tail.time - _ZONE:
+            return 0
+        left = self._match(told, tail, tail.time - _ZONE)
+        return 0 if old else left
+
+    def _match(self, told: Told, tail: Tail, floor: int) -> int:
+        """How many lines of a row are left when those that the store has from ``floor`` are off."""
+        since, until = max(told.time - SLACK, floor), told.end + SLACK
+        left = self._use(self._of_moment(told, since, until), told, tail, told.count)
+        if left and told.count > 1:
+            before = self._query(told, max(told.time - _FOLDING, floor), since, backwards=True)
+            left = self._use(before, told, tail, left)
+        if left:
+            after = self._query(told, until, told.end + _FOLDING, folded=True)
+            left = self._use(after, told, tail, left)
+        return left
+
+    def _use(self, stored: Iterable[Known], told: Told, tail: Tail, wanted: int) -> int:
+        """Take off the stored points that may be of the row's line; how many lines are left."""
+        used = self._state.used
+        fitting = [one for one in stored if one[1].may_be(told)]
+        # one of the same process before one that names none: that may be another process's
+        fitting.sort(key=lambda one: one[1].pid != told.pid)
+        for arrival, other in fitting:
+            part = min(other.count - used.get(arrival, 0), wanted)
+            if part > 0:
+                used[arrival] = used.get(arrival, 0) + part
+                wanted -= part
+                if arrival == tail.arrival:
+                    self._passed.add(told.voice)
+        return wanted
+
+    def _of_moment(self, told: Told, since: int, until: int) -> Iterator[Known]:
+        for number in range(since // _BLOCK, until // _BLOCK + 1):
+            for arrival, other in self._block(told, number).get(told.content, ()):
+                if since <= other.time <= until:
+                    yield arrival, other
+
+    def _block(self, told: Told, number: int) -> dict[str, list[Known]]:
+        """The stored points of some seconds by what they say: a busy log asks for them often."""
+        key = (told.kind, told.voice[0], number)
+        block = self._blocks.get(key)
+        if block is None:
+            block = {}
+            begin = number * _BLOCK
+            series = self._series_for(told)
+            for one in self._past.between(series, begin, begin + _BLOCK, _MOST_IN_BLOCK):
+                arrival, other = self._tell(one)
+                block.setdefault(other.content, []).append((arrival, other))
+            self._blocks[key] = block
+            if len(self._blocks) > _MOST_BLOCKS:
+                self._blocks.popitem(last=False)
+        return block
+
+    def _query(
+        self, told: Told, since: int, until: int, *, backwards: bool = False, folded: bool = False
+    ) -> Iterator[Known]:
+        series = self._series_for(told)
+        rows = self._past.between(
+            series, since, until, _MOST_FOLDED, backwards=backwards, folded=folded
+        )
+        return map(self._tell, rows)
+
+    def _series_for(self, told: Told) -> list[int]:
+        """The series that may hold what a row says: its machine's, or its relay's, this host."""
+        hosts = {told.voice[0], *self._own}
+        return [number for number, host in self._series.get(told.kind, ()) if host in hosts]
+
+    def _tell(self, stored: Stored) -> Known:
+        arrival, head, time, body, raw = stored
+        return arrival, tell(head, time, body, raw, self._own)
+
+
+def source_of(head: str) -> str:
+    """The source that read a series."""
+    return decode_head(head)[1].get("source", "")
+
+
+def _with_count(body: str, count: int, left: int) -> str:
+    return body.replace(f"count={count}i", f"count={left}i", 1)

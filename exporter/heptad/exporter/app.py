@@ -1,0 +1,296 @@
+"""The exporter put together from its configuration: what runs, in what order it starts and ends."""
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from heptad.core import units
+from heptad.core.config.schema import (
+    Config,
+    FileSourceConfig,
+    JournaldSourceConfig,
+    SourceConfig,
+    parse_listen,
+)
+from heptad.core.gc_tuning import spare_the_collector
+from heptad.core.host import machine_id
+from heptad.core.locale_names import find_locale
+from heptad.core.store.sqlite import LocalStore
+from heptad.core.telemetry.metrics import StoredMetrics
+from heptad.exporter.delivery.delivery_state import find_machine_id
+from heptad.exporter.handover import places_of
+from heptad.exporter.metrics import ExporterMetrics
+from heptad.exporter.normalize.login_attempts import label_sets
+from heptad.exporter.normalize.normalizer import Interpreter
+from heptad.exporter.normalize.privacy import Privacy, make_privacy
+from heptad.exporter.normalize.provenance import make_accounts
+from heptad.exporter.parsing.rulebook import Rulebook, load_rulebook
+from heptad.exporter.pipeline import Pipeline
+from heptad.exporter.running_source import Lane
+from heptad.exporter.settings import trust_more
+from heptad.exporter.sources import Source
+from heptad.exporter.sources.file.source import FileSource
+from heptad.exporter.sources.journald.source import JournaldSource
+
+if TYPE_CHECKING:
+    from heptad.core.http.server import Server
+    from heptad.exporter.delivery.influxdb import Delivery
+
+
+class NoSources(Exception):
+    """Nothing is configured, and the host at ``root`` has nothing that can be read."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        places = (str(root / place.lstrip("/")) for place in (*JOURNALS, *AUTH_LOGS))
+        super().__init__(
+            "neither the journal nor an auth log of this host can be read "
+            f"({', '.join(places)}); run as root or as a member of the groups "
+            "systemd-journal and adm, or name a source in the configuration"
+        )
+
+
+AUTH_LOGS: Final = ("/var/log/auth.log", "/var/log/secure", "/var/log/messages", "/var/log/syslog")
+_TICK: Final = 0.1
+JOURNALS: Final = ("/var/log/journal", "/run/log/journal")
+
+
+class Prepared(msgspec.Struct):
+    """What an exporter reads by its configuration, checked: rules and sources."""
+
+    rulebook: Rulebook
+    sources: list[SourceConfig]
+
+
+class Exporter:
+    """Sources, store, pipeline and port of one host; ``once`` reads what is there and ends.
+
+    ``also`` are shown on the port beside its own metrics. Raises DocumentError, NoSources,
+    StoreError or ServerError where it cannot start.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        once: bool = False,
+        serve: bool = True,
+        prepared: Prepared | None = None,
+        also: Sequence[StoredMetrics] = (),
+    ) -> None:
+        self.once = once
+        prepared = prepared or prepare(config)
+        self.rulebook, self.sources = prepared.rulebook, prepared.sources
+        self._also = also
+        self.store = open_store(config)
+        self.metrics = ExporterMetrics(
+            self.store.counters(), label_sets(self.rulebook), self.store.intake
+        )
+        self.metrics.set("heptad_host_info", 1, config.host)
+        self.server: Server | None = None
+        try:
+            privacy = make_privacy(config.privacy, self.store.path)
+            lanes = [
+                make_lane(source, config, self.rulebook, privacy, once=once)
+                for source in self.sources
+            ]
+            self.pipeline = Pipeline(self.store, lanes, self.metrics, config.host)
+            self.delivery = self._make_delivery(config)
+            if self.delivery is not None:
+                self.pipeline.others = self.delivery.problems
+            if serve:
+                self.server = self._make_server(config)
+        except BaseException:
+            self.store.close()
+            raise
+
+    def _make_delivery(self, config: Config) -> "Delivery | None":
+        if config.influxdb is None:
+            return None
+        from heptad.exporter.delivery.influxdb import Delivery  # noqa: PLC0415 - HTTP costs 10 MB, where it is asked for
+
+        behind, deaf = self.pipeline.is_behind, self.pipeline.is_deaf
+        return Delivery(config, config.influxdb, self.store, self.metrics, behind, deaf)
+
+    def problems(self) -> list[str]:
+        """What is wrong now, a sentence each: for /healthz."""
+        return self.pipeline.problems() + (self.delivery.problems() if self.delivery else [])
+
+    def parts(self) -> dict[str, Callable[[threading.Event], None]]:
+        """What runs side by side."""
+        parts: dict[str, Callable[[threading.Event], None]] = {"exporter": self.run}
+        if self.delivery is not None:
+            parts["forwarder"] = self.delivery.run
+        return parts
+
+    def _make_server(self, config: Config) -> "Server":
+        from heptad.core.http.server import Server  # noqa: PLC0415 - nothing is served
+        from heptad.exporter.exposition import make_registry  # noqa: PLC0415 - a tenth of a second, where
+
+        return Server(
+            parse_listen(config.exporter.listen),
+            make_registry(
+                (self.metrics, *self._also),
+                host=Path(config.exporter.host_root) if config.exporter.host_metrics else None,
+            ),
+            self.problems,
+            web_config=config.exporter.web_config_file,
+        )
+
+    def describe(self) -> dict[str, str]:
+        """What it reads, keeps and serves, for a person."""
+        told = {"sources": ", ".join(map(describe_source, self.sources))}
+        told["store"] = str(self.store.path)
+        if self.delivery is not None:
+            told["delivers"] = self.delivery.describe()
+        if self.server is not None:
+            told["metrics"] = f"{self.server.url}/metrics"
+        return told
+
+    def run(self, stop: threading.Event) -> None:
+        """Read until ``stop`` is set, or with ``once`` until nothing is left."""
+        try:
+            if self.server is not None:
+                self.server.start()
+            spare_the_collector()
+            # the thread that commits needs Python for moments only, and need not wait 5 ms for each
+            sys.setswitchinterval(0.001)
+            if self.once:
+                self._run_once(stop)
+            elif self._await_delivery(stop):
+                self.pipeline.run(stop)
+        finally:
+            self.close()
+
+    def _run_once(self, stop: threading.Event) -> None:
+        if self.delivery is None or self.delivery.begin(stop, once=True) is not None:
+            self.pipeline.drain(stop)
+        if self.delivery is not None:
+            self.delivery.drain(stop)
+
+    def _await_delivery(self, stop: threading.Event) -> bool:
+        """Wait until the store may be filled; False where ``stop`` came before."""
+        while self.delivery is not None and not self.delivery.ready.is_set():
+            if stop.wait(_TICK):
+                return False
+        return True
+
+    def close(self) -> None:
+        """Give the store back, then the port: clients must not hold up the store."""
+        try:
+            self.store.close()
+        finally:
+            if self.server is not None:
+                self.server.close()
+
+
+def prepare(config: Config, rulebook: Rulebook | None = None) -> Prepared:
+    """Rules and sources of a configuration; raises DocumentError or NoSources.
+
+    ``rulebook``: the rules of the configuration, where they are loaded already.
+    """
+    sources = config.sources or choose_sources(Path(config.exporter.host_root))
+    if not sources:
+        raise NoSources(Path(config.exporter.host_root))
+    return Prepared(rulebook or trust_more(load_rulebook(map(Path, config.rules)), config), sources)
+
+
+def open_store(config: Config) -> LocalStore:
+    """The store of a configuration, for writing; it keeps what is still to be delivered."""
+    store, outbox = config.store, config.influxdb is not None
+    return LocalStore(
+        Path(store.path),
+        write=True,
+        max_age=units.parse_duration(store.max_age),
+        max_size=units.parse_size(store.max_size),
+        outbox=outbox,
+        machine=find_machine_id(Path(config.exporter.host_root)) if outbox else None,
+    )
+
+
+def choose_sources(root: Path = Path("/")) -> list[SourceConfig]:
+    """The journal where it can be read, else the first readable auth log; empty if neither.
+
+    Those of the host whose root is at ``root``. Never both: many hosts write each line to the two,
+    and it would be counted twice.
+    """
+    if find_journal(root) is not None:
+        return [JournaldSourceConfig(name="journal")]
+    for log in AUTH_LOGS:
+        path = root / log.lstrip("/")
+        if os.access(path, os.R_OK) and path.is_file():
+            return [FileSourceConfig(name="auth", paths=[str(path)])]
+    return []
+
+
+def describe_source(source: SourceConfig) -> str:
+    """A source in a few words."""
+    if isinstance(source, FileSourceConfig):
+        return " ".join(source.paths)
+    return f"the journal in {source.directory}" if source.directory else "the systemd journal"
+
+
+def find_journal(root: Path) -> Path | None:
+    """The folder of the system's journal, where that and not just this user's own can be read.
+
+    Each machine id has a folder (systemd-journald.service(8)), also one that this host had before
+    and those of its containers; this host's own goes first.
+    """
+    own = machine_id(root)
+    for folder in JOURNALS:
+        found = sorted((root / folder.lstrip("/")).glob("*/system.journal"))
+        for journal in sorted(found, key=lambda path: path.parent.name != own):
+            if os.access(journal, os.R_OK):
+                return journal.parent
+    return None
+
+
+def make_interpreter(
+    config: SourceConfig, whole: Config, rulebook: Rulebook, privacy: Privacy | None
+) -> Interpreter:
+    """What interprets the lines of a source; raises DocumentError."""
+    hosts, programs = frozenset(config.hosts), frozenset(config.programs) or None
+    accounts = None
+    if isinstance(config, JournaldSourceConfig):
+        accounts = make_accounts(config, Path(whole.exporter.host_root))
+    return Interpreter(rulebook, whole.host, config.name, hosts, programs, privacy, accounts)
+
+
+def make_lane(
+    config: SourceConfig,
+    whole: Config,
+    rulebook: Rulebook,
+    privacy: Privacy | None,
+    *,
+    once: bool,
+) -> Lane:
+    """A source and its interpreter."""
+    interpreter = make_interpreter(config, whole, rulebook, privacy)
+    source: Source
+    if isinstance(config, FileSourceConfig):
+        zone = units.parse_zone(config.timezone) if config.timezone else units.local_zone()
+        locale = find_locale(config.locale) if config.locale else None
+        source = FileSource(
+            config.name,
+            config.paths,
+            zone,
+            units.parse_size(config.max_line_bytes),
+            locale=locale,
+            programs=frozenset(interpreter.tags()),
+            olddir=config.olddir,
+            follow_links=config.follow_links,
+        )
+    else:
+        tags = interpreter.tags()
+        root = Path(whole.exporter.host_root)
+        directory: str | Callable[[], str] | None = config.directory
+        if directory is None and root != Path("/"):
+            # in a container journalctl by itself looks for a journal of the container; the host's
+            # moves from /run to /var when it becomes persistent
+            directory = lambda: str(find_journal(root) or root / JOURNALS[0].lstrip("/"))  # noqa: E731
+        source = JournaldSource(config.name, tags, directory, follow=not once)
+    return Lane(source, interpreter, places_of(config))

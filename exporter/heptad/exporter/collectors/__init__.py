@@ -1,0 +1,149 @@
+"""Host metrics under node_exporter's names, labels, units and meaning; one file per subject.
+
+The real node_exporter is the oracle of the tests. What cannot be had with the same meaning, or
+belongs to none of the subjects, is left out; `LEFT_OUT` says why.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from heptad.exporter.collectors import (
+    clock,
+    cpu,
+    disk,
+    filefd,
+    filesystem,
+    load,
+    memory,
+    network,
+    pressure,
+    stat,
+    uname,
+    users,
+    vmstat,
+)
+from heptad.exporter.collectors.procfs import Family, HostRoots
+from heptad.exporter.collectors.runner import Runner
+from heptad.exporter.collectors.unsupported import LEFT_OUT
+
+__all__ = [
+    "COLLECTORS",
+    "FAMILIES",
+    "LEFT_OUT",
+    "Family",
+    "HostCollector",
+    "HostRoots",
+    "Subject",
+]
+
+TIMEOUT = 4.0  # seconds; Prometheus gives a whole scrape ten
+
+log = logging.getLogger("heptad.collectors")
+
+
+class Subject(NamedTuple):
+    """One collector: its name, what it exposes, and the function that reads the host.
+
+    `collect` may raise anything and may hang: either costs only this subject's metrics.
+    """
+
+    name: str
+    families: tuple[Family, ...]
+    collect: Callable[[HostRoots], Iterator[Metric]]
+
+
+COLLECTORS: tuple[Subject, ...] = (
+    Subject("cpu", cpu.FAMILIES, cpu.collect),
+    Subject("disk", disk.FAMILIES, disk.collect),
+    Subject("filefd", filefd.FAMILIES, filefd.collect),
+    Subject("filesystem", filesystem.FAMILIES, filesystem.collect),
+    Subject("load", load.FAMILIES, load.collect),
+    Subject("memory", memory.FAMILIES, memory.collect),
+    Subject("network", network.FAMILIES, network.collect),
+    Subject("pressure", pressure.FAMILIES, pressure.collect),
+    Subject("stat", stat.FAMILIES, stat.collect),
+    Subject("clock", clock.FAMILIES, clock.collect),
+    Subject("uname", uname.FAMILIES, uname.collect),
+    Subject("users", users.FAMILIES, users.collect),
+    Subject("vmstat", vmstat.FAMILIES, vmstat.collect),
+)
+
+_DURATION = Family(
+    "heptad_collector_duration_seconds",
+    "gauge",
+    "Time this host collector took in this scrape; grows while it hangs.",
+    ("collector",),
+)
+_SUCCESS = Family(
+    "heptad_collector_success",
+    "gauge",
+    "1 if this host collector gave its metrics in this scrape, 0 if it failed or hangs.",
+    ("collector",),
+)
+# everything of the host on /metrics, for documentation
+FAMILIES: tuple[Family, ...] = (
+    *(family for subject in COLLECTORS for family in subject.families),
+    _DURATION,
+    _SUCCESS,
+)
+
+
+class HostCollector(Collector):
+    """A prometheus_client collector over all subjects; register it, then scrape.
+
+    A subject that fails or hangs costs its own metrics and is logged when that begins and when
+    it ends. Scrapes at the same time take turns.
+    """
+
+    def __init__(
+        self,
+        host: HostRoots | None = None,
+        collectors: tuple[Subject, ...] = COLLECTORS,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        self._jobs = [
+            (subject.name, partial(_gather, subject, host or HostRoots())) for subject in collectors
+        ]
+        self._families = [f for subject in collectors for f in subject.families]
+        self._families += [_DURATION, _SUCCESS]
+        self._runner: Runner[list[Metric]] = Runner("host-metrics", timeout)
+        self._failing: set[str] = set()
+        self._noting = threading.Lock()
+
+    def collect(self) -> Iterator[Metric]:
+        """Reads the host; never raises, and takes at most the time-out for each new hang."""
+        outcomes = self._runner.run(self._jobs)
+        self._note({name: outcome.error for name, outcome in outcomes.items()})
+        for outcome in outcomes.values():
+            yield from outcome.value or ()
+        yield _DURATION.metric(((name,), o.seconds) for name, o in outcomes.items())
+        yield _SUCCESS.metric(((name,), float(not o.error)) for name, o in outcomes.items())
+
+    def describe(self) -> Iterator[Metric]:
+        """The families with a fixed name, so that registering reads nothing of the host."""
+        return (family.metric(()) for family in self._families if "<" not in family.name)
+
+    def close(self) -> None:
+        """Ends the thread that reads the host."""
+        self._runner.close()
+
+    def _note(self, errors: dict[str, Exception | None]) -> None:
+        with self._noting:
+            for name, error in errors.items():
+                if error and name not in self._failing:
+                    self._failing.add(name)
+                    kind = type(error).__name__
+                    log.warning("host collector %s fails: %s: %s", name, kind, error)
+                elif not error and name in self._failing:
+                    self._failing.discard(name)
+                    log.info("host collector %s works again", name)
+
+
+def _gather(subject: Subject, host: HostRoots) -> list[Metric]:
+    return [metric for metric in subject.collect(host) if metric.samples]

@@ -1,0 +1,226 @@
+"""Commit one transaction while the next is prepared; never lose one, never take one twice.
+
+At most one transaction is under way; what is submitted meanwhile, or in quick succession, becomes
+the next one as a whole, up to a bound, so that each page of the store's index is written less
+often. One that fails is tried again until it succeeds: meanwhile nothing is read, and the log
+itself is the queue.
+"""
+
+import logging
+import threading
+import time as clock
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
+
+import msgspec
+
+from heptad.core.store.api import Row, StoreError
+from heptad.core.store.sqlite import LocalStore
+from heptad.core.store.sqlite_file import StoreCorrupt
+from heptad.core.telemetry.log import Condition
+from heptad.core.telemetry.metrics import CounterDict, add_counters
+from heptad.exporter.metrics import ExporterMetrics
+
+log = logging.getLogger("heptad.committer")
+
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 15.0
+_BOUNDS_EVERY: Final = 5.0
+_MANY_ROWS: Final = 1000
+_MOST_ROWS: Final = 16_000
+_TIGHT: Final = 0.9
+"""While more of a full store is held, it is full again as soon as a little room was made."""
+_LONGEST_GATHERING: Final = 0.1
+"""Seconds until what is gathered is committed though more comes all the time."""
+
+
+class Transaction(msgspec.Struct):
+    """What is committed together: events, state and counters."""
+
+    rows: list[Row]
+    state: dict[str, bytes]
+    counters: CounterDict
+
+    def extend(self, later: "Transaction") -> None:
+        """Take in what was to be committed right after this."""
+        self.rows += later.rows
+        self.state |= later.state
+        add_counters(self.counters, later.counters)
+
+
+class StoreFull(StoreError):
+    """All that the store holds is still to be delivered, and it may hold no more."""
+
+
+class Committer:
+    """Commits to ``store`` in a thread of its own: SQLite works while the next batch is parsed.
+
+    ``meanwhile`` is called each time that the store has failed, for nothing else goes on then.
+    """
+
+    def __init__(
+        self, store: LocalStore, metrics: ExporterMetrics, meanwhile: Callable[[], None]
+    ) -> None:
+        self._store = store
+        self._meanwhile = meanwhile
+        self._metrics = metrics
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._pending: tuple[Transaction, Future[None]] | None = None
+        self._next: Transaction | None = None
+        self._gathering_since = 0.0
+        self._condition = Condition(log, "store", store=store.path)
+        self._pruning = Condition(log, "pruning", store=store.path)
+        self._begun_anew = False
+        self._full: str | None = None
+        self._state: dict[str, bytes] = {}
+        self._bounds_due = 0.0
+        self._added = 0
+        self._tell()
+
+    def know(self, state: dict[str, bytes]) -> None:
+        """State that is in the store already, for the case that the file has to be begun anew."""
+        self._state |= state
+
+    def problems(self) -> list[str]:
+        """Why nothing can be committed now, and why the store cannot be kept in its bounds."""
+        told = {"store": self._condition.problem, "pruning": self._pruning.problem}
+        return [f"{name}: {problem}" for name, problem in told.items() if problem]
+
+    def submit(self, transaction: Transaction, stop: threading.Event) -> None:
+        """Commit soon, or at ``wait``: much at once, for many small transactions cost twice that.
+
+        Waits for what is under way only where much has come meanwhile.
+        """
+        if self._next is None:
+            self._next = transaction
+            self._gathering_since = clock.monotonic()
+        else:
+            self._next.extend(transaction)
+        under_way = self._pending is not None and not self._pending[1].done()
+        due = clock.monotonic() - self._gathering_since >= _LONGEST_GATHERING
+        if len(self._next.rows) >= _MOST_ROWS or (due and not under_way):
+            self._begin_next(stop)
+
+    def wait(self, stop: threading.Event) -> bool:
+        """Wait until nothing is left; False if ``stop`` came while the store still fails."""
+        while self._next is not None:
+            if not self._begin_next(stop):
+                return False
+        return self._settle(stop)
+
+    def rest(self) -> None:
+        """Nothing is under way, nor is there anything to commit: see to the store's bounds.
+
+        What is there grows older and is delivered, also where no line comes for days.
+        """
+        if clock.monotonic() >= self._bounds_due:
+            self._keep_bounds(1)
+
+    def _begin_next(self, stop: threading.Event) -> bool:
+        if self._next is None or not self._settle(stop):
+            return False
+        transaction, self._next = self._next, None
+        self._pending = (transaction, self._thread.submit(self._commit, transaction))
+        return True
+
+    def _settle(self, stop: threading.Event) -> bool:
+        """Wait for what is under way, and try it again while the store fails."""
+        pause = _FIRST_PAUSE
+        while self._pending is not None:
+            transaction, future = self._pending
+            try:
+                future.result()
+            except StoreError as error:
+                full = isinstance(error, StoreFull)
+                self._full = str(error) if full else self._full
+                self._condition.set(str(error))
+                self._metrics.set("heptad_store_full", 1 if self._full else 0)
+                self._metrics.set("heptad_store_failing", 0 if full else 1)
+                self._meanwhile()
+                if stop.wait(pause):
+                    return False
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                self._pending = (transaction, self._thread.submit(self._commit, transaction))
+            else:
+                self._metrics.set("heptad_store_failing", 0)
+                self._tell_full(self._full)
+                self._pending = None
+        return True
+
+    def _tell_full(self, problem: str | None) -> None:
+        self._full = problem
+        self._condition.set(problem)
+        self._metrics.set("heptad_store_full", 1 if problem else 0)
+
+    def _commit(self, transaction: Transaction) -> None:
+        try:
+            self._write(transaction)
+        except StoreCorrupt:
+            self._begun_anew = True  # also where this fails: the next append begins anew then
+            self._bounds_due = 0.0
+            self._store.begin_anew()
+            self._write(transaction)
+        self._state |= transaction.state
+        self._metrics.add(transaction.counters)
+        self._added += len(transaction.rows)
+        if self._added >= _MANY_ROWS or clock.monotonic() >= self._bounds_due:
+            self._keep_bounds(2 * self._added)
+
+    def _write(self, transaction: Transaction) -> None:
+        # a file that is to be begun anew is not there to be asked
+        if not self._begun_anew and self._store.is_full() and not self._store.prune():
+            raise StoreFull(
+                f"{self._store.path}: full of events that are not delivered yet; reading waits "
+                "until they are. See heptad_delivery_up, or raise `store.max_size`"
+            )
+        if self._begun_anew:
+            # what was counted and read so far goes into the new file; the old one is kept aside
+            self._state["begun_anew"] = str(clock.time_ns()).encode()
+            self._store.append([], self._state, self._metrics.totals())
+            self._begun_anew = False
+        self._store.append(transaction.rows, transaction.state, transaction.counters)
+
+    def finish(self, stop: threading.Event) -> None:
+        """When nothing is under way any more: delete all that is out of the store's bounds."""
+        while not stop.is_set() and self._keep_bounds(0):
+            pass
+
+    def _keep_bounds(self, enough: int) -> bool:
+        """Delete what is out of bounds, or ``enough`` of it; whether there may be more.
+
+        More than was added is enough: the store does not grow, and a bound that was lowered by
+        gigabytes holds up nobody. A failure is only told, for the transaction before it must not
+        be written again.
+        """
+        deleted, problem = 0, None
+        try:
+            while step := self._store.prune():
+                deleted += step
+                if deleted >= enough or not self._store.excess():
+                    break
+            if not step and (excess := self._store.excess()):
+                held = "what is left is not delivered yet"
+                why = held if self._store.is_full() else "no events left to delete"
+                problem = f"{excess} bytes above max_size, and {why}"
+            if (self._full or self._pruning.problem) and self._store.held() > _TIGHT:
+                # little room was made, and what waits to be read fills it at once
+                problem = problem or self._pruning.problem
+            elif self._full:
+                self._tell_full(None)
+            self._tell()
+        except StoreError as error:
+            step, problem = 0, str(error)
+        self._pruning.set(problem)
+        self._added = 0
+        self._bounds_due = clock.monotonic() + (0 if step else _BOUNDS_EVERY)
+        return step > 0
+
+    def _tell(self) -> None:
+        self._metrics.set("heptad_store_size_bytes", self._store.size())
+        self._metrics.set("heptad_store_max_size_bytes", self._store.max_size)
+        self._metrics.set("heptad_store_set_aside", 1 if self._store.set_aside else 0)
+
+    def close(self) -> None:
+        """Stop the thread."""
+        self._thread.shutdown()

@@ -1,0 +1,1 @@
+"""From the local store to InfluxDB: exactly once in effect."""

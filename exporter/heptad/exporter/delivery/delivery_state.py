@@ -1,0 +1,175 @@
+"""What an exporter tells of itself with its deliveries, once a minute at most.
+
+From it the aggregator knows what to read again and who is alive, and an exporter with an empty
+store where the one before it stopped. docs/influxdb.md explains the fields.
+"""
+
+import base64
+import hashlib
+import hmac
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from heptad.core import __version__
+from heptad.core.host import host_name, machine_id
+from heptad.core.store.api import Row
+from heptad.core.store.heartbeat_row import HEARTBEATS, Span
+from heptad.core.store.line_protocol import Value
+from heptad.core.store.outbox import Snapshot, Taken
+from heptad.exporter.delivery.encryption import seal, unseal
+
+MINUTE: Final = 60 * 10**9
+EVERY: Final = 60.0
+MOST_SPANS: Final = 200
+_APPLICATION: Final = b"heptad: which host a heartbeat is of"
+_LARGEST_POSITION: Final = 512 * 1024
+_LARGEST_UNPACKED: Final = 16 * 2**20
+
+
+class Account(msgspec.Struct):
+    """What the forwarder keeps in the store: how far it is, and what no heartbeat has told yet.
+
+    ``sequence`` and ``at`` (ns) are those of the last heartbeat, whatever became of it; ``passed``
+    is the newest time (ns) that was delivered; ``oldest`` and ``newest`` lie in ``spans``.
+    """
+
+    position: int = 0
+    sequence: int = 0
+    at: int = 0
+    passed: int = 0
+    oldest: int = 0
+    newest: int = 0
+    spans: list[Span] = []
+
+    def deliver(self, position: int, times: Sequence[int]) -> None:
+        """Everything up to ``position`` is delivered, with points of these times (ns)."""
+        self.position = position
+        minutes = Counter([time // MINUTE for time in times])
+        if minutes:
+            self.oldest = min(self.oldest or times[0], *times)
+            self.newest = max(self.newest, *times)
+        self.passed = max(self.passed, self.newest)
+        added = [(minute, minute + 1, points) for minute, points in minutes.items()]
+        self.spans = merge_spans([*self.spans, *added])
+
+    def next_sequence(self, time: int) -> int:
+        """That of a heartbeat of ``time`` (ns); it grows with the clock where the last is lost."""
+        return max(self.sequence + 1, time // 10**9)
+
+    def tell(self, time: int, *, told: bool) -> None:
+        """A heartbeat of ``time`` (ns) was sent; if it was not ``told``, the next tells the same.
+
+        It may be there all the same, so the next one is another point.
+        """
+        self.sequence = self.next_sequence(time)
+        self.at = time
+        if told:
+            self.oldest = self.newest = 0
+            self.spans = []
+
+
+def merge_spans(spans: list[Span]) -> list[Span]:
+    """The same in order, those that touch as one, and the nearest where there are too many."""
+    merged: list[Span] = []
+    for since, until, points in sorted(spans):
+        if merged and since <= merged[-1][1]:
+            before = merged[-1]
+            merged[-1] = (before[0], max(before[1], until), before[2] + points)
+        else:
+            merged.append((since, until, points))
+    while len(merged) > MOST_SPANS:
+        gaps = [later[0] - earlier[1] for earlier, later in pairwise(merged)]
+        at = gaps.index(min(gaps))
+        one, other = merged[at : at + 2]
+        merged[at : at + 2] = [(one[0], other[1], one[2] + other[2])]
+    return merged
+
+
+class Health(msgspec.Struct):
+    """How the exporter is at the moment of a heartbeat.
+
+    ``offset``: seconds that its clock is ahead of the server's; ``behind``: points not delivered;
+    ``deaf``: whether a source is read and not heard; ``held``: see
+    ``heptad.core.store.heartbeat_row``.
+    """
+
+    now: int
+    offset: float
+    behind: int
+    caught_up: bool
+    position: str | None
+    deaf: bool = False
+    held: str | None = None
+
+
+def make_row(account: Account, health: Health, host: str, machine_id: str) -> Row:
+    """The next heartbeat; its time is the server's, and later than that of the one before."""
+    time = max(health.now - int(health.offset * 10**9), account.at + 1)
+    passed = health.now if health.caught_up else account.passed
+    fields: dict[str, Value | None] = {
+        "sequence": account.next_sequence(time),
+        "spans": msgspec.json.encode(account.spans).decode(),
+        "oldest": account.oldest or None,
+        "newest": account.newest or None,
+        "passed": passed or None,
+        "caught_up": health.caught_up,
+        "behind": health.behind,
+        "deaf": health.deaf or None,
+        "held": health.held,
+        "clock_offset": round(health.offset, 3),
+        "version": __version__,
+        "position": health.position,
+    }
+    return HEARTBEATS.row([("host", host), ("machine_id", machine_id)], time, fields)
+
+
+def find_machine_id(root: Path = Path("/")) -> str:
+    """What tells the machine whose root is at ``root`` from others; its id is not for them to see.
+
+    machine-id(5) asks for a keyed hash of it; without one, the host's name has to do.
+    """
+    own = machine_id(root) or f"name:{host_name(root)}"
+    return hmac.new(_APPLICATION, own.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def find_machine_key(root: Path = Path("/")) -> bytes | None:
+    """The key of what only this machine may read; like its id, it outlasts the store.
+
+    None where it has no id: all else that outlasts a store is known to others.
+    """
+    own = machine_id(root)
+    if own is None:
+        return None
+    return hmac.digest(own.encode(), b"heptad: what only this machine may read", "sha512")
+
+
+class _Position(msgspec.Struct):
+    state: dict[str, bytes]
+    taken: Taken
+
+
+def write_position(snapshot: Snapshot, key: bytes) -> str | None:
+    """The text of a position, sealed with ``key``; None where it is too long to be kept."""
+    packed = zlib.compress(msgspec.json.encode(_Position(snapshot.state, snapshot.taken)))
+    text = base64.b64encode(seal(packed, key)).decode()
+    return text if len(text) <= _LARGEST_POSITION else None
+
+
+def read_position(text: str, key: bytes) -> tuple[dict[str, bytes], Taken]:
+    """The state and the taken times of a position; ValueError where it is none of this key."""
+    try:
+        unpacker = zlib.decompressobj()
+        packed = unseal(base64.b64decode(text, validate=True), key)
+        data = unpacker.decompress(packed, _LARGEST_UNPACKED)
+        if not unpacker.eof:
+            raise ValueError("not whole")
+        position = msgspec.json.decode(data, type=_Position)
+    except (ValueError, zlib.error, msgspec.MsgspecError) as error:
+        raise ValueError(f"no position of an exporter's: {error}") from None
+    return position.state, position.taken

@@ -1,0 +1,136 @@
+"""Sends the heartbeats, and with them where an exporter with an empty store has to go on."""
+
+import logging
+import time as clock
+from collections.abc import Callable
+from typing import Final
+
+from heptad.core.sink import Delivered, Hold, Outcome, Sink
+from heptad.core.store.api import StoreError
+from heptad.core.store.line_protocol import encode_line
+from heptad.core.store.outbox import Outbox, Snapshot
+from heptad.core.telemetry.log import Condition
+from heptad.exporter.delivery.delivery_state import EVERY, Account, Health, make_row, write_position
+
+log = logging.getLogger("heptad.forwarder")
+
+_NO_KEY: Final = (
+    "this host has no /etc/machine-id, from which the key of its position follows: an exporter "
+    "with an empty store would begin anew; systemd-machine-id-setup(1) makes one"
+)
+_NOT_KEPT: Final = (
+    "a heartbeat that the server acknowledged a minute ago is not there, so it may keep no event "
+    "either: see that `influxdb.url` leads to InfluxDB, and not to a proxy that swallows writes; "
+    "then `heptad exporter resend` delivers again what was lost"
+)
+_SETTLED: Final = 10.0
+"""Seconds after which the server shows what it has acknowledged; 3.x takes one."""
+_PROOF_EVERY: Final = 3600.0
+"""Seconds from one heartbeat that was found to the next that is looked for."""
+STATE: Final = ("source/", "attempts/", "caught_up/", "strangers/", "first_start")
+"""What of the store's state the next line depends on."""
+
+
+class Pulse:
+    """Heartbeats of one exporter into ``sink``.
+
+    ``key`` seals positions; without one none is told. ``offset`` tells how many seconds this clock
+    is ahead of the server's; ``is_behind`` whether there are lines that are not read yet; ``now``
+    the time in nanoseconds; ``is_deaf`` whether a source is not heard; ``is_kept`` whether the
+    heartbeat of a time (ns) is stored, or raises StoreError. ``is_lost``: one was not.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        host: str,
+        machine_id: str,
+        key: bytes | None,
+        offset: Callable[[], float],
+        is_behind: Callable[[], bool],
+        now: Callable[[], int] = clock.time_ns,
+    ) -> None:
+        self.is_deaf: Callable[[], bool] = lambda: False
+        self.is_kept: Callable[[int], bool] = lambda time: True
+        self.is_lost = False
+        self._sent: int | None = None
+        self._proof_due = self._sent_at = 0.0
+        self._sink = sink
+        self._host = host
+        self._machine_id = machine_id
+        self._key = key
+        self.offset = offset
+        self._is_behind = is_behind
+        self._now = now
+        self._due: float | None = None
+        self._candidate: Snapshot | None = None
+        self._told = ""
+        self._condition = Condition(log, "position")
+
+    def is_due(self, account: Account) -> bool:
+        """Whether a minute has passed since the last one, also over a restart."""
+        if self._due is None:
+            passed = (self._now() - account.at) / 10**9 - self.offset()
+            self._due = clock.monotonic() + EVERY - min(max(passed, 0), EVERY)
+        return clock.monotonic() >= self._due
+
+    def hurry(self) -> None:
+        """Let the next one be due at once."""
+        self._due = 0.0
+
+    def beat(self, account: Account, outbox: Outbox, held: str | None = None) -> Outcome:
+        """Send one, and say what became of it; raises StoreError of the outbox's.
+
+        ``held``: what is held, see ``heptad.core.store.heartbeat_row``.
+        """
+        self._due = clock.monotonic() + EVERY
+        now = self._now()
+        behind_lines = self._is_behind()
+        behind = max(0, outbox.newest() - account.position)
+        position = None if held else self._position(account, outbox)
+        caught_up = not behind and not behind_lines
+        health = Health(now, self.offset(), behind, caught_up, position, self.is_deaf(), held)
+        doubt = self._look_back()
+        row = make_row(account, health, self._host, self._machine_id)
+        outcome = self._sink.deliver(self._sink.pack([encode_line(*row)]))
+        missing = outcome.missing() if isinstance(outcome, Delivered) else None
+        told = isinstance(outcome, Delivered) and missing is None
+        if told:
+            self._sent, self._sent_at = row[1], clock.monotonic()
+        told = told and not self.is_lost
+        account.tell(row[1], told=told)
+        if told and position is not None:
+            self._told = position
+        if missing is not None:
+            return Hold(
+                f"a heartbeat is refused: {missing}; `heptad influxdb check` tells the remedy"
+            )
+        return Hold(doubt) if doubt and isinstance(outcome, Delivered) else outcome
+
+    def _look_back(self) -> str | None:
+        """What is wrong with the last heartbeat, now and then: an answer alone proves nothing."""
+        due = max(self._proof_due, self._sent_at + _SETTLED)
+        if self._sent is None or clock.monotonic() < due:
+            return _NOT_KEPT if self.is_lost else None
+        try:
+            self.is_lost = not self.is_kept(self._sent)
+        except StoreError as error:
+            return f"the last heartbeat cannot be read back: {error}"
+        if not self.is_lost:
+            self._proof_due = clock.monotonic() + _PROOF_EVERY
+        return _NOT_KEPT if self.is_lost else None
+
+    def _position(self, account: Account, outbox: Outbox) -> str | None:
+        """What is known to be delivered in full, if it is not the last that was told."""
+        if self._key is None:
+            self._condition.set(_NO_KEY)
+            return None
+        if self._candidate is None:
+            self._candidate = outbox.snapshot(STATE)
+        if account.position < self._candidate.position:
+            return None
+        text = write_position(self._candidate, self._key)
+        self._candidate = None
+        too_long = "too long to be kept: an exporter with an empty store would begin anew"
+        self._condition.set(too_long if text is None else None)
+        return text if text != self._told else None

@@ -1,0 +1,105 @@
+"""The points that the server does not take for the type of a field: how they are reported, and when
+they are offered again.
+"""
+
+import logging
+import time as clock
+from typing import Final
+
+import msgspec
+
+from heptad.core.sink import Sink
+from heptad.core.store.field_conflict import MOST_TOLD, Held, count_by_labels, describe
+from heptad.core.store.outbox import Chunk, Outbox
+from heptad.core.telemetry.log import Condition
+from heptad.exporter.metrics import HELD, ExporterMetrics
+
+log = logging.getLogger("heptad.forwarder")
+
+EVERY: Final = 15.0
+"""Seconds between two offers."""
+_LOOK_EVERY: Final = 5.0
+_MOST_GROUPS: Final = 5000
+
+
+class Offers:
+    """When the held points of an outbox are offered again, and what is reported of them.
+
+    First one point of each hour and field is offered; where one of them is taken, all follow.
+    """
+
+    def __init__(self, sink: Sink, metrics: ExporterMetrics) -> None:
+        self._sink = sink
+        self._metrics = metrics
+        self._condition = Condition(log, "held")
+        self._due = 0.0
+        self._after: int | None = None
+        self._tried = 0
+        self._looked = 0.0
+        self.changed = False
+        """Whether more may be held than at the last look."""
+        self.held: list[Held] = []
+
+    @property
+    def problem(self) -> str | None:
+        """What is held, and why."""
+        return self._condition.problem
+
+    def look(self, outbox: Outbox) -> bool:
+        """See what is held; whether for a conflict that was not there before. Raises StoreError."""
+        self._looked, self.changed = clock.monotonic(), False
+        known = {(one.conflict, one.place.since) for one in self.held}
+        groups = outbox.held_groups(_MOST_GROUPS)
+        self.held = self._sink.gather(groups) if groups else []
+        self._metrics.show(HELD, count_by_labels(self.held))
+        self._condition.set(describe(self.held))
+        return any((one.conflict, one.place.since) not in known for one in self.held)
+
+    def is_stale(self) -> bool:
+        """Whether it is time to look: at once where nothing was held, else every few seconds."""
+        late = clock.monotonic() - self._looked >= _LOOK_EVERY
+        return self.changed and (late or not self.held)
+
+    def is_due(self) -> bool:
+        """Whether points are to be offered now."""
+        return bool(self.held) and clock.monotonic() >= self._due
+
+    def take(self, outbox: Outbox, max_lines: int, max_bytes: int, since: int) -> Chunk:
+        """What is to be offered now, without points from before ``since`` (ns), which expire.
+
+        Raises StoreError.
+        """
+        if self._after is not None:
+            return outbox.take_held(self._after, max_lines, max_bytes)
+        expired = outbox.expire_held(since)
+        chunk = outbox.take_held(self._tried, max_lines, max_bytes, first=True)
+        if not chunk.ids and self._tried:
+            chunk = outbox.take_held(0, max_lines, max_bytes, first=True)
+        # where they do not go into one chunk, those of later hours have their turn
+        self._tried = chunk.position
+        return chunk._replace(expired=expired)
+
+    def go_on(self, chunk: Chunk, taken: int) -> bool:
+        """So many points of a chunk were taken: whether others are to be offered at once."""
+        if self._after is None:
+            self._after = 0 if taken else None
+        else:
+            self._after = chunk.position if chunk.ids else None
+        if self._after is None:
+            self.wait()
+        return self._after is not None
+
+    def wait(self) -> None:
+        """Offer nothing for a while."""
+        self._due = clock.monotonic() + EVERY
+
+    def hurry(self) -> None:
+        """Offer what is held at once."""
+        self._due = 0.0
+
+    def write(self) -> str | None:
+        """What is held, as heartbeats report it; None where nothing is."""
+        if not self.held:
+            return None
+        told = [(*msgspec.structs.astuple(c), time, n) for c, _, time, n in self.held[:MOST_TOLD]]
+        return msgspec.json.encode(told).decode()

@@ -1,0 +1,21 @@
+"""What the exporter shows on its port: its own metrics and those of the host."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from prometheus_client import PlatformCollector, ProcessCollector
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from heptad.exporter.collectors import HostCollector, HostRoots
+
+
+def make_registry(collectors: Iterable[Collector], *, host: Path | None) -> CollectorRegistry:
+    """The registry of ``collectors``, of this process and of the host whose root is at ``host``."""
+    registry = CollectorRegistry(auto_describe=False)
+    for collector in collectors:
+        registry.register(collector)
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    if host is not None:
+        registry.register(HostCollector(HostRoots.below(host)))
+    return registry

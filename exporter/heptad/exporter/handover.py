@@ -1,0 +1,247 @@
+"""One source speaks for a program, over time too: who takes over which program from whom.
+
+The store remembers which source reads a program, and where. Where a configuration gives it to
+another one, or another log, that source begins anew and passes over what was read before
+(``already_read.py``).
+"""
+
+import os
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from heptad.core.config.schema import FileSourceConfig, SourceConfig
+from heptad.core.store.api import StoreError
+from heptad.core.store.sqlite import LocalStore
+from heptad.core.store.sqlite_reading import Points
+from heptad.core.units import format_time
+from heptad.exporter.already_read import HandOver, find_tails
+from heptad.exporter.normalize.login_attempts import LONGEST
+from heptad.exporter.parsing.rulebook import Rulebook
+from heptad.exporter.stored_line import machine_of
+
+SPEAKERS: Final = "speakers"
+BEGUN_ANEW: Final = "begun_anew"
+"""When the store's file was set aside and an empty one begun (ns)."""
+_FEW: Final = 8
+
+Speaker = tuple[str, str]
+"""A source's name, and a place that it reads."""
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What a source of the configuration reads: at which places, and which programs."""
+
+    name: str
+    places: tuple[str, ...]
+    programs: frozenset[str]
+
+    @property
+    def speakers(self) -> set[Speaker]:
+        """The source at each of its places."""
+        return {(self.name, place) for place in self.places}
+
+
+def places_of(config: SourceConfig) -> tuple[str, ...]:
+    """Where a source reads."""
+    if isinstance(config, FileSourceConfig):
+        return tuple(dict.fromkeys(map(os.path.normpath, config.paths)))
+    return (config.directory or "journal",)
+
+
+def reading_of(config: SourceConfig, rulebook: Rulebook) -> Reading:
+    """What a source of the configuration reads by these rules."""
+    known = frozenset(program.name for program in rulebook.programs.values())
+    programs = known & frozenset(config.programs) if config.programs else known
+    return Reading(config.name, places_of(config), programs)
+
+
+class Change(msgspec.Struct):
+    """The programs that a source takes over, and the sources that spoke for them before."""
+
+    source: str
+    programs: list[str] = []
+    before: set[str] = set()
+
+
+class Memory(msgspec.Struct):
+    """Who spoke last for each program, and under which names this host was known."""
+
+    speakers: dict[str, list[Speaker]] = {}
+    own: list[str] = []
+
+
+def find_changes(store: Points, readings: Sequence[Reading], host: str) -> list[Change]:
+    """What sources take over from others that the store knows."""
+    memory = _recall(store, readings, host)
+    changes: dict[str, Change] = {}
+    for reading in readings:
+        for program in sorted(reading.programs):
+            old = set(memory.speakers.get(program, ()))
+            new = {one for r in readings if program in r.programs for one in r.speakers}
+            gone = {one for one in old - new if not _is_covered(one, new)}
+            if gone and reading.speakers - old:
+                change = changes.setdefault(reading.name, Change(reading.name))
+                change.programs.append(program)
+                change.before |= {name for name, _ in gone}
+    return list(changes.values())
+
+
+def _is_covered(speaker: Speaker, others: Iterable[Speaker]) -> bool:
+    """Whether a pattern of the same source takes in the path."""
+    name, place = speaker
+    return any(other == name and fnmatchcase(place, pattern) for other, pattern in others)
+
+
+def foresee(path: Path, readings: Sequence[Reading], host: str) -> list[str]:
+    """What would happen at a start with the store in ``path``, for a person."""
+    if not path.exists():
+        return []
+    try:
+        with LocalStore(path) as store:
+            changes = find_changes(store, readings, host)
+            told = [describe(change, store, host) for change in changes]
+    except (StoreError, sqlite3.Error) as error:
+        text = "the store cannot be read, so what a source takes over from another one is not known"
+        return [f"{text}: {error}; check as the user that runs the exporter"]
+    return [text for text in told if text]
+
+
+def begin(
+    store: Points, readings: Sequence[Reading], host: str, now: int, lost: Collection[str] = ()
+) -> dict[str, bytes]:
+    """The state by which the sources that take programs over begin anew; commit it as a whole.
+
+    A source whose position is ``lost`` takes over from itself.
+    """
+    memory = _recall(store, readings, host)
+    own = own_names(store, host)
+    state: dict[str, bytes] = {}
+    upto = store.newest_position()
+    past = store.past(upto)
+    changes = [c for c in find_changes(store, readings, host) if c.source not in lost]
+    changes += [Change(r.name, sorted(r.programs), {r.name}) for r in readings if r.name in lost]
+    tails = find_tails(past, own) if changes else {}
+    for change in changes:
+        times = [tail.time for voice, tail in tails.items() if voice[1] in change.programs]
+        arrived = past.last_mark() or now
+        since = min(max(times, default=now), arrived, now) - LONGEST
+        handed = HandOver(
+            upto=upto,
+            at=now,
+            since=since,
+            whole=all(store.recall(f"caught_up/{name}") for name in change.before),
+            begun_anew=int(store.recall(BEGUN_ANEW) or 0),
+        )
+        known = [
+            (store.recall(f"attempts/{name}") or b"", store.recall(f"strangers/{name}") or b"")
+            for name in sorted(change.before | {change.source})
+        ]
+        name = change.source
+        keys = ("source", "attempts", "strangers", "caught_up")
+        state |= {f"{key}/{name}": b"" for key in keys}
+        state[f"handover/{name}"] = msgspec.msgpack.encode(handed)
+        state[f"joined/{name}"] = msgspec.msgpack.encode(known)
+    for program in {program for reading in readings for program in reading.programs}:
+        memory.speakers[program] = sorted(
+            one for r in readings if program in r.programs for one in r.speakers
+        )
+    memory.own = sorted(own)
+    encoded = msgspec.json.encode(memory)
+    return state if encoded == store.recall(SPEAKERS) else state | {SPEAKERS: encoded}
+
+
+def own_names(store: Points, host: str) -> frozenset[str]:
+    """The names that this host has had in the store, as ``machine_of`` gives them."""
+    known = store.recall(SPEAKERS)
+    earlier = msgspec.json.decode(known, type=Memory).own if known else []
+    return frozenset([*earlier[-_FEW:], machine_of(host), ""])
+
+
+def recall_memory(store: Points) -> dict[str, bytes]:
+    """What the store remembers for all sources together."""
+    recalled = {key: store.recall(key) or b"" for key in (SPEAKERS, BEGUN_ANEW)}
+    return {key: value for key, value in recalled.items() if value}
+
+
+def recall_handover(store: Points, source: str) -> HandOver | None:
+    """How far a source is with what it takes over; None if it takes over nothing."""
+    known = store.recall(f"handover/{source}")
+    if not known:
+        return None
+    state = msgspec.msgpack.decode(known, type=HandOver)
+    begun_anew = int(store.recall(BEGUN_ANEW) or 0)
+    if state.begun_anew != begun_anew:
+        # the points that it would compare with are in a file that was set aside
+        state.upto, state.begun_anew = 0, begun_anew
+    return state
+
+
+def _recall(store: Points, readings: Sequence[Reading], host: str) -> Memory:
+    known = store.recall(SPEAKERS)
+    if known:
+        return msgspec.json.decode(known, type=Memory)
+    return Memory(_guess(store, readings, host))
+
+
+def _guess(store: Points, readings: Sequence[Reading], host: str) -> dict[str, list[Speaker]]:
+    """Who spoke last in a store that does not say: those whose events came last."""
+    names = {key.partition("/")[2] for key in store.recall_keys("source/")}
+    others = names - {reading.name for reading in readings}
+    if not others:
+        return {}
+    last: dict[str, tuple[int, str]] = {}
+    past = store.past(store.newest_position())
+    for (_, program), tail in find_tails(past, own_names(store, host)).items():
+        last[program] = max(last.get(program, (-1, "")), (tail.arrival, tail.source))
+    speakers: dict[str, list[Speaker]] = {}
+    for reading in readings:
+        for program in reading.programs:
+            source = last.get(program, (0, ""))[1]
+            if source in others:
+                speakers[program] = [(source, "")]
+            elif reading.name in names or source == reading.name:
+                speakers[program] = sorted(reading.speakers)
+            else:
+                speakers[program] = [(name, "") for name in sorted(others)]
+    return speakers
+
+
+def describe(change: Change, store: Points, host: str) -> str | None:
+    """What becomes of what a source takes over, and how to choose; None if there is nothing."""
+    own = own_names(store, host)
+    tails = find_tails(store.past(store.newest_position()), own)
+    last: dict[str, int] = {}
+    for (_, program), tail in tails.items():
+        if program in change.programs:
+            last[program] = max(last.get(program, tail.time), tail.time)
+    before = ", ".join(f"`{name}`" for name in sorted(change.before))
+    text = f"source `{change.source}` takes over {_count(change.programs)} from {before}: "
+    begun_anew = int(store.recall(BEGUN_ANEW) or 0)
+    if not last and not begun_anew:
+        return None  # nothing of them was read
+    if not last:
+        return text + (
+            "what was read before is in a store that was set aside as corrupt, so lines from "
+            f"before {format_time(begun_anew)} are skipped. To read the whole log again, set "
+            "another store.path"
+        )
+    shown = sorted(last, key=lambda program: -last[program])
+    told = ", ".join(f"{program} {format_time(last[program])}" for program in shown[:_FEW])
+    more = f" and {len(shown) - _FEW} more" if len(shown) > _FEW else ""
+    return text + (
+        f"it starts after the last stored event of each ({told}{more}) and skips lines that were "
+        "read before; lines of programs without events, and of other hosts, are read from the "
+        "beginning. To read the whole log again, set another store.path; to go on with "
+        f"{before}, keep it in `sources`"
+    )
+
+
+def _count(programs: Sequence[str]) -> str:
+    if len(programs) > _FEW:
+        return f"{len(programs)} programs"
+    return ", ".join(programs)

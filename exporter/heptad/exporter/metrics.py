@@ -1,0 +1,197 @@
+"""Every metric the exporter exposes of events and of itself, named and explained once.
+
+Counters live in the local store: they are read from it at the start, move only when a batch is
+committed, and so survive a restart. Host metrics are in ``collectors``.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from operator import itemgetter
+from typing import Final
+
+from heptad.core import __version__
+from heptad.core.event import LABELS
+from heptad.core.store.api import Row
+from heptad.core.store.field_conflict import LABELS as LABELS_OF_HELD
+from heptad.core.store.line_protocol import decode_head
+from heptad.core.store.sqlite import counter_key
+from heptad.core.telemetry.metrics import CounterDict, StoredMetrics
+from heptad.core.validation import Intake
+from heptad.exporter.sources import DROPPED
+
+COUNTERS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
+    "auth_events_total": (LABELS, "7W events by what they say, as often as they came"),
+    "heptad_lines_total": (("source", "result"), "Lines read, by what became of them"),
+    "heptad_lines_not_understood_total": (
+        ("program",),
+        "Lines of a known program that no rule understood: its format may have changed",
+    ),
+    "heptad_lines_untrusted_total": (
+        ("program",),
+        "Lines of the journal under a program's name that were refused for their provenance",
+    ),
+    "heptad_read_bytes_total": (("source",), "Bytes of log read"),
+    "heptad_history_events_total": (
+        ("source",),
+        "Events from before the first start: stored, but not in auth_events_total",
+    ),
+    "heptad_gaps_total": (("source", "reason"), "Parts of a log that could not be read"),
+    "heptad_connections_forgotten_total": (
+        ("source",),
+        "Open connections dropped because there were too many: their ends may not be counted",
+    ),
+    "heptad_stamps_out_of_range_total": (
+        ("source",),
+        "Lines with a stamp before 1970 or over a day ahead: kept at the time of their arrival",
+    ),
+    "heptad_repeats_rejected_total": (
+        ("source",),
+        "Repeats told by folded lines that are not counted: of a success, or above 100 a line",
+    ),
+    "heptad_delivery_events_total": (
+        ("result",),
+        "Events and lines not understood that left the outbox: delivered, rejected or expired",
+    ),
+}
+HELD: Final = "heptad_delivery_held_events"
+GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
+    "heptad_source_up": (("source",), "1 if the source can be read"),
+    "heptad_source_watched": (
+        ("source",),
+        "0 if changes of its files are not reported by the kernel: it is looked at every 2 s",
+    ),
+    "heptad_source_deaf": (
+        ("source", "reason"),
+        "1 if the source can be read and what it says is not heard, by the reason",
+    ),
+    "heptad_source_behind_bytes": (("source",), "Bytes that are there and not read yet"),
+    "heptad_source_last_event_timestamp_seconds": (
+        ("source",),
+        "When the source last gave an event, by this host's clock; 0 if it never did",
+    ),
+    "heptad_store_size_bytes": ((), "Bytes in use in the local store"),
+    "heptad_store_max_size_bytes": ((), "Beyond this size the oldest arrivals are deleted"),
+    "heptad_store_failing": ((), "1 while the local store cannot be written: reading waits"),
+    "heptad_store_set_aside": ((), "1 if a corrupt store was set aside since the start"),
+    "heptad_store_full": (
+        (),
+        "1 while the store is full of what is still to be delivered, and reading waits for that",
+    ),
+    "heptad_deliveries_total": (
+        ("result",),
+        "Batches since the start: delivered, failed (tried again soon), held (a person must help)",
+    ),
+    HELD: (
+        LABELS_OF_HELD,
+        "Points that InfluxDB does not take: a field has another type in their shard",
+    ),
+    "heptad_delivery_up": (
+        (),
+        "1 if the last delivery or heartbeat succeeded, and the heartbeat looked for was stored",
+    ),
+    "heptad_delivery_behind_events": ((), "Points in the store that are not delivered yet"),
+    "heptad_delivery_last_success_timestamp_seconds": (
+        (),
+        "When a delivery or a heartbeat last succeeded; 0 if none has since the start",
+    ),
+    "heptad_delivery_breaker_state": (("state",), "1 for the state the circuit breaker is in"),
+    "heptad_delivery_breaker_openings_total": ((), "How often the circuit breaker opened"),
+    "heptad_delivery_breaker_trials_total": ((), "Trials of the open circuit breaker"),
+    "heptad_delivery_clock_offset_seconds": (
+        (),
+        "How far this host's clock is ahead of the server's, to about a second",
+    ),
+    "heptad_clock_steps_back_total": ((), "How often the clock stepped back since the start"),
+    "heptad_build_info": (("version",), "1, with the version as label"),
+    "heptad_host_info": (
+        ("host",),
+        "1, with the host's name as events and findings have it: `host` of the configuration",
+    ),
+}
+
+
+class ExporterMetrics(StoredMetrics):
+    """The exporter's own counters and gauges, for a prometheus_client registry.
+
+    Every one of ``label_sets`` (program, action, outcome, method) is shown at zero from the start.
+    """
+
+    def __init__(
+        self,
+        stored: Mapping[tuple[str, str], float],
+        label_sets: Iterable[tuple[str, str, str, str]],
+        intake: Intake | None = None,
+    ) -> None:
+        known = [
+            counter_key("auth_events_total", **dict(zip(LABELS, labels, strict=True)))
+            for labels in label_sets
+        ]
+        super().__init__(COUNTERS, GAUGES, stored, known, intake)
+        self.set("heptad_build_info", 1, __version__)
+
+
+class Tally:
+    """Adds up what one batch of ``source`` moves, before it is committed.
+
+    Events from before ``history_before`` (ns) are history: stored, but not counted as new.
+    """
+
+    def __init__(self, source: str, history_before: int) -> None:
+        self.source = source
+        self._history_before = history_before
+        self._history = 0
+        self._heads: Counter[str] = Counter()
+        self._lines: dict[str, int] = {}
+        self._others: CounterDict = {}
+
+    def events(self, rows: Sequence[Row]) -> Counter[str]:
+        """Count the events of rows, each once; the number of rows by their heads."""
+        heads = Counter(map(itemgetter(0), rows))
+        if min(map(itemgetter(1), rows), default=0) >= self._history_before:
+            self._heads.update(heads)
+            return heads
+        fresh = [row for row in rows if row[1] >= self._history_before]
+        self._history += len(rows) - len(fresh)
+        self._heads.update(map(itemgetter(0), fresh))
+        return heads
+
+    def fold(self, row: Row, count: int) -> None:
+        """Count what an event stands for beyond itself: its line was folded ``count`` times."""
+        if row[1] >= self._history_before:
+            self._heads[row[0]] += count - 1
+
+    def line(self, result: str, amount: int = 1) -> None:
+        """Count what became of a line."""
+        self._lines[result] = self._lines.get(result, 0) + amount
+
+    def add(self, name: str, amount: float = 1, **labels: str) -> None:
+        """Count something else; nothing where ``amount`` is 0."""
+        if amount:
+            key = counter_key(name, **labels)
+            self._others[key] = self._others.get(key, 0) + amount
+
+    def counters(self) -> CounterDict:
+        """What the batch adds, as the store takes it."""
+        for result, amount in self._lines.items():
+            self.add("heptad_lines_total", amount, source=self.source, result=str(result))
+        self.add("heptad_history_events_total", self._history, source=self.source)
+        for head, count in self._heads.items():
+            key = _counter_of(head)
+            self._others[key] = self._others.get(key, 0) + count
+            if _is_dropped(head):
+                self.add("heptad_gaps_total", count, source=self.source, reason=DROPPED)
+        return self._others
+
+
+@lru_cache(maxsize=8192)
+def _is_dropped(head: str) -> bool:
+    """Whether events with that head are lines in which a daemon says that it dropped others."""
+    return decode_head(head)[1].get("reason") == DROPPED
+
+
+@lru_cache(maxsize=8192)
+def _counter_of(head: str) -> tuple[str, str]:
+    """The key of the counter of the events with that head."""
+    tags = decode_head(head)[1]
+    return counter_key("auth_events_total", **{label: tags.get(label, "") for label in LABELS})

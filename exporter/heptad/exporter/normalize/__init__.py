@@ -1,0 +1,1 @@
+"""A log record becomes a 7W event."""

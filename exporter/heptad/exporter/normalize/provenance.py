@@ -1,0 +1,144 @@
+"""Whether the journal vouches that a line was written by the program whose name it has.
+
+See systemd.journal-fields(7) for what journald itself knows of a sender, and
+docs/decisions/0002-journal-trust.md.
+"""
+
+import pwd
+import time as clock
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, Literal
+
+from heptad.core.config.schema import Config, JournaldSourceConfig
+from heptad.core.config.small_file import read_file
+from heptad.core.config.strict_yaml import DocumentError, Problem
+from heptad.exporter.log_record import Origin
+from heptad.exporter.parsing.rulebook import Program
+
+_REFRESH: Final = 60.0
+_FOREVER: Final = float("inf")
+_LARGEST_PASSWD: Final = 4 * 2**20
+
+
+class Accounts:
+    """User ids by account name, from the file ``passwd`` or, without one, from this machine."""
+
+    def __init__(self, passwd: Path | None = None) -> None:
+        self._passwd = passwd
+        self._known: dict[tuple[str, ...], tuple[frozenset[int], float]] = {}
+
+    def uids(self, names: tuple[str, ...]) -> frozenset[int]:
+        """The ids of those that exist; one that does not is looked for again after a minute."""
+        uids, until = self._known.get(names, (frozenset(), 0.0))
+        if until != _FOREVER and clock.monotonic() >= until:
+            uids = self._look_up(names)
+            until = _FOREVER if len(uids) == len(names) else clock.monotonic() + _REFRESH
+            self._known[names] = uids, until
+        return uids
+
+    def _look_up(self, names: tuple[str, ...]) -> frozenset[int]:
+        if names == ("root",):
+            return frozenset((0,))
+        try:
+            known = None if self._passwd is None else read_passwd(self._passwd)
+        except OSError:
+            known = {}  # reported when the exporter starts
+        found = {0 if name == "root" else _find(name, known) for name in names}
+        return frozenset(uid for uid in found if uid is not None)
+
+
+def _find(name: str, known: Mapping[str, int] | None) -> int | None:
+    """The id among those that are ``known``, or on this machine."""
+    if known is not None:
+        return known.get(name)
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        return None
+
+
+def read_passwd(path: Path) -> Mapping[str, int]:
+    """Name → user id of a file as of passwd(5); raises OSError."""
+    text = read_file(path, _LARGEST_PASSWD).decode("utf-8", "backslashreplace")
+    fields = (line.split(":") for line in text.split("\n"))
+    return {
+        one[0]: int(one[2])
+        for one in fields
+        if len(one) >= 7 and one[2].isascii() and one[2].isdigit() and len(one[2]) < 11
+    }
+
+
+def make_accounts(config: JournaldSourceConfig, root: Path) -> Accounts:
+    """The accounts of the machine that wrote the journal; raises DocumentError."""
+    if config.passwd is not None:
+        passwd = Path(config.passwd)
+    elif config.directory is None and root != Path("/"):
+        passwd = root / "etc/passwd"
+        if not passwd.exists():
+            return Accounts()
+    else:
+        return Accounts()
+    try:
+        read_passwd(passwd)
+    except OSError as error:
+        text = f"sources `{config.name}`: passwd cannot be read: {error.strerror}"
+        raise DocumentError([Problem(str(passwd), "0:0", text)]) from None
+    return Accounts(passwd)
+
+
+def find_accounts(config: Config) -> dict[str, Accounts | None]:
+    """The accounts by which each source's lines are judged; raises DocumentError."""
+    root = Path(config.exporter.host_root)
+    sources = config.sources or [JournaldSourceConfig(name="journal")]
+    journals = (source for source in sources if isinstance(source, JournaldSourceConfig))
+    return {source.name: make_accounts(source, root) for source in journals}
+
+
+def is_from(origin: Origin, program: Program) -> bool:
+    """Whether the journal's trusted fields name the program's own binary.
+
+    Where journald came too late to see the binary, only root is believed; so is it where only
+    PAM's form is known of the program, wherever its binary lies.
+    """
+    if program.transport == "kernel" or origin.transport == "kernel":
+        return program.transport == origin.transport
+    if origin.exe is None or program.pam_only:
+        return origin.uid == 0 or (origin.exe is not None and origin.exe in program.exe)
+    return origin.exe in program.exe
+
+
+Uids = Callable[[tuple[str, ...]], frozenset[int]]
+
+
+def is_privileged(origin: Origin, program: Program, uids: Uids) -> bool:
+    """Whether the program ran with rights that its caller does not have.
+
+    The path of the binary alone is not enough: whoever runs a program without setuid may preload
+    code into it (ld.so(8), LD_PRELOAD), and then speaks under its path. A setuid program keeps
+    the caller's user id but has root's capabilities, which it loses when it is traced (execve(2)).
+    They say nothing of any other program: in a user namespace everybody has them.
+    """
+    if origin.transport == "kernel" or origin.uid in uids(program.runs_as):
+        return True
+    return origin.capable and origin.exe in program.setuid
+
+
+Reason = Literal["path", "account", "rights", "unseen"]
+"""Why a line is refused: the binary's path, the account, no rights of root, nothing known."""
+
+
+def place_of(origin: Origin, program: Program) -> tuple[Reason, int, str]:
+    """Of a refused line: why, the user id (-1: unknown) and the path of the binary."""
+    uid = -1 if origin.uid is None else origin.uid
+    if origin.exe is None:
+        return "unseen", uid, ""
+    if origin.exe in program.exe:
+        return "account" if _is_service(uid) else "rights", uid, origin.exe
+    is_root = uid == 0 or (origin.capable and bool(program.setuid))
+    return "path" if is_root else "rights", uid, origin.exe
+
+
+def _is_service(uid: int) -> bool:
+    """Whether it may be a service's (systemd, "Users, Groups, UIDs and GIDs")."""
+    return 0 < uid < 1000 or 61_184 <= uid <= 65_519

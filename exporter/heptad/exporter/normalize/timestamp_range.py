@@ -1,0 +1,51 @@
+"""Judges each line's stamp once, before it is committed.
+
+A stamp from before 1970, or more than a day ahead, is not a time: no reader of events has to cope
+with it. Its line is an event at the time at which it arrived. Who sends such lines has a wrong
+clock, or wants to be overlooked.
+"""
+
+from collections import deque
+from operator import itemgetter
+from typing import Final
+
+from heptad.exporter.log_record import Record
+
+DAY: Final = 86_400 * 10**9
+WINDOW: Final = 300 * 10**9
+MANY: Final = 3
+_LONGEST_NAME: Final = 64
+
+
+class StampRange:
+    """The stamps of one source; ``rejected`` counts until whoever reports it sets it to 0."""
+
+    def __init__(self) -> None:
+        self.rejected = 0
+        self._last = deque[tuple[int, str | None]](maxlen=MANY)
+
+    def judge(self, records: list[Record], now: int) -> list[Record]:
+        """The records, those out of range at ``now`` (ns)."""
+        times = sorted(map(itemgetter(0), records))  # they nearly are: quicker than min and max
+        if not times or (times[0] >= 0 and times[-1] <= now + DAY):
+            return records
+        return [
+            record if 0 <= record[0] <= now + DAY else self._replace(record, now)
+            for record in records
+        ]
+
+    def _replace(self, record: Record, now: int) -> Record:
+        self.rejected += 1
+        self._last.append((now, record[1]))
+        return (now, *record[1:])
+
+    def problem(self, now: int, host: str) -> str | None:
+        """Whose clock is wrong, if many stamps lately were; ``host`` is meant where no name is."""
+        if len(self._last) < MANY or not 0 <= now - self._last[0][0] <= WINDOW:
+            return None
+        name = self._last[-1][1] or host
+        shown = (name if name.isprintable() else ascii(name))[:_LONGEST_NAME]
+        return (
+            f"clock of {shown} is wrong: {MANY} lines within 5 minutes have a stamp before 1970 or "
+            "more than a day ahead; they are kept at the time of their arrival"
+        )

@@ -1,0 +1,108 @@
+"""Processes that asked for an account that does not exist, and the names that they asked for.
+
+Who says so and who tells the name may be two: PAM says it without the name, and util-linux's login,
+pam_sss, pam_ldap and pam_winbind tell a name that sshd or pam_unix called nobody's. Their lines
+share a process id, or, where sshd asks PAM in a process of its own, the name.
+"""
+
+from collections import Counter
+from typing import Final
+
+import msgspec
+
+from heptad.exporter.parsing.compiled_rule import Part
+
+LONGEST: Final = 600 * 10**9
+"""ns of log time after which a process is forgotten: process ids recur."""
+MOST: Final = 256
+"""Processes that are remembered, the latest: they are stored with every batch."""
+_AGAIN: Final = 60 * 10**9
+_OF_ACCOUNTS: Final = ("pam_unix", "PAM ")
+"""What a failure begins with that pam_unix tells; it names nobody that is no account's."""
+
+
+class Strangers:
+    """Remembers processes by host, program and process id, and of names a number, in memory only.
+
+    ``hear`` knows none whose id is not among ``pids``: most lines are of no such process. The
+    number of a name is Python's hash of it, which another process cannot compute.
+    """
+
+    def __init__(self) -> None:
+        self._since: dict[str, int] = {}
+        self._names: dict[int, int] = {}
+        self.pids: Counter[str | None] = Counter()
+        self._dumped: bytes | None = None
+
+    def dump(self) -> bytes:
+        """The processes, for the store; the same object while nothing changed."""
+        if self._dumped is None:
+            self._dumped = msgspec.msgpack.encode(self._since)
+        return self._dumped
+
+    def restore(self, data: bytes) -> None:
+        """Go on from what ``dump`` gave."""
+        self._since = msgspec.msgpack.decode(data, type=dict[str, int])
+        self.pids.clear()
+        self.pids.update(map(_pid_of, self._since))
+        self._dumped = None
+
+    def adopt(self, data: bytes, before: int) -> None:
+        """Know too, of what ``dump`` gave elsewhere, the processes from before (ns)."""
+        for process, since in msgspec.msgpack.decode(data, type=dict[str, int]).items():
+            if since < before and process not in self._since and len(self._since) < MOST:
+                self._since[process] = since
+                self.pids[_pid_of(process)] += 1
+        self._dumped = None
+
+    def learn(self, host: str | None, name: str, time: int) -> None:
+        """Remember a name that was called nobody's on ``host``."""
+        number = hash((host, name))
+        self._names.pop(number, None)
+        if len(self._names) >= MOST:
+            del self._names[next(iter(self._names))]
+        self._names[number] = time
+
+    def knows(self, host: str | None, name: str, time: int) -> bool:
+        """Whether a name was called nobody's on ``host`` a short while ago."""
+        since = self._names.get(hash((host, name))) if self._names else None
+        return since is not None and time - since <= LONGEST
+
+    def includes(self, process: str, time: int) -> bool:
+        """Whether a process asked for nobody's account a short while ago."""
+        since = self._since.get(process)
+        return since is not None and time - since <= LONGEST
+
+    def hear(self, part: Part, process: str, message: str, time: int) -> bool:
+        """Whether the name in a line of ``process`` is no account's, by what it said before."""
+        since = self._since.get(process)
+        if part == "nobody":
+            if since is not None and 0 <= time - since < _AGAIN:
+                return False
+            if since is not None:
+                self._forget(process)
+            elif len(self._since) >= MOST:
+                self._forget(next(iter(self._since)))
+            self._since[process] = time
+            self.pids[_pid_of(process)] += 1
+            self._dumped = None
+            return False
+        if since is None:
+            return False
+        named = message.startswith(_OF_ACCOUNTS) and " user=" in message
+        if part == "somebody" or named or time - since > LONGEST:
+            self._forget(process)
+            self._dumped = None
+            return False
+        return True
+
+    def _forget(self, process: str) -> None:
+        del self._since[process]
+        pid = _pid_of(process)
+        self.pids[pid] -= 1
+        if not self.pids[pid]:
+            del self.pids[pid]
+
+
+def _pid_of(process: str) -> str:
+    return process.rpartition(" ")[2]

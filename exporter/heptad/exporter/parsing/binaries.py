@@ -1,0 +1,135 @@
+"""The paths of a program's binaries, as patterns, and what such a pattern may not match.
+
+Distributions keep the same binary at different places. So a path of a rule also holds by its name
+in the other folders into which only root installs programs. A path alone proves nothing: see
+heptad.exporter.normalize.provenance.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Set
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Final
+
+_SYSTEM: Final = re.compile(
+    r"(?:"
+    r"(?:/usr(?:/local)?)?/s?bin"
+    r"|(?:/usr(?:/local)?)?/lib(?:32|64|x32|exec)?(?:/[^/]+)*"
+    r"|/(?:nix|gnu)/store/[^/]+(?:/[^/]+)*"  # NixOS, Guix
+    r"|/run/wrappers/wrappers\.[^/]+"  # NixOS' setuid programs
+    r"|/run/setuid-programs|/run/privileged/bin"  # Guix' setuid programs
+    r")"
+)
+_WRAPPED: Final = re.compile(r"\.(.+)-(?:wrapped|real)")
+"""What Nix and Guix call the binary behind a script that sets its environment."""
+
+_OPEN: Final = (
+    *("/home", "/var/home", "/usr/home", "/run/user", "/proc"),
+    *("/tmp", "/var/tmp", "/dev/shm"),  # noqa: S108 - they are refused
+)
+"""Folders in which users who are not root keep binaries."""
+_MOST_RECENT: Final = 256
+
+
+class Binaries(Set[str]):
+    """The binaries at ``paths`` and, by their names, in the folders of the system.
+
+    In a path `*` and `?` match within a name, `**` any number of folders. ``paths`` of
+    ``own`` hold as they are written only.
+    """
+
+    def __init__(self, paths: Iterable[str], own: Iterable[str] = ()) -> None:
+        self._given = paths, own = list(paths), list(own)
+        self._exact = frozenset(path for path in paths + own if not _is_pattern(path))
+        names = (path.rpartition("/")[2] for path in paths)
+        self._names = frozenset(name for name in names if not _is_pattern(name))
+        self._patterns = tuple(_compile(path) for path in paths + own if _is_pattern(path))
+        self._recent: dict[str, bool] = {}
+
+    def beside(self, own: Iterable[str]) -> "Binaries":
+        """The same, and those at the paths of ``own``."""
+        paths, known = self._given
+        return Binaries(paths, [*known, *own])
+
+    def __contains__(self, exe: object) -> bool:
+        if not isinstance(exe, str):
+            return False
+        if exe in self._exact:
+            return True
+        known = self._recent.get(exe)
+        if known is None:
+            if len(self._recent) >= _MOST_RECENT:
+                self._recent.clear()
+            known = self._recent[exe] = self._match(exe)
+        return known
+
+    def __iter__(self) -> Iterator[str]:
+        paths, own = self._given
+        return iter(dict.fromkeys([*paths, *own]))
+
+    def __len__(self) -> int:
+        paths, own = self._given
+        return len({*paths, *own})
+
+    def _match(self, exe: str) -> bool:
+        folder, _, name = exe.rpartition("/")
+        if wrapped := _WRAPPED.fullmatch(name):
+            name = wrapped[1]
+        if name in self._names and _is_canonical(exe) and _SYSTEM.fullmatch(folder):
+            return True
+        return any(pattern.fullmatch(exe) for pattern in self._patterns)
+
+
+def _is_pattern(path: str) -> bool:
+    return "*" in path or "?" in path
+
+
+def _is_canonical(path: str) -> bool:
+    return path.startswith("/") and not {"", ".", ".."} & set(path[1:].split("/"))
+
+
+@lru_cache(maxsize=256)
+def _compile(path: str) -> re.Pattern[str]:
+    """A pattern of linear time: names are matched one by one."""
+    parts = []
+    for part in path[1:].split("/"):
+        name = re.escape(re.sub(r"\*+", "*", part)).replace(r"\*", "[^/]*")
+        parts.append("(?:/[^/]+)*" if part == "**" else "/" + name.replace(r"\?", "[^/]"))
+    return re.compile("".join(parts), re.DOTALL)
+
+
+def check_path(path: str) -> str | None:
+    """What is wrong with a path or pattern of a binary; None if nothing."""
+    parts = path[1:].split("/")
+    if len(path) > 1024 or not path.isprintable() or not _is_canonical(path):
+        return "must be an absolute path without `.`, `..` and empty names"
+    if {"[", "]", "{", "}", "\\"} & set(path):
+        return f"`{path}`: only `*`, `?` and `/**/` stand for other characters"
+    for folder in _OPEN:
+        if _reaches(parts, folder[1:].split("/")):
+            return (
+                f"`{path}` matches files below {folder}, where users keep files of their own; "
+                "name a folder into which only root installs programs"
+            )
+    wild = [part for part in parts if "**" in part]
+    if wild not in ([], ["**"]) or parts[-1] == "**":
+        return f"`{path}`: `**` stands for folders, once, with a name behind it: /opt/**/sshd"
+    return None
+
+
+def check_paths(paths: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """The faults of several, each with its place."""
+    for number, path in enumerate(paths):
+        if fault := check_path(path):
+            yield number, fault
+
+
+def _reaches(parts: list[str], folder: list[str]) -> bool:
+    """Whether a path that matches ``parts`` may lie in ``folder`` or below it."""
+    if not folder:
+        return True
+    if not parts:
+        return False
+    if "**" in parts[0]:
+        return _reaches(parts, folder[1:]) or _reaches(parts[1:], folder)
+    return fnmatchcase(folder[0], parts[0]) and _reaches(parts[1:], folder[1:])

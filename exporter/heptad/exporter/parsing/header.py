@@ -1,0 +1,203 @@
+"""The lines of a log become records: header, message, and how often syslog says that it came.
+
+A folded line (heptad.exporter.parsing.repeated_lines) is the line that it stands for; the formats
+themselves are in heptad.exporter.parsing.header_formats.
+"""
+
+import re
+from collections.abc import Container
+from typing import Final
+
+from heptad.exporter.log_record import Folded, Origin, Record
+from heptad.exporter.parsing.header_formats import Formats, Header
+from heptad.exporter.parsing.repeated_lines import (
+    FOLDER,
+    REPEAT,
+    count_repeats,
+    split_phrase,
+    unwrap_repeated,
+)
+from heptad.exporter.parsing.timestamps import Clock
+
+_IS_PID: Final = re.compile(r"\d{1,9}\]", re.ASCII).fullmatch
+_MOST_NAMES: Final = 10_000
+_MOST_PLACES: Final = 5000
+_MOST_RECENT: Final = 1000
+
+
+class HeaderParser:
+    """Splits the lines of one log into records; ``locale`` is that of its stamps, if known.
+
+    Nearly every line differs from one before it in no more than its time, process id and message.
+    So ``_width``, how long the last stamp was, ``_places``, what stood between stamp and process
+    id and is known to be a host and a tag, and ``_recent``, the same with the id, take the place
+    of a pattern for most lines. ``strange`` is the first line without a header.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        origin: Origin,
+        locale: str | None = None,
+        programs: Container[str] = (),
+    ) -> None:
+        self.clock = clock
+        self.origin = origin
+        self.strange: str | None = None
+        self._locale = locale
+        self._programs = programs
+        self._formats = Formats(clock, locale, programs)
+        self._width = 0
+        self._hosts: set[str] = set()
+        self._tags: set[str] = set()
+        self._places: dict[str, tuple[str | None, str]] = {}
+        self._recent: dict[str, tuple[str | None, str, str]] = {}
+
+    @property
+    def problem(self) -> str | None:
+        """Why stamps of the log cannot be read, where a setting would help."""
+        return self._formats.problem
+
+    def parse(self, raw: str) -> Record | None:
+        """The record of a line without its line end, or None if it has no known header."""
+        header = self._formats.read(raw)
+        return None if header is None else self._record(header, raw)
+
+    def parse_text(self, text: str, before: str = "") -> tuple[list[Record], list[str]]:
+        """The records of the lines of a text, and the lines that have no known header.
+
+        ``before`` is the text right before, where the first line may refer to it.
+        """
+        records = self._find_last(before) if before else []
+        known = len(records)
+        broken = 0  # so many records there were when a line without a header came last
+        strange: list[str] = []
+        recall, recent, add, origin = self.clock.recall, self._recent, records.append, self.origin
+        known_stamp, time, width = "", None, self._width
+        lines = text.split("\n")
+        if "\r" in text:
+            lines = [line.rstrip("\r") for line in lines]
+        folded = REPEAT in text
+        for line in lines:
+            head, _, message = line.partition(": ")
+            place = head[width:]
+            who = recent.get(place) or self._recall_place(place)
+            if who is not None and message and not (folded and REPEAT in message):
+                stamp = head[:width]
+                if stamp != known_stamp:
+                    time, known_stamp = recall(stamp), stamp
+                if time is not None:
+                    host, tag, pid = who
+                    add((time, host, tag, pid, message, line, 1, origin))
+                    continue
+            if line:
+                last = records[-1] if len(records) > broken else None
+                if not self._parse_other(line, last, records, strange):
+                    broken = len(records)
+                known_stamp, width = "", self._width
+        self.strange = self.strange or next(iter(strange), None)
+        return records[known:] if known else records, strange
+
+    def _parse_other(
+        self, line: str, last: Record | None, records: list[Record], strange: list[str]
+    ) -> bool:
+        """What is not known from lines before; whether it gave a record."""
+        line = line.lstrip("\0\ufeff")
+        header = self._formats.read(line)
+        if header is not None and header.end:
+            self._learn(header, line)
+        record = self._unfold(line, header, last) if last and REPEAT in line else None
+        if record is None and header is not None:
+            record = self._record(header, line)
+        if record is not None:
+            records.append(record)
+        elif line:
+            strange.append(line)
+        return record is not None
+
+    def _learn(self, header: Header, raw: str) -> None:
+        """Know such a line again, if it is no more than a stamp, a host, a tag and a message."""
+        width, end, pid = header.width, header.end, header.pid
+        behind = f"[{pid}]: " if pid else ": "
+        if not raw.startswith(behind, end):
+            return
+        if raw.find(": ") != end + len(behind) - 2 or self.clock.recall(raw[:width]) != header.time:
+            return
+        place, host, tag = raw[width:end], header.host, header.tag
+        if len(self._places) >= _MOST_PLACES:
+            self._places.clear()
+        self._places[place] = host, tag
+        self._width = width
+        if place == f" {host} {tag}":
+            for name, names in ((host, self._hosts), (tag, self._tags)):
+                if len(names) >= _MOST_NAMES:
+                    names.clear()
+                names.add(name)
+
+    def _recall_place(self, place: str) -> tuple[str | None, str, str] | None:
+        """Host, tag and process id, if host and tag are known and no more than an id is new."""
+        before, bracket, pid = place.partition("[")
+        known = self._places.get(before)
+        if known is None and before.startswith(" "):
+            known = self._recall_names(before)
+        if known is None or (bracket and not _IS_PID(pid)):
+            return None
+        if len(self._recent) >= _MOST_RECENT:
+            self._recent.clear()
+        found = self._recent[place] = *known, pid[:-1]
+        return found
+
+    def _recall_names(self, place: str) -> tuple[str | None, str] | None:
+        """Host and tag that are both known, though not of the same line."""
+        host, _, tag = place[1:].partition(" ")
+        if host not in self._hosts or tag not in self._tags:
+            return None
+        if len(self._places) >= _MOST_PLACES:
+            self._places.clear()
+        known = self._places[place] = host, tag
+        return known
+
+    def _unfold(self, line: str, header: Header | None, last: Record) -> Record | None:
+        """What a folded line stands for, where that is the record right before it.
+
+        The raw line is the one that is repeated: from it is judged whether it may be kept.
+        """
+        if header is None:
+            header = self._read_fold(line, last)
+            if header is None:
+                return None
+        record = self._record(header, line)
+        time, count = record[0], record[6]
+        if isinstance(count, Folded):  # it names its message, maybe the one that was just read
+            again = record[1:5] == last[1:5]
+            return (*record[:6], Folded(count, again=True), self.origin) if again else None
+        count = count_repeats(record, last)
+        return (time, *last[1:6], Folded(count, again=True), self.origin) if count else None
+
+    def _read_fold(self, line: str, last: Record) -> Header | None:
+        """The header of a folded line that has no tag, or no header at all (metalog)."""
+        parts = split_phrase(line)
+        if parts is None:
+            return None
+        before, words = parts
+        if not before.strip():
+            return Header(last[0], "", FOLDER, "", "", words)
+        return self._formats.read(f"{before}{FOLDER}: {words}")
+
+    def _find_last(self, before: str) -> list[Record]:
+        """The record of the last line of a text that was read already, or none."""
+        clock = Clock(self.clock.zone, self.clock.last, self.clock.reference)
+        records, strange = HeaderParser(
+            clock, self.origin, self._locale, self._programs
+        ).parse_text(before)
+        line = before.rstrip("\r\n").rpartition("\n")[2].lstrip("\0\ufeff")
+        return [] if not line or strange[-1:] == [line] else records[-1:]
+
+    def _record(self, header: Header, raw: str) -> Record:
+        tag, message = header.tag, header.message
+        if header.module:  # before Linux-PAM 0.99: sshd(pam_unix)[1]: … for pam_unix(sshd): …
+            message = f"{header.module}({tag}): {message}"
+        count = 1
+        if message.startswith("message repeated "):
+            count, message = unwrap_repeated(message)
+        return (header.time, header.host, tag, header.pid, message, raw, count, self.origin)

@@ -1,0 +1,124 @@
+"""Patterns of users: matched by RE2, whose time is linear in the length of the text.
+
+The rules that ship are matched by ``re``, and tests prove each of them linear. A user's pattern is
+not tested by anybody: RE2 (google-re2) has no nested loops to get lost in, and refuses what cannot
+be matched without (look-around, references). What is left to bound is the number of places in a
+pattern that may be live at once: see ``check_linear``.
+"""
+
+import re
+import re._constants as sre  # type: ignore[import-not-found]
+import re._parser as parser  # type: ignore[import-not-found]
+from collections.abc import Mapping
+from re import Match
+from typing import Any, Final
+
+import re2  # type: ignore[import-untyped]
+
+from heptad.exporter.parsing.patterns import expand_macros
+
+_MEMORY: Final = 2**18
+"""Bytes for RE2's program and its states: a few thousand instructions."""
+_MOST_COPIES: Final = 40
+"""Of what counted repetitions behind an unbounded one repeat: 64 kB then take some 40 ms."""
+_UNBOUNDED: Final = parser.MAXREPEAT
+_HINTS: Final = (
+    (
+        re.compile(r"\(\?<?[=!]"),
+        (
+            "`{}` (look-around) is only for the rules that ship; write what may stand there, as "
+            "in `[^ ]+`, or put a rule for the other case before this one"
+        ),
+    ),
+    (
+        re.compile(r"\(\?>|(?<=[*+?}])\+"),
+        "`{}` is only for the rules that ship; leave it out: no pattern of yours is tried again",
+    ),
+    (
+        re.compile(r"\(\?P=\w+\)|\(\?\(|(?<!\\)(?:\\\\)*\\[1-9]"),
+        "`{}` (what another group captured) is not read; write the text itself",
+    ),
+)
+
+
+class LinearPattern:
+    """A compiled pattern with as much of ``re.Pattern`` as rules need."""
+
+    def __init__(self, expanded: str) -> None:
+        """Raises re2.error where RE2 does not take the pattern."""
+        options = re2.Options()
+        options.log_errors = False
+        options.dot_nl = True
+        options.max_mem = _MEMORY
+        self._pattern: Any = re2.compile(expanded, options=options)
+        self.groupindex: Mapping[str, int] = dict(self._pattern.groupindex)
+
+    def fullmatch(self, text: str) -> Match[str] | None:
+        """The match of all of ``text``; none where it is not UTF-8."""
+        try:
+            found: Match[str] | None = self._pattern.fullmatch(text)
+        except UnicodeEncodeError:
+            return None
+        return found
+
+
+def check_linear(pattern: str) -> str:
+    """Why a pattern cannot be matched in linear time, and what to write; empty if it can.
+
+    ``re`` has taken the pattern already. RE2 walks all places of a pattern that the text may have
+    reached at once, and where the text before may be of any length these are as many as counted
+    repetitions have copies.
+    """
+    expanded = expand_macros(pattern)
+    for sign, hint in _HINTS:
+        if found := sign.search(expanded):
+            return hint.format(found[0])
+    own = parser.parse(expand_macros(pattern, lambda name: "x"), re.ASCII | re.DOTALL)
+    copies = _count_copies(own, behind=False)[0]
+    if copies > _MOST_COPIES:
+        return (
+            f"repeats {copies} places by number behind `*` or `+`, more than {_MOST_COPIES}; "
+            "write `+` for a repetition such as `{1,256}`"
+        )
+    try:
+        LinearPattern(expanded)
+    except re2.error as error:
+        reason = error.args[0]
+        text = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+        return f"RE2 does not take it: {text}"
+    return ""
+
+
+def _count_copies(items: Any, *, behind: bool) -> tuple[int, int, bool]:
+    """Copies by counted repetitions that count, places in all, and whether any is unbounded.
+
+    ``behind`` says whether what is unbounded stands before.
+    """
+    copies = places = 0
+    unbounded = False
+    for operation, value in items:
+        parts, low, high = _open(operation, value)
+        loops = high is _UNBOUNDED
+        inner = [_count_copies(part, behind=behind or unbounded or loops) for part in parts]
+        size = sum(part[1] for part in inner) or 1
+        endless = loops or any(part[2] for part in inner)
+        times = max(int(low) if loops else int(high), 1)
+        copies += sum(part[0] for part in inner)
+        if times > 1 and (behind or unbounded or endless):
+            copies += times * size
+        places += times * size
+        unbounded |= endless
+    return copies, places, unbounded
+
+
+def _open(operation: Any, value: Any) -> tuple[list[Any], Any, Any]:
+    """The patterns within an item, and how often it stands there at least and at most."""
+    if operation in (sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT):
+        return [value[2]], value[0], value[1]
+    if operation is sre.SUBPATTERN:
+        return [value[3]], 1, 1
+    if operation is sre.BRANCH:
+        return list(value[1]), 1, 1
+    if operation is sre.ATOMIC_GROUP:
+        return [value], 1, 1
+    return [], 1, 1

@@ -1,0 +1,81 @@
+"""Folded lines: one line by which syslog says that the line before came several times.
+
+``last message repeated N times`` (syslogd of the BSDs and of Solaris, sysklogd, rsyslog up to 6),
+with and without a tag, or between dashes (macOS); ``Last output repeated N times`` (metalog); and
+syslog-ng's ``Last message '…' repeated N times, suppressed by syslog-ng on HOST``. rsyslog from 7
+on names the message: ``message repeated N times: [ … ]``.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from heptad.exporter.log_record import Folded, Record
+from heptad.exporter.parsing.wrapping import cut_begin
+
+MOST_REPEATS: Final = 10**6
+"""As many repeats as a line may tell of; how many of them count is the interpreter's."""
+REPEAT: Final = "repeat"
+"""What every folded line has in it."""
+FOLDER: Final = "syslogd"
+"""The tag that a line is read with that has none."""
+_FOLDERS: Final = frozenset((FOLDER, "syslog-ng", "rsyslogd", "syslog", "metalog"))
+_NAMED: Final = re.compile(r"message repeated (\d{1,9}) times: \[ ?(.*)\]", re.DOTALL | re.ASCII)
+_PHRASE: Final = re.compile(
+    r"(?:-{1,3} ?)?(?:last|above) (?:message|output) (?:'(?P<quoted>.{1,80}?)' )?repeat(?:ed|s)"
+    r"(?: (?:(?P<count>\d{1,9}) (?:more )?times?|twice|once))?"
+    r"(?:, suppressed by syslog-ng on \S{1,255})?\.?(?: ?-{1,3})?\s*",
+    re.IGNORECASE,
+)
+
+
+def refers(line: str) -> bool:
+    """Whether a line stands for the one before it."""
+    line = line.rstrip()
+    return REPEAT in line and ("message repeated " in line or split_phrase(line) is not None)
+
+
+def add_before(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Each text of whole lines, with the line before it if its first line refers to that."""
+    before = ""
+    for text in texts:
+        yield text, before if refers(text[: text.find("\n") + 1 or None]) else ""
+        rest, _, line = text.rpartition("\n")
+        while rest and refers(line):
+            rest, _, line = rest.rpartition("\n")
+        before = before if refers(line) else line
+
+
+def split_phrase(line: str) -> tuple[str, str] | None:
+    """What stands before the words of a folded line, and these words; None if there are none."""
+    for found in re.finditer(r"(?i)(?:-{1,3} ?)?\b(?:last|above) (?:message|output) ", line):
+        if _PHRASE.fullmatch(line, found.start()):
+            return line[: found.start()], line[found.start() :]
+    return None
+
+
+def unwrap_repeated(message: str) -> tuple[int, str]:
+    """(N, the message) of rsyslog's ``message repeated N times: [ … ]``; else (1, message)."""
+    found = _NAMED.fullmatch(message)
+    if found is None or int(found[1]) == 0:
+        return 1, message
+    return Folded(min(int(found[1]), MOST_REPEATS)), found[2]
+
+
+def count_repeats(fold: Record, last: Record) -> int:
+    """How often more ``last`` came by the record of a folded line; 0 if it says no such thing.
+
+    The host must be the same, if the line names one, and the tag that of the line before or of a
+    syslog daemon.
+    """
+    _, host, tag, pid, message, _, _, _ = fold
+    found = _PHRASE.fullmatch(cut_begin(message, tag)[0])
+    if found is None or (host and host != last[1]):
+        return 0
+    if tag not in _FOLDERS and (tag != last[2] or (pid and last[3] and pid != last[3])):
+        quoted = found["quoted"]
+        if tag != last[2] or quoted is None:
+            return 0
+    if found["quoted"] is not None and not last[4].startswith(found["quoted"]):
+        return 0
+    return min(int(found["count"] or 1), MOST_REPEATS)

@@ -1,0 +1,229 @@
+"""A rule file: what it may hold, how it is read, and how every mistake in it is told."""
+
+import re
+from collections.abc import Container, Iterable, Iterator, Mapping
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from heptad.core.config import strict_yaml
+from heptad.core.config.strict_yaml import DocumentError, Problem
+from heptad.core.event import ACTIONS, METHODS, OUTCOMES, REASONS
+from heptad.exporter.parsing.binaries import check_paths
+from heptad.exporter.parsing.linear_patterns import LinearPattern, check_linear
+from heptad.exporter.parsing.patterns import expand_macros, has_possessive_group
+
+BUILT_IN: Final = Path(__file__).parent / "rules"
+_SUFFIXES: Final = (".yaml", ".yml")
+Fault = tuple[tuple[str | int, ...], str]
+"""The place of what is wrong in a rule file, and a sentence about it."""
+
+Step = Literal["start", "name", "failed", "pam_failed", "accepted", "end"]
+STEPS: Final[dict[str, str]] = {
+    "start": "a connection begins",
+    "name": "a user is named, nothing is answered yet",
+    "failed": "an answer or an offer was refused, by the captured method",
+    "pam_failed": "an answer was refused, told by PAM before the daemon tells it",
+    "accepted": "the login succeeded",
+    "end": "the connection ended",
+}
+
+Escapes = Literal["", "vis", "rust"]
+"""How a daemon escapes the names that it writes; heptad.exporter.parsing.escapes undoes it."""
+
+GROUPS: Final = frozenset(
+    "user target_user address source_port tty object method count child_pid".split()
+)
+NUMBERS: Final = frozenset(("count", "child_pid"))
+
+
+class Example(msgspec.Struct, forbid_unknown_fields=True):
+    """A real message and exactly the facts that it must give."""
+
+    message: str
+    facts: dict[str, str | int] = {}
+
+
+class Rule(msgspec.Struct, forbid_unknown_fields=True):
+    """One message of a program: a pattern with named groups, the fixed fields and examples."""
+
+    name: str
+    pattern: str
+    examples: list[Example]
+    action: str = ""
+    outcome: str = "unknown"
+    method: str = ""
+    reason: str = ""
+    object: str | None = None
+    ignore: bool = False
+    step: Step | None = None
+    first: list[str] = []
+    runs_as: Literal["program", "any"] = "program"
+    escapes: Escapes = ""
+    note: str = ""
+
+
+class OwnRule(Rule, forbid_unknown_fields=True):
+    """A rule of a user's whose pattern is none of those that ship: RE2 matches it."""
+
+
+class RuleFile(msgspec.Struct, forbid_unknown_fields=True):
+    """The rules of one program.
+
+    ``aliases`` are the other names it logs under; ``exe`` the paths of its binary, which hold by
+    their names in all folders of the system (heptad.exporter.parsing.binaries), and ``runs_as`` the
+    accounts it runs as, by which the journal vouches for it; ``setuid`` those of ``exe`` that are
+    setuid root, and may run with root's rights as whoever called them.
+    ``escapes`` is how the daemon escapes names, where a rule does not say otherwise; with ``json``
+    it writes the same in sudo's JSON, too. A
+    ``shared`` file holds for every program (PAM), and for the ``programs`` it names that have no
+    rules of their own. ``complete: false`` says that only some of the program's lines are of
+    interest.
+    """
+
+    program: str
+    rules: list[Rule]
+    aliases: list[str] = []
+    exe: list[str] = []
+    runs_as: tuple[str, ...] = ("root",)
+    setuid: list[str] = []
+    transport: Literal["any", "kernel"] = "any"
+    shared: bool = False
+    programs: list[str] = []
+    complete: bool = True
+    escapes: Escapes = ""
+    json: bool = False
+    rejects: list[str] = []
+
+
+@lru_cache(maxsize=1024)  # once for the check and for the rule
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """The pattern of a rule, its macros expanded; raises what a faulty one makes ``re`` raise."""
+    return re.compile(expand_macros(pattern), re.ASCII | re.DOTALL)
+
+
+def compile_rule(rule: Rule) -> re.Pattern[str] | LinearPattern:
+    """The pattern of a rule as the engine needs it."""
+    if isinstance(rule, OwnRule):
+        return LinearPattern(expand_macros(rule.pattern))
+    return compile_pattern(rule.pattern)
+
+
+def load_rule_files(folders: Iterable[Path], *, unchecked: Path | None = None) -> list[RuleFile]:
+    """Read every ``*.yaml`` and ``*.yml`` of ``folders``; a folder has one file a program.
+
+    Of the folder ``unchecked`` patterns and words are taken as sound. Raises DocumentError with
+    all their problems.
+    """
+    files: dict[str, RuleFile] = {}
+    problems: list[Problem] = []
+    proven: set[str] = set()
+    for folder in folders:
+        own = folder != BUILT_IN
+        try:
+            paths = sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES)
+        except OSError as error:
+            text = f"no folder of rules that can be read: {error.strerror}"
+            problems.append(Problem(str(folder), "0:0", text))
+            continue
+        seen: dict[str, str] = {}
+        check = None if folder == unchecked else partial(_check_file, seen, files, proven, own)
+        for path in paths:
+            try:
+                file = strict_yaml.load(path, RuleFile, check=check)
+            except DocumentError as error:
+                problems += error.problems
+            else:
+                if own:
+                    file.rules = [_own(rule, proven) for rule in file.rules]
+                else:
+                    proven |= {rule.pattern for rule in file.rules}
+                files[file.program] = file
+                seen[file.program] = path.name
+    if problems:
+        raise DocumentError(problems)
+    return list(files.values())
+
+
+def _own(rule: Rule, proven: Container[str]) -> Rule:
+    """The rule of a user's file; one that was copied with its pattern is proven as it is."""
+    return rule if rule.pattern in proven else OwnRule(**msgspec.structs.asdict(rule))
+
+
+def _check_file(
+    seen: Mapping[str, str],
+    files: Mapping[str, RuleFile],
+    proven: Container[str],
+    own: bool,
+    file: RuleFile,
+) -> Iterator[Fault]:
+    """The faults of a file; ``seen`` are the programs of its folder with their files' names.
+
+    ``proven`` are the patterns that ship; others are bounded if the file is the user's ``own``.
+    """
+    others = {
+        name: other.program
+        for other in files.values()
+        for name in (other.program, *other.aliases)
+        if other.program != file.program
+    }
+    names: list[tuple[tuple[str | int, ...], str]] = [(("program",), file.program)]
+    names += [(("aliases", place), alias) for place, alias in enumerate(file.aliases)]
+    for where, name in names:
+        if name in others:
+            text = f"`{name}` is read by the rules of {others[name]}"
+            yield where, f"{text}; a file that is to replace them has `program: {others[name]}`"
+    if file.program in seen:
+        text = f"`{file.program}` has its rules in {seen[file.program]} already; keep one file"
+        yield ("program",), text
+    for key, paths in (("exe", file.exe), ("setuid", file.setuid)):
+        for number, fault in check_paths(paths):
+            yield (key, number), fault
+    for number, rule in enumerate(file.rules):
+        linear = own and rule.pattern not in proven
+        for key, fault in check_rule(rule, linear=linear):
+            yield ("rules", number, key), fault
+
+
+def check_rule(rule: Rule, *, linear: bool = False) -> list[tuple[str, str]]:
+    """What is wrong with a rule's words, pattern and groups: the key and a sentence, each once.
+
+    With ``linear`` the pattern must be one that RE2 matches.
+    """
+    faults = []
+    if not rule.ignore and rule.action not in ACTIONS:
+        faults.append(("action", f"`{rule.action}` is none of: {', '.join(ACTIONS)}"))
+    for key, word, known in (
+        ("outcome", rule.outcome, OUTCOMES),
+        ("method", rule.method, METHODS),
+        ("reason", rule.reason, REASONS),
+    ):
+        if word not in known:
+            faults.append((key, f"`{word}` is none of: {', '.join(filter(None, known))}"))
+    if fault := _check_pattern(rule.pattern, linear):
+        faults.append(("pattern", fault))
+    if not rule.examples:
+        faults.append(("examples", "has no example; give a real message and its facts"))
+    return [(key, f"rule {rule.name}: {fault}") for key, fault in faults]
+
+
+def _check_pattern(pattern: str, linear: bool) -> str:
+    try:
+        expanded = expand_macros(pattern)
+        groups = set(compile_pattern(pattern).groupindex)
+    except (re.error, KeyError, ValueError, OverflowError, RecursionError) as error:
+        return f"the pattern is faulty: {error}"
+    faults = [
+        f"group `{group}` must be digits of a bounded number, as in `(?P<{group}>\\d{{1,6}})`"
+        for group in sorted(groups & NUMBERS)
+        if not re.search(rf"\(\?P<{group}>\\d\{{1,(?:[1-9]|10)\}}\)", expanded)
+    ]
+    if groups - GROUPS:
+        faults.append(f"unknown groups {sorted(groups - GROUPS)}; known: {sorted(GROUPS)}")
+    if linear and (fault := check_linear(pattern)):
+        faults.append(fault)
+    elif has_possessive_group(expanded):
+        faults.append("write `(?>(…)*)` for `(…)*+`: Python before 3.11.5 matches that wrongly")
+    return "; ".join(faults)

@@ -1,0 +1,126 @@
+"""Lines that were refused for their provenance: how many, from where, and which are kept."""
+
+from typing import Final
+
+import msgspec
+
+from heptad.exporter.log_record import Origin
+from heptad.exporter.normalize.provenance import place_of
+from heptad.exporter.parsing.rulebook import Program
+
+MOST_A_DAY: Final = 10_000
+"""So many refused lines of a program are kept in a day; the rest is only counted."""
+_MOST_PLACES: Final = 10
+_LONGEST_PATH: Final = 200
+_DAY: Final = 86_400 * 10**9
+
+REMEDIES: Final[dict[str, str]] = {
+    "path": (
+        "if that is {program}, write `trust: [{{program: {program}, exe: [{path}]}}]` into the "
+        "configuration"
+    ),
+    "account": (
+        "if {program} runs as that account, add its name under `trust`, as in `trust: "
+        "[{{program: {program}, runs_as: [NAME]}}]`; for the journal of another machine set "
+        "`passwd` of the source"
+    ),
+    "rights": "it does not have the rights of root, so someone may forge these lines",
+    "unseen": "journald did not see the process, so nothing vouches for these lines",
+}
+"""What to do about a refused line, by the reason (heptad.exporter.normalize.provenance.Reason)."""
+
+
+class Place(msgspec.Struct, frozen=True, array_like=True):
+    """Where refused lines come from: the reason, the user id (-1: unknown) and the binary."""
+
+    reason: str
+    uid: int
+    path: str
+
+
+class Refused(msgspec.Struct):
+    """The refused lines of a program; ``kept`` of the day ``day`` (days since 1970).
+
+    ``sentence`` describes them, for the report.
+    """
+
+    lines: int = 0
+    places: list[tuple[Place, int]] = []
+    day: int = 0
+    kept: int = 0
+    sentence: str = ""
+    last: int = 0
+
+    def add(self, place: Place, now: int) -> None:
+        """Count one line at ``now`` (ns)."""
+        self.lines += 1
+        self.last = now
+        for number, (known, lines) in enumerate(self.places):
+            if known == place:
+                self.places[number] = (known, lines + 1)
+                return
+        if len(self.places) < _MOST_PLACES:
+            self.places.append((place, 1))
+
+    def may_keep(self, now: int) -> bool:
+        """Whether one more line may be kept at ``now`` (ns); if so, it is."""
+        day = now // _DAY
+        if day != self.day:
+            self.day, self.kept = day, 0
+        if self.kept >= MOST_A_DAY:
+            return False
+        self.kept += 1
+        return True
+
+    def describe(self, program: str) -> str:
+        """A sentence about most of the lines."""
+        if not self.places:
+            return f"{self.lines} lines of {program} are refused"
+        place, lines = max(self.places, key=lambda known: known[1])
+        path = place.path or "an unknown binary"
+        account = f", run by user id {place.uid}" if place.uid > 0 else ""
+        remedy = REMEDIES[place.reason].format(program=program, path=path)
+        where = f"{path}{account}, which is not trusted"
+        return f"{lines} lines of {program} come from {where}; {remedy}"
+
+
+class Refusals:
+    """The refused lines of one source, by program; they go on over a restart.
+
+    ``changed`` since they were dumped.
+    """
+
+    def __init__(self) -> None:
+        self.programs: dict[str, Refused] = {}
+        self.changed = False
+
+    def restore(self, data: bytes) -> None:
+        """Go on from what ``dump`` gave."""
+        self.programs = msgspec.json.decode(data, type=dict[str, Refused])
+
+    def dump(self) -> bytes:
+        """For the store."""
+        self.changed = False
+        for program, refused in self.programs.items():
+            refused.sentence = refused.describe(program)
+        return msgspec.json.encode(self.programs)
+
+    def add(self, program: Program, origin: Origin, now: int) -> Refused:
+        """Count a line of ``program`` at ``now`` (ns)."""
+        self.changed = True
+        refused = self.programs.setdefault(program.name, Refused())
+        reason, uid, path = place_of(origin, program)
+        refused.add(Place(reason, uid, path[:_LONGEST_PATH]), now)
+        return refused
+
+    def settle(self, program: str, origin: Origin) -> None:
+        """Forget what was refused of ``program`` from where ``origin`` is."""
+        uid, path = -1 if origin.uid is None else origin.uid, (origin.exe or "")[:_LONGEST_PATH]
+        refused = self.programs.get(program)
+        if refused is None:
+            return
+        gone = [(p, n) for p, n in refused.places if (p.uid, p.path) == (uid, path)]
+        refused.places = [known for known in refused.places if known not in gone]
+        refused.lines -= sum(lines for _, lines in gone)
+        if refused.lines <= 0:
+            del self.programs[program]

@@ -1,0 +1,117 @@
+"""A source and all that goes with it: what interprets it, and what it has taken over."""
+
+from typing import Final
+
+import msgspec
+
+from heptad.core.event import LABELS
+from heptad.core.store.api import Row
+from heptad.core.store.sqlite import LocalStore, counter_key
+from heptad.core.telemetry.metrics import CounterDict
+from heptad.exporter import handover
+from heptad.exporter.already_read import AlreadyRead
+from heptad.exporter.handover import Reading
+from heptad.exporter.metrics import COUNTERS
+from heptad.exporter.normalize.normalizer import NOT_UNDERSTOOD, Interpreter, Other, Result
+from heptad.exporter.normalize.timestamp_range import StampRange
+from heptad.exporter.source_health import Listening
+from heptad.exporter.sources import GAP_REASONS, Source
+from heptad.exporter.unparsed import row_of_line
+
+_KINDS: Final = ("source", "attempts", "caught_up", "strangers", "handover", "joined")
+"""What the store keeps of each source beside its events."""
+
+Left = tuple[str, Row | None]
+"""A line that no rule understood: its program, and its row if it may be kept."""
+
+
+class Lane(msgspec.Struct):
+    """A source, what interprets it, the places it reads, and whether it was read to its end once.
+
+    ``read_until`` is when it was last asked and had nothing more (ns); 0 if it always had.
+    ``already_read`` knows what another source has read of the programs that this one takes over.
+    """
+
+    source: Source
+    interpreter: Interpreter
+    places: tuple[str, ...] = ("",)
+    caught_up: bool = False
+    read_until: int = 0
+    stamps: StampRange = msgspec.field(default_factory=StampRange)
+    listening: Listening = msgspec.field(default_factory=Listening)
+    already_read: AlreadyRead | None = None
+    past: LocalStore | None = None
+
+    @property
+    def reading(self) -> Reading:
+        """What it reads."""
+        return Reading(self.source.name, self.places, self.interpreter.programs())
+
+    def restore(self, store: LocalStore, host: str) -> dict[str, bytes]:
+        """Take up what the store holds of an earlier run, and give that too; raises StoreError."""
+        name = self.source.name
+        recalled = {kind: store.recall(f"{kind}/{name}") or b"" for kind in _KINDS}
+        self.caught_up = bool(recalled["caught_up"])
+        state = handover.recall_handover(store, name)
+        if state is not None:
+            # committed is what it compares with: the writer's own connection is not asked
+            self.past = LocalStore(store.path)
+            own = handover.own_names(store, host)
+            past = self.past.past(state.upto)
+            self.already_read = AlreadyRead(past, state, own, recalled["joined"])
+        if state is not None and not recalled["source"]:
+            self.source.restore(None, state.since)
+        else:
+            self.source.restore(recalled["source"] or None)
+        if recalled["attempts"]:
+            self.interpreter.attempts.restore(recalled["attempts"])
+        if recalled["strangers"]:
+            self.interpreter.strangers.restore(recalled["strangers"])
+        known = self.listening.restore(store, name)
+        return known | {f"{kind}/{name}": value for kind, value in recalled.items() if value}
+
+    def end_hand_over(self, now: int) -> dict[str, bytes]:
+        """What is to be committed when all that it took over is read; empty before that."""
+        if self.already_read is None or not self.caught_up or not self.already_read.is_over(now):
+            return {}
+        self.already_read = None
+        return {f"{kind}/{self.source.name}": b"" for kind in ("handover", "joined")}
+
+    def close(self) -> None:
+        """Give up the source's files, processes and threads."""
+        try:
+            self.source.close()
+        finally:
+            if self.past is not None:
+                self.past.close()
+
+    def rows_left(self, others: list[Other], history_before: int) -> list[Left]:
+        """The lines of known programs that no rule understood, as far as they may be kept."""
+        interpreter, left = self.interpreter, list[Left]()
+        for result, record in others:
+            if result is NOT_UNDERSTOOD:
+                found = interpreter.find_program(record[2])
+                program = found.name if found else ""
+                row: Row | None = None
+                if interpreter.keep_record(program, record) is not None:
+                    host, history = interpreter.host_of(record[1]), record[0] < history_before
+                    row = row_of_line(record, host, self.source.name, program, history=history)
+                left.append((program, row))
+        return left
+
+    def zeros(self) -> CounterDict:
+        """Every counter that it may move, so that ``increase()`` sees the first time it does."""
+        source, interpreter = self.source.name, self.interpreter
+        gap = dict(zip(LABELS, ("heptad", "gap", "unknown", ""), strict=True))
+        keys = [counter_key("auth_events_total", **gap)]
+        keys += [counter_key("heptad_lines_total", source=source, result=str(r)) for r in Result]
+        keys += [counter_key("heptad_gaps_total", source=source, reason=r) for r in GAP_REASONS]
+        keys += [
+            counter_key(name, source=source)
+            for name, (labels, _) in COUNTERS.items()
+            if labels == ("source",)
+        ]
+        for program in sorted(interpreter.programs()):
+            keys.append(counter_key("heptad_lines_not_understood_total", program=program))
+            keys.append(counter_key("heptad_lines_untrusted_total", program=program))
+        return dict.fromkeys(keys, 0)

@@ -1,0 +1,91 @@
+"""A configuration and the rules it names, read and checked together."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from heptad.core.config.schema import Config, SourceConfig, TrustConfig, load_config
+from heptad.core.config.strict_yaml import DocumentError, Problem
+from heptad.exporter.parsing.binaries import check_paths
+from heptad.exporter.parsing.rule_file import Fault
+from heptad.exporter.parsing.rulebook import Rulebook, load_rulebook
+
+_ACCOUNT: Final = re.compile(r"[^\s:/,]{1,256}")
+
+
+class Settings(msgspec.Struct):
+    """What an exporter goes by."""
+
+    config: Config
+    rulebook: Rulebook
+
+
+def load_settings(path: Path | None) -> Settings:
+    """The configuration in ``path``, or the defaults, and its rules.
+
+    Raises DocumentError with everything that is wrong with either.
+    """
+    rulebook: Rulebook | None = None
+    problems: list[Problem] = []
+
+    def check_rules(config: Config) -> list[Fault]:
+        nonlocal rulebook
+        try:
+            rulebook = load_rulebook(map(Path, config.rules))
+        except DocumentError as error:
+            problems.extend(error.problems)
+            return []
+        return [*check_programs(config.sources, rulebook), *check_trust(config.trust, rulebook)]
+
+    try:
+        config = load_config(path, check_rules)
+    except DocumentError as error:
+        raise DocumentError(error.problems + problems) from None
+    if problems:
+        raise DocumentError(problems)
+    return Settings(config, trust_more(rulebook or load_rulebook(map(Path, config.rules)), config))
+
+
+def trust_more(rulebook: Rulebook, config: Config) -> Rulebook:
+    """The same rules, with what the configuration trusts beyond them; raises DocumentError."""
+    faults = check_trust(config.trust, rulebook)
+    if faults:
+        raise DocumentError([Problem("trust", "0:0", fault) for _, fault in faults])
+    for more in config.trust:
+        rulebook.programs[more.program].trust(more.exe, more.runs_as)
+    return rulebook
+
+
+def check_trust(trust: Sequence[TrustConfig], rulebook: Rulebook) -> list[Fault]:
+    """What of it cannot be trusted, with its place."""
+    known = rulebook.names()
+    faults: list[Fault] = []
+    for number, more in enumerate(trust):
+        place = ("trust", number)
+        if more.program not in rulebook.programs:
+            text = f"no rules for `{more.program}`; known: {', '.join(known)}"
+            faults.append(((*place, "program"), text))
+        faults += [((*place, "exe", index), fault) for index, fault in check_paths(more.exe)]
+        faults += [
+            ((*place, "runs_as", index), f"`{account}` is not the name of an account")
+            for index, account in enumerate(more.runs_as)
+            if not _ACCOUNT.fullmatch(account)
+        ]
+    return faults
+
+
+def check_programs(sources: Sequence[SourceConfig], rulebook: Rulebook) -> list[Fault]:
+    """The programs that sources name and no rule speaks of: such a source would read nothing."""
+    known = rulebook.names()
+    return [
+        (
+            ("sources", number, "programs", place),
+            f"no rules for `{name}`; known: {', '.join(known)}",
+        )
+        for number, source in enumerate(sources)
+        for place, name in enumerate(source.programs)
+        if name not in known
+    ]

@@ -1,0 +1,143 @@
+"""Why a source is deaf, and the lines of it that were refused for their provenance."""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from heptad.core.store.api import Row
+from heptad.core.store.line_protocol import decode_head
+from heptad.core.store.sqlite import LocalStore
+from heptad.exporter.metrics import Tally
+from heptad.exporter.normalize.normalizer import UNTRUSTED, Interpreter, Other, Result
+from heptad.exporter.rejected_lines import Refusals
+from heptad.exporter.sources import Source
+from heptad.exporter.unparsed import row_of_line
+from heptad.exporter.usable_lines import Hearing
+
+log = logging.getLogger("heptad.pipeline")
+
+_HEADLESS: Final = (
+    "nearly all of its last lines have no header that Heptad knows, so nothing in them is seen; "
+    "`heptad report` shows some of them"
+)
+
+
+class Deaf(msgspec.Struct):
+    """Why a source is deaf: sentences by a reason of DEAF_REASONS; ``programs`` are untrusted."""
+
+    reasons: dict[str, str] = {}
+    programs: list[str] = []
+
+
+class Listening:
+    """What is known of how well one source is heard, over restarts."""
+
+    def __init__(self) -> None:
+        self._hearing = Hearing()
+        self._refusals = Refusals()
+        self._deaf = Deaf()
+        self._kept = Deaf()
+
+    def restore(self, store: LocalStore, source: str) -> dict[str, bytes]:
+        """Take up what the store holds of an earlier run, and give that too."""
+        recalled = {key: store.recall(f"{key}/{source}") or b"" for key in ("refused", "deaf")}
+        try:
+            self._refusals.restore(recalled["refused"] or b"{}")
+            self._kept = msgspec.json.decode(recalled["deaf"] or b"{}", type=Deaf)
+        except msgspec.MsgspecError as error:
+            # nothing that the next line depends on: begin anew
+            log.warning("kept health cannot be read", extra={"source": source, "error": error})
+        headless = "no_header" in self._kept.reasons
+        self._hearing.restore(self._kept.programs, headless=headless)
+        return {f"{key}/{source}": data for key, data in recalled.items() if data}
+
+    def judge(self, source: Source) -> dict[str, str]:
+        """Why the source is deaf now, by its own evidence and by its last lines."""
+        known = self._refusals.programs
+        deaf = Deaf(dict(source.health().deaf))
+        if self._hearing.headless():
+            deaf.reasons["no_header"] = _HEADLESS
+        deaf.programs = [name for name in self._hearing.refused() if name in known]
+        if deaf.programs:
+            told = (known[name].describe(name) for name in deaf.programs)
+            deaf.reasons["untrusted"] = "; ".join(told)
+        self._deaf = deaf
+        return deaf.reasons
+
+    def news(self, source: str) -> dict[str, bytes]:
+        """What is to be stored because it changed since it was last given here."""
+        news = {}
+        if self._deaf != self._kept:
+            self._kept = self._deaf
+            news[f"deaf/{source}"] = msgspec.json.encode(self._deaf)
+        if self._refusals.changed:
+            news[f"refused/{source}"] = self._refusals.dump()
+        return news
+
+    def hear(
+        self,
+        interpreter: Interpreter,
+        lines: tuple[int, int],
+        heads: Mapping[str, int],
+        others: Sequence[Other],
+        *,
+        refused_some: bool,
+    ) -> None:
+        """Take in a batch: how many lines with and without a header, events by head, the rest."""
+        self._hearing.hear(sum(lines), lines[1])
+        used: Counter[str] = Counter()
+        refused: Counter[str] = Counter()
+        for head, rows in heads.items():
+            used[_program_of(head)] += rows
+        if self._hearing.doubts or refused_some:
+            for result, record in others:
+                program = interpreter.find_program(record[2])
+                if program is None or result is Result.OTHER_PROGRAM:
+                    continue
+                # of a program of which only PAM is known, users without rights may run any
+                if result is not UNTRUSTED:
+                    used[program.name] += 1
+                elif not program.pam_only:
+                    refused[program.name] += 1
+        self._hearing.hear_programs(used, refused)
+
+    def refuse(
+        self,
+        interpreter: Interpreter,
+        others: Sequence[Other],
+        tally: Tally,
+        now: int,
+        history_before: int,
+    ) -> list[Row]:
+        """Count the refused lines of a batch at ``now`` (ns); the rows of those that are kept."""
+        rows = []
+        for result, record in others:
+            program = interpreter.find_program(record[2]) if result is UNTRUSTED else None
+            if program is None:
+                continue
+            name = program.name
+            tally.add("heptad_lines_untrusted_total", program=name)
+            refused = self._refusals.add(program, record[7], now)
+            kept = interpreter.keep_refused(program, record)
+            if kept is not None and refused.may_keep(now):
+                host, history = interpreter.host_of(record[1]), record[0] < history_before
+                row = row_of_line(
+                    kept,
+                    host,
+                    tally.source,
+                    name,
+                    history=history,
+                    refused=True,
+                    masked=kept is not record,
+                )
+                rows.append(row)
+        return rows
+
+
+@lru_cache(maxsize=8192)
+def _program_of(head: str) -> str:
+    return decode_head(head)[1].get("program", "")

@@ -1,0 +1,1 @@
+"""Log files, through every rotation."""

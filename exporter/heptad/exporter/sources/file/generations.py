@@ -1,0 +1,251 @@
+"""The files of a log put in order: what is known of them, and what has come after it unseen."""
+
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from heptad.core.terminal import show_path
+from heptad.exporter.sources.file.log_file import Position, Segment
+from heptad.exporter.sources.file.paths import path_of
+from heptad.exporter.sources.file.recent_lines import Recent
+from heptad.exporter.sources.file.rotation import find_again, find_copies, is_file_of, locate
+from heptad.exporter.sources.file.snapshot import Snapshot
+from heptad.exporter.sources.file.versions import (
+    ends_at,
+    holds_last_lines,
+    is_version,
+    resume,
+    skip_copied,
+    skip_read,
+)
+
+Member = Segment | Position
+
+_MOST_COPIES: Final = 100
+
+
+class Loss(msgspec.Struct):
+    """What a file at the path does not hold any more.
+
+    ``returning``: all that it has is the beginning of that, so that the rest may follow.
+    """
+
+    reason: str
+    detail: str
+    returning: bool
+
+
+class Arrangement:
+    """``row``, oldest first, made of an older ``row`` and a ``snapshot``, and what is lost.
+
+    Files are looked for below ``base`` without following links, if one is given. Where nothing is
+    known, rotated files that were modified after ``since`` (ns) are new, and no others.
+    """
+
+    def __init__(
+        self,
+        row: list[Member],
+        snapshot: Snapshot,
+        base: Path | None,
+        recent: Recent,
+        since: int | None = None,
+    ) -> None:
+        self.losses: list[Loss] = []
+        self._old = row
+        self._base = base
+        self._recent = recent
+        self._found = snapshot.segments
+        self._newest = snapshot.newest
+        self._target = snapshot.target
+        self._place_of_newest = len(self._found) - 1 if snapshot.newest else None
+        self._again: list[Segment] = []
+        self._taken = set[int]()
+        self._rotated: list[Member] = []
+        self._last = -1
+        self._new: list[tuple[int, Member]] = []
+        self._known = [position_of(member) for member in row]
+        # as it was read last, not as it is now: what was copied and cut since came after that
+        self._modified = max((known.modified for known in self._known), default=since)
+        self._keep_known()
+        self._kept = bool(self._rotated)
+        self._add_unknown()
+        self.row = self._in_order()
+        self._skip_read()
+        self.opened = [member for member in self.row if isinstance(member, Segment)]
+
+    def is_of(self, newest: Segment) -> bool:
+        """Whether this is the file at the path of this arrangement."""
+        return self._newest is not None and self._newest.is_file_of(newest.position)
+
+    def _keep_known(self) -> None:
+        # a file without a head says nothing of what came before it: copies may have been made
+        telling = [bool(known.head) for known in self._known]
+        kept: list[tuple[int | None, Member | None]] = []
+        # the last first: of several that begin the same, which are copies, it has gone furthest
+        for number, member in reversed([*enumerate(self._old)]):
+            place = self._locate(number)
+            now = self._keep(member, place)
+            if now is not None and now is self._newest:
+                place = self._place_of_newest
+            kept.insert(0, (place, now))
+        for (place, now), tells in zip(kept, telling, strict=True):
+            if place is not None and tells:
+                self._last = max(self._last, place)
+            if now is not None:
+                self._new.append((self._last if place is None else place, now))
+                if place is not None and self._is_rotated(place):
+                    self._rotated.append(now)
+
+    def _is_rotated(self, place: int) -> bool:
+        """Whether the file has the name of a rotated one, so that the one at the path is new."""
+        return place != self._place_of_newest
+
+    def _locate(self, number: int) -> int | None:
+        member = self._old[number]
+        if isinstance(member, Segment):  # nobody else has the inode of a file that is open
+            for place, segment in enumerate(self._found):
+                if segment.is_file_of(member.position):
+                    member.take_head(segment)
+                    return place
+            member.complete_head()
+            self._known[number] = member.position
+        return locate(self._found, self._known, number)
+
+    def _keep(self, member: Member, place: int | None) -> Member | None:
+        """What to go on with; None if there is nothing any more."""
+        free = place is not None and place not in self._taken
+        if isinstance(member, Segment):
+            # an open file goes on, where its copy is at the path that one is a file of its own
+            if place is not None and not self._is_copy_at_path(member, place):
+                self._taken.add(place)
+            return member
+        if place is not None and free:
+            self._taken.add(place)
+            return self._go_on(self._found[place], member)
+        # a link that leads elsewhere now: what it led to is still where it was
+        again = self._find_again(member)
+        return again or self._miss(member)
+
+    def _is_copy_at_path(self, member: Segment, place: int) -> bool:
+        found = self._found[place]
+        return found is self._newest and not found.is_file_of(member.position)
+
+    def _go_on(self, segment: Segment, known: Position) -> Segment:
+        # before it is looked into: it may be written to meanwhile
+        begun = segment.is_begun_of(known)
+        at_path = segment is self._newest and segment.growing
+        if not known.head or (not at_path and segment.is_file_of(known)):
+            segment.seek(known, at_path=at_path)
+        elif not resume(segment, known, self._recent, self._known, alike=True) and (
+            # a copy that was made before the last lines were read ends where these are missing
+            at_path or segment.read_at(segment.position.offset, 1)
+        ):
+            detail = f"{segment.path} does not hold byte {known.offset} as it was read"
+            self.losses.append(Loss("lost_tail", detail, returning=begun and at_path))
+        return segment
+
+    def _find_again(self, known: Position) -> Segment | None:
+        path = Path(path_of(known.path))
+        # what is there by now may be another file than what the snapshot holds
+        segment = find_again(known, self._base) if path != self._target else None
+        if segment is None:
+            return None
+        others = [*self._found, *self._again]
+        if any(segment.is_file_of(found.position) for found in others):
+            segment.close()
+            return None
+        self._again.append(segment)
+        segment.seek(known)
+        return segment
+
+    def _miss(self, known: Position) -> Member | None:
+        newest = self._newest
+        if newest is None:
+            return known  # it may come back with the file at the path
+        number = next(n for n, other in enumerate(self._known) if other is known)
+        earlier, later = self._known[:number], self._known[number + 1 :]
+        others = earlier + later
+        if not known.head or any(is_version(other, known) for other in later):
+            return None  # there is nothing to miss, or reading goes on in a later version
+        begun = newest.is_begun_of(known)
+        if not begun and any(other.head.startswith(known.head) for other in earlier):
+            return None  # it is read in its copy
+        if any(is_file_of(newest, other) for other in others):
+            whole = holds_last_lines(newest, known)
+        else:
+            free = self._place_of_newest not in self._taken and newest.growing
+            whole = free and resume(newest, known, self._recent, self._known, alike=False)
+            whole = whole or self._is_kept_whole(known)
+        if not whole:
+            reason = "truncated" if newest.is_file_of(known) else "rotated_away"
+            detail = f"what came after byte {known.offset} of {show_path(path_of(known.path))}"
+            self.losses.append(Loss(reason, detail, returning=begun))
+        if newest.position.offset and self._place_of_newest not in self._taken:
+            self._taken.add(len(self._found) - 1)
+            return newest
+        return None
+
+    def _is_kept_whole(self, known: Position) -> bool:
+        """Whether a copy in another folder proves that all was read before the file was cut.
+
+        Only that: what is in a folder that nobody configured is not read.
+        """
+        newest = self._newest
+        if newest is None or not newest.is_file_of(known):
+            return False
+        for path in islice(find_copies(Path(path_of(known.path))), _MOST_COPIES):
+            try:
+                copy = Segment.open(path, path.parent)
+                with closing(copy):
+                    if copy.begins_like(known) and ends_at(copy, known):
+                        return True
+            except (OSError, EOFError):
+                continue
+        return False
+
+    def _add_unknown(self) -> None:
+        newest = self._newest
+        known_newest = self._place_of_newest in self._taken
+        for place, segment in enumerate(self._found):
+            later = place > self._last if self._last >= 0 else _is_later(segment, self._modified)
+            copy = newest is not None and newest.is_copied_in(segment, known=known_newest)
+            if place not in self._taken and (segment is newest or (later and not copy)):
+                self._new.append((place, segment))
+                if self._is_rotated(place):
+                    self._rotated.append(segment)
+
+    def _is_at_path(self, member: Member) -> bool:
+        newest = self._newest
+        return newest is not None and newest.is_file_of(position_of(member))
+
+    def _in_order(self) -> list[Member]:
+        """Oldest first, the file at the path last; it goes on behind what others hold of it."""
+        place = self._place_of_newest
+        ordered = sorted(self._new, key=lambda one: (one[0], self._is_at_path(one[1])))
+        row = [member for _, member in ordered]
+        if place is None or not row or not isinstance(row[-1], Segment):
+            return row
+        was_last = bool(self._old) and row[-1] is self._old[-1] and row[-1].position.offset > 0
+        if not was_last and (place not in self._taken or row[-1] in self._old):
+            for member in reversed(row[:-1]):
+                if isinstance(member, Segment):
+                    skip_copied(row[-1], member, kept=member in self._rotated)
+        return row
+
+    def _skip_read(self) -> None:
+        """Go on behind the lines that were read already, where a file was not read itself."""
+        for member in self.row:
+            if isinstance(member, Segment) and member not in self._old:
+                skip_read(member, self._recent, self._known, kept=self._kept)
+
+
+def position_of(member: Member) -> Position:
+    """Where reading of it goes on."""
+    return member.position if isinstance(member, Segment) else member
+
+
+def _is_later(segment: Segment, modified: int | None) -> bool:
+    return modified is not None and segment.position.modified > modified

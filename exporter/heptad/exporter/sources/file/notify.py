@@ -1,0 +1,114 @@
+"""Wake the loop when a watched file changes: watchdog on the folders that hold it."""
+
+import errno
+import glob
+import threading
+import time as clock
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Final
+
+from watchdog.events import (
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
+
+from heptad.exporter.sources.file.links import folder_of
+
+_AGAIN: Final = 60.0
+"""Seconds after which a watch that was refused is asked for again."""
+_READER: Final = "watchdog.observers.inotify_c"
+_REMEDIES: Final = {
+    errno.ENOSPC: "raise fs.inotify.max_user_watches (sysctl)",
+    errno.EMFILE: "raise fs.inotify.max_user_instances (sysctl)",
+}
+_OTHER: Final = "see that its folder can be read"
+
+
+class _Waker(FileSystemEventHandler):
+    """Sets ``wake`` for changes of files whose path matches; reading and opening are no change."""
+
+    def __init__(self, globs: list[str], wake: threading.Event) -> None:
+        self._globs = globs
+        self._wake = wake
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        if event.event_type in ("opened", "closed_no_write"):
+            return
+        for path in (event.src_path, event.dest_path):
+            if path and any(fnmatch(str(path), pattern) for pattern in self._globs):
+                self._wake.set()
+                return
+
+
+class Watch:
+    """Watches the folders of ``globs``; ``renew`` takes up those that were not there yet.
+
+    Where the system grants no watch, or the threads that watch end, the loop's slow poll alone does
+    the work: later, but nothing is lost. ``problem`` then says so, and ``renew`` tries again.
+    """
+
+    def __init__(self, globs: list[str], wake: threading.Event) -> None:
+        self._handler = _Waker(globs, wake)
+        self._folders = {folder_of(pattern) for pattern in globs}
+        self._missing = set(self._folders)
+        # to watch everything for the sake of /*/x.log costs too much: there polling must do
+        deep = [pattern for pattern in globs if glob.has_magic(str(Path(pattern).parent))]
+        self._parents = {folder_of(pattern) for pattern in deep} - {Path("/")}
+        self._observer: BaseObserver | None = None
+        self.problem: str | None = None
+        self._due = 0.0
+        self.renew()
+
+    def renew(self) -> None:
+        """Watch the folders that have appeared since, and again what is not watched any more."""
+        if self._observer is not None and not self._is_alive(self._observer):
+            self._fail("a thread that watches has ended", "restart the service if this stays")
+            self.close()
+            self._observer, self._missing = None, set(self._folders)
+        if self.problem is not None and clock.monotonic() < self._due:
+            return
+        failed, found = False, [folder for folder in self._missing if folder.is_dir()]
+        for folder in found:
+            failed = failed or not self._begin(folder)
+        if found and not failed and self._observer and self._is_alive(self._observer):
+            self.problem = None
+
+    def _begin(self, folder: Path) -> bool:
+        """Whether a folder is watched from now on."""
+        try:
+            if self._observer is None:
+                observer = Observer()
+                observer.start()
+                self._observer = observer
+            recursive = folder in self._parents
+            self._observer.schedule(self._handler, str(folder), recursive=recursive)
+        except OSError as error:
+            self._fail(error.strerror or str(error), _REMEDIES.get(error.errno or 0, _OTHER))
+            return False
+        self._missing.discard(folder)
+        return True
+
+    def _fail(self, reason: str, remedy: str) -> None:
+        self._due = clock.monotonic() + _AGAIN
+        self.problem = (
+            f"changes of its files are not reported by the kernel (inotify: {reason}), so they "
+            f"are looked at every few seconds instead; {remedy}"
+        )
+
+    @staticmethod
+    def _is_alive(observer: BaseObserver) -> bool:
+        threads = [observer, *observer.emitters]
+        # one more reads for all observers of the process
+        reads = (type(thread).__module__ == _READER for thread in threading.enumerate())
+        return all(thread.is_alive() for thread in threads) and (
+            not observer.emitters or any(reads)
+        )
+
+    def close(self) -> None:
+        """Stop watching."""
+        if self._observer is not None:
+            self._observer.stop()
+            self._observer.join(timeout=5)

@@ -1,0 +1,213 @@
+"""Where to go on in another version of what was read: a log that was copied, edited or restored.
+
+Editors, ``sed -i``, rsync and a restore put another file in a log's place, or write it anew; a
+mount over the folder does the same. The file at the path is the log from then on. What of it was
+there before is told by its content alone.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from heptad.exporter.sources.file.log_file import CHUNK, HEAD, Position, Segment
+from heptad.exporter.sources.file.paths import is_passing
+from heptad.exporter.sources.file.recent_lines import Evidence, Recent
+
+_COMPARED: Final = 2**28
+_SEARCHED: Final = 2**24
+_REMEMBERED: Final = 2**16
+
+
+def skip_copied(later: Segment, earlier: Segment, *, kept: bool) -> None:
+    """Go on in ``later`` behind what it shares with ``earlier``, which is read to its end.
+
+    ``kept``: this one has the name of a rotated file.
+    """
+    if not (later.growing and earlier.growing):
+        return
+    size = earlier.size()
+    begin = max(0, size - _REMEMBERED)
+    lines = _whole_lines(earlier.read_at(begin, size - begin), partial=begin > 0)
+    evidence = Evidence(lines[-1:], kept=kept)
+    if kept and not evidence.is_enough(_whole_lines(earlier.read_at(0, HEAD), partial=False)[:1]):
+        return  # nothing of it can be told from a new file that begins the same
+    common, whole = _common_prefix(later, earlier, 0)
+    if whole and later.copied_from is None:
+        later.copied_from = earlier  # the youngest, which comes first
+    shared = _begin_of_line(later, common)
+    lines = (
+        lines
+        if shared <= begin
+        else _whole_lines(earlier.read_at(shared, size - shared), partial=False)
+    )
+    place = (
+        _find_last(later, lines, shared, Evidence(lines[-1:], kept=kept or shared > 0)) or shared
+    )
+    if place > later.position.offset:
+        later.go_to(place)
+
+
+def skip_read(segment: Segment, recent: Recent, known: Iterable[Position], *, kept: bool) -> None:
+    """Go on behind the last line that was read already, if this is another version of the log.
+
+    In the files of the positions ``known`` themselves it is known where reading goes on. ``kept``:
+    what was read is still there as a rotated file.
+    """
+    if any(segment.is_file_of(one) and segment.begins_like(one) for one in known):
+        return
+    try:
+        begin, content = _last_of(segment, segment.position.offset)
+        match = recent.align(content)
+        if match and Evidence(map(_last_line, known), kept=kept).is_enough(match.lines):
+            segment.go_to(begin + match.end)
+    except (OSError, EOFError) as error:
+        # what cannot be read at all is a gap once it is read
+        if is_passing(error):
+            raise
+
+
+def extend_copied(segment: Segment) -> None:
+    """Go on behind what has come to a copy that was still being made when it was found."""
+    earlier, offset = segment.copied_from, segment.position.offset
+    if earlier is None:
+        return
+    common, whole = _common_prefix(segment, earlier, offset)
+    if not whole:
+        segment.copied_from = None
+    shared = _begin_of_line(segment, common)
+    if shared > offset:
+        segment.go_to(shared)
+
+
+def resume(
+    segment: Segment, known: Position, recent: Recent, row: Iterable[Position], *, alike: bool
+) -> bool:
+    """Go on in ``segment`` behind what was read up to ``known``; whether nothing was lost.
+
+    ``row`` are all positions. ``alike``: it begins like what ``known`` was taken of. Otherwise it
+    goes on behind the lines at the beginning that are the same, if there are any.
+    """
+    if alike and segment.holds(known):
+        segment.seek(known, at_path=True)
+        return True
+    evidence = Evidence(map(_last_line, row), kept=False)
+    # in one read: between two the rest may have come to a file that is written anew
+    begin, content = _last_of(segment, 0)
+    match = recent.align(content)
+    if match and evidence.is_enough(match.lines):
+        segment.go_to(begin + match.end)
+        # what came after a line that is not there any more is not there either
+        return match.whole
+    if not segment.growing:
+        segment.seek(known)
+        return False
+    start = segment.read_at(0, HEAD)
+    shared = start[: start.rfind(b"\n", 0, _length_of_common(start, known.head)) + 1]
+    if not evidence.is_enough(_whole_lines(shared, partial=False)):
+        segment.go_to(0)
+    elif alike:
+        # an older copy is a part of what was read: what is behind the old place is new
+        segment.go_to(_next_line(segment, known.offset))
+    else:
+        segment.go_to(len(shared))
+    return False
+
+
+def tells(known: Position) -> bool:
+    """Whether the head is that of this one file, and not maybe that of the next one, too."""
+    lines = _whole_lines(known.head, partial=False)
+    return Evidence([_last_line(known)], kept=True).is_enough(lines)
+
+
+def _last_of(segment: Segment, begin: int) -> tuple[int, bytes]:
+    """The content from ``begin`` on, its last megabytes only, and where it begins."""
+    if segment.growing:
+        begin = max(begin, segment.size() - _SEARCHED)
+    return begin, segment.read_at(begin, _SEARCHED)
+
+
+def _last_line(known: Position) -> bytes:
+    """The line before ``known``; nothing where only the end of it is known."""
+    lines = _whole_lines(known.tail, partial=known.offset > len(known.tail))
+    return lines[-1] if lines else b""
+
+
+def holds_last_lines(segment: Segment, known: Position) -> bool:
+    """Whether the content has the lines before ``known`` anywhere: it is another version of it."""
+    if not segment.growing:
+        return False
+    line = known.tail[known.tail.rfind(b"\n", 0, -1) + 1 :]
+    return bool(line) and line in _last_of(segment, 0)[1]
+
+
+def ends_at(segment: Segment, known: Position) -> bool:
+    """Whether the content, plain or compressed, ends right where ``known`` is."""
+    size = len(known.tail)
+    return bool(size) and segment.read_at(known.offset - size, size + 1) == known.tail
+
+
+def _common_prefix(one: Segment, other: Segment, begin: int) -> tuple[int, bool]:
+    """Up to where both are the same from ``begin`` on, and whether that is all of ``one``."""
+    for at in range(begin, begin + _COMPARED, CHUNK):
+        first, second = one.read_at(at, CHUNK), other.read_at(at, CHUNK)
+        if first != second or len(first) < CHUNK:
+            common = _length_of_common(first, second)
+            return at + common, common == len(first)
+    return begin + _COMPARED, False
+
+
+def _length_of_common(one: bytes, other: bytes) -> int:
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def _begin_of_line(segment: Segment, offset: int) -> int:
+    """The begin of the line that holds the byte before ``offset``."""
+    begin = max(0, offset - _REMEMBERED)
+    before = segment.read_at(begin, offset - begin)
+    return begin + before.rfind(b"\n") + 1
+
+
+def _next_line(segment: Segment, offset: int) -> int:
+    """The first begin of a line from ``offset`` on, or the end."""
+    size = segment.size()
+    if offset >= size:
+        return size
+    content = segment.read_at(offset - 1, _REMEMBERED)
+    if content.startswith(b"\0"):
+        return offset  # a hole, as copytruncate leaves under a writer that does not append
+    found = content.find(b"\n")
+    return min(size, offset + (found if found >= 0 else _REMEMBERED))
+
+
+def _whole_lines(text: bytes, *, partial: bool) -> list[bytes]:
+    lines = text.split(b"\n")[:-1]
+    return lines[1:] if partial else lines
+
+
+def _find_last(segment: Segment, lines: list[bytes], begin: int, evidence: Evidence) -> int | None:
+    """Behind the last of ``lines`` that the content has from ``begin`` on; None if it has none.
+
+    Or if those that it has are not enough ``evidence``. Looks at its last megabytes only. Of lines
+    that are alike it takes as many as were read.
+    """
+    begun = begin > 0
+    begin = max(begin, segment.size() - _SEARCHED)
+    ends: dict[bytes, list[int]] = {}
+    for line in segment.read_at(begin, _SEARCHED).split(b"\n")[:-1]:
+        begin += len(line) + 1
+        ends.setdefault(line, []).append(begin)
+    times = Counter(lines)
+    found = times.keys() & ends.keys()
+    # a line that comes several times may be written on both sides
+    once = begun and any(times[line] == len(ends[line]) == 1 for line in found)
+    if not (once or evidence.is_enough(found)):
+        return None
+    last = next(line for line in reversed(lines) if line in ends)
+    return ends[last][: times[last]][-1]
+
+
+def is_version(one: Position, known: Position) -> bool:
+    """Whether ``one`` is of another version of the same file: the first line is the same."""
+    begin = known.head[: known.head.find(b"\n") + 1] or known.head
+    return one.head.startswith(begin)

@@ -1,0 +1,106 @@
+"""An entry of the journal as journalctl(1) writes it in JSON, and the record that it becomes.
+
+What journald itself vouches for (fields with a leading underscore, systemd.journal-fields(7))
+goes along with every record, so that nobody but the program itself speaks for it. A message
+above 16,384 characters is cut, and ends in `…`: passed over, it would hide what a program tells of
+a user who chose its length.
+"""
+
+from typing import Final
+
+import msgspec
+
+from heptad.exporter.log_record import Origin, Record
+from heptad.exporter.parsing.header_formats import MODULE, name_program
+from heptad.exporter.parsing.repeated_lines import unwrap_repeated
+from heptad.exporter.sources.file.lines import decode
+
+FIELDS: Final = (
+    "MESSAGE,SYSLOG_IDENTIFIER,_PID,_UID,_EXE,_HOSTNAME,_TRANSPORT,_SYSTEMD_UNIT,"
+    "_CAP_EFFECTIVE,_SOURCE_REALTIME_TIMESTAMP"
+)
+_LONGEST_MESSAGE: Final = 16_384
+_ROOT: Final = 0xFB
+"""CAP_CHOWN to CAP_SETUID but for one (capabilities(7)): whoever has them can become root. No
+setuid root program lacks them, in a container neither; a file's capabilities are fewer."""
+_FARTHEST: Final = 2**63 // 1000 - 10**12
+
+
+class Entry(msgspec.Struct, gc=False):
+    """One line of ``journalctl --output=json``: every value is text, or bytes as numbers."""
+
+    cursor: str = msgspec.field(name="__CURSOR")
+    realtime: str = msgspec.field(name="__REALTIME_TIMESTAMP")
+    message: str | list[int | str] | None = msgspec.field(name="MESSAGE", default="")
+    tag: str | list[int | str] | None = msgspec.field(name="SYSLOG_IDENTIFIER", default="")
+    pid: str | None = msgspec.field(name="_PID", default=None)
+    uid: str | None = msgspec.field(name="_UID", default=None)
+    exe: str | None = msgspec.field(name="_EXE", default=None)
+    host: str | None = msgspec.field(name="_HOSTNAME", default=None)
+    transport: str | None = msgspec.field(name="_TRANSPORT", default=None)
+    unit: str | None = msgspec.field(name="_SYSTEMD_UNIT", default=None)
+    capabilities: str | None = msgspec.field(name="_CAP_EFFECTIVE", default=None)
+    source_time: str | None = msgspec.field(name="_SOURCE_REALTIME_TIMESTAMP", default=None)
+
+
+def identify(cursor: str) -> str:
+    """What of a cursor names the entry itself, also where it was copied to another file.
+
+    journald does so when it moves the journal from /run to /var: there the file's id and the number
+    in it are others; the boot, both times and the hash of the fields stay.
+    """
+    return cursor.partition(";b=")[2] or cursor
+
+
+decode_entry: Final = msgspec.json.Decoder(Entry).decode
+
+
+def _text(value: str | list[int | str] | None) -> str | None:
+    """A field as text: journalctl gives bytes as numbers, and a field set twice as a list."""
+    if isinstance(value, list):
+        if value and isinstance(value[0], str):
+            return value[0]
+        try:
+            return decode(bytes(value))  # type: ignore[arg-type]
+        except ValueError:
+            return None
+    return value
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def _microseconds(text: str | None) -> int | None:
+    """A time that the stores can keep; a journal from elsewhere may hold any number."""
+    time = _number(text)
+    return time if time is not None and time < _FARTHEST else None
+
+
+def _is_capable(text: str) -> bool:
+    """Whether ``_CAP_EFFECTIVE`` has root's capabilities."""
+    try:
+        return int(text, 16) & _ROOT == _ROOT and text.isalnum()
+    except ValueError:
+        return False
+
+
+def record_of(entry: Entry) -> Record | None:
+    """The record of an entry; None where journalctl gave no text for it."""
+    message, tag = _text(entry.message), _text(entry.tag)
+    time = _microseconds(entry.source_time) or _microseconds(entry.realtime)
+    if message is None or not tag or time is None:
+        return None
+    message, tag = message.replace("\0", "\\x00"), tag.replace("\0", "\\x00")
+    if len(message) > _LONGEST_MESSAGE:
+        message = f"{message[:_LONGEST_MESSAGE]}…"
+    pid = entry.pid if _number(entry.pid) is not None else None
+    raw = f"{tag}[{pid}]: {message}" if pid else f"{tag}: {message}"
+    tag = name_program(tag)
+    if tag.endswith(")") and (found := MODULE.fullmatch(tag)):
+        tag, message = found[1], f"{found[2]}({found[1]}): {message}"
+    count, text = unwrap_repeated(message)
+    capable = _is_capable(entry.capabilities or "")
+    uid = _number(entry.uid)
+    origin = Origin(None, entry.unit, True, entry.exe, uid, capable, entry.transport)
+    return (time * 1000, entry.host, tag, pid, text, raw, count, origin)

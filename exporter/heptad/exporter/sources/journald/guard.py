@@ -1,0 +1,166 @@
+"""Proof that a journal is still heard: it is asked now and then what it holds, without --follow.
+
+`journalctl --follow` can go on and deliver nothing: where the boot id or the machine id is another
+inside the service, where inotify is of no use, where the folder of the journal was replaced.
+"""
+
+import threading
+from collections.abc import Callable, Container, Iterable
+from typing import Final
+
+import msgspec
+
+from heptad.exporter.sources.journald.entry import identify
+from heptad.exporter.sources.journald.journalctl import OVERSIZED, Journalctl, is_left_out
+
+EVERY: Final = 60.0
+SOON: Final = 10.0
+"""Seconds after journalctl began to follow, and between questions while it does not deliver."""
+GRACE: Final = 10.0
+"""Seconds in which an entry that the journal holds must have been delivered."""
+LONGEST_ANSWER: Final = 60.0
+_SUSPENDED: Final = 30.0
+_MOST_FILES: Final = 3
+
+
+class _Position(msgspec.Struct):
+    cursor: str = msgspec.field(name="__CURSOR")
+
+
+_DECODER: Final = msgspec.json.Decoder(_Position)
+
+
+class Guard:
+    """Finds out whether a follower at a cursor is deaf; ``deaf`` is as in SourceHealth.
+
+    ``command`` makes the command without --follow that lists what is behind the cursor, ``inspect``
+    says what is wrong with the journal's files.
+    """
+
+    def __init__(self, command: Callable[[], list[str]], inspect: Callable[[], list[str]]) -> None:
+        self.deaf: dict[str, str] = {}
+        self._command = command
+        self._inspect = inspect
+        self._asked: Journalctl | None = None
+        self._asked_at = self._due = self._looked_at = 0.0
+        self._cursor: str | None = None
+        self._suspect_since: float | None = None
+        self._complaints: set[str] = set()
+        self._delivered = False
+
+    def begin(self, now: float) -> None:
+        """Journalctl follows from now on."""
+        self.close()
+        self._due, self._looked_at = now + SOON, now
+        self._suspect_since = None
+
+    def deliver(self) -> None:
+        """The follower delivered something."""
+        self._delivered = True
+        self._suspect_since = None
+
+    def watch(
+        self, now: float, cursor: str | None, known: Iterable[str], wake: threading.Event
+    ) -> bool:
+        """Look once while the follower has nothing; whether it is deaf and must start again.
+
+        ``known`` are cursors of entries that were read, beside ``cursor``.
+        """
+        before, self._looked_at = self._looked_at, now
+        if self._suspect_since is not None:
+            return self._judge(now, cursor)
+        if self._asked is not None:
+            self._listen(now, known)
+        elif now >= self._due and now - before < _SUSPENDED:
+            self._ask(now, cursor, wake)
+        elif now >= self._due:
+            # nobody looked for a while: what the follower has may still be on its way
+            self._due = now
+        return False
+
+    def _ask(self, now: float, cursor: str | None, wake: threading.Event) -> None:
+        self._due = now + EVERY
+        self._cursor, self._asked_at = cursor, now
+        try:
+            self._asked = Journalctl(self._command(), wake)
+        except OSError as error:
+            self.complain([f"journalctl cannot be run: {error}"])
+
+    def _listen(self, now: float, known: Iterable[str]) -> None:
+        """Take what the question was answered."""
+        asked = self._asked
+        if asked is None:
+            return
+        lines = asked.take()
+        read = {identify(cursor) for cursor in known} if lines else set()
+        if any(self._is_new(line, read) for line in lines):
+            self._suspect_since = now
+        elif not lines and asked.ended():
+            failed, told = asked.failed(), asked.complaints()
+            told += filter(is_left_out, asked.take_damage())
+            self.complain(told or (["journalctl failed"] if failed else []))
+            if not failed and self._delivered:
+                self.deaf.pop("stalled", None)
+        elif not lines and now - self._asked_at >= LONGEST_ANSWER:
+            self.deaf["unanswered"] = (
+                f"journalctl has not answered for {LONGEST_ANSWER:.0f} s; look for a hanging disk, "
+                "and whether `journalctl --lines=1` ends"
+            )
+            self.close()
+            return
+        else:
+            return
+        self.deaf.pop("unanswered", None)
+        self.close()
+
+    def _is_new(self, line: bytes, known: Container[str]) -> bool:
+        if line is OVERSIZED:
+            return False
+        try:
+            cursor = _DECODER.decode(line).cursor
+        except msgspec.DecodeError:
+            return False
+        own = self._cursor is not None and identify(cursor) == identify(self._cursor)
+        return not own and identify(cursor) not in known
+
+    def _judge(self, now: float, cursor: str | None) -> bool:
+        """Whether what the journal holds has still not been delivered."""
+        if cursor != self._cursor or self._suspect_since is None:
+            self._suspect_since = None
+            return False
+        if now - self._suspect_since < GRACE:
+            return False
+        self._suspect_since, self._delivered = None, False
+        self._due = now + SOON
+        self.deaf["stalled"] = (
+            "`journalctl --follow` did not deliver what the journal holds; it is started again, "
+            "and the journal is read from where it stopped, so lines come late"
+        )
+        return True
+
+    def complain(self, complaints: Iterable[str], *, at_once: bool = False) -> bool:
+        """Take up what journalctl wrote on its standard error when it was done; whether it did.
+
+        It is reported the second time: a file that is just being made is refused, too.
+        """
+        told = [text for text in complaints if not text.startswith(("Use ", "Hint:"))]
+        told += self._inspect()
+        lasting = [text for text in dict.fromkeys(told) if at_once or text in self._complaints]
+        if set(told) - self._complaints:
+            self._due = min(self._due, self._asked_at + SOON)
+        self._complaints = set(told)
+        if lasting:
+            self.deaf["files_refused"] = (
+                f"not all of the journal is seen: {'; '.join(lasting[:_MOST_FILES])}; see "
+                "`journalctl --verify`, move a corrupt file away, or give the service the group "
+                "systemd-journal"
+            )
+        else:
+            self.deaf.pop("files_refused", None)
+        return bool(told)
+
+    def close(self) -> None:
+        """End the question that is under way."""
+        if self._asked is not None:
+            self._asked.close()
+            self._asked = None

@@ -1,0 +1,359 @@
+"""The systemd journal, read by journalctl(1) and resumed by cursor."""
+
+import hashlib
+import re
+import shutil
+import threading
+import time as clock
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from time import time as wall_time
+from typing import Final
+
+import msgspec
+
+from heptad.core.host import machine_id
+from heptad.core.validation import Invalid
+from heptad.exporter.sources import Batch, Gap, SourceHealth
+from heptad.exporter.sources.journald.damage import Damage, find_way_on
+from heptad.exporter.sources.journald.entry import FIELDS, Entry, decode_entry, identify, record_of
+from heptad.exporter.sources.journald.files import (
+    find_folders,
+    find_full,
+    find_stale,
+    find_unreadable,
+    has_namespaces,
+    is_beyond,
+)
+from heptad.exporter.sources.journald.guard import LONGEST_ANSWER, Guard
+from heptad.exporter.sources.journald.journalctl import DAMAGE, OVERSIZED, Journalctl, is_left_out
+from heptad.exporter.sources.journald.restarts import Restarts
+
+_AUTH_FACILITIES: Final = (4, 10)
+"""auth and authpriv (RFC 5424): what login programs and PAM use."""
+_BEYOND: Final = "the number of an entry is damaged, and what is behind it is not found"
+_MOST_MACHINES: Final = 3
+_LONGEST_SILENCE: Final = 300.0
+_MOST_RECENT: Final = 1024
+_CURSOR: Final = re.compile(r"s=[0-9a-f]{1,32};[0-9a-z=;]{1,300}")
+
+
+class JournaldSource:
+    """The journal's messages of ``tags``; ``directory`` as of ``journalctl --directory``.
+
+    ``directory`` may be a function, for one that moves. journalctl is run to the journal's end
+    first. With ``follow`` it is then run again, to stay and wait for more, and asked now and then
+    for what it left out.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        tags: Iterable[str],
+        directory: str | Callable[[], str] | None = None,
+        *,
+        follow: bool = True,
+    ) -> None:
+        self.name = name
+        self._tags = sorted(tags)
+        self._directory = directory
+        self._follow = follow
+        self._digest = hashlib.sha256("\n".join(self._tags).encode()).hexdigest()[:16]
+        self._cursor: str | None = None
+        self._cursor_digest = ""
+        self._recent: deque[str] = deque(maxlen=_MOST_RECENT)
+        self._known: frozenset[str] = frozenset()
+        self._wake = threading.Event()
+        self._reader: Journalctl | None = None
+        self._guard = Guard(self._question, self._inspect)
+        self._restarts = Restarts()
+        self._damage = Damage()
+        self._jumped: str | None = None
+        self._began = 0.0
+        self._machines: list[str] = []
+        self._journal: list[str] = []
+        self._moved = False
+        self._seeking = self._overlaps = self._disordered = False
+        self._catching_up = True
+        self._heard_at = 0.0
+
+    def restore(self, state: bytes | None, since: int | None = None) -> None:
+        """See Source.restore: the state is the last entry's cursor and a digest of the tags."""
+        cursor, _, self._cursor_digest = (state or b"").decode().partition("\n")
+        self._cursor = cursor or None
+
+    def start(self, wake: threading.Event) -> None:
+        """See Source.start."""
+        self._wake = wake
+
+    def _find_directory(self) -> str | None:
+        return self._directory() if callable(self._directory) else self._directory
+
+    def _inspect(self) -> list[str]:
+        """What is wrong with the files of the journal."""
+        directory = self._find_directory()
+        folders = find_folders(directory, self._find_machines())
+        told = find_unreadable(folders) + find_full(folders)
+        if self._is_beyond(folders):
+            told.append(_BEYOND)
+            self._moved = self._moved or self._cursor_digest == self._digest
+        return told + ([] if directory else find_stale(folders))
+
+    def _is_beyond(self, folders: Sequence[Path]) -> bool:
+        found = self._cursor is not None and is_beyond(folders, self._cursor)
+        self._disordered |= found
+        return found
+
+    def _find_machines(self) -> list[str]:
+        """The machine id, and those that it replaced: a journald that runs keeps the id it had."""
+        own = machine_id(Path("/"))
+        if own and own not in self._machines:
+            self._machines = [*self._machines, own][-_MOST_MACHINES:]
+        return self._machines
+
+    def _find_journal(self) -> list[str]:
+        """The options and matches that say which entries of which journal are meant."""
+        directory = self._find_directory()
+        options, machine = [f"--directory={directory}"] if directory else [], []
+        if not directory:
+            # --merge, with which journalctl --follow does not ask for the boot, also shows other
+            # machines' entries
+            machines = self._find_machines()
+            machine = [f"_MACHINE_ID={one}" for one in machines]
+            options = ["--namespace=*"] if any(map(has_namespaces, machines)) else []
+            options += ["--merge"] if len(machines) > 1 else []
+        tags = [f"SYSLOG_IDENTIFIER={tag}" for tag in self._tags]
+        # PAM speaks under the name of any program, and modules under names of their own
+        facilities = [f"SYSLOG_FACILITY={number}" for number in _AUTH_FACILITIES]
+        return [*options, *machine, *tags, "+", *machine, *facilities]
+
+    def _command(self, start: str | None = None) -> list[str]:
+        """Reads from the cursor on, or from where the option ``start`` says."""
+        command = ["journalctl", "--output=json", f"--output-fields={FIELDS}", "--quiet"]
+        # without --all a field above 4096 bytes is left out, and so is the event it tells
+        command += ["--no-pager", "--all"]
+        if start is None and self._cursor:
+            # not --after-cursor: whether the entry itself is still there tells of a vacuum, and
+            # systemd 252 then leaves out the first entry behind it
+            start = f"--cursor={self._cursor}"
+        return [*command, start] if start else command
+
+    def _question(self) -> list[str]:
+        """Lists what is behind the cursor now, wherever the journal is by now."""
+        journal = self._find_journal()
+        self._moved = journal != self._journal
+        return self._command() + journal
+
+    def _restart(self) -> None:
+        if self._restarts.begin(clock.monotonic()):
+            self._catching_up = True
+            self._run()
+
+    def _run(self, start: str | None = None) -> None:
+        if shutil.which("journalctl") is None:
+            self._restarts.problem = (
+                "journalctl is not there: install systemd, or read a log file instead"
+            )
+            return
+        self._known = frozenset(map(identify, self._recent))
+        try:
+            if self._catching_up:
+                self._journal, self._moved = self._find_journal(), False
+                start = self._jumped = self._find_way_on()
+            # an entry with a damaged number comes again and again, behind those that are new
+            self._overlaps = start is not None or self._disordered
+            self._seeking = self._cursor is not None and start is None
+            # without --merge journalctl follows one boot, and takes its id from the kernel, which
+            # a container or the sandbox of a unit may overlay
+            follow = [] if self._catching_up else ["--no-tail", "--follow", "--merge"]
+            command = self._command(start) + follow + self._journal
+            self._reader = Journalctl(command, self._wake)
+        except OSError as error:
+            self._restarts.problem = f"journalctl cannot be run: {error}"
+        self._heard_at = clock.monotonic()
+        self._began = wall_time()
+        if not self._catching_up:
+            self._guard.begin(self._heard_at)
+
+    def _find_way_on(self) -> str | None:
+        """From where on to read where journalctl ended at damage behind the cursor."""
+        if self._cursor is None or not self._damage.is_lasting(self._cursor):
+            return None
+        journal = self._journal
+        place = find_way_on(lambda at: self._command(f"--cursor={at}") + journal, self._cursor)
+        return place and f"--cursor={place}"
+
+    def read(self) -> Batch | None:
+        """See Source.read; without ``follow`` it waits until journalctl has ended or has more."""
+        if self._reader is None:
+            self._restart()
+        if self._reader is None:
+            return None
+        lines = self._reader.take()
+        while not lines and not self._follow and not self._reader.ended():
+            lines = self._reader.take(wait=0.1)
+            if not lines and self._hangs():
+                return None
+        if lines:
+            self._heard_at = clock.monotonic()
+            self._restarts.deliver(self._heard_at)
+            self._guard.deaf.pop("unanswered", None)
+            return self._batch(lines)
+        reader = self._reader
+        gap = self._go_on(reader) if reader.ended() else self._wait(reader)
+        return Batch([], self._state(), [gap]) if gap is not None else None
+
+    def _wait(self, reader: Journalctl) -> Gap | None:
+        """While journalctl has nothing, find out whether it still hears the journal."""
+        now = clock.monotonic()
+        if self._catching_up:
+            self._hangs()
+            return None
+        self._restarts.stay(now)
+        if damage := reader.take_damage():
+            if any(map(is_left_out, damage)):
+                self._restarts.end(now, damage[-1])
+                self._end(reader)
+            return self._lose(damage[-1])
+        if self._guard.watch(now, self._cursor, self._recent, self._wake) or self._moved:
+            self._end(reader)
+        return None
+
+    def _go_on(self, reader: Journalctl) -> Gap | None:
+        """After the end of the journal wait for more; after a failure start again, later."""
+        if not self._follow and not self._catching_up:
+            return None
+        at_end = self._catching_up and not reader.failed()
+        gap = start = None
+        if at_end:
+            gap, start = self._judge_end(reader)
+        else:
+            told = reader.complaints()
+            self._restarts.end(clock.monotonic(), "; ".join(told[-3:]) or "journalctl ended")
+            if any(map(DAMAGE.search, told)):
+                self._damage.meet(self._cursor)
+        self._catching_up = not at_end
+        if self._follow:
+            self._end(reader)
+            if at_end:
+                self._run(start)
+        return gap
+
+    def _judge_end(self, reader: Journalctl) -> tuple[Gap | None, str | None]:
+        """At the journal's end: what was lost on the way, and from where on to follow."""
+        damage = reader.take_damage()
+        left_out = [text for text in damage if is_left_out(text)]
+        if self._is_beyond(find_folders(self._find_directory(), self._machines)):
+            left_out.append(_BEYOND)
+            damage.append(_BEYOND)
+        troubled = self._guard.complain(reader.complaints() + left_out, at_once=not self._follow)
+        if damage:
+            # what is still to come to a file whose rest was left out can be followed
+            start = f"--since=@{self._began:.6f}" if left_out else None
+            return self._lose(damage[-1]), start
+        if self._jumped:
+            return None, self._jumped
+        if self._seeking and not troubled:
+            return self._lose(f"nothing left at {self._cursor}", "vacuumed"), None
+        return None, None
+
+    def _lose(self, detail: str, reason: str = "unreadable") -> Gap | None:
+        """A gap behind the cursor; one is reported once, also over a restart.
+
+        An entry that was found by other tags may be there and not be shown.
+        """
+        if self._cursor is None or self._cursor_digest != self._digest:
+            return None
+        self._cursor_digest = ""
+        return Gap(reason, "journal", detail)
+
+    def _end(self, reader: Journalctl) -> None:
+        """End journalctl, so that it is started again; what it did not deliver is read then."""
+        self._guard.close()
+        reader.close()
+        self._reader = None
+        self._moved = False
+
+    def _hangs(self) -> bool:
+        """Whether journalctl, which reads to the journal's end, has been silent for too long."""
+        silent = clock.monotonic() - self._heard_at
+        if silent >= LONGEST_ANSWER:
+            self._guard.deaf["unanswered"] = (
+                f"journalctl has read the journal for {silent:.0f} s without a line or an end; "
+                "look for a hanging disk, and whether `journalctl --lines=1` ends"
+            )
+        if silent < _LONGEST_SILENCE or self._reader is None:
+            return False
+        self._end(self._reader)
+        return True
+
+    def _batch(self, lines: list[bytes]) -> Batch:
+        batch = Batch([], b"", [], read_bytes=sum(map(len, lines)))
+        before = self._cursor
+        for line in lines:
+            if line is OVERSIZED:
+                batch.oversized += 1
+                continue
+            try:
+                entry = decode_entry(line)
+            except msgspec.DecodeError:
+                batch.headless += 1
+                batch.strange.append(line[:1000].decode("utf-8", "backslashreplace"))
+            else:
+                self._take(entry, batch)
+        if self._cursor:
+            batch.state = self._state()
+        if self._cursor != before and not self._catching_up:
+            self._guard.deliver()
+        return batch
+
+    def _state(self) -> bytes:
+        return f"{self._cursor}\n{self._cursor_digest}".encode()
+
+    def _take(self, entry: Entry, batch: Batch) -> None:
+        cursor = entry.cursor
+        if self._known:
+            if identify(cursor) in self._known:
+                # where files of two journals have the same times, their order is not certain
+                self._seeking = False
+                return
+            if not self._catching_up and not self._overlaps:
+                self._known = frozenset()
+        if self._seeking:
+            self._seeking = False
+            if self._cursor is not None and identify(cursor) == identify(self._cursor):
+                return
+            if gap := self._lose(f"nothing left at {self._cursor}", "vacuumed"):
+                batch.gaps.append(gap)
+        if self._jumped:
+            self._jumped = None
+            if gap := self._lose("journalctl ended at damage, which was passed over"):
+                batch.gaps.append(gap)
+        self._cursor, self._cursor_digest = cursor, self._digest
+        self._recent.append(cursor)
+        record = record_of(entry)
+        if record is None:
+            batch.oversized += 1
+        else:
+            batch.records.append(record)
+
+    def health(self) -> SourceHealth:
+        """See Source.health; what waits in the journal itself cannot be told."""
+        problem = self._restarts.describe(clock.monotonic())
+        deaf = dict(self._guard.deaf) if problem is None else {}
+        return SourceHealth(0, problem, self._catching_up, deaf)
+
+    def close(self) -> None:
+        """See Source.close."""
+        self._guard.close()
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+
+def check_position(state: bytes) -> None:
+    """Raises Invalid where a state is none that a JournaldSource gave."""
+    cursor, _, digest = state.decode("ascii").partition("\n")
+    if not _CURSOR.fullmatch(cursor) or not (digest.isalnum() or not digest):
+        raise Invalid("corrupt", "a cursor that journald never wrote")

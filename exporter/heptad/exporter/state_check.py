@@ -1,0 +1,113 @@
+"""Whether what the exporter keeps beside its events is whole, before it continues from it.
+
+What is not whole is dropped. What follows from it is then computed anew, or read again: a source
+without its position takes over from itself (``handover.py``), so no line is lost or counted twice.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from heptad.core.store.api import LOOKED_UNTIL, PROBLEMS
+from heptad.core.store.sqlite import LocalStore
+from heptad.core.validation import Invalid, decode_time
+from heptad.exporter.already_read import HandOver
+from heptad.exporter.delivery.delivery_state import Account
+from heptad.exporter.handover import BEGUN_ANEW, SPEAKERS, Memory
+from heptad.exporter.normalize.login_attempts import Attempts
+from heptad.exporter.normalize.unknown_users import Strangers
+from heptad.exporter.rejected_lines import Refusals
+from heptad.exporter.sources import Source
+from heptad.exporter.sources.file.source import FileSource, LogState
+from heptad.exporter.sources.journald.source import JournaldSource, check_position
+
+_decode_logs: Final = msgspec.json.Decoder(dict[str, LogState]).decode
+_decode_samples: Final = msgspec.json.Decoder(list[str]).decode
+_decode_memory: Final = msgspec.json.Decoder(Memory).decode
+_decode_account: Final = msgspec.json.Decoder(Account).decode
+_decode_hand_over: Final = msgspec.msgpack.Decoder(HandOver).decode
+_decode_joined: Final = msgspec.msgpack.Decoder(list[tuple[bytes, bytes]]).decode
+
+
+def _check_logs(data: bytes) -> None:
+    if not _decode_logs(data):
+        raise Invalid("missing", "the position of a source that has read no log")
+
+
+def _check_attempts(data: bytes) -> None:
+    Attempts().restore(data)
+
+
+def _check_refusals(data: bytes) -> None:
+    Refusals().restore(data)
+
+
+def _check_strangers(data: bytes) -> None:
+    Strangers().restore(data)
+
+
+def _check_joined(data: bytes) -> None:
+    for attempts, strangers in _decode_joined(data):
+        if attempts:
+            _check_attempts(attempts)
+        if strangers:
+            _check_strangers(strangers)
+
+
+def _check_mark(data: bytes) -> None:
+    if data != b"1":
+        raise Invalid("corrupt", "no mark")
+
+
+CHECKS: Final[dict[str, Callable[[bytes], object]]] = {
+    "attempts": _check_attempts,
+    "applied": _check_attempts,
+    "strangers": _check_strangers,
+    "refused": _check_refusals,
+    "caught_up": _check_mark,
+    "handover": _decode_hand_over,
+    "joined": _check_joined,
+    "not_understood": _decode_samples,
+    "first_start": decode_time,
+    BEGUN_ANEW: decode_time,
+    LOOKED_UNTIL: decode_time,
+    PROBLEMS: _decode_samples,
+    SPEAKERS: _decode_memory,
+    "forwarder": _decode_account,
+}
+"""The first part of a key → what raises if the state is not whole."""
+_POSITIONS: Final[dict[type[object], Callable[[bytes], object]]] = {
+    FileSource: _check_logs,
+    JournaldSource: check_position,
+}
+
+
+def drop_unsound(store: LocalStore, sources: Sequence[Source]) -> set[str]:
+    """Drop what is not whole; which of ``sources`` have no position now. Raises StoreError.
+
+    The position of a source is text of its own kind.
+    """
+    dropped: dict[str, bytes] = {}
+    kinds = {f"source/{source.name}": _POSITIONS.get(type(source)) for source in sources}
+    for key in store.recall_keys(""):
+        check = kinds.get(key) or CHECKS.get(key.partition("/")[0])
+        known = store.recall(key)
+        if known is None or (check is not None and not _is_sound(store, key, known, check)):
+            dropped[key] = b""
+    if dropped:
+        store.append([], dropped)
+    return {
+        source.name
+        for source in sources
+        if store.recall(f"source/{source.name}") == b""
+        and not store.recall(f"handover/{source.name}")
+    }
+
+
+def _is_sound(store: LocalStore, key: str, known: bytes, check: Callable[[bytes], object]) -> bool:
+    def confirm(data: bytes) -> bool:
+        check(data)
+        return True
+
+    return store.intake.restore(key, known, confirm) is True

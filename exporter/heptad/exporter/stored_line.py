@@ -1,0 +1,92 @@
+"""What a stored row says, whichever log its line was read from.
+
+The journal and the file that syslogd writes hold the same line in two forms: with a time in
+microseconds or in seconds, with a process id that journald adds, under a host's long or short
+name, with characters that syslogd escapes. Two rows say the same if they differ in no more.
+"""
+
+import re
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from heptad.core.store.line_protocol import decode_fields, decode_head
+
+SECOND: Final = 10**9
+_OF_THE_LOG: Final = frozenset(
+    "count pid trust log_host path unit tag begin message exe uid capable transport trusted history"
+    " raw".split()
+)
+_ESCAPED: Final = re.compile(r"#[0-7]{3}|\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|[^!-~\w]")
+_ADDRESS: Final = re.compile(r"[0-9.]+|[0-9a-f:.]*:[0-9a-f:.]*")
+
+Kind = tuple[str, ...]
+"""Measurement, program, action, outcome, method and reason."""
+Voice = tuple[str, str]
+"""A machine, empty for this host, and a program."""
+
+
+class Told(msgspec.Struct, frozen=True, gc=False):
+    """What a row says; ``count`` is how many lines it stands for."""
+
+    kind: Kind
+    voice: Voice
+    content: str
+    time: int
+    pid: str
+    count: int
+
+    @property
+    def end(self) -> int:
+        """When its line was written at the latest: a stamp of a whole second may be cut off."""
+        return self.time if self.time % SECOND else self.time + SECOND - 1
+
+    def may_be(self, other: "Told") -> bool:
+        """Whether both may be of one line, their times aside."""
+        if self.content != other.content or self.voice[0] != other.voice[0]:
+            return False
+        return self.pid == other.pid or not (self.pid and other.pid)
+
+
+@lru_cache(maxsize=8192)
+def machine_of(name: str) -> str:
+    """A host's name without its domain, in lower case; empty for ``localhost``."""
+    name = name.lower()
+    short = name if _ADDRESS.fullmatch(name) else name.partition(".")[0]
+    return "" if short == "localhost" else short
+
+
+@lru_cache(maxsize=8192)
+def kind_of(head: str) -> Kind:
+    """The kind of a series."""
+    measurement, tags = decode_head(head)
+    return (measurement, *(tags.get(tag, "") for tag in _KIND))
+
+
+_KIND: Final = ("program", "action", "outcome", "method", "reason")
+
+
+@lru_cache(maxsize=8192)
+def host_of(head: str) -> str:
+    """The machine after which a series is named."""
+    return machine_of(decode_head(head)[1].get("host", ""))
+
+
+def tell(head: str, time: int, body: str, raw: str, own: frozenset[str]) -> Told:
+    """What a row says; ``own`` are the names of this host as ``machine_of`` gives them."""
+    fields = decode_fields(body)
+    message = ""
+    if "begin" in fields or "message" in fields:  # a line that no rule understood
+        message = str(fields.get("message", raw[int(fields.get("begin", 0)) :]))
+    texts = [f"{name}={value}" for name, value in sorted(fields.items()) if name not in _OF_THE_LOG]
+    kind = kind_of(head)
+    machine = machine_of(str(fields["log_host"])) if "log_host" in fields else host_of(head)
+    return Told(
+        kind,
+        ("" if machine in own else machine, kind[1]),
+        _ESCAPED.sub("", "\0".join([*texts, message])),
+        time,
+        str(fields.get("pid", "")),
+        int(fields.get("count", 1)),
+    )

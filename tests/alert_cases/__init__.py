@@ -1,5 +1,0 @@
-"""For each alert what makes it fire, and what must not."""
-
-from tests.alert_cases import aggregator, exporter, host, logins
-
-CASES = [*logins.COUNTED, *logins.FOUND, *exporter.CASES, *aggregator.CASES, *host.CASES]

@@ -1,0 +1,37 @@
+"""One rule alone: what it finds in some events."""
+
+from heptad.aggregator.detection.facts import Batch, facts_of
+from heptad.aggregator.detection.finding import Finding
+from heptad.aggregator.detection.rules import Rule
+from heptad.core.event import Event
+from tests.support.aggregator_world import DAY, HOUR, MIDNIGHT, MINUTE, SECOND, login
+
+__all__ = ["DAY", "HOUR", "MIDNIGHT", "MINUTE", "NOON", "SECOND", "find", "happen", "login"]
+
+NOON = MIDNIGHT + 12 * HOUR
+
+
+def find(rule: Rule, *events: Event) -> list[Finding]:
+    """The findings of all subjects, in order of time."""
+    cells: dict[str, dict[int, object]] = {}
+    for event in events:
+        wanted = (getattr(event, tag) in values for tag, values in rule.wants.items())
+        subject = rule.subject_of(event) if all(wanted) else None
+        if subject is not None:
+            own = cells.setdefault(subject, {})
+            minute = event.time // MINUTE
+            cell = rule.add(own.get(minute), Batch([(event, facts_of(event))]))
+            if cell is not None:
+                own[minute] = cell
+    found: list[Finding] = []
+    for subject, own in cells.items():
+        chain = rule.chain()
+        for minute in sorted(own):
+            chain.add(minute, own[minute])
+        found += chain.findings(subject)
+    return sorted(found, key=lambda finding: finding.first)
+
+
+def happen(action: str, time: int, **fields: object) -> Event:
+    """Something that succeeded."""
+    return login(time, **{"outcome": "success", "action": action, "method": "", **fields})  # type: ignore[arg-type]

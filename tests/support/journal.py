@@ -1,0 +1,140 @@
+"""Journal files with fields as a test wants them, by systemd-journal-remote(8), and their reader."""
+
+import os
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import psutil
+
+from heptad.exporter.log_record import Record
+from heptad.exporter.sources import Batch, Gap
+from heptad.exporter.sources.journald.source import JournaldSource
+from tests.support import needs
+
+REMOTE = "/lib/systemd/systemd-journal-remote"
+BOOT = "0123456789abcdef0123456789abcdef"
+SSHD = {
+    "SYSLOG_IDENTIFIER": "sshd",
+    "_EXE": "/usr/sbin/sshd",
+    "_UID": "0",
+    "_PID": "7",
+    "_HOSTNAME": "gate",
+    "_TRANSPORT": "syslog",
+    "_SYSTEMD_UNIT": "ssh.service",
+}
+TAGS = ("sshd", "sudo")
+
+
+class Journal:
+    """A folder of journal files; entries get the times 1, 2, 3, … seconds after ``begin``."""
+
+    def __init__(self, folder: Path, begin: float | None = None) -> None:
+        needs.program("journalctl", "systemd-journal-remote")
+        self.folder = folder
+        self._begin = time.time() - 1000 if begin is None else begin
+        self._written = 0
+
+    def write(self, *messages: str | bytes | None, file: str = "a", **fields: str) -> None:
+        """Append entries of sshd's, with ``fields`` instead of its own, to one of the files."""
+        export = b"".join(self._export(message, fields) for message in messages)
+        path = self.folder / f"{file}.journal"
+        subprocess.run(
+            [REMOTE, "--output", str(path), "-"],
+            input=export,
+            check=True,
+            capture_output=True,
+            env={**os.environ, "SYSTEMD_LOG_LEVEL": "err"},
+        )
+
+    def _export(self, message: str | bytes | None, fields: dict[str, str]) -> bytes:
+        """An entry in the Journal Export Format (systemd.io, JOURNAL_EXPORT_FORMATS)."""
+        self._written += 1
+        at = int((self._begin + self._written) * 10**6)
+        head = {"__REALTIME_TIMESTAMP": str(at), "__MONOTONIC_TIMESTAMP": str(self._written)}
+        entry = {**head, "_BOOT_ID": BOOT, **SSHD, **fields}
+        lines = [f"{key}={value}\n".encode() for key, value in entry.items() if value]
+        if message is not None:
+            data = message.encode() if isinstance(message, str) else message
+            lines.append(b"MESSAGE\n" + struct.pack("<Q", len(data)) + data + b"\n")
+        return b"".join(lines) + b"\n"
+
+
+class Reader:
+    """Sources on one journal, started one after the other from the state that was committed."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.state: bytes | None = None
+        self.records: list[Record] = []
+        self.batches: list[Batch] = []
+        self._journal = journal
+        self.source = self.start()
+
+    def start(self, *, follow: bool = True, tags: Iterable[str] = TAGS) -> JournaldSource:
+        """A source anew, from the last state."""
+        folder = str(self._journal.folder)
+        self.source = JournaldSource("journal", tags, folder, follow=follow)
+        self.source.restore(self.state)
+        self.source.start(threading.Event())
+        return self.source
+
+    def read(self) -> Batch | None:
+        """Read once, and commit."""
+        batch = self.source.read()
+        if batch is not None:
+            self.state = batch.state
+            self.records += batch.records
+            self.batches.append(batch)
+        return batch
+
+    def read_until(self, holds: Callable[[], object]) -> None:
+        """Read until something holds, or too much time has passed."""
+        deadline = time.monotonic() + 20
+        while not holds():
+            assert time.monotonic() < deadline, self.messages
+            if self.read() is None:
+                time.sleep(0.005)
+
+    def follow(self) -> None:
+        """Read to the end of the journal, until journalctl waits for more."""
+        self.read_until(lambda: journalctls() and not self.source.health().catching_up)
+
+    def read_all(self) -> None:
+        """Read to the end of the journal with a source that does not wait for more."""
+        self.source.close()
+        self.start(follow=False)
+        while self.read():
+            pass
+        self.source.close()
+
+    @property
+    def messages(self) -> list[str]:
+        """The messages so far."""
+        return [record[4] for record in self.records]
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """The gaps so far."""
+        return [gap for batch in self.batches for gap in batch.gaps]
+
+
+def journalctls() -> list[psutil.Process]:
+    """The journalctl processes of this one."""
+    children = psutil.Process().children()
+    return [p for p in children if p.name() == "journalctl" and p.status() != "zombie"]
+
+
+def run_apart(*command: str) -> "subprocess.CompletedProcess[str]":
+    """Run a program whose mounts nobody else sees, where it can import the project."""
+    needs.mount_namespace()
+    return subprocess.run(
+        ["unshare", "--mount", "--propagation=private", *command],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).resolve().parents[2],
+        timeout=120,
+    )

@@ -1,0 +1,232 @@
+"""What a test needs of the machine: it skips with the reason, or fails where CI=true.
+
+`python -m tests.support.needs` prints the Debian packages that bring every program named here.
+"""
+
+import functools
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+from typing import Final, NoReturn
+
+import pytest
+
+from tests.support.effort import BRIEF
+
+PACKAGES: Final[dict[str, str]] = {
+    "amtool": "prometheus-alertmanager",
+    "chage": "passwd",
+    "chpasswd": "passwd",
+    "chromium": "chromium",
+    "cron": "cron",
+    "dbclient": "dropbear-bin",
+    "dropbear": "dropbear-bin",
+    "dropbearkey": "dropbear-bin",
+    "docker-compose": "docker-compose",
+    "fail2ban-regex": "fail2ban",
+    "getent": "libc-bin",
+    "gcc": "gcc",
+    "gpasswd": "passwd",
+    "groupadd": "passwd",
+    "groupdel": "passwd",
+    "groupmod": "passwd",
+    "gzip": "gzip",
+    "hostname": "hostname",
+    "influxd": "influxdb",
+    "ip": "iproute2",
+    "journalctl": "systemd",
+    "localedef": "libc-bin",
+    "logger": "bsdutils",
+    "login": "login",
+    "logrotate": "logrotate",
+    "mmdebstrap": "mmdebstrap",
+    "mount": "mount",
+    "make": "make",
+    "mtail": "mtail",
+    "newusers": "passwd",
+    "nginx": "nginx",
+    "nsenter": "util-linux",
+    "passwd": "passwd",
+    "prometheus": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
+    "prometheus-node-exporter": "prometheus-node-exporter",
+    "promtool": "prometheus",
+    "prlimit": "util-linux",
+    "ps": "procps",
+    "rsyslogd": "rsyslog",
+    "script": "bsdutils",
+    "setpriv": "util-linux",
+    "ssh": "openssh-client",
+    "ssh-add": "openssh-client",
+    "ssh-agent": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "sshd": "openssh-server",
+    "sshpass": "sshpass",
+    "strace": "strace",
+    "su": "util-linux",
+    "sudo": "sudo",
+    "systemd": "systemd",
+    "systemd-analyze": "systemd",
+    "systemd-cat": "systemd",
+    "systemd-journald": "systemd",
+    "systemd-journal-remote": "systemd-journal-remote",
+    "unshare": "util-linux",
+    "useradd": "passwd",
+    "userdel": "passwd",
+    "usermod": "passwd",
+    "valgrind": "valgrind",
+}
+"""Program → the Debian package that brings it; `make test` installs these."""
+
+DEBIAN: Final = "1.6.7"
+"""The version of InfluxDB that Debian has."""
+INFLUXDB_1: Final = os.environ.get("HEPTAD_INFLUXDB_1", DEBIAN)
+INFLUXDB_2: Final = os.environ.get("HEPTAD_INFLUXDB_2", "2.7.12")
+"""The versions that the tests drive; `make test-servers` names others."""
+
+running: pytest.Item | None = None
+"""The test that runs now; tests/conftest.py says which."""
+
+# Daemons are outside the PATH of a user; systemd keeps its helpers in a folder of its own.
+_FOLDERS: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/systemd", "/lib/systemd")
+
+
+def program(*names: str) -> None:
+    """Go on only where every one of these programs is installed."""
+    _expect_mark()
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_FOLDERS))
+    for name in names:
+        if shutil.which(name, path=path) is None:
+            _miss(f"{name} is not installed (Debian: {PACKAGES.get(name, 'package unknown')})")
+
+
+@functools.cache
+def built(name: str) -> str:
+    """Build a program of a Go module where that was not done before, and return where it is.
+
+    ``name``: of a folder in tests/support/real/go, such as `influxd-2.7.12`. The first time takes minutes.
+    """
+    _expect_mark()
+    for tool in ("go", "cargo") if name.startswith("influxd") else ("go",):
+        if shutil.which(tool) is None:
+            _miss(f"{tool} is not installed, which builds {name}")
+    build = pathlib.Path(__file__).parent / "real" / "go" / "build"
+    done = subprocess.run([build, name], capture_output=True, check=False, text=True)
+    if done.returncode:
+        _miss(f"{build} {name} failed: {done.stderr[-2000:]}")
+    return done.stdout.strip()
+
+
+def influxdb_2() -> str:
+    """Return the program of InfluxDB 2."""
+    return built(f"influxd-{INFLUXDB_2}")
+
+
+@functools.cache
+def docker_host() -> pathlib.Path:
+    """Make a host with a Docker engine where that was not done before, and return its folder.
+
+    The first time takes about two minutes and the Debian archive; see tests/support/real/docker_host.py.
+    """
+    mount_namespace()
+    program("mmdebstrap", "ip", "nsenter")
+    build = pathlib.Path(__file__).parent / "real" / "stack" / "build"
+    built = subprocess.run([build], capture_output=True, check=False, text=True)
+    if built.returncode:
+        _miss(f"{build} cannot make a Debian with Docker: {built.stderr[-2000:]}")
+    return pathlib.Path(built.stdout.strip())
+
+
+def influxdb_1() -> str:
+    """Return the program of InfluxDB 1: Debian's, or that of another version."""
+    if INFLUXDB_1 != DEBIAN:
+        return built(f"influxd-{INFLUXDB_1}")
+    program("influxd")
+    return "influxd"
+
+
+def path(path: pathlib.Path, package: str) -> None:
+    """Go on only where this file of a Debian package is installed."""
+    _expect_mark()
+    if not path.exists():
+        _miss(f"{path} is not there (Debian: {package})")
+
+
+def root() -> None:
+    """Go on only as root."""
+    _expect_mark()
+    if os.geteuid() != 0:
+        _miss("only root may do this")
+
+
+def mount_namespace() -> None:
+    """Go on only where a process may lay an overlay over its own view of the file system."""
+    root()
+    program("unshare", "mount")
+    if problem := _try_overlay():
+        _miss(f"no overlay in a mount namespace of one's own: {problem}")
+
+
+def cgroup_folder() -> pathlib.Path:
+    """Return where control groups (cgroups(7), version 2) can be made."""
+    root()
+    for line in pathlib.Path("/proc/self/mounts").read_text().splitlines():
+        _, folder, kind, options, *_ = line.split()
+        if kind == "cgroup2" and "rw" in options.split(","):
+            return pathlib.Path(folder)
+    return _miss("no control groups of version 2 that can be written")
+
+
+def shared_data() -> pathlib.Path:
+    """Return the folder of large real logs, which is not a part of the project.
+
+    It is `$HEPTAD_SHARED_DATA`, or `../shared/data` beside the checkout. Where there is none the
+    test skips, in CI too.
+    """
+    beside = pathlib.Path(__file__).resolve().parents[3] / "shared" / "data"
+    folder = pathlib.Path(os.environ.get("HEPTAD_SHARED_DATA") or beside)
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not there (set HEPTAD_SHARED_DATA)")
+    return folder
+
+
+def _expect_mark() -> None:
+    """Fail in `make check` where it runs a test that needs more than Python."""
+    if running is not None and BRIEF:
+        reason = "tests/support/left_out.py does not see that it needs more than Python"
+        pytest.fail(f"{running.nodeid}: {reason}; mark it: @pytest.mark.system", pytrace=False)
+
+
+def _miss(reason: str) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{reason}, and CI has to run every test", pytrace=False)
+    pytest.skip(reason)
+
+
+@functools.cache
+def _try_overlay() -> str:
+    """Return why it does not work, or nothing."""
+    # The upper layer lies on a tmpfs: in a container the root is often an overlay itself, which
+    # cannot be an upper layer (Linux, Documentation/filesystems/overlayfs.rst).
+    script = """
+        set -e
+        mount -t tmpfs tmpfs "$0"
+        mkdir "$0/upper" "$0/work" "$0/merged"
+        mount -t overlay -o "lowerdir=/etc,upperdir=$0/upper,workdir=$0/work" overlay "$0/merged"
+        touch "$0/merged/written"
+    """
+    unshare = ["unshare", "--mount", "--propagation", "private"]
+    with tempfile.TemporaryDirectory() as folder:
+        tried = subprocess.run(
+            [*unshare, "sh", "-c", script, folder],
+            capture_output=True,
+            check=False,
+            text=True,
+        )
+    return tried.stderr.strip() or ("" if tried.returncode == 0 else "refused")
+
+
+if __name__ == "__main__":
+    print(*sorted({*PACKAGES.values(), "locales"}), sep="\n")  # noqa: T201 - its output is its purpose

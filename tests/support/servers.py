@@ -1,0 +1,87 @@
+"""``make test-servers``: what is too long for each run, on servers that it builds itself.
+
+Each part runs to its end whatever the others did; a part that lacks a program fails, and none skips.
+"""
+
+import os
+import subprocess
+import sys
+import time as clock
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from tests.support import needs
+
+NEWEST: Final = {"HEPTAD_INFLUXDB_1": "1.13.2", "HEPTAD_INFLUXDB_2": "2.9.1"}
+SUITE: Final = ("setup", "setup_1", "setup_2", "check", "roles", "delivery", "reading")
+_PYTEST: Final = ("pytest", "-q")
+
+
+class Part(NamedTuple):
+    """What is run: a module with its arguments, and what it needs in the environment."""
+
+    name: str
+    module: tuple[str, ...]
+    environment: Mapping[str, str] = {}
+
+
+def list_parts() -> list[Part]:
+    """All of them, in order."""
+    files = [f"tests/test_influxdb_{name}.py" for name in SUITE]
+    suite = (*_PYTEST, *files, "tests/core/test_store_protocol.py")
+    faults = {"TORTURE_FAULTS": os.environ.get("TORTURE_FAULTS", "2000")}
+    kills = "tests/system/test_torture_influxdb.py::test_kills_on_2"
+    return [
+        Part(f"suite on InfluxDB {' and '.join(NEWEST.values())}", suite, NEWEST),
+        Part(
+            "compose: failures, attack, down and up", (*_PYTEST, "tests/provisioning/test_stack.py")
+        ),
+        Part("beside Telegraf", ("bench.telegraf",)),
+        Part("dashboards with 10 and 1,000 hosts", ("bench.dashboards",)),
+        Part(
+            f"{faults['TORTURE_FAULTS']} kills of InfluxDB 2, exporter and aggregator",
+            (*_PYTEST, "-s", "-o", "faulthandler_timeout=7200", kills),
+            faults,
+        ),
+    ]
+
+
+def tell(text: str) -> None:
+    """Print it at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def run(part: Part) -> tuple[int, str]:
+    """The exit status of a part, and its last line."""
+    environment = {**os.environ, "CI": "true", **part.environment}
+    command = [sys.executable, "-u", "-m", *part.module]
+    last = ""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        for line in process.stdout or ():
+            tell(line.rstrip("\n"))
+            last = line.strip("= \n") or last
+    return process.returncode, last
+
+
+def main() -> int:
+    """Run the parts and print what came of each; 1 where one failed."""
+    wanted = [f"influxd-{version}" for version in NEWEST.values()]
+    for name in (*wanted, f"influxd-{needs.INFLUXDB_2}", "telegraf-1.36.4"):
+        tell(f"building {name}, if that was not done before")
+        needs.built(name)
+    told, failed = [], False
+    for part in list_parts():
+        tell(f"\n=== {part.name}")
+        begun = clock.monotonic()
+        status, last = run(part)
+        failed = failed or status != 0
+        took = int(clock.monotonic() - begun)
+        outcome = "passed" if status == 0 else "FAILED"
+        told.append(f"{took // 60:4}:{took % 60:02}  {outcome}  {part.name}: {last}")
+    tell("\n".join(("\nminutes of each part:", *told)))
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
