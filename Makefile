@@ -23,7 +23,7 @@ CODE = $(foreach folder,$(FOLDERS),$(if $(shell find $(folder) -name '*.py' 2>/d
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check lint types contracts torture test-servers torture-rotation fuzz bench docs dashboards rules env stack \
-	constraints clean debian-packages
+	dist dist-test constraints clean debian-packages
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -81,10 +81,18 @@ env: ## write .env with fresh secrets for docker-compose.yml, if there is none
 stack: ## the whole stack in Docker, with Grafana at http://localhost:3000
 	@scripts/start-stack
 
+dist: $(VENV)/.installed-dist ## sdist, wheel, package for Debian 12, man pages, SBOM and SHA256SUMS, in dist/
+	@packaging/build $(BIN)/python
+
+dist-test: $(VENV)/.installed-dev ## install, upgrade and purge the package of dist/ in a Debian 12 without network
+	@$(BIN)/python -m tests.system.debian_package
+
 constraints: $(VENV)/.installed-dev ## pin the dependencies again (UPGRADE=--upgrade for newer ones)
 	$(PIP_COMPILE) --extra all --build-deps-for editable --output-file constraints.txt pyproject.toml
 	$(PIP_COMPILE) --extra all --extra dev --constraint constraints.txt \
 		--output-file constraints-dev.txt pyproject.toml
+	$(PIP_COMPILE) --extra all --extra dist --constraint constraints.txt \
+		--constraint constraints-dev.txt --output-file constraints-dist.txt pyproject.toml
 
 clean: ## remove .venv and everything else that was made here
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache \
@@ -114,4 +122,8 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed constraints-dev.txt
 	@$(PIP_INSTALL) $(WHEELS) --require-hashes -r constraints-dev.txt
+	@touch $@
+
+$(VENV)/.installed-dist: $(VENV)/.installed-dev constraints-dist.txt
+	@$(PIP_INSTALL) $(WHEELS) --require-hashes -r constraints-dist.txt
 	@touch $@
