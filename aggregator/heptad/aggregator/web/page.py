@@ -21,6 +21,7 @@ from heptad.aggregator.web.events import find_events
 from heptad.aggregator.web.export import export
 from heptad.aggregator.web.findings import list_findings, list_sessions, show_evidence
 from heptad.aggregator.web.health import describe_health
+from heptad.aggregator.web.hours import count_hours
 from heptad.aggregator.web.query import BadQuery, Query, parse_query
 from heptad.aggregator.web.series import count_attempts
 from heptad.aggregator.web.source import PATIENCE, Opened, Stores
@@ -81,6 +82,7 @@ class Page:
             "/api/events": lambda stores, query: find_events(stores[0], query),
             "/api/series": lambda stores, query: count_attempts(*stores, query),
             "/api/top": lambda stores, query: rank_failures(stores[0], query),
+            "/api/hours": lambda stores, query: count_hours(stores[0], query),
             "/api/findings": lambda stores, query: list_findings(stores[1], query),
             "/api/sessions": lambda stores, query: list_sessions(stores[1], query),
             "/api/evidence": lambda stores, query: show_evidence(*stores, query),

@@ -37,6 +37,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     address: str = ""
     text: str = ""
     finding: str = ""
+    zone: str = ""
     limit: int = 100
     after: int = -1
     before: tuple[int, int] | None = None
@@ -89,6 +90,8 @@ def parse_query(text: str, now: float) -> Query:
     if since >= until:
         raise BadQuery("`since` is not before `until`")
     _check_words(given)
+    if "zone" in given:
+        _check_zone(given["zone"])
     limit = _number(given.pop("limit", "100"), "limit", 1, MOST_ROWS)
     after = _number(given.pop("after"), "after", 0, _LATEST) if "after" in given else -1
     before = _cursor(given.pop("before")) if "before" in given else None
@@ -99,6 +102,13 @@ def _check_words(given: dict[str, str]) -> None:
     for name, words in (("outcome", OUTCOMES), ("action", ACTIONS)):
         if name in given and given[name] not in words:
             raise BadQuery(f"`{name}` is one of {', '.join(words)}")
+
+
+def _check_zone(text: str) -> None:
+    try:
+        units.parse_zone(text)
+    except ValueError as error:
+        raise BadQuery(f"`zone`: {error}") from None
 
 
 def _time(text: str, name: str, now: float) -> int:

@@ -5,10 +5,12 @@ from typing import Any, Final
 
 from heptad.aggregator.reports import WINDOWS
 from heptad.aggregator.reports.windows import last_revisions
+from heptad.aggregator.web.events import SHOWN
 from heptad.aggregator.web.query import Budget, Query
 from heptad.aggregator.web.source import Events, Reports
 from heptad.core.store.event_row import MEASUREMENT, counted
 from heptad.core.store.line_protocol import decode_head
+from heptad.core.terminal import printable
 from heptad.core.units import SECOND, format_time
 
 _REPORT: Final = "report_attempts"
@@ -16,6 +18,10 @@ _MOST_POINTS: Final = 750
 _FINE: Final = (SECOND, 5 * SECOND, 15 * SECOND, 60 * SECOND)
 """Steps of short ranges, shorter than any window of a report."""
 _MOST_FINE: Final = 120
+_SHOWN_PROGRAMS: Final = 5
+_MOST_PROGRAMS: Final = 200
+_OTHERS: Final = "\n"
+"""No program: what is beyond the most, for whoever writes to InfluxDB chooses programs."""
 _SECONDS: Final = 0.3
 _LONGEST: Final = 366 * WINDOWS["1d"]
 
@@ -30,11 +36,11 @@ def count_attempts(events: Events, reports: Reports | None, query: Query) -> dic
     since = max(query.since, until - _LONGEST)
     fine = next((step for step in _FINE if (until - since) / step <= _MOST_FINE), None)
     if fine is not None and since < until:
-        grid = _make_grid(since, until, fine)
+        grid = _Grid(since, until, fine)
         if _add_events(events, query, since, until, grid) <= since:
-            return _show(grid, None)
+            return grid.show(None)
     step = min(length for length in WINDOWS.values() if (until - since) / length <= _MOST_POINTS)
-    grid = _make_grid(since, until, step)
+    grid = _Grid(since, until, step)
     # the first step may begin before the range: what other views do not show is not counted
     whole = min(-(-since // step) * step, until)
     covered = whole
@@ -46,58 +52,77 @@ def count_attempts(events: Events, reports: Reports | None, query: Query) -> dic
     if reached <= covered:
         reached = _add_events(events, query, since, whole, grid)
         covered = since
-    return _show(grid, max(since, reached) if reached > covered else None)
+    return grid.show(max(since, reached) if reached > covered else None)
 
 
-_Grid = tuple[int, int, list[list[int]]]
-"""Where the first step begins, how long a step is (ns), and its successes and failures."""
+class _Grid:
+    """Successes and failures of each step, and the attempts of each program."""
 
+    def __init__(self, since: int, until: int, step: int) -> None:
+        self.begin, self.step = since // step * step, step
+        self._length = len(range(self.begin, until, step))
+        self._counts = {outcome: [0] * self._length for outcome in ("success", "failure")}
+        self._programs: dict[str, list[int]] = {}
 
-def _make_grid(since: int, until: int, step: int) -> _Grid:
-    begin = since // step * step
-    return begin, step, [[0, 0] for _ in range(begin, until, step)]
+    def add(self, time: int, program: str, outcome: str, count: int) -> None:
+        """Count attempts at a time (ns); those that neither succeeded nor failed are none."""
+        if outcome not in self._counts or not count:
+            return
+        place = (time - self.begin) // self.step
+        self._counts[outcome][place] += count
+        if program not in self._programs and len(self._programs) >= _MOST_PROGRAMS:
+            program = _OTHERS
+        self._programs.setdefault(program, [0] * self._length)[place] += count
 
+    def show(self, reached: int | None) -> dict[str, Any]:
+        """The answer; ``reached`` is how far back (ns) they go where that is not all of it."""
+        return {
+            "step": self.step // SECOND,
+            "begin": self.begin // SECOND,
+            "successes": self._counts["success"],
+            "failures": self._counts["failure"],
+            "programs": self._show_programs(),
+            "from": None if reached is None else format_time(reached),
+        }
 
-def _show(grid: _Grid, reached: int | None) -> dict[str, Any]:
-    begin, step, counts = grid
-    return {
-        "step": step // SECOND,
-        "begin": begin // SECOND,
-        "successes": [success for success, _ in counts],
-        "failures": [failure for _, failure in counts],
-        "from": None if reached is None else format_time(reached),
-    }
+    def _show_programs(self) -> list[dict[str, Any]]:
+        """The most frequent ones by their names, and the others together under none."""
+        others = self._programs.pop(_OTHERS, [0] * self._length)
+        ranked = sorted(self._programs.items(), key=lambda item: (-sum(item[1]), item[0]))
+        for _, attempts in ranked[_SHOWN_PROGRAMS:]:
+            others = [one + more for one, more in zip(others, attempts, strict=True)]
+        shown = [
+            {"name": printable(name, SHOWN), "attempts": attempts}
+            for name, attempts in ranked[:_SHOWN_PROGRAMS]
+        ]
+        return [*shown, {"name": None, "attempts": others}] if any(others) else shown
 
 
 def _add_windows(
     reports: Reports, query: Query, size: str, since: int, until: int, grid: _Grid
 ) -> int:
     """Add up the windows of a size from ``since`` on; up to where there are some."""
-    begin, step, counts = grid
     covered = since
     tags = {"window": size, **query.tags("host", "program")}
     for window, written in last_revisions(reports, _REPORT, since, until, tags).items():
         if window.end > until:
             continue
         covered = max(covered, window.end)
-        place = counts[(window.start - begin) // step]
-        for fields in written.rows.values():
-            place[0] += int(fields.get("successes", 0))
-            place[1] += int(fields.get("failures", 0))
+        for head, fields in written.rows.items():
+            program = decode_head(head)[1].get("program", "")
+            for outcome, field in (("success", "successes"), ("failure", "failures")):
+                grid.add(window.start, program, outcome, int(fields.get(field, 0)))
     return covered
 
 
 def _add_events(store: Events, query: Query, since: int, until: int, grid: _Grid) -> int:
     """Count the attempts of [since, until) one by one; how far back the time sufficed."""
-    begin, step, counts = grid
     budget = Budget(_SECONDS)
     tags = {"action": "login", **query.tags("host", "program")}
     rows = store.backwards(MEASUREMENT, since, until, tags, ("count",))
     for (head, time, _, _), count in counted(rows, store.intake):
         if budget.is_over():
             return time
-        outcome = decode_head(head)[1].get("outcome")
-        place = counts[(time - begin) // step]
-        if outcome in ("success", "failure"):
-            place[outcome == "failure"] += count
+        told = decode_head(head)[1]
+        grid.add(time, told.get("program", ""), told.get("outcome", ""), count)
     return since

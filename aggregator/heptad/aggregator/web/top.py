@@ -1,6 +1,7 @@
 """Who fails most to log in: the addresses, and the names that were asked for."""
 
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 from heptad.aggregator.reports.counting import Tally
@@ -46,9 +47,15 @@ def rank_failures(store: Events, query: Query) -> dict[str, Any]:
 
 def _show(tally: Tally) -> dict[str, Any]:
     top = tally.top(_ROWS)
-    rows = [{"name": _decode(row.name), "count": row.count} for row in top.rows]
+    rows = [{"name": show_name(row.name), "count": row.count} for row in top.rows]
     return {"rows": rows, "others": top.others}
 
 
-def _decode(value: str) -> str:
+def find_names(body: str, field: str) -> Iterator[str]:
+    """The values of a field of a stored event, as they are stored, cut."""
+    return (value for name, value in _NAMES.findall(body) if name == field)
+
+
+def show_name(value: str) -> str:
+    """A value that is as ``find_names`` gives it, as the page shows it."""
     return printable(str(decode_fields(f'x="{value}"')["x"]), SHOWN)

@@ -1,8 +1,8 @@
-// Login attempts as stacked bars, drawn by uPlot in the colours of the page.
+// Counts over time as stacked bars, drawn by uPlot in the colours of the page.
 import { find, number, short } from "./elements.js";
 
-let chart = null;
-let shown = null;
+const HEIGHT = 180;
+const charts = [];
 let zoomTo = () => {};
 let goBack = () => {};
 
@@ -13,15 +13,35 @@ export const backByChart = (act) => { goBack = act; };
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-export function drawChart(data) {
-  shown = data;
-  const times = data.failures.map((_, index) => data.begin + index * data.step);
-  const totals = data.failures.map((failures, index) => failures + data.successes[index]);
-  chart?.destroy();
-  chart = new uPlot(options(data), [times, totals, data.successes], find("chart"));
+/** A chart in the element ``id``; ``id``-value shows what is under the pointer. */
+export function makeChart(id) {
+  const chart = { id, plot: null, data: null, series: [] };
+  charts.push(chart);
+  new ResizeObserver(() => {
+    const width = find(id).clientWidth;
+    if (chart.plot && width && chart.plot.width !== width) chart.plot.setSize({ width, height: HEIGHT });
+  }).observe(find(id));
+  return (data, series) => {
+    Object.assign(chart, { data, series });
+    draw(chart);
+  };
 }
 
-function options(data) {
+/** Draws ``series`` ({name, colour, values}), the first one at the bottom. */
+function draw(chart) {
+  const { data, series, id } = chart;
+  const length = series[0].values.length;
+  const times = Array.from({ length }, (_, index) => data.begin + index * data.step);
+  const sums = [];
+  series.forEach(({ values }, place) => {
+    sums.push(values.map((value, index) => value + (place ? sums[place - 1][index] : 0)));
+  });
+  chart.plot?.destroy();
+  // the highest bars first: the others are drawn over them
+  chart.plot = new uPlot(options(chart, length), [times, ...sums.reverse()], find(id));
+}
+
+function options({ data, series, id }, length) {
   const bars = uPlot.paths.bars({ size: [0.8, 40], align: 1, gap: 0 });
   const axis = {
     stroke: colour("--soft"), font: "12px system-ui, sans-serif",
@@ -29,23 +49,23 @@ function options(data) {
   };
   const one = (name) => ({ fill: colour(name), width: 0, paths: bars, points: { show: false } });
   return {
-    width: find("chart").clientWidth, height: 180, padding: [8, 24, 0, 0],
-    legend: { show: false }, 
+    width: find(id).clientWidth, height: HEIGHT, padding: [8, 24, 0, 0], legend: { show: false },
     cursor: { drag: { x: true, y: false, setScale: false, dist: 5 }, y: false, bind: { dblclick: () => () => goBack() } },
     // the last bar begins at the last time and needs its own width behind it
-    scales: { x: { time: true, range: () => [data.begin, data.begin + data.failures.length * data.step] },
+    scales: { x: { time: true, range: () => [data.begin, data.begin + length * data.step] },
       y: { range: (_, low, high) => [0, Math.max(4, high * 1.05)] } },
     axes: [{ ...axis, grid: { show: false }, values: TIMES, space: 70 },
       { ...axis, size: 50, values: (_, values) => values.map((v) => (v % 1 ? "" : number(v))) }],
-    series: [{}, one("--bar-failure"), one("--bar-success")],
-    hooks: { setCursor: [(plot) => tellValue(data, plot.cursor.idx)], setSelect: [(plot) => choose(data, plot)] },
+    series: [{}, ...series.map(({ colour: name }) => one(name)).reverse()],
+    hooks: { setCursor: [(plot) => tellValue(id, data, series, plot.cursor.idx)],
+      setSelect: [(plot) => choose(data, length, plot)] },
   };
 }
 
-function choose(data, plot) {
+function choose(data, length, plot) {
   const { left, width } = plot.select;
   if (width < 5) return;
-  const end = data.begin + data.failures.length * data.step;
+  const end = data.begin + length * data.step;
   const [from, to] = [left, left + width].map((place) => plot.posToVal(place, "x"));
   plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
   // the bars that were touched, whole
@@ -60,14 +80,19 @@ const TIMES = [
   [1, "{HH}:{mm}:{ss}", "\n{MMM} {DD}", null, "\n{MMM} {DD}", null, null, null, 1],
 ];
 
-function tellValue(data, index) {
-  find("chart-value").textContent = index === null || index === undefined ? ""
+function tellValue(id, data, series, index) {
+  find(`${id}-value`).textContent = index === null || index === undefined ? ""
     : `from ${short((data.begin + index * data.step) * 1000)}: ` +
-      `${number(data.failures[index])} failed, ${number(data.successes[index])} succeeded`;
+      series.map(({ name, values }) => `${number(values[index])} ${name}`).join(", ");
 }
 
-new ResizeObserver(() => {
-  const width = find("chart").clientWidth;
-  if (chart && width && chart.width !== width) chart.setSize({ width, height: 180 });
-}).observe(find("chart"));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => shown && drawChart(shown));
+/** The rows of a table with the same numbers, the newest first; steps without any are left out. */
+export function tableOf(data, series, makeRow) {
+  return series[0].values.map((_, index) => index)
+    .filter((index) => series.some(({ values }) => values[index]))
+    .map((index) => makeRow(short((data.begin + index * data.step) * 1000), series.map(({ values }) => number(values[index]))))
+    .reverse();
+}
+
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change",
+  () => charts.filter(({ plot }) => plot).forEach(draw));

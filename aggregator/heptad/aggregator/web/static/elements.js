@@ -34,13 +34,17 @@ export function short(time) {
 /** The same, with the time as it is stored. */
 export const when = (time) => `${short(time)} (${time})`;
 
+/** How far the browser's zone is ahead of UTC at a time: “+01:00”. */
+export function offsetOf(time) {
+  const minutes = -new Date(time).getTimezoneOffset();
+  const [hours, rest] = [Math.floor(Math.abs(minutes) / 60), Math.abs(minutes) % 60];
+  return `${minutes < 0 ? "-" : "+"}${two(hours)}:${two(rest)}`;
+}
+
 /** The browser's zone with its offset at a time: “Europe/Berlin, UTC+01:00”. */
 export function zoneOf(time) {
-  const minutes = -new Date(time).getTimezoneOffset();
-  const offset = `${two(Math.floor(Math.abs(minutes) / 60))}:${two(Math.abs(minutes) % 60)}`;
   const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
-  const utc = minutes ? `UTC${minutes < 0 ? "−" : "+"}${offset}` : "UTC";
-  return timeZone && timeZone !== utc ? `${timeZone}, ${utc}` : utc;
+  return timeZone && timeZone !== "UTC" ? `${timeZone}, UTC${offsetOf(time)}` : "UTC";
 }
 
 const looked = {};

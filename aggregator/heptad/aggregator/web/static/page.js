@@ -5,7 +5,7 @@ import { find, zoneOf } from "./elements.js";
 import { filterBy, follow, listed, loadEvents, loadOlder, recall, remember } from "./events.js";
 import { offerExport } from "./export.js";
 import { applyForm, choosePreset, closeForm, openForm, presets, range, zoom, zoomBack } from "./range.js";
-import { loadFindings, loadHealth, loadSeries, loadSessions, loadTop, showAllFindings } from "./views.js";
+import { loadFindings, loadHealth, loadHours, loadSeries, loadSessions, loadTop, showAllFindings } from "./views.js";
 
 const FOLLOW_MS = 2000;
 const REFRESH_MS = 30000;
@@ -14,7 +14,7 @@ const LENGTHS = { "1h": HOUR, "6h": 6 * HOUR, "24h": 24 * HOUR, "7d": 168 * HOUR
 
 async function refresh() {
   if (document.hidden) return;
-  if (await run(loadSeries, loadTop, loadFindings, loadSessions, loadHealth)) tellProblem(null);
+  if (await run(loadSeries, loadTop, loadHours, loadFindings, loadSessions, loadHealth)) tellProblem(null);
 }
 
 /** The shortest range that holds the newest event and, up to a day, the oldest. */
@@ -30,7 +30,7 @@ async function chooseRange() {
 }
 
 async function loadAll() {
-  const fine = await run(loadEvents, loadSeries, loadTop, loadFindings, loadSessions, loadHealth);
+  const fine = await run(loadEvents, loadSeries, loadTop, loadHours, loadFindings, loadSessions, loadHealth);
   if (fine) tellProblem(null);
   document.body.dataset.loaded = "true";
 }
@@ -82,6 +82,7 @@ zoomByChart((from, to) => { zoom(from, to); showRange(); });
 backByChart(goBack);
 window.addEventListener("popstate", () => { recall(); loadAll(); });
 document.addEventListener("visibilitychange", refresh);
+find("hours-outcome").addEventListener("change", () => run(loadHours));
 offerExport("events-export", "events", listed);
 offerExport("findings-export", "findings", () => ({ view: "findings", ...range() }));
 find("footer-zone").textContent = zoneOf(Date.now());

@@ -1,8 +1,9 @@
 // Attempts, rankings, findings and health.
 import { ask, run } from "./ask.js";
-import { drawChart } from "./chart.js";
-import { button, element, fillFields, find, number, short, tellUntil, until, when } from "./elements.js";
+import { makeChart, tableOf } from "./chart.js";
+import { button, element, fillFields, find, number, short, tellUntil, until, when, offsetOf } from "./elements.js";
 import { filterBy } from "./events.js";
+import { drawHours } from "./heat.js";
 import { range } from "./range.js";
 
 const FEW_FINDINGS = 5;
@@ -37,19 +38,72 @@ function showSeries(data) {
   find("tile-successes").replaceChildren(number(succeeded), until("events"));
   find("series-note").textContent =
     data.from ? `counted back to ${short(data.from)} so far; reports of what is older are being computed` : "";
-  drawChart(data);
+  const series = [{ name: "succeeded", colour: "--bar-success", values: data.successes },
+    { name: "failed", colour: "--bar-failure", values: data.failures }];
+  drawAttempts(data, series);
   find("chart").setAttribute("aria-label",
     `Login attempts over time: ${number(failed)} failed, ${number(succeeded)} succeeded`);
-  const rows = [];
-  data.failures.forEach((failures, index) => {
-    if (!failures && !data.successes[index]) return;
-    const row = element("tr");
-    const time = new Date((data.begin + index * data.step) * 1000).toISOString();
-    row.append(element("td", "", short(time)), element("td", "", number(failures)),
-      element("td", "", number(data.successes[index])));
-    rows.push(row);
+  find("series-rows").replaceChildren(...tableOf(data, [...series].reverse(), writeNumbers));
+  showServices(data);
+}
+
+const drawAttempts = makeChart("chart");
+const drawServices = makeChart("services-chart");
+
+function writeNumbers(time, numbers) {
+  const row = element("tr");
+  row.append(...[time, ...numbers].map((text) => element("td", "", text)));
+  return row;
+}
+
+/** The same attempts by the service that was logged in to. */
+function showServices(data) {
+  const series = data.programs.map(({ name, attempts }, place) => ({
+    name: name ?? "others", colour: `--p${name === null ? 6 : place + 1}`, values: attempts,
+    total: attempts.reduce((total, value) => total + value, 0) }));
+  const none = [{ name: "attempts", colour: "--p6", values: data.failures.map(() => 0) }];
+  drawServices(data, series.length ? series : none);
+  find("services-legend").replaceChildren(...series.map(({ name, colour, total }) => {
+    const key = element("span", `key ${colour.slice(2)}`, `${name} ${number(total)}`);
+    key.title = key.textContent;
+    return key;
+  }), ...(series.length ? [] : [none("span", "", "No login attempts in this range", "events")]));
+  find("services-chart").setAttribute("aria-label", "Login attempts by service over time: " +
+    (series.map(({ name, total }) => `${name} ${number(total)}`).join(", ") || "none"));
+  find("services-head").replaceChildren(...["From", ...series.map(({ name }) => name)].map(writeHead));
+  find("services-rows").replaceChildren(...(series.length ? tableOf(data, series, writeNumbers) : []));
+}
+
+function writeHead(text) {
+  const head = element("th", "", text);
+  head.scope = "col";
+  return head;
+}
+
+const WORDS = { failure: "failed", success: "succeeded" };
+
+/** Asks in the browser's zone; where the server does not know it, in its offset of now. */
+async function askHours(outcome) {
+  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+  try {
+    return [await askInRange("hours", { outcome, zone: timeZone }), timeZone];
+  } catch (error) {
+    const offset = offsetOf(Date.now());
+    if (!error.message.startsWith("`zone`")) throw error;
+    return [await askInRange("hours", { outcome, zone: offset }), `UTC${offset}`];
+  }
+}
+
+export async function loadHours() {
+  const outcome = find("hours-outcome").value;
+  const [data, zone] = await askHours(outcome);
+  if (find("hours-outcome").value !== outcome) return;
+  showIfNew("hours", data, () => {
+    find("hours-note").textContent = data.from ? `${zone}; counted since ${short(data.from)}` : zone;
+    const heads = Array.from({ length: 24 }, (_, hour) => String(hour));
+    find("hours-head").replaceChildren(...["User", ...heads].map(writeHead));
+    drawHours(data, WORDS[outcome], (user) => filterBy({ user, outcome, action: "login" }));
   });
-  find("series-rows").replaceChildren(...rows.reverse());
 }
 
 export async function loadTop() {
