@@ -140,7 +140,7 @@ def test_disarming_keeps_the_text(text: str) -> None:
 
 def test_a_file_that_is_cut_says_so(views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there are more rows than a file takes, its last line and the JSON say what is missing."""
-    monkeypatch.setattr("heptad.heptad.aggregator.web.export.MOST", 5)
+    monkeypatch.setattr("heptad.aggregator.web.export.MOST", 5)
     views.add(*(login(views.now - n * SECOND) for n in range(9, 0, -1)))
     _, lines = read_csv(views, "events")
     assert len(lines) == 7
@@ -149,8 +149,8 @@ def test_a_file_that_is_cut_says_so(views: Views, monkeypatch: pytest.MonkeyPatc
     told = read_json(views, "events")
     assert (len(told["events"]), told["complete"]) == (5, False)
     assert told["cut"] == lines[-1][0].removeprefix("# cut: ")
-    monkeypatch.setattr("heptad.heptad.aggregator.web.export._LARGEST", 1500)
-    monkeypatch.setattr("heptad.heptad.aggregator.web.export.MOST", 100)
+    monkeypatch.setattr("heptad.aggregator.web.export._LARGEST", 1500)
+    monkeypatch.setattr("heptad.aggregator.web.export.MOST", 100)
     told = read_json(views, "events")
     assert 0 < len(told["events"]) < 9
     assert "it would be too large" in told["cut"]
@@ -158,7 +158,7 @@ def test_a_file_that_is_cut_says_so(views: Views, monkeypatch: pytest.MonkeyPatc
 
 def test_a_search_that_is_cut_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where time ends before the range does, the file says how far back it goes."""
-    monkeypatch.setattr("heptad.heptad.aggregator.web.export._SECONDS", 0.0)
+    monkeypatch.setattr("heptad.aggregator.web.export._SECONDS", 0.0)
     views = Views(tmp_path)
     with views.world:
         views.add(*(login(views.now - n * SECOND) for n in range(900, 0, -1)))
