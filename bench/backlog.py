@@ -8,7 +8,7 @@ one is attacked live.
 import sys
 import tempfile
 import threading
-import time as clock
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -61,23 +61,23 @@ def connect(url: str) -> InfluxConfig:
 
 def wait_until_caught_up(aggregator: Aggregator, begun: float) -> float:
     """Seconds since ``begun`` until everything that arrived before now is worked off."""
-    asked = clock.monotonic()
-    while clock.monotonic() - asked < _PATIENCE:
+    asked = time.monotonic()
+    while time.monotonic() - asked < _PATIENCE:
         if (
-            clock.monotonic() - aggregator.metrics.behind() > asked + 15
+            time.monotonic() - aggregator.metrics.behind() > asked + 15
         ):  # heartbeats are read every 10 s
-            return clock.monotonic() - begun - 15
-        clock.sleep(0.1)
+            return time.monotonic() - begun - 15
+        time.sleep(0.1)
     raise TimeoutError("the backlog is not worked off")
 
 
 def wait_for_attack(server: Influxd2, begun: float) -> float:
     """Seconds until the attack is a finding."""
-    while clock.monotonic() - begun < _PATIENCE:
+    while time.monotonic() - begun < _PATIENCE:
         rows = server.rows("SELECT subject FROM findings WHERE subject = '203.0.113.99'", "reports")
         if rows:
-            return clock.monotonic() - begun
-        clock.sleep(0.1)
+            return time.monotonic() - begun
+        time.sleep(0.1)
     raise TimeoutError("the attack is no finding")
 
 
@@ -90,11 +90,11 @@ def main(number: int = EVENTS) -> None:
         thread = threading.Thread(target=aggregator.run, args=(stop,))
         thread.start()
         try:
-            begun = clock.monotonic()
+            begun = time.monotonic()
             export(folder, server.url, "gate", lines_of("gate", number, datetime.now(UTC)))
             ordered = wait_until_caught_up(aggregator, begun)
             print(f"{number} events in order: delivered and worked off in {ordered:.1f} s")
-            begun = clock.monotonic()
+            begun = time.monotonic()
             export(folder, server.url, "late", lines_of("late", number, datetime.now(UTC)))
             now = datetime.now(UTC).isoformat()
             attack = (
@@ -102,7 +102,7 @@ def main(number: int = EVENTS) -> None:
                 for n in range(1, ATTEMPTS + 1)
             )
             export(folder, server.url, "web", attack)
-            attacked = clock.monotonic()
+            attacked = time.monotonic()
             print(f"live attack: a finding after {wait_for_attack(server, attacked):.1f} s")
             took = wait_until_caught_up(aggregator, begun)
             print(f"{number} late events: in {took:.1f} s ({took / ordered:.2f}×)")

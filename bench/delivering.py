@@ -6,7 +6,7 @@ JSON of what `influxdb:` needs in a configuration beside the URL.
 
 import sys
 import threading
-import time as clock
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -16,13 +16,13 @@ import psutil
 
 from heptad.core.config.influxdb import InfluxConfig, RetentionConfig
 from heptad.core.config.schema import Config, FileSourceConfig, StoreConfig
-from heptad.core.influxdb.client import Connection
+from heptad.core.influxdb.client import InfluxConnection
 from heptad.core.influxdb.write import InfluxSink
 from heptad.core.store.outbox import Outbox
 from heptad.core.store.sqlite import LocalStore
 from heptad.exporter.app import Exporter
-from heptad.exporter.delivery.delivery_state import Account
-from heptad.exporter.delivery.forwarder import ACCOUNT
+from heptad.exporter.delivery.delivery_state import DeliveryState
+from heptad.exporter.delivery.forwarder import DELIVERY_STATE
 
 _NO_CONTENT: Final = 204
 Keys = Mapping[str, str]
@@ -58,10 +58,10 @@ def deliver(folder: Path, url: str, keys: Keys) -> None:
     stop = threading.Event()
     watch = threading.Thread(target=_watch, args=(sizes, stop))
     watch.start()
-    begun, used = clock.perf_counter(), clock.process_time()
+    begun, used = time.perf_counter(), time.process_time()
     if not forwarder.drain(threading.Event()):
         sys.exit("; ".join(forwarder.problems()))
-    took, used = clock.perf_counter() - begun, clock.process_time() - used
+    took, used = time.perf_counter() - begun, time.process_time() - used
     stop.set()
     watch.join()
     early = sizes[min(len(sizes) - 1, len(sizes) // 10)]
@@ -79,39 +79,39 @@ def post(folder: Path, url: str, keys: Keys) -> None:
 
     Print seconds, and seconds of processor.
     """
-    sink = InfluxSink(Connection(_server(url, keys)), "events")
+    sink = InfluxSink(InfluxConnection(_server(url, keys)), "events")
     outbox, position, parcels = Outbox(folder / "events.db"), 0, []
     while (chunk := outbox.take(position, 5000, 2**20, -(2**63))).ids:
-        parcel = sink.pack(chunk.lines)
-        parcels.append(msgspec.structs.replace(parcel, lines=()))
+        payload = sink.encode(chunk.lines)
+        parcels.append(msgspec.structs.replace(payload, lines=()))
         position = chunk.position
-    begun, used = clock.perf_counter(), clock.process_time()
-    for parcel in parcels:
-        answer = sink.post(parcel.data)
+    begun, used = time.perf_counter(), time.process_time()
+    for payload in parcels:
+        answer = sink.post(payload.data)
         if answer.status != _NO_CONTENT:
             sys.exit(answer.text)
-    print(clock.perf_counter() - begun, clock.process_time() - used)
+    print(time.perf_counter() - begun, time.process_time() - used)
 
 
 def read(folder: Path, url: str, keys: Keys) -> None:
     """Read the log in ``folder`` while the server is away, or with none (``none``)."""
     with LocalStore(folder / "events.db", write=True) as store:
         # so that it has not to ask the server first, and the lines count as new ones
-        account = msgspec.json.encode(Account())
-        store.append([], {"first_start": b"0", ACCOUNT: account})
+        account = msgspec.json.encode(DeliveryState())
+        store.append([], {"first_start": b"0", DELIVERY_STATE: account})
     config = configure(folder, None if url == "none" else url, str(folder / "auth.log"), **keys)
     exporter = Exporter(config, serve=False)
     stop = threading.Event()
-    threads = [threading.Thread(target=part, args=(stop,)) for part in exporter.parts().values()]
-    begun = clock.perf_counter()
+    threads = [threading.Thread(target=part, args=(stop,)) for part in exporter.workers().values()]
+    begun = time.perf_counter()
     for thread in threads:
         thread.start()
     read, size = 0.0, (folder / "auth.log").stat().st_size
     while read < 0.99 * size:
-        clock.sleep(0.02)
+        time.sleep(0.02)
         totals = exporter.metrics.totals()
         read = sum(v for (name, _), v in totals.items() if name == "heptad_read_bytes_total")
-    print(clock.perf_counter() - begun)
+    print(time.perf_counter() - begun)
     stop.set()
     for thread in threads:
         thread.join()

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time as clock
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,10 +93,10 @@ def run(number: int, folder: Path) -> None:
     """Work off the store of so many events that is there."""
     config = Config(host="bench", store=StoreConfig(path=str(folder / "events.db")))
     config.aggregator.store = StoreConfig(path=str(folder / "reports.db"), max_age="3650d")
-    begun = clock.perf_counter()
+    begun = time.perf_counter()
     aggregator = Aggregator(config, once=True, serve=False)
     aggregator.run(threading.Event())
-    took = clock.perf_counter() - begun
+    took = time.perf_counter() - begun
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     findings = sum(
         value

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time as clock
+import time
 from pathlib import Path
 
 from bench.findings import SIZES, make_events
@@ -26,7 +26,7 @@ _BUCKETS = ("events", "reports", "heptad")
 
 def fill(server: Influxd, number: int) -> None:
     """A day of so many events, which ends an hour ago."""
-    begin = clock.time_ns() // _DAY * _DAY - _DAY
+    begin = time.time_ns() // _DAY * _DAY - _DAY
     server.drop(*_BUCKETS)
     server.create(*_BUCKETS)
     lines: list[str] = []
@@ -43,10 +43,10 @@ def fill(server: Influxd, number: int) -> None:
 def run(number: int, url: str) -> None:
     """Work off the events that are there."""
     config = Config(host="bench", influxdb=InfluxConfig(url, timeout="60s"))
-    begun = clock.perf_counter()
+    begun = time.perf_counter()
     aggregator = Aggregator(config, once=True, serve=False)
     aggregator.run(threading.Event())
-    took = clock.perf_counter() - begun
+    took = time.perf_counter() - begun
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     told = f"{number:>9} {took:>8.1f} s {took / number * 1e6:>8.1f} µs/event {peak:>6.0f} MB"
     print(told, flush=True)

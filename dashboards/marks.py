@@ -13,7 +13,7 @@ from dashboards.influxql import IN_RANGE, one_of
 from dashboards.panels import BLUE, EVENTS, ORANGE, RED, REPORTS
 
 
-class Mark(Builder[AnnotationQuery]):
+class AnnotationMark(Builder[AnnotationQuery]):
     """An annotation: a mark at each row of this query, with the text of its column `text`.
 
     Grafana shows the text as HTML, with pictures from anywhere. So it is a word of a closed
@@ -60,21 +60,21 @@ class _MarkTarget(AnnotationTarget):
         }
 
 
-def marks_of_host() -> list[Mark]:
+def marks_of_host() -> list[AnnotationMark]:
     """What happened on the one host that is shown."""
     here = '"host" =~ /^${node:regex}$/'
     there = f'SELECT "action" AS "text", "count" FROM "events" WHERE {IN_RANGE} AND {here}'
     newest = "ORDER BY time DESC LIMIT 200"
     return [
-        Mark("High findings", REPORTS, findings_over_time("high", "node"), RED),
-        Mark(
+        AnnotationMark("High findings", REPORTS, findings_over_time("high", "node"), RED),
+        AnnotationMark(
             "Logins",
             EVENTS,
             f"""{there} AND "action" = 'login' AND "outcome" = 'success' {newest}""",
             BLUE,
             shown=False,
         ),
-        Mark(
+        AnnotationMark(
             "Privileges",
             EVENTS,
             f"{there} AND {one_of('action', POWER)} {newest}",

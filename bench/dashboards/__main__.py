@@ -8,7 +8,7 @@ range, and its median printed. The status is 1 where one took more than two seco
 import os
 import sys
 import tempfile
-import time as clock
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
@@ -53,7 +53,7 @@ def _line(asked: Asked) -> str:
 
 
 def _measure(hosts: int) -> Iterator[Asked]:
-    until = int(clock.time()) // STEP * STEP
+    until = int(time.time()) // STEP * STEP
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         servers = {

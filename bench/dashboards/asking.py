@@ -5,7 +5,7 @@ import itertools
 import json
 import os
 import statistics
-import time as clock
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -122,13 +122,13 @@ def _measure(
     worked = _worked(servers.of(query))
     series: list[Any] = []
     for _ in range(_TIMES):
-        begun = clock.perf_counter()
+        begun = time.perf_counter()
         if query.is_promql:
             series = _ask_prometheus(servers, query, text, range_, step)
         else:
             bucket = query.target["datasource"]["uid"][2:].partition("_")[0]
             series = servers.influxd.query(text, bucket)
-        took.append(1000 * (clock.perf_counter() - begun))
+        took.append(1000 * (time.perf_counter() - begun))
     cpu = (_worked(servers.of(query)) - worked) / _TIMES
     values = sum(len(one.get("values", [1])) for one in series)
     return Asked(query.board, title, range_, len(series), values, statistics.median(took), cpu)
@@ -164,7 +164,7 @@ def _ask_variable(
     took: list[float] = []
     found: list[Any] = []
     for _ in range(_TIMES):
-        begun = clock.perf_counter()
+        begun = time.perf_counter()
         if variable["datasource"]["type"] == "influxdb":
             found = servers.influxd.rows(variable["query"], "events")
         else:
@@ -173,6 +173,6 @@ def _ask_variable(
             span = {"start": servers.until - RANGES[range_], "end": servers.until}
             path = f"label/{label}/values"
             found = _get(servers, path, **{"match[]": put_in(match, values)}, **span)
-        took.append(1000 * (clock.perf_counter() - begun))
+        took.append(1000 * (time.perf_counter() - begun))
     median = statistics.median(took)
     return Asked(board, f"variable {name}", range_, len(found), len(found), median, 0)

@@ -14,7 +14,7 @@ import msgspec
 from docs.generate.markdown import WRITTEN, table
 from docs.generate.schema_page import schema_page
 from heptad.aggregator.detection.finding import SEVERITIES
-from heptad.aggregator.detection.rules import Rule as FindingRule
+from heptad.aggregator.detection.rules import DetectionRule as FindingRule
 from heptad.aggregator.detection.rules import rules_of
 from heptad.aggregator.metrics import COUNTERS as AGGREGATOR_COUNTERS
 from heptad.aggregator.metrics import GAUGES as AGGREGATOR_GAUGES
@@ -25,13 +25,13 @@ from heptad.core.config.findings import FindingsConfig
 from heptad.core.config.schema import KEYS, Config
 from heptad.core.store.measurements import TYPES
 from heptad.core.telemetry.metrics import REJECTIONS, RELOADS
-from heptad.exporter.collectors import FAMILIES, LEFT_OUT
+from heptad.exporter.collectors import FAMILIES, UNSUPPORTED
 from heptad.exporter.metrics import COUNTERS, GAUGES
 from heptad.exporter.normalize.normalizer import RESULTS
 from heptad.exporter.parsing.rule_file import (
     BUILT_IN,
     STEPS,
-    Rule,
+    ParsingRule,
     RuleFile,
     compile_pattern,
     load_rule_files,
@@ -43,7 +43,7 @@ def events_page() -> str:
     files = sorted(load_rule_files([BUILT_IN]), key=lambda file: file.program)
     fields = table(
         ("field", "question", "ECS", "meaning"),
-        ((f"`{n}`", f.question, f.ecs, f.meaning) for n, f in event.FIELDS.items()),
+        ((f"`{n}`", f.question, f.ecs, f.description) for n, f in event.FIELDS.items()),
     )
     words = "".join(
         f"\n### {title}\n\n"
@@ -95,7 +95,7 @@ def _program_section(file: RuleFile) -> str:
     return f"\n### {file.program}\n\n{' '.join(about)}\n\n{rows}".replace("\n\n\n", "\n\n")
 
 
-def _rule_row(rule: Rule) -> tuple[str, ...]:
+def _rule_row(rule: ParsingRule) -> tuple[str, ...]:
     if rule.ignore:
         return (rule.name, "(ignored)", "", "", "", "", "")
     groups = compile_pattern(rule.pattern).groupindex
@@ -123,7 +123,9 @@ def metrics_page() -> str:
         ("name", "type", "labels", "help"),
         ((f"`{f.name}`", f.type, ", ".join(f.labels), f.help) for f in FAMILIES),
     )
-    left_out = table(("family", "why"), ((f"`{name}`", why) for name, why in LEFT_OUT.items()))
+    unsupported = table(
+        ("family", "why"), ((f"`{name}`", why) for name, why in UNSUPPORTED.items())
+    )
     return (
         f"# Metrics\n\n{WRITTEN}\n"
         "Both parts also expose `python_info` and `process_*` of prometheus_client.\n\n"
@@ -131,7 +133,7 @@ def metrics_page() -> str:
         f"## The exporter\n\n{exporter}\n## The aggregator\n\n{aggregator}\n"
         "## The host\n\nnode_exporter's names, labels, units and meaning; off with "
         f"`exporter.host_metrics: false`.\n\n{host}\n### Left out\n\n"
-        f"What node_exporter exposes by default and Heptad does not.\n\n{left_out}\n"
+        f"What node_exporter exposes by default and Heptad does not.\n\n{unsupported}\n"
         "### promtool\n\n`promtool check metrics` finds fault with names that node_exporter has "
         "too, and with no other: every `node_memory_…_bytes` whose middle is written as "
         "`/proc/meminfo` writes it (`node_memory_MemTotal_bytes`), and "
@@ -157,7 +159,10 @@ def _metric_table(metrics: dict[str, tuple[tuple[str, ...], str]]) -> str:
 def configuration_page() -> str:
     """docs/configuration.md: every key with its default."""
     defaults = dict(_defaults(msgspec.to_builtins(Config())))
-    rows = ((f"`{key}`", _shown(defaults.get(key, "")), meaning) for key, meaning in KEYS.items())
+    rows = (
+        (f"`{key}`", _shown(defaults.get(key, "")), description)
+        for key, description in KEYS.items()
+    )
     return (
         f"# Configuration\n\n{WRITTEN}\n"
         "One YAML file for both parts; every key is optional. `${NAME}` and `${NAME:-default}` "
@@ -197,8 +202,8 @@ def reports_page() -> str:
 
 
 def _report_section(report: Report) -> str:
-    rows = [(f"`{name}`", "tag", meaning) for name, meaning in report.tags.items()]
-    rows += [(f"`{name}`", TYPES[f.type], f.meaning) for name, f in report.fields.items()]
+    rows = [(f"`{name}`", "tag", description) for name, description in report.tags.items()]
+    rows += [(f"`{name}`", TYPES[f.type], f.description) for name, f in report.fields.items()]
     of = ", ".join(f"`{action}`" for action in sorted(report.actions)) or "all events"
     return f"\n## {report.name}\n\n{report.about}\n\nLooks at: {of}.\n\n" + table(
         ("name", "kind", "meaning"), rows
@@ -262,8 +267,8 @@ def _finding_section(rule: FindingRule) -> str:
     thresholds = ", ".join(f"`{key}` {value}" for key, value in defaults.items())
     told = f"By default: {thresholds}.\n\n" if thresholds else ""
     return (
-        f"\n### {rule.title} (`{rule.name}`)\n\n{rule.meaning}\n\n{told}"
-        f"**It is wrong** where {rule.wrong_where}\n"
+        f"\n### {rule.title} (`{rule.name}`)\n\n{rule.description}\n\n{told}"
+        f"**It is wrong** where {rule.false_positives}\n"
     )
 
 

@@ -10,11 +10,11 @@ from heptad.core.influxdb.state_row import STATE
 from heptad.core.store.event_row import EVENTS
 from heptad.core.store.heartbeat_row import HEARTBEATS
 from heptad.core.store.measurements import TYPES, Measurement
-from heptad.core.store.unparsed_row import LEFT_OVERS
+from heptad.core.store.unparsed_row import UNPARSED_LINES
 from heptad.exporter.parsing.rulebook import load_rulebook
 
 BUCKETS: Final[Mapping[str, Sequence[Measurement]]] = {
-    "events": (EVENTS, LEFT_OVERS),
+    "events": (EVENTS, UNPARSED_LINES),
     "reports": tuple(REPORTED.values()),
     "heptad": (HEARTBEATS, STATE),
 }
@@ -42,9 +42,9 @@ def _bucket_section(bucket: str, measurements: Sequence[Measurement]) -> str:
 
 
 def _measurement_section(measurement: Measurement) -> str:
-    rows = [(f"`{name}`", "tag", meaning) for name, meaning in measurement.tags.items()]
+    rows = [(f"`{name}`", "tag", description) for name, description in measurement.tags.items()]
     rows += [
-        (f"`{name}`, `{name}_1`, …" if f.in_parts else f"`{name}`", TYPES[f.type], f.meaning)
+        (f"`{name}`, `{name}_1`, …" if f.in_parts else f"`{name}`", TYPES[f.type], f.description)
         for name, f in measurement.fields.items()
     ]
     return (

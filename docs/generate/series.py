@@ -12,13 +12,13 @@ from heptad.aggregator.detection.rules import rules_of
 from heptad.aggregator.reports import REPORTS, WINDOWS, Report
 from heptad.core.config.findings import FindingsConfig
 from heptad.core.event import Event
-from heptad.exporter.normalize.login_attempts import judgements_of
+from heptad.exporter.normalize.login_attempts import classifications_of
 from heptad.exporter.parsing.rulebook import Rulebook
 from heptad.exporter.sources import GAP_REASONS
 
 TagSet = tuple[str, str, str, str, str]
 """Program, action, outcome, method and reason of an event."""
-Tags = frozenset[tuple[str, str]]
+TagPairs = frozenset[tuple[str, str]]
 
 _MANY: Final = 64
 """More different answers than any report ranks."""
@@ -29,17 +29,17 @@ def find_tag_sets(rulebook: Rulebook) -> set[TagSet]:
     found: set[TagSet] = {("heptad", "gap", "unknown", "", reason) for reason in GAP_REASONS}
     for program in rulebook.programs.values():
         for rule in program.rules:
-            found |= {(program.name, *judged) for judged in judgements_of(rule)}
+            found |= {(program.name, *judged) for judged in classifications_of(rule)}
     return found
 
 
-def find_report_tags(report: Report, tag_sets: Iterable[TagSet]) -> set[Tags]:
+def find_report_tags(report: Report, tag_sets: Iterable[TagSet]) -> set[TagPairs]:
     """Every tag set, but for the window, that rows of one host or of the fleet can have."""
-    fold = report.begin()
+    accumulator = report.begin()
     for tags in sorted(tag_sets):
         if not report.actions or tags[1] in report.actions:
-            fold.add(list(_events(tags, report)))
-    return {frozenset(tags.items()) for tags, _ in fold.rows()}
+            accumulator.add(list(_events(tags, report)))
+    return {frozenset(tags.items()) for tags, _ in accumulator.rows()}
 
 
 def _events(tags: TagSet, report: Report) -> Iterator[Event]:

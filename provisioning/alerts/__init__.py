@@ -10,9 +10,9 @@ from provisioning.alerts.exporter import EXPORTER, SOURCES
 from provisioning.alerts.fleet import FLEET
 from provisioning.alerts.host import HOST
 from provisioning.alerts.logins import COUNTED, FOUND
-from provisioning.alerts.rule import Group
+from provisioning.alerts.rule import RuleGroup
 
-FILES: Final[dict[str, Group]] = {
+FILES: Final[dict[str, RuleGroup]] = {
     "logins.yml": COUNTED,
     "findings.yml": FOUND,
     "sources.yml": SOURCES,

@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from provisioning.alerts.rule import Alert, Group
+from provisioning.alerts.rule import Alert, RuleGroup
 
 _PAGE: Final = "aggregator.md"
 
-AGGREGATOR: Final = Group(
+AGGREGATOR: Final = RuleGroup(
     "heptad-aggregator",
     "The aggregator itself.",
     (

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from provisioning.alerts.rule import Alert, Group, Recording, grown
+from provisioning.alerts.rule import Alert, Recording, RuleGroup, grown
 
 _PAGE: Final = "exporter.md"
 
@@ -18,7 +18,7 @@ def _quiet(window: str) -> str:
                 > 0.9 * scalar(count_over_time(vector(1)[{window}:{_INTERVAL}]))"""
 
 
-SOURCES: Final = Group(
+SOURCES: Final = RuleGroup(
     "heptad-sources",
     "Sources that fell silent or lost something. Evaluated every 5 minutes: it looks back a week.",
     (
@@ -309,7 +309,7 @@ _KEEPING: Final = (
     ),
 )
 
-EXPORTER: Final = Group(
+EXPORTER: Final = RuleGroup(
     "heptad-exporter",
     "The exporters themselves.",
     _READING + _KEEPING,

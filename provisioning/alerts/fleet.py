@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from provisioning.alerts.rule import Group, Recording
+from provisioning.alerts.rule import Recording, RuleGroup
 
 _INFO: Final = 'heptad_host_info{job="<exporter_job>"}'
 _NAME: Final = f"{_INFO} or on (instance) last_over_time({_INFO}[1h])"
@@ -24,7 +24,7 @@ def _added(metric: str, *labels: str, where: str = "") -> str:
     )
 
 
-FLEET: Final = Group(
+FLEET: Final = RuleGroup(
     "heptad-fleet",
     "What the dashboards show over time, by the name of the host. Evaluated every 5 minutes, so "
     "that 30 days of 1,000 hosts are read within seconds. Without this file their panels of logins "

@@ -3,14 +3,14 @@
 from typing import Final
 
 from provisioning.alerts.links import HOST as BOARD
-from provisioning.alerts.rule import Alert, Group
+from provisioning.alerts.rule import Alert, RuleGroup
 
 _PAGE: Final = "host.md"
 
 _WRITABLE: Final = "and on (job, instance, device, mountpoint) node_filesystem_readonly == 0"
 _PLACE: Final = "{{ $labels.mountpoint }} of <host>"
 
-HOST: Final = Group(
+HOST: Final = RuleGroup(
     "heptad-host",
     "Disk, memory and clock of the hosts. Leave this file out where you have rules for "
     "node_exporter's metrics already: they hold for Heptad's.",

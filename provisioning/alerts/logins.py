@@ -3,7 +3,7 @@
 from typing import Final
 
 from provisioning.alerts.links import NOW, now_at_finding
-from provisioning.alerts.rule import Alert, Group, Recording, grown
+from provisioning.alerts.rule import Alert, Recording, RuleGroup, grown
 
 _PAGE: Final = "logins.md"
 
@@ -41,7 +41,7 @@ _CHANGED: Final = (
     'password_change", outcome="success"}[<finding_window>])\n) > 0'
 )
 
-COUNTED: Final = Group(
+COUNTED: Final = RuleGroup(
     "heptad-logins",
     "What the exporters count: these rules need no aggregator, and they name the host.",
     (
@@ -167,7 +167,7 @@ def _finding(
     )
 
 
-FOUND: Final = Group(
+FOUND: Final = RuleGroup(
     "heptad-findings",
     "What the aggregator found in the events of all its hosts: who and from where is in the "
     "findings. `host` is a label where a medium or high finding has one.",

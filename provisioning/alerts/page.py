@@ -7,9 +7,9 @@ from typing import Final
 from provisioning.alerts.rule import (
     SEVERITIES,
     Alert,
-    Group,
+    AlertSettings,
     Recording,
-    Settings,
+    RuleGroup,
     expression,
 )
 
@@ -50,7 +50,7 @@ Both may stay loaded. Where you have rules for node_exporter's metrics already, 
 """
 
 
-def alerts_page(files: Mapping[str, Group], settings: Settings) -> str:
+def alerts_page(files: Mapping[str, RuleGroup], settings: AlertSettings) -> str:
     """docs/alerts.md: every alert with its expression, and every threshold."""
     alerts = [rule for group in files.values() for rule in group.rules if isinstance(rule, Alert)]
     overview = _table(
@@ -78,12 +78,12 @@ def alerts_page(files: Mapping[str, Group], settings: Settings) -> str:
     )
 
 
-def _section(name: str, group: Group, settings: Settings) -> str:
+def _section(name: str, group: RuleGroup, settings: AlertSettings) -> str:
     rules = "".join(_rule(rule, settings) for rule in group.rules)
     return f"\n### {name}\n\n{group.about}\n{rules}"
 
 
-def _rule(rule: Alert | Recording, settings: Settings) -> str:
+def _rule(rule: Alert | Recording, settings: AlertSettings) -> str:
     if isinstance(rule, Recording):
         about = f": {rule.why}"
     else:

@@ -50,7 +50,7 @@ class ExternalUrl(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     page: str
 
 
-class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class AlertSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What operators choose: settings.yml."""
 
     external_url: ExternalUrl
@@ -103,7 +103,7 @@ class Recording(NamedTuple):
         return (self.expr,)
 
 
-class Group(NamedTuple):
+class RuleGroup(NamedTuple):
     """Rules that are evaluated together; ``interval`` is Prometheus' own where it is empty."""
 
     name: str
@@ -129,12 +129,12 @@ def grown(counter: str, window: str, before: str) -> str:
     )
 
 
-def load_settings(path: Path = DEFAULT) -> Settings:
+def load_settings(path: Path = DEFAULT) -> AlertSettings:
     """Read settings.yml; raises DocumentError with all that is wrong with it."""
-    return strict_yaml.load(path, Settings, check=_check)
+    return strict_yaml.load(path, AlertSettings, check=_check)
 
 
-def _check(settings: Settings) -> Iterable[tuple[tuple[str, ...], str]]:
+def _check(settings: AlertSettings) -> Iterable[tuple[tuple[str, ...], str]]:
     for name, threshold in settings.thresholds.items():
         if not _VALUE.fullmatch(str(threshold.value)):
             yield (
@@ -153,7 +153,7 @@ def _check(settings: Settings) -> Iterable[tuple[tuple[str, ...], str]]:
             yield ("jobs", job), "is not the name of a job"
 
 
-def check_names(settings: Settings, groups: Iterable[Group]) -> list[str]:
+def check_names(settings: AlertSettings, groups: Iterable[RuleGroup]) -> list[str]:
     """What is wrong between settings and rules: a threshold too few or too many."""
     texts = [text for group in groups for rule in group.rules for text in rule.texts()]
     used = {name for text in texts for name in _PLACEHOLDER.findall(text)}
@@ -164,7 +164,7 @@ def check_names(settings: Settings, groups: Iterable[Group]) -> list[str]:
     ]
 
 
-def annotations(alert: Alert, settings: Settings) -> dict[str, str]:
+def annotations(alert: Alert, settings: AlertSettings) -> dict[str, str]:
     """What is said of an alert, as templates of Prometheus; every link is absolute."""
     page, board = settings.external_url.page.rstrip("/"), alert.board
     texts = {"summary": alert.summary, "description": f"{alert.description} First: {alert.first}"}
@@ -176,12 +176,12 @@ def annotations(alert: Alert, settings: Settings) -> dict[str, str]:
     }
 
 
-def expression(rule: Alert | Recording, settings: Settings) -> str:
+def expression(rule: Alert | Recording, settings: AlertSettings) -> str:
     """The PromQL of a rule."""
     return settings.fill(textwrap.dedent(rule.expr).strip())
 
 
-def render(group: Group, settings: Settings) -> str:
+def render(group: RuleGroup, settings: AlertSettings) -> str:
     """The file of a group, for Prometheus' ``rule_files``."""
     data: dict[str, Any] = {"name": group.name}
     if group.interval:
@@ -194,7 +194,7 @@ def render(group: Group, settings: Settings) -> str:
     )
 
 
-def _render_rule(rule: Alert | Recording, settings: Settings) -> dict[str, Any]:
+def _render_rule(rule: Alert | Recording, settings: AlertSettings) -> dict[str, Any]:
     expr = expression(rule, settings)
     if isinstance(rule, Recording):
         return {"record": rule.name, "expr": expr}

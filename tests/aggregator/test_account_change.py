@@ -39,4 +39,4 @@ def test_group() -> None:
 def test_every_change_is_looked_at() -> None:
     """No action of the vocabulary that changes an account or a group is left out."""
     changes = {a for a in vocabulary.ACTIONS if a.startswith(("account_", "group_", "member_"))}
-    assert set(RULE.wants["action"]) == changes
+    assert set(RULE.filter["action"]) == changes

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from heptad.aggregator import cycle, progress
-from heptad.aggregator.detection.state import Memory
+from heptad.aggregator.detection.state import KeyedState
 from heptad.core.event import Event
 from heptad.core.store.sqlite import LocalStore
 from heptad.core.telemetry.log import Condition
@@ -26,7 +26,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     with World(tmp_path) as world:
         world.now = NOW
         world.append([login(MIDNIGHT + n * HOUR, "192.0.2.1") for n in range(DAYS * 24 + 12)])
-        world.look()
+        world.run_cycle()
         yield world
 
 
@@ -75,7 +75,7 @@ def test_a_live_attack_is_a_finding_amid_a_backlog(
 
     with monkeypatch.context() as patch:
         on_read(patch, act)
-        world.look()
+        world.run_cycle()
     assert (True, False) in seen
     assert {"203.0.113.9", *(f"198.51.100.{n}" for n in range(30))} <= subjects(world)
 
@@ -85,7 +85,7 @@ def test_a_live_attack_is_a_finding_amid_many_reports(
 ) -> None:
     """What arrives while windows are computed is a finding before they are written."""
     world.append(late())
-    world.look()
+    world.run_cycle()
     world.now += HOUR
     seen: list[tuple[bool, int]] = []
 
@@ -96,7 +96,7 @@ def test_a_live_attack_is_a_finding_amid_many_reports(
 
     with monkeypatch.context() as patch:
         on_read(patch, act)
-        world.look()
+        world.run_cycle()
     before = seen[0][1]
     assert any(found and rows == before for found, rows in seen)
     # the window in which they arrived is computed with them, not left as it was before
@@ -122,7 +122,7 @@ def test_a_restart_amid_a_backlog_goes_on_behind_what_was_finished(
 
     with monkeypatch.context() as patch:
         on_read(patch, act)
-        world.job.look(stop)
+        world.cycle.run_cycle(stop)
     assert stop.is_set()
     assert "198.51.100.29" not in subjects(world)
     left = msgspec.json.decode(world.reports.recall("findings/brute_force") or b"")
@@ -139,7 +139,7 @@ def test_a_restart_amid_a_backlog_goes_on_behind_what_was_finished(
 
         patch.setattr(LocalStore, "events", events)
         world.restart()
-        world.look()
+        world.run_cycle()
     assert min(read) >= MIDNIGHT + DAY - HOUR
     world.finish()
     assert {f"198.51.100.{n}" for n in range(30)} <= subjects(world)
@@ -152,7 +152,7 @@ def test_the_same_findings_as_in_order(world: World, tmp_path: Path) -> None:
     for event in events:
         world.append([event])
         if event.time % 7 == 0:
-            world.look()
+            world.run_cycle()
     world.finish()
     (tmp_path / "ordered").mkdir()
     with World(tmp_path / "ordered") as ordered:
@@ -172,10 +172,10 @@ def test_a_flood_of_late_events_is_read_once(world: World, monkeypatch: pytest.M
     events = late()
     for at in range(0, len(events), 40):
         world.append(events[at : at + 40])
-        world.look()
+        world.run_cycle()
     assert reads == []
     world.append(attack(NOW - 60 * SECOND, address="203.0.113.9"))
-    world.look()
+    world.run_cycle()
     assert {"203.0.113.9", "198.51.100.29"} <= subjects(world)
 
 
@@ -184,7 +184,7 @@ def test_more_than_a_minute_behind_is_a_problem(
 ) -> None:
     """Work that takes more than a minute is said to be a problem while it lasts."""
     conditions: dict[str, Condition] = {}
-    world.job = cycle.Job(
+    world.cycle = cycle.Cycle(
         world.read, world.reports, world.plan, world.metrics, name=world.name,
         now=lambda: world.now, conditions=conditions,
     )  # fmt: skip
@@ -196,11 +196,11 @@ def test_more_than_a_minute_behind_is_a_problem(
 
     on_read(monkeypatch, act)
     world.append(late(20))
-    world.look()
+    world.run_cycle()
     assert set(problems) == {None}
     monkeypatch.setattr(type(world.metrics), "behind", lambda _: 61.0)
     world.append(late(30))
-    world.look()
+    world.run_cycle()
     assert any(problem and "60 s behind" in problem for problem in problems)
 
 
@@ -211,13 +211,13 @@ def test_a_first_look_at_a_long_log_holds_an_hour_of_it(
     monkeypatch.setattr(progress, "_CHUNK", 50)
     monkeypatch.setattr(progress, "_MOST_FRESH", 100)
     sizes: list[int] = []
-    take = Memory.take
+    take = KeyedState.take
 
-    def watch(memory: Memory, *told: Any) -> None:
+    def watch(memory: KeyedState, *told: Any) -> None:
         take(memory, *told)
         sizes.append(memory.size)
 
-    monkeypatch.setattr(Memory, "take", watch)
+    monkeypatch.setattr(KeyedState, "take", watch)
     with World(tmp_path) as world:
         world.now = NOW
         world.append([login(MIDNIGHT + n * 60 * SECOND, "192.0.2.1") for n in range(20 * 60)])

@@ -10,11 +10,11 @@ import pytest
 
 from heptad.aggregator import cycle
 from heptad.aggregator.detection import state
-from heptad.aggregator.detection.dispatch import Read, walk
+from heptad.aggregator.detection.dispatch import ReadRequest, dispatch
 from heptad.aggregator.detection.evidence import read_evidence
-from heptad.aggregator.detection.facts import Batch, Facts, facts_of
+from heptad.aggregator.detection.facts import EventBatch, Facts, facts_of
 from heptad.aggregator.detection.ignore import Ignored
-from heptad.aggregator.detection.rules import Rule
+from heptad.aggregator.detection.rules import DetectionRule
 from heptad.aggregator.detection.rules.brute_force import BruteForce
 from heptad.aggregator.detection.rules.success_after_failures import SuccessAfterFailures
 from heptad.aggregator.metrics import AggregatorMetrics
@@ -46,7 +46,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def test_memory_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Too many addresses at once cost the quietest ones, and that is counted."""
-    monkeypatch.setattr(state, "MOST_CELLS", 500)
+    monkeypatch.setattr(state, "MOST_BUCKETS", 500)
     world.append([login(NOON + n * SECOND, f"10.{n // 250}.{n % 250}.1") for n in range(5000)])
     world.append(attack(NOON + 5000 * SECOND))
     world.finish()
@@ -60,18 +60,23 @@ def test_memory_is_bounded_while_reading(
     world: World, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     """A flood of addresses within minutes, or within one, is never held as a whole."""
-    monkeypatch.setattr(state, "MOST_CELLS", 100)
+    monkeypatch.setattr(state, "MOST_BUCKETS", 100)
     world.append([login(NOON + n * step, f"10.{n // 250}.{n % 250}.1") for n in range(1000)])
     begun = Counter[int]()
 
     class Counting(BruteForce):
-        def add(self, cell: Facts | None, told: Batch) -> Any:
+        def add(self, cell: Facts | None, told: EventBatch) -> Any:
             begun[told[0][0].time // MINUTE] += cell is None
             return super().add(cell, told)
 
-    held = state.Memory(Counting(BruteForceConfig()), MIDNIGHT // DAY)
+    held = state.KeyedState(Counting(BruteForceConfig()), MIDNIGHT // DAY)
     minute = NOON // MINUTE
-    walk(world.read, [Read(held, minute, minute + 20, held.floor)], Ignored().matches, lambda: None)
+    dispatch(
+        world.read,
+        [ReadRequest(held, minute, minute + 20, held.floor)],
+        Ignored().matches,
+        lambda: None,
+    )
     assert held.size <= 100
     assert max(begun.values()) <= 100
     assert held.dropped > 0
@@ -79,7 +84,7 @@ def test_memory_is_bounded_while_reading(
 
 def test_forgetting_looks_at_the_minutes_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many subjects are forgotten at once, the minutes are gone through a few times."""
-    monkeypatch.setattr(state, "MOST_CELLS", 1000)
+    monkeypatch.setattr(state, "MOST_BUCKETS", 1000)
     looks = 0
 
     class Counting(dict[str, Any]):
@@ -89,7 +94,7 @@ def test_forgetting_looks_at_the_minutes_once(monkeypatch: pytest.MonkeyPatch) -
             return super().__len__()
 
     rule = BruteForce(BruteForceConfig())
-    held = state.Memory(rule, MIDNIGHT // DAY)
+    held = state.KeyedState(rule, MIDNIGHT // DAY)
     minute = NOON // MINUTE
     held.begin(minute)
     facts = facts_of(login(NOON))
@@ -102,10 +107,10 @@ def test_forgetting_looks_at_the_minutes_once(monkeypatch: pytest.MonkeyPatch) -
 
 def test_flood_does_not_hide_what_was_found(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """An address that is forgotten among too many still has the finding it had until then."""
-    monkeypatch.setattr(state, "MOST_CELLS", 100)
+    monkeypatch.setattr(state, "MOST_BUCKETS", 100)
     flood = [login(NOON + HOUR + n * SECOND, f"10.{n // 250}.{n % 250}.1") for n in range(1000)]
     world.append([*attack(NOON), *flood])
-    world.look()
+    world.run_cycle()
     assert summaries(world) == [("192.0.2.1", NOON, 4)]
 
 
@@ -116,8 +121,8 @@ def test_flood_does_not_hide_a_login_after_forgotten_failures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str, way: str
 ) -> None:
     """The failures of whoever gets in are read again, however many others have failed since."""
-    monkeypatch.setattr(state, "MOST_CELLS", 60)
-    rule: Rule = SuccessAfterFailures(SuccessAfterFailuresConfig())
+    monkeypatch.setattr(state, "MOST_BUCKETS", 60)
+    rule: DetectionRule = SuccessAfterFailures(SuccessAfterFailuresConfig())
     step = SECOND // 100 if order == "within a minute" else 2 * SECOND
     number = 300
     events = [
@@ -135,10 +140,10 @@ def test_flood_does_not_hide_a_login_after_forgotten_failures(
             world.append(events)
         for at in range(0, 0 if way == "at once" else len(events), 400):
             world.append(events[at : at + 400])
-            world.look()
+            world.run_cycle()
             if way == "killed":
                 world.restart()
-        world.look()
+        world.run_cycle()
         found = world.findings()
         told = [(f.subject, f.count) for f in found]
         assert told == [(f"10.0.{a // 250}.{a % 250}", 6) for a in who]
@@ -153,8 +158,8 @@ def test_flood_does_not_hide_a_login_after_forgotten_failures(
 
 def test_flood_does_not_hide_what_succeeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where many are forgotten, a guessed password is found whose failures were not long ago."""
-    monkeypatch.setattr(state, "MOST_CELLS", 300)
-    rules: list[Rule] = [SuccessAfterFailures(SuccessAfterFailuresConfig(failures=4))]
+    monkeypatch.setattr(state, "MOST_BUCKETS", 300)
+    rules: list[DetectionRule] = [SuccessAfterFailures(SuccessAfterFailuresConfig(failures=4))]
     flood = [login(NOON + n * SECOND, f"10.0.{n // 250}.{n % 250}") for n in range(3000)]
     with World(tmp_path, rules=rules, reports=[]) as world:
         world.now = NOON + 6 * HOUR
@@ -167,8 +172,8 @@ def test_flood_does_not_hide_what_succeeds(tmp_path: Path, monkeypatch: pytest.M
 
 def test_what_no_rule_keeps_takes_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Logins by key, however many, are not held for the rule of guessed passwords."""
-    monkeypatch.setattr(state, "MOST_CELLS", 100)
-    rules: list[Rule] = [SuccessAfterFailures(SuccessAfterFailuresConfig(failures=4))]
+    monkeypatch.setattr(state, "MOST_BUCKETS", 100)
+    rules: list[DetectionRule] = [SuccessAfterFailures(SuccessAfterFailuresConfig(failures=4))]
     by_key = {"outcome": "success", "method": "publickey"}
     flood = [login(NOON + n * SECOND, f"10.0.{n // 250}.{n % 250}", **by_key) for n in range(1000)]
     with World(tmp_path, rules=rules, reports=[]) as world:
@@ -184,16 +189,16 @@ def test_scattered_days_are_looked_at_once_each(
     """A stamp a month over years: what is done meanwhile asks for the day that is read, not all."""
     monkeypatch.setattr(cycle, "_NEW_EVERY", 0.0)
     asked = 0
-    original = state.Memory.take_finished
+    original = state.KeyedState.take_finished
 
-    def count(held: state.Memory) -> Any:
+    def count(held: state.KeyedState) -> Any:
         nonlocal asked
         asked += 1
         return original(held)
 
-    monkeypatch.setattr(state.Memory, "take_finished", count)
+    monkeypatch.setattr(state.KeyedState, "take_finished", count)
     world.append(e for month in range(60) for e in attack(NOON - 30 * month * DAY))
-    world.look()
+    world.run_cycle()
     assert len(world.findings()) == 60
     assert 60 <= asked <= 60 * 20
 
@@ -222,7 +227,7 @@ def test_stop_ends_a_look_at_once(
 
     with monkeypatch.context() as patch:
         patch.setattr(LocalStore, method, watch)
-        assert not world.job.look(stop, everything=True)
+        assert not world.cycle.run_cycle(stop, everything=True)
         assert calls == after
     assert world.rows("findings") == []
     world.restart()
@@ -236,7 +241,7 @@ def test_old_addresses_are_forgotten(world: World) -> None:
     for hour in range(48):
         world.append([login(NOON + hour * HOUR + n, f"10.{hour}.{n}.1") for n in range(100)])
         world.now = NOON + hour * HOUR + MINUTE
-        world.look()
+        world.run_cycle()
     assert gauges(world, "heptad_aggregator_cells")["brute_force"] <= 3 * 2 * 100
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from heptad.aggregator.detection.facts import MOST_NAMES, Batch, Facts, facts_of, merge
+from heptad.aggregator.detection.facts import MOST_NAMES, EventBatch, Facts, facts_of, merge
 from heptad.aggregator.detection.finding import DAY as STORED_DAY
 from heptad.aggregator.detection.rules.brute_force import BruteForce
 from heptad.aggregator.detection.threshold import severity_of
@@ -21,8 +21,8 @@ def find(*events: Event, attempts: int = 5, span: str = "10m") -> list[tuple[int
     cells: dict[int, Facts] = {}
     for event in events:
         minute = event.time // MINUTE
-        cells[minute] = rule.add(cells.get(minute), Batch([(event, facts_of(event))]))
-    chain = rule.chain()
+        cells[minute] = rule.add(cells.get(minute), EventBatch([(event, facts_of(event))]))
+    chain = rule.detector()
     for minute in sorted(cells):
         chain.add(minute, cells[minute])
     return [(f.first, f.last, f.count) for f in chain.findings("192.0.2.1")]
@@ -94,7 +94,7 @@ def test_names_are_bounded_whatever_the_order() -> None:
         backward = merge([cell, backward])
     assert forward == backward == merge(cells) == merge(cells[::-1])
     assert forward == merge([merge(cells[100:]), merge(cells[50:100]), merge(cells[:50])])
-    found = rule.tell("192.0.2.1", 0, forward)
+    found = rule.to_finding("192.0.2.1", 0, forward)
     assert found.users == tuple(f"u{n:05}" for n in range(MOST_NAMES))
     assert (found.more, found.count) == (("users", "hosts"), 200)
 

@@ -87,7 +87,7 @@ def test_flood_is_one_finding(tmp_path: Path, rule: str, order: str) -> None:
         step = len(events) // 7 + 1
         for at in range(0, len(events), step):
             world.append(events[at : at + step])
-            world.look()
+            world.run_cycle()
         world.finish()
         (finding,) = world.findings()
         assert (finding.subject, finding.joined) == ("", number)
@@ -167,10 +167,10 @@ def test_up_to_twenty_are_told_each(world: World) -> None:
     """One more joins them all; those of before say what took their place."""
     for n in range(20):
         world.append(attack(NOON + n * SECOND, 4, address(n)))
-        world.look()
+        world.run_cycle()
     assert subjects(world) == sorted(owner_of(address(n)) for n in range(20))
     world.append(attack(NOON + MINUTE, 4, address(20)))
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     assert subjects(world) == [""]
     (finding,) = world.findings()
     assert finding.sentence == (
@@ -184,10 +184,10 @@ def test_late_event_that_makes_them_fewer_tells_them_again(world: World) -> None
     """Where two findings become one, 20 are left, and each is told by itself."""
     world.append(e for n in range(19) for e in attack(NOON + n * SECOND, 4, address(n)))
     world.append([*attack(NOON, 4, "192.0.2.1"), *attack(NOON + 6 * MINUTE, 4, "192.0.2.1")])
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     assert subjects(world) == [""]
     world.append([login(NOON + 3 * MINUTE)])
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     assert subjects(world) == sorted([*(owner_of(address(n)) for n in range(19)), "192.0.2.1"])
 
 
@@ -195,10 +195,10 @@ def test_severe_ones_are_told_besides(world: World) -> None:
     """Of many findings those of medium severity stay findings of their own, up to ten."""
     world.append(e for n in range(20) for e in attack(NOON + n * SECOND, 4, address(n)))
     world.append(e for n in range(10) for e in attack(NOON, 40, f"192.0.2.{n}"))
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     assert subjects(world) == ["", *[f"192.0.2.{n}" for n in range(10)]]
     world.append(attack(NOON, 40, "192.0.2.10"))
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     (finding,) = world.findings()
     assert (finding.severity, finding.joined) == ("medium", 31)
 
@@ -212,14 +212,14 @@ def test_noise_of_one_host_hides_nothing_on_another(world: World) -> None:
     """Up to five findings of a quiet host are told besides, whenever they come."""
     world.append(on("quiet", attack(NOON, 4, "192.0.2.1")))
     world.append(e for n in range(30) for e in attack(NOON + n * SECOND, 4, address(n)))
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     assert subjects(world) == ["", "192.0.2.1"]
     for n in range(2, 6):
         world.append(on("quiet", attack(NOON + n * MINUTE, 4, f"192.0.2.{n}")))
-        world.look()
+        world.run_cycle()
     assert subjects(world) == ["", *[f"192.0.2.{n}" for n in range(1, 6)]]
     world.append(on("quiet", attack(NOON + 6 * MINUTE, 4, "192.0.2.6")))
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     assert subjects(world) == [""]
     (finding,) = world.findings()
     assert (finding.joined, finding.hosts) == (36, ("quiet", "web1"))
@@ -230,10 +230,10 @@ def test_a_host_that_gets_quiet_again_is_told(world: World) -> None:
     world.append(e for n in range(30) for e in attack(NOON + n * SECOND, 4, address(n)))
     for n in range(1, 7):
         world.append(on("quiet", attack(NOON + n * MINUTE, 4, f"192.0.2.{n}")))
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     assert subjects(world) == [""]
     world.append(attack(NOON + 5 * MINUTE, 4, "192.0.2.6"))
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     assert subjects(world) == ["", *[f"192.0.2.{n}" for n in range(1, 6)]]
 
 
@@ -242,17 +242,17 @@ def test_very_many_quiet_hosts_are_one_finding(world: World) -> None:
     world.append(
         e for n in range(1001) for e in on(f"host{n}", attack(NOON + n * SECOND, 4, address(n)))
     )
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     assert subjects(world) == [""]
 
 
 def test_restart_changes_nothing(world: World) -> None:
     """What is joined is written once, and goes on after a kill."""
     world.append(e for n in range(24) for e in attack(NOON + n * SECOND, 4, address(n)))
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     world.restart()
     world.finish()
-    world.redo(NOON - DAY, NOON + DAY)
+    world.backfill(NOON - DAY, NOON + DAY)
     assert len(world.rows("findings")) == 1
     world.append(attack(NOON + MINUTE, 4, address(24)))
     world.restart()
@@ -291,7 +291,7 @@ def test_path_does_not_matter(
         for number, events in enumerate(waiting):
             world.append(events)
             if data.draw(st.booleans()):
-                world.look(everything=data.draw(st.booleans()))
+                world.run_cycle(everything=data.draw(st.booleans()))
             if number % 5 == 4:
                 world.restart()
         world.finish()
@@ -305,6 +305,6 @@ def test_path_does_not_matter(
 def test_page_names_what_is_joined(world: World) -> None:
     """The page shows it with its number, and its events."""
     world.append(e for n in range(30) for e in attack(NOON + n * SECOND, 4, address(n)))
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     (shown,) = list_findings(world.reports, Query(since=NOON - DAY, until=NOON + DAY))["findings"]
     assert (shown["subject"], shown["joined"]) == ("", 30)

@@ -10,7 +10,7 @@ from heptad.aggregator.detection.finding import SHORT
 from heptad.aggregator.detection.rules.brute_force import BruteForce
 from heptad.aggregator.detection.rules.slow_brute_force import SlowBruteForce
 from heptad.aggregator.detection.rules.spraying import Spraying
-from heptad.aggregator.detection.threshold import Dense
+from heptad.aggregator.detection.threshold import ThresholdRule
 from heptad.core.config.findings import BruteForceConfig, SlowBruteForceConfig, SprayingConfig
 from heptad.core.event import Event
 from tests.support.aggregator_rule import DAY, MIDNIGHT, MINUTE, find, login
@@ -32,7 +32,7 @@ RULES = [
     st.lists(st.sampled_from(["a", "b", "c", "d"]), min_size=80, max_size=80),
 )
 def test_day_follows_from_what_lies_around_it(
-    rule: Dense, pauses: list[int], begin: int, users: list[str]
+    rule: ThresholdRule, pauses: list[int], begin: int, users: list[str]
 ) -> None:
     """What is found of a day does not depend on when an attack of many days began."""
     times = [MIDNIGHT + begin * MINUTE]
@@ -72,7 +72,9 @@ def at(event: Event, unit: int) -> int:
     return event.time // (unit * MINUTE)
 
 
-def define(rule: Dense, amount: Callable[[list[Event]], int], events: list[Event]) -> list[int]:
+def define(
+    rule: ThresholdRule, amount: Callable[[list[Event]], int], events: list[Event]
+) -> list[int]:
     """How many events each episode has: by the definition, span by span."""
     spans: list[list[int]] = []
     for last in sorted({at(event, rule.unit) for event in events}):
@@ -94,7 +96,7 @@ def define(rule: Dense, amount: Callable[[list[Event]], int], events: list[Event
     )
 )
 def test_episode_is_every_span_with_enough(
-    rule: Dense, amount: Callable[[list[Event]], int], attempts: list[tuple[int, str]]
+    rule: ThresholdRule, amount: Callable[[list[Event]], int], attempts: list[tuple[int, str]]
 ) -> None:
     """Spans with enough that touch are one episode, which has all that lies in them."""
     time, events = MIDNIGHT, []
@@ -105,7 +107,7 @@ def test_episode_is_every_span_with_enough(
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_minutes_before_1970(rule: Dense) -> None:
+def test_minutes_before_1970(rule: ThresholdRule) -> None:
     """An episode is found wherever the minutes lie that it is counted in."""
     events = [login(n * 50 * MINUTE, user=str(n)) for n in range(-24, 24)]
     late = [login(MIDNIGHT + n * 50 * MINUTE, user=str(n)) for n in range(-24, 24)]

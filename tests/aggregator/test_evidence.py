@@ -259,7 +259,7 @@ def test_counts_add_up_whatever_happens(
         world.now = MIDNIGHT + 3 * DAY
         for at in range(0, len(events), 15):
             world.append(events[at : at + 15])
-            world.look(everything=data.draw(st.booleans()))
+            world.run_cycle(everything=data.draw(st.booleans()))
             if data.draw(st.booleans()):
                 world.restart()
         world.finish()
@@ -290,10 +290,10 @@ def test_grows_with_the_finding(world: World) -> None:
     events = [login(NOON + n * SECOND) for n in range(30)]
     for number in (4, 9, 20, 30):
         world.append(events[len(list(world.events.events(0, 2**62))) : number])
-        world.look(everything=True)
+        world.run_cycle(everything=True)
         world.restart()
     world.append([late := login(NOON + SECOND // 2)])
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     (finding,) = world.findings()
     assert times(world, finding) == sorted(event.time for event in [*events, late])
     assert len(world.rows("evidence")) == 31
@@ -302,7 +302,7 @@ def test_grows_with_the_finding(world: World) -> None:
 def test_says_of_how_many_it_shows_the_first(world: World) -> None:
     """Of more than 1,000 events the first 1,000 are kept, whatever came when."""
     world.append([login(NOON + n * SECOND // 10) for n in range(1500)])
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     (finding,) = world.findings()
     evidence = read_evidence(world.reports, world.read, finding)
     assert [event.time for event in evidence.events] == [
@@ -319,7 +319,7 @@ def test_flood_of_a_minute_is_not_held_as_a_whole(
     monkeypatch.setattr(dispatch, "_BATCH", 10)
     monkeypatch.setattr(dispatch, "MOST_SHOWN", 20)
     world.append([login(NOON + n * SECOND // 10) for n in range(100)])
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     (finding,) = world.findings()
     evidence = read_evidence(world.reports, world.read, finding)
     assert [event.time for event in evidence.events] == [NOON + n * SECOND // 10 for n in range(20)]
@@ -329,7 +329,7 @@ def test_flood_of_a_minute_is_not_held_as_a_whole(
 def test_outlives_the_store_of_events(world: World) -> None:
     """What was shown is shown when the events are deleted, and that they are is said."""
     world.append(attack(NOON))
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     (finding,) = world.findings()
     before = read_evidence(world.reports, world.read, finding).events
     world.events.max_age = 0.0
@@ -350,19 +350,19 @@ def test_follows_what_late_events_change(tmp_path: Path, killed: bool) -> None:
     with World(tmp_path, rules=[rule], reports=[]) as world:
         world.now = NOON + HOUR
         world.append([*KNOWN, *new])
-        world.look(everything=True)
+        world.run_cycle(everything=True)
         (finding,) = world.findings()
         assert times(world, finding) == [event.time for event in new]
         if killed:
             world.restart()
         world.append([login(NOON - DAY, "203.0.114.9", **BY_KEY)])
-        world.look(everything=True)
+        world.run_cycle(everything=True)
         (finding,) = [f for f in world.findings() if f.first == NOON]
         assert times(world, finding) == [NOON]
         if killed:
             world.restart()
         world.append([login(NOON - DAY, "203.0.113.9", **BY_KEY)])
-        world.look(everything=True)
+        world.run_cycle(everything=True)
         revision = last_revisions(world.reports, NOON, NOON + 1)[finding.key]
-        assert not revision.stands
+        assert not revision.is_current
         assert times(world, revision.finding) == [NOON]

@@ -113,8 +113,8 @@ def test_a_high_finding_survives_all_others(server: Influxd) -> None:
 
 def _revised(row: Row, number: int) -> str:
     """The line of the same finding at its revision of this number, as ``current_row`` makes it."""
-    head, at, body, raw = row
-    return line_of((head, at, body.replace("revision=0i", f"revision={number}i"), raw))
+    series, at, body, raw = row
+    return line_of((series, at, body.replace("revision=0i", f"revision={number}i"), raw))
 
 
 def _transformations(panel: str) -> list[dict[str, Any]]:

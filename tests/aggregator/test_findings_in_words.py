@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from heptad.aggregator.detection.finding import Finding, identity_of
 from heptad.aggregator.detection.flood import join_findings
-from heptad.aggregator.detection.rules import Rule, rules_of
+from heptad.aggregator.detection.rules import DetectionRule, rules_of
 from heptad.aggregator.summary.wording import length_of, whole_length_of
 from heptad.core.config.findings import (
     BaselineConfig,
@@ -193,7 +193,7 @@ def check(finding: Finding, events: list[Event]) -> None:
     assert hosts >= set(re.findall(r"web-\d|db-1", finding.sentence.split(" · ")[1]))
 
 
-def grow(rule: Rule, events: list[Event]) -> int:
+def grow(rule: DetectionRule, events: list[Event]) -> int:
     """Tell what is found in the first events, then in more and more of them; how often it was."""
     told = 0
     for number in range(1, len(events) + 1):
@@ -214,7 +214,7 @@ def apart(events: list[Event]) -> list[Event]:
     ]
 
 
-OF_LOGINS: Final = [name for name, rule in RULES.items() if rule.wants["action"] == ("login",)]
+OF_LOGINS: Final = [name for name, rule in RULES.items() if rule.filter["action"] == ("login",)]
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -51,9 +51,9 @@ def test_path_does_not_matter(
 
 def test_findings_do_not_wait_for_heartbeats(world: FleetWorld) -> None:
     """What was delivered just now is seen at the next look, whatever heartbeats say."""
-    world.look()
+    world.run_cycle()
     world.deliver(attack(NOON - MINUTE))
-    world.look()
+    world.run_cycle()
     assert summaries(world) == [("192.0.2.1", NOON - MINUTE, 4)]
     world.deliver(attack(NOON - MINUTE + 20 * SECOND))
     world.tick += 60
@@ -81,7 +81,7 @@ def test_late_events_lead_to_their_spans_only(
         world.restart()
     early = NOON - 50 * HOUR - 30 * MINUTE
     world.deliver([*attack(early), login(NOON - 20 * HOUR + 9 * MINUTE)])
-    world.look()
+    world.run_cycle()
     told: list[Any] = []
     take = world.read.arrived
 
@@ -91,12 +91,12 @@ def test_late_events_lead_to_their_spans_only(
         return found
 
     monkeypatch.setattr(world.read, "arrived", watch)
-    world.look()
+    world.run_cycle()
     assert told == []
     first, second = early // MINUTE, (NOON - 20 * HOUR) // MINUTE + 9
     world.beat(spans=[[first, second + 1, 5]])  # the exporter merges what is too much for it
     world.tick += 60
-    world.look()
+    world.run_cycle()
     assert min(told) == (first, first)
     assert max(told)[1] == second
     known = {(NOON - hour * HOUR) // MINUTE for hour in range(60)}
@@ -118,39 +118,39 @@ def beats(world: FleetWorld, *hosts: tuple[str, str], **fields: Any) -> None:
     world.clock += MINUTE
     world.tick += 60
     world.now = world.clock
-    world.look()
+    world.run_cycle()
 
 
 def test_a_window_waits_for_the_living(world: FleetWorld) -> None:
     """It is computed when all live hosts have passed its end; the dead are not waited for."""
-    world.look()
+    world.run_cycle()
     world.clock = world.now = NOON + 2 * MINUTE
     world.append([login(NOON + MINUTE)])
-    world.look()
+    world.run_cycle()
     world.clock = world.now = NOON + 5 * MINUTE + 10 * SECOND
     world.beat("web2", "2", passed=NOON + MINUTE, caught_up=False)
     world.beat(passed=world.clock)
     world.tick += 30
-    world.look()
-    assert world.read.passed() == NOON + MINUTE
+    world.run_cycle()
+    assert world.read.watermark() == NOON + MINUTE
     assert world.revision("5m", NOON) == -1
     world.beat("web2", "2", passed=world.clock)
     world.tick += 30
-    world.look()
+    world.run_cycle()
     assert world.revision("5m", NOON) == 0
     world.tick += 190
     world.beat(passed=world.clock)
-    world.look()
+    world.run_cycle()
     assert (ask(world, "live"), ask(world, "silent")) == (1, 1)
-    assert world.read.passed() == world.clock - 4 * SECOND
+    assert world.read.watermark() == world.clock - 4 * SECOND
 
 
 def test_a_clock_that_is_off_is_not_waited_for(world: FleetWorld) -> None:
     """A host whose clock is more than a minute off holds nothing up, and is told."""
     beats(world, ("web1", "1"))
-    passed = world.read.passed()
+    passed = world.read.watermark()
     beats(world, ("web2", "2"), clock_offset=-61.0, passed=5)
-    assert world.read.passed() == passed
+    assert world.read.watermark() == passed
     assert (ask(world, "skewed"), ask(world, "largest_offset")) == (1, 61)
 
 
@@ -193,32 +193,32 @@ def test_a_restart_knows_who_lived(world: FleetWorld) -> None:
 )
 def test_heartbeats_that_make_no_sense(world: FleetWorld, spans: str) -> None:
     """Whatever a stolen token writes, what is real is found and nothing else is read for long."""
-    world.look()
+    world.run_cycle()
     line = f"heartbeat,host=x,machine_id=9 sequence=1i,spans={msgspec.json.encode(spans).decode()}"
     world.server.write(world.buckets.heptad, [f"{line} {world.clock}"])
     world.append(attack(NOON - 5 * HOUR))
     world.tick += 60
-    world.look()
+    world.run_cycle()
     assert summaries(world) == [("192.0.2.1", NOON - 5 * HOUR, 4)]
 
 
 def test_heartbeats_of_the_future_hide_nothing(world: FleetWorld) -> None:
     """A heartbeat ahead of the server's clock does not let those of today be passed over."""
-    world.look()
+    world.run_cycle()
     line = "heartbeat,host=x,machine_id=9 sequence=1i"
     world.server.write(world.buckets.heptad, [f"{line} {world.clock + 50 * DAY}"])
     world.tick += 60
-    world.look()
+    world.run_cycle()
     world.append(attack(NOON - 5 * HOUR))
     world.tick += 60
-    world.look()
+    world.run_cycle()
     assert summaries(world) == [("192.0.2.1", NOON - 5 * HOUR, 4)]
 
 
 def test_an_outage_of_hours_is_made_up_for(world: FleetWorld) -> None:
     """An aggregator that was away reads what heartbeats tell since it stopped, and no more."""
     world.append(attack(NOON - HOUR))
-    world.look()
+    world.run_cycle()
     world.finish()
     for hour in range(30):
         world.clock += HOUR
@@ -233,7 +233,7 @@ def test_an_outage_of_hours_is_made_up_for(world: FleetWorld) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Reader, "ask", watch)
-        world.job.look(threading.Event())
+        world.cycle.run_cycle(threading.Event())
     assert sum('FROM "heartbeat"' in query for query in asked) < 45
     world.finish()
     assert len(summaries(world)) == 31

@@ -10,7 +10,7 @@ import pytest
 from heptad.aggregator.metrics import AggregatorMetrics
 from heptad.aggregator.reports import REPORTED
 from heptad.aggregator.stores import InfluxStores
-from heptad.aggregator.summary.text import compose, to_text
+from heptad.aggregator.summary.text import build_summary, to_text
 from heptad.aggregator.web.health import describe_health
 from heptad.core.config.influxdb import InfluxConfig
 from heptad.core.config.schema import Config
@@ -35,9 +35,9 @@ def server(influxd: Influxd) -> Iterator[Influxd]:
 
 def beat(server: Influxd, host: str, age: int = 0, fields: str = "") -> None:
     """The heartbeat of a host, so many ns old."""
-    head = f"heartbeat,host={host},machine_id={host.encode().hex():0>32}"
+    series = f"heartbeat,host={host},machine_id={host.encode().hex():0>32}"
     known = 'sequence=1i,caught_up=true,behind=0i,clock_offset=0.0,passed=1i,spans="[]"'
-    server.write("heptad", [f"{head} {known}{fields} {time.time_ns() - age}"])
+    server.write("heptad", [f"{series} {known}{fields} {time.time_ns() - age}"])
 
 
 def read_first(server: Influxd) -> str:
@@ -47,7 +47,9 @@ def read_first(server: Influxd) -> str:
         intake = Intake(REPORTED)
         events, findings = (of(config, stack, intake) for of in (open_events, open_reports))
         assert events is not None
-        return to_text(compose(events, findings, now - 60 * MINUTE, now)).split("What happened")[0]
+        return to_text(build_summary(events, findings, now - 60 * MINUTE, now)).split(
+            "What happened"
+        )[0]
 
 
 def held(time: int, stored: str = "float") -> str:
@@ -123,15 +125,15 @@ def test_problems_of_one_host_are_in_its_store(tmp_path: Path) -> None:
     # the exporter in the same process says it more exactly
     live = ["source feed0: another text"]
     assert describe_health(bench.store, None, live, None)["problems"] == [*live, *refused]
-    report = compose(bench.store, None, 0, 2**62)
+    report = build_summary(bench.store, None, 0, 2**62)
     assert report.unheard == wanted
     assert f"- {wanted[0]}" in to_text(report).split("What happened")[0]
     # a restart keeps it until it is looked again, and what is over is gone
     feed.problem = None
     refused.clear()
     bench.start_feeds(bench.feeds)
-    assert compose(bench.store, None, 0, 2**62).unheard == wanted
+    assert build_summary(bench.store, None, 0, 2**62).unheard == wanted
     for _ in range(2):  # the second commits what the first found
         bench.run()
-    assert compose(bench.store, None, 0, 2**62).unheard == []
+    assert build_summary(bench.store, None, 0, 2**62).unheard == []
     bench.stop()

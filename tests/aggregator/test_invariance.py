@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heptad.aggregator.detection.rules import rules_of
-from heptad.aggregator.reports import REPORTS, Fold, Report
+from heptad.aggregator.reports import REPORTS, Accumulator, Report
 from heptad.core.config.findings import (
     BaselineConfig,
     BruteForceConfig,
@@ -32,7 +32,7 @@ from heptad.core.config.findings import (
 )
 from heptad.core.event import Event
 from heptad.core.store.event_row import event_of_point
-from heptad.core.store.line_protocol import encode_head
+from heptad.core.store.line_protocol import encode_series
 from tests.support.aggregator_world import DAY, HOUR, MIDNIGHT, MINUTE, SECOND, World, login
 from tests.support.effort import tries
 
@@ -129,9 +129,9 @@ def expect_windows(events: Iterable[Event]) -> dict[tuple[str, int], dict[str, d
     for event in events:
         for size, length in SIZES.items() if event.action == "login" else ():
             tags = {"host": event.host, "program": event.program, "method": event.method}
-            head = encode_head("report_attempts", sorted({**tags, "window": size}.items()))
+            series = encode_series("report_attempts", sorted({**tags, "window": size}.items()))
             window = found.setdefault((size, event.time // length * length), {})
-            fields = window.setdefault(head, {"attempts": 0, "successes": 0, "failures": 0})
+            fields = window.setdefault(series, {"attempts": 0, "successes": 0, "failures": 0})
             fields["attempts"] += event.count
             fields["successes"] += event.count * (event.outcome == "success")
             fields["failures"] += event.count * (event.outcome == "failure")
@@ -152,17 +152,17 @@ def play(world: World, events: list[Event], steps: list[str], data: st.DataObjec
             world.name += "'"  # the same events under another position, as after a copy
             world.restart()
         elif step == "redo":
-            world.redo(MIDNIGHT - DAY, MIDNIGHT + 2 * DAY)
+            world.backfill(MIDNIGHT - DAY, MIDNIGHT + 2 * DAY)
         else:
             world.now = data.draw(TIMES)
-            world.look(everything=step == "everything")
+            world.run_cycle(everything=step == "everything")
     world.append(waiting)
     world.finish()
 
 
 def fold_backwards(report: Report, events: list[Event]) -> dict[tuple[str, int], Any]:
     """Every window of a report, its events taken in the other order."""
-    folds: dict[tuple[str, int], Fold] = {}
+    folds: dict[tuple[str, int], Accumulator] = {}
     for event in reversed(events):
         for size, length in SIZES.items():
             if not report.actions or event.action in report.actions:
@@ -170,7 +170,7 @@ def fold_backwards(report: Report, events: list[Event]) -> dict[tuple[str, int],
                 folds.setdefault(key, report.begin()).add([event])
     return {
         (size, start): {
-            encode_head(report.name, sorted({**tags, "window": size}.items())): fields
+            encode_series(report.name, sorted({**tags, "window": size}.items())): fields
             for tags, fields in rows
         }
         for (size, start), fold in folds.items()
@@ -210,10 +210,10 @@ def test_looking_again_writes_nothing(events: list[Event]) -> None:
         world.append(events)
         world.finish()
         written = [world.rows(name) for name in MEASUREMENTS]
-        world.look(everything=True)
+        world.run_cycle(everything=True)
         world.restart()
         world.finish()
-        world.redo(MIDNIGHT - DAY, MIDNIGHT + 2 * DAY)
+        world.backfill(MIDNIGHT - DAY, MIDNIGHT + 2 * DAY)
         world.name = "another file"
         world.restart()
         world.finish()

@@ -12,7 +12,7 @@ from heptad.aggregator.detection.latest import latest_findings
 from heptad.aggregator.detection.rules import rules_of
 from heptad.aggregator.detection.rules.brute_force import BruteForce
 from heptad.aggregator.reports import REPORTS
-from heptad.aggregator.reports.attempts import Attempts, AttemptsFold
+from heptad.aggregator.reports.attempts import AttemptsAccumulator, AttemptsReport
 from heptad.cli.highlight import FindingLines
 from heptad.core.config.findings import BruteForceConfig, FindingsConfig
 from heptad.core.event import Event
@@ -44,10 +44,10 @@ def world(tmp_path: Path) -> Iterator[World]:
 def test_finding_is_there_with_the_event_that_completes_it(world: World) -> None:
     """One look after the fourth failure the finding is stored and counted."""
     world.append(attack(NOON, 3))
-    world.look()
+    world.run_cycle()
     assert world.findings() == []
     world.append([login(NOON + 3 * SECOND)])
-    world.look()
+    world.run_cycle()
     assert summaries(world) == [("192.0.2.1", NOON, 4)]
     assert world.counter("heptad_findings_total") == 1
 
@@ -57,13 +57,13 @@ def test_growing_finding_is_written_once_a_minute(
 ) -> None:
     """A long attack does not write a row a second, and its last state is not lost."""
     world.append(attack(NOON))
-    world.look()
+    world.run_cycle()
     for n in range(10):
         world.append([login(NOON + (10 + n) * SECOND)])
-        world.look()
+        world.run_cycle()
     assert len(world.rows("findings")) == 1
     monkeypatch.setattr(revisions, "_PAUSE", 0.0)
-    world.look()
+    world.run_cycle()
     assert summaries(world) == [("192.0.2.1", NOON, 14)]
     assert len(world.rows("findings")) == 2
 
@@ -71,21 +71,21 @@ def test_growing_finding_is_written_once_a_minute(
 def test_kill_does_not_lose_what_waits(world: World) -> None:
     """A change that was not written yet is found again after a kill, without a new event."""
     world.append(attack(NOON))
-    world.look()
+    world.run_cycle()
     world.append(attack(NOON + 10 * SECOND))
-    world.look()
+    world.run_cycle()
     assert summaries(world) == [("192.0.2.1", NOON, 4)]
     world.restart()
-    world.look()
+    world.run_cycle()
     assert summaries(world) == [("192.0.2.1", NOON, 8)]
 
 
 def test_severity_that_rises_is_told_at_once(world: World) -> None:
     """Becoming more severe does not wait, and counts for the new severity."""
     world.append(attack(NOON))
-    world.look()
+    world.run_cycle()
     world.append([login(NOON + MINUTE, count=40)])
-    world.look()
+    world.run_cycle()
     (finding,) = world.findings()
     assert finding.severity == "medium"
     exposed = {
@@ -100,10 +100,10 @@ def test_severity_that_rises_is_told_at_once(world: World) -> None:
 def test_late_event_that_joins_two_findings_supersedes_one(world: World) -> None:
     """Readers see the joined finding only; the row of the other says what took its place."""
     world.append(attack(NOON) + attack(NOON + 6 * MINUTE))
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     assert len(world.findings()) == 2
     world.append([login(NOON + 3 * MINUTE)])
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     assert summaries(world) == [("192.0.2.1", NOON, 9)]
     last = [p for p in world.reports.read("findings", 0, 2**62) if "superseded_by" in p.fields]
     assert [(p.fields["first"], p.fields["superseded_by"]) for p in last] == [
@@ -114,16 +114,16 @@ def test_late_event_that_joins_two_findings_supersedes_one(world: World) -> None
 def test_late_event_that_moves_the_beginning_gives_a_new_key(world: World) -> None:
     """The finding is told under its new first event, and only there."""
     world.append(attack(NOON))
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     world.append([login(NOON - MINUTE)])
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     assert summaries(world) == [("192.0.2.1", NOON - MINUTE, 5)]
 
 
 def test_pruned_events_do_not_undo_a_finding(world: World) -> None:
     """What was found stays found when its events are gone."""
     world.append(attack(NOON, 20))
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     before = world.findings()
     world.events.max_age = 0.0
     world.events.prune(now=1.0)
@@ -134,14 +134,14 @@ def test_pruned_events_do_not_undo_a_finding(world: World) -> None:
     world.append([login(NOON + 10 * SECOND), *attack(NOON + 15 * SECOND, 5)])
     world.restart()
     world.finish()
-    world.redo(NOON - DAY, NOON + DAY)
+    world.backfill(NOON - DAY, NOON + DAY)
     assert world.findings() == before
 
 
 def test_findings_are_found_by_the_time_they_share(world: World) -> None:
     """A reader gets what overlaps the time asked for, also what began before it."""
     world.append([login(NOON + n * MINUTE) for n in range(60)])
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     end = NOON + 59 * MINUTE
 
     def between(since: int, until: int) -> list[Finding]:
@@ -158,7 +158,7 @@ def test_history_is_found_but_not_counted(world: World) -> None:
     world.events.append([], {"first_start": str(NOON).encode()})
     world.restart()
     world.append(attack(NOON - DAY) + attack(NOON))
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     assert len(world.findings()) == 2
     assert world.counter("heptad_findings_total") == 1
 
@@ -168,15 +168,15 @@ def test_attack_that_goes_on_after_the_installation_is_counted_once(world: World
     world.events.append([], {"first_start": str(NOON).encode()})
     world.restart()
     world.append(attack(NOON - 50 * SECOND, 48))
-    world.look()
+    world.run_cycle()
     assert world.counter("heptad_findings_total") == 0
     world.append([login(NOON + SECOND)])
-    world.look()
+    world.run_cycle()
     assert world.counter("heptad_findings_total") == 1
     (finding,) = world.findings()
     assert (finding.severity, finding.last) == ("medium", NOON + SECOND)
     world.append(attack(NOON + 2 * SECOND))
-    world.look()
+    world.run_cycle()
     world.restart()
     world.finish()
     assert summaries(world) == [("192.0.2.1", NOON - 50 * SECOND, 53)]
@@ -187,11 +187,11 @@ def test_attack_that_goes_on_after_the_installation_is_counted_once(world: World
 def test_revisions_are_few(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A long attack is written at each severity, at each doubling, and after longer pauses."""
     passed = 0.0
-    monkeypatch.setattr("heptad.aggregator.cycle.clock.monotonic", lambda: passed)
+    monkeypatch.setattr("heptad.aggregator.cycle.time.monotonic", lambda: passed)
     for n in range(500):
         passed = 11.0 * n
         world.append([login(NOON + n * SECOND)])
-        world.look()
+        world.run_cycle()
     seen = [point.fields["count"] for point in world.reports.read("findings", 0, 2**62)]
     assert {4, 40, 400} < set(seen)
     assert len(seen) <= 20
@@ -204,7 +204,7 @@ def test_an_attack_is_counted_once_in_whatever_order_it_comes(world: World, orde
     """Events that move the beginning of a finding do not count it again."""
     for event in attack(NOON, 12)[::order]:
         world.append([event])
-        world.look()
+        world.run_cycle()
     world.finish()
     assert summaries(world) == [("192.0.2.1", NOON, 12)]
     assert world.counter("heptad_findings_total") == 1
@@ -216,19 +216,19 @@ class Faulty(BruteForce):
     broken = True
     asked = 0
 
-    def subject_of(self, event: Event) -> str | None:
+    def key_of(self, event: Event) -> str | None:
         self.asked += 1
         if self.broken:
             raise ValueError("no such thing")
-        return super().subject_of(event)
+        return super().key_of(event)
 
 
-class FaultyReport(Attempts):
+class FaultyReport(AttemptsReport):
     """A report that raises while it is told to."""
 
     broken = True
 
-    def begin(self) -> AttemptsFold:
+    def begin(self) -> AttemptsAccumulator:
         if self.broken:
             raise ValueError("no such thing")
         return super().begin()
@@ -242,7 +242,7 @@ def test_rule_that_raises_costs_itself_only(
     with World(tmp_path, rules=[rule]) as world:
         world.append(attack(NOON))
         world.finish()
-        world.look(everything=True)
+        world.run_cycle(everything=True)
         assert ("5m", NOON) in world.windows()
         assert world.findings() == []
         assert gauges(world, "heptad_aggregator_part_failing") == {
@@ -265,10 +265,10 @@ def test_rule_that_raises_is_left_alone_for_a_while(tmp_path: Path) -> None:
         world.now = NOON + 6 * HOUR
         for event in attack(NOON):
             world.append([event])
-            world.look()
+            world.run_cycle()
         assert rule.asked == 1
         rule.broken = False
-        world.look(everything=True)
+        world.run_cycle(everything=True)
         assert summaries(world) == [("192.0.2.1", NOON, 4)]
 
 
@@ -293,10 +293,10 @@ def test_work_per_event_does_not_grow_with_the_store(
     """In the steady state an event costs reading its own minute, however much is stored."""
     world.append([login(NOON + n * SECOND, f"10.0.{n % 200}.1") for n in range(10_000)])
     world.now = NOON + 3 * HOUR
-    world.look()
+    world.run_cycle()
     begin = NOON + 3 * HOUR
     world.append([login(begin)])
-    world.look()
+    world.run_cycle()
     read, events = LocalStore.events, 0
 
     def count(store: LocalStore, *rest: Any) -> Iterator[Event]:
@@ -308,14 +308,14 @@ def test_work_per_event_does_not_grow_with_the_store(
     monkeypatch.setattr(LocalStore, "events", count)
     for n in range(1, 20):
         world.append([login(begin + n * SECOND)])
-        world.look()
+        world.run_cycle()
     assert events == sum(range(2, 21))
 
 
 def test_findings_take_events_of_any_age(world: World) -> None:
     """What comes later than the horizon of the reports still is found."""
     world.append([login(NOON)])
-    world.look()
+    world.run_cycle()
     world.append(attack(NOON - 30 * DAY))
     world.finish()
     assert world.counter("heptad_aggregator_late_events_total") == 4
@@ -335,7 +335,7 @@ def test_day_alone_is_enough_for_its_findings(
     world.append([login(MIDNIGHT - (n + 1) * MINUTE) for n in range(before)])
     world.append([login(MIDNIGHT + n * MINUTE) for n in range(after)])
     noon = NOON + day * DAY
-    world.redo(noon, noon + MINUTE)
+    world.backfill(noon, noon + MINUTE)
     assert summaries(world) == [("192.0.2.1", MIDNIGHT - before * MINUTE, 7)]
 
 
@@ -354,7 +354,7 @@ def test_day_alone_knows_what_lies_around_it(
     """Whether an attack is cut at midnight does not depend on which day is computed."""
     world.append([login(MIDNIGHT + at * MINUTE, count=count) for at, count in minutes.items()])
     noon = NOON + day * DAY
-    world.redo(noon, noon + MINUTE)
+    world.backfill(noon, noon + MINUTE)
     first, attempts = expected
     assert summaries(world) == [("192.0.2.1", MIDNIGHT + first * MINUTE, attempts)]
 
@@ -363,36 +363,36 @@ def test_day_alone_knows_what_lies_around_it(
 def test_attack_goes_on_after_a_late_event(world: World, killed: bool) -> None:
     """An event that came hours late is still known when the same attack goes on."""
     world.append([login(NOON + n * MINUTE) for n in range(180)])
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     if killed:
         world.restart()
     world.append([login(NOON - MINUTE)])
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     assert summaries(world) == [("192.0.2.1", NOON - MINUTE, 181)]
     world.append([login(NOON + 180 * MINUTE)])
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     assert summaries(world) == [("192.0.2.1", NOON - MINUTE, 182)]
 
 
 def test_attack_from_before_midnight_grows(world: World) -> None:
     """A finding that is booked on the day after its first event is revised, not begun again."""
     world.append([login(MIDNIGHT - MINUTE, count=2), login(MIDNIGHT, count=3)])
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     for n in range(1, 4):
         world.append([login(MIDNIGHT + n * SECOND)])
         world.restart()
-        world.look(everything=True)
+        world.run_cycle(everything=True)
         assert summaries(world) == [("192.0.2.1", MIDNIGHT - MINUTE, 5 + n)]
 
 
 def test_tail_after_midnight_may_come_late(world: World) -> None:
     """The day before is not closed while an event of the next one can still belong to it."""
     world.append([login(MIDNIGHT - MINUTE, count=4)])
-    world.look()
+    world.run_cycle()
     world.append([login(MIDNIGHT + 60 * MINUTE, "192.0.2.2")])
-    world.look()
+    world.run_cycle()
     world.append([login(MIDNIGHT + 2 * MINUTE)])
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     assert summaries(world) == [("192.0.2.1", MIDNIGHT - MINUTE, 5)]
 
 
@@ -401,13 +401,13 @@ def test_what_was_seen_counts_after_the_clock_went_back(world: World) -> None:
     begin = MIDNIGHT + DAY + 10 * MINUTE
     world.now = begin
     world.append([login(MIDNIGHT + HOUR, "198.51.100.1"), *attack(begin, 2)])
-    world.look()
+    world.run_cycle()
     world.now = begin - 30 * HOUR
-    world.look()
-    world.redo(MIDNIGHT, MIDNIGHT + DAY)
+    world.run_cycle()
+    world.backfill(MIDNIGHT, MIDNIGHT + DAY)
     world.now = begin + 5 * MINUTE
     world.append(attack(begin + 2 * MINUTE, 2))
-    world.look()
+    world.run_cycle()
     assert summaries(world) == [("192.0.2.1", begin, 4)]
 
 

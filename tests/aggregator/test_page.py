@@ -152,7 +152,7 @@ def test_attempts_over_time(views: Views) -> None:
     plain = views.ask("series", **span)
     assert (sum(plain["failures"]), sum(plain["successes"])) == (80, 4)
     assert plain["step"] == 300
-    views.world.look(everything=True)
+    views.world.run_cycle(everything=True)
     assert views.world.windows()
     assert views.ask("series", **span) == plain
     views.add(login(views.now - SECOND))
@@ -169,7 +169,7 @@ def test_a_short_range_has_short_steps(views: Views, length: int, step: int) -> 
     """Within two hours a step is shorter than the shortest window, and every attempt counts once."""
     since = views.now - length * SECOND
     views.add(*(login(since + n * step * SECOND) for n in range(3)))
-    views.world.look(everything=True)
+    views.world.run_cycle(everything=True)
     span = {"since": format_time(since), "until": format_time(views.now + 1)}
     data = views.ask("series", **span)
     assert (data["step"], sum(data["failures"]), data["from"]) == (step, 3, None)
@@ -180,7 +180,7 @@ def test_a_short_range_with_too_many_events(local: Views, monkeypatch: pytest.Mo
     """Where not all events can be counted in time, the windows of the reports are shown instead."""
     begin = local.now // (5 * MINUTE) * 5 * MINUTE - 60 * MINUTE
     local.add(*(login(begin + n * SECOND) for n in range(600)))
-    local.world.look(everything=True)
+    local.world.run_cycle(everything=True)
     monkeypatch.setattr("heptad.aggregator.web.series._SECONDS", 0.0)
     data = local.ask("series", since=format_time(begin), until=format_time(begin + 30 * MINUTE))
     assert (data["step"], sum(data["failures"])) == (300, 600)
@@ -192,7 +192,7 @@ def test_attempts_are_those_of_the_range(views: Views, *, looks: bool) -> None:
     since = views.now // (5 * MINUTE) * 5 * MINUTE - 59 * MINUTE
     views.add(login(since - 10 * SECOND), login(since, outcome="success"), login(since + SECOND))
     if looks:
-        views.world.look(everything=True)
+        views.world.run_cycle(everything=True)
     span = {"since": format_time(since), "until": format_time(views.now + SECOND)}
     data = views.ask("series", **span)
     assert (sum(data["failures"]), sum(data["successes"])) == (1, 1)
@@ -234,7 +234,7 @@ def test_top(views: Views) -> None:
 def test_findings(views: Views) -> None:
     """Findings come with their sentence and the range of their evidence."""
     views.add(*attack(views.now - 10 * MINUTE, 6))
-    views.world.look()
+    views.world.run_cycle()
     [finding] = views.ask("findings")["findings"]
     assert (finding["rule"], finding["subject"]) == ("brute_force", "192.0.2.1")
     assert finding["title"] == "Brute force"

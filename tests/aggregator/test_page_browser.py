@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from prometheus_client import CollectorRegistry
 
-from heptad.aggregator.detection.rules.session import Sessions
+from heptad.aggregator.detection.rules.session import SessionRule
 from heptad.aggregator.web.page import Page as Pages
-from heptad.aggregator.web.source import HostStores, Stores
+from heptad.aggregator.web.source import HostStores, PageStores
 from heptad.core.config.findings import FindingsConfig
 from heptad.core.event import Event
 from heptad.core.http.server import Server
@@ -55,7 +55,7 @@ def browser() -> Iterator[Browser]:
 class Site:
     """Stores in a folder or elsewhere, and a port that serves the page on them."""
 
-    def __init__(self, folder: Path, stores: Stores | None = None) -> None:
+    def __init__(self, folder: Path, stores: PageStores | None = None) -> None:
         self.folder = folder
         self.problems: list[str] = []
         stores = stores or HostStores(folder / "events.db", folder / "reports.db")
@@ -130,7 +130,7 @@ def fill_with_hostility(site: Site, world: World) -> None:
     for value in HOSTILE:
         attempts = attack(world.now - 10 * MINUTE, 6)
         world.append(login(event.time, "192.0.2.66", user=value) for event in attempts)
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     site.problems = [f"source {value[:300]}: cannot be read" for value in HOSTILE]
 
 
@@ -258,7 +258,7 @@ def test_findings_lead_to_their_evidence(browser: Browser, site: Site, world: Wo
     """A finding opens, names its severity in words, and shows exactly its events."""
     world.append(attack(world.now - 30 * MINUTE, 7))
     world.append([login(world.now - 25 * MINUTE, "192.0.2.200")])
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     seen = visit(browser, site)
     finding = seen.page.locator("#findings-list li")
     expect(finding).to_have_count(1)
@@ -333,13 +333,13 @@ def test_health_is_good_while_logs_are_looked_at(
 
 def test_sessions_fit_a_phone(browser: Browser, site: Site) -> None:
     """Nothing of a session or a source is cut or has to be scrolled to on a narrow screen."""
-    with World(site.folder, rules=[Sessions(FindingsConfig().session)]) as world:
+    with World(site.folder, rules=[SessionRule(FindingsConfig().session)]) as world:
         world.now = time.time_ns()
         known = {"user": "a.long.name@corp.example.com", "outcome": "success", "pid": 7}
         world.append([login(world.now - MINUTE, "2001:db8:1234:5678:9abc:def0:1234:5678", **known)])
         world.append([login(world.now - MINUTE, None, action="session_open", **known)])
         world.append(login(world.now - MINUTE, program=p) for p in ("su", "sudo", "systemd-logind"))
-        world.look(everything=True)
+        world.run_cycle(everything=True)
         seen = visit(browser, site, NARROW)
         expect(seen.page.locator("#sessions-rows")).to_contain_text("2001:db8:1234:5678")
         for name in ("sessions", "health"):

@@ -58,7 +58,7 @@ def test_it_shows_a_fleet(
     for host in ("web-1", "web-2"):
         world.append(login(e.time, host=host) for e in attack(world.now - 2 * HOUR, 6))
     world.append([login(world.now - MINUTE, host="web-3", outcome="success", user="alice")])
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     site.copy()
     seen = visit(browser, site, size)
     page = seen.page

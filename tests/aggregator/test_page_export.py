@@ -80,7 +80,7 @@ def test_events_with_the_filters_that_are_set(views: Views) -> None:
 def test_findings_and_the_events_of_one(views: Views) -> None:
     """Findings come with their names in one cell; the events of a finding are exactly those."""
     views.add(*attack(views.now - 10 * MINUTE, 6), login(views.now - SECOND, user="other"))
-    views.world.look(everything=True)
+    views.world.run_cycle(everything=True)
     _, [heading, row] = read_csv(views, "findings")
     told = dict(zip(heading, row, strict=True))
     assert (told["rule"], told["severity"], told["count"]) == ("brute_force", "low", "6")
@@ -193,7 +193,7 @@ def test_saving_in_the_browser(browser: Browser, site: Site, world: World) -> No
     """The buttons save the events that are shown, and the findings; a failure is told."""
     world.append(attack(world.now - 30 * MINUTE, 7))
     world.append([login(world.now - MINUTE, user="=cmd()")])
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     seen = visit(browser, site, query="?since=24h&user=root")
     with seen.page.expect_download() as saved:
         seen.page.get_by_role("button", name="Save the events as CSV").click()

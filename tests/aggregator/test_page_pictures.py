@@ -50,7 +50,7 @@ def test_attempts_by_service(views: Views, *, looks: bool) -> None:
             )
         )
     if looks:
-        views.world.look(everything=True)
+        views.world.run_cycle(everything=True)
     data = views.ask("series", since="24h")
     told = [(one["name"], sum(one["attempts"])) for one in data["programs"]]
     assert told == [("sshd", 9), ("su", 8), ("sudo", 7), ("login", 6), ("vsftpd", 5), (None, 7)]

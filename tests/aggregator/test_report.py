@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from heptad.aggregator.detection.rules.sudo_refused import SudoRefused
 from heptad.aggregator.reports.counting import Ranked, Top
 from heptad.aggregator.summary import build, model
-from heptad.aggregator.summary.build import compose
+from heptad.aggregator.summary.build import build_summary
 from heptad.aggregator.summary.html import to_html
-from heptad.aggregator.summary.model import Accesses
-from heptad.aggregator.summary.text import Report, to_text
+from heptad.aggregator.summary.model import AccessTable
+from heptad.aggregator.summary.text import Summary, to_text
 from heptad.core.event import Event
 from heptad.core.store.api import row_of
-from heptad.core.store.event_row import LEFT_OVER
+from heptad.core.store.event_row import UNPARSED
 from heptad.core.store.sqlite import counter_key
 from tests.support.aggregator_world import HOUR, MIDNIGHT, MINUTE, SECOND, World, login
 
@@ -32,10 +32,10 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield world
 
 
-def report(world: World, since: int = MIDNIGHT, until: int = MIDNIGHT + 24 * HOUR) -> Report:
+def report(world: World, since: int = MIDNIGHT, until: int = MIDNIGHT + 24 * HOUR) -> Summary:
     """What the command would tell."""
     world.finish()
-    return compose(world.events, world.reports, since, until)
+    return build_summary(world.events, world.reports, since, until)
 
 
 def success(time: int, address: str, **fields: object) -> Event:
@@ -151,7 +151,7 @@ def test_says_so_when_nothing_stands_out(world: World) -> None:
 def test_works_without_an_aggregator(world: World) -> None:
     """Where nobody computed findings there are none, and the rest is told."""
     world.append([login(NOON)])
-    told = compose(world.events, None, MIDNIGHT, MIDNIGHT + 24 * HOUR)
+    told = build_summary(world.events, None, MIDNIGHT, MIDNIGHT + 24 * HOUR)
     assert (told.findings, told.total) == ([], 1)
 
 
@@ -181,7 +181,7 @@ def test_is_json_with_everything(world: World) -> None:
     """The JSON form can be read back whole."""
     world.append([login(NOON + n, user="a\u202e\x1b") for n in range(5)])
     told = report(world)
-    assert msgspec.json.decode(msgspec.json.encode(told), type=Report) == told
+    assert msgspec.json.decode(msgspec.json.encode(told), type=Summary) == told
     assert told.findings[0].users == ("a\u202e\x1b",)
 
 
@@ -191,7 +191,7 @@ HOSTILE = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 @given(HOSTILE, HOSTILE, HOSTILE)
 def test_nothing_from_a_log_acts_on_the_terminal(user: str, thing: str, line: str) -> None:
     """Names, commands, reasons and samples are printable wherever they stand."""
-    told = Report(
+    told = Summary(
         since="2026-03-01T00:00:00Z",
         until="2026-03-02T00:00:00Z",
         hosts=[thing],
@@ -201,11 +201,11 @@ def test_nothing_from_a_log_acts_on_the_terminal(user: str, thing: str, line: st
         logins=[model.LoginCount(thing, "sshd", "password", 1, 0, 1)],
         failing_addresses=Top([Ranked(thing, 1)], 0),
         failing_users=Top([Ranked(user, 1)], 3),
-        successes=Accesses([model.Access(user, thing, thing, "sshd", target=user)], 0),
-        privileges=Accesses([model.Access(user, thing, thing, "sudo", what=line)], 1),
+        successes=AccessTable([model.AccessRow(user, thing, thing, "sshd", target=user)], 0),
+        privileges=AccessTable([model.AccessRow(user, thing, thing, "sudo", what=line)], 1),
         events=[model.EventCount(thing, "login", "failure", 1)],
-        not_understood=[model.NotUnderstood("sshd", 1, [line])],
-        gaps=[model.Gap("2026-03-01T00:00:00Z", thing, "auth", "truncated", line)],
+        not_understood=[model.UnparsedProgram("sshd", 1, [line])],
+        gaps=[model.GapRow("2026-03-01T00:00:00Z", thing, "auth", "truncated", line)],
         gaps_number=1,
     )
     for shown in to_text(told).split("\n"):
@@ -235,9 +235,9 @@ def test_tells_sessions_changes_hosts_and_distinct_numbers(world: World) -> None
     )
     tags = [("host", "web1"), ("source", "auth"), ("program", "sshd")]
     strange = (NOON - HOUR, NOON - 2 * HOUR, MIDNIGHT - 1)
-    world.events.append([row_of(LEFT_OVER, tags, time, {"count": 1}) for time in strange])
+    world.events.append([row_of(UNPARSED, tags, time, {"count": 1}) for time in strange])
     told = report(world)
-    assert told.distinct[0] == model.Distinct("all", 1, 2)
+    assert told.distinct[0] == model.DistinctCount("all", 1, 2)
     assert told.sessions == [model.SessionCount("web1", "sshd", 1, 1, 0, 60.0, 60.0)]
     assert told.seen == [
         model.HostSeen(
@@ -256,10 +256,10 @@ def test_tells_sessions_changes_hosts_and_distinct_numbers(world: World) -> None
 
 def test_tells_until_when_the_logs_were_looked_at(world: World) -> None:
     """What is not in the report may have happened since: text, page and JSON say up to when."""
-    unknown = compose(world.events, None, MIDNIGHT, MIDNIGHT + HOUR)
+    unknown = build_summary(world.events, None, MIDNIGHT, MIDNIGHT + HOUR)
     assert "It is not known until when the logs were looked at." in to_text(unknown)
     world.events.append([], {"looked_until": str(MIDNIGHT + MINUTE).encode()})
-    known = compose(world.events, None, MIDNIGHT, MIDNIGHT + HOUR)
+    known = build_summary(world.events, None, MIDNIGHT, MIDNIGHT + HOUR)
     assert known.looked_until.startswith("2023-12-09T00:01:00")
     for text in (to_text(known), to_html(known)):
         assert "The logs were looked at until 2023-12-09 00:01:00." in text

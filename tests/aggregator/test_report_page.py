@@ -13,17 +13,17 @@ from heptad.aggregator.detection.finding import Finding
 from heptad.aggregator.reports.counting import Ranked, Top
 from heptad.aggregator.summary import model
 from heptad.aggregator.summary.html import to_html
-from heptad.aggregator.summary.model import Access, Accesses, Report
+from heptad.aggregator.summary.model import AccessRow, AccessTable, Summary
 from tests.support.effort import tries
 
 
-def report(text: str) -> Report:
+def report(text: str) -> Summary:
     """A report in which every value is ``text``."""
-    access = Access(text, text, text, text, text, text, text, text, text, 3, text)
+    access = AccessRow(text, text, text, text, text, text, text, text, text, 3, text)
     finding = Finding(
         rule=text, subject=text, first=0, last=1, day=0, severity=text, sentence=text, count=1
     )
-    return Report(
+    return Summary(
         since=text,
         until=text,
         hosts=[text],
@@ -33,16 +33,16 @@ def report(text: str) -> Report:
         logins=[model.LoginCount(text, text, text, 1, 0, 1)],
         failing_addresses=Top([Ranked(text, 1)], 1),
         failing_users=Top([Ranked(text, 1)], 1),
-        successes=Accesses([access], 1),
-        privileges=Accesses([access], 1),
+        successes=AccessTable([access], 1),
+        privileges=AccessTable([access], 1),
         events=[model.EventCount(text, text, text, 1)],
-        not_understood=[model.NotUnderstood(text, 1, [text])],
-        gaps=[model.Gap(text, text, text, text, text)],
+        not_understood=[model.UnparsedProgram(text, 1, [text])],
+        gaps=[model.GapRow(text, text, text, text, text)],
         gaps_number=1,
         seen=[model.HostSeen(text, text, text, 1, 1, 1)],
-        distinct=[model.Distinct(text, 1, 1)],
+        distinct=[model.DistinctCount(text, 1, 1)],
         sessions=[model.SessionCount(text, text, 1, 1, 0, 1.0, 1.0)],
-        changes=Accesses([access], 0),
+        changes=AccessTable([access], 0),
         timeline=[model.Slot(text, 1, 2), model.Slot(text, 0, 0)],
     )
 
@@ -138,10 +138,10 @@ def test_quiet_time_is_a_page_too() -> None:
     empty = msgspec.convert(
         {
             **msgspec.to_builtins(report("x")),
-            **{name: [] for name, kind in Report.__annotations__.items() if "list" in str(kind)},
+            **{name: [] for name, kind in Summary.__annotations__.items() if "list" in str(kind)},
             "gaps_number": 0,
         },
-        Report,
+        Summary,
     )
     assert "Nothing stands out." in to_html(empty)
 

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heptad.aggregator.reports import REPORTS, Fold, Report, counting, sessions
-from heptad.aggregator.reports.accounts import Accounts
-from heptad.aggregator.reports.attempts import Attempts
-from heptad.aggregator.reports.counting import Tally, Values
-from heptad.aggregator.reports.distinct import Distinct
-from heptad.aggregator.reports.hosts import Hosts
-from heptad.aggregator.reports.privilege import Privilege
-from heptad.aggregator.reports.sessions import Sessions
-from heptad.aggregator.reports.top import Tops
+from heptad.aggregator.reports import REPORTS, Accumulator, Report, counting, sessions
+from heptad.aggregator.reports.accounts import AccountsReport
+from heptad.aggregator.reports.attempts import AttemptsReport
+from heptad.aggregator.reports.counting import DistinctSet, SpillCounter
+from heptad.aggregator.reports.distinct import DistinctReport
+from heptad.aggregator.reports.hosts import HostsReport
+from heptad.aggregator.reports.privilege import PrivilegeReport
+from heptad.aggregator.reports.sessions import SessionsReport
+from heptad.aggregator.reports.top import TopReport
 from heptad.core import event as vocabulary
 from heptad.core.event import Event
 from tests.support.aggregator_world import MIDNIGHT, SECOND, login
@@ -41,7 +41,7 @@ EVENTS = st.builds(
 )
 
 
-def fold_of(report: Report, events: list[Event]) -> Fold:
+def fold_of(report: Report, events: list[Event]) -> Accumulator:
     """The report of events in the making."""
     fold = report.begin()
     fold.add([e for e in events if not report.actions or e.action in report.actions])
@@ -105,7 +105,7 @@ def test_tags_are_closed_and_everything_is_documented(events: list[Event]) -> No
 @given(st.lists(st.tuples(st.text(max_size=3), st.integers(1, 5)), max_size=300))
 def test_tally_is_exact_however_little_it_holds(added: list[tuple[str, int]]) -> None:
     """Beyond what is held in memory, counts, ranks and numbers of values stay exact."""
-    exact, counted = Counter[str](), Tally()
+    exact, counted = Counter[str](), SpillCounter()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(counting, "MOST_KEYS", 7)
         for key, count in added:
@@ -121,7 +121,7 @@ def test_tally_is_exact_however_little_it_holds(added: list[tuple[str, int]]) ->
 @given(st.lists(st.lists(st.text(max_size=2), max_size=9), max_size=60), st.data())
 def test_values_are_exact_however_few_are_held(parts: list[list[str]], data: st.DataObject) -> None:
     """Beyond what is held in memory, each value is still noted once, also those of a merge."""
-    exact, noted, other = set[str](), Values(), Values()
+    exact, noted, other = set[str](), DistinctSet(), DistinctSet()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(counting, "MOST_KEYS", 7)
         for part in parts:
@@ -142,7 +142,7 @@ def test_counts_attempts_by_host_program_and_method() -> None:
         login(MIDNIGHT, host="db1", program="dropbear"),
     ]
     web, db = {"host": "web1", "program": "sshd"}, {"host": "db1", "program": "dropbear"}
-    assert rows(Attempts(), events) == [
+    assert rows(AttemptsReport(), events) == [
         ({**db, "method": "password"}, {"attempts": 1, "successes": 0, "failures": 1}),
         ({**web, "method": "password"}, {"attempts": 5, "successes": 1, "failures": 3}),
         ({**web, "method": "publickey"}, {"attempts": 1, "successes": 1, "failures": 0}),
@@ -158,7 +158,7 @@ def test_counts_distinct_users_and_addresses() -> None:
         login(MIDNIGHT, None, user=None),
         login(MIDNIGHT, "192.0.2.3", user="root", outcome="success"),
     ]
-    assert rows(Distinct(), events) == [
+    assert rows(DistinctReport(), events) == [
         ({"outcome": "all"}, {"users": 2, "addresses": 3, "hosts": 2}),
         ({"outcome": "failure"}, {"users": 2, "addresses": 2, "hosts": 2}),
         ({"outcome": "success"}, {"users": 1, "addresses": 1, "hosts": 1}),
@@ -168,12 +168,12 @@ def test_counts_distinct_users_and_addresses() -> None:
 def test_ranks_what_is_frequent_and_the_rest_as_one() -> None:
     """Ten ranks with value and count, then how many others there are and how often."""
     events = [login(MIDNIGHT, f"192.0.2.{n}", count=1 + (n == 5)) for n in range(13)]
-    told = [row for row in rows(Tops(), events) if row[0]["top"] == "address"]
+    told = [row for row in rows(TopReport(), events) if row[0]["top"] == "address"]
     assert [tags["rank"] for tags, _ in told] == [*(f"{n:02}" for n in range(1, 11)), "others"]
     assert told[0][1] == {"value": "192.0.2.5", "count": 2}
     assert told[1][1] == {"value": "192.0.2.0", "count": 1}
     assert told[-1][1] == {"count": 3, "different": 3}
-    (target,) = (fields for tags, fields in rows(Tops(), events) if tags["top"] == "target")
+    (target,) = (fields for tags, fields in rows(TopReport(), events) if tags["top"] == "target")
     assert target == {"value": "web1/sshd", "count": 14}
 
 
@@ -181,7 +181,7 @@ def test_ranks_every_target_by_its_whole_name() -> None:
     """Two programs of a host whose name is as long as it can be are two targets."""
     host = "h" * 255
     events = [login(MIDNIGHT, host=host, program=program) for program in ("login", "sshd")]
-    told = [fields for tags, fields in rows(Tops(), events) if tags["top"] == "target"]
+    told = [fields for tags, fields in rows(TopReport(), events) if tags["top"] == "target"]
     assert told == [{"value": f"{host}/{name}", "count": 1} for name in ("login", "sshd")]
 
 
@@ -208,7 +208,7 @@ def test_tells_privilege_use() -> None:
     group = {"host": "web1", "program": "sudo", "outcome": "success"}
     who = {"user": "ada", "target_user": "root"}
     eve = {"user": "eve", "target_user": "root", "reason": "bad_credential", "count": 1}
-    assert rows(Privilege(), events) == [
+    assert rows(PrivilegeReport(), events) == [
         ({"host": "web1", "program": "su", "outcome": "failure", "rank": "01"}, eve),
         ({**group, "rank": "01"}, {**who, "object": "/bin/ls", "count": 2}),
         ({**group, "rank": "02"}, {**who, "object": "/bin/id", "count": 1}),
@@ -222,7 +222,7 @@ def test_tells_account_changes() -> None:
         for n in range(52)
     ]
     events += [do("member_add", program="usermod", target_user="u00", object="sudo")] * 2
-    told = rows(Accounts(), events)
+    told = rows(AccountsReport(), events)
     assert len(told) == 51
     group = {"host": "web1", "action": "member_add", "outcome": "success"}
     own = {"user": "root", "target_user": "u00", "object": "sudo"}
@@ -249,7 +249,7 @@ def test_pairs_sessions() -> None:
         do("session_open", 62),
         do("session_close", 63),
     ]
-    ((_, told),) = rows(Sessions(), events)
+    ((_, told),) = rows(SessionsReport(), events)
     assert told == {
         "opened": 5,
         "closed": 4,
@@ -264,7 +264,7 @@ def test_pairs_sessions() -> None:
 def test_tells_hosts() -> None:
     """First and last event of each host, and what is known to be missing."""
     events = [do("login", 5), do("gap", 3), do("host_start", 9), do("login", 1, host="db1")]
-    db, web = rows(Hosts(), events)
+    db, web = rows(HostsReport(), events)
     assert (db[0], db[1]["count"]) == ({"host": "db1"}, 1)
     assert web[1] == {
         "first": MIDNIGHT + 3 * SECOND,
@@ -285,7 +285,7 @@ def test_no_room_for_the_temporary_file_is_told(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(counting, "MOST_KEYS", 1)
     monkeypatch.setattr(counting, "open_spill", refuse)
-    counted = Tally()
+    counted = SpillCounter()
     counted.add("a")
     with pytest.raises(counting.SpillFailed, match="SQLITE_TMPDIR"):
         counted.add("b")

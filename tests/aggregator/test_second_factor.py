@@ -3,7 +3,7 @@
 import pytest
 
 from heptad.aggregator.detection.rules.second_factor import SecondFactor
-from heptad.exporter.normalize.normalizer import interpret_text
+from heptad.exporter.normalize.normalizer import normalize_text
 from tests.support.aggregator_rule import MINUTE, NOON, find, happen
 
 RULE = SecondFactor()
@@ -67,7 +67,7 @@ def test_the_gravest_of_a_group_counts() -> None:
 )
 def test_what_daemons_write_of_it(line: str, subject: str | None, severity: str | None) -> None:
     """From the line to the finding; a factor that was asked for gives none."""
-    [event] = interpret_text(f"2026-03-01T12:00:00Z web {line}\n")
+    [event] = normalize_text(f"2026-03-01T12:00:00Z web {line}\n")
     assert (event.action, event.method) == ("authentication", "challenge")
     found = [(one.subject, one.severity) for one in find(RULE, event)]
     assert found == ([] if subject is None else [(subject, severity)])

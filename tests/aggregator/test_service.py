@@ -304,7 +304,7 @@ def test_survives_kill_9_anywhere(config: Config, tmp_path: Path) -> None:
     with World(undisturbed, rules=rules_of(config.aggregator.findings)) as world:
         world.append(events)
         world.now = time.time_ns()
-        world.look(everything=True)
+        world.run_cycle(everything=True)
         assert findings == world.findings()
         assert len(findings) > 10
         rows = {(window.size, window.start): written.rows for window, written in windows.items()}

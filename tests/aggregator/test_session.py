@@ -9,9 +9,9 @@ from heptad.aggregator.detection.evidence import read_evidence
 from heptad.aggregator.detection.finding import Revision, find_finding
 from heptad.aggregator.detection.latest import latest_sessions
 from heptad.aggregator.detection.rules import session
-from heptad.aggregator.detection.rules.session import Sessions
-from heptad.aggregator.reports.sessions import Sessions as Report
-from heptad.aggregator.summary.build import compose
+from heptad.aggregator.detection.rules.session import SessionRule
+from heptad.aggregator.reports.sessions import SessionsReport as Report
+from heptad.aggregator.summary.build import build_summary
 from heptad.aggregator.summary.text import to_text
 from heptad.aggregator.web.findings import list_sessions
 from heptad.aggregator.web.query import Query
@@ -21,7 +21,7 @@ from heptad.core.store.sqlite import counter_key
 from tests.support.aggregator_rule import DAY, HOUR, MINUTE, NOON, SECOND, find, happen
 from tests.support.aggregator_world import World, gauges
 
-RULE = Sessions(SessionConfig("3d"))
+RULE = SessionRule(SessionConfig("3d"))
 
 
 def enter(time: int, pid: int = 7) -> list[Event]:
@@ -114,10 +114,10 @@ def test_written_when_it_begins_and_when_it_ends(tmp_path: Path) -> None:
     with World(tmp_path, rules=[RULE], reports=[]) as world:
         world.now = NOON + DAY
         world.append(enter(NOON))
-        world.look()
+        world.run_cycle()
         (begun,) = world.sessions()
         world.append([leave(NOON + HOUR)])
-        world.look()
+        world.run_cycle()
         (ended,) = world.sessions()
         assert begun.key == ended.key
         assert (begun.end, ended.end, ended.last) == ("open", "closed", NOON + HOUR)
@@ -138,8 +138,8 @@ def test_is_no_finding(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None
     with World(tmp_path, rules=[RULE], reports=[]) as world, caplog.at_level("INFO"):
         world.now = NOON + DAY
         world.append([*enter(NOON), leave(NOON + HOUR)])
-        world.look(everything=True)
-        report = compose(world.read, world.reports, NOON - DAY, NOON + DAY)
+        world.run_cycle(everything=True)
+        report = build_summary(world.read, world.reports, NOON - DAY, NOON + DAY)
         assert world.findings() == []
         assert world.rows("findings") == []
         assert world.counter("heptad_findings_total") == 0
@@ -174,9 +174,9 @@ def test_readers_see_what_never_ended(tmp_path: Path) -> None:
     with World(tmp_path, rules=[RULE], reports=[]) as world:
         world.now = NOON + DAY
         world.append(enter(NOON))
-        world.look(everything=True)
+        world.run_cycle(everything=True)
         told = [
-            compose(world.read, world.reports, NOON - DAY, until).was_on[0].end
+            build_summary(world.read, world.reports, NOON - DAY, until).was_on[0].end
             for until in (NOON + DAY, NOON + 4 * DAY)
         ]
         (shown,) = list_sessions(world.reports, Query(since=0, until=NOON + DAY))["sessions"]
@@ -209,7 +209,7 @@ def test_sessions_of_an_older_version_stay_out_of_the_findings(tmp_path: Path) -
         world.restart()
         world.finish()
         assert world.findings() == []
-        assert compose(world.read, world.reports, NOON - DAY, NOON + DAY).findings == []
+        assert build_summary(world.read, world.reports, NOON - DAY, NOON + DAY).findings == []
         exposed = gauges(world, "heptad_findings_total")
         assert not any("session" in labels for labels in exposed)
 

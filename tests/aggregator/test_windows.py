@@ -24,7 +24,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 def look_at(world: World, now: int) -> None:
     """Look at a point in time."""
     world.now = now
-    world.look()
+    world.run_cycle()
 
 
 def test_window_waits_for_its_end(world: World) -> None:
@@ -63,10 +63,10 @@ def test_late_event_leads_to_a_revision(world: World) -> None:
     world.finish()
     first = world.rows("report_attempts")
     world.append([login(NOON + MINUTE, user="late")])
-    world.look()
+    world.run_cycle()
     assert world.revision("5m", NOON) == 0, "it waits for others that may come"
     world.now += MAX_WAIT
-    world.look()
+    world.run_cycle()
     assert world.revision("5m", NOON) == 1
     rows = world.rows("report_attempts")
     assert set(first) < set(rows)
@@ -81,7 +81,7 @@ def test_late_events_that_keep_coming_do_not_put_it_off_for_ever(world: World) -
     world.finish()
     for n in range(25):
         world.append([login(NOON + MINUTE + n)])
-        world.look()
+        world.run_cycle()
         world.now += MINUTE
     assert world.revision("5m", NOON) == 1
 
@@ -96,7 +96,7 @@ def test_event_beyond_the_horizon_is_counted_and_left_out(world: World) -> None:
     assert world.counter("heptad_aggregator_late_events_total") == 3
     assert world.revision("5m", NOON) == 0
     assert world.revision("1d", NOON + 7 * DAY - 12 * HOUR) == 1
-    world.redo(NOON, NOON + MINUTE)
+    world.backfill(NOON, NOON + MINUTE)
     assert world.revision("5m", NOON) == 1
     ((_, fields),) = world.windows()["5m", NOON].items()
     assert fields["attempts"] == 4
@@ -118,7 +118,7 @@ def test_backlog_is_never_late(world: World) -> None:
     """After a month's pause everything that is read in order is worked off."""
     world.append([login(NOON + day * DAY) for day in range(30)])
     world.now = NOON + 60 * DAY
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     assert sum(size == "1d" for size, _ in world.windows()) == 30
     assert world.counter("heptad_aggregator_late_events_total") == 0
 
@@ -207,7 +207,7 @@ def test_range_by_hand_ends_where_time_does(world: World) -> None:
     """Events of 1970 and of 2200 do not make every window in between due."""
     world.append([login(HOUR), login(NOON), login(200 * 365 * DAY)])
     look_at(world, NOON + 2 * DAY)
-    world.redo(-(2**63), 2**63)
+    world.backfill(-(2**63), 2**63)
     assert {start // DAY for _, start in world.windows()} == {0, NOON // DAY}
 
 
@@ -234,5 +234,5 @@ def test_host_named_like_nothing_else_keeps_its_rows(world: World) -> None:
     world.append([login(NOON, host="a,b=c d\\e", method="")])
     world.finish()
     rows = world.rows("report_attempts")
-    world.redo(NOON, NOON + MINUTE)
+    world.backfill(NOON, NOON + MINUTE)
     assert world.rows("report_attempts") == rows

@@ -26,7 +26,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         world.now = NOON + 9 * DAY
         world.append(enter(NOON + day * DAY) for day in range(8))
         world.append([enter(NOON + 8 * DAY, "198.51.100.1")])
-        world.look(everything=True)
+        world.run_cycle(everything=True)
         assert len(world.findings()) == 1
         yield world
 
@@ -37,13 +37,13 @@ def test_late_event_withdraws_it(world: World, killed: bool) -> None:
     if killed:
         world.restart()
     world.append([enter(NOON + 3 * DAY, "198.51.100.9")])
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     assert world.findings() == []
     last = list(world.reports.read("findings", 0, 2**62))[-1]
     assert (last.fields["state"], last.fields["revision"]) == ("withdrawn", 1)
     world.restart()
-    world.look(everything=True)
-    world.redo(NOON, NOON + 9 * DAY)
+    world.run_cycle(everything=True)
+    world.backfill(NOON, NOON + 9 * DAY)
     assert len(world.rows("findings")) == 2
 
 
@@ -57,7 +57,7 @@ def test_pruned_history_withdraws_nothing(world: World) -> None:
     world.append([enter(NOON + 8 * DAY + HOUR, "198.51.100.1")])
     world.restart()
     world.finish()
-    world.redo(NOON, NOON + 10 * DAY)
+    world.backfill(NOON, NOON + 10 * DAY)
     assert [finding.first for finding in world.findings()] == [NOON + 8 * DAY]
 
 
@@ -65,6 +65,6 @@ def test_long_history_is_known_after_a_restart(world: World) -> None:
     """A finding that is judged by weeks of history does not come back as new, nor get lost."""
     world.restart()
     world.append([enter(NOON + 8 * DAY + HOUR, "198.51.100.2")])
-    world.look(everything=True)
+    world.run_cycle(everything=True)
     assert [finding.first for finding in world.findings()] == [NOON + 8 * DAY]
     assert gauges(world, "heptad_aggregator_cells")["new_network"] >= 1

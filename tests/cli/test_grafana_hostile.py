@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from heptad.cli.grafana import GrafanaError
 from heptad.cli.grafana.client import Grafana, Missing
-from heptad.cli.grafana.push import Wanted, list_datasources, push
+from heptad.cli.grafana.push import DesiredState, list_datasources, push
 from tests.support.effort import tries
 from tests.support.faulty_proxy import HANG, HTML, RESET, Fault, FaultyProxy
 from tests.support.ports import reserve_port
@@ -278,7 +278,7 @@ def test_no_answer_of_a_wrong_type_breaks_it(said: list[tuple[int, Any]]) -> Non
         grafana = Grafana(server.url, TOKEN)
         try:
             list_datasources(grafana)
-            list(push(grafana, Wanted([datasource], [dashboard]), "write"))
+            list(push(grafana, DesiredState([datasource], [dashboard]), "write"))
         except GrafanaError as error:
             judge(str(error))
         finally:

@@ -2,7 +2,7 @@
 
 import subprocess
 import threading
-import time as clock
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from docs.generate.schema_page import BUCKETS
-from heptad.cli.influxdb_admin.check import Result, check
+from heptad.cli.influxdb_admin.check import CheckResult, check
 from heptad.cli.influxdb_admin.roles import PLACES, ROLES
 from tests.support import needs
 from tests.support.influxd_2 import Influxd2
@@ -49,7 +49,7 @@ def proxy() -> Iterator[HTTPServer]:
     server.server_close()
 
 
-def results(port: int, version: str) -> list[Result]:
+def results(port: int, version: str) -> list[CheckResult]:
     """What a check says of the server at this port."""
     url = f"http://127.0.0.1:{port}"
     with connect(url, version=version, org="o", token="t", timeout="2s") as connection:
@@ -74,7 +74,7 @@ def test_page_of_a_proxy(proxy: HTTPServer, version: str) -> None:
 
 def fill(site: Site, *places: str) -> None:
     """What a fleet has in its buckets, of this moment."""
-    now = clock.time_ns()
+    now = time.time_ns()
     lines = {
         "events": f'events,host=a\\ b,action=login count=1i,user="x" {now}',
         "reports": f'findings,rule=session count=1i,id="f" {now}',

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from heptad.cli.influxdb_admin.roles import PLACES, ROLES
-from heptad.core.influxdb.client import Connection
+from heptad.core.influxdb.client import InfluxConnection
 from heptad.core.influxdb.statement import execute
 from heptad.core.store.api import StoreError
 from tests.support.influxd_2 import ORGANIZATION
@@ -20,20 +20,22 @@ DOCS: Final = Path(__file__).parents[2] / "docs" / "influxdb.md"
 POINT: Final = "tried,host=web value=1i"
 
 
-def send(connection: Connection, method: str, path: str, body: str = "", **query: str) -> None:
+def send(
+    connection: InfluxConnection, method: str, path: str, body: str = "", **query: str
+) -> None:
     """A request; AssertionError where it is refused."""
     headers = {"Content-Type": "application/json"} if body.startswith("{") else {}
     answer = connection.request(method, path, query, body.encode(), headers)
     assert answer.status < 300, answer.text
 
 
-def read(site: Site, thief: Connection, bucket: str) -> None:
+def read(site: Site, thief: InfluxConnection, bucket: str) -> None:
     """See the point that is there."""
     rows = execute(thief, "SELECT value FROM tried", bucket)
     assert [row["value"] for row in rows] == [1]
 
 
-def write(site: Site, thief: Connection, bucket: str) -> None:
+def write(site: Site, thief: InfluxConnection, bucket: str) -> None:
     """Write a point."""
     line = POINT.replace("web", "forged")
     if site.generation == 1:
@@ -43,7 +45,7 @@ def write(site: Site, thief: Connection, bucket: str) -> None:
     assert site.server.count(bucket, "tried", "value") == 2
 
 
-def delete(site: Site, thief: Connection, bucket: str) -> None:
+def delete(site: Site, thief: InfluxConnection, bucket: str) -> None:
     """Delete points, in whichever way one of them goes."""
     everything = '{"start": "2020-01-01T00:00:00Z", "stop": "2030-01-01T00:00:00Z"}'
     ways: list[Callable[[], Any]] = [
@@ -60,7 +62,7 @@ def delete(site: Site, thief: Connection, bucket: str) -> None:
     assert site.server.count(bucket, "tried", "value") == 0
 
 
-def drop(site: Site, thief: Connection, bucket: str) -> None:
+def drop(site: Site, thief: InfluxConnection, bucket: str) -> None:
     """Delete the bucket."""
     if site.generation == 1:
         execute(thief, f'DROP DATABASE "{bucket}"')

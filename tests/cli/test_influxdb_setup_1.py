@@ -17,7 +17,7 @@ from heptad.cli.influxdb_admin.check import check
 from heptad.cli.influxdb_admin.roles import ROLES
 from heptad.cli.influxdb_admin.setup import prepare
 from heptad.core.influxdb.influxql import quote_text
-from heptad.core.influxdb.statement import Refused, execute
+from heptad.core.influxdb.statement import StatementError, execute
 from heptad.core.store.api import StoreError
 from heptad.core.telemetry.masking import remember_secret
 from tests.support.faulty_proxy import Fault, FaultyProxy
@@ -270,7 +270,7 @@ def test_a_secret_is_hidden() -> None:
     remember_secret("hush")
     with ScriptedServer(repeat).serving() as server, connect(server.url, version="1") as connection:
         for statement in ("bad hush", "good hush\x1b[31m"):
-            with pytest.raises(Refused) as caught:
+            with pytest.raises(StatementError) as caught:
                 execute(connection, statement)
             assert "hush" not in str(caught.value)
             assert "\x1b" not in str(caught.value)

@@ -14,7 +14,7 @@ from docs.generate.schema_page import BUCKETS
 from heptad.cli.influxdb_admin.check import check
 from heptad.cli.influxdb_admin.roles import PLACES, ROLES, SetupError
 from heptad.cli.influxdb_admin.setup import prepare
-from heptad.core.config.influxdb import BucketsConfig, TlsConfig
+from heptad.core.config.influxdb import BucketsConfig, InfluxTlsConfig
 from heptad.core.store.api import StoreError
 from tests.exporter.test_delivery_tls import listens
 from tests.support import needs
@@ -185,10 +185,10 @@ def test_tls_is_as_configured(tmp_path: Path) -> None:
             site.setup()
         first = {"username": "admin", "password": "of-the-tests", "bucket": "first"}
         body = json.dumps(first | {"org": ORGANIZATION, "token": TOKEN}).encode()
-        known = TlsConfig(ca_file=f"{tmp_path}/ca.pem")
+        known = InfluxTlsConfig(ca_file=f"{tmp_path}/ca.pem")
         with connect(server.url, tls=known) as connection:
             connection.request("POST", "/api/v2/setup", body=body)
-        for tls in (known, TlsConfig(insecure_skip_verify=True)):
+        for tls in (known, InfluxTlsConfig(insecure_skip_verify=True)):
             assert len(site.setup(tls=tls)) == 6
             assert site.check(tls=tls)["fault"] == []
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from heptad.cli.runtime import systemd
-from heptad.cli.runtime.supervisor import Stop
+from heptad.cli.runtime.supervisor import StopToken
 from heptad.core.store.sqlite import LocalStore
 from tests.cli.test_reload import World
 
@@ -130,8 +130,8 @@ def test_watchdog_is_only_for_whom_it_is_meant(
 def test_asking_is_the_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
     """A part that has not asked for long hangs, unless it said how long it rests."""
     now = [100.0]
-    monkeypatch.setattr("heptad.cli.runtime.supervisor.clock.monotonic", lambda: now[0])
-    stop = Stop()
+    monkeypatch.setattr("heptad.cli.runtime.supervisor.time.monotonic", lambda: now[0])
+    stop = StopToken()
     signs = [stop.asked]
     now[0] += 11
     signs += [stop.hangs(10), stop.is_set(), stop.asked, stop.hangs(10)]

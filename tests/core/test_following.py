@@ -71,14 +71,14 @@ def test_what_comes_is_shown_at_once(store: InfluxStore, clock: Clock) -> None:
     store.append(rows(-7200, -100, -1))
     follower = store.follow(NOW - 3600 * SECOND, {})
     assert at(follower.history()) == [-100, -1]
-    assert at(follower.look()) == []
+    assert at(follower.poll()) == []
     store.append(rows(-2, 0))
-    assert at(follower.look()) == [-2, 0]
+    assert at(follower.poll()) == [-2, 0]
     store.append(rows(0, host="b"))  # of the same moment
     clock.seconds = 1
     store.append(rows(1))
-    assert at(follower.look()) == [0, 1]
-    assert at(follower.look()) == []
+    assert at(follower.poll()) == [0, 1]
+    assert at(follower.poll()) == []
 
 
 def test_what_comes_late_is_shown(store: InfluxStore, clock: Clock) -> None:
@@ -88,12 +88,12 @@ def test_what_comes_late_is_shown(store: InfluxStore, clock: Clock) -> None:
     assert at(follower.history()) == [-400, -399]
     store.append(rows(-5000, -501, -480, -399.5, -30))
     clock.seconds = 5
-    assert at(follower.look()) == []
+    assert at(follower.poll()) == []
     clock.seconds = 10
-    assert at(follower.look()) == [-480, -399.5, -30]
+    assert at(follower.poll()) == [-480, -399.5, -30]
     clock.seconds = 700
     store.append(rows(-1, 650))
-    assert at(follower.look()) == [650]
+    assert at(follower.poll()) == [650]
 
 
 def test_what_is_ahead_is_shown_once(store: InfluxStore, clock: Clock) -> None:
@@ -101,9 +101,9 @@ def test_what_is_ahead_is_shown_once(store: InfluxStore, clock: Clock) -> None:
     follower = store.follow(NOW, {})
     assert at(follower.history()) == []
     store.append(rows(90))
-    assert at(follower.look()) == [90]
+    assert at(follower.poll()) == [90]
     for clock.seconds in (30, 89, 91, 100):
-        assert at(follower.look()) == []
+        assert at(follower.poll()) == []
 
 
 def test_only_what_is_asked_for(store: InfluxStore, clock: Clock) -> None:
@@ -111,9 +111,9 @@ def test_only_what_is_asked_for(store: InfluxStore, clock: Clock) -> None:
     follower = store.follow(NOW - 600 * SECOND, {"host": "b"})
     assert at(follower.history()) == []
     store.append([*rows(-20, 0), *rows(-10, 0, host="b")])
-    assert at(follower.look()) == [0]
+    assert at(follower.poll()) == [0]
     clock.seconds = 10
-    assert at(follower.look()) == [-10]
+    assert at(follower.poll()) == [-10]
 
 
 def test_memory_is_bounded(
@@ -125,12 +125,12 @@ def test_memory_is_bounded(
     assert at(follower.history()) == []
     store.append([*rows(*(n - 300 for n in range(200))), *rows(*(n / 100 for n in range(90)))])
     clock.seconds = 10
-    assert len(list(follower.look())) == 290
+    assert len(list(follower.poll())) == 290
     clock.seconds = 20
-    assert at(follower.look()) == []
+    assert at(follower.poll()) == []
     store.append(rows(-300.5, 5))
     clock.seconds = 30
-    assert at(follower.look()) == [5]
+    assert at(follower.poll()) == [5]
     assert sum(map(len, follower._seen.values())) <= 100  # noqa: SLF001 - what is bounded
 
 
@@ -162,5 +162,5 @@ def test_the_local_store_follows_by_arrival(tmp_path: Path) -> None:
         follower = store.follow(NOW - 3600 * SECOND, {"host": "a"})
         assert at(follower.history()) == [-100]
         store.append([*rows(*range(1200)), *rows(3, host="b"), *rows(-50 * MINUTE / SECOND)])
-        assert at(follower.look()) == [*range(1200), -3000]
-        assert at(follower.look()) == []
+        assert at(follower.poll()) == [*range(1200), -3000]
+        assert at(follower.poll()) == []

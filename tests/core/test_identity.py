@@ -42,7 +42,7 @@ class Identity(RuleBasedStateMachine):
     def rows(self, lines: list[tuple[str, int]]) -> list[Row]:
         """Rows whose raw line is their number in the order of arrival."""
         first = len(self.written)
-        return [(head, at, "n=1i", str(first + n)) for n, (head, at) in enumerate(lines)]
+        return [(series, at, "n=1i", str(first + n)) for n, (series, at) in enumerate(lines)]
 
     @rule(lines=LINES)
     def append(self, lines: list[tuple[str, int]]) -> None:
@@ -70,17 +70,17 @@ class Identity(RuleBasedStateMachine):
         """Every line is there once, at or after its stamp, those of one stamp in their order."""
         db = sqlite3.connect(self.path)
         stored = db.execute("SELECT head, time, raw FROM points JOIN series ON series = series.id")
-        points = {int(raw): (head, time) for head, time, raw in stored}
+        points = {int(raw): (series, time) for series, time, raw in stored}
         db.close()
         assert points.keys() == set(range(len(self.written)))
         assert len(set(points.values())) == len(points)
         last: dict[tuple[str, int], int] = defaultdict(lambda: -1)
-        for number, (head, stamp) in enumerate(self.written):
+        for number, (series, stamp) in enumerate(self.written):
             where, time = points[number]
-            assert where == head
+            assert where == series
             assert stamp <= time < stamp + len(points)
-            assert time > last[head, stamp]
-            last[head, stamp] = time
+            assert time > last[series, stamp]
+            last[series, stamp] = time
 
     def teardown(self) -> None:
         """Close and delete the file."""

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from heptad.core.influxdb.write import InfluxSink
-from heptad.core.sink import Delivered, Hold, Outcome, TryAgain
+from heptad.core.sink import Blocked, Delivered, DeliveryOutcome, Retry
 from tests.support.faulty_proxy import Fault, FaultyProxy
 from tests.support.influxdb import connect
 
@@ -33,11 +33,11 @@ def server() -> Iterator[FaultyProxy]:
 
 def deliver(
     server: FaultyProxy, lines: list[str] = LINES, generation: int = 1, **keys: Any
-) -> Outcome:
+) -> DeliveryOutcome:
     """What becomes of a batch."""
     with connect(server.url, version=str(generation), **keys) as connection:
         sink = InfluxSink(connection, "events")
-        return sink.deliver(sink.pack(lines))
+        return sink.deliver(sink.encode(lines))
 
 
 def fault(answer: dict[str, Any]) -> Fault:
@@ -62,17 +62,17 @@ def test_each_known_answer_has_the_outcome_that_it_means(
     server.plan = plan
     outcome = deliver(server, case.get("lines", LINES), case["generation"])
     if "hold" in case:
-        assert isinstance(outcome, Hold)
+        assert isinstance(outcome, Blocked)
         assert all(word in outcome.reason for word in case["hold"]), outcome.reason
     elif "again" in case:
-        assert isinstance(outcome, TryAgain)
+        assert isinstance(outcome, Retry)
         assert outcome.after == case["again"]
         assert all(word in outcome.reason for word in case.get("says", [])), outcome.reason
     else:
         assert isinstance(outcome, Delivered)
         expected = case.get("refused", {})
-        assert set(outcome.refused) == set(expected)
-        assert all(words in outcome.refused[index] for index, words in expected.items())
+        assert set(outcome.rejected) == set(expected)
+        assert all(words in outcome.rejected[index] for index, words in expected.items())
         assert {n: str(one) for n, one in outcome.held.items()} == case.get("held", {})
         assert outcome.expired == case.get("expired", 0)
     assert server.requests <= case.get("requests", 20)
@@ -99,7 +99,7 @@ def test_a_server_that_asks_for_rest_gets_an_hour_at_most(
     value = text.encode().decode("latin-1")
     server.plan = lambda *_: Fault(status=503, headers={"Retry-After": value})
     outcome = deliver(server)
-    assert isinstance(outcome, TryAgain)
+    assert isinstance(outcome, Retry)
     assert low <= outcome.after <= high
 
 
@@ -139,7 +139,7 @@ def test_lines_that_no_answer_names_are_found(
     lines = [f"m a={'bad' if n in bad else 1}i {n}" for n in range(2000)]
     outcome = deliver(server, lines, 2)
     assert isinstance(outcome, Delivered)
-    assert set(outcome.refused) == bad
+    assert set(outcome.rejected) == bad
     assert server.requests <= most
 
 
@@ -157,7 +157,7 @@ def test_a_proxy_that_refuses_all_sets_nothing_aside(
         status=400, body=json.dumps({"error": said.format(next(numbers))}).encode()
     )
     outcome = deliver(server, generation=generation)
-    assert isinstance(outcome, Hold)
+    assert isinstance(outcome, Blocked)
     assert "a page of a proxy's" in outcome.reason
     assert server.requests <= 3
 
@@ -173,17 +173,17 @@ def test_a_search_that_is_cut_short_goes_on(server: FaultyProxy) -> None:
     lines = [f"m a={'bad' if n % 2 else 1}i {n}" for n in range(200)]
     with connect(server.url, version="1") as connection:
         sink = InfluxSink(connection, "events")
-        parcel = sink.pack(lines)
+        payload = sink.encode(lines)
         failures = 0
-        while isinstance(outcome := sink.deliver(parcel), TryAgain):
+        while isinstance(outcome := sink.deliver(payload), Retry):
             failures += 1
             assert failures < 200
         assert isinstance(outcome, Delivered)
-        assert set(outcome.refused) == set(range(1, 200, 2))
+        assert set(outcome.rejected) == set(range(1, 200, 2))
         assert server.requests <= 2 * 200 + 1 + failures
         # the next one has nothing of it, also where it is the same to the letter
         server.plan = lambda *_: Fault(status=204)
-        assert sink.deliver(sink.pack(lines)) == Delivered()
+        assert sink.deliver(sink.encode(lines)) == Delivered()
 
 
 def test_a_size_that_was_too_large_is_remembered(server: FaultyProxy) -> None:
@@ -197,20 +197,20 @@ def test_a_size_that_was_too_large_is_remembered(server: FaultyProxy) -> None:
     lines = [f'm a="{noise[n * 10_000 : n * 10_000 + 10_000]}" {n}' for n in range(30)]
     with connect(server.url, version="1") as connection:
         sink = InfluxSink(connection, "events")
-        assert sink.deliver(sink.pack(lines)) == Delivered()
+        assert sink.deliver(sink.encode(lines)) == Delivered()
         first = server.requests
-        assert sink.deliver(sink.pack(lines)) == Delivered()
+        assert sink.deliver(sink.encode(lines)) == Delivered()
         assert server.requests - first < first
-        outcome = sink.deliver(sink.pack([lines[0], f'm a="{noise}" 9']))
+        outcome = sink.deliver(sink.encode([lines[0], f'm a="{noise}" 9']))
     assert isinstance(outcome, Delivered)
-    assert list(outcome.refused) == [1]
+    assert list(outcome.rejected) == [1]
 
 
 def test_a_proxy_that_takes_nothing_is_not_the_fault_of_a_line(server: FaultyProxy) -> None:
     """A small line that is too large is kept, and a person told what to raise."""
     server.plan = lambda *_: Fault(status=413)
     outcome = deliver(server, [f"m a=1i {n}" for n in range(1000)])
-    assert isinstance(outcome, Hold)
+    assert isinstance(outcome, Blocked)
     assert "client_max_body_size" in outcome.reason
     assert server.requests < 20
 
@@ -229,25 +229,25 @@ def test_a_search_for_refused_lines_that_is_cut_short_sets_nothing_aside(
         return Fault(status=status)
 
     server.plan = plan
-    assert isinstance(deliver(server, LINES * 20), TryAgain)
+    assert isinstance(deliver(server, LINES * 20), Retry)
 
 
 def test_no_answer_bears_a_secret(server: FaultyProxy) -> None:
     """Not even where the server repeats it."""
     server.plan = lambda *_: Fault(status=401, body=b'{"message":"no token tok-s3cret"}')
     outcome = deliver(server, generation=2, token="tok-s3cret")
-    assert isinstance(outcome, Hold)
+    assert isinstance(outcome, Blocked)
     assert "s3cret" not in outcome.reason
 
 
 def test_an_answer_that_never_ends_is_not_waited_for(server: FaultyProxy) -> None:
     """A byte now and then does not hold a request for ever."""
     server.plan = lambda *_: Fault(trickle=0.2)
-    done: list[Outcome] = []
+    done: list[DeliveryOutcome] = []
     thread = threading.Thread(target=lambda: done.append(deliver(server, timeout="1s")))
     thread.start()
     thread.join(20)
-    assert isinstance(done[0], TryAgain)
+    assert isinstance(done[0], Retry)
     assert "no answer in time" in done[0].reason
 
 
@@ -256,7 +256,7 @@ def test_nothing_that_a_server_says_raises(server: FaultyProxy, body: bytes) -> 
     """Nonsense with a status of refusal keeps everything."""
     server.plan = lambda *_: Fault(status=400, body=body)
     for generation in (1, 2, 3):
-        assert isinstance(deliver(server, generation=generation), Hold)
+        assert isinstance(deliver(server, generation=generation), Blocked)
 
 
 def test_a_request_that_does_not_fit_into_the_servers_memory_is_halved(

@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from heptad.core.config.influxdb import InfluxConfig, TlsConfig, check_influxdb
+from heptad.core.config.influxdb import InfluxConfig, InfluxTlsConfig, check_influxdb
 from heptad.core.config.schema import load_config
-from heptad.core.influxdb.client import Connection
+from heptad.core.influxdb.client import InfluxConnection
 from heptad.core.influxdb.tls import make_ssl_context
 
 SECRET = "t0p-secret"
@@ -28,7 +28,7 @@ def test_a_version_needs_no_quotes(tmp_path: Path, written: str) -> None:
     path.write_text(f"influxdb: {{url: 'https://db:8086', org: o, version: {written}}}\n")
     config = load_config(path).influxdb
     assert config is not None
-    connection = Connection(config)
+    connection = InfluxConnection(config)
     assert connection.generation == 2
     connection.close()
 
@@ -96,7 +96,7 @@ def test_a_secret_or_certificate_that_has_no_end(
     secret = InfluxConfig("https://db", token_file=path)
     read: dict[str, Callable[[], object]] = {
         "token_file": lambda: secret.secret("token"),
-        "tls": lambda: make_ssl_context(TlsConfig(ca_file=path)),
+        "tls": lambda: make_ssl_context(InfluxTlsConfig(ca_file=path)),
     }
     with pytest.raises(OSError, match=f"(not a file|larger than).*{path}"):
         read[key]()

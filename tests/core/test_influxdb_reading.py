@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from heptad.core.influxdb.paging import DAY, Series, TooLarge, walk
+from heptad.core.influxdb.paging import DAY, Series, TooLarge, read_pages
 from heptad.core.influxdb.query import Reader
 from heptad.core.store.api import Point, StoreError
 from tests.support.influxdb import Influxd, connect
@@ -170,7 +170,7 @@ def test_a_limit_of_files_is_not_met() -> None:
 
     for newest_first in (False, True):
         asked.clear()
-        found = [row[0] for _, row in walk(select, 0, 2000 * DAY, newest_first=newest_first)]
+        found = [row[0] for _, row in read_pages(select, 0, 2000 * DAY, newest_first=newest_first)]
         assert sorted(found) == [*range(900 * DAY, 910 * DAY, DAY // 100)]
         assert found == sorted(found, reverse=newest_first)
         assert len(asked) < 60

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heptad.core.influxdb.write import InfluxSink
-from heptad.core.sink import Delivered, Hold, Outcome, TryAgain
+from heptad.core.sink import Blocked, Delivered, DeliveryOutcome, Retry
 from tests.support.effort import tries
 from tests.support.faulty_proxy import (
     HANG,
@@ -61,17 +61,19 @@ def proxy(influxd: Influxd) -> Iterator[FaultyProxy]:
         yield proxy
 
 
-def deliver(url: str, database: str, lines: Sequence[str], version: str = "auto") -> Outcome:
+def deliver(
+    url: str, database: str, lines: Sequence[str], version: str = "auto"
+) -> DeliveryOutcome:
     """What becomes of a batch."""
     with connect(url, version=version, timeout="1s") as connection:
         sink = InfluxSink(connection, database)
-        return sink.deliver(sink.pack(lines))
+        return sink.deliver(sink.encode(lines))
 
 
 def reasons(outcome: Delivered) -> dict[int, str]:
     """Why lines are not there: refused, or held for the type that the server has."""
     held = {n: f"already exists as type {one.stored}" for n, one in outcome.held.items()}
-    return {**outcome.refused, **held}
+    return {**outcome.rejected, **held}
 
 
 def good(number: int) -> str:
@@ -166,8 +168,8 @@ def test_limits_of_series_refuse_what_is_new(tmp_path: Path) -> None:
         lines = [f"events,host=h{n % 8} count=1i {n + 1}" for n in range(4000)]
         outcome = deliver(proxy.url, "events", lines, "1")
         assert isinstance(outcome, Delivered)
-        assert {n % 8 for n in outcome.refused} == {6, 7}
-        assert len(outcome.refused) == 1000
+        assert {n % 8 for n in outcome.rejected} == {6, 7}
+        assert len(outcome.rejected) == 1000
         assert server.count("events") == 4 + 3000
         assert proxy.requests < 30
 
@@ -196,11 +198,11 @@ def test_after_any_fault_each_point_is_there_once(
     lines[20] = 'events count="x" 7'
     with connect(proxy.url, timeout="1s") as connection:
         sink = InfluxSink(connection, database)
-        parcel = sink.pack(lines)
+        payload = sink.encode(lines)
         proxy.fail(fault, None, fault)
-        assert isinstance(sink.deliver(parcel), TryAgain | Hold)
-        assert isinstance(sink.deliver(parcel), TryAgain | Hold)
-        outcome = sink.deliver(parcel)
+        assert isinstance(sink.deliver(payload), Retry | Blocked)
+        assert isinstance(sink.deliver(payload), Retry | Blocked)
+        outcome = sink.deliver(payload)
     assert isinstance(outcome, Delivered)
     assert set(outcome.held) == {20}
     assert stored(influxd, database) == [n for n in range(1, 51) if n != 21]
@@ -213,11 +215,11 @@ def test_a_server_that_is_away_is_tried_again(
     with connect(proxy.url) as connection:
         sink = InfluxSink(connection, database)
         proxy.refuse()
-        outcome = sink.deliver(sink.pack([good(1)]))
-        assert isinstance(outcome, TryAgain)
+        outcome = sink.deliver(sink.encode([good(1)]))
+        assert isinstance(outcome, Retry)
         assert "influxdb.url" in outcome.reason
         proxy.accept()
-        assert sink.deliver(sink.pack([good(1)])) == Delivered()
+        assert sink.deliver(sink.encode([good(1)])) == Delivered()
     assert stored(influxd, database) == [1]
 
 
@@ -227,11 +229,11 @@ def test_a_killed_server_has_what_it_said_is_there(tmp_path: Path) -> None:
     with running(server), connect(server.url, timeout="5s") as connection:
         server.create("events")
         sink = InfluxSink(connection, "events")
-        assert sink.deliver(sink.pack([good(1)])) == Delivered()
+        assert sink.deliver(sink.encode([good(1)])) == Delivered()
         server.kill()
-        assert isinstance(sink.deliver(sink.pack([good(2)])), TryAgain)
+        assert isinstance(sink.deliver(sink.encode([good(2)])), Retry)
         server.start()
-        outcome = sink.deliver(sink.pack([good(2)]))
+        outcome = sink.deliver(sink.encode([good(2)]))
         assert outcome == Delivered()
         assert stored(server, "events") == [1, 2]
 
@@ -240,7 +242,7 @@ def test_a_missing_bucket_is_told_with_what_makes_it(influxd: Influxd, nginx: Ng
     """In either generation's way."""
     for url, version in ((influxd.url, "1"), (nginx.url, "2")):
         outcome = deliver(url, "nowhere", [good(1)], version)
-        assert isinstance(outcome, Hold)
+        assert isinstance(outcome, Blocked)
         assert re.search("database not found.*heptad influxdb setup", outcome.reason)
 
 
@@ -271,7 +273,7 @@ def test_a_user_without_rights_keeps_everything(tmp_path: Path) -> None:
         for keys in (*users, {"username": "web", "password": "reads-only"}):
             with connect(server.url, **keys) as connection:
                 sink = InfluxSink(connection, "events")
-                outcome = sink.deliver(sink.pack([good(1)]))
-            assert isinstance(outcome, Hold)
+                outcome = sink.deliver(sink.encode([good(1)]))
+            assert isinstance(outcome, Blocked)
             assert "influxdb.username" in outcome.reason
             assert keys.get("password", "pw ") not in outcome.reason

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from heptad.core.event import ACTIONS, LATEST, METHODS, OUTCOMES, REASONS, Event
 from heptad.core.store.api import point_of, row_of
-from heptad.core.store.event_row import event_of_point, event_of_row, head_of, row_of_event
+from heptad.core.store.event_row import event_of_point, event_of_row, row_of_event, series_of
 from heptad.core.store.line_protocol import (
     Value,
     decode_fields,
-    decode_head,
+    decode_series,
     encode_fields,
-    encode_head,
+    encode_series,
     quote,
 )
 
@@ -68,7 +68,7 @@ TAG_TEXT = st.text(st.characters(exclude_characters="\\\n\r\t", exclude_categori
 @given(st.dictionaries(KEYS, TAG_TEXT))
 def test_tags_round_trip(tags: dict[str, str]) -> None:
     """Every tag with a value comes back."""
-    assert decode_head(encode_head("events", tags.items())) == (
+    assert decode_series(encode_series("events", tags.items())) == (
         "events",
         {key: value for key, value in tags.items() if value},
     )
@@ -77,13 +77,13 @@ def test_tags_round_trip(tags: dict[str, str]) -> None:
 @given(st.dictionaries(KEYS, HOSTILE))
 def test_a_tag_stays_a_tag(tags: dict[str, str]) -> None:
     """Whatever a tag holds, the head has just these tags, on one line, ending at no blank."""
-    head = encode_head("events", tags.items())
-    measurement, decoded = decode_head(head)
+    series = encode_series("events", tags.items())
+    measurement, decoded = decode_series(series)
     assert measurement == "events"
     assert decoded.keys() == {key for key, value in tags.items() if value}
-    assert not re.search(r"[\n\r\t]", head)
-    assert not re.search(r"(?<!\\) ", head)
-    assert not head.endswith("\\")
+    assert not re.search(r"[\n\r\t]", series)
+    assert not re.search(r"(?<!\\) ", series)
+    assert not series.endswith("\\")
 
 
 TEXT = HOSTILE.map(lambda text: text.replace("\0", ""))
@@ -124,12 +124,12 @@ def test_rows_of_reports() -> None:
 def test_what_a_newer_version_wrote() -> None:
     """A field or tag that this version does not know is left out, the event is read."""
     event = Event(1, "h", "s", "sshd", "login", "failure", user="ann")
-    head, time, body, raw = row_of_event(event)
-    newer = (head + ",colour=red", time, body + ",size=3i", raw)
+    series, time, body, raw = row_of_event(event)
+    newer = (series + ",colour=red", time, body + ",size=3i", raw)
     assert event_of_point(point_of(*newer)) == event_of_row(newer) == event
 
 
 def test_heads_are_shared() -> None:
     """The same tags give the same head, with empty ones left out."""
-    head = head_of("h", "s", "sshd", "login", "failure", "", "")
-    assert head == "events,host=h,source=s,program=sshd,action=login,outcome=failure"
+    series = series_of("h", "s", "sshd", "login", "failure", "", "")
+    assert series == "events,host=h,source=s,program=sshd,action=login,outcome=failure"

@@ -110,7 +110,7 @@ def test_another_reason_is_told(
 ) -> None:
     """A line when the reason changes, none when only its numbers do or it comes again soon."""
     seconds = Seconds()
-    monkeypatch.setattr("heptad.core.telemetry.log.clock", seconds)
+    monkeypatch.setattr("heptad.core.telemetry.log.time", seconds)
     condition = Condition(logging.getLogger("heptad.test"), "delivery")
     for problem in (
         "status 404: no bucket; request 7f3a",

@@ -34,8 +34,8 @@ Say = Callable[[str], bytes]
 def reply(status: str, body: str, *headers: str) -> bytes:
     """An answer of HTTP."""
     data = body.encode()
-    head = [f"HTTP/1.1 {status}", f"Content-Length: {len(data)}", "Connection: close", *headers]
-    return "\r\n".join([*head, "", ""]).encode("utf-8", "replace") + data
+    series = [f"HTTP/1.1 {status}", f"Content-Length: {len(data)}", "Connection: close", *headers]
+    return "\r\n".join([*series, "", ""]).encode("utf-8", "replace") + data
 
 
 def decode(header: str) -> str:

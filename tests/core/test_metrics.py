@@ -10,9 +10,9 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from heptad.core.event import ACTIONS, METHODS, OUTCOMES, REASONS
-from heptad.core.store.event_row import head_of
+from heptad.core.store.event_row import series_of
 from heptad.core.store.sqlite import LocalStore, counter_key
-from heptad.exporter.metrics import COUNTERS, GAUGES, ExporterMetrics, Tally
+from heptad.exporter.metrics import COUNTERS, GAUGES, CounterDelta, ExporterMetrics
 from heptad.exporter.normalize.login_attempts import label_sets
 from tests.support import needs
 from tests.support.feed import Bench, line
@@ -67,10 +67,10 @@ def test_label_sets_are_words_of_the_vocabulary() -> None:
 def test_every_metric_is_explained() -> None:
     """Each family has its help and its type, and counters end in _total."""
     text = expose(ExporterMetrics({}, KNOWN))
-    for name, (_, meaning) in {**COUNTERS, **GAUGES}.items():
+    for name, (_, description) in {**COUNTERS, **GAUGES}.items():
         kind = "counter" if name.endswith("_total") else "gauge"
         assert f"# TYPE {name} {kind}\n" in text
-        assert f"# HELP {name} {meaning}\n" in text
+        assert f"# HELP {name} {description}\n" in text
 
 
 def test_promtool(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_counters_survive_a_restart(tmp_path: Path) -> None:
 def test_nothing_moves_before_the_commit() -> None:
     """A tally is of one batch: the metrics move when it was committed and added."""
     metrics = ExporterMetrics({}, [])
-    tally = Tally("auth", -1)
+    tally = CounterDelta("auth", -1)
     tally.line("event", 3)
     assert metrics.totals() == {}
     counters = tally.counters()
@@ -135,12 +135,12 @@ def test_events_or_history(
     events: list[tuple[int, str, tuple[str, str, str, str], int]], first_start: int
 ) -> None:
     """Each event is either counted, as often as it came, or history; the reason is no label."""
-    tally = Tally("auth", first_start)
-    rows = [(head_of("h", "auth", program, *j), at, "", "") for at, program, j, _ in events]
+    tally = CounterDelta("auth", first_start)
+    rows = [(series_of("h", "auth", program, *j), at, "", "") for at, program, j, _ in events]
     tally.events(rows)
     for row, (_, _, _, count) in zip(rows, events, strict=True):
         if count != 1:
-            tally.fold(row, count)
+            tally.add_repeats(row, count)
     counters = tally.counters()
     history = counter_key("heptad_history_events_total", source="auth")
     assert counters.pop(history, 0) == len([e for e in events if e[0] < first_start])

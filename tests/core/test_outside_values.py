@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from heptad.aggregator.cycle import Job
+from heptad.aggregator.cycle import Cycle
 from heptad.aggregator.detection.rules import rules_of
 from heptad.aggregator.reports import REPORTS
 from heptad.aggregator.reports.windows import last_revisions
@@ -57,7 +57,7 @@ class LocalWorld(World):
         """See World.start; both stores count in one place."""
         super().start()
         self.read.intake = self.reports.intake = self.intake
-        self.job = Job(
+        self.cycle = Cycle(
             self.read, self.reports, self.plan, self.metrics, name=self.name, now=lambda: self.now
         )
 

@@ -18,10 +18,10 @@ from heptad.aggregator.reports import REPORTS
 from heptad.aggregator.summary.wording import Words
 from heptad.core.event import Event
 from heptad.core.store.event_row import EVENTS, row_of_event
-from heptad.core.store.line_protocol import Value, decode_fields, decode_head, encode_line
+from heptad.core.store.line_protocol import Value, decode_fields, decode_series, encode_line
 from heptad.core.store.measurements import PART, TYPES, Field, Measurement, join_text
-from heptad.exporter.delivery.delivery_state import Account, Health, make_row
-from heptad.exporter.log_record import Origin, Record
+from heptad.exporter.delivery.delivery_state import DeliveryState, Health, make_row
+from heptad.exporter.log_record import LogRecord, Provenance
 from heptad.exporter.unparsed import row_of_line
 from tests.core.test_line_protocol import EVENTS as ANY_EVENTS
 from tests.core.test_line_protocol import HOSTILE
@@ -148,13 +148,13 @@ def test_an_event_is_as_declared(event: Event) -> None:
         caught_up=st.booleans(),
         position=st.none() | st.text(),
     ),
-    st.builds(Account, position=st.integers(0, 9), passed=st.integers(0, 9)),
+    st.builds(DeliveryState, position=st.integers(0, 9), passed=st.integers(0, 9)),
 )
-def test_a_heartbeat_is_as_declared(health: Health, account: Account) -> None:
+def test_a_heartbeat_is_as_declared(health: Health, account: DeliveryState) -> None:
     """A heartbeat has the declared types, also where a clock is off by whole seconds."""
     row = make_row(account, health, "host", "0" * 32)
     assert faults(parse_line(encode_line(*row))) == []
-    assert decode_head(row[0]) == ("heartbeat", {"host": "host", "machine_id": "0" * 32})
+    assert decode_series(row[0]) == ("heartbeat", {"host": "host", "machine_id": "0" * 32})
 
 
 @given(st.text(), st.dictionaries(st.sampled_from([*LISTS, "more", "evidence"]), st.lists(HOSTILE)))
@@ -175,7 +175,7 @@ def test_a_finding_is_as_declared(text: str, lists: dict[str, Any]) -> None:
 
 
 ORIGINS = st.builds(
-    Origin,
+    Provenance,
     path=st.none() | HOSTILE,
     unit=st.none() | HOSTILE,
     trusted=st.booleans(),
@@ -188,10 +188,10 @@ ORIGINS = st.builds(
 
 @given(ORIGINS, HOSTILE, HOSTILE, st.none() | HOSTILE, st.booleans())
 def test_a_line_that_was_not_understood_is_as_declared(
-    origin: Origin, message: str, raw: str, host: str | None, history: bool
+    provenance: Provenance, message: str, raw: str, host: str | None, history: bool
 ) -> None:
     """Whatever a line and the journal's fields hold, its row has the declared types."""
-    record: Record = (1, host, "sshd", "7", message, raw, 1, origin)
+    record: LogRecord = (1, host, "sshd", "7", message, raw, 1, provenance)
     row = row_of_line(record, "host", "feed0", "sshd", history=history)
     assert faults(parse_line(encode_line(*row))) == []
 

@@ -8,7 +8,7 @@ import pytest
 from docs.generate.schema_page import BUCKETS
 from heptad.core.store.line_protocol import encode_line
 from heptad.core.store.measurements import TYPES
-from heptad.exporter.delivery.delivery_state import Account, Health, make_row
+from heptad.exporter.delivery.delivery_state import DeliveryState, Health, make_row
 from tests.core.test_schema import SAMPLE
 from tests.support.influxdb import Influxd, running
 from tests.support.written import DECLARED, Line, parse_line, write_everything
@@ -38,7 +38,7 @@ def written(influxd: Influxd, tmp_path_factory: pytest.TempPathFactory) -> list[
     lines = write_everything(tmp_path_factory.mktemp("stores"), log, hostile)
     for offset in (0, 0.25):  # in that order: the first value of a field gives it its type
         health = Health(10**18, offset, 0, caught_up=True, position="text")
-        row = make_row(Account(passed=5, oldest=4, newest=5), health, "host", "0" * 32)
+        row = make_row(DeliveryState(watermark=5, oldest=4, newest=5), health, "host", "0" * 32)
         lines.append(parse_line(encode_line(*row)))
     for bucket, measurements in BUCKETS.items():
         names = {measurement.name for measurement in measurements}

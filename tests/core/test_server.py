@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from heptad.core.config.schema import Config, parse_listen
 from heptad.core.config.web import ServerError
-from heptad.core.http.server import Answer, Pages, Server
+from heptad.core.http.server import HttpResponse, Pages, Server
 
 
 class Port:
@@ -306,9 +306,9 @@ def test_pages_that_take_long() -> None:
     """However many page requests hang: scrapes are answered, and further requests told to wait."""
     go = threading.Event()
 
-    def hang(_: Mapping[str, str]) -> Answer:
+    def hang(_: Mapping[str, str]) -> HttpResponse:
         go.wait(30)
-        return Answer("200 OK", b"done")
+        return HttpResponse("200 OK", b"done")
 
     port = Port(pages=hang)
     answers: list[int] = []
@@ -336,7 +336,7 @@ def test_pages_that_take_long() -> None:
 def test_a_page_that_fails(caplog: pytest.LogCaptureFixture) -> None:
     """A request that ends in a fault is answered with 500, the fault is in the log, and all goes on."""
 
-    def fail(_: Mapping[str, str]) -> Answer:
+    def fail(_: Mapping[str, str]) -> HttpResponse:
         raise ZeroDivisionError("a fault")
 
     port = Port(pages=fail)
@@ -348,7 +348,7 @@ def test_a_page_that_fails(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_answers_that_are_not_read() -> None:
     """Clients that do not read a large answer hold no more than the bound, and hold up nobody."""
-    port = Port(pages=lambda _: Answer("200 OK", b"x" * 4 * 2**20))
+    port = Port(pages=lambda _: HttpResponse("200 OK", b"x" * 4 * 2**20))
     with ExitStack() as stack:
         for _ in range(60):
             client = stack.enter_context(socket.create_connection(port.address, timeout=10))

@@ -246,7 +246,7 @@ def test_minutes_that_have_points(store: LocalStore) -> None:
     at = [-MINUTE - 1, -1, 0, MINUTE - 1, 2 * MINUTE, 3 * MINUTE, 9 * MINUTE]
     store.append([("events,host=a", n, "n=1i", "") for n in at])
     store.append([("other,host=a", 7 * MINUTE, "n=1i", "")])
-    assert store.spans("events", -(2**63), 2**62) == [(-2, 1), (2, 4), (9, 10)]
-    assert store.spans("events", 0, 3 * MINUTE) == [(0, 1), (2, 3)]
-    assert store.spans("unknown", 0, 2**62) == []
-    assert store.passed() is None
+    assert store.intervals("events", -(2**63), 2**62) == [(-2, 1), (2, 4), (9, 10)]
+    assert store.intervals("events", 0, 3 * MINUTE) == [(0, 1), (2, 3)]
+    assert store.intervals("unknown", 0, 2**62) == []
+    assert store.watermark() is None

@@ -14,7 +14,7 @@ from heptad.core.config.influxdb import BucketsConfig
 from heptad.core.influxdb.store import InfluxStore
 from heptad.core.intervals import MINUTE
 from heptad.core.store.api import Row, row_of
-from heptad.core.store.line_protocol import encode_fields, encode_head
+from heptad.core.store.line_protocol import encode_fields, encode_series
 from heptad.core.store.sqlite import LocalStore, counter_key
 from tests.support import needs
 from tests.support.effort import tries
@@ -80,7 +80,7 @@ def times(store: AnyStore, **tags: str | list[str]) -> list[int]:
 def test_nothing_is_there_at_first(store: AnyStore) -> None:
     """An empty store answers every question, with nothing."""
     assert times(store) == []
-    assert store.spans(EVENTS, 0, 2**62) == []
+    assert store.intervals(EVENTS, 0, 2**62) == []
     assert store.arrived(EVENTS, "", 10) == []
     assert store.recall("key") is None
     assert store.counters() == {}
@@ -136,7 +136,7 @@ def test_long_ranges_with_long_gaps(store: AnyStore) -> None:
     at = [0, 5 * DAY, 5 * DAY + 1, 9_000 * DAY, NOW, NOW + 800 * DAY]
     store.append([("events,host=a", time, "count=1i", "") for time in at])
     assert [point.time for point in store.read(EVENTS, -(2**62), 2**62)] == at
-    assert store.spans(EVENTS, -(2**62), 2**62) == [
+    assert store.intervals(EVENTS, -(2**62), 2**62) == [
         (time // MINUTE, time // MINUTE + 1) for time in sorted({t // MINUTE * MINUTE for t in at})
     ]
 
@@ -206,7 +206,7 @@ def check_round_trip(store: AnyStore, points: list[tuple[dict[str, str], dict[st
     """What is written is read, with its types."""
     given = [
         (
-            encode_head(ANY, sorted(tags.items()) or [("x", "a")]),
+            encode_series(ANY, sorted(tags.items()) or [("x", "a")]),
             NOW + n * MINUTE,
             encode_fields({k: v for k, v in fields.items() if k != "raw"}),
             fields.get("raw", ""),

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from heptad.core.event import Event
-from heptad.exporter.log_record import Origin
-from heptad.exporter.normalize.normalizer import Interpreter, interpret_record
+from heptad.exporter.log_record import Provenance
+from heptad.exporter.normalize.normalizer import Normalizer, normalize_record
 from heptad.exporter.parsing.header import HeaderParser
-from heptad.exporter.parsing.timestamps import Clock
+from heptad.exporter.parsing.timestamps import TimestampParser
 from tests.support.rulebook import RULEBOOK
 
 BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -61,10 +61,10 @@ def interpret(*messages: str | Line) -> list[Event]:
 
 def interpret_lines(lines: list[str]) -> list[Event]:
     """The events of lines with their headers."""
-    interpreter = Interpreter(RULEBOOK, "gate", "text")
-    records, strange = HeaderParser(Clock(UTC), Origin()).parse_text("\n".join(lines))
+    normalizer = Normalizer(RULEBOOK, "gate", "text")
+    records, strange = HeaderParser(TimestampParser(UTC), Provenance()).parse_text("\n".join(lines))
     assert strange == []
-    return [event for record in records if (event := interpret_record(interpreter, record))]
+    return [event for record in records if (event := normalize_record(normalizer, record))]
 
 
 def logins(*messages: str | Line) -> list[str]:

@@ -10,11 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heptad.exporter.log_record import Origin
-from heptad.exporter.normalize.login_attempts import MOST_ENDED, MOST_OPEN, Attempts, label_sets
-from heptad.exporter.normalize.normalizer import Interpreter, interpret_record
+from heptad.exporter.log_record import Provenance
+from heptad.exporter.normalize.login_attempts import (
+    MOST_ENDED,
+    MOST_OPEN,
+    LoginAttempts,
+    label_sets,
+)
+from heptad.exporter.normalize.normalizer import Normalizer, normalize_record
 from heptad.exporter.parsing.header import HeaderParser
-from heptad.exporter.parsing.timestamps import Clock
+from heptad.exporter.parsing.timestamps import TimestampParser
 from tests.exporter.test_attempts import (
     BYE,
     CLOSED,
@@ -41,35 +46,35 @@ from tests.support.effort import tries
 from tests.support.rulebook import RULEBOOK
 
 
-def judge_lines(interpreter: Interpreter, lines: list[str]) -> None:
+def judge_lines(normalizer: Normalizer, lines: list[str]) -> None:
     """Have the interpreter understand these lines."""
-    header = HeaderParser(Clock(UTC), Origin())
+    header = HeaderParser(TimestampParser(UTC), Provenance())
     for line in lines:
         record = header.parse(line)
         assert record is not None
-        interpreter.understand(record)
+        normalizer.classify(record)
 
 
 def test_memory_is_bounded() -> None:
     """Of very many open connections the oldest are forgotten, and counted; ended ones are not."""
-    interpreter = Interpreter(RULEBOOK, "gate", "text")
-    header = HeaderParser(Clock(UTC), Origin())
+    normalizer = Normalizer(RULEBOOK, "gate", "text")
+    header = HeaderParser(TimestampParser(UTC), Provenance())
     open_lines = [write((n / 1000, n, INVALID)) for n in range(MOST_OPEN + 250)]
     for line in (write((0, 999_999, CLOSED)), *open_lines):
         record = header.parse(line)
         assert record is not None
-        interpreter.understand(record)
-    assert interpreter.attempts.forgotten == 250
+        normalizer.classify(record)
+    assert normalizer.attempts.forgotten == 250
     last = header.parse(write((20, MOST_OPEN, CLOSED)))
     assert last is not None
-    assert interpret_record(interpreter, last) is not None
-    assert len(interpreter.attempts.dump()) < 150 * MOST_OPEN
+    assert normalize_record(normalizer, last) is not None
+    assert len(normalizer.attempts.dump()) < 150 * MOST_OPEN
     for n in range(2):
         late = header.parse(write((800, n, INVALID)))
         assert late is not None
-        interpreter.understand(late)
-    assert interpreter.attempts.forgotten == 250
-    assert len(interpreter.attempts.dump()) < 1000
+        normalizer.classify(late)
+    assert normalizer.attempts.forgotten == 250
+    assert len(normalizer.attempts.dump()) < 1000
 
 
 LINES = st.lists(
@@ -92,8 +97,8 @@ LINES = st.lists(
 @given(LINES, st.integers(0, 30))
 def test_a_restart_anywhere(steps: list[Line], cut: int) -> None:
     """Dumped and restored after any line, the connections go on as if nothing had happened."""
-    header = HeaderParser(Clock(UTC), Origin())
-    whole, first, second = (Interpreter(RULEBOOK, "gate", "text") for _ in range(3))
+    header = HeaderParser(TimestampParser(UTC), Provenance())
+    whole, first, second = (Normalizer(RULEBOOK, "gate", "text") for _ in range(3))
     now = 0.0
     for number, (pause, pid, message) in enumerate(steps):
         now += pause
@@ -101,45 +106,45 @@ def test_a_restart_anywhere(steps: list[Line], cut: int) -> None:
             second.attempts.restore(first.attempts.dump())
         record = header.parse(write((now, pid, message)))
         assert record is not None
-        parted = interpret_record(first if number < cut else second, record)
-        assert interpret_record(whole, record) == parted
+        parted = normalize_record(first if number < cut else second, record)
+        assert normalize_record(whole, record) == parted
     known = (first if len(steps) <= cut else second).attempts
     assert known.dump() == whole.attempts.dump()
 
 
 def test_ended_connections_cost_little() -> None:
     """An open connection keeps no ended one; what is kept of those is small and of a fixed number."""
-    interpreter = Interpreter(RULEBOOK, "gate", "text")
-    judge_lines(interpreter, [write((0, 1, f"Invalid user {'x' * 9000} from {PEER}"))])
-    assert len(interpreter.attempts.dump()) < 400
+    normalizer = Normalizer(RULEBOOK, "gate", "text")
+    judge_lines(normalizer, [write((0, 1, f"Invalid user {'x' * 9000} from {PEER}"))])
+    assert len(normalizer.attempts.dump()) < 400
     for first in (10, 2010):
         ended = [(n / 1000, n, m) for n in range(first, first + 2000) for m in (INVALID, CLOSED)]
-        judge_lines(interpreter, list(map(write, ended)))
-        assert len(interpreter.attempts.dump()) < 60 * MOST_ENDED
-    assert interpreter.attempts.forgotten == 0
+        judge_lines(normalizer, list(map(write, ended)))
+        assert len(normalizer.attempts.dump()) < 60 * MOST_ENDED
+    assert normalizer.attempts.forgotten == 0
 
 
 def test_many_hosts_are_bounded_together() -> None:
     """Of many hosts' open connections the one with the most loses its own."""
-    interpreter = Interpreter(RULEBOOK, "gate", "text")
+    normalizer = Normalizer(RULEBOOK, "gate", "text")
     others = [write((0, n, INVALID)).replace(" gate ", f" host{n} ") for n in range(100)]
-    judge_lines(interpreter, others)
-    judge_lines(interpreter, [write((1, n, INVALID)) for n in range(MOST_OPEN)])
-    assert interpreter.attempts.forgotten == 100
-    judge_lines(interpreter, [line.replace(INVALID, NOBODY_GONE) for line in others])
-    judge_lines(interpreter, [write((2, n, INVALID)) for n in range(MOST_OPEN, MOST_OPEN + 100)])
-    assert interpreter.attempts.forgotten == 100
+    judge_lines(normalizer, others)
+    judge_lines(normalizer, [write((1, n, INVALID)) for n in range(MOST_OPEN)])
+    assert normalizer.attempts.forgotten == 100
+    judge_lines(normalizer, [line.replace(INVALID, NOBODY_GONE) for line in others])
+    judge_lines(normalizer, [write((2, n, INVALID)) for n in range(MOST_OPEN, MOST_OPEN + 100)])
+    assert normalizer.attempts.forgotten == 100
 
 
 def test_an_untouched_state_is_not_written_anew() -> None:
     """Lines that belong to no connection leave the dump as it is."""
-    interpreter = Interpreter(RULEBOOK, "gate", "text")
-    judge_lines(interpreter, [write((0, 1, INVALID))])
-    before = interpreter.attempts.dump()
-    judge_lines(interpreter, [write((1, 1, BYE)), write((1, 1, LOGGED_OUT))])
-    assert interpreter.attempts.dump() is before
-    judge_lines(interpreter, [write((2, 1, CLOSED))])
-    assert interpreter.attempts.dump() != before
+    normalizer = Normalizer(RULEBOOK, "gate", "text")
+    judge_lines(normalizer, [write((0, 1, INVALID))])
+    before = normalizer.attempts.dump()
+    judge_lines(normalizer, [write((1, 1, BYE)), write((1, 1, LOGGED_OUT))])
+    assert normalizer.attempts.dump() is before
+    judge_lines(normalizer, [write((2, 1, CLOSED))])
+    assert normalizer.attempts.dump() != before
 
 
 @given(LINES)
@@ -154,14 +159,17 @@ def test_every_label_set_is_known(steps: list[Line]) -> None:
 
 def test_an_empty_state() -> None:
     """Nothing open is a state too."""
-    attempts = Attempts()
-    attempts.restore(Attempts().dump())
-    assert attempts.dump() == Attempts().dump()
+    attempts = LoginAttempts()
+    attempts.restore(LoginAttempts().dump())
+    assert attempts.dump() == LoginAttempts().dump()
 
 
 def steps_of(hosts: int) -> int:
     """Lines of Python that a thousand log lines take, once every host has been met."""
-    interpreter, header = Interpreter(RULEBOOK, "gate", "text"), HeaderParser(Clock(UTC), Origin())
+    normalizer, header = (
+        Normalizer(RULEBOOK, "gate", "text"),
+        HeaderParser(TimestampParser(UTC), Provenance()),
+    )
     steps = 0
 
     def read(first: int, lines: int) -> None:
@@ -169,7 +177,7 @@ def steps_of(hosts: int) -> int:
         text = [
             write((n / 1000, n, INVALID)).replace(" gate ", f" web-{n % hosts} ") for n in numbers
         ]
-        interpreter.interpret(header.parse_text("\n".join(text))[0])
+        normalizer.normalize(header.parse_text("\n".join(text))[0])
 
     def count_lines(_frame: FrameType, _event: str, _: object) -> Callable[..., Any]:
         nonlocal steps

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heptad.exporter.log_record import Origin
+from heptad.exporter.log_record import Provenance
 from heptad.exporter.parsing.header import HeaderParser
-from heptad.exporter.parsing.timestamps import Clock
+from heptad.exporter.parsing.timestamps import TimestampParser
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 
@@ -23,7 +23,7 @@ def years(
     *stamps: str, now: datetime = NOW, last: datetime | None = None, year: int = 0
 ) -> list[int]:
     """The years in which the stamps of a log are read, one after the other."""
-    clock = Clock(UTC, ns(last) if last else None, ns(now), year)
+    clock = TimestampParser(UTC, ns(last) if last else None, ns(now), year)
     return [datetime.fromtimestamp(clock.read_bsd(s) // 10**9, UTC).year for s in stamps]
 
 
@@ -81,10 +81,10 @@ def test_any_log_of_the_last_year(ages: list[int], day: int, cut: int) -> None:
     """Whenever it is read, a log of the last 330 days has its true years, over a restart too."""
     now = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=day)
     moments = [now - timedelta(seconds=age) for age in ages]
-    clock = Clock(UTC, reference=ns(now))
+    clock = TimestampParser(UTC, reference=ns(now))
     for number, moment in enumerate(moments):
         if number == cut:
-            clock = Clock(UTC, clock.last, ns(now))
+            clock = TimestampParser(UTC, clock.last, ns(now))
         assert clock.read_bsd(f"{moment:%b} {moment.day:2} {moment:%H:%M:%S}") == ns(moment)
 
 
@@ -111,11 +111,11 @@ def test_the_clocks_change(
     count = min(130 * 60 // step, 400)
     if step == 1:
         begin = around - timedelta(seconds=200)
-    clock = Clock(place, reference=ns(NOW))
+    clock = TimestampParser(place, reference=ns(NOW))
     for number in range(count):
         moment = begin + timedelta(seconds=number * step)
         if number == count * cut // 10:
-            clock = Clock(place, clock.last, ns(NOW))
+            clock = TimestampParser(place, clock.last, ns(NOW))
         local = moment.astimezone(place)
         if form == "bsd":
             time = clock.read_bsd(f"{local:%b} {local.day:2} {local:%H:%M:%S}")
@@ -126,7 +126,7 @@ def test_the_clocks_change(
 
 def test_an_hour_that_was_left_out() -> None:
     """A stamp in the hour that the clocks skip, from a wrong clock, is read without a jump."""
-    clock = Clock(ZoneInfo("Europe/Berlin"), reference=ns(NOW))
+    clock = TimestampParser(ZoneInfo("Europe/Berlin"), reference=ns(NOW))
     times = [clock.read_bsd(f"Mar 30 {t}") for t in ("01:59:59", "02:30:00", "03:30:01")]
     assert times == sorted(times)
     assert times[-1] - times[0] < 2 * 3600 * 10**9
@@ -145,7 +145,8 @@ def test_an_hour_that_was_left_out() -> None:
 def test_one_wrong_clock_does_not_mislead_the_lines_after_it(strange: str) -> None:
     """A line from a clock that is off leaves the years of the others as they are."""
     header = HeaderParser(
-        Clock(UTC, reference=ns(datetime.fromisoformat("2026-11-23T11:00:05+00:00"))), Origin()
+        TimestampParser(UTC, reference=ns(datetime.fromisoformat("2026-11-23T11:00:05+00:00"))),
+        Provenance(),
     )
     stamps = ["Nov 23 11:00:00", strange, "Nov 23 11:00:02", "Nov 23 11:00:03"]
     records, _ = header.parse_text("\n".join([f"{stamp} h sshd[1]: x" for stamp in stamps]))
@@ -159,7 +160,8 @@ def test_one_wrong_clock_does_not_mislead_the_lines_after_it(strange: str) -> No
 def test_a_strange_first_line_does_not_mislead_the_lines_after_it() -> None:
     """A log that begins with a line of 1970 is read in the present from the next line on."""
     header = HeaderParser(
-        Clock(UTC, reference=ns(datetime.fromisoformat("2026-11-23T11:00:05+00:00"))), Origin()
+        TimestampParser(UTC, reference=ns(datetime.fromisoformat("2026-11-23T11:00:05+00:00"))),
+        Provenance(),
     )
     lines = ["1970-01-01T00:00:00Z h kernel: x", "Nov 23 11:00:02 h sshd[1]: x"]
     records, _ = header.parse_text("\n".join(lines))
@@ -169,7 +171,7 @@ def test_a_strange_first_line_does_not_mislead_the_lines_after_it() -> None:
 @pytest.mark.parametrize("stamp", ["2500-10-31T02:30:00", "9999-10-31T02:30:00"])
 def test_no_hour_that_comes_twice_lies_beyond_what_is_kept(stamp: str) -> None:
     """A stamp too far ahead for the stores is none either where the clocks are changed."""
-    clock = Clock(ZoneInfo("Europe/Berlin"))
+    clock = TimestampParser(ZoneInfo("Europe/Berlin"))
     for _ in range(2):
         with pytest.raises(ValueError, match="T02"):
             clock.read(stamp)

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric
 
-from heptad.exporter.collectors import FAMILIES, HostCollector, HostRoots, Subject
+from heptad.exporter.collectors import FAMILIES, CollectorSpec, HostCollector, HostRoots
 from heptad.exporter.collectors import users as users_module
 from tests.support.host_tree import build, has, scrape, value
 
@@ -140,7 +140,7 @@ def test_registering_reads_nothing() -> None:
         raise AssertionError("read")
 
     registry = CollectorRegistry()
-    registry.register(HostCollector(collectors=(Subject("a", (), explode),)))
+    registry.register(HostCollector(collectors=(CollectorSpec("a", (), explode),)))
 
 
 # --- Logged-in users ------------------------------------------------------------------------------

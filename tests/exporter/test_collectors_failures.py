@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.metrics_core import Metric
 
-from heptad.exporter.collectors import COLLECTORS, Family, HostCollector, HostRoots, Subject
+from heptad.exporter.collectors import COLLECTORS, CollectorSpec, Family, HostCollector, HostRoots
 from tests.support.effort import tries
 from tests.support.host_tree import FILES, build, has, scrape, value
 
@@ -168,7 +168,7 @@ def switched(switch: Switch, host: HostRoots) -> Iterator[HostCollector]:
     """That one between two that work."""
     load = next(subject for subject in COLLECTORS if subject.name == "load")
     filefd = next(subject for subject in COLLECTORS if subject.name == "filefd")
-    made = HostCollector(host, (load, Subject("switch", (), switch.collect), filefd), 0.5)
+    made = HostCollector(host, (load, CollectorSpec("switch", (), switch.collect), filefd), 0.5)
     yield made
     made.close()
 
@@ -218,7 +218,7 @@ def test_several_may_hang_at_once(host: HostRoots) -> None:
     """Two that hang cost their time-out once, and each its own thread, not one a scrape."""
     load = next(subject for subject in COLLECTORS if subject.name == "load")
     hanging = (Switch("one"), Switch("two"))
-    a, b = (Subject(name, (), s.collect) for name, s in zip("ab", hanging, strict=True))
+    a, b = (CollectorSpec(name, (), s.collect) for name, s in zip("ab", hanging, strict=True))
     made = HostCollector(host, (a, load, b), 0.5)
     try:
         for switch in hanging:

@@ -16,7 +16,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from heptad.exporter.collectors import FAMILIES, LEFT_OUT, HostCollector, HostRoots
+from heptad.exporter.collectors import FAMILIES, UNSUPPORTED, HostCollector, HostRoots
 from tests.support import needs
 from tests.support.host_tree import build
 
@@ -126,16 +126,16 @@ def test_every_default_family_is_exposed_or_listed_as_left_out(
 ) -> None:
     """No family of node_exporter's default collectors is missing without a stated reason."""
     before, _, _ = sandwich
-    left_out = tuple(LEFT_OUT)
+    left_out = tuple(UNSUPPORTED)
     unlisted = [name for name in before if not claimed(name) and not name.startswith(left_out)]
     assert unlisted == []
-    assert all(LEFT_OUT.values())
+    assert all(UNSUPPORTED.values())
 
 
 def test_nothing_is_both_exposed_and_listed_as_left_out() -> None:
     """The list of what is left out does not name a family that is exposed."""
     names = [family.name for family in FAMILIES]
-    assert [name for name in names if name.startswith(tuple(LEFT_OUT))] == []
+    assert [name for name in names if name.startswith(tuple(UNSUPPORTED))] == []
 
 
 def test_the_same_families_of_the_same_types(sandwich: tuple[Scrape, Scrape, Scrape]) -> None:

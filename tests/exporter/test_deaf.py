@@ -8,29 +8,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heptad.aggregator.summary.text import compose, to_text
+from heptad.aggregator.summary.text import build_summary, to_text
 from heptad.aggregator.web.health import describe_health
 from heptad.core.config.schema import load_config
 from heptad.core.influxdb.heartbeats import Fleet, Heartbeat
 from heptad.exporter.app import Exporter
-from heptad.exporter.delivery.delivery_state import Account, Health, make_row
-from heptad.exporter.log_record import Origin, Record
-from heptad.exporter.sources import DEAF_REASONS, Batch
+from heptad.exporter.delivery.delivery_state import DeliveryState, Health, make_row
+from heptad.exporter.log_record import LogRecord, Provenance
+from heptad.exporter.sources import DEAF_REASONS, RecordBatch
 from heptad.exporter.usable_lines import Hearing
 from tests.support.feed import NOW, Bench, line
 
-FORGER = Origin(trusted=True, exe="/usr/local/weird/sshd7", uid=0, transport="syslog")
-SSHD = Origin(trusted=True, exe="/usr/sbin/sshd", uid=0, transport="syslog")
+FORGER = Provenance(trusted=True, exe="/usr/local/weird/sshd7", uid=0, transport="syslog")
+SSHD = Provenance(trusted=True, exe="/usr/sbin/sshd", uid=0, transport="syslog")
 WRONG = "Failed password for ann from 192.0.2.1 port 22 ssh2"
 
 
-def journal(count: int, origin: Origin, tag: str = "sshd", message: str = WRONG) -> Batch:
+def journal(
+    count: int, provenance: Provenance, tag: str = "sshd", message: str = WRONG
+) -> RecordBatch:
     """A batch of entries of the journal."""
     raw = f"{tag}[7]: {message}"
-    records: list[Record] = [
-        (NOW + n, "gate", tag, "7", message, raw, 1, origin) for n in range(count)
+    records: list[LogRecord] = [
+        (NOW + n, "gate", tag, "7", message, raw, 1, provenance) for n in range(count)
     ]
-    return Batch(records, b"", [])
+    return RecordBatch(records, b"", [])
 
 
 class Clock:
@@ -38,8 +40,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr("heptad.exporter.usable_lines.clock", self)
-        monkeypatch.setattr("heptad.exporter.pipeline.clock", self)
+        monkeypatch.setattr("heptad.exporter.usable_lines.time", self)
+        monkeypatch.setattr("heptad.exporter.pipeline.time", self)
 
     def monotonic(self) -> float:
         """Seconds; a little later whenever they are asked for."""
@@ -61,7 +63,7 @@ def bench(tmp_path: Path, clock: Clock) -> Iterator[Bench]:
     bench.stop()
 
 
-def look(bench: Bench, clock: Clock, *batches: Batch | list[str]) -> str:
+def look(bench: Bench, clock: Clock, *batches: RecordBatch | list[str]) -> str:
     """Read batches, and say which problems there are at the next look."""
     bench.feeds[0].log.extend(batches)
     bench.run()
@@ -117,7 +119,7 @@ def test_refused_lines_of_one_program(bench: Bench, clock: Clock) -> None:
     """A program whose lines are all refused is a problem, with its path, though others are heard."""
     bench.start([])
     good = journal(500, SSHD, "su", "FAILED SU (to root) ann on pts/0")
-    su = Origin(trusted=True, exe="/usr/bin/su", uid=0)
+    su = Provenance(trusted=True, exe="/usr/bin/su", uid=0)
     good.records[:] = [(*one[:7], su) for one in good.records]
     assert look(bench, clock, good, journal(19, FORGER)) == ""
     problem = look(bench, clock, journal(1, FORGER))
@@ -132,7 +134,10 @@ def test_a_forger_beside_the_real_one(bench: Bench, clock: Clock) -> None:
     """Twenty forged lines among many of the real program are counted, and no problem."""
     bench.start([])
     assert look(bench, clock, journal(100, SSHD)) == ""
-    assert look(bench, clock, journal(20, Origin(trusted=True, exe="/usr/bin/logger", uid=9))) == ""
+    assert (
+        look(bench, clock, journal(20, Provenance(trusted=True, exe="/usr/bin/logger", uid=9)))
+        == ""
+    )
     assert bench.metric("heptad_lines_untrusted_total", "sshd") == 20
 
 
@@ -140,7 +145,7 @@ def test_pam_of_users_is_no_problem(bench: Bench, clock: Clock) -> None:
     """What users without rights say in PAM's form under any name deafens nobody."""
     bench.start([])
     said = "pam_unix(swaylock:auth): authentication failure; logname= uid=1000 euid=1000 tty= ruser= rhost=  user=ann"
-    user = Origin(trusted=True, exe="/usr/bin/swaylock", uid=1000)
+    user = Provenance(trusted=True, exe="/usr/bin/swaylock", uid=1000)
     assert look(bench, clock, journal(40, user, "swaylock", said)) == ""
     assert look(bench, clock, journal(40, user, "whatever", said)) == ""
     assert bench.metric("heptad_lines_untrusted_total", "pam") == 40
@@ -189,11 +194,13 @@ def test_the_report_says_so_first(bench: Bench, clock: Clock) -> None:
     bench.start([])
     look(bench, clock, ["strange"] * 200, journal(3, FORGER))
     until = NOW + 3600 * 10**9
-    report = compose(bench.store, None, NOW - 10**9, until)
+    report = build_summary(bench.store, None, NOW - 10**9, until)
     first = to_text(report).split("What happened")[0]
     assert "- source feed0 is deaf: nearly all of its last lines have no header" in first
     assert "- 3 lines of sshd come from /usr/local/weird/sshd7, which is not trusted" in first
-    later = to_text(compose(bench.store, None, until, until + 10**9)).split("What happened")[0]
+    later = to_text(build_summary(bench.store, None, until, until + 10**9)).split("What happened")[
+        0
+    ]
     assert "come from" not in later
     assert "is deaf" in later
 
@@ -256,7 +263,7 @@ def test_a_fleet_knows_its_deaf_hosts(bench: Bench, clock: Clock) -> None:
     fleet = Fleet()
     for number, host in enumerate(("web-1", "web-2", "web-3")):
         health = Health(NOW, 0.0, 0, caught_up=True, position=None, deaf=number > 0)
-        row = make_row(Account(), health, host, f"{number:032}")
+        row = make_row(DeliveryState(), health, host, f"{number:032}")
         told = "deaf=true" in row[2]
         assert told == (number > 0)
         beat = Heartbeat((host, f"{number:032}"), row[1], 1, deaf=told)
@@ -272,4 +279,4 @@ def test_kept_health_that_cannot_be_read(bench: Bench, clock: Clock, data: bytes
     bench.start([[line("12:00:00")]])
     assert look(bench, clock) == ""
     assert len(bench.events()) == 1
-    assert compose(bench.store, None, 0, 2**62).total == 1
+    assert build_summary(bench.store, None, 0, 2**62).total == 1

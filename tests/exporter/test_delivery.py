@@ -11,7 +11,7 @@ import pytest
 
 from heptad.core.config.influxdb import DeliveryConfig, InfluxConfig
 from heptad.core.config.schema import Config, FileSourceConfig, StoreConfig
-from heptad.core.influxdb.client import Connection
+from heptad.core.influxdb.client import InfluxConnection
 from heptad.core.influxdb.query import Reader
 from heptad.core.store.sqlite import LocalStore
 from heptad.exporter.app import Exporter
@@ -145,7 +145,9 @@ def test_what_the_position_did_not_tell_is_written_over(
     """Lines delivered after the last heartbeat are read again and get the identities they had."""
     world.write(10)
     world.run()
-    monkeypatch.setattr("heptad.exporter.delivery.forwarder.Forwarder._beat", lambda _: True)
+    monkeypatch.setattr(
+        "heptad.exporter.delivery.forwarder.Forwarder._send_heartbeat", lambda _: True
+    )
     world.write(10)
     world.run()
     monkeypatch.undo()
@@ -185,7 +187,9 @@ def test_a_privacy_key_lost_with_its_store_doubles_nothing(
 
     write(range(10))
     world.run()
-    monkeypatch.setattr("heptad.exporter.delivery.forwarder.Forwarder._beat", lambda _: True)
+    monkeypatch.setattr(
+        "heptad.exporter.delivery.forwarder.Forwarder._send_heartbeat", lambda _: True
+    )
     write(range(10, 20))
     world.run()
     monkeypatch.undo()
@@ -258,7 +262,7 @@ def test_nothing_is_read_before_the_server_has_answered(world: World) -> None:
     exporter = Exporter(world.config)
     assert exporter.server is not None
     stop = threading.Event()
-    threads = [threading.Thread(target=part, args=(stop,)) for part in exporter.parts().values()]
+    threads = [threading.Thread(target=part, args=(stop,)) for part in exporter.workers().values()]
     for thread in threads:
         thread.start()
     try:
@@ -286,7 +290,7 @@ def test_hostile_text_arrives_as_it_was(world: World) -> None:
     exporter.run(Patient())
     with LocalStore(world.state / "events.db") as store:
         kept = {p.time: p for p in store.read("events", 0, 2**62)}
-    reader = Reader(Connection(InfluxConfig(world.influxd.url)), "events")
+    reader = Reader(InfluxConnection(InfluxConfig(world.influxd.url)), "events")
     there = {p.time: p for p in reader.points("events", 0, 2**62)}
     assert len(kept) == len(names)
     assert there == kept

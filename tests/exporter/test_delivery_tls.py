@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 import trustme
 
-from heptad.core.config.influxdb import InfluxConfig, TlsConfig
-from heptad.core.influxdb.client import Connection, Unreachable
+from heptad.core.config.influxdb import InfluxConfig, InfluxTlsConfig
+from heptad.core.influxdb.client import InfluxConnection, Unreachable
 from heptad.core.influxdb.write import InfluxSink
-from heptad.core.sink import TryAgain
+from heptad.core.sink import Retry
 from heptad.core.store.sqlite import LocalStore
-from heptad.exporter.delivery.circuit_breaker import Breaker
+from heptad.exporter.delivery.circuit_breaker import CircuitBreaker
 from heptad.exporter.delivery.forwarder import Forwarder, Limits
-from heptad.exporter.delivery.heartbeat import Pulse
+from heptad.exporter.delivery.heartbeat import HeartbeatSender
 from heptad.exporter.metrics import ExporterMetrics
 from tests.exporter.test_forwarder import KEY, Patient
 from tests.support.influxdb import Daemon, Influxd, Nginx
@@ -86,7 +86,7 @@ class World:
         self.certify(self.authority.issue_cert("localhost"))
         self.authority.cert_pem.write_to_path(folder / "ca.pem")
         self.nginx = TlsNginx(folder, influxd.url)
-        self.tls = TlsConfig(ca_file=str(folder / "ca.pem"))
+        self.tls = InfluxTlsConfig(ca_file=str(folder / "ca.pem"))
         self.url = self.nginx.url
 
     def certify(self, issued: trustme.LeafCert) -> None:
@@ -141,16 +141,18 @@ def deliver(world: World, mend: Callable[[], None]) -> str:
     """Deliver a hundred points over what is mended meanwhile; the problem that was told before."""
     stop = Mending(mend)
     config = InfluxConfig(world.url, tls=world.tls, version=2)
-    connection = Connection(config)
+    connection = InfluxConnection(config)
     path = world.folder / "events.db"
     with LocalStore(path, write=True, outbox=True) as store, contextlib.closing(connection):
         store.append([("events,host=gate", NOW, f'count=1i,user="u{n}"', "") for n in range(100)])
         metrics = ExporterMetrics({}, [])
         sinks = [InfluxSink(connection, bucket) for bucket in ("events", "heptad")]
-        pulse = Pulse(sinks[1], "gate", "m" * 32, KEY, lambda: 0.0, lambda: False, lambda: NOW)
+        heartbeat = HeartbeatSender(
+            sinks[1], "gate", "m" * 32, KEY, lambda: 0.0, lambda: False, lambda: NOW
+        )
         limits = Limits(0, 7, retention=10**9)
         stop.forwarder = Forwarder(
-            store, sinks[0], pulse, metrics, limits, Breaker(metrics), lambda: NOW
+            store, sinks[0], heartbeat, metrics, limits, CircuitBreaker(metrics), lambda: NOW
         )
         while stop.forwarder.step(stop):
             pass
@@ -233,15 +235,15 @@ def test_a_broken_authority_file(world: World) -> None:
     right = path.read_bytes()
     path.write_text("no certificate")
     with pytest.raises(Unreachable, match=r"ca\.pem.*PEM"):
-        Connection(InfluxConfig(world.url, tls=world.tls))
+        InfluxConnection(InfluxConfig(world.url, tls=world.tls))
     path.write_bytes(right)
     world.nginx.start()
-    connection = Connection(InfluxConfig(world.url, tls=world.tls))
+    connection = InfluxConnection(InfluxConfig(world.url, tls=world.tls))
     assert connection.generation == 1
     path.write_text("no certificate any more")
     sink = InfluxSink(connection, "events")
-    outcome = sink.deliver(sink.pack(["events count=1i 1"]))
-    assert isinstance(outcome, TryAgain)
+    outcome = sink.deliver(sink.encode(["events count=1i 1"]))
+    assert isinstance(outcome, Retry)
     assert "see that they are PEM files" in outcome.reason
     path.write_bytes(right)
     assert connection.ask_version().startswith("1.")
@@ -286,7 +288,10 @@ def test_a_client_certificate_that_tls_itself_asks_for(
         world.identify(trustme.CA())
     server = ScriptedServer(lambda _: (204, None), {"X-Influxdb-Version": "1.8.10"}, tls=context)
     url = server.url.replace("127.0.0.1", "localhost")
-    with server.serving(), contextlib.closing(Connection(InfluxConfig(url, tls=world.tls))) as it:
+    with (
+        server.serving(),
+        contextlib.closing(InfluxConnection(InfluxConfig(url, tls=world.tls))) as it,
+    ):
         # 1.3 asks after the handshake: what is sent meanwhile may be answered by a reset alone
         reset = "" if version == ssl.TLSVersion.TLSv1_2 else "|reset by peer"
         with pytest.raises(Unreachable, match=rf"TLS fails: .*`influxdb\.tls\.cert_file`{reset}"):
@@ -334,11 +339,11 @@ def test_influxd_speaks_tls_itself(tmp_path: Path) -> None:
     server.start()
     try:
         url = f"https://localhost:{server.port}"
-        tls = TlsConfig(ca_file=str(tmp_path / "ca.pem"))
-        with contextlib.closing(Connection(InfluxConfig(url, tls=tls))) as connection:
+        tls = InfluxTlsConfig(ca_file=str(tmp_path / "ca.pem"))
+        with contextlib.closing(InfluxConnection(InfluxConfig(url, tls=tls))) as connection:
             assert connection.generation == 1
         with (
-            contextlib.closing(Connection(InfluxConfig(server.url))) as connection,
+            contextlib.closing(InfluxConnection(InfluxConfig(server.url))) as connection,
             pytest.raises(Unreachable, match="write https://"),
         ):
             connection.ask_version()

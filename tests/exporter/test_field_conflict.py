@@ -205,7 +205,7 @@ def test_a_running_exporter_tells_and_delivers(
     world.write(20)
     exporter = Exporter(world.config)
     stop = threading.Event()
-    threads = [threading.Thread(target=part, args=(stop,)) for part in exporter.parts().values()]
+    threads = [threading.Thread(target=part, args=(stop,)) for part in exporter.workers().values()]
     for thread in threads:
         thread.start()
     try:
@@ -263,8 +263,8 @@ def test_a_forged_heartbeat_accuses_nobody(world: World, server: Influxd, told: 
     server.write("events", [f'events,host=web-1 count=1i,raw="x" {NOON}'])
     text = told.replace('"', '\\"')
     fields = f'sequence=1i,caught_up=true,behind=0i,clock_offset=0.0,spans="[]",held="{text}"'
-    head = f"heartbeat,host=evil,machine_id={'e' * 32}"
-    server.write("heptad", [f"{head} {fields} {time.time_ns()}"])
+    series = f"heartbeat,host=evil,machine_id={'e' * 32}"
+    server.write("heptad", [f"{series} {fields} {time.time_ns()}"])
     assert world.config.influxdb is not None
     stores = InfluxStores(world.config.influxdb, Intake(REPORTED))
     stores.open_events()

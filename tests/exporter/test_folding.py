@@ -7,10 +7,10 @@ import pytest
 
 from heptad.cli.main import main
 from heptad.core.event import Event
-from heptad.exporter.log_record import Origin
-from heptad.exporter.normalize.normalizer import MOST_REPEATS, Interpreter, interpret_record
+from heptad.exporter.log_record import Provenance
+from heptad.exporter.normalize.normalizer import MOST_REPEATS, Normalizer, normalize_record
 from heptad.exporter.parsing.header import HeaderParser
-from heptad.exporter.parsing.timestamps import Clock
+from heptad.exporter.parsing.timestamps import TimestampParser
 from tests.support.rulebook import RULEBOOK
 
 AT = "Aug 10 10:00:09"
@@ -46,13 +46,13 @@ FORMS = [
 ]
 
 
-def interpret(*lines: str) -> tuple[list[Event], Interpreter]:
+def interpret(*lines: str) -> tuple[list[Event], Normalizer]:
     """The events of lines, and what interpreted them."""
-    interpreter = Interpreter(RULEBOOK, "fb-1", "text")
-    header = HeaderParser(Clock(reference=1_790_000_000 * 10**9), Origin())
+    normalizer = Normalizer(RULEBOOK, "fb-1", "text")
+    header = HeaderParser(TimestampParser(reference=1_790_000_000 * 10**9), Provenance())
     records, _ = header.parse_text("\n".join(lines))
-    found = [interpret_record(interpreter, record) for record in records]
-    return [event for event in found if event is not None], interpreter
+    found = [normalize_record(normalizer, record) for record in records]
+    return [event for event in found if event is not None], normalizer
 
 
 def count(outcome: str, *lines: str) -> int:
@@ -71,13 +71,13 @@ def test_a_failure_counts_as_often_as_syslog_says(form: str) -> None:
 @pytest.mark.parametrize("success", [RIGHT, OPENED, RAN])
 def test_a_success_counts_once(success: str, form: str) -> None:
     """No line of syslog's makes a login, a session or a command of root's happen again."""
-    head, _, message = success.partition(": ")
-    form = form.replace("sshd[7]", head.split()[-1]).replace(WRONG.partition(": ")[2], message)
-    program = head.split()[-1].partition("[")[0]
+    series, _, message = success.partition(": ")
+    form = form.replace("sshd[7]", series.split()[-1]).replace(WRONG.partition(": ")[2], message)
+    program = series.split()[-1].partition("[")[0]
     form = form.replace("sshd: Last", f"{program}: Last").replace(BEGIN, message[:20])
-    events, interpreter = interpret(success, form)
+    events, normalizer = interpret(success, form)
     assert [(event.outcome, event.count) for event in events] == [("success", 1)]
-    assert interpreter.rejected_repeats == 4
+    assert normalizer.rejected_repeats == 4
 
 
 def test_a_success_that_only_a_folded_line_tells_is_told() -> None:
@@ -92,9 +92,9 @@ def test_a_success_that_only_a_folded_line_tells_is_told() -> None:
 def test_a_failure_counts_a_hundred_times_at_most(times: int) -> None:
     """Whoever can write a line can write any number in it: the rest is rejected, and counted."""
     for form in (FORMS[0], FORMS[3], FORMS[-3]):
-        events, interpreter = interpret(WRONG, form.replace("4 times", f"{times} times"))
+        events, normalizer = interpret(WRONG, form.replace("4 times", f"{times} times"))
         assert [event.count for event in events] == [1, min(times, MOST_REPEATS)]
-        assert interpreter.rejected_repeats == max(0, min(times, 10**6) - MOST_REPEATS)
+        assert normalizer.rejected_repeats == max(0, min(times, 10**6) - MOST_REPEATS)
 
 
 @pytest.mark.parametrize(

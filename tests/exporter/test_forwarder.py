@@ -12,16 +12,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from heptad.core.sink import Delivered, Hold, Outcome, Parcel, TryAgain
+from heptad.core.sink import Blocked, Delivered, DeliveryOutcome, Payload, Retry
 from heptad.core.store.api import Row
-from heptad.core.store.field_conflict import Conflict, Group, Held, Place
+from heptad.core.store.field_conflict import Conflict, HeldGroup, HeldPoints, Shard
 from heptad.core.store.line_protocol import Value, decode_fields
 from heptad.core.store.outbox import Outbox, read_rejections, restore
 from heptad.core.store.sqlite import LocalStore, counter_key
-from heptad.exporter.delivery.circuit_breaker import Breaker
-from heptad.exporter.delivery.delivery_state import Account, read_position
+from heptad.exporter.delivery.circuit_breaker import CircuitBreaker
+from heptad.exporter.delivery.delivery_state import DeliveryState, read_position
 from heptad.exporter.delivery.forwarder import COUNTER, Forwarder, Limits
-from heptad.exporter.delivery.heartbeat import Pulse
+from heptad.exporter.delivery.heartbeat import HeartbeatSender
 from heptad.exporter.metrics import ExporterMetrics
 from tests.support.effort import tries
 
@@ -60,34 +60,36 @@ class Seconds:
 class Bucket:
     """A sink in memory that does as it is told: ``plan`` is asked for each parcel's outcome."""
 
-    def __init__(self, plan: Callable[[Parcel], Outcome | None] | None = None) -> None:
+    def __init__(self, plan: Callable[[Payload], DeliveryOutcome | None] | None = None) -> None:
         self.points: dict[str, str] = {}
         self.plan = plan or (lambda _: None)
         self.written = True
-        self.parcels: list[Parcel] = []
+        self.parcels: list[Payload] = []
 
-    def pack(self, lines: Sequence[str]) -> Parcel:
+    def encode(self, lines: Sequence[str]) -> Payload:
         """As they are."""
-        return Parcel(lines, b"")
+        return Payload(lines, b"")
 
-    def deliver(self, parcel: Parcel) -> Outcome:
+    def deliver(self, payload: Payload) -> DeliveryOutcome:
         """Keep them, unless told otherwise; a point that comes again must be the same."""
-        self.parcels.append(parcel)
-        outcome = self.plan(parcel) or Delivered()
-        refused = outcome.refused | outcome.held if isinstance(outcome, Delivered) else {}
-        if isinstance(outcome, Delivered) or (isinstance(outcome, TryAgain) and self.written):
-            for number, line in enumerate(parcel.lines):
+        self.parcels.append(payload)
+        outcome = self.plan(payload) or Delivered()
+        refused = outcome.rejected | outcome.held if isinstance(outcome, Delivered) else {}
+        if isinstance(outcome, Delivered) or (isinstance(outcome, Retry) and self.written):
+            for number, line in enumerate(payload.lines):
                 if number in refused:
                     continue
-                head, _, rest = line.partition(" ")
+                series, _, rest = line.partition(" ")
                 body, _, time = rest.rpartition(" ")
-                assert self.points.setdefault(f"{head} {time}", body) == body
+                assert self.points.setdefault(f"{series} {time}", body) == body
         return outcome
 
-    def gather(self, groups: Iterable[Group]) -> list[Held]:
+    def gather(self, groups: Iterable[HeldGroup]) -> list[HeldPoints]:
         """Shards are hours."""
         return [
-            Held(conflict, Place(time // HOUR * HOUR, (time // HOUR + 1) * HOUR), time, points)
+            HeldPoints(
+                conflict, Shard(time // HOUR * HOUR, (time // HOUR + 1) * HOUR), time, points
+            )
             for conflict, time, points in groups
         ]
 
@@ -112,7 +114,7 @@ class Host:
         """A store and a forwarder that go on where others stopped."""
         self.store = LocalStore(self.path, write=True, max_size=2**20, outbox=True)
         self.metrics = ExporterMetrics(self.store.counters(), [])
-        self.pulse = Pulse(
+        self.pulse = HeartbeatSender(
             self.heptad, "a", "m" * 32, KEY, lambda: 2.0, lambda: self.behind, lambda: self.now
         )
         self.forwarder = Forwarder(
@@ -121,7 +123,7 @@ class Host:
             self.pulse,
             self.metrics,
             self.limits,
-            Breaker(self.metrics, lambda: 1.0),
+            CircuitBreaker(self.metrics, lambda: 1.0),
             lambda: self.now,
         )
 
@@ -149,9 +151,9 @@ class Host:
         return [f"{r.reason}: {r.line}" for r in read_rejections(self.path)]
 
 
-def rows(*raws: str, time: int = NOW, head: str = HEADS[0]) -> list[Row]:
+def rows(*raws: str, time: int = NOW, series: str = HEADS[0]) -> list[Row]:
     """Rows of one stamp."""
-    return [(head, time, "count=1i", raw) for raw in raws]
+    return [(series, time, "count=1i", raw) for raw in raws]
 
 
 @pytest.fixture
@@ -184,20 +186,20 @@ class Deliveries(RuleBasedStateMachine):
     def append(self, stamps: list[tuple[str, int]], poison: bool) -> None:
         """Points, many of one time; some of them the sink will never take."""
         batch = []
-        for head, at in stamps:
+        for series, at in stamps:
             raw = f'line "{len(self.appended)}" \\'
             if poison and self.random.random() < 0.3:
                 self.poison.add(raw)
             self.appended.append(raw)
-            batch += rows(raw, time=NOW + at, head=head)
+            batch += rows(raw, time=NOW + at, series=series)
         self.host.store.append(batch)
 
-    def judge(self, parcel: Parcel) -> Outcome:
+    def judge(self, payload: Payload) -> DeliveryOutcome:
         """What a healthy sink says: poisoned lines are refused."""
-        bodies = (line.partition(" ")[2].rpartition(" ")[0] for line in parcel.lines)
+        bodies = (line.partition(" ")[2].rpartition(" ")[0] for line in payload.lines)
         raws = [decode_fields(body)["raw"] for body in bodies]
         refused = {n: "bad" for n, raw in enumerate(raws) if raw in self.poison}
-        hours = [int(line.rpartition(" ")[2]) // HOUR for line in parcel.lines]
+        hours = [int(line.rpartition(" ")[2]) // HOUR for line in payload.lines]
         held = {
             n: CONFLICT for n, hour in enumerate(hours) if hour in self.shut and n not in refused
         }
@@ -210,11 +212,11 @@ class Deliveries(RuleBasedStateMachine):
 
     @rule(
         faults=st.lists(
-            st.sampled_from([TryAgain("down"), TryAgain("busy", 5.0), Hold("no token")]), max_size=8
+            st.sampled_from([Retry("down"), Retry("busy", 5.0), Blocked("no token")]), max_size=8
         ),
         written=st.booleans(),
     )
-    def deliver(self, faults: list[Outcome], written: bool) -> None:
+    def deliver(self, faults: list[DeliveryOutcome], written: bool) -> None:
         """A few steps, of which some fail, with or without having written."""
         left = list(faults)
         self.host.events.written = written and not self.poison and not self.shut
@@ -233,8 +235,8 @@ class Deliveries(RuleBasedStateMachine):
     def lose_position(self) -> None:
         """A power cut takes what was kept last: some of it is delivered again."""
         outbox = Outbox(self.host.path)
-        account = msgspec.json.decode(outbox.recall("forwarder") or b"{}", type=Account)
-        outbox.keep({"forwarder": msgspec.json.encode(Account(max(0, account.position - 5)))})
+        account = msgspec.json.decode(outbox.recall("forwarder") or b"{}", type=DeliveryState)
+        outbox.keep({"forwarder": msgspec.json.encode(DeliveryState(max(0, account.position - 5)))})
         outbox.close()
         self.kill()
 
@@ -261,10 +263,10 @@ def test_a_chunk_is_bounded_by_lines_and_by_bytes(host: Host) -> None:
     host.store.append(rows(*(f"{n}" + "x" * 100 * (n % 3) for n in range(40)), "y" * 1000))
     host.step_until_done()
     assert len(host.events.points) == 41
-    for parcel in host.events.parcels:
-        size = sum(len(line) + 1 for line in parcel.lines)
-        assert len(parcel.lines) <= 7
-        assert size <= 400 or len(parcel.lines) == 1
+    for payload in host.events.parcels:
+        size = sum(len(line) + 1 for line in payload.lines)
+        assert len(payload.lines) <= 7
+        assert size <= 400 or len(payload.lines) == 1
 
 
 def test_little_waits_for_more(host: Host) -> None:
@@ -307,7 +309,7 @@ def test_only_old_events(tmp_path: Path) -> None:
 
 def test_back_off_and_breaker(host: Host) -> None:
     """Pauses grow; after five failures the breaker opens, and one trial closes it or not."""
-    outcomes: list[Outcome] = [*[TryAgain("down")] * 7, TryAgain("busy", 90.0)]
+    outcomes: list[DeliveryOutcome] = [*[Retry("down")] * 7, Retry("busy", 90.0)]
     host.events.plan = lambda _: outcomes.pop(0) if outcomes else None
     host.events.written = False
     host.store.append(rows("1"))
@@ -328,9 +330,9 @@ def test_back_off_and_breaker(host: Host) -> None:
 def test_a_hold_is_told_and_tried_ever_more_slowly(host: Host) -> None:
     """What only a person can mend opens no breaker; it is told until it is mended."""
     told: list[list[str]] = []
-    outcomes: list[Outcome] = [Hold("the token is wrong")] * 6
+    outcomes: list[DeliveryOutcome] = [Blocked("the token is wrong")] * 6
 
-    def plan(_: Parcel) -> Outcome | None:
+    def plan(_: Payload) -> DeliveryOutcome | None:
         told.append(host.forwarder.problems())
         return outcomes.pop() if outcomes else None
 
@@ -383,15 +385,15 @@ def test_a_store_that_is_begun_anew(host: Host) -> None:
     assert host.events.raws() == ["1", "2", "3", "4", "5"]
 
 
-def beat_of(parcel: Parcel) -> tuple[dict[str, Value], int]:
+def beat_of(payload: Payload) -> tuple[dict[str, Value], int]:
     """Fields and time of a heartbeat."""
-    body, _, time = parcel.lines[0].partition(" ")[2].rpartition(" ")
+    body, _, time = payload.lines[0].partition(" ")[2].rpartition(" ")
     return decode_fields(body), int(time)
 
 
-def is_shut(parcel: Parcel) -> Outcome:
+def is_shut(payload: Payload) -> DeliveryOutcome:
     """A sink that has another type in the hour of NOW."""
-    hours = [int(line.rpartition(" ")[2]) // HOUR for line in parcel.lines]
+    hours = [int(line.rpartition(" ")[2]) // HOUR for line in payload.lines]
     return Delivered(held={n: CONFLICT for n, hour in enumerate(hours) if hour == NOW // HOUR})
 
 
@@ -425,7 +427,7 @@ def test_what_is_held_is_offered_until_it_is_taken(
 ) -> None:
     """One point an hour is offered every 15 seconds; when it is taken, all of them follow."""
     seconds = Seconds()
-    monkeypatch.setattr("heptad.exporter.delivery.held.clock", seconds)
+    monkeypatch.setattr("heptad.exporter.delivery.held.time", seconds)
     host.events.plan = is_shut
     host.store.append(rows(*map(str, range(20))))
     host.step_until_done()
@@ -433,7 +435,7 @@ def test_what_is_held_is_offered_until_it_is_taken(
     for _ in range(4):
         seconds.passed += 15
         host.step_until_done()
-    assert [len(parcel.lines) for parcel in host.events.parcels] == [1, 1, 1, 1]
+    assert [len(payload.lines) for payload in host.events.parcels] == [1, 1, 1, 1]
     host.events.plan = lambda _: None
     host.step_until_done()
     assert host.events.raws() == []
@@ -519,7 +521,7 @@ def test_heartbeats(host: Host) -> None:
 def test_a_heartbeat_that_failed(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next one is another point and tells what the failed one did; there is one a minute."""
     monkeypatch.setattr("heptad.exporter.delivery.heartbeat.EVERY", 0.0)
-    host.heptad.plan = lambda _: TryAgain("down")
+    host.heptad.plan = lambda _: Retry("down")
     host.store.append(rows("1"))
     host.step_until_done()
     assert host.forwarder.problems() == ["delivery: down"]
@@ -560,7 +562,7 @@ def test_a_lost_store_goes_on(tmp_path: Path) -> None:
     state, taken = read_position(str(fields["position"]), KEY)
     assert state == {"source/auth": b"at 3"}
     LocalStore(tmp_path / "events.db", write=True).close()
-    account = Account(sequence=int(fields["sequence"]), at=time)
+    account = DeliveryState(sequence=int(fields["sequence"]), at=time)
     known = {"forwarder": msgspec.json.encode(account)}
     restore(tmp_path / "events.db", state | known, taken)
     host.start()

@@ -14,13 +14,13 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from heptad.core.store.sqlite import LocalStore
-from heptad.exporter.log_record import Origin, Record
+from heptad.exporter.log_record import LogRecord, Provenance
 from heptad.exporter.metrics import ExporterMetrics
 from heptad.exporter.normalize.login_attempts import label_sets
-from heptad.exporter.normalize.normalizer import Interpreter
+from heptad.exporter.normalize.normalizer import Normalizer
 from heptad.exporter.pipeline import Pipeline
-from heptad.exporter.running_source import Lane
-from heptad.exporter.sources import Batch
+from heptad.exporter.running_source import RunningSource
+from heptad.exporter.sources import RecordBatch
 from heptad.exporter.sources.file.source import FileSource
 from heptad.exporter.sources.journald.source import JournaldSource
 from tests.support.effort import tries
@@ -30,8 +30,8 @@ from tests.support.rulebook import RULEBOOK
 
 SECOND = 10**9
 MICRO = 1000
-SSHD = Origin(trusted=True, exe="/usr/sbin/sshd", uid=0, unit="ssh.service")
-SUDO = Origin(trusted=True, exe="/usr/bin/sudo", uid=0)
+SSHD = Provenance(trusted=True, exe="/usr/sbin/sshd", uid=0, unit="ssh.service")
+SUDO = Provenance(trusted=True, exe="/usr/bin/sudo", uid=0)
 
 
 class Line:
@@ -47,12 +47,12 @@ class Line:
     def __repr__(self) -> str:
         return f"Line({self.at}, {self.pid}, {self.message!r})"
 
-    def record(self) -> Record:
+    def record(self) -> LogRecord:
         """As the journal has it: with a process id, and to the microsecond."""
-        origin = SUDO if self.tag == "sudo" else SSHD
+        provenance = SUDO if self.tag == "sudo" else SSHD
         raw = f"{self.tag}[{self.pid}]: {self.message}"
         time = NOW + self.at // MICRO * MICRO
-        return (time, self.host, self.tag, str(self.pid), self.message, raw, 1, origin)
+        return (time, self.host, self.tag, str(self.pid), self.message, raw, 1, provenance)
 
     def text(self, *, precise: bool = False) -> str:
         """As syslogd writes it: sudo gives no process id."""
@@ -66,11 +66,13 @@ class Line:
 class LineFeed(Feed):
     """A source that hands over ``each`` lines at a time; its state is how many it has read."""
 
-    def __init__(self, log: list[Batch | list[str]], name: str, place: str, each: int) -> None:
+    def __init__(
+        self, log: list[RecordBatch | list[str]], name: str, place: str, each: int
+    ) -> None:
         super().__init__(log, name, place)
         self._each = each
 
-    def read(self) -> Batch | None:
+    def read(self) -> RecordBatch | None:
         """The next lines, as one batch."""
         read = super().read
         batches = [batch for _ in range(self._each) if (batch := read()) is not None]
@@ -82,7 +84,7 @@ class LineFeed(Feed):
 
 def journal(lines: list[Line], name: str = "journal", each: int = 3) -> Feed:
     """The lines in the journal."""
-    return LineFeed([Batch([one.record()], b"", []) for one in lines], name, "journal", each)
+    return LineFeed([RecordBatch([one.record()], b"", []) for one in lines], name, "journal", each)
 
 
 def file(lines: list[Line], name: str = "auth", each: int = 3, *, precise: bool = False) -> Feed:
@@ -328,11 +330,11 @@ def _read_all(bench: Bench, source: FileSource | JournaldSource, place: str) -> 
     bench.stop()
     bench.store = LocalStore(bench.path, write=True)
     bench.metrics = ExporterMetrics(bench.store.counters(), label_sets(RULEBOOK))
-    lane = Lane(source, Interpreter(RULEBOOK, "gate", source.name), (place,))
-    pipeline = Pipeline(bench.store, [lane], bench.metrics, "gate", lambda: bench.now)
+    running = RunningSource(source, Normalizer(RULEBOOK, "gate", source.name), (place,))
+    pipeline = Pipeline(bench.store, [running], bench.metrics, "gate", lambda: bench.now)
     pipeline.restore()
     bench.pipelines.append(pipeline)
-    while pipeline.step(threading.Event()) or not lane.caught_up:
+    while pipeline.step(threading.Event()) or not running.caught_up:
         pass
 
 

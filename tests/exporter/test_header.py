@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heptad.exporter.log_record import Origin, Record
+from heptad.exporter.log_record import LogRecord, Provenance
 from heptad.exporter.parsing.header import HeaderParser
 from heptad.exporter.parsing.repeated_lines import unwrap_repeated
-from heptad.exporter.parsing.timestamps import Clock
+from heptad.exporter.parsing.timestamps import TimestampParser
 from tests.support.effort import tries
 
 NOW = datetime(2026, 3, 15, tzinfo=UTC)
 MESSAGE = "Failed password for ann from 192.0.2.1 port 22 ssh2"
-ORIGIN = Origin(path="/log")
+ORIGIN = Provenance(path="/log")
 
 
 def ns(text: str) -> int:
@@ -26,11 +26,11 @@ def ns(text: str) -> int:
 
 def parser(zone: str = "UTC", now: datetime = NOW, year: int = 0) -> HeaderParser:
     """A parser of a log that is read at ``now``."""
-    clock = Clock(ZoneInfo(zone), reference=ns(now.isoformat()), year=year)
+    clock = TimestampParser(ZoneInfo(zone), reference=ns(now.isoformat()), year=year)
     return HeaderParser(clock, ORIGIN)
 
 
-def read(line: str) -> Record | None:
+def read(line: str) -> LogRecord | None:
     """The record of one line, which must be the same by both ways."""
     records, strange = parser().parse_text(line)
     assert len(records) + len(strange) == (1 if line.strip("\r\0\ufeff") else 0)
@@ -285,7 +285,7 @@ def test_both_ways_agree(lines: list[str], zone: str) -> None:
     assert records == [record for _, record in one_by_one if record is not None]
     found = [line.rstrip("\r").lstrip("\0\ufeff") for line in strange]
     assert found == [line for line, record in one_by_one if record is None]
-    assert many.clock.last == single.clock.last
+    assert many.timestamps.last == single.timestamps.last
 
 
 WRONG = "Mar  1 13:06:56 gate sshd[7]: Failed password for root from 192.0.2.1 port 2 ssh2"
@@ -294,7 +294,7 @@ AGAIN = "Mar  1 13:07:26 gate last message repeated {} times"
 
 def counted(text: str, before: str = "") -> tuple[list[tuple[str | None, str, int]], list[str]]:
     """Process id, message's beginning and count of each record; and the strange lines."""
-    parser = HeaderParser(Clock(UTC, reference=ns(NOW.isoformat())), Origin())
+    parser = HeaderParser(TimestampParser(UTC, reference=ns(NOW.isoformat())), Provenance())
     records, strange = parser.parse_text(text, before)
     assert all(record[5].endswith(record[4]) for record in records)
     return [(pid, message[:6], count) for _, _, _, pid, message, _, count, _ in records], strange

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heptad.exporter.log_record import Origin, Record
+from heptad.exporter.log_record import LogRecord, Provenance
 from heptad.exporter.parsing.header import HeaderParser
-from heptad.exporter.parsing.timestamps import Clock
+from heptad.exporter.parsing.timestamps import TimestampParser
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 MESSAGE = "Failed password for alice from 203.0.113.7 port 4711 ssh2"
@@ -23,11 +23,11 @@ def ns(text: str) -> int:
 
 def parser(zone: str = "UTC", locale: str | None = None) -> HeaderParser:
     """A parser of a log that is read now."""
-    clock = Clock(ZoneInfo(zone), reference=ns(NOW.isoformat()))
-    return HeaderParser(clock, Origin(), locale, {"sshd", "sudo", "su"})
+    clock = TimestampParser(ZoneInfo(zone), reference=ns(NOW.isoformat()))
+    return HeaderParser(clock, Provenance(), locale, {"sshd", "sudo", "su"})
 
 
-def read(line: str, zone: str = "UTC", locale: str | None = None) -> Record | None:
+def read(line: str, zone: str = "UTC", locale: str | None = None) -> LogRecord | None:
     """The record of one line, the same however often it came before."""
     header = parser(zone, locale)
     records, strange = header.parse_text("\n".join([line] * 3))
@@ -110,7 +110,7 @@ SSHD = f"sshd[125]: {MESSAGE}"
 def test_headers(header: str, time: str, host: str) -> None:
     """Each daemon's stamp, host and decoration is read, and no part of the message."""
     line = f"{header}{SSHD}"
-    assert read(line) == (ns(time), host, "sshd", "125", MESSAGE, line, 1, Origin())
+    assert read(line) == (ns(time), host, "sshd", "125", MESSAGE, line, 1, Provenance())
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_headers(header: str, time: str, host: str) -> None:
 )
 def test_rfc_5424_through_another_daemon(line: str) -> None:
     """A receiver that dropped the PRI, the version or the colon leaves a header that is read."""
-    assert read(line) == (ns(MAR), "web-1", "sshd", "125", MESSAGE, line, 1, Origin())
+    assert read(line) == (ns(MAR), "web-1", "sshd", "125", MESSAGE, line, 1, Provenance())
 
 
 @pytest.mark.parametrize(
@@ -188,9 +188,9 @@ def test_no_headers(line: str) -> None:
     """What names no time, or no program, is handed back, and leaves the log's clock as it was."""
     header = parser()
     header.parse_text("Feb 26 06:02:28 web-1 su: x")
-    last = header.clock.last
+    last = header.timestamps.last
     assert header.parse_text(line) == ([], [line])
-    assert header.clock.last == last
+    assert header.timestamps.last == last
 
 
 @pytest.mark.parametrize(

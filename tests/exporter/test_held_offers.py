@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heptad.core.store.field_conflict import Conflict, Held, Place
+from heptad.core.store.field_conflict import Conflict, HeldPoints, Shard
 from heptad.core.store.outbox import Outbox
 from heptad.core.store.sqlite import LocalStore
 from heptad.core.validation import Intake
@@ -22,10 +22,10 @@ METRICS = ExporterMetrics({}, label_sets(RULEBOOK), Intake())
 class Sink:
     """Says of everything that it is held in one shard."""
 
-    def gather(self, groups: list[tuple[Conflict, int, int]]) -> list[Held]:
+    def gather(self, groups: list[tuple[Conflict, int, int]]) -> list[HeldPoints]:
         """One group."""
         points = sum(number for _, _, number in groups)
-        return [Held(CONFLICT, Place(), groups[0][1], points)]
+        return [HeldPoints(CONFLICT, Shard(), groups[0][1], points)]
 
 
 @settings(max_examples=tries(30), deadline=None)
@@ -48,10 +48,10 @@ def test_every_hour_has_its_turn(
         store.append(rows)
         outbox = Outbox(path)
         chunk = outbox.take(0, 1000, 2**20, 0)
-        hold = zip(chunk.ids, chunk.times, strict=True)
-        outbox.keep({}, hold=[(number, time, 0, CONFLICT) for number, time in hold])
+        newly_held = zip(chunk.ids, chunk.times, strict=True)
+        outbox.keep({}, newly_held=[(number, time, 0, CONFLICT) for number, time in newly_held])
         offers = Offers(Sink(), METRICS)  # type: ignore[arg-type]
-        offers.look(outbox)
+        offers.refresh(outbox)
         for _ in range(200):
             chunk = offers.take(outbox, lines, 1500 * lines, 0)
             taken = [

@@ -5,10 +5,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from heptad.exporter.log_record import Origin
-from heptad.exporter.normalize.normalizer import EVERY_HOST, Interpreter
+from heptad.exporter.log_record import Provenance
+from heptad.exporter.normalize.normalizer import EVERY_HOST, Normalizer
 from heptad.exporter.parsing.header import HeaderParser
-from heptad.exporter.parsing.timestamps import Clock
+from heptad.exporter.parsing.timestamps import TimestampParser
 from tests.support.rulebook import RULEBOOK
 
 PLAIN = [f"Failed password for root from 203.0.113.7 port {n} ssh2" for n in range(1024, 1624)]
@@ -30,11 +30,11 @@ def seconds_a_byte(tag: str, messages: list[str]) -> float:
     lines = [f"Mar  1 13:06:56 box {tag}[{n}]: {message}" for n, message in enumerate(messages)]
     text, times = "\n".join(lines), []
     for _ in range(3):
-        clock = Clock(ZoneInfo("UTC"), reference=time.time_ns())
-        interpreter = Interpreter(RULEBOOK, "box", "log", EVERY_HOST)
+        clock = TimestampParser(ZoneInfo("UTC"), reference=time.time_ns())
+        normalizer = Normalizer(RULEBOOK, "box", "log", EVERY_HOST)
         began = time.process_time()
-        records, _ = HeaderParser(clock, Origin()).parse_text(text)
-        interpreter.interpret(records)
+        records, _ = HeaderParser(clock, Provenance()).parse_text(text)
+        normalizer.normalize(records)
         times.append(time.process_time() - began)
     return min(times) / len(text)
 

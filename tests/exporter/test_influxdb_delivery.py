@@ -2,7 +2,7 @@
 
 import argparse
 import threading
-import time as clock
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -43,7 +43,7 @@ class Host:
 
     def write(self, count: int) -> None:
         """Log wrong passwords of new users, of this moment."""
-        stamp = clock.strftime("%Y-%m-%dT%H:%M:%SZ", clock.gmtime())
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         with self.log.open("a") as log:
             for _ in range(count):
                 self.written += 1
@@ -136,7 +136,7 @@ def test_a_secret_that_is_renewed_is_used(host: Host, monkeypatch: pytest.Monkey
     """An exporter that runs is refused with its old secret, and takes up the new one itself."""
     monkeypatch.setattr("heptad.exporter.delivery.forwarder._FIRST_HOLD", 0.2)
     exporter = Exporter(host.config, serve=False)
-    parts = exporter.parts()
+    parts = exporter.workers()
     stop = threading.Event()
     threads = [threading.Thread(target=part, args=(stop,)) for part in parts.values()]
     for thread in threads:
@@ -144,8 +144,8 @@ def test_a_secret_that_is_renewed_is_used(host: Host, monkeypatch: pytest.Monkey
     try:
         host.site.setup(renew=True)
         host.write(5)
-        until = clock.monotonic() + 60
-        while host.users() != host.expected() and clock.monotonic() < until:
+        until = time.monotonic() + 60
+        while host.users() != host.expected() and time.monotonic() < until:
             stop.wait(0.2)
         assert host.users() == host.expected()
     finally:

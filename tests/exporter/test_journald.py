@@ -9,10 +9,10 @@ import pytest
 from heptad.core.store.sqlite import LocalStore
 from heptad.exporter.metrics import ExporterMetrics
 from heptad.exporter.normalize.login_attempts import label_sets
-from heptad.exporter.normalize.normalizer import Interpreter, interpret_record
+from heptad.exporter.normalize.normalizer import Normalizer, normalize_record
 from heptad.exporter.parsing.rulebook import load_rulebook
 from heptad.exporter.pipeline import Pipeline
-from heptad.exporter.running_source import Lane
+from heptad.exporter.running_source import RunningSource
 from heptad.exporter.sources.journald.source import JournaldSource
 from tests.support.journal import Journal, Reader
 from tests.support.rulebook import RULEBOOK
@@ -29,9 +29,13 @@ def test_a_record(journal: Journal, reader: Reader) -> None:
     [one, other] = reader.records
     assert one[1:6] == ("gate", "sshd", "7", WRONG, f"sshd[7]: {WRONG}")
     assert 0 < time.time_ns() - one[0] < 2000 * 10**9
-    origin = one[7]
-    assert (origin.trusted, origin.exe, origin.uid) == (True, "/usr/sbin/sshd", 0)
-    assert (origin.unit, origin.transport, origin.path) == ("ssh.service", "syslog", None)
+    provenance = one[7]
+    assert (provenance.trusted, provenance.exe, provenance.uid) == (True, "/usr/sbin/sshd", 0)
+    assert (provenance.unit, provenance.transport, provenance.path) == (
+        "ssh.service",
+        "syslog",
+        None,
+    )
     assert other[1:6] == (None, "sudo", None, "y", "sudo: y")
     assert (other[7].exe, other[7].uid) == (None, 1000)
 
@@ -61,8 +65,8 @@ def test_a_daemons_own_stamp_on_its_standard_error(journal: Journal, reader: Rea
     reader.start(follow=False, tags=["dropbear"])
     while reader.read():
         pass
-    interpreter = Interpreter(RULEBOOK, "gate", "journal")
-    (event,) = [interpret_record(interpreter, record) for record in reader.records]
+    normalizer = Normalizer(RULEBOOK, "gate", "journal")
+    (event,) = [normalize_record(normalizer, record) for record in reader.records]
     assert event is not None
     assert (event.user, event.pid, event.source_ip) == ("alice", 15390, "203.0.113.7")
 
@@ -115,7 +119,7 @@ def test_a_long_command_hides_nothing(journal: Journal, reader: Reader, length: 
     [record] = reader.records
     assert record[7].capable
     pkexec = (*record[:2], "pkexec", *record[3:])
-    event = interpret_record(Interpreter(RULEBOOK, "gate", "journal"), pkexec)
+    event = normalize_record(Normalizer(RULEBOOK, "gate", "journal"), pkexec)
     assert event is not None
     assert (event.action, event.user, event.target_user) == ("privilege", "ann", "root")
 
@@ -202,8 +206,8 @@ def test_history_of_the_journal(journal: Journal, tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "events.db", write=True)
     metrics = ExporterMetrics({}, label_sets(rulebook))
     source = JournaldSource("journal", ["sshd"], str(journal.folder))
-    lane = Lane(source, Interpreter(rulebook, "gate", "journal"))
-    pipeline = Pipeline(store, [lane], metrics, "gate")
+    running = RunningSource(source, Normalizer(rulebook, "gate", "journal"))
+    pipeline = Pipeline(store, [running], metrics, "gate")
     pipeline.restore()
     stop = threading.Event()
 
@@ -220,7 +224,7 @@ def test_history_of_the_journal(journal: Journal, tmp_path: Path) -> None:
     step_until("heptad_lines_total", 50)
     assert total("heptad_history_events_total") == 50
     assert total("auth_events_total") == 0
-    while not lane.caught_up:
+    while not running.caught_up:
         pipeline.step(stop)
         time.sleep(0.002)
     journal.write(WRONG)

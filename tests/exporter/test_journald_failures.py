@@ -50,7 +50,7 @@ class FakeClock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr("heptad.exporter.sources.journald.source.clock", self)
+        monkeypatch.setattr("heptad.exporter.sources.journald.source.time", self)
 
     def monotonic(self) -> float:
         """Seconds."""

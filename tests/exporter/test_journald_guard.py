@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from heptad.exporter.normalize.normalizer import Interpreter, interpret_record
+from heptad.exporter.normalize.normalizer import Normalizer, normalize_record
 from heptad.exporter.sources.journald.source import JournaldSource
 from tests.support.journal import Journal, Reader, journalctls, run_apart
 from tests.support.rulebook import RULEBOOK
@@ -28,7 +28,7 @@ class FakeClock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr("heptad.exporter.sources.journald.source.clock", self)
+        monkeypatch.setattr("heptad.exporter.sources.journald.source.time", self)
 
     def monotonic(self) -> float:
         """Seconds."""
@@ -232,8 +232,8 @@ def test_modules_and_facilities(journal: Journal, reader: Reader) -> None:
     journal.write(opened, SYSLOG_IDENTIFIER="teleport", SYSLOG_FACILITY="4", _UID="1000")
     journal.write("nothing of ours", SYSLOG_IDENTIFIER="teleport", SYSLOG_FACILITY="3")
     reader.read_all()
-    interpreter = Interpreter(RULEBOOK, "gate", "journal")
-    events = [interpret_record(interpreter, record) for record in reader.records]
+    normalizer = Normalizer(RULEBOOK, "gate", "journal")
+    events = [normalize_record(normalizer, record) for record in reader.records]
     assert [event and (event.program, event.action, event.user) for event in events] == [
         ("sshd", "authentication", "root"),
         ("pam", "session_open", "ann"),

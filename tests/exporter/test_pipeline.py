@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heptad.exporter.sources import Batch, Gap
+from heptad.exporter.sources import Gap, RecordBatch
 from tests.support.effort import tries
 from tests.support.feed import FAILED, Bench, line
 
@@ -42,7 +42,7 @@ def test_history_is_stored_and_not_counted(bench: Bench) -> None:
 
 def test_history_that_was_interrupted_stays_history(bench: Bench) -> None:
     """A start that is cut off while it reads history does not make the rest of it news."""
-    log: list[Batch | list[str]] = [[line(f"11:0{n}:00", n)] for n in range(4)]
+    log: list[RecordBatch | list[str]] = [[line(f"11:0{n}:00", n)] for n in range(4)]
     bench.start(log)
     bench.pipelines[-1].step(threading.Event())
     bench.now += 3600 * 10**9
@@ -57,7 +57,12 @@ def test_counters_and_connections_go_on(bench: Bench) -> None:
     start = line("12:01:00", 7, "Connection from 192.0.2.1 port 22 on 192.0.2.2 port 22")
     user = line("12:01:01", 7, "Invalid user bob from 192.0.2.1 port 22")
     end = line("12:01:02", 7, "Connection closed by invalid user bob 192.0.2.1 port 22 [preauth]")
-    log: list[Batch | list[str]] = [[line("12:00:00")], [start, user], [end], [line("12:02:00", 8)]]
+    log: list[RecordBatch | list[str]] = [
+        [line("12:00:00")],
+        [start, user],
+        [end],
+        [line("12:02:00", 8)],
+    ]
     for known in range(len(log) + 1):
         bench.start(log[:known])
         bench.run()
@@ -69,7 +74,7 @@ def test_counters_and_connections_go_on(bench: Bench) -> None:
 
 def test_two_sources(bench: Bench) -> None:
     """Each source has a position of its own, and a process id in one is not that of the other."""
-    logs: list[list[Batch | list[str]]] = [
+    logs: list[list[RecordBatch | list[str]]] = [
         [[line("12:00:00", 1, "Invalid user bob from 192.0.2.1 port 22")]],
         [[line("12:00:01", 1, "Connection closed by 192.0.2.1 port 22 [preauth]")]],
     ]
@@ -84,7 +89,7 @@ def test_two_sources(bench: Bench) -> None:
 def test_gaps(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     """What could not be read is an event, a counter and a line in the log."""
     gap = Gap("rotated_away", "/log", "after byte 7")
-    bench.start([Batch([], b"", [gap])])
+    bench.start([RecordBatch([], b"", [gap])])
     assert bench.metric("heptad_gaps_total", "feed0", "rotated_away") == 0
     assert bench.metric("auth_events_total", "heptad", "gap", "unknown") == 0
     bench.run()
@@ -139,7 +144,7 @@ def test_a_source_in_trouble(
 ) -> None:
     """A source that cannot be read is a metric, a reason for /healthz, and one line in the log."""
     caplog.set_level(logging.INFO, "heptad.pipeline")
-    monkeypatch.setattr("heptad.exporter.pipeline.clock", Ticks())
+    monkeypatch.setattr("heptad.exporter.pipeline.time", Ticks())
     bench.start([[line("12:00:00")]], [])
     pipeline, feed = bench.pipelines[-1], bench.feeds[0]
     feed.problem = "the file is not there"
@@ -158,7 +163,7 @@ def test_a_source_in_trouble(
 
 def test_a_clock_that_steps_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host's clock that steps back is counted, and nothing is lost for it."""
-    monkeypatch.setattr("heptad.exporter.pipeline.clock", Ticks())
+    monkeypatch.setattr("heptad.exporter.pipeline.time", Ticks())
     bench.start([])
     assert bench.metric("heptad_clock_steps_back_total") == 0
     bench.run()
@@ -179,7 +184,7 @@ def test_stopped_anywhere(
 ) -> None:
     """However the lines are cut into batches and wherever it is stopped, each line is there once."""
     lines = [line(f"12:00:{n:02}", n % 4) for n in range(40)]
-    log: list[Batch | list[str]] = []
+    log: list[RecordBatch | list[str]] = []
     for cut in (*cuts, 40):
         log.append(lines[:cut])
         lines = lines[cut:]

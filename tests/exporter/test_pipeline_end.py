@@ -2,13 +2,13 @@
 
 import logging
 import threading
-import time as clock
+import time
 from pathlib import Path
 
 import pytest
 
 from heptad.cli.commands import DONE, FAILED
-from heptad.cli.runtime.supervisor import run_parts
+from heptad.cli.runtime.supervisor import run_workers
 from heptad.core.config.schema import Config, FileSourceConfig, StoreConfig
 from heptad.core.http.server import Server
 from heptad.core.store.api import StoreError
@@ -80,9 +80,9 @@ def test_a_fault_while_the_server_hangs(
     monkeypatch.setattr("heptad.core.http.server._CLOSED_WITHIN", 0.2)
     exporter = make_exporter(tmp_path)
     monkeypatch.setattr(exporter.pipeline, "step", fail)
-    begun = clock.monotonic()
-    assert run_parts({"exporter": exporter.run}) == FAILED
-    assert clock.monotonic() - begun < 30
+    begun = time.monotonic()
+    assert run_workers({"exporter": exporter.run}) == FAILED
+    assert time.monotonic() - begun < 30
     hanging.set()
     assert told == ["pipeline fails", "the store is free"]
 
@@ -95,9 +95,9 @@ def test_a_part_that_hangs_after_another_failed(monkeypatch: pytest.MonkeyPatch)
     def hang(_: threading.Event) -> None:
         hanging.wait(60)
 
-    begun = clock.monotonic()
-    assert run_parts({"bad": fail, "hangs": hang}) == FAILED
-    assert clock.monotonic() - begun < 30
+    begun = time.monotonic()
+    assert run_workers({"bad": fail, "hangs": hang}) == FAILED
+    assert time.monotonic() - begun < 30
     hanging.set()
 
 
@@ -109,6 +109,6 @@ def test_parts_end_together() -> None:
         assert stop.wait(10)
         stopped.set()
 
-    assert run_parts({"good": wait, "bad": fail}) == FAILED
+    assert run_workers({"good": wait, "bad": fail}) == FAILED
     assert stopped.is_set()
-    assert run_parts({"good": lambda stop: None}) == DONE
+    assert run_workers({"good": lambda stop: None}) == DONE

@@ -12,7 +12,7 @@ from heptad.core.store.sqlite import LocalStore, counter_key
 from heptad.exporter import committer
 from heptad.exporter.committer import Transaction
 from heptad.exporter.metrics import ExporterMetrics
-from heptad.exporter.sources import Batch
+from heptad.exporter.sources import RecordBatch
 from tests.exporter.test_forwarder import Patient
 from tests.support.feed import FAILED, Bench, Retry, line
 
@@ -28,7 +28,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 def test_a_full_disk(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     """A store without room makes the pipeline wait, say so once, and go on with nothing lost."""
     caplog.set_level(logging.INFO, "heptad.committer")
-    log: list[Batch | list[str]] = [
+    log: list[RecordBatch | list[str]] = [
         [line(f"12:{b:02}:{n:02}", b * 50 + n) for n in range(50)] for b in range(20)
     ]
     bench.start(log)
@@ -65,7 +65,7 @@ def auth_key() -> tuple[str, str]:
 
 def test_sources_are_asked_while_the_disk_is_full(bench: Bench) -> None:
     """What the sources say of themselves stays true while nothing can be read from them."""
-    log: list[Batch | list[str]] = [[line("12:00:00", n) for n in range(2000)]]
+    log: list[RecordBatch | list[str]] = [[line("12:00:00", n) for n in range(2000)]]
     bench.start(log)
 
     def meanwhile(waits: int) -> None:
@@ -84,7 +84,10 @@ def test_sources_are_asked_while_the_disk_is_full(bench: Bench) -> None:
 
 def test_stopping_while_the_disk_is_full(bench: Bench) -> None:
     """Told to stop, a pipeline that waits for room stops; the next start reads the lines again."""
-    log: list[Batch | list[str]] = [[line("12:00:00", n) for n in range(2000)], [line("12:00:01")]]
+    log: list[RecordBatch | list[str]] = [
+        [line("12:00:00", n) for n in range(2000)],
+        [line("12:00:01")],
+    ]
     bench.start(log)
     limit(bench.store, 25)
     stop = Retry(lambda waits: True)
@@ -116,7 +119,7 @@ def test_a_fault_after_the_commit_doubles_nothing(
 
 def test_a_store_that_becomes_corrupt(bench: Bench) -> None:
     """The file is set aside, and counters and positions go on in the new one, also after a start."""
-    log: list[Batch | list[str]] = [
+    log: list[RecordBatch | list[str]] = [
         [line("12:00:00")],
         [line("12:00:01", 2)],
         [line("12:00:02", 3)],
@@ -142,7 +145,7 @@ def test_beginning_anew_that_fails(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, held_after: int | None
 ) -> None:
     """Where the new file cannot be begun at once either, counters and positions still go on."""
-    log: list[Batch | list[str]] = [[line(f"12:00:0{n}", n)] for n in range(3)]
+    log: list[RecordBatch | list[str]] = [[line(f"12:00:0{n}", n)] for n in range(3)]
     bench.start(log)
     bench.pipelines[-1].step(threading.Event())
     bench.pipelines[-1].step(threading.Event())
@@ -167,7 +170,7 @@ def refuse(*_: object) -> int:
     raise StoreError("refused")
 
 
-def many(count: int, batches: int) -> list[Batch | list[str]]:
+def many(count: int, batches: int) -> list[RecordBatch | list[str]]:
     """A log of batches with so many lines each."""
     return [[line(f"12:{b:02}:00", n) for n in range(count)] for b in range(batches)]
 

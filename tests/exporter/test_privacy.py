@@ -15,9 +15,9 @@ from heptad.core.event import Event
 from heptad.core.store.api import StoreError
 from heptad.core.store.sqlite import LocalStore
 from heptad.exporter.app import Exporter
-from heptad.exporter.log_record import Origin
+from heptad.exporter.log_record import Provenance
 from heptad.exporter.metrics import ExporterMetrics
-from heptad.exporter.normalize.normalizer import Interpreter, Result, interpret_record
+from heptad.exporter.normalize.normalizer import LineResult, Normalizer, normalize_record
 from heptad.exporter.normalize.privacy import (
     KEY_BYTES,
     Privacy,
@@ -25,11 +25,11 @@ from heptad.exporter.normalize.privacy import (
     load_well_known_names,
     make_privacy,
 )
-from heptad.exporter.normalize.unknown_users import Strangers
+from heptad.exporter.normalize.unknown_users import UnknownUsers
 from heptad.exporter.parsing.header import HeaderParser
-from heptad.exporter.parsing.timestamps import Clock
+from heptad.exporter.parsing.timestamps import TimestampParser
 from heptad.exporter.pipeline import Pipeline
-from heptad.exporter.running_source import Lane
+from heptad.exporter.running_source import RunningSource
 from tests.support import needs
 from tests.support.effort import tries
 from tests.support.feed import NOW, Feed, line
@@ -47,10 +47,10 @@ def privacy(**choices: str) -> Privacy:
 
 def event_of(text: str, mask: Privacy | None, program: str = "sshd") -> Event:
     """The event of one message."""
-    header = HeaderParser(Clock(), Origin())
+    header = HeaderParser(TimestampParser(), Provenance())
     record = header.parse(f"2026-03-01T12:00:00Z gate {program}[7]: {text}")
     assert record is not None
-    event = interpret_record(Interpreter(RULEBOOK, "gate", "text", privacy=mask), record)
+    event = normalize_record(Normalizer(RULEBOOK, "gate", "text", privacy=mask), record)
     assert event is not None
     return event
 
@@ -161,8 +161,8 @@ def test_no_typed_name_stays(
     for known in (1, 2):
         with LocalStore(path, write=True) as store:
             feed = Feed([*parts[:known]], "feed")
-            lane = Lane(feed, Interpreter(RULEBOOK, "host", "feed", privacy=mask))
-            pipeline = Pipeline(store, [lane], ExporterMetrics({}, []), "host", lambda: NOW)
+            running = RunningSource(feed, Normalizer(RULEBOOK, "host", "feed", privacy=mask))
+            pipeline = Pipeline(store, [running], ExporterMetrics({}, []), "host", lambda: NOW)
             pipeline.restore()
             while pipeline.step(threading.Event()):
                 pass
@@ -174,14 +174,14 @@ def test_no_typed_name_stays(
 @given(lines=LINES, name=st.sampled_from(("bob", "root", "zq7")))
 def test_masking_changes_no_count(lines: list[tuple[int, str]], name: str) -> None:
     """How logins are counted does not depend on what is kept of the names."""
-    header = HeaderParser(Clock(), Origin())
+    header = HeaderParser(TimestampParser(), Provenance())
     records, _ = header.parse_text(
         "\n".join(line("12:00:00", p, t.replace("{}", name)) for p, t in lines)
     )
     told = []
     for choice in ("keep", "hash", "drop"):
-        interpreter = Interpreter(RULEBOOK, "g", "s", privacy=privacy(unknown_users=choice))
-        events = [interpret_record(interpreter, record) for record in records]
+        normalizer = Normalizer(RULEBOOK, "g", "s", privacy=privacy(unknown_users=choice))
+        events = [normalize_record(normalizer, record) for record in records]
         told.append([e and (e.labels, e.reason, e.count, e.source_ip) for e in events])
     assert told[0] == told[1] == told[2]
 
@@ -443,16 +443,16 @@ SSS = "pam_sss(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh
 
 def users_of(messages: list[tuple[int, str, str]], mask: Privacy) -> list[str | None]:
     """The users of the events of (process id, program, message), each told to a new interpreter."""
-    header = HeaderParser(Clock(), Origin())
-    interpreter = Interpreter(RULEBOOK, "gate", "text", privacy=mask)
+    header = HeaderParser(TimestampParser(), Provenance())
+    normalizer = Normalizer(RULEBOOK, "gate", "text", privacy=mask)
     events = []
     for number, (pid, program, text) in enumerate(messages):
-        fresh = Interpreter(RULEBOOK, "gate", "text", privacy=mask)
-        fresh.strangers.restore(interpreter.strangers.dump())
-        interpreter = fresh
+        fresh = Normalizer(RULEBOOK, "gate", "text", privacy=mask)
+        fresh.unknown_users.restore(normalizer.unknown_users.dump())
+        normalizer = fresh
         record = header.parse(f"2026-03-01T12:{number:02}:00Z gate {program}[{pid}]: {text}")
         assert record is not None
-        events.append(interpret_record(interpreter, record))
+        events.append(normalize_record(normalizer, record))
     return [event.user for event in events if event is not None]
 
 
@@ -468,12 +468,12 @@ def test_a_console_login_that_only_pam_calls_unknown() -> None:
         users_of([(1, "login", text) for text in LOGIN], privacy(unknown_users="drop"))
         == [None] * 2
     )
-    header = HeaderParser(Clock(), Origin())
-    interpreter = Interpreter(RULEBOOK, "gate", "text", privacy=mask)
+    header = HeaderParser(TimestampParser(), Provenance())
+    normalizer = Normalizer(RULEBOOK, "gate", "text", privacy=mask)
     for text in LOGIN:
         record = header.parse(f"2026-03-01T12:00:00Z gate login[1]: {text}")
         assert record is not None
-        event = interpret_record(interpreter, record)
+        event = normalize_record(normalizer, record)
         assert "hunter2" not in str(event)
 
 
@@ -515,17 +515,17 @@ TOLD = (
 
 def tell(lines: list[str], mask: Privacy) -> tuple[list[Event], list[str]]:
     """The events of the lines of a log, and what is kept of those that are not understood."""
-    header = HeaderParser(Clock(), Origin())
-    interpreter = Interpreter(RULEBOOK, "gate", "text", privacy=mask)
+    header = HeaderParser(TimestampParser(), Provenance())
+    normalizer = Normalizer(RULEBOOK, "gate", "text", privacy=mask)
     events, kept = list[Event](), list[str]()
     for told in lines:
         record = header.parse(f"2026-03-01T12:00:00Z gate {told}")
         assert record is not None
-        event = interpret_record(interpreter, record)
+        event = normalize_record(normalizer, record)
         if event is not None:
             events.append(event)
-        elif interpreter.understand(record) is Result.NOT_UNDERSTOOD:
-            kept += filter(None, [interpreter.keep_record(record[2], record)])
+        elif normalizer.classify(record) is LineResult.NOT_UNDERSTOOD:
+            kept += filter(None, [normalizer.keep_record(record[2], record)])
     return events, kept
 
 
@@ -564,27 +564,27 @@ def test_a_line_that_no_rule_understands_of_such_a_process() -> None:
 
 def test_names_called_nobodys_are_bounded() -> None:
     """However many names are asked for, 256 are remembered, none for long, and none is stored."""
-    strangers = Strangers()
-    empty = strangers.dump()
+    unknown_users = UnknownUsers()
+    empty = unknown_users.dump()
     for number in range(3000):
-        strangers.learn("gate", f"name{number}", number)
-    assert strangers.dump() == empty
-    assert not strangers.knows("gate", "name2700", 3000)
-    assert strangers.knows("gate", "name2999", 3000)
-    assert not strangers.knows("web", "name2999", 3000)
-    assert not strangers.knows("gate", "name2999", 3000 + 601 * 10**9)
+        unknown_users.learn("gate", f"name{number}", number)
+    assert unknown_users.dump() == empty
+    assert not unknown_users.knows("gate", "name2700", 3000)
+    assert unknown_users.knows("gate", "name2999", 3000)
+    assert not unknown_users.knows("web", "name2999", 3000)
+    assert not unknown_users.knows("gate", "name2999", 3000 + 601 * 10**9)
 
 
 def test_strangers_are_bounded() -> None:
     """However many processes ask for nobody, 256 are remembered, and none for long."""
-    strangers = Strangers()
+    unknown_users = UnknownUsers()
     for pid in range(3000):
-        strangers.hear("nobody", f"gate login {pid}", "", pid)
-    assert len(strangers.dump()) < 10_000
-    assert not strangers.hear("asks", "gate login 2700", "", 3000)
-    assert strangers.hear("asks", "gate login 2999", "", 3000)
-    assert not strangers.hear("asks", "gate login 2999", "", 3000 + 601 * 10**9)
-    assert not strangers.hear("asks", "gate login 2999", "", 3000)
+        unknown_users.hear("nobody", f"gate login {pid}", "", pid)
+    assert len(unknown_users.dump()) < 10_000
+    assert not unknown_users.hear("asks", "gate login 2700", "", 3000)
+    assert unknown_users.hear("asks", "gate login 2999", "", 3000)
+    assert not unknown_users.hear("asks", "gate login 2999", "", 3000 + 601 * 10**9)
+    assert not unknown_users.hear("asks", "gate login 2999", "", 3000)
 
 
 def test_a_key_that_another_account_made(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from heptad.core.config.strict_yaml import DocumentError
-from heptad.exporter.log_record import Origin, Record
-from heptad.exporter.normalize.normalizer import Interpreter, Result, interpret_record
-from heptad.exporter.normalize.provenance import Accounts
+from heptad.exporter.log_record import LogRecord, Provenance
+from heptad.exporter.normalize.normalizer import LineResult, Normalizer, normalize_record
+from heptad.exporter.normalize.provenance import UserIds
 from heptad.exporter.parsing.binaries import Binaries, check_path
 from heptad.exporter.parsing.rulebook import load_rulebook
 from heptad.exporter.settings import load_settings
@@ -24,8 +24,8 @@ GRANTED = next(
     if not rule.ignore
 )
 OPENED = "pam_unix(teleport:session): session opened for user ann(uid=1000) by (uid=0)"
-ROOT = Origin(trusted=True, exe="/usr/sbin/sshd", uid=0, transport="syslog")
-SETUID = Origin(trusted=True, exe="/usr/bin/sudo", uid=1000, capable=True, transport="syslog")
+ROOT = Provenance(trusted=True, exe="/usr/sbin/sshd", uid=0, transport="syslog")
+SETUID = Provenance(trusted=True, exe="/usr/bin/sudo", uid=1000, capable=True, transport="syslog")
 PLACES = (
     "/usr/sbin",
     "/sbin",
@@ -46,42 +46,42 @@ PLACES = (
 )
 
 
-def record(tag: str, message: str, origin: Origin) -> Record:
+def record(tag: str, message: str, provenance: Provenance) -> LogRecord:
     """A record as the journal hands it over."""
-    return (10**18, None, tag, "7", message, f"{tag}[7]: {message}", 1, origin)
+    return (10**18, None, tag, "7", message, f"{tag}[7]: {message}", 1, provenance)
 
 
-def understand(tag: str, message: str, origin: Origin, **more: object) -> Result:
+def understand(tag: str, message: str, provenance: Provenance, **more: object) -> LineResult:
     """What becomes of a record."""
-    interpreter = Interpreter(RULEBOOK, "gate", "journal", **more)  # type: ignore[arg-type]
-    understood = interpreter.understand(record(tag, message, origin))
-    return understood if isinstance(understood, Result) else Result.EVENT
+    normalizer = Normalizer(RULEBOOK, "gate", "journal", **more)  # type: ignore[arg-type]
+    understood = normalizer.classify(record(tag, message, provenance))
+    return understood if isinstance(understood, LineResult) else LineResult.EVENT
 
 
-def altered(origin: Origin, **fields: object) -> Origin:
+def altered(provenance: Provenance, **fields: object) -> Provenance:
     """An origin with other fields."""
-    return msgspec.structs.replace(origin, **fields)
+    return msgspec.structs.replace(provenance, **fields)
 
 
 @pytest.mark.parametrize("place", PLACES)
 def test_other_places_of_a_program(place: str) -> None:
     """A program is believed in every folder of the system, and never without root's rights."""
-    for tag, message, name, origin in (
+    for tag, message, name, provenance in (
         ("sshd", WRONG, "sshd", ROOT),
         ("sshd-session", WRONG, "sshd-session", ROOT),
         ("sudo", RAN, "sudo", SETUID),
         ("sudo", RAN, ".sudo-wrapped", SETUID),
     ):
-        moved = altered(origin, exe=f"{place}/{name}")
-        assert understand(tag, message, moved) is Result.EVENT
+        moved = altered(provenance, exe=f"{place}/{name}")
+        assert understand(tag, message, moved) is LineResult.EVENT
         for weak in (altered(moved, uid=1000, capable=False), altered(moved, uid=None)):
             if not weak.capable:
-                assert understand(tag, message, weak) is Result.UNTRUSTED
-        other = altered(origin, exe=f"{place}/logger")
-        assert understand(tag, message, other) is Result.UNTRUSTED
+                assert understand(tag, message, weak) is LineResult.UNTRUSTED
+        other = altered(provenance, exe=f"{place}/logger")
+        assert understand(tag, message, other) is LineResult.UNTRUSTED
     # in a user namespace everybody has capabilities: they are of setuid programs only
     forged = altered(ROOT, exe=f"{place}/sshd", uid=1000, capable=True)
-    assert understand("sshd", WRONG, forged) is Result.UNTRUSTED
+    assert understand("sshd", WRONG, forged) is LineResult.UNTRUSTED
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_other_places_of_a_program(place: str) -> None:
 )
 def test_no_place_of_the_system(exe: str) -> None:
     """What lies elsewhere is not believed, however its path is written."""
-    assert understand("sudo", RAN, altered(SETUID, exe=exe)) is Result.UNTRUSTED
+    assert understand("sudo", RAN, altered(SETUID, exe=exe)) is LineResult.UNTRUSTED
 
 
 @pytest.mark.parametrize(
@@ -210,25 +210,27 @@ def test_more_is_trusted(tmp_path: Path) -> None:
     """A setting adds paths and accounts to a program, and nothing else."""
     file = tmp_path / "heptad.yaml"
     file.write_text(CONFIG)
-    interpreter = Interpreter(load_settings(file).rulebook, "gate", "journal")
+    normalizer = Normalizer(load_settings(file).rulebook, "gate", "journal")
 
-    def becomes(tag: str, message: str, origin: Origin) -> Result:
-        understood = interpreter.understand(record(tag, message, origin))
-        return understood if isinstance(understood, Result) else Result.EVENT
+    def becomes(tag: str, message: str, provenance: Provenance) -> LineResult:
+        understood = normalizer.classify(record(tag, message, provenance))
+        return understood if isinstance(understood, LineResult) else LineResult.EVENT
 
     there = altered(ROOT, exe="/opt/openssh/9/sshd")
-    assert becomes("sshd", WRONG, ROOT) is Result.EVENT
-    assert becomes("sshd", WRONG, there) is Result.EVENT
-    assert becomes("sshd", WRONG, altered(there, uid=1000)) is Result.UNTRUSTED
-    assert becomes("sshd", WRONG, altered(there, uid=1000, capable=True)) is Result.UNTRUSTED
-    assert becomes("sshd", WRONG, altered(there, exe="/opt/openssh/9/x/sshd")) is Result.UNTRUSTED
-    assert becomes("su", WRONG, there) is Result.UNTRUSTED
+    assert becomes("sshd", WRONG, ROOT) is LineResult.EVENT
+    assert becomes("sshd", WRONG, there) is LineResult.EVENT
+    assert becomes("sshd", WRONG, altered(there, uid=1000)) is LineResult.UNTRUSTED
+    assert becomes("sshd", WRONG, altered(there, uid=1000, capable=True)) is LineResult.UNTRUSTED
+    assert (
+        becomes("sshd", WRONG, altered(there, exe="/opt/openssh/9/x/sshd")) is LineResult.UNTRUSTED
+    )
+    assert becomes("su", WRONG, there) is LineResult.UNTRUSTED
     sudo = altered(SETUID, exe="/opt/sudo/bin/sudo")
-    assert becomes("sudo", RAN, sudo) is Result.EVENT
-    assert becomes("sudo", RAN, altered(sudo, capable=False)) is Result.UNTRUSTED
+    assert becomes("sudo", RAN, sudo) is LineResult.EVENT
+    assert becomes("sudo", RAN, altered(sudo, capable=False)) is LineResult.UNTRUSTED
     daemon = altered(ROOT, exe="/opt/polkitd", uid=1)
-    assert becomes("polkitd", GRANTED, daemon) is Result.EVENT
-    assert becomes("polkitd", GRANTED, altered(daemon, uid=2)) is Result.UNTRUSTED
+    assert becomes("polkitd", GRANTED, daemon) is LineResult.EVENT
+    assert becomes("polkitd", GRANTED, altered(daemon, uid=2)) is LineResult.UNTRUSTED
 
 
 @pytest.mark.parametrize(
@@ -261,60 +263,66 @@ def test_the_accounts_of_another_machine(tmp_path: Path) -> None:
     """Accounts are looked up in the passwd file that is named, root is 0 on every machine."""
     passwd = tmp_path / "passwd"
     passwd.write_text("root:x:7:0::/root:/bin/sh\nbad\npolkitd:x:4242:4242::/:/sbin/nologin\n")
-    accounts = Accounts(passwd)
+    accounts = UserIds(passwd)
     polkitd = altered(ROOT, exe="/usr/lib/polkit-1/polkitd")
-    for uid, result in ((4242, Result.EVENT), (0, Result.EVENT), (7, Result.UNTRUSTED)):
-        origin = altered(polkitd, uid=uid)
-        assert understand("polkitd", GRANTED, origin, accounts=accounts) is result
-    assert understand("polkitd", GRANTED, altered(polkitd, uid=4242)) is Result.UNTRUSTED
+    for uid, result in ((4242, LineResult.EVENT), (0, LineResult.EVENT), (7, LineResult.UNTRUSTED)):
+        provenance = altered(polkitd, uid=uid)
+        assert understand("polkitd", GRANTED, provenance, accounts=accounts) is result
+    assert understand("polkitd", GRANTED, altered(polkitd, uid=4242)) is LineResult.UNTRUSTED
 
 
 def test_pam_under_any_name() -> None:
     """What PAM says under a name that no rule knows is an event of `pam`, by root's process only."""
     for exe in ("/opt/teleport", "/usr/local/bin/teleport", None):
-        assert understand("teleport", OPENED, altered(ROOT, exe=exe)) is Result.EVENT
+        assert understand("teleport", OPENED, altered(ROOT, exe=exe)) is LineResult.EVENT
     for forged in (
         altered(ROOT, exe="/usr/bin/logger", uid=1000),
         altered(ROOT, exe="/opt/teleport", uid=1000, capable=True),
         altered(ROOT, exe=None, uid=None),
     ):
-        assert understand("teleport", OPENED, forged) is Result.UNTRUSTED
-    event = interpret_record(
-        Interpreter(RULEBOOK, "gate", "journal"), record("teleport", OPENED, ROOT)
+        assert understand("teleport", OPENED, forged) is LineResult.UNTRUSTED
+    event = normalize_record(
+        Normalizer(RULEBOOK, "gate", "journal"), record("teleport", OPENED, ROOT)
     )
     assert event is not None
     assert (event.program, event.action, event.user) == ("pam", "session_open", "ann")
     assert event.raw == f"teleport[7]: {OPENED}"
-    assert understand("teleport", "login of ann", ROOT) is Result.OTHER_PROGRAM
-    assert understand("teleport", "pam_unix(x:auth): something new", ROOT) is Result.NOT_UNDERSTOOD
+    assert understand("teleport", "login of ann", ROOT) is LineResult.OTHER_PROGRAM
+    assert (
+        understand("teleport", "pam_unix(x:auth): something new", ROOT) is LineResult.NOT_UNDERSTOOD
+    )
 
 
 def test_the_end_of_a_users_manager_is_no_session() -> None:
     """`(sd-pam)` says it as the user, at every logout: it is neither refused nor an event."""
     message = "pam_unix(systemd-user:session): session closed for user ann"
     user = msgspec.structs.replace(ROOT, exe="/usr/lib/systemd/systemd-executor", uid=1000)
-    for origin in (user, msgspec.structs.replace(user, exe="/usr/lib/systemd/systemd"), Origin()):
-        assert understand("(sd-pam)", message, origin) is Result.IGNORED
+    for provenance in (
+        user,
+        msgspec.structs.replace(user, exe="/usr/lib/systemd/systemd"),
+        Provenance(),
+    ):
+        assert understand("(sd-pam)", message, provenance) is LineResult.IGNORED
 
 
 def test_what_a_log_daemon_writes_to_the_kernels_log_makes_nobody_deaf() -> None:
     """Each machine in a container that starts writes it there; a gap is believed of none."""
-    origin = Origin(
+    provenance = Provenance(
         trusted=True, exe="/usr/lib/systemd/systemd-journald", uid=0, transport="kernel"
     )
     for message in ("Received client request to flush runtime journal.", "Received SIGTERM"):
-        assert understand("systemd-journald", message, origin) is Result.OTHER_PROGRAM
+        assert understand("systemd-journald", message, provenance) is LineResult.OTHER_PROGRAM
     missed = "Missed 12 kernel messages"
-    assert understand("systemd-journald", missed, origin) is Result.UNTRUSTED
-    assert understand("sshd", "Received SIGHUP; restarting.", origin) is Result.UNTRUSTED
-    elsewhere = msgspec.structs.replace(origin, exe="/tmp/x", uid=1000, transport="syslog")
-    assert understand("systemd-journald", "a line", elsewhere) is Result.UNTRUSTED
+    assert understand("systemd-journald", missed, provenance) is LineResult.UNTRUSTED
+    assert understand("sshd", "Received SIGHUP; restarting.", provenance) is LineResult.UNTRUSTED
+    elsewhere = msgspec.structs.replace(provenance, exe="/tmp/x", uid=1000, transport="syslog")
+    assert understand("systemd-journald", "a line", elsewhere) is LineResult.UNTRUSTED
 
 
 def test_pam_in_a_file() -> None:
     """From a file it is an event of `pam`, whatever was logged as the name, which is no tag."""
-    event = interpret_record(
-        Interpreter(RULEBOOK, "gate", "auth"), record("tele port=x", OPENED, Origin("/log"))
+    event = normalize_record(
+        Normalizer(RULEBOOK, "gate", "auth"), record("tele port=x", OPENED, Provenance("/log"))
     )
     assert event is not None
     assert (event.program, event.trust) == ("pam", "file")
@@ -323,10 +331,10 @@ def test_pam_in_a_file() -> None:
 def test_pam_of_chosen_programs() -> None:
     """A source that reads only some programs reads PAM's lines of those; `pam` can be chosen."""
     for programs, result in (
-        ({"sshd"}, Result.OTHER_PROGRAM),
-        ({"sshd", "pam"}, Result.EVENT),
+        ({"sshd"}, LineResult.OTHER_PROGRAM),
+        ({"sshd", "pam"}, LineResult.EVENT),
     ):
         assert understand("teleport", OPENED, ROOT, programs=frozenset(programs)) is result
     opened = OPENED.replace("teleport", "sudo")
     chosen = frozenset({"pam"})
-    assert understand("sudo", opened, SETUID, programs=chosen) is Result.OTHER_PROGRAM
+    assert understand("sudo", opened, SETUID, programs=chosen) is LineResult.OTHER_PROGRAM

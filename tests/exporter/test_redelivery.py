@@ -8,13 +8,13 @@ import pytest
 import yaml
 
 from heptad.cli.commands.exporter import run_resend
-from heptad.core.sink import Delivered, Hold, Outcome, Parcel, TryAgain
+from heptad.core.sink import Blocked, Delivered, DeliveryOutcome, Payload, Retry
 from heptad.core.store.api import Row
 from heptad.core.store.field_conflict import Conflict
-from heptad.core.store.held import Hold as Held
+from heptad.core.store.held import HeldPoint as Held
 from heptad.core.store.outbox import Outbox
 from heptad.exporter.delivery import redelivery
-from heptad.exporter.delivery.redelivery import ask_again
+from heptad.exporter.delivery.redelivery import request_resend
 from tests.exporter.test_forwarder import NOW, Bucket, Host, Patient, Seconds
 
 CONFLICT = Conflict("events", "count", "integer", "float")
@@ -24,7 +24,7 @@ CONFLICT = Conflict("events", "count", "integer", "float")
 def seconds(monkeypatch: pytest.MonkeyPatch) -> Seconds:
     """The clock of what is sent again."""
     seconds = Seconds()
-    monkeypatch.setattr(redelivery, "clock", seconds)
+    monkeypatch.setattr(redelivery, "time", seconds)
     monkeypatch.setattr(seconds, "time_ns", lambda: NOW + int(seconds.passed), raising=False)
     return seconds
 
@@ -57,7 +57,7 @@ def numbers(bucket: Bucket) -> list[int]:
 def ask(host: Host, seconds: Seconds) -> None:
     """As the command does, while the exporter runs; it looks every few seconds."""
     seconds.passed += 10
-    assert ask_again(host.path) == 20
+    assert request_resend(host.path) == 20
 
 
 def test_everything_is_sent_once_more(host: Host, seconds: Seconds) -> None:
@@ -81,11 +81,13 @@ def test_it_goes_on_after_a_kill(host: Host, seconds: Seconds) -> None:
     host.start()
     host.step_until_done()
     assert numbers(host.events) == list(range(20))
-    assert len([line for parcel in host.events.parcels for line in parcel.lines]) == 40
+    assert len([line for payload in host.events.parcels for line in payload.lines]) == 40
 
 
-@pytest.mark.parametrize("outcome", [TryAgain("no answer"), Hold("no bucket")])
-def test_a_sink_that_does_not_take_it(host: Host, seconds: Seconds, outcome: Outcome) -> None:
+@pytest.mark.parametrize("outcome", [Retry("no answer"), Blocked("no bucket")])
+def test_a_sink_that_does_not_take_it(
+    host: Host, seconds: Seconds, outcome: DeliveryOutcome
+) -> None:
     """It is tried again later, and the reason is a problem until then."""
     ask(host, seconds)
     host.events.plan = lambda _: outcome
@@ -104,7 +106,7 @@ def test_a_sink_that_does_not_take_it(host: Host, seconds: Seconds, outcome: Out
 def test_what_was_refused_is_sent_too(host: Host, seconds: Seconds) -> None:
     """A refused point that is taken now is refused no more; one that is not, still is."""
     outbox = Outbox(host.path)
-    outbox.keep({}, [(1, NOW, "too long"), (2, NOW, "too long")], hold=[held(3)])
+    outbox.keep({}, [(1, NOW, "too long"), (2, NOW, "too long")], newly_held=[held(3)])
     outbox.close()
     assert len(host.rejected()) == 3
     host.events.plan = refuse_second
@@ -119,10 +121,10 @@ def held(number: int) -> Held:
     return (number, NOW, NOW, CONFLICT)
 
 
-def refuse_second(parcel: Parcel) -> Outcome:
+def refuse_second(payload: Payload) -> DeliveryOutcome:
     """Refuse the second point."""
-    refused = [n for n, line in enumerate(parcel.lines) if 'raw="line 1"' in line]
-    return Delivered(refused=dict.fromkeys(refused, "still"))
+    refused = [n for n, line in enumerate(payload.lines) if 'raw="line 1"' in line]
+    return Delivered(rejected=dict.fromkeys(refused, "still"))
 
 
 def test_what_is_too_old_is_not_counted_twice(host: Host, seconds: Seconds) -> None:

@@ -6,26 +6,26 @@ from pathlib import Path
 
 import pytest
 
-from heptad.aggregator.summary.text import compose
+from heptad.aggregator.summary.text import build_summary
 from heptad.cli.main import main
 from heptad.core.config.schema import load_config
 from heptad.core.event import Event
-from heptad.core.store.event_row import LEFT_OVER, event_of_point
+from heptad.core.store.event_row import UNPARSED, event_of_point
 from heptad.core.store.sqlite import LocalStore, counter_key
-from heptad.exporter.log_record import Origin, Record
+from heptad.exporter.log_record import LogRecord, Provenance
 from heptad.exporter.metrics import ExporterMetrics
 from heptad.exporter.normalize.login_attempts import label_sets
-from heptad.exporter.normalize.normalizer import Interpreter
+from heptad.exporter.normalize.normalizer import Normalizer
 from heptad.exporter.normalize.privacy import make_privacy
 from heptad.exporter.parsing.rulebook import load_rulebook
-from heptad.exporter.pipeline import Lane, Pipeline
+from heptad.exporter.pipeline import Pipeline, RunningSource
 from heptad.exporter.settings import trust_more
-from heptad.exporter.sources import Batch
+from heptad.exporter.sources import RecordBatch
 from tests.support.aggregator_world import HOUR, MIDNIGHT, SECOND
 from tests.support.feed import Feed
 
 ALWAYS = "2000-01-01T00:00:00Z"
-MOVED = Origin(trusted=True, exe="/opt/openssh/sshd", uid=0, transport="syslog")
+MOVED = Provenance(trusted=True, exe="/opt/openssh/sshd", uid=0, transport="syslog")
 
 
 class Gate:
@@ -46,21 +46,30 @@ class Gate:
             f"trust: [{trust}]\naggregator: {{store: {{path: {self.store}.reports}}}}\n"
         )
 
-    def read(self, *messages: str, origin: Origin = MOVED, at: int = 0) -> None:
+    def read(self, *messages: str, provenance: Provenance = MOVED, at: int = 0) -> None:
         """Let the pipeline take these messages of sshd's."""
         config = load_config(self.config)
-        records: list[Record] = [
-            (MIDNIGHT + (at + n) * SECOND, "gate", "sshd", "7", text, f"sshd[7]: {text}", 1, origin)
+        records: list[LogRecord] = [
+            (
+                MIDNIGHT + (at + n) * SECOND,
+                "gate",
+                "sshd",
+                "7",
+                text,
+                f"sshd[7]: {text}",
+                1,
+                provenance,
+            )
             for n, text in enumerate(messages)
         ]
         rulebook = trust_more(load_rulebook(), config)
         with LocalStore(self.store, write=True) as store:
             privacy = make_privacy(config.privacy, self.store)
-            feed = Feed([Batch(records, b"", [])], "journal")
-            lane = Lane(feed, Interpreter(rulebook, "gate", "journal", privacy=privacy))
+            feed = Feed([RecordBatch(records, b"", [])], "journal")
+            running = RunningSource(feed, Normalizer(rulebook, "gate", "journal", privacy=privacy))
             metrics = ExporterMetrics(store.counters(), label_sets(rulebook))
             now = MIDNIGHT + self.day * 24 * HOUR
-            pipeline = Pipeline(store, [lane], metrics, "gate", lambda: now)
+            pipeline = Pipeline(store, [running], metrics, "gate", lambda: now)
             pipeline.restore()
             feed.restore(None)
             while pipeline.step(threading.Event()):
@@ -81,7 +90,7 @@ class Gate:
     def left(self) -> int:
         """How many lines are left over."""
         with LocalStore(self.store) as store:
-            return len(list(store.read(LEFT_OVER, 0, 2**62)))
+            return len(list(store.read(UNPARSED, 0, 2**62)))
 
 
 TRUSTED = "{program: sshd, exe: [/opt/openssh/sshd]}"
@@ -94,8 +103,8 @@ def test_a_corrected_setting(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     """Refused lines become events once, when their path is trusted, and those of others never."""
     gate = Gate(tmp_path)
     gate.read(*(f"Failed password for ann from 192.0.2.{n} port 22 ssh2" for n in range(1, 6)))
-    forger = Origin(trusted=True, exe="/usr/bin/logger", uid=1000)
-    gate.read("Failed password for eve from 192.0.2.99 port 22 ssh2", origin=forger, at=10)
+    forger = Provenance(trusted=True, exe="/usr/bin/logger", uid=1000)
+    gate.read("Failed password for eve from 192.0.2.99 port 22 ssh2", provenance=forger, at=10)
     assert (gate.events(), gate.left()) == ([], 6)
     assert gate.apply() == 0
     assert (gate.events(), gate.left()) == ([], 6)
@@ -109,7 +118,7 @@ def test_a_corrected_setting(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "refused for their provenance, as before" in capsys.readouterr().out
     with LocalStore(gate.store) as store:
         assert store.counters()[FAILED] == 5
-        unheard = compose(store, None, 0, 2**62).unheard
+        unheard = build_summary(store, None, 0, 2**62).unheard
     assert len(unheard) == 1
     assert unheard[0].startswith("1 lines of sshd come from /usr/bin/logger, run by user id 1000")
 
@@ -150,7 +159,7 @@ def test_refused_lines_that_cannot_be_masked(tmp_path: Path, privacy: str) -> No
     gate.read("Failed password for ann from 192.0.2.7 port 22 ssh2")
     assert gate.left() == (1 if "commands" in privacy else 0)
     with LocalStore(gate.store) as store:
-        assert len(compose(store, None, 0, 2**62).unheard) == 1
+        assert len(build_summary(store, None, 0, 2**62).unheard) == 1
 
 
 def test_the_bound_of_refused_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

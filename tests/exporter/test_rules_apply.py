@@ -10,15 +10,15 @@ from heptad.cli.main import main
 from heptad.core.config.schema import load_config
 from heptad.core.event import Event
 from heptad.core.store.api import Row, StoreError, point_of
-from heptad.core.store.event_row import LEFT_OVER, event_of_point
-from heptad.core.store.line_protocol import encode_head
+from heptad.core.store.event_row import UNPARSED, event_of_point
+from heptad.core.store.line_protocol import encode_series
 from heptad.core.store.sqlite import LocalStore, counter_key
 from heptad.exporter.app import Exporter
-from heptad.exporter.log_record import Origin, Record
-from heptad.exporter.normalize.normalizer import Interpreter
+from heptad.exporter.log_record import LogRecord, Provenance
+from heptad.exporter.normalize.normalizer import Normalizer
 from heptad.exporter.parsing.header import HeaderParser
-from heptad.exporter.parsing.timestamps import Clock
-from heptad.exporter.unparsed import Reapplication, record_of_point, row_of_line
+from heptad.exporter.parsing.timestamps import TimestampParser
+from heptad.exporter.unparsed import Reprocessor, record_of_point, row_of_line
 from tests.support.aggregator_world import HOUR, MIDNIGHT, SECOND, World, login
 from tests.support.rulebook import RULEBOOK
 
@@ -93,7 +93,7 @@ class Host:
     def left(self) -> list[str]:
         """The lines that are left over."""
         with LocalStore(self.store) as store:
-            return [str(p.fields["raw"]) for p in store.read(LEFT_OVER, 0, 2**62)]
+            return [str(p.fields["raw"]) for p in store.read(UNPARSED, 0, 2**62)]
 
     def counter(self, key: tuple[str, str] = COUNTED) -> float:
         """A counter's value."""
@@ -271,7 +271,7 @@ def test_privacy_holds(host: Host) -> None:
     assert event.raw == ""
 
 
-JOURNAL = Origin(None, "ssh.service", True, "/usr/sbin/sshd", 0, True, "syslog")
+JOURNAL = Provenance(None, "ssh.service", True, "/usr/sbin/sshd", 0, True, "syslog")
 
 
 @pytest.mark.parametrize(
@@ -279,42 +279,60 @@ JOURNAL = Origin(None, "ssh.service", True, "/usr/sbin/sshd", 0, True, "syslog")
     [
         (7, "gate", "sshd", "5", "new text", "sshd[5]: new text", 1, JOURNAL),
         (7, None, "sshd", None, 'a "b" \\ \n c', 'sshd: a "b" \\ \n c', 1, JOURNAL),
-        (7, "", "sshd", "", "", "sshd: ", 1, Origin(path="/log")),
-        (7, "web", "sshd", "5", "x", "… message repeated 3 times: [ x]", 3, Origin(path="/log")),
-        (7, "web", "su", "5", "pam_unix(su): x", "su(pam_unix)[5]: x", 1, Origin(path="/l,o=g")),
+        (7, "", "sshd", "", "", "sshd: ", 1, Provenance(path="/log")),
+        (
+            7,
+            "web",
+            "sshd",
+            "5",
+            "x",
+            "… message repeated 3 times: [ x]",
+            3,
+            Provenance(path="/log"),
+        ),
+        (
+            7,
+            "web",
+            "su",
+            "5",
+            "pam_unix(su): x",
+            "su(pam_unix)[5]: x",
+            1,
+            Provenance(path="/l,o=g"),
+        ),
     ],
 )
-def test_a_stored_line_is_the_record_it_was(record: Record) -> None:
+def test_a_stored_line_is_the_record_it_was(record: LogRecord) -> None:
     """What a rule is told of a stored line is what it would have been told when it was read."""
     row = row_of_line(record, "gate", "journal", "sshd", history=False)
     point = point_of(*row)
     assert record_of_point(point) == record
     assert point.tags == {"host": "gate", "source": "journal", "program": "sshd"}
-    assert row[0] == encode_head(LEFT_OVER, point.tags.items())
+    assert row[0] == encode_series(UNPARSED, point.tags.items())
 
 
 def test_the_journal_goes_on_vouching(tmp_path: Path) -> None:
     """A stored line of the journal is believed only where its program wrote it, as when it is read."""
     records = [
         (10**18 + n, "gate", "sshd", "5", "Failed password for ann from 192.0.2.1 port 22 ssh2",
-         "sshd[5]: …", 1, Origin(None, None, True, exe, 0, True, "syslog"))
+         "sshd[5]: …", 1, Provenance(None, None, True, exe, 0, True, "syslog"))
         for n, exe in enumerate(("/usr/sbin/sshd", "/home/eve/sshd"))
     ]  # fmt: skip
     rows = [row_of_line(record, "gate", "journal", "sshd", history=False) for record in records]
     path = tmp_path / "events.db"
     with LocalStore(path, write=True) as store, LocalStore(path) as reader:
         store.append(rows)
-        Reapplication(RULEBOOK, None, store).run(reader, 0, int)
+        Reprocessor(RULEBOOK, None, store).run(reader, 0, int)
         [event] = map(event_of_point, store.read("events", 0, 2**62))
         assert event.trust == "journal"
-        assert len(list(store.read(LEFT_OVER, 0, 2**62))) == 1
+        assert len(list(store.read(UNPARSED, 0, 2**62))) == 1
 
 
 def test_a_relay(tmp_path: Path) -> None:
     """An event of a stored line has the host that the line had; one not listed stays log_host."""
-    header = HeaderParser(Clock(), Origin(path="/log"))
+    header = HeaderParser(TimestampParser(), Provenance(path="/log"))
     text = "2026-03-01T12:00:00Z {} sshd[7]: Failed password for ann from 192.0.2.1 port 22 ssh2"
-    relay = Interpreter(RULEBOOK, "relay", "auth", frozenset({"web"}))
+    relay = Normalizer(RULEBOOK, "relay", "auth", frozenset({"web"}))
     path = tmp_path / "events.db"
     with LocalStore(path, write=True) as store, LocalStore(path) as reader:
         for name in ("web", "evil"):
@@ -322,7 +340,7 @@ def test_a_relay(tmp_path: Path) -> None:
             assert record is not None
             host = relay.host_of(record[1])
             store.append([row_of_line(record, host, "auth", "sshd", history=False)])
-        Reapplication(RULEBOOK, None, store).run(reader, 0, int)
+        Reprocessor(RULEBOOK, None, store).run(reader, 0, int)
         events = [event_of_point(point) for point in store.read("events", 0, 2**62)]
     assert {(event.host, event.log_host) for event in events} == {("web", None), ("relay", "evil")}
 
@@ -340,8 +358,8 @@ def test_the_aggregator_finds_what_comes_late(tmp_path: Path) -> None:
     with World(tmp_path) as world:
         world.append([login(MIDNIGHT + HOUR, "192.0.2.7")])
         message = "Failed password for ann from 192.0.2.9 port 22 ssh2"
-        records: list[Record] = [
-            (MIDNIGHT + n * SECOND, "gate", "sshd", str(n), message, message, 1, Origin())
+        records: list[LogRecord] = [
+            (MIDNIGHT + n * SECOND, "gate", "sshd", str(n), message, message, 1, Provenance())
             for n in range(9)
         ]
         world.events.append(
@@ -349,6 +367,6 @@ def test_the_aggregator_finds_what_comes_late(tmp_path: Path) -> None:
         )
         world.finish()
         assert world.findings() == []
-        Reapplication(RULEBOOK, None, world.events).run(world.read, 0, int)
+        Reprocessor(RULEBOOK, None, world.events).run(world.read, 0, int)
         world.finish()
         assert [finding.subject for finding in world.findings()] == ["192.0.2.9"]

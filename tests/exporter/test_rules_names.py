@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from heptad.exporter.normalize.normalizer import interpret_text
+from heptad.exporter.normalize.normalizer import normalize_text
 from heptad.exporter.parsing.escapes import undo_rust, undo_vis
 from tests.support.escaping import write_rust, write_vis
 from tests.support.rulebook import RULEBOOK
@@ -118,5 +118,5 @@ def test_a_login_and_its_sudo_are_of_one_user() -> None:
         "2026-03-01T12:00:03Z web sshd[2]: Failed password for EXAMPLE\\\\bob from 192.0.2.7 port 2 ssh2\n"
         "2026-03-01T12:00:04Z web sshd[2]: Connection closed by authenticating user EXAMPLE\\\\bob 192.0.2.7 port 2 [preauth]\n"
     )
-    users = [event.user for event in interpret_text(log)]
+    users = [event.user for event in normalize_text(log)]
     assert users == ["göran", "göran", "göran", "EXAMPLE\\bob", "EXAMPLE\\bob"]

@@ -19,7 +19,7 @@ from heptad.exporter.parsing.rule_file import (
     BUILT_IN,
     GROUPS,
     Example,
-    Rule,
+    ParsingRule,
     RuleFile,
     check_rule,
     load_rule_files,
@@ -73,7 +73,7 @@ ADDRESS = st.sampled_from(["192.0.2.7", "203.0.113.200", "2001:db8::7"])
 Facts = Mapping[str, str | int | None]
 
 
-def read(program: str, message: str) -> tuple[Rule, Facts]:
+def read(program: str, message: str) -> tuple[ParsingRule, Facts]:
     """The rule that understands the message, and the facts it gives."""
     found = RULEBOOK.programs[program].read(message)
     assert found is not None, f"not understood: {message!r}"
@@ -461,7 +461,7 @@ def test_a_count_beyond_belief_is_not_read(digits: int, rest: str) -> None:
 )
 def test_a_number_is_bounded(group: str, digits: str, good: bool) -> None:
     """A rule whose count may be anything is refused: it would stop the exporter."""
-    rule = Rule("mine", f"x (?P<{group}>{digits})", [Example("x 1")], action="login")
+    rule = ParsingRule("mine", f"x (?P<{group}>{digits})", [Example("x 1")], action="login")
     assert (check_rule(rule) == []) is good
 
 
@@ -470,7 +470,7 @@ def test_a_number_is_bounded(group: str, digits: str, good: bool) -> None:
 )
 def test_a_pattern_that_cannot_be_compiled(pattern: str) -> None:
     """Whatever Python raises for a pattern, the rule is told to be faulty."""
-    rule = Rule("mine", pattern, [Example("x")], action="login")
+    rule = ParsingRule("mine", pattern, [Example("x")], action="login")
     [(key, fault)] = check_rule(rule)
     assert key == "pattern"
     assert "the pattern is faulty" in fault
@@ -488,7 +488,7 @@ def test_a_pattern_that_cannot_be_compiled(pattern: str) -> None:
 )
 def test_a_possessive_group(pattern: str, good: bool) -> None:
     """What the oldest Python that is supported would match wrongly is refused."""
-    rule = Rule("mine", pattern, [Example("x")], action="login")
+    rule = ParsingRule("mine", pattern, [Example("x")], action="login")
     assert (check_rule(rule) == []) is good
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from heptad.exporter.normalize.normalizer import interpret_text
+from heptad.exporter.normalize.normalizer import normalize_text
 from tests.exporter.test_rules_other import HOSTILE, HOSTILE_SET, WORD, write_sudo
 from tests.support.rulebook import RULEBOOK
 
@@ -121,6 +121,6 @@ def test_the_end_of_a_command_is_no_second_one() -> None:
         write_json("exit", submituser="alice", exit_value=0),
     )
     log = "".join(f"2026-03-01T12:00:00Z web sudo: {message}\n" for message in messages)
-    [event] = interpret_text(log)
+    [event] = normalize_text(log)
     assert (event.action, event.outcome) == ("privilege", "success")
     assert (event.user, event.object) == ("alice", "/usr/bin/id")

@@ -17,7 +17,7 @@ from typing import Any, Final
 import pytest
 from watchdog.utils import BaseThread
 
-from heptad.exporter.sources.file.log_file import CHUNK, HEAD
+from heptad.exporter.sources.file.log_file import CHUNK, FINGERPRINT_SIZE
 from heptad.exporter.sources.file.source import FileSource
 from tests.support import needs
 
@@ -488,7 +488,7 @@ def test_written_anew_in_place(path: Path, reader: Reader) -> None:
 
 
 @pytest.mark.parametrize("down", [False, True])
-@pytest.mark.parametrize("length", [3, HEAD])
+@pytest.mark.parametrize("length", [3, FINGERPRINT_SIZE])
 def test_lost_tail(path: Path, reader: Reader, length: int, down: bool) -> None:
     """The same head but shorter: one gap, and on at the end; nothing is read again."""
     more = range(3, 3 + length)
@@ -889,7 +889,7 @@ def test_a_thread_that_watches_ends(
     append(path, line(3))
     assert reader.read() == [3]
     assert "a thread that watches has ended" in str(reader.source.health().unwatched)
-    monkeypatch.setattr("heptad.exporter.sources.file.notify.clock.monotonic", lambda: float("inf"))
+    monkeypatch.setattr("heptad.exporter.sources.file.notify.time.monotonic", lambda: float("inf"))
     assert reader.read() == []
     assert reader.source.health().unwatched is None
     wake.clear()

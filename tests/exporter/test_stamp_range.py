@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heptad.core.store.event_row import LEFT_OVER
-from heptad.exporter.log_record import Origin, Record
+from heptad.core.store.event_row import UNPARSED
+from heptad.exporter.log_record import LogRecord, Provenance
 from heptad.exporter.normalize.timestamp_range import DAY, StampRange
 from tests.support.feed import FAILED, NOW, Bench, line
 
@@ -63,7 +63,7 @@ def test_a_line_that_no_rule_understood_has_its_arrival_too(bench: Bench) -> Non
     """What is kept for `rules apply` is never at an impossible time either."""
     bench.start([[line("12:00:00", 1, "who knows").replace("2026-", "1968-")]])
     bench.run()
-    (point,) = bench.store.read(LEFT_OVER, -(2**62), 2**62)
+    (point,) = bench.store.read(UNPARSED, -(2**62), 2**62)
     assert point.time == NOW
 
 
@@ -101,9 +101,9 @@ def test_the_others_of_a_batch_are_as_they_were(bench: Bench) -> None:
     assert times == {1: NOW + 10**9, 2: NOW, 3: NOW + 3 * 10**9}
 
 
-def records(times: list[int], host: str = "gate") -> list[Record]:
+def records(times: list[int], host: str = "gate") -> list[LogRecord]:
     """A record at each time."""
-    return [(time, host, "sshd", "1", "x", "x", 1, Origin()) for time in times]
+    return [(time, host, "sshd", "1", "x", "x", 1, Provenance()) for time in times]
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=9), st.integers(0, 2**61))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heptad.core.event import Event
-from heptad.exporter.normalize.normalizer import interpret_text
+from heptad.exporter.normalize.normalizer import normalize_text
 from heptad.exporter.parsing.wrapping import cut_begin, cut_end
 
 STAMP = "2026-03-01T10:00:00Z web-1"
@@ -15,7 +15,7 @@ BAD = "Bad password attempt for 'alice' from 203.0.113.7:51000"
 
 def events(*lines: str) -> list[Event]:
     """The events of lines without their stamps."""
-    return interpret_text("\n".join(f"{STAMP} {line}" for line in lines))
+    return normalize_text("\n".join(f"{STAMP} {line}" for line in lines))
 
 
 @pytest.mark.parametrize(

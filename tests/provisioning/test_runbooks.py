@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from heptad.aggregator.web.page import Page
 from heptad.aggregator.web.source import HostStores
-from heptad.core.http.server import Answer, Server
+from heptad.core.http.server import HttpResponse, Server
 from provisioning.alerts.rule import Alert, annotations
 from provisioning.runbooks import WRITTEN, pages, render
 from tests.core.test_web_config import PASSWORD, USERS, basic
@@ -28,7 +28,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
     return Page(HostStores(folder / "e", folder / "r"), "127.0.0.1", list)
 
 
-def answer(page: Page, path: str, host: str = "127.0.0.1:9708") -> Answer:
+def answer(page: Page, path: str, host: str = "127.0.0.1:9708") -> HttpResponse:
     """The answer to a request for a path of the page."""
     found = page({"PATH_INFO": path, "HTTP_HOST": host, "QUERY_STRING": ""})
     assert found is not None, path

@@ -8,11 +8,11 @@ from typing import Self
 
 from prometheus_client.registry import CollectorRegistry
 
-from heptad.aggregator.cycle import Job
+from heptad.aggregator.cycle import Cycle
 from heptad.aggregator.detection.finding import Finding
 from heptad.aggregator.detection.ignore import Ignored
 from heptad.aggregator.detection.latest import latest_findings, latest_sessions
-from heptad.aggregator.detection.rules import Rule
+from heptad.aggregator.detection.rules import DetectionRule
 from heptad.aggregator.detection.rules.brute_force import BruteForce
 from heptad.aggregator.metrics import AggregatorMetrics
 from heptad.aggregator.plan import Plan
@@ -62,7 +62,7 @@ class World:
         *,
         attempts: int = 4,
         span: str = "3m",
-        rules: list[Rule] | None = None,
+        rules: list[DetectionRule] | None = None,
         reports: Sequence[Report] = REPORTS,
         ignored: Ignored | None = None,
     ) -> None:
@@ -96,7 +96,7 @@ class World:
         names = [rule.name for rule in self.plan.rules]
         self.metrics = AggregatorMetrics(names)
         self.metrics.recall(self.reports.counters())
-        self.job = Job(
+        self.cycle = Cycle(
             self.read, self.reports, self.plan, self.metrics, name=self.name, now=lambda: self.now
         )
 
@@ -110,20 +110,20 @@ class World:
         """Events arrive."""
         self.events.append([row_of_event(event) for event in events])
 
-    def look(self, *, everything: bool = False) -> None:
+    def run_cycle(self, *, everything: bool = False) -> None:
         """Look until there is no more."""
-        while self.job.look(self._stop, everything=everything):
+        while self.cycle.run_cycle(self._stop, everything=everything):
             pass
 
     def finish(self) -> None:
         """Work everything off, two days after the newest event."""
         arrived = self.events.arrived("events", "", 2**40)
         self.now = max((piece.newest for piece in arrived), default=self.now) + 2 * DAY
-        self.look(everything=True)
+        self.run_cycle(everything=True)
 
-    def redo(self, since: int, until: int) -> None:
+    def backfill(self, since: int, until: int) -> None:
         """Compute a range again."""
-        self.job.redo(since, until, self._stop)
+        self.cycle.backfill(since, until, self._stop)
 
     def findings(self) -> list[Finding]:
         """What a reader sees."""

@@ -12,7 +12,7 @@ import os
 import re
 import subprocess
 import sys
-import time as clock
+import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -158,7 +158,7 @@ class DashboardWorld:
         self.influxd.start()
         stack.callback(self.influxd.kill)
         self.influxd.create("events", "reports", "heptad")
-        now = clock.time()
+        now = time.time()
         history = [log_of(now - days * DAY, days, attack=False) for days in (5, 4, 3, 2)]
         self.yesterday, self.earlier = now - DAY, now - 2 * HOUR
         history += [log_of(self.yesterday, 1), log_of(self.earlier, 0)]
@@ -180,7 +180,7 @@ class DashboardWorld:
         dying.wait(30)
         self._wait_for("count(up == 0) == 1")
         self._wait_for('sum(heptad_findings_total{rule="new_network"}) > 0')
-        self.until = clock.time()
+        self.until = time.time()
 
     def _wait_for_reports(self) -> None:
         """What comes late revises a report that is there, and else is in the first one."""
@@ -212,7 +212,7 @@ class DashboardWorld:
             told = "sum(last_over_time(auth_events_total[1m]))"
             seen = self.ask(told)[0]["value"][1]
             with self.log.open("a") as log:
-                log.write(log_of(clock.time() - 1, number, pace=0.01))
+                log.write(log_of(time.time() - 1, number, pace=0.01))
             self._wait_for(f"{told} > {seen}")
         with self.log.open("a") as log:
             log.write(log_of(self.yesterday, 6, attack=False) + log_of(self.earlier + 1, 7))

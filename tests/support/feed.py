@@ -9,15 +9,15 @@ from pathlib import Path
 import msgspec
 
 from heptad.core.store.sqlite import LocalStore
-from heptad.exporter.log_record import Origin
+from heptad.exporter.log_record import Provenance
 from heptad.exporter.metrics import ExporterMetrics
 from heptad.exporter.normalize.login_attempts import label_sets
-from heptad.exporter.normalize.normalizer import Interpreter
+from heptad.exporter.normalize.normalizer import Normalizer
 from heptad.exporter.parsing.header import HeaderParser
-from heptad.exporter.parsing.timestamps import Clock
+from heptad.exporter.parsing.timestamps import TimestampParser
 from heptad.exporter.pipeline import Pipeline
-from heptad.exporter.running_source import Lane
-from heptad.exporter.sources import Batch, SourceHealth
+from heptad.exporter.running_source import RunningSource
+from heptad.exporter.sources import RecordBatch, SourceHealth
 from tests.support.rulebook import RULEBOOK
 
 NOW = 1_772_366_400 * 10**9  # 2026-03-01T12:00:00Z
@@ -34,7 +34,7 @@ class Feed:
     """A source whose log is a list of batches; its state is how many of them were read."""
 
     def __init__(
-        self, log: list[Batch | list[str]], name: str = "feed", place: str = "/log"
+        self, log: list[RecordBatch | list[str]], name: str = "feed", place: str = "/log"
     ) -> None:
         self.name = name
         self.places = (place,)
@@ -43,7 +43,7 @@ class Feed:
         self.deaf: dict[str, str] = {}
         self.asked = 0
         self._position = 0
-        self._header = HeaderParser(Clock(UTC, reference=NOW), Origin(path="/log"))
+        self._header = HeaderParser(TimestampParser(UTC, reference=NOW), Provenance(path="/log"))
 
     def restore(self, state: bytes | None, since: int | None = None) -> None:
         """Go on behind what was committed."""
@@ -52,7 +52,7 @@ class Feed:
     def start(self, wake: threading.Event) -> None:
         """Nothing to watch."""
 
-    def read(self) -> Batch | None:
+    def read(self) -> RecordBatch | None:
         """The next batch."""
         if self._position == len(self.log):
             return None
@@ -60,7 +60,7 @@ class Feed:
         self._position += 1
         if isinstance(batch, list):
             records, strange = self._header.parse_text("\n".join(batch))
-            batch = Batch(records, b"", [], len(strange), strange=strange, read_bytes=9)
+            batch = RecordBatch(records, b"", [], len(strange), strange=strange, read_bytes=9)
         return msgspec.structs.replace(batch, state=str(self._position).encode())
 
     def health(self) -> SourceHealth:
@@ -95,7 +95,7 @@ class Bench:
         self.pipelines: list[Pipeline] = []
         self.start([])
 
-    def start(self, *logs: list[Batch | list[str]]) -> None:
+    def start(self, *logs: list[RecordBatch | list[str]]) -> None:
         """Start anew, on the same store, with sources named feed0, feed1, …"""
         self.start_feeds([Feed(log, f"feed{n}") for n, log in enumerate(logs)])
 
@@ -110,11 +110,11 @@ class Bench:
         self.store = LocalStore(self.path, write=True)
         self.metrics = ExporterMetrics(self.store.counters(), label_sets(RULEBOOK))
         self.feeds = feeds
-        lanes = [
-            Lane(feed, Interpreter(RULEBOOK, "host", feed.name, hosts, wanted), feed.places)
+        running_sources = [
+            RunningSource(feed, Normalizer(RULEBOOK, "host", feed.name, hosts, wanted), feed.places)
             for feed, wanted in zip_longest(feeds, programs)
         ]
-        pipeline = Pipeline(self.store, lanes, self.metrics, "host", lambda: self.now)
+        pipeline = Pipeline(self.store, running_sources, self.metrics, "host", lambda: self.now)
         pipeline.restore()
         self.pipelines.append(pipeline)
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from heptad.aggregator.cycle import Job
-from heptad.aggregator.detection.rules import Rule
+from heptad.aggregator.cycle import Cycle
+from heptad.aggregator.detection.rules import DetectionRule
 from heptad.aggregator.detection.rules.brute_force import BruteForce
 from heptad.aggregator.metrics import AggregatorMetrics
 from heptad.aggregator.plan import Plan
@@ -42,7 +42,7 @@ class FleetWorld(World):
         self,
         server: Influxd,
         *,
-        rules: list[Rule] | None = None,
+        rules: list[DetectionRule] | None = None,
         reports: Sequence[Report] = REPORTS,
     ) -> None:
         self.intake = Intake(REPORTED)
@@ -95,7 +95,7 @@ class FleetWorld(World):
         self.reports = self.own
         self.metrics = AggregatorMetrics([rule.name for rule in self.plan.rules])
         self.metrics.recall(self.reports.counters())
-        self.job = Job(
+        self.cycle = Cycle(
             self.read, self.reports, self.plan, self.metrics, name=self.name, now=lambda: self.now
         )
 
@@ -111,11 +111,11 @@ class FleetWorld(World):
 
     def _place(self, row: Row) -> Row:
         """As an exporter's store does: of two events to the letter alike both are there."""
-        head, time, body, raw = row
-        while (head, time) in self._given:
+        series, time, body, raw = row
+        while (series, time) in self._given:
             time += 1
-        self._given.add((head, time))
-        return head, time, body, raw
+        self._given.add((series, time))
+        return series, time, body, raw
 
     def append(self, events: Iterable[Event]) -> None:
         """Events arrive, and a heartbeat tells of them."""
@@ -137,9 +137,9 @@ class FleetWorld(World):
         )
         self.server.write(self.buckets.heptad, [line_of(row)])
 
-    def look(self, *, everything: bool = False) -> None:
+    def run_cycle(self, *, everything: bool = False) -> None:
         """Look until there is no more, some seconds after the last time."""
-        super().look(everything=everything)
+        super().run_cycle(everything=everything)
         self.clock += 4 * SECOND
         self.tick += 4
         for store in (self.fleet, self.own):
@@ -158,11 +158,11 @@ class FleetWorld(World):
         """Work everything off, two days after the newest event."""
         self.now = max(self._newest, MIDNIGHT) + 2 * DAY
         self.tick += 100
-        self.look(everything=True)
+        self.run_cycle(everything=True)
 
-    def redo(self, since: int, until: int) -> None:
+    def backfill(self, since: int, until: int) -> None:
         """Compute a range again."""
-        super().redo(since, until)
+        super().backfill(since, until)
         self.check_rows()
 
 

@@ -18,7 +18,7 @@ from urllib.request import Request, urlopen
 from urllib3.util import make_headers
 
 from heptad.core.config.influxdb import InfluxConfig
-from heptad.core.influxdb.client import Connection
+from heptad.core.influxdb.client import InfluxConnection
 from heptad.core.influxdb.influxql import quote_text
 from tests.support import needs
 from tests.support.ports import reserve_port
@@ -239,9 +239,9 @@ def running(daemon: D) -> Iterator[D]:
 
 
 @contextmanager
-def connect(url: str, **keys: Any) -> Iterator[Connection]:
+def connect(url: str, **keys: Any) -> Iterator[InfluxConnection]:
     """A connection with these keys of `influxdb:`; closed afterwards."""
-    connection = Connection(InfluxConfig(url, **keys))
+    connection = InfluxConnection(InfluxConfig(url, **keys))
     try:
         yield connection
     finally:

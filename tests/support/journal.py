@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 
-from heptad.exporter.log_record import Record
-from heptad.exporter.sources import Batch, Gap
+from heptad.exporter.log_record import LogRecord
+from heptad.exporter.sources import Gap, RecordBatch
 from heptad.exporter.sources.journald.source import JournaldSource
 from tests.support import needs
 
@@ -68,8 +68,8 @@ class Reader:
 
     def __init__(self, journal: Journal) -> None:
         self.state: bytes | None = None
-        self.records: list[Record] = []
-        self.batches: list[Batch] = []
+        self.records: list[LogRecord] = []
+        self.batches: list[RecordBatch] = []
         self._journal = journal
         self.source = self.start()
 
@@ -81,7 +81,7 @@ class Reader:
         self.source.start(threading.Event())
         return self.source
 
-    def read(self) -> Batch | None:
+    def read(self) -> RecordBatch | None:
         """Read once, and commit."""
         batch = self.source.read()
         if batch is not None:

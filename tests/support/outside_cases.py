@@ -11,7 +11,7 @@ from heptad.aggregator.detection.finding import FINDINGS, Finding, Revision
 from heptad.core.store.api import Row, point_of
 from heptad.core.store.event_row import EVENTS, row_of_event
 from heptad.core.store.heartbeat_row import HEARTBEATS
-from heptad.core.store.line_protocol import Value, encode_fields, encode_head
+from heptad.core.store.line_protocol import Value, encode_fields, encode_series
 from heptad.core.store.measurements import Measurement
 from tests.support.aggregator_world import DAY, HOUR, MINUTE, SECOND, login
 
@@ -35,8 +35,8 @@ class Case(NamedTuple):
         fields, raw = dict(self.fields), ""
         if isinstance(self.fields.get("raw"), str):  # else it is no line, but a field like others
             raw = str(fields.pop("raw"))
-        head = encode_head(self.measurement, self.tags.items())
-        return head, self.time, encode_fields(fields), raw
+        series = encode_series(self.measurement, self.tags.items())
+        return series, self.time, encode_fields(fields), raw
 
 
 class Change(NamedTuple):

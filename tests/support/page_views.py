@@ -13,7 +13,7 @@ from heptad.aggregator.web.page import Page
 from heptad.aggregator.web.source import HostStores
 from heptad.core.config.influxdb import InfluxConfig
 from heptad.core.event import Event
-from heptad.core.http.server import Answer
+from heptad.core.http.server import HttpResponse
 from heptad.core.influxdb.line_breaks import line_of
 from heptad.core.store.api import LOOKED_UNTIL
 from tests.support.aggregator_world import World
@@ -45,7 +45,7 @@ class Views:
         """The exporter has read its logs to the end at that time."""
         self.world.events.append([], {LOOKED_UNTIL: str(until).encode()})
 
-    def answer(self, path: str, host: str = "127.0.0.1:9708", query: str = "") -> Answer:
+    def answer(self, path: str, host: str = "127.0.0.1:9708", query: str = "") -> HttpResponse:
         """The answer to a request."""
         environ = {"PATH_INFO": path, "HTTP_HOST": host, "QUERY_STRING": query}
         answer = self.page(environ)
@@ -82,7 +82,7 @@ class FleetViews(Views):
             "heptad", [f"heartbeat,host=web1,machine_id=00 {fields} {time.time_ns()}"]
         )
 
-    def answer(self, path: str, host: str = "127.0.0.1:9708", query: str = "") -> Answer:
+    def answer(self, path: str, host: str = "127.0.0.1:9708", query: str = "") -> HttpResponse:
         """The answer to a request, ten seconds after the one before."""
         copy_stores(self.folder, self.server)
         self.seconds += 10

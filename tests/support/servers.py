@@ -6,7 +6,7 @@ Each part runs to its end whatever the others did; a part that lacks a program f
 import os
 import subprocess
 import sys
-import time as clock
+import time
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -73,10 +73,10 @@ def main() -> int:
     told, failed = [], False
     for part in list_parts():
         tell(f"\n=== {part.name}")
-        begun = clock.monotonic()
+        begun = time.monotonic()
         status, last = run(part)
         failed = failed or status != 0
-        took = int(clock.monotonic() - begun)
+        took = int(time.monotonic() - begun)
         outcome = "passed" if status == 0 else "FAILED"
         told.append(f"{took // 60:4}:{took % 60:02}  {outcome}  {part.name}: {last}")
     tell("\n".join(("\nminutes of each part:", *told)))

@@ -5,7 +5,7 @@ import os
 import random
 import shutil
 import threading
-import time as clock
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -96,14 +96,14 @@ class Writer:
         cut = len(data) - self._chance.choice([0, 0, 1, 30])
         os.write(self._file, data[:cut])
         if data[cut:]:
-            clock.sleep(0.001)
+            time.sleep(0.001)
             os.write(self._file, data[cut:])
 
     def _next_name(self) -> Path:
         return self.path.with_name(f"{self.path.name}-{20260301 + self.rotations.total()}")
 
     def _note(self, step: str) -> None:
-        self.steps.append((clock.monotonic_ns(), step))
+        self.steps.append((time.monotonic_ns(), step))
 
     def _rename(self) -> None:
         """The daemon goes on in the renamed file until it is told."""
@@ -112,7 +112,7 @@ class Writer:
         self.path.rename(rotated)
         for _ in range(self._chance.randint(0, 4)):
             self._write(self._chance.randint(1, 10))
-            clock.sleep(0.005)
+            time.sleep(0.005)
         self._reopen()
         self._count("rename", rotated)
 

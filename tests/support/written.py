@@ -10,14 +10,14 @@ from docs.generate.schema_page import BUCKETS
 from docs.generate.series import find_report_tags, find_tag_sets
 from heptad.aggregator.detection.finding import ENDS, PROGRAMS, SEVERITIES
 from heptad.aggregator.detection.rules import rules_of
-from heptad.aggregator.detection.rules.session import Sessions
+from heptad.aggregator.detection.rules.session import SessionRule
 from heptad.aggregator.reports import REPORTS, WINDOWS
 from heptad.core.config.findings import FindingsConfig, SessionConfig
 from heptad.core.event import TAGS
-from heptad.core.store.line_protocol import decode_head
+from heptad.core.store.line_protocol import decode_series
 from heptad.core.store.measurements import TYPES
 from heptad.core.store.outbox import Outbox
-from heptad.exporter.sources import Batch
+from heptad.exporter.sources import RecordBatch
 from tests.support.aggregator_world import World
 from tests.support.feed import Bench
 from tests.support.rulebook import RULEBOOK
@@ -47,10 +47,10 @@ class Line(NamedTuple):
 
 def parse_line(text: str) -> Line:
     """A line, read from its beginning to its end; fails where it is none."""
-    head = _HEAD.match(text)
-    assert head is not None
-    assert text[head.end()] == " "
-    at, types, more = head.end() + 1, {}, ","
+    series = _HEAD.match(text)
+    assert series is not None
+    assert text[series.end()] == " "
+    at, types, more = series.end() + 1, {}, ","
     while more:
         field = _FIELD.match(text, at)
         assert field is not None, text[at:]
@@ -58,18 +58,18 @@ def parse_line(text: str) -> Line:
         types[field["key"]] = next(form for form in _FORMS if field[form] is not None)
         at, more = field.end(), field["more"]
     assert re.fullmatch(r" -?\d+", text[at:]), text[at:]
-    measurement, tags = decode_head(head[0])
+    measurement, tags = decode_series(series[0])
     return Line(measurement, tags, types, text)
 
 
 def write_everything(folder: Path, *logs: list[str]) -> list[Line]:
     """What is written of logs, each read by a source of its own: events, findings and reports."""
     bench = Bench(folder / "events.db")
-    feeds: list[list[Batch | list[str]]] = [[log] for log in logs]
+    feeds: list[list[RecordBatch | list[str]]] = [[log] for log in logs]
     bench.start(*feeds)
     bench.run()
     bench.stop()
-    with World(folder, rules=[*rules_of(FindingsConfig()), Sessions(SessionConfig())]) as world:
+    with World(folder, rules=[*rules_of(FindingsConfig()), SessionRule(SessionConfig())]) as world:
         world.finish()
     return [*lines_of(folder / "events.db"), *lines_of(folder / "reports.db")]
 

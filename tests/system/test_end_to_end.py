@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 import threading
-import time as clock
+import time
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -53,7 +53,7 @@ class Webhook:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 for alert in body["alerts"]:
                     if alert["status"] == "firing":
-                        told.setdefault(alert["labels"]["alertname"], clock.time())
+                        told.setdefault(alert["labels"]["alertname"], time.time())
                 self.send_response(200)
                 self.end_headers()
 
@@ -115,7 +115,7 @@ def attack(sandbox: Sandbox, user: str, password: str) -> float:
     """Wrong passwords by the dozen, then the right one; when the first was refused."""
     with SshServer(sandbox) as server:
         client = Client(server, ADDRESS)
-        begun = clock.time()
+        begun = time.time()
         for _ in range(18):
             client.password(user, "wrong", "worse", "worst")
         assert client.password(user, password) == 0
@@ -128,7 +128,7 @@ def empty_panels(url: str, influxd: Influxd) -> list[str]:
 
     A recorded series compares with five minutes before: this Prometheus is younger than that.
     """
-    now = clock.time()
+    now = time.time()
     values: dict[str, Any] = values_of(BOARDS["logins"], {"host": [HOST]})
     values |= {
         "__rate_interval": "10s",
@@ -166,7 +166,7 @@ def test_from_a_wrong_password_to_the_webhook(
         rsyslog.start(sandbox)
         rsyslog.settle(sandbox)
         log = sandbox.auth_log
-        earlier = log_of(clock.time() - 2 * HOUR, 0)
+        earlier = log_of(time.time() - 2 * HOUR, 0)
         log.write_text(earlier + (log.read_text() if log.exists() else ""))
         config = tmp_path / "heptad.yaml"
         numbers = {"exporter": ports[0], "aggregator": ports[1]}

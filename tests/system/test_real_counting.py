@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from heptad.core.event import Event
-from heptad.exporter.normalize.normalizer import interpret_text
+from heptad.exporter.normalize.normalizer import normalize_text
 from tests.support import needs
 from tests.support.real import rsyslog
 from tests.support.real.sandbox import Sandbox
@@ -82,7 +82,7 @@ def count(events: list[Event]) -> tuple[int, int]:
 def test_counts_of_one_connection(run: Run, scenario: Scenario) -> None:
     """A client counts as the answers it gave, whatever sshd logs of its offers."""
     lines = run.of(scenario)
-    logins = [event for event in interpret_text("\n".join(lines)) if event.action == "login"]
+    logins = [event for event in normalize_text("\n".join(lines)) if event.action == "login"]
     expected = (scenario.success, scenario.failures(run.level))
     assert count(logins) == expected, "\n".join(lines)
     for event in logins:
@@ -94,7 +94,7 @@ def test_counts_of_all_connections_at_once(run: Run) -> None:
     """Lines of many connections between each other count as they do one by one."""
     failures = sum(one.failures(run.level) for one in SCENARIOS)
     expected = (sum(one.success for one in SCENARIOS), failures)
-    assert count(interpret_text("\n".join(run.lines))) == expected
+    assert count(normalize_text("\n".join(run.lines))) == expected
 
 
 @pytest.mark.parametrize("template", rsyslog.Template)
@@ -109,4 +109,4 @@ def test_counts_repeated_messages(template: rsyslog.Template) -> None:
             server.wait_idle()
         lines = rsyslog.lines(sandbox)
     assert "message repeated 2 times" in "".join(lines)
-    assert count(interpret_text("\n".join(lines))) == (1, 3), "\n".join(lines)
+    assert count(normalize_text("\n".join(lines))) == (1, 3), "\n".join(lines)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from heptad.core.event import Event
-from heptad.exporter.normalize.normalizer import Interpreter, interpret_record
+from heptad.exporter.normalize.normalizer import Normalizer, normalize_record
 from heptad.exporter.sources.journald.source import JournaldSource
 from tests.support import needs
 from tests.support.real import journald
@@ -133,7 +133,7 @@ def act(sandbox: Sandbox) -> None:
 
 def read(sandbox: Sandbox) -> Told:
     """Read the journal as the exporter does."""
-    interpreter = Interpreter(RULEBOOK, "sample-host", "journal")
+    normalizer = Normalizer(RULEBOOK, "sample-host", "journal")
     source = JournaldSource("journal", ["sshd", "su", "sudo"], str(sandbox.journal), follow=False)
     source.start(threading.Event())
     told = Told([], [])
@@ -141,7 +141,7 @@ def read(sandbox: Sandbox) -> Told:
         while batch := source.read():
             for record in batch.records:
                 told.lines.append(record[5])
-                if event := interpret_record(interpreter, record):
+                if event := normalize_record(normalizer, record):
                     told.events.append(event)
     finally:
         source.close()

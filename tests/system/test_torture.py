@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time as clock
+import time
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -66,7 +66,7 @@ def note_calls(path: Path) -> None:
 
     def note(_: FrameType, event: str, function: Any) -> None:
         if event == "c_call" and (kind := kind_of(function)):
-            os.write(calls, f"{clock.monotonic_ns()} {kind}\n".encode())
+            os.write(calls, f"{time.monotonic_ns()} {kind}\n".encode())
 
     sys.setprofile(note)
 
@@ -88,7 +88,7 @@ def kill_often(config: Path, seed: int) -> None:
             starter.stdin.write("start\n")
             starter.stdin.flush()
             child = int(starter.stdout.readline())
-            clock.sleep(chance.uniform(0.01, 0.4))
+            time.sleep(chance.uniform(0.01, 0.4))
             os.kill(child, signal.SIGKILL)
 
 
@@ -101,7 +101,7 @@ def test_killed_200_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     (tmp_path / "state").mkdir()
     writer = Writer(tmp_path / "auth.log", seed, all_read=partial(is_read, tmp_path))
     run_exporter(config, once=True)  # the first start precedes every line
-    clock.sleep(1)  # whose stamps have whole seconds
+    time.sleep(1)  # whose stamps have whole seconds
     with writer.running():
         kill_often(config, seed)
     run_exporter(config, once=True)

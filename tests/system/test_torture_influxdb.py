@@ -12,7 +12,7 @@ import random
 import signal
 import subprocess
 import sys
-import time as clock
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
@@ -24,7 +24,7 @@ import pytest
 
 from heptad.aggregator import app as aggregator_service
 from heptad.aggregator.reports import WINDOWS
-from heptad.cli.runtime.supervisor import run_parts
+from heptad.cli.runtime.supervisor import run_workers
 from heptad.core.config.schema import load_config
 from heptad.core.store.sqlite import LocalStore
 from heptad.exporter import app
@@ -87,12 +87,12 @@ def start_children(part: str, config: Path) -> None:
 def run_part(part: str, config: Path, *, once: bool = False) -> None:
     """What `heptad exporter` or `heptad aggregator` runs, without its port."""
     if part == "aggregator":
-        run_parts(
+        run_workers(
             {part: aggregator_service.Aggregator(load_config(config), once=once, serve=False).run}
         )
         return
     exporter = app.Exporter(load_config(config), once=once, serve=False)
-    run_parts({part: exporter.run} if once else exporter.parts())
+    run_workers({part: exporter.run} if once else exporter.workers())
 
 
 class Children:
@@ -187,9 +187,9 @@ class World:
     def _fail(self, wanted: int, kinds: Mapping[Callable[[], None], int]) -> None:
         for children in self.children.values():
             children.replace()
-        until = clock.monotonic() + LONGEST
-        while self.faults.total() < wanted and clock.monotonic() < until:
-            clock.sleep(self.chance.uniform(0.1, 0.5))
+        until = time.monotonic() + LONGEST
+        while self.faults.total() < wanted and time.monotonic() < until:
+            time.sleep(self.chance.uniform(0.1, 0.5))
             (fail,) = self.chance.choices(list(kinds), list(kinds.values()))
             fail()
         self.proxy.plan = lambda *_: None
@@ -213,7 +213,7 @@ class World:
 
     def _kill_influxd(self) -> None:
         self.influxd.kill()
-        clock.sleep(self.chance.uniform(0, 0.5))
+        time.sleep(self.chance.uniform(0, 0.5))
         self.influxd.start()
         self.faults["influxd killed"] += 1
 
@@ -222,7 +222,7 @@ class World:
         with suppress(OSError), filler.open("wb", buffering=0) as file:
             while True:
                 file.write(bytes(2**20))
-        clock.sleep(self.chance.uniform(0.1, 0.6))
+        time.sleep(self.chance.uniform(0.1, 0.6))
         filler.unlink()
         self.faults["disk full"] += 1
 
@@ -284,16 +284,16 @@ def run(
     world = make_world(seed)
     try:
         run_part("exporter", world.config, once=True)  # the first start precedes every line
-        clock.sleep(1)  # whose stamps have whole seconds
+        time.sleep(1)  # whose stamps have whole seconds
         with ExitStack() as writing:
             for writer in world.writers:
                 writing.enter_context(writer.running())
             world.torture(wanted)
         for children in world.children.values():
             children.kill()
-        begun = clock.monotonic()
+        begun = time.monotonic()
         run_part("exporter", world.config, once=True)
-        catch_up = clock.monotonic() - begun
+        catch_up = time.monotonic() - begun
         run_part("aggregator", world.config, once=True)
         check(world, seed, catch_up, capsys)
         assert world.faults.total() >= wanted
@@ -324,7 +324,7 @@ def check(world: World, seed: int, catch_up: float, capsys: pytest.CaptureFixtur
     over = {
         key: n
         for key, n in expected_reports(stamps).items()
-        if key[1] + WINDOWS[key[0]] <= clock.time_ns()
+        if key[1] + WINDOWS[key[0]] <= time.time_ns()
     }
     assert len(over) > 2
     assert reported(world.influxd) == over

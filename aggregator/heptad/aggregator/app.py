@@ -3,7 +3,7 @@
 import logging
 import sqlite3
 import threading
-import time as clock
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -11,12 +11,12 @@ from typing import Final
 from prometheus_client import PlatformCollector, ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from heptad.aggregator.cycle import Job
+from heptad.aggregator.cycle import Cycle
 from heptad.aggregator.detection.finding import Revision
 from heptad.aggregator.detection.ignore import ignored_of
 from heptad.aggregator.detection.latest import latest_findings
 from heptad.aggregator.detection.rules import rules_of
-from heptad.aggregator.detection.rules.session import Sessions
+from heptad.aggregator.detection.rules.session import SessionRule
 from heptad.aggregator.metrics import AggregatorMetrics
 from heptad.aggregator.plan import Plan
 from heptad.aggregator.reports import REPORTED, REPORTS
@@ -26,7 +26,7 @@ from heptad.aggregator.web.page import Page
 from heptad.aggregator.web.source import HostStores
 from heptad.core import units
 from heptad.core.config.schema import Config, parse_listen
-from heptad.core.gc_tuning import spare_the_collector
+from heptad.core.gc_tuning import tune_gc
 from heptad.core.http.server import Server
 from heptad.core.store.api import StoreError
 from heptad.core.telemetry.log import Condition
@@ -67,14 +67,14 @@ class Aggregator:
         self._range = None if since is None and until is None else (since, until)
         self._once = once or self._range is not None
         self._plan = Plan(
-            [*rules_of(self._config.findings), Sessions(self._config.findings.session)],
+            [*rules_of(self._config.findings), SessionRule(self._config.findings.session)],
             REPORTS,
             units.parse_duration(self._config.max_wait),
             units.parse_duration(self._config.late_horizon),
             ignored_of(self._config.findings.ignore),
         )
         self._conditions: dict[str, Condition] = {}
-        self._job: Job | None = None
+        self._cycle: Cycle | None = None
         self._recalled = False
         self.server: Server | None = None
         local = config.influxdb is None
@@ -126,7 +126,7 @@ class Aggregator:
         """Take up what the store says of the metrics, once."""
         if self._recalled:
             return
-        now = clock.time_ns()
+        now = time.time_ns()
         counters = self._stores.counters()
         rules = {rule.name for rule in self._plan.rules}
         for finding in latest_findings(self._stores.reports, now - 30 * 86_400 * units.SECOND, now):
@@ -153,7 +153,7 @@ class Aggregator:
         """Look until ``stop`` is set; once where that was asked for, and then raise StoreError."""
         if self.server is not None:
             self.server.start()
-        spare_the_collector()
+        tune_gc()
         try:
             if self._once:
                 self._run_once(stop)
@@ -170,13 +170,13 @@ class Aggregator:
 
     def _run_once(self, stop: threading.Event) -> None:
         try:
-            job = self._open_job()
+            cycle = self._open_cycle()
             if self._range is None:
-                while job.look(stop, everything=True) and not stop.is_set():
+                while cycle.run_cycle(stop, everything=True) and not stop.is_set():
                     pass
             else:
                 since, until = self._range
-                job.redo(
+                cycle.backfill(
                     -(2**63) if since is None else since, 2**63 if until is None else until, stop
                 )
         except sqlite3.Error as error:
@@ -186,39 +186,39 @@ class Aggregator:
         poll = units.parse_duration(self._config.poll)
         pause = _FIRST_PAUSE
         while not stop.is_set():
-            begun = clock.monotonic()
+            begun = time.monotonic()
             try:
-                more = self._look(stop)
+                more = self._run_cycle(stop)
             except STORE_ERRORS as error:
                 self._recover(error)
                 stop.wait(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
             pause = _FIRST_PAUSE
-            took = clock.monotonic() - begun
+            took = time.monotonic() - begun
             if not more:
                 stop.wait(max(poll, min(_REST * took, _LONGEST_REST)))
 
-    def _look(self, stop: threading.Event) -> bool:
+    def _run_cycle(self, stop: threading.Event) -> bool:
         """One look; False where there is nothing to look at, or nothing left."""
         try:
-            job = self._open_job()
+            cycle = self._open_cycle()
         except StoreError as error:
             self._tell_events(str(error))
             return False
-        more = job.look(stop)
+        more = cycle.run_cycle(stop)
         self._tell_events(None)
         self._stores.tend(self.metrics)
         self._tell_store(None)
         return more
 
-    def _open_job(self) -> Job:
+    def _open_cycle(self) -> Cycle:
         """The job on the events as they are now: they may have been begun anew."""
         if self._stores.open_events():
-            self._job = None
+            self._cycle = None
         self._recall()
-        if self._job is None:
-            self._job = Job(
+        if self._cycle is None:
+            self._cycle = Cycle(
                 self._stores.events,
                 self._stores.reports,
                 self._plan,
@@ -226,12 +226,12 @@ class Aggregator:
                 name=self._stores.name,
                 conditions=self._conditions,
             )
-            self._job.show = self._stores.show
-        return self._job
+            self._cycle.show = self._stores.show
+        return self._cycle
 
     def _recover(self, error: Exception) -> None:
         """Begin again with what is committed."""
-        self._job = None
+        self._cycle = None
         if self._stores.is_of_events(error):
             self._tell_events(str(error))
             return

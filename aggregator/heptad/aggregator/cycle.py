@@ -12,7 +12,7 @@ A rule or report that raises costs only itself: it is tried again a minute later
 import logging
 import sqlite3
 import threading
-import time as clock
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
@@ -20,10 +20,10 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from heptad.aggregator.detection.dispatch import walk
-from heptad.aggregator.detection.evidence import EvidenceBook
+from heptad.aggregator.detection.dispatch import dispatch
+from heptad.aggregator.detection.evidence import EvidenceWriter
 from heptad.aggregator.detection.finding import DAY, SESSION, Revision, program_of
-from heptad.aggregator.detection.runner import Watch
+from heptad.aggregator.detection.runner import RuleRunner
 from heptad.aggregator.metrics import AggregatorMetrics
 from heptad.aggregator.plan import Plan
 from heptad.aggregator.progress import (
@@ -32,11 +32,11 @@ from heptad.aggregator.progress import (
     Progress,
     recall_progress,
     recall_start,
-    take,
+    take_arrivals,
 )
-from heptad.aggregator.reading import Reading, Stopped
-from heptad.aggregator.reports.aggregation import Folded, Window, fold_events
-from heptad.aggregator.reports.windows import Book, Outcome
+from heptad.aggregator.reading import StoppableStore, Stopped
+from heptad.aggregator.reports.aggregation import ReportAggregation, Window, aggregate_events
+from heptad.aggregator.reports.windows import WindowResult, WindowSchedule
 from heptad.core.intervals import MINUTE
 from heptad.core.store.api import Row, Store, StoreError
 from heptad.core.store.event_row import MEASUREMENT
@@ -60,7 +60,7 @@ _BATCH_SECONDS: Final = 1.0
 _T = TypeVar("_T")
 
 
-class Job:
+class Cycle:
     """The work between a store of events and one of findings and reports; raises StoreError.
 
     ``name`` identifies this store of events: positions belong to it. ``show`` gets the revisions of
@@ -76,47 +76,49 @@ class Job:
         metrics: AggregatorMetrics,
         *,
         name: str = "",
-        now: Callable[[], int] = clock.time_ns,
+        now: Callable[[], int] = time.time_ns,
         conditions: dict[str, Condition] | None = None,
     ) -> None:
-        self._events = Reading(events)
-        self._reports = Reading(reports)
+        self._events = StoppableStore(events)
+        self._reports = StoppableStore(reports)
         self._metrics = metrics
         self._now = now
         self.show: Callable[[Sequence[Revision]], None] = lambda _: None
-        self._horizon = int(plan.late_horizon * 10**9)
+        self._horizon = int(plan.allowed_lateness * 10**9)
         self._is_ignored = plan.ignored.matches
         self._conditions = {} if conditions is None else conditions
         self._retry: dict[str, float] = {}
-        self._rereading: list[Watch] = []
+        self._rereading: list[RuleRunner] = []
         self._new_due = 0.0
         self._is_flooded = False
-        self._flooded_since = clock.monotonic()
+        self._flooded_since = time.monotonic()
         max_wait = int(plan.max_wait * 10**9)
         stores = (self._events, self._reports)
         self._history = recall_start(events)
-        self._watches = [Watch(rule, *stores, self._history) for rule in plan.rules]
-        self._evidence = EvidenceBook(*stores)
-        self._books = [Book(report, self._reports, max_wait) for report in plan.reports]
+        self._runners = [RuleRunner(rule, *stores, self._history) for rule in plan.rules]
+        self._evidence = EvidenceWriter(*stores)
+        self._schedules = [
+            WindowSchedule(report, self._reports, max_wait) for report in plan.reports
+        ]
         for part in [rule.name for rule in plan.rules] + [report.name for report in plan.reports]:
-            self._tell_part(part)
-        known = all(watch.is_whole for watch in self._watches)
-        known = known and all(book.is_whole for book in self._books)
+            self._report_part(part)
+        known = all(runner.is_whole for runner in self._runners)
+        known = known and all(schedule.is_whole for schedule in self._schedules)
         # without it nobody knows what is still to be done: all is looked at again
         progress = recall_progress(reports, name)
         self._progress = progress if known else Progress(store=name)
 
-    def look(self, stop: threading.Event, *, everything: bool = False) -> bool:
+    def run_cycle(self, stop: threading.Event, *, everything: bool = False) -> bool:
         """Work off what arrived and what is due; whether there is more.
 
         ``everything``: nothing waits; every window that is over is computed.
         """
         try:
-            return self._look(stop, everything=everything)
+            return self._run_cycle(stop, everything=everything)
         except Stopped:
             return False
 
-    def _look(self, stop: threading.Event, *, everything: bool) -> bool:
+    def _run_cycle(self, stop: threading.Event, *, everything: bool) -> bool:
         self._events.stop = self._reports.stop = stop
         begun = self._now()
         more = self._judge_new(everything=everything)
@@ -126,39 +128,41 @@ class Job:
         if not more:
             self._report(stop, self._now(), flush=everything)
             self._metrics.catch_up(begun)
-            self._tell_behind()
+            self._report_behind()
         newest = self._progress.newest / 10**9
         self._metrics.set("heptad_aggregator_progress_timestamp_seconds", newest)
         return more
 
     def _pause(self) -> None:
         """Between the parts of long work: what is new goes first, and what is done is kept."""
-        self._tell_behind()
-        if clock.monotonic() >= self._new_due:
+        self._report_behind()
+        if time.monotonic() >= self._new_due:
             self._judge_new(everything=False)
-            at = clock.monotonic()
-            self._settle(at, {watch: partial(watch.work_finished, at) for watch in self._rereading})
-            self._new_due = clock.monotonic() + _NEW_EVERY
+            at = time.monotonic()
+            self._commit(
+                at, {runner: partial(runner.work_finished, at) for runner in self._rereading}
+            )
+            self._new_due = time.monotonic() + _NEW_EVERY
 
     def _judge_new(self, *, everything: bool) -> bool:
         """Take what arrived, and judge what of it is new; whether more has arrived."""
         now = self._now()
-        arrived = take(self._events, self._progress, self._horizon, now)
+        arrived = take_arrivals(self._events, self._progress, self._horizon, now)
         counters: CounterDict = {
             counter_key(f"heptad_aggregator_{name}_events_total"): number
             for name, number in (("late", arrived.late), ("future", arrived.ahead))
             if number
         }
-        for watch in self._watches:
-            watch.touch([*arrived.spans, *arrived.late_spans])
-        for book in self._books:
-            book.touch(arrived.spans, now)
+        for runner in self._runners:
+            runner.touch([*arrived.intervals, *arrived.late_intervals])
+        for schedule in self._schedules:
+            schedule.touch(arrived.intervals, now)
         self._is_flooded = arrived.behind >= _FLOOD
-        dirty = bool(arrived.spans or arrived.late_spans or counters)
+        dirty = bool(arrived.intervals or arrived.late_intervals or counters)
         self._work(counters, dirty=dirty, flush=everything and not arrived.more)
         return arrived.more
 
-    def redo(self, since: int, until: int, stop: threading.Event) -> None:
+    def backfill(self, since: int, until: int, stop: threading.Event) -> None:
         """Compute the findings and the windows that are over of [since, until) (ns) again.
 
         Whole days (UTC) are computed, and of them what has events: one of 1970 costs one day.
@@ -168,12 +172,14 @@ class Job:
         try:
             begin, end = since // DAY * DAY, -(-until // DAY) * DAY
             # findings cross midnight: the days before and after may have to be read again, too
-            spans = self._events.spans(MEASUREMENT, begin - DAY, min(end + DAY, now + AHEAD))
-            for watch in self._watches:
-                watch.redo(spans, since // MINUTE, -(-until // MINUTE))
-            for book in self._books:
-                book.redo(spans, begin // MINUTE, end // MINUTE)
-            last = max((until for _, until in spans), default=0)
+            intervals = self._events.intervals(
+                MEASUREMENT, begin - DAY, min(end + DAY, now + AHEAD)
+            )
+            for runner in self._runners:
+                runner.backfill(intervals, since // MINUTE, -(-until // MINUTE))
+            for schedule in self._schedules:
+                schedule.backfill(intervals, begin // MINUTE, end // MINUTE)
+            last = max((until for _, until in intervals), default=0)
             self._read_days(more=False, everything=True, last=last)
             self._work({}, dirty=True, flush=True)
             self._report(stop, now, flush=True)
@@ -188,16 +194,16 @@ class Job:
         Where ``more`` has arrived, only for those rules that can judge nothing new without. While
         many events come late, their days are not read again and again for each part of them.
         """
-        at = clock.monotonic()
+        at = time.monotonic()
         floods = self._is_flooded and not everything
         if not floods:
             self._flooded_since = at
         waits = more or (floods and at - self._flooded_since < _PAUSE)
         working = [
-            watch
-            for watch in self._watches
-            if watch.has_days(at, everything=everything and not more)
-            and (watch.is_cold or not waits)
+            runner
+            for runner in self._runners
+            if runner.has_days(at, everything=everything and not more)
+            and (runner.is_cold or not waits)
         ]
         if not working:
             return False
@@ -205,11 +211,11 @@ class Job:
         self._rereading = working
         self._new_due = at + _NEW_EVERY
         try:
-            reads = [watch.read_days(at, self._believed(), end) for watch in working]
-            walk(self._events, chain.from_iterable(reads), self._is_ignored, self._pause)
+            requests = [runner.read_days(at, self._believed(), end) for runner in working]
+            dispatch(self._events, chain.from_iterable(requests), self._is_ignored, self._pause)
         finally:
             self._rereading = []
-        self._settle(at, {watch: partial(watch.work_days, at) for watch in working})
+        self._commit(at, {runner: partial(runner.work_days, at) for runner in working})
         return True
 
     def _believed(self) -> int:
@@ -218,17 +224,17 @@ class Job:
 
     def _work(self, counters: CounterDict, *, dirty: bool, flush: bool) -> None:
         """Judge what is new, from memory."""
-        at = clock.monotonic()
-        working = [watch for watch in self._watches if watch.has_work(at, everything=flush)]
-        reads = [watch.live(self._believed()) for watch in working]
-        walk(self._events, chain.from_iterable(reads), self._is_ignored, self._tell_behind)
-        work = {watch: partial(watch.work, at, everything=flush) for watch in working}
-        self._settle(at, work, counters, dirty=dirty)
+        at = time.monotonic()
+        working = [runner for runner in self._runners if runner.has_work(at, everything=flush)]
+        requests = [runner.live(self._believed()) for runner in working]
+        dispatch(self._events, chain.from_iterable(requests), self._is_ignored, self._report_behind)
+        work = {runner: partial(runner.work, at, everything=flush) for runner in working}
+        self._commit(at, work, counters, dirty=dirty)
 
-    def _settle(
+    def _commit(
         self,
         at: float,
-        work: Mapping[Watch, Callable[[], list[Revision]]],
+        work: Mapping[RuleRunner, Callable[[], list[Revision]]],
         counters: CounterDict | None = None,
         *,
         dirty: bool = False,
@@ -237,26 +243,26 @@ class Job:
         counters = {} if counters is None else counters
         revisions: list[Revision] = []
         worked = []
-        for watch, tell in work.items():
-            told = self._guard(watch.name, tell)
+        for runner, work_of in work.items():
+            told = self._guard(runner.name, work_of)
             if told is None:
-                watch.recover(at)
+                runner.recover(at)
             else:
                 revisions += told
-                worked.append(watch)
-                self._count(watch, told, counters)
+                worked.append(runner)
+                self._count(runner, told, counters)
         if not (dirty or worked):
             return
         state = {PROGRESS: msgspec.json.encode(self._progress)}
-        state |= {watch.key: watch.state() for watch in self._watches}
-        state |= {book.key: book.state() for book in self._books}
+        state |= {runner.key: runner.state() for runner in self._runners}
+        state |= {schedule.key: schedule.state() for schedule in self._schedules}
         self._append(list(self._evidence.keep(revisions)), state, counters)
         self.show([revision for revision in revisions if revision.finding.rule != SESSION])
-        for watch in worked:
-            watch.commit(at)
-        self._tell(revisions)
+        for runner in worked:
+            runner.commit(at)
+        self._log_findings(revisions)
 
-    def _tell_behind(self) -> None:
+    def _report_behind(self) -> None:
         """Work that takes long is a problem: what arrived meanwhile may not be judged yet."""
         condition = self._conditions.setdefault("progress", Condition(log, "progress"))
         if self._metrics.behind() < _LONGEST_BEHIND:
@@ -267,7 +273,7 @@ class Job:
                 "new ones are judged first, reports and older findings follow"
             )
 
-    def _count(self, watch: Watch, revisions: list[Revision], counters: CounterDict) -> None:
+    def _count(self, runner: RuleRunner, revisions: list[Revision], counters: CounterDict) -> None:
         def add(name: str, amount: int, **labels: str) -> None:
             if amount:
                 key = counter_key(name, **labels)
@@ -285,12 +291,12 @@ class Job:
                 severity = finding.severity
                 add("heptad_findings_total", 1, rule=finding.rule, severity=severity)
         revised = sum(revision.number > 0 for revision in revisions)
-        add("heptad_aggregator_revisions_total", revised, part=watch.name)
-        add("heptad_aggregator_cells_dropped_total", watch.dropped, rule=watch.name)
-        watch.dropped = 0
-        self._metrics.set("heptad_aggregator_cells", watch.size, watch.name)
+        add("heptad_aggregator_revisions_total", revised, part=runner.name)
+        add("heptad_aggregator_cells_dropped_total", runner.dropped, rule=runner.name)
+        runner.dropped = 0
+        self._metrics.set("heptad_aggregator_cells", runner.size, runner.name)
 
-    def _tell(self, revisions: list[Revision]) -> None:
+    def _log_findings(self, revisions: list[Revision]) -> None:
         for revision in revisions:
             finding = revision.finding
             if finding.rule == SESSION:
@@ -305,68 +311,75 @@ class Job:
 
     def _report(self, stop: threading.Event, now: int, *, flush: bool) -> None:
         """Compute the windows that are due, a day at a time, and commit some days at a time."""
-        days: dict[int, dict[Book, list[Window]]] = {}
-        passed = self._events.passed()
-        if passed is None:
-            passed = self._progress.newest
-        for book in self._books:
-            if flush or clock.monotonic() >= self._retry.get(book.name, 0):
-                due = book.due(now, passed, everything=flush)
+        days: dict[int, dict[WindowSchedule, list[Window]]] = {}
+        watermark = self._events.watermark()
+        if watermark is None:
+            watermark = self._progress.newest
+        for schedule in self._schedules:
+            if flush or time.monotonic() >= self._retry.get(schedule.name, 0):
+                due = schedule.due(now, watermark, everything=flush)
                 for day, windows in due.items():
-                    days.setdefault(day, {})[book] = windows
-        failed: set[Book] = set()
-        done: dict[Book, Outcome] = {}
-        begun = clock.monotonic()
+                    days.setdefault(day, {})[schedule] = windows
+        failed: set[WindowSchedule] = set()
+        done: dict[WindowSchedule, WindowResult] = {}
+        begun = time.monotonic()
         for _, wanted in sorted(days.items()):
             if stop.is_set():
                 break
-            for book in wanted.keys() & failed:
-                del wanted[book]
+            for schedule in wanted.keys() & failed:
+                del wanted[schedule]
             outcomes = self._compute(wanted)
             failed |= wanted.keys() - outcomes.keys()
-            for book, outcome in outcomes.items():
-                done.setdefault(book, Outcome()).join(outcome)
+            for schedule, outcome in outcomes.items():
+                done.setdefault(schedule, WindowResult()).join(outcome)
             size = sum(len(outcome.rows) + len(outcome.windows) for outcome in done.values())
-            if size >= _BATCH or clock.monotonic() - begun >= _BATCH_SECONDS:
+            if size >= _BATCH or time.monotonic() - begun >= _BATCH_SECONDS:
                 self._keep(done)
-                done, begun = {}, clock.monotonic()
+                done, begun = {}, time.monotonic()
         self._keep(done)
 
-    def _compute(self, wanted: dict[Book, list[Window]]) -> dict[Book, Outcome]:
+    def _compute(
+        self, wanted: dict[WindowSchedule, list[Window]]
+    ) -> dict[WindowSchedule, WindowResult]:
         """Compute the windows of one day; a report that fails has no outcome."""
-        parts = {book: Folded(book.report, windows) for book, windows in wanted.items()}
-        fold_events(self._events, list(parts.values()), self._pause)
+        parts = {
+            schedule: ReportAggregation(schedule.report, windows)
+            for schedule, windows in wanted.items()
+        }
+        aggregate_events(self._events, list(parts.values()), self._pause)
         outcomes = {}
-        for book in list(parts):
-            folded = parts.pop(book)  # its rows are many: what they become takes their place
-            settle = partial(book.settle, folded)
-            outcome = self._guard(book.name, settle, spent=folded.seconds)
+        for schedule in list(parts):
+            aggregation = parts.pop(
+                schedule
+            )  # its rows are many: what they become takes their place
+            reconcile = partial(schedule.reconcile, aggregation)
+            outcome = self._guard(schedule.name, reconcile, spent=aggregation.seconds)
             if outcome is None:
-                self._retry[book.name] = clock.monotonic() + _PAUSE
+                self._retry[schedule.name] = time.monotonic() + _PAUSE
             else:
-                outcomes[book] = outcome
+                outcomes[schedule] = outcome
         return outcomes
 
-    def _keep(self, done: Mapping[Book, Outcome]) -> None:
+    def _keep(self, done: Mapping[WindowSchedule, WindowResult]) -> None:
         """Commit what was computed, all of it at once."""
         if not done:
             return
         rows: list[Row] = []
         state: dict[str, bytes] = {}
         counters: CounterDict = {}
-        for book, outcome in done.items():
+        for schedule, outcome in done.items():
             rows += outcome.rows
-            state[book.key] = book.state(without=outcome.windows)
+            state[schedule.key] = schedule.state(without=outcome.windows)
             for size, amount in outcome.reported.items():
                 if amount:
-                    told = {"report": book.name, "window": size}
+                    told = {"report": schedule.name, "window": size}
                     counters[counter_key("heptad_aggregator_windows_total", **told)] = amount
             if outcome.revised:
-                key = counter_key("heptad_aggregator_revisions_total", part=book.name)
+                key = counter_key("heptad_aggregator_revisions_total", part=schedule.name)
                 counters[key] = outcome.revised
         self._append(rows, state, counters)
-        for book, outcome in done.items():
-            book.commit(outcome.windows)
+        for schedule, outcome in done.items():
+            schedule.commit(outcome.windows)
 
     def _guard(self, part: str, work: Callable[[], _T], spent: float = 0.0) -> _T | None:
         """What ``work`` gives, timed; None if it raised, which is told once.
@@ -374,7 +387,7 @@ class Job:
         ``spent``: seconds that the part took before.
         """
         condition = self._conditions.setdefault(part, Condition(log, part))
-        begun = clock.perf_counter()
+        begun = time.perf_counter()
         try:
             result = work()
         except (StoreError, Stopped, sqlite3.Error):
@@ -382,15 +395,15 @@ class Job:
         except Exception as error:
             log.debug("failed", exc_info=True)
             condition.set(f"{type(error).__name__}: {error}")
-            self._tell_part(part)
+            self._report_part(part)
             return None
         condition.set(None)
-        self._tell_part(part)
-        took = spent + clock.perf_counter() - begun
+        self._report_part(part)
+        took = spent + time.perf_counter() - begun
         self._metrics.set("heptad_aggregator_part_duration_seconds", took, part)
         return result
 
-    def _tell_part(self, part: str) -> None:
+    def _report_part(self, part: str) -> None:
         condition = self._conditions.get(part)
         failing = condition is not None and condition.problem is not None
         self._metrics.set("heptad_aggregator_part_failing", 1 if failing else 0, part)

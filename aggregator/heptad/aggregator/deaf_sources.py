@@ -34,7 +34,7 @@ class _Deaf(msgspec.Struct):
     reasons: dict[str, str] = {}
 
 
-class _Refused(msgspec.Struct):
+class _UntrustedProgram(msgspec.Struct):
     """The refused lines of a program, the last at ``last`` (ns), as the exporter keeps them."""
 
     sentence: str = ""
@@ -47,7 +47,7 @@ def read_unheard(events: LocalStore, since: int) -> list[str]:
     known = " ".join(told)
     for data in events.recall_all("refused/").values():
         with suppress(msgspec.MsgspecError):
-            programs = msgspec.json.decode(data, type=dict[str, _Refused])
+            programs = msgspec.json.decode(data, type=dict[str, _UntrustedProgram])
             late = (one.sentence for one in programs.values() if one.last >= since)
             told += [sentence for sentence in late if sentence and sentence not in known]
     return told[:_MOST]
@@ -94,7 +94,7 @@ def describe_troubled(troubled: Mapping[str, Sequence[str]]) -> list[str]:
     ]
 
 
-class Refused:
+class UntrustedCounter:
     """Takes up refused lines of a fleet: how many, of which program, from where."""
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class Refused:
         if key in self._places or len(self._places) < 1000:
             self._places[key] += 1
 
-    def told(self) -> list[str]:
+    def results(self) -> list[str]:
         """A sentence for each of the most frequent."""
         return [
             f"{lines} lines of {program} on {host} come from {exe}, which is not trusted; "

@@ -3,12 +3,12 @@
 Counters live in the store of findings and reports and move only with what is committed there.
 """
 
-import time as clock
+import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from heptad.aggregator.detection.finding import ENDS, PROGRAMS, SESSION, SEVERITIES, Revision
-from heptad.aggregator.detection.open_findings import TOLD, OpenFindings
+from heptad.aggregator.detection.open_findings import REPORTED_SEVERITIES, OpenFindings
 from heptad.core import __version__
 from heptad.core.store.api import Counters
 from heptad.core.store.field_conflict import LABELS as LABELS_OF_HELD
@@ -169,10 +169,10 @@ class AggregatorMetrics(StoredMetrics):
         for rule in self._rules:
             if rule == SESSION:
                 continue
-            for severity in TOLD:
+            for severity in REPORTED_SEVERITIES:
                 self.set(LAST, 0, rule, severity)
         self.open = OpenFindings(rule for rule in self._rules if rule != SESSION)
-        self._caught_up = clock.monotonic()
+        self._caught_up = time.monotonic()
         self.judged_until: int | None = None
 
     def recall(self, stored: Counters) -> None:
@@ -202,14 +202,14 @@ class AggregatorMetrics(StoredMetrics):
         """A finding is now as this revision tells it."""
         finding = revision.finding
         self.open.note(revision)
-        if revision.stands and finding.severity in TOLD:
+        if revision.is_current and finding.severity in REPORTED_SEVERITIES:
             labels, last = (finding.rule, finding.severity), finding.last / SECOND
             with self._lock:
                 family = self._gauges[LAST]
                 family[labels] = max(last, family.get(labels, last))
 
     def _count_open(self) -> None:
-        now = clock.time()
+        now = time.time()
         found = self.open.current(now)
         self.show(OPEN, self.open.count(now, found))
         counts, newest = self.open.count_by_host(now, found)
@@ -218,12 +218,12 @@ class AggregatorMetrics(StoredMetrics):
 
     def catch_up(self, until: int) -> None:
         """Everything is worked off now that had arrived at ``until`` (ns)."""
-        self._caught_up = clock.monotonic()
+        self._caught_up = time.monotonic()
         self.judged_until = until
 
     def behind(self) -> float:
         """How long ago everything that had arrived was worked off, in seconds."""
-        return clock.monotonic() - self._caught_up
+        return time.monotonic() - self._caught_up
 
     def collect(self) -> "Iterator[Metric]":
         """The families, as they are now."""

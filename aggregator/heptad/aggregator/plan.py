@@ -5,15 +5,15 @@ from collections.abc import Sequence
 import msgspec
 
 from heptad.aggregator.detection.ignore import Ignored
-from heptad.aggregator.detection.rules import Rule
+from heptad.aggregator.detection.rules import DetectionRule
 from heptad.aggregator.reports import Report
 
 
 class Plan(msgspec.Struct):
     """What is to be computed; times in seconds."""
 
-    rules: list[Rule]
+    rules: list[DetectionRule]
     reports: Sequence[Report]
     max_wait: float = 120.0
-    late_horizon: float = 7 * 86_400.0
+    allowed_lateness: float = 7 * 86_400.0
     ignored: Ignored = msgspec.field(default_factory=Ignored)

@@ -4,10 +4,10 @@ from typing import Annotated, Final
 
 import msgspec
 
-from heptad.core.intervals import MINUTE, Span, merge_spans
+from heptad.core.intervals import MINUTE, Interval, merge_intervals
 from heptad.core.store.event_row import MEASUREMENT
 
-__all__ = ["MINUTE", "merge_spans"]
+__all__ = ["MINUTE", "merge_intervals"]
 from heptad.core.event import Time
 from heptad.core.store.api import Store
 from heptad.core.validation import decode_time
@@ -24,7 +24,7 @@ _MOST_FRESH: Final = 120_000
 that many small looks at a backlog cost more, and it holds what it found until it is committed."""
 _MOST_CHUNKS: Final = 500
 """What comes late only marks days, and new events may have arrived behind it."""
-KEEP: Final = 60
+OPEN_MINUTES: Final = 60
 """Minutes that stay open to events that come late."""
 
 
@@ -40,7 +40,7 @@ class Progress(msgspec.Struct):
     position: str = ""
     newest: Time = 0
     latest: Time = 0
-    ahead: Annotated[list[Span], msgspec.Meta(max_length=MOST_AHEAD)] = []
+    ahead: Annotated[list[Interval], msgspec.Meta(max_length=MOST_AHEAD)] = []
 
 
 class Arrived(msgspec.Struct):
@@ -50,8 +50,8 @@ class Arrived(msgspec.Struct):
     clock. ``behind`` lay so far behind the newest that their days have to be read again.
     """
 
-    spans: list[Span]
-    late_spans: list[Span]
+    intervals: list[Interval]
+    late_intervals: list[Interval]
     late: int
     ahead: int
     behind: int
@@ -77,7 +77,7 @@ def recall_start(events: Store) -> int:
     return 0 if known is None else known
 
 
-def take(events: Store, progress: Progress, horizon: int, now: int) -> Arrived:
+def take_arrivals(events: Store, progress: Progress, horizon: int, now: int) -> Arrived:
     """Move ``progress`` over what arrived after it; times and ``horizon`` are nanoseconds.
 
     An event is late by what it lies behind the newest one that arrived before it, not by the
@@ -91,16 +91,16 @@ def take(events: Store, progress: Progress, horizon: int, now: int) -> Arrived:
     if progress.latest > limit:  # the clock went back: what was seen is ahead of it again
         last = min(progress.latest // MINUTE, limit // MINUTE + _LONGEST_WAIT)
         seen = (limit // MINUTE, last + 1)
-        progress.ahead = merge_spans([*progress.ahead, seen])[:MOST_AHEAD]
+        progress.ahead = merge_intervals([*progress.ahead, seen])[:MOST_AHEAD]
         progress.latest = limit
-    spans, late_spans = _take_ahead(progress, limit // MINUTE), list[Span]()
+    intervals, late_intervals = _take_ahead(progress, limit // MINUTE), list[Interval]()
     late = ahead = behind = fresh = 0
     more = False
-    for _, until in spans:
+    for _, until in intervals:
         _see(progress, until * MINUTE - 1, now)
     for _ in range(_MOST_CHUNKS):
         line = max(history, progress.newest - horizon)
-        recent = progress.newest // MINUTE * MINUTE - KEEP * MINUTE
+        recent = progress.newest // MINUTE * MINUTE - OPEN_MINUTES * MINUTE
         edges = sorted({history, line, recent, limit} if line > history else {recent, limit})
         pieces = events.arrived(MEASUREMENT, progress.position, _CHUNK, edges)
         for piece in pieces:
@@ -112,23 +112,23 @@ def take(events: Store, progress: Progress, horizon: int, now: int) -> Arrived:
                 continue
             if history <= piece.oldest and piece.newest < line:
                 late += piece.points
-                late_spans.append(span)
+                late_intervals.append(span)
             else:
-                spans.append(span)
+                intervals.append(span)
             if piece.newest < recent:
                 behind += piece.points
             else:
                 fresh += piece.points
             _see(progress, piece.newest, now)
-        progress.ahead = merge_spans(progress.ahead)[:MOST_AHEAD]
+        progress.ahead = merge_intervals(progress.ahead)[:MOST_AHEAD]
         more = sum(piece.points for piece in pieces) >= _CHUNK
         if not more or fresh >= _MOST_FRESH:
             break
-    found = merge_spans(spans), merge_spans(late_spans)
+    found = merge_intervals(intervals), merge_intervals(late_intervals)
     return Arrived(*found, late, ahead, behind, more)
 
 
-def _take_ahead(progress: Progress, limit: int) -> list[Span]:
+def _take_ahead(progress: Progress, limit: int) -> list[Interval]:
     """The minutes before ``limit`` that were ahead of it until now."""
     waiting = progress.ahead
     progress.ahead = [(max(since, limit), until) for since, until in waiting if until > limit]

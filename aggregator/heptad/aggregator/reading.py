@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from heptad.core.event import Event
-from heptad.core.intervals import Span
-from heptad.core.store.api import Arrival, Counters, Identity, Point, Row, Store, Wanted
+from heptad.core.intervals import Interval
+from heptad.core.store.api import Arrival, Counters, Identity, Point, Row, Store, TagFilter
 from heptad.core.validation import Intake
 
 _T = TypeVar("_T")
@@ -16,7 +16,7 @@ class Stopped(Exception):
     """The work was told to end; what is not committed is done again after the next start."""
 
 
-class Reading:
+class StoppableStore:
     """``store``, whose readers raise Stopped as soon as ``stop`` is set: a look at a large
     backlog would otherwise take as long as it takes."""
 
@@ -51,12 +51,12 @@ class Reading:
         self._store.append(rows, state, counters)
 
     def read(
-        self, measurement: str, since: int, until: int, tags: Wanted | None = None
+        self, measurement: str, since: int, until: int, tags: TagFilter | None = None
     ) -> Iterator[Point]:
         """See Store.read."""
         return self._go_through(self._store.read(measurement, since, until, tags))
 
-    def events(self, since: int, until: int, tags: Wanted | None = None) -> Iterator[Event]:
+    def events(self, since: int, until: int, tags: TagFilter | None = None) -> Iterator[Event]:
         """See Store.events."""
         return self._go_through(self._store.events(since, until, tags))
 
@@ -75,11 +75,11 @@ class Reading:
         self._check()
         return self._store.arrived(measurement, position, limit, edges)
 
-    def spans(self, measurement: str, since: int, until: int) -> list[Span]:
+    def intervals(self, measurement: str, since: int, until: int) -> list[Interval]:
         """See Store.spans."""
         self._check()
-        return self._store.spans(measurement, since, until)
+        return self._store.intervals(measurement, since, until)
 
-    def passed(self) -> int | None:
+    def watermark(self) -> int | None:
         """See Store.passed."""
-        return self._store.passed()
+        return self._store.watermark()

@@ -2,7 +2,7 @@
 
 import logging
 import sqlite3
-import time as clock
+import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final, Protocol
@@ -16,11 +16,11 @@ from heptad.aggregator.metrics import FLEET, HELD, AggregatorMetrics
 from heptad.core import units
 from heptad.core.config.influxdb import InfluxConfig
 from heptad.core.config.schema import Config, StoreConfig
-from heptad.core.influxdb.client import Connection
-from heptad.core.influxdb.heartbeats import Summary
+from heptad.core.influxdb.client import InfluxConnection
+from heptad.core.influxdb.heartbeats import FleetSummary
 from heptad.core.influxdb.store import InfluxStore
 from heptad.core.store.api import Store, StoreError
-from heptad.core.store.field_conflict import Held, count_by_labels, describe
+from heptad.core.store.field_conflict import HeldPoints, count_by_labels, describe
 from heptad.core.store.sqlite import LocalStore
 from heptad.core.store.sqlite_file import StoreCorrupt, identify
 from heptad.core.telemetry.metrics import CounterDict
@@ -37,7 +37,7 @@ _UNSURE: Final = 3
 """From this generation on InfluxDB does not say which of two writes of a point survives."""
 
 
-class Stores(Protocol):
+class AggregatorStores(Protocol):
     """Where events are read, and findings, reports and the aggregator's own state are kept.
 
     ``name`` tells this store of events from another one, to which positions belong. Everything
@@ -97,7 +97,7 @@ class Stores(Protocol):
         ...
 
 
-def open_stores(config: Config, intake: Intake) -> Stores:
+def open_stores(config: Config, intake: Intake) -> AggregatorStores:
     """The stores of this configuration; raises StoreError."""
     if config.influxdb is not None:
         return InfluxStores(config.influxdb, intake, hosts_of(config))
@@ -187,9 +187,9 @@ class LocalStores:
 
     def tend(self, metrics: AggregatorMetrics) -> None:
         """See Stores.tend: prune."""
-        if clock.monotonic() >= self._prune_due:
+        if time.monotonic() >= self._prune_due:
             busy = self._reports.prune() > 0
-            self._prune_due = clock.monotonic() + (0 if busy else _PRUNE_EVERY)
+            self._prune_due = time.monotonic() + (0 if busy else _PRUNE_EVERY)
             metrics.set("heptad_aggregator_store_size_bytes", self._reports.size())
 
     def show(self, revisions: Sequence[Revision]) -> None:
@@ -214,7 +214,7 @@ class InfluxStores:
 
     def __init__(self, config: InfluxConfig, intake: Intake, hosts: Collection[str] = ()) -> None:
         self._hosts = hosts
-        self._connection = Connection(config)
+        self._connection = InfluxConnection(config)
         buckets = config.buckets
         self._events = InfluxStore(self._connection, buckets.events, OWNER, intake=intake)
         self._reports = InfluxStore(self._connection, buckets.reports, OWNER, intake=intake)
@@ -222,9 +222,9 @@ class InfluxStores:
         self._begun = False
         self._is_shown = False
         self._looked_due = 0.0
-        self._fleet = Summary()
+        self._fleet = FleetSummary()
         self._troubled: dict[str, list[str]] = {}
-        self._held: list[Held] = []
+        self._held: list[HeldPoints] = []
         self.name = self._events.name
 
     @property
@@ -247,7 +247,7 @@ class InfluxStores:
             return False
         known = self._events.recall("first_start")
         if self._events.intake.restore("first_start", known, decode_time) is None:
-            self._events.append([], {"first_start": str(clock.time_ns()).encode()})
+            self._events.append([], {"first_start": str(time.time_ns()).encode()})
             self._events.flush(at_once=True)
         self._begun = True
         return True
@@ -267,12 +267,12 @@ class InfluxStores:
     def tend(self, metrics: AggregatorMetrics) -> None:
         """See Stores.tend: write state and what screens need, and tell how the fleet is."""
         if not self._is_shown:  # an older version, or a kill, may have left rows out
-            now = clock.time_ns()
+            now = time.time_ns()
             self.show(list(last_revisions(self._reports, now - _SHOWN, now).values()))
             self._is_shown = True
-        if metrics.judged_until is not None and clock.monotonic() >= self._looked_due:
+        if metrics.judged_until is not None and time.monotonic() >= self._looked_due:
             self._reports.replace([looked_row(metrics.judged_until)])
-            self._looked_due = clock.monotonic() + _LOOKED_EVERY
+            self._looked_due = time.monotonic() + _LOOKED_EVERY
         self._events.flush()
         self._reports.flush()
         self._fleet = self._events.fleet()

@@ -10,7 +10,7 @@ import re
 import select
 import stat
 import sys
-import time as clock
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -40,7 +40,7 @@ _PACKED: Final[dict[bytes, Callable[[Any], Any]]] = {
 _TOO_LONG: Final = re.compile(rf"^.{{{_LONGEST_LINE + 1},}}$", re.MULTILINE)
 
 
-class Count:
+class LineCounts:
     """The lines of a file, and what of them is a log's."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ def open_log(name: str) -> Iterator[tuple[IO[bytes], int, int]]:
     with ExitStack() as stack:
         file = sys.stdin.buffer if name == "-" else stack.enter_context(_open(name))
         status = os.fstat(file.fileno())
-        modified = clock.time_ns() if name == "-" else status.st_mtime_ns
+        modified = time.time_ns() if name == "-" else status.st_mtime_ns
         begin = file.peek(8) if isinstance(file, io.BufferedReader) else b""
         unpack = next(
             (unpack for magic, unpack in _PACKED.items() if begin.startswith(magic)), None
@@ -114,7 +114,7 @@ def _open(name: str) -> IO[bytes]:
 
 def _await_writer(number: int) -> None:
     """Wait until a program has the pipe open for writing, or has had it."""
-    end = clock.monotonic() + PATIENCE
+    end = time.monotonic() + PATIENCE
     poll = select.poll()
     poll.register(number, select.POLLIN)
     while not poll.poll(100):
@@ -122,7 +122,7 @@ def _await_writer(number: int) -> None:
             os.read(number, 1)
         except BlockingIOError:
             return  # a writer that has nothing to say yet; without one this were the end
-        if clock.monotonic() >= end:
+        if time.monotonic() >= end:
             raise TimeoutError(f"is a pipe to which nothing wrote within {PATIENCE:.0f} s")
 
 
@@ -132,7 +132,7 @@ def _skip_hole(number: int) -> None:
         os.lseek(number, 0, os.SEEK_DATA)
 
 
-def read_texts(file: IO[bytes], bar: "tqdm[Any]", read: Count) -> Iterator[str]:
+def read_texts(file: IO[bytes], bar: "tqdm[Any]", read: LineCounts) -> Iterator[str]:
     """Texts of whole lines, the last without its end; of one above the maximum only a mark.
 
     ``read`` counts what became of them: where it has found no line of a log for long, reading ends.

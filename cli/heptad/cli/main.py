@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import shtab
 
-from heptad.cli.commands import COMMANDS, DONE, FAILED, WRONG_USE, complain
+from heptad.cli.commands import COMMANDS, DONE, FAILED, WRONG_USE, print_error
 from heptad.cli.grafana import GrafanaError
 from heptad.cli.runtime.early_signals import expect_signals
 from heptad.cli.screen import screened
@@ -94,20 +94,20 @@ def _run(arguments: Sequence[str] | None) -> int:  # noqa: PLR0911 - a status a 
         sys.stdout.flush()
     except DocumentError as error:
         for problem in error.problems:
-            complain(str(problem))
+            print_error(str(problem))
         return WRONG_USE
     except (StoreError, ServerError, GrafanaError) as error:
-        complain(str(error))
+        print_error(str(error))
         return FAILED
     except BrokenPipeError:
         # the reader has seen enough, as in `heptad events | head`; nothing is left to flush
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except sqlite3.Error as error:
-        complain(f"a store cannot be read: {error}; the exporter sets a corrupt one aside")
+        print_error(f"a store cannot be read: {error}; the exporter sets a corrupt one aside")
         return FAILED
     except OSError as error:
-        complain(f"cannot go on: {error.strerror or error}")
+        print_error(f"cannot go on: {error.strerror or error}")
         return FAILED
     except KeyboardInterrupt:
         return DONE

@@ -6,7 +6,7 @@ aggregator must have judged what arrived, within the last three minutes.
 
 import math
 import sqlite3
-import time as clock
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
@@ -26,7 +26,7 @@ from heptad.core.units import SECOND, format_time, parse_duration
 from heptad.exporter.app import choose_sources, describe_source
 
 PARTS: Final = ("exporter", "aggregator")
-State = Literal["healthy", "problem", "unknown", "not running"]
+PartState = Literal["healthy", "problem", "unknown", "not running"]
 
 _STALE: Final = 180.0
 """Seconds after which an old look at the logs or the events says nothing of now."""
@@ -53,7 +53,7 @@ class PartStatus(msgspec.Struct):
     """How a part is. Times are RFC 3339; None is what is not known or does not apply."""
 
     part: str
-    state: State
+    state: PartState
     address: str
     store: str
     has_run_here: bool = False
@@ -230,7 +230,7 @@ class _Examination:
             return
         self._status.read_until = None if looked is None else format_time(looked)
         if looked is not None:
-            self._status.behind_seconds = max(0.0, (clock.time_ns() - looked) / SECOND)
+            self._status.behind_seconds = max(0.0, (time.time_ns() - looked) / SECOND)
 
     def _judge(self, answer: PortAnswer | None) -> None:
         status = self._status
@@ -269,7 +269,7 @@ class _Examination:
             answer.value("heptad_config_last_reload_success_timestamp_seconds") or 0.0,
         )
         behind = self._status.behind_seconds or 0.0
-        return behind >= clock.time() - begun - 1
+        return behind >= time.time() - begun - 1
 
 
 def _by_source(answer: PortAnswer, name: str) -> Mapping[str, float]:

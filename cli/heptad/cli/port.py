@@ -13,7 +13,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError, SSLError
 
 from heptad.core.config.schema import parse_listen
 from heptad.core.config.strict_yaml import DocumentError
-from heptad.core.config.web import TlsConfig, load_web_config
+from heptad.core.config.web import ServerTlsConfig, load_web_config
 from heptad.core.http.deadline import PoolManager, limit
 
 _SECONDS: Final = 5.0
@@ -52,7 +52,7 @@ class Port:
     def __init__(self, listen: str, web_config: str, login: tuple[str, str] | None = None) -> None:
         host, self._number = parse_listen(listen)
         host = _EVERYWHERE.get(host, host)
-        self._tls: TlsConfig | None = None
+        self._tls: ServerTlsConfig | None = None
         self._fault = ""
         if web_config:
             try:

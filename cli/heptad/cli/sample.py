@@ -2,7 +2,7 @@
 
 import os
 import threading
-import time as clock
+import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -71,13 +71,13 @@ def make_replay() -> Callable[[threading.Event], None]:
     lines = deque(line.partition(" ") for line in text.splitlines())
     times = [datetime.fromisoformat(stamp).timestamp() for stamp, _, _ in lines]
     begin, pace = times[0], _LASTS / max(times[-1] - times[0], _LASTS)
-    started = clock.time()
+    started = time.time()
 
     def replay(stop: threading.Event) -> None:
         with log_path().open("a", encoding="utf-8") as log:
             while lines:
                 due = started + (times[-len(lines)] - begin) * pace
-                if stop.wait(max(0.0, due - clock.time())):
+                if stop.wait(max(0.0, due - time.time())):
                     return
                 rest = lines.popleft()[2]
                 log.write(f"{datetime.now(UTC).isoformat(timespec='microseconds')} {rest}\n")

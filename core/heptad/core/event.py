@@ -168,39 +168,47 @@ class Event(msgspec.Struct, gc=False, omit_defaults=True):
         return (self.program, self.action, self.outcome, self.method)
 
 
-class Field(msgspec.Struct, frozen=True):
+class EventField(msgspec.Struct, frozen=True):
     """What one field of an event answers and how others call it; its type is ``Event``'s."""
 
     question: str
     ecs: str
-    meaning: str
+    description: str
 
 
-FIELDS: Final[dict[str, Field]] = {
-    "time": Field("when", "@timestamp", "nanoseconds since the epoch, UTC"),
-    "host": Field("where", "host.name", "the host the event belongs to; set by the configuration"),
-    "program": Field("to where", "process.name", "the program that tells it, normalised"),
-    "target_user": Field("to where", "user.target.name", "the account acted on, where it differs"),
-    "action": Field("what", "event.action", "what was done"),
-    "outcome": Field("what", "event.outcome", "how it ended"),
-    "method": Field("what", "heptad.method", "how the user proved who he is"),
-    "reason": Field("what", "event.reason", "why it ended so"),
-    "count": Field("what", "heptad.count", "how often: syslog folds repeated lines into one"),
-    "user": Field("who", "user.name", "the account that was asked for, or that acted"),
-    "source_ip": Field("from where", "source.ip", "the peer's address"),
-    "source_port": Field("from where", "source.port", "the peer's port"),
-    "source_domain": Field("from where", "source.domain", "the peer's name, if only that is told"),
-    "tty": Field("from where", "process.tty", "the terminal"),
-    "object": Field(
+FIELDS: Final[dict[str, EventField]] = {
+    "time": EventField("when", "@timestamp", "nanoseconds since the epoch, UTC"),
+    "host": EventField(
+        "where", "host.name", "the host the event belongs to; set by the configuration"
+    ),
+    "program": EventField("to where", "process.name", "the program that tells it, normalised"),
+    "target_user": EventField(
+        "to where", "user.target.name", "the account acted on, where it differs"
+    ),
+    "action": EventField("what", "event.action", "what was done"),
+    "outcome": EventField("what", "event.outcome", "how it ended"),
+    "method": EventField("what", "heptad.method", "how the user proved who he is"),
+    "reason": EventField("what", "event.reason", "why it ended so"),
+    "count": EventField("what", "heptad.count", "how often: syslog folds repeated lines into one"),
+    "user": EventField("who", "user.name", "the account that was asked for, or that acted"),
+    "source_ip": EventField("from where", "source.ip", "the peer's address"),
+    "source_port": EventField("from where", "source.port", "the peer's port"),
+    "source_domain": EventField(
+        "from where", "source.domain", "the peer's name, if only that is told"
+    ),
+    "tty": EventField("from where", "process.tty", "the terminal"),
+    "object": EventField(
         "on what",
         "process.command_line, group.name, file.path, …",
         "the command, account, group, key fingerprint, seat or file",
     ),
-    "pid": Field("evidence", "process.pid", "the process that wrote the line"),
-    "log_host": Field("evidence", "log.syslog.hostname", "the line's own host name, if another"),
-    "trust": Field("evidence", "heptad.trust", "journal or file: who vouches for the line"),
-    "path": Field("evidence", "log.file.path", "the log file"),
-    "unit": Field("evidence", "journald.unit", "the systemd unit"),
-    "raw": Field("evidence", "event.original", "the line"),
-    "source": Field("-", "heptad.source", "the source's name in the configuration"),
+    "pid": EventField("evidence", "process.pid", "the process that wrote the line"),
+    "log_host": EventField(
+        "evidence", "log.syslog.hostname", "the line's own host name, if another"
+    ),
+    "trust": EventField("evidence", "heptad.trust", "journal or file: who vouches for the line"),
+    "path": EventField("evidence", "log.file.path", "the log file"),
+    "unit": EventField("evidence", "journald.unit", "the systemd unit"),
+    "raw": EventField("evidence", "event.original", "the line"),
+    "source": EventField("-", "heptad.source", "the source's name in the configuration"),
 }

@@ -3,7 +3,7 @@
 import gc
 
 
-def spare_the_collector() -> None:
+def tune_gc() -> None:
     """Have Python look for cycles seldom while many lines or events are worked off.
 
     Rules and modules live for ever, and a batch is thousands of short-lived tuples without

@@ -6,14 +6,14 @@ from typing import Final
 MINUTE: Final = 60 * 10**9
 """Nanoseconds."""
 
-Span = tuple[int, int]
+Interval = tuple[int, int]
 """since <= t < until, in whole minutes since the epoch."""
 
 
-def merge_spans(spans: Iterable[Span]) -> list[Span]:
+def merge_intervals(intervals: Iterable[Interval]) -> list[Interval]:
     """The same spans in order, those that touch as one."""
-    merged: list[Span] = []
-    for since, until in sorted(spans):
+    merged: list[Interval] = []
+    for since, until in sorted(intervals):
         if merged and since <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(until, merged[-1][1]))
         else:

@@ -18,7 +18,7 @@ _ENGLISH: Final = {
 _ENGLISH_DAYS: Final = frozenset("mon tue wed thu fri sat sun".split())
 
 
-class Names(msgspec.Struct):
+class LocaleNames(msgspec.Struct):
     """Months by their name; of a name that means several, the months by locale."""
 
     months: dict[str, int]
@@ -32,9 +32,9 @@ class AmbiguousMonth(ValueError):
 
 
 @lru_cache(maxsize=1)
-def load_names() -> Names:
+def load_names() -> LocaleNames:
     """The table, read when the first name is met that is not English."""
-    return msgspec.json.decode(_FILE.read_bytes(), type=Names)
+    return msgspec.json.decode(_FILE.read_bytes(), type=LocaleNames)
 
 
 def normalize_name(name: str) -> str:

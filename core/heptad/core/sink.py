@@ -9,10 +9,10 @@ from typing import Protocol
 
 import msgspec
 
-from heptad.core.store.field_conflict import Conflict, Group, Held
+from heptad.core.store.field_conflict import Conflict, HeldGroup, HeldPoints
 
 
-class Parcel(msgspec.Struct):
+class Payload(msgspec.Struct):
     """Lines of line protocol, and the same as they go over the wire."""
 
     lines: Sequence[str]
@@ -26,45 +26,45 @@ class Delivered(msgspec.Struct):
     not take for the type of a field, and will take once what has the other type is gone.
     """
 
-    refused: dict[int, str] = {}
+    rejected: dict[int, str] = {}
     expired: int = 0
     held: dict[int, Conflict] = {}
 
     def missing(self) -> str | None:
         """Why lines are not there that are not too old; None where all others are."""
-        for reasons in (self.refused, self.held):
+        for reasons in (self.rejected, self.held):
             for reason in reasons.values():
                 return str(reason)
         return None
 
 
-class TryAgain(msgspec.Struct):
+class Retry(msgspec.Struct):
     """It may not be there: the other end is not well, and asks for ``after`` seconds of rest."""
 
     reason: str
     after: float = 0.0
 
 
-class Hold(msgspec.Struct):
+class Blocked(msgspec.Struct):
     """Nothing is there, and only a person can help; ``reason`` says how."""
 
     reason: str
 
 
-Outcome = Delivered | TryAgain | Hold
+DeliveryOutcome = Delivered | Retry | Blocked
 
 
 class Sink(Protocol):
     """Where batches go; InfluxDB is the first."""
 
-    def pack(self, lines: Sequence[str]) -> Parcel:
+    def encode(self, lines: Sequence[str]) -> Payload:
         """Make the lines ready for the wire: while another batch is under way."""
         ...
 
-    def deliver(self, parcel: Parcel) -> Outcome:
+    def deliver(self, payload: Payload) -> DeliveryOutcome:
         """Deliver and wait for what becomes of it; raises nothing."""
         ...
 
-    def gather(self, groups: Iterable[Group]) -> list[Held]:
+    def gather(self, groups: Iterable[HeldGroup]) -> list[HeldPoints]:
         """Held points by conflict and shard; raises nothing."""
         ...

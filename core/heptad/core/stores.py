@@ -6,7 +6,7 @@ from pathlib import Path
 
 from heptad.core.config.influxdb import InfluxConfig
 from heptad.core.config.schema import Config
-from heptad.core.influxdb.client import Connection, NoSecret, Unreachable
+from heptad.core.influxdb.client import InfluxConnection, NoSecret, Unreachable
 from heptad.core.influxdb.query import NotAllowed
 from heptad.core.influxdb.store import InfluxStore
 from heptad.core.store.api import StoreError
@@ -57,6 +57,6 @@ def _open_file(path: Path, stack: ExitStack, intake: Intake) -> LocalStore:
 def _open_bucket(
     influxdb: InfluxConfig, bucket: str, stack: ExitStack, intake: Intake
 ) -> InfluxStore:
-    connection = Connection(influxdb)
+    connection = InfluxConnection(influxdb)
     stack.callback(connection.close)
     return InfluxStore(connection, bucket, _OWNER, intake=intake)

@@ -2,7 +2,7 @@
 
 import os
 import re
-import time as clock
+import time
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Final
@@ -51,7 +51,7 @@ def parse_size(text: Size) -> int:
 
 def parse_time(text: str, now: float | None = None) -> int:
     """Nanoseconds of ``1h`` (that long ago), ``now``, or an RFC 3339 time; ValueError if none."""
-    now = clock.time() if now is None else now
+    now = time.time() if now is None else now
     if text == "now":
         return int(now * SECOND)
     try:
@@ -67,12 +67,12 @@ def parse_time(text: str, now: float | None = None) -> int:
         ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=local_zone())
-    time = round(moment.timestamp() * 10**6) * 1000
-    if not -(2**63) <= time < 2**63:
+    nanoseconds = round(moment.timestamp() * 10**6) * 1000
+    if not -(2**63) <= nanoseconds < 2**63:
         raise ValueError(
             f"`{_quote(text)}` cannot be a time of a log: it lies outside 1678 to 2261"
         )
-    return time
+    return nanoseconds
 
 
 def parse_zone(text: str) -> tzinfo:

@@ -15,10 +15,18 @@ import msgspec
 
 from heptad.core.store.api import Row
 from heptad.core.store.history import Past, Stored
-from heptad.core.store.line_protocol import decode_head
+from heptad.core.store.line_protocol import decode_series
 from heptad.exporter.normalize.login_attempts import LONGEST
-from heptad.exporter.normalize.normalizer import FoldedRow, Interpreter
-from heptad.exporter.stored_line import SECOND, Kind, Told, Voice, host_of, kind_of, tell
+from heptad.exporter.normalize.normalizer import FoldedRow, Normalizer
+from heptad.exporter.stored_line import (
+    SECOND,
+    EventKind,
+    LineContent,
+    MachineProgram,
+    content_of,
+    host_of,
+    kind_of,
+)
 
 SLACK: Final = 5 * SECOND
 """The stamps that two daemons give to one line differ by less."""
@@ -35,11 +43,11 @@ _MOST_ARRIVALS: Final = 100_000
 _MOST_VOICES: Final = 10_000
 
 
-Known = tuple[int, Told]
+StoredLine = tuple[int, LineContent]
 """A stored point: its arrival number, and what it says."""
 
 
-class HandOver(msgspec.Struct):
+class Handover(msgspec.Struct):
     """How far a source is with what it takes over; a part of what each batch commits.
 
     ``upto`` is the position of the store when it began, ``at`` the time (ns) and ``since`` that
@@ -55,11 +63,11 @@ class HandOver(msgspec.Struct):
     whole: bool
     begun_anew: int
     used: dict[int, int] = {}
-    passed: list[Voice] = []
+    matched: list[MachineProgram] = msgspec.field(default_factory=list, name="passed")
     joined: bool = False
 
 
-class Tail(msgspec.Struct, frozen=True):
+class LastEvent(msgspec.Struct, frozen=True):
     """The last event of a voice: arrival number (0: not known), time in ns, and source."""
 
     arrival: int
@@ -67,19 +75,19 @@ class Tail(msgspec.Struct, frozen=True):
     source: str
 
 
-def find_tails(past: Past, own: frozenset[str]) -> dict[Voice, Tail]:
+def find_last_events(past: Past, own: frozenset[str]) -> dict[MachineProgram, LastEvent]:
     """The last event of each program on each machine."""
-    tails: dict[Voice, Tail] = {}
-    for arrival, head, time, body, raw in past.newest_arrivals(_MOST_ARRIVALS):
-        voice = tell(head, time, body, raw, own).voice
+    tails: dict[MachineProgram, LastEvent] = {}
+    for arrival, series, time, body, raw in past.newest_arrivals(_MOST_ARRIVALS):
+        voice = content_of(series, time, body, raw, own).voice
         if voice not in tails and len(tails) < _MOST_VOICES:
-            tails[voice] = Tail(arrival, time, source_of(head))
-    older: dict[Voice, Tail] = {}
-    for head, time in past.newest_times():
-        machine = host_of(head)
-        voice = ("" if machine in own else machine, kind_of(head)[1])
-        if voice not in tails and time > older.get(voice, Tail(0, time - 1, "")).time:
-            older[voice] = Tail(0, time, source_of(head))
+            tails[voice] = LastEvent(arrival, time, source_of(series))
+    older: dict[MachineProgram, LastEvent] = {}
+    for series, time in past.newest_times():
+        machine = host_of(series)
+        voice = ("" if machine in own else machine, kind_of(series)[1])
+        if voice not in tails and time > older.get(voice, LastEvent(0, time - 1, "")).time:
+            older[voice] = LastEvent(0, time, source_of(series))
     return tails | older
 
 
@@ -87,18 +95,20 @@ class AlreadyRead:
     """Sifts the rows of one source; ``own`` are the names of this host."""
 
     def __init__(
-        self, past: Past, state: HandOver, own: frozenset[str], joined: bytes = b""
+        self, past: Past, state: Handover, own: frozenset[str], joined: bytes = b""
     ) -> None:
         self._past = past
         self._joined = joined
         self._state = state
         self._own = own
-        self._passed = set(state.passed)
-        self._tails = find_tails(past, own)
-        self._series: dict[Kind, list[tuple[int, str]]] = {}
-        for number, head in past.heads.items():
-            self._series.setdefault(kind_of(head), []).append((number, host_of(head)))
-        self._blocks: OrderedDict[tuple[Kind, str, int], dict[str, list[Known]]] = OrderedDict()
+        self._matched = set(state.matched)
+        self._tails = find_last_events(past, own)
+        self._series: dict[EventKind, list[tuple[int, str]]] = {}
+        for number, series in past.series.items():
+            self._series.setdefault(kind_of(series), []).append((number, host_of(series)))
+        self._blocks: OrderedDict[tuple[EventKind, str, int], dict[str, list[StoredLine]]] = (
+            OrderedDict()
+        )
 
     @property
     def since(self) -> int:
@@ -107,7 +117,7 @@ class AlreadyRead:
 
     def dump(self) -> bytes:
         """How far it is, for the store."""
-        self._state.passed = sorted(self._passed)
+        self._state.matched = sorted(self._matched)
         for number in list(self._state.used)[:-_MOST_USED]:
             del self._state.used[number]
         return msgspec.msgpack.encode(self._state)
@@ -116,15 +126,15 @@ class AlreadyRead:
         """Whether no line can come any more that was read before."""
         return not 0 <= now - self._state.at <= _FOLDING
 
-    def join(self, before: int, interpreter: Interpreter) -> None:
+    def join(self, before: int, normalizer: Normalizer) -> None:
         """Go on with the connections that began before the first line, at ``before`` (ns)."""
         if self._joined and not self._state.joined:
             known = msgspec.msgpack.decode(self._joined, type=list[tuple[bytes, bytes]])
-            for attempts, strangers in known:
+            for attempts, unknown_users in known:
                 if attempts:
-                    interpreter.attempts.adopt(attempts, before)
-                if strangers:
-                    interpreter.strangers.adopt(strangers, before)
+                    normalizer.attempts.adopt(attempts, before)
+                if unknown_users:
+                    normalizer.unknown_users.adopt(unknown_users, before)
         self._state.joined = True
 
     def sift(
@@ -136,34 +146,34 @@ class AlreadyRead:
         """
         fresh: list[Row] = []
         folded: list[FoldedRow] = []
-        passed = 0
+        duplicates = 0
         for row in rows:
-            told = tell(*row, self._own)
+            told = content_of(*row, self._own)
             left = self._count_new(told, caught_up=caught_up)
             if left == 0:
-                passed += 1
+                duplicates += 1
                 continue
             if left != told.count:
                 row = (row[0], row[1], _with_count(row[2], told.count, left), row[3])  # noqa: PLW2901 - what is left of it
             fresh.append(row)
             if left != 1:
                 folded.append((row, left))
-        return fresh, folded, passed
+        return fresh, folded, duplicates
 
     def sift_left(
         self, left: Iterable[tuple[str, Row | None]], *, caught_up: bool
     ) -> tuple[list[tuple[str, Row | None]], int]:
         """The same of lines that no rule understood."""
         fresh: list[tuple[str, Row | None]] = []
-        passed = 0
+        duplicates = 0
         for program, row in left:
             if row is not None and not self.sift([row], caught_up=caught_up)[0]:
-                passed += 1
+                duplicates += 1
             else:
                 fresh.append((program, row))
-        return fresh, passed
+        return fresh, duplicates
 
-    def _count_new(self, told: Told, *, caught_up: bool) -> int:
+    def _count_new(self, told: LineContent, *, caught_up: bool) -> int:
         """How many of the lines for which a row stands nobody has read."""
         tail = self._tails.get(told.voice)
         if tail is None:
@@ -171,13 +181,13 @@ class AlreadyRead:
             return 0 if lost else told.count
         if not self._state.whole:
             return self._match(told, tail, -(2**63))
-        old = not caught_up and told.voice not in self._passed and told.end + SLACK < tail.time
+        old = not caught_up and told.voice not in self._matched and told.end + SLACK < tail.time
         if old and told.time < tail.time - _ZONE:
             return 0
         left = self._match(told, tail, tail.time - _ZONE)
         return 0 if old else left
 
-    def _match(self, told: Told, tail: Tail, floor: int) -> int:
+    def _match(self, told: LineContent, tail: LastEvent, floor: int) -> int:
         """How many lines of a row are left when those that the store has from ``floor`` are off."""
         since, until = max(told.time - SLACK, floor), told.end + SLACK
         left = self._use(self._of_moment(told, since, until), told, tail, told.count)
@@ -189,7 +199,9 @@ class AlreadyRead:
             left = self._use(after, told, tail, left)
         return left
 
-    def _use(self, stored: Iterable[Known], told: Told, tail: Tail, wanted: int) -> int:
+    def _use(
+        self, stored: Iterable[StoredLine], told: LineContent, tail: LastEvent, wanted: int
+    ) -> int:
         """Take off the stored points that may be of the row's line; how many lines are left."""
         used = self._state.used
         fitting = [one for one in stored if one[1].may_be(told)]
@@ -201,25 +213,25 @@ class AlreadyRead:
                 used[arrival] = used.get(arrival, 0) + part
                 wanted -= part
                 if arrival == tail.arrival:
-                    self._passed.add(told.voice)
+                    self._matched.add(told.voice)
         return wanted
 
-    def _of_moment(self, told: Told, since: int, until: int) -> Iterator[Known]:
+    def _of_moment(self, told: LineContent, since: int, until: int) -> Iterator[StoredLine]:
         for number in range(since // _BLOCK, until // _BLOCK + 1):
             for arrival, other in self._block(told, number).get(told.content, ()):
                 if since <= other.time <= until:
                     yield arrival, other
 
-    def _block(self, told: Told, number: int) -> dict[str, list[Known]]:
+    def _block(self, told: LineContent, number: int) -> dict[str, list[StoredLine]]:
         """The stored points of some seconds by what they say: a busy log asks for them often."""
         key = (told.kind, told.voice[0], number)
         block = self._blocks.get(key)
         if block is None:
             block = {}
             begin = number * _BLOCK
-            series = self._series_for(told)
-            for one in self._past.between(series, begin, begin + _BLOCK, _MOST_IN_BLOCK):
-                arrival, other = self._tell(one)
+            series_ids = self._series_for(told)
+            for one in self._past.between(series_ids, begin, begin + _BLOCK, _MOST_IN_BLOCK):
+                arrival, other = self._stored_line(one)
                 block.setdefault(other.content, []).append((arrival, other))
             self._blocks[key] = block
             if len(self._blocks) > _MOST_BLOCKS:
@@ -227,27 +239,33 @@ class AlreadyRead:
         return block
 
     def _query(
-        self, told: Told, since: int, until: int, *, backwards: bool = False, folded: bool = False
-    ) -> Iterator[Known]:
-        series = self._series_for(told)
+        self,
+        told: LineContent,
+        since: int,
+        until: int,
+        *,
+        backwards: bool = False,
+        folded: bool = False,
+    ) -> Iterator[StoredLine]:
+        series_ids = self._series_for(told)
         rows = self._past.between(
-            series, since, until, _MOST_FOLDED, backwards=backwards, folded=folded
+            series_ids, since, until, _MOST_FOLDED, backwards=backwards, folded=folded
         )
-        return map(self._tell, rows)
+        return map(self._stored_line, rows)
 
-    def _series_for(self, told: Told) -> list[int]:
+    def _series_for(self, told: LineContent) -> list[int]:
         """The series that may hold what a row says: its machine's, or its relay's, this host."""
         hosts = {told.voice[0], *self._own}
         return [number for number, host in self._series.get(told.kind, ()) if host in hosts]
 
-    def _tell(self, stored: Stored) -> Known:
-        arrival, head, time, body, raw = stored
-        return arrival, tell(head, time, body, raw, self._own)
+    def _stored_line(self, stored: Stored) -> StoredLine:
+        arrival, series, time, body, raw = stored
+        return arrival, content_of(series, time, body, raw, self._own)
 
 
-def source_of(head: str) -> str:
+def source_of(series: str) -> str:
     """The source that read a series."""
-    return decode_head(head)[1].get("source", "")
+    return decode_series(series)[1].get("source", "")
 
 
 def _with_count(body: str, count: int, left: int) -> str:

@@ -17,21 +17,21 @@ from heptad.core.config.schema import (
     SourceConfig,
     parse_listen,
 )
-from heptad.core.gc_tuning import spare_the_collector
+from heptad.core.gc_tuning import tune_gc
 from heptad.core.host import machine_id
 from heptad.core.locale_names import find_locale
 from heptad.core.store.sqlite import LocalStore
 from heptad.core.telemetry.metrics import StoredMetrics
 from heptad.exporter.delivery.delivery_state import find_machine_id
-from heptad.exporter.handover import places_of
+from heptad.exporter.handover import locations_of
 from heptad.exporter.metrics import ExporterMetrics
 from heptad.exporter.normalize.login_attempts import label_sets
-from heptad.exporter.normalize.normalizer import Interpreter
+from heptad.exporter.normalize.normalizer import Normalizer
 from heptad.exporter.normalize.privacy import Privacy, make_privacy
-from heptad.exporter.normalize.provenance import make_accounts
+from heptad.exporter.normalize.provenance import make_user_ids
 from heptad.exporter.parsing.rulebook import Rulebook, load_rulebook
 from heptad.exporter.pipeline import Pipeline
-from heptad.exporter.running_source import Lane
+from heptad.exporter.running_source import RunningSource
 from heptad.exporter.settings import trust_more
 from heptad.exporter.sources import Source
 from heptad.exporter.sources.file.source import FileSource
@@ -59,7 +59,7 @@ _TICK: Final = 0.1
 JOURNALS: Final = ("/var/log/journal", "/run/log/journal")
 
 
-class Prepared(msgspec.Struct):
+class ExporterInputs(msgspec.Struct):
     """What an exporter reads by its configuration, checked: rules and sources."""
 
     rulebook: Rulebook
@@ -79,7 +79,7 @@ class Exporter:
         *,
         once: bool = False,
         serve: bool = True,
-        prepared: Prepared | None = None,
+        prepared: ExporterInputs | None = None,
         also: Sequence[StoredMetrics] = (),
     ) -> None:
         self.once = once
@@ -94,11 +94,11 @@ class Exporter:
         self.server: Server | None = None
         try:
             privacy = make_privacy(config.privacy, self.store.path)
-            lanes = [
-                make_lane(source, config, self.rulebook, privacy, once=once)
+            running_sources = [
+                make_running_source(source, config, self.rulebook, privacy, once=once)
                 for source in self.sources
             ]
-            self.pipeline = Pipeline(self.store, lanes, self.metrics, config.host)
+            self.pipeline = Pipeline(self.store, running_sources, self.metrics, config.host)
             self.delivery = self._make_delivery(config)
             if self.delivery is not None:
                 self.pipeline.others = self.delivery.problems
@@ -120,12 +120,12 @@ class Exporter:
         """What is wrong now, a sentence each: for /healthz."""
         return self.pipeline.problems() + (self.delivery.problems() if self.delivery else [])
 
-    def parts(self) -> dict[str, Callable[[threading.Event], None]]:
+    def workers(self) -> dict[str, Callable[[threading.Event], None]]:
         """What runs side by side."""
-        parts: dict[str, Callable[[threading.Event], None]] = {"exporter": self.run}
+        workers: dict[str, Callable[[threading.Event], None]] = {"exporter": self.run}
         if self.delivery is not None:
-            parts["forwarder"] = self.delivery.run
-        return parts
+            workers["forwarder"] = self.delivery.run
+        return workers
 
     def _make_server(self, config: Config) -> "Server":
         from heptad.core.http.server import Server  # noqa: PLC0415 - nothing is served
@@ -156,7 +156,7 @@ class Exporter:
         try:
             if self.server is not None:
                 self.server.start()
-            spare_the_collector()
+            tune_gc()
             # the thread that commits needs Python for moments only, and need not wait 5 ms for each
             sys.setswitchinterval(0.001)
             if self.once:
@@ -188,7 +188,7 @@ class Exporter:
                 self.server.close()
 
 
-def prepare(config: Config, rulebook: Rulebook | None = None) -> Prepared:
+def prepare(config: Config, rulebook: Rulebook | None = None) -> ExporterInputs:
     """Rules and sources of a configuration; raises DocumentError or NoSources.
 
     ``rulebook``: the rules of the configuration, where they are loaded already.
@@ -196,7 +196,9 @@ def prepare(config: Config, rulebook: Rulebook | None = None) -> Prepared:
     sources = config.sources or choose_sources(Path(config.exporter.host_root))
     if not sources:
         raise NoSources(Path(config.exporter.host_root))
-    return Prepared(rulebook or trust_more(load_rulebook(map(Path, config.rules)), config), sources)
+    return ExporterInputs(
+        rulebook or trust_more(load_rulebook(map(Path, config.rules)), config), sources
+    )
 
 
 def open_store(config: Config) -> LocalStore:
@@ -249,27 +251,27 @@ def find_journal(root: Path) -> Path | None:
     return None
 
 
-def make_interpreter(
+def make_normalizer(
     config: SourceConfig, whole: Config, rulebook: Rulebook, privacy: Privacy | None
-) -> Interpreter:
+) -> Normalizer:
     """What interprets the lines of a source; raises DocumentError."""
     hosts, programs = frozenset(config.hosts), frozenset(config.programs) or None
-    accounts = None
+    user_ids = None
     if isinstance(config, JournaldSourceConfig):
-        accounts = make_accounts(config, Path(whole.exporter.host_root))
-    return Interpreter(rulebook, whole.host, config.name, hosts, programs, privacy, accounts)
+        user_ids = make_user_ids(config, Path(whole.exporter.host_root))
+    return Normalizer(rulebook, whole.host, config.name, hosts, programs, privacy, user_ids)
 
 
-def make_lane(
+def make_running_source(
     config: SourceConfig,
     whole: Config,
     rulebook: Rulebook,
     privacy: Privacy | None,
     *,
     once: bool,
-) -> Lane:
+) -> RunningSource:
     """A source and its interpreter."""
-    interpreter = make_interpreter(config, whole, rulebook, privacy)
+    normalizer = make_normalizer(config, whole, rulebook, privacy)
     source: Source
     if isinstance(config, FileSourceConfig):
         zone = units.parse_zone(config.timezone) if config.timezone else units.local_zone()
@@ -280,17 +282,17 @@ def make_lane(
             zone,
             units.parse_size(config.max_line_bytes),
             locale=locale,
-            programs=frozenset(interpreter.tags()),
+            programs=frozenset(normalizer.app_names()),
             olddir=config.olddir,
             follow_links=config.follow_links,
         )
     else:
-        tags = interpreter.tags()
+        app_names = normalizer.app_names()
         root = Path(whole.exporter.host_root)
         directory: str | Callable[[], str] | None = config.directory
         if directory is None and root != Path("/"):
             # in a container journalctl by itself looks for a journal of the container; the host's
             # moves from /run to /var when it becomes persistent
             directory = lambda: str(find_journal(root) or root / JOURNALS[0].lstrip("/"))  # noqa: E731
-        source = JournaldSource(config.name, tags, directory, follow=not once)
-    return Lane(source, interpreter, places_of(config))
+        source = JournaldSource(config.name, app_names, directory, follow=not once)
+    return RunningSource(source, normalizer, locations_of(config))

@@ -8,7 +8,7 @@ itself is the queue.
 
 import logging
 import threading
-import time as clock
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
@@ -76,7 +76,7 @@ class Committer:
         self._state: dict[str, bytes] = {}
         self._bounds_due = 0.0
         self._added = 0
-        self._tell()
+        self._report()
 
     def know(self, state: dict[str, bytes]) -> None:
         """State that is in the store already, for the case that the file has to be begun anew."""
@@ -94,11 +94,11 @@ class Committer:
         """
         if self._next is None:
             self._next = transaction
-            self._gathering_since = clock.monotonic()
+            self._gathering_since = time.monotonic()
         else:
             self._next.extend(transaction)
         under_way = self._pending is not None and not self._pending[1].done()
-        due = clock.monotonic() - self._gathering_since >= _LONGEST_GATHERING
+        due = time.monotonic() - self._gathering_since >= _LONGEST_GATHERING
         if len(self._next.rows) >= _MOST_ROWS or (due and not under_way):
             self._begin_next(stop)
 
@@ -107,24 +107,24 @@ class Committer:
         while self._next is not None:
             if not self._begin_next(stop):
                 return False
-        return self._settle(stop)
+        return self._finish_commit(stop)
 
     def rest(self) -> None:
         """Nothing is under way, nor is there anything to commit: see to the store's bounds.
 
         What is there grows older and is delivered, also where no line comes for days.
         """
-        if clock.monotonic() >= self._bounds_due:
+        if time.monotonic() >= self._bounds_due:
             self._keep_bounds(1)
 
     def _begin_next(self, stop: threading.Event) -> bool:
-        if self._next is None or not self._settle(stop):
+        if self._next is None or not self._finish_commit(stop):
             return False
         transaction, self._next = self._next, None
         self._pending = (transaction, self._thread.submit(self._commit, transaction))
         return True
 
-    def _settle(self, stop: threading.Event) -> bool:
+    def _finish_commit(self, stop: threading.Event) -> bool:
         """Wait for what is under way, and try it again while the store fails."""
         pause = _FIRST_PAUSE
         while self._pending is not None:
@@ -164,7 +164,7 @@ class Committer:
         self._state |= transaction.state
         self._metrics.add(transaction.counters)
         self._added += len(transaction.rows)
-        if self._added >= _MANY_ROWS or clock.monotonic() >= self._bounds_due:
+        if self._added >= _MANY_ROWS or time.monotonic() >= self._bounds_due:
             self._keep_bounds(2 * self._added)
 
     def _write(self, transaction: Transaction) -> None:
@@ -176,7 +176,7 @@ class Committer:
             )
         if self._begun_anew:
             # what was counted and read so far goes into the new file; the old one is kept aside
-            self._state["begun_anew"] = str(clock.time_ns()).encode()
+            self._state["begun_anew"] = str(time.time_ns()).encode()
             self._store.append([], self._state, self._metrics.totals())
             self._begun_anew = False
         self._store.append(transaction.rows, transaction.state, transaction.counters)
@@ -208,15 +208,15 @@ class Committer:
                 problem = problem or self._pruning.problem
             elif self._full:
                 self._tell_full(None)
-            self._tell()
+            self._report()
         except StoreError as error:
             step, problem = 0, str(error)
         self._pruning.set(problem)
         self._added = 0
-        self._bounds_due = clock.monotonic() + (0 if step else _BOUNDS_EVERY)
+        self._bounds_due = time.monotonic() + (0 if step else _BOUNDS_EVERY)
         return step > 0
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         self._metrics.set("heptad_store_size_bytes", self._store.size())
         self._metrics.set("heptad_store_max_size_bytes", self._store.max_size)
         self._metrics.set("heptad_store_set_aside", 1 if self._store.set_aside else 0)

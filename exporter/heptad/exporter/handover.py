@@ -19,7 +19,7 @@ from heptad.core.store.api import StoreError
 from heptad.core.store.sqlite import LocalStore
 from heptad.core.store.sqlite_reading import Points
 from heptad.core.units import format_time
-from heptad.exporter.already_read import HandOver, find_tails
+from heptad.exporter.already_read import Handover, find_last_events
 from heptad.exporter.normalize.login_attempts import LONGEST
 from heptad.exporter.parsing.rulebook import Rulebook
 from heptad.exporter.stored_line import machine_of
@@ -33,34 +33,34 @@ Speaker = tuple[str, str]
 """A source's name, and a place that it reads."""
 
 
-class Reading(msgspec.Struct, frozen=True):
+class SourceScope(msgspec.Struct, frozen=True):
     """What a source of the configuration reads: at which places, and which programs."""
 
     name: str
-    places: tuple[str, ...]
+    locations: tuple[str, ...]
     programs: frozenset[str]
 
     @property
     def speakers(self) -> set[Speaker]:
         """The source at each of its places."""
-        return {(self.name, place) for place in self.places}
+        return {(self.name, place) for place in self.locations}
 
 
-def places_of(config: SourceConfig) -> tuple[str, ...]:
+def locations_of(config: SourceConfig) -> tuple[str, ...]:
     """Where a source reads."""
     if isinstance(config, FileSourceConfig):
         return tuple(dict.fromkeys(map(os.path.normpath, config.paths)))
     return (config.directory or "journal",)
 
 
-def reading_of(config: SourceConfig, rulebook: Rulebook) -> Reading:
+def scope_of(config: SourceConfig, rulebook: Rulebook) -> SourceScope:
     """What a source of the configuration reads by these rules."""
     known = frozenset(program.name for program in rulebook.programs.values())
     programs = known & frozenset(config.programs) if config.programs else known
-    return Reading(config.name, places_of(config), programs)
+    return SourceScope(config.name, locations_of(config), programs)
 
 
-class Change(msgspec.Struct):
+class Takeover(msgspec.Struct):
     """The programs that a source takes over, and the sources that spoke for them before."""
 
     source: str
@@ -68,24 +68,24 @@ class Change(msgspec.Struct):
     before: set[str] = set()
 
 
-class Memory(msgspec.Struct):
+class SpeakerState(msgspec.Struct):
     """Who spoke last for each program, and under which names this host was known."""
 
     speakers: dict[str, list[Speaker]] = {}
     own: list[str] = []
 
 
-def find_changes(store: Points, readings: Sequence[Reading], host: str) -> list[Change]:
+def find_changes(store: Points, readings: Sequence[SourceScope], host: str) -> list[Takeover]:
     """What sources take over from others that the store knows."""
-    memory = _recall(store, readings, host)
-    changes: dict[str, Change] = {}
+    speakers = _recall(store, readings, host)
+    changes: dict[str, Takeover] = {}
     for reading in readings:
         for program in sorted(reading.programs):
-            old = set(memory.speakers.get(program, ()))
+            old = set(speakers.speakers.get(program, ()))
             new = {one for r in readings if program in r.programs for one in r.speakers}
             gone = {one for one in old - new if not _is_covered(one, new)}
             if gone and reading.speakers - old:
-                change = changes.setdefault(reading.name, Change(reading.name))
+                change = changes.setdefault(reading.name, Takeover(reading.name))
                 change.programs.append(program)
                 change.before |= {name for name, _ in gone}
     return list(changes.values())
@@ -97,7 +97,7 @@ def _is_covered(speaker: Speaker, others: Iterable[Speaker]) -> bool:
     return any(other == name and fnmatchcase(place, pattern) for other, pattern in others)
 
 
-def foresee(path: Path, readings: Sequence[Reading], host: str) -> list[str]:
+def preview(path: Path, readings: Sequence[SourceScope], host: str) -> list[str]:
     """What would happen at a start with the store in ``path``, for a person."""
     if not path.exists():
         return []
@@ -112,25 +112,25 @@ def foresee(path: Path, readings: Sequence[Reading], host: str) -> list[str]:
 
 
 def begin(
-    store: Points, readings: Sequence[Reading], host: str, now: int, lost: Collection[str] = ()
+    store: Points, readings: Sequence[SourceScope], host: str, now: int, lost: Collection[str] = ()
 ) -> dict[str, bytes]:
     """The state by which the sources that take programs over begin anew; commit it as a whole.
 
     A source whose position is ``lost`` takes over from itself.
     """
-    memory = _recall(store, readings, host)
+    speakers = _recall(store, readings, host)
     own = own_names(store, host)
     state: dict[str, bytes] = {}
     upto = store.newest_position()
     past = store.past(upto)
     changes = [c for c in find_changes(store, readings, host) if c.source not in lost]
-    changes += [Change(r.name, sorted(r.programs), {r.name}) for r in readings if r.name in lost]
-    tails = find_tails(past, own) if changes else {}
+    changes += [Takeover(r.name, sorted(r.programs), {r.name}) for r in readings if r.name in lost]
+    tails = find_last_events(past, own) if changes else {}
     for change in changes:
         times = [tail.time for voice, tail in tails.items() if voice[1] in change.programs]
         arrived = past.last_mark() or now
         since = min(max(times, default=now), arrived, now) - LONGEST
-        handed = HandOver(
+        handed = Handover(
             upto=upto,
             at=now,
             since=since,
@@ -147,33 +147,33 @@ def begin(
         state[f"handover/{name}"] = msgspec.msgpack.encode(handed)
         state[f"joined/{name}"] = msgspec.msgpack.encode(known)
     for program in {program for reading in readings for program in reading.programs}:
-        memory.speakers[program] = sorted(
+        speakers.speakers[program] = sorted(
             one for r in readings if program in r.programs for one in r.speakers
         )
-    memory.own = sorted(own)
-    encoded = msgspec.json.encode(memory)
+    speakers.own = sorted(own)
+    encoded = msgspec.json.encode(speakers)
     return state if encoded == store.recall(SPEAKERS) else state | {SPEAKERS: encoded}
 
 
 def own_names(store: Points, host: str) -> frozenset[str]:
     """The names that this host has had in the store, as ``machine_of`` gives them."""
     known = store.recall(SPEAKERS)
-    earlier = msgspec.json.decode(known, type=Memory).own if known else []
+    earlier = msgspec.json.decode(known, type=SpeakerState).own if known else []
     return frozenset([*earlier[-_FEW:], machine_of(host), ""])
 
 
-def recall_memory(store: Points) -> dict[str, bytes]:
+def recall_speakers(store: Points) -> dict[str, bytes]:
     """What the store remembers for all sources together."""
     recalled = {key: store.recall(key) or b"" for key in (SPEAKERS, BEGUN_ANEW)}
     return {key: value for key, value in recalled.items() if value}
 
 
-def recall_handover(store: Points, source: str) -> HandOver | None:
+def recall_handover(store: Points, source: str) -> Handover | None:
     """How far a source is with what it takes over; None if it takes over nothing."""
     known = store.recall(f"handover/{source}")
     if not known:
         return None
-    state = msgspec.msgpack.decode(known, type=HandOver)
+    state = msgspec.msgpack.decode(known, type=Handover)
     begun_anew = int(store.recall(BEGUN_ANEW) or 0)
     if state.begun_anew != begun_anew:
         # the points that it would compare with are in a file that was set aside
@@ -181,14 +181,14 @@ def recall_handover(store: Points, source: str) -> HandOver | None:
     return state
 
 
-def _recall(store: Points, readings: Sequence[Reading], host: str) -> Memory:
+def _recall(store: Points, readings: Sequence[SourceScope], host: str) -> SpeakerState:
     known = store.recall(SPEAKERS)
     if known:
-        return msgspec.json.decode(known, type=Memory)
-    return Memory(_guess(store, readings, host))
+        return msgspec.json.decode(known, type=SpeakerState)
+    return SpeakerState(_guess(store, readings, host))
 
 
-def _guess(store: Points, readings: Sequence[Reading], host: str) -> dict[str, list[Speaker]]:
+def _guess(store: Points, readings: Sequence[SourceScope], host: str) -> dict[str, list[Speaker]]:
     """Who spoke last in a store that does not say: those whose events came last."""
     names = {key.partition("/")[2] for key in store.recall_keys("source/")}
     others = names - {reading.name for reading in readings}
@@ -196,7 +196,7 @@ def _guess(store: Points, readings: Sequence[Reading], host: str) -> dict[str, l
         return {}
     last: dict[str, tuple[int, str]] = {}
     past = store.past(store.newest_position())
-    for (_, program), tail in find_tails(past, own_names(store, host)).items():
+    for (_, program), tail in find_last_events(past, own_names(store, host)).items():
         last[program] = max(last.get(program, (-1, "")), (tail.arrival, tail.source))
     speakers: dict[str, list[Speaker]] = {}
     for reading in readings:
@@ -211,10 +211,10 @@ def _guess(store: Points, readings: Sequence[Reading], host: str) -> dict[str, l
     return speakers
 
 
-def describe(change: Change, store: Points, host: str) -> str | None:
+def describe(change: Takeover, store: Points, host: str) -> str | None:
     """What becomes of what a source takes over, and how to choose; None if there is nothing."""
     own = own_names(store, host)
-    tails = find_tails(store.past(store.newest_position()), own)
+    tails = find_last_events(store.past(store.newest_position()), own)
     last: dict[str, int] = {}
     for (_, program), tail in tails.items():
         if program in change.programs:

@@ -5,7 +5,7 @@ from typing import Self
 import msgspec
 
 
-class Origin(msgspec.Struct, frozen=True, gc=False):
+class Provenance(msgspec.Struct, frozen=True, gc=False):
     """Where a record comes from, and who vouches for it.
 
     ``exe``, ``uid``, ``capable`` (has effective capabilities, maybe in a user namespace only) and
@@ -22,7 +22,7 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
     transport: str | None = None
 
 
-class Folded(int):
+class RepeatCount(int):
     """How often a folded line says that it came; ``again``: that the line right before did."""
 
     again: bool
@@ -34,7 +34,7 @@ class Folded(int):
         return folded
 
 
-Record = tuple[int, str | None, str, str | None, str, str, int, Origin]
+LogRecord = tuple[int, str | None, str, str | None, str, str, int, Provenance]
 """(time in ns UTC, host, tag, pid, message, raw line, how often, origin).
 
 A plain tuple, for there is one for every line. How often is 1, or Folded; ``tag`` is the

@@ -14,7 +14,7 @@ from heptad.core import __version__
 from heptad.core.event import LABELS
 from heptad.core.store.api import Row
 from heptad.core.store.field_conflict import LABELS as LABELS_OF_HELD
-from heptad.core.store.line_protocol import decode_head
+from heptad.core.store.line_protocol import decode_series
 from heptad.core.store.sqlite import counter_key
 from heptad.core.telemetry.metrics import CounterDict, StoredMetrics
 from heptad.core.validation import Intake
@@ -131,7 +131,7 @@ class ExporterMetrics(StoredMetrics):
         self.set("heptad_build_info", 1, __version__)
 
 
-class Tally:
+class CounterDelta:
     """Adds up what one batch of ``source`` moves, before it is committed.
 
     Events from before ``history_before`` (ns) are history: stored, but not counted as new.
@@ -141,25 +141,25 @@ class Tally:
         self.source = source
         self._history_before = history_before
         self._history = 0
-        self._heads: Counter[str] = Counter()
+        self._series_counts: Counter[str] = Counter()
         self._lines: dict[str, int] = {}
         self._others: CounterDict = {}
 
     def events(self, rows: Sequence[Row]) -> Counter[str]:
         """Count the events of rows, each once; the number of rows by their heads."""
-        heads = Counter(map(itemgetter(0), rows))
+        series_counts = Counter(map(itemgetter(0), rows))
         if min(map(itemgetter(1), rows), default=0) >= self._history_before:
-            self._heads.update(heads)
-            return heads
+            self._series_counts.update(series_counts)
+            return series_counts
         fresh = [row for row in rows if row[1] >= self._history_before]
         self._history += len(rows) - len(fresh)
-        self._heads.update(map(itemgetter(0), fresh))
-        return heads
+        self._series_counts.update(map(itemgetter(0), fresh))
+        return series_counts
 
-    def fold(self, row: Row, count: int) -> None:
+    def add_repeats(self, row: Row, count: int) -> None:
         """Count what an event stands for beyond itself: its line was folded ``count`` times."""
         if row[1] >= self._history_before:
-            self._heads[row[0]] += count - 1
+            self._series_counts[row[0]] += count - 1
 
     def line(self, result: str, amount: int = 1) -> None:
         """Count what became of a line."""
@@ -176,22 +176,22 @@ class Tally:
         for result, amount in self._lines.items():
             self.add("heptad_lines_total", amount, source=self.source, result=str(result))
         self.add("heptad_history_events_total", self._history, source=self.source)
-        for head, count in self._heads.items():
-            key = _counter_of(head)
+        for series, count in self._series_counts.items():
+            key = _counter_of(series)
             self._others[key] = self._others.get(key, 0) + count
-            if _is_dropped(head):
+            if _is_dropped(series):
                 self.add("heptad_gaps_total", count, source=self.source, reason=DROPPED)
         return self._others
 
 
 @lru_cache(maxsize=8192)
-def _is_dropped(head: str) -> bool:
+def _is_dropped(series: str) -> bool:
     """Whether events with that head are lines in which a daemon says that it dropped others."""
-    return decode_head(head)[1].get("reason") == DROPPED
+    return decode_series(series)[1].get("reason") == DROPPED
 
 
 @lru_cache(maxsize=8192)
-def _counter_of(head: str) -> tuple[str, str]:
+def _counter_of(series: str) -> tuple[str, str]:
     """The key of the counter of the events with that head."""
-    tags = decode_head(head)[1]
+    tags = decode_series(series)[1]
     return counter_key("auth_events_total", **{label: tags.get(label, "") for label in LABELS})

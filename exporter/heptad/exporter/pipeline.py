@@ -2,7 +2,7 @@
 
 import logging
 import threading
-import time as clock
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,19 +12,19 @@ from typing import Final
 import msgspec
 
 from heptad.core.store.api import LOOKED_UNTIL, PROBLEMS, Row
-from heptad.core.store.event_row import head_of
+from heptad.core.store.event_row import series_of
 from heptad.core.store.line_protocol import Value, encode_fields
 from heptad.core.store.sqlite import LocalStore
 from heptad.core.telemetry.log import Condition
 from heptad.exporter import handover
 from heptad.exporter.committer import Committer, Transaction
-from heptad.exporter.metrics import ExporterMetrics, Tally
-from heptad.exporter.normalize.normalizer import NOT_UNDERSTOOD, UNTRUSTED, Result
-from heptad.exporter.running_source import Lane
-from heptad.exporter.sources import DEAF_REASONS, Batch, Gap, Source
+from heptad.exporter.metrics import CounterDelta, ExporterMetrics
+from heptad.exporter.normalize.normalizer import NOT_UNDERSTOOD, UNTRUSTED, LineResult
+from heptad.exporter.running_source import RunningSource
+from heptad.exporter.sources import DEAF_REASONS, Gap, RecordBatch, Source
 from heptad.exporter.state_check import drop_unsound
 
-__all__ = ["POLL", "SECOND", "Lane", "Pipeline"]
+__all__ = ["POLL", "SECOND", "Pipeline", "RunningSource"]
 
 log = logging.getLogger("heptad.pipeline")
 
@@ -47,37 +47,39 @@ class Pipeline:
     def __init__(
         self,
         store: LocalStore,
-        lanes: Sequence[Lane],
+        running_sources: Sequence[RunningSource],
         metrics: ExporterMetrics,
         host: str,
-        now: Callable[[], int] = clock.time_ns,
+        now: Callable[[], int] = time.time_ns,
     ) -> None:
         self.wake = threading.Event()
-        self._lanes = lanes
+        self._running_sources = running_sources
         self._metrics = metrics
         self._host = host
         self._now = now
         self._store = store
-        self._committer = Committer(store, metrics, self._tell_health)
+        self._committer = Committer(store, metrics, self._report_health)
         self._first_start = 0
         self._behind: int | None = None
         self._conditions = {
-            lane.source.name: Condition(log, "source", source=lane.source.name) for lane in lanes
+            running.source.name: Condition(log, "source", source=running.source.name)
+            for running in running_sources
         }
         self._clocks = {
-            lane.source.name: Condition(log, "stamps", source=lane.source.name) for lane in lanes
+            running.source.name: Condition(log, "stamps", source=running.source.name)
+            for running in running_sources
         }
         self._deaf = {
-            lane.source.name: Condition(log, "source is deaf", source=lane.source.name)
-            for lane in lanes
+            running.source.name: Condition(log, "source is deaf", source=running.source.name)
+            for running in running_sources
         }
         self._unwatched = {
-            lane.source.name: Condition(log, "source is not watched", source=lane.source.name)
-            for lane in lanes
+            running.source.name: Condition(log, "source is not watched", source=running.source.name)
+            for running in running_sources
         }
         self.others: Callable[[], list[str]] = list
-        self._told: list[str] = []
-        self._told_due = 0.0
+        self._reported_problems: list[str] = []
+        self._report_due = 0.0
         self._samples: dict[str, list[str]] = {}
         self._health_due = 0.0
         self._is_proven = False
@@ -88,15 +90,15 @@ class Pipeline:
 
     def restore(self) -> None:
         """Take up what the store holds of an earlier run; raises StoreError."""
-        lost = drop_unsound(self._store, [lane.source for lane in self._lanes])
+        lost = drop_unsound(self._store, [running.source for running in self._running_sources])
         self._first_start = self._recall_first_start()
         told = self._store.recall(PROBLEMS) or b"[]"
         self._committer.know({PROBLEMS: told})
-        self._told = msgspec.json.decode(told, type=list[str])
+        self._reported_problems = msgspec.json.decode(told, type=list[str])
         self._hand_over(lost)
-        for lane in self._lanes:
-            self._restore(lane)
-            self._metrics.add(lane.zeros())
+        for running in self._running_sources:
+            self._restore(running)
+            self._metrics.add(running.zero_counters())
 
     def _recall_first_start(self) -> int:
         known = self._store.recall("first_start")
@@ -108,26 +110,26 @@ class Pipeline:
 
     def _hand_over(self, lost: Collection[str]) -> None:
         """Let the sources begin anew that take programs over, or whose position is ``lost``."""
-        readings = [lane.reading for lane in self._lanes]
+        readings = [running.scope for running in self._running_sources]
         for change in handover.find_changes(self._store, readings, self._host):
             if told := handover.describe(change, self._store, self._host):
                 log.warning(told)
         if state := handover.begin(self._store, readings, self._host, self._now(), lost):
             self._store.append([], state)
-        self._committer.know(handover.recall_memory(self._store))
+        self._committer.know(handover.recall_speakers(self._store))
 
-    def _restore(self, lane: Lane) -> None:
-        self._committer.know(lane.restore(self._store, self._host))
-        self._metrics.set("heptad_source_last_event_timestamp_seconds", 0, lane.source.name)
+    def _restore(self, running: RunningSource) -> None:
+        self._committer.know(running.restore(self._store, self._host))
+        self._metrics.set("heptad_source_last_event_timestamp_seconds", 0, running.source.name)
         for reason in DEAF_REASONS:
-            self._metrics.set("heptad_source_deaf", 0, lane.source.name, reason)
+            self._metrics.set("heptad_source_deaf", 0, running.source.name, reason)
 
     def run(self, stop: threading.Event) -> None:
         """Read until ``stop`` is set, then commit what was read and close the sources."""
         with self._closing(stop):
             self.restore()
-            for lane in self._lanes:
-                lane.source.start(self.wake)
+            for running in self._running_sources:
+                running.source.start(self.wake)
             while not stop.is_set():
                 if not self.step(stop):
                     self.wake.wait(POLL)
@@ -141,7 +143,7 @@ class Pipeline:
                 pass
             if self._committer.wait(stop):
                 self._committer.finish(stop)
-            self._tell_health()
+            self._report_health()
             self._keep_health(stop)
             self._keep_looked(stop)
             self._committer.wait(stop)
@@ -161,98 +163,102 @@ class Pipeline:
     def close(self, stop: threading.Event) -> None:
         """Commit what is under way and close the sources, each whatever befalls the others."""
         with ExitStack() as closing:
-            for lane in self._lanes:
-                closing.callback(lane.close)
+            for running in self._running_sources:
+                closing.callback(running.close)
             closing.callback(self._committer.close)
             self._committer.wait(stop)
 
     def step(self, stop: threading.Event) -> bool:
         """Ask every source once; whether any had something."""
         busy, begun = False, self._now()
-        for lane in self._lanes:
-            batch = lane.source.read()
+        for running in self._running_sources:
+            batch = running.source.read()
             if batch is not None:
-                self._committer.submit(self._transaction(lane, batch), stop)
+                self._committer.submit(self._transaction(running, batch), stop)
                 busy = True
                 continue
-            lane.read_until = begun
-            if not lane.caught_up and _is_at_end(lane.source):
-                lane.caught_up = True
-                caught_up = {f"caught_up/{lane.source.name}": b"1"}
+            running.read_until = begun
+            if not running.caught_up and _is_at_end(running.source):
+                running.caught_up = True
+                caught_up = {f"caught_up/{running.source.name}": b"1"}
                 self._committer.submit(Transaction([], caught_up, {}), stop)
-            elif ended := lane.end_hand_over(self._now()):
+            elif ended := running.end_hand_over(self._now()):
                 self._committer.submit(Transaction([], ended, {}), stop)
         if not busy and self._committer.wait(stop):
             self._committer.rest()
-        if clock.monotonic() >= self._health_due:
-            self._tell_health()
+        if time.monotonic() >= self._health_due:
+            self._report_health()
             self._keep_health(stop)
             self._keep_looked(stop)
         return busy
 
-    def _transaction(self, lane: Lane, batch: Batch) -> Transaction:
+    def _transaction(self, running: RunningSource, batch: RecordBatch) -> Transaction:
         """All that a batch changes: events, counters, and everything the next line depends on."""
-        name = lane.source.name
-        history_before = -1 if lane.caught_up else self._first_start
-        tally = Tally(name, history_before)
-        rows = [self._gap_row(gap, tally) for gap in batch.gaps]
-        events, left = self._interpret(lane, batch, tally, history_before)
+        name = running.source.name
+        history_before = -1 if running.caught_up else self._first_start
+        delta = CounterDelta(name, history_before)
+        rows = [self._gap_row(gap, delta) for gap in batch.gaps]
+        events, unparsed = self._normalize(running, batch, delta, history_before)
         rows += events
-        tally.add("heptad_read_bytes_total", batch.read_bytes, source=name)
-        attempts = lane.interpreter.attempts
-        tally.add("heptad_connections_forgotten_total", attempts.forgotten, source=name)
+        delta.add("heptad_read_bytes_total", batch.read_bytes, source=name)
+        attempts = running.normalizer.attempts
+        delta.add("heptad_connections_forgotten_total", attempts.forgotten, source=name)
         attempts.forgotten = 0
-        rejected, lane.interpreter.rejected_repeats = lane.interpreter.rejected_repeats, 0
-        tally.add("heptad_repeats_rejected_total", rejected, source=name)
+        rejected, running.normalizer.rejected_repeats = running.normalizer.rejected_repeats, 0
+        delta.add("heptad_repeats_rejected_total", rejected, source=name)
         if rows:
             at = self._now() / 10**9
             self._metrics.set("heptad_source_last_event_timestamp_seconds", at, name)
         state = {f"source/{name}": batch.state, f"attempts/{name}": attempts.dump()}
-        state[f"strangers/{name}"] = lane.interpreter.strangers.dump()
-        if lane.already_read is not None:
-            state[f"handover/{name}"] = lane.already_read.dump()
-        state |= lane.listening.news(name) | self._take_samples()
-        return Transaction(rows + left, state, tally.counters())
+        state[f"strangers/{name}"] = running.normalizer.unknown_users.dump()
+        if running.already_read is not None:
+            state[f"handover/{name}"] = running.already_read.dump()
+        state |= running.listening.news(name) | self._take_samples()
+        return Transaction(rows + unparsed, state, delta.counters())
 
-    def _interpret(
-        self, lane: Lane, batch: Batch, tally: Tally, history_before: int
+    def _normalize(
+        self, running: RunningSource, batch: RecordBatch, delta: CounterDelta, history_before: int
     ) -> tuple[list[Row], list[Row]]:
         """The events of a batch, and the lines of known programs that no rule understood."""
-        interpreter, already_read = lane.interpreter, lane.already_read
-        records = lane.stamps.judge(batch.records, self._now())
-        rejected, lane.stamps.rejected = lane.stamps.rejected, 0
-        tally.add("heptad_stamps_out_of_range_total", rejected, source=tally.source)
+        normalizer, already_read = running.normalizer, running.already_read
+        records = running.stamps.judge(batch.records, self._now())
+        rejected, running.stamps.rejected = running.stamps.rejected, 0
+        delta.add("heptad_stamps_out_of_range_total", rejected, source=delta.source)
         if already_read is not None and records:
-            already_read.join(records[0][0], interpreter)
-        rows, folded, others = interpreter.interpret(records)
+            already_read.join(records[0][0], normalizer)
+        rows, folded, others = normalizer.normalize(records)
         results = Counter(map(itemgetter(0), others))
-        left = lane.rows_left(others, history_before) if NOT_UNDERSTOOD in results else []
+        unparsed = (
+            running.unparsed_rows(others, history_before) if NOT_UNDERSTOOD in results else []
+        )
         if already_read is not None:
-            rows, folded, known = already_read.sift(rows, caught_up=lane.caught_up)
-            left, known_left = already_read.sift_left(left, caught_up=lane.caught_up)
-            results[Result.NOT_UNDERSTOOD] -= known_left
-            results[Result.ALREADY_READ] += known + known_left
-        heads = tally.events(rows)
+            rows, folded, known = already_read.sift(rows, caught_up=running.caught_up)
+            unparsed, known_left = already_read.sift_left(unparsed, caught_up=running.caught_up)
+            results[LineResult.NOT_UNDERSTOOD] -= known_left
+            results[LineResult.ALREADY_READ] += known + known_left
+        series_counts = delta.events(rows)
         for row, count in folded:
-            tally.fold(row, count)
+            delta.add_repeats(row, count)
         for result, amount in results.items():
-            tally.line(result, amount)
-        now, listening = self._now(), lane.listening
+            delta.line(result, amount)
+        now, listening = self._now(), running.listening
         amounts = len(records), batch.headless
-        listening.hear(interpreter, amounts, heads, others, refused_some=UNTRUSTED in results)
-        refused: list[Row] = []
+        listening.hear(
+            normalizer, amounts, series_counts, others, refused_some=UNTRUSTED in results
+        )
+        untrusted: list[Row] = []
         if UNTRUSTED in results:
-            refused = listening.refuse(interpreter, others, tally, now, history_before)
-        for program, kept in left:
-            tally.add("heptad_lines_not_understood_total", program=program)
+            untrusted = listening.count_untrusted(normalizer, others, delta, now, history_before)
+        for program, kept in unparsed:
+            delta.add("heptad_lines_not_understood_total", program=program)
             if kept is not None:
                 self._keep_sample(program, kept[3])
-        tally.line(Result.EVENT, len(rows))
-        tally.line(Result.NO_HEADER, batch.headless)
-        tally.line(Result.OVERSIZED, batch.oversized)
-        for raw in filter(interpreter.keep_line, batch.strange):
+        delta.line(LineResult.EVENT, len(rows))
+        delta.line(LineResult.NO_HEADER, batch.headless)
+        delta.line(LineResult.OVERSIZED, batch.oversized)
+        for raw in filter(normalizer.keep_line, batch.strange):
             self._keep_sample("", raw)
-        return rows, [row for _, row in left if row is not None] + refused
+        return rows, [row for _, row in unparsed if row is not None] + untrusted
 
     def _keep_sample(self, program: str, raw: str) -> None:
         samples = self._samples.setdefault(program, [])
@@ -267,33 +273,33 @@ class Pipeline:
         self._samples = {}
         return taken
 
-    def _gap_row(self, gap: Gap, tally: Tally) -> Row:
-        log.warning("gap", extra={"source": tally.source, **msgspec.structs.asdict(gap)})
-        tally.add("heptad_gaps_total", source=tally.source, reason=gap.reason)
-        judged = ("gap", "unknown", "", gap.reason)
+    def _gap_row(self, gap: Gap, delta: CounterDelta) -> Row:
+        log.warning("gap", extra={"source": delta.source, **msgspec.structs.asdict(gap)})
+        delta.add("heptad_gaps_total", source=delta.source, reason=gap.reason)
+        classification = ("gap", "unknown", "", gap.reason)
         now = self._now()
         fields: dict[str, Value | None] = {"count": 1, "object": gap.detail, "path": gap.path}
-        head = head_of(self._host, tally.source, "heptad", *judged)
-        row = (head, now, encode_fields(fields), "")
-        tally.events([row])
+        series = series_of(self._host, delta.source, "heptad", *classification)
+        row = (series, now, encode_fields(fields), "")
+        delta.events([row])
         return row
 
-    def _tell_health(self) -> None:
-        self._health_due = clock.monotonic() + _HEALTH_EVERY
+    def _report_health(self) -> None:
+        self._health_due = time.monotonic() + _HEALTH_EVERY
         self._watch_clock()
         behind, proven = 0, True
-        for lane in self._lanes:
-            name = lane.source.name
-            health = lane.source.health()
-            proven &= lane.caught_up and not health.catching_up and not health.problem
-            behind += health.behind_bytes + (not lane.caught_up)
+        for running in self._running_sources:
+            name = running.source.name
+            health = running.source.health()
+            proven &= running.caught_up and not health.catching_up and not health.problem
+            behind += health.behind_bytes + (not running.caught_up)
             self._conditions[name].set(health.problem)
             self._unwatched[name].set(health.unwatched)
             self._metrics.set("heptad_source_watched", 0 if health.unwatched else 1, name)
-            self._clocks[name].set(lane.stamps.problem(self._now(), self._host))
+            self._clocks[name].set(running.stamps.problem(self._now(), self._host))
             self._metrics.set("heptad_source_up", 0 if health.problem else 1, name)
             self._metrics.set("heptad_source_behind_bytes", health.behind_bytes, name)
-            deaf = lane.listening.judge(lane.source)
+            deaf = running.listening.judge(running.source)
             self._deaf[name].set("; ".join(deaf.values()) or None)
             proven &= not deaf
             for reason in DEAF_REASONS:
@@ -302,7 +308,7 @@ class Pipeline:
 
     def _keep_looked(self, stop: threading.Event) -> None:
         """Store up to when every log was read to its end: no event since then is missing."""
-        until = min((lane.read_until for lane in self._lanes), default=0)
+        until = min((running.read_until for running in self._running_sources), default=0)
         if self._is_proven and abs(until - self._looked_until) >= _LOOKED_EVERY:
             self._looked_until = until
             self._committer.submit(Transaction([], {LOOKED_UNTIL: str(until).encode()}, {}), stop)
@@ -310,11 +316,11 @@ class Pipeline:
     def _keep_health(self, stop: threading.Event) -> None:
         """Store what is wrong, where that changed: the report and the page of others tell it."""
         news: dict[str, bytes] = {}
-        for lane in self._lanes:
-            news |= lane.listening.news(lane.source.name)
+        for running in self._running_sources:
+            news |= running.listening.news(running.source.name)
         told = self._problems() + self.others()
-        if told != self._told and (clock.monotonic() >= self._told_due or not told):
-            self._told, self._told_due = told, clock.monotonic() + _TOLD_EVERY
+        if told != self._reported_problems and (time.monotonic() >= self._report_due or not told):
+            self._reported_problems, self._report_due = told, time.monotonic() + _TOLD_EVERY
             news[PROBLEMS] = msgspec.json.encode(told)
         if news:
             self._committer.submit(Transaction([], news, {}), stop)

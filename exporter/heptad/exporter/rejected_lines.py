@@ -4,8 +4,8 @@ from typing import Final
 
 import msgspec
 
-from heptad.exporter.log_record import Origin
-from heptad.exporter.normalize.provenance import place_of
+from heptad.exporter.log_record import Provenance
+from heptad.exporter.normalize.provenance import untrusted_origin_of
 from heptad.exporter.parsing.rulebook import Program
 
 MOST_A_DAY: Final = 10_000
@@ -30,7 +30,7 @@ REMEDIES: Final[dict[str, str]] = {
 """What to do about a refused line, by the reason (heptad.exporter.normalize.provenance.Reason)."""
 
 
-class Place(msgspec.Struct, frozen=True, array_like=True):
+class UntrustedOrigin(msgspec.Struct, frozen=True, array_like=True):
     """Where refused lines come from: the reason, the user id (-1: unknown) and the binary."""
 
     reason: str
@@ -38,45 +38,45 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
     path: str
 
 
-class Refused(msgspec.Struct):
+class UntrustedProgram(msgspec.Struct):
     """The refused lines of a program; ``kept`` of the day ``day`` (days since 1970).
 
     ``sentence`` describes them, for the report.
     """
 
     lines: int = 0
-    places: list[tuple[Place, int]] = []
+    origins: list[tuple[UntrustedOrigin, int]] = msgspec.field(default_factory=list, name="places")
     day: int = 0
-    kept: int = 0
+    stored_lines: int = msgspec.field(default=0, name="kept")
     sentence: str = ""
     last: int = 0
 
-    def add(self, place: Place, now: int) -> None:
+    def add(self, place: UntrustedOrigin, now: int) -> None:
         """Count one line at ``now`` (ns)."""
         self.lines += 1
         self.last = now
-        for number, (known, lines) in enumerate(self.places):
+        for number, (known, lines) in enumerate(self.origins):
             if known == place:
-                self.places[number] = (known, lines + 1)
+                self.origins[number] = (known, lines + 1)
                 return
-        if len(self.places) < _MOST_PLACES:
-            self.places.append((place, 1))
+        if len(self.origins) < _MOST_PLACES:
+            self.origins.append((place, 1))
 
     def may_keep(self, now: int) -> bool:
         """Whether one more line may be kept at ``now`` (ns); if so, it is."""
         day = now // _DAY
         if day != self.day:
-            self.day, self.kept = day, 0
-        if self.kept >= MOST_A_DAY:
+            self.day, self.stored_lines = day, 0
+        if self.stored_lines >= MOST_A_DAY:
             return False
-        self.kept += 1
+        self.stored_lines += 1
         return True
 
     def describe(self, program: str) -> str:
         """A sentence about most of the lines."""
-        if not self.places:
+        if not self.origins:
             return f"{self.lines} lines of {program} are refused"
-        place, lines = max(self.places, key=lambda known: known[1])
+        place, lines = max(self.origins, key=lambda known: known[1])
         path = place.path or "an unknown binary"
         account = f", run by user id {place.uid}" if place.uid > 0 else ""
         remedy = REMEDIES[place.reason].format(program=program, path=path)
@@ -84,43 +84,46 @@ class Refused(msgspec.Struct):
         return f"{lines} lines of {program} come from {where}; {remedy}"
 
 
-class Refusals:
+class UntrustedLines:
     """The refused lines of one source, by program; they go on over a restart.
 
     ``changed`` since they were dumped.
     """
 
     def __init__(self) -> None:
-        self.programs: dict[str, Refused] = {}
+        self.programs: dict[str, UntrustedProgram] = {}
         self.changed = False
 
     def restore(self, data: bytes) -> None:
         """Go on from what ``dump`` gave."""
-        self.programs = msgspec.json.decode(data, type=dict[str, Refused])
+        self.programs = msgspec.json.decode(data, type=dict[str, UntrustedProgram])
 
     def dump(self) -> bytes:
         """For the store."""
         self.changed = False
-        for program, refused in self.programs.items():
-            refused.sentence = refused.describe(program)
+        for program, untrusted in self.programs.items():
+            untrusted.sentence = untrusted.describe(program)
         return msgspec.json.encode(self.programs)
 
-    def add(self, program: Program, origin: Origin, now: int) -> Refused:
+    def add(self, program: Program, provenance: Provenance, now: int) -> UntrustedProgram:
         """Count a line of ``program`` at ``now`` (ns)."""
         self.changed = True
-        refused = self.programs.setdefault(program.name, Refused())
-        reason, uid, path = place_of(origin, program)
-        refused.add(Place(reason, uid, path[:_LONGEST_PATH]), now)
-        return refused
+        untrusted = self.programs.setdefault(program.name, UntrustedProgram())
+        reason, uid, path = untrusted_origin_of(provenance, program)
+        untrusted.add(UntrustedOrigin(reason, uid, path[:_LONGEST_PATH]), now)
+        return untrusted
 
-    def settle(self, program: str, origin: Origin) -> None:
+    def trust(self, program: str, provenance: Provenance) -> None:
         """Forget what was refused of ``program`` from where ``origin`` is."""
-        uid, path = -1 if origin.uid is None else origin.uid, (origin.exe or "")[:_LONGEST_PATH]
-        refused = self.programs.get(program)
-        if refused is None:
+        uid, path = (
+            -1 if provenance.uid is None else provenance.uid,
+            (provenance.exe or "")[:_LONGEST_PATH],
+        )
+        untrusted = self.programs.get(program)
+        if untrusted is None:
             return
-        gone = [(p, n) for p, n in refused.places if (p.uid, p.path) == (uid, path)]
-        refused.places = [known for known in refused.places if known not in gone]
-        refused.lines -= sum(lines for _, lines in gone)
-        if refused.lines <= 0:
+        gone = [(p, n) for p, n in untrusted.origins if (p.uid, p.path) == (uid, path)]
+        untrusted.origins = [known for known in untrusted.origins if known not in gone]
+        untrusted.lines -= sum(lines for _, lines in gone)
+        if untrusted.lines <= 0:
             del self.programs[program]

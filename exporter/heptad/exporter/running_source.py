@@ -10,9 +10,14 @@ from heptad.core.store.sqlite import LocalStore, counter_key
 from heptad.core.telemetry.metrics import CounterDict
 from heptad.exporter import handover
 from heptad.exporter.already_read import AlreadyRead
-from heptad.exporter.handover import Reading
+from heptad.exporter.handover import SourceScope
 from heptad.exporter.metrics import COUNTERS
-from heptad.exporter.normalize.normalizer import NOT_UNDERSTOOD, Interpreter, Other, Result
+from heptad.exporter.normalize.normalizer import (
+    NOT_UNDERSTOOD,
+    LineResult,
+    Normalizer,
+    SkippedRecord,
+)
 from heptad.exporter.normalize.timestamp_range import StampRange
 from heptad.exporter.source_health import Listening
 from heptad.exporter.sources import GAP_REASONS, Source
@@ -21,11 +26,11 @@ from heptad.exporter.unparsed import row_of_line
 _KINDS: Final = ("source", "attempts", "caught_up", "strangers", "handover", "joined")
 """What the store keeps of each source beside its events."""
 
-Left = tuple[str, Row | None]
+UnparsedLine = tuple[str, Row | None]
 """A line that no rule understood: its program, and its row if it may be kept."""
 
 
-class Lane(msgspec.Struct):
+class RunningSource(msgspec.Struct):
     """A source, what interprets it, the places it reads, and whether it was read to its end once.
 
     ``read_until`` is when it was last asked and had nothing more (ns); 0 if it always had.
@@ -33,8 +38,8 @@ class Lane(msgspec.Struct):
     """
 
     source: Source
-    interpreter: Interpreter
-    places: tuple[str, ...] = ("",)
+    normalizer: Normalizer
+    locations: tuple[str, ...] = ("",)
     caught_up: bool = False
     read_until: int = 0
     stamps: StampRange = msgspec.field(default_factory=StampRange)
@@ -43,9 +48,9 @@ class Lane(msgspec.Struct):
     past: LocalStore | None = None
 
     @property
-    def reading(self) -> Reading:
+    def scope(self) -> SourceScope:
         """What it reads."""
-        return Reading(self.source.name, self.places, self.interpreter.programs())
+        return SourceScope(self.source.name, self.locations, self.normalizer.programs())
 
     def restore(self, store: LocalStore, host: str) -> dict[str, bytes]:
         """Take up what the store holds of an earlier run, and give that too; raises StoreError."""
@@ -64,9 +69,9 @@ class Lane(msgspec.Struct):
         else:
             self.source.restore(recalled["source"] or None)
         if recalled["attempts"]:
-            self.interpreter.attempts.restore(recalled["attempts"])
+            self.normalizer.attempts.restore(recalled["attempts"])
         if recalled["strangers"]:
-            self.interpreter.strangers.restore(recalled["strangers"])
+            self.normalizer.unknown_users.restore(recalled["strangers"])
         known = self.listening.restore(store, name)
         return known | {f"{kind}/{name}": value for kind, value in recalled.items() if value}
 
@@ -85,33 +90,35 @@ class Lane(msgspec.Struct):
             if self.past is not None:
                 self.past.close()
 
-    def rows_left(self, others: list[Other], history_before: int) -> list[Left]:
+    def unparsed_rows(self, others: list[SkippedRecord], history_before: int) -> list[UnparsedLine]:
         """The lines of known programs that no rule understood, as far as they may be kept."""
-        interpreter, left = self.interpreter, list[Left]()
+        normalizer, unparsed = self.normalizer, list[UnparsedLine]()
         for result, record in others:
             if result is NOT_UNDERSTOOD:
-                found = interpreter.find_program(record[2])
+                found = normalizer.find_program(record[2])
                 program = found.name if found else ""
                 row: Row | None = None
-                if interpreter.keep_record(program, record) is not None:
-                    host, history = interpreter.host_of(record[1]), record[0] < history_before
+                if normalizer.keep_record(program, record) is not None:
+                    host, history = normalizer.host_of(record[1]), record[0] < history_before
                     row = row_of_line(record, host, self.source.name, program, history=history)
-                left.append((program, row))
-        return left
+                unparsed.append((program, row))
+        return unparsed
 
-    def zeros(self) -> CounterDict:
+    def zero_counters(self) -> CounterDict:
         """Every counter that it may move, so that ``increase()`` sees the first time it does."""
-        source, interpreter = self.source.name, self.interpreter
+        source, normalizer = self.source.name, self.normalizer
         gap = dict(zip(LABELS, ("heptad", "gap", "unknown", ""), strict=True))
         keys = [counter_key("auth_events_total", **gap)]
-        keys += [counter_key("heptad_lines_total", source=source, result=str(r)) for r in Result]
+        keys += [
+            counter_key("heptad_lines_total", source=source, result=str(r)) for r in LineResult
+        ]
         keys += [counter_key("heptad_gaps_total", source=source, reason=r) for r in GAP_REASONS]
         keys += [
             counter_key(name, source=source)
             for name, (labels, _) in COUNTERS.items()
             if labels == ("source",)
         ]
-        for program in sorted(interpreter.programs()):
+        for program in sorted(normalizer.programs()):
             keys.append(counter_key("heptad_lines_not_understood_total", program=program))
             keys.append(counter_key("heptad_lines_untrusted_total", program=program))
         return dict.fromkeys(keys, 0)

@@ -10,20 +10,20 @@ import msgspec
 from heptad.core.config.schema import Config, SourceConfig, TrustConfig, load_config
 from heptad.core.config.strict_yaml import DocumentError, Problem
 from heptad.exporter.parsing.binaries import check_paths
-from heptad.exporter.parsing.rule_file import Fault
+from heptad.exporter.parsing.rule_file import RuleFault
 from heptad.exporter.parsing.rulebook import Rulebook, load_rulebook
 
 _ACCOUNT: Final = re.compile(r"[^\s:/,]{1,256}")
 
 
-class Settings(msgspec.Struct):
+class ExporterSettings(msgspec.Struct):
     """What an exporter goes by."""
 
     config: Config
     rulebook: Rulebook
 
 
-def load_settings(path: Path | None) -> Settings:
+def load_settings(path: Path | None) -> ExporterSettings:
     """The configuration in ``path``, or the defaults, and its rules.
 
     Raises DocumentError with everything that is wrong with either.
@@ -31,7 +31,7 @@ def load_settings(path: Path | None) -> Settings:
     rulebook: Rulebook | None = None
     problems: list[Problem] = []
 
-    def check_rules(config: Config) -> list[Fault]:
+    def check_rules(config: Config) -> list[RuleFault]:
         nonlocal rulebook
         try:
             rulebook = load_rulebook(map(Path, config.rules))
@@ -46,7 +46,9 @@ def load_settings(path: Path | None) -> Settings:
         raise DocumentError(error.problems + problems) from None
     if problems:
         raise DocumentError(problems)
-    return Settings(config, trust_more(rulebook or load_rulebook(map(Path, config.rules)), config))
+    return ExporterSettings(
+        config, trust_more(rulebook or load_rulebook(map(Path, config.rules)), config)
+    )
 
 
 def trust_more(rulebook: Rulebook, config: Config) -> Rulebook:
@@ -59,10 +61,10 @@ def trust_more(rulebook: Rulebook, config: Config) -> Rulebook:
     return rulebook
 
 
-def check_trust(trust: Sequence[TrustConfig], rulebook: Rulebook) -> list[Fault]:
+def check_trust(trust: Sequence[TrustConfig], rulebook: Rulebook) -> list[RuleFault]:
     """What of it cannot be trusted, with its place."""
     known = rulebook.names()
-    faults: list[Fault] = []
+    faults: list[RuleFault] = []
     for number, more in enumerate(trust):
         place = ("trust", number)
         if more.program not in rulebook.programs:
@@ -77,7 +79,7 @@ def check_trust(trust: Sequence[TrustConfig], rulebook: Rulebook) -> list[Fault]
     return faults
 
 
-def check_programs(sources: Sequence[SourceConfig], rulebook: Rulebook) -> list[Fault]:
+def check_programs(sources: Sequence[SourceConfig], rulebook: Rulebook) -> list[RuleFault]:
     """The programs that sources name and no rule speaks of: such a source would read nothing."""
     known = rulebook.names()
     return [

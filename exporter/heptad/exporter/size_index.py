@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 
 
-class Ranking:
+class SizeRanking:
     """Sizes that change by one at a time; 0 is not kept."""
 
     def __init__(self, sizes: Iterable[tuple[str, int]]) -> None:

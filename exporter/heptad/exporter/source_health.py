@@ -9,11 +9,11 @@ from typing import Final
 import msgspec
 
 from heptad.core.store.api import Row
-from heptad.core.store.line_protocol import decode_head
+from heptad.core.store.line_protocol import decode_series
 from heptad.core.store.sqlite import LocalStore
-from heptad.exporter.metrics import Tally
-from heptad.exporter.normalize.normalizer import UNTRUSTED, Interpreter, Other, Result
-from heptad.exporter.rejected_lines import Refusals
+from heptad.exporter.metrics import CounterDelta
+from heptad.exporter.normalize.normalizer import UNTRUSTED, LineResult, Normalizer, SkippedRecord
+from heptad.exporter.rejected_lines import UntrustedLines
 from heptad.exporter.sources import Source
 from heptad.exporter.unparsed import row_of_line
 from heptad.exporter.usable_lines import Hearing
@@ -38,7 +38,7 @@ class Listening:
 
     def __init__(self) -> None:
         self._hearing = Hearing()
-        self._refusals = Refusals()
+        self._untrusted = UntrustedLines()
         self._deaf = Deaf()
         self._kept = Deaf()
 
@@ -46,7 +46,7 @@ class Listening:
         """Take up what the store holds of an earlier run, and give that too."""
         recalled = {key: store.recall(f"{key}/{source}") or b"" for key in ("refused", "deaf")}
         try:
-            self._refusals.restore(recalled["refused"] or b"{}")
+            self._untrusted.restore(recalled["refused"] or b"{}")
             self._kept = msgspec.json.decode(recalled["deaf"] or b"{}", type=Deaf)
         except msgspec.MsgspecError as error:
             # nothing that the next line depends on: begin anew
@@ -57,11 +57,11 @@ class Listening:
 
     def judge(self, source: Source) -> dict[str, str]:
         """Why the source is deaf now, by its own evidence and by its last lines."""
-        known = self._refusals.programs
+        known = self._untrusted.programs
         deaf = Deaf(dict(source.health().deaf))
         if self._hearing.headless():
             deaf.reasons["no_header"] = _HEADLESS
-        deaf.programs = [name for name in self._hearing.refused() if name in known]
+        deaf.programs = [name for name in self._hearing.untrusted() if name in known]
         if deaf.programs:
             told = (known[name].describe(name) for name in deaf.programs)
             deaf.reasons["untrusted"] = "; ".join(told)
@@ -74,64 +74,64 @@ class Listening:
         if self._deaf != self._kept:
             self._kept = self._deaf
             news[f"deaf/{source}"] = msgspec.json.encode(self._deaf)
-        if self._refusals.changed:
-            news[f"refused/{source}"] = self._refusals.dump()
+        if self._untrusted.changed:
+            news[f"refused/{source}"] = self._untrusted.dump()
         return news
 
     def hear(
         self,
-        interpreter: Interpreter,
+        normalizer: Normalizer,
         lines: tuple[int, int],
-        heads: Mapping[str, int],
-        others: Sequence[Other],
+        series_counts: Mapping[str, int],
+        others: Sequence[SkippedRecord],
         *,
         refused_some: bool,
     ) -> None:
         """Take in a batch: how many lines with and without a header, events by head, the rest."""
         self._hearing.hear(sum(lines), lines[1])
         used: Counter[str] = Counter()
-        refused: Counter[str] = Counter()
-        for head, rows in heads.items():
-            used[_program_of(head)] += rows
+        untrusted: Counter[str] = Counter()
+        for series, rows in series_counts.items():
+            used[_program_of(series)] += rows
         if self._hearing.doubts or refused_some:
             for result, record in others:
-                program = interpreter.find_program(record[2])
-                if program is None or result is Result.OTHER_PROGRAM:
+                program = normalizer.find_program(record[2])
+                if program is None or result is LineResult.OTHER_PROGRAM:
                     continue
                 # of a program of which only PAM is known, users without rights may run any
                 if result is not UNTRUSTED:
                     used[program.name] += 1
                 elif not program.pam_only:
-                    refused[program.name] += 1
-        self._hearing.hear_programs(used, refused)
+                    untrusted[program.name] += 1
+        self._hearing.hear_programs(used, untrusted)
 
-    def refuse(
+    def count_untrusted(
         self,
-        interpreter: Interpreter,
-        others: Sequence[Other],
-        tally: Tally,
+        normalizer: Normalizer,
+        others: Sequence[SkippedRecord],
+        delta: CounterDelta,
         now: int,
         history_before: int,
     ) -> list[Row]:
         """Count the refused lines of a batch at ``now`` (ns); the rows of those that are kept."""
         rows = []
         for result, record in others:
-            program = interpreter.find_program(record[2]) if result is UNTRUSTED else None
+            program = normalizer.find_program(record[2]) if result is UNTRUSTED else None
             if program is None:
                 continue
             name = program.name
-            tally.add("heptad_lines_untrusted_total", program=name)
-            refused = self._refusals.add(program, record[7], now)
-            kept = interpreter.keep_refused(program, record)
-            if kept is not None and refused.may_keep(now):
-                host, history = interpreter.host_of(record[1]), record[0] < history_before
+            delta.add("heptad_lines_untrusted_total", program=name)
+            untrusted = self._untrusted.add(program, record[7], now)
+            kept = normalizer.keep_untrusted(program, record)
+            if kept is not None and untrusted.may_keep(now):
+                host, history = normalizer.host_of(record[1]), record[0] < history_before
                 row = row_of_line(
                     kept,
                     host,
-                    tally.source,
+                    delta.source,
                     name,
                     history=history,
-                    refused=True,
+                    untrusted=True,
                     masked=kept is not record,
                 )
                 rows.append(row)
@@ -139,5 +139,5 @@ class Listening:
 
 
 @lru_cache(maxsize=8192)
-def _program_of(head: str) -> str:
-    return decode_head(head)[1].get("program", "")
+def _program_of(series: str) -> str:
+    return decode_series(series)[1].get("program", "")

@@ -12,21 +12,21 @@ import msgspec
 from heptad.core.store.api import LOOKED_UNTIL, PROBLEMS
 from heptad.core.store.sqlite import LocalStore
 from heptad.core.validation import Invalid, decode_time
-from heptad.exporter.already_read import HandOver
-from heptad.exporter.delivery.delivery_state import Account
-from heptad.exporter.handover import BEGUN_ANEW, SPEAKERS, Memory
-from heptad.exporter.normalize.login_attempts import Attempts
-from heptad.exporter.normalize.unknown_users import Strangers
-from heptad.exporter.rejected_lines import Refusals
+from heptad.exporter.already_read import Handover
+from heptad.exporter.delivery.delivery_state import DeliveryState
+from heptad.exporter.handover import BEGUN_ANEW, SPEAKERS, SpeakerState
+from heptad.exporter.normalize.login_attempts import LoginAttempts
+from heptad.exporter.normalize.unknown_users import UnknownUsers
+from heptad.exporter.rejected_lines import UntrustedLines
 from heptad.exporter.sources import Source
 from heptad.exporter.sources.file.source import FileSource, LogState
 from heptad.exporter.sources.journald.source import JournaldSource, check_position
 
 _decode_logs: Final = msgspec.json.Decoder(dict[str, LogState]).decode
 _decode_samples: Final = msgspec.json.Decoder(list[str]).decode
-_decode_memory: Final = msgspec.json.Decoder(Memory).decode
-_decode_account: Final = msgspec.json.Decoder(Account).decode
-_decode_hand_over: Final = msgspec.msgpack.Decoder(HandOver).decode
+_decode_speakers: Final = msgspec.json.Decoder(SpeakerState).decode
+_decode_delivery_state: Final = msgspec.json.Decoder(DeliveryState).decode
+_decode_hand_over: Final = msgspec.msgpack.Decoder(Handover).decode
 _decode_joined: Final = msgspec.msgpack.Decoder(list[tuple[bytes, bytes]]).decode
 
 
@@ -36,23 +36,23 @@ def _check_logs(data: bytes) -> None:
 
 
 def _check_attempts(data: bytes) -> None:
-    Attempts().restore(data)
+    LoginAttempts().restore(data)
 
 
-def _check_refusals(data: bytes) -> None:
-    Refusals().restore(data)
+def _check_untrusted(data: bytes) -> None:
+    UntrustedLines().restore(data)
 
 
-def _check_strangers(data: bytes) -> None:
-    Strangers().restore(data)
+def _check_unknown_users(data: bytes) -> None:
+    UnknownUsers().restore(data)
 
 
 def _check_joined(data: bytes) -> None:
-    for attempts, strangers in _decode_joined(data):
+    for attempts, unknown_users in _decode_joined(data):
         if attempts:
             _check_attempts(attempts)
-        if strangers:
-            _check_strangers(strangers)
+        if unknown_users:
+            _check_unknown_users(unknown_users)
 
 
 def _check_mark(data: bytes) -> None:
@@ -63,8 +63,8 @@ def _check_mark(data: bytes) -> None:
 CHECKS: Final[dict[str, Callable[[bytes], object]]] = {
     "attempts": _check_attempts,
     "applied": _check_attempts,
-    "strangers": _check_strangers,
-    "refused": _check_refusals,
+    "strangers": _check_unknown_users,
+    "refused": _check_untrusted,
     "caught_up": _check_mark,
     "handover": _decode_hand_over,
     "joined": _check_joined,
@@ -73,11 +73,11 @@ CHECKS: Final[dict[str, Callable[[bytes], object]]] = {
     BEGUN_ANEW: decode_time,
     LOOKED_UNTIL: decode_time,
     PROBLEMS: _decode_samples,
-    SPEAKERS: _decode_memory,
-    "forwarder": _decode_account,
+    SPEAKERS: _decode_speakers,
+    "forwarder": _decode_delivery_state,
 }
 """The first part of a key → what raises if the state is not whole."""
-_POSITIONS: Final[dict[type[object], Callable[[bytes], object]]] = {
+_CHECKPOINTS: Final[dict[type[object], Callable[[bytes], object]]] = {
     FileSource: _check_logs,
     JournaldSource: check_position,
 }
@@ -89,7 +89,7 @@ def drop_unsound(store: LocalStore, sources: Sequence[Source]) -> set[str]:
     The position of a source is text of its own kind.
     """
     dropped: dict[str, bytes] = {}
-    kinds = {f"source/{source.name}": _POSITIONS.get(type(source)) for source in sources}
+    kinds = {f"source/{source.name}": _CHECKPOINTS.get(type(source)) for source in sources}
     for key in store.recall_keys(""):
         check = kinds.get(key) or CHECKS.get(key.partition("/")[0])
         known = store.recall(key)

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from heptad.core.store.line_protocol import decode_fields, decode_head
+from heptad.core.store.line_protocol import decode_fields, decode_series
 
 SECOND: Final = 10**9
 _OF_THE_LOG: Final = frozenset(
@@ -21,17 +21,17 @@ _OF_THE_LOG: Final = frozenset(
 _ESCAPED: Final = re.compile(r"#[0-7]{3}|\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|[^!-~\w]")
 _ADDRESS: Final = re.compile(r"[0-9.]+|[0-9a-f:.]*:[0-9a-f:.]*")
 
-Kind = tuple[str, ...]
+EventKind = tuple[str, ...]
 """Measurement, program, action, outcome, method and reason."""
-Voice = tuple[str, str]
+MachineProgram = tuple[str, str]
 """A machine, empty for this host, and a program."""
 
 
-class Told(msgspec.Struct, frozen=True, gc=False):
+class LineContent(msgspec.Struct, frozen=True, gc=False):
     """What a row says; ``count`` is how many lines it stands for."""
 
-    kind: Kind
-    voice: Voice
+    kind: EventKind
+    voice: MachineProgram
     content: str
     time: int
     pid: str
@@ -42,7 +42,7 @@ class Told(msgspec.Struct, frozen=True, gc=False):
         """When its line was written at the latest: a stamp of a whole second may be cut off."""
         return self.time if self.time % SECOND else self.time + SECOND - 1
 
-    def may_be(self, other: "Told") -> bool:
+    def may_be(self, other: "LineContent") -> bool:
         """Whether both may be of one line, their times aside."""
         if self.content != other.content or self.voice[0] != other.voice[0]:
             return False
@@ -58,9 +58,9 @@ def machine_of(name: str) -> str:
 
 
 @lru_cache(maxsize=8192)
-def kind_of(head: str) -> Kind:
+def kind_of(series: str) -> EventKind:
     """The kind of a series."""
-    measurement, tags = decode_head(head)
+    measurement, tags = decode_series(series)
     return (measurement, *(tags.get(tag, "") for tag in _KIND))
 
 
@@ -68,21 +68,21 @@ _KIND: Final = ("program", "action", "outcome", "method", "reason")
 
 
 @lru_cache(maxsize=8192)
-def host_of(head: str) -> str:
+def host_of(series: str) -> str:
     """The machine after which a series is named."""
-    return machine_of(decode_head(head)[1].get("host", ""))
+    return machine_of(decode_series(series)[1].get("host", ""))
 
 
-def tell(head: str, time: int, body: str, raw: str, own: frozenset[str]) -> Told:
+def content_of(series: str, time: int, body: str, raw: str, own: frozenset[str]) -> LineContent:
     """What a row says; ``own`` are the names of this host as ``machine_of`` gives them."""
     fields = decode_fields(body)
     message = ""
     if "begin" in fields or "message" in fields:  # a line that no rule understood
         message = str(fields.get("message", raw[int(fields.get("begin", 0)) :]))
     texts = [f"{name}={value}" for name, value in sorted(fields.items()) if name not in _OF_THE_LOG]
-    kind = kind_of(head)
-    machine = machine_of(str(fields["log_host"])) if "log_host" in fields else host_of(head)
-    return Told(
+    kind = kind_of(series)
+    machine = machine_of(str(fields["log_host"])) if "log_host" in fields else host_of(series)
+    return LineContent(
         kind,
         ("" if machine in own else machine, kind[1]),
         _ESCAPED.sub("", "\0".join([*texts, message])),

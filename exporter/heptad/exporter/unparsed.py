@@ -12,33 +12,33 @@ from itertools import islice
 from typing import Any, Final
 
 from heptad.core.store.api import Point, Row
-from heptad.core.store.event_row import LEFT_OVER
-from heptad.core.store.line_protocol import Value, encode_fields, encode_head
+from heptad.core.store.event_row import UNPARSED
+from heptad.core.store.line_protocol import Value, encode_fields, encode_series
 from heptad.core.store.sqlite import LocalStore
 from heptad.core.telemetry.metrics import CounterDict, add_counters
-from heptad.exporter.log_record import Folded, Origin, Record
-from heptad.exporter.metrics import Tally
-from heptad.exporter.normalize.normalizer import IGNORED, Interpreter, Result
+from heptad.exporter.log_record import LogRecord, Provenance, RepeatCount
+from heptad.exporter.metrics import CounterDelta
+from heptad.exporter.normalize.normalizer import IGNORED, LineResult, Normalizer
 from heptad.exporter.normalize.privacy import Privacy
-from heptad.exporter.normalize.provenance import Accounts
+from heptad.exporter.normalize.provenance import UserIds
 from heptad.exporter.parsing.rulebook import Rulebook
-from heptad.exporter.rejected_lines import Refusals
+from heptad.exporter.rejected_lines import UntrustedLines
 
 _CHUNK: Final = 1000
 _FOREVER: Final = 2**63 - 1
 
-Became = Counter[tuple[str, Result]]
+ResultCounts = Counter[tuple[str, LineResult]]
 """(program, what became of its lines) to their number."""
 
 
 def row_of_line(
-    record: Record,
+    record: LogRecord,
     host: str,
     source: str,
     program: str,
     *,
     history: bool,
-    refused: bool = False,
+    untrusted: bool = False,
     masked: bool = False,
 ) -> Row:
     """The row of a line that no rule of ``program`` understood, or that is ``refused``.
@@ -47,48 +47,48 @@ def row_of_line(
     ``history``: it was read before the source had been read to its end once, and is older than
     the first start, so that an event of it is not counted as new.
     """
-    time, log_host, tag, pid, message, raw, count, origin = record
+    time, log_host, app_name, pid, message, raw, count, provenance = record
     is_end = raw.endswith(message)
     fields: dict[str, Value | None] = {
-        "tag": tag,
+        "tag": app_name,
         "pid": pid,
         "count": count,
         "begin": len(raw) - len(message) if is_end else None,
         "message": None if is_end else message,
         "log_host": log_host,
-        "path": origin.path,
-        "unit": origin.unit,
-        "trusted": origin.trusted or None,
-        "exe": origin.exe,
-        "uid": origin.uid,
-        "capable": origin.capable or None,
-        "transport": origin.transport,
+        "path": provenance.path,
+        "unit": provenance.unit,
+        "trusted": provenance.trusted or None,
+        "exe": provenance.exe,
+        "uid": provenance.uid,
+        "capable": provenance.capable or None,
+        "transport": provenance.transport,
         "history": history or None,
-        "refused": refused or None,
+        "refused": untrusted or None,
         "masked": masked or None,
     }
-    head = encode_head(LEFT_OVER, (("host", host), ("source", source), ("program", program)))
-    return (head, time, encode_fields(fields), raw)
+    series = encode_series(UNPARSED, (("host", host), ("source", source), ("program", program)))
+    return (series, time, encode_fields(fields), raw)
 
 
-def record_of_point(point: Point) -> Record:
+def record_of_point(point: Point) -> LogRecord:
     """The record that ``row_of_line`` was given; its time may have moved on when it was stored."""
     fields: dict[str, Any] = point.fields
     raw = fields.get("raw", "")
     message = fields["message"] if "message" in fields else raw[fields["begin"] :]
     names = ("path", "unit", "exe", "uid", "transport")
-    origin = Origin(
+    provenance = Provenance(
         trusted=fields.get("trusted", False),
         capable=fields.get("capable", False),
         **{name: fields.get(name) for name in names},
     )
     log_host, pid = fields.get("log_host"), fields.get("pid")
     count = fields["count"]
-    often = count if count == 1 else Folded(count)
-    return (point.time, log_host, fields["tag"], pid, message, raw, often, origin)
+    often = count if count == 1 else RepeatCount(count)
+    return (point.time, log_host, fields["tag"], pid, message, raw, often, provenance)
 
 
-class Reapplication:
+class Reprocessor:
     """Gives stored lines to the rules of ``rulebook``; without ``store`` it only looks.
 
     ``accounts`` are those of each source whose journal another machine wrote. Lines are judged as
@@ -100,97 +100,99 @@ class Reapplication:
         rulebook: Rulebook,
         privacy: Privacy | None,
         store: LocalStore | None,
-        accounts: Mapping[str, Accounts | None] = {},
+        user_ids: Mapping[str, UserIds | None] = {},
     ) -> None:
-        self.became: Became = Counter()
+        self.results: ResultCounts = Counter()
         self._rulebook = rulebook
         self._privacy = privacy
         self._store = store
-        self._accounts = accounts
-        self._interpreters: dict[str, Interpreter] = {}
-        self._plain: dict[str, Interpreter] = {}
-        self._refusals: dict[str, Refusals] = {}
+        self._user_ids = user_ids
+        self._normalizers: dict[str, Normalizer] = {}
+        self._plain: dict[str, Normalizer] = {}
+        self._untrusted: dict[str, UntrustedLines] = {}
 
-    def run(self, reader: LocalStore, since: int, tell: Callable[[int], object]) -> None:
+    def run(self, reader: LocalStore, since: int, report: Callable[[int], object]) -> None:
         """Take what is left over since ``since`` (ns) in order of time; raises StoreError.
 
         ``tell`` is told how many lines were looked at. ``reader`` is another connection to the
         store, whose view does not change under the writing.
         """
-        points = reader.read(LEFT_OVER, since, _FOREVER)
+        points = reader.read(UNPARSED, since, _FOREVER)
         while chunk := list(islice(points, _CHUNK)):
             self._take(chunk, reader)
-            tell(len(chunk))
-        if self._store is not None and self._interpreters:
-            self._store.append([], dict.fromkeys(self._interpreters, b""))
+            report(len(chunk))
+        if self._store is not None and self._normalizers:
+            self._store.append([], dict.fromkeys(self._normalizers, b""))
 
     def _take(self, chunk: list[Point], reader: LocalStore) -> None:
         rows: list[Row] = []
         done: list[tuple[str, int]] = []
-        tallies: dict[tuple[str, bool], Tally] = {}
+        deltas: dict[tuple[str, bool], CounterDelta] = {}
         for point in chunk:
             source, program = point.tags["source"], point.tags["program"]
-            interpreter = self._interpreter(point, reader)
+            normalizer = self._normalizer(point, reader)
             record = record_of_point(point)
-            events, folded, others = interpreter.interpret([record])
-            result = others[0][0] if others else Result.EVENT
-            self.became[program, result] += 1
+            events, folded, others = normalizer.normalize([record])
+            result = others[0][0] if others else LineResult.EVENT
+            self.results[program, result] += 1
             if events:
                 history = "history" in point.fields
-                tally = tallies.get((source, history))
-                if tally is None:
-                    tally = tallies[source, history] = Tally(source, _FOREVER if history else -1)
+                delta = deltas.get((source, history))
+                if delta is None:
+                    delta = deltas[source, history] = CounterDelta(
+                        source, _FOREVER if history else -1
+                    )
                 # an event in which something was masked keeps no line
                 rows += [(*row[:3], "") for row in events] if _is_masked(point) else events
-                tally.events(events)
+                delta.events(events)
                 for row, count in folded:
-                    tally.fold(row, count)
+                    delta.add_repeats(row, count)
             elif result is not IGNORED:
                 continue
             if "refused" in point.fields:
-                self._settle(source, program, record[7], reader)
-            done.append((encode_head(LEFT_OVER, point.tags.items()), point.time))
+                self._trust(source, program, record[7], reader)
+            done.append((encode_series(UNPARSED, point.tags.items()), point.time))
         if self._store is not None and done:
-            state = {key: known.attempts.dump() for key, known in self._interpreters.items()}
-            state |= {f"refused/{name}": known.dump() for name, known in self._refusals.items()}
-            self._store.append(rows, state, _add_up(tallies.values()), remove=done)
+            state = {key: known.attempts.dump() for key, known in self._normalizers.items()}
+            state |= {f"refused/{name}": known.dump() for name, known in self._untrusted.items()}
+            self._store.append(rows, state, _add_up(deltas.values()), remove=done)
 
-    def _interpreter(self, point: Point, reader: LocalStore) -> Interpreter:
+    def _normalizer(self, point: Point, reader: LocalStore) -> Normalizer:
         """One a host and source, with the connections as they were if a run was cut off.
 
         It masks nothing where that is done already.
         """
         host, source = point.tags["host"], point.tags["source"]
         key = f"applied/{source}/{host}"
-        interpreter = self._interpreters.get(key)
-        if interpreter is None:
-            accounts = self._accounts.get(source)
-            interpreter = Interpreter(
-                self._rulebook, host, source, privacy=self._privacy, accounts=accounts
+        normalizer = self._normalizers.get(key)
+        if normalizer is None:
+            user_ids = self._user_ids.get(source)
+            normalizer = Normalizer(
+                self._rulebook, host, source, privacy=self._privacy, user_ids=user_ids
             )
             if known := reader.recall(key):
-                reader.intake.restore(key, known, interpreter.attempts.restore)
-            self._interpreters[key] = interpreter
-            self._plain[key] = plain = Interpreter(self._rulebook, host, source, accounts=accounts)
-            plain.attempts = interpreter.attempts
-        return self._plain[key] if _is_masked(point) else interpreter
+                reader.intake.restore(key, known, normalizer.attempts.restore)
+            self._normalizers[key] = normalizer
+            self._plain[key] = plain = Normalizer(self._rulebook, host, source, user_ids=user_ids)
+            plain.attempts = normalizer.attempts
+        return self._plain[key] if _is_masked(point) else normalizer
 
-    def _settle(self, source: str, program: str, origin: Origin, reader: LocalStore) -> None:
+    def _trust(self, source: str, program: str, provenance: Provenance, reader: LocalStore) -> None:
         """Lines of ``program`` from there are believed now: report them as refused no more."""
-        refusals = self._refusals.get(source)
+        refusals = self._untrusted.get(source)
         if refusals is None:
-            refusals = self._refusals[source] = Refusals()
+            refusals = self._untrusted[source] = UntrustedLines()
             if known := reader.recall(f"refused/{source}"):
                 refusals.restore(known)
-        refusals.settle(program, origin)
+        refusals.trust(program, provenance)
 
 
 def _is_masked(point: Point) -> bool:
     return "masked" in point.fields
 
 
-def _add_up(tallies: Iterable[Tally]) -> CounterDict:
+def _add_up(deltas: Iterable[CounterDelta]) -> CounterDict:
     total: CounterDict = {}
-    for tally in tallies:
-        add_counters(total, tally.counters())
+    for delta in deltas:
+        add_counters(total, delta.counters())
     return total

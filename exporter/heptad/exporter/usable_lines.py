@@ -4,7 +4,7 @@ A source is deaf where nearly all of them have no header that is known, and deaf
 nearly all of that program's lines are refused for their provenance.
 """
 
-import time as clock
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
@@ -61,7 +61,7 @@ class Hearing:
     """The lines of one source; ``now`` gives seconds that never go back."""
 
     def __init__(self, now: Callable[[], float] | None = None) -> None:
-        self._now = now or clock.monotonic
+        self._now = now or time.monotonic
         self._windows: dict[str, _Window] = {}
 
     @property
@@ -79,11 +79,11 @@ class Hearing:
         if lines:
             self._window(_HEADERS).add(self._now(), lines, headless)
 
-    def hear_programs(self, used: Mapping[str, int], refused: Mapping[str, int]) -> None:
+    def hear_programs(self, used: Mapping[str, int], untrusted: Mapping[str, int]) -> None:
         """Take in the lines of a batch by program: those that were ``used`` or ``refused``."""
         now = self._now()
-        for program in used.keys() | refused.keys():
-            lost = refused.get(program, 0)
+        for program in used.keys() | untrusted.keys():
+            lost = untrusted.get(program, 0)
             self._window(program).add(now, used.get(program, 0) + lost, lost)
 
     def _window(self, name: str) -> _Window:
@@ -97,7 +97,7 @@ class Hearing:
         window = self._windows.get(_HEADERS)
         return window is not None and window.judge(self._now())
 
-    def refused(self) -> list[str]:
+    def untrusted(self) -> list[str]:
         """The programs nearly all of whose lines are refused for their provenance."""
         now = self._now()
         return sorted(name for name, window in self._windows.items() if name and window.judge(now))

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from heptad.aggregator.detection.finding import FINDINGS, Finding, Key, Revision
+from heptad.aggregator.detection.finding import FINDINGS, Finding, FindingKey, Revision
 from heptad.aggregator.summary.wording import list_names
 from heptad.core.intervals import MINUTE
 from heptad.core.store.api import Row
@@ -51,7 +51,7 @@ CURRENT: Final = Measurement(
         **{name: FINDINGS.fields[name] for name in _COPIED},
         "severity": Field(str, FINDINGS.tags["severity"]),
         "level": Field(int, "the severity as a number, from 1 (info) to 4 (high)"),
-        **{name: Field(float, meaning) for name, meaning in _SUMMED.items()},
+        **{name: Field(float, description) for name, description in _SUMMED.items()},
         "begin": Field(int, "the time (ns) of the first event of its evidence"),
         "one_address": Field(str, "the first of `addresses`, if it is the only one; else empty"),
         **{first: Field(str, f"the first of `{name}`") for name, (first, _) in _TEXTS.items()},
@@ -87,9 +87,9 @@ def current_row(revision: Revision, *, replaces: bool) -> Row:
         "revision": revision.number,
         "severity": finding.severity,
         "level": finding.rank + 1,
-        "high": float(revision.stands and finding.severity == "high"),
-        "medium": float(revision.stands and finding.severity == "medium"),
-        "finding": float(revision.stands),
+        "high": float(revision.is_current and finding.severity == "high"),
+        "medium": float(revision.is_current and finding.severity == "medium"),
+        "finding": float(revision.is_current),
         "begin": _begin(finding),
         "one_address": "",
     }
@@ -110,7 +110,7 @@ def _begin(finding: Finding) -> int:
     return min([finding.first, *known, *(time for time, _ in finding.evidence)])
 
 
-def slot_of(key: Key) -> int:
+def slot_of(key: FindingKey) -> int:
     """When the microsecond of a finding begins, in ns."""
     digest = hashlib.sha256(msgspec.json.encode(key)).digest()
     return key[2] // HOUR * HOUR + int.from_bytes(digest[:8], "big") % (HOUR // _SLOT) * _SLOT

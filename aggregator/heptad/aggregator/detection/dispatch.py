@@ -1,16 +1,16 @@
 """One walk through the events for every rule that has to read some."""
 
-import time as clock
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any, Final
 
 from heptad.aggregator.detection import state as memory
-from heptad.aggregator.detection.facts import Batch, Told, facts_of
+from heptad.aggregator.detection.facts import EventBatch, EventFacts, facts_of
 from heptad.aggregator.detection.flood import Joint
-from heptad.aggregator.detection.rules import Rule
-from heptad.aggregator.detection.state import Found, Memory
+from heptad.aggregator.detection.rules import DetectionRule
+from heptad.aggregator.detection.state import FindingsByKey, KeyedState
 from heptad.aggregator.progress import MINUTE
 from heptad.core.event import Event
 from heptad.core.store.api import Store
@@ -24,12 +24,12 @@ _LONGEST_PIECE: Final = 360
 _LONGEST_READ: Final = 1.0
 """Seconds."""
 
-Wants = Mapping[str, Collection[str]]
-Parted = dict[Callable[[Event], str | None], dict[str, Batch]]
+TagValues = Mapping[str, Collection[str]]
+EventsByKey = dict[Callable[[Event], str | None], dict[str, EventBatch]]
 """By what tells the subject of an event: subject → events of one kind."""
 
 
-class Read:
+class ReadRequest:
     """What one memory has to be told: the minutes [since, until).
 
     ``now`` is the newest minute that can be believed: a clock that is ahead must not close the
@@ -38,16 +38,16 @@ class Read:
     """
 
     def __init__(
-        self, memory: Memory, since: int, until: int, now: int, end: int | None = None
+        self, state: KeyedState, since: int, until: int, now: int, end: int | None = None
     ) -> None:
-        self.memory = memory
-        self.first = memory.day
+        self.state = state
+        self.first = state.day
         self.since = since
         self.until = until
         self.now = now
         self.end = end
         self.error: Exception | None = None
-        self.found: Found = {}
+        self.findings: FindingsByKey = {}
         self.joints: dict[int, Joint] = {}
         self.begun = False
         self.is_over = False
@@ -55,17 +55,17 @@ class Read:
     @property
     def finished(self) -> range:
         """Those of its days of which no event to come changes what was found."""
-        last = self.memory.day if self.end is None else min(self.memory.day, self.end)
+        last = self.state.day if self.end is None else min(self.state.day, self.end)
         return range(self.first, last)
 
-    def take(self, minute: int, cells: Mapping[str, Any], dropped: int) -> None:
+    def take(self, minute: int, buckets: Mapping[str, Any], dropped: int) -> None:
         """The cells of a minute; an error of the rule ends this reading only."""
         try:
             if not self.begun:
                 self.begun = True
-                self.memory.begin(self.now)
+                self.state.begin(self.now)
             if self.error is None:
-                self.memory.take(minute, cells, dropped)
+                self.state.take(minute, buckets, dropped)
         except Exception as error:  # noqa: BLE001 - raised again where the rule is asked for it
             self.error = error
 
@@ -74,57 +74,57 @@ class Read:
         self.is_over = True
         try:
             if not self.begun:
-                self.memory.begin(self.now)
+                self.state.begin(self.now)
             if self.error is None:
-                self.found = self.memory.finish(self.until)
-                self.joints = self.memory.take_joints()
+                self.findings = self.state.finish(self.until)
+                self.joints = self.state.take_joints()
         except Exception as error:  # noqa: BLE001 - raised again where the rule is asked for it
             self.error = error
 
 
-class Cells:
+class MinuteBuckets:
     """The cells of a minute, made once for all rules that make the same ones."""
 
-    def __init__(self, reads: list[Read]) -> None:
-        self._reads = reads
-        self._rule = reads[0].memory.rule
-        self._cells: dict[str, Any] = {}
+    def __init__(self, requests: list[ReadRequest]) -> None:
+        self._reads = requests
+        self._rule = requests[0].state.rule
+        self._buckets: dict[str, Any] = {}
         self._dropped = 0
 
-    def add(self, events: list[Told], parted: Parted) -> None:
+    def add(self, events: list[EventFacts], parted: EventsByKey) -> None:
         """Some events of the minute; an error ends the readings of these rules only.
 
         ``parted`` holds them by subject, for those that ask for the same subjects.
         """
-        self._reads = [read for read in self._reads if read.error is None]
+        self._reads = [request for request in self._reads if request.error is None]
         try:
             self._add(events, parted)
         except Exception as error:  # noqa: BLE001 - raised again where the rule is asked for it
-            for read in self._reads:
-                read.error = error
+            for request in self._reads:
+                request.error = error
 
-    def _add(self, events: list[Told], parted: Parted) -> None:
+    def _add(self, events: list[EventFacts], parted: EventsByKey) -> None:
         if not self._reads:
             return
-        subject_of, add, cells = self._rule.subject_of, self._rule.add, self._cells
-        most = memory.MOST_CELLS
-        told = parted.get(subject_of)
+        key_of, add, buckets = self._rule.key_of, self._rule.add, self._buckets
+        most = memory.MOST_BUCKETS
+        told = parted.get(key_of)
         if told is None:
-            told = parted[subject_of] = _part(events, subject_of)
-        for subject, own in told.items():
-            cell = cells.get(subject)
+            told = parted[key_of] = _part(events, key_of)
+        for key, own in told.items():
+            bucket = buckets.get(key)
             # what succeeds is not passed over in a flood of what fails
-            if cell is None and len(cells) >= most << (own[0][0].outcome == "success"):
+            if bucket is None and len(buckets) >= most << (own[0][0].outcome == "success"):
                 self._dropped += len(own)
-            elif (more := add(cell, own)) is not None:
-                cells[subject] = more
+            elif (more := add(bucket, own)) is not None:
+                buckets[key] = more
 
     def hand_on(self, minute: int) -> None:
         """The minute is over."""
-        if self._cells:
-            for read in self._reads:
-                read.take(minute, self._cells, self._dropped)
-            self._cells, self._dropped = {}, 0
+        if self._buckets:
+            for request in self._reads:
+                request.take(minute, self._buckets, self._dropped)
+            self._buckets, self._dropped = {}, 0
 
 
 class Pace:
@@ -137,9 +137,9 @@ class Pace:
         """The pieces of a span; each is done when the next one is asked for."""
         while since < until:
             end = min(since + self._length, until)
-            begun = clock.monotonic()
+            begun = time.monotonic()
             yield since, end
-            took = clock.monotonic() - begun
+            took = time.monotonic() - begun
             if took > _LONGEST_READ:
                 self._length = max(1, self._length // 2)
             elif took < _LONGEST_READ / 4:
@@ -147,15 +147,18 @@ class Pace:
             since = end
 
 
-Group = tuple[
-    tuple[tuple[str, tuple[str, ...]], ...], Callable[..., Any], Callable[..., Any], Read | None
+BucketGroup = tuple[
+    tuple[tuple[str, tuple[str, ...]], ...],
+    Callable[..., Any],
+    Callable[..., Any],
+    ReadRequest | None,
 ]
 """What is wanted, how it becomes cells, and who makes them where they are not shared."""
 
 
-def walk(
+def dispatch(
     events: Store,
-    reads: Iterable[Read],
+    requests: Iterable[ReadRequest],
     is_ignored: Callable[[Event], bool],
     pause: Callable[[], None],
 ) -> None:
@@ -165,9 +168,9 @@ def walk(
     second or so, unless a single minute takes longer.
     """
     pace = Pace()
-    waiting = deque(sorted(reads, key=lambda read: read.since))
-    edges = sorted({edge for read in waiting for edge in (read.since, read.until)})
-    active: list[Read] = []
+    waiting = deque(sorted(requests, key=lambda request: request.since))
+    edges = sorted({edge for request in waiting for edge in (request.since, request.until)})
+    active: list[ReadRequest] = []
     for since, until in pairwise(edges):
         while waiting and waiting[0].since <= since:
             active.append(waiting.popleft())
@@ -176,39 +179,39 @@ def walk(
             _walk_span(events, begin, end, active, is_ignored)
             pause()
         active = _finish(active, until)
-    for read in (*active, *waiting):
-        read.finish()
+    for request in (*active, *waiting):
+        request.finish()
 
 
-def _finish(reads: list[Read], until: int) -> list[Read]:
+def _finish(requests: list[ReadRequest], until: int) -> list[ReadRequest]:
     """Finish those that end at ``until``; the others."""
-    for read in reads:
-        if read.until <= until:
-            read.finish()
-    return [read for read in reads if read.until > until]
+    for request in requests:
+        if request.until <= until:
+            request.finish()
+    return [request for request in requests if request.until > until]
 
 
 def _walk_span(
     events: Store,
     since: int,
     until: int,
-    reads: list[Read],
+    requests: list[ReadRequest],
     is_ignored: Callable[[Event], bool],
 ) -> None:
-    wants = _unite([read.memory.rule.wants for read in reads])
-    groups = _group(reads)
-    listeners: dict[tuple[str, str], list[Cells]] = {}
+    event_filter = _unite([request.state.rule.filter for request in requests])
+    groups = _group(requests)
+    listeners: dict[tuple[str, str], list[MinuteBuckets]] = {}
     batches: dict[tuple[str, str], list[Event]] = {}
     minute, held, seen = since, 0, 0
-    for event in events.events(since * MINUTE, until * MINUTE, wants):
+    for event in events.events(since * MINUTE, until * MINUTE, event_filter):
         at = event.time // MINUTE
         if at != minute or held >= _BATCH:
             _hand_on(batches, listeners, is_ignored, shown=seen <= MOST_SHOWN)
             held = 0
         if at != minute:
             seen = 0
-            for cells in groups.values():
-                cells.hand_on(minute)
+            for buckets in groups.values():
+                buckets.hand_on(minute)
             minute = at
         kind = (event.action, event.outcome)
         batch = batches.get(kind)
@@ -221,24 +224,24 @@ def _walk_span(
         held += 1
         seen += 1
     _hand_on(batches, listeners, is_ignored, shown=seen <= MOST_SHOWN)
-    for cells in groups.values():
-        cells.hand_on(minute)
+    for buckets in groups.values():
+        buckets.hand_on(minute)
 
 
-def _group(reads: list[Read]) -> dict[Group, Cells]:
-    groups: dict[Group, list[Read]] = {}
-    for read in reads:
-        rule = read.memory.rule
-        wants = tuple((tag, tuple(values)) for tag, values in rule.wants.items())
-        kind: type[Rule] = type(rule)
-        own = None if rule.shares_cells else read
-        groups.setdefault((wants, kind.subject_of, kind.add, own), []).append(read)
-    return {key: Cells(own) for key, own in groups.items()}
+def _group(requests: list[ReadRequest]) -> dict[BucketGroup, MinuteBuckets]:
+    groups: dict[BucketGroup, list[ReadRequest]] = {}
+    for request in requests:
+        rule = request.state.rule
+        event_filter = tuple((tag, tuple(values)) for tag, values in rule.filter.items())
+        kind: type[DetectionRule] = type(rule)
+        own = None if rule.shares_buckets else request
+        groups.setdefault((event_filter, kind.key_of, kind.add, own), []).append(request)
+    return {key: MinuteBuckets(own) for key, own in groups.items()}
 
 
 def _hand_on(
     batches: dict[tuple[str, str], list[Event]],
-    listeners: dict[tuple[str, str], list[Cells]],
+    listeners: dict[tuple[str, str], list[MinuteBuckets]],
     is_ignored: Callable[[Event], bool],
     *,
     shown: bool,
@@ -250,33 +253,33 @@ def _hand_on(
             told = [
                 (event, facts_of(event, shown=keep)) for event in batch if not is_ignored(event)
             ]
-            parted: Parted = {}
-            for cells in listeners[kind]:
-                cells.add(told, parted)
+            parted: EventsByKey = {}
+            for buckets in listeners[kind]:
+                buckets.add(told, parted)
     batches.clear()
 
 
-def _part(events: list[Told], subject_of: Callable[[Event], str | None]) -> dict[str, Batch]:
-    told: dict[str, Batch] = {}
+def _part(events: list[EventFacts], key_of: Callable[[Event], str | None]) -> dict[str, EventBatch]:
+    told: dict[str, EventBatch] = {}
     for one in events:
-        subject = subject_of(one[0])
-        if subject:  # an empty one would be taken for many
-            own = told.get(subject)
+        key = key_of(one[0])
+        if key:  # an empty one would be taken for many
+            own = told.get(key)
             if own is None:
-                own = told[subject] = Batch()
+                own = told[key] = EventBatch()
             own.append(one)
     return told
 
 
-def _is_wanted(kind: tuple[str, str], wants: Wants) -> bool:
+def _is_wanted(kind: tuple[str, str], event_filter: TagValues) -> bool:
     values = zip(("action", "outcome"), kind, strict=True)
-    return all(value in wants.get(tag, (value,)) for tag, value in values)
+    return all(value in event_filter.get(tag, (value,)) for tag, value in values)
 
 
-def _unite(wants: list[Wants]) -> dict[str, set[str]]:
+def _unite(event_filter: list[TagValues]) -> dict[str, set[str]]:
     """What any of them wants, and perhaps more."""
     united: dict[str, set[str]] = {}
     for tag in ("action", "outcome"):
-        if all(tag in want for want in wants):
-            united[tag] = {value for want in wants for value in want[tag]}
+        if all(tag in want for want in event_filter):
+            united[tag] = {value for want in event_filter for value in want[tag]}
     return united

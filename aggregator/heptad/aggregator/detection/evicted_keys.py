@@ -9,9 +9,9 @@ import copy
 from collections.abc import Set
 from typing import Final
 
-from heptad.aggregator.detection.dispatch import Read
-from heptad.aggregator.detection.rules import Rule
-from heptad.aggregator.detection.state import MINUTES_A_DAY, Memory
+from heptad.aggregator.detection.dispatch import ReadRequest
+from heptad.aggregator.detection.rules import DetectionRule
+from heptad.aggregator.detection.state import MINUTES_A_DAY, KeyedState
 from heptad.core.event import Event
 
 _PAUSE: Final = 60.0
@@ -21,7 +21,7 @@ _PAUSE: Final = 60.0
 class Forgotten:
     """The subjects of one rule that are waiting, by day."""
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: DetectionRule) -> None:
         self._rule = rule
         self._days: dict[int, set[str]] = {}
         self._due = 0.0
@@ -31,35 +31,35 @@ class Forgotten:
         """The days that have to be read again."""
         return self._days.keys()
 
-    def note(self, memory: Memory) -> None:
+    def note(self, state: KeyedState) -> None:
         """Take over what is waiting there."""
-        for day, subjects in memory.take_returned().items():
-            self._days.setdefault(day, set()).update(subjects)
+        for day, keys in state.take_returned().items():
+            self._days.setdefault(day, set()).update(keys)
 
     def is_due(self, at: float, *, everything: bool) -> bool:
         """Whether ``reads`` would give something, and it is time for it."""
         return bool(self._days) and (everything or at >= self._due)
 
-    def reads(self, at: float, now: int) -> list[Read]:
+    def reads(self, at: float, now: int) -> list[ReadRequest]:
         """What has to be read: a memory a day that knows these subjects only."""
         days, self._days = self._days, {}
         if days:
             self._due = at + _PAUSE
-        reads = []
-        for day, subjects in sorted(days.items()):
-            memory = Memory(_limit(self._rule, subjects), day)
+        requests = []
+        for day, keys in sorted(days.items()):
+            state = KeyedState(_limit(self._rule, keys), day)
             until = (day + 1) * MINUTES_A_DAY + self._rule.after
-            reads.append(Read(memory, memory.floor, until, now, day + 1))
-        return reads
+            requests.append(ReadRequest(state, state.floor, until, now, day + 1))
+        return requests
 
 
-def _limit(rule: Rule, subjects: Set[str]) -> Rule:
+def _limit(rule: DetectionRule, keys: Set[str]) -> DetectionRule:
     """The rule, blind to all other subjects."""
     limited = copy.copy(rule)
 
-    def subject_of(event: Event) -> str | None:
-        subject = rule.subject_of(event)
-        return subject if subject in subjects else None
+    def key_of(event: Event) -> str | None:
+        key = rule.key_of(event)
+        return key if key in keys else None
 
-    limited.subject_of = subject_of  # type: ignore[method-assign]
+    limited.key_of = key_of  # type: ignore[method-assign]
     return limited

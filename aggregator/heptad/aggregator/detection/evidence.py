@@ -74,7 +74,7 @@ class Evidence(msgspec.Struct):
         return "; ".join(notes)
 
 
-class Plan(NamedTuple):
+class EvidencePlan(NamedTuple):
     """A revision, what is written of its finding's events with it, and which of them changed."""
 
     revision: Revision
@@ -82,7 +82,7 @@ class Plan(NamedTuple):
     changed: list[Identity]
 
 
-class EvidenceBook:
+class EvidenceWriter:
     """Writes the evidence of one store of ``events`` into ``reports``."""
 
     def __init__(self, events: Store, reports: Store) -> None:
@@ -93,7 +93,7 @@ class EvidenceBook:
 
     def keep(self, revisions: Iterable[Revision]) -> Iterator[Row]:
         """The rows of these revisions, which lead to their evidence, and those of the evidence."""
-        plans: list[Plan] = []
+        plans: list[EvidencePlan] = []
         number = 0
         for revision in sorted(revisions, key=lambda revision: revision.finding.first):
             plan = self._plan(revision)
@@ -104,11 +104,11 @@ class EvidenceBook:
                 plans, number = [], 0
         yield from self._write(plans)
 
-    def _plan(self, revision: Revision) -> "Plan":
+    def _plan(self, revision: Revision) -> "EvidencePlan":
         finding = revision.finding
         wanted = finding.evidence
-        if not wanted or not revision.stands:
-            return Plan(revision, {}, [])
+        if not wanted or not revision.is_current:
+            return EvidencePlan(revision, {}, [])
         held = self._recall(finding, is_new=revision.number == 0)
         changed: list[Identity] = []
         # of more than are kept, those that were there first stay
@@ -119,11 +119,11 @@ class EvidenceBook:
         for identity in changed:
             held[identity] = held.get(identity, -1) + 1
         found = msgspec.structs.replace(finding, evidence_from=min(wanted)[0])
-        return Plan(msgspec.structs.replace(revision, finding=found), held, changed)
+        return EvidencePlan(msgspec.structs.replace(revision, finding=found), held, changed)
 
-    def _write(self, plans: list["Plan"]) -> Iterator[Row]:
+    def _write(self, plans: list["EvidencePlan"]) -> Iterator[Row]:
         """The rows of some revisions; their events are read together."""
-        wanted: dict[Identity, list[Plan]] = {}
+        wanted: dict[Identity, list[EvidencePlan]] = {}
         for plan in plans:
             yield plan.revision.row()
             for identity in plan.changed:
@@ -156,8 +156,8 @@ def _row_of(event: Event, finding: Finding, revision: int) -> Row:
     fields |= {name: told[name] for name in _ANSWERS if told[name]}
     fields |= {name: told[name] for name in EVENTS.fields if name != "raw"}
     tags = (("host", event.host), ("rule", finding.rule))
-    head, time, body, _ = EVIDENCE.row(tags, event.time, fields)
-    return head, time, body, event.raw
+    series, time, body, _ = EVIDENCE.row(tags, event.time, fields)
+    return series, time, body, event.raw
 
 
 def _event_of(point: Point) -> Event:
@@ -192,7 +192,7 @@ def _read(
     return found, revisions
 
 
-class Picking(Protocol):
+class EventPicker(Protocol):
     """A store of events as far as it is needed here."""
 
     def pick(self, identities: Iterable[Identity]) -> Iterator[Event]:
@@ -200,7 +200,7 @@ class Picking(Protocol):
         ...
 
 
-def read_evidence(reports: Readable, events: Picking, finding: Finding) -> Evidence:
+def read_evidence(reports: Readable, events: EventPicker, finding: Finding) -> Evidence:
     """The events of a stored finding; of one that an older version wrote, the ten it kept."""
     if not finding.evidence_from:
         return Evidence(list(events.pick(finding.evidence)))

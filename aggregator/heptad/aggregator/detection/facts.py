@@ -11,11 +11,11 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from heptad.aggregator.detection.finding import LISTS, Finding, tell_identity
+from heptad.aggregator.detection.finding import LISTS, Finding, format_identity
 from heptad.aggregator.summary.wording import Words, count_of, length_of, list_names, shorten_apart
 from heptad.core.event import Event
 from heptad.core.store.api import Identity
-from heptad.core.store.event_row import head_of
+from heptad.core.store.event_row import series_of
 
 MOST_NAMES: Final = 50
 """So many of each list are told; one more is kept, to know that there are more."""
@@ -25,8 +25,8 @@ _EMBEDS_IPV4: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _LONGEST_NAME: Final = 200
 """Characters: as JSON, with every one an escape of six, a list fits into a string of 64 KiB."""
 
-Names = tuple[str, ...]
-Wants = Mapping[str, tuple[str, ...]]
+NameTuple = tuple[str, ...]
+EventFilter = Mapping[str, tuple[str, ...]]
 """Actions, and perhaps outcomes, of the events that a rule looks at."""
 
 
@@ -37,56 +37,56 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     first: Identity
     last: Identity
     evidence: tuple[Identity, ...]
-    lists: tuple[Names, ...]
+    lists: tuple[NameTuple, ...]
 
     @property
-    def users(self) -> Names:
+    def users(self) -> NameTuple:
         """Who."""
         return self.lists[0]
 
     @property
-    def targets(self) -> Names:
+    def targets(self) -> NameTuple:
         """To whom."""
         return self.lists[1]
 
     @property
-    def addresses(self) -> Names:
+    def addresses(self) -> NameTuple:
         """From where."""
         return self.lists[2]
 
     @property
-    def hosts(self) -> Names:
+    def hosts(self) -> NameTuple:
         """Where."""
         return self.lists[3]
 
     @property
-    def programs(self) -> Names:
+    def programs(self) -> NameTuple:
         """By what program."""
         return self.lists[4]
 
     @property
-    def actions(self) -> Names:
+    def actions(self) -> NameTuple:
         """What."""
         return self.lists[5]
 
     @property
-    def reasons(self) -> Names:
+    def reasons(self) -> NameTuple:
         """Why it ended so."""
         return self.lists[6]
 
     @property
-    def objects(self) -> Names:
+    def objects(self) -> NameTuple:
         """On what."""
         return self.lists[7]
 
 
-Told = tuple[Event, Facts]
+EventFacts = tuple[Event, Facts]
 """An event and its facts."""
 
 
 def facts_of(event: Event, *, shown: bool = True) -> Facts:
     """The facts of one event; ``shown``: it is kept as evidence."""
-    head, names = _of_tags(
+    series, names = _of_tags(
         event.host,
         event.source,
         event.program,
@@ -95,7 +95,7 @@ def facts_of(event: Event, *, shown: bool = True) -> Facts:
         event.method,
         event.reason,
     )
-    identity = (event.time, head)
+    identity = (event.time, series)
     user, target, origin, what = event.user, event.target_user, origin_of(event), event.object
     lists = (
         () if user is None else _name(user),
@@ -108,17 +108,17 @@ def facts_of(event: Event, *, shown: bool = True) -> Facts:
 
 
 @lru_cache(maxsize=16_384)
-def _name(name: str) -> Names:
+def _name(name: str) -> NameTuple:
     """Names come again and again: the same one is kept once, and is merged at once."""
     return (shorten_apart(name, _LONGEST_NAME),)
 
 
 @lru_cache(maxsize=4096)
-def _of_tags(*tags: str) -> tuple[str, tuple[Names, ...]]:
+def _of_tags(*tags: str) -> tuple[str, tuple[NameTuple, ...]]:
     """The series, and the names in it: the same ones each time, which are merged at once."""
     host, _, program, action, _, _, reason = tags
     reasons = _name(reason) if reason else ()
-    return head_of(*tags), (_name(host), _name(program), _name(action), reasons)
+    return series_of(*tags), (_name(host), _name(program), _name(action), reasons)
 
 
 def address_of(event: Event) -> str | None:
@@ -175,7 +175,7 @@ def merge(parts: Sequence[Facts]) -> Facts:
     return Facts(count, first, last, tuple(evidence[:MOST_EVIDENCE]), tuple(lists))
 
 
-def _unite(lists: Sequence[Names]) -> Names:
+def _unite(lists: Sequence[NameTuple]) -> NameTuple:
     """The first names of all lists by name; each of them has its own in that order."""
     whole = lists[0]
     if len(whole) > MOST_NAMES:
@@ -191,7 +191,7 @@ def _unite(lists: Sequence[Names]) -> Names:
     return tuple(sorted(names)[: MOST_NAMES + 1])
 
 
-class Batch(list[Told]):
+class EventBatch(list[EventFacts]):
     """Events of one subject, minute, action and outcome: at least one, with their facts."""
 
     _merged: Facts | None = None
@@ -205,9 +205,9 @@ class Batch(list[Told]):
         return self._merged
 
 
-def name_owner(subject: str, facts: Facts) -> Names:
+def name_owner(key: str, facts: Facts) -> NameTuple:
     """A subject of ``address_of`` for a path: where it used one address only, that one."""
-    return facts.addresses if len(facts.addresses) == 1 else (subject,)
+    return facts.addresses if len(facts.addresses) == 1 else (key,)
 
 
 def list_some(names: Sequence[str]) -> str:
@@ -215,13 +215,13 @@ def list_some(names: Sequence[str]) -> str:
     return list_names(names[:MOST_NAMES], more=len(names) > MOST_NAMES)
 
 
-def number_of(names: Names, noun: str, plural: str = "") -> str:
+def number_of(names: NameTuple, noun: str, plural: str = "") -> str:
     """``3 hosts``; ``more than 50 hosts`` where there are more than are held."""
     more = "more than " if len(names) > MOST_NAMES else ""
     return more + count_of(min(len(names), MOST_NAMES), noun, plural)
 
 
-def path_of(hosts: Names, *steps: Names) -> str:
+def path_of(hosts: NameTuple, *steps: NameTuple) -> str:
     """``203.0.113.9 → bob@web-1``: from where, who, and perhaps to whom; what is empty is left out.
 
     Of several names it is ``203.0.113.9 → alice and bob on web-1 and web-2``.
@@ -241,7 +241,7 @@ def often(facts: Facts, noun: str, plural: str = "") -> str:
     return f"{times} within {length_of(facts.last[0] - facts.first[0])}"
 
 
-class Telling:
+class FactsRule:
     """What the rules have in common whose cells are Facts, or hold some.
 
     ``titles`` and notes are what docs/findings.md says of the rule.
@@ -251,24 +251,24 @@ class Telling:
     title: str
     technique: str = ""
     """A MITRE ATT&CK identifier, where one fits: https://attack.mitre.org/techniques/."""
-    meaning: str
-    wrong_where: str
+    description: str
+    false_positives: str
     """When it is a false positive, and what it does not see."""
-    wants: ClassVar[Wants]
+    filter: ClassVar[EventFilter]
     before: int = 0
     after: int = 0
-    shares_cells: bool = False
+    shares_buckets: bool = False
     most: int = 20
     """So many findings of a day are told each by itself; see ``heptad.aggregator.detection.flood``.
     """
     noun: tuple[str, str] = ("user", "users")
     """What a subject is."""
 
-    def add(self, cell: Any | None, told: Batch) -> Any:
+    def add(self, bucket: Any | None, told: EventBatch) -> Any:
         """The cell with more events."""
-        return told.merged() if cell is None else merge([cell, told.merged()])
+        return told.merged() if bucket is None else merge([bucket, told.merged()])
 
-    def needs_past(self, cell: Any) -> bool:
+    def needs_past(self, bucket: Any) -> bool:
         """Whether the cell is worth reading again what its subject did before, if forgotten."""
         return False
 
@@ -276,11 +276,11 @@ class Telling:
         """What it is."""
         return self.title
 
-    def path_of(self, subject: str, facts: Facts) -> str:
+    def path_of(self, key: str, facts: Facts) -> str:
         """Whom it is about: from where, who, and where."""
-        return path_of(facts.hosts, name_owner(subject, facts), facts.users)
+        return path_of(facts.hosts, name_owner(key, facts), facts.users)
 
-    def facts_of(self, subject: str, facts: Facts) -> str:
+    def facts_of(self, key: str, facts: Facts) -> str:
         """What happened: how much, how often, within what time."""
         raise NotImplementedError
 
@@ -288,15 +288,15 @@ class Telling:
         """How grave it is."""
         return "low"
 
-    def tell(self, subject: str, day: int, facts: Facts) -> Finding:
+    def to_finding(self, key: str, day: int, facts: Facts) -> Finding:
         """The finding."""
-        title, path = self.title_of(facts), self.path_of(subject, facts)
-        words = Words(title, path, self.facts_of(subject, facts))
-        return finding_of(self, subject, day, facts, (self.severity_of(facts), words))
+        title, path = self.title_of(facts), self.path_of(key, facts)
+        words = Words(title, path, self.facts_of(key, facts))
+        return finding_of(self, key, day, facts, (self.severity_of(facts), words))
 
 
 def finding_of(
-    rule: Telling, subject: str, day: int, facts: Facts, told: tuple[str, Words]
+    rule: FactsRule, key: str, day: int, facts: Facts, told: tuple[str, Words]
 ) -> Finding:
     """The finding of these facts; ``told`` is its severity, and it in words."""
     lists: dict[str, Any] = dict(zip(LISTS, facts.lists, strict=True))
@@ -305,7 +305,7 @@ def finding_of(
         lists[name] = lists[name][:MOST_NAMES]
     return Finding(
         rule=rule.name,
-        subject=subject,
+        subject=key,
         first=facts.first[0],
         last=facts.last[0],
         day=day,
@@ -316,12 +316,12 @@ def finding_of(
         count=facts.count,
         technique=rule.technique,
         more=more,
-        first_event=tell_identity(facts.first),
-        last_event=tell_identity(facts.last),
+        first_event=format_identity(facts.first),
+        last_event=format_identity(facts.last),
         evidence=facts.evidence,
         **lists,
     )
 
 
-Tell = Callable[[str, int, Facts], Finding]
+FindingFactory = Callable[[str, int, Facts], Finding]
 """(subject, UTC day, facts) → the finding."""

@@ -19,7 +19,7 @@ from heptad.aggregator.summary.wording import list_names
 from heptad.core.event import Event, Time
 from heptad.core.intervals import MINUTE
 from heptad.core.store.api import Identity, Point, Readable, Row
-from heptad.core.store.event_row import head_of, identify
+from heptad.core.store.event_row import identify, series_of
 from heptad.core.store.measurements import Field, Measurement
 from heptad.core.validation import Invalid, Number, check_text, decode_time
 
@@ -43,25 +43,25 @@ RANKS: Final = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 _MINUTES: Final = 2**32
 """As hexadecimal digits, so many minutes take eight."""
 
-Key = tuple[str, str, int]
+FindingKey = tuple[str, str, int]
 """Rule, subject and the time of the first event in nanoseconds."""
 
 
 def identity_of(event: Event) -> Identity:
     """What tells this event from every other one."""
     tags = (event.source, event.program, event.action, event.outcome, event.method, event.reason)
-    return (event.time, head_of(event.host, *tags))
+    return (event.time, series_of(event.host, *tags))
 
 
-def tell_identity(identity: Identity) -> str:
+def format_identity(identity: Identity) -> str:
     """An event by its series and time, as line protocol writes them."""
     return f"{identity[1]} {identity[0]}"
 
 
-def read_identity(text: str) -> Identity:
+def parse_identity(text: str) -> Identity:
     """What ``tell_identity`` wrote; raises ValueError."""
-    head, _, time = text.rpartition(" ")
-    return (decode_time(time.encode()), head)
+    series, _, time = text.rpartition(" ")
+    return (decode_time(time.encode()), series)
 
 
 _ANSWERS: Final = {
@@ -96,7 +96,10 @@ FINDINGS: Final = Measurement(
         "facts": Field(str, "what happened: how much, how often, within what time"),
         "count": Field(int, "on how many events it rests"),
         "technique": Field(str, "a MITRE ATT&CK identifier, if there is one"),
-        **{name: Field(str, f"{meaning}: a JSON array") for name, meaning in _ANSWERS.items()},
+        **{
+            name: Field(str, f"{description}: a JSON array")
+            for name, description in _ANSWERS.items()
+        },
         **{f"{name}_number": Field(int, f"how many `{name}` are listed") for name in LISTS},
         "more": Field(str, "of which of the lists there were more than are listed: a JSON array"),
         "first_event": Field(str, "the first event: its series and time as line protocol"),
@@ -141,7 +144,7 @@ SESSIONS: Final = Measurement(
     tags={
         "host": "where",
         "program": "`sshd` or `login`",
-        "end": "; ".join(f"`{name}`: {meaning}" for name, meaning in ENDS.items()),
+        "end": "; ".join(f"`{name}`: {description}" for name, description in ENDS.items()),
     },
     fields={
         "user": Field(str, "who"),
@@ -213,7 +216,7 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         )
 
     @property
-    def key(self) -> Key:
+    def key(self) -> FindingKey:
         """What stays the same while the finding grows."""
         return (self.rule, self.subject, self.first)
 
@@ -271,7 +274,7 @@ class Revision(msgspec.Struct, frozen=True):
     ends: bool = False
 
     @property
-    def stands(self) -> bool:
+    def is_current(self) -> bool:
         """Whether a reader sees it."""
         return self.superseded_by is None and not self.withdrawn
 
@@ -317,7 +320,7 @@ def program_of(session: Finding) -> str:
     return next((name for name in session.programs if name in PROGRAMS), PROGRAMS[0])
 
 
-class _Told(msgspec.Struct):
+class _RevisionFields(msgspec.Struct):
     """What a row tells beside the finding."""
 
     revision: Annotated[int, msgspec.Meta(ge=0, le=_MOST_REVISIONS)]
@@ -338,23 +341,23 @@ def revision_of(point: Point) -> Revision:
     for name in _ENCODED & fields.keys():
         fields[name] = _decode_names(str(fields[name]))
     if "evidence" in fields:
-        fields["evidence"] = [read_identity(t) for t in _decode_names(str(fields["evidence"]))]
-    finding, told = msgspec.convert(fields, Finding), msgspec.convert(fields, _Told)
+        fields["evidence"] = [parse_identity(t) for t in _decode_names(str(fields["evidence"]))]
+    finding, told = msgspec.convert(fields, Finding), msgspec.convert(fields, _RevisionFields)
     if finding.severity not in SEVERITIES or told.state not in _STATES:
         raise Invalid("word", f"severity {finding.severity[:40]!r}, state {told.state[:40]!r}")
     if not finding.first <= finding.last <= finding.first + LONGEST:
         raise Invalid("time", f"a finding from {finding.first} to {finding.last}")
     for text in filter(None, (finding.first_event, finding.last_event)):
-        read_identity(text)
+        parse_identity(text)
     withdrawn = told.state == "withdrawn"
     return Revision(finding, told.revision, told.superseded_by, withdrawn)
 
 
 def last_revisions(
     store: Readable, since: int, until: int, rule: str | Sequence[str] | None = None
-) -> dict[Key, Revision]:
+) -> dict[FindingKey, Revision]:
     """The last revision of every finding, or of these rules', with since <= first < until."""
-    found: dict[Key, Revision] = {}
+    found: dict[FindingKey, Revision] = {}
     wanted = {"rule": rule} if rule and rule != SESSION else None
     measurement = SESSIONS.name if rule == SESSION else MEASUREMENT
     # a row that moved on lies a little behind its first event

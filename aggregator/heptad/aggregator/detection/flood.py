@@ -14,12 +14,12 @@ from typing import Any, Final
 import msgspec
 
 from heptad.aggregator.detection.facts import MOST_EVIDENCE, MOST_NAMES
-from heptad.aggregator.detection.finding import LISTS, RANKS, SEVERITIES, Finding, read_identity
-from heptad.aggregator.detection.rules import Rule
+from heptad.aggregator.detection.finding import LISTS, RANKS, SEVERITIES, Finding, parse_identity
+from heptad.aggregator.detection.rules import DetectionRule
 from heptad.aggregator.detection.threshold import severity_of
 from heptad.aggregator.summary.wording import Words, count_of, length_of, list_names
 from heptad.core.store.api import Identity
-from heptad.core.store.line_protocol import decode_head
+from heptad.core.store.line_protocol import decode_series
 
 JOINED: Final = ""
 _STEP: Final = 10
@@ -37,7 +37,7 @@ class Crowd:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._subjects: dict[str, int | tuple[int, ...]] = {}
+        self._keys: dict[str, int | tuple[int, ...]] = {}
         self._ranks = [0] * len(RANKS)
         self._hosts: dict[str, int] = {}
         self._on_host = Counter[int]()
@@ -50,18 +50,18 @@ class Crowd:
         """The time of the last event (ns)."""
 
     def __len__(self) -> int:
-        return len(self._subjects)
+        return len(self._keys)
 
-    def note(self, subject: str, findings: Sequence[Finding]) -> None:
+    def note(self, key: str, findings: Sequence[Finding]) -> None:
         """These are the subject's findings now."""
-        known = self._subjects.pop(subject, ())
+        known = self._keys.pop(key, ())
         for packed in (known,) if isinstance(known, int) else known:
             self._add(packed, -1)
-        new = list(map(self._pack, findings))
+        new = list(map(self._to_number, findings))
         for packed in new:
             self._add(packed, 1)
         if new:
-            self._subjects[subject] = new[0] if len(new) == 1 else tuple(new)
+            self._keys[key] = new[0] if len(new) == 1 else tuple(new)
             self.last = max(self.last, *[finding.last for finding in findings])
             first = min((finding.first, finding.first_event) for finding in findings)
             self.first = min(self.first or first, first)
@@ -75,7 +75,7 @@ class Crowd:
         last = max(self.last, joined.last)
         told = joined.title, joined.hosts, "hosts" in joined.more
         number = f"{count_of(self.number, 'finding')} about {count_of(len(self), *noun)}"
-        words = _tell(*told, number, self.count, last - first[0])
+        words = _joined_finding(*told, number, self.count, last - first[0])
         return msgspec.structs.replace(
             joined,
             first=first[0],
@@ -87,12 +87,12 @@ class Crowd:
             facts=words.facts,
         )
 
-    def _pack(self, finding: Finding) -> int:
+    def _to_number(self, finding: Finding) -> int:
         return self._host(finding) << _HOST_AT | finding.count << _BITS | finding.rank
 
     def _host(self, finding: Finding) -> int:
         """Where it began, as a number; what comes after its first event does not change that."""
-        tags = decode_head(read_identity(finding.first_event)[1])[1]
+        tags = decode_series(parse_identity(finding.first_event)[1])[1]
         return self._hosts.setdefault(tags.get("host", ""), len(self._hosts))
 
     def _add(self, packed: int, times: int) -> None:
@@ -142,12 +142,12 @@ class Crowd:
             return True
         return self._number_quiet <= _MOST_QUIET and self._number_on(self._host(finding)) > 0
 
-    def subjects(self, level: int) -> set[str]:
+    def keys(self, level: int) -> set[str]:
         """Those with a finding that is told by itself, where those of at least this rank are."""
         quiet, mask = self.quiet, (1 << _BITS) - 1
         return {
-            subject
-            for subject, held in self._subjects.items()
+            key
+            for key, held in self._keys.items()
             if any(
                 one & mask >= level or one >> _HOST_AT in quiet
                 for one in ((held,) if isinstance(held, int) else held)
@@ -163,7 +163,7 @@ class Joint(msgspec.Struct, frozen=True):
 
     day: int
     level: int
-    subjects: Set[str]
+    keys: Set[str]
     count: int
     rank: int
     last: int
@@ -174,9 +174,9 @@ class Joint(msgspec.Struct, frozen=True):
     """Whether the day is over: what is not joined now never is."""
 
 
-def join_findings(rule: Rule, day: int, rank: int, findings: Iterable[Finding]) -> Finding:
+def join_findings(rule: DetectionRule, day: int, rank: int, findings: Iterable[Finding]) -> Finding:
     """The one finding that stands for all of these, of which there is at least one."""
-    subjects: set[str] = set()
+    keys: set[str] = set()
     names: dict[str, set[str]] = {name: set() for name in LISTS}
     more: set[str] = set()
     evidence: list[Identity] = []
@@ -184,7 +184,7 @@ def join_findings(rule: Rule, day: int, rank: int, findings: Iterable[Finding]) 
     begin: tuple[int, str] | None = None
     end = (0, "")
     for finding in findings:
-        subjects.add(finding.subject)
+        keys.add(finding.subject)
         number += 1
         count += finding.count
         more.update(finding.more)
@@ -201,11 +201,11 @@ def join_findings(rule: Rule, day: int, rank: int, findings: Iterable[Finding]) 
     lists = {name: sorted(found) for name, found in names.items()}
     more |= {name for name, found in lists.items() if len(found) > MOST_NAMES}
     told: dict[str, Any] = {name: tuple(found[:MOST_NAMES]) for name, found in lists.items()}
-    words = _tell(
+    words = _joined_finding(
         rule.title,
         told["hosts"],
         "hosts" in more,
-        f"{count_of(number, 'finding')} about {count_of(len(subjects), *rule.noun)}",
+        f"{count_of(number, 'finding')} about {count_of(len(keys), *rule.noun)}",
         count,
         end[0] - begin[0],
     )
@@ -230,7 +230,7 @@ def join_findings(rule: Rule, day: int, rank: int, findings: Iterable[Finding]) 
     )
 
 
-def _tell(
+def _joined_finding(
     title: str, hosts: Sequence[str], more: bool, number: str, count: int, length: int
 ) -> Words:
     """A joined finding in words; ``number``: how many it stands for, ``length``: its span (ns)."""

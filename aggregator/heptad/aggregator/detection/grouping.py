@@ -6,11 +6,11 @@ A group never crosses midnight (UTC), so a day's groups follow from that day's e
 from collections.abc import Iterator
 
 from heptad.aggregator.detection import GAP, MINUTES_A_DAY
-from heptad.aggregator.detection.facts import Facts, Tell, Telling, merge
+from heptad.aggregator.detection.facts import Facts, FactsRule, FindingFactory, merge
 from heptad.aggregator.detection.finding import Finding
 
 
-class Groups:
+class FactGroups:
     """Facts in groups; minutes only grow."""
 
     __slots__ = ("_groups",)
@@ -25,9 +25,9 @@ class Groups:
         """Each group with its UTC day."""
         return ((minute // MINUTES_A_DAY, facts) for minute, facts in self._groups)
 
-    def copy(self) -> "Groups":
+    def copy(self) -> "FactGroups":
         """Groups of their own that hold the same."""
-        twin = Groups()
+        twin = FactGroups()
         twin._groups = self._groups.copy()
         return twin
 
@@ -49,44 +49,44 @@ class Groups:
         self._groups = [group for group in self._groups if group[0] // MINUTES_A_DAY >= day]
 
 
-class TellingChain:
+class GroupsDetector:
     """What every chain has that tells groups, one finding each."""
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
-        self._groups = Groups()
+    def __init__(self, to_finding: FindingFactory) -> None:
+        self._to_finding = to_finding
+        self._groups = FactGroups()
 
-    def findings(self, subject: str) -> Iterator[Finding]:
+    def findings(self, key: str) -> Iterator[Finding]:
         """Every group."""
         for day, facts in self._groups:
-            yield self._tell(subject, day, facts)
+            yield self._to_finding(key, day, facts)
 
     def forget(self, day: int) -> None:
         """Drop the groups of the days before."""
         self._groups.forget(day)
 
 
-class GroupsChain(TellingChain):
+class GroupingDetector(GroupsDetector):
     """Every event of one subject, grouped."""
 
-    def copy(self) -> "GroupsChain":
+    def copy(self) -> "GroupingDetector":
         """A chain of its own that knows the same."""
-        twin = GroupsChain(self._tell)
+        twin = GroupingDetector(self._to_finding)
         twin._groups = self._groups.copy()
         return twin
 
-    def add(self, minute: int, cell: Facts) -> None:
+    def add(self, minute: int, bucket: Facts) -> None:
         """The next cell."""
-        self._groups.add(minute, cell)
+        self._groups.add(minute, bucket)
 
-    def is_idle(self, minute: int) -> bool:
+    def is_expired(self, minute: int) -> bool:
         """Whether nothing is left to tell."""
         return not self._groups
 
 
-class Grouped(Telling):
+class GroupingRule(FactsRule):
     """A rule of which every event is worth telling."""
 
-    def chain(self) -> GroupsChain:
+    def detector(self) -> GroupingDetector:
         """An empty chain."""
-        return GroupsChain(self.tell)
+        return GroupingDetector(self.to_finding)

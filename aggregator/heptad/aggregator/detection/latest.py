@@ -35,7 +35,7 @@ def _standing_sessions(store: Readable, begin: int, end: int, since: int) -> lis
     return [
         revision.finding
         for revision in last_revisions(store, begin, end, SESSION).values()
-        if revision.stands and max(revision.finding.last, revision.finding.overdue) >= since
+        if revision.is_current and max(revision.finding.last, revision.finding.overdue) >= since
     ]
 
 
@@ -67,5 +67,5 @@ def _standing(store: Readable, since: int, until: int) -> Iterator[Finding]:
 
 
 def _standing_of(revisions: Mapping[Any, Revision], since: int) -> list[Finding]:
-    found = [revision.finding for revision in revisions.values() if revision.stands]
+    found = [revision.finding for revision in revisions.values() if revision.is_current]
     return [finding for finding in found if finding.last >= since]

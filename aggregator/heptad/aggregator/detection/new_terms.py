@@ -9,8 +9,8 @@ told either where ever new keys are usual: a subject with more than ``most`` key
 import msgspec
 
 from heptad.aggregator.detection import MINUTES_A_DAY
-from heptad.aggregator.detection.facts import Batch, Facts, Telling, merge
-from heptad.aggregator.detection.grouping import TellingChain
+from heptad.aggregator.detection.facts import EventBatch, Facts, FactsRule, merge
+from heptad.aggregator.detection.grouping import GroupsDetector
 from heptad.aggregator.summary.wording import whole_length_of
 from heptad.core.config.findings import BaselineConfig, look_back_of
 from heptad.core.event import Event
@@ -41,16 +41,16 @@ def history_of(config: BaselineConfig) -> History:
     return History(int(look_back // 60), max(1, round(settle / 86_400)), config.events)
 
 
-class Days:
+class DailyCounts:
     """How many events a subject had on each day, and whether that is history enough."""
 
     def __init__(self, history: History) -> None:
         self._history = history
         self._days: dict[int, int] = {}
 
-    def copy(self) -> "Days":
+    def copy(self) -> "DailyCounts":
         """Days of their own that know the same."""
-        twin = Days(self._history)
+        twin = DailyCounts(self._history)
         twin._days = self._days.copy()
         return twin
 
@@ -66,13 +66,13 @@ class Days:
             self._days = {known: n for known, n in self._days.items() if known >= floor}
         self._days[day] = self._days.get(day, 0) + count
 
-    def is_idle(self, minute: int) -> bool:
+    def is_expired(self, minute: int) -> bool:
         """Whether nothing here matters to a cell at or after ``minute``."""
         last = next(reversed(self._days), None)
         return last is None or (last + 1) * MINUTES_A_DAY < minute - self._history.look_back
 
 
-class HistoryRule(Telling):
+class HistoryRule(FactsRule):
     """A rule that tells what is unusual by the look-back."""
 
     def __init__(self, baseline: BaselineConfig) -> None:
@@ -82,71 +82,71 @@ class HistoryRule(Telling):
         """How far it looks back, in words."""
 
 
-class HistoryChain(TellingChain):
+class HistoryDetector(GroupsDetector):
     """What every chain has that tells what is unusual of one subject."""
 
     def __init__(self, rule: HistoryRule) -> None:
-        super().__init__(rule.tell)
-        self._days = Days(rule.history)
+        super().__init__(rule.to_finding)
+        self._days = DailyCounts(rule.history)
 
-    def is_idle(self, minute: int) -> bool:
+    def is_expired(self, minute: int) -> bool:
         """Whether nothing here matters to a cell at or after ``minute``."""
-        return not self._groups and self._days.is_idle(minute)
+        return not self._groups and self._days.is_expired(minute)
 
 
-class NoveltyChain(HistoryChain):
+class NewTermsDetector(HistoryDetector):
     """The new keys of one subject."""
 
-    def __init__(self, rule: "Novelty") -> None:
+    def __init__(self, rule: "NewTermsRule") -> None:
         super().__init__(rule)
         self._rule = rule
         self._seen: dict[str, int] = {}
         """The keys that were seen last, with when, in that order."""
 
-    def copy(self) -> "NoveltyChain":
+    def copy(self) -> "NewTermsDetector":
         """A chain of its own that knows the same."""
-        twin = NoveltyChain(self._rule)
+        twin = NewTermsDetector(self._rule)
         twin._days = self._days.copy()
         twin._seen = self._seen.copy()
         twin._groups = self._groups.copy()
         return twin
 
-    def add(self, minute: int, cell: dict[str, Facts]) -> None:
+    def add(self, minute: int, bucket: dict[str, Facts]) -> None:
         """The next cell."""
         floor = minute - self._rule.history.look_back
         while self._seen and next(iter(self._seen.values())) < floor:
             del self._seen[next(iter(self._seen))]
-        new = [key for key in sorted(cell) if key and key not in self._seen]
+        new = [key for key in sorted(bucket) if key and key not in self._seen]
         if new and len(self._seen) <= self._rule.most and self._days.is_enough(minute):
             for key in new:
-                self._groups.add(minute, cell[key])
-        for key in sorted(cell):
+                self._groups.add(minute, bucket[key])
+        for key in sorted(bucket):
             self._seen.pop(key, None)
             if key:
                 self._seen[key] = minute
         while len(self._seen) > self._rule.most + 1:
             del self._seen[next(iter(self._seen))]
-        self._days.add(minute, sum(facts.count for facts in cell.values()))
+        self._days.add(minute, sum(facts.count for facts in bucket.values()))
 
 
-class Novelty(HistoryRule):
+class NewTermsRule(HistoryRule):
     """A rule that tells a subject's new keys; the empty key is history, and never new."""
 
     def __init__(self, baseline: BaselineConfig, most: int) -> None:
         super().__init__(baseline)
         self.most = most
 
-    def key_of(self, event: Event) -> str:
+    def term_of(self, event: Event) -> str:
         """What may be new of the event's subject."""
         raise NotImplementedError
 
-    def add(self, cell: dict[str, Facts] | None, told: Batch) -> dict[str, Facts]:
+    def add(self, bucket: dict[str, Facts] | None, told: EventBatch) -> dict[str, Facts]:
         """The cell with more events; of too many keys the first ones by name are kept."""
-        parts = {key: [facts] for key, facts in (cell or {}).items()}
+        parts = {key: [facts] for key, facts in (bucket or {}).items()}
         for event, facts in told:
-            parts.setdefault(self.key_of(event), []).append(facts)
+            parts.setdefault(self.term_of(event), []).append(facts)
         return {key: merge(parts[key]) for key in sorted(parts)[: self.most + 2]}
 
-    def chain(self) -> NoveltyChain:
+    def detector(self) -> NewTermsDetector:
         """An empty chain."""
-        return NoveltyChain(self)
+        return NewTermsDetector(self)

@@ -11,14 +11,14 @@ from typing import Final
 
 import msgspec
 
-from heptad.aggregator.detection.finding import RANKS, SEVERITIES, Key, Revision
+from heptad.aggregator.detection.finding import RANKS, SEVERITIES, FindingKey, Revision
 from heptad.core.units import SECOND
 
 WITHIN: Final = {"1h": 3600, "24h": 86_400}
 """The values of the label `within`, in seconds."""
 OPEN_FOR: Final = max(WITHIN.values())
 """So long (s) after its last event a finding is open."""
-TOLD: Final = tuple(severity for severity in SEVERITIES if severity != "info")
+REPORTED_SEVERITIES: Final = tuple(severity for severity in SEVERITIES if severity != "info")
 OTHER: Final = "other"
 MOST_HOSTS: Final = 200
 _MOST_NAMES: Final = 5000
@@ -45,7 +45,7 @@ class OpenFindings:
     def __init__(self, rules: Iterable[str]) -> None:
         self._rules = tuple(rules)
         self._lock = threading.Lock()
-        self._open: dict[Key, _Open] = {}
+        self._open: dict[FindingKey, _Open] = {}
         self._vouched: frozenset[str] = frozenset()
         self._names: set[str] = set()
 
@@ -57,7 +57,7 @@ class OpenFindings:
         """A finding is now as this revision tells it."""
         finding = revision.finding
         with self._lock:
-            if revision.stands:
+            if revision.is_current:
                 self._open[finding.key] = _Open(
                     finding.rule,
                     finding.severity,
@@ -81,11 +81,11 @@ class OpenFindings:
         counts: Numbers = {
             (rule, severity, within): 0.0
             for rule in self._rules
-            for severity in TOLD
+            for severity in REPORTED_SEVERITIES
             for within in WITHIN
         }
         for one in found:
-            for within in _spans(one, now):
+            for within in _windows_of(one, now):
                 key = (one.rule, one.severity, within)
                 if key in counts:
                     counts[key] += 1
@@ -106,7 +106,7 @@ class OpenFindings:
             if one.is_cut or not hosts:
                 hosts.add(OTHER)
             for host in hosts:
-                counts.update((host, one.severity, within) for within in _spans(one, now))
+                counts.update((host, one.severity, within) for within in _windows_of(one, now))
                 key = (host, one.rule, one.severity)
                 newest[key] = max(one.last, newest.get(key, one.last))
         return {key: float(number) for key, number in counts.items()}, newest
@@ -129,6 +129,6 @@ class OpenFindings:
         return named
 
 
-def _spans(one: _Open, now: float) -> list[str]:
+def _windows_of(one: _Open, now: float) -> list[str]:
     """The values of `within` for which it is open."""
     return [within for within, seconds in WITHIN.items() if now - one.last < seconds]

@@ -11,10 +11,10 @@ import msgspec
 from heptad.aggregator.detection.finding import (
     DAY,
     Finding,
-    Key,
+    FindingKey,
     Revision,
     last_revisions,
-    read_identity,
+    parse_identity,
 )
 from heptad.aggregator.detection.flood import JOINED, Joint
 from heptad.core.store.api import Store
@@ -25,7 +25,7 @@ _LONGEST_PAUSE: Final = 3600.0
 _MOST_DAYS: Final = 8
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False):
+class WrittenRevision(msgspec.Struct, frozen=True, gc=False):
     """What has to be known of a revision that is written, without all its names and events."""
 
     first: int
@@ -34,7 +34,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     count: int
     rank: int
     number: int
-    stands: bool
+    is_current: bool
     is_open: bool
     digest: int
 
@@ -43,16 +43,16 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self.first <= finding.last and finding.first <= self.last
 
 
-def _entry(revision: Revision) -> Entry:
+def _entry(revision: Revision) -> WrittenRevision:
     finding = revision.finding
-    return Entry(
+    return WrittenRevision(
         finding.first,
         finding.last,
         finding.day,
         finding.count,
         finding.rank,
         revision.number,
-        revision.stands,
+        revision.is_current,
         bool(finding.overdue),
         _digest(finding),
     )
@@ -68,20 +68,20 @@ def _pause_after(number: int) -> float:
     return float(min(_PAUSE * 2 ** min(number, 20), _LONGEST_PAUSE))
 
 
-Known = dict[str, dict[Key, Entry]]
-Days = dict[int, Sequence[Finding]]
+WrittenByKey = dict[str, dict[FindingKey, WrittenRevision]]
+FindingsByDay = dict[int, Sequence[Finding]]
 """UTC day → everything that was found of a subject on it."""
 
 
-class Held(msgspec.Struct, frozen=True):
+class PendingFindings(msgspec.Struct, frozen=True):
     """What was found of a subject and is not written yet."""
 
-    found: Days
+    findings: FindingsByDay
     whole: bool
     joined: Mapping[int, int]
 
 
-class Ledger:
+class Revisions:
     """The revisions of one rule's findings in ``store``.
 
     How often a subject is written is bounded: at once what is new, more severe, or goes on after
@@ -97,30 +97,30 @@ class Ledger:
         self._events = events
         self._rule = rule
         self._history = history
-        self._days: dict[int, Known] = {}
-        self._waiting: dict[str, Held] = {}
+        self._days: dict[int, WrittenByKey] = {}
+        self._waiting: dict[str, PendingFindings] = {}
         self._written: dict[str, tuple[float, int]] = {}
         """Subject → when it was written last, and how often lately."""
 
     def waiting_days(self) -> set[int]:
         """The days of subjects of which something changed that is not written yet."""
-        return {day for held in self._waiting.values() for day in held.found}
+        return {day for held in self._waiting.values() for day in held.findings}
 
     def forget(self, at: float) -> None:
         """Everything is committed: what lies further back is read again when it is asked for."""
         self._written = {
-            subject: (time, number)
-            for subject, (time, number) in self._written.items()
+            key: (time, number)
+            for key, (time, number) in self._written.items()
             if at - time < 2 * _LONGEST_PAUSE
         }
         needed = self.waiting_days()
         for day in sorted(self._days.keys() - needed)[:-_MOST_DAYS]:
             del self._days[day]
 
-    def settle(
+    def reconcile(
         self,
-        subject: str,
-        found: Days,
+        key: str,
+        found: FindingsByDay,
         at: float,
         *,
         whole: bool = True,
@@ -131,19 +131,23 @@ class Ledger:
         ``at`` is a monotonic time in seconds; ``whole``: nothing of the subject was forgotten.
         ``joined``: on these days a finding with this first event stands for what is not told.
         """
-        held = self._waiting.pop(subject, None)
+        held = self._waiting.pop(key, None)
         if held is not None:
-            found, whole, joined = held.found | found, whole and held.whole, joined or held.joined
-        revisions = self._compare(subject, Held(found, whole, joined))
-        if self._may_wait(subject, revisions, at):
-            self._waiting[subject] = Held(found, whole, joined)
+            found, whole, joined = (
+                held.findings | found,
+                whole and held.whole,
+                joined or held.joined,
+            )
+        revisions = self._compare(key, PendingFindings(found, whole, joined))
+        if self._may_wait(key, revisions, at):
+            self._waiting[key] = PendingFindings(found, whole, joined)
             return []
-        return self._note(subject, revisions, at)
+        return self._note(key, revisions, at)
 
-    def _compare(self, subject: str, held: Held) -> list[Revision]:
+    def _compare(self, key: str, held: PendingFindings) -> list[Revision]:
         """What differs from what is written."""
-        known = self._known(subject, held.found)
-        new = {finding.key: finding for findings in held.found.values() for finding in findings}
+        known = self._known(key, held.findings)
+        new = {finding.key: finding for findings in held.findings.values() for finding in findings}
         if not (known or new):
             return []
         ordered = sorted(new.values(), key=lambda finding: finding.first)
@@ -163,48 +167,50 @@ class Ledger:
 
     def _find_gone(
         self,
-        known: Mapping[Key, Entry],
-        new: dict[Key, Finding],
+        known: Mapping[FindingKey, WrittenRevision],
+        new: dict[FindingKey, Finding],
         ordered: list[Finding],
-        held: Held,
+        held: PendingFindings,
     ) -> list[Finding]:
         """What stands and is no longer found; takes out of ``new`` what only lost its events."""
         gone: list[Finding] = []
-        for key, entry in known.items():
-            if not entry.stands or (key not in new and entry.day not in held.found):
+        for finding_key, entry in known.items():
+            if not entry.is_current or (finding_key not in new and entry.day not in held.findings):
                 continue
-            if key not in new and entry.day in held.joined:
-                if (known_now := self._read(key)) is not None:
+            if finding_key not in new and entry.day in held.joined:
+                if (known_now := self._read(finding_key)) is not None:
                     gone.append(known_now)
                 continue
             successors = [f for f in _overlapping(ordered, entry) if f.key in new]
             fewer = sum(finding.count for finding in successors) < entry.count
-            if not fewer and key in new:
+            if not fewer and finding_key in new:
                 continue
-            old = self._read(key) if held.whole else None
+            old = self._read(finding_key) if held.whole else None
             if old is None or not self._is_stored(old):
                 for finding in successors if fewer else ():
                     del new[finding.key]
-            elif key not in new:
+            elif finding_key not in new:
                 gone.append(old)
         return gone
 
-    def _read(self, key: Key) -> Finding | None:
+    def _read(self, finding_key: FindingKey) -> Finding | None:
         """A finding as it was written last; None where its row is gone, or is none any more."""
-        _, _, first = key
-        known = last_revisions(self._store, first, first + 1, self._rule).get(key)
+        _, _, first = finding_key
+        known = last_revisions(self._store, first, first + 1, self._rule).get(finding_key)
         return None if known is None else known.finding
 
     def _is_stored(self, finding: Finding) -> bool:
         """Whether the events that show the finding are still there."""
-        shown = {*map(read_identity, (finding.first_event, finding.last_event)), *finding.evidence}
+        shown = {*map(parse_identity, (finding.first_event, finding.last_event)), *finding.evidence}
         return sum(1 for _ in self._events.pick(shown)) == len(shown)
 
-    def _grow(self, finding: Finding, last: Entry | None, replaced: list[Entry]) -> list[Revision]:
+    def _grow(
+        self, finding: Finding, last: WrittenRevision | None, replaced: list[WrittenRevision]
+    ) -> list[Revision]:
         """The finding's next revision, if it needs one; it takes the place of ``replaced``."""
         if last is None and not replaced:
             return [Revision(finding, 0, rises=True, ends=not finding.overdue)]
-        if last is not None and last.stands and last.digest == _digest(finding):
+        if last is not None and last.is_current and last.digest == _digest(finding):
             return []
         before = replaced if last is None else [last, *replaced]
         severer = finding.rank > max(entry.rank for entry in before)
@@ -219,24 +225,24 @@ class Ledger:
             )
         ]
 
-    def subjects(self, day: int) -> set[str]:
+    def keys(self, day: int) -> set[str]:
         """Those with a standing finding that is booked on this day (UTC)."""
         return {
-            subject
+            key
             for begin in (day - 1, day)
-            for subject, known in self._day(begin).items()
-            if any(entry.stands and entry.day == day for entry in known.values())
+            for key, known in self._day(begin).items()
+            if any(entry.is_current and entry.day == day for entry in known.values())
         }
 
     def first_joined(self, day: int) -> int | None:
         """The first event of what stands for many on this day (UTC)."""
         known = self._known(JOINED, [day]).values()
-        return next((e.first for e in known if e.stands and e.day == day), None)
+        return next((e.first for e in known if e.is_current and e.day == day), None)
 
     def is_to_join(self, joint: Joint, at: float, *, everything: bool) -> bool:
         """Whether the joined finding of a day has to be looked at now."""
         known = self._known(JOINED, [joint.day]).values()
-        written = [entry for entry in known if entry.stands and entry.day == joint.day]
+        written = [entry for entry in known if entry.is_current and entry.day == joint.day]
         if everything or not written:
             return True
         (last,) = written[-1:]
@@ -246,10 +252,10 @@ class Ledger:
         doubled = joint.count >= 2 * last.count and at - time >= _PAUSE
         return doubled or at - time >= _pause_after(number)
 
-    def _may_wait(self, subject: str, revisions: list[Revision], at: float) -> bool:
+    def _may_wait(self, key: str, revisions: list[Revision], at: float) -> bool:
         if not revisions or any(revision.rises or revision.ends for revision in revisions):
             return False
-        written = self._written.get(subject)
+        written = self._written.get(key)
         if written is None or at - written[0] >= _pause_after(written[1]):
             return False
         return at - written[0] < _PAUSE or not any(revision.doubles for revision in revisions)
@@ -260,51 +266,53 @@ class Ledger:
 
     def _due(self, at: float, *, everything: bool) -> list[str]:
         due = []
-        for subject in self._waiting:
-            time, number = self._written.get(subject, (-math.inf, 0))
+        for key in self._waiting:
+            time, number = self._written.get(key, (-math.inf, 0))
             if everything or at - time >= _pause_after(number):
-                due.append(subject)
+                due.append(key)
         return due
 
     def flush(self, at: float, *, everything: bool) -> list[Revision]:
         """The revisions that have waited long enough, or all that wait."""
         revisions = []
-        for subject in self._due(at, everything=everything):
-            held = self._waiting.pop(subject)
-            revisions += self._note(subject, self._compare(subject, held), at)
+        for key in self._due(at, everything=everything):
+            held = self._waiting.pop(key)
+            revisions += self._note(key, self._compare(key, held), at)
         return revisions
 
-    def _note(self, subject: str, revisions: list[Revision], at: float) -> list[Revision]:
+    def _note(self, key: str, revisions: list[Revision], at: float) -> list[Revision]:
         for revision in revisions:
             finding = revision.finding
             own = self._day(finding.first // DAY).setdefault(finding.subject, {})
             own[finding.key] = _entry(revision)
         if revisions:
-            number = self._written[subject][1] + 1 if subject in self._written else 0
-            self._written[subject] = (at, number)
+            number = self._written[key][1] + 1 if key in self._written else 0
+            self._written[key] = (at, number)
         return revisions
 
-    def _known(self, subject: str, days: Collection[int]) -> dict[Key, Entry]:
+    def _known(self, key: str, days: Collection[int]) -> dict[FindingKey, WrittenRevision]:
         """What is written of a subject's findings of some days; they may begin the day before."""
-        known: dict[Key, Entry] = {}
+        known: dict[FindingKey, WrittenRevision] = {}
         for day in sorted({*days, *[day - 1 for day in days]}):
-            own = self._day(day).get(subject)
+            own = self._day(day).get(key)
             if own:
                 known |= own
         return known
 
-    def _day(self, day: int) -> Known:
+    def _day(self, day: int) -> WrittenByKey:
         """The findings that begin on a day."""
         if day in self._days:
             return self._days[day]
         known = self._days[day] = {}
         begin = day * DAY
-        for key, revision in last_revisions(self._store, begin, begin + DAY, self._rule).items():
-            known.setdefault(revision.finding.subject, {})[key] = _entry(revision)
+        for finding_key, revision in last_revisions(
+            self._store, begin, begin + DAY, self._rule
+        ).items():
+            known.setdefault(revision.finding.subject, {})[finding_key] = _entry(revision)
         return known
 
 
-def _overlapping(ordered: list[Finding], old: Entry) -> Iterator[Finding]:
+def _overlapping(ordered: list[Finding], old: WrittenRevision) -> Iterator[Finding]:
     """Those that share time with ``old``; one subject's findings share none with each other."""
     at = bisect_left(ordered, old.first, key=lambda finding: finding.last)
     return takewhile(old.overlaps, islice(ordered, at, None))

@@ -11,15 +11,15 @@ from typing import Annotated, Final
 
 import msgspec
 
-from heptad.aggregator.detection.dispatch import Read
+from heptad.aggregator.detection.dispatch import ReadRequest
 from heptad.aggregator.detection.evicted_keys import Forgotten
 from heptad.aggregator.detection.finding import Finding, Revision
 from heptad.aggregator.detection.flood import JOINED, Joint
-from heptad.aggregator.detection.revisions import Ledger
-from heptad.aggregator.detection.rules import Rule
-from heptad.aggregator.detection.state import MINUTES_A_DAY, Found, Memory
-from heptad.aggregator.progress import KEEP
-from heptad.core.intervals import Span, merge_spans
+from heptad.aggregator.detection.revisions import Revisions
+from heptad.aggregator.detection.rules import DetectionRule
+from heptad.aggregator.detection.state import MINUTES_A_DAY, FindingsByKey, KeyedState
+from heptad.aggregator.progress import OPEN_MINUTES
+from heptad.core.intervals import Interval, merge_intervals
 from heptad.core.store.api import Store
 
 _PAUSE: Final = 60.0
@@ -31,11 +31,11 @@ _decode_days: Final = msgspec.json.Decoder(
 ).decode
 
 Joints = dict[int, Joint]
-Subjects = dict[str, tuple[dict[int, Sequence[Finding]], bool]]
+KeyedFindings = dict[str, tuple[dict[int, Sequence[Finding]], bool]]
 """Subject → what was found of it by day, and whether nothing of it was forgotten."""
 
 
-class Watch:
+class RuleRunner:
     """One rule at work; raises whatever the rule raises, and then ``recover`` has to be called.
 
     There are two kinds of work. What is new is judged from the memory (``live``, ``work``). Days
@@ -44,7 +44,9 @@ class Watch:
     read of them becomes the memory.
     """
 
-    def __init__(self, rule: Rule, events: Store, reports: Store, history: int = 0) -> None:
+    def __init__(
+        self, rule: DetectionRule, events: Store, reports: Store, history: int = 0
+    ) -> None:
         self.name = rule.name
         self.key = f"findings/{rule.name}"
         self.size = 0
@@ -58,19 +60,19 @@ class Watch:
         """Whether the days that are to be read again are known."""
         self._days = set(kept or ())
         self._resumed = bool(self._days)
-        self._spans: list[Span] = []
-        self._reads: list[Read] = []
+        self._intervals: list[Interval] = []
+        self._reads: list[ReadRequest] = []
         self._reading: set[int] = set()
         """The days that are being read again."""
-        self._day_reads: list[Read] = []
-        self._meanwhile: list[Span] = []
+        self._day_reads: list[ReadRequest] = []
+        self._meanwhile: list[Interval] = []
         """Where events arrived since; what will be the memory has not been told of them."""
-        self._memory: Memory | None = None
+        self._state: KeyedState | None = None
         self._forgotten = Forgotten(rule)
-        self._limited_reads: list[Read] = []
+        self._limited_reads: list[ReadRequest] = []
         """Of what was forgotten."""
         self._history = history
-        self._ledger = Ledger(reports, events, rule.name, history)
+        self._revisions = Revisions(reports, events, rule.name, history)
         self._joints: Joints = {}
         """Days whose joined finding may have to be written again."""
         self._due = 0.0
@@ -78,27 +80,27 @@ class Watch:
 
     def state(self) -> bytes:
         """The days that still have to be read again, for the commit."""
-        days = self._days | self._reading | self._ledger.waiting_days() | self._joints.keys()
+        days = self._days | self._reading | self._revisions.waiting_days() | self._joints.keys()
         days |= self._forgotten.days
-        for since, until in self._spans:
+        for since, until in self._intervals:
             days |= self._days_of(since, until)
         return msgspec.json.encode(sorted(days))
 
-    def touch(self, spans: Iterable[Span]) -> None:
+    def touch(self, intervals: Iterable[Interval]) -> None:
         """Events arrived in these minutes."""
-        for since, until in spans:
-            floor = until if self._memory is None else self._memory.floor
+        for since, until in intervals:
+            floor = until if self._state is None else self._state.floor
             if since < floor:
                 self._days |= self._days_of(since, min(until, floor))
             if until > floor:
-                self._spans = merge_spans([*self._spans, (max(since, floor), until)])
+                self._intervals = merge_intervals([*self._intervals, (max(since, floor), until)])
             if self._day_reads:
-                self._meanwhile = merge_spans([*self._meanwhile, (since, until)])
+                self._meanwhile = merge_intervals([*self._meanwhile, (since, until)])
 
-    def redo(self, spans: Iterable[Span], since: int, until: int) -> None:
+    def backfill(self, intervals: Iterable[Interval], since: int, until: int) -> None:
         """Read the days of the minutes [since, until) again; there are events in ``spans``."""
         days = self._days_of(since, until)
-        for begin, end in spans:
+        for begin, end in intervals:
             held = range(begin // MINUTES_A_DAY, (end - 1) // MINUTES_A_DAY + 1)
             self._days |= days.intersection(held)
 
@@ -107,39 +109,39 @@ class Watch:
         if self._failed and not everything and at < self._due:
             return False
         return (
-            bool(self._spans)
-            or self._ledger.is_due(at, everything=everything)
+            bool(self._intervals)
+            or self._revisions.is_due(at, everything=everything)
             or any(
-                self._ledger.is_to_join(joint, at, everything=everything)
+                self._revisions.is_to_join(joint, at, everything=everything)
                 for joint in self._joints.values()
             )
         )
 
-    def live(self, now: int) -> list[Read]:
+    def live(self, now: int) -> list[ReadRequest]:
         """What has to be read before ``work``; ``now`` is the newest minute to be believed."""
-        memory = self._memory
-        if memory is None:
+        state = self._state
+        if state is None:
             return []
-        self._reads = [Read(memory, since, until, now) for since, until in self._spans]
+        self._reads = [ReadRequest(state, since, until, now) for since, until in self._intervals]
         return self._reads
 
     def work(self, at: float, *, everything: bool) -> list[Revision]:
         """The revisions to write, from what was read of what is new."""
-        reads, self._reads = self._reads, []
-        _raise_error(reads)
+        requests, self._reads = self._reads, []
+        _raise_error(requests)
         self._failed = False
-        self._spans = []
-        told = [(read.memory, read.found, read.joints) for read in reads]
-        revisions = self._settle(at, told, everything=everything)
-        revisions += self._ledger.flush(at, everything=everything)
-        if self._memory is not None:
-            self.size = self._memory.size
+        self._intervals = []
+        told = [(request.state, request.findings, request.joints) for request in requests]
+        revisions = self._reconcile(at, told, everything=everything)
+        revisions += self._revisions.flush(at, everything=everything)
+        if self._state is not None:
+            self.size = self._state.size
         return revisions
 
     @property
     def is_cold(self) -> bool:
         """Whether nothing new can be judged before days were read."""
-        return self._memory is None
+        return self._state is None
 
     def has_days(self, at: float, *, everything: bool) -> bool:
         """Whether days have to be read again, and it is time for it."""
@@ -147,25 +149,25 @@ class Watch:
             return True
         return bool(self._days) and (everything or at >= self._due)
 
-    def read_days(self, at: float, now: int, end: int) -> list[Read]:
+    def read_days(self, at: float, now: int, end: int) -> list[ReadRequest]:
         """What has to be read before ``work_days``; ``end`` lies behind all that has arrived."""
         days = self._take_days(now)
         self._due = at if self.is_cold else at + _PAUSE
         self._reading, self._meanwhile, self._day_reads = set(days), [], []
         self._reading |= self._forgotten.days
         self._limited_reads = self._forgotten.reads(at, now)
-        for first, last in merge_spans([(day, day + 1) for day in days]):
+        for first, last in merge_intervals([(day, day + 1) for day in days]):
             until = last * MINUTES_A_DAY + self._rule.after
-            if last == days[-1] + 1 and (self._memory is None or last > self._memory.day):
+            if last == days[-1] + 1 and (self._state is None or last > self._state.day):
                 # it will be the memory: so it is read to the end of what has arrived. What lies
                 # behind may be a backlog, of which nothing could be taken up before its time
-                begin = first if self._memory is None else min(first, self._memory.day)
-                memory = Memory(self._rule, begin)
-                read = Read(memory, memory.floor, end, now)
+                begin = first if self._state is None else min(first, self._state.day)
+                state = KeyedState(self._rule, begin)
+                request = ReadRequest(state, state.floor, end, now)
             else:
-                memory = Memory(self._rule, first)
-                read = Read(memory, memory.floor, until, now, last)
-            self._day_reads.append(read)
+                state = KeyedState(self._rule, first)
+                request = ReadRequest(state, state.floor, until, now, last)
+            self._day_reads.append(request)
         return [*self._day_reads, *self._limited_reads]
 
     def _take_days(self, now: int) -> list[int]:
@@ -173,69 +175,73 @@ class Watch:
         days, self._days = self._days, set()
         if self._resumed:
             self._resumed = False
-            newest = self._days_of(now - KEEP, now)
+            newest = self._days_of(now - OPEN_MINUTES, now)
             if days & newest and days - newest:
                 self._days = {day for day in days if day < min(newest)}
         return sorted(days - self._days)
 
     def work_finished(self, at: float) -> list[Revision]:
         """The revisions of those days that are finished already, while others are being read."""
-        found: list[tuple[Memory, Found, Joints]] = []
+        found: list[tuple[KeyedState, FindingsByKey, Joints]] = []
         # they go on one after the other; the last one may become the memory
         while self._day_reads and self._day_reads[0].error is None:
-            read = self._day_reads[0]
-            if read.is_over and read.end is not None:
+            request = self._day_reads[0]
+            if request.is_over and request.end is not None:
                 del self._day_reads[0]
-                found.append(_found_by(read))
-                self._reading.difference_update(range(read.first, read.end))
+                found.append(_found_by(request))
+                self._reading.difference_update(range(request.first, request.end))
                 continue
-            if read.begun and not read.is_over:
-                finished = _up_to(read.end, read.memory.take_finished())
-                joints = _joints_up_to(read.end, read.memory.take_joints())
-                found.append((read.memory, finished, joints))
-                self._reading.difference_update(read.finished)
+            if request.begun and not request.is_over:
+                finished = _up_to(request.end, request.state.take_finished())
+                joints = _joints_up_to(request.end, request.state.take_joints())
+                found.append((request.state, finished, joints))
+                self._reading.difference_update(request.finished)
             break
-        return self._settle(at, found)
+        return self._reconcile(at, found)
 
     def work_days(self, at: float) -> list[Revision]:
         """The revisions of the days that were read again, to the end."""
-        reads, self._day_reads = self._day_reads, []
+        requests, self._day_reads = self._day_reads, []
         limited, self._limited_reads = self._limited_reads, []
-        _raise_error([*reads, *limited])
+        _raise_error([*requests, *limited])
         self._failed = False
         self._reading = set()
-        found = [_found_by(read) for read in reads]
-        if reads and reads[-1].end is None:
+        found = [_found_by(request) for request in requests]
+        if requests and requests[-1].end is None:
             self._joints = {}  # it knows them all
-            self._memory = reads[-1].memory
-            self.size = self._memory.size
-            self._spans = []
+            self._state = requests[-1].state
+            self.size = self._state.size
+            self._intervals = []
             self.touch(self._meanwhile)
         self._meanwhile = []
-        found += [(read.memory, _up_to(read.end, read.found), {}) for read in limited]
-        return self._settle(at, found)
+        found += [(request.state, _up_to(request.end, request.findings), {}) for request in limited]
+        return self._reconcile(at, found)
 
-    def _settle(
-        self, at: float, told: Iterable[tuple[Memory, Found, Joints]], *, everything: bool = False
+    def _reconcile(
+        self,
+        at: float,
+        told: Iterable[tuple[KeyedState, FindingsByKey, Joints]],
+        *,
+        everything: bool = False,
     ) -> list[Revision]:
         """What of all that was found has to be written."""
-        every: Subjects = {}
-        for memory, found, joints in told:
+        every: KeyedFindings = {}
+        for state, found, joints in told:
             self._joints |= joints
-            self._forgotten.note(memory)
-            self.dropped += memory.dropped
-            memory.dropped = 0
-            for subject, days in found.items():
-                known, whole = every.get(subject, ({}, True))
-                every[subject] = (known | days if known else days, whole and memory.whole)
+            self._forgotten.note(state)
+            self.dropped += state.dropped
+            state.dropped = 0
+            for key, days in found.items():
+                known, whole = every.get(key, ({}, True))
+                every[key] = (known | days if known else days, whole and state.whole)
         firsts: dict[int, int] = {}
-        revisions = self._settle_joints(every, firsts, at, everything=everything)
-        for subject, (own, whole) in every.items():
-            revisions += self._ledger.settle(subject, own, at, whole=whole, joined=firsts)
+        revisions = self._reconcile_joints(every, firsts, at, everything=everything)
+        for key, (own, whole) in every.items():
+            revisions += self._revisions.reconcile(key, own, at, whole=whole, joined=firsts)
         return revisions
 
-    def _settle_joints(
-        self, found: Subjects, firsts: dict[int, int], at: float, *, everything: bool
+    def _reconcile_joints(
+        self, found: KeyedFindings, firsts: dict[int, int], at: float, *, everything: bool
     ) -> list[Revision]:
         """Of days with too many findings the joined one; ``found`` loses what is in it now.
 
@@ -243,39 +249,41 @@ class Watch:
         """
         revisions: list[Revision] = []
         for day, joint in sorted(self._joints.items()):
-            standing = self._ledger.subjects(day)
+            standing = self._revisions.keys(day)
             if not joint.level:
                 if JOINED in standing:
-                    revisions += self._ledger.settle(JOINED, {day: ()}, at)
+                    revisions += self._revisions.reconcile(JOINED, {day: ()}, at)
                 del self._joints[day]
                 continue
-            if self._ledger.is_to_join(joint, at, everything=everything or joint.is_over):
+            if self._revisions.is_to_join(joint, at, everything=everything or joint.is_over):
                 joined = [joint.join()]
-                revisions += self._ledger.settle(JOINED, {day: joined}, at, whole=joint.is_whole)
+                revisions += self._revisions.reconcile(
+                    JOINED, {day: joined}, at, whole=joint.is_whole
+                )
                 del self._joints[day]
-            first = self._ledger.first_joined(day)
+            first = self._revisions.first_joined(day)
             if first is None:
                 continue
             firsts[day] = first
-            for subject in standing - joint.subjects - {JOINED}:
-                own, whole = found.get(subject, ({}, True))
-                found[subject] = ({**own, day: ()}, whole)
+            for key in standing - joint.keys - {JOINED}:
+                own, whole = found.get(key, ({}, True))
+                found[key] = ({**own, day: ()}, whole)
         return revisions
 
     def commit(self, at: float) -> None:
         """What ``work`` gave is in the store."""
-        self._ledger.forget(at)
+        self._revisions.forget(at)
 
     def recover(self, at: float) -> None:
         """After a failure: forget what may be half done, and read its days again later."""
         self._days = set(_decode_days(self.state()))
-        self._spans, self._reads = [], []
+        self._intervals, self._reads = [], []
         self._reading, self._day_reads, self._meanwhile = set(), [], []
         self._forgotten, self._limited_reads = Forgotten(self._rule), []
         self._joints = {}
         self._failed = True
-        self._memory = None
-        self._ledger = Ledger(self._reports, self._events, self.name, self._history)
+        self._state = None
+        self._revisions = Revisions(self._reports, self._events, self.name, self._history)
         self._due = at + _PAUSE
 
     def _days_of(self, since: int, until: int) -> set[int]:
@@ -285,16 +293,20 @@ class Watch:
         return set(range(first, last + 1))
 
 
-def _found_by(read: Read) -> tuple[Memory, Found, Joints]:
+def _found_by(request: ReadRequest) -> tuple[KeyedState, FindingsByKey, Joints]:
     """What a reading that is over found."""
-    return read.memory, _up_to(read.end, read.found), _joints_up_to(read.end, read.joints)
+    return (
+        request.state,
+        _up_to(request.end, request.findings),
+        _joints_up_to(request.end, request.joints),
+    )
 
 
-def _raise_error(reads: Iterable[Read]) -> None:
+def _raise_error(requests: Iterable[ReadRequest]) -> None:
     """Raise what the rule raised while it was told of the events."""
-    for read in reads:
-        if read.error is not None:
-            raise read.error
+    for request in requests:
+        if request.error is not None:
+            raise request.error
 
 
 def _joints_up_to(end: int | None, joints: Joints) -> Joints:
@@ -308,7 +320,7 @@ def _joints_up_to(end: int | None, joints: Joints) -> Joints:
     }
 
 
-def _up_to(end: int | None, found: Found) -> Found:
+def _up_to(end: int | None, found: FindingsByKey) -> FindingsByKey:
     """What is booked on the days before ``end``, which alone is whole."""
     if end is None:
         return found

@@ -11,51 +11,51 @@ import msgspec
 
 from heptad.aggregator.detection.facts import (
     MOST_EVIDENCE,
-    Batch,
+    EventBatch,
     Facts,
-    Telling,
+    FactsRule,
     finding_of,
     merge,
 )
 from heptad.aggregator.detection.finding import Finding
-from heptad.aggregator.detection.grouping import Groups
+from heptad.aggregator.detection.grouping import FactGroups
 from heptad.aggregator.summary.wording import Words
 from heptad.core import units
 from heptad.core.event import Event
 
 
-class PairCell(msgspec.Struct, frozen=True, gc=False):
+class SequenceBucket(msgspec.Struct, frozen=True, gc=False):
     """The events of one minute: those that go before, and those that are told after them."""
 
     before: Facts | None = None
     after: Facts | None = None
 
 
-class PairChain:
+class SequenceDetector:
     """The pairs of one subject."""
 
     __slots__ = ("_causes", "_groups", "_recent", "_rule")
 
-    def __init__(self, rule: "Pair") -> None:
+    def __init__(self, rule: "SequenceRule") -> None:
         self._rule = rule
         self._recent: list[tuple[int, Facts]] = []
-        self._groups = Groups()
+        self._groups = FactGroups()
         self._causes: list[tuple[int, Facts]] = []
         """Of each group up to which minute what went before is taken up, and what it is."""
 
-    def copy(self) -> "PairChain":
+    def copy(self) -> "SequenceDetector":
         """A chain of its own that knows the same."""
-        twin = PairChain(self._rule)
+        twin = SequenceDetector(self._rule)
         twin._recent = self._recent.copy()
         twin._groups = self._groups.copy()
         twin._causes = self._causes.copy()
         return twin
 
-    def add(self, minute: int, cell: PairCell) -> None:
+    def add(self, minute: int, bucket: SequenceBucket) -> None:
         """The next cell."""
         while self._recent and self._recent[0][0] < minute - self._rule.width:
             del self._recent[0]
-        after, before = cell.after, cell.before
+        after, before = bucket.after, bucket.before
         if before is not None:
             self._recent.append((minute, before))
         if after is None:
@@ -75,23 +75,23 @@ class PairChain:
             self._groups.add(minute, after)
             self._causes.append((earlier[-1][0], merge(causes)))
 
-    def findings(self, subject: str) -> Iterator[Finding]:
+    def findings(self, key: str) -> Iterator[Finding]:
         """Every group of what came after."""
         for (day, after), (_, causes) in zip(self._groups, self._causes, strict=True):
-            yield self._rule.tell_pair(subject, day, causes, after)
+            yield self._rule.sequence_to_finding(key, day, causes, after)
 
     def forget(self, day: int) -> None:
         """Drop the groups of the days before."""
         self._groups.forget(day)
         self._causes = self._causes[len(self._causes) - len(list(self._groups)) :]
 
-    def is_idle(self, minute: int) -> bool:
+    def is_expired(self, minute: int) -> bool:
         """Whether nothing here matters to a cell at or after ``minute``."""
         late = bool(self._recent) and self._recent[-1][0] + self._rule.width >= minute
         return not late and not self._groups
 
 
-class Pair(Telling):
+class SequenceRule(FactsRule):
     """A rule that tells what comes within ``span`` after at least ``threshold`` of other events.
 
     ``once``: only the first to come after; those that follow have to wait for new ones before.
@@ -108,37 +108,37 @@ class Pair(Telling):
         """Whether such an event comes after the others, by its action and outcome."""
         raise NotImplementedError
 
-    def is_told(self, event: Event) -> bool:
+    def is_reported(self, event: Event) -> bool:
         """Whether an event that comes after is told."""
         return True
 
-    def describe(self, subject: str, causes: Facts, after: Facts) -> tuple[str, Words]:
+    def describe(self, key: str, causes: Facts, after: Facts) -> tuple[str, Words]:
         """Severity, and it in words."""
         raise NotImplementedError
 
-    def add(self, cell: PairCell | None, told: Batch) -> PairCell | None:
+    def add(self, bucket: SequenceBucket | None, told: EventBatch) -> SequenceBucket | None:
         """The cell with more events; None while none of them matters."""
-        known = cell or PairCell()
+        known = bucket or SequenceBucket()
         if not self.is_after(told[0][0]):
             facts = told.merged()
             before = facts if known.before is None else merge([known.before, facts])
-            return PairCell(before, known.after)
-        after = [facts for event, facts in told if self.is_told(event)]
+            return SequenceBucket(before, known.after)
+        after = [facts for event, facts in told if self.is_reported(event)]
         if not after:
-            return cell
+            return bucket
         if known.after is not None:
             after.append(known.after)
-        return PairCell(known.before, merge(after))
+        return SequenceBucket(known.before, merge(after))
 
-    def needs_past(self, cell: PairCell) -> bool:
+    def needs_past(self, bucket: SequenceBucket) -> bool:
         """Where something came after others: there are far fewer of these."""
-        return cell.after is not None
+        return bucket.after is not None
 
-    def chain(self) -> PairChain:
+    def detector(self) -> SequenceDetector:
         """An empty chain."""
-        return PairChain(self)
+        return SequenceDetector(self)
 
-    def tell_pair(self, subject: str, day: int, causes: Facts, after: Facts) -> Finding:
+    def sequence_to_finding(self, key: str, day: int, causes: Facts, after: Facts) -> Finding:
         """The finding: it lasts from the first to the last of what came after."""
         # what is told is never crowded out by what went before
         room = MOST_EVIDENCE - len(causes.evidence)
@@ -148,4 +148,4 @@ class Pair(Telling):
         # who came after is whom it is about, however many names went before
         lists = tuple((*own, *sorted({*names}.difference(own))) for own, names in both_lists)
         both = Facts(causes.count + after.count, after.first, after.last, evidence, lists)
-        return finding_of(self, subject, day, both, self.describe(subject, causes, after))
+        return finding_of(self, key, day, both, self.describe(key, causes, after))

@@ -15,37 +15,37 @@ import msgspec
 
 from heptad.aggregator.detection.finding import Finding
 from heptad.aggregator.detection.flood import Crowd, Joint, join_findings
-from heptad.aggregator.detection.rules import Chain, Rule
-from heptad.aggregator.progress import KEEP
+from heptad.aggregator.detection.rules import DetectionRule, Detector
+from heptad.aggregator.progress import OPEN_MINUTES
 
 _APART: Final = 10
 """While many minutes are read, so many are taken up at once."""
-MOST_CELLS: Final = 60_000
+MOST_BUCKETS: Final = 60_000
 """So many are held of the minutes before, and so many of the one that is being read."""
 MINUTES_A_DAY: Final = 1440
 _NEVER: Final = -(2**63)
 
-Days = dict[int, Sequence[Finding]]
+DayFindings = dict[int, Sequence[Finding]]
 """UTC day → everything that was found of it, which may be nothing."""
-Found = dict[str, Days]
+FindingsByKey = dict[str, DayFindings]
 """Subject → what was found of it; read only, for subjects may share it."""
 
 
-class _Shared(Days):
+class _Shared(DayFindings):
     """That nothing was found, of all subjects for which this is so: it is never changed."""
 
 
-def _part(days: Days, end: int) -> tuple[Days, Days]:
+def _part(days: DayFindings, end: int) -> tuple[DayFindings, DayFindings]:
     """What was found of the days before ``end``, and of the others."""
     own = type(days)
     before = own({day: found for day, found in days.items() if day < end})
     return before, own({day: found for day, found in days.items() if day >= end})
 
 
-class Memory:
+class KeyedState:
     """The subjects of ``rule`` from ``day`` (since the epoch) on."""
 
-    def __init__(self, rule: Rule, day: int) -> None:
+    def __init__(self, rule: DetectionRule, day: int) -> None:
         self.day = day
         self.floor = day * MINUTES_A_DAY - rule.before
         self.dropped = 0
@@ -54,9 +54,9 @@ class Memory:
         self.size = 0
         """How many cells are held, a subject's chain counting as one."""
         self.rule = rule
-        self._cells: dict[int, Mapping[str, Any]] = {}
+        self._buckets: dict[int, Mapping[str, Any]] = {}
         """Minute → subject → cell; other memories may hold the same ones."""
-        self._chains: dict[str, Chain] = {}
+        self._detectors: dict[str, Detector] = {}
         self._touched: set[str] = set()
         self._crowds: dict[int, Crowd] = {}
         self._levels: dict[int, tuple[int, frozenset[int]]] = {}
@@ -75,44 +75,44 @@ class Memory:
         the minutes before it.
         """
         self._now = now
-        self._found: Found = {}
+        self._found: FindingsByKey = {}
         self._minute: int | None = None
 
-    def take(self, minute: int, cells: Mapping[str, Any], dropped: int) -> None:
+    def take(self, minute: int, buckets: Mapping[str, Any], dropped: int) -> None:
         """The cells of a minute; ``dropped`` are the events of more subjects than fit in."""
         if self._minute is not None:
             self._turn(self._minute, minute)
         self._minute = minute
         if dropped:
             self._forgotten = minute
-        self._assign(minute, cells)
+        self._assign(minute, buckets)
         self.dropped += dropped
         self.whole = self.whole and not dropped
 
-    def finish(self, until: int) -> Found:
+    def finish(self, until: int) -> FindingsByKey:
         """What was found of the subjects that were told of, in the minutes before ``until``.
 
         Of days with too many findings it has only what is told by itself; see ``take_joints``.
         """
-        self._settle(min(until, self._now) - KEEP)
+        self._advance(min(until, self._now) - OPEN_MINUTES)
         self._collect()
         for day in range(self.day, self._newest // MINUTES_A_DAY + 1):
             self._join(day)
         found, self._found = self._found, {}
         return found
 
-    def take_finished(self) -> Found:
+    def take_finished(self) -> FindingsByKey:
         """What was found of the days that no event changes any more, each once."""
-        finished: Found = {}
-        left: Found = {}
-        parted: dict[int, tuple[Days, Days]] = {}
-        for subject, days in self._found.items():
+        finished: FindingsByKey = {}
+        left: FindingsByKey = {}
+        parted: dict[int, tuple[DayFindings, DayFindings]] = {}
+        for key, days in self._found.items():
             halves = parted.get(id(days))
             if halves is None:
                 halves = parted[id(days)] = _part(days, self.day)
             for half, found in zip(halves, (finished, left), strict=True):
                 if half:
-                    found[subject] = half
+                    found[key] = half
         self._found = left
         return finished
 
@@ -134,12 +134,12 @@ class Memory:
         level, quiet = crowd.level, crowd.quiet
         before = self._levels.get(day, (level, quiet))
         if level < before[0] or (level and quiet - before[1]):
-            self._judge(crowd.subjects(level))
+            self._judge(crowd.keys(level))
         self._levels[day] = (level, quiet)
         for days in self._found.values() if level else ():
             if days.get(day):
                 days[day] = [finding for finding in days[day] if crowd.tells(finding, level)]
-        told = crowd.subjects(level) if level else frozenset()
+        told = crowd.keys(level) if level else frozenset()
         rank = crowd.rank if level else 0
         self._joints[day] = Joint(
             day,
@@ -153,12 +153,12 @@ class Memory:
         )
 
     def _join_all(self, day: int, rank: int) -> Finding:
-        subjects = self._crowds[day].subjects(0)
-        held = self._cells_of(subjects)
+        keys = self._crowds[day].keys(0)
+        held = self._buckets_of(keys)
         findings = (
             finding
-            for subject in subjects
-            for finding in self._find(subject, held.get(subject, ()))
+            for key in keys
+            for finding in self._find(key, held.get(key, ()))
             if finding.day == day
         )
         joined = join_findings(self.rule, day, rank, findings)
@@ -168,74 +168,80 @@ class Memory:
         """The events go on with the ``following`` minute: keep only what may still change."""
         if following // MINUTES_A_DAY != minute // MINUTES_A_DAY:
             self._collect()
-        floor = min(following, self._now) - KEEP
+        floor = min(following, self._now) - OPEN_MINUTES
         if floor - self.floor >= _APART:
-            self._settle(floor)
+            self._advance(floor)
 
-    def _assign(self, minute: int, cells: Mapping[str, Any]) -> None:
-        known = self._cells.get(minute)
+    def _assign(self, minute: int, buckets: Mapping[str, Any]) -> None:
+        known = self._buckets.get(minute)
         if known is not None:
             self.size -= len(known)
-            cells = {**known, **cells}
-        self._cells[minute] = cells
-        self.size += len(cells)
+            buckets = {**known, **buckets}
+        self._buckets[minute] = buckets
+        self.size += len(buckets)
         self._newest = max(self._newest, minute)
-        self._touched.update(cells)
+        self._touched.update(buckets)
         if minute - self.rule.before <= self._forgotten:
-            self._note_returned(minute, cells)
-        if self.size > MOST_CELLS:
+            self._note_returned(minute, buckets)
+        if self.size > MOST_BUCKETS:
             self._shrink()
 
-    def _note_returned(self, minute: int, cells: Mapping[str, Any]) -> None:
+    def _note_returned(self, minute: int, buckets: Mapping[str, Any]) -> None:
         needs_past = self.rule.needs_past
-        returned = [subject for subject, cell in cells.items() if needs_past(cell)]
+        returned = [key for key, bucket in buckets.items() if needs_past(bucket)]
         if returned:
             known = self._returned.setdefault(minute // MINUTES_A_DAY, set())
             known.update(returned[: self.rule.most - len(known)])
 
-    def _settle(self, floor: int) -> None:
+    def _advance(self, floor: int) -> None:
         """Let the chains take up what lies before ``floor``; hourly, forget who is idle."""
         if floor <= self.floor:
             return
-        chains = self._chains
-        for minute in sorted(minute for minute in self._cells if minute < floor):
-            cells = self._cells.pop(minute)
-            for subject, cell in cells.items():
-                chain = chains.get(subject)
-                if chain is None:
-                    chain = chains[subject] = self.rule.chain()
+        detectors = self._detectors
+        for minute in sorted(minute for minute in self._buckets if minute < floor):
+            buckets = self._buckets.pop(minute)
+            for key, bucket in buckets.items():
+                detector = detectors.get(key)
+                if detector is None:
+                    detector = detectors[key] = self.rule.detector()
                     self.size += 1
-                chain.add(minute, cell)
-            self.size -= len(cells)
-        if floor // KEEP != self.floor // KEEP:
-            busy = {s: chain for s, chain in self._chains.items() if not chain.is_idle(floor)}
-            self.size -= len(self._chains) - len(busy)
-            self._chains = busy
+                detector.add(minute, bucket)
+            self.size -= len(buckets)
+        if floor // OPEN_MINUTES != self.floor // OPEN_MINUTES:
+            busy = {
+                s: detector
+                for s, detector in self._detectors.items()
+                if not detector.is_expired(floor)
+            }
+            self.size -= len(self._detectors) - len(busy)
+            self._detectors = busy
         self.floor = floor
 
     def _shrink(self) -> None:
         """Too many: drop the subjects that were quiet for longest, a third, for each time costs."""
-        held = Counter(self._chains.keys())
-        last = dict.fromkeys(self._chains, 0)
-        for minute, cells in sorted(self._cells.items()):
-            held.update(cells.keys())
-            last |= dict.fromkeys(cells, minute)
+        held = Counter(self._detectors.keys())
+        last = dict.fromkeys(self._detectors, 0)
+        for minute, buckets in sorted(self._buckets.items()):
+            held.update(buckets.keys())
+            last |= dict.fromkeys(buckets, minute)
         lost, size, quiet = set(), self.size, 0
-        for subject in sorted(last, key=last.__getitem__):
-            if size <= MOST_CELLS * 2 // 3:
+        for key in sorted(last, key=last.__getitem__):
+            if size <= MOST_BUCKETS * 2 // 3:
                 break
-            lost.add(subject)
-            quiet = last[subject]
-            size -= held[subject]
+            lost.add(key)
+            quiet = last[key]
+            size -= held[key]
         self._forgotten = max(self._forgotten, quiet, self.floor)
         self._judge(lost & self._touched)
         self._touched -= lost
         self.dropped += self.size - size
         self.size = size
-        self._chains = {s: chain for s, chain in self._chains.items() if s not in lost}
-        for minute, cells in self._cells.items():
+        self._detectors = {s: detector for s, detector in self._detectors.items() if s not in lost}
+        for minute, buckets in self._buckets.items():
             if minute <= quiet:
-                self._cells[minute] = {s: cell for s, cell in cells.items() if s not in lost}
+                self._buckets[minute] = {
+                    s: bucket for s, bucket in buckets.items() if s not in lost
+                }
         self.whole = self.whole and not lost
 
     def _collect(self) -> None:
@@ -247,8 +253,8 @@ class Memory:
             for past in range(self.day, day):
                 self._close(past)
             self.day = day
-            for chain in self._chains.values():
-                chain.forget(day)
+            for detector in self._detectors.values():
+                detector.forget(day)
 
     def _close(self, day: int) -> None:
         """The day is over: nothing that is held here will change what was found of it."""
@@ -260,55 +266,55 @@ class Memory:
         self._crowds.pop(day, None)
         self._levels.pop(day, None)
 
-    def _cells_of(self, subjects: Set[str]) -> dict[str, list[tuple[int, Any]]]:
+    def _buckets_of(self, keys: Set[str]) -> dict[str, list[tuple[int, Any]]]:
         """The cells of these subjects that no chain has taken up yet, in order of time."""
         held: dict[str, list[tuple[int, Any]]] = {}
-        for minute, cells in sorted(self._cells.items()):
+        for minute, buckets in sorted(self._buckets.items()):
             # the fewer of the two are gone through
-            few, many = (cells, subjects) if len(cells) < len(subjects) else (subjects, cells)
-            for subject in [subject for subject in few if subject in many]:
-                held.setdefault(subject, []).append((minute, cells[subject]))
+            few, many = (buckets, keys) if len(buckets) < len(keys) else (keys, buckets)
+            for key in [key for key in few if key in many]:
+                held.setdefault(key, []).append((minute, buckets[key]))
         return held
 
-    def _judge(self, subjects: Set[str]) -> None:
+    def _judge(self, keys: Set[str]) -> None:
         """What is found of the subjects in the days that are not finished, in place of before."""
-        held = self._cells_of(subjects)
+        held = self._buckets_of(keys)
         unfinished = range(self.day, self._newest // MINUTES_A_DAY + 1)
         nothing = _Shared(dict.fromkeys(unfinished, ()))
-        for subject in subjects:
+        for key in keys:
             new: dict[int, list[Finding]] = {}
-            for finding in self._find(subject, held.get(subject, ())):
+            for finding in self._find(key, held.get(key, ())):
                 if finding.day >= self.day:
                     new.setdefault(finding.day, []).append(finding)
             for day in unfinished:
-                self._note(day, subject, new)
-            days = self._found.get(subject)
+                self._note(day, key, new)
+            days = self._found.get(key)
             # they are in order: only the last ones are looked at, however many there are
             if days is None or next(iter(days), self.day) >= self.day:
-                self._found[subject] = nothing | new if new else nothing
+                self._found[key] = nothing | new if new else nothing
                 continue
             if isinstance(days, _Shared):
-                days = self._found[subject] = dict(days)
+                days = self._found[key] = dict(days)
             for day in list(takewhile(lambda day: day >= self.day, reversed(days))):
                 del days[day]
             days |= nothing | new
 
-    def _note(self, day: int, subject: str, new: dict[int, list[Finding]]) -> None:
+    def _note(self, day: int, key: str, new: dict[int, list[Finding]]) -> None:
         """Count the subject's findings of the day; of very many keep only what may be told."""
         crowd = self._crowds.get(day)
         if crowd is None:
             if day not in new:
                 return
             crowd = self._crowds[day] = Crowd(self.rule.most)
-        crowd.note(subject, new.get(day, ()))
+        crowd.note(key, new.get(day, ()))
         if day in new and (level := crowd.level):
             new[day] = [finding for finding in new[day] if crowd.tells(finding, level)]
 
-    def _find(self, subject: str, cells: Sequence[tuple[int, Any]]) -> Iterator[Finding]:
+    def _find(self, key: str, buckets: Sequence[tuple[int, Any]]) -> Iterator[Finding]:
         """What its chain tells once it has taken up the cells that may still change, too."""
-        chain = self._chains.get(subject)
-        if cells:
-            chain = self.rule.chain() if chain is None else chain.copy()
-            for minute, cell in cells:
-                chain.add(minute, cell)
-        return iter(()) if chain is None else chain.findings(subject)
+        detector = self._detectors.get(key)
+        if buckets:
+            detector = self.rule.detector() if detector is None else detector.copy()
+            for minute, bucket in buckets:
+                detector.add(minute, bucket)
+        return iter(()) if detector is None else detector.findings(key)

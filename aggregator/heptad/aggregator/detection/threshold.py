@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from heptad.aggregator.detection import MINUTES_A_DAY
-from heptad.aggregator.detection.facts import Facts, Telling, address_of, merge
+from heptad.aggregator.detection.facts import Facts, FactsRule, address_of, merge
 from heptad.aggregator.detection.finding import LISTS, Finding
 from heptad.core import units
 from heptad.core.event import Event
@@ -57,7 +57,7 @@ _NEVER: Final = -(2**63)
 FAILED_LOGINS: Final = {"action": ("login",), "outcome": ("failure",)}
 
 
-class Part(msgspec.Struct, gc=False):
+class EpisodePart(msgspec.Struct, gc=False):
     """What of an episode lies in one UTC day (since the epoch)."""
 
     day: int
@@ -72,12 +72,12 @@ def _gather(facts: list[Facts], more: Sequence[Facts]) -> None:
         facts[:] = [merge(facts)]
 
 
-class DenseChain:
+class ThresholdDetector:
     """The episodes of one subject."""
 
     __slots__ = ("_end", "_episodes", "_lacking", "_recent", "_rule", "_sure")
 
-    def __init__(self, rule: "Dense") -> None:
+    def __init__(self, rule: "ThresholdRule") -> None:
         self._rule = rule
         self._recent: list[tuple[int, list[Facts]]] = []
         self._lacking = rule.threshold
@@ -86,11 +86,11 @@ class DenseChain:
         """The last unit of the last episode, which takes up the facts of it once it is over."""
         self._sure = _NEVER
         """Up to this unit there is enough without what is still to come."""
-        self._episodes: list[list[Part]] = []
+        self._episodes: list[list[EpisodePart]] = []
 
-    def copy(self) -> "DenseChain":
+    def copy(self) -> "ThresholdDetector":
         """A chain of its own that knows the same."""
-        twin = DenseChain(self._rule)
+        twin = ThresholdDetector(self._rule)
         twin._recent = self._recent.copy()
         if twin._recent:
             unit, parts = twin._recent[-1]
@@ -102,18 +102,18 @@ class DenseChain:
             twin._episodes[-1][-1] = self._copy_last()
         return twin
 
-    def _copy_last(self) -> Part:
+    def _copy_last(self) -> EpisodePart:
         """The last part of the last episode: the only one that still grows."""
         last = self._episodes[-1][-1]
-        return Part(last.day, last.facts.copy(), last.number)
+        return EpisodePart(last.day, last.facts.copy(), last.number)
 
-    def add(self, minute: int, cell: Facts) -> None:
+    def add(self, minute: int, bucket: Facts) -> None:
         """The next cell; ``minute`` is later than all before."""
         rule, recent = self._rule, self._recent
         unit, new = minute // rule.unit, 1
         if recent and recent[-1][0] == unit:
             new = 0
-            _gather(recent[-1][1], (cell,))
+            _gather(recent[-1][1], (bucket,))
             if unit == self._end:
                 return
         else:
@@ -122,15 +122,15 @@ class DenseChain:
             begin = unit - rule.width + 1
             while recent and recent[0][0] < begin:
                 del recent[0]
-            recent.append((unit, [cell]))
+            recent.append((unit, [bucket]))
             if unit <= self._sure:
                 self._extend(unit)
                 return
-        self._lacking -= rule.measure.adds(cell, new)
+        self._lacking -= rule.measure.adds(bucket, new)
         if self._lacking <= 0:
-            self._look(unit)
+            self._detect(unit)
 
-    def _look(self, unit: int) -> None:
+    def _detect(self, unit: int) -> None:
         """Let an episode begin or go on if there is enough in the span that ends with ``unit``."""
         rule, recent = self._rule, self._recent
         known = [facts for _, parts in recent for facts in parts]
@@ -164,7 +164,7 @@ class DenseChain:
             episode[-1].number += 1
         else:
             self._end_part()
-            episode.append(Part(day, [], 1))
+            episode.append(EpisodePart(day, [], 1))
         self._end = unit
 
     def _end_part(self) -> None:
@@ -173,7 +173,7 @@ class DenseChain:
             last = self._episodes[-1][-1]
             last.facts = [merge(last.facts)]
 
-    def is_idle(self, minute: int) -> bool:
+    def is_expired(self, minute: int) -> bool:
         """Whether nothing here matters to a cell at or after ``minute``."""
         unit = minute // self._rule.unit
         late = bool(self._recent) and self._recent[-1][0] + self._rule.width > unit
@@ -185,7 +185,7 @@ class DenseChain:
         if not self._episodes:
             self._end = self._sure = _NEVER
 
-    def findings(self, subject: str) -> Iterator[Finding]:
+    def findings(self, key: str) -> Iterator[Finding]:
         """Every episode, cut at midnight."""
         episodes = self._episodes
         if episodes and self._recent[-1][0] == self._end:
@@ -194,15 +194,15 @@ class DenseChain:
             episodes = [*episodes[:-1], [*episodes[-1][:-1], last]]
         for episode in episodes:
             for part in _cut(episode, self._is_enough):
-                yield self._rule.tell(subject, part.day, merge(part.facts))
+                yield self._rule.to_finding(key, part.day, merge(part.facts))
 
-    def _is_enough(self, part: Part) -> bool:
+    def _is_enough(self, part: EpisodePart) -> bool:
         return self._rule.measure.counts(part.facts, part.number) >= self._rule.threshold
 
 
-def _cut(episode: list[Part], is_enough: Callable[[Part], bool]) -> list[Part]:
+def _cut(episode: list[EpisodePart], is_enough: Callable[[EpisodePart], bool]) -> list[EpisodePart]:
     """Join a side of midnight that has not enough of its own to the other side."""
-    parts: list[Part] = []
+    parts: list[EpisodePart] = []
     for part in episode:
         if parts and not is_enough(parts[-1]):
             parts[-1] = _join(parts[-1], part, part.day)
@@ -214,19 +214,19 @@ def _cut(episode: list[Part], is_enough: Callable[[Part], bool]) -> list[Part]:
     return parts
 
 
-def _join(one: Part, other: Part, day: int) -> Part:
-    return Part(day, [*one.facts, *other.facts], one.number + other.number)
+def _join(one: EpisodePart, other: EpisodePart, day: int) -> EpisodePart:
+    return EpisodePart(day, [*one.facts, *other.facts], one.number + other.number)
 
 
-class Dense(Telling):
+class ThresholdRule(FactsRule):
     """A rule that tells when ``measure`` reaches ``threshold`` within ``span``."""
 
-    wants = FAILED_LOGINS
-    shares_cells = True
+    filter = FAILED_LOGINS
+    shares_buckets = True
     noun = ("address", "addresses")
     unit: int = 1
     """In minutes; a day is a multiple of it."""
-    subject_of: Callable[[Event], str | None] = staticmethod(address_of)
+    key_of: Callable[[Event], str | None] = staticmethod(address_of)
 
     def __init__(self, measure: Measure, threshold: int, span: str) -> None:
         self.measure: Final = measure
@@ -238,9 +238,9 @@ class Dense(Telling):
         """How far beyond the threshold it went: up to tenfold, up to a hundredfold, or more."""
         return severity_of(facts.count, self.threshold)
 
-    def chain(self) -> DenseChain:
+    def detector(self) -> ThresholdDetector:
         """An empty chain."""
-        return DenseChain(self)
+        return ThresholdDetector(self)
 
 
 def severity_of(count: int, threshold: int) -> str:

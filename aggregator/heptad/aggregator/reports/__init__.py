@@ -16,13 +16,13 @@ from typing import Final, Protocol, Self
 from heptad.aggregator.detection.current import CURRENT, LOOKED
 from heptad.aggregator.detection.evidence import EVIDENCE
 from heptad.aggregator.detection.finding import FINDINGS, SESSIONS
-from heptad.aggregator.reports.accounts import Accounts
-from heptad.aggregator.reports.attempts import Attempts
-from heptad.aggregator.reports.distinct import Distinct
-from heptad.aggregator.reports.hosts import Hosts
-from heptad.aggregator.reports.privilege import Privilege
-from heptad.aggregator.reports.sessions import Sessions
-from heptad.aggregator.reports.top import Tops
+from heptad.aggregator.reports.accounts import AccountsReport
+from heptad.aggregator.reports.attempts import AttemptsReport
+from heptad.aggregator.reports.distinct import DistinctReport
+from heptad.aggregator.reports.hosts import HostsReport
+from heptad.aggregator.reports.privilege import PrivilegeReport
+from heptad.aggregator.reports.sessions import SessionsReport
+from heptad.aggregator.reports.top import TopReport
 from heptad.core.event import Event
 from heptad.core.store.line_protocol import Value
 from heptad.core.store.measurements import Field, Measurement
@@ -31,7 +31,7 @@ WINDOWS: Final[dict[str, int]] = {"5m": 300 * 10**9, "1h": 3600 * 10**9, "1d": 8
 """The windows of every report, in nanoseconds: aligned to UTC, the shorter within the longer."""
 
 
-class Fold(Protocol):
+class Accumulator(Protocol):
     """A report of one window in the making."""
 
     def add(self, events: Sequence[Event]) -> None:
@@ -75,19 +75,19 @@ class Report(Protocol):
         """Its fields."""
         ...
 
-    def begin(self) -> Fold:
+    def begin(self) -> Accumulator:
         """An empty window."""
         ...
 
 
 REPORTS: Final[tuple[Report, ...]] = (
-    Attempts(),
-    Distinct(),
-    Tops(),
-    Privilege(),
-    Accounts(),
-    Sessions(),
-    Hosts(),
+    AttemptsReport(),
+    DistinctReport(),
+    TopReport(),
+    PrivilegeReport(),
+    AccountsReport(),
+    SessionsReport(),
+    HostsReport(),
 )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from heptad.aggregator.reports.ranking import ANSWERS, COUNTED, RANK, Ranking, Tags
+from heptad.aggregator.reports.ranking import ANSWERS, COUNTED, RANK, GroupTags, RankingAccumulator
 from heptad.core.event import Event
 from heptad.core.store.measurements import Field
 
@@ -24,12 +24,12 @@ ACTIONS: Final = frozenset(
 )
 
 
-def _group(event: Event) -> Tags:
+def _group(event: Event) -> GroupTags:
     # the program is an answer and no tag: PAM changes passwords under the name of any
     return (("host", event.host), ("action", event.action), ("outcome", event.outcome))
 
 
-class Accounts:
+class AccountsReport:
     """The report ``report_accounts``."""
 
     name: Final = "report_accounts"
@@ -56,6 +56,6 @@ class Accounts:
         **COUNTED,
     }
 
-    def begin(self) -> Ranking:
+    def begin(self) -> RankingAccumulator:
         """An empty window."""
-        return Ranking(MOST, _group, ("program", *ANSWERS))
+        return RankingAccumulator(MOST, _group, ("program", *ANSWERS))

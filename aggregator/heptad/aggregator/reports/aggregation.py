@@ -6,7 +6,7 @@ of the walk; the others go on.
 """
 
 import logging
-import time as clock
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -14,11 +14,11 @@ from typing import Final, NamedTuple
 import msgspec
 
 from heptad.aggregator.detection.dispatch import Pace
-from heptad.aggregator.progress import MINUTE, merge_spans
-from heptad.aggregator.reports import WINDOWS, Fold, Report, measurement_of
+from heptad.aggregator.progress import MINUTE, merge_intervals
+from heptad.aggregator.reports import WINDOWS, Accumulator, Report, measurement_of
 from heptad.core.event import Event
 from heptad.core.store.api import Store
-from heptad.core.store.line_protocol import encode_head
+from heptad.core.store.line_protocol import encode_series
 
 log = logging.getLogger("heptad.aggregator")
 
@@ -26,7 +26,7 @@ _STEP: Final = WINDOWS["5m"]
 _MOST_EVENTS: Final = 500
 """So many events are held before the folds take them."""
 
-Rows = dict[str, str]
+EncodedRows = dict[str, str]
 """Head → fields as line protocol, without what tells the revision."""
 
 
@@ -42,20 +42,20 @@ class Window(NamedTuple):
         return self.start + WINDOWS[self.size]
 
 
-class Part(msgspec.Struct):
+class OpenWindow(msgspec.Struct):
     """A window that is open: what has been folded of it, and of how many events."""
 
     window: Window
-    fold: Fold
+    accumulator: Accumulator
     events: int = 0
 
 
 @lru_cache(maxsize=8192)
-def _head_of(report: str, size: str, *tags: tuple[str, str]) -> str:
-    return encode_head(report, sorted([*tags, ("window", size)]))
+def _series_of(report: str, size: str, *tags: tuple[str, str]) -> str:
+    return encode_series(report, sorted([*tags, ("window", size)]))
 
 
-class Folded:
+class ReportAggregation:
     """One report's part of a walk.
 
     ``rows`` of each of ``windows`` that has events, with their number; ``error``, if the report
@@ -64,13 +64,13 @@ class Folded:
 
     def __init__(self, report: Report, windows: list[Window]) -> None:
         self.windows = windows
-        self.rows: dict[Window, tuple[int, Rows]] = {}
+        self.rows: dict[Window, tuple[int, EncodedRows]] = {}
         self.error: Exception | None = None
         self.seconds = 0.0
         self._report = report
         self._measurement = measurement_of(report)
         self._wanted = frozenset(windows)
-        self._open: dict[str, Part] = {}
+        self._open: dict[str, OpenWindow] = {}
 
     def take(self, time: int, events: Mapping[str, list[Event]]) -> None:
         """Events of one step by action, none of them earlier than ``time`` or than those before.
@@ -86,14 +86,14 @@ class Folded:
     def _guard(self, work: Callable[[], None]) -> None:
         if self.error is not None:
             return
-        begun = clock.perf_counter()
+        begun = time.perf_counter()
         try:
             work()
         except Exception as error:
             log.debug("failed", exc_info=True)
             self.error = error
             self._open.clear()
-        self.seconds += clock.perf_counter() - begun
+        self.seconds += time.perf_counter() - begun
 
     def _add(self, time: int, events: Mapping[str, list[Event]]) -> None:
         self._close(time)
@@ -106,10 +106,10 @@ class Folded:
             return
         part = self._open.get(window.size)
         if part is None:
-            part = self._open[window.size] = Part(window, self._report.begin())
+            part = self._open[window.size] = OpenWindow(window, self._report.begin())
         for some in own:
             part.events += len(some)
-            part.fold.add(some)
+            part.accumulator.add(some)
 
     def _smallest(self, time: int, beyond: int) -> Window | None:
         """The smallest window longer than ``beyond`` that holds ``time`` and is wanted."""
@@ -127,8 +127,8 @@ class Folded:
                 continue
             del self._open[size]
             rows = {
-                _head_of(self._report.name, size, *tags.items()): self._measurement.encode(fields)
-                for tags, fields in part.fold.rows()
+                _series_of(self._report.name, size, *tags.items()): self._measurement.encode(fields)
+                for tags, fields in part.accumulator.rows()
             }
             self.rows[part.window] = (part.events, rows)
             window = self._smallest(part.window.start, length)
@@ -136,20 +136,22 @@ class Folded:
                 continue
             larger = self._open.get(window.size)
             if larger is None:
-                self._open[window.size] = Part(window, part.fold, part.events)
+                self._open[window.size] = OpenWindow(window, part.accumulator, part.events)
             else:
-                larger.fold.merge(part.fold)
+                larger.accumulator.merge(part.accumulator)
                 larger.events += part.events
 
 
-def fold_events(events: Store, parts: Sequence[Folded], pause: Callable[[], None]) -> None:
+def aggregate_events(
+    events: Store, parts: Sequence[ReportAggregation], pause: Callable[[], None]
+) -> None:
     """Read the events of all windows of ``parts``, and let each take them.
 
     ``pause`` is called every second or so.
     """
     pace = Pace()
     windows = {window for part in parts for window in part.windows}
-    for since, until in merge_spans([(window.start, window.end) for window in windows]):
+    for since, until in merge_intervals([(window.start, window.end) for window in windows]):
         for begin, end in pace.cut(since // MINUTE, until // MINUTE):
             for step in _steps(events.events(begin * MINUTE, end * MINUTE)):
                 actions: dict[str, list[Event]] = {}

@@ -8,7 +8,7 @@ from heptad.core.store.line_protocol import Value
 from heptad.core.store.measurements import Field
 
 
-class AttemptsFold:
+class AttemptsAccumulator:
     """The attempts of one window; a folded line counts as often as it came."""
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class AttemptsFold:
             elif event.outcome == "failure":
                 counts[2] += event.count
 
-    def merge(self, other: "AttemptsFold") -> None:
+    def merge(self, other: "AttemptsAccumulator") -> None:
         """All attempts of another window."""
         for key, counts in other.counts.items():
             known = self.counts.get(key, [0, 0, 0])
@@ -40,7 +40,7 @@ class AttemptsFold:
             yield tags, {"attempts": attempts, "successes": successes, "failures": failures}
 
 
-class Attempts:
+class AttemptsReport:
     """The report ``report_attempts``."""
 
     name: Final = "report_attempts"
@@ -57,6 +57,6 @@ class Attempts:
         "failures": Field(int, "those that were refused"),
     }
 
-    def begin(self) -> AttemptsFold:
+    def begin(self) -> AttemptsAccumulator:
         """An empty window."""
-        return AttemptsFold()
+        return AttemptsAccumulator()

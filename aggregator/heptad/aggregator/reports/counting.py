@@ -82,7 +82,7 @@ def portions_of(found: Iterator[_T], most: int) -> Iterator[list[_T]]:
         yield some
 
 
-class Values:
+class DistinctSet:
     """Which values were seen; the methods raise SpillFailed."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class Values:
         if len(self._held) > MOST_KEYS:
             self._flush()
 
-    def merge(self, other: "Values") -> None:
+    def merge(self, other: "DistinctSet") -> None:
         """Note what the other one has noted."""
         for some in other.portions():
             self.add(some)
@@ -123,7 +123,7 @@ class Values:
         return int(self._flush().execute("SELECT count(*) FROM seen").fetchone()[0])
 
 
-class Tally:
+class SpillCounter:
     """How often each value was seen; the methods raise SpillFailed."""
 
     def __init__(self) -> None:
@@ -144,7 +144,7 @@ class Tally:
             if len(held) > MOST_KEYS:
                 self._flush()
 
-    def merge(self, other: "Tally") -> None:
+    def merge(self, other: "SpillCounter") -> None:
         """Count what the other one has counted."""
         self.add_all(other.items())
 

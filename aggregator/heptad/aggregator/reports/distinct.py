@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from heptad.aggregator.reports.counting import Values, cut
+from heptad.aggregator.reports.counting import DistinctSet, cut
 from heptad.core.event import Event
 from heptad.core.store.line_protocol import Value
 from heptad.core.store.measurements import Field
@@ -12,12 +12,12 @@ ALL: Final = "all"
 """The outcome of the row about all logins: distinct numbers cannot be added up."""
 
 
-class Seen:
+class OutcomeValues:
     """What the logins of one outcome have."""
 
     def __init__(self) -> None:
-        self.users = Values()
-        self.addresses = Values()
+        self.users = DistinctSet()
+        self.addresses = DistinctSet()
         self.hosts: set[str] = set()
 
     def add(self, events: Sequence[Event]) -> None:
@@ -27,36 +27,36 @@ class Seen:
         self.addresses.add([cut(address) for address in addresses if address is not None])
         self.hosts.update([e.host for e in events])
 
-    def merge(self, other: "Seen") -> None:
+    def merge(self, other: "OutcomeValues") -> None:
         """What other logins have, too."""
         self.users.merge(other.users)
         self.addresses.merge(other.addresses)
         self.hosts |= other.hosts
 
 
-class DistinctFold:
+class DistinctAccumulator:
     """The logins of one window."""
 
     def __init__(self) -> None:
-        self.seen: dict[str, Seen] = {}
+        self.seen: dict[str, OutcomeValues] = {}
 
     def add(self, events: Sequence[Event]) -> None:
         """Some login events of the window."""
         for outcome in {event.outcome for event in events}:
-            self.seen.setdefault(outcome, Seen()).add(
+            self.seen.setdefault(outcome, OutcomeValues()).add(
                 [event for event in events if event.outcome == outcome]
             )
 
-    def merge(self, other: "DistinctFold") -> None:
+    def merge(self, other: "DistinctAccumulator") -> None:
         """All logins of another window."""
         for outcome, seen in other.seen.items():
-            self.seen.setdefault(outcome, Seen()).merge(seen)
+            self.seen.setdefault(outcome, OutcomeValues()).merge(seen)
 
     def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
         """A row for each outcome, and one for all."""
         if not self.seen:
             return
-        whole = Seen()
+        whole = OutcomeValues()
         for seen in self.seen.values():
             whole.merge(seen)
         for outcome, seen in sorted({ALL: whole, **self.seen}.items()):
@@ -65,7 +65,7 @@ class DistinctFold:
             yield {"outcome": outcome}, {"users": users, "addresses": addresses, "hosts": hosts}
 
 
-class Distinct:
+class DistinctReport:
     """The report ``report_distinct``."""
 
     name: Final = "report_distinct"
@@ -81,6 +81,6 @@ class Distinct:
         "hosts": Field(int, "different hosts that were asked"),
     }
 
-    def begin(self) -> DistinctFold:
+    def begin(self) -> DistinctAccumulator:
         """An empty window."""
-        return DistinctFold()
+        return DistinctAccumulator()

@@ -17,7 +17,7 @@ _COUNTED: Final = {
 }
 
 
-class Seen(msgspec.Struct):
+class HostActivity(msgspec.Struct):
     """What the events of one host say; times are nanoseconds."""
 
     first: int
@@ -38,7 +38,7 @@ class Seen(msgspec.Struct):
             counted = _COUNTED[event.action]
             setattr(self, counted, getattr(self, counted) + event.count)
 
-    def merge(self, other: "Seen") -> None:
+    def merge(self, other: "HostActivity") -> None:
         """All events of the host in another window."""
         self.first = min(self.first, other.first)
         self.last = max(self.last, other.last)
@@ -46,11 +46,11 @@ class Seen(msgspec.Struct):
             setattr(self, counted, getattr(self, counted) + getattr(other, counted))
 
 
-class HostsFold:
+class HostsAccumulator:
     """The hosts of one window."""
 
     def __init__(self) -> None:
-        self.seen: dict[str, Seen] = {}
+        self.seen: dict[str, HostActivity] = {}
 
     def add(self, events: Sequence[Event]) -> None:
         """Some events of the window."""
@@ -58,12 +58,12 @@ class HostsFold:
         for event in events:
             hosts.setdefault(event.host, []).append(event)
         for host, own in hosts.items():
-            self.seen.setdefault(host, Seen(own[0].time, own[0].time)).add(own)
+            self.seen.setdefault(host, HostActivity(own[0].time, own[0].time)).add(own)
 
-    def merge(self, other: "HostsFold") -> None:
+    def merge(self, other: "HostsAccumulator") -> None:
         """All hosts of another window."""
         for host, seen in other.seen.items():
-            self.seen.setdefault(host, Seen(seen.first, seen.last)).merge(seen)
+            self.seen.setdefault(host, HostActivity(seen.first, seen.last)).merge(seen)
 
     def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
         """A row for each host."""
@@ -71,7 +71,7 @@ class HostsFold:
             yield {"host": host}, msgspec.structs.asdict(seen)
 
 
-class Hosts:
+class HostsReport:
     """The report ``report_hosts``."""
 
     name: Final = "report_hosts"
@@ -92,6 +92,6 @@ class Hosts:
         "gaps": Field(int, "parts of a log that could not be read: what was in them is not known"),
     }
 
-    def begin(self) -> HostsFold:
+    def begin(self) -> HostsAccumulator:
         """An empty window."""
-        return HostsFold()
+        return HostsAccumulator()

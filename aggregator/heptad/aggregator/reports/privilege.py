@@ -2,18 +2,18 @@
 
 from typing import Final
 
-from heptad.aggregator.reports.ranking import COUNTED, RANK, Ranking, Tags
+from heptad.aggregator.reports.ranking import COUNTED, RANK, GroupTags, RankingAccumulator
 from heptad.core.event import Event
 from heptad.core.store.measurements import Field
 
 MOST: Final = 20
 
 
-def _group(event: Event) -> Tags:
+def _group(event: Event) -> GroupTags:
     return (("host", event.host), ("program", event.program), ("outcome", event.outcome))
 
 
-class Privilege:
+class PrivilegeReport:
     """The report ``report_privilege``."""
 
     name: Final = "report_privilege"
@@ -36,6 +36,6 @@ class Privilege:
         **COUNTED,
     }
 
-    def begin(self) -> Ranking:
+    def begin(self) -> RankingAccumulator:
         """An empty window."""
-        return Ranking(MOST, _group)
+        return RankingAccumulator(MOST, _group)

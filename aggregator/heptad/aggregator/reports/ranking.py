@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from heptad.aggregator.reports.counting import Tally, cut
+from heptad.aggregator.reports.counting import SpillCounter, cut
 from heptad.core.event import TAGS, Event
 from heptad.core.store.line_protocol import Value
 from heptad.core.store.measurements import Field
@@ -23,33 +23,33 @@ COUNTED: Final = {
     "different": Field(int, "how many different ones the others are; only in their row"),
 }
 
-Tags = tuple[tuple[str, str], ...]
+GroupTags = tuple[tuple[str, str], ...]
 
 
 def ranked_rows(
-    tags: dict[str, str], tally: Tally, most: int, told: Callable[[str], dict[str, Value]]
+    tags: dict[str, str], counter: SpillCounter, most: int, told: Callable[[str], dict[str, Value]]
 ) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
     """A row a rank, and one for all others; ``told`` gives the fields of a counted value."""
-    others = tally.total
-    first = tally.ranked(most)
+    others = counter.total
+    first = counter.ranked(most)
     for place, (value, count) in enumerate(first, start=1):
         others -= count
         yield {**tags, "rank": f"{place:02}"}, {**told(value), "count": count}
     if others:
-        different = tally.distinct - len(first)
+        different = counter.distinct - len(first)
         yield {**tags, "rank": OTHERS}, {"count": others, "different": different}
 
 
-class Ranking:
+class RankingAccumulator:
     """A fold that ranks what events answer, as these fields of theirs, within each group."""
 
     def __init__(
-        self, most: int, group: Callable[[Event], Tags], answers: Sequence[str] = ANSWERS
+        self, most: int, group: Callable[[Event], GroupTags], answers: Sequence[str] = ANSWERS
     ) -> None:
         self._most = most
         self._group = group
         self._answers = answers
-        self.tallies: dict[Tags, Tally] = {}
+        self.counters: dict[GroupTags, SpillCounter] = {}
 
     def add(self, events: Sequence[Event]) -> None:
         """Some events of the window."""
@@ -58,23 +58,23 @@ class Ranking:
 
     def _add(self, event: Event) -> None:
         group = self._group(event)
-        tally = self.tallies.get(group)
-        if tally is None:
-            tally = self.tallies[group] = Tally()
+        counter = self.counters.get(group)
+        if counter is None:
+            counter = self.counters[group] = SpillCounter()
         answers = ((name, getattr(event, name)) for name in self._answers)
         told = {
             name: cut(value)
             for name, value in answers
             if value is not None and (value or name not in TAGS)  # an empty tag is none
         }
-        tally.add(msgspec.json.encode(told).decode(), event.count)
+        counter.add(msgspec.json.encode(told).decode(), event.count)
 
-    def merge(self, other: "Ranking") -> None:
+    def merge(self, other: "RankingAccumulator") -> None:
         """All events of another window."""
-        for group, tally in other.tallies.items():
-            self.tallies.setdefault(group, Tally()).merge(tally)
+        for group, counter in other.counters.items():
+            self.counters.setdefault(group, SpillCounter()).merge(counter)
 
     def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
         """For each group a row a rank, and one for all others."""
-        for group, tally in sorted(self.tallies.items()):
-            yield from ranked_rows(dict(group), tally, self._most, msgspec.json.decode)
+        for group, counter in sorted(self.counters.items()):
+            yield from ranked_rows(dict(group), counter, self._most, msgspec.json.decode)

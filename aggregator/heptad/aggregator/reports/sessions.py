@@ -21,10 +21,10 @@ from heptad.core.store.measurements import Field
 MOST_HELD: Final = 10_000
 """So many beginnings and ends are held in memory; the rest waits in a temporary file."""
 SECOND: Final = 10**9
-_TOLD_TWICE: Final = 60 * SECOND
+_LOGGED_TWICE: Final = 60 * SECOND
 
 
-class Mark(NamedTuple):
+class SessionMark(NamedTuple):
     """A beginning or an end; ``session`` tells it from others of the host and program."""
 
     host: str
@@ -34,24 +34,24 @@ class Mark(NamedTuple):
     closes: bool
 
 
-class Count(msgspec.Struct):
+class SessionTotals(msgspec.Struct):
     """The sessions of one host and program; lengths in nanoseconds."""
 
     opened: int = 0
     closed: int = 0
-    refused: int = 0
+    failed: int = 0
     complete: int = 0
     length: int = 0
     longest: int = 0
     open: int = 0
 
 
-class SessionsFold:
+class SessionsAccumulator:
     """The sessions of one window; the methods raise SpillFailed."""
 
     def __init__(self) -> None:
-        self.refused: dict[tuple[str, str], int] = {}
-        self._marks: list[Mark] = []
+        self.failed: dict[tuple[str, str], int] = {}
+        self._marks: list[SessionMark] = []
         self._spill: sqlite3.Connection | None = None
 
     def add(self, events: Sequence[Event]) -> None:
@@ -62,32 +62,32 @@ class SessionsFold:
     def _add(self, event: Event) -> None:
         if event.action == "session_open" and event.outcome == "failure":
             key = (event.host, event.program)
-            self.refused[key] = self.refused.get(key, 0) + event.count
+            self.failed[key] = self.failed.get(key, 0) + event.count
             return
         closes = event.action == "session_close"
         if closes and event.program == "sshd" and event.source_ip is not None:
             return
         by_number = event.program == "systemd-logind"
         session = cut(event.object) if by_number else str(event.pid or "")
-        self._keep([Mark(event.host, event.program, session, event.time, closes)])
+        self._keep([SessionMark(event.host, event.program, session, event.time, closes)])
 
-    def merge(self, other: "SessionsFold") -> None:
+    def merge(self, other: "SessionsAccumulator") -> None:
         """All beginnings and ends of another window."""
-        for key, refused in other.refused.items():
-            self.refused[key] = self.refused.get(key, 0) + refused
+        for key, failed in other.failed.items():
+            self.failed[key] = self.failed.get(key, 0) + failed
         for some in other.portions():
             self._keep(some)
 
-    def _keep(self, marks: Sequence[Mark]) -> None:
+    def _keep(self, marks: Sequence[SessionMark]) -> None:
         self._marks += marks
         if len(self._marks) > MOST_HELD:
             self._flush()
 
-    def portions(self) -> Iterator[Sequence[Mark]]:
+    def portions(self) -> Iterator[Sequence[SessionMark]]:
         """The beginnings and ends in no order, some at a time."""
         yield self._marks
         if self._spill is not None:
-            found = map(Mark._make, self._spill.execute("SELECT * FROM marks"))
+            found = map(SessionMark._make, self._spill.execute("SELECT * FROM marks"))
             yield from portions_of(found, MOST_HELD)
 
     def _flush(self) -> sqlite3.Connection:
@@ -97,19 +97,19 @@ class SessionsFold:
         self._marks.clear()
         return self._spill
 
-    def ordered(self) -> Iterable[Mark]:
+    def ordered(self) -> Iterable[SessionMark]:
         """The beginnings and ends, those of one session side by side and in order of time."""
         if self._spill is None:
             return sorted(self._marks)
         query = "SELECT * FROM marks ORDER BY host, program, session, time, closes"
-        return map(Mark._make, self._flush().execute(query))
+        return map(SessionMark._make, self._flush().execute(query))
 
-    def counts(self) -> dict[tuple[str, str], Count]:
+    def counts(self) -> dict[tuple[str, str], SessionTotals]:
         """Host and program → their sessions."""
-        counts = {key: Count(refused=refused) for key, refused in self.refused.items()}
-        last: Mark | None = None
+        counts = {key: SessionTotals(failed=failed) for key, failed in self.failed.items()}
+        last: SessionMark | None = None
         for mark in self.ordered():
-            count = counts.setdefault((mark.host, mark.program), Count())
+            count = counts.setdefault((mark.host, mark.program), SessionTotals())
             if mark.session == "":
                 # which one ends is not known, but that it was one of these
                 count.opened += not mark.closes
@@ -117,7 +117,7 @@ class SessionsFold:
                 count.open = max(0, count.open + (-1 if mark.closes else 1))
                 continue
             beginning = last if last is not None and _is_of_one(last, mark) else None
-            last = _pair(count, beginning, mark)
+            last = _add_session(count, beginning, mark)
         return dict(sorted(counts.items()))
 
     def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
@@ -126,7 +126,7 @@ class SessionsFold:
             fields: dict[str, Value] = {
                 "opened": count.opened,
                 "closed": count.closed,
-                "refused": count.refused,
+                "refused": count.failed,
                 "complete": count.complete,
                 "seconds": count.length / SECOND,
                 "longest_seconds": count.longest / SECOND,
@@ -135,14 +135,16 @@ class SessionsFold:
             yield {"host": host, "program": program}, fields
 
 
-def _is_of_one(one: Mark, other: Mark) -> bool:
+def _is_of_one(one: SessionMark, other: SessionMark) -> bool:
     return one.session != "" and one[:3] == other[:3]
 
 
-def _pair(count: Count, beginning: Mark | None, mark: Mark) -> Mark | None:
+def _add_session(
+    count: SessionTotals, beginning: SessionMark | None, mark: SessionMark
+) -> SessionMark | None:
     """Count a mark after the beginning that is still open; the beginning that then is."""
     if not mark.closes:
-        if beginning is not None and mark.time - beginning.time <= _TOLD_TWICE:
+        if beginning is not None and mark.time - beginning.time <= _LOGGED_TWICE:
             return beginning
         count.opened += 1
         count.open += 1
@@ -156,7 +158,7 @@ def _pair(count: Count, beginning: Mark | None, mark: Mark) -> Mark | None:
     return None
 
 
-class Sessions:
+class SessionsReport:
     """The report ``report_sessions``."""
 
     name: Final = "report_sessions"
@@ -179,6 +181,6 @@ class Sessions:
         "open": Field(int, "sessions that began in it and did not end in it"),
     }
 
-    def begin(self) -> SessionsFold:
+    def begin(self) -> SessionsAccumulator:
         """An empty window."""
-        return SessionsFold()
+        return SessionsAccumulator()

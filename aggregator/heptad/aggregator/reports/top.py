@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from heptad.aggregator.reports.counting import Tally, cut
+from heptad.aggregator.reports.counting import SpillCounter, cut
 from heptad.aggregator.reports.ranking import RANK, ranked_rows
 from heptad.core.event import Event
 from heptad.core.store.line_protocol import Value
@@ -29,11 +29,11 @@ def _answer(events: Sequence[Event]) -> dict[str, list[tuple[str | None, int]]]:
     }
 
 
-class TopFold:
+class TopAccumulator:
     """The logins of one window."""
 
     def __init__(self) -> None:
-        self.tallies: dict[tuple[str, str], Tally] = {}
+        self.counters: dict[tuple[str, str], SpillCounter] = {}
 
     def add(self, events: Sequence[Event]) -> None:
         """Some login events of the window."""
@@ -46,21 +46,21 @@ class TopFold:
                     if value is not None
                 ]
                 if told:
-                    self.tallies.setdefault((outcome, question), Tally()).add_all(told)
+                    self.counters.setdefault((outcome, question), SpillCounter()).add_all(told)
 
-    def merge(self, other: "TopFold") -> None:
+    def merge(self, other: "TopAccumulator") -> None:
         """All logins of another window."""
-        for key, tally in other.tallies.items():
-            self.tallies.setdefault(key, Tally()).merge(tally)
+        for key, counter in other.counters.items():
+            self.counters.setdefault(key, SpillCounter()).merge(counter)
 
     def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
         """For each outcome and question a row a rank, and one for all others."""
-        for (outcome, question), tally in sorted(self.tallies.items()):
+        for (outcome, question), counter in sorted(self.counters.items()):
             tags = {"outcome": outcome, "top": question}
-            yield from ranked_rows(tags, tally, MOST, lambda value: {"value": value})
+            yield from ranked_rows(tags, counter, MOST, lambda value: {"value": value})
 
 
-class Tops:
+class TopReport:
     """The report ``report_top``."""
 
     name: Final = "report_top"
@@ -72,7 +72,7 @@ class Tops:
     actions: Final = frozenset({"login"})
     tags: Final = {
         "outcome": "of the logins",
-        "top": "; ".join(f"`{name}`: {meaning}" for name, meaning in QUESTIONS.items()),
+        "top": "; ".join(f"`{name}`: {description}" for name, description in QUESTIONS.items()),
         "rank": RANK,
     }
     fields: Final = {
@@ -81,6 +81,6 @@ class Tops:
         "different": Field(int, "how many others there are; only in their row"),
     }
 
-    def begin(self) -> TopFold:
+    def begin(self) -> TopAccumulator:
         """An empty window."""
-        return TopFold()
+        return TopAccumulator()

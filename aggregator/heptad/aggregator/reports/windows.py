@@ -17,12 +17,12 @@ from typing import Annotated, Final
 import msgspec
 
 from heptad.aggregator.reports import REPORTED, WINDOWS, Report, measurement_of
-from heptad.aggregator.reports.aggregation import Folded, Rows, Window
+from heptad.aggregator.reports.aggregation import EncodedRows, ReportAggregation, Window
 from heptad.core.event import Time
-from heptad.core.intervals import MINUTE, Span
+from heptad.core.intervals import MINUTE, Interval
 from heptad.core.store.api import Point, Readable, Row, Store
 from heptad.core.store.event_row import identify
-from heptad.core.store.line_protocol import Value, decode_fields, encode_head
+from heptad.core.store.line_protocol import Value, decode_fields, encode_series
 from heptad.core.validation import Invalid, check_text
 
 GRACE: Final = 5 * 10**9
@@ -55,7 +55,7 @@ class Written(msgspec.Struct):
     """Head → fields, without what tells the revision."""
 
 
-class Outcome(msgspec.Struct):
+class WindowResult(msgspec.Struct):
     """What computing some windows gave: rows to write, the windows, and how many were revised."""
 
     rows: list[Row] = []
@@ -63,7 +63,7 @@ class Outcome(msgspec.Struct):
     reported: dict[str, int] = {}
     revised: int = 0
 
-    def join(self, other: "Outcome") -> None:
+    def join(self, other: "WindowResult") -> None:
         """Take up what computing other windows gave."""
         self.rows += other.rows
         self.windows += other.windows
@@ -72,7 +72,7 @@ class Outcome(msgspec.Struct):
         self.revised += other.revised
 
 
-class Book:
+class WindowSchedule:
     """The windows of one report, and what is written of them."""
 
     def __init__(self, report: Report, reports: Store, max_wait: int) -> None:
@@ -103,9 +103,9 @@ class Book:
             kept.setdefault(size, []).append(start)
         return msgspec.json.encode(kept)
 
-    def touch(self, spans: Iterable[Span], now: int) -> None:
+    def touch(self, intervals: Iterable[Interval], now: int) -> None:
         """Events arrived in these minutes, at ``now`` (ns)."""
-        for since, until in spans:
+        for since, until in intervals:
             for size, length in WINDOWS.items():
                 begin = since * MINUTE // length * length
                 for start in range(begin, until * MINUTE, length):
@@ -116,12 +116,12 @@ class Book:
                         touch.first = touch.first or now
                         touch.last = now
 
-    def redo(self, spans: Iterable[Span], since: int, until: int) -> None:
+    def backfill(self, intervals: Iterable[Interval], since: int, until: int) -> None:
         """Compute the windows of the minutes [since, until) that lie in ``spans``, at once."""
-        within = [(max(begin, since), min(end, until)) for begin, end in spans]
+        within = [(max(begin, since), min(end, until)) for begin, end in intervals]
         self.touch([(begin, end) for begin, end in within if begin < end], 0)
 
-    def due(self, now: int, passed: int, *, everything: bool) -> dict[int, list[Window]]:
+    def due(self, now: int, watermark: int, *, everything: bool) -> dict[int, list[Window]]:
         """The windows to compute now by UTC day; ``everything``: all that are over.
 
         ``passed``: all events up to this time are taken to be here; times are nanoseconds.
@@ -129,16 +129,16 @@ class Book:
         self._touched.clear()
         days: dict[int, list[Window]] = {}
         for window, touch in self._dirty.items():
-            if now >= window.end and (everything or self._is_due(window, touch, now, passed)):
+            if now >= window.end and (everything or self._is_due(window, touch, now, watermark)):
                 days.setdefault(window.start // _DAY, []).append(window)
         return {day: sorted(windows) for day, windows in sorted(days.items())}
 
-    def _is_due(self, window: Window, touch: Touch, now: int, passed: int) -> bool:
+    def _is_due(self, window: Window, touch: Touch, now: int, watermark: int) -> bool:
         if touch.last:
             quiet = now - touch.last >= self._max_wait
             return quiet or now - touch.first >= 10 * self._max_wait
         waited = now - window.end
-        return waited >= self._max_wait or (waited >= GRACE and passed >= window.end)
+        return waited >= self._max_wait or (waited >= GRACE and watermark >= window.end)
 
     def commit(self, windows: Iterable[Window]) -> None:
         """These windows are computed and in the store; those touched meanwhile stay dirty."""
@@ -146,29 +146,29 @@ class Book:
             if window not in self._touched:
                 self._dirty.pop(window, None)
 
-    def settle(self, folded: Folded) -> Outcome:
+    def reconcile(self, aggregation: ReportAggregation) -> WindowResult:
         """What of the folds of one UTC day is new or changed; raises what a fold has raised."""
-        if folded.error is not None:
-            raise folded.error
-        day = folded.windows[0].start // _DAY * _DAY
+        if aggregation.error is not None:
+            raise aggregation.error
+        day = aggregation.windows[0].start // _DAY * _DAY
         written = last_revisions(self._reports, self.name, day, day + _DAY)
-        outcome = Outcome(windows=folded.windows)
-        for window, (events, rows) in folded.rows.items():
+        outcome = WindowResult(windows=aggregation.windows)
+        for window, (events, rows) in aggregation.rows.items():
             last = written.get(window, Written())
             same = len(rows) == len(last.rows) and _decode(rows) == last.rows
             if same or events < last.events:
                 continue
             number = last.number + 1
             told = self._measurement.encode({"events": events, "revision": number})
-            for head, fields in rows.items():
-                outcome.rows.append((head, window.start + number, f"{fields},{told}", ""))
+            for series, fields in rows.items():
+                outcome.rows.append((series, window.start + number, f"{fields},{told}", ""))
             outcome.reported[window.size] = outcome.reported.get(window.size, 0) + (number == 0)
             outcome.revised += number > 0
         return outcome
 
 
-def _decode(rows: Rows) -> dict[str, dict[str, Value]]:
-    return {head: decode_fields(fields) for head, fields in rows.items()}
+def _decode(rows: EncodedRows) -> dict[str, dict[str, Value]]:
+    return {series: decode_fields(fields) for series, fields in rows.items()}
 
 
 def last_revisions(
@@ -186,7 +186,7 @@ def last_revisions(
         if last is None or last.number < number:
             last = found[window] = Written(number, events, {})
         if last.number == number:
-            last.rows[encode_head(report, sorted(point.tags.items()))] = fields
+            last.rows[encode_series(report, sorted(point.tags.items()))] = fields
     return found
 
 

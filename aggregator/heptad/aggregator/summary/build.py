@@ -10,44 +10,44 @@ from typing import Final
 
 import msgspec
 
-from heptad.aggregator.deaf_sources import Refused, read_fleet, read_unheard
+from heptad.aggregator.deaf_sources import UntrustedCounter, read_fleet, read_unheard
 from heptad.aggregator.detection.evidence import read_evidence
 from heptad.aggregator.detection.facts import owner_of
 from heptad.aggregator.detection.finding import RANKS, Finding, program_of
 from heptad.aggregator.detection.latest import latest_findings, latest_sessions
 from heptad.aggregator.detection.rules.sudo_refused import SudoRefused
 from heptad.aggregator.reports.accounts import ACTIONS
-from heptad.aggregator.reports.counting import LONGEST, MOST_KEYS, Tally, cut
-from heptad.aggregator.reports.distinct import Distinct as DistinctReport
-from heptad.aggregator.reports.hosts import Hosts
-from heptad.aggregator.reports.sessions import Sessions
+from heptad.aggregator.reports.counting import LONGEST, MOST_KEYS, SpillCounter, cut
+from heptad.aggregator.reports.distinct import DistinctReport
+from heptad.aggregator.reports.hosts import HostsReport
+from heptad.aggregator.reports.sessions import SessionsReport
 from heptad.aggregator.summary.model import (
-    Access,
-    Accesses,
-    Distinct,
+    AccessRow,
+    AccessTable,
+    DistinctCount,
     EventCount,
-    Gap,
+    FindingEvents,
+    GapRow,
     HostSeen,
     Line,
     LoginCount,
-    NotUnderstood,
-    Report,
     SessionCount,
-    Shown,
+    SessionRow,
     Slot,
-    WasOn,
+    Summary,
+    UnparsedProgram,
 )
 from heptad.aggregator.summary.wording import count_of, list_names, shorten
 from heptad.core.event import Event
 from heptad.core.store.api import Point, Store, StoreError
-from heptad.core.store.event_row import LEFT_OVER
+from heptad.core.store.event_row import UNPARSED
 from heptad.core.store.sqlite import LocalStore
 from heptad.core.stores import ReadStore
 from heptad.core.units import SECOND, format_time
 
 DISTINCT: Final = DistinctReport()
-HOSTS: Final = Hosts()
-SESSIONS: Final = Sessions()
+HOSTS: Final = HostsReport()
+SESSIONS: Final = SessionsReport()
 MOST_ROWS: Final = 10
 _MOST_GAPS: Final = 10
 _MOST_SAMPLES: Final = 3
@@ -62,15 +62,15 @@ _decode_samples: Final = msgspec.json.Decoder(list[str]).decode
 _TYPED: Final = ("password", "keyboard-interactive")
 
 
-class _Latest:
+class _LatestAccesses:
     """Accesses that differ in more than their time, the latest of them."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[str, ...], tuple[Access, int]] = {}
+        self._rows: dict[tuple[str, ...], tuple[AccessRow, int]] = {}
         self._others = 0
 
     def add(self, event: Event) -> None:
-        access = Access(
+        row = AccessRow(
             who=cut(event.user),
             source=cut(event.source_ip or event.source_domain or event.tty),
             host=event.host,
@@ -81,56 +81,56 @@ class _Latest:
             action=event.action if event.action in ACTIONS else "",
             outcome=event.outcome,
         )
-        key = msgspec.structs.astuple(access)
-        known, _ = self._rows.pop(key, (access, 0))
+        key = msgspec.structs.astuple(row)
+        known, _ = self._rows.pop(key, (row, 0))
         known.count += event.count
         self._rows[key] = (known, event.time)
         if len(self._rows) > MOST_KEYS:
             dropped, _ = self._rows.pop(next(iter(self._rows)))
             self._others += dropped.count
 
-    def rows(self) -> list[Access]:
+    def rows(self) -> list[AccessRow]:
         """All that are kept, the latest first."""
         return [
-            msgspec.structs.replace(access, last=format_time(time))
-            for access, time in reversed(self._rows.values())
+            msgspec.structs.replace(row, last=format_time(time))
+            for row, time in reversed(self._rows.values())
         ]
 
-    def take(self, number: int) -> Accesses:
+    def take(self, number: int) -> AccessTable:
         rows = self.rows()
         others = self._others + sum(row.count for row in rows[number:])
-        return Accesses(rows[:number], others)
+        return AccessTable(rows[:number], others)
 
 
-class _Reader:
+class _SummaryBuilder:
     """Takes up the events of a report."""
 
     def __init__(self, since: int, until: int) -> None:
         self._since = since
         self._step = _step_of(until - since)
-        self._folds = (
+        self._accumulators = (
             (DISTINCT.actions, distinct := DISTINCT.begin()),
             (SESSIONS.actions, sessions := SESSIONS.begin()),
         )
         self.distinct = distinct
         self.sessions = sessions
         self.hosts = HOSTS.begin()
-        self.changes = _Latest()
+        self.changes = _LatestAccesses()
         self.slots = [[0, 0] for _ in range(-(-(until - since) // self._step))]
         self.events = Counter[tuple[str, str, str]]()
         self.logins: dict[tuple[str, str, str], LoginCount] = {}
-        self.addresses = Tally()
-        self.users = Tally()
-        self.successes = _Latest()
-        self.privileges = _Latest()
-        self.gaps: list[Gap] = []
+        self.addresses = SpillCounter()
+        self.users = SpillCounter()
+        self.successes = _LatestAccesses()
+        self.privileges = _LatestAccesses()
+        self.gaps: list[GapRow] = []
         self.gaps_number = 0
 
     def add(self, event: Event) -> None:
         self.hosts.add([event])
-        for actions, fold in self._folds:
+        for actions, accumulator in self._accumulators:
             if event.action in actions:
-                fold.add([event])
+                accumulator.add([event])
         self.events[event.program, event.action, event.outcome] += event.count
         if event.action == "login":
             self._add_login(event)
@@ -141,7 +141,7 @@ class _Reader:
         elif event.action == "gap":
             self.gaps_number += 1
             what = cut(event.object or event.path)
-            told = Gap(format_time(event.time), event.host, event.source, event.reason, what)
+            told = GapRow(format_time(event.time), event.host, event.source, event.reason, what)
             self.gaps = [*self.gaps[-_MOST_GAPS + 1 :], told]
 
     def _add_login(self, event: Event) -> None:
@@ -170,10 +170,10 @@ class _Reader:
             for host, s in sorted(self.hosts.seen.items())
         ]
 
-    def numbers(self) -> list[Distinct]:
+    def numbers(self) -> list[DistinctCount]:
         """The different users and addresses, by outcome."""
         return [
-            Distinct(tags["outcome"], int(fields["users"]), int(fields["addresses"]))
+            DistinctCount(tags["outcome"], int(fields["users"]), int(fields["addresses"]))
             for tags, fields in self.distinct.rows()
         ]
 
@@ -199,7 +199,7 @@ class _Reader:
         ]
 
 
-class _Strange:
+class _UnparsedLines:
     """Takes up the lines that no rule understood, the latest of each program with their text."""
 
     def __init__(self) -> None:
@@ -215,10 +215,10 @@ class _Strange:
         samples.append(shorten(str(point.fields.get("raw", "")), LONGEST))
         del samples[:-_MOST_SAMPLES]
 
-    def told(self) -> list[NotUnderstood]:
+    def results(self) -> list[UnparsedProgram]:
         """The programs, those with most lines first."""
         ordered = sorted(self._programs.items(), key=lambda item: (-item[1], item[0]))
-        return [NotUnderstood(program, n, self._samples[program]) for program, n in ordered]
+        return [UnparsedProgram(program, n, self._samples[program]) for program, n in ordered]
 
 
 def _step_of(length: int) -> int:
@@ -227,19 +227,19 @@ def _step_of(length: int) -> int:
     return next(fitting, -(-length // _MOST_SLOTS))
 
 
-def compose(events: ReadStore, findings: Store | None, since: int, until: int) -> Report:
+def build_summary(events: ReadStore, findings: Store | None, since: int, until: int) -> Summary:
     """The report of since <= t < until (ns); ``findings`` is None where nobody computed any."""
-    reader = _Reader(since, until)
+    reader = _SummaryBuilder(since, until)
     for event in events.events(since, until):
         reader.add(event)
-    strange, refused = _Strange(), Refused()
-    for point in events.read(LEFT_OVER, since, until):
-        (refused if "refused" in point.fields else strange).add(point)
+    strange, untrusted = _UnparsedLines(), UntrustedCounter()
+    for point in events.read(UNPARSED, since, until):
+        (untrusted if "refused" in point.fields else strange).add(point)
     stored = latest_findings(findings, since, until) if findings else []
     people = latest_sessions(findings, since, until) if findings else []
     found = [finding.at(until) for finding in stored]
     found.sort(key=lambda finding: (-finding.rank, -finding.count, finding.first))
-    return Report(
+    return Summary(
         since=format_time(since),
         until=format_time(until),
         hosts=sorted(reader.hosts.seen),
@@ -257,7 +257,7 @@ def compose(events: ReadStore, findings: Store | None, since: int, until: int) -
             for key, count in sorted(reader.events.items(), key=lambda item: (-item[1], item[0]))
         ],
         not_understood=(
-            _read_not_understood(events) if isinstance(events, LocalStore) else strange.told()
+            _read_not_understood(events) if isinstance(events, LocalStore) else strange.results()
         ),
         gaps=reader.gaps,
         gaps_number=reader.gaps_number,
@@ -266,13 +266,13 @@ def compose(events: ReadStore, findings: Store | None, since: int, until: int) -
         sessions=reader.session_counts(),
         changes=reader.changes.take(MOST_ROWS),
         timeline=reader.timeline(),
-        was_on=[was_on(session, until) for session in people[:MOST_SESSIONS]],
+        was_on=[session_row(session, until) for session in people[:MOST_SESSIONS]],
         was_on_number=len(people),
         evidence=[_show(findings, events, f) for f in found[:MOST_FINDINGS]] if findings else [],
         unheard=(
             read_unheard(events, since)
             if isinstance(events, LocalStore)
-            else [*read_fleet(events), *refused.told()]
+            else [*read_fleet(events), *untrusted.results()]
         ),
     )
 
@@ -285,10 +285,10 @@ def _looked_until(events: ReadStore) -> str:
     return "" if looked is None else format_time(looked)
 
 
-def was_on(session: Finding, now: int) -> WasOn:
+def session_row(session: Finding, now: int) -> SessionRow:
     """A session as it is shown at ``now`` (ns)."""
     over = bool(session.overdue) and session.overdue <= now
-    return WasOn(
+    return SessionRow(
         begin=format_time(session.first),
         last=format_time(session.last),
         host=session.subject,
@@ -301,64 +301,64 @@ def was_on(session: Finding, now: int) -> WasOn:
     )
 
 
-def _show(findings: Store, events: Store, finding: Finding) -> Shown:
+def _show(findings: Store, events: Store, finding: Finding) -> FindingEvents:
     evidence = read_evidence(findings, events, finding)
     lines = [
-        Line(format_time(event.time), event.count, event.raw or _tell(event))
+        Line(format_time(event.time), event.count, event.raw or _format_event(event))
         for event in evidence.events
     ]
-    return Shown(finding.id, lines, evidence.note(finding))
+    return FindingEvents(finding.id, lines, evidence.note(finding))
 
 
-def _tell(event: Event) -> str:
+def _format_event(event: Event) -> str:
     """An event without a line, as its answers to the seven questions."""
     answers = (event.host, event.program, event.action, event.outcome, event.user)
     told = (*answers, event.target_user, event.source_ip or event.source_domain, event.object)
     return " ".join(filter(None, told))
 
 
-def _look_first(reader: _Reader, findings: list[Finding]) -> list[str]:
+def _look_first(reader: _SummaryBuilder, findings: list[Finding]) -> list[str]:
     """What a person should look at first, most urgent first."""
     entered = _judge_entries(reader, {f.subject for f in findings if f.rank > 0})
     urgent = [finding for finding in findings if finding.rank > RANKS["low"]]
     found = [f"{one.sentence} · {format_time(one.first)[:16].replace('T', ' ')}" for one in urgent]
     by_sudo = [finding for finding in urgent if finding.rule == SudoRefused.name]
     told_of = {(user, host) for f in by_sudo for user in f.users for host in f.hosts}
-    refused: Counter[str] = Counter()
-    for access in reader.privileges.rows():
-        known = access.program == "sudo" and (access.who, access.host) in told_of
-        if access.outcome == "failure" and not known:
-            target = f" to act as {access.target}" if access.target else ""
-            where = f"by {access.program} on {access.host}{target}"
-            refused[f"{access.who or '(no name)'} was refused {where}"] += access.count
-    told = [f"{what}, {count_of(count, 'time')}" for what, count in refused.items()]
+    untrusted: Counter[str] = Counter()
+    for row in reader.privileges.rows():
+        known = row.program == "sudo" and (row.who, row.host) in told_of
+        if row.outcome == "failure" and not known:
+            target = f" to act as {row.target}" if row.target else ""
+            where = f"by {row.program} on {row.host}{target}"
+            untrusted[f"{row.who or '(no name)'} was refused {where}"] += row.count
+    told = [f"{what}, {count_of(count, 'time')}" for what, count in untrusted.items()]
     return [*entered, *found, *told][:_MOST_FIRST]
 
 
-def _judge_entries(reader: _Reader, accused: set[str]) -> list[str]:
+def _judge_entries(reader: _SummaryBuilder, accused: set[str]) -> list[str]:
     """The successful logins that a person should look at: one sentence an address and host."""
     groups: dict[tuple[int, str, str], list[str]] = {}
-    for access in reader.successes.rows():
-        failed = reader.addresses.count(access.source) if access.source else 0
-        where = f"from {access.source or '?'} on {access.host} ({access.program})"
-        if owner_of(access.source) in accused:
+    for row in reader.successes.rows():
+        failed = reader.addresses.count(row.source) if row.source else 0
+        where = f"from {row.source or '?'} on {row.host} ({row.program})"
+        if owner_of(row.source) in accused:
             key = (0, where, "and that address is in a finding")
         elif failed >= _MANY_FAILURES:
             key = (1, where, f"and {failed} logins from there failed in this time")
-        elif access.who == "root" and access.method in _TYPED:
-            key = (2, where, f"by {access.method}")
+        elif row.who == "root" and row.method in _TYPED:
+            key = (2, where, f"by {row.method}")
         else:
             continue
         names = groups.setdefault(key, [])
-        if access.who not in names:
-            names.append(access.who)
+        if row.who not in names:
+            names.append(row.who)
     return [
         f"{list_names(names)} logged in {where}, {why}"
         for (_, where, why), names in sorted(groups.items(), key=lambda item: item[0][0])
     ]
 
 
-def _read_not_understood(events: LocalStore) -> list[NotUnderstood]:
+def _read_not_understood(events: LocalStore) -> list[UnparsedProgram]:
     lines = {"": 0}
     for (name, labels), value in events.counters().items():
         told = json.loads(labels)
@@ -372,5 +372,5 @@ def _read_not_understood(events: LocalStore) -> list[NotUnderstood]:
         kept = events.intake.restore(key, events.recall(key), _decode_samples) or []
         samples = kept[-_MOST_SAMPLES:]
         if number or samples:
-            found.append(NotUnderstood(program, number, samples))
+            found.append(UnparsedProgram(program, number, samples))
     return found

@@ -21,8 +21,8 @@ from markupsafe import Markup
 
 from heptad.aggregator.detection.finding import Finding, technique_url
 from heptad.aggregator.reports.counting import Top
-from heptad.aggregator.summary.model import Accesses, Report, Shown, Slot
-from heptad.aggregator.summary.text import HOSTS, tell_end, tell_looked
+from heptad.aggregator.summary.model import AccessTable, FindingEvents, Slot, Summary
+from heptad.aggregator.summary.text import HOSTS, format_read_until, format_session_end
 from heptad.core.terminal import printable
 from heptad.core.units import format_time
 
@@ -57,7 +57,7 @@ class Bar(NamedTuple):
     title: str
 
 
-def to_html(report: Report) -> str:
+def to_html(report: Summary) -> str:
     """The report as a page."""
     peak = _peak(report.timeline)
     style = (_FOLDER / "report.css").read_text(encoding="utf-8")
@@ -81,7 +81,7 @@ def to_html(report: Report) -> str:
         failures=sum(row.failures for row in report.logins),
         findings=_findings(report),
         more=max(0, len(report.findings) - MOST_FINDINGS),
-        looked=tell_looked(report),
+        looked=format_read_until(report),
         bars=_bars(report.timeline),
         peak=peak,
         marks=[peak, 0] if peak % 2 else [peak, peak // 2, 0],
@@ -98,16 +98,16 @@ def _finalize(value: Any) -> Any:
     return value if isinstance(value, Markup | int) else printable(str(value), LONGEST)
 
 
-def _findings(report: Report) -> list[dict[str, Any]]:
+def _findings(report: Summary) -> list[dict[str, Any]]:
     shown = {evidence.id: evidence for evidence in report.evidence}
-    none = Shown("", [])
+    none = FindingEvents("", [])
     return [
         _finding(finding, shown.get(finding.id, none))
         for finding in report.findings[:MOST_FINDINGS]
     ]
 
 
-def _finding(finding: Finding, shown: Shown) -> dict[str, Any]:
+def _finding(finding: Finding, shown: FindingEvents) -> dict[str, Any]:
     return {
         "id": finding.id,
         "lines": shown.lines[:_MOST_LINES],
@@ -147,12 +147,12 @@ def _bars(slots: Sequence[Slot]) -> list[Bar]:
     return bars
 
 
-def _tables(report: Report) -> Iterator[Table]:
+def _tables(report: Summary) -> Iterator[Table]:
     yield from _tables_of_people(report)
     yield from _tables_of_hosts(report)
 
 
-def _tables_of_people(report: Report) -> Iterator[Table]:
+def _tables_of_people(report: Summary) -> Iterator[Table]:
     yield Table(
         "Logins",
         ("host", "program", "method", "attempts", "successes", "failures"),
@@ -175,7 +175,7 @@ def _tables_of_people(report: Report) -> Iterator[Table]:
         f"Who was on, latest first ({report.was_on_number})",
         ("begun", "who", "from where", "host", "program", "length"),
         [
-            _dashes((_minute(s.begin), s.user, s.address, s.host, s.program, tell_end(s)))
+            _dashes((_minute(s.begin), s.user, s.address, s.host, s.program, format_session_end(s)))
             for s in report.was_on
         ],
     )
@@ -196,7 +196,7 @@ def _tables_of_people(report: Report) -> Iterator[Table]:
     )
 
 
-def _tables_of_hosts(report: Report) -> Iterator[Table]:
+def _tables_of_hosts(report: Summary) -> Iterator[Table]:
     yield Table(
         "Hosts",
         HOSTS,
@@ -226,7 +226,7 @@ def _tables_of_hosts(report: Report) -> Iterator[Table]:
     )
 
 
-def _accesses(title: str, accesses: Accesses) -> Table:
+def _accesses(title: str, accesses: AccessTable) -> Table:
     columns = (
         ("last", [_minute(a.last) for a in accesses.rows]),
         ("who", [a.who for a in accesses.rows]),

@@ -26,7 +26,7 @@ class LoginCount(msgspec.Struct):
     failures: int = 0
 
 
-class Access(msgspec.Struct):
+class AccessRow(msgspec.Struct):
     """Who got in, or became whom: the same answers to the 7W questions, told once."""
 
     who: str
@@ -42,10 +42,10 @@ class Access(msgspec.Struct):
     last: str = ""
 
 
-class Accesses(msgspec.Struct):
+class AccessTable(msgspec.Struct):
     """The latest of them, and how many events of others there were."""
 
-    rows: list[Access]
+    rows: list[AccessRow]
     others: int
 
 
@@ -60,7 +60,7 @@ class HostSeen(msgspec.Struct):
     not_understood: int
 
 
-class Distinct(msgspec.Struct):
+class DistinctCount(msgspec.Struct):
     """How many different users and addresses the logins with an outcome have; or all logins."""
 
     outcome: str
@@ -80,7 +80,7 @@ class SessionCount(msgspec.Struct):
     longest_seconds: float
 
 
-class WasOn(msgspec.Struct):
+class SessionRow(msgspec.Struct):
     """A session of a person; ``end`` is a word of ``heptad.aggregator.detection.finding.ENDS``, or
     ``never``.
     """
@@ -104,7 +104,7 @@ class Slot(msgspec.Struct):
     failures: int
 
 
-class NotUnderstood(msgspec.Struct):
+class UnparsedProgram(msgspec.Struct):
     """Lines of a program that no rule understood, with the latest.
 
     On one host since its store was begun; of a fleet, those of the report's time.
@@ -115,7 +115,7 @@ class NotUnderstood(msgspec.Struct):
     samples: list[str]
 
 
-class Gap(msgspec.Struct):
+class GapRow(msgspec.Struct):
     """A part of a log that could not be read."""
 
     time: str
@@ -133,7 +133,7 @@ class Line(msgspec.Struct):
     line: str
 
 
-class Shown(msgspec.Struct):
+class FindingEvents(msgspec.Struct):
     """The events of a finding; ``note`` says what is missing where they are not all."""
 
     id: str
@@ -141,7 +141,7 @@ class Shown(msgspec.Struct):
     note: str = ""
 
 
-class Report(msgspec.Struct):
+class Summary(msgspec.Struct):
     """Everything; times are RFC 3339, UTC."""
 
     since: str
@@ -153,21 +153,21 @@ class Report(msgspec.Struct):
     logins: list[LoginCount]
     failing_addresses: Top
     failing_users: Top
-    successes: Accesses
-    privileges: Accesses
+    successes: AccessTable
+    privileges: AccessTable
     events: list[EventCount]
-    not_understood: list[NotUnderstood]
-    gaps: list[Gap]
+    not_understood: list[UnparsedProgram]
+    gaps: list[GapRow]
     gaps_number: int
     seen: list[HostSeen] = []
-    distinct: list[Distinct] = []
+    distinct: list[DistinctCount] = []
     sessions: list[SessionCount] = []
-    changes: Accesses = msgspec.field(default_factory=lambda: Accesses([], 0))
+    changes: AccessTable = msgspec.field(default_factory=lambda: AccessTable([], 0))
     timeline: list[Slot] = []
-    was_on: list[WasOn] = []
+    was_on: list[SessionRow] = []
     """The sessions of people that began last."""
     was_on_number: int = 0
-    evidence: list[Shown] = []
+    evidence: list[FindingEvents] = []
     """Of the first findings, in their order."""
     unheard: list[str] = []
     looked_until: str = ""

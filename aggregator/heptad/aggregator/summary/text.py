@@ -8,13 +8,19 @@ from datetime import timedelta
 from typing import Final
 
 from heptad.aggregator.reports.counting import Top
-from heptad.aggregator.summary.build import MOST_FINDINGS, compose
-from heptad.aggregator.summary.model import Accesses, Report, SessionCount, Shown, WasOn
+from heptad.aggregator.summary.build import MOST_FINDINGS, build_summary
+from heptad.aggregator.summary.model import (
+    AccessTable,
+    FindingEvents,
+    SessionCount,
+    SessionRow,
+    Summary,
+)
 from heptad.aggregator.summary.wording import count_of
 from heptad.core.terminal import columns, printable
 from heptad.core.units import format_time
 
-__all__ = ["SHOW_EVENTS", "Report", "compose", "to_text"]
+__all__ = ["SHOW_EVENTS", "Summary", "build_summary", "to_text"]
 
 SHOW_EVENTS: Final = "heptad events --finding"
 HOSTS = ("host", "first event", "last event", "events", "gaps", "lines not understood")
@@ -24,23 +30,23 @@ _SAMPLE = 160
 _MOST_LINES = 3
 
 
-def to_text(report: Report, options: str = "") -> str:
+def to_text(report: Summary, options: str = "") -> str:
     """The report as lines of text; ``options`` follow the commands that it names."""
     lines = [f"Heptad report, {_minute(report.since)} to {_minute(report.until)} (UTC)"]
-    lines += [tell_looked(report), ""]
+    lines += [format_read_until(report), ""]
     for title, body in _sections(report, options):
         lines += [title, *(f"  {line}".rstrip() for line in body), ""]
     return "\n".join(lines).rstrip()
 
 
-def tell_looked(report: Report) -> str:
+def format_read_until(report: Summary) -> str:
     """Up to when the report holds: what is not in it may have happened since."""
     if not report.looked_until:
         return "It is not known until when the logs were looked at."
     return f"The logs were looked at until {report.looked_until[:19].replace('T', ' ')}."
 
 
-def _sections(report: Report, options: str) -> Iterator[tuple[str, list[str]]]:
+def _sections(report: Summary, options: str) -> Iterator[tuple[str, list[str]]]:
     yield "What to look at first", _first(report)
     yield "What happened", _summary(report)
     if report.findings:
@@ -71,7 +77,7 @@ def _sections(report: Report, options: str) -> Iterator[tuple[str, list[str]]]:
         yield "Lines not understood, since the store was begun", list(_not_understood(report))
 
 
-def _more_sections(report: Report) -> Iterator[tuple[str, list[str]]]:
+def _more_sections(report: Summary) -> Iterator[tuple[str, list[str]]]:
     if report.was_on:
         yield f"Who was on, latest first ({report.was_on_number})", _was_on(report)
     if report.changes.rows:
@@ -90,7 +96,7 @@ def _more_sections(report: Report) -> Iterator[tuple[str, list[str]]]:
         yield "Hosts", _table(HOSTS, seen)
 
 
-def _first(report: Report) -> list[str]:
+def _first(report: Summary) -> list[str]:
     told = [f"- {printable(text, _SENTENCE)}" for text in report.unheard]
     first = enumerate(report.first, start=1)
     told += [f"{n}. {printable(text, _SENTENCE)}" for n, text in first]
@@ -105,7 +111,7 @@ def _first(report: Report) -> list[str]:
     return told or ["Nothing stands out."]
 
 
-def _summary(report: Report) -> list[str]:
+def _summary(report: Summary) -> list[str]:
     attempts = sum(row.attempts for row in report.logins)
     successes = sum(row.successes for row in report.logins)
     failures = sum(row.failures for row in report.logins)
@@ -122,7 +128,7 @@ def _summary(report: Report) -> list[str]:
     ]
 
 
-def _findings(report: Report, options: str) -> Iterator[str]:
+def _findings(report: Summary, options: str) -> Iterator[str]:
     shown = {evidence.id: evidence for evidence in report.evidence}
     for finding in report.findings[:MOST_FINDINGS]:
         technique = f" ({finding.technique})" if finding.technique else ""
@@ -136,7 +142,7 @@ def _findings(report: Report, options: str) -> Iterator[str]:
         yield f"and {len(report.findings) - MOST_FINDINGS} more, see --format json"
 
 
-def _evidence(shown: Shown, options: str) -> Iterator[str]:
+def _evidence(shown: FindingEvents, options: str) -> Iterator[str]:
     for line in shown.lines[:_MOST_LINES]:
         times = f" (×{line.count})" if line.count > 1 else ""
         yield f"| {printable(line.line, _SAMPLE)}{times}"
@@ -146,7 +152,7 @@ def _evidence(shown: Shown, options: str) -> Iterator[str]:
     yield f"{left}{SHOW_EVENTS} {shown.id}{options}{note}"
 
 
-def _accesses(accesses: Accesses) -> list[str]:
+def _accesses(accesses: AccessTable) -> list[str]:
     rows = [
         (
             _minute(a.last),
@@ -163,7 +169,7 @@ def _accesses(accesses: Accesses) -> list[str]:
     return _table(heading, rows) + _others(accesses.others)
 
 
-def _privileges(accesses: Accesses) -> list[str]:
+def _privileges(accesses: AccessTable) -> list[str]:
     rows = [
         (
             _minute(a.last),
@@ -181,7 +187,7 @@ def _privileges(accesses: Accesses) -> list[str]:
     return _table(heading, rows) + _others(accesses.others)
 
 
-def _changes(changes: Accesses) -> list[str]:
+def _changes(changes: AccessTable) -> list[str]:
     rows = [
         (
             _minute(a.last),
@@ -200,7 +206,7 @@ def _changes(changes: Accesses) -> list[str]:
     return _table(heading, rows) + _others(changes.others)
 
 
-def tell_end(session: WasOn) -> str:
+def format_session_end(session: SessionRow) -> str:
     """How a session ended, or how long it lasted."""
     return {
         "closed": _length(session.seconds),
@@ -210,9 +216,16 @@ def tell_end(session: WasOn) -> str:
     }.get(session.end, "open")
 
 
-def _was_on(report: Report) -> list[str]:
+def _was_on(report: Summary) -> list[str]:
     rows = [
-        (_minute(s.begin), s.user or "-", s.address or "-", s.host, s.program, tell_end(s))
+        (
+            _minute(s.begin),
+            s.user or "-",
+            s.address or "-",
+            s.host,
+            s.program,
+            format_session_end(s),
+        )
         for s in report.was_on
     ]
     more = report.was_on_number - len(rows)
@@ -238,7 +251,7 @@ def _others(count: int) -> list[str]:
     return [f"and {count} of others"] if count else []
 
 
-def _not_understood(report: Report) -> Iterator[str]:
+def _not_understood(report: Summary) -> Iterator[str]:
     for row in report.not_understood:
         yield f"{printable(row.program, _WIDEST) or '(no header)'}: {row.lines}"
         for sample in row.samples:

@@ -1,6 +1,6 @@
 """The events a person asks for, newest first, and those that came since."""
 
-import time as clock
+import time
 import zlib
 from collections.abc import Iterator
 from typing import Any, Final
@@ -38,7 +38,7 @@ def find_events(store: Events, query: Query, seconds: float | None = None) -> di
     ``next`` leads on where there may be more; ``searched_to`` is how far back the search came.
     Where more arrived than are given, ``skipped`` is true. A search ends after ``seconds``.
     """
-    now = int(clock.time() * SECOND)
+    now = int(time.time() * SECOND)
     # what is ahead of the clock would stand before all that happened
     query = msgspec.structs.replace(query, until=min(query.until, now + _AHEAD))
     if query.after >= 0:
@@ -68,12 +68,12 @@ def _walk(store: Events, query: Query) -> Iterator[tuple[tuple[int, int], Row]]:
     until, skip = query.until, 0
     if query.before is not None:
         until, skip = min(query.before[0] + 1, until), query.before[1]
-    last, passed = until - 1, 0
+    last, same_time = until - 1, 0
     for row in store.backwards(MEASUREMENT, query.since, until, query.tags(*_TAGS)):
-        passed = passed + 1 if row[1] == last else 1
+        same_time = same_time + 1 if row[1] == last else 1
         last = row[1]
-        if last < until - 1 or passed > skip:
-            yield (last, passed), row
+        if last < until - 1 or same_time > skip:
+            yield (last, same_time), row
 
 
 def _follow(store: Events, query: Query) -> dict[str, Any]:
@@ -101,14 +101,14 @@ def _match(row: Row, query: Query, intake: Intake) -> Event | None:
 
 
 def _may_match(row: Row, query: Query) -> bool:
-    head, _, body, raw = row
+    series, _, body, raw = row
     for value in (query.user, query.address):
         # a value that is shown with escapes, or cut, stands otherwise in the store
         if value and "\\" not in value and "…" not in value and quote(value)[1:-1] not in body:
             return False
     if query.text:
         text = query.text.lower()
-        if all(text not in part.lower() for part in (raw, body, head)):
+        if all(text not in part.lower() for part in (raw, body, series)):
             return False
     return True
 

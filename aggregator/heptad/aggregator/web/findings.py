@@ -1,6 +1,6 @@
 """The findings of a range, the most severe and newest first, and the events of one of them."""
 
-import time as clock
+import time
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -9,7 +9,7 @@ import msgspec
 from heptad.aggregator.detection.evidence import read_evidence
 from heptad.aggregator.detection.finding import Finding, find_finding, technique_url
 from heptad.aggregator.detection.latest import walk_findings, walk_sessions
-from heptad.aggregator.summary.build import was_on
+from heptad.aggregator.summary.build import session_row
 from heptad.aggregator.web.events import SHOWN, fits, show_event
 from heptad.aggregator.web.query import BadQuery, Query
 from heptad.aggregator.web.source import Events, Reports
@@ -29,7 +29,7 @@ def list_findings(reports: Reports | None, query: Query) -> dict[str, Any]:
     """
     if reports is None:
         return {"findings": [], "number": 0, "from": None, "waiting": True}
-    now = int(clock.time() * SECOND)
+    now = int(time.time() * SECOND)
     until = min(query.until, now + SECOND)
     since = max(query.since, until - _LONGEST)
     found, reached = _collect(walk_findings(reports, since, until), since)
@@ -46,13 +46,13 @@ def _collect(
 ) -> tuple[list[Finding], int | None]:
     """What is found on a walk, and how far back (ns) it goes where the time ends before."""
     found: dict[tuple[str, str, int], Finding] = {}
-    reached, end = None, clock.monotonic() + _SECONDS
+    reached, end = None, time.monotonic() + _SECONDS
     try:
         for begin, findings in walked:
             reached = begin
             for finding in findings:
                 found.setdefault(finding.key, finding)
-            if clock.monotonic() >= end and begin > since:
+            if time.monotonic() >= end and begin > since:
                 return list(found.values()), begin
     except TooSlow:
         if reached is None:
@@ -68,13 +68,15 @@ def list_sessions(reports: Reports | None, query: Query) -> dict[str, Any]:
     """
     if reports is None:
         return {"sessions": [], "number": 0, "from": None, "waiting": True}
-    now = int(clock.time() * SECOND)
+    now = int(time.time() * SECOND)
     until = min(query.until, now + SECOND)
     since = max(query.since, until - _LONGEST)
     found, reached = _collect(walk_sessions(reports, since, until), since)
     found.sort(key=lambda session: (session.first, session.key), reverse=True)
     return {
-        "sessions": [_escape(msgspec.to_builtins(was_on(s, now))) for s in found[: query.limit]],
+        "sessions": [
+            _escape(msgspec.to_builtins(session_row(s, now))) for s in found[: query.limit]
+        ],
         "number": len(found),
         "from": None if reached is None else format_time(reached),
     }

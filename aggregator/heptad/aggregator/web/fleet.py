@@ -5,7 +5,7 @@ believed: whoever holds an exporter's token writes there what he likes.
 """
 
 import threading
-import time as clock
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,16 +21,22 @@ from heptad.core import units
 from heptad.core.config.influxdb import InfluxConfig
 from heptad.core.event import Event
 from heptad.core.http.deadline import limit
-from heptad.core.influxdb.client import Connection, TooSlow
-from heptad.core.influxdb.heartbeats import passed_by_all, read_last_heartbeats
+from heptad.core.influxdb.client import InfluxConnection, TooSlow
+from heptad.core.influxdb.heartbeats import fleet_watermark, read_last_heartbeats
 from heptad.core.influxdb.influxql import in_time, quote_name
-from heptad.core.influxdb.paging import DAY, Series, walk
+from heptad.core.influxdb.paging import DAY, Series, read_pages
 from heptad.core.influxdb.query import Reader
-from heptad.core.influxdb.tail import REACH, Follower
+from heptad.core.influxdb.tail import REACH, InfluxTail
 from heptad.core.intervals import MINUTE
-from heptad.core.store.api import Identity, Point, Row, StoreError, Wanted
-from heptad.core.store.event_row import EVENTS, check_event, check_some, events_of_points, identify
-from heptad.core.store.line_protocol import encode_fields, encode_head
+from heptad.core.store.api import Identity, Point, Row, StoreError, TagFilter
+from heptad.core.store.event_row import (
+    EVENTS,
+    check_event,
+    check_partial_event,
+    events_of_points,
+    identify,
+)
+from heptad.core.store.line_protocol import encode_fields, encode_series
 from heptad.core.validation import Intake
 
 _ANSWERED_WITHIN: Final = 4.0
@@ -47,20 +53,20 @@ class FleetStores:
     def __init__(
         self,
         config: InfluxConfig,
-        tick: Callable[[], float] = clock.monotonic,
+        tick: Callable[[], float] = time.monotonic,
         intake: Intake | None = None,
     ) -> None:
         intake = intake or Intake()
         timeout = min(units.parse_duration(config.timeout), PATIENCE)
         self._is_pages_own = timeout == PATIENCE
-        connection = Connection(msgspec.structs.replace(config, timeout=f"{timeout}s"))
+        connection = InfluxConnection(msgspec.structs.replace(config, timeout=f"{timeout}s"))
         buckets = config.buckets
         heartbeats = Reader(connection, buckets.heptad)
-        self._events = Bucket(
+        self._events = PageBucket(
             Reader(connection, buckets.events, rows=_ROWS), tick, intake, heartbeats
         )
         reports = Reader(connection, buckets.reports, schema=REPORTED)
-        self._reports = Bucket(reports, tick, intake)
+        self._reports = PageBucket(reports, tick, intake)
 
     @contextmanager
     def open(self, *, needs_reports: bool) -> Iterator[Opened]:
@@ -78,7 +84,7 @@ class FleetStores:
             ) from error
 
 
-class Bucket:
+class PageBucket:
     """One bucket; see Events and Reports. Raises StoreError with the remedy."""
 
     def __init__(
@@ -91,10 +97,10 @@ class Bucket:
         self.intake = intake or Intake()
         self._heartbeats = heartbeats
         self._reader = reader
-        self._arrivals = Arrivals(reader, tick, self.intake)
+        self._new_events = NewEvents(reader, tick, self.intake)
 
     def read(
-        self, measurement: str, since: int, until: int, tags: Wanted | None = None
+        self, measurement: str, since: int, until: int, tags: TagFilter | None = None
     ) -> Iterator[Point]:
         """See Readable.read."""
         return self._reader.points(measurement, since, until, tags)
@@ -104,11 +110,11 @@ class Bucket:
         measurement: str,
         since: int,
         until: int,
-        tags: Wanted | None = None,
+        tags: TagFilter | None = None,
         fields: Sequence[str] = (),
     ) -> Iterator[Row]:
         """See Events.backwards."""
-        until = min(until, clock.time_ns() + AHEAD)
+        until = min(until, time.time_ns() + AHEAD)
         points = self._reader.points(
             measurement, since, until, tags, newest_first=True, fields=fields
         )
@@ -116,7 +122,7 @@ class Bucket:
 
     def _sift(self, points: Iterator[Point], fields: Sequence[str]) -> Iterator[Point]:
         """Those that are events; where only some ``fields`` were read, as far as that shows."""
-        check = check_some if fields else check_event
+        check = check_partial_event if fields else check_event
         return self.intake.sift("event", points, check, identify)
 
     def pick(self, identities: Iterable[Identity]) -> Iterator[Event]:
@@ -126,13 +132,13 @@ class Bucket:
 
     def newest_position(self) -> int:
         """See Events.newest_position."""
-        return self._arrivals.look()
+        return self._new_events.poll()
 
     def since_arrival(
-        self, position: int, limit: int, tags: Wanted | None = None
+        self, position: int, limit: int, tags: TagFilter | None = None
     ) -> tuple[list[Point], int]:
         """See Events.since_arrival."""
-        points, position = self._arrivals.since(position, limit)
+        points, position = self._new_events.since(position, limit)
         wanted = (tags or {}).items()
         return [p for p in points if all(p.tags.get(name) == v for name, v in wanted)], position
 
@@ -142,24 +148,26 @@ class Bucket:
 
         def select(begin: int, end: int) -> Iterator[Series]:
             times = in_time(begin, end)
-            for series in self._reader.ask(
+            for answer in self._reader.ask(
                 f'SELECT last("count"::integer) FROM {name} WHERE {times} GROUP BY {tags}'  # noqa: S608 - quoted
             ):
-                told = [series.tags.get(tag, "") for tag in _SOURCE]
-                yield Series(["time", *_SOURCE], values=[[row[0], *told] for row in series.values])
+                told = [answer.tags.get(tag, "") for tag in _SOURCE]
+                yield Series(["time", *_SOURCE], values=[[row[0], *told] for row in answer.values])
 
         found: dict[str, int] = {}
-        for _, (time, *told) in walk(select, until - AHEAD - _RECENT, until, newest_first=True):
-            head = encode_head(measurement, zip(_SOURCE, told, strict=True))
-            found[head] = max(time, found.get(head, time))
+        for _, (last, *told) in read_pages(
+            select, until - AHEAD - _RECENT, until, newest_first=True
+        ):
+            series = encode_series(measurement, zip(_SOURCE, told, strict=True))
+            found[series] = max(last, found.get(series, last))
         return found
 
     def looked_until(self) -> int | None:
         """See Events.looked_until; as the heartbeats of all living exporters tell."""
         if self._heartbeats is None:
             return None
-        now = clock.time_ns()
-        return passed_by_all(read_last_heartbeats(self._heartbeats, now, self.intake), now)
+        now = time.time_ns()
+        return fleet_watermark(read_last_heartbeats(self._heartbeats, now, self.intake), now)
 
     def counters(self) -> None:
         """See Events.counters: each exporter has its own."""
@@ -168,7 +176,7 @@ class Bucket:
         """See Reports.size: the server does not tell it."""
 
 
-class Arrivals:
+class NewEvents:
     """The events that came since somebody began to watch; the last ones are held for all watchers.
 
     A position is their number, counted from the time in milliseconds when that was: so one of
@@ -180,12 +188,12 @@ class Arrivals:
         self._tick = tick
         self._intake = intake
         self._lock = threading.Lock()
-        self._follower: Follower | None = None
+        self._follower: InfluxTail | None = None
         self._held: deque[tuple[int, Point]] = deque(maxlen=_HELD)
         self._newest = 0
         self._looked = 0.0
 
-    def look(self) -> int:
+    def poll(self) -> int:
         """See what came, and the position of the last; raises StoreError."""
         if not self._lock.acquire(timeout=PATIENCE):
             raise StoreError(
@@ -196,7 +204,7 @@ class Arrivals:
             if self._follower is None or now - self._looked > (REACH - 1) * 60:
                 self._follower = self._begin()
             elif now - self._looked >= self._follower.pause:
-                points = self._intake.sift("event", self._follower.look(), check_event, identify)
+                points = self._intake.sift("event", self._follower.poll(), check_event, identify)
                 for point in points:
                     self._newest += 1
                     self._held.append((self._newest, point))
@@ -213,9 +221,9 @@ class Arrivals:
             held = [entry for entry in self._held if entry[0] > position][:most]
             return [point for _, point in held], held[-1][0] if held else self._newest
 
-    def _begin(self) -> Follower:
+    def _begin(self) -> InfluxTail:
         """Follow from here on: late events too, as far back as few enough are there to know."""
-        now = clock.time_ns()
+        now = time.time_ns()
         since, known = now // MINUTE * MINUTE - REACH * MINUTE, 0
         counted = list(self._reader.count_minutes(EVENTS.name, since, now + AHEAD))
         for minute, number in reversed(counted):
@@ -223,7 +231,7 @@ class Arrivals:
             if known > _KNOWN:
                 since = min((minute + 1) * MINUTE, now)
                 break
-        follower = Follower(self._reader, EVENTS.name, since, {}, clock.time_ns, self._tick)
+        follower = InfluxTail(self._reader, EVENTS.name, since, {}, time.time_ns, self._tick)
         follower.pass_over()
         self._held.clear()
         self._newest = max(now // 10**6, self._newest + 2 * _HELD)
@@ -233,10 +241,10 @@ class Arrivals:
 def _row_of(point: Point) -> Row:
     fields = dict(point.fields)
     raw = str(fields.pop("raw", ""))
-    head = _head_of(point.measurement, tuple(point.tags.items()))
-    return head, point.time, encode_fields(fields), raw
+    series = _series_of(point.measurement, tuple(point.tags.items()))
+    return series, point.time, encode_fields(fields), raw
 
 
 @lru_cache(maxsize=8192)
-def _head_of(measurement: str, tags: tuple[tuple[str, str], ...]) -> str:
-    return encode_head(measurement, tags)
+def _series_of(measurement: str, tags: tuple[tuple[str, str], ...]) -> str:
+    return encode_series(measurement, tags)

@@ -1,7 +1,7 @@
 """Whether what the page shows can be relied on: problems, sources, lines not understood, gaps."""
 
 import json
-import time as clock
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from heptad.aggregator.web.source import AHEAD, Events, Reports
 from heptad.core.event import ACTIONS
 from heptad.core.store.api import Counters
 from heptad.core.store.event_row import MEASUREMENT
-from heptad.core.store.line_protocol import decode_head
+from heptad.core.store.line_protocol import decode_series
 from heptad.core.store.sqlite import LocalStore
 from heptad.core.terminal import printable
 from heptad.core.units import SECOND, format_time
@@ -31,8 +31,8 @@ def describe_health(
     """
     if isinstance(events, LocalStore):
         # of an exporter that is another process; one that is this one says it more exactly
-        known = {_subject_of(problem) for problem in problems}
-        stored = (one for one in read_problems(events) if _subject_of(one) not in known)
+        known = {_topic_of(problem) for problem in problems}
+        stored = (one for one in read_problems(events) if _topic_of(one) not in known)
         problems = [*problems, *stored]
     told: dict[str, Any] = {
         "problems": [printable(problem, 500) for problem in problems[:_MOST]],
@@ -42,7 +42,7 @@ def describe_health(
     looked = events.looked_until()
     if looked is not None:
         told["looked_until"] = format_time(looked)
-        told["is_stale"] = clock.time_ns() - looked > _STALE
+        told["is_stale"] = time.time_ns() - looked > _STALE
         if judged is not None:
             told["judged_until"] = format_time(min(looked, judged))
     if (counters := events.counters()) is not None:
@@ -54,19 +54,19 @@ def describe_health(
     return told
 
 
-def _subject_of(problem: str) -> str:
+def _topic_of(problem: str) -> str:
     return problem.partition(": ")[0]
 
 
 def _sources(store: Events) -> list[dict[str, Any]]:
     """Each host and source with its programs and the time of its last event."""
     known: dict[tuple[str, str], dict[str, int]] = {}
-    until = clock.time_ns() + AHEAD
-    for head, time in store.last_times(MEASUREMENT, until).items():
-        tags = decode_head(head)[1]
+    until = time.time_ns() + AHEAD
+    for series, stamp in store.last_times(MEASUREMENT, until).items():
+        tags = decode_series(series)[1]
         programs = known.setdefault((tags.get("host", ""), tags.get("source", "")), {})
         program = tags.get("program", "")
-        programs[program] = max(time, programs.get(program, time))
+        programs[program] = max(stamp, programs.get(program, stamp))
     return [
         {
             "host": printable(host, SHOWN),

@@ -8,7 +8,7 @@ from typing import Any, Final
 from heptad.aggregator.web.query import Budget, Query
 from heptad.aggregator.web.source import Events
 from heptad.aggregator.web.top import find_names, show_name
-from heptad.core.store.event_row import MEASUREMENT, counted
+from heptad.core.store.event_row import MEASUREMENT, with_counts
 from heptad.core.units import SECOND, format_time, parse_zone
 
 _ROWS: Final = 12
@@ -34,7 +34,7 @@ def count_hours(store: Events, query: Query) -> dict[str, Any]:
     hour_of = _make_clock(parse_zone(query.zone or "UTC"))
     budget, reached = Budget(_SECONDS), None
     rows = store.backwards(MEASUREMENT, query.since, until, tags, _FIELDS)
-    for (_, time, body, _), count in counted(rows, store.intake):
+    for (_, time, body, _), count in with_counts(rows, store.intake):
         if budget.is_over():
             reached = format_time(time)
             break

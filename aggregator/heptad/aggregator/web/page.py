@@ -10,7 +10,7 @@ import logging
 import re
 import sqlite3
 import threading
-import time as clock
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -24,10 +24,10 @@ from heptad.aggregator.web.health import describe_health
 from heptad.aggregator.web.hours import count_hours
 from heptad.aggregator.web.query import BadQuery, Query, parse_query
 from heptad.aggregator.web.series import count_attempts
-from heptad.aggregator.web.source import PATIENCE, Opened, Stores
+from heptad.aggregator.web.source import PATIENCE, Opened, PageStores
 from heptad.aggregator.web.top import rank_failures
 from heptad.core.config.schema import is_loopback
-from heptad.core.http.server import Answer
+from heptad.core.http.server import HttpResponse
 from heptad.core.store.api import StoreError
 from heptad.core.terminal import printable
 
@@ -68,7 +68,7 @@ class Page:
 
     def __init__(
         self,
-        stores: Stores,
+        stores: PageStores,
         host: str,
         problems: Callable[[], list[str]],
         judged: Callable[[], int | None] = lambda: None,
@@ -89,7 +89,7 @@ class Page:
             "/api/health": lambda stores, query: describe_health(*stores, problems(), judged()),
         }
 
-    def __call__(self, environ: Mapping[str, str]) -> Answer | None:
+    def __call__(self, environ: Mapping[str, str]) -> HttpResponse | None:
         """The answer to a request, by its WSGI environment."""
         path = environ.get("PATH_INFO", "/")
         file = self._files.get(path)
@@ -98,16 +98,16 @@ class Page:
         name = environ.get("HTTP_HOST", "").lower()
         if self._checks_names and _without_port(name) not in self._names:
             told = b"this host does not go by that name here; ask 127.0.0.1 or localhost\n"
-            return Answer("421 Misdirected Request", told)
+            return HttpResponse("421 Misdirected Request", told)
         if file is not None:
             return _send_file(*file, environ.get("HTTP_IF_NONE_MATCH", ""))
         if path not in self._views and not _FILE.fullmatch(path):
             return _send("404 Not Found", {"error": f"there are {', '.join(self._views)}"})
         return self._ask(path, environ.get("QUERY_STRING", ""))
 
-    def _ask(self, path: str, text: str) -> Answer:
+    def _ask(self, path: str, text: str) -> HttpResponse:
         try:
-            query = parse_query(text, clock.time())
+            query = parse_query(text, time.time())
         except BadQuery as error:
             return _send("400 Bad Request", {"error": str(error)})
         if not self._places.acquire(timeout=PATIENCE):
@@ -124,7 +124,7 @@ class Page:
         finally:
             self._places.release()
 
-    def _answer(self, path: str, query: Query) -> Answer:
+    def _answer(self, path: str, query: Query) -> HttpResponse:
         file = _FILE.fullmatch(path)
         view = file["view"] if file else path
         with self._stores.open(needs_reports=view in _OF_REPORTS) as stores:
@@ -150,19 +150,19 @@ def _without_port(host: str) -> str:
     return name if colon and port.isdigit() else host
 
 
-def _send(status: str, data: dict[str, Any]) -> Answer:
+def _send(status: str, data: dict[str, Any]) -> HttpResponse:
     body = msgspec.json.encode(data)
-    return Answer(status, body, "application/json", _HEADERS + _FRESH)
+    return HttpResponse(status, body, "application/json", _HEADERS + _FRESH)
 
 
-def _send_download(name: str, kind: str, content: bytes) -> Answer:
+def _send_download(name: str, kind: str, content: bytes) -> HttpResponse:
     attachment = (("Content-Disposition", f'attachment; filename="{name}"'),)
-    return Answer("200 OK", content, kind, _HEADERS + _FRESH + attachment)
+    return HttpResponse("200 OK", content, kind, _HEADERS + _FRESH + attachment)
 
 
-def _send_file(kind: str, body: bytes, known: str) -> Answer:
+def _send_file(kind: str, body: bytes, known: str) -> HttpResponse:
     etag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
     headers = (*_HEADERS, ("Cache-Control", "no-cache"), ("ETag", etag))
     if etag in known:
-        return Answer("304 Not Modified", b"", headers=headers)
-    return Answer("200 OK", body, kind, headers)
+        return HttpResponse("304 Not Modified", b"", headers=headers)
+    return HttpResponse("200 OK", body, kind, headers)

@@ -1,7 +1,7 @@
 """What the page may be asked: the parameters of a view, checked."""
 
 import re
-import time as clock
+import time
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -62,8 +62,8 @@ class Budget:
         """Whether the time is up; looks at the clock now and then only."""
         self._asked += 1
         if self._asked == 1:
-            self._end = clock.monotonic() + self._seconds
-        return self._asked % 256 == 0 and clock.monotonic() >= self._end
+            self._end = time.monotonic() + self._seconds
+        return self._asked % 256 == 0 and time.monotonic() >= self._end
 
 
 def parse_query(text: str, now: float) -> Query:

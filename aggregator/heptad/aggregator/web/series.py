@@ -8,8 +8,8 @@ from heptad.aggregator.reports.windows import last_revisions
 from heptad.aggregator.web.events import SHOWN
 from heptad.aggregator.web.query import Budget, Query
 from heptad.aggregator.web.source import Events, Reports
-from heptad.core.store.event_row import MEASUREMENT, counted
-from heptad.core.store.line_protocol import decode_head
+from heptad.core.store.event_row import MEASUREMENT, with_counts
+from heptad.core.store.line_protocol import decode_series
 from heptad.core.terminal import printable
 from heptad.core.units import SECOND, format_time
 
@@ -108,8 +108,8 @@ def _add_windows(
         if window.end > until:
             continue
         covered = max(covered, window.end)
-        for head, fields in written.rows.items():
-            program = decode_head(head)[1].get("program", "")
+        for series, fields in written.rows.items():
+            program = decode_series(series)[1].get("program", "")
             for outcome, field in (("success", "successes"), ("failure", "failures")):
                 grid.add(window.start, program, outcome, int(fields.get(field, 0)))
     return covered
@@ -120,9 +120,9 @@ def _add_events(store: Events, query: Query, since: int, until: int, grid: _Grid
     budget = Budget(_SECONDS)
     tags = {"action": "login", **query.tags("host", "program")}
     rows = store.backwards(MEASUREMENT, since, until, tags, ("count",))
-    for (head, time, _, _), count in counted(rows, store.intake):
+    for (series, at, _, _), count in with_counts(rows, store.intake):
         if budget.is_over():
-            return time
-        told = decode_head(head)[1]
-        grid.add(time, told.get("program", ""), told.get("outcome", ""), count)
+            return at
+        told = decode_series(series)[1]
+        grid.add(at, told.get("program", ""), told.get("outcome", ""), count)
     return since

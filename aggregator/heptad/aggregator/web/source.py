@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from heptad.core.event import Event
-from heptad.core.store.api import Identity, Point, Readable, Row, StoreError, Wanted
+from heptad.core.store.api import Identity, Point, Readable, Row, StoreError, TagFilter
 from heptad.core.store.sqlite import LocalStore
 from heptad.core.units import SECOND
 from heptad.core.validation import Intake
@@ -37,7 +37,7 @@ class Events(Reports, Protocol):
         measurement: str,
         since: int,
         until: int,
-        tags: Wanted | None = None,
+        tags: TagFilter | None = None,
         fields: Sequence[str] = (),
     ) -> Iterator[Row]:
         """The rows with since <= time < until (ns), the newest first; at least these fields."""
@@ -52,7 +52,7 @@ class Events(Reports, Protocol):
         ...
 
     def since_arrival(
-        self, position: int, limit: int, tags: Wanted | None = None
+        self, position: int, limit: int, tags: TagFilter | None = None
     ) -> tuple[list[Point], int]:
         """The points among the next ``limit`` behind ``position``, and the position behind them."""
         ...
@@ -74,7 +74,7 @@ Opened = tuple[Events, Reports | None]
 """The reports are None where there are none yet, or where a view can do without them."""
 
 
-class Stores(Protocol):
+class PageStores(Protocol):
     """Where the page finds what it shows."""
 
     def open(self, *, needs_reports: bool) -> AbstractContextManager[Opened]:

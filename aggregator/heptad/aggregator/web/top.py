@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from heptad.aggregator.reports.counting import Tally
+from heptad.aggregator.reports.counting import SpillCounter
 from heptad.aggregator.web.events import SHOWN
 from heptad.aggregator.web.query import Budget, Query
 from heptad.aggregator.web.source import Events
-from heptad.core.store.event_row import MEASUREMENT, counted
+from heptad.core.store.event_row import MEASUREMENT, with_counts
 from heptad.core.store.line_protocol import decode_fields
 from heptad.core.terminal import printable
 from heptad.core.units import format_time
@@ -25,12 +25,12 @@ def rank_failures(store: Events, query: Query) -> dict[str, Any]:
 
     ``from`` is how far back they were counted where that is not the whole range.
     """
-    addresses, users = Tally(), Tally()
+    addresses, users = SpillCounter(), SpillCounter()
     budget = Budget(_SECONDS)
     total, reached = 0, None
     tags = {"action": "login", "outcome": "failure", **query.tags("host", "program")}
     rows = store.backwards(MEASUREMENT, query.since, query.until, tags, _FIELDS)
-    for (_, time, body, _), count in counted(rows, store.intake):
+    for (_, time, body, _), count in with_counts(rows, store.intake):
         if budget.is_over():
             reached = format_time(time)
             break
@@ -45,8 +45,8 @@ def rank_failures(store: Events, query: Query) -> dict[str, Any]:
     }
 
 
-def _show(tally: Tally) -> dict[str, Any]:
-    top = tally.top(_ROWS)
+def _show(counter: SpillCounter) -> dict[str, Any]:
+    top = counter.top(_ROWS)
     rows = [{"name": show_name(row.name), "count": row.count} for row in top.rows]
     return {"rows": rows, "others": top.others}
 

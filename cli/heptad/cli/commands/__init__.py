@@ -127,12 +127,12 @@ def set_up_log(config: Config) -> None:
     log.configure(config.log.level, config.log.format)
 
 
-def complain(message: str) -> None:
+def print_error(message: str) -> None:
     """A message for the person at the terminal."""
     print(f"heptad: {message}", file=sys.stderr)
 
 
-def complain_of(intake: Intake) -> None:
+def print_rejected(intake: Intake) -> None:
     """Name what was left out of an output, where anything was."""
     if told := intake.describe():
-        complain(told)
+        print_error(told)

@@ -4,9 +4,9 @@ import argparse
 import logging
 
 from heptad.aggregator.app import Aggregator
-from heptad.cli.commands import WRONG_USE, add_command, add_config, complain, set_up_log
-from heptad.cli.runtime.reload import Plan, run_reloading
-from heptad.cli.runtime.supervisor import Part, run_parts
+from heptad.cli.commands import WRONG_USE, add_command, add_config, print_error, set_up_log
+from heptad.cli.runtime.reload import CheckedConfig, run_reloading
+from heptad.cli.runtime.supervisor import Worker, run_workers
 from heptad.core.config.schema import load_config
 from heptad.core.telemetry.metrics import StoredMetrics
 from heptad.core.units import parse_time
@@ -35,24 +35,26 @@ def run(args: argparse.Namespace) -> int:
         since = parse_time(args.since) if args.since else None
         until = parse_time(args.until) if args.until else None
     except ValueError as error:
-        complain(str(error))
+        print_error(str(error))
         return WRONG_USE
     if until is not None and since is None:
-        complain("--until needs --since")
+        print_error("--until needs --since")
         return WRONG_USE
     if since is not None and until is not None and since >= until:
-        complain(f"--since {args.since} is not before --until {args.until}")
+        print_error(f"--since {args.since} is not before --until {args.until}")
         return WRONG_USE
     config = load_config(args.config)
     set_up_log(config)
     if not args.once and since is None:
-        return run_reloading(Plan(config), _build, lambda: Plan(load_config(args.config)))
+        return run_reloading(
+            CheckedConfig(config), _build, lambda: CheckedConfig(load_config(args.config))
+        )
     aggregator = Aggregator(config, once=args.once, since=since, until=until)
     log.info("aggregator starts", extra={"store": aggregator.store})
-    return run_parts({"aggregator": aggregator.run})
+    return run_workers({"aggregator": aggregator.run})
 
 
-def _build(plan: Plan, also: StoredMetrics) -> dict[str, Part]:
+def _build(plan: CheckedConfig, also: StoredMetrics) -> dict[str, Worker]:
     aggregator = Aggregator(plan.config, also=[also])
     told = {"store": aggregator.store}
     if aggregator.server is not None:

@@ -7,7 +7,7 @@ from heptad.cli.commands import DONE, add_command
 from heptad.core.config.web import load_web_config
 from heptad.core.terminal import printable
 from heptad.exporter.app import choose_sources
-from heptad.exporter.handover import foresee, reading_of
+from heptad.exporter.handover import preview, scope_of
 from heptad.exporter.settings import load_settings
 
 _EXAMPLES = """
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
         load_web_config(Path(name))
     print(f"{args.file}: ok")
     sources = config.sources or choose_sources(Path(config.exporter.host_root))
-    readings = [reading_of(source, settings.rulebook) for source in sources]
-    for text in foresee(Path(config.store.path), readings, config.host):
+    readings = [scope_of(source, settings.rulebook) for source in sources]
+    for text in preview(Path(config.store.path), readings, config.host):
         print(f"{args.file}: note: {printable(text)}")
     return DONE

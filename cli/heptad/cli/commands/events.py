@@ -1,7 +1,7 @@
 """heptad events: the stored events as 7W lines."""
 
 import argparse
-import time as clock
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
@@ -21,9 +21,9 @@ from heptad.cli.commands import (
     add_local,
     add_span,
     choose_word,
-    complain,
-    complain_of,
     load_readable,
+    print_error,
+    print_rejected,
     read_span,
 )
 from heptad.cli.table import format_event, format_heading, format_json, terminal_width, wants_colour
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         since, until = read_span(args)
         wanted = _read_tags(args)
     except ValueError as error:
-        complain(str(error))
+        print_error(str(error))
         return WRONG_USE
     if args.finding is not None:
         return _print_finding(args)
@@ -110,12 +110,12 @@ def run(args: argparse.Namespace) -> int:
             show(event)
             shown += 1
         while args.follow:
-            clock.sleep(follower.pause)
-            for event in select(follower.look()):
+            time.sleep(follower.pause)
+            for event in select(follower.poll()):
                 show(event)
-    complain_of(intake)
+    print_rejected(intake)
     if not shown:
-        complain(_explain_nothing(args))
+        print_error(_explain_nothing(args))
     return DONE
 
 
@@ -153,15 +153,15 @@ def _print_finding(args: argparse.Namespace) -> int:
         reports = open_reports(config, stack, intake)
         finding = find_finding(reports, args.finding) if reports is not None else None
         if reports is None or finding is None:
-            complain(f"no finding {args.finding}; `heptad report` prints the id of each")
+            print_error(f"no finding {args.finding}; `heptad report` prints the id of each")
             return FAILED
         evidence = read_evidence(reports, events, finding)
     show = make_printer(args.format or "lines")
     for event in evidence.events:
         show(event)
     if note := evidence.note(finding):
-        complain(note)
-    complain_of(intake)
+        print_error(note)
+    print_rejected(intake)
     return DONE
 
 

@@ -11,18 +11,18 @@ from heptad.cli.commands import (
     WRONG_USE,
     add_command,
     add_config,
-    complain,
+    print_error,
     set_up_log,
 )
-from heptad.cli.runtime.reload import Plan, plan_exporter, run_reloading
-from heptad.cli.runtime.supervisor import Part, run_parts
+from heptad.cli.runtime.reload import CheckedConfig, check_exporter_config, run_reloading
+from heptad.cli.runtime.supervisor import Worker, run_workers
 from heptad.core.config.schema import load_config
 from heptad.core.store.outbox import read_rejections
 from heptad.core.telemetry.metrics import StoredMetrics
 from heptad.core.terminal import escape_json, printable
 from heptad.core.units import format_time
 from heptad.exporter.app import Exporter, NoSources, prepare
-from heptad.exporter.delivery.redelivery import ask_again
+from heptad.exporter.delivery.redelivery import request_resend
 from heptad.exporter.settings import load_settings
 
 log = logging.getLogger("heptad")
@@ -54,10 +54,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     add_config(resend, default=argparse.SUPPRESS)
 
 
-def _build(plan: Plan, also: StoredMetrics) -> dict[str, Part]:
+def _build(plan: CheckedConfig, also: StoredMetrics) -> dict[str, Worker]:
     exporter = Exporter(plan.config, prepared=plan.prepared, also=[also])
     log.info("exporter starts", extra=exporter.describe())
-    return exporter.parts()
+    return exporter.workers()
 
 
 def run(args: argparse.Namespace) -> int:
@@ -66,18 +66,18 @@ def run(args: argparse.Namespace) -> int:
     config = settings.config
     set_up_log(config)
     try:
-        plan = Plan(config, prepare(config, settings.rulebook))
+        plan = CheckedConfig(config, prepare(config, settings.rulebook))
     except NoSources as error:
-        complain(str(error))
+        print_error(str(error))
         return FAILED
     if not args.once:
-        return run_reloading(plan, _build, lambda: plan_exporter(args.config))
+        return run_reloading(plan, _build, lambda: check_exporter_config(args.config))
     exporter = Exporter(config, once=True, serve=False, prepared=plan.prepared)
     log.info("exporter starts", extra=exporter.describe())
-    status = run_parts({"exporter": exporter.run})
+    status = run_workers({"exporter": exporter.run})
     problems = exporter.problems()
     for problem in problems:
-        complain(problem)
+        print_error(problem)
     return FAILED if problems else status
 
 
@@ -94,7 +94,7 @@ def run_rejected(args: argparse.Namespace) -> int:
             print(at, printable(rejection.reason), printable(rejection.line), sep="  ")
         shown += 1
     if not shown:
-        complain("nothing was refused")
+        print_error("nothing was refused")
     return DONE
 
 
@@ -103,12 +103,12 @@ def run_resend(args: argparse.Namespace) -> int:
     config = load_config(args.config)
     path = Path(config.store.path)
     if config.influxdb is None:
-        complain("no server is configured; write `influxdb:` with its `url:`, and name --config")
+        print_error("no server is configured; write `influxdb:` with its `url:`, and name --config")
         return WRONG_USE
     if not path.exists():
-        complain(f"{path} is not there: an exporter with this configuration has stored nothing")
+        print_error(f"{path} is not there: an exporter with this configuration has stored nothing")
         return FAILED
-    number = ask_again(path)
+    number = request_resend(path)
     print(
         f"{number} events of {path} are delivered once more, behind new ones: an exporter that "
         "runs begins within a few seconds, else the next one that starts"

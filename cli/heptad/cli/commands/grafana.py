@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from heptad.cli.commands import DONE, FAILED, WRONG_USE, add_command, add_config, complain
+from heptad.cli.commands import DONE, FAILED, WRONG_USE, add_command, add_config, print_error
 from heptad.cli.grafana.dashboards import load_dashboards, preset
 from heptad.cli.grafana.datasources import (
     UIDS,
@@ -122,7 +122,7 @@ def run_push(args: argparse.Namespace) -> int:
     """Put everything there or compare it, and tell of each thing how it was found."""
     # loads requests, and nothing else needs it
     from heptad.cli.grafana.client import Grafana
-    from heptad.cli.grafana.push import FOLDER, Mode, Wanted, list_datasources, push
+    from heptad.cli.grafana.push import FOLDER, DesiredState, Mode, list_datasources, push
 
     try:
         timeout = units.parse_duration(args.timeout)
@@ -131,7 +131,7 @@ def run_push(args: argparse.Namespace) -> int:
         used = _parse_used(args.use)
         datasources = _datasources(args, used)
     except ValueError as error:
-        complain(str(error))
+        print_error(str(error))
         return WRONG_USE
     boards = load_dashboards(args.dashboards)
     secrets = [text for source in datasources for text in source["secureJsonData"].values()]
@@ -143,10 +143,10 @@ def run_push(args: argparse.Namespace) -> int:
         there = list_datasources(grafana)
         left = choose(used, there, [source["uid"] for source in datasources])
         preset(boards, used, left)
-        for step in push(grafana, Wanted(datasources, boards, args.renew_secrets), mode):
+        for step in push(grafana, DesiredState(datasources, boards, args.renew_secrets), mode):
             note = f" ({step.note})" if step.note else ""
-            print(f"{step.thing}: {_WORDS[mode][step.found]}{note}", flush=True)
-            differing += step.found != "same"
+            print(f"{step.thing}: {_WORDS[mode][step.state]}{note}", flush=True)
+            differing += step.state != "same"
     finally:
         grafana.close()
     if left:

@@ -10,7 +10,7 @@ from heptad.cli.commands import (
     WRONG_USE,
     add_command,
     add_config,
-    complain,
+    print_error,
     set_up_log,
 )
 from heptad.cli.influxdb_admin import setup
@@ -18,7 +18,7 @@ from heptad.cli.influxdb_admin.check import check
 from heptad.cli.influxdb_admin.roles import ROLES
 from heptad.core.config.influxdb import InfluxConfig
 from heptad.core.config.schema import Config, load_config
-from heptad.core.influxdb.client import Connection
+from heptad.core.influxdb.client import InfluxConnection
 
 _EXAMPLES = """
 heptad influxdb setup --config admin.yaml                       the three buckets
@@ -78,9 +78,9 @@ def run_setup(args: argparse.Namespace) -> int:
     if influxdb is None:
         return WRONG_USE
     if args.renew and args.secrets_to is None:
-        complain("--renew needs --secrets-to DIR, the folder for what it makes")
+        print_error("--renew needs --secrets-to DIR, the folder for what it makes")
         return WRONG_USE
-    connection = Connection(influxdb)
+    connection = InfluxConnection(influxdb)
     try:
         for told in setup.prepare(connection, args.secrets_to, renew=args.renew):
             print(told, flush=True)
@@ -96,7 +96,7 @@ def run_check(args: argparse.Namespace) -> int:
     influxdb = _find_section(config)
     if influxdb is None:
         return WRONG_USE
-    connection = Connection(influxdb)
+    connection = InfluxConnection(influxdb)
     faults = 0
     try:
         for result in check(connection, BUCKETS, args.role):
@@ -109,5 +109,5 @@ def run_check(args: argparse.Namespace) -> int:
 
 def _find_section(config: Config) -> InfluxConfig | None:
     if config.influxdb is None:
-        complain("no server is configured; write `influxdb:` with its `url:`, and name --config")
+        print_error("no server is configured; write `influxdb:` with its `url:`, and name --config")
     return config.influxdb

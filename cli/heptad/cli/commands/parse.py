@@ -2,34 +2,34 @@
 
 import argparse
 import json
-import time as clock
+import time
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from datetime import tzinfo
 from pathlib import Path
 from typing import Any
 
-from heptad.cli.commands import DONE, FAILED, WRONG_USE, add_command, complain
-from heptad.cli.log_input import UNREADABLE, Count, open_log, read_texts
+from heptad.cli.commands import DONE, FAILED, WRONG_USE, add_command, print_error
+from heptad.cli.log_input import UNREADABLE, LineCounts, open_log, read_texts
 from heptad.cli.progress import make_bar
 from heptad.cli.table import format_event, format_heading, format_json, terminal_width, wants_colour
-from heptad.core.gc_tuning import spare_the_collector
+from heptad.core.gc_tuning import tune_gc
 from heptad.core.locale_names import find_locale
 from heptad.core.units import local_zone, parse_zone
-from heptad.exporter.log_record import Origin, Record
-from heptad.exporter.normalize.login_attempts import Judged
+from heptad.exporter.log_record import LogRecord, Provenance
+from heptad.exporter.normalize.login_attempts import Classification
 from heptad.exporter.normalize.normalizer import (
     EVERY_HOST,
     NOT_UNDERSTOOD,
-    Interpreter,
-    Result,
-    Understood,
-    interpret_record,
+    LineResult,
+    NormalizedLine,
+    Normalizer,
+    normalize_record,
 )
 from heptad.exporter.parsing.header import HeaderParser
 from heptad.exporter.parsing.repeated_lines import add_before
 from heptad.exporter.parsing.rulebook import Program, load_rulebook
-from heptad.exporter.parsing.timestamps import Clock
+from heptad.exporter.parsing.timestamps import TimestampParser
 
 _EXAMPLES = """
 heptad parse /var/log/auth.log                       as 7W lines
@@ -69,34 +69,34 @@ def run(args: argparse.Namespace) -> int:
     try:
         zone, locale = _read_settings(args)
     except ValueError as error:
-        complain(str(error))
+        print_error(str(error))
         return WRONG_USE
     rulebook = load_rulebook(args.rules)
-    spare_the_collector()
+    tune_gc()
     if args.format == "table" and not args.summary:
         print(format_heading(terminal_width()))
-    summary = Summary()
+    summary = ParseSummary()
     failed = False
     for name in args.files:
-        read = Count()
-        interpreter = Interpreter(rulebook, "localhost", "parse", EVERY_HOST)
+        read = LineCounts()
+        normalizer = Normalizer(rulebook, "localhost", "parse", EVERY_HOST)
         try:
             with open_log(name) as (file, size, modified):
-                programs = frozenset(interpreter.tags())
+                programs = frozenset(normalizer.app_names())
                 header = make_header(name, zone, args.year, modified, locale, programs)
                 texts = read_texts(file, make_bar(Path(name).name, size, "B"), read)
                 if args.summary:
-                    summary.add_file(texts, header, interpreter, read)
+                    summary.add_file(texts, header, normalizer, read)
                 else:
-                    _print_events(texts, header, interpreter, args.format, read)
+                    _print_events(texts, header, normalizer, args.format, read)
             problem = read.find_problem(header.strange)
             if told := header.problem or problem:
-                complain(f"{name}: {told}")
+                print_error(f"{name}: {told}")
             failed = failed or bool(problem)
         except UNREADABLE as error:
             if isinstance(error, BrokenPipeError):
                 raise
-            complain(f"{name}: {getattr(error, 'strerror', None) or error}")
+            print_error(f"{name}: {getattr(error, 'strerror', None) or error}")
             failed = True
     if args.summary:
         print(json.dumps(summary.as_dict(), indent=2))
@@ -123,20 +123,20 @@ def make_header(
     programs: Container[str] = (),
 ) -> HeaderParser:
     """A file's header parser: a stamp without a year is no later than the file's last change."""
-    reference = min(modified, clock.time_ns())
-    clock_of_log = Clock(zone, reference=reference, year=year or 0)
-    return HeaderParser(clock_of_log, Origin(name), locale, programs)
+    reference = min(modified, time.time_ns())
+    clock_of_log = TimestampParser(zone, reference=reference, year=year or 0)
+    return HeaderParser(clock_of_log, Provenance(name), locale, programs)
 
 
 def _print_events(
-    texts: Iterator[str], header: HeaderParser, interpreter: Interpreter, form: str, read: Count
+    texts: Iterator[str], header: HeaderParser, normalizer: Normalizer, form: str, read: LineCounts
 ) -> None:
     colour, room = wants_colour(), terminal_width()
     lines = (line for text in texts for line in text.split("\n"))
     for number, (line, before) in enumerate(add_before(lines), 1):
         records, strange = header.parse_text(line, before)
         read.add(line, len(records), len(strange))
-        event = interpret_record(interpreter, records[0]) if records else None
+        event = normalize_record(normalizer, records[0]) if records else None
         if event is None:
             continue
         if form == "jsonl":
@@ -145,7 +145,7 @@ def _print_events(
             print(format_event(event, colour=colour, room=room))
 
 
-class Summary:
+class ParseSummary:
     """What became of the lines of all files."""
 
     def __init__(self) -> None:
@@ -157,45 +157,45 @@ class Summary:
         self._counts: Counter[tuple[str, str, str]] = Counter()
 
     def add_file(
-        self, texts: Iterator[str], header: HeaderParser, interpreter: Interpreter, read: Count
+        self, texts: Iterator[str], header: HeaderParser, normalizer: Normalizer, read: LineCounts
     ) -> None:
         """Add the lines of one file."""
         results = self._results
-        events: Counter[tuple[Program, Judged, int]] = Counter()
+        events: Counter[tuple[Program, Classification, int]] = Counter()
         for text, before in add_before(texts):
             records, strange = header.parse_text(text, before)
             read.add(text, len(records), len(strange))
-            results[Result.NO_HEADER] += len(strange)
-            understood = list(map(interpreter.understand, records))
+            results[LineResult.NO_HEADER] += len(strange)
+            understood = list(map(normalizer.classify, records))
             # the elements are counted by the loop inside Counter, not by one of ours
             told = [one[:3] for one in understood if type(one) is tuple]
             events.update(told)
             if len(told) < len(understood):
-                self._add_others(zip(records, understood, strict=True), interpreter)
+                self._add_others(zip(records, understood, strict=True), normalizer)
         self._lines += read.lines
-        results[Result.OVERSIZED] += read.oversized
-        self._rejected += interpreter.rejected_repeats
+        results[LineResult.OVERSIZED] += read.oversized
+        self._rejected += normalizer.rejected_repeats
         for (program, (action, outcome, _, _), count), amount in events.items():
-            results[Result.EVENT] += amount
+            results[LineResult.EVENT] += amount
             self._events[program.name, action, outcome] += amount
             self._counts[program.name, action, outcome] += amount * count
 
     def _add_others(
-        self, lines: Iterable[tuple[Record, Understood | Result]], interpreter: Interpreter
+        self, lines: Iterable[tuple[LogRecord, NormalizedLine | LineResult]], normalizer: Normalizer
     ) -> None:
         """Add those of the lines that are no events."""
-        others = [(record[2], one) for record, one in lines if isinstance(one, Result)]
+        others = [(record[2], one) for record, one in lines if isinstance(one, LineResult)]
         self._results.update(one for _, one in others)
-        for tag, one in others:
+        for app_name, one in others:
             if one is NOT_UNDERSTOOD:
-                program = interpreter.find_program(tag)
+                program = normalizer.find_program(app_name)
                 self._strange[program.name if program else ""] += 1
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON object of --summary."""
         return {
             "lines": self._lines,
-            "events": self._results[Result.EVENT],
+            "events": self._results[LineResult.EVENT],
             "not_understood": dict(sorted(self._strange.items())),
             "repeats_rejected": self._rejected,
             "lines_by_result": {str(k): v for k, v in sorted(self._results.items()) if v},

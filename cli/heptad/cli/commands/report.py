@@ -8,7 +8,7 @@ from shlex import quote
 import msgspec
 
 from heptad.aggregator.reports import REPORTED
-from heptad.aggregator.summary.text import SHOW_EVENTS, compose, to_text
+from heptad.aggregator.summary.text import SHOW_EVENTS, build_summary, to_text
 from heptad.cli.commands import (
     DONE,
     WRONG_USE,
@@ -16,9 +16,9 @@ from heptad.cli.commands import (
     add_config,
     add_local,
     add_span,
-    complain,
-    complain_of,
     load_readable,
+    print_error,
+    print_rejected,
     read_span,
 )
 from heptad.cli.table import terminal_width
@@ -53,14 +53,14 @@ def run(args: argparse.Namespace) -> int:
     try:
         since, until = read_span(args)
     except ValueError as error:
-        complain(str(error))
+        print_error(str(error))
         return WRONG_USE
     until = min(until or parse_time("now"), parse_time("now"))
     config = load_readable(args)
     intake = Intake(REPORTED)
     with ExitStack() as stack:
         events = open_events(config, stack, intake)
-        report = compose(events, open_reports(config, stack, intake), since, until)
+        report = build_summary(events, open_reports(config, stack, intake), since, until)
     if args.format == "json":
         text = msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
         print(escape_json(text))
@@ -71,12 +71,12 @@ def run(args: argparse.Namespace) -> int:
     else:
         options = f" --config {quote(str(args.config))}" if args.config else ""
         for line in to_text(report, options + " --local" * args.local).split("\n"):
-            print(_fold(line, terminal_width()))
-    complain_of(intake)
+            print(_wrap(line, terminal_width()))
+    print_rejected(intake)
     return DONE
 
 
-def _fold(line: str, width: int | None) -> str:
+def _wrap(line: str, width: int | None) -> str:
     """The line over as many as it takes on a terminal; a command stays one, to be copied."""
     if width is None or len(line) <= width or SHOW_EVENTS in line:
         return line

@@ -9,7 +9,7 @@ from heptad.cli.commands import (
     WRONG_USE,
     add_command,
     add_config,
-    complain,
+    print_error,
     set_up_log,
 )
 from heptad.cli.progress import make_bar
@@ -18,13 +18,13 @@ from heptad.core.store.sqlite import LocalStore
 from heptad.core.store.sqlite_file import StoreLocked
 from heptad.core.units import parse_time
 from heptad.exporter.app import open_store
-from heptad.exporter.normalize.normalizer import RESULTS, Result
+from heptad.exporter.normalize.normalizer import RESULTS, LineResult
 from heptad.exporter.normalize.privacy import make_privacy
-from heptad.exporter.normalize.provenance import find_accounts
+from heptad.exporter.normalize.provenance import find_user_ids
 from heptad.exporter.parsing.rule_file import BUILT_IN, load_rule_files
 from heptad.exporter.parsing.rulebook import check_examples, load_rulebook
 from heptad.exporter.settings import trust_more
-from heptad.exporter.unparsed import Reapplication
+from heptad.exporter.unparsed import Reprocessor
 
 _EXAMPLES = """
 heptad rules test                          the rules that ship with Heptad
@@ -77,7 +77,7 @@ def run_test(args: argparse.Namespace) -> int:
     files = load_rule_files([BUILT_IN, *args.folders])
     faults = check_examples(files)
     for fault in faults:
-        complain(fault)
+        print_error(fault)
     examples = sum(len(rule.examples) for file in files for rule in file.rules)
     rules = sum(len(file.rules) for file in files)
     print(f"{len(files)} files, {rules} rules, {examples} examples, {len(faults)} faults")
@@ -103,45 +103,47 @@ def run_apply(args: argparse.Namespace) -> int:
     try:
         since = parse_time(args.since)
     except ValueError as error:
-        complain(str(error))
+        print_error(str(error))
         return WRONG_USE
     config = load_config(args.config)
     set_up_log(config)
     try:
         applied = _apply(config, since, dry_run=args.dry_run)
     except StoreLocked as error:
-        complain(str(error))
-        complain("the exporter must not run meanwhile: stop its service, or `heptad up` by Ctrl-C")
+        print_error(str(error))
+        print_error(
+            "the exporter must not run meanwhile: stop its service, or `heptad up` by Ctrl-C"
+        )
         return FAILED
-    if not applied.became:
-        complain(f"no lines since {args.since} that were not understood or refused")
+    if not applied.results:
+        print_error(f"no lines since {args.since} that were not understood or refused")
         return DONE
     row = "{:<18} {:>10}  {}"
     print(row.format("PROGRAM", "LINES", "WOULD BE" if args.dry_run else "ARE NOW"))
-    for (program, result), lines in sorted(applied.became.items()):
-        print(row.format(program, lines, _TOLD.get(result, RESULTS[result])))
+    for (program, result), lines in sorted(applied.results.items()):
+        print(row.format(program, lines, _RESULT_TEXTS.get(result, RESULTS[result])))
     return DONE
 
 
-_TOLD = {
-    Result.EVENT: "events",
-    Result.IGNORED: "understood, and tell nothing of their own",
-    Result.NOT_UNDERSTOOD: "not understood, as before",
-    Result.UNTRUSTED: "refused for their provenance, as before",
+_RESULT_TEXTS = {
+    LineResult.EVENT: "events",
+    LineResult.IGNORED: "understood, and tell nothing of their own",
+    LineResult.NOT_UNDERSTOOD: "not understood, as before",
+    LineResult.UNTRUSTED: "refused for their provenance, as before",
 }
 
 
-def _apply(config: Config, since: int, *, dry_run: bool) -> Reapplication:
+def _apply(config: Config, since: int, *, dry_run: bool) -> Reprocessor:
     rulebook = trust_more(load_rulebook(map(Path, config.rules)), config)
-    accounts = find_accounts(config)
+    accounts = find_user_ids(config)
     path = Path(config.store.path)
     with LocalStore(path) as reader, make_bar("lines", 0, "lines") as bar:
         if dry_run:
-            applied = Reapplication(rulebook, None, None, accounts)
+            applied = Reprocessor(rulebook, None, None, accounts)
             applied.run(reader, since, bar.update)
             return applied
         with open_store(config) as writer:
             privacy = make_privacy(config.privacy, path)
-            applied = Reapplication(rulebook, privacy, writer, accounts)
+            applied = Reprocessor(rulebook, privacy, writer, accounts)
             applied.run(reader, since, bar.update)
     return applied

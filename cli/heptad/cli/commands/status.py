@@ -2,7 +2,7 @@
 
 import argparse
 import math
-import time as clock
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from heptad.cli.commands import DONE, FAILED, WRONG_USE, add_command, add_config, complain
+from heptad.cli.commands import DONE, FAILED, WRONG_USE, add_command, add_config, print_error
 from heptad.cli.part_status import PARTS, PartStatus, SourceStatus, examine
 from heptad.core.config.schema import load_config
 from heptad.core.config.small_file import read_file
@@ -49,10 +49,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def run(args: argparse.Namespace) -> int:
     """Print how each part is; the exit status says how the worst one is."""
     if (args.username is None) != (args.password_file is None):
-        complain("--username and --password-file need each other")
+        print_error("--username and --password-file need each other")
         return WRONG_USE
     if args.username is not None and ":" in args.username:
-        complain("--username: a user name has no colon (RFC 7617)")
+        print_error("--username: a user name has no colon (RFC 7617)")
         return WRONG_USE
     config = load_config(args.config)
     login = _read_login(args)
@@ -130,12 +130,12 @@ def _describe_source(source: SourceStatus) -> str:
     return f"{told}; last event {_when(source.last_event, ' ago') or 'never'}"
 
 
-def _when(time: str | None, after: str) -> str:
+def _when(stamp: str | None, after: str) -> str:
     """The time on this host's clock, and how long ago that was; empty where there is none."""
-    if time is None:
+    if stamp is None:
         return ""
-    moment = datetime.fromisoformat(time)
-    ago = _length(max(0.0, clock.time() - moment.timestamp()))
+    moment = datetime.fromisoformat(stamp)
+    ago = _length(max(0.0, time.time() - moment.timestamp()))
     return f"{moment.astimezone():%Y-%m-%d %H:%M:%S %Z} ({ago}{after})"
 
 

@@ -12,11 +12,11 @@ from typing import Final
 
 from heptad.aggregator.app import Aggregator
 from heptad.cli import sample
-from heptad.cli.commands import FAILED, add_command, add_config, complain, set_up_log
+from heptad.cli.commands import FAILED, add_command, add_config, print_error, set_up_log
 from heptad.cli.commands.events import make_printer
 from heptad.cli.highlight import FindingLines
-from heptad.cli.runtime.reload import Plan, plan_exporter, run_reloading
-from heptad.cli.runtime.supervisor import Part
+from heptad.cli.runtime.reload import CheckedConfig, check_exporter_config, run_reloading
+from heptad.cli.runtime.supervisor import Worker
 from heptad.cli.table import terminal_width, wants_colour
 from heptad.core import __version__
 from heptad.core.config.schema import Config
@@ -57,20 +57,20 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings(args.config)
     config, path = settings.config, args.config
     set_up_log(config)
-    both = _Both()
+    both = _LocalServices()
     try:
         if args.sample:
             raise NoSources
-        plan = Plan(config, prepare(config, settings.rulebook))
+        plan = CheckedConfig(config, prepare(config, settings.rulebook))
     except NoSources as error:
         if not args.sample:
-            complain(str(error))
+            print_error(str(error))
             if args.config:
                 # whoever writes a configuration wants to see this host, not a story
                 return FAILED
         print(_REPLAYING)
         config, path = sample.prepare(config)
-        plan = Plan(config, prepare(config))
+        plan = CheckedConfig(config, prepare(config))
         both.beside["sample"] = sample.make_replay()
     stop = threading.Event()
     # not a part: a terminal that takes no more must neither end the others nor hold up their end
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         show.start()
 
     _show_findings(config)
-    status = run_reloading(plan, both.build, lambda: plan_exporter(path), begin)
+    status = run_reloading(plan, both.build, lambda: check_exporter_config(path), begin)
     stop.set()
     show.join(timeout=1)
     if both.begun:
@@ -106,16 +106,16 @@ def _print_line(line: str) -> None:
         print(line, flush=True)
 
 
-class _Both:
+class _LocalServices:
     """Exporter and aggregator by the configuration in force, and up to where events are shown."""
 
     def __init__(self) -> None:
-        self.beside: dict[str, Part] = {}
+        self.beside: dict[str, Worker] = {}
         self.path = Path()
         self.position = 0
         self.begun = False
 
-    def build(self, plan: Plan, also: StoredMetrics) -> dict[str, Part]:
+    def build(self, plan: CheckedConfig, also: StoredMetrics) -> dict[str, Worker]:
         """The parts of a configuration."""
         exporter = Exporter(plan.config, prepared=plan.prepared, also=[also])
         try:
@@ -125,7 +125,7 @@ class _Both:
             raise
         self.exporter, self.aggregator = exporter, aggregator
         self.path = exporter.store.path
-        return self.beside | exporter.parts() | {"aggregator": aggregator.run}
+        return self.beside | exporter.workers() | {"aggregator": aggregator.run}
 
 
 def _introduce(config: Config, exporter: Exporter, aggregator: Aggregator, hint: str) -> None:
@@ -156,7 +156,7 @@ def _reports_place(config: Config) -> str:
     return config.aggregator.store.path if config.influxdb is None else config.influxdb.url
 
 
-def _show(both: _Both, stop: threading.Event) -> None:
+def _show(both: _LocalServices, stop: threading.Event) -> None:
     """Print the events as they are stored, as long as somebody reads them."""
     try:
         show = make_printer("table")
@@ -171,7 +171,7 @@ def _show(both: _Both, stop: threading.Event) -> None:
         log.debug("events are shown no more", extra={"error": error})
 
 
-def _follow(both: _Both, stop: threading.Event, show: Callable[[Event], None]) -> None:
+def _follow(both: _LocalServices, stop: threading.Event, show: Callable[[Event], None]) -> None:
     """Print what is stored after the position; of a great many events at once only the newest.
 
     Ends where a new configuration names another store.

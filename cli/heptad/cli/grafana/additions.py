@@ -20,7 +20,7 @@ _MERGED: Final = ("templating", "annotations")
 _MEMORY: Final = "heptad_pushed"
 
 
-def keep_added(wanted: dict[str, Any], there: dict[str, Any]) -> dict[str, Any]:
+def merge_additions(wanted: dict[str, Any], there: dict[str, Any]) -> dict[str, Any]:
     """The dashboard that is wanted, with what a person added to the one that is there.
 
     Where it is not known what Heptad put there, all that is not wanted is a person's.

@@ -102,7 +102,7 @@ class Grafana:
         try:
             answer = request(self._api)
         except GrafanaException as error:
-            raise self._refused(error.status_code, error.response) from error
+            raise self._rejected(error.status_code, error.response) from error
         except (urllib3.exceptions.HTTPError, OSError, ValueError, RecursionError) as error:
             raise GrafanaError(f"{self.url}: {_explain(error)}") from error
         if not isinstance(answer, dict):
@@ -110,7 +110,7 @@ class Grafana:
             raise GrafanaError(f"{self.url}: not what Grafana answers, {said!r}; {_NO_GRAFANA}")
         return answer
 
-    def _refused(self, status: int, response: object) -> GrafanaError:
+    def _rejected(self, status: int, response: object) -> GrafanaError:
         if not isinstance(response, dict):
             said = shorten(str(response)[:4000])[:200]
             remedy = _REMEDIES_OF_PROXIES.get(status, _NO_GRAFANA)

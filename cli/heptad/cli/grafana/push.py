@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, Literal, NamedTuple
 
 from heptad.cli.grafana import GrafanaError
-from heptad.cli.grafana.additions import keep_added, remember
+from heptad.cli.grafana.additions import merge_additions, remember
 from heptad.cli.grafana.client import Grafana, Missing
 from heptad.core import __version__
 
@@ -26,7 +26,7 @@ Mode = Literal["write", "dry_run", "check"]
 """What is done: everything, nothing, or nothing but comparing."""
 
 
-class Wanted(NamedTuple):
+class DesiredState(NamedTuple):
     """What is to be in Grafana; ``renew_secrets``: also send those that are there already."""
 
     datasources: list[dict[str, Any]]
@@ -34,11 +34,11 @@ class Wanted(NamedTuple):
     renew_secrets: bool = False
 
 
-class Step(NamedTuple):
+class PushStep(NamedTuple):
     """A thing, how it was found, and what differed of it."""
 
     thing: str
-    found: Literal["missing", "different", "same"]
+    state: Literal["missing", "different", "same"]
     note: str = ""
 
 
@@ -58,7 +58,7 @@ def list_datasources(grafana: Grafana) -> dict[str, str]:
     }
 
 
-def push(grafana: Grafana, wanted: Wanted, mode: Mode) -> Iterator[Step]:
+def push(grafana: Grafana, wanted: DesiredState, mode: Mode) -> Iterator[PushStep]:
     """Tell of each thing how it was found, and make it as wanted in the mode ``write``.
 
     What cannot be changed is an error, also in a ``dry_run``; in a ``check`` it only differs.
@@ -70,7 +70,7 @@ def push(grafana: Grafana, wanted: Wanted, mode: Mode) -> Iterator[Step]:
     folder = _push_folder(grafana, mode)
     yield folder
     for dashboard in wanted.dashboards:
-        yield _push_dashboard(grafana, dashboard, mode, is_first=folder.found == "missing")
+        yield _push_dashboard(grafana, dashboard, mode, is_first=folder.state == "missing")
 
 
 def difference(wanted: object, there: object, place: str = "") -> str:
@@ -81,25 +81,27 @@ def difference(wanted: object, there: object, place: str = "") -> str:
         parts = [(wanted[n], there[n], f"{place}[{n}]") for n in range(len(wanted))]
     else:
         same = wanted == there and isinstance(wanted, bool) == isinstance(there, bool)
-        left_out = there is None and wanted in ("", {}, [])
-        return "" if same or left_out else (place.lstrip(".") or "everything")
+        skipped = there is None and wanted in ("", {}, [])
+        return "" if same or skipped else (place.lstrip(".") or "everything")
     return next((found for part in parts if (found := difference(*part))), "")
 
 
-def _push_datasource(grafana: Grafana, datasource: dict[str, Any], renew: bool, mode: Mode) -> Step:
+def _push_datasource(
+    grafana: Grafana, datasource: dict[str, Any], renew: bool, mode: Mode
+) -> PushStep:
     uid, thing = datasource["uid"], f"data source {datasource['name']}"
     there = _find(grafana, lambda api: api.datasource.get_datasource_by_uid(uid))
     if there is None:
         if mode == "write":
             grafana.ask(lambda api: api.datasource.create_datasource(datasource))
-        return Step(thing, "missing")
+        return PushStep(thing, "missing")
     secrets = datasource["secureJsonData"]
     shown = {key: value for key, value in datasource.items() if key != "secureJsonData"}
     note = difference(shown | {"secureJsonFields": dict.fromkeys(secrets, True)}, there)
     if not note and secrets and renew:
         note = "secureJsonData"
     if not note:
-        return Step(thing, "same")
+        return PushStep(thing, "same")
     if there.get("readOnly") and mode != "check":
         raise GrafanaError(
             f"{thing}: {note} differs, and it comes from a file of Grafana's provisioning; "
@@ -116,16 +118,16 @@ def _push_datasource(grafana: Grafana, datasource: dict[str, Any], renew: bool, 
         # an update without it would take from it that it is the default
         body = {**datasource, "isDefault": there.get("isDefault") is True, "jsonData": settings}
         grafana.ask(lambda api: api.datasource.update_datasource_by_uid(uid, body))
-    return Step(thing, "different", note)
+    return PushStep(thing, "different", note)
 
 
-def _push_folder(grafana: Grafana, mode: Mode) -> Step:
+def _push_folder(grafana: Grafana, mode: Mode) -> PushStep:
     """A folder that has another title by now is left alone."""
     thing = f"folder {_TITLE}"
     is_known = True
     try:
         if _find(grafana, lambda api: api.folder.get_folder(FOLDER)) is not None:
-            return Step(thing, "same")
+            return PushStep(thing, "same")
     except GrafanaError as error:
         # of a folder that is not there Grafana says this to everyone but an Admin
         if error.status not in _UNKNOWN_FOLDER:
@@ -137,13 +139,13 @@ def _push_folder(grafana: Grafana, mode: Mode) -> Step:
         except GrafanaError as error:
             if is_known or error.status not in _FOLDER_EXISTS:
                 raise
-            return Step(thing, "same")
-    return Step(thing, "missing")
+            return PushStep(thing, "same")
+    return PushStep(thing, "missing")
 
 
 def _push_dashboard(
     grafana: Grafana, dashboard: dict[str, Any], mode: Mode, *, is_first: bool
-) -> Step:
+) -> PushStep:
     """A dashboard that was moved to another folder stays there.
 
     ``is_first``: there was no folder. To an Editor without rights on any, Grafana then says of each
@@ -160,17 +162,17 @@ def _push_dashboard(
     if answer is None:
         if mode == "write":
             _save(grafana, {**remember(content, content), "id": None}, FOLDER)
-        return Step(thing, "missing")
+        return PushStep(thing, "missing")
     there, meta = answer.get("dashboard"), answer.get("meta")
     if not isinstance(there, dict) or not isinstance(meta, dict):
         raise GrafanaError(
             f"{thing}: Grafana's answer holds no dashboard; see that --url leads to Grafana 9 or "
             "newer"
         )
-    kept = keep_added(content, there)
+    kept = merge_additions(content, there)
     note = difference(kept, there)
     if not note:
-        return Step(thing, "same")
+        return PushStep(thing, "same")
     if meta.get("provisioned") and mode != "check":
         raise GrafanaError(
             f"{thing}: {note} differs, and it comes from a file of Grafana's provisioning; "
@@ -180,7 +182,7 @@ def _push_dashboard(
         # with the version that was compared, so that what is saved meanwhile is not overwritten
         own = {key: there.get(key) for key in _OWN}
         _save(grafana, {**remember(kept, content), **own}, str(meta.get("folderUid") or ""))
-    return Step(thing, "different", note)
+    return PushStep(thing, "different", note)
 
 
 def _save(grafana: Grafana, dashboard: dict[str, Any], folder: str) -> None:

@@ -11,7 +11,7 @@ from heptad.cli.influxdb_admin.database_mapping import find_differences
 from heptad.cli.influxdb_admin.rights import Tried, try_reading, try_writing
 from heptad.cli.influxdb_admin.roles import PLACES, RIGHTS, ROLES, Right, describe_rights
 from heptad.cli.influxdb_admin.setup import HOW_TO_CHANGE_3, databases_3, retention
-from heptad.core.influxdb.client import Connection, Unreachable
+from heptad.core.influxdb.client import InfluxConnection, Unreachable
 from heptad.core.influxdb.influxql import quote_name
 from heptad.core.influxdb.retention import (
     default_policy,
@@ -19,7 +19,7 @@ from heptad.core.influxdb.retention import (
     read_duration,
     read_rule,
 )
-from heptad.core.influxdb.statement import UNAUTHORIZED, Refused, execute
+from heptad.core.influxdb.statement import UNAUTHORIZED, StatementError, execute
 from heptad.core.store.api import StoreError
 from heptad.core.store.measurements import TYPES, Measurement
 
@@ -27,7 +27,7 @@ _MOST_OFFSET: Final = 60
 _RUN_SETUP: Final = "`heptad influxdb setup`, run as an administrator, "
 
 
-class Result(NamedTuple):
+class CheckResult(NamedTuple):
     """One thing that was tried; ``text`` ends with the remedy where it is a fault."""
 
     state: Literal["ok", "note", "fault"]
@@ -35,8 +35,10 @@ class Result(NamedTuple):
 
 
 def check(
-    connection: Connection, schema: Mapping[str, Sequence[Measurement]], role: str | None = None
-) -> Iterator[Result]:
+    connection: InfluxConnection,
+    schema: Mapping[str, Sequence[Measurement]],
+    role: str | None = None,
+) -> Iterator[CheckResult]:
     """Try everything that ``role`` needs; without one, tell for which roles the rights suffice.
 
     ``schema``: what Heptad writes to each bucket. Raises nothing of the server's.
@@ -44,10 +46,12 @@ def check(
     try:
         yield from _check_server(connection)
         if connection.generation == 2 and not connection.config.org:
-            yield Result("fault", "influxdb.org is missing; 2.x writes to an organization's bucket")
+            yield CheckResult(
+                "fault", "influxdb.org is missing; 2.x writes to an organization's bucket"
+            )
             return
         if connection.generation == 2:
-            yield from (Result("fault", told) for told in find_differences(connection))
+            yield from (CheckResult("fault", told) for told in find_differences(connection))
         rights: dict[tuple[str, str], Tried] = {}
         readings: list[Tried] = []
         for place in PLACES:
@@ -59,7 +63,7 @@ def check(
             rights[place, "read"] = writing if writing.missing else reading
             rights[place, "write"] = writing
         if refusal := _explain_refusal(connection, [*readings, *rights.values()]):
-            yield Result("fault", refusal)
+            yield CheckResult("fault", refusal)
             return
         for place in PLACES:
             if rights[place, "read"].right:
@@ -67,10 +71,10 @@ def check(
                 yield from _check_retention(connection, place)
         yield from _check_roles(connection, rights, role)
     except StoreError as error:
-        yield Result("fault", str(error))
+        yield CheckResult("fault", str(error))
 
 
-def _check_server(connection: Connection) -> Iterator[Result]:
+def _check_server(connection: InfluxConnection) -> Iterator[CheckResult]:
     """Only what answered is told as ok."""
     try:
         version = connection.ask_version()
@@ -81,31 +85,31 @@ def _check_server(connection: Connection) -> Iterator[Result]:
     answer = connection.request("GET", "/ping", authorize=False)
     used = f"used as {connection.generation}.x"
     if version:
-        yield Result("ok", f"{connection.url}: InfluxDB {version}, {used}")
+        yield CheckResult("ok", f"{connection.url}: InfluxDB {version}, {used}")
     else:
         told = f"status {answer.status} and no version of InfluxDB's, {used} as configured"
-        yield Result("note", f"{connection.url}: {told}")
+        yield CheckResult("note", f"{connection.url}: {told}")
     yield _check_clock(answer.clock_offset)
 
 
-def _check_clock(offset: float | None) -> Result:
+def _check_clock(offset: float | None) -> CheckResult:
     if offset is None:
-        return Result("note", "clock: not compared, for the server's answer has no Date")
+        return CheckResult("note", "clock: not compared, for the server's answer has no Date")
     if abs(offset) > _MOST_OFFSET:
         ahead = "ahead of" if offset > 0 else "behind"
-        return Result(
+        return CheckResult(
             "fault",
             f"this host's clock is {abs(offset):.0f} s {ahead} the server's, and reports do not "
             "wait for such a host; set the clocks (timedatectl set-ntp true)",
         )
-    return Result("ok", f"clock: within {max(1, round(abs(offset)))} s of the server's")
+    return CheckResult("ok", f"clock: within {max(1, round(abs(offset)))} s of the server's")
 
 
-def _name(connection: Connection, place: str) -> str:
+def _name(connection: InfluxConnection, place: str) -> str:
     return str(getattr(connection.config.buckets, place))
 
 
-def _explain_refusal(connection: Connection, tried: Sequence[Tried]) -> str:
+def _explain_refusal(connection: InfluxConnection, tried: Sequence[Tried]) -> str:
     """What is wrong where the server does not know this host at all; else nothing."""
     text = tried[0].text
     if "create admin user first" in text:
@@ -127,21 +131,23 @@ def _explain_refusal(connection: Connection, tried: Sequence[Tried]) -> str:
 
 
 def _check_types(
-    connection: Connection, place: str, measurements: Sequence[Measurement]
-) -> Iterator[Result]:
+    connection: InfluxConnection, place: str, measurements: Sequence[Measurement]
+) -> Iterator[CheckResult]:
     declared = {m.name: m for m in measurements}
     names = ", ".join(map(quote_name, declared))
     try:
         rows = execute(connection, f"SHOW FIELD KEYS FROM {names}", _name(connection, place))
-    except Refused as error:
+    except StatementError as error:
         if "not found" not in error.text.lower():
-            yield Result("note", f"{place}: the types of its fields are not told ({error.text})")
+            yield CheckResult(
+                "note", f"{place}: the types of its fields are not told ({error.text})"
+            )
         return
     for row in rows:
         measurement = declared.get(row["measurement"])
         field = measurement.fields.get(str(row.get("fieldKey"))) if measurement else None
         if field is not None and row.get("fieldType") != TYPES[field.type]:
-            yield Result(
+            yield CheckResult(
                 "fault",
                 f"{_name(connection, place)}: the field `{row['fieldKey']}` of "
                 f"`{row['measurement']}` is of type {row.get('fieldType')!r} there, and Heptad "
@@ -150,24 +156,24 @@ def _check_types(
             )
 
 
-def _check_retention(connection: Connection, place: str) -> Iterator[Result]:
+def _check_retention(connection: InfluxConnection, place: str) -> Iterator[CheckResult]:
     """Where it may be known: only an administrator or reader is told."""
     kept: int | None = None
-    with suppress(Refused):
+    with suppress(StatementError):
         kept = _ask_retention(connection, _name(connection, place))
     wanted = retention(connection, place)
     if kept is not None and kept != wanted:
         remedy = _RUN_SETUP + "changes it"
         if connection.generation == 3:
             remedy = HOW_TO_CHANGE_3.format(name=_name(connection, place))
-        yield Result(
+        yield CheckResult(
             "fault",
             f"{_name(connection, place)}: kept {format_retention(kept)}, and "
             f"`influxdb.retention.{place}` is {format_retention(wanted)}; {remedy}",
         )
 
 
-def _ask_retention(connection: Connection, name: str) -> int | None:
+def _ask_retention(connection: InfluxConnection, name: str) -> int | None:
     if connection.generation == 1:
         policy = default_policy(connection, name)
         return read_duration(policy) if policy else None
@@ -177,8 +183,8 @@ def _ask_retention(connection: Connection, name: str) -> int | None:
 
 
 def _check_roles(
-    connection: Connection, rights: Mapping[tuple[str, str], Tried], role: str | None
-) -> Iterator[Result]:
+    connection: InfluxConnection, rights: Mapping[tuple[str, str], Tried], role: str | None
+) -> Iterator[CheckResult]:
     lacks: dict[str, list[tuple[str, str]]] = {
         name: [
             (place, right) for place in of for right in of[place] if not rights[place, right].right
@@ -189,12 +195,12 @@ def _check_roles(
     for name, lacking in lacks.items():
         if not lacking:
             may = describe_rights(ROLES[name], connection.config.buckets)
-            yield Result("ok", f"{name}: may {may}")
+            yield CheckResult("ok", f"{name}: may {may}")
             if role is not None:
                 yield from _check_excess(connection, rights, name)
         elif role is None:
             what = ", ".join(f"{right} {_name(connection, place)}" for place, right in lacking)
-            yield Result("note", f"{name}: may not {what}")
+            yield CheckResult("note", f"{name}: may not {what}")
     told = set().union(*lacks.values()) if all(lacks.values()) else set()
     if role is None:
         told |= {what for what, tried in rights.items() if tried.right is None or tried.missing}
@@ -205,8 +211,8 @@ def _check_roles(
 
 
 def _check_excess(
-    connection: Connection, rights: Mapping[tuple[str, str], Tried], role: str
-) -> Iterator[Result]:
+    connection: InfluxConnection, rights: Mapping[tuple[str, str], Tried], role: str
+) -> Iterator[CheckResult]:
     """Whether what the role must not do is refused."""
     buckets = connection.config.buckets
     beyond: dict[bool | None, dict[str, list[Right]]] = {True: {}, False: {}, None: {}}
@@ -216,23 +222,25 @@ def _check_excess(
             if right not in ROLES[role].get(place, ()) and not tried.missing:
                 beyond[tried.right].setdefault(place, []).append(right)
     if beyond[False]:
-        yield Result("ok", f"{role}: refused is to {describe_rights(beyond[False], buckets)}")
+        yield CheckResult("ok", f"{role}: refused is to {describe_rights(beyond[False], buckets)}")
     if beyond[True]:
         may = f"{role}: may also {describe_rights(beyond[True], buckets)}"
         if connection.generation == 3 or not (config := connection.config).org + config.username:
-            yield Result("note", f"{may}, for this server lets everybody do everything")
+            yield CheckResult("note", f"{may}, for this server lets everybody do everything")
         else:
-            yield Result(
+            yield CheckResult(
                 "fault",
                 f"{may}, and so may who steals what this host shows InfluxDB; {_RUN_SETUP}with "
                 "--secrets-to DIR, makes a token or user that may do no more than it needs",
             )
 
 
-def _explain_lack(connection: Connection, place: str, right: str, tried: Tried) -> Result:
+def _explain_lack(
+    connection: InfluxConnection, place: str, right: str, tried: Tried
+) -> CheckResult:
     name = _name(connection, place)
     if tried.missing:
-        return Result("fault", f"{name}: is not there ({tried.text}); {_RUN_SETUP}makes it")
+        return CheckResult("fault", f"{name}: is not there ({tried.text}); {_RUN_SETUP}makes it")
     verb = "read" if right == "read" else "written"
     remedy = f"{_RUN_SETUP}makes a token or user with the rights that each role needs"
     if right == "read" and connection.generation == 2:
@@ -241,6 +249,6 @@ def _explain_lack(connection: Connection, place: str, right: str, tried: Tried) 
         remedy = tried.remedy or (
             "see the server's log, and that `influxdb.url` leads to it and not to a proxy's page"
         )
-    return Result(
+    return CheckResult(
         "fault", f"{name}: cannot be {verb} (status {tried.status}: {tried.text}); {remedy}"
     )

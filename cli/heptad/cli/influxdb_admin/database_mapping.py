@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from heptad.cli.influxdb_admin.resources import Organization, Resources, Token
-from heptad.core.influxdb.client import Connection
-from heptad.core.influxdb.statement import Refused
+from heptad.core.influxdb.client import InfluxConnection
+from heptad.core.influxdb.statement import StatementError
 
 
-def find_differences(connection: Connection) -> Iterator[str]:
+def find_differences(connection: InfluxConnection) -> Iterator[str]:
     """What differs, each with its remedy; raises StoreError where the organization is not there."""
-    with suppress(Refused):  # a server without this API, or a token that is refused altogether
+    with suppress(
+        StatementError
+    ):  # a server without this API, or a token that is refused altogether
         resources = Resources(connection)
         organization = resources.find_organization(connection.config.org)
         if organization is not None:
@@ -25,7 +27,7 @@ def find_differences(connection: Connection) -> Iterator[str]:
 
 
 def _compare_organizations(
-    connection: Connection, resources: Resources, written: Organization
+    connection: InfluxConnection, resources: Resources, written: Organization
 ) -> Iterator[str]:
     tokens = resources.list_tokens()
     own = [one for one in tokens if one.text and one.text == connection.config.secret("token")]

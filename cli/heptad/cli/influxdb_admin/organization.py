@@ -23,14 +23,14 @@ from heptad.cli.influxdb_admin.roles import (
     read_secret_file,
 )
 from heptad.core import units
-from heptad.core.influxdb.client import Connection
+from heptad.core.influxdb.client import InfluxConnection
 from heptad.core.influxdb.retention import format_retention
 from heptad.core.telemetry.masking import remember_secret
 
 _POLICY: Final = "autogen"
 
 
-def prepare(connection: Connection, secrets_to: Path | None, *, renew: bool) -> Iterator[str]:
+def prepare(connection: InfluxConnection, secrets_to: Path | None, *, renew: bool) -> Iterator[str]:
     """What ``setup.prepare`` does, for 2.x; raises StoreError."""
     resources = Resources(connection)
     organization = _find_organization(resources, connection.config.org)

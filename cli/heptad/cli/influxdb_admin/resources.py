@@ -12,8 +12,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from heptad.core.influxdb.client import Answer, Connection
-from heptad.core.influxdb.statement import MISSING, OK, Refused, foreign
+from heptad.core.influxdb.client import InfluxConnection, InfluxResponse
+from heptad.core.influxdb.statement import MISSING, OK, StatementError, foreign
 from heptad.core.store.api import StoreError
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ class Organization(msgspec.Struct):
     name: str
 
 
-class Rule(msgspec.Struct, rename="camel"):
+class RetentionRule(msgspec.Struct, rename="camel"):
     """How long a bucket keeps points, in seconds; 0 is for ever."""
 
     every_seconds: int = 0
@@ -44,7 +44,7 @@ class Bucket(msgspec.Struct, rename="camel"):
     id: str
     name: str
     type: str = "user"
-    retention_rules: list[Rule] = []
+    retention_rules: list[RetentionRule] = []
 
     @property
     def keeps(self) -> int:
@@ -97,7 +97,7 @@ class Token(msgspec.Struct):
 class Resources:
     """Questions and changes; raises Refused, Unreachable."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: InfluxConnection) -> None:
         self._connection = connection
 
     def find_organization(self, name: str) -> Organization | None:
@@ -106,7 +106,7 @@ class Resources:
         for question in asked:
             try:
                 found = self._list("orgs", "orgs", Organization, question)
-            except Refused as error:
+            except StatementError as error:
                 # a server that has no such API answers 404, too
                 if error.status != MISSING or "organization" not in error.text:
                     raise
@@ -127,7 +127,7 @@ class Resources:
         asked = {"orgID": organization, "name": name}
         try:
             found = self._list("buckets", "buckets", Bucket, asked)
-        except Refused as error:
+        except StatementError as error:
             if error.status != MISSING:
                 raise
             return None
@@ -188,14 +188,14 @@ class Resources:
 
     def _request(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: bytes = b""
-    ) -> Answer:
+    ) -> InfluxResponse:
         with self._connection.stream(
             method, f"/api/v2/{path}", query, body or None, _JSON if body else None
         ) as response:
             data = response.read(_MOST, decode_content=True)
-            answer = Answer(response.status, response.headers, data)
+            answer = InfluxResponse(response.status, response.headers, data)
         if not OK <= answer.status < _REDIRECT:
-            raise Refused(answer.status, answer.text)
+            raise StatementError(answer.status, answer.text)
         if answer.body and not answer.json:
             raise foreign(answer)
         return answer
@@ -206,7 +206,7 @@ def _rules(keep: int) -> list[dict[str, object]]:
     return [{"type": "expire", "everySeconds": keep, "shardGroupDurationSeconds": 0}]
 
 
-def _convert(answer: Answer, value: object, kind: type[T]) -> T:
+def _convert(answer: InfluxResponse, value: object, kind: type[T]) -> T:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError:

@@ -12,14 +12,21 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 from heptad.cli.influxdb_admin.setup import databases_3
-from heptad.core.influxdb.client import Answer, Connection
+from heptad.core.influxdb.client import InfluxConnection, InfluxResponse
 from heptad.core.influxdb.influxql import quote_name
 from heptad.core.influxdb.query import Reader
 from heptad.core.influxdb.retention import default_policy
-from heptad.core.influxdb.statement import FORBIDDEN, MISSING, OK, UNAUTHORIZED, Refused, execute
+from heptad.core.influxdb.statement import (
+    FORBIDDEN,
+    MISSING,
+    OK,
+    UNAUTHORIZED,
+    StatementError,
+    execute,
+)
 from heptad.core.influxdb.write_errors import find_remedy, is_delivered
 from heptad.core.store.api import StoreError
-from heptad.core.store.line_protocol import decode_head, encode_line
+from heptad.core.store.line_protocol import decode_series, encode_line
 from heptad.core.store.measurements import Measurement
 
 _NO_CONTENT: Final = 204
@@ -40,7 +47,9 @@ class Tried(NamedTuple):
     remedy: str = ""
 
 
-def try_reading(connection: Connection, bucket: str, measurements: Sequence[Measurement]) -> Tried:
+def try_reading(
+    connection: InfluxConnection, bucket: str, measurements: Sequence[Measurement]
+) -> Tried:
     """Read the newest minute of a bucket."""
     try:
         if not _is_there(connection, bucket):
@@ -55,7 +64,7 @@ def try_reading(connection: Connection, bucket: str, measurements: Sequence[Meas
                 f"SELECT * FROM {names} WHERE time > now() - 1m LIMIT 1",  # noqa: S608 - quoted
                 bucket,
             )
-    except Refused as error:
+    except StatementError as error:
         gone = "not found" in error.text.lower() or error.status == MISSING
         # 2.x hides what may not be read, so that it looks like a bucket that is not there
         missing = gone and connection.generation != 2
@@ -63,18 +72,18 @@ def try_reading(connection: Connection, bucket: str, measurements: Sequence[Meas
     return Tried(right=True)
 
 
-def _is_there(connection: Connection, bucket: str) -> bool:
+def _is_there(connection: InfluxConnection, bucket: str) -> bool:
     """False only where it is certain; raises Refused."""
     if connection.generation == 1:
         return default_policy(connection, bucket) is not None
     if connection.generation == 3:
-        with suppress(Refused):  # only administrators may list them
+        with suppress(StatementError):  # only administrators may list them
             return bucket in databases_3(connection)
     return True
 
 
 def try_writing(
-    connection: Connection, bucket: str, measurement: Measurement, reading: Tried
+    connection: InfluxConnection, bucket: str, measurement: Measurement, reading: Tried
 ) -> Tried:
     """Write nothing into a bucket, then a point that it has already; ``reading`` was tried."""
     if reading.missing:
@@ -95,7 +104,7 @@ def try_writing(
     return Tried(right=True)
 
 
-def _write(connection: Connection, bucket: str, line: str) -> Answer:
+def _write(connection: InfluxConnection, bucket: str, line: str) -> InfluxResponse:
     path, query = "/write", {"db": bucket, "precision": "ns"}
     if connection.generation != 1:
         path = "/api/v2/write"
@@ -103,7 +112,7 @@ def _write(connection: Connection, bucket: str, line: str) -> Answer:
     return connection.request("POST", path, query, line.encode())
 
 
-def _find_line(connection: Connection, bucket: str, measurement: Measurement) -> str:
+def _find_line(connection: InfluxConnection, bucket: str, measurement: Measurement) -> str:
     """One field of a point of the last hour; nothing where there is none."""
     field, name = measurement.always, quote_name(measurement.name)
     query = (
@@ -115,6 +124,6 @@ def _find_line(connection: Connection, bucket: str, measurement: Measurement) ->
             tags = {tag: value for tag, value in series.tags.items() if value}
             for at, value in series.values:
                 row = measurement.row(tags.items(), at, {field: value})
-                if decode_head(row[0])[1] == tags:  # else it would be another point
+                if decode_series(row[0])[1] == tags:  # else it would be another point
                     return encode_line(*row)
     return ""

@@ -21,7 +21,7 @@ from heptad.cli.influxdb_admin.roles import (
     old_secret_file,
 )
 from heptad.core import units
-from heptad.core.influxdb.client import Answer, Connection
+from heptad.core.influxdb.client import InfluxConnection, InfluxResponse
 from heptad.core.influxdb.influxql import quote_name, quote_text
 from heptad.core.influxdb.retention import default_policy, format_retention, read_duration
 from heptad.core.influxdb.statement import (
@@ -29,7 +29,7 @@ from heptad.core.influxdb.statement import (
     MISSING,
     OK,
     UNAUTHORIZED,
-    Refused,
+    StatementError,
     execute,
     foreign,
 )
@@ -44,7 +44,7 @@ _GRANTS: Final = {("read",): "READ", ("write",): "WRITE", ("read", "write"): "AL
 
 
 def prepare(
-    connection: Connection, secrets_to: Path | None = None, *, renew: bool = False
+    connection: InfluxConnection, secrets_to: Path | None = None, *, renew: bool = False
 ) -> Iterator[str]:
     """Do what is missing, and tell of each thing what was done; raises StoreError with the remedy.
 
@@ -59,16 +59,16 @@ def prepare(
         work = organization.prepare(connection, secrets_to, renew=renew)
     try:
         yield from work
-    except Refused as error:
+    except StatementError as error:
         raise SetupError(f"{connection.url}: {_explain(error)}") from error
 
 
-def retention(connection: Connection, place: str) -> int:
+def retention(connection: InfluxConnection, place: str) -> int:
     """Seconds that the bucket keeps points, as configured."""
     return int(units.parse_duration(getattr(connection.config.retention, place)))
 
 
-def databases_3(connection: Connection) -> dict[str, int | None]:
+def databases_3(connection: InfluxConnection) -> dict[str, int | None]:
     """3.x: database → seconds of its retention, 0 for ever, None where it is not told.
 
     Raises Refused, Unreachable.
@@ -79,7 +79,7 @@ def databases_3(connection: Connection) -> dict[str, int | None]:
     asked = {"db": "_internal", "q": query, "format": "json"}
     try:
         rows = _rows(connection.request("GET", "/api/v3/query_sql", asked))
-    except Refused:
+    except StatementError:
         return known  # older than this table; it is only for telling
     for row in rows:
         name, keep = str(row.get("database_name")), row.get("retention_period_ns") or 0
@@ -88,7 +88,9 @@ def databases_3(connection: Connection) -> dict[str, int | None]:
     return known
 
 
-def _prepare_1(connection: Connection, secrets_to: Path | None, *, renew: bool) -> Iterator[str]:
+def _prepare_1(
+    connection: InfluxConnection, secrets_to: Path | None, *, renew: bool
+) -> Iterator[str]:
     # 1.x keeps the groups of a policy that had other durations; with 0s it chooses them anew
     names = connection.config.buckets
     for place in PLACES:
@@ -121,7 +123,7 @@ def _prepare_1(connection: Connection, secrets_to: Path | None, *, renew: bool) 
 
 
 def _prepare_users(
-    connection: Connection, secrets_to: Path | None, *, renew: bool
+    connection: InfluxConnection, secrets_to: Path | None, *, renew: bool
 ) -> Iterator[str]:
     if secrets_to is None:
         yield "users: none made; --secrets-to DIR makes one for each role"
@@ -151,7 +153,7 @@ def _prepare_users(
         yield "users count once the server has auth-enabled = true (influxdb.conf, [http])"
 
 
-def _set_password(connection: Connection, statement: str, user: str, path: Path) -> str:
+def _set_password(connection: InfluxConnection, statement: str, user: str, path: Path) -> str:
     password = secrets.token_urlsafe(32)
     remember_secret(password)
     moved = f" (another one that was there is in {old_secret_file(path)})" if path.exists() else ""
@@ -162,7 +164,7 @@ def _set_password(connection: Connection, statement: str, user: str, path: Path)
     return f"its password is in {path}{moved}"
 
 
-def _prepare_3(connection: Connection, secrets_to: Path | None) -> Iterator[str]:
+def _prepare_3(connection: InfluxConnection, secrets_to: Path | None) -> Iterator[str]:
     known = databases_3(connection)
     for place in PLACES:
         name, wanted = getattr(connection.config.buckets, place), retention(connection, place)
@@ -174,7 +176,7 @@ def _prepare_3(connection: Connection, secrets_to: Path | None) -> Iterator[str]
                 yield f"database {name}: created, retention {format_retention(wanted)}"
                 continue
             if answer.status != _CONFLICT:
-                raise Refused(answer.status, answer.text)
+                raise StatementError(answer.status, answer.text)
         kept = known.get(name)
         if kept is None or kept == wanted:
             told = "not told by the server" if kept is None else format_retention(kept)
@@ -187,7 +189,7 @@ def _prepare_3(connection: Connection, secrets_to: Path | None) -> Iterator[str]
     yield from _explain_tokens_3(connection, secrets_to)
 
 
-def _explain_tokens_3(connection: Connection, secrets_to: Path | None) -> Iterator[str]:
+def _explain_tokens_3(connection: InfluxConnection, secrets_to: Path | None) -> Iterator[str]:
     yield (
         "tokens: 3 Core has administrators' tokens only (influxdb3 create token --admin), so each "
         "host gets one that may do everything. 3 Enterprise has tokens with least rights:"
@@ -209,9 +211,9 @@ HOW_TO_CHANGE_3: Final = (
 )
 
 
-def _rows(answer: Answer) -> list[dict[str, Any]]:
+def _rows(answer: InfluxResponse) -> list[dict[str, Any]]:
     if answer.status != OK:
-        raise Refused(answer.status, answer.text)
+        raise StatementError(answer.status, answer.text)
     try:
         rows = json.loads(answer.body)
     except (ValueError, RecursionError):
@@ -221,7 +223,7 @@ def _rows(answer: Answer) -> list[dict[str, Any]]:
     return rows
 
 
-def _explain(error: Refused) -> str:
+def _explain(error: StatementError) -> str:
     said = f"status {error.status}: {error.text}"
     if "create admin user first" in error.text:
         return (

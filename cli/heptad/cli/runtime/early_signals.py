@@ -7,7 +7,7 @@ from types import FrameType
 from typing import Final
 
 _SERVICES: Final = ("exporter", "aggregator", "up")
-heard: Final[set[int]] = set()
+received: Final[set[int]] = set()
 """SIGHUP, where it came before the service could take it: the configuration may be read already."""
 
 
@@ -24,7 +24,7 @@ def expect_signals(command: str = "") -> None:
         os._exit(0)
 
     def hang_up(number: int, frame: FrameType | None) -> None:
-        heard.add(number)
+        received.add(number)
         if bound and not has_terminal():
             os._exit(0)
 

@@ -6,7 +6,7 @@ stores, so the new ones go on where they ended.
 
 import logging
 import signal
-import time as clock
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -15,12 +15,12 @@ import msgspec
 
 from heptad.cli.commands import DONE, FAILED, set_up_log
 from heptad.cli.runtime import systemd
-from heptad.cli.runtime.early_signals import has_terminal, heard
-from heptad.cli.runtime.supervisor import TICK, Crew, Part, Signals
+from heptad.cli.runtime.early_signals import has_terminal, received
+from heptad.cli.runtime.supervisor import TICK, Signals, Supervisor, Worker
 from heptad.core.config.schema import Config
 from heptad.core.config.strict_yaml import DocumentError
 from heptad.core.telemetry.metrics import RELOADS, StoredMetrics
-from heptad.exporter.app import Prepared, prepare
+from heptad.exporter.app import ExporterInputs, prepare
 from heptad.exporter.settings import load_settings
 
 log = logging.getLogger("heptad")
@@ -33,27 +33,27 @@ _LEAST_PATIENCE: Final = 30.0
 """Seconds that a loop is always given: SQLite alone waits ten for a store that is locked."""
 
 
-class Plan(msgspec.Struct):
+class CheckedConfig(msgspec.Struct):
     """A configuration that was checked, and what an exporter reads by it."""
 
     config: Config
-    prepared: Prepared | None = None
+    prepared: ExporterInputs | None = None
 
 
-def plan_exporter(path: Path | None) -> Plan:
+def check_exporter_config(path: Path | None) -> CheckedConfig:
     """The configuration in ``path`` and what is read by it; raises DocumentError or NoSources."""
     settings = load_settings(path)
-    return Plan(settings.config, prepare(settings.config, settings.rulebook))
+    return CheckedConfig(settings.config, prepare(settings.config, settings.rulebook))
 
 
-Parts = Mapping[str, Part]
-Build = Callable[[Plan, StoredMetrics], Parts]
+Workers = Mapping[str, Worker]
+Build = Callable[[CheckedConfig, StoredMetrics], Workers]
 
 
 def run_reloading(
-    plan: Plan,
+    plan: CheckedConfig,
     build: Build,
-    check: Callable[[], Plan],
+    check: Callable[[], CheckedConfig],
     begin: Callable[[], None] = lambda: None,
 ) -> int:
     """Build the parts of ``plan`` and run them until they end; gives the exit status.
@@ -65,7 +65,9 @@ def run_reloading(
 
 
 class _Operation:
-    def __init__(self, plan: Plan, build: Build, check: Callable[[], Plan]) -> None:
+    def __init__(
+        self, plan: CheckedConfig, build: Build, check: Callable[[], CheckedConfig]
+    ) -> None:
         self._plan = plan
         self._build = build
         self._check = check
@@ -83,79 +85,79 @@ class _Operation:
         """Until the parts end."""
         # opening a large store takes a while: SIGHUP must not kill meanwhile, Ctrl-C shall
         with Signals(signal.SIGHUP) as early:
-            self._crew = self._make(self._plan)
+            self._supervisor = self._make(self._plan)
             self._tell_success()
             begin()
             with self._signals:
-                self._signals.heard |= early.heard | heard
-                self._crew.start()
+                self._signals.heard |= early.heard | received
+                self._supervisor.start()
                 self._watchdog.start()
                 try:
                     return self._run()
                 finally:
                     self._watchdog.close()
-                    self._crew.stop()
+                    self._supervisor.stop()
 
-    def _make(self, plan: Plan) -> Crew:
-        return Crew(self._build(plan, self._metrics), self._signals.wake)
+    def _make(self, plan: CheckedConfig) -> Supervisor:
+        return Supervisor(self._build(plan, self._metrics), self._signals.wake)
 
     def _run(self) -> int:
         reload_due = 0.0
-        while self._crew.running() and not self._crew.failed and not self._signals.end:
+        while self._supervisor.running() and not self._supervisor.failed and not self._signals.end:
             self._tell_ready()
-            if signal.SIGHUP in self._signals.heard and clock.monotonic() >= reload_due:
+            if signal.SIGHUP in self._signals.heard and time.monotonic() >= reload_due:
                 self._signals.heard.discard(signal.SIGHUP)
                 if self._bound_to_terminal and not has_terminal():
                     break
                 if not self._reload():
                     return FAILED
-                reload_due = clock.monotonic() + _REST
+                reload_due = time.monotonic() + _REST
             self._signals.wait(TICK if self._told_ready else TICK / 10)
         systemd.notify(STOPPING=1, STATUS="Stopping")
-        self._crew.stop()
-        self._crew.wait(self._signals)
-        return FAILED if self._crew.failed else DONE
+        self._supervisor.stop()
+        self._supervisor.wait(self._signals)
+        return FAILED if self._supervisor.failed else DONE
 
     def _tell_ready(self) -> None:
-        if not self._told_ready and self._crew.ready:
+        if not self._told_ready and self._supervisor.ready:
             self._told_ready = True
             systemd.notify(READY=1, STATUS=self._status or "Running")
 
     def _lives(self, patience: float) -> bool:
         until = self._reload_until
         if until is not None:
-            return clock.monotonic() < until
-        return not self._crew.hangs(max(patience, _LEAST_PATIENCE))
+            return time.monotonic() < until
+        return not self._supervisor.hangs(max(patience, _LEAST_PATIENCE))
 
     def _reload(self) -> bool:
         """Take up the new configuration, or keep the old one; False where neither can be."""
         log.info("reading the configuration again")
-        systemd.tell_reloading()
+        systemd.notify_reloading()
         self._told_ready = False
-        self._reload_until = clock.monotonic() + _LONGEST_RELOAD
+        self._reload_until = time.monotonic() + _LONGEST_RELOAD
         try:
             plan = self._check()
         except Exception as error:  # noqa: BLE001 - a reload must not end what runs
-            self._refuse(error, "configuration refused, the old one stays in force")
+            self._reject(error, "configuration refused, the old one stays in force")
             done = True
         else:
             done = self._replace(plan)
         self._reload_until = None
         return done
 
-    def _replace(self, plan: Plan) -> bool:
-        self._crew.stop()
-        self._crew.wait(self._signals)
-        if self._crew.failed or self._signals.end:
-            return not self._crew.failed
+    def _replace(self, plan: CheckedConfig) -> bool:
+        self._supervisor.stop()
+        self._supervisor.wait(self._signals)
+        if self._supervisor.failed or self._signals.end:
+            return not self._supervisor.failed
         try:
-            crew = self._make(plan)
+            supervisor = self._make(plan)
         except Exception as error:  # noqa: BLE001 - a reload must not end what runs
-            self._refuse(error, "configuration cannot be taken up, back to the old one")
+            self._reject(error, "configuration cannot be taken up, back to the old one")
             return self._go_back()
-        self._plan, self._crew = plan, crew
+        self._plan, self._supervisor = plan, supervisor
         set_up_log(plan.config)
-        self._crew.start()
+        self._supervisor.start()
         self._status = "Running with the configuration as read again"
         self._tell_success()
         log.info("configuration taken up")
@@ -163,15 +165,15 @@ class _Operation:
 
     def _go_back(self) -> bool:
         try:
-            self._crew = self._make(self._plan)
+            self._supervisor = self._make(self._plan)
         except Exception:
             log.critical("the old configuration cannot be taken up either", exc_info=True)
             return False
-        self._crew.start()
+        self._supervisor.start()
         log.warning("the old configuration is in force again")
         return True
 
-    def _refuse(self, error: Exception, what: str) -> None:
+    def _reject(self, error: Exception, what: str) -> None:
         problems = error.problems if isinstance(error, DocumentError) else [error]
         for problem in problems:
             log.error("%s", what, extra={"problem": problem})
@@ -181,4 +183,4 @@ class _Operation:
 
     def _tell_success(self) -> None:
         self._metrics.set("heptad_config_last_reload_successful", 1)
-        self._metrics.set("heptad_config_last_reload_success_timestamp_seconds", clock.time())
+        self._metrics.set("heptad_config_last_reload_success_timestamp_seconds", time.time())

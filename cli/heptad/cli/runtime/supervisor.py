@@ -4,7 +4,7 @@ import logging
 import math
 import signal
 import threading
-import time as clock
+import time
 from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 from types import FrameType
@@ -18,10 +18,10 @@ log = logging.getLogger("heptad")
 _PATIENCE: Final = 30.0
 TICK: Final = 0.5
 
-Part = Callable[[threading.Event], None]
+Worker = Callable[[threading.Event], None]
 
 
-class Stop(threading.Event):
+class StopToken(threading.Event):
     """Tells one part to end. That the part asks is its sign of life.
 
     Each loop asks between its steps, also in long work, and says how long it rests when it waits:
@@ -31,25 +31,25 @@ class Stop(threading.Event):
     def __init__(self) -> None:
         super().__init__()
         self.asked = False
-        self._well_until = clock.monotonic()
+        self._well_until = time.monotonic()
 
     def is_set(self) -> bool:
         """Whether to end."""
-        self._well_until = clock.monotonic()
+        self._well_until = time.monotonic()
         self.asked = True
         return super().is_set()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Rest, but end at once where told to."""
         self.asked = True
-        self._well_until = math.inf if timeout is None else clock.monotonic() + timeout
+        self._well_until = math.inf if timeout is None else time.monotonic() + timeout
         told = super().wait(timeout)
-        self._well_until = clock.monotonic()
+        self._well_until = time.monotonic()
         return told
 
     def hangs(self, patience: float) -> bool:
         """Whether the part has given no sign for ``patience`` seconds."""
-        return clock.monotonic() > self._well_until + patience
+        return time.monotonic() > self._well_until + patience
 
 
 class Signals:
@@ -95,19 +95,19 @@ class Signals:
             return
 
 
-class Crew:
+class Supervisor:
     """Parts that run side by side, each in a thread and with a stop of its own.
 
     ``ended`` is called whenever one of them has ended; one that fails stops the others.
     """
 
-    def __init__(self, parts: Mapping[str, Part], ended: Callable[[], None]) -> None:
+    def __init__(self, workers: Mapping[str, Worker], ended: Callable[[], None]) -> None:
         self._ended = ended
         self._failed = threading.Event()
-        self._stops = {name: Stop() for name in parts}
+        self._stops = {name: StopToken() for name in workers}
         self._threads = [
-            threading.Thread(target=self._run, args=(name, part), name=name, daemon=True)
-            for name, part in parts.items()
+            threading.Thread(target=self._run, args=(name, worker), name=name, daemon=True)
+            for name, worker in workers.items()
         ]
 
     @property
@@ -146,15 +146,15 @@ class Crew:
             if signals.end:
                 self.stop()
             if self.failed:
-                deadline = min(deadline, clock.monotonic() + _PATIENCE)
-            if clock.monotonic() >= deadline:
+                deadline = min(deadline, time.monotonic() + _PATIENCE)
+            if time.monotonic() >= deadline:
                 log.critical("parts do not end", extra={"parts": ", ".join(hanging)})
                 return
             signals.wait()
 
-    def _run(self, name: str, part: Part) -> None:
+    def _run(self, name: str, worker: Worker) -> None:
         try:
-            part(self._stops[name])
+            worker(self._stops[name])
         except Exception as error:
             # a part that dies must not leave the others pretending that all is well
             foreseen = isinstance(error, StoreError)
@@ -166,16 +166,16 @@ class Crew:
             self._ended()
 
 
-def run_parts(parts: Mapping[str, Part]) -> int:
+def run_workers(workers: Mapping[str, Worker]) -> int:
     """Run every part until all have ended, SIGINT or SIGTERM comes, or one fails.
 
     Ends half a minute after one failed even where another hangs; gives the exit status.
     """
     with Signals(signal.SIGINT, signal.SIGTERM) as signals:
-        crew = Crew(parts, signals.wake)
-        crew.start()
+        supervisor = Supervisor(workers, signals.wake)
+        supervisor.start()
         try:
-            crew.wait(signals)
+            supervisor.wait(signals)
         finally:
-            crew.stop()
-    return FAILED if crew.failed else DONE
+            supervisor.stop()
+    return FAILED if supervisor.failed else DONE

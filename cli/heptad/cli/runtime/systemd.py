@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 import threading
-import time as clock
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -36,9 +36,9 @@ def notify(**variables: str | int) -> bool:
     return True
 
 
-def tell_reloading() -> bool:
+def notify_reloading() -> bool:
     """RELOADING=1 with the clock that Type=notify-reload wants beside it."""
-    return notify(RELOADING=1, MONOTONIC_USEC=clock.monotonic_ns() // 1000)
+    return notify(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
 
 
 def watchdog_seconds() -> float | None:

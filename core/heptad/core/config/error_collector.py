@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-Key = str | int
+PathKey = str | int
 
 _ALIKE: Final = 0.6
 _FILLINGS: Final[dict[type[msgspec.inspect.Type], Any]] = {
@@ -26,18 +26,18 @@ _FILLINGS: Final[dict[type[msgspec.inspect.Type], Any]] = {
 }
 
 
-class Surgery:
+class ErrorCollector:
     """Takes faulty values out of data, and still knows where the others stood."""
 
     def __init__(self, data: Any) -> None:
         self.data = data
-        self._touched: list[list[Key]] = []
-        self._guesses: list[list[Key]] = []
+        self._touched: list[list[PathKey]] = []
+        self._guesses: list[list[PathKey]] = []
         self._numbers: dict[int, list[int]] = {}
 
-    def original(self, path: list[Key]) -> list[Key]:
+    def original(self, path: list[PathKey]) -> list[PathKey]:
         """The path in the document of what now stands at ``path``."""
-        here, original = self.data, list[Key]()
+        here, original = self.data, list[PathKey]()
         for step in path:
             if isinstance(here, list) and isinstance(step, int):
                 original.append(self._numbers.get(id(here), list(range(len(here))))[step])
@@ -47,11 +47,11 @@ class Surgery:
             here = here[step] if known else None
         return original
 
-    def is_touched(self, original: list[Key]) -> bool:
+    def is_touched(self, original: list[PathKey]) -> bool:
         """Whether the value at a path of the document, or one around it, was taken out or made."""
         return any(original[: len(path)] == path for path in self._touched)
 
-    def explains(self, original: list[Key], missing: str, kind: Any) -> bool:
+    def explains(self, original: list[PathKey], missing: str, kind: Any) -> bool:
         """Whether a fault at a path of the document follows from one that was told.
 
         ``missing`` is the key that is not there, or empty.
@@ -65,7 +65,7 @@ class Surgery:
         structs = [t for t in types_at(kind, original) if isinstance(t, msgspec.inspect.StructType)]
         return any(missing not in {field.encode_name for field in s.fields} for s in structs)
 
-    def mend(self, path: list[Key], kind: Any) -> bool:
+    def repair(self, path: list[PathKey], kind: Any) -> bool:
         """Take out what stands at ``path``, or put the ``type`` that was meant there."""
         if path and isinstance(parent := self._at(path[:-1]), dict):
             tagged = _tagged(types_at(kind, self.original(path[:-1])), path[-1])
@@ -76,7 +76,7 @@ class Surgery:
                 return True
         return self._take_out(path)
 
-    def fill(self, path: list[Key], name: str, kind: Any) -> bool:
+    def fill(self, path: list[PathKey], name: str, kind: Any) -> bool:
         """Give the structure at ``path`` the key that it lacks; False if nothing can be done."""
         here = self._at(path)
         if not isinstance(here, dict):
@@ -93,7 +93,7 @@ class Surgery:
         here[name] = value
         return True
 
-    def _at(self, path: list[Key]) -> Any:
+    def _at(self, path: list[PathKey]) -> Any:
         here = self.data
         for step in path:
             here = here[step]
@@ -104,7 +104,7 @@ class Surgery:
         tagged: list[msgspec.inspect.StructType],
         data: dict[str, Any],
         value: Any,
-        path: list[Key],
+        path: list[PathKey],
     ) -> Any:
         """The tag of the structure that was meant: by its name, else by its keys."""
         likeness = {
@@ -119,7 +119,7 @@ class Surgery:
                 self._guesses.append(self.original(path))
         return best.tag
 
-    def _take_out(self, path: list[Key]) -> bool:
+    def _take_out(self, path: list[PathKey]) -> bool:
         """Remove what stands at ``path``; False where that leaves nothing to go on with."""
         self._touched.append(self.original(path))
         if not path:
@@ -133,7 +133,7 @@ class Surgery:
         return True
 
 
-def _tagged(types: list[msgspec.inspect.Type], key: Key) -> list[msgspec.inspect.StructType]:
+def _tagged(types: list[msgspec.inspect.Type], key: PathKey) -> list[msgspec.inspect.StructType]:
     """The structures among which the value of ``key`` chooses."""
     structs = [info for info in types if isinstance(info, msgspec.inspect.StructType)]
     return [info for info in structs if info.tag is not None and info.tag_field == key]
@@ -150,7 +150,7 @@ def _make_value(types: list[msgspec.inspect.Type]) -> tuple[bool, Any]:
     return False, None
 
 
-def types_at(kind: Any, path: list[Key]) -> list[msgspec.inspect.Type]:
+def types_at(kind: Any, path: list[PathKey]) -> list[msgspec.inspect.Type]:
     """The types that the structure ``kind`` allows at ``path``."""
     types = _options([msgspec.inspect.type_info(kind)])
     for step in path:

@@ -191,22 +191,22 @@ _SPANS: Final = {
     ("baseline", "settle"): (_DAY, 366 * _DAY),
 }
 
-Fault = tuple[tuple[str | int, ...], str]
+FindingsFault = tuple[tuple[str | int, ...], str]
 
 
-def check_findings(config: FindingsConfig, max_age: float | None) -> Iterator[Fault]:
+def check_findings(config: FindingsConfig, max_age: float | None) -> Iterator[FindingsFault]:
     """What the types do not say; ``max_age`` of the events in seconds, None if it is faulty."""
     for place, (least, most) in _COUNTS.items():
         number = getattr(getattr(config, place[0]), place[1])
         if not least <= number <= most:
             yield place, f"must be at least {least} and at most {most}"
-    spans: dict[tuple[str, str], float] = {}
+    timespans: dict[tuple[str, str], float] = {}
     for place, (shortest, longest) in _SPANS.items():
         text = getattr(getattr(config, place[0]), place[1])
         if not text and place[0] == "baseline":
             continue
         try:
-            spans[place] = span = units.parse_duration(text)
+            timespans[place] = span = units.parse_duration(text)
         except ValueError as error:
             yield place, str(error)
             continue
@@ -214,7 +214,7 @@ def check_findings(config: FindingsConfig, max_age: float | None) -> Iterator[Fa
             yield place, f"must be at least {shortest}s and at most {longest}s"
     if not 0 < config.unusual_hour.probability < 1:
         yield ("unusual_hour", "probability"), "must lie between 0 and 1"
-    yield from _check_spans(config, spans, max_age)
+    yield from _check_spans(config, timespans, max_age)
     for number, network in enumerate(config.ignore.networks):
         try:
             ipaddress.ip_network(network)
@@ -239,15 +239,15 @@ def _seconds(duration: str) -> float:
 
 
 def _check_spans(
-    config: FindingsConfig, spans: dict[tuple[str, str], float], max_age: float | None
-) -> Iterator[Fault]:
+    config: FindingsConfig, timespans: dict[tuple[str, str], float], max_age: float | None
+) -> Iterator[FindingsFault]:
     look_back, settle = look_back_of(config.baseline, max_age)
     if settle > max(look_back - _DAY, look_back / 2):
         yield ("baseline", "settle"), "must be a day shorter than look_back: nothing were ever told"
-    for place, span in spans.items():
+    for place, span in timespans.items():
         if max_age is not None and span > max_age:
             text = "is longer than store.max_age: such old events may have been deleted"
             yield place, text
-    span = spans.get(("slow_brute_force", "span"), _DAY / 2)
+    span = timespans.get(("slow_brute_force", "span"), _DAY / 2)
     if config.slow_brute_force.hours > span // 3600:
         yield ("slow_brute_force", "hours"), "are more hours than the span has"

@@ -42,7 +42,7 @@ class RetentionConfig(msgspec.Struct, forbid_unknown_fields=True):
     heptad: str = "30d"
 
 
-class TlsConfig(msgspec.Struct, forbid_unknown_fields=True):
+class InfluxTlsConfig(msgspec.Struct, forbid_unknown_fields=True):
     """How the server is known, and how this host shows who it is."""
 
     ca_file: str = ""
@@ -73,7 +73,7 @@ class InfluxConfig(msgspec.Struct, forbid_unknown_fields=True):
     timeout: str = "10s"
     buckets: BucketsConfig = msgspec.field(default_factory=BucketsConfig)
     retention: RetentionConfig = msgspec.field(default_factory=RetentionConfig)
-    tls: TlsConfig = msgspec.field(default_factory=TlsConfig)
+    tls: InfluxTlsConfig = msgspec.field(default_factory=InfluxTlsConfig)
     delivery: DeliveryConfig = msgspec.field(default_factory=DeliveryConfig)
 
     def __repr__(self) -> str:

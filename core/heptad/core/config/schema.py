@@ -23,7 +23,7 @@ from heptad.core.config.web import load_web_config
 from heptad.core.host import HOST_NAME, host_name
 from heptad.core.locale_names import find_locale
 
-Place = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
 class LogConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -193,7 +193,7 @@ def load_config(path: Path | None, also: strict_yaml.Check[Config] | None = None
     ``also`` tells faults beyond those of ``check``.
     """
 
-    def check_all(config: Config) -> Iterator[tuple[Place, str]]:
+    def check_all(config: Config) -> Iterator[tuple[KeyPath, str]]:
         yield from check(config)
         yield from also(config) if also else ()
 
@@ -220,16 +220,16 @@ def state_folder() -> Path:
     return Path(home) / "heptad"
 
 
-def check(config: Config) -> Iterator[tuple[Place, str]]:
+def check(config: Config) -> Iterator[tuple[KeyPath, str]]:
     """What the types do not say: each fault with its place."""
     yield from _check_units(config)
     yield from _check_sources(config.sources)
     yield from _check_stores(config)
-    for place, address in (("exporter", config.exporter), ("aggregator", config.aggregator)):
+    for key_path, address in (("exporter", config.exporter), ("aggregator", config.aggregator)):
         try:
             parse_listen(address.listen)
         except ValueError as error:
-            yield (place, "listen"), str(error)
+            yield (key_path, "listen"), str(error)
     if not Path(config.exporter.host_root).is_absolute():
         yield ("exporter", "host_root"), "must be an absolute path, for example /host"
     if config.host and not HOST_NAME.fullmatch(config.host):
@@ -244,7 +244,7 @@ def check(config: Config) -> Iterator[tuple[Place, str]]:
             yield ("influxdb", *fault_place), fault
 
 
-def _check_page(config: AggregatorConfig) -> Iterator[tuple[Place, str]]:
+def _check_page(config: AggregatorConfig) -> Iterator[tuple[KeyPath, str]]:
     """The page shows names, addresses and commands: beyond loopback not to whoever asks."""
     try:
         host, _ = parse_listen(config.listen)
@@ -261,25 +261,25 @@ def _check_page(config: AggregatorConfig) -> Iterator[tuple[Place, str]]:
     yield ("aggregator", "listen"), text
 
 
-def _check_stores(config: Config) -> Iterator[tuple[Place, str]]:
+def _check_stores(config: Config) -> Iterator[tuple[KeyPath, str]]:
     stores = {
         ("store", "path"): config.store,
         ("aggregator", "store", "path"): config.aggregator.store,
     }
-    paths = {place: Path(store.path) for place, store in stores.items() if store.path}
+    paths = {key_path: Path(store.path) for key_path, store in stores.items() if store.path}
     if len({path.resolve() for path in paths.values()}) < len(paths):
         yield ("aggregator", "store", "path"), "is the events' file; findings need one of their own"
     logs = [log for s in config.sources if isinstance(s, FileSourceConfig) for log in s.paths]
-    for place, path in paths.items():
+    for key_path, path in paths.items():
         # it would be no sound store, and be set aside
         if any(log.startswith("/") and path.match(log) for log in logs):
-            yield place, f"`{path}` is a log that a source reads; choose a file of its own"
+            yield key_path, f"`{path}` is a log that a source reads; choose a file of its own"
 
 
-def _check_aggregator(config: Config) -> Iterator[tuple[Place, str]]:
+def _check_aggregator(config: Config) -> Iterator[tuple[KeyPath, str]]:
     max_age = _seconds(config.store.max_age)
-    for place, fault in findings_config.check_findings(config.aggregator.findings, max_age):
-        yield ("aggregator", "findings", *place), fault
+    for key_path, fault in findings_config.check_findings(config.aggregator.findings, max_age):
+        yield ("aggregator", "findings", *key_path), fault
     horizon = _seconds(config.aggregator.late_horizon)
     if horizon is not None and max_age is not None and horizon > max_age:
         text = "is longer than store.max_age: such late events may have been deleted"
@@ -294,7 +294,7 @@ def _seconds(duration: str) -> float | None:
         return None
 
 
-def _check_units(config: Config) -> Iterator[tuple[Place, str]]:
+def _check_units(config: Config) -> Iterator[tuple[KeyPath, str]]:
     aggregator = config.aggregator
     durations = {
         ("store", "max_age"): config.store.max_age,
@@ -303,65 +303,67 @@ def _check_units(config: Config) -> Iterator[tuple[Place, str]]:
         ("aggregator", "max_wait"): aggregator.max_wait,
         ("aggregator", "late_horizon"): aggregator.late_horizon,
     }
-    for place, text in durations.items():
+    for key_path, text in durations.items():
         try:
             if units.parse_duration(text) <= 0:
-                yield place, "must be longer than 0"
+                yield key_path, "must be longer than 0"
         except ValueError as error:
-            yield place, str(error)
+            yield key_path, str(error)
     sizes = {
         ("store", "max_size"): config.store.max_size,
         ("aggregator", "store", "max_size"): aggregator.store.max_size,
     }
-    for place, size in sizes.items():
+    for key_path, size in sizes.items():
         try:
             if units.parse_size(size) < 2**20:
-                yield place, "must be at least 1MiB"
+                yield key_path, "must be at least 1MiB"
         except ValueError as error:
-            yield place, str(error)
+            yield key_path, str(error)
 
 
-def _check_sources(sources: list[SourceConfig]) -> Iterator[tuple[Place, str]]:
+def _check_sources(sources: list[SourceConfig]) -> Iterator[tuple[KeyPath, str]]:
     for number, source in enumerate(sources):
-        place = ("sources", number)
+        key_path = ("sources", number)
         if not _NAME.fullmatch(source.name):
-            yield (*place, "name"), "a name is lower case letters, digits, - and _, at most 63"
+            yield (*key_path, "name"), "a name is lower case letters, digits, - and _, at most 63"
         if isinstance(source, FileSourceConfig):
-            yield from _check_file_source(place, source)
+            yield from _check_file_source(key_path, source)
         elif source.passwd is not None and not source.passwd.startswith("/"):
-            yield (*place, "passwd"), f"`{source.passwd}` must be an absolute path"
+            yield (*key_path, "passwd"), f"`{source.passwd}` must be an absolute path"
         for earlier in sources[:number]:
             if earlier.name == source.name:
-                yield (*place, "name"), f"`{source.name}` is the name of two sources"
+                yield (*key_path, "name"), f"`{source.name}` is the name of two sources"
         for earlier in sources[:number]:
             if twice := _read_twice(earlier, source):
                 fault = (
                     f"`{earlier.name}` and `{source.name}` both read {twice}: each line would be "
                     "counted twice; give each source its own `programs`, or keep one of them"
                 )
-                yield place, fault
+                yield key_path, fault
                 break
 
 
-def _check_file_source(place: Place, source: FileSourceConfig) -> Iterator[tuple[Place, str]]:
+def _check_file_source(
+    key_path: KeyPath, source: FileSourceConfig
+) -> Iterator[tuple[KeyPath, str]]:
     if not source.paths:
-        yield (*place, "paths"), "needs at least one path"
+        yield (*key_path, "paths"), "needs at least one path"
     for index, path in enumerate(source.paths):
         if not path.startswith("/"):
-            yield (*place, "paths", index), f"`{path}` must be an absolute path"
+            yield (*key_path, "paths", index), f"`{path}` must be an absolute path"
     try:
         if not 256 <= units.parse_size(source.max_line_bytes) <= 2**20:
-            yield (*place, "max_line_bytes"), "must lie between 256B and 1MiB"
+            yield (*key_path, "max_line_bytes"), "must lie between 256B and 1MiB"
     except ValueError as error:
-        yield (*place, "max_line_bytes"), str(error)
+        yield (*key_path, "max_line_bytes"), str(error)
     if source.timezone is not None:
         try:
             units.parse_zone(source.timezone)
         except ValueError as error:
-            yield (*place, "timezone"), str(error)
+            yield (*key_path, "timezone"), str(error)
     if source.locale is not None and find_locale(source.locale) is None:
         fault = f"`{source.locale}` is not a locale; write for example fr_FR"
-        yield (*place, "locale"), fault
+        yield (*key_path, "locale"), fault
 
 
 def _read_twice(one: SourceConfig, other: SourceConfig) -> str:

@@ -4,7 +4,7 @@ import errno
 import os
 import select
 import stat
-import time as clock
+import time
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,7 @@ def read_file(path: Path, most: int) -> bytes:
     number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         waits = not stat.S_ISREG(os.fstat(number).st_mode)
-        end = clock.monotonic() + PATIENCE
+        end = time.monotonic() + PATIENCE
         data = b""
         while len(data) <= most:
             if waits:
@@ -39,6 +39,6 @@ def _await(number: int, end: float) -> None:
     """Wait for what a writer has to say; one that never opens the pipe is not waited for."""
     poll = select.poll()
     poll.register(number, select.POLLIN)
-    if not poll.poll(max(0.0, end - clock.monotonic()) * 1000):
+    if not poll.poll(max(0.0, end - time.monotonic()) * 1000):
         told = f"not a file, and nothing more came from it within {PATIENCE:.0f} s"
         raise TimeoutError(errno.ETIMEDOUT, told)

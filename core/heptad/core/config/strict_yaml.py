@@ -12,12 +12,12 @@ from typing import Any, Final, TypeVar
 import msgspec
 import yaml
 
-from heptad.core.config.error_collector import Key, Surgery, types_at
+from heptad.core.config.error_collector import ErrorCollector, PathKey, types_at
 from heptad.core.config.small_file import read_file
 from heptad.core.terminal import show_path
 
 T = TypeVar("T")
-Check = Callable[[T], Iterable[tuple[tuple[Key, ...], str]]]
+Check = Callable[[T], Iterable[tuple[tuple[PathKey, ...], str]]]
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TEXT: Final = "tag:yaml.org,2002:str"
 _MOST_PROBLEMS: Final = 50
@@ -88,16 +88,16 @@ def parse(
         raise DocumentError([Problem(name, place, f"not YAML: {error.problem}")]) from None
     except yaml.YAMLError as error:
         raise DocumentError([Problem(name, "1:1", f"not YAML: {_one_line(error)}")]) from None
-    reader = _Reader(name, expand)
+    reader = _YamlReader(name, expand)
     if root is not None and root.tag == "tag:yaml.org,2002:null":
         root = None
-    surgery = Surgery({} if root is None else reader.construct(root))
+    collector = ErrorCollector({} if root is None else reader.construct(root))
     broken = {problem.place for problem in reader.problems}
-    result = _convert(surgery, kind, root, reader)
+    result = _convert(collector, kind, root, reader)
     for where, message in check(result) if check and result is not None else ():
-        path = surgery.original(list(where))
+        path = collector.original(list(where))
         node = _node_at(root, path)
-        if not surgery.is_touched(path) and _place(node and node.start_mark) not in broken:
+        if not collector.is_touched(path) and _place(node and node.start_mark) not in broken:
             reader.add(node, _explain(message, path))
     if result is None or reader.problems:
         raise DocumentError(sorted(reader.problems, key=_by_place))
@@ -125,7 +125,7 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-class _Reader:
+class _YamlReader:
     """Turns YAML nodes into plain data and collects what is wrong on the way."""
 
     def __init__(self, name: str, expand: Callable[[str], str] | None) -> None:
@@ -212,15 +212,17 @@ _MISSING: Final = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 
 
-def _convert(surgery: Surgery, kind: type[T], root: yaml.Node | None, reader: _Reader) -> T | None:
+def _convert(
+    collector: ErrorCollector, kind: type[T], root: yaml.Node | None, reader: _YamlReader
+) -> T | None:
     """Convert; where it fails, note the error, mend the data and try again."""
     while True:
         try:
-            return msgspec.convert(surgery.data, kind)
+            return msgspec.convert(collector.data, kind)
         except msgspec.ValidationError as error:
             message, path = _split(str(error))
             try:
-                original = surgery.original(path)
+                original = collector.original(path)
             except (LookupError, TypeError):  # it is part of a key that is quoted
                 message, path, original = str(error), [], []
             unknown, missing = _UNKNOWN.fullmatch(message), _MISSING.fullmatch(message)
@@ -228,15 +230,15 @@ def _convert(surgery: Surgery, kind: type[T], root: yaml.Node | None, reader: _R
                 path.append(unknown[1])
                 original.append(unknown[1])
             name = missing[1] if missing else ""
-            if not surgery.explains(original, name, kind):
+            if not collector.explains(original, name, kind):
                 reader.add(_node_at(root, original), _explain(message, original, kind))
             if len(reader.problems) >= _MOST_PROBLEMS:
                 return None
-            if not (surgery.fill(path, name, kind) if name else surgery.mend(path, kind)):
+            if not (collector.fill(path, name, kind) if name else collector.repair(path, kind)):
                 return None
 
 
-def _split(said: str) -> tuple[str, list[Key]]:
+def _split(said: str) -> tuple[str, list[PathKey]]:
     """What msgspec says is wrong, and where; a key or value that it quotes may look like a path."""
     message, _, where = said.rpartition(_AT)
     found = _PATH.fullmatch(where)
@@ -250,7 +252,7 @@ def _by_place(problem: Problem) -> tuple[int, int]:
     return int(line), int(column)
 
 
-def _explain(message: str, path: list[Key], kind: Any = None) -> str:
+def _explain(message: str, path: list[PathKey], kind: Any = None) -> str:
     """The message with its path and, where a word is wrong, the words that would be right."""
     where = ".".join(str(step) for step in path)
     if _UNKNOWN.fullmatch(message):
@@ -276,7 +278,7 @@ def _explain(message: str, path: list[Key], kind: Any = None) -> str:
     return f"{where}: {message}" if where else message
 
 
-def _node_at(node: yaml.Node | None, path: list[Key]) -> yaml.Node | None:
+def _node_at(node: yaml.Node | None, path: list[PathKey]) -> yaml.Node | None:
     for step in path:
         if isinstance(node, yaml.SequenceNode) and isinstance(step, int):
             node = node.value[step] if step < len(node.value) else node

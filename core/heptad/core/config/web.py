@@ -31,7 +31,7 @@ class ServerError(Exception):
     """The port cannot be opened; the message says why and what to do."""
 
 
-class TlsConfig(msgspec.Struct, forbid_unknown_fields=True):
+class ServerTlsConfig(msgspec.Struct, forbid_unknown_fields=True):
     """The certificate of the port, and which ones its clients need."""
 
     cert_file: str
@@ -47,7 +47,7 @@ class TlsConfig(msgspec.Struct, forbid_unknown_fields=True):
 class WebConfig(msgspec.Struct, forbid_unknown_fields=True):
     """The whole file; ``basic_auth_users`` are names with bcrypt hashes."""
 
-    tls_server_config: TlsConfig | None = None
+    tls_server_config: ServerTlsConfig | None = None
     basic_auth_users: dict[str, str] = {}
 
     @property
@@ -74,7 +74,7 @@ def load_web_config(path: Path) -> WebConfig:
     return strict_yaml.load(path, WebConfig, check=check)
 
 
-def make_context(config: TlsConfig) -> ssl.SSLContext:
+def make_context(config: ServerTlsConfig) -> ssl.SSLContext:
     """TLS as configured; OSError where a file cannot be used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[config.min_version]
@@ -87,14 +87,14 @@ def make_context(config: TlsConfig) -> ssl.SSLContext:
     return context
 
 
-def _make_absolute(config: TlsConfig, folder: Path) -> None:
+def _make_absolute(config: ServerTlsConfig, folder: Path) -> None:
     config.cert_file = str(folder / config.cert_file)
     config.key_file = str(folder / config.key_file)
     if config.client_ca_file:
         config.client_ca_file = str(folder / config.client_ca_file)
 
 
-def _check_tls(config: TlsConfig) -> Iterator[tuple[str, str]]:
+def _check_tls(config: ServerTlsConfig) -> Iterator[tuple[str, str]]:
     if config.min_version > config.max_version:
         yield "min_version", f"is above max_version ({config.max_version})"
     asks = config.client_auth_type != "NoClientCert"

@@ -100,7 +100,7 @@ def _parse_basic(header: str) -> tuple[bytes, bytes] | None:
     return (user, password[:_LONGEST_PASSWORD]) if colon else None
 
 
-class Access:
+class Authenticator:
     """TLS and basic auth of one port; none of them without ``path``.
 
     When one of the files changes, as a renewed certificate does, they are read again; where they
@@ -117,7 +117,7 @@ class Access:
         self._asks = (False, False)
         if path is not None:
             self._load(path)
-        self._seen = _look(self._files)
+        self._seen = _stat_files(self._files)
 
     @property
     def encrypts(self) -> bool:
@@ -156,7 +156,7 @@ class Access:
         if path is None:
             return
         with self._lock:
-            files, seen = self._files, _look(self._files)
+            files, seen = self._files, _stat_files(self._files)
             if seen == self._seen:
                 return
             self._seen = seen
@@ -166,12 +166,12 @@ class Access:
                 self._condition.set(" ".join(str(error).split()))
                 return
             if self._files != files:
-                self._seen = _look(self._files)
+                self._seen = _stat_files(self._files)
             self._condition.set(None)
             log.info("web_config was read again", extra={"file": path})
 
 
-def _look(files: list[Path]) -> list[tuple[int, int, int]]:
+def _stat_files(files: list[Path]) -> list[tuple[int, int, int]]:
     """What tells a file from how it was before."""
     seen = []
     for file in files:

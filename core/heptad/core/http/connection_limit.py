@@ -21,7 +21,7 @@ def share_of_descriptors(most: int) -> int:
     return most if soft == resource.RLIM_INFINITY else max(1, min(most, soft // 4))
 
 
-class Room:
+class ConnectionLimiter:
     """The connections of one event loop, each known by the task that serves it."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ import http.client
 import io
 import socket
 import threading
-import time as clock
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,7 +25,7 @@ def limit(seconds: float) -> Iterator[None]:
     Within another limit the one that ends first holds.
     """
     outer = getattr(_of_thread, "end", None)
-    end = clock.monotonic() + seconds
+    end = time.monotonic() + seconds
     _of_thread.end = end if outer is None else min(outer, end)
     try:
         yield
@@ -44,7 +44,7 @@ class _Limited(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        left = self._end - clock.monotonic()
+        left = self._end - time.monotonic()
         if left <= 0:
             raise TimeoutError("the answer takes too long")
         if not self._raw.closed and self._socket.fileno() >= 0:

@@ -17,7 +17,7 @@ _ABSOLUTE: Final = re.compile(r"https?://([^/?]*)(.*)", re.IGNORECASE)
 Headers = tuple[tuple[str, str], ...]
 
 
-class Answer(NamedTuple):
+class HttpResponse(NamedTuple):
     """What a request is answered."""
 
     status: str
@@ -26,10 +26,10 @@ class Answer(NamedTuple):
     headers: Headers = ()
 
 
-class Refused(Exception):
+class BadRequest(Exception):
     """A request that is not HTTP, or too long: what it is answered."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: HttpResponse) -> None:
         super().__init__(answer.status)
         self.answer = answer
 
@@ -58,9 +58,9 @@ class Exchange:
             return _describe(event)
         except h11.RemoteProtocolError as error:
             self._ends = True
-            raise Refused(_explain(error)) from None
+            raise BadRequest(_explain(error)) from None
 
-    async def send(self, answer: Answer) -> bool:
+    async def send(self, answer: HttpResponse) -> bool:
         """Send the answer; whether another request may follow."""
         status, _, reason = answer.status.partition(" ")
         fields = {
@@ -100,7 +100,7 @@ def _describe(request: h11.Request) -> dict[str, str]:
     return environ
 
 
-def _explain(error: h11.RemoteProtocolError) -> Answer:
+def _explain(error: h11.RemoteProtocolError) -> HttpResponse:
     if error.error_status_hint == 431:
-        return Answer("431 Request Header Fields Too Large", b"more than 16 KiB of headers\n")
-    return Answer("400 Bad Request", b"this is not HTTP/1.1\n")
+        return HttpResponse("431 Request Header Fields Too Large", b"more than 16 KiB of headers\n")
+    return HttpResponse("400 Bad Request", b"this is not HTTP/1.1\n")

@@ -18,7 +18,7 @@ _NOBODYS: Final = (".localhost", ".internal")
 """Endings that are reserved: RFC 6761, 6.3, and ICANN's resolution 2024.07.29.06."""
 
 
-class OwnNames:
+class AllowedHosts:
     """The names of what listens at ``host``; beyond loopback every name is one."""
 
     def __init__(self, host: str) -> None:

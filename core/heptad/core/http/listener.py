@@ -18,7 +18,7 @@ _NEWEST: Final = 64
 """So many that came last may not have had the time to say anything: as many scrape at once."""
 
 
-class Door:
+class Listener:
     """Listens at ``address``; raises ServerError. Asks the resolver for no other name's address."""
 
     def __init__(self, address: tuple[str, int]) -> None:

@@ -16,17 +16,17 @@ from typing import Final
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import CollectorRegistry
 
-from heptad.core.http.auth import Access
-from heptad.core.http.connection_limit import Room
-from heptad.core.http.exchange import Answer, Exchange, Headers, Refused
-from heptad.core.http.host_names import OwnNames
-from heptad.core.http.listener import Door
+from heptad.core.http.auth import Authenticator
+from heptad.core.http.connection_limit import ConnectionLimiter
+from heptad.core.http.exchange import BadRequest, Exchange, Headers, HttpResponse
+from heptad.core.http.host_names import AllowedHosts
+from heptad.core.http.listener import Listener
 from heptad.core.http.stream import Stream
-from heptad.core.http.worker_threads import Busy, Places, Shared
+from heptad.core.http.worker_threads import SharedCall, ThreadLimiter, TooBusy
 from heptad.core.telemetry.masking import mask_whole
 from heptad.core.terminal import printable
 
-__all__ = ["Answer", "Headers", "Pages", "Server"]
+__all__ = ["Headers", "HttpResponse", "Pages", "Server"]
 
 log = logging.getLogger("heptad.server")
 
@@ -48,13 +48,13 @@ _CHALLENGE: Final = (("WWW-Authenticate", 'Basic realm="Heptad", charset="UTF-8"
 _INDEX: Final = b"""<!doctype html><meta charset=utf-8><title>Heptad</title>
 <h1>Heptad</h1><ul><li><a href=metrics>metrics</a><li><a href=healthz>healthz</a></ul>
 """
-_BUSY: Final = Answer(
+_BUSY: Final = HttpResponse(
     "503 Service Unavailable",
     b"too many requests at once; ask again\n",
     headers=(("Retry-After", "2"), *_LEAVE),
 )
 
-Pages = Callable[[Mapping[str, str]], Answer | None]
+Pages = Callable[[Mapping[str, str]], HttpResponse | None]
 """What a part serves beside /metrics and /healthz, by the request's WSGI environment (PEP 3333)."""
 
 
@@ -77,24 +77,24 @@ class Server:
         self._registry = registry
         self._problems = problems
         self._pages = pages
-        self._access = Access(Path(web_config) if web_config else None)
-        self._names = OwnNames(listen[0])
-        self._door = Door(listen)
-        self._room = Room()
-        self._metrics = Shared(lambda: self._expose(packs=False), _DEADLINE)
-        self._packed_metrics = Shared(lambda: self._expose(packs=True), _DEADLINE)
-        self._health = Shared(self._tell_health, _DEADLINE)
-        self._requests = Places(16, queue=16, patience=3.0)
-        self._verifying = Places(2, queue=16, patience=2.0)
+        self._authenticator = Authenticator(Path(web_config) if web_config else None)
+        self._names = AllowedHosts(listen[0])
+        self._listener = Listener(listen)
+        self._connections = ConnectionLimiter()
+        self._metrics = SharedCall(lambda: self._expose(packs=False), _DEADLINE)
+        self._packed_metrics = SharedCall(lambda: self._expose(packs=True), _DEADLINE)
+        self._health = SharedCall(self._tell_health, _DEADLINE)
+        self._requests = ThreadLimiter(16, queue=16, patience=3.0)
+        self._verifying = ThreadLimiter(2, queue=16, patience=2.0)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        host, port = self._door.address
+        host, port = self._listener.address
         name = f"[{host}]" if ":" in host else host
-        return f"{'https' if self._access.encrypts else 'http'}://{name}:{port}"
+        return f"{'https' if self._authenticator.encrypts else 'http'}://{name}:{port}"
 
     def start(self) -> None:
         """Serve in a thread of its own."""
@@ -103,10 +103,10 @@ class Server:
     def close(self) -> None:
         """Stop serving and close the port; never waits for a client."""
         self._closing.set()
-        self._door.shut()
+        self._listener.shut()
         if self._thread.is_alive():
             self._thread.join(timeout=_CLOSED_WITHIN)
-        self._door.close()
+        self._listener.close()
 
     def _serve(self) -> None:
         asyncio.run(self._accept())
@@ -115,25 +115,25 @@ class Server:
         """Until it is closed; what is still open then is closed as this ends."""
         while not self._closing.is_set():
             try:
-                connections = await self._door.receive()
+                connections = await self._listener.receive()
             except OSError as error:
                 # no descriptors or no memory, for which an idle connection gives way
                 log.debug("no connection can be accepted", extra={"error": error})
-                self._room.close_oldest()
+                self._connections.close_oldest()
                 await asyncio.sleep(_REST)
                 continue
             for number, connection in enumerate(connections):
-                while not (self._room.make_place() or self._closing.is_set()):
+                while not (self._connections.make_place() or self._closing.is_set()):
                     await asyncio.sleep(_REST)
                 self._receive(connection)
                 if number % _ADMITTED_AT_ONCE == 0:
                     await asyncio.sleep(0)
 
     def _receive(self, connection: socket.socket) -> None:
-        task = asyncio.create_task(self._converse(connection, self._access.context()))
+        task = asyncio.create_task(self._converse(connection, self._authenticator.context()))
         # not in the task, which may be cancelled before its first step
         task.add_done_callback(lambda _: connection.close())
-        self._room.admit(task)
+        self._connections.admit(task)
 
     async def _converse(self, connection: socket.socket, context: SSLContext | None) -> None:
         stream = Stream(connection, context)
@@ -156,50 +156,54 @@ class Server:
                     environ = await exchange.receive()
                 if environ is None:
                     return
-                self._room.note_waiting(task)
+                self._connections.note_waiting(task)
                 answer = await self._answer(environ)
-            except Refused as refused:
-                answer = refused.answer
-            self._room.note_reading(task, len(answer.body))
+            except BadRequest as rejected:
+                answer = rejected.answer
+            self._connections.note_reading(task, len(answer.body))
             async with asyncio.timeout(_DEADLINE):
                 goes_on = await exchange.send(answer)
-            self._room.note_asking(task)
+            self._connections.note_asking(task)
             patience = _IDLE
 
-    async def _answer(self, environ: Mapping[str, str]) -> Answer:
-        answer = await self._refuse(environ)
+    async def _answer(self, environ: Mapping[str, str]) -> HttpResponse:
+        answer = await self._reject(environ)
         if answer is None:
             try:
                 answer = await self._ask(environ)
-            except Busy:
+            except TooBusy:
                 answer = _BUSY
             except Exception:
                 log.exception("a request failed")
-                answer = Answer("500 Internal Server Error", b"this failed; see Heptad's log\n")
+                answer = HttpResponse(
+                    "500 Internal Server Error", b"this failed; see Heptad's log\n"
+                )
         headers = dict(_ALWAYS) | dict(answer.headers)
         return answer._replace(headers=tuple(headers.items()))
 
-    async def _refuse(self, environ: Mapping[str, str]) -> Answer | None:
+    async def _reject(self, environ: Mapping[str, str]) -> HttpResponse | None:
         """What a request is told that is not let in."""
         if not self._names.include(environ.get("HTTP_HOST", "")):
             told = b"this host does not go by that name here; ask 127.0.0.1 or localhost\n"
-            return Answer("421 Misdirected Request", told, headers=_LEAVE)
+            return HttpResponse("421 Misdirected Request", told, headers=_LEAVE)
         header = environ.get("HTTP_AUTHORIZATION", "")
-        verdict = self._access.recall(header)
+        verdict = self._authenticator.recall(header)
         if verdict is None:
             try:
-                verdict = await self._verifying.run(self._access.verify, header)
-            except Busy:
+                verdict = await self._verifying.run(self._authenticator.verify, header)
+            except TooBusy:
                 told = b"too many passwords are being verified; ask again\n"
                 return _BUSY._replace(body=told)
         if verdict == "refused":
-            return Answer("401 Unauthorized", b"user and password, please\n", headers=_CHALLENGE)
+            return HttpResponse(
+                "401 Unauthorized", b"user and password, please\n", headers=_CHALLENGE
+            )
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             allow = (("Allow", "GET, HEAD"),)
-            return Answer("405 Method Not Allowed", b"only GET and HEAD\n", headers=allow)
+            return HttpResponse("405 Method Not Allowed", b"only GET and HEAD\n", headers=allow)
         return None
 
-    async def _ask(self, environ: Mapping[str, str]) -> Answer:
+    async def _ask(self, environ: Mapping[str, str]) -> HttpResponse:
         path = environ["PATH_INFO"]
         if path == "/metrics":
             packs = "gzip" in environ.get("HTTP_ACCEPT_ENCODING", "")
@@ -208,25 +212,25 @@ class Server:
             return await self._health.get()
         return await self._requests.run(self._route, environ)
 
-    def _route(self, environ: Mapping[str, str]) -> Answer:
+    def _route(self, environ: Mapping[str, str]) -> HttpResponse:
         path = environ["PATH_INFO"]
         answer = self._pages(environ) if self._pages is not None else None
         if answer is not None:
             return answer
         if path == "/":
-            return Answer("200 OK", _INDEX, "text/html; charset=utf-8")
-        return Answer("404 Not Found", b"there are /metrics and /healthz\n")
+            return HttpResponse("200 OK", _INDEX, "text/html; charset=utf-8")
+        return HttpResponse("404 Not Found", b"there are /metrics and /healthz\n")
 
-    def _expose(self, *, packs: bool) -> Answer:
+    def _expose(self, *, packs: bool) -> HttpResponse:
         """The registry in Prometheus' text format 0.0.4, as node_exporter answers."""
         body = generate_latest(self._registry)
         if not packs:
-            return Answer("200 OK", body, _TEXT_FORMAT)
+            return HttpResponse("200 OK", body, _TEXT_FORMAT)
         packed = gzip.compress(body, compresslevel=1)
-        return Answer("200 OK", packed, _TEXT_FORMAT, (("Content-Encoding", "gzip"),))
+        return HttpResponse("200 OK", packed, _TEXT_FORMAT, (("Content-Encoding", "gzip"),))
 
-    def _tell_health(self) -> Answer:
+    def _tell_health(self) -> HttpResponse:
         problems = self._problems()
         status = "503 Service Unavailable" if problems else "200 OK"
         told = "\n".join(printable(mask_whole(problem)) for problem in problems) or "healthy"
-        return Answer(status, f"{told}\n".encode())
+        return HttpResponse(status, f"{told}\n".encode())

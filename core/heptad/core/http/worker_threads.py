@@ -9,11 +9,11 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Busy(Exception):
+class TooBusy(Exception):
     """Too many wait already, or it took too long until there was a place."""
 
 
-class Places:
+class ThreadLimiter:
     """``most`` calls at once; further ``queue`` ones wait for ``patience`` seconds.
 
     A call whose client is gone keeps its place until it ends. One that hangs holds up nobody else:
@@ -28,13 +28,13 @@ class Places:
     async def run(self, call: Callable[..., T], *args: object) -> T:
         """What the call returns or raises; raises Busy."""
         if self._free.locked() and self._queue <= 0:
-            raise Busy
+            raise TooBusy
         self._queue -= 1
         try:
             async with asyncio.timeout(self._patience):
                 await self._free.acquire()
         except TimeoutError:
-            raise Busy from None
+            raise TooBusy from None
         finally:
             self._queue += 1
         running = asyncio.create_task(_run_in_thread(lambda: call(*args)))
@@ -42,7 +42,7 @@ class Places:
         return await _await(running)
 
 
-class Shared(Generic[T]):
+class SharedCall(Generic[T]):
     """A call that runs once at a time, for all who wait for it to begin.
 
     So it costs the same whether one client asks or a hundred do.
@@ -62,7 +62,7 @@ class Shared(Generic[T]):
             async with asyncio.timeout(self._patience):
                 return await _await(self._next)
         except TimeoutError:
-            raise Busy from None
+            raise TooBusy from None
 
     async def _run(self) -> T:
         async with self._running:
@@ -90,5 +90,5 @@ async def _run_in_thread(call: Callable[[], T]) -> T:
         # one that the interpreter does not wait for at its end, as it does for an executor's
         threading.Thread(target=work, name="http-call", daemon=True).start()
     except RuntimeError:  # no more threads
-        raise Busy from None
+        raise TooBusy from None
     return await asyncio.wrap_future(future)

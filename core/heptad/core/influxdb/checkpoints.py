@@ -1,6 +1,6 @@
 """Where the exporter of a host stopped, as its heartbeats tell."""
 
-import time as clock
+import time
 from typing import Final, NamedTuple
 
 from heptad.core.influxdb.query import Reader
@@ -11,7 +11,7 @@ from heptad.core.units import SECOND
 _AHEAD: Final = 86_400 * SECOND
 
 
-class Last(NamedTuple):
+class LastHeartbeat(NamedTuple):
     """The last heartbeat of a host: its sequence, its time (ns), and the last position told.
 
     ``position`` is empty where none of the heartbeats told one.
@@ -22,18 +22,18 @@ class Last(NamedTuple):
     position: str
 
 
-def find_last(reader: Reader, host: str, machine_id: str, retention: float) -> Last | None:
+def find_last(reader: Reader, host: str, machine_id: str, retention: float) -> LastHeartbeat | None:
     """The last heartbeat within ``retention`` seconds; raises StoreError."""
-    now = clock.time_ns()
+    now = time.time_ns()
     since = now - int(retention * SECOND)
     tags = {"host": host, "machine_id": machine_id}
-    found: Last | None = None
+    found: LastHeartbeat | None = None
     for point in reader.points(MEASUREMENT, since, now + _AHEAD, tags, newest_first=True):
         position = join_text("position", point.fields)
         if found is None:
             sequence = point.fields.get("sequence", 0)
             known = type(sequence) is int and 0 <= sequence < 2**62
-            found = Last(int(sequence) if known else 0, point.time, position)
+            found = LastHeartbeat(int(sequence) if known else 0, point.time, position)
         if position:
             return found._replace(position=position)
     return found

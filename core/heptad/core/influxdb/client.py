@@ -7,7 +7,7 @@ Authorization as InfluxDB's references give it: 1.x takes basic authentication, 
 
 import json
 import re
-import time as clock
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
@@ -23,7 +23,7 @@ from heptad.core.http.deadline import PoolManager, limit
 from heptad.core.influxdb.tls import (
     find_remedy,
     find_remedy_of_page,
-    look_at_files,
+    fingerprint_files,
     make_ssl_context,
 )
 from heptad.core.store.api import StoreError
@@ -54,7 +54,7 @@ class TooSlow(Unreachable):
     """The server did not answer in time."""
 
 
-class Answer(NamedTuple):
+class InfluxResponse(NamedTuple):
     """What the server said; ``body`` is cut off after 256 KiB.
 
     ``clock_offset``: seconds that this host's clock is ahead of the server's, to about a second;
@@ -94,7 +94,7 @@ class Answer(NamedTuple):
         return shorten(self.message)
 
 
-class Connection:
+class InfluxConnection:
     """Requests to the server of ``config``; may be used by several threads. No request at first.
 
     ``clock_offset``: seconds that this host's clock was last seen ahead of the server's.
@@ -106,7 +106,7 @@ class Connection:
         self._timeout = units.parse_duration(config.timeout)
         self.clock_offset = 0.0
         self._generation: Generation | None = None
-        self._files = look_at_files(config.tls)
+        self._files = fingerprint_files(config.tls)
         self._pool = self._make_pool()
 
     def _make_pool(self) -> PoolManager:
@@ -127,7 +127,7 @@ class Connection:
 
     def _follow_files(self) -> None:
         """Certificates that were renewed, as those of a short life are, are used from now on."""
-        files = look_at_files(self.config.tls)
+        files = fingerprint_files(self.config.tls)
         if files != self._files:
             self._pool = self._make_pool()
             self._files = files
@@ -189,7 +189,7 @@ class Connection:
         *,
         authorize: bool = True,
         as_generation: Generation | None = None,
-    ) -> Answer:
+    ) -> InfluxResponse:
         """One request and its answer, whatever its status; raises Unreachable.
 
         The answer is waited for twice as long as for any part of it, at the most.
@@ -207,13 +207,13 @@ class Connection:
                 as_generation=generation,
             ) as response,
         ):
-            begun = clock.time()
+            begun = time.time()
             data = response.read(_MOST_BODY, decode_content=True)
             if len(data) < _MOST_BODY:
                 response.drain_conn()
             else:
                 response.close()
-            return Answer(response.status, response.headers, data, _offset(response, begun))
+            return InfluxResponse(response.status, response.headers, data, _offset(response, begun))
 
     @contextmanager
     def stream(
@@ -243,7 +243,7 @@ class Connection:
                 preload_content=False,
                 redirect=False,
             )
-            offset = _offset(response, clock.time())
+            offset = _offset(response, time.time())
             self.clock_offset = self.clock_offset if offset is None else offset
             yield response
         except (urllib3.exceptions.HTTPError, OSError) as error:

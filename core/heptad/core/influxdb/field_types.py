@@ -1,16 +1,16 @@
 """Where on the server a field has another type, and which host the point there claims to be of."""
 
-import time as clock
+import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
 from heptad.core import units
-from heptad.core.influxdb.client import Connection
+from heptad.core.influxdb.client import InfluxConnection
 from heptad.core.influxdb.influxql import in_time, quote_name
 from heptad.core.influxdb.query import Reader
 from heptad.core.influxdb.retention import default_policy, read_duration, read_rule
 from heptad.core.store.api import StoreError
-from heptad.core.store.field_conflict import Conflict, Group, Held, Place
+from heptad.core.store.field_conflict import Conflict, HeldGroup, HeldPoints, Shard
 from heptad.core.terminal import printable
 
 _SECOND: Final = units.SECOND
@@ -25,14 +25,14 @@ _MOST_SHOWN: Final = 64
 _NUMERIC: Final = ("float", "integer", "unsigned")
 
 
-class Finder:
+class ConflictFinder:
     """Looks where the type of a field in ``bucket`` conflicts; what it found holds for a minute.
 
     ``tick`` is a monotonic time in seconds.
     """
 
     def __init__(
-        self, connection: Connection, bucket: str, tick: Callable[[], float] = clock.monotonic
+        self, connection: InfluxConnection, bucket: str, tick: Callable[[], float] = time.monotonic
     ) -> None:
         self._connection = connection
         self._bucket = bucket
@@ -40,19 +40,19 @@ class Finder:
         self._keeps = int(retention * units.SECOND)
         self._tick = tick
         self._reader = Reader(connection, bucket)
-        self._found: dict[tuple[Conflict, int], tuple[float, Place]] = {}
+        self._found: dict[tuple[Conflict, int], tuple[float, Shard]] = {}
         self._length: tuple[float, int] | None = None
 
-    def gather(self, groups: Iterable[Group]) -> list[Held]:
+    def gather(self, groups: Iterable[HeldGroup]) -> list[HeldPoints]:
         """Held points by conflict and shard."""
-        found: dict[tuple[Conflict, int], Held] = {}
-        for conflict, time, points in groups:
-            place = self.find(conflict, time)
-            held = found.get((conflict, place.since), Held(conflict, place, time, 0))
+        found: dict[tuple[Conflict, int], HeldPoints] = {}
+        for conflict, at, points in groups:
+            place = self.find(conflict, at)
+            held = found.get((conflict, place.since), HeldPoints(conflict, place, at, 0))
             found[conflict, place.since] = held._replace(points=held.points + points)
         return list(found.values())
 
-    def find(self, conflict: Conflict, time: int) -> Place:
+    def find(self, conflict: Conflict, time: int) -> Shard:
         """The shard of ``time`` (ns), and whose point has the other type there."""
         if self._connection.generation >= _ONE_TYPE:
             since, until = 0, 0
@@ -66,7 +66,7 @@ class Finder:
             host = self._find_host(conflict, since, until or time + 1)
         except StoreError:
             host = None
-        place = Place(since, until, host)
+        place = Shard(since, until, host)
         while len(self._found) >= _MOST:
             del self._found[next(iter(self._found))]
         self._found[key] = (self._tick(), place)

@@ -21,8 +21,8 @@ from heptad.core.influxdb.query import Reader
 from heptad.core.influxdb.selection import CORE
 from heptad.core.store.api import Point
 from heptad.core.store.event_row import identify
-from heptad.core.store.field_conflict import MOST_TOLD, Conflict, Group
-from heptad.core.store.heartbeat_row import HEARTBEATS, MEASUREMENT, Span
+from heptad.core.store.field_conflict import MOST_LISTED, Conflict, HeldGroup
+from heptad.core.store.heartbeat_row import HEARTBEATS, MEASUREMENT, DeliveredInterval
 from heptad.core.store.measurements import STORED, TYPES
 from heptad.core.units import SECOND
 from heptad.core.validation import Intake, Invalid, Number, check_text
@@ -57,10 +57,10 @@ Machine = tuple[str, str]
 """Host and machine id."""
 
 _decode_held: Final = msgspec.json.Decoder(
-    Annotated[list[tuple[str, str, str, str, Time, Number]], msgspec.Meta(max_length=MOST_TOLD)]
+    Annotated[list[tuple[str, str, str, str, Time, Number]], msgspec.Meta(max_length=MOST_LISTED)]
 ).decode
 _decode_spans: Final = msgspec.json.Decoder(
-    Annotated[list[Span], msgspec.Meta(max_length=200)]
+    Annotated[list[DeliveredInterval], msgspec.Meta(max_length=200)]
 ).decode
 
 
@@ -75,16 +75,16 @@ class Heartbeat(msgspec.Struct, frozen=True):
     machine: Machine
     time: Time
     sequence: Number
-    passed: Time = 0
+    watermark: Time = msgspec.field(default=0, name="passed")
     behind: Number = 0
     caught_up: bool = False
     clock_offset: Annotated[float, msgspec.Meta(ge=-_MOST_OFFSET, le=_MOST_OFFSET)] = 0.0
-    spans: list[Span] = []
+    intervals: list[DeliveredInterval] = msgspec.field(default_factory=list, name="spans")
     deaf: bool = False
-    held: list[Group] = []
+    held: list[HeldGroup] = []
 
 
-class Summary(msgspec.Struct, frozen=True):
+class FleetSummary(msgspec.Struct, frozen=True):
     """How the fleet is: numbers of exporters, and the largest offset of a clock in seconds.
 
     ``behind``: living ones that are not caught up. ``shared_names``: host names under which two
@@ -102,10 +102,10 @@ class Summary(msgspec.Struct, frozen=True):
     largest_offset: float = 0.0
 
 
-class _Seen(msgspec.Struct):
+class _MachineState(msgspec.Struct):
     """The newest heartbeat of a machine; ``moved``: when, on the monotonic clock (s)."""
 
-    beat: Heartbeat
+    heartbeat: Heartbeat
     first: int
     moved: float
 
@@ -119,57 +119,63 @@ class Fleet:
     """
 
     def __init__(self) -> None:
-        self._seen: dict[Machine, _Seen] = {}
+        self._seen: dict[Machine, _MachineState] = {}
 
     @classmethod
-    def of(cls, beats: Iterable[Heartbeat], now: int) -> Self:
+    def of(cls, heartbeats: Iterable[Heartbeat], now: int) -> Self:
         """Those who wrote ``beats``, as they are at ``now`` (server's clock, ns): ``at`` is 0."""
         fleet = cls()
-        for beat in beats:
-            fleet.take(beat, -max(0, now - beat.time) / SECOND)
+        for heartbeat in heartbeats:
+            fleet.take(heartbeat, -max(0, now - heartbeat.time) / SECOND)
         return fleet
 
-    def take(self, beat: Heartbeat, at: float) -> None:
+    def take(self, heartbeat: Heartbeat, at: float) -> None:
         """Take up a heartbeat; one that is known, or older, changes nothing."""
-        seen = self._seen.get(beat.machine)
+        seen = self._seen.get(heartbeat.machine)
         if seen is None:
             if len(self._seen) >= _MOST_MACHINES:
                 del self._seen[min(self._seen, key=lambda machine: self._seen[machine].moved)]
-            self._seen[beat.machine] = _Seen(beat, beat.time, at)
-        elif beat.time > seen.beat.time:
-            seen.beat, seen.moved = beat, at
+            self._seen[heartbeat.machine] = _MachineState(heartbeat, heartbeat.time, at)
+        elif heartbeat.time > seen.heartbeat.time:
+            seen.heartbeat, seen.moved = heartbeat, at
 
-    def passed(self, at: float) -> int | None:
+    def watermark(self, at: float) -> int | None:
         """The time (ns) up to which all living hosts with a sound clock have delivered."""
-        beats = (seen.beat for seen in self._living(at))
-        sound = (beat.passed for beat in beats if abs(beat.clock_offset) <= SKEWED)
+        heartbeats = (seen.heartbeat for seen in self._living(at))
+        sound = (
+            heartbeat.watermark for heartbeat in heartbeats if abs(heartbeat.clock_offset) <= SKEWED
+        )
         return min(sound, default=None)
 
-    def summary(self, at: float, now: int) -> Summary:
+    def summary(self, at: float, now: int) -> FleetSummary:
         """How the fleet is at ``now`` (server's clock, ns); forgets who is gone for long."""
         for machine, seen in list(self._seen.items()):
-            if at - seen.moved > ALIVE and now - seen.beat.time > REMEMBERED:
+            if at - seen.moved > ALIVE and now - seen.heartbeat.time > REMEMBERED:
                 del self._seen[machine]
-        living = [seen.beat for seen in self._living(at)]
-        offsets = [abs(beat.clock_offset) for beat in living]
-        return Summary(
+        living = [seen.heartbeat for seen in self._living(at)]
+        offsets = [abs(heartbeat.clock_offset) for heartbeat in living]
+        return FleetSummary(
             live=len(living),
             silent=sum(at - seen.moved > ALIVE for seen in self._own()),
             skewed=sum(offset > SKEWED for offset in offsets),
-            behind=sum(not beat.caught_up for beat in living),
-            shared_names=_count_shared(beat.machine[0] for beat in living),
-            shared_ids=_count_shared(beat.machine[1] for beat in living),
-            deaf=sum(beat.deaf for beat in living),
+            behind=sum(not heartbeat.caught_up for heartbeat in living),
+            shared_names=_count_shared(heartbeat.machine[0] for heartbeat in living),
+            shared_ids=_count_shared(heartbeat.machine[1] for heartbeat in living),
+            deaf=sum(heartbeat.deaf for heartbeat in living),
             largest_offset=max(offsets, default=0.0),
         )
 
     def troubled(self, at: float) -> dict[str, list[str]]:
         """The hosts that are ``silent``, ``skewed`` or ``deaf``, as ``summary`` counts them."""
-        living = self._beating(at)
+        living = self._alive(at)
         hosts = {
-            "silent": {seen.beat.machine[0] for seen in self._own() if at - seen.moved > ALIVE},
-            "skewed": {beat.machine[0] for beat in living if abs(beat.clock_offset) > SKEWED},
-            "deaf": {beat.machine[0] for beat in living if beat.deaf},
+            "silent": {
+                seen.heartbeat.machine[0] for seen in self._own() if at - seen.moved > ALIVE
+            },
+            "skewed": {
+                heartbeat.machine[0] for heartbeat in living if abs(heartbeat.clock_offset) > SKEWED
+            },
+            "deaf": {heartbeat.machine[0] for heartbeat in living if heartbeat.deaf},
         }
         return {what: sorted(names) for what, names in hosts.items()}
 
@@ -179,24 +185,24 @@ class Fleet:
 
     def holders(self, conflicts: Container[Conflict], at: float) -> list[str]:
         """The living hosts that hold points for one of ``conflicts``."""
-        living = self._beating(at)
+        living = self._alive(at)
         return sorted({b.machine[0] for b in living if any(g[0] in conflicts for g in b.held)})
 
-    def held(self, at: float) -> list[Group]:
+    def held(self, at: float) -> list[HeldGroup]:
         """What living exporters say that the server does not take: what most of them say first."""
-        groups = [group for seen in self._living(at) for group in seen.beat.held]
+        groups = [group for seen in self._living(at) for group in seen.heartbeat.held]
         sayers = Counter((conflict, time // DAY) for conflict, time, _ in groups)
         most = {key for key, _ in sayers.most_common(_MOST_HELD)}
         return [group for group in groups if (group[0], group[1] // DAY) in most]
 
-    def _beating(self, at: float) -> list[Heartbeat]:
+    def _alive(self, at: float) -> list[Heartbeat]:
         """The last heartbeats of all that live, also of those that another one followed."""
-        return [seen.beat for seen in self._seen.values() if at - seen.moved <= ALIVE]
+        return [seen.heartbeat for seen in self._seen.values() if at - seen.moved <= ALIVE]
 
-    def _living(self, at: float) -> list[_Seen]:
+    def _living(self, at: float) -> list[_MachineState]:
         return [seen for seen in self._own() if at - seen.moved <= ALIVE]
 
-    def _own(self) -> list[_Seen]:
+    def _own(self) -> list[_MachineState]:
         """All but those that another one followed."""
         begun: dict[tuple[int, str], int] = {}
         for machine, seen in self._seen.items():
@@ -205,18 +211,20 @@ class Fleet:
         return [
             seen
             for machine, seen in self._seen.items()
-            if all(begun[part] <= seen.beat.time for part in enumerate(machine))
+            if all(begun[part] <= seen.heartbeat.time for part in enumerate(machine))
         ]
 
 
-def passed_by_all(beats: Iterable[Heartbeat], now: int) -> int | None:
+def fleet_watermark(heartbeats: Iterable[Heartbeat], now: int) -> int | None:
     """The time (ns) up to which all exporters have delivered that are alive at ``now`` (ns).
 
     Where none is, the latest that one of them had reached; None: not known.
     """
-    beats = [beat for beat in beats if abs(beat.clock_offset) <= SKEWED]
-    living = [beat.passed for beat in beats if now - beat.time <= ALIVE * SECOND]
-    return (min(living) if living else max((b.passed for b in beats), default=0)) or None
+    heartbeats = [heartbeat for heartbeat in heartbeats if abs(heartbeat.clock_offset) <= SKEWED]
+    living = [
+        heartbeat.watermark for heartbeat in heartbeats if now - heartbeat.time <= ALIVE * SECOND
+    ]
+    return (min(living) if living else max((b.watermark for b in heartbeats), default=0)) or None
 
 
 def _count_shared(names: Iterable[str]) -> int:
@@ -248,15 +256,15 @@ def _heartbeat_of(point: Point) -> Heartbeat:
         raise Invalid("missing", "no tag `host` or `machine_id`")
     check_text(host + machine_id)
     told: dict[str, Any] = {name: point.fields[name] for name in _FIELDS if name in point.fields}
-    spans = told.pop("spans", "[]")
-    if not isinstance(spans, str):
+    intervals = told.pop("spans", "[]")
+    if not isinstance(intervals, str):
         raise Invalid("type", "spans that are not text")
     told["held"] = _read_held(told.pop("held", "[]"))
-    told |= {"spans": _decode_spans(spans), "machine": (host, machine_id), "time": point.time}
+    told |= {"spans": _decode_spans(intervals), "machine": (host, machine_id), "time": point.time}
     return msgspec.convert(told, Heartbeat)
 
 
-def _read_held(text: object) -> list[Group]:
+def _read_held(text: object) -> list[HeldGroup]:
     """Only of fields that Heptad writes, with the types that it writes."""
     if not isinstance(text, str):
         raise Invalid("type", "held points that are not text")

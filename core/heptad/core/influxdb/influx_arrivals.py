@@ -30,10 +30,10 @@ from heptad.core.influxdb.heartbeats import (
 from heptad.core.influxdb.influxql import LATEST
 from heptad.core.influxdb.paging import DAY
 from heptad.core.influxdb.query import Reader
-from heptad.core.intervals import MINUTE, Span, merge_spans
+from heptad.core.intervals import MINUTE, Interval, merge_intervals
 from heptad.core.store.api import Arrival
 from heptad.core.store.heartbeat_row import MEASUREMENT as HEARTBEAT
-from heptad.core.store.heartbeat_row import Span as Told
+from heptad.core.store.heartbeat_row import DeliveredInterval
 from heptad.core.validation import Intake
 
 TAIL: Final = 10
@@ -51,16 +51,16 @@ Minutes = dict[int, int]
 """Minute since the epoch → how many events of it arrived."""
 
 
-class Position(msgspec.Struct, omit_defaults=True):
+class ArrivalPosition(msgspec.Struct, omit_defaults=True):
     """``scan``: the minute that is scanned next, None at its end. ``beat``: heartbeats up to this
     time (server's clock, ns) are taken. ``tail``: the events of each minute that were counted."""
 
-    beat: int
+    heartbeat: int = msgspec.field(name="beat")
     scan: int | None = None
     tail: list[tuple[int, int]] = []
 
 
-_decode_position: Final = msgspec.json.Decoder(Position).decode
+_decode_position: Final = msgspec.json.Decoder(ArrivalPosition).decode
 
 
 class Clocks(msgspec.Struct, frozen=True):
@@ -71,7 +71,7 @@ class Clocks(msgspec.Struct, frozen=True):
     tick: Callable[[], float]
 
 
-class Arrivals:
+class InfluxArrivals:
     """What arrives in the bucket of ``events``; ``heptad`` is the one of the heartbeats.
 
     ``keeps`` and ``remembers``: how long the two keep what they have, in nanoseconds.
@@ -95,11 +95,11 @@ class Arrivals:
         self._keeps = keeps
         self._remembers = remembers
         self._text: str | None = None
-        self._at = Position(0)
+        self._at = ArrivalPosition(0)
         self._taken: dict[Machine, int] = {}
         self._step = _AHEAD
         self._began = False
-        self._beats_due = self._margin_due = 0.0
+        self._heartbeats_due = self._margin_due = 0.0
 
     def take(
         self, measurement: str, position: str, limit: int, edges: Sequence[int]
@@ -115,8 +115,8 @@ class Arrivals:
         if self._at.scan is None:
             end = now // MINUTE + _AHEAD
             tail = (now // MINUTE - TAIL, end)
-            if self._clocks.tick() >= self._beats_due:
-                self._read_beats(measurement, found, tail, limit)
+            if self._clocks.tick() >= self._heartbeats_due:
+                self._read_heartbeats(measurement, found, tail, limit)
             # what is new is seen behind any number of late events
             self._count_tail(measurement, found, tail)
         self._text = position
@@ -131,16 +131,16 @@ class Arrivals:
             self._heptad.columns(HEARTBEAT)  # after one answer the server's clock is known
         server = self._clocks.server()
         kept = position.encode() if position else None
-        self._at = self._intake.restore("position", kept, _decode_position) or Position(0)
-        if self._at.beat < server - self._remembers:
+        self._at = self._intake.restore("position", kept, _decode_position) or ArrivalPosition(0)
+        if self._at.heartbeat < server - self._remembers:
             # there may have been heartbeats that nobody can read any more
-            self._at = Position(server - MARGIN, max(0, (now - self._keeps - DAY) // MINUTE))
+            self._at = ArrivalPosition(server - MARGIN, max(0, (now - self._keeps - DAY) // MINUTE))
         if not self._began:
-            for beat in read_last_heartbeats(self._heptad, server, self._intake):
-                self._hear(beat)
+            for heartbeat in read_last_heartbeats(self._heptad, server, self._intake):
+                self._hear(heartbeat)
         self._began = True
         self._taken.clear()
-        self._beats_due = self._margin_due = 0.0
+        self._heartbeats_due = self._margin_due = 0.0
 
     def _scan(self, measurement: str, found: Minutes, limit: int) -> None:
         """Go on through all minutes, also those ahead; a piece of time with about ``limit``."""
@@ -157,45 +157,47 @@ class Arrivals:
             elif many + points < limit:
                 self._step = min(2 * self._step, _END)
 
-    def _read_beats(self, measurement: str, found: Minutes, tail: Span, limit: int) -> None:
+    def _read_heartbeats(
+        self, measurement: str, found: Minutes, tail: Interval, limit: int
+    ) -> None:
         """Take heartbeats an hour at a time, until they told of ``limit`` events."""
         tick, server = self._clocks.tick(), self._clocks.server()
         margin = _SHORT_MARGIN
         if tick >= self._margin_due:
             margin, self._margin_due = MARGIN, tick + _MARGIN_EVERY
-        begin, until = self._at.beat - margin, server + MINUTE
-        self._taken = {m: t for m, t in self._taken.items() if t >= self._at.beat - MARGIN}
+        begin, until = self._at.heartbeat - margin, server + MINUTE
+        self._taken = {m: t for m, t in self._taken.items() if t >= self._at.heartbeat - MARGIN}
         while begin < until and sum(found.values()) < limit:
             end = min(begin + _HOUR, until)
-            told: list[Told] = []
-            for beat in read_heartbeats(self._heptad, begin, end, self._intake):
-                self._hear(beat)
-                told += self._news_of(beat, tail)
-                self._at.beat = max(self._at.beat, min(beat.time, server))
+            told: list[DeliveredInterval] = []
+            for heartbeat in read_heartbeats(self._heptad, begin, end, self._intake):
+                self._hear(heartbeat)
+                told += self._news_of(heartbeat, tail)
+                self._at.heartbeat = max(self._at.heartbeat, min(heartbeat.time, server))
             self._add(measurement, found, told)
             begin = end
         if begin >= until:
-            self._beats_due = tick + _EVERY
+            self._heartbeats_due = tick + _EVERY
 
-    def _hear(self, beat: Heartbeat) -> None:
+    def _hear(self, heartbeat: Heartbeat) -> None:
         """What is read of a time long ago is no sign of life now."""
-        age = max(0, self._clocks.server() - beat.time) / 10**9
-        self.fleet.take(beat, self._clocks.tick() - age)
+        age = max(0, self._clocks.server() - heartbeat.time) / 10**9
+        self.fleet.take(heartbeat, self._clocks.tick() - age)
 
-    def _news_of(self, beat: Heartbeat, tail: Span) -> Iterator[Told]:
+    def _news_of(self, heartbeat: Heartbeat, tail: Interval) -> Iterator[DeliveredInterval]:
         """The spans of a heartbeat that was not taken yet, but for the tail."""
-        if beat.time <= self._taken.get(beat.machine, 0):
+        if heartbeat.time <= self._taken.get(heartbeat.machine, 0):
             return
-        self._taken[beat.machine] = beat.time
+        self._taken[heartbeat.machine] = heartbeat.time
         first = max(0, tail[0] - self._keeps // MINUTE - _AHEAD)
-        for since, until, points in beat.spans:
+        for since, until, points in heartbeat.intervals:
             for begin, end in ((first, tail[0]), (tail[1], _END)):
                 if points > 0 and max(since, begin) < min(until, end):
                     yield max(since, begin), min(until, end), points
 
-    def _add(self, measurement: str, found: Minutes, told: Iterable[Told]) -> None:
+    def _add(self, measurement: str, found: Minutes, told: Iterable[DeliveredInterval]) -> None:
         """Take up what heartbeats told. Where that is sparse, the bucket says which minutes."""
-        sparse: list[Told] = []
+        sparse: list[DeliveredInterval] = []
         for since, until, points in told:
             if until - since > min(2 * points, _LONGEST):
                 sparse.append((since, until, points))
@@ -206,17 +208,17 @@ class Arrivals:
         if not sparse:
             return
         hull = (min(since for since, _, _ in sparse), max(until for _, until, _ in sparse))
-        spans = merge_spans((since, until) for since, until, _ in sparse)
+        intervals = merge_intervals((since, until) for since, until, _ in sparse)
         points = sum(points for _, _, points in sparse)
         place = 0
         for minute, number in self._count(measurement, *hull):
-            while place < len(spans) and spans[place][1] <= minute:
+            while place < len(intervals) and intervals[place][1] <= minute:
                 place += 1
-            if place < len(spans) and spans[place][0] <= minute:
+            if place < len(intervals) and intervals[place][0] <= minute:
                 found[minute] = found.get(minute, 0) + max(1, min(number, points))
                 points -= min(number, points)
 
-    def _count_tail(self, measurement: str, found: Minutes, tail: Span) -> None:
+    def _count_tail(self, measurement: str, found: Minutes, tail: Interval) -> None:
         before, now = dict(self._at.tail), dict(self._count(measurement, *tail))
         for minute, number in now.items():
             if number > before.get(minute, 0):

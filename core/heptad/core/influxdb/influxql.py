@@ -7,7 +7,7 @@ quote and before a backslash, a line break as ``\\n``. NUL ends a query for the 
 
 from typing import Final
 
-from heptad.core.store.api import Wanted
+from heptad.core.store.api import TagFilter
 
 _IDENTIFIER: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 _STRING: Final = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n"})
@@ -31,7 +31,7 @@ def in_time(since: int, until: int) -> str:
     return f"time >= {max(since, EARLIEST)} AND time < {min(until, LATEST)}"
 
 
-def where_tags(tags: Wanted, *, cast: bool) -> str | None:
+def where_tags(tags: TagFilter, *, cast: bool) -> str | None:
     """The condition, to be put behind another one; None where no point can have such tags.
 
     ``cast``: so that it is of the tag where a field has the same name.

@@ -36,9 +36,9 @@ def time_of(line: str) -> int | None:
 
 def is_storable(row: Row) -> bool:
     """Whether InfluxDB can take it: its text is UTF-8, its time within 64 bits."""
-    head, time, *texts = row
+    series, time, *texts = row
     try:
-        "".join((head, *texts)).encode()
+        "".join((series, *texts)).encode()
     except UnicodeEncodeError:
         return False
     return EARLIEST <= time < LATEST

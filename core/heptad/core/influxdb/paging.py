@@ -26,7 +26,7 @@ class Series(msgspec.Struct):
     partial: bool = False
 
 
-def walk(
+def read_pages(
     select: Callable[[int, int], Iterator[Series]],
     since: int,
     until: int,

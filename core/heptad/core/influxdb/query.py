@@ -8,7 +8,7 @@ exceed file limit"). Where an answer is too large all the same (a server that do
 """
 
 import re
-import time as clock
+import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
@@ -17,13 +17,13 @@ from urllib.parse import urlencode
 import msgspec
 import urllib3
 
-from heptad.core.influxdb.client import Answer, Connection, shorten
+from heptad.core.influxdb.client import InfluxConnection, InfluxResponse, shorten
 from heptad.core.influxdb.influxql import in_time, quote_name, where_tags
-from heptad.core.influxdb.paging import Series, TooLarge, walk
+from heptad.core.influxdb.paging import Series, TooLarge, read_pages
 from heptad.core.influxdb.selection import CORE, Columns, Maker, Selection, select, select_known
 from heptad.core.intervals import MINUTE
-from heptad.core.store.api import Identity, Point, StoreError, Wanted
-from heptad.core.store.line_protocol import decode_head
+from heptad.core.store.api import Identity, Point, StoreError, TagFilter
+from heptad.core.store.line_protocol import decode_series
 from heptad.core.store.measurements import STORED, TYPES, Measurement
 
 _ROWS: Final = 2000
@@ -46,14 +46,14 @@ _KNOWN_FOR: Final = 10.0
 _MOST_NAMES: Final = 1000
 
 
-class _Result(msgspec.Struct):
+class _QueryResult(msgspec.Struct):
     series: list[Series] = []
     error: str = ""
     partial: bool = False
 
 
 class _Line(msgspec.Struct):
-    results: list[_Result] = []
+    results: list[_QueryResult] = []
     error: str = ""
 
 
@@ -73,7 +73,7 @@ class Reader:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: InfluxConnection,
         bucket: str,
         *,
         rows: int = _ROWS,
@@ -101,7 +101,9 @@ class Reader:
         with self._connection.stream("POST", "/query", body=body, headers=_FORM) as response:
             if response.status != _OK:
                 data = response.read(_BLOCK, decode_content=True)
-                raise self._refusal(Answer(response.status, response.headers, data).text, response)
+                raise self._refusal(
+                    InfluxResponse(response.status, response.headers, data).text, response
+                )
             for line in self._lines(response):
                 for result in self._parse(line):
                     yield from result.series
@@ -114,7 +116,7 @@ class Reader:
         measurement: str,
         since: int,
         until: int,
-        tags: Wanted | None = None,
+        tags: TagFilter | None = None,
         *,
         newest_first: bool = False,
         limit: int = 0,
@@ -148,7 +150,7 @@ class Reader:
             return select_known(fields, self.columns(measurement))
 
         make = Maker(measurement, selection, learn)
-        for columns, row in walk(ask, since, until, newest_first=newest_first):
+        for columns, row in read_pages(ask, since, until, newest_first=newest_first):
             yield make.point(columns, row)
 
     def pick(self, measurement: str, identities: Iterable[Identity]) -> Iterator[Point]:
@@ -164,7 +166,7 @@ class Reader:
                 continue
             yield from self._pick_each(measurement, scattered)
             scattered = []
-            wanted = {(time, frozenset(decode_head(head)[1].items())) for time, head in run}
+            wanted = {(time, frozenset(decode_series(series)[1].items())) for time, series in run}
             for point in self.points(measurement, run[0][0], run[-1][0] + 1):
                 if (point.time, frozenset(point.tags.items())) in wanted:
                     yield point
@@ -176,23 +178,23 @@ class Reader:
             return
         make = Maker(measurement, selection, lambda: selection)
         statements = []
-        for time, head in identities:
-            told = decode_head(head)[1]
+        for at, series in identities:
+            told = decode_series(series)[1]
             where = self._where(told)
             if where is not None:
                 where += "".join(
                     [f" AND {self._tag(tag)} = ''" for tag in sorted(selection.tags - told.keys())]
                 )
-                statements.append(f"SELECT {selection.text} FROM {name} WHERE time = {time}{where}")  # noqa: S608 - quoted
-        for at in range(0, len(statements), _STATEMENTS):
-            for series in self.ask("; ".join(statements[at : at + _STATEMENTS])):
-                yield from (make.point(series.columns, row) for row in series.values)
+                statements.append(f"SELECT {selection.text} FROM {name} WHERE time = {at}{where}")  # noqa: S608 - quoted
+        for start in range(0, len(statements), _STATEMENTS):
+            for result in self.ask("; ".join(statements[start : start + _STATEMENTS])):
+                yield from (make.point(result.columns, row) for row in result.values)
 
     def _tag(self, name: str) -> str:
         cast = "" if self._connection.generation == _ONE_TYPE else "::tag"
         return quote_name(name) + cast
 
-    def _where(self, tags: Wanted | None) -> str | None:
+    def _where(self, tags: TagFilter | None) -> str | None:
         return where_tags(tags or {}, cast=self._connection.generation != _ONE_TYPE)
 
     def _selection(self, measurement: str, fields: Sequence[str]) -> Selection | None:
@@ -206,7 +208,7 @@ class Reader:
         return None if fields and not there else select_known(there, known)
 
     def count_minutes(
-        self, measurement: str, since: int, until: int, tags: Wanted | None = None
+        self, measurement: str, since: int, until: int, tags: TagFilter | None = None
     ) -> Iterator[tuple[int, int]]:
         """The minutes (since the epoch) with points in [since, until) (ns): each, and how many."""
         where = self._where(tags)
@@ -221,7 +223,7 @@ class Reader:
                 f"SELECT {what} FROM {name} WHERE {which} GROUP BY time(1m) fill(none)"  # noqa: S608 - quoted
             )
 
-        for _, row in walk(ask, since, until, unit=MINUTE):
+        for _, row in read_pages(ask, since, until, unit=MINUTE):
             yield row[0] // MINUTE, max(number or 0 for number in row[1:])
 
     def _counted(self, measurement: str) -> str:
@@ -243,9 +245,9 @@ class Reader:
     def columns(self, measurement: str) -> Columns:
         """What is known of a measurement; asked again after some seconds, for it may change."""
         known, at = self._known.get(measurement, (Columns(), -_KNOWN_FOR))
-        if not known.fields or clock.monotonic() - at >= _KNOWN_FOR:
+        if not known.fields or time.monotonic() - at >= _KNOWN_FOR:
             known = self._learn(measurement)
-            self._known[measurement] = known, clock.monotonic()
+            self._known[measurement] = known, time.monotonic()
         return known
 
     def _learn(self, measurement: str) -> Columns:
@@ -253,13 +255,13 @@ class Reader:
         name, declared = quote_name(measurement), self._schema.get(measurement)
         tags: list[str] = []
         fields: dict[str, set[str]] = {}
-        for series in self.ask(f"SHOW FIELD KEYS FROM {name}"):
-            for field, kind, *_ in series.values:
+        for result in self.ask(f"SHOW FIELD KEYS FROM {name}"):
+            for field, kind, *_ in result.values:
                 if len(fields) < _MOST_NAMES if declared is None else field in declared.fields:
                     fields.setdefault(str(field), set()).add(str(kind))
         if declared is None or self._connection.generation == _ONE_TYPE:
-            for series in self.ask(f"SHOW TAG KEYS FROM {name}"):
-                tags += [str(row[0]) for row in series.values[:_MOST_NAMES]]
+            for result in self.ask(f"SHOW TAG KEYS FROM {name}"):
+                tags += [str(row[0]) for row in result.values[:_MOST_NAMES]]
         if declared is not None:
             tags = [tag for tag in tags if tag in declared.tags]
         return Columns(frozenset(tags), fields)
@@ -283,7 +285,7 @@ class Reader:
                 )
         yield bytes(held)
 
-    def _parse(self, line: bytes) -> list[_Result]:
+    def _parse(self, line: bytes) -> list[_QueryResult]:
         if not line.strip():
             return []
         try:

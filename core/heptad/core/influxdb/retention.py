@@ -7,9 +7,9 @@ import json
 from typing import Any, Final
 
 from heptad.core import units
-from heptad.core.influxdb.client import Answer, Connection
+from heptad.core.influxdb.client import InfluxConnection, InfluxResponse
 from heptad.core.influxdb.influxql import quote_name
-from heptad.core.influxdb.statement import OK, Refused, execute, foreign
+from heptad.core.influxdb.statement import OK, StatementError, execute, foreign
 
 _HOUR: Final = 3600
 _DAY: Final = 86_400
@@ -30,24 +30,24 @@ def read_duration(policy: dict[str, Any], name: str = "duration") -> int:
     try:
         return int(units.parse_duration(str(policy.get(name))))
     except ValueError as error:
-        raise foreign(Answer(OK, {}, str(error).encode())) from error
+        raise foreign(InfluxResponse(OK, {}, str(error).encode())) from error
 
 
-def default_policy(connection: Connection, database: str) -> dict[str, Any] | None:
+def default_policy(connection: InfluxConnection, database: str) -> dict[str, Any] | None:
     """1.x: the policy that a database's points fall under; None where there is no such database.
 
     Raises Refused, Unreachable.
     """
     try:
         rows = execute(connection, f"SHOW RETENTION POLICIES ON {quote_name(database)}")
-    except Refused as error:
+    except StatementError as error:
         if error.status == OK and "database not found" in error.text:
             return None
         raise
     return next((row for row in rows if row.get("default")), {})
 
 
-def read_rule(connection: Connection, bucket: str, name: str) -> int | None:
+def read_rule(connection: InfluxConnection, bucket: str, name: str) -> int | None:
     """2.x: a number of a bucket's retention rule, 0 where it has none, None where it is not told.
 
     Its InfluxQL answers 168h for the length of a shard, whatever that is. Raises Unreachable.

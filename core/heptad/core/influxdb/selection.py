@@ -23,9 +23,9 @@ from heptad.core.store.event_row import EVENTS
 from heptad.core.store.heartbeat_row import HEARTBEATS
 from heptad.core.store.line_protocol import Value
 from heptad.core.store.measurements import STORED, TYPES, Measurement
-from heptad.core.store.unparsed_row import LEFT_OVERS
+from heptad.core.store.unparsed_row import UNPARSED_LINES
 
-CORE: Final = {m.name: m for m in (EVENTS, LEFT_OVERS, HEARTBEATS, STATE)}
+CORE: Final = {m.name: m for m in (EVENTS, UNPARSED_LINES, HEARTBEATS, STATE)}
 _MOST_PARTS: Final = 64
 _MOST_SETS: Final = 8192
 

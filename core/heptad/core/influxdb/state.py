@@ -4,7 +4,7 @@ A value is never rewritten: each has a later time than all before it.
 """
 
 import base64
-import time as clock
+import time
 import zlib
 from collections.abc import Callable
 from contextlib import closing
@@ -36,8 +36,8 @@ class State:
         reader: Reader,
         owner: str,
         remembers: int,
-        now: Callable[[], int] = clock.time_ns,
-        tick: Callable[[], float] = clock.monotonic,
+        now: Callable[[], int] = time.time_ns,
+        tick: Callable[[], float] = time.monotonic,
         intake: Intake | None = None,
     ) -> None:
         self._intake = intake or Intake()

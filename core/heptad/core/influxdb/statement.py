@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from heptad.core.influxdb.client import Answer, Connection, shorten
+from heptad.core.influxdb.client import InfluxConnection, InfluxResponse, shorten
 from heptad.core.influxdb.paging import Series
 from heptad.core.store.api import StoreError
 
@@ -20,7 +20,7 @@ MISSING: Final = 404
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 
 
-class Refused(StoreError):
+class StatementError(StoreError):
     """The server answered, and not with what was asked for: ``status``, and its own ``text``."""
 
     def __init__(self, status: int, text: str) -> None:
@@ -29,19 +29,21 @@ class Refused(StoreError):
         self.text = text
 
 
-class _Result(msgspec.Struct):
+class _StatementResult(msgspec.Struct):
     series: list[Series] = []
     error: str = ""
 
 
-class _Said(msgspec.Struct):
-    results: list[_Result]
+class _StatementResponse(msgspec.Struct):
+    results: list[_StatementResult]
 
 
-_decode: Final = msgspec.json.Decoder(_Said).decode
+_decode: Final = msgspec.json.Decoder(_StatementResponse).decode
 
 
-def execute(connection: Connection, statement: str, database: str = "") -> list[dict[str, Any]]:
+def execute(
+    connection: InfluxConnection, statement: str, database: str = ""
+) -> list[dict[str, Any]]:
     """The answer's rows, each by column, with its series' name as ``measurement``.
 
     Raises Refused, Unreachable.
@@ -49,14 +51,14 @@ def execute(connection: Connection, statement: str, database: str = "") -> list[
     body = urlencode({"db": database, "q": statement}).encode()
     answer = connection.request("POST", "/query", body=body, headers=_FORM)
     if answer.status != OK:
-        raise Refused(answer.status, answer.text)
+        raise StatementError(answer.status, answer.text)
     try:
         results = _decode(answer.body).results
     except msgspec.MsgspecError:
         raise foreign(answer) from None
     for result in results:
         if result.error:
-            raise Refused(answer.status, shorten(result.error))
+            raise StatementError(answer.status, shorten(result.error))
     return [
         {"measurement": series.name, **dict(zip(series.columns, row, strict=False))}
         for result in results
@@ -65,9 +67,9 @@ def execute(connection: Connection, statement: str, database: str = "") -> list[
     ]
 
 
-def foreign(answer: Answer) -> Refused:
+def foreign(answer: InfluxResponse) -> StatementError:
     """An answer that is none of InfluxDB's, as an error with the remedy."""
-    return Refused(
+    return StatementError(
         answer.status,
         f"no answer of InfluxDB's ({answer.text[:100]!r}); see that `influxdb.url` leads to it and "
         "not to a page of a proxy's, and `influxdb.version` where it is named",

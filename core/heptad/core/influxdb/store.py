@@ -1,7 +1,7 @@
 """The store of a fleet: a bucket of InfluxDB, with state in the bucket *heptad*."""
 
 import logging
-import time as clock
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -11,21 +11,26 @@ import msgspec
 
 from heptad.core import units
 from heptad.core.event import Event
-from heptad.core.influxdb.client import Connection
-from heptad.core.influxdb.heartbeats import Fleet, Summary, passed_by_all, read_last_heartbeats
-from heptad.core.influxdb.influx_arrivals import Arrivals, Clocks
+from heptad.core.influxdb.client import InfluxConnection
+from heptad.core.influxdb.heartbeats import (
+    Fleet,
+    FleetSummary,
+    fleet_watermark,
+    read_last_heartbeats,
+)
+from heptad.core.influxdb.influx_arrivals import Clocks, InfluxArrivals
 from heptad.core.influxdb.line_breaks import is_storable, line_of
 from heptad.core.influxdb.query import Reader
 from heptad.core.influxdb.state import State
-from heptad.core.influxdb.tail import Follower
-from heptad.core.influxdb.unique_timestamps import place
+from heptad.core.influxdb.tail import InfluxTail
+from heptad.core.influxdb.unique_timestamps import assign_unique_timestamps
 from heptad.core.influxdb.write import InfluxSink
-from heptad.core.intervals import Span, merge_spans
-from heptad.core.sink import Delivered, Hold, Parcel
-from heptad.core.store.api import Arrival, Counters, Identity, Point, Row, StoreError, Wanted
+from heptad.core.intervals import Interval, merge_intervals
+from heptad.core.sink import Blocked, Delivered, Payload
+from heptad.core.store.api import Arrival, Counters, Identity, Point, Row, StoreError, TagFilter
 from heptad.core.store.event_row import MEASUREMENT as EVENTS
 from heptad.core.store.event_row import events_of_points
-from heptad.core.store.field_conflict import Group, Held
+from heptad.core.store.field_conflict import HeldGroup, HeldPoints
 from heptad.core.store.sqlite_reading import check_counter
 from heptad.core.validation import Intake
 
@@ -47,12 +52,12 @@ class InfluxStore:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: InfluxConnection,
         bucket: str,
         owner: str,
         *,
-        now: Callable[[], int] = clock.time_ns,
-        tick: Callable[[], float] = clock.monotonic,
+        now: Callable[[], int] = time.time_ns,
+        tick: Callable[[], float] = time.monotonic,
         intake: Intake | None = None,
     ) -> None:
         self.intake = intake or Intake()
@@ -69,7 +74,7 @@ class InfluxStore:
         self._heptad = heptad = Reader(connection, config.buckets.heptad)
         self._state = State(heptad, owner, remembers, now, tick, self.intake)
         self._clocks = Clocks(now, lambda: now() - int(connection.clock_offset * 10**9), tick)
-        self._arrivals = Arrivals(
+        self._arrivals = InfluxArrivals(
             self._reader,
             heptad,
             self._clocks,
@@ -77,7 +82,7 @@ class InfluxStore:
             remembers=remembers,
             intake=self.intake,
         )
-        self._pending: deque[Parcel] = deque()
+        self._pending: deque[Payload] = deque()
 
     def __enter__(self) -> Self:
         return self
@@ -106,8 +111,8 @@ class InfluxStore:
         is read or written: they may be there already, or still be under way, and then must meet
         nothing but themselves.
         """
-        self._settle()
-        self._write(place(self._reader, self._sound(rows)))
+        self._write_pending()
+        self._write(assign_unique_timestamps(self._reader, self._sound(rows)))
         for key, value in (state or {}).items():
             self._state.remember(key, value)
         if counters:
@@ -119,7 +124,7 @@ class InfluxStore:
 
     def replace(self, rows: Sequence[Row]) -> None:
         """Write rows whatever is at their times in their series already; see ``append``."""
-        self._settle()
+        self._write_pending()
         self._write(self._sound(rows))
 
     def _sound(self, rows: Sequence[Row]) -> list[Row]:
@@ -132,26 +137,26 @@ class InfluxStore:
     def _write(self, rows: Iterable[Row]) -> None:
         lines = map(line_of, rows)
         while part := list(islice(lines, _AT_ONCE)):
-            self._pending.append(self._sink.pack(part))
-        self._settle()
+            self._pending.append(self._sink.encode(part))
+        self._write_pending()
 
-    def _settle(self) -> None:
+    def _write_pending(self) -> None:
         while self._pending:
             outcome = self._sink.deliver(self._pending[0])
             if isinstance(outcome, Delivered):
                 self._pending.popleft()
                 if (reason := outcome.missing()) is not None:
-                    rows = len(outcome.refused) + len(outcome.held)
+                    rows = len(outcome.rejected) + len(outcome.held)
                     raise StoreError(f"{self.name}: {rows} rows are refused: {reason}")
             else:
-                if isinstance(outcome, Hold):
+                if isinstance(outcome, Blocked):
                     self._pending.clear()
                 raise StoreError(f"{self.name}: {outcome.reason}")
 
     def flush(self, *, at_once: bool = False) -> None:
         """Write state that changed, at most every ten seconds but for ``at_once``."""
         if rows := self._state.rows(at_once=at_once):
-            outcome = self._state_sink.deliver(self._state_sink.pack([*map(line_of, rows)]))
+            outcome = self._state_sink.deliver(self._state_sink.encode([*map(line_of, rows)]))
             if not isinstance(outcome, Delivered):
                 raise StoreError(f"{self._state_name}: {outcome.reason}")
             if (reason := outcome.missing()) is not None:
@@ -161,19 +166,19 @@ class InfluxStore:
     # reading
 
     def read(
-        self, measurement: str, since: int, until: int, tags: Wanted | None = None
+        self, measurement: str, since: int, until: int, tags: TagFilter | None = None
     ) -> Iterator[Point]:
         """See Store.read."""
-        self._settle()
+        self._write_pending()
         yield from self._reader.points(measurement, since, until, tags)
 
-    def events(self, since: int, until: int, tags: Wanted | None = None) -> Iterator[Event]:
+    def events(self, since: int, until: int, tags: TagFilter | None = None) -> Iterator[Event]:
         """See Store.events."""
         return events_of_points(self.read(EVENTS, since, until, tags), self.intake)
 
     def pick(self, identities: Iterable[Identity]) -> Iterator[Event]:
         """See Store.pick."""
-        self._settle()
+        self._write_pending()
         yield from events_of_points(self._reader.pick(EVENTS, identities), self.intake)
 
     def recall(self, key: str) -> bytes | None:
@@ -193,24 +198,24 @@ class InfluxStore:
         """See Store.arrived; a piece is whole minutes, which no edge cuts."""
         return self._arrivals.take(measurement, position, limit, edges)
 
-    def spans(self, measurement: str, since: int, until: int) -> list[Span]:
+    def intervals(self, measurement: str, since: int, until: int) -> list[Interval]:
         """See Store.spans."""
         minutes = self._reader.count_minutes(measurement, since, until)
-        return merge_spans((minute, minute + 1) for minute, _ in minutes)
+        return merge_intervals((minute, minute + 1) for minute, _ in minutes)
 
-    def follow(self, since: int, tags: Wanted) -> Follower:
+    def follow(self, since: int, tags: TagFilter) -> InfluxTail:
         """What follows the events since ``since`` (ns) with these tags as they come."""
-        return Follower(self._reader, EVENTS, since, tags, self._clocks.now, self._clocks.tick)
+        return InfluxTail(self._reader, EVENTS, since, tags, self._clocks.now, self._clocks.tick)
 
-    def passed(self) -> int | None:
+    def watermark(self) -> int | None:
         """See Store.passed; as heartbeats told when ``arrived`` was asked last."""
-        return self._arrivals.fleet.passed(self._clocks.tick())
+        return self._arrivals.fleet.watermark(self._clocks.tick())
 
-    def held(self) -> list[Held]:
+    def held(self) -> list[HeldPoints]:
         """What exporters say that the server does not take, as far as points there bear it out."""
         return self.confirm(self._arrivals.fleet.held(self._clocks.tick()))
 
-    def confirm(self, groups: Sequence[Group]) -> list[Held]:
+    def confirm(self, groups: Sequence[HeldGroup]) -> list[HeldPoints]:
         """Of what is said to be held, that for which points of the other type are there."""
         found = self._sink.gather(groups) if groups else []
         return [one for one in found if one.place.host is not None]
@@ -218,9 +223,9 @@ class InfluxStore:
     def looked_until(self) -> int | None:
         """Up to when (ns) all living exporters have delivered what they read; None: not known."""
         now = self._clocks.server()
-        return passed_by_all(read_last_heartbeats(self._heptad, now, self.intake), now)
+        return fleet_watermark(read_last_heartbeats(self._heptad, now, self.intake), now)
 
-    def fleet(self) -> Summary:
+    def fleet(self) -> FleetSummary:
         """How the exporters are, as heartbeats told when ``arrived`` was asked last."""
         return self._arrivals.fleet.summary(self._clocks.tick(), self._clocks.server())
 

@@ -12,7 +12,7 @@ from heptad.core.influxdb.influxql import LATEST
 from heptad.core.influxdb.paging import DAY
 from heptad.core.influxdb.query import Reader
 from heptad.core.intervals import MINUTE
-from heptad.core.store.api import Point, Wanted
+from heptad.core.store.api import Point, TagFilter
 
 REACH: Final = 10
 """Minutes."""
@@ -21,7 +21,7 @@ _COUNT_EVERY: Final = 10.0
 _MOST_SEEN: Final = 200_000
 
 
-class Follower:
+class InfluxTail:
     """Events of ``measurement`` since ``since`` (ns) with these ``tags``, each given once.
 
     ``now`` is nanoseconds since the epoch, ``tick`` a monotonic time in seconds, ``pause`` how
@@ -35,7 +35,7 @@ class Follower:
         reader: Reader,
         measurement: str,
         since: int,
-        tags: Wanted,
+        tags: TagFilter,
         now: Callable[[], int],
         tick: Callable[[], float],
     ) -> None:
@@ -60,7 +60,7 @@ class Follower:
         for _ in self._read(self._since, self._now() + DAY, ("count",)):
             pass
 
-    def look(self) -> Iterator[Point]:
+    def poll(self) -> Iterator[Point]:
         """What came since the last look."""
         now = self._now()
         ahead = now + DAY

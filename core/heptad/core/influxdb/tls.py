@@ -9,7 +9,7 @@ import ssl
 from pathlib import Path
 from typing import Final
 
-from heptad.core.config.influxdb import TlsConfig
+from heptad.core.config.influxdb import InfluxTlsConfig
 from heptad.core.config.small_file import read_file
 
 _LARGEST_PEM: Final = 4 * 2**20
@@ -47,7 +47,7 @@ _PAGES: Final = (
 )
 
 
-def make_ssl_context(tls: TlsConfig) -> ssl.SSLContext:
+def make_ssl_context(tls: InfluxTlsConfig) -> ssl.SSLContext:
     """How the server is known; raises OSError, with the remedy, where a file cannot be used."""
     try:
         for path in filter(None, _files(tls)):
@@ -65,7 +65,7 @@ def make_ssl_context(tls: TlsConfig) -> ssl.SSLContext:
     return context
 
 
-def look_at_files(tls: TlsConfig) -> tuple[tuple[int, ...], ...]:
+def fingerprint_files(tls: InfluxTlsConfig) -> tuple[tuple[int, ...], ...]:
     """What differs once one of the files is another: certificates are renewed while it runs."""
     seen: list[tuple[int, ...]] = []
     for path in filter(None, _files(tls)):
@@ -90,5 +90,5 @@ def find_remedy_of_page(page: str) -> str | None:
     return next((remedy for words, remedy in _PAGES if re.search(words, page)), None)
 
 
-def _files(tls: TlsConfig) -> tuple[str, str, str]:
+def _files(tls: InfluxTlsConfig) -> tuple[str, str, str]:
     return tls.ca_file, tls.cert_file, tls.key_file

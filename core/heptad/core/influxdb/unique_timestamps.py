@@ -5,23 +5,23 @@ from collections.abc import Iterable, Sequence
 
 from heptad.core.influxdb.query import Reader
 from heptad.core.store.api import Row, point_of
-from heptad.core.store.line_protocol import Value, decode_head
+from heptad.core.store.line_protocol import Value, decode_series
 
 _NEAR = 10 * 60 * 10**9
 _MOVED = 10**6
 """Nanoseconds that a row moves on at most, as good as ever."""
 
-_Series = tuple[str, frozenset[tuple[str, str]]]
-_Place = tuple[_Series, int]
+_SeriesKey = tuple[str, frozenset[tuple[str, str]]]
+_PointKey = tuple[_SeriesKey, int]
 
 
-def place(reader: Reader, rows: Sequence[Row]) -> list[Row]:
+def assign_unique_timestamps(reader: Reader, rows: Sequence[Row]) -> list[Row]:
     """The rows, each at a time where its series has no other point.
 
     A row whose place is taken moves on by nanoseconds; one that is there already stays where it
     is, and so replaces itself. Nobody else may write these series meanwhile.
     """
-    taken: set[_Place] = set()
+    taken: set[_PointKey] = set()
     for measurement, times in _times(rows).items():
         # every row of the aggregator's has a revision; it is much less to read than all fields
         told = ("revision",) if reader.has(measurement, "revision") else ()
@@ -29,23 +29,23 @@ def place(reader: Reader, rows: Sequence[Row]) -> list[Row]:
             for point in reader.points(measurement, since, until + _MOVED, fields=told):
                 taken.add(((measurement, frozenset(point.tags.items())), point.time))
     placed: list[Row] = []
-    new: dict[_Place, Row] = {}
-    all_series: dict[str, _Series] = {}
+    new: dict[_PointKey, Row] = {}
+    series_keys: dict[str, _SeriesKey] = {}
     for row in rows:
-        head, time, body, raw = row
-        series = all_series.get(head)
-        if series is None:
-            measurement, tags = decode_head(head)
-            series = all_series[head] = (measurement, frozenset(tags.items()))
-        while (series, time) in taken:
-            known = new.get((series, time))
-            fields = _read(reader, head, time) if known is None else _fields_of(known)
+        series, time, body, raw = row
+        series_key = series_keys.get(series)
+        if series_key is None:
+            measurement, tags = decode_series(series)
+            series_key = series_keys[series] = (measurement, frozenset(tags.items()))
+        while (series_key, time) in taken:
+            known = new.get((series_key, time))
+            fields = _read(reader, series, time) if known is None else _fields_of(known)
             if fields == _fields_of(row):
                 break
             time += 1
-        taken.add((series, time))
-        new[series, time] = row
-        placed.append((head, time, body, raw))
+        taken.add((series_key, time))
+        new[series_key, time] = row
+        placed.append((series, time, body, raw))
     return placed
 
 
@@ -53,16 +53,16 @@ def _fields_of(row: Row) -> dict[str, Value]:
     return point_of(*row).fields
 
 
-def _read(reader: Reader, head: str, time: int) -> dict[str, Value] | None:
-    measurement, tags = decode_head(head)
+def _read(reader: Reader, series: str, time: int) -> dict[str, Value] | None:
+    measurement, tags = decode_series(series)
     found = reader.points(measurement, time, time + 1, tags)
     return next((point.fields for point in found if point.tags == tags), None)
 
 
 def _times(rows: Iterable[Row]) -> dict[str, list[int]]:
     times: dict[str, list[int]] = {}
-    for head, time, _, _ in rows:
-        times.setdefault(decode_head(head)[0], []).append(time)
+    for series, time, _, _ in rows:
+        times.setdefault(decode_series(series)[0], []).append(time)
     return times
 
 

@@ -10,20 +10,20 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from heptad.core.influxdb.client import Answer, Connection, Unreachable
-from heptad.core.influxdb.field_types import Finder
+from heptad.core.influxdb.client import InfluxConnection, InfluxResponse, Unreachable
+from heptad.core.influxdb.field_types import ConflictFinder
 from heptad.core.influxdb.line_breaks import time_of, write_breaks
 from heptad.core.influxdb.write_errors import (
-    Refusal,
+    WriteRejection,
     is_alike,
     is_delivered,
-    is_refusal,
+    is_rejection,
     is_too_much,
     read_failure,
-    read_refusal,
+    read_rejection,
 )
-from heptad.core.sink import Delivered, Hold, Outcome, Parcel, TryAgain
-from heptad.core.store.field_conflict import Conflict, Group, Held
+from heptad.core.sink import Blocked, Delivered, DeliveryOutcome, Payload, Retry
+from heptad.core.store.field_conflict import Conflict, HeldGroup, HeldPoints
 
 _HEADERS: Final = {"Content-Encoding": "gzip", "Content-Type": "text/plain; charset=utf-8"}
 _SMALL: Final = 16 * 1024
@@ -32,7 +32,7 @@ _HOUR: Final = 3600 * 10**9
 
 
 class _Failed(Exception):
-    def __init__(self, outcome: TryAgain | Hold) -> None:
+    def __init__(self, outcome: Retry | Blocked) -> None:
         super().__init__(outcome.reason)
         self.outcome = outcome
 
@@ -43,41 +43,41 @@ class InfluxSink:
     ``too_large``: bytes of a request that the server did not take; larger ones are halved before.
     """
 
-    def __init__(self, connection: Connection, bucket: str) -> None:
+    def __init__(self, connection: InfluxConnection, bucket: str) -> None:
         self.connection = connection
         self.bucket = bucket
         self.too_large = sys.maxsize
         self._cut_short: _Delivery | None = None
-        self._finder = Finder(connection, bucket)
+        self._finder = ConflictFinder(connection, bucket)
 
-    def pack(self, lines: Sequence[str]) -> Parcel:
+    def encode(self, lines: Sequence[str]) -> Payload:
         """Joined and compressed."""
         text = write_breaks("\n".join(lines))
-        return Parcel(lines, gzip.compress(text.encode(errors="replace"), 1))
+        return Payload(lines, gzip.compress(text.encode(errors="replace"), 1))
 
-    def deliver(self, parcel: Parcel) -> Outcome:
+    def deliver(self, payload: Payload) -> DeliveryOutcome:
         """Write it, and see what becomes of it. A part of it may be there after any outcome.
 
         The same parcel, given again, goes on where it failed: its refused lines are not looked for
         anew.
         """
         delivery = self._cut_short
-        if delivery is None or delivery.parcel is not parcel:
-            delivery = self._cut_short = _Delivery(self, parcel)
+        if delivery is None or delivery.payload is not payload:
+            delivery = self._cut_short = _Delivery(self, payload)
         try:
             delivery.run()
         except _Failed as failed:
             return failed.outcome
         except Unreachable as error:
-            return TryAgain(str(error))
+            return Retry(str(error))
         self._cut_short = None
-        return Delivered(delivery.refused, delivery.expired, delivery.held)
+        return Delivered(delivery.rejected, delivery.expired, delivery.held)
 
-    def gather(self, groups: Iterable[Group]) -> list[Held]:
+    def gather(self, groups: Iterable[HeldGroup]) -> list[HeldPoints]:
         """See Sink.gather."""
         return self._finder.gather(groups)
 
-    def post(self, data: bytes, *, explained: bool = False) -> Answer:
+    def post(self, data: bytes, *, explained: bool = False) -> InfluxResponse:
         """Send packed lines. ``explained``: so that 3.x says which lines it refuses, and why."""
         connection = self.connection
         if connection.generation == 1:
@@ -89,7 +89,7 @@ class InfluxSink:
             query = {"org": connection.config.org, "bucket": self.bucket, "precision": "ns"}
         return connection.request("POST", path, query, data, _HEADERS)
 
-    def read_failure(self, answer: Answer) -> TryAgain | Hold:
+    def read_failure(self, answer: InfluxResponse) -> Retry | Blocked:
         """What to do after an answer that speaks of no line."""
         return read_failure(answer, self.bucket, self.connection.url)
 
@@ -101,27 +101,27 @@ class _Delivery:
     many as lines, and of k refused lines among n about k times log n where no answer names them.
     """
 
-    def __init__(self, sink: InfluxSink, parcel: Parcel) -> None:
-        self.parcel = parcel
+    def __init__(self, sink: InfluxSink, payload: Payload) -> None:
+        self.payload = payload
         self._sink = sink
-        self._lines = parcel.lines
-        self.refused: dict[int, str] = {}
+        self._lines = payload.lines
+        self.rejected: dict[int, str] = {}
         self.expired = 0
         self.held: dict[int, Conflict] = {}
-        self._unclear: list[list[int]] = [list(range(len(parcel.lines)))]
-        self._halved = len(parcel.data) >= sink.too_large
+        self._unclear: list[list[int]] = [list(range(len(payload.lines)))]
+        self._halved = len(payload.data) >= sink.too_large
         self._explained: bool | None = None
         self._asked = False
-        self._refused_series: set[str] = set()
+        self._rejected_series: set[str] = set()
 
     def run(self) -> None:
         """Send what is unclear, at first all; raises _Failed or Unreachable, and then goes on."""
         while self._unclear:
             piece = self._unclear[-1]
             if len(piece) == len(self._lines):
-                data = self.parcel.data
+                data = self.payload.data
             else:
-                data = self._sink.pack([self._lines[number] for number in piece]).data
+                data = self._sink.encode([self._lines[number] for number in piece]).data
             if len(data) >= self._sink.too_large and len(piece) > 1:
                 parts = _halve(piece)
             else:
@@ -140,14 +140,14 @@ class _Delivery:
             return []
         if is_too_much(answer) and (answer.status == 413 or len(data) > _SMALL):
             return self._shrink(piece, len(data), answer)
-        if not is_refusal(answer):
+        if not is_rejection(answer):
             raise _Failed(self._sink.read_failure(answer))
-        refusal = read_refusal(answer, [self._lines[number] for number in piece])
+        refusal = read_rejection(answer, [self._lines[number] for number in piece])
         if refusal.culprits or not self._ask_more(refusal, answer):
             return self._sort_out(piece, refusal)
         return [piece]
 
-    def _ask_more(self, refusal: Refusal, answer: Answer) -> bool:
+    def _ask_more(self, refusal: WriteRejection, answer: InfluxResponse) -> bool:
         """See that an answer that names no line speaks of lines; whether it is to be sent again."""
         may_explain = self._sink.connection.generation == 3 and self._explained is None
         if not self._asked and not (refusal.known and may_explain):
@@ -158,10 +158,10 @@ class _Delivery:
             self._explained = True
         return may_explain
 
-    def _sort_out(self, piece: list[int], refusal: Refusal) -> list[list[int]]:
+    def _sort_out(self, piece: list[int], refusal: WriteRejection) -> list[list[int]]:
         """Set aside what is known to be refused; what is to be sent."""
         for place, reason in refusal.culprits.items():
-            self.refused[piece[place]] = reason
+            self.rejected[piece[place]] = reason
         if refusal.culprits:
             rest = [number for place, number in enumerate(piece) if place not in refusal.culprits]
             return [rest] if rest else []
@@ -172,7 +172,7 @@ class _Delivery:
                 self.held.update(dict.fromkeys(piece, refusal.conflict))
             else:
                 together = f" (said of {len(piece)} lines together)" if len(piece) > 1 else ""
-                self.refused.update(dict.fromkeys(piece, refusal.reason + together))
+                self.rejected.update(dict.fromkeys(piece, refusal.reason + together))
             return []
         if refusal.suspects:
             suspects = [number for place, number in enumerate(piece) if place in refusal.suspects]
@@ -185,12 +185,12 @@ class _Delivery:
             return _halve(sorted(piece, key=self._hour), self._hour)
         return _halve(sorted(piece, key=self._series), self._series)
 
-    def _is_clear(self, piece: list[int], refusal: Refusal) -> bool:
+    def _is_clear(self, piece: list[int], refusal: WriteRejection) -> bool:
         """Whether each line of a piece is refused: it was sent alone, or the server counted it."""
         if len(piece) == 1:
-            self._refused_series.add(self._series(piece[0]))
+            self._rejected_series.add(self._series(piece[0]))
             return True
-        new = refusal.limited and not self._all_series(piece) <= self._refused_series
+        new = refusal.limited and not self._all_series(piece) <= self._rejected_series
         return refusal.whole and not new
 
     def _all_series(self, piece: Sequence[int]) -> set[str]:
@@ -202,7 +202,7 @@ class _Delivery:
     def _series(self, number: int) -> str:
         return self._lines[number].partition(" ")[0]
 
-    def _shrink(self, piece: list[int], size: int, answer: Answer) -> list[list[int]]:
+    def _shrink(self, piece: list[int], size: int, answer: InfluxResponse) -> list[list[int]]:
         """Halve what is too large, and remember that it was."""
         if len(piece) > 1:
             self._sink.too_large = max(min(self._sink.too_large, size), _SMALL)
@@ -210,20 +210,20 @@ class _Delivery:
         line = self._lines[piece[0]]
         if len(line) < _LARGE_LINE:
             raise _Failed(
-                Hold(
+                Blocked(
                     f"{self._sink.connection.url}: status 413: {answer.text!r}, to a request of "
                     f"{size} bytes; raise the size that the proxy before InfluxDB takes "
                     "(nginx: client_max_body_size) or InfluxDB's own (1.x: max-body-size)"
                 )
             )
-        self.refused[piece[0]] = f"a line of {len(line)} characters is too large for the server"
+        self.rejected[piece[0]] = f"a line of {len(line)} characters is too large for the server"
         return []
 
-    def _ask_without_lines(self, refused: Answer) -> None:
+    def _ask_without_lines(self, rejected: InfluxResponse) -> None:
         """Tell an answer about lines from one that any request would get; raises _Failed."""
-        answer = self._sink.post(self._sink.pack([]).data)
-        if is_alike(answer, refused):
-            raise _Failed(self._sink.read_failure(refused))
+        answer = self._sink.post(self._sink.encode([]).data)
+        if is_alike(answer, rejected):
+            raise _Failed(self._sink.read_failure(rejected))
 
 
 def _halve(piece: list[int], key: Callable[[int], str | int] | None = None) -> list[list[int]]:

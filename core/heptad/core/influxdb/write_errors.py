@@ -6,17 +6,17 @@ have several, and never of more lines than were dropped.
 """
 
 import re
-import time as clock
+import time
 from collections.abc import Iterator, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Final
 
 import msgspec
 
-from heptad.core.influxdb.client import Answer, shorten
+from heptad.core.influxdb.client import InfluxResponse, shorten
 from heptad.core.influxdb.line_breaks import time_of
 from heptad.core.influxdb.tls import find_remedy_of_page
-from heptad.core.sink import Hold, TryAgain
+from heptad.core.sink import Blocked, Retry
 from heptad.core.store.field_conflict import Conflict
 from heptad.core.store.measurements import STORED
 
@@ -57,7 +57,7 @@ _CONFLICT: Final = re.compile(
 )
 
 
-class Refusal(msgspec.Struct):
+class WriteRejection(msgspec.Struct):
     """Some of the lines that were sent are refused, the others may be there or not.
 
     ``known``: the answer speaks of lines, and not of the request; ``counted``: it says how many are
@@ -78,26 +78,26 @@ class Refusal(msgspec.Struct):
     conflict: Conflict | None
 
 
-def is_delivered(answer: Answer) -> bool:
+def is_delivered(answer: InfluxResponse) -> bool:
     """Whether all is there; a 200 is InfluxDB's where a header says so, and not a proxy's page."""
     named = "X-Influxdb-Version" in answer.headers or "X-Influxdb-Build" in answer.headers
     return answer.status == 204 or (answer.status == 200 and named and "error" not in answer.json)
 
 
-def is_refusal(answer: Answer) -> bool:
+def is_rejection(answer: InfluxResponse) -> bool:
     """Whether InfluxDB refuses lines; 2.0 says so by a 500. A page of a proxy's is none."""
     if answer.is_page:
         return False
     return answer.status in (400, 422) or (answer.status == 500 and _PARTIAL in answer.message)
 
 
-def is_alike(one: Answer, other: Answer) -> bool:
+def is_alike(one: InfluxResponse, other: InfluxResponse) -> bool:
     """Whether two requests got the same answer, but for numbers such as a proxy gives to each."""
     texts = [_OWN_NUMBER.sub("", answer.message) for answer in (one, other)]
     return one.status == other.status and texts[0] == texts[1]
 
 
-def read_refusal(answer: Answer, lines: Sequence[str]) -> Refusal:
+def read_rejection(answer: InfluxResponse, lines: Sequence[str]) -> WriteRejection:
     """What the answer to ``lines`` says about them."""
     said = answer.message
     dropped = _DROPPED.search(said)
@@ -111,7 +111,7 @@ def read_refusal(answer: Answer, lines: Sequence[str]) -> Refusal:
         suspects = _find_conflicting(told, lines) if told else set()
     # one answer may count lines that are refused for several reasons, of which it names one
     of_all = len(suspects) == len(lines) or (not suspects and len(lines) > _FEW)
-    return Refusal(
+    return WriteRejection(
         shorten(said),
         known=bool(_OF_LINES.search(said)),
         counted=count > 0,
@@ -124,56 +124,56 @@ def read_refusal(answer: Answer, lines: Sequence[str]) -> Refusal:
     )
 
 
-def read_failure(answer: Answer, bucket: str, url: str) -> TryAgain | Hold:
+def read_failure(answer: InfluxResponse, bucket: str, url: str) -> Retry | Blocked:
     """What to do after an answer that speaks of no line."""
     said = f"{url}: status {answer.status}: {answer.text!r}"
     status = answer.status
     if status in (429, 503):
-        return TryAgain(f"{said}; InfluxDB is overloaded", _read_rest(answer))
+        return Retry(f"{said}; InfluxDB is overloaded", _read_rest(answer))
     if status == 408 or status >= 500:
-        return TryAgain(f"{said}; {find_remedy(answer)}")
+        return Retry(f"{said}; {find_remedy(answer)}")
     if status in (401, 403):
-        return Hold(
+        return Blocked(
             f"{said}; see that `influxdb.token` (1.x: `influxdb.username` and its password) is "
             f"right and may write to `{bucket}`; `heptad influxdb check` tells"
         )
     if status == 404:
         lacks = f"the bucket `{bucket}` exists (`heptad influxdb setup` creates it) and "
         lacks = "" if _NO_ORGANIZATION in said else lacks
-        return Hold(
+        return Blocked(
             f"{said}; see that {lacks}`influxdb.org` and `influxdb.url` are right; "
             "`heptad influxdb check` tells"
         )
     if 300 <= status < 400:
         where = shorten(answer.headers.get("Location", ""))
-        return Hold(f"{url}: status {status} leads to {where!r}; give its URL as `influxdb.url`")
-    return Hold(f"{said}; {find_remedy_of_page(said) or _NO_INFLUXDB}")
+        return Blocked(f"{url}: status {status} leads to {where!r}; give its URL as `influxdb.url`")
+    return Blocked(f"{said}; {find_remedy_of_page(said) or _NO_INFLUXDB}")
 
 
-def find_remedy(answer: Answer) -> str:
+def find_remedy(answer: InfluxResponse) -> str:
     """What helps where InfluxDB could not write."""
     found = (remedy for words, remedy in _REMEDIES if re.search(words, answer.message))
     return next(found, "see InfluxDB's own log")
 
 
-def is_too_much(answer: Answer) -> bool:
+def is_too_much(answer: InfluxResponse) -> bool:
     """Whether a smaller request may be taken: 2.x has a limit of what it holds in memory."""
     return answer.status == 413 or (answer.status == 500 and _FULL_CACHE in answer.message)
 
 
-def _read_rest(answer: Answer) -> float:
+def _read_rest(answer: InfluxResponse) -> float:
     """The seconds of Retry-After (RFC 9110, 10.2.3), an hour at most; 0 where it is nonsense."""
     text = answer.headers.get("Retry-After", "").strip()
     if re.fullmatch("[0-9]{1,9}", text):
         return min(float(text), _LONGEST_REST)
     try:
-        seconds = parsedate_to_datetime(text).timestamp() - clock.time()
+        seconds = parsedate_to_datetime(text).timestamp() - time.time()
     except (ValueError, TypeError, OverflowError):
         return 0.0
     return max(0.0, min(seconds + (answer.clock_offset or 0.0), _LONGEST_REST))
 
 
-def _read_numbered(answer: Answer, count: int) -> Iterator[tuple[int, str]]:
+def _read_numbered(answer: InfluxResponse, count: int) -> Iterator[tuple[int, str]]:
     """3.x: up to 100 lines, each with its number from 1."""
     told = answer.json.get("data")
     for one in told if isinstance(told, list) else [told]:

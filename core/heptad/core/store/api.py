@@ -4,13 +4,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from heptad.core.event import Event
-from heptad.core.intervals import Span
+from heptad.core.intervals import Interval
 from heptad.core.store.line_protocol import (
     Value,
     decode_fields,
-    decode_head,
+    decode_series,
     encode_fields,
-    encode_head,
+    encode_series,
 )
 from heptad.core.terminal import show_path
 from heptad.core.validation import Intake
@@ -55,7 +55,7 @@ Counters = Mapping[tuple[str, str], float]
 """What is to be added to counters: (name, labels as JSON) to the amount."""
 
 
-Wanted = Mapping[str, str | Collection[str]]
+TagFilter = Mapping[str, str | Collection[str]]
 """Tags, each with the value or the values that are asked for."""
 
 LOOKED_UNTIL: Final = "looked_until"
@@ -76,7 +76,7 @@ class Readable(Protocol):
         ...
 
     def read(
-        self, measurement: str, since: int, until: int, tags: Wanted | None = None
+        self, measurement: str, since: int, until: int, tags: TagFilter | None = None
     ) -> Iterator[Point]:
         """The points with since <= time < until whose tags are as given, in order of time."""
         ...
@@ -98,7 +98,7 @@ class Store(Readable, Protocol):
         """
         ...
 
-    def events(self, since: int, until: int, tags: Wanted | None = None) -> Iterator[Event]:
+    def events(self, since: int, until: int, tags: TagFilter | None = None) -> Iterator[Event]:
         """The events with since <= time < until whose tags are as given, in order of time.
 
         What is no event is left out and counted.
@@ -124,11 +124,11 @@ class Store(Readable, Protocol):
         """
         ...
 
-    def spans(self, measurement: str, since: int, until: int) -> list[Span]:
+    def intervals(self, measurement: str, since: int, until: int) -> list[Interval]:
         """The minutes that have points with since <= time < until (ns), merged and in order."""
         ...
 
-    def passed(self) -> int | None:
+    def watermark(self) -> int | None:
         """The time (ns) up to which every point of a living host is here; None: not known."""
         ...
 
@@ -137,12 +137,12 @@ def row_of(
     measurement: str, tags: Iterable[tuple[str, str]], time: int, fields: Mapping[str, Value | None]
 ) -> Row:
     """A row of tags and fields."""
-    return (encode_head(measurement, tags), time, encode_fields(fields), "")
+    return (encode_series(measurement, tags), time, encode_fields(fields), "")
 
 
-def point_of(head: str, time: int, body: str, raw: str = "") -> Point:
+def point_of(series: str, time: int, body: str, raw: str = "") -> Point:
     """The point of a stored row; ``raw`` is its field of that name."""
-    measurement, tags = decode_head(head)
+    measurement, tags = decode_series(series)
     fields = decode_fields(body)
     if raw:
         fields["raw"] = raw

@@ -10,7 +10,12 @@ import msgspec
 
 from heptad.core.event import FIELDS, LATEST, MOST_COUNT, TAGS, Count, Event
 from heptad.core.store.api import Point, Row, point_of
-from heptad.core.store.line_protocol import decode_fields, decode_head, encode_fields, encode_head
+from heptad.core.store.line_protocol import (
+    decode_fields,
+    decode_series,
+    encode_fields,
+    encode_series,
+)
 from heptad.core.store.measurements import Field, Measurement
 from heptad.core.validation import (
     FAULTS,
@@ -23,7 +28,7 @@ from heptad.core.validation import (
 )
 
 MEASUREMENT: Final = "events"
-LEFT_OVER: Final = "not_understood"
+UNPARSED: Final = "not_understood"
 """Lines of known programs that no rule understood."""
 _OWN: Final = frozenset({"time", "raw", *TAGS})
 _NEEDED: Final = TAGS[:5]
@@ -40,29 +45,31 @@ def _declare() -> dict[str, Field]:
         for name, hint in hints.items()
     }
     own = {"time", *TAGS}
-    return {name: Field(types[name], f.meaning) for name, f in FIELDS.items() if name not in own}
+    return {
+        name: Field(types[name], f.description) for name, f in FIELDS.items() if name not in own
+    }
 
 
 EVENTS: Final = Measurement(
     name=MEASUREMENT,
     about="What happened on the hosts, one row an event: see [events](events.md).",
     always="count",
-    tags={tag: FIELDS[tag].meaning for tag in TAGS},
+    tags={tag: FIELDS[tag].description for tag in TAGS},
     fields=_declare(),
 )
 
 
 @lru_cache(maxsize=8192)
-def head_of(*tags: str) -> str:
+def series_of(*tags: str) -> str:
     """The head of an event with these values of ``TAGS``, in that order."""
-    return encode_head(MEASUREMENT, zip(TAGS, tags, strict=True))
+    return encode_series(MEASUREMENT, zip(TAGS, tags, strict=True))
 
 
 def row_of_event(event: Event) -> Row:
     """The row of an event; its time may still move on when it is stored."""
     fields = {k: v for k, v in msgspec.structs.asdict(event).items() if k not in _OWN}
-    head = head_of(*(getattr(event, tag) for tag in TAGS))
-    return (head, event.time, encode_fields(fields), event.raw)
+    series = series_of(*(getattr(event, tag) for tag in TAGS))
+    return (series, event.time, encode_fields(fields), event.raw)
 
 
 def _match_fields() -> Callable[[str], re.Match[str] | None]:
@@ -81,8 +88,8 @@ _match = _match_fields()
 
 
 @lru_cache(maxsize=8192)
-def _tags_of(head: str) -> tuple[str, ...]:
-    tags = _check_tags(decode_head(head)[1])
+def _tags_of(series: str) -> tuple[str, ...]:
+    tags = _check_tags(decode_series(series)[1])
     return tuple(tags.get(tag, "") for tag in TAGS)
 
 
@@ -99,11 +106,11 @@ def event_of_row(row: Row) -> Event:
 
     Raises what ``heptad.core.validation.FAULTS`` names where it is none.
     """
-    head, time, body, raw = row
+    series, time, body, raw = row
     found = _match(body)
     usual = type(time) is int and 0 <= time < LATEST and type(raw) is str
     if found is None or not usual or len(body) > LONGEST or "\0" in body:
-        return event_of_point(point_of(head, time, body, raw))
+        return event_of_point(point_of(series, time, body, raw))
     if not (body.isascii() and raw.isascii()):
         check_encoding(body + raw)
     if len(raw) > LONGEST_LINE:
@@ -111,7 +118,7 @@ def event_of_row(row: Row) -> Event:
     count, user, target, address, port, domain, tty, object_, pid, log_host, trust, path, unit = (
         found.groups()
     )
-    host, source, program, action, outcome, method, reason = _tags_of(head)
+    host, source, program, action, outcome, method, reason = _tags_of(series)
     if not (len(count) <= _DIGITS and 1 <= int(count) <= MOST_COUNT):
         raise Invalid("number", f"a count of {count[:20]}")
     return Event(
@@ -168,13 +175,13 @@ def check_event(point: Point) -> Point:
     return point
 
 
-def check_some(point: Point) -> Point:
+def check_partial_event(point: Point) -> Point:
     """The same of a point of which not all fields were read."""
     event_of_point(point._replace(fields={EVENTS.always: 1, **point.fields}))
     return point
 
 
-def counted(rows: Iterable[Row], intake: Intake) -> Iterator[tuple[Row, int]]:
+def with_counts(rows: Iterable[Row], intake: Intake) -> Iterator[tuple[Row, int]]:
     """Stored events, each with how often it came; without those whose count is none."""
     return intake.sift("event", rows, lambda row: (row, _count_of(row[2])), identify_row)
 
@@ -194,7 +201,7 @@ def events_of_points(points: Iterable[Point], intake: Intake) -> Iterator[Event]
 
 def identify(point: Point) -> tuple[str, int]:
     """What tells a stored point from every other one."""
-    return (encode_head(point.measurement, sorted(point.tags.items())), point.time)
+    return (encode_series(point.measurement, sorted(point.tags.items())), point.time)
 
 
 def identify_row(row: Row) -> tuple[str, int]:

@@ -5,13 +5,13 @@ foreign point can keep a day's events of all hosts out. The ``host`` of that poi
 writer claims: whoever may write can claim any.
 """
 
-import time as clock
+import time
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 
-MOST_TOLD: Final = 20
+MOST_LISTED: Final = 20
 """So many conflicts are listed one by one."""
 LABELS: Final = (
     *("measurement", "field", "sent", "stored", "shard_start", "shard_end", "claimed_host"),
@@ -34,11 +34,11 @@ class Conflict(msgspec.Struct, frozen=True):
         )
 
 
-Group = tuple[Conflict, int, int]
+HeldGroup = tuple[Conflict, int, int]
 """Points that are held: why, the time (ns) of one of them, and how many."""
 
 
-class Place(msgspec.Struct, frozen=True):
+class Shard(msgspec.Struct, frozen=True):
     """A shard, since <= time < until (ns): from 0 to 0 where a type holds for all times.
 
     ``host``: what the oldest point of the other type there gives as its host; None where none was
@@ -64,26 +64,26 @@ class Place(msgspec.Struct, frozen=True):
         return f"{shard}; {claim}"
 
 
-class Held(NamedTuple):
+class HeldPoints(NamedTuple):
     """So many points are held for a conflict in a shard; ``time`` (ns) is that of one of them."""
 
     conflict: Conflict
-    place: Place
+    place: Shard
     time: int
     points: int
 
 
-def count_by_labels(held: Sequence[Held]) -> dict[tuple[str, ...], float]:
+def count_by_labels(held: Sequence[HeldPoints]) -> dict[tuple[str, ...], float]:
     """Points by LABELS; those of the conflicts beyond 20 together, without labels."""
     counts: dict[tuple[str, ...], float] = {}
     for number, (conflict, place, _, points) in enumerate(held):
         names = msgspec.structs.astuple(conflict)
-        labels = (*names, *place.labels()) if number < MOST_TOLD else ("",) * len(LABELS)
+        labels = (*names, *place.labels()) if number < MOST_LISTED else ("",) * len(LABELS)
         counts[labels] = counts.get(labels, 0) + points
     return counts
 
 
-def describe(held: Sequence[Held]) -> str | None:
+def describe(held: Sequence[HeldPoints]) -> str | None:
     """What is held, and why, in a sentence; None where nothing is."""
     if not held:
         return None
@@ -97,5 +97,5 @@ def describe(held: Sequence[Held]) -> str | None:
     )
 
 
-def _write(time: int) -> str:
-    return clock.strftime("%Y-%m-%dT%H:%MZ", clock.gmtime(time // 10**9))
+def _write(moment: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime(moment // 10**9))

@@ -6,7 +6,7 @@ from heptad.core.store.measurements import Field, Measurement
 
 MEASUREMENT: Final = "heartbeat"
 
-Span = tuple[int, int, int]
+DeliveredInterval = tuple[int, int, int]
 """(since, until, points): so many points in the minutes since <= m < until since the epoch."""
 
 HEARTBEATS: Final = Measurement(

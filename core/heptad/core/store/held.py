@@ -9,9 +9,9 @@ from typing import Final
 
 import msgspec
 
-from heptad.core.store.field_conflict import Conflict, Group
+from heptad.core.store.field_conflict import Conflict, HeldGroup
 
-_KEEP: Final = (
+_INSERT: Final = (
     "INSERT INTO held VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
     "measurement = excluded.measurement, field = excluded.field, sent = excluded.sent, "
     "stored = excluded.stored"
@@ -29,19 +29,19 @@ _FIRST_OF_EACH: Final = f"{_POINTS} WHERE p.id IN ({_FIRSTS}) AND p.id > ? ORDER
 _AFTER: Final = f"{_POINTS} JOIN held AS h ON h.id = p.id WHERE h.id > ? ORDER BY h.id LIMIT ?"
 _EXPIRED: Final = "DELETE FROM held WHERE time < ?"
 
-Hold = tuple[int, int, int, Conflict]
+HeldPoint = tuple[int, int, int, Conflict]
 """Id and time (ns) of a point, since when it is held (ns), and why."""
 PointRow = tuple[int, str, int, str, str]
 """Id, head, time (ns), body and raw of a point."""
 
 
-def keep(db: sqlite3.Connection, held: Iterable[Hold]) -> None:
+def keep(db: sqlite3.Connection, held: Iterable[HeldPoint]) -> None:
     """Hold points; one that is held already stays so since then."""
     rows = (
         (number, at, time, *msgspec.structs.astuple(conflict))
         for number, time, at, conflict in held
     )
-    db.executemany(_KEEP, rows)
+    db.executemany(_INSERT, rows)
 
 
 def release(db: sqlite3.Connection, ids: Iterable[tuple[int]]) -> None:
@@ -54,7 +54,7 @@ def expire(db: sqlite3.Connection, since: int) -> int:
     return db.execute(_EXPIRED, (since,)).rowcount
 
 
-def find_groups(db: sqlite3.Connection, limit: int) -> list[Group]:
+def find_groups(db: sqlite3.Connection, limit: int) -> list[HeldGroup]:
     """What is held, by hour and conflict, the oldest first."""
     rows = db.execute(_GROUPS, (limit,)).fetchall()
     return [(Conflict(*row[:4]), row[4], row[5]) for row in rows]

@@ -17,7 +17,7 @@ class Past:
     def __init__(self, db: sqlite3.Connection, upto: int) -> None:
         self._db = db
         self._upto = upto
-        self.heads: dict[int, str] = dict(db.execute("SELECT id, head FROM series"))
+        self.series: dict[int, str] = dict(db.execute("SELECT id, head FROM series"))
         """The series, by number."""
 
     def newest_arrivals(self, most: int) -> Iterator[Stored]:
@@ -26,8 +26,8 @@ class Past:
             "SELECT id, series, time, body, raw FROM points WHERE id <= ? ORDER BY id DESC LIMIT ?",
             (self._upto, most),
         )
-        for number, series, time, body, raw in rows:
-            yield number, self.heads[series], time, body, raw
+        for number, series_ids, time, body, raw in rows:
+            yield number, self.series[series_ids], time, body, raw
 
     def newest_times(self) -> Iterator[tuple[str, int]]:
         """Head and newest time of each series, deleted points included; ns."""
@@ -36,14 +36,14 @@ class Past:
             " FROM series AS s WHERE :upto > 0",
             {"upto": self._upto},
         )
-        for head, *times in rows:
+        for series, *times in rows:
             known = [time for time in times if time is not None]
             if known:
-                yield head, max(known)
+                yield series, max(known)
 
     def between(
         self,
-        series: Collection[int],
+        series_ids: Collection[int],
         since: int,
         until: int,
         most: int,
@@ -57,7 +57,7 @@ class Past:
         more than one line.
         """
         found: list[Stored] = []
-        numbers = list(series)
+        numbers = list(series_ids)
         for start in range(0, len(numbers), _PLACES):
             part = numbers[start : start + _PLACES]
             rows = self._db.execute(
@@ -67,7 +67,7 @@ class Past:
                 f"ORDER BY time {'DESC' if backwards else 'ASC'}, id LIMIT ?",
                 (*part, since, until, self._upto, *(["count=1i%"] if folded else []), most),
             )
-            found += [(n, self.heads[s], time, body, raw) for n, s, time, body, raw in rows]
+            found += [(n, self.series[s], time, body, raw) for n, s, time, body, raw in rows]
         found.sort(key=lambda one: (one[2], one[0]), reverse=backwards)
         return found[:most]
 

@@ -57,7 +57,7 @@ class Offset(NamedTuple):
         ]
 
 
-class _Known:
+class _SeriesTimes:
     """What is known of a series: no point lies past ``top``, and ``free`` follows a stamp's last.
 
     Of the points up to ``floor`` some were deleted.
@@ -77,7 +77,7 @@ class Identities:
     def __init__(self, db: sqlite3.Connection, *, floors: bool = False) -> None:
         self._db = db
         self._floors = floors
-        self._known: dict[int, _Known] = {}
+        self._known: dict[int, _SeriesTimes] = {}
 
     def forget(self) -> None:
         """Ask the table again: after a transaction that was not committed."""
@@ -107,7 +107,7 @@ class Identities:
         """Series → the newest time in it, of the series that were asked for."""
         return {series: known.top for series, known in self._known.items()}
 
-    def _know(self, series: int) -> _Known:
+    def _know(self, series: int) -> _SeriesTimes:
         tops = self._db.execute(
             # of another type than an integer is what nobody wrote, and larger than any of them
             "SELECT (SELECT max(time) FROM points WHERE series = :id AND time <= :most), "
@@ -117,7 +117,7 @@ class Identities:
         ).fetchone()
         top = max((int(top) for top in tops if top is not None), default=_NEVER)
         floor = tops[2] if self._floors and tops[2] is not None else _NEVER
-        known = self._known[series] = _Known(top, floor)
+        known = self._known[series] = _SeriesTimes(top, floor)
         return known
 
     def _find_free(self, series: int, stamp: int, floor: int) -> int:

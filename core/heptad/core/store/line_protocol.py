@@ -22,7 +22,7 @@ _STRING_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _BREAKS: Final = {"n": "\n", "r": "\r"}
 
 
-def encode_head(measurement: str, tags: Iterable[tuple[str, str]]) -> str:
+def encode_series(measurement: str, tags: Iterable[tuple[str, str]]) -> str:
     """``measurement,tag=value,…``; an empty tag is left out, for InfluxDB knows none."""
     return ",".join([measurement.translate(_TAG), *[f"{k}={_escape(v)}" for k, v in tags if v]])
 
@@ -34,9 +34,9 @@ def _escape(tag: str) -> str:
 
 
 @lru_cache(maxsize=8192)
-def decode_head(head: str) -> tuple[str, dict[str, str]]:
+def decode_series(series: str) -> tuple[str, dict[str, str]]:
     """The measurement and tags of what ``encode_head`` gave; do not change the tags."""
-    measurement, *pairs = re.split(r"(?<!\\),", head)
+    measurement, *pairs = re.split(r"(?<!\\),", series)
     tags = {}
     for pair in pairs:
         key, _, value = pair.partition("=")
@@ -68,16 +68,16 @@ def encode_fields(fields: Mapping[str, Value | None]) -> str:
     return ",".join(parts)
 
 
-def encode_line(head: str, time: int, body: str, raw: str = "") -> str:
+def encode_line(series: str, time: int, body: str, raw: str = "") -> str:
     """The line of a stored row: ``time`` in nanoseconds, ``raw`` as the field of that name."""
-    return encode_lines([(0, head, time, body, raw)])[0]
+    return encode_lines([(0, series, time, body, raw)])[0]
 
 
 def encode_lines(rows: Iterable[tuple[int, str, int, str, str]]) -> list[str]:
     """The same of many rows, each behind its id; a call for each would cost as much again."""
     return [
-        f"{head} {body},raw={quote(raw)} {time}" if raw else f"{head} {body} {time}"
-        for _, head, time, body, raw in rows
+        f"{series} {body},raw={quote(raw)} {time}" if raw else f"{series} {body} {time}"
+        for _, series, time, body, raw in rows
     ]
 
 

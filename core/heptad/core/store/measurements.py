@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from heptad.core.store.api import Row
-from heptad.core.store.line_protocol import Value, encode_fields, encode_head, quote
+from heptad.core.store.line_protocol import Value, encode_fields, encode_series, quote
 
 TYPES: Final[dict[type[Value], str]] = {
     str: "string",
@@ -37,7 +37,7 @@ class Field(msgspec.Struct, frozen=True):
     """
 
     type: type[Value]
-    meaning: str
+    description: str
     in_parts: bool = False
 
 
@@ -92,7 +92,7 @@ class Measurement(msgspec.Struct, frozen=True):
         self, tags: Iterable[tuple[str, str]], time: int, fields: Mapping[str, Value | None]
     ) -> Row:
         """A row at ``time`` (ns); see ``encode``."""
-        return (encode_head(self.name, tags), time, self.encode(fields), "")
+        return (encode_series(self.name, tags), time, self.encode(fields), "")
 
 
 def _split_text(name: str, text: str) -> dict[str, str]:

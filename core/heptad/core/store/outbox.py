@@ -15,7 +15,7 @@ import msgspec
 
 from heptad.core.store import held
 from heptad.core.store.api import Counters, StoreError
-from heptad.core.store.field_conflict import Conflict, Group
+from heptad.core.store.field_conflict import Conflict, HeldGroup
 from heptad.core.store.line_protocol import encode_line, encode_lines
 from heptad.core.store.sqlite_file import identify, open_checked, open_for_reading, transaction
 from heptad.core.store.sqlite_schema import ADD_TO_COUNTER
@@ -64,7 +64,7 @@ class Rejection(NamedTuple):
     line: str
 
 
-class Snapshot(NamedTuple):
+class StoreSnapshot(NamedTuple):
     """What a store held at one moment: all up to ``position``, and the state behind it."""
 
     position: int
@@ -142,7 +142,7 @@ class Outbox:
             ).fetchall()
         )
 
-    def held_groups(self, limit: int) -> list[Group]:
+    def held_groups(self, limit: int) -> list[HeldGroup]:
         """What is held, by hour and conflict, the oldest first."""
         return self._ask(lambda db: held.find_groups(db, limit))
 
@@ -153,8 +153,8 @@ class Outbox:
         find = held.find_first if first else held.find_after
         rows = self._ask(lambda db: find(db, number, max_lines))
         chunk, size = Chunk([], [], [], 0), 0
-        for one, head, time, body, raw in rows:
-            line = encode_line(head, time, body, raw)
+        for one, series, time, body, raw in rows:
+            line = encode_line(series, time, body, raw)
             size += len(line) + 1
             if size > max_bytes and chunk.ids:
                 break
@@ -177,7 +177,7 @@ class Outbox:
         state: Mapping[str, bytes],
         rejected: Iterable[tuple[int, int, str]] = (),
         counters: Counters | None = None,
-        hold: Iterable[held.Hold] = (),
+        newly_held: Iterable[held.HeldPoint] = (),
         release: Iterable[int] = (),
     ) -> None:
         """Keep state, counters and rejections (id, at in ns, reason), all or nothing.
@@ -190,7 +190,7 @@ class Outbox:
                 released = [(number,) for number in release]
                 held.release(self._db, released)
                 self._db.executemany("DELETE FROM rejected WHERE id = ?", released)
-                held.keep(self._db, hold)
+                held.keep(self._db, newly_held)
                 self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", state.items())
                 self._db.executemany("INSERT OR REPLACE INTO rejected VALUES (?, ?, ?)", rejected)
                 self._db.executemany(
@@ -202,7 +202,7 @@ class Outbox:
                 self._db.execute("ROLLBACK")
             raise StoreError(f"{self.path}: {error}") from error
 
-    def snapshot(self, prefixes: Sequence[str]) -> Snapshot:
+    def snapshot(self, prefixes: Sequence[str]) -> StoreSnapshot:
         """The newest position, the state whose keys begin as given, and the times taken last."""
         try:
             self._db.execute("BEGIN")
@@ -219,7 +219,7 @@ class Outbox:
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: {error}") from error
         state = {key: bytes(value) for key, value in rows if key.startswith(tuple(prefixes))}
-        return Snapshot(position, state, _spans(points))
+        return StoreSnapshot(position, state, _taken_times(points))
 
     def _one(self, statement: str, values: Sequence[object] = ()) -> Any:
         return self._ask(lambda db: db.execute(statement, values).fetchone()[0])
@@ -239,7 +239,7 @@ def restore(path: Path, state: Mapping[str, bytes], taken: Taken) -> None:
             db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", state.items())
             db.executemany(
                 "INSERT OR REPLACE INTO taken VALUES (?, ?, ?)",
-                [(head, *span) for head, spans in taken.items() for span in spans],
+                [(series, *span) for series, intervals in taken.items() for span in intervals],
             )
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {error}") from error
@@ -283,17 +283,17 @@ def read_rejections(path: Path) -> Iterator[Rejection]:
             raise StoreError(f"{path}: {error}") from error
 
 
-def _spans(points: Iterable[tuple[str, int]]) -> Taken:
+def _taken_times(points: Iterable[tuple[str, int]]) -> Taken:
     times: defaultdict[str, list[int]] = defaultdict(list)
-    for head, time in points:
-        times[head].append(time)
+    for series, time in points:
+        times[series].append(time)
     taken: Taken = {}
-    for head, found in times.items():
-        spans: list[tuple[int, int]] = []
+    for series, found in times.items():
+        intervals: list[tuple[int, int]] = []
         for time in sorted(found):
-            if spans and spans[-1][1] == time:
-                spans[-1] = (spans[-1][0], time + 1)
+            if intervals and intervals[-1][1] == time:
+                intervals[-1] = (intervals[-1][0], time + 1)
             else:
-                spans.append((time, time + 1))
-        taken[head] = spans
+                intervals.append((time, time + 1))
+        taken[series] = intervals
     return taken

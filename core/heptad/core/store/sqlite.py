@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import sqlite3
-import time as clock
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -203,7 +203,7 @@ class LocalStore(Points):
                 self._append(rows, state or {}, counters or {}, move_on)
                 self._delete(remove)
             tops = self._identities.tops()
-            self._tops |= {head: tops[n] for head, n in self._series.items() if n in tops}
+            self._tops |= {series: tops[n] for series, n in self._series.items() if n in tops}
         except sqlite3.Error as error:
             self._roll_back()
             if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
@@ -232,11 +232,11 @@ class LocalStore(Points):
     def _append(
         self, rows: Sequence[Row], state: Mapping[str, bytes], counters: Counters, move_on: bool
     ) -> None:
-        series = self._series_ids(rows)
+        series_ids = self._series_ids(rows)
         if move_on:
-            self._insert_moving_on(self._offset.apply(rows) if self._offset else rows, series)
+            self._insert_moving_on(self._offset.apply(rows) if self._offset else rows, series_ids)
         else:
-            self._insert_points(series, map(_TIME, rows), rows, "OR IGNORE ")
+            self._insert_points(series_ids, map(_TIME, rows), rows, "OR IGNORE ")
         self._insert("INTO state VALUES", 2, state.items(), _REPLACE)
         added = ((*key, amount) for key, amount in counters.items())
         self._insert("INTO counters VALUES", 3, added, ADD_TO_COUNTER)
@@ -249,31 +249,35 @@ class LocalStore(Points):
 
     def _series_ids(self, rows: Sequence[Row]) -> list[int]:
         known = self._series
-        for head in {row[0] for row in rows} - known.keys():
-            self._db.execute("INSERT OR IGNORE INTO series (head) VALUES (?)", (head,))
-            found = self._db.execute("SELECT id FROM series WHERE head = ?", (head,)).fetchone()
-            known[head] = found[0]
+        for series in {row[0] for row in rows} - known.keys():
+            self._db.execute("INSERT OR IGNORE INTO series (head) VALUES (?)", (series,))
+            found = self._db.execute("SELECT id FROM series WHERE head = ?", (series,)).fetchone()
+            known[series] = found[0]
         return [known[row[0]] for row in rows]
 
-    def _insert_moving_on(self, rows: Sequence[Row], series: list[int]) -> None:
-        times = self._identities.assign(zip(series, map(_TIME, rows), strict=True))
+    def _insert_moving_on(self, rows: Sequence[Row], series_ids: list[int]) -> None:
+        times = self._identities.assign(zip(series_ids, map(_TIME, rows), strict=True))
         self._db.execute("SAVEPOINT placed")
         try:
             # for ABORT, the default, SQLite keeps a copy of each page that a statement changes
-            self._insert_points(series, times, rows, "OR FAIL ")
+            self._insert_points(series_ids, times, rows, "OR FAIL ")
         except sqlite3.IntegrityError:
             # the table judges, not the memory of what was assigned
             self._db.execute("ROLLBACK TO placed")
             self._identities.forget()
-            for number, row in zip(series, rows, strict=True):
+            for number, row in zip(series_ids, rows, strict=True):
                 self._insert_points([number], [self._identities.first_free(number, row[1])], [row])
         self._db.execute("RELEASE placed")
 
     def _insert_points(
-        self, series: Iterable[int], times: Iterable[int], rows: Sequence[Row], conflict: str = ""
+        self,
+        series_ids: Iterable[int],
+        times: Iterable[int],
+        rows: Sequence[Row],
+        conflict: str = "",
     ) -> None:
         body, raw = itemgetter(2), itemgetter(3)
-        points = zip(series, times, map(body, rows), map(raw, rows), strict=True)
+        points = zip(series_ids, times, map(body, rows), map(raw, rows), strict=True)
         self._insert(f"{conflict}INTO points (series, time, body, raw) VALUES", 4, points)
 
     def _insert(
@@ -305,7 +309,7 @@ class LocalStore(Points):
         Takes the oldest arrivals first and a few thousand a call, so that it never holds up
         reading for long; call it again while it deletes. Raises StoreError.
         """
-        now = clock.time() if now is None else now
+        now = time.time() if now is None else now
         try:
             most = self.held_after
             deleted = retention.prune(self._db, now, self.max_age, self.max_size, most)
@@ -334,9 +338,9 @@ class LocalStore(Points):
 
 def _is_storable(row: Row) -> bool:
     """Whether SQLite can take it: its integers have 64 bits, its text is UTF-8."""
-    head, time, *texts = row
+    series, time, *texts = row
     try:
-        "".join((head, *texts)).encode()
+        "".join((series, *texts)).encode()
     except UnicodeEncodeError:
         return False
     return -(2**63) <= time < LATEST

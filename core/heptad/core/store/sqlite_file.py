@@ -5,7 +5,7 @@ import fcntl
 import os
 import sqlite3
 import stat
-import time as clock
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -244,7 +244,7 @@ def is_corrupt(error: sqlite3.Error) -> bool:
 
 def set_aside(path: Path) -> Path:
     """Rename a store and what belongs to it; nothing is deleted. Raises StoreError."""
-    stamp = clock.strftime("%Y%m%dT%H%M%SZ", clock.gmtime())
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     names = (path.with_name(f"{path.name}.corrupt-{stamp}-{n}") for n in count(1))
     kept = next(name for name in names if not name.exists())
     for suffix in ("", "-wal", "-shm"):

@@ -12,14 +12,14 @@ from operator import itemgetter
 from typing import Any
 
 from heptad.core.event import Event
-from heptad.core.intervals import MINUTE, Span, merge_spans
-from heptad.core.store.api import LOOKED_UNTIL, Arrival, Identity, Point, Row, Wanted, point_of
+from heptad.core.intervals import MINUTE, Interval, merge_intervals
+from heptad.core.store.api import LOOKED_UNTIL, Arrival, Identity, Point, Row, TagFilter, point_of
 from heptad.core.store.event_row import MEASUREMENT as EVENTS
 from heptad.core.store.event_row import event_of_row, identify_row
 from heptad.core.store.history import Past
-from heptad.core.store.line_protocol import decode_head
+from heptad.core.store.line_protocol import decode_series
 from heptad.core.store.sqlite_arrivals import read_arrivals
-from heptad.core.store.tail import Follower
+from heptad.core.store.tail import SqliteTail
 from heptad.core.validation import Intake, Invalid, check_text, decode_time, kind_of
 
 
@@ -30,13 +30,13 @@ class Points:
     _db: sqlite3.Connection
 
     def read(
-        self, measurement: str, since: int, until: int, tags: Wanted | None = None
+        self, measurement: str, since: int, until: int, tags: TagFilter | None = None
     ) -> Iterator[Point]:
         """See Store.read."""
         rows = self._rows(measurement, since, until, tags)
         return self.intake.sift(kind_of(measurement), rows, _point_of_row, identify_row)
 
-    def events(self, since: int, until: int, tags: Wanted | None = None) -> Iterator[Event]:
+    def events(self, since: int, until: int, tags: TagFilter | None = None) -> Iterator[Event]:
         """See Store.events."""
         rows = self._rows(EVENTS, since, until, tags)
         return self.intake.sift("event", rows, event_of_row, identify_row)
@@ -46,34 +46,36 @@ class Points:
         return self.intake.sift("event", self._pick(identities), event_of_row, identify_row)
 
     def _pick(self, identities: Iterable[Identity]) -> Iterator[Row]:
-        numbers = {head: number for number, head in self._series_of(EVENTS, {}).items()}
-        for time, head in sorted(identities):
+        numbers = {series: number for number, series in self._series_of(EVENTS, {}).items()}
+        for time, series in sorted(identities):
             row = self._db.execute(
                 "SELECT body, raw FROM points WHERE series = ? AND time = ?",
-                (numbers.get(head), time),
+                (numbers.get(series), time),
             ).fetchone()
             if row is not None:
-                yield head, time, *row
+                yield series, time, *row
 
-    def _rows(self, measurement: str, since: int, until: int, tags: Wanted | None) -> Iterator[Row]:
+    def _rows(
+        self, measurement: str, since: int, until: int, tags: TagFilter | None
+    ) -> Iterator[Row]:
         """The rows in order of time."""
-        series = self._series_of(measurement, tags or {})
-        marks = ", ".join("?" * len(series))
+        series_by_id = self._series_of(measurement, tags or {})
+        marks = ", ".join("?" * len(series_by_id))
         rows = self._db.execute(
             # the unary plus keeps SQLite from walking another index to spare itself the sort
             f"SELECT series, time, body, raw FROM points WHERE series IN ({marks}) "  # noqa: S608 - only question marks are put in
             "AND time >= ? AND time < ? ORDER BY +time, id",
-            (*series, since, until),
+            (*series_by_id, since, until),
         )
         for number, time, body, raw in rows:
-            yield series[number], time, body, raw
+            yield series_by_id[number], time, body, raw
 
     def backwards(
         self,
         measurement: str,
         since: int,
         until: int,
-        tags: Wanted | None = None,
+        tags: TagFilter | None = None,
         fields: Sequence[str] = (),
     ) -> Iterator[Row]:
         """What ``read`` gives as it is stored, the newest first.
@@ -81,17 +83,17 @@ class Points:
         A row is fetched when it is asked for: whoever wants the newest few pays for no more.
         Whoever names ``fields`` needs no others; here they cost nothing, and all are given.
         """
-        series = self._series_of(measurement, tags or {})
+        series_by_id = self._series_of(measurement, tags or {})
         walks = [
             self._db.execute(
                 "SELECT series, time, body, raw FROM points WHERE series = ? "
                 "AND time >= ? AND time < ? ORDER BY time DESC",
                 (number, since, until),
             )
-            for number in series
+            for number in series_by_id
         ]
         rows = (
-            (series[number], time, body, raw)
+            (series_by_id[number], time, body, raw)
             for number, time, body, raw in merge(*walks, key=itemgetter(1), reverse=True)
         )
         return self.intake.sift("event", rows, _check_types, identify_row)
@@ -104,17 +106,17 @@ class Points:
             "FROM series AS s WHERE substr(head, 1, ?) = ? AND typeof(head) = 'text'",
             (until, len(measurement) + 1, f"{measurement},"),
         )
-        return {head: time for head, time in rows if type(time) is int}
+        return {series: time for series, time in rows if type(time) is int}
 
-    def _series_of(self, measurement: str, tags: Wanted) -> dict[int, str]:
+    def _series_of(self, measurement: str, tags: TagFilter) -> dict[int, str]:
         found = {}
         wanted = {tag: {v} if isinstance(v, str) else set(v) for tag, v in tags.items()}
-        for number, head in self._db.execute(
+        for number, series in self._db.execute(
             "SELECT id, head FROM series WHERE typeof(head) = 'text'"
         ):
-            known, own = decode_head(head)
+            known, own = decode_series(series)
             if known == measurement and all(own.get(t) in values for t, values in wanted.items()):
-                found[number] = head
+                found[number] = series
         return found
 
     def arrived(
@@ -124,19 +126,19 @@ class Points:
         kept = self.intake.restore("position", position.encode() or None, decode_time)
         return read_arrivals(self._db, measurement, kept or 0, limit, edges)
 
-    def spans(self, measurement: str, since: int, until: int) -> list[Span]:
+    def intervals(self, measurement: str, since: int, until: int) -> list[Interval]:
         """See Store.spans."""
-        series = self._series_of(measurement, {})
-        marks = ", ".join("?" * len(series))
+        series_by_id = self._series_of(measurement, {})
+        marks = ", ".join("?" * len(series_by_id))
         found = self._db.execute(
             f"SELECT DISTINCT (time - (time % {MINUTE} + {MINUTE}) % {MINUTE}) / {MINUTE} "  # noqa: S608 - only numbers and question marks are put in
             f"FROM points WHERE series IN ({marks}) AND time >= ? AND time < ? "
             "AND typeof(time) = 'integer'",
-            (*series, max(since, -(2**63)), min(until, 2**63 - 1)),
+            (*series_by_id, max(since, -(2**63)), min(until, 2**63 - 1)),
         )
-        return merge_spans((minute, minute + 1) for (minute,) in found)
+        return merge_intervals((minute, minute + 1) for (minute,) in found)
 
-    def passed(self) -> int | None:
+    def watermark(self) -> int | None:
         """See Store.passed: what is still to be read from the logs is not known here."""
         return None
 
@@ -144,20 +146,26 @@ class Points:
         """Up to when (ns) the exporter had read every log to its end; None: not known."""
         return self.intake.restore(LOOKED_UNTIL, self.recall(LOOKED_UNTIL), decode_time)
 
-    def follow(self, since: int, tags: Wanted) -> Follower:
+    def follow(self, since: int, tags: TagFilter) -> SqliteTail:
         """What follows the events since ``since`` (ns) with these tags as they come."""
-        return Follower(self, since, tags)
+        return SqliteTail(self, since, tags)
 
     def since_arrival(
-        self, position: int, limit: int, tags: Wanted | None = None
+        self, position: int, limit: int, tags: TagFilter | None = None
     ) -> tuple[list[Point], int]:
         """The points that arrived after ``position`` and the new position: for following."""
         rows = self._db.execute(
             "SELECT id, series, time, body, raw FROM points WHERE id > ? ORDER BY id LIMIT ?",
             (position, limit),
         ).fetchall()
-        series = self._series_of("events", tags or {})  # after the rows: so it knows all of theirs
-        known = [(series[s], time, body, raw) for _, s, time, body, raw in rows if s in series]
+        series_by_id = self._series_of(
+            "events", tags or {}
+        )  # after the rows: so it knows all of theirs
+        known = [
+            (series_by_id[s], time, body, raw)
+            for _, s, time, body, raw in rows
+            if s in series_by_id
+        ]
         points = self.intake.sift("event", known, _point_of_row, identify_row)
         return list(points), rows[-1][0] if rows else position
 

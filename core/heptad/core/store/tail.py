@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from heptad.core.store.api import Point, Wanted
+from heptad.core.store.api import Point, TagFilter
 from heptad.core.store.event_row import MEASUREMENT
 
 if TYPE_CHECKING:
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 _AT_ONCE: Final = 500
 
 
-class Follower:
+class SqliteTail:
     """Events since ``since`` (ns) with these ``tags``; ``pause``: seconds between two looks."""
 
     pause: Final = 0.3
 
-    def __init__(self, store: "Points", since: int, tags: Wanted) -> None:
+    def __init__(self, store: "Points", since: int, tags: TagFilter) -> None:
         self._store = store
         self._since = since
         self._tags = tags
@@ -27,7 +27,7 @@ class Follower:
         """What is there already, in order of time."""
         return self._store.read(MEASUREMENT, self._since, 2**63 - 1, self._tags)
 
-    def look(self) -> Iterator[Point]:
+    def poll(self) -> Iterator[Point]:
         """What came since the last look, in order of arrival."""
         before = -1
         while before != self._position:

@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from heptad.core.store.event_row import LEFT_OVER
+from heptad.core.store.event_row import UNPARSED
 from heptad.core.store.measurements import Field, Measurement
 
-LEFT_OVERS: Final = Measurement(
-    name=LEFT_OVER,
+UNPARSED_LINES: Final = Measurement(
+    name=UNPARSED,
     about="Lines of known programs that no rule understood or that were refused, for "
     "`heptad rules apply`.",
     always="count",

@@ -4,7 +4,7 @@ import json
 import logging
 import re
 import sys
-import time as clock
+import time
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -104,7 +104,7 @@ class Condition:
         if reason == self._reason:
             return
         self._reason = reason
-        now = clock.monotonic()
+        now = time.monotonic()
         if now - self._told.get(reason, -_FORGET) < _FORGET:
             return
         while len(self._told) >= _MOST_REASONS:

@@ -30,16 +30,16 @@ from heptad.exporter.collectors import (
 )
 from heptad.exporter.collectors.procfs import Family, HostRoots
 from heptad.exporter.collectors.runner import Runner
-from heptad.exporter.collectors.unsupported import LEFT_OUT
+from heptad.exporter.collectors.unsupported import UNSUPPORTED
 
 __all__ = [
     "COLLECTORS",
     "FAMILIES",
-    "LEFT_OUT",
+    "UNSUPPORTED",
+    "CollectorSpec",
     "Family",
     "HostCollector",
     "HostRoots",
-    "Subject",
 ]
 
 TIMEOUT = 4.0  # seconds; Prometheus gives a whole scrape ten
@@ -47,7 +47,7 @@ TIMEOUT = 4.0  # seconds; Prometheus gives a whole scrape ten
 log = logging.getLogger("heptad.collectors")
 
 
-class Subject(NamedTuple):
+class CollectorSpec(NamedTuple):
     """One collector: its name, what it exposes, and the function that reads the host.
 
     `collect` may raise anything and may hang: either costs only this subject's metrics.
@@ -58,20 +58,20 @@ class Subject(NamedTuple):
     collect: Callable[[HostRoots], Iterator[Metric]]
 
 
-COLLECTORS: tuple[Subject, ...] = (
-    Subject("cpu", cpu.FAMILIES, cpu.collect),
-    Subject("disk", disk.FAMILIES, disk.collect),
-    Subject("filefd", filefd.FAMILIES, filefd.collect),
-    Subject("filesystem", filesystem.FAMILIES, filesystem.collect),
-    Subject("load", load.FAMILIES, load.collect),
-    Subject("memory", memory.FAMILIES, memory.collect),
-    Subject("network", network.FAMILIES, network.collect),
-    Subject("pressure", pressure.FAMILIES, pressure.collect),
-    Subject("stat", stat.FAMILIES, stat.collect),
-    Subject("clock", clock.FAMILIES, clock.collect),
-    Subject("uname", uname.FAMILIES, uname.collect),
-    Subject("users", users.FAMILIES, users.collect),
-    Subject("vmstat", vmstat.FAMILIES, vmstat.collect),
+COLLECTORS: tuple[CollectorSpec, ...] = (
+    CollectorSpec("cpu", cpu.FAMILIES, cpu.collect),
+    CollectorSpec("disk", disk.FAMILIES, disk.collect),
+    CollectorSpec("filefd", filefd.FAMILIES, filefd.collect),
+    CollectorSpec("filesystem", filesystem.FAMILIES, filesystem.collect),
+    CollectorSpec("load", load.FAMILIES, load.collect),
+    CollectorSpec("memory", memory.FAMILIES, memory.collect),
+    CollectorSpec("network", network.FAMILIES, network.collect),
+    CollectorSpec("pressure", pressure.FAMILIES, pressure.collect),
+    CollectorSpec("stat", stat.FAMILIES, stat.collect),
+    CollectorSpec("clock", clock.FAMILIES, clock.collect),
+    CollectorSpec("uname", uname.FAMILIES, uname.collect),
+    CollectorSpec("users", users.FAMILIES, users.collect),
+    CollectorSpec("vmstat", vmstat.FAMILIES, vmstat.collect),
 )
 
 _DURATION = Family(
@@ -88,7 +88,7 @@ _SUCCESS = Family(
 )
 # everything of the host on /metrics, for documentation
 FAMILIES: tuple[Family, ...] = (
-    *(family for subject in COLLECTORS for family in subject.families),
+    *(family for spec in COLLECTORS for family in spec.families),
     _DURATION,
     _SUCCESS,
 )
@@ -104,13 +104,13 @@ class HostCollector(Collector):
     def __init__(
         self,
         host: HostRoots | None = None,
-        collectors: tuple[Subject, ...] = COLLECTORS,
+        collectors: tuple[CollectorSpec, ...] = COLLECTORS,
         timeout: float = TIMEOUT,
     ) -> None:
         self._jobs = [
-            (subject.name, partial(_gather, subject, host or HostRoots())) for subject in collectors
+            (spec.name, partial(_gather, spec, host or HostRoots())) for spec in collectors
         ]
-        self._families = [f for subject in collectors for f in subject.families]
+        self._families = [f for spec in collectors for f in spec.families]
         self._families += [_DURATION, _SUCCESS]
         self._runner: Runner[list[Metric]] = Runner("host-metrics", timeout)
         self._failing: set[str] = set()
@@ -145,5 +145,5 @@ class HostCollector(Collector):
                     log.info("host collector %s works again", name)
 
 
-def _gather(subject: Subject, host: HostRoots) -> list[Metric]:
-    return [metric for metric in subject.collect(host) if metric.samples]
+def _gather(spec: CollectorSpec, host: HostRoots) -> list[Metric]:
+    return [metric for metric in spec.collect(host) if metric.samples]

@@ -13,7 +13,7 @@ EXCLUDED = re.compile(r"(?:ram|loop|fd|(?:h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+", re.
 _SECTOR = 512  # bytes; diskstats counts in these whatever the device's own blocks are
 _MS = 1e-3
 
-Row = tuple[Sequence[str], float]
+DiskColumn = tuple[Sequence[str], float]
 
 
 def _counter(name: str, text: str) -> Family:
@@ -87,7 +87,7 @@ FAMILIES: tuple[Family, ...] = (
 
 def collect(host: HostRoots) -> Iterator[Metric]:
     """Raises OSError, or ValueError for a malformed file."""
-    columns: list[list[Row]] = [[] for _ in _COLUMNS]
+    columns: list[list[DiskColumn]] = [[] for _ in _COLUMNS]
     properties: list[tuple[str, str, str, dict[str, str]]] = []
     for line in read(f"{host.proc}/diskstats").splitlines():
         major, minor, device, *numbers = line.split()

@@ -15,7 +15,7 @@ EXCLUDED = frozenset({"lo"})  # from the traffic counters only, as Debian's node
 _DEVICE = ("device",)
 _BYTES_PER_MBIT = 125_000
 
-Row = tuple[Sequence[str], float]
+InterfaceRow = tuple[Sequence[str], float]
 
 
 def _traffic(name: str, text: str) -> Family:
@@ -85,8 +85,8 @@ def collect(host: HostRoots) -> Iterator[Metric]:
 
 
 def _counters(host: HostRoots) -> Iterator[Metric]:
-    columns: list[list[Row]] = [[] for _ in _TRAFFIC]
-    unhandled: list[Row] = []
+    columns: list[list[InterfaceRow]] = [[] for _ in _TRAFFIC]
+    unhandled: list[InterfaceRow] = []
     for line in read(f"{host.proc}/net/dev").split("\n")[2:-1]:
         name, _, numbers = line.lstrip(" ").partition(":")
         if name in EXCLUDED:
@@ -102,9 +102,9 @@ def _counters(host: HostRoots) -> Iterator[Metric]:
 
 
 def _states(host: HostRoots) -> Iterator[Metric]:
-    rows: dict[str, list[Row]] = {name: [] for name in _PROPERTIES}
-    up: list[Row] = []
-    infos: list[Row] = []
+    rows: dict[str, list[InterfaceRow]] = {name: [] for name in _PROPERTIES}
+    up: list[InterfaceRow] = []
+    infos: list[InterfaceRow] = []
     for name in _devices(f"{host.sys}/class/net"):
         try:
             attributes = _attributes(f"{host.sys}/class/net/{name}")

@@ -27,7 +27,7 @@ class HostRoots:
         return cls(proc=root / "proc", sys=root / "sys", root=root)
 
 
-Kind = Literal["gauge", "counter", "untyped"]
+MetricType = Literal["gauge", "counter", "untyped"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Family:
     """
 
     name: str
-    type: Kind
+    type: MetricType
     help: str
     labels: tuple[str, ...] = ()
 
@@ -62,7 +62,7 @@ class Family:
         return self.metric([((), value)])
 
 
-def kind_of(name: str) -> Kind:
+def kind_of(name: str) -> MetricType:
     """The type that a name tells, where all that is not a `_total` is a gauge."""
     return "counter" if name.endswith("_total") else "gauge"
 

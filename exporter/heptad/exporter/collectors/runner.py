@@ -11,7 +11,7 @@ T = TypeVar("T")
 _POLL = 0.01  # seconds; the least time to look again
 
 
-class Outcome(NamedTuple, Generic[T]):
+class JobOutcome(NamedTuple, Generic[T]):
     """What became of a job: its value or its error (TimeoutError while it hangs), and seconds."""
 
     value: T | None
@@ -24,7 +24,7 @@ class _Round(Generic[T]):
 
     def __init__(self, jobs: Sequence[tuple[str, Callable[[], T]]]) -> None:
         self.jobs = jobs
-        self.outcomes: dict[str, Outcome[T]] = {}
+        self.outcomes: dict[str, JobOutcome[T]] = {}
         self.current = jobs[0][0]
         self.began = time.monotonic()
         self.abandoned = False
@@ -47,7 +47,7 @@ class Runner(Generic[T]):
         self._lock = threading.Lock()
         self._one_run = threading.Lock()
 
-    def run(self, jobs: Sequence[tuple[str, Callable[[], T]]]) -> dict[str, Outcome[T]]:
+    def run(self, jobs: Sequence[tuple[str, Callable[[], T]]]) -> dict[str, JobOutcome[T]]:
         """Does every job that does not hang from before; outcomes by name. Names are unique."""
         with self._one_run:
             now = time.monotonic()
@@ -92,8 +92,8 @@ class Runner(Generic[T]):
                     return True
         return False
 
-    def _late(self, seconds: float) -> Outcome[T]:
-        return Outcome(None, TimeoutError(f"no answer within {self._timeout:g} s"), seconds)
+    def _late(self, seconds: float) -> JobOutcome[T]:
+        return JobOutcome(None, TimeoutError(f"no answer within {self._timeout:g} s"), seconds)
 
     def _serve(self, rounds: "queue.SimpleQueue[_Round[T] | None]") -> None:
         while (current := rounds.get()) is not None:
@@ -115,5 +115,5 @@ class Runner(Generic[T]):
             if current.abandoned:
                 self._hung.pop(key, None)
                 return False
-            current.outcomes[key] = Outcome(value, error, time.monotonic() - current.began)
+            current.outcomes[key] = JobOutcome(value, error, time.monotonic() - current.began)
             return True

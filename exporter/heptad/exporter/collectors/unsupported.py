@@ -12,7 +12,7 @@ _NEWER = "newer than node_exporter 1.5, whose names are the yardstick"
 _KERNEL = "a state of the kernel that belongs to none of the subjects"
 
 # the start of a family's name → why it is left out
-LEFT_OUT: dict[str, str] = {
+UNSUPPORTED: dict[str, str] = {
     "node_arp_": _PROTOCOLS,
     "node_bcache_": _STORAGE,
     "node_bonding_": _PROTOCOLS,

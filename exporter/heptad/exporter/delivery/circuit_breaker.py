@@ -25,7 +25,7 @@ _FOR_EVER: Final = 10.0**9
 _T = TypeVar("_T")
 
 
-class Failed(Exception):
+class DeliveryFailed(Exception):
     """What was tried failed; ``after`` are the seconds that the other end asked for."""
 
     def __init__(self, reason: str, after: float = 0.0) -> None:
@@ -36,9 +36,9 @@ class Failed(Exception):
 class _Listener(pybreaker.CircuitBreakerListener):
     def __init__(self, metrics: ExporterMetrics) -> None:
         self._metrics = metrics
-        self.tell("closed")
+        self.report("closed")
 
-    def tell(self, state: str) -> None:
+    def report(self, state: str) -> None:
         for known in STATES:
             self._metrics.set("heptad_delivery_breaker_state", 1 if known == state else 0, known)
 
@@ -48,14 +48,14 @@ class _Listener(pybreaker.CircuitBreakerListener):
         old_state: pybreaker.CircuitBreakerState | None,
         new_state: pybreaker.CircuitBreakerState,
     ) -> None:
-        self.tell(new_state.name)
+        self.report(new_state.name)
         if new_state.name == "open":
             self._metrics.raise_by("heptad_delivery_breaker_openings_total", 1)
         elif new_state.name == "half-open":
             self._metrics.raise_by("heptad_delivery_breaker_trials_total", 1)
 
 
-class Breaker:
+class CircuitBreaker:
     """Says after each try how long to rest; ``jitter`` gives a number from 0 to 1."""
 
     def __init__(
@@ -81,7 +81,7 @@ class Breaker:
             self._breaker.half_open()
         try:
             result = self._breaker.call(work)
-        except Failed:
+        except DeliveryFailed:
             self._failures += 1
             raise
         self._failures = 0

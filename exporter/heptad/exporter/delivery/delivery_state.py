@@ -19,20 +19,20 @@ import msgspec
 from heptad.core import __version__
 from heptad.core.host import host_name, machine_id
 from heptad.core.store.api import Row
-from heptad.core.store.heartbeat_row import HEARTBEATS, Span
+from heptad.core.store.heartbeat_row import HEARTBEATS, DeliveredInterval
 from heptad.core.store.line_protocol import Value
-from heptad.core.store.outbox import Snapshot, Taken
-from heptad.exporter.delivery.encryption import seal, unseal
+from heptad.core.store.outbox import StoreSnapshot, Taken
+from heptad.exporter.delivery.encryption import decrypt, encrypt
 
 MINUTE: Final = 60 * 10**9
 EVERY: Final = 60.0
-MOST_SPANS: Final = 200
+MOST_INTERVALS: Final = 200
 _APPLICATION: Final = b"heptad: which host a heartbeat is of"
 _LARGEST_POSITION: Final = 512 * 1024
 _LARGEST_UNPACKED: Final = 16 * 2**20
 
 
-class Account(msgspec.Struct):
+class DeliveryState(msgspec.Struct):
     """What the forwarder keeps in the store: how far it is, and what no heartbeat has told yet.
 
     ``sequence`` and ``at`` (ns) are those of the last heartbeat, whatever became of it; ``passed``
@@ -42,10 +42,10 @@ class Account(msgspec.Struct):
     position: int = 0
     sequence: int = 0
     at: int = 0
-    passed: int = 0
+    watermark: int = msgspec.field(default=0, name="passed")
     oldest: int = 0
     newest: int = 0
-    spans: list[Span] = []
+    intervals: list[DeliveredInterval] = msgspec.field(default_factory=list, name="spans")
 
     def deliver(self, position: int, times: Sequence[int]) -> None:
         """Everything up to ``position`` is delivered, with points of these times (ns)."""
@@ -54,15 +54,15 @@ class Account(msgspec.Struct):
         if minutes:
             self.oldest = min(self.oldest or times[0], *times)
             self.newest = max(self.newest, *times)
-        self.passed = max(self.passed, self.newest)
+        self.watermark = max(self.watermark, self.newest)
         added = [(minute, minute + 1, points) for minute, points in minutes.items()]
-        self.spans = merge_spans([*self.spans, *added])
+        self.intervals = merge_delivered_intervals([*self.intervals, *added])
 
     def next_sequence(self, time: int) -> int:
         """That of a heartbeat of ``time`` (ns); it grows with the clock where the last is lost."""
         return max(self.sequence + 1, time // 10**9)
 
-    def tell(self, time: int, *, told: bool) -> None:
+    def record_heartbeat(self, time: int, *, told: bool) -> None:
         """A heartbeat of ``time`` (ns) was sent; if it was not ``told``, the next tells the same.
 
         It may be there all the same, so the next one is another point.
@@ -71,19 +71,19 @@ class Account(msgspec.Struct):
         self.at = time
         if told:
             self.oldest = self.newest = 0
-            self.spans = []
+            self.intervals = []
 
 
-def merge_spans(spans: list[Span]) -> list[Span]:
+def merge_delivered_intervals(intervals: list[DeliveredInterval]) -> list[DeliveredInterval]:
     """The same in order, those that touch as one, and the nearest where there are too many."""
-    merged: list[Span] = []
-    for since, until, points in sorted(spans):
+    merged: list[DeliveredInterval] = []
+    for since, until, points in sorted(intervals):
         if merged and since <= merged[-1][1]:
             before = merged[-1]
             merged[-1] = (before[0], max(before[1], until), before[2] + points)
         else:
             merged.append((since, until, points))
-    while len(merged) > MOST_SPANS:
+    while len(merged) > MOST_INTERVALS:
         gaps = [later[0] - earlier[1] for earlier, later in pairwise(merged)]
         at = gaps.index(min(gaps))
         one, other = merged[at : at + 2]
@@ -108,16 +108,16 @@ class Health(msgspec.Struct):
     held: str | None = None
 
 
-def make_row(account: Account, health: Health, host: str, machine_id: str) -> Row:
+def make_row(state: DeliveryState, health: Health, host: str, machine_id: str) -> Row:
     """The next heartbeat; its time is the server's, and later than that of the one before."""
-    time = max(health.now - int(health.offset * 10**9), account.at + 1)
-    passed = health.now if health.caught_up else account.passed
+    time = max(health.now - int(health.offset * 10**9), state.at + 1)
+    watermark = health.now if health.caught_up else state.watermark
     fields: dict[str, Value | None] = {
-        "sequence": account.next_sequence(time),
-        "spans": msgspec.json.encode(account.spans).decode(),
-        "oldest": account.oldest or None,
-        "newest": account.newest or None,
-        "passed": passed or None,
+        "sequence": state.next_sequence(time),
+        "spans": msgspec.json.encode(state.intervals).decode(),
+        "oldest": state.oldest or None,
+        "newest": state.newest or None,
+        "passed": watermark or None,
         "caught_up": health.caught_up,
         "behind": health.behind,
         "deaf": health.deaf or None,
@@ -149,15 +149,15 @@ def find_machine_key(root: Path = Path("/")) -> bytes | None:
     return hmac.digest(own.encode(), b"heptad: what only this machine may read", "sha512")
 
 
-class _Position(msgspec.Struct):
+class _SealedState(msgspec.Struct):
     state: dict[str, bytes]
     taken: Taken
 
 
-def write_position(snapshot: Snapshot, key: bytes) -> str | None:
+def write_position(snapshot: StoreSnapshot, key: bytes) -> str | None:
     """The text of a position, sealed with ``key``; None where it is too long to be kept."""
-    packed = zlib.compress(msgspec.json.encode(_Position(snapshot.state, snapshot.taken)))
-    text = base64.b64encode(seal(packed, key)).decode()
+    packed = zlib.compress(msgspec.json.encode(_SealedState(snapshot.state, snapshot.taken)))
+    text = base64.b64encode(encrypt(packed, key)).decode()
     return text if len(text) <= _LARGEST_POSITION else None
 
 
@@ -165,11 +165,11 @@ def read_position(text: str, key: bytes) -> tuple[dict[str, bytes], Taken]:
     """The state and the taken times of a position; ValueError where it is none of this key."""
     try:
         unpacker = zlib.decompressobj()
-        packed = unseal(base64.b64decode(text, validate=True), key)
+        packed = decrypt(base64.b64decode(text, validate=True), key)
         data = unpacker.decompress(packed, _LARGEST_UNPACKED)
         if not unpacker.eof:
             raise ValueError("not whole")
-        position = msgspec.json.decode(data, type=_Position)
+        position = msgspec.json.decode(data, type=_SealedState)
     except (ValueError, zlib.error, msgspec.MsgspecError) as error:
         raise ValueError(f"no position of an exporter's: {error}") from None
     return position.state, position.taken

@@ -13,14 +13,14 @@ from typing import Final
 KEY_BYTES: Final = 64
 
 
-def seal(data: bytes, key: bytes) -> bytes:
+def encrypt(data: bytes, key: bytes) -> bytes:
     """``data``, which is not empty, sealed with a key of ``KEY_BYTES``."""
     from cryptography.hazmat.primitives.ciphers.aead import AESSIV  # noqa: PLC0415 - it costs 8 MB
 
     return AESSIV(key).encrypt(data, None)
 
 
-def unseal(sealed: bytes, key: bytes) -> bytes:
+def decrypt(sealed: bytes, key: bytes) -> bytes:
     """What was sealed; ValueError where it was sealed with another key, or changed."""
     from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - as above
     from cryptography.hazmat.primitives.ciphers.aead import AESSIV  # noqa: PLC0415

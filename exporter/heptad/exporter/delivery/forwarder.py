@@ -8,7 +8,7 @@ is written over with itself.
 
 import logging
 import threading
-import time as clock
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
@@ -16,23 +16,23 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from heptad.core.sink import Delivered, Outcome, Parcel, Sink, TryAgain
+from heptad.core.sink import Delivered, DeliveryOutcome, Payload, Retry, Sink
 from heptad.core.store.api import StoreError
-from heptad.core.store.held import Hold
+from heptad.core.store.held import HeldPoint
 from heptad.core.store.outbox import Chunk, Outbox
 from heptad.core.store.sqlite import LocalStore, counter_key
 from heptad.core.telemetry.log import Condition
 from heptad.core.telemetry.metrics import CounterDict, add_counters
-from heptad.exporter.delivery.circuit_breaker import Breaker, Failed
-from heptad.exporter.delivery.delivery_state import Account
-from heptad.exporter.delivery.heartbeat import Pulse
+from heptad.exporter.delivery.circuit_breaker import CircuitBreaker, DeliveryFailed
+from heptad.exporter.delivery.delivery_state import DeliveryState
+from heptad.exporter.delivery.heartbeat import HeartbeatSender
 from heptad.exporter.delivery.held import Offers
 from heptad.exporter.delivery.redelivery import Redelivery
 from heptad.exporter.metrics import ExporterMetrics
 
 log = logging.getLogger("heptad.forwarder")
 
-ACCOUNT: Final = "forwarder"
+DELIVERY_STATE: Final = "forwarder"
 COUNTER: Final = "heptad_delivery_events_total"
 RESULTS: Final = ("delivered", "rejected", "expired")
 _POLL: Final = 0.2
@@ -43,7 +43,7 @@ _LONGEST_HOLD: Final = 300.0
 _STORE_PAUSE: Final = 5.0
 
 
-_decode_account: Final = msgspec.json.Decoder(Account).decode
+_decode_delivery_state: Final = msgspec.json.Decoder(DeliveryState).decode
 
 
 class Limits(msgspec.Struct):
@@ -58,11 +58,11 @@ class Limits(msgspec.Struct):
     retention: float = 90 * 86_400.0
 
 
-class Prepared(NamedTuple):
+class PreparedChunk(NamedTuple):
     """A chunk, and the same ready for the wire."""
 
     chunk: Chunk
-    parcel: Parcel
+    payload: Payload
 
 
 class Forwarder:
@@ -75,48 +75,51 @@ class Forwarder:
         self,
         store: LocalStore,
         sink: Sink,
-        pulse: Pulse,
+        heartbeat: HeartbeatSender,
         metrics: ExporterMetrics,
         limits: Limits,
-        breaker: Breaker | None = None,
-        now: Callable[[], int] = clock.time_ns,
+        breaker: CircuitBreaker | None = None,
+        now: Callable[[], int] = time.time_ns,
     ) -> None:
         self._store = store
         self._sink = sink
-        self._pulse = pulse
+        self._heartbeat = heartbeat
         self._metrics = metrics
         self._limits = limits
-        self._breaker = breaker or Breaker(metrics)
+        self._breaker = breaker or CircuitBreaker(metrics)
         self._now = now
         self._condition = Condition(log, "delivery")
-        self._pulse_condition = Condition(log, "heartbeat")
+        self._heartbeat_condition = Condition(log, "heartbeat")
         self._store_condition = Condition(log, "outbox", store=store.path)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="deliver")
-        self._next: Prepared | None = None
-        self._attempt: Future[Outcome] | None = None
+        self._next: PreparedChunk | None = None
+        self._attempt: Future[DeliveryOutcome] | None = None
         self._waiting_since: float | None = None
         self._line_length = 300.0
         self._rejected: list[tuple[int, int, str]] = []
-        self._hold: list[Hold] = []
+        self._newly_held: list[HeldPoint] = []
         self._released: list[int] = []
         self._counters: CounterDict = {}
         self._pause = _FIRST_HOLD
         self._draining = False
         self._outbox = Outbox(store.path)
         self._offers = Offers(sink, metrics)
-        self._offers.look(self._outbox)
+        self._offers.refresh(self._outbox)
         self._redelivery = Redelivery(store.intake)
-        self._account = self._recall()
-        store.held_after = self._account.position
+        self._state = self._recall()
+        store.held_after = self._state.position
         metrics.add({counter_key(COUNTER, result=result): 0 for result in RESULTS})
 
-    def _recall(self) -> Account:
-        kept = self._outbox.recall(ACCOUNT)
-        return self._store.intake.restore(ACCOUNT, kept, _decode_account) or Account()
+    def _recall(self) -> DeliveryState:
+        kept = self._outbox.recall(DELIVERY_STATE)
+        return (
+            self._store.intake.restore(DELIVERY_STATE, kept, _decode_delivery_state)
+            or DeliveryState()
+        )
 
     def problems(self) -> list[str]:
         """What is wrong now, a sentence each: for /healthz."""
-        conditions = (self._condition, self._pulse_condition, self._store_condition)
+        conditions = (self._condition, self._heartbeat_condition, self._store_condition)
         told = [*(c.problem for c in conditions), self._offers.problem]
         return [f"delivery: {problem}" for problem in told if problem]
 
@@ -133,12 +136,12 @@ class Forwarder:
         """Deliver all that is there; False where the sink does not take it, or ``stop`` came."""
         self._draining = True
         self._offers.hurry()
-        self._redelivery.look(self._outbox)
+        self._redelivery.refresh(self._outbox)
         while not stop.is_set() and self._condition.problem is None:
-            left = self._outbox.newest() > self._account.position or self._redelivery.is_under_way
+            left = self._outbox.newest() > self._state.position or self._redelivery.is_under_way
             if not left and not self._offers.is_due():
                 self._look_at_held()
-                is_told = self._beat() if self._pulse.is_due(self._account) else True
+                is_told = self._send_heartbeat() if self._heartbeat.is_due(self._state) else True
                 return is_told and not self._offers.held
             self.step(stop, at_once=True)
         return False
@@ -157,13 +160,13 @@ class Forwarder:
                 self._look_at_held()
             if self._offers.is_due() and not self._breaker.is_open:
                 busy = self._offer() or busy
-            self._redelivery.look(self._outbox)
+            self._redelivery.refresh(self._outbox)
             if not busy and self._redelivery.is_due and not self._breaker.is_open:
                 busy = self._send_again()
-            is_due = self._pulse.is_due(self._account) and not self._draining
+            is_due = self._heartbeat.is_due(self._state) and not self._draining
             if is_due and not self._breaker.is_open:
-                self._beat()
-            self._tell()
+                self._send_heartbeat()
+            self._report()
         except StoreError as error:
             self._store_condition.set(str(error))
             self._next = self._attempt = None
@@ -178,14 +181,14 @@ class Forwarder:
             self._outbox.close()
             self._outbox = Outbox(self._store.path)
             self._next = self._attempt = None
-            self._rejected, self._hold, self._released = [], [], []
-            self._offers.look(self._outbox)
+            self._rejected, self._newly_held, self._released = [], [], []
+            self._offers.refresh(self._outbox)
             self._redelivery.forget()
-            self._account.position = self._recall().position
-            self._store.held_after = self._account.position
+            self._state.position = self._recall().position
+            self._store.held_after = self._state.position
 
     def _forward(self, stop: threading.Event, *, at_once: bool) -> bool:
-        prepared = self._next or self._prepare(self._account.position, at_once=at_once)
+        prepared = self._next or self._prepare(self._state.position, at_once=at_once)
         attempt = self._attempt
         self._next = self._attempt = None
         if prepared is None:
@@ -199,16 +202,16 @@ class Forwarder:
         if following is not None:
             # the sink shall not wait for what is kept here
             self._next, self._attempt = following, self._begin(following)
-        self._settle(prepared.chunk, delivered)
+        self._record(prepared.chunk, delivered)
         return True
 
-    def _prepare(self, position: int, *, at_once: bool) -> Prepared | None:
+    def _prepare(self, position: int, *, at_once: bool) -> PreparedChunk | None:
         """The chunk behind ``position``, if it is large enough or has waited long enough."""
         behind = self._outbox.newest() - position
         if behind <= 0:
             self._waiting_since = None
             return None
-        now = clock.monotonic()
+        now = time.monotonic()
         if self._waiting_since is None:
             self._waiting_since = now
         limits = self._limits
@@ -217,28 +220,28 @@ class Forwarder:
             return None
         self._waiting_since = None
         chunk = self._outbox.take(position, limits.max_lines, limits.max_bytes, self._oldest())
-        parcel = self._sink.pack(chunk.lines)
+        payload = self._sink.encode(chunk.lines)
         if chunk.lines:
             self._line_length = sum(map(len, chunk.lines)) / len(chunk.lines)
-        return Prepared(chunk, parcel)
+        return PreparedChunk(chunk, payload)
 
     def _oldest(self) -> int:
         """The time (ns) from before which nothing is sent."""
         return self._now() - int(self._limits.retention * 10**9)
 
-    def _begin(self, prepared: Prepared) -> Future[Outcome]:
+    def _begin(self, prepared: PreparedChunk) -> Future[DeliveryOutcome]:
         if not prepared.chunk.ids:
             return self._thread.submit(Delivered)
-        return self._thread.submit(self._breaker.call, lambda: self._deliver(prepared.parcel))
+        return self._thread.submit(self._breaker.call, lambda: self._deliver(prepared.payload))
 
-    def _deliver(self, parcel: Parcel) -> Outcome:
-        outcome = self._sink.deliver(parcel)
-        if isinstance(outcome, TryAgain):
-            raise Failed(outcome.reason, outcome.after)
+    def _deliver(self, payload: Payload) -> DeliveryOutcome:
+        outcome = self._sink.deliver(payload)
+        if isinstance(outcome, Retry):
+            raise DeliveryFailed(outcome.reason, outcome.after)
         return outcome
 
     def _wait(
-        self, prepared: Prepared, attempt: Future[Outcome], stop: threading.Event
+        self, prepared: PreparedChunk, attempt: Future[DeliveryOutcome], stop: threading.Event
     ) -> Delivered | None:
         """What became of a chunk in the end; None where ``stop`` came before."""
         while True:
@@ -247,7 +250,7 @@ class Forwarder:
                     return None
             try:
                 outcome = attempt.result()
-            except Failed as error:
+            except DeliveryFailed as error:
                 pause, result = self._breaker.pause(error.after), "failed"
                 self._fail(result, str(error))
             else:
@@ -265,22 +268,22 @@ class Forwarder:
         self._condition.set(reason)
         self._metrics.raise_by("heptad_deliveries_total", 1, result)
         self._metrics.set("heptad_delivery_up", 0)
-        self._tell()
+        self._report()
 
     def _offer(self) -> bool:
         """Offer points that are held once more; whether more of them follow at once."""
         limits = self._limits
         chunk = self._offers.take(self._outbox, limits.max_lines, limits.max_bytes, self._oldest())
         try:
-            outcome = self._begin(Prepared(chunk, self._sink.pack(chunk.lines))).result()
-        except Failed:
+            outcome = self._begin(PreparedChunk(chunk, self._sink.encode(chunk.lines))).result()
+        except DeliveryFailed:
             outcome = None  # the next delivery reports why
         if not isinstance(outcome, Delivered):
             self._offers.wait()
             return False
         taken = len(chunk.ids) - len(outcome.held)
         self._released += [one for n, one in enumerate(chunk.ids) if n not in outcome.held]
-        self._settle(chunk._replace(position=self._account.position), outcome)
+        self._record(chunk._replace(position=self._state.position), outcome)
         more = self._offers.go_on(chunk, taken)
         if not more:
             self._look_at_held()
@@ -293,29 +296,31 @@ class Forwarder:
             self._outbox, limits.max_lines, limits.max_bytes, self._oldest()
         )
         try:
-            outcome = self._begin(Prepared(chunk, self._sink.pack(chunk.lines))).result()
-        except Failed as error:
-            outcome = TryAgain(str(error))
+            outcome = self._begin(PreparedChunk(chunk, self._sink.encode(chunk.lines))).result()
+        except DeliveryFailed as error:
+            outcome = Retry(str(error))
         if not isinstance(outcome, Delivered):
             self._redelivery.wait()
-            self._fail("failed" if isinstance(outcome, TryAgain) else "held", outcome.reason)
+            self._fail("failed" if isinstance(outcome, Retry) else "held", outcome.reason)
             return False
         self._released += [one for n, one in enumerate(chunk.ids) if n not in outcome.held]
         self._redelivery.go_on(chunk)
-        self._settle(chunk._replace(position=self._account.position), outcome)
+        self._record(chunk._replace(position=self._state.position), outcome)
         return True
 
     def _look_at_held(self) -> None:
-        if self._offers.look(self._outbox):
-            self._pulse.hurry()
+        if self._offers.refresh(self._outbox):
+            self._heartbeat.hurry()
 
-    def _settle(self, chunk: Chunk, delivered: Delivered) -> None:
+    def _record(self, chunk: Chunk, delivered: Delivered) -> None:
         """Keep how far it is, what was refused and what is counted."""
         at = self._now()
-        self._rejected += [(chunk.ids[n], at, why) for n, why in delivered.refused.items()]
-        self._hold += [(chunk.ids[n], chunk.times[n], at, c) for n, c in delivered.held.items()]
+        self._rejected += [(chunk.ids[n], at, why) for n, why in delivered.rejected.items()]
+        self._newly_held += [
+            (chunk.ids[n], chunk.times[n], at, c) for n, c in delivered.held.items()
+        ]
         expired = chunk.expired + delivered.expired
-        rejected, held = len(delivered.refused), len(delivered.held)
+        rejected, held = len(delivered.rejected), len(delivered.held)
         amounts = (len(chunk.ids) - rejected - held - delivered.expired, rejected, expired)
         counters = {
             counter_key(COUNTER, result=result): amount
@@ -323,14 +328,14 @@ class Forwarder:
             if amount
         }
         times = [time for n, time in enumerate(chunk.times) if n not in delivered.held]
-        self._account.deliver(chunk.position, times)
+        self._state.deliver(chunk.position, times)
         self._store.held_after = chunk.position
         self._metrics.add(counters)
         add_counters(self._counters, counters)
         if chunk.ids:
             self._succeed("delivered")
         if rejected:
-            told = {"rejected": rejected, "reason": next(iter(delivered.refused.values()))}
+            told = {"rejected": rejected, "reason": next(iter(delivered.rejected.values()))}
             log.error(
                 "refused; see `heptad exporter rejected`, `heptad influxdb check`", extra=told
             )
@@ -344,30 +349,30 @@ class Forwarder:
         self._reached()
 
     def _reached(self) -> None:
-        self._metrics.set("heptad_delivery_up", 0 if self._pulse.is_lost else 1)
+        self._metrics.set("heptad_delivery_up", 0 if self._heartbeat.is_lost else 1)
         at = self._now() / 10**9
         self._metrics.set("heptad_delivery_last_success_timestamp_seconds", at)
 
     def _keep(self) -> None:
-        state = {ACCOUNT: msgspec.json.encode(self._account), **self._redelivery.state()}
-        hold, released = self._hold, self._released
-        self._outbox.keep(state, self._rejected, self._counters, hold, released)
-        self._rejected, self._counters, self._hold, self._released = [], {}, [], []
+        state = {DELIVERY_STATE: msgspec.json.encode(self._state), **self._redelivery.state()}
+        newly_held, released = self._newly_held, self._released
+        self._outbox.keep(state, self._rejected, self._counters, newly_held, released)
+        self._rejected, self._counters, self._newly_held, self._released = [], {}, [], []
 
-    def _beat(self) -> bool:
+    def _send_heartbeat(self) -> bool:
         """Send a heartbeat; its failure holds up no event."""
-        outcome = self._pulse.beat(self._account, self._outbox, self._offers.write())
+        outcome = self._heartbeat.send(self._state, self._outbox, self._offers.write())
         problem = None if isinstance(outcome, Delivered) else outcome.reason
-        self._pulse_condition.set(problem)
+        self._heartbeat_condition.set(problem)
         if problem is None:
             self._reached()
-        elif self._pulse.is_lost:
+        elif self._heartbeat.is_lost:
             self._metrics.set("heptad_delivery_up", 0)
         self._keep()
         return problem is None
 
-    def _tell(self) -> None:
-        behind = max(0, self._outbox.newest() - self._account.position)
+    def _report(self) -> None:
+        behind = max(0, self._outbox.newest() - self._state.position)
         self._metrics.set("heptad_delivery_behind_events", behind)
-        offset = self._pulse.offset()
+        offset = self._heartbeat.offset()
         self._metrics.set("heptad_delivery_clock_offset_seconds", offset)

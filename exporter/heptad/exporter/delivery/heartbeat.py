@@ -1,16 +1,22 @@
 """Sends the heartbeats, and with them where an exporter with an empty store has to go on."""
 
 import logging
-import time as clock
+import time
 from collections.abc import Callable
 from typing import Final
 
-from heptad.core.sink import Delivered, Hold, Outcome, Sink
+from heptad.core.sink import Blocked, Delivered, DeliveryOutcome, Sink
 from heptad.core.store.api import StoreError
 from heptad.core.store.line_protocol import encode_line
-from heptad.core.store.outbox import Outbox, Snapshot
+from heptad.core.store.outbox import Outbox, StoreSnapshot
 from heptad.core.telemetry.log import Condition
-from heptad.exporter.delivery.delivery_state import EVERY, Account, Health, make_row, write_position
+from heptad.exporter.delivery.delivery_state import (
+    EVERY,
+    DeliveryState,
+    Health,
+    make_row,
+    write_position,
+)
 
 log = logging.getLogger("heptad.forwarder")
 
@@ -31,7 +37,7 @@ STATE: Final = ("source/", "attempts/", "caught_up/", "strangers/", "first_start
 """What of the store's state the next line depends on."""
 
 
-class Pulse:
+class HeartbeatSender:
     """Heartbeats of one exporter into ``sink``.
 
     ``key`` seals positions; without one none is told. ``offset`` tells how many seconds this clock
@@ -48,7 +54,7 @@ class Pulse:
         key: bytes | None,
         offset: Callable[[], float],
         is_behind: Callable[[], bool],
-        now: Callable[[], int] = clock.time_ns,
+        now: Callable[[], int] = time.time_ns,
     ) -> None:
         self.is_deaf: Callable[[], bool] = lambda: False
         self.is_kept: Callable[[int], bool] = lambda time: True
@@ -63,74 +69,76 @@ class Pulse:
         self._is_behind = is_behind
         self._now = now
         self._due: float | None = None
-        self._candidate: Snapshot | None = None
-        self._told = ""
+        self._candidate: StoreSnapshot | None = None
+        self._sent_position = ""
         self._condition = Condition(log, "position")
 
-    def is_due(self, account: Account) -> bool:
+    def is_due(self, state: DeliveryState) -> bool:
         """Whether a minute has passed since the last one, also over a restart."""
         if self._due is None:
-            passed = (self._now() - account.at) / 10**9 - self.offset()
-            self._due = clock.monotonic() + EVERY - min(max(passed, 0), EVERY)
-        return clock.monotonic() >= self._due
+            elapsed = (self._now() - state.at) / 10**9 - self.offset()
+            self._due = time.monotonic() + EVERY - min(max(elapsed, 0), EVERY)
+        return time.monotonic() >= self._due
 
     def hurry(self) -> None:
         """Let the next one be due at once."""
         self._due = 0.0
 
-    def beat(self, account: Account, outbox: Outbox, held: str | None = None) -> Outcome:
+    def send(
+        self, state: DeliveryState, outbox: Outbox, held: str | None = None
+    ) -> DeliveryOutcome:
         """Send one, and say what became of it; raises StoreError of the outbox's.
 
         ``held``: what is held, see ``heptad.core.store.heartbeat_row``.
         """
-        self._due = clock.monotonic() + EVERY
+        self._due = time.monotonic() + EVERY
         now = self._now()
         behind_lines = self._is_behind()
-        behind = max(0, outbox.newest() - account.position)
-        position = None if held else self._position(account, outbox)
+        behind = max(0, outbox.newest() - state.position)
+        position = None if held else self._position(state, outbox)
         caught_up = not behind and not behind_lines
         health = Health(now, self.offset(), behind, caught_up, position, self.is_deaf(), held)
         doubt = self._look_back()
-        row = make_row(account, health, self._host, self._machine_id)
-        outcome = self._sink.deliver(self._sink.pack([encode_line(*row)]))
+        row = make_row(state, health, self._host, self._machine_id)
+        outcome = self._sink.deliver(self._sink.encode([encode_line(*row)]))
         missing = outcome.missing() if isinstance(outcome, Delivered) else None
         told = isinstance(outcome, Delivered) and missing is None
         if told:
-            self._sent, self._sent_at = row[1], clock.monotonic()
+            self._sent, self._sent_at = row[1], time.monotonic()
         told = told and not self.is_lost
-        account.tell(row[1], told=told)
+        state.record_heartbeat(row[1], told=told)
         if told and position is not None:
-            self._told = position
+            self._sent_position = position
         if missing is not None:
-            return Hold(
+            return Blocked(
                 f"a heartbeat is refused: {missing}; `heptad influxdb check` tells the remedy"
             )
-        return Hold(doubt) if doubt and isinstance(outcome, Delivered) else outcome
+        return Blocked(doubt) if doubt and isinstance(outcome, Delivered) else outcome
 
     def _look_back(self) -> str | None:
         """What is wrong with the last heartbeat, now and then: an answer alone proves nothing."""
         due = max(self._proof_due, self._sent_at + _SETTLED)
-        if self._sent is None or clock.monotonic() < due:
+        if self._sent is None or time.monotonic() < due:
             return _NOT_KEPT if self.is_lost else None
         try:
             self.is_lost = not self.is_kept(self._sent)
         except StoreError as error:
             return f"the last heartbeat cannot be read back: {error}"
         if not self.is_lost:
-            self._proof_due = clock.monotonic() + _PROOF_EVERY
+            self._proof_due = time.monotonic() + _PROOF_EVERY
         return _NOT_KEPT if self.is_lost else None
 
-    def _position(self, account: Account, outbox: Outbox) -> str | None:
+    def _position(self, state: DeliveryState, outbox: Outbox) -> str | None:
         """What is known to be delivered in full, if it is not the last that was told."""
         if self._key is None:
             self._condition.set(_NO_KEY)
             return None
         if self._candidate is None:
             self._candidate = outbox.snapshot(STATE)
-        if account.position < self._candidate.position:
+        if state.position < self._candidate.position:
             return None
         text = write_position(self._candidate, self._key)
         self._candidate = None
         too_long = "too long to be kept: an exporter with an empty store would begin anew"
         self._condition.set(too_long if text is None else None)
-        return text if text != self._told else None
+        return text if text != self._sent_position else None

@@ -3,13 +3,13 @@ they are offered again.
 """
 
 import logging
-import time as clock
+import time
 from typing import Final
 
 import msgspec
 
 from heptad.core.sink import Sink
-from heptad.core.store.field_conflict import MOST_TOLD, Held, count_by_labels, describe
+from heptad.core.store.field_conflict import MOST_LISTED, HeldPoints, count_by_labels, describe
 from heptad.core.store.outbox import Chunk, Outbox
 from heptad.core.telemetry.log import Condition
 from heptad.exporter.metrics import HELD, ExporterMetrics
@@ -38,16 +38,16 @@ class Offers:
         self._looked = 0.0
         self.changed = False
         """Whether more may be held than at the last look."""
-        self.held: list[Held] = []
+        self.held: list[HeldPoints] = []
 
     @property
     def problem(self) -> str | None:
         """What is held, and why."""
         return self._condition.problem
 
-    def look(self, outbox: Outbox) -> bool:
+    def refresh(self, outbox: Outbox) -> bool:
         """See what is held; whether for a conflict that was not there before. Raises StoreError."""
-        self._looked, self.changed = clock.monotonic(), False
+        self._looked, self.changed = time.monotonic(), False
         known = {(one.conflict, one.place.since) for one in self.held}
         groups = outbox.held_groups(_MOST_GROUPS)
         self.held = self._sink.gather(groups) if groups else []
@@ -57,12 +57,12 @@ class Offers:
 
     def is_stale(self) -> bool:
         """Whether it is time to look: at once where nothing was held, else every few seconds."""
-        late = clock.monotonic() - self._looked >= _LOOK_EVERY
+        late = time.monotonic() - self._looked >= _LOOK_EVERY
         return self.changed and (late or not self.held)
 
     def is_due(self) -> bool:
         """Whether points are to be offered now."""
-        return bool(self.held) and clock.monotonic() >= self._due
+        return bool(self.held) and time.monotonic() >= self._due
 
     def take(self, outbox: Outbox, max_lines: int, max_bytes: int, since: int) -> Chunk:
         """What is to be offered now, without points from before ``since`` (ns), which expire.
@@ -91,7 +91,7 @@ class Offers:
 
     def wait(self) -> None:
         """Offer nothing for a while."""
-        self._due = clock.monotonic() + EVERY
+        self._due = time.monotonic() + EVERY
 
     def hurry(self) -> None:
         """Offer what is held at once."""
@@ -101,5 +101,5 @@ class Offers:
         """What is held, as heartbeats report it; None where nothing is."""
         if not self.held:
             return None
-        told = [(*msgspec.structs.astuple(c), time, n) for c, _, time, n in self.held[:MOST_TOLD]]
+        told = [(*msgspec.structs.astuple(c), time, n) for c, _, time, n in self.held[:MOST_LISTED]]
         return msgspec.json.encode(told).decode()

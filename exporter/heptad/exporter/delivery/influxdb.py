@@ -16,7 +16,7 @@ from heptad.core import units
 from heptad.core.config.influxdb import InfluxConfig
 from heptad.core.config.schema import Config
 from heptad.core.influxdb.checkpoints import find_last, is_there
-from heptad.core.influxdb.client import Connection
+from heptad.core.influxdb.client import InfluxConnection
 from heptad.core.influxdb.query import Reader
 from heptad.core.influxdb.write import InfluxSink
 from heptad.core.influxdb.write_errors import find_conflict
@@ -25,13 +25,13 @@ from heptad.core.store.outbox import hold_rejected, restore
 from heptad.core.store.sqlite import LocalStore
 from heptad.core.telemetry.log import Condition
 from heptad.exporter.delivery.delivery_state import (
-    Account,
+    DeliveryState,
     find_machine_id,
     find_machine_key,
     read_position,
 )
-from heptad.exporter.delivery.forwarder import ACCOUNT, Forwarder, Limits
-from heptad.exporter.delivery.heartbeat import Pulse
+from heptad.exporter.delivery.forwarder import DELIVERY_STATE, Forwarder, Limits
+from heptad.exporter.delivery.heartbeat import HeartbeatSender
 from heptad.exporter.metrics import ExporterMetrics
 
 log = logging.getLogger("heptad.forwarder")
@@ -73,7 +73,7 @@ class Delivery:
         self._metrics = metrics
         self._is_behind = is_behind
         self._is_deaf = is_deaf
-        self._connection = Connection(influxdb)
+        self._connection = InfluxConnection(influxdb)
         self._condition = Condition(log, "position", url=influxdb.url)
         self._forwarder: Forwarder | None = None
         for name in _GAUGES:
@@ -127,7 +127,7 @@ class Delivery:
         return self._forwarder
 
     def _is_known(self) -> bool:
-        known = (self._store.recall(key) for key in ("first_start", ACCOUNT))
+        known = (self._store.recall(key) for key in ("first_start", DELIVERY_STATE))
         return any(value is not None for value in known)
 
     def _recover(self) -> None:
@@ -135,8 +135,10 @@ class Delivery:
         retention = units.parse_duration(self._config.retention.heptad)
         reader = Reader(self._connection, bucket)
         last = find_last(reader, self._host, self._machine_id, retention)
-        account = Account(sequence=last.sequence, at=last.time) if last else Account()
-        state = {ACCOUNT: msgspec.json.encode(account)}
+        delivery_state = (
+            DeliveryState(sequence=last.sequence, at=last.time) if last else DeliveryState()
+        )
+        state = {DELIVERY_STATE: msgspec.json.encode(delivery_state)}
         if last is not None and last.position and self._machine_key is not None:
             try:
                 found, taken = read_position(last.position, self._machine_key)
@@ -162,7 +164,7 @@ class Delivery:
             units.parse_size(delivery.max_bytes),
             units.parse_duration(self._config.retention.events),
         )
-        pulse = Pulse(
+        heartbeat = HeartbeatSender(
             InfluxSink(self._connection, buckets.heptad),
             self._host,
             self._machine_id,
@@ -170,7 +172,7 @@ class Delivery:
             lambda: self._connection.clock_offset,
             self._is_behind,
         )
-        pulse.is_deaf = self._is_deaf
-        pulse.is_kept = self._keeps_heartbeat
+        heartbeat.is_deaf = self._is_deaf
+        heartbeat.is_kept = self._keeps_heartbeat
         sink = InfluxSink(self._connection, buckets.events)
-        return Forwarder(self._store, sink, pulse, self._metrics, limits)
+        return Forwarder(self._store, sink, heartbeat, self._metrics, limits)

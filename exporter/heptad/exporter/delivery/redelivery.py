@@ -4,7 +4,7 @@
 """
 
 import logging
-import time as clock
+import time
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -15,32 +15,32 @@ from heptad.core.validation import Intake
 
 log = logging.getLogger("heptad.forwarder")
 
-_ASKED: Final = "resend"
-_DONE: Final = "resent"
+_REQUEST_KEY: Final = "resend"
+_PROGRESS_KEY: Final = "resent"
 _LOOK_EVERY: Final = 5.0
 _PAUSE: Final = 15.0
 """Seconds until another try where the sink did not take it."""
 
 
-Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+PointNumber = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
-class Asked(msgspec.Struct):
+class ResendRequest(msgspec.Struct):
     """Send all up to the position ``until`` once more; ``at`` (ns) tells requests apart."""
 
-    at: Number = 0
-    until: Number = 0
+    at: PointNumber = 0
+    until: PointNumber = 0
 
 
-class Done(msgspec.Struct):
+class ResendProgress(msgspec.Struct):
     """What is done of the request ``at``: all up to ``position``."""
 
-    at: Number = 0
-    position: Number = 0
+    at: PointNumber = 0
+    position: PointNumber = 0
 
 
-_decode_asked: Final = msgspec.json.Decoder(Asked).decode
-_decode_done: Final = msgspec.json.Decoder(Done).decode
+_decode_request: Final = msgspec.json.Decoder(ResendRequest).decode
+_decode_progress: Final = msgspec.json.Decoder(ResendProgress).decode
 
 
 class Redelivery:
@@ -48,29 +48,32 @@ class Redelivery:
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
-        self._asked = Asked()
-        self._done = Done()
+        self._asked = ResendRequest()
+        self._done = ResendProgress()
         self._looked: float | None = None
         self._due = 0.0
 
-    def look(self, outbox: Outbox) -> None:
+    def refresh(self, outbox: Outbox) -> None:
         """See now and then whether something is asked for; raises StoreError."""
-        now = clock.monotonic()
+        now = time.monotonic()
         if self._looked is not None and now - self._looked < _LOOK_EVERY:
             return
         self._looked = now
-        asked = self._intake.restore(_ASKED, outbox.recall(_ASKED), _decode_asked) or Asked()
+        asked = (
+            self._intake.restore(_REQUEST_KEY, outbox.recall(_REQUEST_KEY), _decode_request)
+            or ResendRequest()
+        )
         if asked.at == self._done.at:
             return
         self._asked = asked
-        done = self._intake.restore(_DONE, outbox.recall(_DONE), _decode_done)
-        self._done = done if done is not None and done.at == asked.at else Done(asked.at)
+        done = self._intake.restore(_PROGRESS_KEY, outbox.recall(_PROGRESS_KEY), _decode_progress)
+        self._done = done if done is not None and done.at == asked.at else ResendProgress(asked.at)
         if self.is_under_way:
             log.info("sends again what was delivered", extra={"until": asked.until})
 
     def forget(self) -> None:
         """Another store took the place of the one that was looked at."""
-        self._asked, self._done, self._looked = Asked(), Done(), None
+        self._asked, self._done, self._looked = ResendRequest(), ResendProgress(), None
 
     @property
     def is_under_way(self) -> bool:
@@ -80,7 +83,7 @@ class Redelivery:
     @property
     def is_due(self) -> bool:
         """Whether something is to be sent now."""
-        return self.is_under_way and clock.monotonic() >= self._due
+        return self.is_under_way and time.monotonic() >= self._due
 
     def take(self, outbox: Outbox, max_lines: int, max_bytes: int, since: int) -> Chunk:
         """What is to be sent next, without points from before ``since`` (ns)."""
@@ -95,22 +98,22 @@ class Redelivery:
 
     def wait(self) -> None:
         """Send nothing for a while."""
-        self._due = clock.monotonic() + _PAUSE
+        self._due = time.monotonic() + _PAUSE
 
     def state(self) -> dict[str, bytes]:
         """What is to be kept with the outcome of a chunk."""
-        return {_DONE: msgspec.json.encode(self._done)} if self._done.at else {}
+        return {_PROGRESS_KEY: msgspec.json.encode(self._done)} if self._done.at else {}
 
 
-def ask_again(path: Path) -> int:
+def request_resend(path: Path) -> int:
     """Ask whoever delivers the store at ``path`` to send it all once more; how many points it has.
 
     Raises StoreError.
     """
     outbox = Outbox(path)
     try:
-        asked = Asked(clock.time_ns(), outbox.newest())
-        outbox.keep({_ASKED: msgspec.json.encode(asked)})
+        asked = ResendRequest(time.time_ns(), outbox.newest())
+        outbox.keep({_REQUEST_KEY: msgspec.json.encode(asked)})
         return outbox.count()
     finally:
         outbox.close()

@@ -44,7 +44,7 @@ def _write_port(text: str) -> str:
     return f",source_port={text}i" if is_port(text) else ""
 
 
-class Rendering:
+class FieldEncoder:
     """Writes the captured values of one rule; ``groups`` maps their names to their places."""
 
     def __init__(self, groups: Mapping[str, int], fixed_object: str | None) -> None:

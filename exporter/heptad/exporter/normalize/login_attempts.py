@@ -12,11 +12,11 @@ import msgspec
 
 from heptad.core.event import METHODS
 from heptad.core.store.line_protocol import quote
-from heptad.exporter.log_record import Record
+from heptad.exporter.log_record import LogRecord
 from heptad.exporter.normalize.field_encoding import classify_address
-from heptad.exporter.parsing.compiled_rule import CompiledRule, Values, method_of
+from heptad.exporter.parsing.compiled_rule import CapturedValues, CompiledRule, method_of
 from heptad.exporter.parsing.rulebook import Rulebook
-from heptad.exporter.size_index import Ranking
+from heptad.exporter.size_index import SizeRanking
 
 SECOND: Final = 10**9
 LONGEST: Final = 600 * SECOND
@@ -35,11 +35,11 @@ _UNKNOWN: Final = "unknown"
 _ENDS: Final = frozenset({"end", "accepted"})
 _BY_PAM: Final = "keyboard-interactive"
 
-Judged = tuple[str, str, str, str]
+Classification = tuple[str, str, str, str]
 """Action, outcome, method and reason."""
 
 
-class Connection(msgspec.Struct, array_like=True, gc=False):
+class ClientConnection(msgspec.Struct, array_like=True, gc=False):
     """What is known of a connection, ``user`` and ``address`` for an end line that lacks them.
 
     ``begun`` is when it began or, of an ended one, when it ended.
@@ -55,14 +55,14 @@ class Connection(msgspec.Struct, array_like=True, gc=False):
     ended: bool = False
 
 
-_State = tuple[dict[str, dict[str, Connection]], dict[str, Connection]]
-_Connections = OrderedDict[str, Connection]
+_State = tuple[dict[str, dict[str, ClientConnection]], dict[str, ClientConnection]]
+_Connections = OrderedDict[str, ClientConnection]
 """Not a dict: the first one is asked for and deleted all the time, and a dict looks for its first
 entry behind the places of all that were deleted before it."""
 _NONE: Final = _Connections()
 
 
-class Attempts:
+class LoginAttempts:
     """The connections; ``judge`` says what a line with a step is in its connection.
 
     The open ones are kept by host, for the clock of one host says nothing of another's. Both
@@ -73,7 +73,9 @@ class Attempts:
         self._open: dict[str, _Connections] = {}
         self._ended = _Connections()
         self._size = 0
-        self._ranking: Ranking | None = None  # only while the oldest of the largest must give way
+        self._ranking: SizeRanking | None = (
+            None  # only while the oldest of the largest must give way
+        )
         self._dumped: bytes | None = None
         self.forgotten = 0
 
@@ -107,9 +109,14 @@ class Attempts:
                 self._ended.setdefault(process, connection)
         self._dumped = None
 
-    def judge(
-        self, rule: CompiledRule, values: Values, program: str, record: Record, count: int
-    ) -> tuple[Judged, str, int]:
+    def classify(
+        self,
+        rule: CompiledRule,
+        values: CapturedValues,
+        program: str,
+        record: LogRecord,
+        count: int,
+    ) -> tuple[Classification, str, int]:
         """What the line is, line-protocol fields that the connection told before, how often.
 
         ``values`` are what ``rule`` captured in the line of ``record``; ``count`` is how often
@@ -131,28 +138,33 @@ class Attempts:
         elif step == "end":
             return rule.fixed, "", 1
         if step == "failed":
-            judged = _fail(connection, rule, values, count)
-            return judged, _told(connection, user, address), count
+            classification = _fail(connection, rule, values, count)
+            return classification, _told(connection, user, address), count
         if step == "end":
             answered = connection.user is None or connection.counted
             self._close(host, process, connection, time)
             if answered:
                 return rule.fixed, "", 1
-            judged = ("login", "failure", connection.offered, rule.fixed[3])
-            return judged, _told(connection, user, address), 1
-        judged = rule.fixed
+            classification = ("login", "failure", connection.offered, rule.fixed[3])
+            return classification, _told(connection, user, address), 1
+        classification = rule.fixed
         if rule.at_method >= 0:
-            judged = (judged[0], judged[1], method_of(values[rule.at_method]), judged[3])
+            classification = (
+                classification[0],
+                classification[1],
+                method_of(values[rule.at_method]),
+                classification[3],
+            )
         if step == "pam_failed":
             connection.pam_told += count
             connection.counted = True
         elif step == "accepted":
             self._close(host, process, connection, time)
-        return judged, "", count
+        return classification, "", count
 
     def _find(
         self, host: str, process: str, port: str | None, time: int, step: str | None
-    ) -> Connection:
+    ) -> ClientConnection:
         """The connection of a process, or a new one where the process id was taken again.
 
         A new one is not kept if this ``step`` ends it.
@@ -174,7 +186,7 @@ class Attempts:
             else:
                 self._drop(host, process)
         self._forget(host, time)
-        found = Connection(time, port)
+        found = ClientConnection(time, port)
         if step in _ENDS:
             return found
         connections = self._open.get(host)
@@ -187,8 +199,8 @@ class Attempts:
         return found
 
     def _find_peer(
-        self, host: str, program: str, rule: CompiledRule, values: Values, time: int
-    ) -> tuple[str, Connection]:
+        self, host: str, program: str, rule: CompiledRule, values: CapturedValues, time: int
+    ) -> tuple[str, ClientConnection]:
         """The connection of a line without a process id, by address and port, and its key.
 
         What was told by the address alone (PAM) is the next connection's from there. Of a line
@@ -196,7 +208,7 @@ class Attempts:
         """
         address = values[rule.at_address] if rule.at_address >= 0 else None
         if not address:
-            return "", Connection(time)
+            return "", ClientConnection(time)
         bare = f"{host} {program} {address[:_LONGEST_ADDRESS]}"
         port = values[rule.at_port] if rule.at_port >= 0 else None
         key = bare if port is None else f"{bare} {port}"
@@ -208,14 +220,14 @@ class Attempts:
             self._drop(host, bare)
         return key, connection
 
-    def _close(self, host: str, process: str, connection: Connection, time: int) -> None:
+    def _close(self, host: str, process: str, connection: ClientConnection, time: int) -> None:
         """Keep of a connection that ended no more than that it was counted."""
         if connection.ended or not process:
             return
         self._drop(host, process)
         if len(self._ended) >= MOST_ENDED:
             del self._ended[next(iter(self._ended))]
-        self._ended[process] = Connection(time, connection.port, counted=True, ended=True)
+        self._ended[process] = ClientConnection(time, connection.port, counted=True, ended=True)
 
     def _drop(self, host: str, process: str) -> None:
         connections = self._open.get(host, _NONE)
@@ -243,7 +255,7 @@ class Attempts:
         if self._size < MOST_OPEN:
             return
         if self._ranking is None:
-            self._ranking = Ranking((name, len(known)) for name, known in self._open.items())
+            self._ranking = SizeRanking((name, len(known)) for name, known in self._open.items())
         while self._size >= MOST_OPEN:
             # who floods loses its own
             largest = self._ranking.largest()
@@ -251,7 +263,7 @@ class Attempts:
             self.forgotten += 1
 
 
-def _learn(connection: Connection, user: str | None, address: str | None) -> None:
+def _learn(connection: ClientConnection, user: str | None, address: str | None) -> None:
     """Keep the user and the first address that a line tells, cut to what memory may hold."""
     if user is not None:
         connection.user = user[:_LONGEST_USER]
@@ -259,13 +271,15 @@ def _learn(connection: Connection, user: str | None, address: str | None) -> Non
         connection.address = address[:_LONGEST_ADDRESS]
 
 
-def _fail(connection: Connection, rule: CompiledRule, values: Values, count: int) -> Judged:
-    action, outcome, method, reason = judged = rule.fixed
+def _fail(
+    connection: ClientConnection, rule: CompiledRule, values: CapturedValues, count: int
+) -> Classification:
+    action, outcome, method, reason = classification = rule.fixed
     told = None
     if rule.at_method >= 0:
         told = values[rule.at_method]
         method = method_of(told)
-        judged = (action, outcome, method, reason)
+        classification = (action, outcome, method, reason)
     if method in _OFFERS or told == _UNKNOWN:
         connection.offered = method
         return "offer", outcome, method, reason
@@ -276,10 +290,10 @@ def _fail(connection: Connection, rule: CompiledRule, values: Values, count: int
         connection.pam_told = max(0, connection.pam_told - count)
         return "authentication", outcome, method, reason
     connection.counted = True
-    return judged
+    return classification
 
 
-def _told(connection: Connection, user: str | None, address: str | None) -> str:
+def _told(connection: ClientConnection, user: str | None, address: str | None) -> str:
     """The user and the address, where the line itself does not tell them."""
     told = ""
     if connection.user and user is None:
@@ -290,12 +304,12 @@ def _told(connection: Connection, user: str | None, address: str | None) -> str:
     return f'{told},source_ip="{ip}"' if ip else told
 
 
-def judgements_of(rule: CompiledRule) -> set[Judged]:
+def classifications_of(rule: CompiledRule) -> set[Classification]:
     """All that a line of the rule can be judged to be."""
     action, outcome, method, reason = rule.fixed
     if rule.ignore:
         return set()
-    found: set[Judged] = set()
+    found: set[Classification] = set()
     methods = [m for m in METHODS if m] if rule.captures("method") else [method]
     if rule.step == "failed":
         offers = _OFFERS | ({_UNKNOWN} if rule.captures("method") else set())
@@ -316,5 +330,5 @@ def label_sets(rulebook: Rulebook) -> set[tuple[str, str, str, str]]:
         (program.name, action, outcome, method)
         for program in rulebook.programs.values()
         for rule in program.own_rules
-        for action, outcome, method, _ in judgements_of(rule)
+        for action, outcome, method, _ in classifications_of(rule)
     }

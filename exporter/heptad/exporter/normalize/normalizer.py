@@ -1,7 +1,7 @@
 """Records become events: rules say what a line tells, attempts what it counts as."""
 
 import re
-import time as clock
+import time
 from collections import defaultdict
 from collections.abc import Container, Iterable
 from enum import StrEnum
@@ -13,20 +13,20 @@ import msgspec
 
 from heptad.core.event import Event
 from heptad.core.store.api import Row, point_of
-from heptad.core.store.event_row import event_of_point, head_of
+from heptad.core.store.event_row import event_of_point, series_of
 from heptad.core.store.line_protocol import quote
-from heptad.exporter.log_record import Folded, Origin, Record
-from heptad.exporter.normalize.login_attempts import Attempts, Judged
+from heptad.exporter.log_record import LogRecord, Provenance, RepeatCount
+from heptad.exporter.normalize.login_attempts import Classification, LoginAttempts
 from heptad.exporter.normalize.privacy import Privacy
-from heptad.exporter.normalize.provenance import Accounts, is_from, is_privileged
-from heptad.exporter.normalize.unknown_users import Strangers
-from heptad.exporter.parsing.compiled_rule import CompiledRule, Found
+from heptad.exporter.normalize.provenance import UserIds, is_from, is_privileged
+from heptad.exporter.normalize.unknown_users import UnknownUsers
+from heptad.exporter.parsing.compiled_rule import CompiledRule, RuleMatch
 from heptad.exporter.parsing.header import HeaderParser
 from heptad.exporter.parsing.rulebook import Program, Rulebook, load_rulebook
-from heptad.exporter.parsing.timestamps import Clock
+from heptad.exporter.parsing.timestamps import TimestampParser
 
 
-class Result(StrEnum):
+class LineResult(StrEnum):
     """What became of a line."""
 
     EVENT = "event"
@@ -40,25 +40,25 @@ class Result(StrEnum):
     ALREADY_READ = "already_read"
 
 
-RESULTS: Final[dict[Result, str]] = {
-    Result.EVENT: "became an event",
-    Result.IGNORED: "was understood and tells nothing of its own",
-    Result.NOT_UNDERSTOOD: "was written by a known program, and no rule understood it",
-    Result.UNTRUSTED: "is in the journal under the name of a program that is not known to be it",
-    Result.OTHER_PROGRAM: "was written by a program of which no rule speaks",
-    Result.NO_HEADER: "has no header that a syslog daemon writes",
-    Result.OVERSIZED: "was longer than the maximum",
-    Result.REPEATED: "says that the line before came again, where that counts once",
-    Result.ALREADY_READ: "was read before, by the source from which this one took over",
+RESULTS: Final[dict[LineResult, str]] = {
+    LineResult.EVENT: "became an event",
+    LineResult.IGNORED: "was understood and tells nothing of its own",
+    LineResult.NOT_UNDERSTOOD: "was written by a known program, and no rule understood it",
+    LineResult.UNTRUSTED: "is in the journal under a program's name, and not known to be from it",
+    LineResult.OTHER_PROGRAM: "was written by a program of which no rule speaks",
+    LineResult.NO_HEADER: "has no header that a syslog daemon writes",
+    LineResult.OVERSIZED: "was longer than the maximum",
+    LineResult.REPEATED: "says that the line before came again, where that counts once",
+    LineResult.ALREADY_READ: "was read before, by the source from which this one took over",
 }
 
 # an attribute of an enumeration costs as much as a look into a dictionary, for every line
-IGNORED: Final = Result.IGNORED
-NOT_UNDERSTOOD: Final = Result.NOT_UNDERSTOOD
-UNTRUSTED: Final = Result.UNTRUSTED
-OTHER_PROGRAM: Final = Result.OTHER_PROGRAM
+IGNORED: Final = LineResult.IGNORED
+NOT_UNDERSTOOD: Final = LineResult.NOT_UNDERSTOOD
+UNTRUSTED: Final = LineResult.UNTRUSTED
+OTHER_PROGRAM: Final = LineResult.OTHER_PROGRAM
 
-_uids: Final = Accounts().uids
+_uids: Final = UserIds().uids
 _HIGHEST_COUNT: Final = 10**6
 _MOST_HOSTS: Final = 10_000
 MOST_REPEATS: Final = 100
@@ -81,18 +81,18 @@ class _EveryHost:
 
 EVERY_HOST: Final = _EveryHost()
 
-Understood = tuple[Program, Judged, int, Found, str, str | None]
+NormalizedLine = tuple[Program, Classification, int, RuleMatch, str, str | None]
 """A line's program, what it is, how often, what its fields are made of, and the process id."""
 
-_Heads = defaultdict[Program, dict[Judged, str]]
+_SeriesCache = defaultdict[Program, dict[Classification, str]]
 FoldedRow = tuple[Row, int]
 """An event that stands for so many lines."""
 
-Other = tuple[Result, Record]
+SkippedRecord = tuple[LineResult, LogRecord]
 """What a record is that tells nothing."""
 
 
-class Interpreter:
+class Normalizer:
     """Turns the records of one source into events.
 
     ``host`` is the name events carry; a line's own host name is believed only if it is among
@@ -110,66 +110,71 @@ class Interpreter:
         hosts: Container[str] = frozenset(),
         programs: frozenset[str] | None = None,
         privacy: Privacy | None = None,
-        accounts: Accounts | None = None,
+        user_ids: UserIds | None = None,
     ) -> None:
-        self.attempts = Attempts()
-        self.strangers = Strangers()
+        self.attempts = LoginAttempts()
+        self.unknown_users = UnknownUsers()
         self.rejected_repeats = 0
-        self._forgers = Strangers()
+        self._untrusted_users = UnknownUsers()
         self._privacy = privacy
         self._programs = {
-            tag: program
-            for tag, program in rulebook.programs.items()
+            app_name: program
+            for app_name, program in rulebook.programs.items()
             if programs is None or program.name in programs
         }
         self._rulebook = rulebook
         self._pam = rulebook.pam if programs is None or "pam" in programs else None
-        self._uids = accounts.uids if accounts else None
+        self._uids = user_ids.uids if user_ids else None
         self._host = host
         self._source = source
         self._hosts = hosts
-        self._heads: defaultdict[str, _Heads] = defaultdict(partial(defaultdict, dict))
-        self._where = self._locate(None, Origin())
-        self._wheres: dict[str | None, _Where] = {}
+        self._series_cache: defaultdict[str, _SeriesCache] = defaultdict(partial(defaultdict, dict))
+        self._current_origin = self._locate(None, Provenance())
+        self._origins: dict[str | None, _LineOrigin] = {}
 
-    def program_of(self, tag: str) -> str | None:
+    def program_of(self, app_name: str) -> str | None:
         """The normalised name of the program that logs as ``tag``; None if no rule speaks of it."""
-        program = self._programs.get(tag)
+        program = self._programs.get(app_name)
         return program.name if program else None
 
-    def find_program(self, tag: str) -> Program | None:
+    def find_program(self, app_name: str) -> Program | None:
         """The program that logs as ``tag``; PAM's rules where no other rule knows the name."""
-        program = self._programs.get(tag)
-        return self._pam if program is None and tag not in self._rulebook.programs else program
+        program = self._programs.get(app_name)
+        return self._pam if program is None and app_name not in self._rulebook.programs else program
 
     def programs(self) -> frozenset[str]:
         """The normalised names of the programs that this interpreter reads."""
         return frozenset(program.name for program in self._programs.values())
 
-    def tags(self) -> list[str]:
+    def app_names(self) -> list[str]:
         """Every name under which the programs log that this interpreter reads."""
         return list(self._programs)
 
-    def understand(self, record: Record) -> Understood | Result:
+    def classify(self, record: LogRecord) -> NormalizedLine | LineResult:
         """What a record tells, or why it tells nothing."""
         program = self._programs.get(record[2])
         if program is None and record[4].startswith(_OF_PAM):
             program = self.find_program(record[2])
         if program is None:
             return OTHER_PROGRAM
-        return self._judge(program, program.read(record[4]), record)
+        return self._classify(program, program.read(record[4]), record)
 
-    def _judge(self, program: Program, found: Found | None, record: Record) -> Understood | Result:
-        count, origin = record[6], record[7]
-        if origin.trusted and (doubt := self._doubt(origin, program, found)) is not None:
+    def _classify(
+        self, program: Program, found: RuleMatch | None, record: LogRecord
+    ) -> NormalizedLine | LineResult:
+        count, provenance = record[6], record[7]
+        if (
+            provenance.trusted
+            and (doubt := self._check_trust(provenance, program, found)) is not None
+        ):
             return doubt
         if found is None:
-            return self._judge_unknown(program, record)
+            return self._classify_unknown(program, record)
         rule = found.rule
         if found.text is not None or type(count) is not int:
-            return self._judge_unusual(program, found, record)
+            return self._classify_unusual(program, found, record)
         if self._privacy is not None and not (rule.ignore and rule.part is None):
-            found = self._mask(self._privacy, program, found, record, self.strangers)
+            found = self._mask(self._privacy, program, found, record, self.unknown_users)
         if rule.is_fixed:
             return program, rule.fixed, count, found, "", record[3]
         if rule.ignore:
@@ -179,20 +184,20 @@ class Interpreter:
             count = min(count * int(values[rule.at_count] or 1), _HIGHEST_COUNT)
         told = ""
         if rule.step is None:
-            judged = rule.judge(values)
+            classification = rule.classify(values)
         else:
             name = program.name
-            judged, told, count = self.attempts.judge(rule, values, name, record, count)
-        return program, judged, count, found, told, record[3]
+            classification, told, count = self.attempts.classify(rule, values, name, record, count)
+        return program, classification, count, found, told, record[3]
 
-    def _judge_unknown(self, program: Program, record: Record) -> Understood | Result:
+    def _classify_unknown(self, program: Program, record: LogRecord) -> NormalizedLine | LineResult:
         """What a message is that no rule of ``program`` understood."""
-        if program.transport == "kernel" and (inner := self._judge_inner(record)):
+        if program.transport == "kernel" and (inner := self._classify_inner(record)):
             return inner
         known = program.complete or record[4].startswith("pam_")
         return NOT_UNDERSTOOD if known else OTHER_PROGRAM
 
-    def _judge_inner(self, record: Record) -> Understood | None:
+    def _classify_inner(self, record: LogRecord) -> NormalizedLine | None:
         """What a daemon told that wrote to the kernel's log, because syslog did not run yet."""
         match = _INNER.fullmatch(record[4])
         program = self._programs.get(match["tag"]) if match is not None else None
@@ -200,17 +205,19 @@ class Interpreter:
         if program is None or match is None or found is None:
             return None
         inner = (*record[:2], match["tag"], match["pid"], match["message"], *record[5:])
-        told = self._judge(program, found, inner)
+        told = self._classify(program, found, inner)
         return told if isinstance(told, tuple) else None
 
-    def _judge_unusual(self, program: Program, found: Found, record: Record) -> Understood | Result:
+    def _classify_unusual(
+        self, program: Program, found: RuleMatch, record: LogRecord
+    ) -> NormalizedLine | LineResult:
         """What a folded line tells, or one whose message had something around it."""
         count = self._bound(found.rule, record[6])
         if not count:
-            return Result.REPEATED
+            return LineResult.REPEATED
         pid, text = found.pid or record[3], found.text or record[4]
         found = msgspec.structs.replace(found, text=None, pid=None)
-        return self._judge(program, found, (*record[:3], pid, text, record[5], count, record[7]))
+        return self._classify(program, found, (*record[:3], pid, text, record[5], count, record[7]))
 
     def _bound(self, rule: CompiledRule, count: int) -> int:
         """How often a folded line counts: a failure up to a bound, a success never again."""
@@ -218,7 +225,7 @@ class Interpreter:
         if rule.ignore or type(count) is int:
             most = count
         elif rule.rule.outcome == "success":
-            most = 0 if isinstance(count, Folded) and count.again else 1
+            most = 0 if isinstance(count, RepeatCount) and count.again else 1
         counted = min(int(count), most)
         self.rejected_repeats += count - counted
         return counted
@@ -227,34 +234,36 @@ class Interpreter:
         self,
         privacy: Privacy,
         program: Program,
-        found: Found,
-        record: Record,
-        strangers: Strangers,
-    ) -> Found:
+        found: RuleMatch,
+        record: LogRecord,
+        unknown_users: UnknownUsers,
+    ) -> RuleMatch:
         """What may be kept of what was found; not asked again where that is remembered."""
         part = found.rule.part
         if part is not None:
             pid, place = record[3], found.rule.at_user
             name = found.values[place] if place >= 0 else None
             if name and part == "nobody":
-                strangers.learn(record[1], name, record[0])
-            if pid and (part == "nobody" or pid in strangers.pids):
+                unknown_users.learn(record[1], name, record[0])
+            if pid and (part == "nobody" or pid in unknown_users.pids):
                 process = f"{record[1]} {program.name} {pid}"
-                if strangers.hear(part, process, record[4], record[0]):
-                    return privacy.mask_stranger(found, record[4])
-            if name and part == "asks" and strangers.knows(record[1], name, record[0]):
-                return privacy.mask_stranger(found, record[4])
+                if unknown_users.hear(part, process, record[4], record[0]):
+                    return privacy.mask_unknown_user(found, record[4])
+            if name and part == "asks" and unknown_users.knows(record[1], name, record[0]):
+                return privacy.mask_unknown_user(found, record[4])
         if found.masked_by is not privacy:
             return privacy.mask(found, record[4]) or found
         return found.masked or found
 
-    def _doubt(self, origin: Origin, program: Program, found: Found | None) -> Result | None:
+    def _check_trust(
+        self, provenance: Provenance, program: Program, found: RuleMatch | None
+    ) -> LineResult | None:
         """What a line is that the program did not write, or not with rights of its own."""
-        if not is_from(origin, program):
+        if not is_from(provenance, program):
             # all machines in containers share the kernel's log, and their daemons write to it
-            shared = origin.transport == "kernel" and not program.complete
+            shared = provenance.transport == "kernel" and not program.complete
             return OTHER_PROGRAM if shared and found is None else UNTRUSTED
-        if is_privileged(origin, program, self._uids or _uids):
+        if is_privileged(provenance, program, self._uids or _uids):
             return None
         if found is None:
             return UNTRUSTED if program.complete else OTHER_PROGRAM
@@ -269,15 +278,17 @@ class Interpreter:
         """A line that no rule understood, as far as it may be kept."""
         return raw if self._privacy is None else self._privacy.keep_line(raw)
 
-    def keep_record(self, program: str, record: Record) -> str | None:
+    def keep_record(self, program: str, record: LogRecord) -> str | None:
         """The same of a program's line: none of a process that asked for nobody's account."""
         if self._privacy is not None and self._privacy.masks_names and record[3]:
             process = f"{record[1]} {program} {record[3]}"
-            if record[3] in self.strangers.pids and self.strangers.includes(process, record[0]):
+            if record[3] in self.unknown_users.pids and self.unknown_users.includes(
+                process, record[0]
+            ):
                 return None
         return self.keep_line(record[5])
 
-    def keep_refused(self, program: Program, record: Record) -> Record | None:
+    def keep_untrusted(self, program: Program, record: LogRecord) -> LogRecord | None:
         """A refused line as far as it may be kept: as it is, or with its names masked."""
         privacy, message, raw = self._privacy, record[4], record[5]
         if privacy is None:
@@ -285,7 +296,7 @@ class Interpreter:
         found = program.read(message)
         if found is None or (found.rule.ignore and found.rule.part is None):
             return record if privacy.keep_line(raw) is not None else None
-        shown = self._mask(privacy, program, found, record, self._forgers)
+        shown = self._mask(privacy, program, found, record, self._untrusted_users)
         if shown is found:
             return record
         text = privacy.rewrite(found, shown, message)
@@ -296,100 +307,109 @@ class Interpreter:
             return None
         return (*record[:4], text, f"{record[2]}: {text}", *record[6:])
 
-    def interpret(
-        self, records: Iterable[Record]
-    ) -> tuple[list[Row], list[FoldedRow], list[Other]]:
+    def normalize(
+        self, records: Iterable[LogRecord]
+    ) -> tuple[list[Row], list[FoldedRow], list[SkippedRecord]]:
         """The events of records as the store takes them, those that are folded, and the rest.
 
         What follows from a message alone is not asked again where it came before.
         """
-        programs, strangers = self._programs, self.strangers.pids
+        programs, unknown_users = self._programs, self.unknown_users.pids
         rows: list[Row] = []
         folded: list[tuple[int, int]] = []
-        others: list[Other] = []
-        where = self._where
+        others: list[SkippedRecord] = []
+        origin = self._current_origin
         for record in records:
-            time, log_host, tag, pid, message, raw, count, origin = record
-            program = programs.get(tag)
+            time, log_host, app_name, pid, message, raw, count, provenance = record
+            program = programs.get(app_name)
             if program is None:
                 if message.startswith(_OF_PAM):
-                    program = self.find_program(tag)
+                    program = self.find_program(app_name)
                 if program is None:
                     others.append((OTHER_PROGRAM, record))
                     continue
-            if where.origin is not origin or where.log_host != log_host:
-                where = self._find_where(log_host, origin)
+            if origin.provenance is not provenance or origin.log_host != log_host:
+                origin = self._find_origin(log_host, provenance)
             found = program.recent.get(message) or program.read(message)
             if (
                 found is not None
-                and found.where is where
-                and pid not in strangers
+                and found.origin is origin
+                and pid not in unknown_users
                 and type(count) is int
             ):
-                head, written, told = found.head, found.written, ""
+                series, written, told = found.series, found.written, ""
             else:
-                understood = self._judge(program, found, record)
+                understood = self._classify(program, found, record)
                 if not isinstance(understood, tuple):
                     others.append((understood, record))
                     continue
-                program, judged, count, found, told, pid = understood
+                program, classification, count, found, told, pid = understood
                 written = found.write(message) if found.written is None else found.written
-                head = where.heads[program].get(judged) or self._head(where, program, judged)
+                series = origin.series_cache[program].get(classification) or self._series(
+                    origin, program, classification
+                )
                 if found.rule.is_settled:
-                    found.where, found.head = where, head
+                    found.origin, found.series = origin, series
             often = "count=1i"  # as most: to write a number takes as long as all the rest
             if count != 1:
                 often = f"count={count}i"
                 folded.append((len(rows), count))
             own = f",pid={pid}i" if pid else ""
-            body = f"{often}{written}{told}{own}{where.tail}"
-            rows.append((head, time, body, "" if found.hides_line else raw))
+            body = f"{often}{written}{told}{own}{origin.tail}"
+            rows.append((series, time, body, "" if found.hides_line else raw))
         return rows, [(rows[place], count) for place, count in folded], others
 
-    def _find_where(self, log_host: str | None, origin: Origin) -> "_Where":
-        if self._where.origin is not origin or len(self._wheres) >= _MOST_HOSTS:
-            self._wheres.clear()
-        where = self._wheres.get(log_host)
-        if where is None:
-            where = self._wheres[log_host] = self._locate(log_host, origin)
-        self._where = where
-        return where
+    def _find_origin(self, log_host: str | None, provenance: Provenance) -> "_LineOrigin":
+        if self._current_origin.provenance is not provenance or len(self._origins) >= _MOST_HOSTS:
+            self._origins.clear()
+        origin = self._origins.get(log_host)
+        if origin is None:
+            origin = self._origins[log_host] = self._locate(log_host, provenance)
+        self._current_origin = origin
+        return origin
 
-    def _locate(self, log_host: str | None, origin: Origin) -> "_Where":
-        host, tail = self.host_of(log_host), f',trust="{"journal" if origin.trusted else "file"}"'
+    def _locate(self, log_host: str | None, provenance: Provenance) -> "_LineOrigin":
+        host, tail = (
+            self.host_of(log_host),
+            f',trust="{"journal" if provenance.trusted else "file"}"',
+        )
         if log_host and log_host != host:
             tail += f",log_host={quote(log_host)}"
-        if origin.path is not None:
-            tail += f",path={quote(origin.path)}"
-        if origin.unit is not None:
-            tail += f",unit={quote(origin.unit)}"
-        return _Where(log_host, origin, host, tail, self._heads[host])
+        if provenance.path is not None:
+            tail += f",path={quote(provenance.path)}"
+        if provenance.unit is not None:
+            tail += f",unit={quote(provenance.unit)}"
+        return _LineOrigin(log_host, provenance, host, tail, self._series_cache[host])
 
-    def _head(self, where: "_Where", program: Program, judged: Judged) -> str:
-        head = head_of(where.host, self._source, program.name, *judged)
-        where.heads[program][judged] = head
-        return head
+    def _series(
+        self, origin: "_LineOrigin", program: Program, classification: Classification
+    ) -> str:
+        series = series_of(origin.host, self._source, program.name, *classification)
+        origin.series_cache[program][classification] = series
+        return series
 
 
-class _Where(msgspec.Struct, frozen=True):
+class _LineOrigin(msgspec.Struct, frozen=True):
     """What lines of one host and origin share: the event's host, its fields, and its heads."""
 
     log_host: str | None
-    origin: Origin
+    provenance: Provenance
     host: str
     tail: str
-    heads: _Heads
+    series_cache: _SeriesCache
 
 
-def interpret_text(text: str, *, timezone: str = "UTC") -> list[Event]:
+def normalize_text(text: str, *, timezone: str = "UTC") -> list[Event]:
     """The events of a log given as text: what tests and examples need."""
-    header = HeaderParser(Clock(ZoneInfo(timezone), reference=clock.time_ns()), Origin())
-    interpreter = Interpreter(load_rulebook(), "localhost", "text")
+    header = HeaderParser(
+        TimestampParser(ZoneInfo(timezone), reference=time.time_ns()), Provenance()
+    )
+    normalizer = Normalizer(load_rulebook(), "localhost", "text")
     records, _ = header.parse_text(text)
-    return [event for record in records if (event := interpret_record(interpreter, record))]
+    return [event for record in records if (event := normalize_record(normalizer, record))]
 
 
-def interpret_record(interpreter: Interpreter, record: Record) -> Event | None:
+def normalize_record(normalizer: Normalizer, record: LogRecord) -> Event | None:
     """The event of one record, if it is one."""
-    rows, _, _ = interpreter.interpret([record])
+    rows, _, _ = normalizer.normalize([record])
     return event_of_point(point_of(*rows[0])) if rows else None

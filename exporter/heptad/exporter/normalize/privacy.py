@@ -18,7 +18,7 @@ from typing import Final
 from heptad.core.config.schema import PrivacyConfig
 from heptad.core.store.api import StoreError
 from heptad.exporter.normalize.field_encoding import classify_address
-from heptad.exporter.parsing.compiled_rule import CompiledRule, Found
+from heptad.exporter.parsing.compiled_rule import CompiledRule, RuleMatch
 
 KEY_BYTES: Final = 32
 _HASH_BYTES: Final = 6
@@ -49,7 +49,7 @@ class Privacy:
         self._masks_more = self._programs_only or self._pseudonyms
         self._show_name = lru_cache(maxsize=8192)(self._mask_name)
 
-    def mask(self, found: Found, message: str) -> Found | None:
+    def mask(self, found: RuleMatch, message: str) -> RuleMatch | None:
         """What may be kept of ``found``, None if all; remembered in it."""
         rule, place = found.rule, None
         if self.masks_names:
@@ -63,11 +63,11 @@ class Privacy:
             found.masked = None
         return found.masked
 
-    def mask_stranger(self, found: Found, message: str) -> Found:
+    def mask_unknown_user(self, found: RuleMatch, message: str) -> RuleMatch:
         """What may be kept where other lines told that the user is no account's."""
         return self._mask(found, message, found.rule.at_user if self.masks_names else None) or found
 
-    def rewrite(self, found: Found, shown: Found, message: str) -> str | None:
+    def rewrite(self, found: RuleMatch, shown: RuleMatch, message: str) -> str | None:
         """``message`` with the values of ``shown`` instead of those of ``found``.
 
         None where more than a name may have to be masked, or a name stands there once more.
@@ -95,7 +95,7 @@ class Privacy:
             return None
         return None if self.masks_names and _speaks_of_nobody(raw) else raw
 
-    def _mask(self, found: Found, message: str, place: int | None) -> Found | None:
+    def _mask(self, found: RuleMatch, message: str, place: int | None) -> RuleMatch | None:
         """``place`` is that of a name of no account's, as ``_find_unknown`` gives it."""
         name = found.values[place] if place is not None and place >= 0 else None
         shown = self._show_name(name) if name else name
@@ -111,7 +111,7 @@ class Privacy:
             self._mask_addresses(rule, values)
         if not hides:
             return None
-        masked = Found(rule, tuple(values), True)
+        masked = RuleMatch(rule, tuple(values), True)
         if name and not shown and place is not None:
             values[place] = None
             masked.write_as(tuple(values), message)

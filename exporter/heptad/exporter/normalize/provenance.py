@@ -5,7 +5,7 @@ docs/decisions/0002-journal-trust.md.
 """
 
 import pwd
-import time as clock
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, Literal
@@ -13,7 +13,7 @@ from typing import Final, Literal
 from heptad.core.config.schema import Config, JournaldSourceConfig
 from heptad.core.config.small_file import read_file
 from heptad.core.config.strict_yaml import DocumentError, Problem
-from heptad.exporter.log_record import Origin
+from heptad.exporter.log_record import Provenance
 from heptad.exporter.parsing.rulebook import Program
 
 _REFRESH: Final = 60.0
@@ -21,7 +21,7 @@ _FOREVER: Final = float("inf")
 _LARGEST_PASSWD: Final = 4 * 2**20
 
 
-class Accounts:
+class UserIds:
     """User ids by account name, from the file ``passwd`` or, without one, from this machine."""
 
     def __init__(self, passwd: Path | None = None) -> None:
@@ -31,9 +31,9 @@ class Accounts:
     def uids(self, names: tuple[str, ...]) -> frozenset[int]:
         """The ids of those that exist; one that does not is looked for again after a minute."""
         uids, until = self._known.get(names, (frozenset(), 0.0))
-        if until != _FOREVER and clock.monotonic() >= until:
+        if until != _FOREVER and time.monotonic() >= until:
             uids = self._look_up(names)
-            until = _FOREVER if len(uids) == len(names) else clock.monotonic() + _REFRESH
+            until = _FOREVER if len(uids) == len(names) else time.monotonic() + _REFRESH
             self._known[names] = uids, until
         return uids
 
@@ -69,49 +69,49 @@ def read_passwd(path: Path) -> Mapping[str, int]:
     }
 
 
-def make_accounts(config: JournaldSourceConfig, root: Path) -> Accounts:
+def make_user_ids(config: JournaldSourceConfig, root: Path) -> UserIds:
     """The accounts of the machine that wrote the journal; raises DocumentError."""
     if config.passwd is not None:
         passwd = Path(config.passwd)
     elif config.directory is None and root != Path("/"):
         passwd = root / "etc/passwd"
         if not passwd.exists():
-            return Accounts()
+            return UserIds()
     else:
-        return Accounts()
+        return UserIds()
     try:
         read_passwd(passwd)
     except OSError as error:
         text = f"sources `{config.name}`: passwd cannot be read: {error.strerror}"
         raise DocumentError([Problem(str(passwd), "0:0", text)]) from None
-    return Accounts(passwd)
+    return UserIds(passwd)
 
 
-def find_accounts(config: Config) -> dict[str, Accounts | None]:
+def find_user_ids(config: Config) -> dict[str, UserIds | None]:
     """The accounts by which each source's lines are judged; raises DocumentError."""
     root = Path(config.exporter.host_root)
     sources = config.sources or [JournaldSourceConfig(name="journal")]
     journals = (source for source in sources if isinstance(source, JournaldSourceConfig))
-    return {source.name: make_accounts(source, root) for source in journals}
+    return {source.name: make_user_ids(source, root) for source in journals}
 
 
-def is_from(origin: Origin, program: Program) -> bool:
+def is_from(provenance: Provenance, program: Program) -> bool:
     """Whether the journal's trusted fields name the program's own binary.
 
     Where journald came too late to see the binary, only root is believed; so is it where only
     PAM's form is known of the program, wherever its binary lies.
     """
-    if program.transport == "kernel" or origin.transport == "kernel":
-        return program.transport == origin.transport
-    if origin.exe is None or program.pam_only:
-        return origin.uid == 0 or (origin.exe is not None and origin.exe in program.exe)
-    return origin.exe in program.exe
+    if program.transport == "kernel" or provenance.transport == "kernel":
+        return program.transport == provenance.transport
+    if provenance.exe is None or program.pam_only:
+        return provenance.uid == 0 or (provenance.exe is not None and provenance.exe in program.exe)
+    return provenance.exe in program.exe
 
 
 Uids = Callable[[tuple[str, ...]], frozenset[int]]
 
 
-def is_privileged(origin: Origin, program: Program, uids: Uids) -> bool:
+def is_privileged(provenance: Provenance, program: Program, uids: Uids) -> bool:
     """Whether the program ran with rights that its caller does not have.
 
     The path of the binary alone is not enough: whoever runs a program without setuid may preload
@@ -119,24 +119,24 @@ def is_privileged(origin: Origin, program: Program, uids: Uids) -> bool:
     the caller's user id but has root's capabilities, which it loses when it is traced (execve(2)).
     They say nothing of any other program: in a user namespace everybody has them.
     """
-    if origin.transport == "kernel" or origin.uid in uids(program.runs_as):
+    if provenance.transport == "kernel" or provenance.uid in uids(program.runs_as):
         return True
-    return origin.capable and origin.exe in program.setuid
+    return provenance.capable and provenance.exe in program.setuid
 
 
 Reason = Literal["path", "account", "rights", "unseen"]
 """Why a line is refused: the binary's path, the account, no rights of root, nothing known."""
 
 
-def place_of(origin: Origin, program: Program) -> tuple[Reason, int, str]:
+def untrusted_origin_of(provenance: Provenance, program: Program) -> tuple[Reason, int, str]:
     """Of a refused line: why, the user id (-1: unknown) and the path of the binary."""
-    uid = -1 if origin.uid is None else origin.uid
-    if origin.exe is None:
+    uid = -1 if provenance.uid is None else provenance.uid
+    if provenance.exe is None:
         return "unseen", uid, ""
-    if origin.exe in program.exe:
-        return "account" if _is_service(uid) else "rights", uid, origin.exe
-    is_root = uid == 0 or (origin.capable and bool(program.setuid))
-    return "path" if is_root else "rights", uid, origin.exe
+    if provenance.exe in program.exe:
+        return "account" if _is_service(uid) else "rights", uid, provenance.exe
+    is_root = uid == 0 or (provenance.capable and bool(program.setuid))
+    return "path" if is_root else "rights", uid, provenance.exe
 
 
 def _is_service(uid: int) -> bool:

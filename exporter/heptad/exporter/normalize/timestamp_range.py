@@ -9,7 +9,7 @@ from collections import deque
 from operator import itemgetter
 from typing import Final
 
-from heptad.exporter.log_record import Record
+from heptad.exporter.log_record import LogRecord
 
 DAY: Final = 86_400 * 10**9
 WINDOW: Final = 300 * 10**9
@@ -24,7 +24,7 @@ class StampRange:
         self.rejected = 0
         self._last = deque[tuple[int, str | None]](maxlen=MANY)
 
-    def judge(self, records: list[Record], now: int) -> list[Record]:
+    def judge(self, records: list[LogRecord], now: int) -> list[LogRecord]:
         """The records, those out of range at ``now`` (ns)."""
         times = sorted(map(itemgetter(0), records))  # they nearly are: quicker than min and max
         if not times or (times[0] >= 0 and times[-1] <= now + DAY):
@@ -34,7 +34,7 @@ class StampRange:
             for record in records
         ]
 
-    def _replace(self, record: Record, now: int) -> Record:
+    def _replace(self, record: LogRecord, now: int) -> LogRecord:
         self.rejected += 1
         self._last.append((now, record[1]))
         return (now, *record[1:])

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from heptad.exporter.parsing.compiled_rule import Part
+from heptad.exporter.parsing.compiled_rule import UnknownUserHint
 
 LONGEST: Final = 600 * 10**9
 """ns of log time after which a process is forgotten: process ids recur."""
@@ -21,7 +21,7 @@ _OF_ACCOUNTS: Final = ("pam_unix", "PAM ")
 """What a failure begins with that pam_unix tells; it names nobody that is no account's."""
 
 
-class Strangers:
+class UnknownUsers:
     """Remembers processes by host, program and process id, and of names a number, in memory only.
 
     ``hear`` knows none whose id is not among ``pids``: most lines are of no such process. The
@@ -73,7 +73,7 @@ class Strangers:
         since = self._since.get(process)
         return since is not None and time - since <= LONGEST
 
-    def hear(self, part: Part, process: str, message: str, time: int) -> bool:
+    def hear(self, part: UnknownUserHint, process: str, message: str, time: int) -> bool:
         """Whether the name in a line of ``process`` is no account's, by what it said before."""
         since = self._since.get(process)
         if part == "nobody":

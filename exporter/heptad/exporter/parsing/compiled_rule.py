@@ -8,16 +8,16 @@ import msgspec
 
 from heptad.core.event import METHODS
 from heptad.exporter.normalize.field_encoding import (
-    Rendering,
+    FieldEncoder,
     classify_address,
     is_port,
     name_terminal,
 )
 from heptad.exporter.parsing.escapes import undo_rust, undo_vis
 from heptad.exporter.parsing.patterns import expand_macros
-from heptad.exporter.parsing.rule_file import NUMBERS, Escapes, Rule, compile_rule
+from heptad.exporter.parsing.rule_file import NUMBERS, Escapes, ParsingRule, compile_rule
 
-Part = Literal["nobody", "somebody", "asks"]
+UnknownUserHint = Literal["nobody", "somebody", "asks"]
 """Of a line: no account was meant, one was, or there is a name that may be either's."""
 _ASKS: Final = frozenset(("login", "authentication", "authorization", "not_allowed", "disconnect"))
 
@@ -46,7 +46,7 @@ _METHOD_NAMES: Final[dict[str, str]] = {
 }
 
 
-Values = tuple[str | None, ...]
+CapturedValues = tuple[str | None, ...]
 """What the groups of a pattern captured, in the pattern's order."""
 
 _BY_CHILD: Final = " [preauth]"
@@ -71,12 +71,12 @@ class CompiledRule:
     at_child: int
     at_unknown: int | None
     may_tell_unknown: bool
-    part: Part | None
+    part: UnknownUserHint | None
     is_fixed: bool
     is_settled: bool
-    write: Callable[[Values, str], str]
+    write: Callable[[CapturedValues, str], str]
 
-    def __init__(self, rule: Rule, escapes: Escapes = "") -> None:
+    def __init__(self, rule: ParsingRule, escapes: Escapes = "") -> None:
         self.rule = rule
         self.escapes = rule.escapes or escapes
         self.name = rule.name
@@ -99,18 +99,18 @@ class CompiledRule:
         varies = self.ignore or self.step or self.at_count >= 0 or self.at_method >= 0
         self.is_fixed = not varies
         self.is_settled = self.is_fixed and self.part != "nobody"
-        self.write = Rendering(self.groups, rule.object).write
+        self.write = FieldEncoder(self.groups, rule.object).write
         self.fullmatch = pattern.fullmatch
         return pattern.fullmatch(message)
 
-    def find(self, match: Match[str], message: str) -> "Found":
+    def find(self, match: Match[str], message: str) -> "RuleMatch":
         """What ``match`` of ``message``, in which is a backslash, tells of the accounts' names."""
         values = match.groups()
         if self.escapes:
             values = self._undo_escapes(values, message)
-        return Found(self, values)
+        return RuleMatch(self, values)
 
-    def _undo_escapes(self, values: Values, message: str) -> Values:
+    def _undo_escapes(self, values: CapturedValues, message: str) -> CapturedValues:
         known = list(values)
         if self.escapes == "vis":
             for place in (self.at_user, self.groups.get("target_user", -1)):
@@ -127,7 +127,7 @@ class CompiledRule:
             return self.groups.get("target_user", -1)
         return None
 
-    def judge(self, values: Values) -> tuple[str, str, str, str]:
+    def classify(self, values: CapturedValues) -> tuple[str, str, str, str]:
         """Action, outcome, method and reason of a line, apart from its connection."""
         action, outcome, method, reason = self.fixed
         if self.at_method >= 0:
@@ -138,7 +138,7 @@ class CompiledRule:
         """Whether the pattern has a group of that name."""
         return f"(?P<{name}>" in expand_macros(self.rule.pattern)
 
-    def facts(self, values: Values) -> dict[str, str | int]:
+    def facts(self, values: CapturedValues) -> dict[str, str | int]:
         """What ``values`` tell beyond the fixed fields, as an example lists them."""
         facts: dict[str, str | int] = {}
         for name, place in self.groups.items():
@@ -162,7 +162,7 @@ class CompiledRule:
         return facts
 
 
-def _part_of(rule: Rule, *, names: bool) -> Part | None:
+def _part_of(rule: ParsingRule, *, names: bool) -> UnknownUserHint | None:
     """What a line tells of the account that was meant; None if nothing."""
     if rule.reason == "invalid_user":
         return "nobody"
@@ -173,7 +173,7 @@ def _part_of(rule: Rule, *, names: bool) -> Part | None:
     return "asks" if rule.outcome == "failure" and rule.action in _ASKS else None
 
 
-class Found(msgspec.Struct, gc=False):
+class RuleMatch(msgspec.Struct, gc=False):
     """The rule that understood a message, what it captured, and that as line-protocol fields.
 
     ``masked`` is what ``masked_by`` (exporter.privacy) made of it, None where it is as it was;
@@ -184,13 +184,13 @@ class Found(msgspec.Struct, gc=False):
     """
 
     rule: CompiledRule
-    values: Values
+    values: CapturedValues
     hides_line: bool = False
-    masked: "Found | None" = None
+    masked: "RuleMatch | None" = None
     masked_by: object = None
     written: str | None = None
-    where: object = None
-    head: str = ""
+    origin: object = None
+    series: str = ""
     text: str | None = None
     pid: str | None = None
 
@@ -202,7 +202,7 @@ class Found(msgspec.Struct, gc=False):
         self.written = written = self.rule.write(self.values, message)
         return written
 
-    def write_as(self, values: Values, message: str) -> None:
+    def write_as(self, values: CapturedValues, message: str) -> None:
         """Keep as ``written`` other values than those by which attempts are judged."""
         self.written = self.rule.write(values, message)
 

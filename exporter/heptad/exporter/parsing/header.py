@@ -8,7 +8,7 @@ import re
 from collections.abc import Container
 from typing import Final
 
-from heptad.exporter.log_record import Folded, Origin, Record
+from heptad.exporter.log_record import LogRecord, Provenance, RepeatCount
 from heptad.exporter.parsing.header_formats import Formats, Header
 from heptad.exporter.parsing.repeated_lines import (
     FOLDER,
@@ -17,7 +17,7 @@ from heptad.exporter.parsing.repeated_lines import (
     split_phrase,
     unwrap_repeated,
 )
-from heptad.exporter.parsing.timestamps import Clock
+from heptad.exporter.parsing.timestamps import TimestampParser
 
 _IS_PID: Final = re.compile(r"\d{1,9}\]", re.ASCII).fullmatch
 _MOST_NAMES: Final = 10_000
@@ -36,20 +36,20 @@ class HeaderParser:
 
     def __init__(
         self,
-        clock: Clock,
-        origin: Origin,
+        clock: TimestampParser,
+        provenance: Provenance,
         locale: str | None = None,
         programs: Container[str] = (),
     ) -> None:
-        self.clock = clock
-        self.origin = origin
+        self.timestamps = clock
+        self.provenance = provenance
         self.strange: str | None = None
         self._locale = locale
         self._programs = programs
         self._formats = Formats(clock, locale, programs)
         self._width = 0
         self._hosts: set[str] = set()
-        self._tags: set[str] = set()
+        self._app_names: set[str] = set()
         self._places: dict[str, tuple[str | None, str]] = {}
         self._recent: dict[str, tuple[str | None, str, str]] = {}
 
@@ -58,12 +58,12 @@ class HeaderParser:
         """Why stamps of the log cannot be read, where a setting would help."""
         return self._formats.problem
 
-    def parse(self, raw: str) -> Record | None:
+    def parse(self, raw: str) -> LogRecord | None:
         """The record of a line without its line end, or None if it has no known header."""
         header = self._formats.read(raw)
         return None if header is None else self._record(header, raw)
 
-    def parse_text(self, text: str, before: str = "") -> tuple[list[Record], list[str]]:
+    def parse_text(self, text: str, before: str = "") -> tuple[list[LogRecord], list[str]]:
         """The records of the lines of a text, and the lines that have no known header.
 
         ``before`` is the text right before, where the first line may refer to it.
@@ -72,23 +72,28 @@ class HeaderParser:
         known = len(records)
         broken = 0  # so many records there were when a line without a header came last
         strange: list[str] = []
-        recall, recent, add, origin = self.clock.recall, self._recent, records.append, self.origin
+        recall, recent, add, provenance = (
+            self.timestamps.recall,
+            self._recent,
+            records.append,
+            self.provenance,
+        )
         known_stamp, time, width = "", None, self._width
         lines = text.split("\n")
         if "\r" in text:
             lines = [line.rstrip("\r") for line in lines]
         folded = REPEAT in text
         for line in lines:
-            head, _, message = line.partition(": ")
-            place = head[width:]
+            prefix, _, message = line.partition(": ")
+            place = prefix[width:]
             who = recent.get(place) or self._recall_place(place)
             if who is not None and message and not (folded and REPEAT in message):
-                stamp = head[:width]
+                stamp = prefix[:width]
                 if stamp != known_stamp:
                     time, known_stamp = recall(stamp), stamp
                 if time is not None:
-                    host, tag, pid = who
-                    add((time, host, tag, pid, message, line, 1, origin))
+                    host, app_name, pid = who
+                    add((time, host, app_name, pid, message, line, 1, provenance))
                     continue
             if line:
                 last = records[-1] if len(records) > broken else None
@@ -99,7 +104,7 @@ class HeaderParser:
         return records[known:] if known else records, strange
 
     def _parse_other(
-        self, line: str, last: Record | None, records: list[Record], strange: list[str]
+        self, line: str, last: LogRecord | None, records: list[LogRecord], strange: list[str]
     ) -> bool:
         """What is not known from lines before; whether it gave a record."""
         line = line.lstrip("\0\ufeff")
@@ -121,15 +126,18 @@ class HeaderParser:
         behind = f"[{pid}]: " if pid else ": "
         if not raw.startswith(behind, end):
             return
-        if raw.find(": ") != end + len(behind) - 2 or self.clock.recall(raw[:width]) != header.time:
+        if (
+            raw.find(": ") != end + len(behind) - 2
+            or self.timestamps.recall(raw[:width]) != header.time
+        ):
             return
-        place, host, tag = raw[width:end], header.host, header.tag
+        place, host, app_name = raw[width:end], header.host, header.app_name
         if len(self._places) >= _MOST_PLACES:
             self._places.clear()
-        self._places[place] = host, tag
+        self._places[place] = host, app_name
         self._width = width
-        if place == f" {host} {tag}":
-            for name, names in ((host, self._hosts), (tag, self._tags)):
+        if place == f" {host} {app_name}":
+            for name, names in ((host, self._hosts), (app_name, self._app_names)):
                 if len(names) >= _MOST_NAMES:
                     names.clear()
                 names.add(name)
@@ -149,15 +157,15 @@ class HeaderParser:
 
     def _recall_names(self, place: str) -> tuple[str | None, str] | None:
         """Host and tag that are both known, though not of the same line."""
-        host, _, tag = place[1:].partition(" ")
-        if host not in self._hosts or tag not in self._tags:
+        host, _, app_name = place[1:].partition(" ")
+        if host not in self._hosts or app_name not in self._app_names:
             return None
         if len(self._places) >= _MOST_PLACES:
             self._places.clear()
-        known = self._places[place] = host, tag
+        known = self._places[place] = host, app_name
         return known
 
-    def _unfold(self, line: str, header: Header | None, last: Record) -> Record | None:
+    def _unfold(self, line: str, header: Header | None, last: LogRecord) -> LogRecord | None:
         """What a folded line stands for, where that is the record right before it.
 
         The raw line is the one that is repeated: from it is judged whether it may be kept.
@@ -168,13 +176,15 @@ class HeaderParser:
                 return None
         record = self._record(header, line)
         time, count = record[0], record[6]
-        if isinstance(count, Folded):  # it names its message, maybe the one that was just read
+        if isinstance(count, RepeatCount):  # it names its message, maybe the one that was just read
             again = record[1:5] == last[1:5]
-            return (*record[:6], Folded(count, again=True), self.origin) if again else None
+            return (*record[:6], RepeatCount(count, again=True), self.provenance) if again else None
         count = count_repeats(record, last)
-        return (time, *last[1:6], Folded(count, again=True), self.origin) if count else None
+        return (
+            (time, *last[1:6], RepeatCount(count, again=True), self.provenance) if count else None
+        )
 
-    def _read_fold(self, line: str, last: Record) -> Header | None:
+    def _read_fold(self, line: str, last: LogRecord) -> Header | None:
         """The header of a folded line that has no tag, or no header at all (metalog)."""
         parts = split_phrase(line)
         if parts is None:
@@ -184,20 +194,31 @@ class HeaderParser:
             return Header(last[0], "", FOLDER, "", "", words)
         return self._formats.read(f"{before}{FOLDER}: {words}")
 
-    def _find_last(self, before: str) -> list[Record]:
+    def _find_last(self, before: str) -> list[LogRecord]:
         """The record of the last line of a text that was read already, or none."""
-        clock = Clock(self.clock.zone, self.clock.last, self.clock.reference)
+        clock = TimestampParser(
+            self.timestamps.zone, self.timestamps.last, self.timestamps.reference
+        )
         records, strange = HeaderParser(
-            clock, self.origin, self._locale, self._programs
+            clock, self.provenance, self._locale, self._programs
         ).parse_text(before)
         line = before.rstrip("\r\n").rpartition("\n")[2].lstrip("\0\ufeff")
         return [] if not line or strange[-1:] == [line] else records[-1:]
 
-    def _record(self, header: Header, raw: str) -> Record:
-        tag, message = header.tag, header.message
+    def _record(self, header: Header, raw: str) -> LogRecord:
+        app_name, message = header.app_name, header.message
         if header.module:  # before Linux-PAM 0.99: sshd(pam_unix)[1]: … for pam_unix(sshd): …
-            message = f"{header.module}({tag}): {message}"
+            message = f"{header.module}({app_name}): {message}"
         count = 1
         if message.startswith("message repeated "):
             count, message = unwrap_repeated(message)
-        return (header.time, header.host, tag, header.pid, message, raw, count, self.origin)
+        return (
+            header.time,
+            header.host,
+            app_name,
+            header.pid,
+            message,
+            raw,
+            count,
+            self.provenance,
+        )

@@ -18,7 +18,7 @@ import msgspec
 from heptad.core.locale_names import AmbiguousMonth, redefines_english
 from heptad.exporter.parsing.severity import SEVERITY
 from heptad.exporter.parsing.stamp_formats import read_stamp
-from heptad.exporter.parsing.timestamps import Clock
+from heptad.exporter.parsing.timestamps import TimestampParser
 
 _NO_HOST: Final = rf"(?!(?:{SEVERITY}|(?:19|20)\d\d|UTC|GMT|CET|CEST) )"
 _NO_TAG: Final = rf"(?!(?:{SEVERITY}|UTC|GMT|CET|CEST):|<\d)"
@@ -107,7 +107,7 @@ class Header(msgspec.Struct, gc=False):
 
     time: int
     host: str
-    tag: str
+    app_name: str
     module: str
     pid: str
     message: str
@@ -123,11 +123,11 @@ class Formats:
     """
 
     def __init__(
-        self, clock: Clock, locale: str | None = None, programs: Container[str] = ()
+        self, clock: TimestampParser, locale: str | None = None, programs: Container[str] = ()
     ) -> None:
         self.problem: str | None = None
         self._programs = programs
-        self._clock = clock
+        self._timestamps = clock
         self._locale = locale
         self._order = [self._read_bsd, self._read_rfc3339, self._read_rfc5424, self._read_other]
         if redefines_english(locale):
@@ -158,10 +158,10 @@ class Formats:
         if found is None:
             return None
         stamp, fraction = found["stamp"], found["fraction"]
-        time = self._clock.read_bsd(stamp)
+        time = self._timestamps.read_bsd(stamp)
         if raw[0] == "<":
             end = found.end("stamp")
-            self._clock.know_as(raw[:end], end, stamp[:-6])
+            self._timestamps.know_as(raw[:end], end, stamp[:-6])
         if fraction:
             time += int(fraction) * 10 ** (9 - len(fraction))
         return _header(found, time)
@@ -175,30 +175,32 @@ class Formats:
         if found is None:
             return None
         date, fraction, zone, *rest = found.groups("")
-        return _header_5424(self._clock.read_dated(date, fraction, zone), *rest)
+        return _header_5424(self._timestamps.read_dated(date, fraction, zone), *rest)
 
     def _date(self, found: Match[str]) -> int:
-        return self._clock.read_dated(found["date"], found["fraction"] or "", found["zone"] or "")
+        return self._timestamps.read_dated(
+            found["date"], found["fraction"] or "", found["zone"] or ""
+        )
 
     def _read_other(self, raw: str) -> Header | None:
         """An unusual stamp or place, or a line in a line; only these move the clock."""
-        last = self._clock.last
+        last = self._timestamps.last
         header = self._read_unusual(raw)
         if header is None:
-            self._clock.last = last
+            self._timestamps.last = last
         return header
 
     def _read_unusual(self, raw: str, *, inside: bool = False) -> Header | None:
         version = _VERSION.match(raw)
         mark = version or _BEFORE.match(raw)
         line = raw[mark.end() :] if mark else raw
-        stamp = read_stamp(line, self._clock, self._locale)
+        stamp = read_stamp(line, self._timestamps, self._locale)
         if stamp is None:
             return None
         found = None if version else _PLACE.fullmatch(line, stamp.end)
         if found is not None:
             if stamp.clock_end:
-                self._clock.know_as(line[: stamp.end], stamp.clock_end, stamp.hour)
+                self._timestamps.know_as(line[: stamp.end], stamp.clock_end, stamp.hour)
             header = _header(found, stamp.time)
             header.width = 0 if line is not raw else stamp.end
             return header
@@ -232,7 +234,7 @@ class Formats:
 
 def _header(found: Match[str], time: int) -> Header:
     groups = found.groupdict("")
-    host, tag, boxed = groups["host"], groups["tag"], groups.get("boxed", "")
+    host, app_name, boxed = groups["host"], groups["tag"], groups.get("boxed", "")
     width = found.start("host" if host else "boxed" if boxed else "tag") - 1
     end = 0 if boxed or groups["module"] else found.end("tag")
     host = groups.get("sender") or host
@@ -241,12 +243,12 @@ def _header(found: Match[str], time: int) -> Header:
         return Header(time, host, _program_of(groups["unit"], message), "", pid, message)
     if boxed and (parts := MODULE.fullmatch(boxed)):
         boxed, module = parts.groups()
-    return Header(time, host, name_program(tag or boxed), module, pid, message, width, end)
+    return Header(time, host, name_program(app_name or boxed), module, pid, message, width, end)
 
 
-def name_program(tag: str) -> str:
+def name_program(app_name: str) -> str:
     """The program of a tag, which some write with its folder."""
-    return tag.rpartition("/")[2] or tag if tag[:1] == "/" else tag
+    return app_name.rpartition("/")[2] or app_name if app_name[:1] == "/" else app_name
 
 
 def _program_of(unit: str, message: str) -> str:
@@ -259,15 +261,15 @@ def _program_of(unit: str, message: str) -> str:
         return told[1]
     name = unit.partition("@")[0]
     if name == "user" or name.startswith("session-"):
-        return next((tag for tag, form in _BY_FORM if form.match(message)), name)
+        return next((app_name for app_name, form in _BY_FORM if form.match(message)), name)
     return _UNITS.get(name, name)
 
 
-def _header_5424(time: int, host: str, tag: str, pid: str, message: str) -> Header:
+def _header_5424(time: int, host: str, app_name: str, pid: str, message: str) -> Header:
     host = "" if host == "-" else host
     pid = pid if pid.isascii() and pid.isdigit() and len(pid) < 10 else ""
     # rsyslog's RSYSLOG_SyslogProtocol23Format keeps the blank before an RFC 3164 message
     message = message.removeprefix("\ufeff").removeprefix(" ")
-    if message.startswith(tag):
-        message = message.removeprefix(f"{tag}[{pid}]: " if pid else f"{tag}: ")
-    return Header(time, host, tag, "", pid, message)
+    if message.startswith(app_name):
+        message = message.removeprefix(f"{app_name}[{pid}]: " if pid else f"{app_name}: ")
+    return Header(time, host, app_name, "", pid, message)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from heptad.exporter.log_record import Folded, Record
+from heptad.exporter.log_record import LogRecord, RepeatCount
 from heptad.exporter.parsing.wrapping import cut_begin
 
 MOST_REPEATS: Final = 10**6
@@ -59,22 +59,22 @@ def unwrap_repeated(message: str) -> tuple[int, str]:
     found = _NAMED.fullmatch(message)
     if found is None or int(found[1]) == 0:
         return 1, message
-    return Folded(min(int(found[1]), MOST_REPEATS)), found[2]
+    return RepeatCount(min(int(found[1]), MOST_REPEATS)), found[2]
 
 
-def count_repeats(fold: Record, last: Record) -> int:
+def count_repeats(fold: LogRecord, last: LogRecord) -> int:
     """How often more ``last`` came by the record of a folded line; 0 if it says no such thing.
 
     The host must be the same, if the line names one, and the tag that of the line before or of a
     syslog daemon.
     """
-    _, host, tag, pid, message, _, _, _ = fold
-    found = _PHRASE.fullmatch(cut_begin(message, tag)[0])
+    _, host, app_name, pid, message, _, _, _ = fold
+    found = _PHRASE.fullmatch(cut_begin(message, app_name)[0])
     if found is None or (host and host != last[1]):
         return 0
-    if tag not in _FOLDERS and (tag != last[2] or (pid and last[3] and pid != last[3])):
+    if app_name not in _FOLDERS and (app_name != last[2] or (pid and last[3] and pid != last[3])):
         quoted = found["quoted"]
-        if tag != last[2] or quoted is None:
+        if app_name != last[2] or quoted is None:
             return 0
     if found["quoted"] is not None and not last[4].startswith(found["quoted"]):
         return 0

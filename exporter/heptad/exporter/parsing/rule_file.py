@@ -17,10 +17,10 @@ from heptad.exporter.parsing.patterns import expand_macros, has_possessive_group
 
 BUILT_IN: Final = Path(__file__).parent / "rules"
 _SUFFIXES: Final = (".yaml", ".yml")
-Fault = tuple[tuple[str | int, ...], str]
+RuleFault = tuple[tuple[str | int, ...], str]
 """The place of what is wrong in a rule file, and a sentence about it."""
 
-Step = Literal["start", "name", "failed", "pam_failed", "accepted", "end"]
+LoginStep = Literal["start", "name", "failed", "pam_failed", "accepted", "end"]
 STEPS: Final[dict[str, str]] = {
     "start": "a connection begins",
     "name": "a user is named, nothing is answered yet",
@@ -46,7 +46,7 @@ class Example(msgspec.Struct, forbid_unknown_fields=True):
     facts: dict[str, str | int] = {}
 
 
-class Rule(msgspec.Struct, forbid_unknown_fields=True):
+class ParsingRule(msgspec.Struct, forbid_unknown_fields=True):
     """One message of a program: a pattern with named groups, the fixed fields and examples."""
 
     name: str
@@ -58,14 +58,14 @@ class Rule(msgspec.Struct, forbid_unknown_fields=True):
     reason: str = ""
     object: str | None = None
     ignore: bool = False
-    step: Step | None = None
+    step: LoginStep | None = None
     first: list[str] = []
     runs_as: Literal["program", "any"] = "program"
     escapes: Escapes = ""
     note: str = ""
 
 
-class OwnRule(Rule, forbid_unknown_fields=True):
+class CustomRule(ParsingRule, forbid_unknown_fields=True):
     """A rule of a user's whose pattern is none of those that ship: RE2 matches it."""
 
 
@@ -84,7 +84,7 @@ class RuleFile(msgspec.Struct, forbid_unknown_fields=True):
     """
 
     program: str
-    rules: list[Rule]
+    rules: list[ParsingRule]
     aliases: list[str] = []
     exe: list[str] = []
     runs_as: tuple[str, ...] = ("root",)
@@ -104,9 +104,9 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(expand_macros(pattern), re.ASCII | re.DOTALL)
 
 
-def compile_rule(rule: Rule) -> re.Pattern[str] | LinearPattern:
+def compile_rule(rule: ParsingRule) -> re.Pattern[str] | LinearPattern:
     """The pattern of a rule as the engine needs it."""
-    if isinstance(rule, OwnRule):
+    if isinstance(rule, CustomRule):
         return LinearPattern(expand_macros(rule.pattern))
     return compile_pattern(rule.pattern)
 
@@ -147,9 +147,9 @@ def load_rule_files(folders: Iterable[Path], *, unchecked: Path | None = None) -
     return list(files.values())
 
 
-def _own(rule: Rule, proven: Container[str]) -> Rule:
+def _own(rule: ParsingRule, proven: Container[str]) -> ParsingRule:
     """The rule of a user's file; one that was copied with its pattern is proven as it is."""
-    return rule if rule.pattern in proven else OwnRule(**msgspec.structs.asdict(rule))
+    return rule if rule.pattern in proven else CustomRule(**msgspec.structs.asdict(rule))
 
 
 def _check_file(
@@ -158,7 +158,7 @@ def _check_file(
     proven: Container[str],
     own: bool,
     file: RuleFile,
-) -> Iterator[Fault]:
+) -> Iterator[RuleFault]:
     """The faults of a file; ``seen`` are the programs of its folder with their files' names.
 
     ``proven`` are the patterns that ship; others are bounded if the file is the user's ``own``.
@@ -187,7 +187,7 @@ def _check_file(
             yield ("rules", number, key), fault
 
 
-def check_rule(rule: Rule, *, linear: bool = False) -> list[tuple[str, str]]:
+def check_rule(rule: ParsingRule, *, linear: bool = False) -> list[tuple[str, str]]:
     """What is wrong with a rule's words, pattern and groups: the key and a sentence, each once.
 
     With ``linear`` the pattern must be one that RE2 matches.

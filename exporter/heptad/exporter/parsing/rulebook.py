@@ -10,9 +10,15 @@ from typing import Final
 
 from heptad.exporter.parsing import sudo_json
 from heptad.exporter.parsing.binaries import Binaries
-from heptad.exporter.parsing.compiled_rule import CompiledRule, Found
+from heptad.exporter.parsing.compiled_rule import CompiledRule, RuleMatch
 from heptad.exporter.parsing.patterns import expand_macros, first_words, longest_literal
-from heptad.exporter.parsing.rule_file import BUILT_IN, Example, Rule, RuleFile, load_rule_files
+from heptad.exporter.parsing.rule_file import (
+    BUILT_IN,
+    Example,
+    ParsingRule,
+    RuleFile,
+    load_rule_files,
+)
 from heptad.exporter.parsing.wrapping import FIRST, cut_begin, shorten
 
 _OLD_PAM: Final = "(pam_"
@@ -29,7 +35,7 @@ class Program:
 
     def __init__(self, file: RuleFile, shared: Iterable[CompiledRule] = ()) -> None:
         self.name = file.program
-        self._tags = frozenset((file.program, *file.aliases))
+        self._app_names = frozenset((file.program, *file.aliases))
         self.exe = Binaries(file.exe)
         self.runs_as = file.runs_as
         self.setuid = Binaries(file.setuid)
@@ -39,7 +45,7 @@ class Program:
         self.own_rules = tuple(CompiledRule(rule, file.escapes) for rule in file.rules)
         self._json = file.json
         self.rules = (*self.own_rules, *shared)
-        self.recent: dict[str, Found | None] = {}
+        self.recent: dict[str, RuleMatch | None] = {}
         self._words: dict[str, list[CompiledRule]] = {}
         self._rest: list[CompiledRule] = []
         self._asked: dict[str, tuple[tuple[str, CompiledRule], ...]] = {}
@@ -51,7 +57,7 @@ class Program:
             self.setuid = self.setuid.beside(paths)
         self.runs_as = (*self.runs_as, *accounts)
 
-    def read(self, message: str) -> Found | None:
+    def read(self, message: str) -> RuleMatch | None:
         """The first rule that understands ``message``, and what it captured; None if none does."""
         recent = self.recent
         if message in recent:
@@ -66,7 +72,7 @@ class Program:
             recent[message] = found
         return found
 
-    def _read_marked(self, message: str) -> Found | None:
+    def _read_marked(self, message: str) -> RuleMatch | None:
         """What a message tells that begins as one does with something before it, or as JSON."""
         text, pid = self._cut_begin(message)
         found = self._read_alone(text)
@@ -74,9 +80,9 @@ class Program:
             found.text, found.pid = text, pid
         return found
 
-    def _read_shortened(self, message: str) -> Found | None:
+    def _read_shortened(self, message: str) -> RuleMatch | None:
         text, pid = self._cut_begin(message)
-        for shorter, told in shorten(text, self._tags):
+        for shorter, told in shorten(text, self._app_names):
             found = self._read_alone(shorter)
             if found is not None:
                 found.text, found.pid = shorter, told or pid
@@ -86,7 +92,7 @@ class Program:
     def _cut_begin(self, message: str) -> tuple[str, str | None]:
         return cut_begin(message, self.name) if message[:1] == FIRST else (message, None)
 
-    def _read_alone(self, text: str) -> Found | None:
+    def _read_alone(self, text: str) -> RuleMatch | None:
         found = None
         if self._json and text.startswith(sudo_json.PREFIX):
             found = self._read_json(text)
@@ -95,7 +101,7 @@ class Program:
             text = f"{module}(): {rest}"
         return found or self._match(text)
 
-    def _match(self, message: str) -> Found | None:
+    def _match(self, message: str) -> RuleMatch | None:
         word = message.partition(" ")[0]
         if "(" in word:
             word = word.partition("(")[0]
@@ -105,10 +111,10 @@ class Program:
                 match = rule.fullmatch(message)
                 if match is not None:
                     escaped = "\\" in message
-                    return rule.find(match, message) if escaped else Found(rule, match.groups())
+                    return rule.find(match, message) if escaped else RuleMatch(rule, match.groups())
         return None
 
-    def _read_json(self, message: str) -> Found | None:
+    def _read_json(self, message: str) -> RuleMatch | None:
         told = sudo_json.read_json(message)
         if told is None:
             return None
@@ -119,7 +125,7 @@ class Program:
         values = list(found.values)
         for name, place in found.rule.groups.items():
             values[place] = known.get(name, values[place])
-        return Found(found.rule, tuple(values))
+        return RuleMatch(found.rule, tuple(values))
 
     def _rules_for(self, word: str) -> tuple[tuple[str, CompiledRule], ...]:
         """The rules to ask about a message, and a text that each looks for; made when needed."""
@@ -191,11 +197,11 @@ def load_rulebook(folders: Iterable[Path] = ()) -> Rulebook:
 def check_examples(files: Iterable[RuleFile]) -> list[str]:
     """Run every example and every reject of ``files``; a sentence for each that does not hold."""
     files = list(files)
-    book = Rulebook(files)
+    rulebook = Rulebook(files)
     faults = []
     for file in files:
         # a shared file is judged through any program: they all have its rules
-        program = book.programs[file.program] if not file.shared else Program(file)
+        program = rulebook.programs[file.program] if not file.shared else Program(file)
         for rule in file.rules:
             faults += [
                 f"{file.program}/{rule.name}: {fault}"
@@ -210,7 +216,7 @@ def check_examples(files: Iterable[RuleFile]) -> list[str]:
     return faults
 
 
-def _check_example(program: Program, rule: Rule, example: Example) -> str | None:
+def _check_example(program: Program, rule: ParsingRule, example: Example) -> str | None:
     found = program.read(example.message)
     if found is None:
         return f"no rule understands {example.message!r}"

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from heptad.core.locale_names import find_month, is_weekday
-from heptad.exporter.parsing.timestamps import Clock
+from heptad.exporter.parsing.timestamps import TimestampParser
 
 _TIME: Final = re.compile(
     r"(?:<\d{1,3}>)?\s{0,4}(?P<lead>[^<>{}=\"]{3,48}?[ Tt,_/:])(?P<clock>\d\d:\d\d:\d\d)"
@@ -69,7 +69,7 @@ class Stamp(msgspec.Struct, gc=False):
     hour: str = ""
 
 
-def read_stamp(line: str, clock: Clock, locale: str | None) -> Stamp | None:
+def read_stamp(line: str, clock: TimestampParser, locale: str | None) -> Stamp | None:
     """The stamp at the beginning of a line; None if there is none.
 
     ValueError: it is not a time. AmbiguousMonth: the month's name means two months.
@@ -129,7 +129,7 @@ _SHORT: Final = (
 )  # fmt: skip
 
 
-def _read_unix(line: str, clock: Clock) -> Stamp | None:
+def _read_unix(line: str, clock: TimestampParser) -> Stamp | None:
     found = _UNIX.match(line)
     if found is None:
         return None

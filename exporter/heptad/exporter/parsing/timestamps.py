@@ -24,7 +24,7 @@ _WITHIN_HOUR: Final = {
 """Nanoseconds of every :mm:ss; a leap second counts as the one before it."""
 
 
-class Clock:
+class TimestampParser:
     """Turns a log's stamps into UTC; remembers the last, by which a year and a fold are told.
 
     ``zone`` is the zone of stamps that name none. Stamps without a year get the newest

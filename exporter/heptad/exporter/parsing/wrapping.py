@@ -65,7 +65,7 @@ def cut_begin(message: str, program: str) -> tuple[str, str | None]:
     return message[found.end() :], found["pid"]
 
 
-def shorten(message: str, tags: Container[str]) -> Iterator[tuple[str, str | None]]:
+def shorten(message: str, app_names: Container[str]) -> Iterator[tuple[str, str | None]]:
     """What a message that nothing understands may be without what is around it, the longest first.
 
     Each with the process id that was told there; ``tags`` are the names of the program.
@@ -77,7 +77,7 @@ def shorten(message: str, tags: Container[str]) -> Iterator[tuple[str, str | Non
     found = _DECORATION.match(message, begin)
     pid = None
     if found is not None:
-        own = found["tag"] is None or found["tag"] in tags
+        own = found["tag"] is None or found["tag"] in app_names
         begin = found.end() if own else found.start("tag")
         pid = found["pid"] if own else None
     if begin:

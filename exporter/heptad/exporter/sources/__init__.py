@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from heptad.exporter.log_record import Record
+from heptad.exporter.log_record import LogRecord
 
 DROPPED: Final = "daemon_dropped"
 """The reason of a gap that a line of the log reports: its daemon dropped messages."""
@@ -40,14 +40,14 @@ class Gap(msgspec.Struct):
     detail: str
 
 
-class Batch(msgspec.Struct):
+class RecordBatch(msgspec.Struct):
     """Records, and the state of the source once they are committed.
 
     ``headless`` counts the lines without a known header, ``oversized`` those above the maximum
     length; ``raw`` of a few headless ones is kept in ``strange``.
     """
 
-    records: list[Record]
+    records: list[LogRecord]
     state: bytes
     gaps: list[Gap]
     headless: int = 0
@@ -93,7 +93,7 @@ class Source(Protocol):
         """From now on set ``wake`` when there is something to read."""
         ...
 
-    def read(self) -> Batch | None:
+    def read(self) -> RecordBatch | None:
         """What is there now, bounded in size."""
         ...
 

@@ -14,7 +14,7 @@ minutes after it. What several rules need to keep it is in ``heptad.aggregator.d
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Protocol, Self
 
-from heptad.aggregator.detection.facts import Batch
+from heptad.aggregator.detection.facts import EventBatch
 from heptad.aggregator.detection.finding import Finding
 from heptad.aggregator.detection.rules.account_change import AccountChange
 from heptad.aggregator.detection.rules.brute_force import BruteForce
@@ -37,10 +37,10 @@ from heptad.core.config.findings import FindingsConfig
 from heptad.core.event import Event
 
 
-class Chain(Protocol):
+class Detector(Protocol):
     """What a rule knows of one subject, from its cells up to a minute."""
 
-    def add(self, minute: int, cell: Any) -> None:
+    def add(self, minute: int, bucket: Any) -> None:
         """The next cell; minutes (since the epoch) only grow."""
         ...
 
@@ -48,7 +48,7 @@ class Chain(Protocol):
         """A chain of its own that knows the same."""
         ...
 
-    def findings(self, subject: str) -> Iterator[Finding]:
+    def findings(self, key: str) -> Iterator[Finding]:
         """What there is to tell, each once."""
         ...
 
@@ -56,12 +56,12 @@ class Chain(Protocol):
         """Drop the findings of the days before ``day`` (since the epoch)."""
         ...
 
-    def is_idle(self, minute: int) -> bool:
+    def is_expired(self, minute: int) -> bool:
         """Whether a cell at or after ``minute`` finds nothing here that matters to it."""
         ...
 
 
-class Rule(Protocol):
+class DetectionRule(Protocol):
     """One kind of finding."""
 
     @property
@@ -70,7 +70,7 @@ class Rule(Protocol):
         ...
 
     @property
-    def wants(self) -> Mapping[str, Collection[str]]:
+    def filter(self) -> Mapping[str, Collection[str]]:
         """The actions of the events that it looks at, and perhaps their outcomes."""
         ...
 
@@ -85,7 +85,7 @@ class Rule(Protocol):
         ...
 
     @property
-    def shares_cells(self) -> bool:
+    def shares_buckets(self) -> bool:
         """Whether ``subject_of`` and ``add`` look at nothing but what they are given.
 
         Rules that have both from the same class then share their cells.
@@ -115,36 +115,36 @@ class Rule(Protocol):
         ...
 
     @property
-    def meaning(self) -> str:
+    def description(self) -> str:
         """What it tells, and how grave it is."""
         ...
 
     @property
-    def wrong_where(self) -> str:
+    def false_positives(self) -> str:
         """When it is a false positive, and what it does not see."""
         ...
 
-    def subject_of(self, event: Event) -> str | None:
+    def key_of(self, event: Event) -> str | None:
         """Whom the event is about; None if the rule has no use for it."""
         ...
 
-    def add(self, cell: Any | None, told: Batch) -> Any:
+    def add(self, bucket: Any | None, told: EventBatch) -> Any:
         """The cell of a minute with more events and their facts; in whatever order they come.
 
         None where there is still nothing to keep.
         """
         ...
 
-    def needs_past(self, cell: Any) -> bool:
+    def needs_past(self, bucket: Any) -> bool:
         """Whether the cell is worth reading again what its subject did before, if forgotten."""
         ...
 
-    def chain(self) -> Chain:
+    def detector(self) -> Detector:
         """An empty chain."""
         ...
 
 
-def rules_of(config: FindingsConfig) -> list[Rule]:
+def rules_of(config: FindingsConfig) -> list[DetectionRule]:
     """Every rule, with its thresholds."""
     baseline = config.baseline
     return [

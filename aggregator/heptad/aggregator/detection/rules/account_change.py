@@ -2,8 +2,8 @@
 
 from typing import ClassVar, Final
 
-from heptad.aggregator.detection.facts import Facts, Wants, list_some, often, path_of
-from heptad.aggregator.detection.grouping import Grouped
+from heptad.aggregator.detection.facts import EventFilter, Facts, list_some, often, path_of
+from heptad.aggregator.detection.grouping import GroupingRule
 from heptad.aggregator.summary.wording import list_names
 from heptad.core.event import Event
 
@@ -20,25 +20,25 @@ _DONE: Final = {
 _POWERFUL: Final = frozenset({"root", "sudo", "wheel", "admin", "adm", "docker", "lxd", "shadow"})
 
 
-class AccountChange(Grouped):
+class AccountChange(GroupingRule):
     """The rule."""
 
     name = "account_change"
     title = "Account or group changed"
     technique = "T1098"
     noun = ("account or group", "accounts or groups")
-    wants: ClassVar[Wants] = {"action": tuple(_DONE), "outcome": ("success",)}
-    meaning = (
+    filter: ClassVar[EventFilter] = {"action": tuple(_DONE), "outcome": ("success",)}
+    description = (
         "An account or a group was created, changed or deleted, or its members were. Medium if "
         "somebody became a member of a group with power over the host "
         f"({', '.join(sorted(_POWERFUL))}), else low."
     )
-    wrong_where = (
+    false_positives = (
         "somebody administers the host, or a package makes its own account. Changes that are not "
         "made with the usual programs write no such lines."
     )
 
-    def subject_of(self, event: Event) -> str | None:
+    def key_of(self, event: Event) -> str | None:
         """The account, else the group."""
         return event.target_user or event.object or None
 
@@ -52,11 +52,11 @@ class AccountChange(Grouped):
         done = [_DONE[action] for action in facts.actions]
         return list_names(done, most=2).capitalize()
 
-    def path_of(self, subject: str, facts: Facts) -> str:
+    def path_of(self, key: str, facts: Facts) -> str:
         """See Telling.path_of."""
-        return path_of(facts.hosts, facts.users, facts.targets or (subject,))
+        return path_of(facts.hosts, facts.users, facts.targets or (key,))
 
-    def facts_of(self, subject: str, facts: Facts) -> str:
+    def facts_of(self, key: str, facts: Facts) -> str:
         """See Telling.facts_of."""
         what = f": {list_some(facts.objects)}" if facts.targets and facts.objects else ""
         return f"{often(facts, 'change')} with {list_some(facts.programs)}{what}"

@@ -1,12 +1,12 @@
 """Distributed: one user who is tried from many addresses."""
 
 from heptad.aggregator.detection.facts import Facts, number_of, often, path_of
-from heptad.aggregator.detection.threshold import Dense, names_of
+from heptad.aggregator.detection.threshold import ThresholdRule, names_of
 from heptad.core.config.findings import DistributedConfig
 from heptad.core.event import Event
 
 
-class Distributed(Dense):
+class Distributed(ThresholdRule):
     """The rule with its thresholds; time is kept by units of five minutes."""
 
     name = "distributed"
@@ -14,12 +14,12 @@ class Distributed(Dense):
     technique = "T1110"
     unit = 5
     noun = ("user", "users")
-    meaning = (
+    description = (
         "Failed logins as one user from at least `addresses` different addresses within `span`. "
         "Names that are no account's do not count. Low for root, whom everybody tries; medium for "
         "anybody else: somebody knows the name."
     )
-    wrong_where = (
+    false_positives = (
         "many hosts of a site use one account for a job, and its password was changed. It does "
         "not see accounts that are tried from many addresses one after the other for days."
     )
@@ -27,7 +27,7 @@ class Distributed(Dense):
     def __init__(self, config: DistributedConfig) -> None:
         super().__init__(names_of("addresses"), config.addresses, config.span)
 
-    def subject_of(self, event: Event) -> str | None:
+    def key_of(self, event: Event) -> str | None:
         """The user, where the account exists and an address is told."""
         known = event.reason != "invalid_user" and event.source_ip is not None
         return event.user or None if known else None
@@ -36,11 +36,11 @@ class Distributed(Dense):
         """By who it is."""
         return "low" if facts.users == ("root",) else "medium"
 
-    def path_of(self, subject: str, facts: Facts) -> str:
+    def path_of(self, key: str, facts: Facts) -> str:
         """See Telling.path_of."""
         return path_of(facts.hosts, facts.addresses, facts.users)
 
-    def facts_of(self, subject: str, facts: Facts) -> str:
+    def facts_of(self, key: str, facts: Facts) -> str:
         """See Telling.facts_of."""
         names = number_of(facts.addresses, "address", "addresses")
         return f"{often(facts, 'failed login')}, from {names}"

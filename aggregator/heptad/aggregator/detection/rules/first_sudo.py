@@ -2,45 +2,47 @@
 
 from typing import ClassVar, Final
 
-from heptad.aggregator.detection.facts import Facts, Wants, list_some, often, path_of
-from heptad.aggregator.detection.new_terms import Novelty
+from heptad.aggregator.detection.facts import EventFilter, Facts, list_some, often, path_of
+from heptad.aggregator.detection.new_terms import NewTermsRule
 from heptad.core.config.findings import BaselineConfig, FirstSudoConfig
 from heptad.core.event import Event
 
 _PROGRAMS: Final = ("sudo", "doas")
 
 
-class FirstSudo(Novelty):
+class FirstSudo(NewTermsRule):
     """The rule with its thresholds; the subject is the host, of which much is known already."""
 
     name = "first_sudo"
     title = "First sudo of a user"
     technique = "T1548.003"
     noun = ("host", "hosts")
-    wants: ClassVar[Wants] = {"action": ("login", "privilege"), "outcome": ("success",)}
-    meaning = (
+    filter: ClassVar[EventFilter] = {"action": ("login", "privilege"), "outcome": ("success",)}
+    description = (
         "A user ran something by sudo on a host on which he did not within the look-back. Low. "
         "Nothing is told of a host that is new itself, nor of one on which more than `most` users "
         "use sudo."
     )
-    wrong_where = "somebody has a new task, or uses sudo more seldom than the look-back is long."
+    false_positives = (
+        "somebody has a new task, or uses sudo more seldom than the look-back is long."
+    )
 
     def __init__(self, baseline: BaselineConfig, config: FirstSudoConfig) -> None:
         super().__init__(baseline, config.most)
 
-    def subject_of(self, event: Event) -> str | None:
+    def key_of(self, event: Event) -> str | None:
         """The host: by sudo or login; both show since when it is known."""
         return event.host if event.action == "login" or event.program in _PROGRAMS else None
 
-    def key_of(self, event: Event) -> str:
+    def term_of(self, event: Event) -> str:
         """Who used sudo; a login is history."""
         return (event.user or "") if event.action == "privilege" else ""
 
-    def path_of(self, subject: str, facts: Facts) -> str:
+    def path_of(self, key: str, facts: Facts) -> str:
         """See Telling.path_of."""
         return path_of(facts.hosts, facts.users)
 
-    def facts_of(self, subject: str, facts: Facts) -> str:
+    def facts_of(self, key: str, facts: Facts) -> str:
         """See Telling.facts_of."""
         what = f": {list_some(facts.objects)}" if facts.objects else ""
         times = often(facts, "command")

@@ -2,31 +2,31 @@
 
 from typing import ClassVar
 
-from heptad.aggregator.detection.facts import Facts, Wants, list_some, often, path_of
-from heptad.aggregator.detection.sequence import Pair
+from heptad.aggregator.detection.facts import EventFilter, Facts, list_some, often, path_of
+from heptad.aggregator.detection.sequence import SequenceRule
 from heptad.aggregator.summary.wording import Words, length_of
 from heptad.core.config.findings import NewAccountLoginConfig
 from heptad.core.event import Event
 
 
-class NewAccountLogin(Pair):
+class NewAccountLogin(SequenceRule):
     """The rule with its thresholds."""
 
     name = "new_account_login"
     title = "Login of a new account"
     technique = "T1136.001"
     once = True
-    wants: ClassVar[Wants] = {"action": ("login", "account_create"), "outcome": ("success",)}
-    meaning = (
+    filter: ClassVar[EventFilter] = {"action": ("login", "account_create"), "outcome": ("success",)}
+    description = (
         "The first login as a user whose account was created within `span` before, on any host. "
         "Medium: an intruder may have created a backdoor account."
     )
-    wrong_where = "an administrator sets up an account, and its user tries it at once."
+    false_positives = "an administrator sets up an account, and its user tries it at once."
 
     def __init__(self, config: NewAccountLoginConfig) -> None:
         super().__init__(1, config.span)
 
-    def subject_of(self, event: Event) -> str | None:
+    def key_of(self, event: Event) -> str | None:
         """The user."""
         return (event.user if event.action == "login" else event.target_user) or None
 
@@ -34,7 +34,7 @@ class NewAccountLogin(Pair):
         """A login comes after the creation."""
         return event.action == "login"
 
-    def describe(self, subject: str, causes: Facts, after: Facts) -> tuple[str, Words]:
+    def describe(self, key: str, causes: Facts, after: Facts) -> tuple[str, Words]:
         """Severity, and it in words."""
         path = path_of(after.hosts, after.addresses, after.users)
         created = f"the account was created on {list_some(causes.hosts)}"

@@ -2,40 +2,40 @@
 
 from typing import ClassVar
 
-from heptad.aggregator.detection.facts import Facts, Wants, often, path_of
-from heptad.aggregator.detection.new_terms import Novelty
+from heptad.aggregator.detection.facts import EventFilter, Facts, often, path_of
+from heptad.aggregator.detection.new_terms import NewTermsRule
 from heptad.core.config.findings import BaselineConfig, NewHostConfig
 from heptad.core.event import Event
 
 
-class NewHost(Novelty):
+class NewHost(NewTermsRule):
     """The rule with its thresholds."""
 
     name = "new_host"
     title = "First login on a host"
     technique = "T1021.004"
-    wants: ClassVar[Wants] = {"action": ("login",), "outcome": ("success",)}
-    meaning = (
+    filter: ClassVar[EventFilter] = {"action": ("login",), "outcome": ("success",)}
+    description = (
         "A user logged in on a host on which he did not within the look-back. Low. Nothing is "
         "told of a user who is new himself, nor of one who uses more than `most` hosts."
     )
-    wrong_where = "a host is new, or somebody has a new task. It needs events of several hosts."
+    false_positives = "a host is new, or somebody has a new task. It needs events of several hosts."
 
     def __init__(self, baseline: BaselineConfig, config: NewHostConfig) -> None:
         super().__init__(baseline, config.most)
 
-    def subject_of(self, event: Event) -> str | None:
+    def key_of(self, event: Event) -> str | None:
         """The user."""
         return event.user or None
 
-    def key_of(self, event: Event) -> str:
+    def term_of(self, event: Event) -> str:
         """The host."""
         return event.host
 
-    def path_of(self, subject: str, facts: Facts) -> str:
+    def path_of(self, key: str, facts: Facts) -> str:
         """See Telling.path_of."""
         return path_of(facts.hosts, facts.addresses, facts.users)
 
-    def facts_of(self, subject: str, facts: Facts) -> str:
+    def facts_of(self, key: str, facts: Facts) -> str:
         """See Telling.facts_of."""
         return f"{often(facts, 'login')}, none there in the {self.looked_back} before"

@@ -4,25 +4,25 @@ import ipaddress
 from functools import lru_cache
 from typing import ClassVar
 
-from heptad.aggregator.detection.facts import Facts, Wants, list_some, often, path_of
-from heptad.aggregator.detection.new_terms import Novelty
+from heptad.aggregator.detection.facts import EventFilter, Facts, list_some, often, path_of
+from heptad.aggregator.detection.new_terms import NewTermsRule
 from heptad.core.config.findings import BaselineConfig, NewNetworkConfig
 from heptad.core.event import Event
 
 
-class NewNetwork(Novelty):
+class NewNetwork(NewTermsRule):
     """The rule with its thresholds."""
 
     name = "new_network"
     title = "First login from a network"
     technique = "T1078"
-    wants: ClassVar[Wants] = {"action": ("login",), "outcome": ("success",)}
-    meaning = (
+    filter: ClassVar[EventFilter] = {"action": ("login",), "outcome": ("success",)}
+    description = (
         "A user logged in from a network (IPv4 `/24`, IPv6 `/64`) that he did not come from "
         "within the look-back, on any host. Low. Nothing is told of a user who is new himself, "
         "nor of one who came from more than `most` networks."
     )
-    wrong_where = (
+    false_positives = (
         "somebody travels, moves, or gets a new address from his provider. An attacker in the "
         "same network as the user is not seen."
     )
@@ -32,19 +32,19 @@ class NewNetwork(Novelty):
         prefixes = (config.ipv4_prefix, config.ipv6_prefix)
         self._network_of = lru_cache(maxsize=4096)(lambda text: network_of(text, *prefixes))
 
-    def subject_of(self, event: Event) -> str | None:
+    def key_of(self, event: Event) -> str | None:
         """The user, where an address is told."""
         return event.user or None if event.source_ip else None
 
-    def key_of(self, event: Event) -> str:
+    def term_of(self, event: Event) -> str:
         """The network."""
         return self._network_of(event.source_ip or "")
 
-    def path_of(self, subject: str, facts: Facts) -> str:
+    def path_of(self, key: str, facts: Facts) -> str:
         """See Telling.path_of."""
         return path_of(facts.hosts, facts.addresses, facts.users)
 
-    def facts_of(self, subject: str, facts: Facts) -> str:
+    def facts_of(self, key: str, facts: Facts) -> str:
         """See Telling.facts_of."""
         networks = sorted({self._network_of(address) for address in facts.addresses})
         from_where = f"from {list_some(networks)}"

@@ -2,25 +2,25 @@
 
 from typing import ClassVar
 
-from heptad.aggregator.detection.facts import Facts, Wants, list_some, often, path_of
-from heptad.aggregator.detection.grouping import Grouped
+from heptad.aggregator.detection.facts import EventFilter, Facts, list_some, often, path_of
+from heptad.aggregator.detection.grouping import GroupingRule
 from heptad.core.event import Event
 
 
-class PasswordChange(Grouped):
+class PasswordChange(GroupingRule):
     """The rule."""
 
     name = "password_change"
     title = "Password changed"
     technique = "T1098"
-    wants: ClassVar[Wants] = {"action": ("password_change",), "outcome": ("success",)}
-    meaning = (
+    filter: ClassVar[EventFilter] = {"action": ("password_change",), "outcome": ("success",)}
+    description = (
         "The password of an account was set, changed, locked or unlocked. Medium for root, "
         "else low."
     )
-    wrong_where = "routine password changes."
+    false_positives = "routine password changes."
 
-    def subject_of(self, event: Event) -> str | None:
+    def key_of(self, event: Event) -> str | None:
         """Whose password it is."""
         return event.target_user or event.user or None
 
@@ -28,10 +28,10 @@ class PasswordChange(Grouped):
         """By whose it is."""
         return "medium" if "root" in (facts.targets or facts.users) else "low"
 
-    def path_of(self, subject: str, facts: Facts) -> str:
+    def path_of(self, key: str, facts: Facts) -> str:
         """See Telling.path_of."""
         return path_of(facts.hosts, facts.users, facts.targets)
 
-    def facts_of(self, subject: str, facts: Facts) -> str:
+    def facts_of(self, key: str, facts: Facts) -> str:
         """See Telling.facts_of."""
         return f"{often(facts, 'change')} with {list_some(facts.programs)}"

@@ -2,28 +2,30 @@
 
 from typing import ClassVar, Final
 
-from heptad.aggregator.detection.facts import Facts, Wants, often, origin_of, path_of
-from heptad.aggregator.detection.grouping import Grouped
+from heptad.aggregator.detection.facts import EventFilter, Facts, often, origin_of, path_of
+from heptad.aggregator.detection.grouping import GroupingRule
 from heptad.core.event import Event
 
 _TYPED: Final = ("password", "keyboard-interactive")
 
 
-class RootPasswordLogin(Grouped):
+class RootPasswordLogin(GroupingRule):
     """The rule."""
 
     name = "root_password_login"
     title = "Root login by password"
     technique = "T1078.003"
     noun = ("address", "addresses")
-    wants: ClassVar[Wants] = {"action": ("login",), "outcome": ("success",)}
-    meaning = (
+    filter: ClassVar[EventFilter] = {"action": ("login",), "outcome": ("success",)}
+    description = (
         "Root logged in by a password or by answers to questions, through the network. Medium: a "
         "password can be guessed, and nobody knows who typed it."
     )
-    wrong_where = "that is how the host is administered. Logins at its own console are not told."
+    false_positives = (
+        "that is how the host is administered. Logins at its own console are not told."
+    )
 
-    def subject_of(self, event: Event) -> str | None:
+    def key_of(self, event: Event) -> str | None:
         """From where."""
         remote = event.source_ip or event.source_domain
         told = event.user == "root" and event.method in _TYPED and remote
@@ -33,10 +35,10 @@ class RootPasswordLogin(Grouped):
         """Always the same."""
         return "medium"
 
-    def path_of(self, subject: str, facts: Facts) -> str:
+    def path_of(self, key: str, facts: Facts) -> str:
         """See Telling.path_of."""
         return path_of(facts.hosts, facts.addresses, facts.users)
 
-    def facts_of(self, subject: str, facts: Facts) -> str:
+    def facts_of(self, key: str, facts: Facts) -> str:
         """See Telling.facts_of."""
         return often(facts, "login")

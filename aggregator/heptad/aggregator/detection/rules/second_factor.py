@@ -2,8 +2,8 @@
 
 from typing import ClassVar, Final
 
-from heptad.aggregator.detection.facts import Facts, Wants, often, path_of
-from heptad.aggregator.detection.grouping import Grouped
+from heptad.aggregator.detection.facts import EventFilter, Facts, often, path_of
+from heptad.aggregator.detection.grouping import GroupingRule
 from heptad.core.event import Event
 
 _SKIPPED: Final = "factor_skipped"
@@ -21,25 +21,25 @@ _WHY: Final = {
 }
 
 
-class SecondFactor(Grouped):
+class SecondFactor(GroupingRule):
     """The rule."""
 
     name = "second_factor"
     title = "Second factor skipped"
     technique = "T1556.006"
-    wants: ClassVar[Wants] = {"action": ("authentication",)}
-    meaning = (
+    filter: ClassVar[EventFilter] = {"action": ("authentication",)}
+    description = (
         "A login needed a second factor (Duo, RADIUS, a code, a key), and it was not asked for. "
         "High if the module let the user in because its service did not answer, medium if the "
         "service did not answer and the log does not show whether the login went on, low if the "
         "policy exempts the user. The subject is the user, or the host if no user is named."
     )
-    wrong_where = (
+    false_positives = (
         "the service has an outage, or new users are exempt until they are enrolled. An attacker "
         "who has a password can cause the outage: check the login itself."
     )
 
-    def subject_of(self, event: Event) -> str | None:
+    def key_of(self, event: Event) -> str | None:
         """The user, or the host if the line names no user."""
         return (event.user or event.host) if event.reason in _TITLES else None
 
@@ -53,11 +53,11 @@ class SecondFactor(Grouped):
         """The worst that is certain of one of its events."""
         return next(_TITLES[reason] for reason in _TITLES if reason in facts.reasons)
 
-    def path_of(self, subject: str, facts: Facts) -> str:
+    def path_of(self, key: str, facts: Facts) -> str:
         """See Telling.path_of."""
         return path_of(facts.hosts, facts.addresses, facts.users)
 
-    def facts_of(self, subject: str, facts: Facts) -> str:
+    def facts_of(self, key: str, facts: Facts) -> str:
         """See Telling.facts_of."""
         why = "; ".join(text for reason, text in _WHY.items() if reason in facts.reasons)
         return f"{often(facts, 'time')}: {why}"

@@ -15,10 +15,10 @@ import msgspec
 
 from heptad.aggregator.detection import MINUTES_A_DAY
 from heptad.aggregator.detection.facts import (
-    Batch,
+    EventBatch,
+    EventFilter,
     Facts,
-    Telling,
-    Wants,
+    FactsRule,
     finding_of,
     merge,
     path_of,
@@ -41,19 +41,19 @@ _RESTART: Final = -1
 _REUSED: Final = "reused"
 _ENDS: Final = {"session_close": "closed", "host_start": "restart", _REUSED: "reused"}
 
-Step = tuple[Identity, str, int, Facts]
+SessionEvent = tuple[Identity, str, int, Facts]
 """Event, action, process id (``_RESTART``: the host), facts."""
 
 
 _ORDER: Final = ("host_start", "login", "session_open", "session_close")
 
 
-def _order(step: Step) -> tuple[int, int, Identity]:
+def _order(step: SessionEvent) -> tuple[int, int, Identity]:
     """Within a second, which is all that many stamps tell, the beginning comes before the end."""
     return step[0][0] // units.SECOND, _ORDER.index(step[1]), step[0]
 
 
-def _step_of(event: Event, facts: Facts) -> Step:
+def _step_of(event: Event, facts: Facts) -> SessionEvent:
     if event.action == "session_open" and event.target_user is not None:
         lists = (facts.targets, (), *facts.lists[2:])  # PAM names first who opened it
         facts = msgspec.structs.replace(facts, lists=lists)
@@ -71,10 +71,10 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     """The action that ended it, ``_REUSED``, or empty."""
 
 
-class SessionChain:
+class SessionDetector:
     """The sessions of one host."""
 
-    def __init__(self, rule: "Sessions") -> None:
+    def __init__(self, rule: "SessionRule") -> None:
         self._rule = rule
         self._sessions: list[Session] = []
         self._open: dict[int, int] = {}
@@ -83,17 +83,17 @@ class SessionChain:
         self._number = 0
         """So many sessions began on that day."""
 
-    def copy(self) -> "SessionChain":
+    def copy(self) -> "SessionDetector":
         """A chain of its own that knows the same."""
-        twin = SessionChain(self._rule)
+        twin = SessionDetector(self._rule)
         twin._sessions = self._sessions.copy()
         twin._open = self._open.copy()
         twin._day, twin._number = self._day, self._number
         return twin
 
-    def add(self, minute: int, cell: list[Step]) -> None:
+    def add(self, minute: int, bucket: list[SessionEvent]) -> None:
         """The next cell."""
-        for _, action, pid, facts in cell:
+        for _, action, pid, facts in bucket:
             if pid == _RESTART:
                 for place in list(self._open.values()):
                     self._close(place, minute, action, facts)
@@ -129,10 +129,10 @@ class SessionChain:
             whole = merge([known.facts, facts])
             self._sessions[place] = Session(known.pid, known.begin, whole, action)
 
-    def findings(self, subject: str) -> Iterator[Finding]:
+    def findings(self, key: str) -> Iterator[Finding]:
         """Every session."""
         for session in self._sessions:
-            yield self._rule.tell_session(subject, session)
+            yield self._rule.session_to_finding(key, session)
 
     def forget(self, day: int) -> None:
         """Drop the sessions that began before ``day``."""
@@ -144,29 +144,29 @@ class SessionChain:
         self._sessions = sessions
         self._open = {s.pid: n for n, s in enumerate(sessions) if (s.pid, s.begin) in still}
 
-    def is_idle(self, minute: int) -> bool:
+    def is_expired(self, minute: int) -> bool:
         """Whether nothing here matters to a cell at or after ``minute``."""
         return not self._sessions
 
 
-class Sessions(Telling):
+class SessionRule(FactsRule):
     """The rule with its threshold."""
 
     name = SESSION
     title = "Session"
     most = sys.maxsize
-    wants: ClassVar[Wants] = {
+    filter: ClassVar[EventFilter] = {
         "action": ("login", "session_open", "session_close", "host_start"),
         "outcome": ("success",),
     }
-    meaning = (
+    description = (
         "A user's session by sshd or login: from when to when and from where. One without an end "
         "is open for as long as an end is looked for; after that, or once its process id belongs "
         "to another session, it never ended. One that a restart of the host cut off says so. "
         "Always info: it tells what went on, raises no alarm, and is not among what to look at "
         "first. Written when the session begins and again when it ends."
     )
-    wrong_where = (
+    false_positives = (
         "the lines of PAM are missing: then a session seems to have no end. The end is looked for "
         "within `longest`. Sessions of CRON, sudo and su are not told, nor more than "
         f"{MOST_A_DAY} of one host in a day: that is automation; put it into the ignore list."
@@ -177,26 +177,26 @@ class Sessions(Telling):
         self.before = _JOINED
         self.after = self.longest + 1
 
-    def subject_of(self, event: Event) -> str | None:
+    def key_of(self, event: Event) -> str | None:
         """The host."""
         if event.action == "host_start":
             return event.host
         return event.host if event.program in PROGRAMS and event.pid is not None else None
 
-    def add(self, cell: list[Step] | None, told: Batch) -> list[Step]:
+    def add(self, bucket: list[SessionEvent] | None, told: EventBatch) -> list[SessionEvent]:
         """The cell with more events."""
-        steps = sorted([*(cell or ()), *itertools.starmap(_step_of, told)], key=_order)
+        steps = sorted([*(bucket or ()), *itertools.starmap(_step_of, told)], key=_order)
         return steps[:MOST_A_MINUTE]
 
-    def chain(self) -> SessionChain:
+    def detector(self) -> SessionDetector:
         """An empty chain."""
-        return SessionChain(self)
+        return SessionDetector(self)
 
     def severity_of(self, facts: Facts) -> str:
         """Always the lowest."""
         return "info"
 
-    def tell_session(self, subject: str, session: Session) -> Finding:
+    def session_to_finding(self, key: str, session: Session) -> Finding:
         """The finding."""
         day, facts = session.begin // MINUTES_A_DAY, session.facts
         seconds = max(0, facts.last[0] - facts.first[0]) // units.SECOND
@@ -208,24 +208,26 @@ class Sessions(Telling):
         elif session.end:
             end = f"lasted {length}"
         else:
-            return self._tell_open(subject, session)
-        told = (self.severity_of(facts), self._words(subject, facts, end))
-        found = finding_of(self, subject, day, facts, told)
+            return self._tell_open(key, session)
+        told = (self.severity_of(facts), self._words(key, facts, end))
+        found = finding_of(self, key, day, facts, told)
         return msgspec.structs.replace(found, end=_ENDS[session.end])
 
-    def _tell_open(self, subject: str, session: Session) -> Finding:
+    def _tell_open(self, key: str, session: Session) -> Finding:
         """It is overdue from the first minute on in which its end is no longer looked for."""
         day, facts = session.begin // MINUTES_A_DAY, session.facts
-        longest, whole = (tell(self.longest * MINUTE) for tell in (length_of, whole_length_of))
-        words = self._words(subject, facts, f"is open as far as is known, for {longest} at most")
-        never = self._words(subject, facts, f"never ended: no end was seen within {whole}")
+        longest, whole = (
+            to_finding(self.longest * MINUTE) for to_finding in (length_of, whole_length_of)
+        )
+        words = self._words(key, facts, f"is open as far as is known, for {longest} at most")
+        never = self._words(key, facts, f"never ended: no end was seen within {whole}")
         return msgspec.structs.replace(
-            finding_of(self, subject, day, facts, (self.severity_of(facts), words)),
+            finding_of(self, key, day, facts, (self.severity_of(facts), words)),
             overdue=(session.begin + self.longest + 1) * MINUTE,
             end="open",
             overdue_sentence=never.sentence,
         )
 
-    def _words(self, subject: str, facts: Facts, end: str) -> Words:
+    def _words(self, key: str, facts: Facts, end: str) -> Words:
         who = facts.users or ("somebody",)
-        return Words(self.title, path_of((subject,), facts.addresses, who), end)
+        return Words(self.title, path_of((key,), facts.addresses, who), end)

@@ -1,22 +1,22 @@
 """Spraying: one address that tries many users."""
 
 from heptad.aggregator.detection.facts import MOST_NAMES, Facts, number_of, often
-from heptad.aggregator.detection.threshold import Dense, names_of
+from heptad.aggregator.detection.threshold import ThresholdRule, names_of
 from heptad.core.config.findings import SprayingConfig
 
 
-class Spraying(Dense):
+class Spraying(ThresholdRule):
     """The rule with its thresholds; time is kept by units of five minutes."""
 
     name = "spraying"
     title = "One address on many users"
     technique = "T1110.003"
     unit = 5
-    meaning = (
+    description = (
         "Failed logins as at least `users` different users from one address within `span`. "
         f"Medium if more than {MOST_NAMES} names were tried, else low."
     )
-    wrong_where = (
+    false_positives = (
         "one address stands for many people. It does not tell a few passwords on many accounts "
         "from a list of names and passwords."
     )
@@ -28,7 +28,7 @@ class Spraying(Dense):
         """By how many names there were."""
         return "medium" if len(facts.users) > MOST_NAMES else "low"
 
-    def facts_of(self, subject: str, facts: Facts) -> str:
+    def facts_of(self, key: str, facts: Facts) -> str:
         """See Telling.facts_of."""
         names = number_of(facts.users, "user")
         return f"{often(facts, 'failed login')}, as {names}"

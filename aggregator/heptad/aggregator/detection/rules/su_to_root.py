@@ -2,34 +2,34 @@
 
 from typing import ClassVar
 
-from heptad.aggregator.detection.facts import Facts, Wants, often, path_of
-from heptad.aggregator.detection.grouping import Grouped
+from heptad.aggregator.detection.facts import EventFilter, Facts, often, path_of
+from heptad.aggregator.detection.grouping import GroupingRule
 from heptad.core.event import Event
 
 
-class SuToRoot(Grouped):
+class SuToRoot(GroupingRule):
     """The rule."""
 
     name = "su_to_root"
     title = "Su to root"
     technique = "T1548"
-    wants: ClassVar[Wants] = {"action": ("privilege",), "outcome": ("success", "failure")}
-    meaning = (
+    filter: ClassVar[EventFilter] = {"action": ("privilege",), "outcome": ("success", "failure")}
+    description = (
         "A user became root by su, or tried to. Low; it is told because su, unlike sudo, leaves "
         "no record of what was done then. Root's own su is not told."
     )
-    wrong_where = "that is how the host is administered."
+    false_positives = "that is how the host is administered."
 
-    def subject_of(self, event: Event) -> str | None:
+    def key_of(self, event: Event) -> str | None:
         """Who did it."""
         told = event.program == "su" and event.target_user == "root" and event.user != "root"
         return event.user or None if told else None
 
-    def path_of(self, subject: str, facts: Facts) -> str:
+    def path_of(self, key: str, facts: Facts) -> str:
         """See Telling.path_of."""
         return path_of(facts.hosts, facts.users, facts.targets)
 
-    def facts_of(self, subject: str, facts: Facts) -> str:
+    def facts_of(self, key: str, facts: Facts) -> str:
         """See Telling.facts_of."""
-        refused = ", at least one was refused" if facts.reasons else ""
-        return f"{often(facts, 'attempt')}{refused}"
+        denied = ", at least one was refused" if facts.reasons else ""
+        return f"{often(facts, 'attempt')}{denied}"

@@ -3,14 +3,14 @@
 from typing import ClassVar, Final
 
 from heptad.aggregator.detection.facts import (
+    EventFilter,
     Facts,
-    Wants,
     address_of,
     list_some,
     name_owner,
     path_of,
 )
-from heptad.aggregator.detection.sequence import Pair
+from heptad.aggregator.detection.sequence import SequenceRule
 from heptad.aggregator.summary.wording import Words, count_of, length_of
 from heptad.core.config.findings import SuccessAfterFailuresConfig
 from heptad.core.event import Event
@@ -18,7 +18,7 @@ from heptad.core.event import Event
 _NOT_GUESSED: Final = ("publickey", "hostbased", "gssapi")
 
 
-class SuccessAfterFailures(Pair):
+class SuccessAfterFailures(SequenceRule):
     """The rule with its thresholds."""
 
     name = "success_after_failures"
@@ -26,14 +26,14 @@ class SuccessAfterFailures(Pair):
     technique = "T1110"
     most = 1000  # each of them may be a break-in
     noun = ("address", "addresses")
-    wants: ClassVar[Wants] = {"action": ("login",), "outcome": ("failure", "success")}
-    subject_of = staticmethod(address_of)
-    meaning = (
+    filter: ClassVar[EventFilter] = {"action": ("login",), "outcome": ("failure", "success")}
+    key_of = staticmethod(address_of)
+    description = (
         "A login from an address from which at least `failures` failed within `span` before. High "
         "if several users were tried, or ten times as many failures went before; else medium. A "
         "login by key, host or Kerberos is not told: that was not guessed."
     )
-    wrong_where = (
+    false_positives = (
         "somebody forgot his password and found it again, or somebody behind the same proxy "
         "logged in while another mistyped."
     )
@@ -45,19 +45,19 @@ class SuccessAfterFailures(Pair):
         """A success comes after failures."""
         return event.outcome == "success"
 
-    def is_told(self, event: Event) -> bool:
+    def is_reported(self, event: Event) -> bool:
         """What needs no password was not guessed."""
         return event.method not in _NOT_GUESSED
 
-    def describe(self, subject: str, causes: Facts, after: Facts) -> tuple[str, Words]:
+    def describe(self, key: str, causes: Facts, after: Facts) -> tuple[str, Words]:
         """Severity, and it in words."""
         grave = len(causes.users) > 1 or causes.count >= 10 * self.threshold
-        path = path_of(after.hosts, name_owner(subject, after), after.users)
-        words = Words(self.title, path, _tell(causes, after))
+        path = path_of(after.hosts, name_owner(key, after), after.users)
+        words = Words(self.title, path, _describe(causes, after))
         return ("high" if grave else "medium"), words
 
 
-def _tell(causes: Facts, after: Facts) -> str:
+def _describe(causes: Facts, after: Facts) -> str:
     """What of the failures came before the first login, where that is known for certain."""
     tried = f" as {list_some(causes.users)}" if causes.users not in ((), after.users) else ""
     failed, logins = count_of(causes.count, "failed login"), count_of(after.count, "login")

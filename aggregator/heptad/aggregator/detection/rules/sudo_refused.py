@@ -2,30 +2,30 @@
 
 from typing import ClassVar, Final
 
-from heptad.aggregator.detection.facts import Facts, Wants, list_some, often, path_of
-from heptad.aggregator.detection.grouping import Grouped
+from heptad.aggregator.detection.facts import EventFilter, Facts, list_some, often, path_of
+from heptad.aggregator.detection.grouping import GroupingRule
 from heptad.core.event import Event
 
 _PROGRAMS: Final = ("sudo", "doas")
 _BY_POLICY: Final = {"not_in_sudoers", "command_not_allowed", "not_permitted", "access_denied"}
 
 
-class SudoRefused(Grouped):
+class SudoRefused(GroupingRule):
     """The rule."""
 
     name = "sudo_refused"
     title = "Sudo refused"
     technique = "T1548.003"
-    wants: ClassVar[Wants] = {"action": ("privilege",), "outcome": ("failure",)}
-    meaning = (
+    filter: ClassVar[EventFilter] = {"action": ("privilege",), "outcome": ("failure",)}
+    description = (
         "sudo or doas refused a user. Medium if the policy did (not in sudoers, command not "
         "allowed, account refused), low if only the password was wrong or could not be asked for."
     )
-    wrong_where = (
+    false_positives = (
         "somebody mistypes, tries what he is allowed, or a job runs sudo without a terminal."
     )
 
-    def subject_of(self, event: Event) -> str | None:
+    def key_of(self, event: Event) -> str | None:
         """The user."""
         return event.user or None if event.program in _PROGRAMS else None
 
@@ -33,11 +33,11 @@ class SudoRefused(Grouped):
         """By who refused."""
         return "medium" if _BY_POLICY.intersection(facts.reasons) else "low"
 
-    def path_of(self, subject: str, facts: Facts) -> str:
+    def path_of(self, key: str, facts: Facts) -> str:
         """See Telling.path_of."""
         return path_of(facts.hosts, facts.users, facts.targets)
 
-    def facts_of(self, subject: str, facts: Facts) -> str:
+    def facts_of(self, key: str, facts: Facts) -> str:
         """See Telling.facts_of."""
         why = f": {list_some(facts.reasons).replace('_', ' ')}" if facts.reasons else ""
         return f"{often(facts, 'refusal')} by {list_some(facts.programs)}{why}"

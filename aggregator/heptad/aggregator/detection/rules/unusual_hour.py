@@ -15,15 +15,15 @@ take in the change to daylight saving time.
 
 from typing import ClassVar, Final
 
-from heptad.aggregator.detection.facts import Facts, Wants, often, path_of
-from heptad.aggregator.detection.new_terms import HistoryChain, HistoryRule
+from heptad.aggregator.detection.facts import EventFilter, Facts, often, path_of
+from heptad.aggregator.detection.new_terms import HistoryDetector, HistoryRule
 from heptad.core.config.findings import BaselineConfig, UnusualHourConfig
 from heptad.core.event import Event
 
 _BLOCKS: Final = 8
 
 
-class HoursChain(HistoryChain):
+class HoursDetector(HistoryDetector):
     """The hours of one user."""
 
     def __init__(self, rule: "UnusualHour") -> None:
@@ -32,25 +32,25 @@ class HoursChain(HistoryChain):
         self._hours: list[int] = []
         """Those in which he logged in, since the epoch, in order."""
 
-    def copy(self) -> "HoursChain":
+    def copy(self) -> "HoursDetector":
         """A chain of its own that knows the same."""
-        twin = HoursChain(self._rule)
+        twin = HoursDetector(self._rule)
         twin._days = self._days.copy()
         twin._hours = self._hours.copy()
         twin._groups = self._groups.copy()
         return twin
 
-    def add(self, minute: int, cell: Facts) -> None:
+    def add(self, minute: int, bucket: Facts) -> None:
         """The next cell."""
         hour = minute // 60
         floor = -((self._rule.history.look_back - minute) // 60)
         if not self._hours or self._hours[-1] != hour:
             self._hours = [known for known in self._hours if known >= floor]
         if self._days.is_enough(minute) and self._is_unusual(hour, floor):
-            self._groups.add(minute, cell)
+            self._groups.add(minute, bucket)
         if not self._hours or self._hours[-1] != hour:
             self._hours.append(hour)
-        self._days.add(minute, cell.count)
+        self._days.add(minute, bucket.count)
 
     def _is_unusual(self, hour: int, floor: int) -> bool:
         known = [before for before in self._hours if floor <= before < hour]
@@ -65,8 +65,8 @@ class UnusualHour(HistoryRule):
     name = "unusual_hour"
     title = "Login at an unusual hour"
     technique = "T1078"
-    wants: ClassVar[Wants] = {"action": ("login",), "outcome": ("success",)}
-    meaning = (
+    filter: ClassVar[EventFilter] = {"action": ("login",), "outcome": ("success",)}
+    description = (
         "A user logged in at an hour of the day at which, by what is known of him, a login is "
         "less likely than `probability`. The share of the hours in which he logged in that lie "
         "within an hour of it, with one added for each three hours of a day (additive smoothing, "
@@ -74,7 +74,7 @@ class UnusualHour(HistoryRule):
         "Retrieval, 2008, 11.3.2); the day is a circle. Low. Nothing is told before he logged in "
         "during `hours` hours."
     )
-    wrong_where = (
+    false_positives = (
         "somebody works late, travels, or a job got a new hour. An attacker who keeps office "
         "hours is not seen."
     )
@@ -84,18 +84,18 @@ class UnusualHour(HistoryRule):
         self.hours = config.hours
         self.probability = config.probability
 
-    def subject_of(self, event: Event) -> str | None:
+    def key_of(self, event: Event) -> str | None:
         """The user."""
         return event.user or None
 
-    def chain(self) -> HoursChain:
+    def detector(self) -> HoursDetector:
         """An empty chain."""
-        return HoursChain(self)
+        return HoursDetector(self)
 
-    def path_of(self, subject: str, facts: Facts) -> str:
+    def path_of(self, key: str, facts: Facts) -> str:
         """See Telling.path_of."""
         return path_of(facts.hosts, facts.addresses, facts.users)
 
-    def facts_of(self, subject: str, facts: Facts) -> str:
+    def facts_of(self, key: str, facts: Facts) -> str:
         """See Telling.facts_of."""
         return f"{often(facts, 'login')}, at an unusual hour of the day for this user"

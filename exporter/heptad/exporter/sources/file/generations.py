@@ -8,11 +8,11 @@ from typing import Final
 import msgspec
 
 from heptad.core.terminal import show_path
-from heptad.exporter.sources.file.log_file import Position, Segment
+from heptad.exporter.sources.file.log_file import Checkpoint, LogFile
 from heptad.exporter.sources.file.paths import path_of
-from heptad.exporter.sources.file.recent_lines import Recent
+from heptad.exporter.sources.file.recent_lines import RecentLines
 from heptad.exporter.sources.file.rotation import find_again, find_copies, is_file_of, locate
-from heptad.exporter.sources.file.snapshot import Snapshot
+from heptad.exporter.sources.file.snapshot import LogSnapshot
 from heptad.exporter.sources.file.versions import (
     ends_at,
     holds_last_lines,
@@ -22,7 +22,7 @@ from heptad.exporter.sources.file.versions import (
     skip_read,
 )
 
-Member = Segment | Position
+Member = LogFile | Checkpoint
 
 _MOST_COPIES: Final = 100
 
@@ -48,41 +48,41 @@ class Arrangement:
     def __init__(
         self,
         row: list[Member],
-        snapshot: Snapshot,
+        snapshot: LogSnapshot,
         base: Path | None,
-        recent: Recent,
+        recent: RecentLines,
         since: int | None = None,
     ) -> None:
         self.losses: list[Loss] = []
         self._old = row
         self._base = base
         self._recent = recent
-        self._found = snapshot.segments
+        self._found = snapshot.log_files
         self._newest = snapshot.newest
         self._target = snapshot.target
         self._place_of_newest = len(self._found) - 1 if snapshot.newest else None
-        self._again: list[Segment] = []
+        self._again: list[LogFile] = []
         self._taken = set[int]()
         self._rotated: list[Member] = []
         self._last = -1
         self._new: list[tuple[int, Member]] = []
-        self._known = [position_of(member) for member in row]
+        self._known = [checkpoint_of(member) for member in row]
         # as it was read last, not as it is now: what was copied and cut since came after that
         self._modified = max((known.modified for known in self._known), default=since)
         self._keep_known()
         self._kept = bool(self._rotated)
         self._add_unknown()
-        self.row = self._in_order()
+        self.generations = self._in_order()
         self._skip_read()
-        self.opened = [member for member in self.row if isinstance(member, Segment)]
+        self.opened = [member for member in self.generations if isinstance(member, LogFile)]
 
-    def is_of(self, newest: Segment) -> bool:
+    def is_of(self, newest: LogFile) -> bool:
         """Whether this is the file at the path of this arrangement."""
-        return self._newest is not None and self._newest.is_file_of(newest.position)
+        return self._newest is not None and self._newest.is_file_of(newest.checkpoint)
 
     def _keep_known(self) -> None:
         # a file without a head says nothing of what came before it: copies may have been made
-        telling = [bool(known.head) for known in self._known]
+        telling = [bool(known.fingerprint) for known in self._known]
         kept: list[tuple[int | None, Member | None]] = []
         # the last first: of several that begin the same, which are copies, it has gone furthest
         for number, member in reversed([*enumerate(self._old)]):
@@ -105,19 +105,19 @@ class Arrangement:
 
     def _locate(self, number: int) -> int | None:
         member = self._old[number]
-        if isinstance(member, Segment):  # nobody else has the inode of a file that is open
-            for place, segment in enumerate(self._found):
-                if segment.is_file_of(member.position):
-                    member.take_head(segment)
+        if isinstance(member, LogFile):  # nobody else has the inode of a file that is open
+            for place, log_file in enumerate(self._found):
+                if log_file.is_file_of(member.checkpoint):
+                    member.take_fingerprint(log_file)
                     return place
-            member.complete_head()
-            self._known[number] = member.position
+            member.complete_fingerprint()
+            self._known[number] = member.checkpoint
         return locate(self._found, self._known, number)
 
     def _keep(self, member: Member, place: int | None) -> Member | None:
         """What to go on with; None if there is nothing any more."""
         free = place is not None and place not in self._taken
-        if isinstance(member, Segment):
+        if isinstance(member, LogFile):
             # an open file goes on, where its copy is at the path that one is a file of its own
             if place is not None and not self._is_copy_at_path(member, place):
                 self._taken.add(place)
@@ -129,49 +129,49 @@ class Arrangement:
         again = self._find_again(member)
         return again or self._miss(member)
 
-    def _is_copy_at_path(self, member: Segment, place: int) -> bool:
+    def _is_copy_at_path(self, member: LogFile, place: int) -> bool:
         found = self._found[place]
-        return found is self._newest and not found.is_file_of(member.position)
+        return found is self._newest and not found.is_file_of(member.checkpoint)
 
-    def _go_on(self, segment: Segment, known: Position) -> Segment:
+    def _go_on(self, log_file: LogFile, known: Checkpoint) -> LogFile:
         # before it is looked into: it may be written to meanwhile
-        begun = segment.is_begun_of(known)
-        at_path = segment is self._newest and segment.growing
-        if not known.head or (not at_path and segment.is_file_of(known)):
-            segment.seek(known, at_path=at_path)
-        elif not resume(segment, known, self._recent, self._known, alike=True) and (
+        begun = log_file.is_begun_of(known)
+        at_path = log_file is self._newest and log_file.growing
+        if not known.fingerprint or (not at_path and log_file.is_file_of(known)):
+            log_file.seek(known, at_path=at_path)
+        elif not resume(log_file, known, self._recent, self._known, alike=True) and (
             # a copy that was made before the last lines were read ends where these are missing
-            at_path or segment.read_at(segment.position.offset, 1)
+            at_path or log_file.read_at(log_file.checkpoint.offset, 1)
         ):
-            detail = f"{segment.path} does not hold byte {known.offset} as it was read"
+            detail = f"{log_file.path} does not hold byte {known.offset} as it was read"
             self.losses.append(Loss("lost_tail", detail, returning=begun and at_path))
-        return segment
+        return log_file
 
-    def _find_again(self, known: Position) -> Segment | None:
+    def _find_again(self, known: Checkpoint) -> LogFile | None:
         path = Path(path_of(known.path))
         # what is there by now may be another file than what the snapshot holds
-        segment = find_again(known, self._base) if path != self._target else None
-        if segment is None:
+        log_file = find_again(known, self._base) if path != self._target else None
+        if log_file is None:
             return None
         others = [*self._found, *self._again]
-        if any(segment.is_file_of(found.position) for found in others):
-            segment.close()
+        if any(log_file.is_file_of(found.checkpoint) for found in others):
+            log_file.close()
             return None
-        self._again.append(segment)
-        segment.seek(known)
-        return segment
+        self._again.append(log_file)
+        log_file.seek(known)
+        return log_file
 
-    def _miss(self, known: Position) -> Member | None:
+    def _miss(self, known: Checkpoint) -> Member | None:
         newest = self._newest
         if newest is None:
             return known  # it may come back with the file at the path
         number = next(n for n, other in enumerate(self._known) if other is known)
         earlier, later = self._known[:number], self._known[number + 1 :]
         others = earlier + later
-        if not known.head or any(is_version(other, known) for other in later):
+        if not known.fingerprint or any(is_version(other, known) for other in later):
             return None  # there is nothing to miss, or reading goes on in a later version
         begun = newest.is_begun_of(known)
-        if not begun and any(other.head.startswith(known.head) for other in earlier):
+        if not begun and any(other.fingerprint.startswith(known.fingerprint) for other in earlier):
             return None  # it is read in its copy
         if any(is_file_of(newest, other) for other in others):
             whole = holds_last_lines(newest, known)
@@ -183,12 +183,12 @@ class Arrangement:
             reason = "truncated" if newest.is_file_of(known) else "rotated_away"
             detail = f"what came after byte {known.offset} of {show_path(path_of(known.path))}"
             self.losses.append(Loss(reason, detail, returning=begun))
-        if newest.position.offset and self._place_of_newest not in self._taken:
+        if newest.checkpoint.offset and self._place_of_newest not in self._taken:
             self._taken.add(len(self._found) - 1)
             return newest
         return None
 
-    def _is_kept_whole(self, known: Position) -> bool:
+    def _is_kept_whole(self, known: Checkpoint) -> bool:
         """Whether a copy in another folder proves that all was read before the file was cut.
 
         Only that: what is in a folder that nobody configured is not read.
@@ -198,7 +198,7 @@ class Arrangement:
             return False
         for path in islice(find_copies(Path(path_of(known.path))), _MOST_COPIES):
             try:
-                copy = Segment.open(path, path.parent)
+                copy = LogFile.open(path, path.parent)
                 with closing(copy):
                     if copy.begins_like(known) and ends_at(copy, known):
                         return True
@@ -209,43 +209,43 @@ class Arrangement:
     def _add_unknown(self) -> None:
         newest = self._newest
         known_newest = self._place_of_newest in self._taken
-        for place, segment in enumerate(self._found):
-            later = place > self._last if self._last >= 0 else _is_later(segment, self._modified)
-            copy = newest is not None and newest.is_copied_in(segment, known=known_newest)
-            if place not in self._taken and (segment is newest or (later and not copy)):
-                self._new.append((place, segment))
+        for place, log_file in enumerate(self._found):
+            later = place > self._last if self._last >= 0 else _is_later(log_file, self._modified)
+            copy = newest is not None and newest.is_copied_in(log_file, known=known_newest)
+            if place not in self._taken and (log_file is newest or (later and not copy)):
+                self._new.append((place, log_file))
                 if self._is_rotated(place):
-                    self._rotated.append(segment)
+                    self._rotated.append(log_file)
 
     def _is_at_path(self, member: Member) -> bool:
         newest = self._newest
-        return newest is not None and newest.is_file_of(position_of(member))
+        return newest is not None and newest.is_file_of(checkpoint_of(member))
 
     def _in_order(self) -> list[Member]:
         """Oldest first, the file at the path last; it goes on behind what others hold of it."""
         place = self._place_of_newest
         ordered = sorted(self._new, key=lambda one: (one[0], self._is_at_path(one[1])))
         row = [member for _, member in ordered]
-        if place is None or not row or not isinstance(row[-1], Segment):
+        if place is None or not row or not isinstance(row[-1], LogFile):
             return row
-        was_last = bool(self._old) and row[-1] is self._old[-1] and row[-1].position.offset > 0
+        was_last = bool(self._old) and row[-1] is self._old[-1] and row[-1].checkpoint.offset > 0
         if not was_last and (place not in self._taken or row[-1] in self._old):
             for member in reversed(row[:-1]):
-                if isinstance(member, Segment):
+                if isinstance(member, LogFile):
                     skip_copied(row[-1], member, kept=member in self._rotated)
         return row
 
     def _skip_read(self) -> None:
         """Go on behind the lines that were read already, where a file was not read itself."""
-        for member in self.row:
-            if isinstance(member, Segment) and member not in self._old:
+        for member in self.generations:
+            if isinstance(member, LogFile) and member not in self._old:
                 skip_read(member, self._recent, self._known, kept=self._kept)
 
 
-def position_of(member: Member) -> Position:
+def checkpoint_of(member: Member) -> Checkpoint:
     """Where reading of it goes on."""
-    return member.position if isinstance(member, Segment) else member
+    return member.checkpoint if isinstance(member, LogFile) else member
 
 
-def _is_later(segment: Segment, modified: int | None) -> bool:
-    return modified is not None and segment.position.modified > modified
+def _is_later(log_file: LogFile, modified: int | None) -> bool:
+    return modified is not None and log_file.checkpoint.modified > modified

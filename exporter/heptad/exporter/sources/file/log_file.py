@@ -23,9 +23,9 @@ from heptad.core.terminal import show_path
 from heptad.exporter.parsing.repeated_lines import refers
 from heptad.exporter.sources.file.lines import Lines, cut, decode
 from heptad.exporter.sources.file.paths import is_passing, key_of, open_regular, path_of
-from heptad.exporter.sources.file.recent_lines import KEPT
+from heptad.exporter.sources.file.recent_lines import MOST_BYTES
 
-HEAD: Final = 1024
+FINGERPRINT_SIZE: Final = 1024
 TAIL: Final = 512
 CHUNK: Final = 2**17
 _OPENERS: Final[dict[str, Callable[[IO[bytes]], Any]]] = {
@@ -38,7 +38,7 @@ _BEFORE: Final = 4096
 """Bytes that are looked at before a line that refers to the one before it."""
 
 
-class Position(msgspec.Struct, frozen=True):
+class Checkpoint(msgspec.Struct, frozen=True):
     """Where reading goes on: the file's identity and the offset of the next line in it.
 
     ``path`` is the key of the path. ``head`` holds the file's first bytes, at most ``HEAD``, and
@@ -51,14 +51,14 @@ class Position(msgspec.Struct, frozen=True):
     path: str
     device: int
     inode: int
-    head: bytes
+    fingerprint: bytes = msgspec.field(name="head")
     offset: Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
     modified: int = 0
     skipping: bool = False
     tail: bytes = b""
 
 
-class Fate(Enum):
+class FileChange(Enum):
     """What a look at an open file shows."""
 
     SAME = "the same file, with all that was read"
@@ -66,7 +66,7 @@ class Fate(Enum):
     CHANGED = "does not hold what was read: cut, or written anew"
 
 
-class Segment:
+class LogFile:
     """A readable file, plain or compressed; ``position`` moves with every ``read``."""
 
     def __init__(self, file: IO[bytes], path: Path, name: Path) -> None:
@@ -74,20 +74,20 @@ class Segment:
         status = os.fstat(self._number)
         self.growing = path.suffix not in COMPRESSED
         self._unpacked = None if self.growing else _OPENERS[path.suffix](file)
-        self.copied_from: Segment | None = None
+        self.copied_from: LogFile | None = None
         self._opened = status
-        self._start = self.read_at(0, HEAD)
-        head = _head_of(self._start) if self.growing else self._start
+        self._start = self.read_at(0, FINGERPRINT_SIZE)
+        fingerprint = _fingerprint_of(self._start) if self.growing else self._start
         key, modified = key_of(os.fspath(name)), status.st_mtime_ns
-        self.position = Position(key, status.st_dev, status.st_ino, head, 0, modified)
+        self.checkpoint = Checkpoint(key, status.st_dev, status.st_ino, fingerprint, 0, modified)
 
     @property
     def path(self) -> str:
         """The path it was opened under, as it is shown."""
-        return show_path(path_of(self.position.path))
+        return show_path(path_of(self.checkpoint.path))
 
     @classmethod
-    def open(cls, path: Path, base: Path | None = None, name: Path | None = None) -> "Segment":
+    def open(cls, path: Path, base: Path | None = None, name: Path | None = None) -> "LogFile":
         """A file from its beginning; below ``base``, if one is given, no link is followed.
 
         ``name``: its own, where ``path`` is a link, which may lead elsewhere by the next start.
@@ -100,12 +100,12 @@ class Segment:
             file.close()
             raise
 
-    def seek(self, known: Position, *, at_path: bool = False) -> None:
+    def seek(self, known: Checkpoint, *, at_path: bool = False) -> None:
         """Go on at the offset of a position in this same content."""
-        here = self.position
-        self.position = msgspec.structs.replace(
+        here = self.checkpoint
+        self.checkpoint = msgspec.structs.replace(
             here,
-            head=max(here.head, known.head, key=len),
+            fingerprint=max(here.fingerprint, known.fingerprint, key=len),
             offset=known.offset,
             skipping=known.skipping,
             tail=known.tail,
@@ -117,11 +117,11 @@ class Segment:
 
     def go_to(self, offset: int) -> None:
         """Go on at another place of the same file, which is the begin of a line."""
-        self._renew_head()
+        self._renew_fingerprint()
         begin = max(0, offset - TAIL)
         tail = self.read_at(begin, offset - begin)
-        self.position = msgspec.structs.replace(
-            self.position, offset=offset, tail=tail, skipping=False
+        self.checkpoint = msgspec.structs.replace(
+            self.checkpoint, offset=offset, tail=tail, skipping=False
         )
 
     def is_intact(self) -> bool:
@@ -136,21 +136,21 @@ class Segment:
         now, then = os.fstat(self._number), self._opened
         return (now.st_size, now.st_mtime_ns) == (then.st_size, then.st_mtime_ns)
 
-    def begins_like(self, known: Position) -> bool:
+    def begins_like(self, known: Checkpoint) -> bool:
         """Whether the content begins with what ``known`` was taken of."""
-        return bool(known.head) and self._start.startswith(known.head)
+        return bool(known.fingerprint) and self._start.startswith(known.fingerprint)
 
-    def is_shortened(self, known: Position) -> bool:
+    def is_shortened(self, known: Checkpoint) -> bool:
         """Whether all that is there is the beginning of what ``known`` was taken of."""
-        return _is_beginning(self._start, known.head)
+        return _is_beginning(self._start, known.fingerprint)
 
-    def is_begun_of(self, known: Position) -> bool:
+    def is_begun_of(self, known: Checkpoint) -> bool:
         """Whether what is there, maybe nothing, is the beginning of what ``known`` was taken of."""
         if not self.growing or self.size() >= known.offset:
             return False
-        return known.head.startswith(self._start) or self.begins_like(known)
+        return known.fingerprint.startswith(self._start) or self.begins_like(known)
 
-    def is_copied_in(self, other: "Segment", *, known: bool) -> bool:
+    def is_copied_in(self, other: "LogFile", *, known: bool) -> bool:
         """Whether ``other`` is a copy of this file that is made just now, before it is truncated.
 
         An empty one may be, if this is no new file but a ``known`` one.
@@ -159,34 +159,34 @@ class Segment:
 
     def is_at(self, status: os.stat_result) -> bool:
         """Whether ``status`` is that of this open file."""
-        own = self.position
+        own = self.checkpoint
         return (status.st_dev, status.st_ino) == (own.device, own.inode)
 
-    def is_file_of(self, known: Position) -> bool:
+    def is_file_of(self, known: Checkpoint) -> bool:
         """Whether this file has the inode of ``known``."""
-        own = self.position
+        own = self.checkpoint
         return (known.device, known.inode) == (own.device, own.inode)
 
-    def look(self) -> Fate:
+    def check(self) -> FileChange:
         """Whether the open file still is what was read so far."""
-        known = self.position
+        known = self.checkpoint
         if not self.growing:
-            return Fate.SAME
+            return FileChange.SAME
         # the size first: a truncation between the two then shows in the head or the tail
         status = os.fstat(self._number)
-        if os.pread(self._number, len(known.head), 0) != known.head:
-            return Fate.CHANGED
-        if not known.head and status.st_mtime_ns != known.modified:
-            return Fate.FILLED
+        if os.pread(self._number, len(known.fingerprint), 0) != known.fingerprint:
+            return FileChange.CHANGED
+        if not known.fingerprint and status.st_mtime_ns != known.modified:
+            return FileChange.FILLED
         if status.st_size < known.offset or not self._has_tail(known):
-            return Fate.CHANGED
-        return Fate.SAME
+            return FileChange.CHANGED
+        return FileChange.SAME
 
-    def _has_tail(self, known: Position) -> bool:
+    def _has_tail(self, known: Checkpoint) -> bool:
         size = len(known.tail)
         return os.pread(self._number, size, known.offset - size) == known.tail
 
-    def holds(self, known: Position) -> bool:
+    def holds(self, known: Checkpoint) -> bool:
         """Whether what was read right before ``known`` stands there in this file, too."""
         size = len(known.tail)
         try:
@@ -198,34 +198,42 @@ class Segment:
 
     def behind(self) -> int:
         """Bytes that are there and not read yet; 0 for a compressed file, where nobody knows."""
-        return max(0, self.size() - self.position.offset) if self.growing else 0
+        return max(0, self.size() - self.checkpoint.offset) if self.growing else 0
 
     def size(self) -> int:
         """Bytes of a file that grows."""
         return os.fstat(self._number).st_size
 
-    def take_head(self, other: "Segment") -> None:
+    def take_fingerprint(self, other: "LogFile") -> None:
         """What the same file, opened anew, had as its head: this one has none, or a part of it.
 
         Not what it has by now: between the two it may have been copied and cut.
         """
-        here, there = self.position, other.position
-        if self.growing and is_part_of_line(here.head) and there.head.startswith(here.head):
-            self.position = msgspec.structs.replace(here, head=there.head, modified=there.modified)
+        here, there = self.checkpoint, other.checkpoint
+        if (
+            self.growing
+            and is_part_of_line(here.fingerprint)
+            and there.fingerprint.startswith(here.fingerprint)
+        ):
+            self.checkpoint = msgspec.structs.replace(
+                here, fingerprint=there.fingerprint, modified=there.modified
+            )
 
-    def complete_head(self, *, rotated: bool = True) -> None:
+    def complete_fingerprint(self, *, rotated: bool = True) -> None:
         """Give a file that has no head yet, or a part of its first line only, the one it has now.
 
         Of a ``rotated`` one that is all there is: it may never get the end of its only line.
         """
-        if self.growing and is_part_of_line(self.position.head):
-            self._renew_head(rotated=rotated)
+        if self.growing and is_part_of_line(self.checkpoint.fingerprint):
+            self._renew_fingerprint(rotated=rotated)
 
-    def _renew_head(self, *, rotated: bool = False) -> None:
+    def _renew_fingerprint(self, *, rotated: bool = False) -> None:
         modified = os.fstat(self._number).st_mtime_ns
-        start = os.pread(self._number, HEAD, 0)
-        head = start if rotated else _head_of(start)
-        self.position = msgspec.structs.replace(self.position, head=head, modified=modified)
+        start = os.pread(self._number, FINGERPRINT_SIZE, 0)
+        fingerprint = start if rotated else _fingerprint_of(start)
+        self.checkpoint = msgspec.structs.replace(
+            self.checkpoint, fingerprint=fingerprint, modified=modified
+        )
 
     def read(self, max_line: int, *, final: bool = False) -> Lines | None:
         """The next whole lines; None if there is none, or the file was replaced meanwhile.
@@ -233,7 +241,7 @@ class Segment:
         ``final``: nothing will follow any more, so a last line without its end counts too.
         Raises OSError or EOFError.
         """
-        here = self.position
+        here = self.checkpoint
         size = max(CHUNK, max_line + 1)
         data = self.read_at(here.offset, size)
         if not data:
@@ -241,18 +249,18 @@ class Segment:
         final = final and len(data) < size
         found = cut(data, max_line, skipping=here.skipping, final=final)
         before = self._read_before(data)
-        if found is None or self.look() is not Fate.SAME:
+        if found is None or self.check() is not FileChange.SAME:
             return None
         end, lines, skipping = found
-        lines.before, lines.data = before, data[max(0, end - KEPT) : end]
-        offset, head = here.offset + end, here.head
-        if here.offset < HEAD:
+        lines.before, lines.data = before, data[max(0, end - MOST_BYTES) : end]
+        offset, fingerprint = here.offset + end, here.fingerprint
+        if here.offset < FINGERPRINT_SIZE:
             # from the bytes that were read, not from the file: that may be another by now
-            head = _head_of(head[: here.offset] + data, offset)
+            fingerprint = _fingerprint_of(fingerprint[: here.offset] + data, offset)
         tail = data[end - TAIL : end] if end >= TAIL else (here.tail + data[:end])[-TAIL:]
-        self.position = msgspec.structs.replace(
+        self.checkpoint = msgspec.structs.replace(
             here,
-            head=head,
+            fingerprint=fingerprint,
             offset=offset,
             skipping=skipping,
             modified=os.fstat(self._number).st_mtime_ns,
@@ -281,7 +289,7 @@ class Segment:
 
     def _read_before(self, data: bytes) -> str:
         """The lines before ``data`` that its first line refers to; so no state has to hold them."""
-        here = self.position
+        here = self.checkpoint
         if not self.growing or here.skipping or not refers(decode(data[: data.find(b"\n") + 1])):
             return ""
         begin = max(0, here.offset - _BEFORE)
@@ -295,17 +303,21 @@ class Segment:
         self._file.close()
 
 
-def _head_of(data: bytes, used: int = 0) -> bytes:
+def _fingerprint_of(data: bytes, used: int = 0) -> bytes:
     """What tells a file that begins with ``data`` from others: more than the start of a line."""
-    head = data[:HEAD]
-    return head if len(head) == HEAD else head[: max(head.rfind(b"\n") + 1, used)]
+    fingerprint = data[:FINGERPRINT_SIZE]
+    return (
+        fingerprint
+        if len(fingerprint) == FINGERPRINT_SIZE
+        else fingerprint[: max(fingerprint.rfind(b"\n") + 1, used)]
+    )
 
 
-def is_part_of_line(head: bytes) -> bool:
+def is_part_of_line(fingerprint: bytes) -> bool:
     """Whether a head is not even a whole line: every log of a year begins with the same digit."""
-    return len(head) < HEAD and b"\n" not in head
+    return len(fingerprint) < FINGERPRINT_SIZE and b"\n" not in fingerprint
 
 
-def _is_beginning(head: bytes, of: bytes) -> bool:
+def _is_beginning(fingerprint: bytes, of: bytes) -> bool:
     """Whether a file that begins with less than ``of`` holds the same lines: the rest was lost."""
-    return len(head) < len(of) and of.startswith(head) and b"\n" in head
+    return len(fingerprint) < len(of) and of.startswith(fingerprint) and b"\n" in fingerprint

@@ -3,7 +3,7 @@
 import errno
 import glob
 import threading
-import time as clock
+import time
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final
@@ -43,7 +43,7 @@ class _Waker(FileSystemEventHandler):
                 return
 
 
-class Watch:
+class FileWatcher:
     """Watches the folders of ``globs``; ``renew`` takes up those that were not there yet.
 
     Where the system grants no watch, or the threads that watch end, the loop's slow poll alone does
@@ -68,7 +68,7 @@ class Watch:
             self._fail("a thread that watches has ended", "restart the service if this stays")
             self.close()
             self._observer, self._missing = None, set(self._folders)
-        if self.problem is not None and clock.monotonic() < self._due:
+        if self.problem is not None and time.monotonic() < self._due:
             return
         failed, found = False, [folder for folder in self._missing if folder.is_dir()]
         for folder in found:
@@ -92,7 +92,7 @@ class Watch:
         return True
 
     def _fail(self, reason: str, remedy: str) -> None:
-        self._due = clock.monotonic() + _AGAIN
+        self._due = time.monotonic() + _AGAIN
         self.problem = (
             f"changes of its files are not reported by the kernel (inotify: {reason}), so they "
             f"are looked at every few seconds instead; {remedy}"

@@ -15,14 +15,14 @@ MOST: Final = 256
 _SIZE: Final = 8
 _AT_ONCE: Final = 8
 """Lines of a large read that are hashed for its commit, so that a backlog costs next to nothing."""
-KEPT: Final = 2**15
+MOST_BYTES: Final = 2**15
 """Bytes of a read that are kept until they are hashed; a read of more is large."""
 _TIME: Final = re.compile(rb"\d\d:\d\d:\d\d")
 _BEGIN: Final = 19
 _FEW: Final = 2
 
 
-class Match(NamedTuple):
+class Alignment(NamedTuple):
     """What of a content was read: up to ``end`` bytes, the different ``lines``.
 
     ``whole``: the line that was read last is there as often as it was read.
@@ -33,7 +33,7 @@ class Match(NamedTuple):
     whole: bool
 
 
-class Recent:
+class RecentLines:
     """The last lines that were read under one path, at most ``MOST``, in whatever file they were.
 
     There is none between them that is not known: what has none of them lacks all that was read
@@ -47,10 +47,10 @@ class Recent:
 
     def add(self, data: bytes) -> None:
         """What was read last, of a large read its last ``KEPT`` bytes."""
-        self._large = len(data) >= KEPT
+        self._large = len(data) >= MOST_BYTES
         known = data if self._large else self._unhashed + data
-        if len(known) >= KEPT:
-            known = known[-KEPT:]
+        if len(known) >= MOST_BYTES:
+            known = known[-MOST_BYTES:]
             self._hashes, self._cut = b"", True
         self._unhashed = known if known.endswith(b"\n") else known + b"\n"
 
@@ -75,7 +75,7 @@ class Recent:
         lines = self._unhashed[begin + 1 : -1].split(b"\n")
         return lines[1:] if begin < 0 and self._cut else lines
 
-    def align(self, content: bytes) -> Match | None:
+    def align(self, content: bytes) -> Alignment | None:
         """What of the whole lines of ``content`` was read; None if nothing."""
         hashes = _join(self._hashes, self._read_last(MOST))
         known = [hashes[at : at + _SIZE] for at in range(0, len(hashes), _SIZE)]
@@ -90,7 +90,7 @@ class Recent:
                 left[digest] -= 1
                 found.add(line)
                 end = at
-        return Match(end, frozenset(found), left[known[-1]] == 0) if found else None
+        return Alignment(end, frozenset(found), left[known[-1]] == 0) if found else None
 
 
 def _join(hashes: bytes, lines: list[bytes]) -> bytes:
@@ -101,7 +101,7 @@ def _hash(line: bytes) -> bytes:
     return blake2b(line, digest_size=_SIZE).digest()
 
 
-class Evidence:
+class OverlapEvidence:
     """Whether lines that two files share make them versions of one log, of which ``last`` was read.
 
     A new file may begin with lines that say the same as those before it, in the same second.

@@ -11,13 +11,13 @@ from typing import Final
 
 from heptad.core.terminal import show_path
 from heptad.exporter.sources import Gap
-from heptad.exporter.sources.file.generations import Arrangement, Member, position_of
+from heptad.exporter.sources.file.generations import Arrangement, Member, checkpoint_of
 from heptad.exporter.sources.file.lines import Lines
-from heptad.exporter.sources.file.log_file import Fate, Position, Segment
+from heptad.exporter.sources.file.log_file import Checkpoint, FileChange, LogFile
 from heptad.exporter.sources.file.paths import is_passing, path_of
-from heptad.exporter.sources.file.recent_lines import Recent
+from heptad.exporter.sources.file.recent_lines import RecentLines
 from heptad.exporter.sources.file.rotation import close_all
-from heptad.exporter.sources.file.snapshot import TRIES, Moving, Snapshot, take_snapshot
+from heptad.exporter.sources.file.snapshot import TRIES, FilesMoving, LogSnapshot, take_snapshot
 from heptad.exporter.sources.file.versions import extend_copied
 
 SETTLE: Final = 60 * 10**9
@@ -28,7 +28,7 @@ _TRIES: Final = 3
 _MOST_OPEN: Final = 100
 
 
-class Log:
+class RotatedLog:
     """The lines under ``path``; ``now`` gives the time in nanoseconds.
 
     ``unlinked``: the file at the path has no name any more, as a single file that was mounted and
@@ -53,46 +53,46 @@ class Log:
         self._now = now
         self._others = others
         self._base = base
-        self._row: list[Member] = []
+        self._generations: list[Member] = []
         self._waiting: Arrangement | None = None
-        self.recent = Recent()
+        self.recent = RecentLines()
         self._changed_at: int | None = None
 
-    def restore(self, positions: list[Position], recent: bytes) -> None:
+    def restore(self, checkpoints: list[Checkpoint], recent: bytes) -> None:
         """Find again what was read up to ``positions``, oldest first, and what came after.
 
         ``recent``: the hashes of the lines that were read last.
         """
-        self._row = list(positions)
-        self.recent = Recent(recent)
+        self._generations = list(checkpoints)
+        self.recent = RecentLines(recent)
         if not recent:  # a state from before they were kept
-            for known in positions:
+            for known in checkpoints:
                 self.recent.add(known.tail)
         try:
             self._arrange()
-        except (OSError, EOFError, Moving) as error:
-            self._tell(error)
+        except (OSError, EOFError, FilesMoving) as error:
+            self._set_problem(error)
 
     def begin(self, since: int) -> None:
         """Begin with the oldest rotated file that was modified after ``since`` (ns)."""
         try:
             self._arrange(since)
-        except (OSError, EOFError, Moving) as error:
-            self._tell(error)
+        except (OSError, EOFError, FilesMoving) as error:
+            self._set_problem(error)
 
-    def _tell(self, error: OSError | EOFError | Moving) -> None:
+    def _set_problem(self, error: OSError | EOFError | FilesMoving) -> None:
         reason = error.strerror if isinstance(error, OSError) else None
         self.problem = f"the file cannot be read: {reason or error}"
 
     def _miss(self, reason: str, detail: str) -> None:
         self.gaps.append(Gap(reason, show_path(self.path), detail))
 
-    def _segments(self) -> list[Segment]:
-        return [member for member in self._row if isinstance(member, Segment)]
+    def _open_files(self) -> list[LogFile]:
+        return [member for member in self._generations if isinstance(member, LogFile)]
 
-    def positions(self) -> list[Position]:
+    def checkpoints(self) -> list[Checkpoint]:
         """Where reading goes on, oldest first."""
-        return [position_of(member) for member in self._row]
+        return [checkpoint_of(member) for member in self._generations]
 
     def follow(self) -> None:
         """See what happened at the path: grown, rotated, cut, gone or there at last."""
@@ -101,22 +101,22 @@ class Log:
             moved = self._check_open()
             if self._is_elsewhere() or moved:
                 self._arrange()
-        except (OSError, EOFError, Moving) as error:
-            self._tell(error)
+        except (OSError, EOFError, FilesMoving) as error:
+            self._set_problem(error)
 
     def _check_open(self) -> bool:
         """Whether an open file is not any more, or not only, what was read of it."""
-        fates = {segment: _look(segment) for segment in self._segments()}
-        for segment, fate in fates.items():
-            if fate is Fate.CHANGED:
-                self._close(segment)
+        changes = {log_file: _check(log_file) for log_file in self._open_files()}
+        for log_file, change in changes.items():
+            if change is FileChange.CHANGED:
+                self._close(log_file)
                 self._changed_at = self._changed_at or self._now()
-        return not {Fate.FILLED, Fate.CHANGED}.isdisjoint(fates.values())
+        return not {FileChange.FILLED, FileChange.CHANGED}.isdisjoint(changes.values())
 
-    def _close(self, segment: Segment) -> None:
+    def _close(self, log_file: LogFile) -> None:
         """Give the file up, so that it is found again by its position."""
-        segment.close()
-        self._row[self._row.index(segment)] = segment.position
+        log_file.close()
+        self._generations[self._generations.index(log_file)] = log_file.checkpoint
 
     def _is_elsewhere(self) -> bool:
         """Whether there is a file at the path that is not open, or one to be found again."""
@@ -127,8 +127,10 @@ class Log:
             return False
         self.missing = False
         self.unlinked = status.st_nlink == 0
-        segments = self._segments()
-        return len(segments) < len(self._row) or not (segments and segments[-1].is_at(status))
+        log_files = self._open_files()
+        return len(log_files) < len(self._generations) or not (
+            log_files and log_files[-1].is_at(status)
+        )
 
     def _arrange(self, since: int | None = None) -> None:
         """Put the row in order anew: what is known, and what has come after it unseen.
@@ -136,47 +138,55 @@ class Log:
         Where nothing is known, what was modified after ``since``.
         """
         for attempt in range(TRIES):
-            known = [Path(path_of(position.path)) for position in self.positions()]
+            known = [Path(path_of(position.path)) for position in self.checkpoints()]
             snapshot = take_snapshot(self.path, self._base, self._others, known)
             try:
                 self._wait_no_more(snapshot.newest)
-                arrangement = Arrangement(self._row, snapshot, self._base, self.recent, since)
+                arrangement = Arrangement(
+                    self._generations, snapshot, self._base, self.recent, since
+                )
                 intact = snapshot.is_intact() and (
                     attempt == TRIES - 1 or not arrangement.losses or snapshot.is_unchanged()
                 )
             except BaseException:
-                close_all(snapshot.segments)
+                close_all(snapshot.log_files)
                 raise
             if intact:
                 self._take(arrangement, snapshot)
                 return
-            close_all([s for s in {*arrangement.opened, *snapshot.segments} if s not in self._row])
-        raise Moving("it is cut all the time")
+            close_all(
+                [
+                    s
+                    for s in {*arrangement.opened, *snapshot.log_files}
+                    if s not in self._generations
+                ]
+            )
+        raise FilesMoving("it is cut all the time")
 
-    def _take(self, arrangement: Arrangement, snapshot: Snapshot) -> None:
+    def _take(self, arrangement: Arrangement, snapshot: LogSnapshot) -> None:
         before, self._waiting = self._waiting, None
         if self._may_come_back(arrangement, snapshot.newest):
             self._waiting = arrangement
         else:
             self._adopt(arrangement)
-        used = {*self._segments(), *(self._waiting.opened if self._waiting else [])}
-        opened = {*arrangement.opened, *snapshot.segments, *(before.opened if before else [])}
+        used = {*self._open_files(), *(self._waiting.opened if self._waiting else [])}
+        opened = {*arrangement.opened, *snapshot.log_files, *(before.opened if before else [])}
         close_all([*(opened - used)])
 
     def _adopt(self, arrangement: Arrangement) -> None:
         self._changed_at = None
-        self._row = arrangement.row
+        self._generations = arrangement.generations
         for loss in arrangement.losses:
             self.gaps.append(Gap(loss.reason, show_path(self.path), loss.detail))
 
-    def _wait_no_more(self, newest: Segment | None) -> None:
+    def _wait_no_more(self, newest: LogFile | None) -> None:
         """Go on in what was waited for, if another file is at the path by now."""
         waiting = self._waiting
         if waiting is not None and not (newest and waiting.is_of(newest)):
             self._waiting = None
             self._adopt(waiting)
 
-    def _may_come_back(self, arrangement: Arrangement, newest: Segment | None) -> bool:
+    def _may_come_back(self, arrangement: Arrangement, newest: LogFile | None) -> bool:
         """Whether what is missing in the file at the path may be about to be written to it."""
         returning = any(loss.returning for loss in arrangement.losses)
         if not returning or newest is None:
@@ -195,79 +205,83 @@ class Log:
             try:
                 lines = self._read_first()
             except OSError as error:
-                self._tell(error)
+                self._set_problem(error)
                 return None
             # what was rotated while it was read is looked at anew before it counts as nothing
-            if lines is not None or all(_look(s) is Fate.SAME for s in self._segments()):
+            if lines is not None or all(_check(s) is FileChange.SAME for s in self._open_files()):
                 return lines
         return None
 
     def _read_first(self) -> Lines | None:
-        for segment in self._segments():
-            extend_copied(segment)
-            if segment.copied_from is not None:
+        for log_file in self._open_files():
+            extend_copied(log_file)
+            if log_file.copied_from is not None:
                 continue  # all that is there so far is read from the other file
-            final = self._is_final(segment)
-            lines = self._read(segment, final=final)
+            final = self._is_final(log_file)
+            lines = self._read(log_file, final=final)
             if lines is not None:
                 self.recent.add(lines.data)
                 return lines
             # the oldest first: what is not in the row counts as new if it is younger than that
-            oldest = segment is self._row[0] or len(self._row) > _MOST_OPEN
-            if final and oldest and segment in self._row and segment.behind() == 0:
-                self._let_go(segment)
+            oldest = log_file is self._generations[0] or len(self._generations) > _MOST_OPEN
+            if final and oldest and log_file in self._generations and log_file.behind() == 0:
+                self._let_go(log_file)
         return None
 
-    def _let_go(self, segment: Segment) -> None:
-        segment.close()
-        self._row.remove(segment)
-        for member in self._segments():
-            if member.copied_from is segment:
+    def _let_go(self, log_file: LogFile) -> None:
+        log_file.close()
+        self._generations.remove(log_file)
+        for member in self._open_files():
+            if member.copied_from is log_file:
                 member.copied_from = None
 
-    def _is_final(self, segment: Segment) -> bool:
+    def _is_final(self, log_file: LogFile) -> bool:
         """Whether nothing will be added any more: quiet, and what came after it is written to."""
-        later = self._row[self._row.index(segment) + 1 :]
-        moved_on = not segment.position.head or any(position_of(m).head for m in later)
-        return bool(later) and moved_on and segment.is_settled(self._now(), SETTLE)
+        later = self._generations[self._generations.index(log_file) + 1 :]
+        moved_on = not log_file.checkpoint.fingerprint or any(
+            checkpoint_of(m).fingerprint for m in later
+        )
+        return bool(later) and moved_on and log_file.is_settled(self._now(), SETTLE)
 
-    def _read(self, segment: Segment, *, final: bool) -> Lines | None:
-        begin = segment.position.offset
+    def _read(self, log_file: LogFile, *, final: bool) -> Lines | None:
+        begin = log_file.checkpoint.offset
         try:
-            lines = segment.read(self._max_line, final=final)
+            lines = log_file.read(self._max_line, final=final)
         except (OSError, EOFError) as error:
-            self._tell(error)
-            if not segment.growing and is_passing(error):
-                self._close(segment)  # what unpacks it is of no use after that
-            elif not segment.growing:
-                self._miss("unreadable", f"{segment.path}: {error}")
-                self._let_go(segment)
+            self._set_problem(error)
+            if not log_file.growing and is_passing(error):
+                self._close(log_file)  # what unpacks it is of no use after that
+            elif not log_file.growing:
+                self._miss("unreadable", f"{log_file.path}: {error}")
+                self._let_go(log_file)
             return None
         # one from the beginning on is what is left of a file that was cut and found anew
-        if lines is not None and lines.hole and begin and segment.position.head[0]:
-            self._miss("truncated", f"{lines.hole} NUL bytes at byte {begin} of {segment.path}")
+        if lines is not None and lines.hole and begin and log_file.checkpoint.fingerprint[0]:
+            self._miss("truncated", f"{lines.hole} NUL bytes at byte {begin} of {log_file.path}")
         return lines
 
     def is_over(self, since: int) -> bool:
         """Whether the file is gone, all of it is read, and nothing changed after ``since`` ns."""
-        quiet = all(known.modified < since for known in self.positions())
-        return self.missing and quiet and self._segments() == self._row and not self.behind()
+        quiet = all(known.modified < since for known in self.checkpoints())
+        return (
+            self.missing and quiet and self._open_files() == self._generations and not self.behind()
+        )
 
     def behind(self) -> int:
         """Bytes that are there and not read yet, as far as that can be told."""
         try:
-            return sum(segment.behind() for segment in self._segments())
+            return sum(log_file.behind() for log_file in self._open_files())
         except OSError:
             return 0  # ``follow`` opens it anew, and tells where it cannot
 
     def close(self) -> None:
         """Close every file."""
-        close_all([*{*self._segments(), *(self._waiting.opened if self._waiting else [])}])
-        self._row, self._waiting = [], None
+        close_all([*{*self._open_files(), *(self._waiting.opened if self._waiting else [])}])
+        self._generations, self._waiting = [], None
 
 
-def _look(segment: Segment) -> Fate:
+def _check(log_file: LogFile) -> FileChange:
     try:
-        return segment.look()
+        return log_file.check()
     except OSError:
-        return Fate.CHANGED  # as ESTALE of a file server: it is opened anew
+        return FileChange.CHANGED  # as ESTALE of a file server: it is opened anew

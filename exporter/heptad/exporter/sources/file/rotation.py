@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from heptad.exporter.sources.file.log_file import COMPRESSED, Position, Segment
+from heptad.exporter.sources.file.log_file import COMPRESSED, Checkpoint, LogFile
 from heptad.exporter.sources.file.paths import is_passing, path_of
 from heptad.exporter.sources.file.versions import tells
 
@@ -111,53 +111,53 @@ def _in_order(
     return sorted(found, key=lambda one: one[:3])
 
 
-def locate(segments: list[Segment], row: list[Position], number: int) -> int | None:
+def locate(log_files: list[LogFile], row: list[Checkpoint], number: int) -> int | None:
     """Which of ``segments`` (the last is the newest) is the content of ``row[number]``, ``known``.
 
     An inode is given again: without a head ``known`` is none that is another of ``row``. Where a
     later one of them begins the same, that is its copy, and goes on in what is alike.
     """
     known = row[number]
-    same = [n for n, segment in enumerate(segments) if segment.is_file_of(known)]
-    if not known.head:
-        free = [n for n in same if not any(segments[n].begins_like(other) for other in row)]
-        return next((n for n in free if segments[n].growing), None)
-    alike = [n for n, segment in enumerate(segments) if segment.begins_like(known)]
-    copied = any(other.head.startswith(known.head) for other in row[number + 1 :])
-    if copied and (tells(known) or known.head.startswith(b"\0")):
+    same = [n for n, log_file in enumerate(log_files) if log_file.is_file_of(known)]
+    if not known.fingerprint:
+        free = [n for n in same if not any(log_files[n].begins_like(other) for other in row)]
+        return next((n for n in free if log_files[n].growing), None)
+    alike = [n for n, log_file in enumerate(log_files) if log_file.begins_like(known)]
+    copied = any(other.fingerprint.startswith(known.fingerprint) for other in row[number + 1 :])
+    if copied and (tells(known) or known.fingerprint.startswith(b"\0")):
         return next((n for n in alike if n in same), None)
     if not tells(known):
         # others may begin so: it is the first that was written to since, unless its inode tells
-        since = [n for n in alike if segments[n].position.modified >= known.modified]
-        alike = [n for n in alike if segments[n].holds(known)] or alike
+        since = [n for n in alike if log_files[n].checkpoint.modified >= known.modified]
+        alike = [n for n in alike if log_files[n].holds(known)] or alike
         alike = [n for n in alike if n in same] or [n for n in alike if n in since][:1] or alike
     both = [n for n in alike if n in same]
-    alike = [n for n in alike if not any(is_file_of(segments[n], other) for other in row)]
-    found = both or alike or [n for n, s in enumerate(segments) if s.is_shortened(known)]
+    alike = [n for n in alike if not any(is_file_of(log_files[n], other) for other in row)]
+    found = both or alike or [n for n, s in enumerate(log_files) if s.is_shortened(known)]
     return found[-1] if found else None
 
 
-def is_file_of(segment: Segment, known: Position) -> bool:
+def is_file_of(log_file: LogFile, known: Checkpoint) -> bool:
     """Whether both inode and content are those of ``known``."""
-    return segment.is_file_of(known) and segment.begins_like(known)
+    return log_file.is_file_of(known) and log_file.begins_like(known)
 
 
-def find_again(known: Position, base: Path | None) -> Segment | None:
+def find_again(known: Checkpoint, base: Path | None) -> LogFile | None:
     """The content of ``known`` under the name it had."""
     try:
-        segment = Segment.open(Path(path_of(known.path)), base)
+        log_file = LogFile.open(Path(path_of(known.path)), base)
     except (OSError, EOFError) as error:
         if is_passing(error):
             raise
         return None
     # another version, which begins the same, may have this name by now
-    if segment.begins_like(known) and (segment.is_file_of(known) or segment.holds(known)):
-        return segment
-    segment.close()
+    if log_file.begins_like(known) and (log_file.is_file_of(known) or log_file.holds(known)):
+        return log_file
+    log_file.close()
     return None
 
 
-def close_all(segments: list[Segment]) -> None:
+def close_all(log_files: list[LogFile]) -> None:
     """Close every file."""
-    for segment in segments:
-        segment.close()
+    for log_file in log_files:
+        log_file.close()

@@ -11,20 +11,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from heptad.exporter.sources.file.log_file import Segment
+from heptad.exporter.sources.file.log_file import LogFile
 from heptad.exporter.sources.file.paths import is_passing
 from heptad.exporter.sources.file.rotation import close_all, find_siblings
 
 TRIES: Final = 5
 
-Seen = list[tuple[Path, tuple[int, int]]]
+ListedSiblings = list[tuple[Path, tuple[int, int]]]
 
 
-class Moving(Exception):
+class FilesMoving(Exception):
     """The files did not keep still for the length of a look."""
 
 
-class Snapshot:
+class LogSnapshot:
     """``newest``, the file at the path, if there is one, and the ``siblings``, oldest first.
 
     ``target`` is the path itself or, if that is a link, where it leads. A file with several names
@@ -33,17 +33,17 @@ class Snapshot:
 
     def __init__(self, target: Path) -> None:
         self.target = target
-        self.newest: Segment | None = None
-        self.siblings: list[Segment] = []
+        self.newest: LogFile | None = None
+        self.siblings: list[LogFile] = []
 
     @property
-    def segments(self) -> list[Segment]:
+    def log_files(self) -> list[LogFile]:
         """All of them, the newest last."""
         return self.siblings + ([self.newest] if self.newest else [])
 
     def is_intact(self) -> bool:
         """Whether no file was cut since it was opened."""
-        return all(segment.is_intact() for segment in self.segments)
+        return all(log_file.is_intact() for log_file in self.log_files)
 
     def is_unchanged(self) -> bool:
         """Whether the file at the path is as it was opened: it may have been written anew."""
@@ -52,7 +52,7 @@ class Snapshot:
 
 def take_snapshot(
     path: Path, base: Path | None, others: Sequence[Path], known: Sequence[Path]
-) -> Snapshot:
+) -> LogSnapshot:
     """Open what is at ``path`` and its rotated files.
 
     These are looked for beside it, in the folders ``others``, and beside the ``known`` paths. Below
@@ -62,7 +62,7 @@ def take_snapshot(
     for _ in range(TRIES):
         target = Path(os.path.realpath(path))
         seen = _see(path, [target, *known], others)
-        snapshot = Snapshot(target)
+        snapshot = LogSnapshot(target)
         try:
             opened = _open_all(snapshot, path, base, target, seen)
             still = (
@@ -74,13 +74,13 @@ def take_snapshot(
             if still and os.path.realpath(path) == str(target) and snapshot.is_intact():
                 return snapshot
         except BaseException:
-            close_all(snapshot.segments)
+            close_all(snapshot.log_files)
             raise
-        close_all(snapshot.segments)
-    raise Moving("it and its rotated files are renamed all the time")
+        close_all(snapshot.log_files)
+    raise FilesMoving("it and its rotated files are renamed all the time")
 
 
-def _see(path: Path, known: Sequence[Path], others: Sequence[Path]) -> Seen:
+def _see(path: Path, known: Sequence[Path], others: Sequence[Path]) -> ListedSiblings:
     """What is where: the rotated files, oldest first, and the file at the path last."""
     listed = find_siblings(path, known, others)
     with suppress(FileNotFoundError):
@@ -88,7 +88,9 @@ def _see(path: Path, known: Sequence[Path], others: Sequence[Path]) -> Seen:
     return [(entry, (status.st_dev, status.st_ino)) for entry, status in listed]
 
 
-def _open_all(snapshot: Snapshot, path: Path, base: Path | None, target: Path, seen: Seen) -> bool:
+def _open_all(
+    snapshot: LogSnapshot, path: Path, base: Path | None, target: Path, seen: ListedSiblings
+) -> bool:
     """Open what was seen; whether it is still what was seen."""
     known = set[tuple[int, int]]()
     for entry, file in reversed(seen):
@@ -97,9 +99,9 @@ def _open_all(snapshot: Snapshot, path: Path, base: Path | None, target: Path, s
         known.add(file)
         try:
             if entry is path:
-                segment = Segment.open(path, base, target)
+                log_file = LogFile.open(path, base, target)
             else:
-                segment = Segment.open(entry, base or entry.parent)
+                log_file = LogFile.open(entry, base or entry.parent)
         except FileNotFoundError:
             return False
         except (OSError, EOFError) as error:
@@ -108,10 +110,10 @@ def _open_all(snapshot: Snapshot, path: Path, base: Path | None, target: Path, s
                 raise
             continue
         if entry is path:
-            snapshot.newest = segment
+            snapshot.newest = log_file
         else:
-            snapshot.siblings.insert(0, segment)
-            segment.complete_head()
-        if (segment.position.device, segment.position.inode) != file:
+            snapshot.siblings.insert(0, log_file)
+            log_file.complete_fingerprint()
+        if (log_file.checkpoint.device, log_file.checkpoint.inode) != file:
             return False
     return True

@@ -3,7 +3,7 @@
 import glob
 import os
 import threading
-import time as clock
+import time
 from collections.abc import Callable, Container
 from datetime import tzinfo
 from pathlib import Path
@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from heptad.core.terminal import show_path
-from heptad.exporter.log_record import Origin
+from heptad.exporter.log_record import Provenance
 from heptad.exporter.parsing.header import HeaderParser
-from heptad.exporter.parsing.timestamps import Clock
-from heptad.exporter.sources import Batch, Gap, SourceHealth
+from heptad.exporter.parsing.timestamps import TimestampParser
+from heptad.exporter.sources import Gap, RecordBatch, SourceHealth
 from heptad.exporter.sources.file.lines import Lines
 from heptad.exporter.sources.file.links import folder_of, follow_link, is_match, resolve_pattern
-from heptad.exporter.sources.file.log_file import Position
+from heptad.exporter.sources.file.log_file import Checkpoint
 from heptad.exporter.sources.file.paths import key_of, path_of
-from heptad.exporter.sources.file.rotated_log import Log
+from heptad.exporter.sources.file.rotated_log import RotatedLog
 from heptad.exporter.sources.file.rotation import is_rotated
 
 if TYPE_CHECKING:
-    from heptad.exporter.sources.file.notify import Watch
+    from heptad.exporter.sources.file.notify import FileWatcher
 
 _MOST_FILES: Final = 500
-_MOST_LEFT_OUT: Final = 10_000
+_MOST_UNSUPPORTED: Final = 10_000
 _FEW: Final = 5
 _FORGET: Final = 86_400 * 10**9
 
@@ -35,7 +35,7 @@ _FORGET: Final = 86_400 * 10**9
 class LogState(msgspec.Struct):
     """What the next line of one log depends on; ``lineage`` counts its bytes over all files."""
 
-    positions: list[Position]
+    checkpoints: list[Checkpoint] = msgspec.field(name="positions")
     last_time: int | None
     lineage: int
     recent: bytes = b""
@@ -57,7 +57,7 @@ class FileSource:
         globs: list[str],
         zone: tzinfo,
         max_line: int = 16_384,
-        now: Callable[[], int] = clock.time_ns,
+        now: Callable[[], int] = time.time_ns,
         locale: str | None = None,
         programs: Container[str] = (),
         *,
@@ -67,7 +67,7 @@ class FileSource:
         self.name = name
         self._olddirs = [Path(olddir)] if olddir else []
         self._follow_links = follow_links
-        self._refused: list[str] = []
+        self._rejected: list[str] = []
         self._locale = locale
         self._programs = programs
         # the same file under two spellings would be read twice
@@ -75,15 +75,15 @@ class FileSource:
         self._zone = zone
         self._max_line = max_line
         self._now = now
-        self._logs: dict[str, Log] = {}
+        self._logs: dict[str, RotatedLog] = {}
         self._headers: dict[str, HeaderParser] = {}
         self._lineage: dict[str, int] = {}
         self._unread: dict[str, LogState] = {}
-        self._left_out: set[str] = set()
+        self._unsupported: set[str] = set()
         self._too_many = False
         self._new = False
         self._since: int | None = None
-        self._watch: Watch | None = None
+        self._watcher: FileWatcher | None = None
 
     def restore(self, state: bytes | None, since: int | None = None) -> None:
         """See Source.restore."""
@@ -99,26 +99,26 @@ class FileSource:
     def _add(self, path: str, pattern: str) -> None:
         state = self._unread.pop(path, None)
         base = None if path == pattern or self._follow_links else folder_of(pattern)
-        log = Log(Path(path), self._max_line, self._now, self._olddirs, base)
+        log = RotatedLog(Path(path), self._max_line, self._now, self._olddirs, base)
         if state is not None:
-            log.restore(state.positions, state.recent)
+            log.restore(state.checkpoints, state.recent)
         elif self._since is not None:
             log.begin(self._since)
         self._new = self._new or state is None
         self._logs[path] = log
         last = state.last_time if state else None
         self._headers[path] = HeaderParser(
-            Clock(self._zone, last), Origin(show_path(path)), self._locale
+            TimestampParser(self._zone, last), Provenance(show_path(path)), self._locale
         )
         self._lineage[path] = state.lineage if state else 0
 
     def start(self, wake: threading.Event) -> None:
         """See Source.start."""
-        from heptad.exporter.sources.file.notify import Watch  # noqa: PLC0415 - for `--once` nothing is watched
+        from heptad.exporter.sources.file.notify import FileWatcher  # noqa: PLC0415 - for `--once` nothing is watched
 
-        self._watch = Watch(self._globs, wake)
+        self._watcher = FileWatcher(self._globs, wake)
 
-    def read(self) -> Batch | None:
+    def read(self) -> RecordBatch | None:
         """See Source.read: the next lines of the first log that has any."""
         self._find_new()
         for path, log in self._logs.items():
@@ -131,30 +131,30 @@ class FileSource:
             return self._batch(self._headers[path], found)
         gaps = self._take_gaps()
         # where a new log begins is committed at once: from then on its rotated files are read
-        return Batch([], self._state(), gaps) if gaps or self._new else None
+        return RecordBatch([], self._state(), gaps) if gaps or self._new else None
 
     def _find_new(self) -> None:
-        if self._watch is not None:
-            self._watch.renew()
+        if self._watcher is not None:
+            self._watcher.renew()
         self._too_many = False
-        self._refused = []
+        self._rejected = []
         for pattern in self._globs:
             matches = [pattern]
             if glob.has_magic(pattern):
                 # glob takes an absolute pattern as it is, Path.glob does not before Python 3.13
                 matches = sorted(glob.glob(pattern))  # noqa: PTH207
             for path in matches:
-                if path in self._logs or path in self._left_out:
+                if path in self._logs or path in self._unsupported:
                     continue
-                if len(self._logs) + len(self._refused) >= _MOST_FILES:
+                if len(self._logs) + len(self._rejected) >= _MOST_FILES:
                     self._too_many = True
                 elif path != pattern and self._is_part_of_other(path, matches):
-                    self._left_out.add(path)
+                    self._unsupported.add(path)
                 elif path == pattern or self._may_follow(path, pattern):
                     self._add(path, pattern)
         self._since = None  # what appears later is new as a whole
-        if len(self._left_out) > _MOST_LEFT_OUT:
-            self._left_out.clear()
+        if len(self._unsupported) > _MOST_UNSUPPORTED:
+            self._unsupported.clear()
         self._forget()
 
     def _is_part_of_other(self, path: str, matches: list[str]) -> bool:
@@ -172,7 +172,7 @@ class FileSource:
             return True
         # what matches is read under its own name
         if not any(is_match(target, resolve_pattern(pattern)) for pattern in self._globs):
-            self._refused.append(show_path(path))
+            self._rejected.append(show_path(path))
         return False
 
     def _forget(self) -> None:
@@ -183,10 +183,10 @@ class FileSource:
             self._logs.pop(path).close()
             del self._headers[path], self._lineage[path]
 
-    def _batch(self, header: HeaderParser, found: Lines) -> Batch:
-        header.clock.reference = self._now()
+    def _batch(self, header: HeaderParser, found: Lines) -> RecordBatch:
+        header.timestamps.reference = self._now()
         records, strange = header.parse_text(found.text, found.before)
-        return Batch(
+        return RecordBatch(
             records,
             self._state(),
             self._take_gaps(),
@@ -200,8 +200,8 @@ class FileSource:
         self._new = False
         states = {
             path: LogState(
-                log.positions(),
-                self._headers[path].clock.last,
+                log.checkpoints(),
+                self._headers[path].timestamps.last,
                 self._lineage[path],
                 log.recent.dump(),
             )
@@ -231,15 +231,15 @@ class FileSource:
         ]
         if not self._logs:
             problems.append(f"no file matches {', '.join(map(show_path, self._globs))}")
-        if self._refused:
+        if self._rejected:
             problems.append(
-                f"{', '.join(self._refused[:_FEW])}: a link to a file that no path of this source "
+                f"{', '.join(self._rejected[:_FEW])}: a link to a file that no path of this source "
                 "matches is not followed; name that file in `paths`, or set `follow_links: true`"
             )
         if self._too_many:
             problems.append(f"more than {_MOST_FILES} files match: the rest is not read")
         behind = sum(log.behind() for log in self._logs.values())
-        unwatched = self._watch.problem if self._watch is not None else None
+        unwatched = self._watcher.problem if self._watcher is not None else None
         told = "; ".join(problems[:_FEW]) or None
         return SourceHealth(behind, told, deaf=self._deaf(), unwatched=unwatched)
 
@@ -256,7 +256,7 @@ class FileSource:
 
     def close(self) -> None:
         """See Source.close."""
-        if self._watch is not None:
-            self._watch.close()
+        if self._watcher is not None:
+            self._watcher.close()
         for log in self._logs.values():
             log.close()

@@ -9,16 +9,16 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from heptad.exporter.sources.file.log_file import CHUNK, HEAD, Position, Segment
+from heptad.exporter.sources.file.log_file import CHUNK, FINGERPRINT_SIZE, Checkpoint, LogFile
 from heptad.exporter.sources.file.paths import is_passing
-from heptad.exporter.sources.file.recent_lines import Evidence, Recent
+from heptad.exporter.sources.file.recent_lines import OverlapEvidence, RecentLines
 
 _COMPARED: Final = 2**28
 _SEARCHED: Final = 2**24
 _REMEMBERED: Final = 2**16
 
 
-def skip_copied(later: Segment, earlier: Segment, *, kept: bool) -> None:
+def skip_copied(later: LogFile, earlier: LogFile, *, kept: bool) -> None:
     """Go on in ``later`` behind what it shares with ``earlier``, which is read to its end.
 
     ``kept``: this one has the name of a rotated file.
@@ -28,8 +28,10 @@ def skip_copied(later: Segment, earlier: Segment, *, kept: bool) -> None:
     size = earlier.size()
     begin = max(0, size - _REMEMBERED)
     lines = _whole_lines(earlier.read_at(begin, size - begin), partial=begin > 0)
-    evidence = Evidence(lines[-1:], kept=kept)
-    if kept and not evidence.is_enough(_whole_lines(earlier.read_at(0, HEAD), partial=False)[:1]):
+    evidence = OverlapEvidence(lines[-1:], kept=kept)
+    if kept and not evidence.is_enough(
+        _whole_lines(earlier.read_at(0, FINGERPRINT_SIZE), partial=False)[:1]
+    ):
         return  # nothing of it can be told from a new file that begins the same
     common, whole = _common_prefix(later, earlier, 0)
     if whole and later.copied_from is None:
@@ -41,112 +43,120 @@ def skip_copied(later: Segment, earlier: Segment, *, kept: bool) -> None:
         else _whole_lines(earlier.read_at(shared, size - shared), partial=False)
     )
     place = (
-        _find_last(later, lines, shared, Evidence(lines[-1:], kept=kept or shared > 0)) or shared
+        _find_last(later, lines, shared, OverlapEvidence(lines[-1:], kept=kept or shared > 0))
+        or shared
     )
-    if place > later.position.offset:
+    if place > later.checkpoint.offset:
         later.go_to(place)
 
 
-def skip_read(segment: Segment, recent: Recent, known: Iterable[Position], *, kept: bool) -> None:
+def skip_read(
+    log_file: LogFile, recent: RecentLines, known: Iterable[Checkpoint], *, kept: bool
+) -> None:
     """Go on behind the last line that was read already, if this is another version of the log.
 
     In the files of the positions ``known`` themselves it is known where reading goes on. ``kept``:
     what was read is still there as a rotated file.
     """
-    if any(segment.is_file_of(one) and segment.begins_like(one) for one in known):
+    if any(log_file.is_file_of(one) and log_file.begins_like(one) for one in known):
         return
     try:
-        begin, content = _last_of(segment, segment.position.offset)
+        begin, content = _last_of(log_file, log_file.checkpoint.offset)
         match = recent.align(content)
-        if match and Evidence(map(_last_line, known), kept=kept).is_enough(match.lines):
-            segment.go_to(begin + match.end)
+        if match and OverlapEvidence(map(_last_line, known), kept=kept).is_enough(match.lines):
+            log_file.go_to(begin + match.end)
     except (OSError, EOFError) as error:
         # what cannot be read at all is a gap once it is read
         if is_passing(error):
             raise
 
 
-def extend_copied(segment: Segment) -> None:
+def extend_copied(log_file: LogFile) -> None:
     """Go on behind what has come to a copy that was still being made when it was found."""
-    earlier, offset = segment.copied_from, segment.position.offset
+    earlier, offset = log_file.copied_from, log_file.checkpoint.offset
     if earlier is None:
         return
-    common, whole = _common_prefix(segment, earlier, offset)
+    common, whole = _common_prefix(log_file, earlier, offset)
     if not whole:
-        segment.copied_from = None
-    shared = _begin_of_line(segment, common)
+        log_file.copied_from = None
+    shared = _begin_of_line(log_file, common)
     if shared > offset:
-        segment.go_to(shared)
+        log_file.go_to(shared)
 
 
 def resume(
-    segment: Segment, known: Position, recent: Recent, row: Iterable[Position], *, alike: bool
+    log_file: LogFile,
+    known: Checkpoint,
+    recent: RecentLines,
+    row: Iterable[Checkpoint],
+    *,
+    alike: bool,
 ) -> bool:
     """Go on in ``segment`` behind what was read up to ``known``; whether nothing was lost.
 
     ``row`` are all positions. ``alike``: it begins like what ``known`` was taken of. Otherwise it
     goes on behind the lines at the beginning that are the same, if there are any.
     """
-    if alike and segment.holds(known):
-        segment.seek(known, at_path=True)
+    if alike and log_file.holds(known):
+        log_file.seek(known, at_path=True)
         return True
-    evidence = Evidence(map(_last_line, row), kept=False)
+    evidence = OverlapEvidence(map(_last_line, row), kept=False)
     # in one read: between two the rest may have come to a file that is written anew
-    begin, content = _last_of(segment, 0)
+    begin, content = _last_of(log_file, 0)
     match = recent.align(content)
     if match and evidence.is_enough(match.lines):
-        segment.go_to(begin + match.end)
+        log_file.go_to(begin + match.end)
         # what came after a line that is not there any more is not there either
         return match.whole
-    if not segment.growing:
-        segment.seek(known)
+    if not log_file.growing:
+        log_file.seek(known)
         return False
-    start = segment.read_at(0, HEAD)
-    shared = start[: start.rfind(b"\n", 0, _length_of_common(start, known.head)) + 1]
+    start = log_file.read_at(0, FINGERPRINT_SIZE)
+    shared = start[: start.rfind(b"\n", 0, _length_of_common(start, known.fingerprint)) + 1]
     if not evidence.is_enough(_whole_lines(shared, partial=False)):
-        segment.go_to(0)
+        log_file.go_to(0)
     elif alike:
         # an older copy is a part of what was read: what is behind the old place is new
-        segment.go_to(_next_line(segment, known.offset))
+        log_file.go_to(_next_line(log_file, known.offset))
     else:
-        segment.go_to(len(shared))
+        log_file.go_to(len(shared))
     return False
 
 
-def tells(known: Position) -> bool:
+def tells(known: Checkpoint) -> bool:
     """Whether the head is that of this one file, and not maybe that of the next one, too."""
-    lines = _whole_lines(known.head, partial=False)
-    return Evidence([_last_line(known)], kept=True).is_enough(lines)
+    lines = _whole_lines(known.fingerprint, partial=False)
+    return OverlapEvidence([_last_line(known)], kept=True).is_enough(lines)
 
 
-def _last_of(segment: Segment, begin: int) -> tuple[int, bytes]:
+def _last_of(log_file: LogFile, begin: int) -> tuple[int, bytes]:
     """The content from ``begin`` on, its last megabytes only, and where it begins."""
-    if segment.growing:
-        begin = max(begin, segment.size() - _SEARCHED)
-    return begin, segment.read_at(begin, _SEARCHED)
+    if log_file.growing:
+        begin = max(begin, log_file.size() - _SEARCHED)
+    return begin, log_file.read_at(begin, _SEARCHED)
 
 
-def _last_line(known: Position) -> bytes:
+def _last_line(known: Checkpoint) -> bytes:
     """The line before ``known``; nothing where only the end of it is known."""
     lines = _whole_lines(known.tail, partial=known.offset > len(known.tail))
     return lines[-1] if lines else b""
 
 
-def holds_last_lines(segment: Segment, known: Position) -> bool:
+def holds_last_lines(log_file: LogFile, known: Checkpoint) -> bool:
     """Whether the content has the lines before ``known`` anywhere: it is another version of it."""
-    if not segment.growing:
+    if not log_file.growing:
         return False
     line = known.tail[known.tail.rfind(b"\n", 0, -1) + 1 :]
-    return bool(line) and line in _last_of(segment, 0)[1]
+    return bool(line) and line in _last_of(log_file, 0)[1]
 
 
-def ends_at(segment: Segment, known: Position) -> bool:
+def ends_at(log_file: LogFile, known: Checkpoint) -> bool:
     """Whether the content, plain or compressed, ends right where ``known`` is."""
     size = len(known.tail)
-    return bool(size) and segment.read_at(known.offset - size, size + 1) == known.tail
+    return bool(size) and log_file.read_at(known.offset - size, size + 1) == known.tail
 
 
-def _common_prefix(one: Segment, other: Segment, begin: int) -> tuple[int, bool]:
+def _common_prefix(one: LogFile, other: LogFile, begin: int) -> tuple[int, bool]:
     """Up to where both are the same from ``begin`` on, and whether that is all of ``one``."""
     for at in range(begin, begin + _COMPARED, CHUNK):
         first, second = one.read_at(at, CHUNK), other.read_at(at, CHUNK)
@@ -161,19 +171,19 @@ def _length_of_common(one: bytes, other: bytes) -> int:
     return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
-def _begin_of_line(segment: Segment, offset: int) -> int:
+def _begin_of_line(log_file: LogFile, offset: int) -> int:
     """The begin of the line that holds the byte before ``offset``."""
     begin = max(0, offset - _REMEMBERED)
-    before = segment.read_at(begin, offset - begin)
+    before = log_file.read_at(begin, offset - begin)
     return begin + before.rfind(b"\n") + 1
 
 
-def _next_line(segment: Segment, offset: int) -> int:
+def _next_line(log_file: LogFile, offset: int) -> int:
     """The first begin of a line from ``offset`` on, or the end."""
-    size = segment.size()
+    size = log_file.size()
     if offset >= size:
         return size
-    content = segment.read_at(offset - 1, _REMEMBERED)
+    content = log_file.read_at(offset - 1, _REMEMBERED)
     if content.startswith(b"\0"):
         return offset  # a hole, as copytruncate leaves under a writer that does not append
     found = content.find(b"\n")
@@ -185,16 +195,18 @@ def _whole_lines(text: bytes, *, partial: bool) -> list[bytes]:
     return lines[1:] if partial else lines
 
 
-def _find_last(segment: Segment, lines: list[bytes], begin: int, evidence: Evidence) -> int | None:
+def _find_last(
+    log_file: LogFile, lines: list[bytes], begin: int, evidence: OverlapEvidence
+) -> int | None:
     """Behind the last of ``lines`` that the content has from ``begin`` on; None if it has none.
 
     Or if those that it has are not enough ``evidence``. Looks at its last megabytes only. Of lines
     that are alike it takes as many as were read.
     """
     begun = begin > 0
-    begin = max(begin, segment.size() - _SEARCHED)
+    begin = max(begin, log_file.size() - _SEARCHED)
     ends: dict[bytes, list[int]] = {}
-    for line in segment.read_at(begin, _SEARCHED).split(b"\n")[:-1]:
+    for line in log_file.read_at(begin, _SEARCHED).split(b"\n")[:-1]:
         begin += len(line) + 1
         ends.setdefault(line, []).append(begin)
     times = Counter(lines)
@@ -207,7 +219,7 @@ def _find_last(segment: Segment, lines: list[bytes], begin: int, evidence: Evide
     return ends[last][: times[last]][-1]
 
 
-def is_version(one: Position, known: Position) -> bool:
+def is_version(one: Checkpoint, known: Checkpoint) -> bool:
     """Whether ``one`` is of another version of the same file: the first line is the same."""
-    begin = known.head[: known.head.find(b"\n") + 1] or known.head
-    return one.head.startswith(begin)
+    begin = known.fingerprint[: known.fingerprint.find(b"\n") + 1] or known.fingerprint
+    return one.fingerprint.startswith(begin)

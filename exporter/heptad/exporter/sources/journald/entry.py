@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from heptad.exporter.log_record import Origin, Record
+from heptad.exporter.log_record import LogRecord, Provenance
 from heptad.exporter.parsing.header_formats import MODULE, name_program
 from heptad.exporter.parsing.repeated_lines import unwrap_repeated
 from heptad.exporter.sources.file.lines import decode
@@ -26,13 +26,13 @@ setuid root program lacks them, in a container neither; a file's capabilities ar
 _FARTHEST: Final = 2**63 // 1000 - 10**12
 
 
-class Entry(msgspec.Struct, gc=False):
+class JournalEntry(msgspec.Struct, gc=False):
     """One line of ``journalctl --output=json``: every value is text, or bytes as numbers."""
 
     cursor: str = msgspec.field(name="__CURSOR")
     realtime: str = msgspec.field(name="__REALTIME_TIMESTAMP")
     message: str | list[int | str] | None = msgspec.field(name="MESSAGE", default="")
-    tag: str | list[int | str] | None = msgspec.field(name="SYSLOG_IDENTIFIER", default="")
+    app_name: str | list[int | str] | None = msgspec.field(name="SYSLOG_IDENTIFIER", default="")
     pid: str | None = msgspec.field(name="_PID", default=None)
     uid: str | None = msgspec.field(name="_UID", default=None)
     exe: str | None = msgspec.field(name="_EXE", default=None)
@@ -52,7 +52,7 @@ def identify(cursor: str) -> str:
     return cursor.partition(";b=")[2] or cursor
 
 
-decode_entry: Final = msgspec.json.Decoder(Entry).decode
+decode_entry: Final = msgspec.json.Decoder(JournalEntry).decode
 
 
 def _text(value: str | list[int | str] | None) -> str | None:
@@ -85,22 +85,22 @@ def _is_capable(text: str) -> bool:
         return False
 
 
-def record_of(entry: Entry) -> Record | None:
+def record_of(entry: JournalEntry) -> LogRecord | None:
     """The record of an entry; None where journalctl gave no text for it."""
-    message, tag = _text(entry.message), _text(entry.tag)
+    message, app_name = _text(entry.message), _text(entry.app_name)
     time = _microseconds(entry.source_time) or _microseconds(entry.realtime)
-    if message is None or not tag or time is None:
+    if message is None or not app_name or time is None:
         return None
-    message, tag = message.replace("\0", "\\x00"), tag.replace("\0", "\\x00")
+    message, app_name = message.replace("\0", "\\x00"), app_name.replace("\0", "\\x00")
     if len(message) > _LONGEST_MESSAGE:
         message = f"{message[:_LONGEST_MESSAGE]}…"
     pid = entry.pid if _number(entry.pid) is not None else None
-    raw = f"{tag}[{pid}]: {message}" if pid else f"{tag}: {message}"
-    tag = name_program(tag)
-    if tag.endswith(")") and (found := MODULE.fullmatch(tag)):
-        tag, message = found[1], f"{found[2]}({found[1]}): {message}"
+    raw = f"{app_name}[{pid}]: {message}" if pid else f"{app_name}: {message}"
+    app_name = name_program(app_name)
+    if app_name.endswith(")") and (found := MODULE.fullmatch(app_name)):
+        app_name, message = found[1], f"{found[2]}({found[1]}): {message}"
     count, text = unwrap_repeated(message)
     capable = _is_capable(entry.capabilities or "")
     uid = _number(entry.uid)
-    origin = Origin(None, entry.unit, True, entry.exe, uid, capable, entry.transport)
-    return (time * 1000, entry.host, tag, pid, text, raw, count, origin)
+    provenance = Provenance(None, entry.unit, True, entry.exe, uid, capable, entry.transport)
+    return (time * 1000, entry.host, app_name, pid, text, raw, count, provenance)

@@ -3,7 +3,7 @@
 import os
 import re
 import struct
-import time as clock
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -73,11 +73,11 @@ def find_stale(folders: Sequence[Path]) -> list[str]:
 
     It reports its own start at least; where it does not, ``Storage=none`` or its disk keeps it.
     """
-    began = clock.time() - clock.clock_gettime(clock.CLOCK_BOOTTIME) + _find_start()
-    times = [time for folder in folders for time in _find_times(folder)]
-    if clock.time() - began < _SETTLED or not times or max(times) >= began - _SLACK:
+    began = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + _find_start()
+    times = [stamp for folder in folders for stamp in _find_times(folder)]
+    if time.time() - began < _SETTLED or not times or max(times) >= began - _SLACK:
         return []
-    when = clock.strftime("%Y-%m-%dT%H:%M:%SZ", clock.gmtime(max(times)))
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(max(times)))
     told = f"nothing was written to the journal since {when}, before journald started"
     return [f"{told}; see Storage= in journald.conf(5), and the log of systemd-journald"]
 

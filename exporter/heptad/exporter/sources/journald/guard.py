@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from heptad.exporter.sources.journald.entry import identify
-from heptad.exporter.sources.journald.journalctl import OVERSIZED, Journalctl, is_left_out
+from heptad.exporter.sources.journald.journalctl import OVERSIZED, Journalctl, skips_entries
 
 EVERY: Final = 60.0
 SOON: Final = 10.0
@@ -23,11 +23,11 @@ _SUSPENDED: Final = 30.0
 _MOST_FILES: Final = 3
 
 
-class _Position(msgspec.Struct):
+class _EntryCursor(msgspec.Struct):
     cursor: str = msgspec.field(name="__CURSOR")
 
 
-_DECODER: Final = msgspec.json.Decoder(_Position)
+_DECODER: Final = msgspec.json.Decoder(_EntryCursor)
 
 
 class Guard:
@@ -97,7 +97,7 @@ class Guard:
             self._suspect_since = now
         elif not lines and asked.ended():
             failed, told = asked.failed(), asked.complaints()
-            told += filter(is_left_out, asked.take_damage())
+            told += filter(skips_entries, asked.take_damage())
             self.complain(told or (["journalctl failed"] if failed else []))
             if not failed and self._delivered:
                 self.deaf.pop("stalled", None)

@@ -21,8 +21,8 @@ DAMAGE: Final = re.compile(
     r"Invalid field|Bad message|Cannot assign requested address|Protocol not supported"
 )
 """What journalctl says where it ends at damage inside a file."""
-_LEFT_OUT: Final = "iterate through"
-_PASSED_OVER: Final = (_LEFT_OUT, "can't read", "is bad, skipping")
+_SKIPS_ENTRIES: Final = "iterate through"
+_PASSED_OVER: Final = (_SKIPS_ENTRIES, "can't read", "is bad, skipping")
 """What it says in its debugging output of damage that it passes over."""
 _PRIORITY: Final = re.compile(r"<(\d{1,3})>")
 """Facility * 8 + level (syslog(3))."""
@@ -35,9 +35,9 @@ _ENVIRONMENT: Final = {
 }
 
 
-def is_left_out(damage: str) -> bool:
+def skips_entries(damage: str) -> bool:
     """Whether the rest of a file is left out, not only an entry or a field."""
-    return _LEFT_OUT in damage
+    return _SKIPS_ENTRIES in damage
 
 
 class Journalctl:

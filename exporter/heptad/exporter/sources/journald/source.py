@@ -4,7 +4,7 @@ import hashlib
 import re
 import shutil
 import threading
-import time as clock
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -15,9 +15,15 @@ import msgspec
 
 from heptad.core.host import machine_id
 from heptad.core.validation import Invalid
-from heptad.exporter.sources import Batch, Gap, SourceHealth
+from heptad.exporter.sources import Gap, RecordBatch, SourceHealth
 from heptad.exporter.sources.journald.damage import Damage, find_way_on
-from heptad.exporter.sources.journald.entry import FIELDS, Entry, decode_entry, identify, record_of
+from heptad.exporter.sources.journald.entry import (
+    FIELDS,
+    JournalEntry,
+    decode_entry,
+    identify,
+    record_of,
+)
 from heptad.exporter.sources.journald.files import (
     find_folders,
     find_full,
@@ -27,7 +33,7 @@ from heptad.exporter.sources.journald.files import (
     is_beyond,
 )
 from heptad.exporter.sources.journald.guard import LONGEST_ANSWER, Guard
-from heptad.exporter.sources.journald.journalctl import DAMAGE, OVERSIZED, Journalctl, is_left_out
+from heptad.exporter.sources.journald.journalctl import DAMAGE, OVERSIZED, Journalctl, skips_entries
 from heptad.exporter.sources.journald.restarts import Restarts
 
 _AUTH_FACILITIES: Final = (4, 10)
@@ -50,16 +56,16 @@ class JournaldSource:
     def __init__(
         self,
         name: str,
-        tags: Iterable[str],
+        app_names: Iterable[str],
         directory: str | Callable[[], str] | None = None,
         *,
         follow: bool = True,
     ) -> None:
         self.name = name
-        self._tags = sorted(tags)
+        self._app_names = sorted(app_names)
         self._directory = directory
         self._follow = follow
-        self._digest = hashlib.sha256("\n".join(self._tags).encode()).hexdigest()[:16]
+        self._digest = hashlib.sha256("\n".join(self._app_names).encode()).hexdigest()[:16]
         self._cursor: str | None = None
         self._cursor_digest = ""
         self._recent: deque[str] = deque(maxlen=_MOST_RECENT)
@@ -123,10 +129,10 @@ class JournaldSource:
             machine = [f"_MACHINE_ID={one}" for one in machines]
             options = ["--namespace=*"] if any(map(has_namespaces, machines)) else []
             options += ["--merge"] if len(machines) > 1 else []
-        tags = [f"SYSLOG_IDENTIFIER={tag}" for tag in self._tags]
+        app_names = [f"SYSLOG_IDENTIFIER={app_name}" for app_name in self._app_names]
         # PAM speaks under the name of any program, and modules under names of their own
         facilities = [f"SYSLOG_FACILITY={number}" for number in _AUTH_FACILITIES]
-        return [*options, *machine, *tags, "+", *machine, *facilities]
+        return [*options, *machine, *app_names, "+", *machine, *facilities]
 
     def _command(self, start: str | None = None) -> list[str]:
         """Reads from the cursor on, or from where the option ``start`` says."""
@@ -146,7 +152,7 @@ class JournaldSource:
         return self._command() + journal
 
     def _restart(self) -> None:
-        if self._restarts.begin(clock.monotonic()):
+        if self._restarts.begin(time.monotonic()):
             self._catching_up = True
             self._run()
 
@@ -171,7 +177,7 @@ class JournaldSource:
             self._reader = Journalctl(command, self._wake)
         except OSError as error:
             self._restarts.problem = f"journalctl cannot be run: {error}"
-        self._heard_at = clock.monotonic()
+        self._heard_at = time.monotonic()
         self._began = wall_time()
         if not self._catching_up:
             self._guard.begin(self._heard_at)
@@ -184,7 +190,7 @@ class JournaldSource:
         place = find_way_on(lambda at: self._command(f"--cursor={at}") + journal, self._cursor)
         return place and f"--cursor={place}"
 
-    def read(self) -> Batch | None:
+    def read(self) -> RecordBatch | None:
         """See Source.read; without ``follow`` it waits until journalctl has ended or has more."""
         if self._reader is None:
             self._restart()
@@ -196,23 +202,23 @@ class JournaldSource:
             if not lines and self._hangs():
                 return None
         if lines:
-            self._heard_at = clock.monotonic()
+            self._heard_at = time.monotonic()
             self._restarts.deliver(self._heard_at)
             self._guard.deaf.pop("unanswered", None)
             return self._batch(lines)
         reader = self._reader
         gap = self._go_on(reader) if reader.ended() else self._wait(reader)
-        return Batch([], self._state(), [gap]) if gap is not None else None
+        return RecordBatch([], self._state(), [gap]) if gap is not None else None
 
     def _wait(self, reader: Journalctl) -> Gap | None:
         """While journalctl has nothing, find out whether it still hears the journal."""
-        now = clock.monotonic()
+        now = time.monotonic()
         if self._catching_up:
             self._hangs()
             return None
         self._restarts.stay(now)
         if damage := reader.take_damage():
-            if any(map(is_left_out, damage)):
+            if any(map(skips_entries, damage)):
                 self._restarts.end(now, damage[-1])
                 self._end(reader)
             return self._lose(damage[-1])
@@ -230,7 +236,7 @@ class JournaldSource:
             gap, start = self._judge_end(reader)
         else:
             told = reader.complaints()
-            self._restarts.end(clock.monotonic(), "; ".join(told[-3:]) or "journalctl ended")
+            self._restarts.end(time.monotonic(), "; ".join(told[-3:]) or "journalctl ended")
             if any(map(DAMAGE.search, told)):
                 self._damage.meet(self._cursor)
         self._catching_up = not at_end
@@ -243,14 +249,14 @@ class JournaldSource:
     def _judge_end(self, reader: Journalctl) -> tuple[Gap | None, str | None]:
         """At the journal's end: what was lost on the way, and from where on to follow."""
         damage = reader.take_damage()
-        left_out = [text for text in damage if is_left_out(text)]
+        skipped = [text for text in damage if skips_entries(text)]
         if self._is_beyond(find_folders(self._find_directory(), self._machines)):
-            left_out.append(_BEYOND)
+            skipped.append(_BEYOND)
             damage.append(_BEYOND)
-        troubled = self._guard.complain(reader.complaints() + left_out, at_once=not self._follow)
+        troubled = self._guard.complain(reader.complaints() + skipped, at_once=not self._follow)
         if damage:
             # what is still to come to a file whose rest was left out can be followed
-            start = f"--since=@{self._began:.6f}" if left_out else None
+            start = f"--since=@{self._began:.6f}" if skipped else None
             return self._lose(damage[-1]), start
         if self._jumped:
             return None, self._jumped
@@ -277,7 +283,7 @@ class JournaldSource:
 
     def _hangs(self) -> bool:
         """Whether journalctl, which reads to the journal's end, has been silent for too long."""
-        silent = clock.monotonic() - self._heard_at
+        silent = time.monotonic() - self._heard_at
         if silent >= LONGEST_ANSWER:
             self._guard.deaf["unanswered"] = (
                 f"journalctl has read the journal for {silent:.0f} s without a line or an end; "
@@ -288,8 +294,8 @@ class JournaldSource:
         self._end(self._reader)
         return True
 
-    def _batch(self, lines: list[bytes]) -> Batch:
-        batch = Batch([], b"", [], read_bytes=sum(map(len, lines)))
+    def _batch(self, lines: list[bytes]) -> RecordBatch:
+        batch = RecordBatch([], b"", [], read_bytes=sum(map(len, lines)))
         before = self._cursor
         for line in lines:
             if line is OVERSIZED:
@@ -311,7 +317,7 @@ class JournaldSource:
     def _state(self) -> bytes:
         return f"{self._cursor}\n{self._cursor_digest}".encode()
 
-    def _take(self, entry: Entry, batch: Batch) -> None:
+    def _take(self, entry: JournalEntry, batch: RecordBatch) -> None:
         cursor = entry.cursor
         if self._known:
             if identify(cursor) in self._known:
@@ -340,7 +346,7 @@ class JournaldSource:
 
     def health(self) -> SourceHealth:
         """See Source.health; what waits in the journal itself cannot be told."""
-        problem = self._restarts.describe(clock.monotonic())
+        problem = self._restarts.describe(time.monotonic())
         deaf = dict(self._guard.deaf) if problem is None else {}
         return SourceHealth(0, problem, self._catching_up, deaf)
 
