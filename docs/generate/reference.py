@@ -27,7 +27,7 @@ from heptad.core.store.measurements import TYPES
 from heptad.core.telemetry.metrics import REJECTIONS, RELOADS
 from heptad.exporter.collectors import FAMILIES, UNSUPPORTED
 from heptad.exporter.metrics import COUNTERS, GAUGES
-from heptad.exporter.normalize.normalizer import RESULTS
+from heptad.exporter.normalize.line_result import RESULTS
 from heptad.exporter.parsing.rule_file import (
     BUILT_IN,
     STEPS,

@@ -17,7 +17,8 @@ from heptad.core.store.sqlite import LocalStore
 from heptad.exporter.app import Exporter
 from heptad.exporter.log_record import Provenance
 from heptad.exporter.metrics import ExporterMetrics
-from heptad.exporter.normalize.normalizer import LineResult, Normalizer, normalize_record
+from heptad.exporter.normalize.line_result import LineResult
+from heptad.exporter.normalize.normalizer import Normalizer, normalize_record
 from heptad.exporter.normalize.privacy import (
     KEY_BYTES,
     Privacy,

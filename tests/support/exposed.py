@@ -22,8 +22,8 @@ from heptad.exporter.collectors import FAMILIES
 from heptad.exporter.delivery.circuit_breaker import STATES
 from heptad.exporter.delivery.forwarder import RESULTS as DELIVERED
 from heptad.exporter.metrics import COUNTERS, GAUGES
+from heptad.exporter.normalize.line_result import RESULTS
 from heptad.exporter.normalize.login_attempts import label_sets
-from heptad.exporter.normalize.normalizer import RESULTS
 from tests.support.rulebook import RULEBOOK
 
 TARGET: Final = frozenset({"job", "instance"})

@@ -10,13 +10,12 @@ A rule or report that raises costs only itself: it is tried again a minute later
 """
 
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
@@ -24,6 +23,7 @@ from heptad.aggregator.detection.dispatch import dispatch
 from heptad.aggregator.detection.evidence import EvidenceWriter
 from heptad.aggregator.detection.finding import DAY, SESSION, Revision, program_of
 from heptad.aggregator.detection.runner import RuleRunner
+from heptad.aggregator.guard import Guard
 from heptad.aggregator.metrics import AggregatorMetrics
 from heptad.aggregator.plan import Plan
 from heptad.aggregator.progress import (
@@ -38,7 +38,7 @@ from heptad.aggregator.reading import StoppableStore, Stopped
 from heptad.aggregator.reports.aggregation import ReportAggregation, Window, aggregate_events
 from heptad.aggregator.reports.windows import WindowResult, WindowSchedule
 from heptad.core.intervals import MINUTE
-from heptad.core.store.api import Row, Store, StoreError
+from heptad.core.store.api import Row, Store
 from heptad.core.store.event_row import MEASUREMENT
 from heptad.core.store.sqlite import counter_key
 from heptad.core.telemetry.log import Condition
@@ -56,8 +56,6 @@ _LONGEST_BEHIND: Final = 60.0
 _BATCH: Final = 5000
 """Rows and windows to a commit, which costs what the windows cost that are still to come."""
 _BATCH_SECONDS: Final = 1.0
-
-_T = TypeVar("_T")
 
 
 class Cycle:
@@ -87,6 +85,7 @@ class Cycle:
         self._horizon = int(plan.allowed_lateness * 10**9)
         self._is_ignored = plan.ignored.matches
         self._conditions = {} if conditions is None else conditions
+        self._guard = Guard(metrics, self._conditions)
         self._retry: dict[str, float] = {}
         self._rereading: list[RuleRunner] = []
         self._new_due = 0.0
@@ -101,7 +100,7 @@ class Cycle:
             WindowSchedule(report, self._reports, max_wait) for report in plan.reports
         ]
         for part in [rule.name for rule in plan.rules] + [report.name for report in plan.reports]:
-            self._report_part(part)
+            self._guard.report(part)
         known = all(runner.is_whole for runner in self._runners)
         known = known and all(schedule.is_whole for schedule in self._schedules)
         # without it nobody knows what is still to be done: all is looked at again
@@ -244,7 +243,7 @@ class Cycle:
         revisions: list[Revision] = []
         worked = []
         for runner, work_of in work.items():
-            told = self._guard(runner.name, work_of)
+            told = self._guard.run(runner.name, work_of)
             if told is None:
                 runner.recover(at)
             else:
@@ -353,7 +352,7 @@ class Cycle:
                 schedule
             )  # its rows are many: what they become takes their place
             reconcile = partial(schedule.reconcile, aggregation)
-            outcome = self._guard(schedule.name, reconcile, spent=aggregation.seconds)
+            outcome = self._guard.run(schedule.name, reconcile, spent=aggregation.seconds)
             if outcome is None:
                 self._retry[schedule.name] = time.monotonic() + _PAUSE
             else:
@@ -380,33 +379,6 @@ class Cycle:
         self._append(rows, state, counters)
         for schedule, outcome in done.items():
             schedule.commit(outcome.windows)
-
-    def _guard(self, part: str, work: Callable[[], _T], spent: float = 0.0) -> _T | None:
-        """What ``work`` gives, timed; None if it raised, which is told once.
-
-        ``spent``: seconds that the part took before.
-        """
-        condition = self._conditions.setdefault(part, Condition(log, part))
-        begun = time.perf_counter()
-        try:
-            result = work()
-        except (StoreError, Stopped, sqlite3.Error):
-            raise
-        except Exception as error:
-            log.debug("failed", exc_info=True)
-            condition.set(f"{type(error).__name__}: {error}")
-            self._report_part(part)
-            return None
-        condition.set(None)
-        self._report_part(part)
-        took = spent + time.perf_counter() - begun
-        self._metrics.set("heptad_aggregator_part_duration_seconds", took, part)
-        return result
-
-    def _report_part(self, part: str) -> None:
-        condition = self._conditions.get(part)
-        failing = condition is not None and condition.problem is not None
-        self._metrics.set("heptad_aggregator_part_failing", 1 if failing else 0, part)
 
     def _append(self, rows: list[Row], state: Mapping[str, bytes], counters: CounterDict) -> None:
         self._reports.append(rows, state, counters)

@@ -19,7 +19,7 @@ from heptad.core.telemetry.log import Condition
 from heptad.exporter import handover
 from heptad.exporter.committer import Committer, Transaction
 from heptad.exporter.metrics import CounterDelta, ExporterMetrics
-from heptad.exporter.normalize.normalizer import NOT_UNDERSTOOD, UNTRUSTED, LineResult
+from heptad.exporter.normalize.line_result import NOT_UNDERSTOOD, UNTRUSTED, LineResult
 from heptad.exporter.running_source import RunningSource
 from heptad.exporter.sources import DEAF_REASONS, Gap, RecordBatch, Source
 from heptad.exporter.state_check import drop_unsound

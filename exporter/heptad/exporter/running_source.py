@@ -12,12 +12,8 @@ from heptad.exporter import handover
 from heptad.exporter.already_read import AlreadyRead
 from heptad.exporter.handover import SourceScope
 from heptad.exporter.metrics import COUNTERS
-from heptad.exporter.normalize.normalizer import (
-    NOT_UNDERSTOOD,
-    LineResult,
-    Normalizer,
-    SkippedRecord,
-)
+from heptad.exporter.normalize.line_result import NOT_UNDERSTOOD, LineResult
+from heptad.exporter.normalize.normalizer import Normalizer, SkippedRecord
 from heptad.exporter.normalize.timestamp_range import StampRange
 from heptad.exporter.source_health import Listening
 from heptad.exporter.sources import GAP_REASONS, Source

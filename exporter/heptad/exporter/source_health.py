@@ -12,7 +12,8 @@ from heptad.core.store.api import Row
 from heptad.core.store.line_protocol import decode_series
 from heptad.core.store.sqlite import LocalStore
 from heptad.exporter.metrics import CounterDelta
-from heptad.exporter.normalize.normalizer import UNTRUSTED, LineResult, Normalizer, SkippedRecord
+from heptad.exporter.normalize.line_result import UNTRUSTED, LineResult
+from heptad.exporter.normalize.normalizer import Normalizer, SkippedRecord
 from heptad.exporter.rejected_lines import UntrustedLines
 from heptad.exporter.sources import Source
 from heptad.exporter.unparsed import row_of_line

@@ -18,7 +18,8 @@ from heptad.core.store.sqlite import LocalStore
 from heptad.core.telemetry.metrics import CounterDict, add_counters
 from heptad.exporter.log_record import LogRecord, Provenance, RepeatCount
 from heptad.exporter.metrics import CounterDelta
-from heptad.exporter.normalize.normalizer import IGNORED, LineResult, Normalizer
+from heptad.exporter.normalize.line_result import IGNORED, LineResult
+from heptad.exporter.normalize.normalizer import Normalizer
 from heptad.exporter.normalize.privacy import Privacy
 from heptad.exporter.normalize.provenance import UserIds
 from heptad.exporter.parsing.rulebook import Rulebook

@@ -17,11 +17,10 @@ from heptad.core.gc_tuning import tune_gc
 from heptad.core.locale_names import find_locale
 from heptad.core.units import local_zone, parse_zone
 from heptad.exporter.log_record import LogRecord, Provenance
+from heptad.exporter.normalize.line_result import NOT_UNDERSTOOD, LineResult
 from heptad.exporter.normalize.login_attempts import Classification
 from heptad.exporter.normalize.normalizer import (
     EVERY_HOST,
-    NOT_UNDERSTOOD,
-    LineResult,
     NormalizedLine,
     Normalizer,
     normalize_record,

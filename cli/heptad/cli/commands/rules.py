@@ -18,7 +18,7 @@ from heptad.core.store.sqlite import LocalStore
 from heptad.core.store.sqlite_file import StoreLocked
 from heptad.core.units import parse_time
 from heptad.exporter.app import open_store
-from heptad.exporter.normalize.normalizer import RESULTS, LineResult
+from heptad.exporter.normalize.line_result import RESULTS, LineResult
 from heptad.exporter.normalize.privacy import make_privacy
 from heptad.exporter.normalize.provenance import find_user_ids
 from heptad.exporter.parsing.rule_file import BUILT_IN, load_rule_files

@@ -4,7 +4,6 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Container, Iterable
-from enum import StrEnum
 from functools import partial
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -16,6 +15,13 @@ from heptad.core.store.api import Row, point_of
 from heptad.core.store.event_row import event_of_point, series_of
 from heptad.core.store.line_protocol import quote
 from heptad.exporter.log_record import LogRecord, Provenance, RepeatCount
+from heptad.exporter.normalize.line_result import (
+    IGNORED,
+    NOT_UNDERSTOOD,
+    OTHER_PROGRAM,
+    UNTRUSTED,
+    LineResult,
+)
 from heptad.exporter.normalize.login_attempts import Classification, LoginAttempts
 from heptad.exporter.normalize.privacy import Privacy
 from heptad.exporter.normalize.provenance import UserIds, is_from, is_privileged
@@ -24,39 +30,6 @@ from heptad.exporter.parsing.compiled_rule import CompiledRule, RuleMatch
 from heptad.exporter.parsing.header import HeaderParser
 from heptad.exporter.parsing.rulebook import Program, Rulebook, load_rulebook
 from heptad.exporter.parsing.timestamps import TimestampParser
-
-
-class LineResult(StrEnum):
-    """What became of a line."""
-
-    EVENT = "event"
-    IGNORED = "ignored"
-    NOT_UNDERSTOOD = "not_understood"
-    UNTRUSTED = "untrusted"
-    OTHER_PROGRAM = "other_program"
-    NO_HEADER = "no_header"
-    OVERSIZED = "oversized"
-    REPEATED = "repeated"
-    ALREADY_READ = "already_read"
-
-
-RESULTS: Final[dict[LineResult, str]] = {
-    LineResult.EVENT: "became an event",
-    LineResult.IGNORED: "was understood and tells nothing of its own",
-    LineResult.NOT_UNDERSTOOD: "was written by a known program, and no rule understood it",
-    LineResult.UNTRUSTED: "is in the journal under a program's name, and not known to be from it",
-    LineResult.OTHER_PROGRAM: "was written by a program of which no rule speaks",
-    LineResult.NO_HEADER: "has no header that a syslog daemon writes",
-    LineResult.OVERSIZED: "was longer than the maximum",
-    LineResult.REPEATED: "says that the line before came again, where that counts once",
-    LineResult.ALREADY_READ: "was read before, by the source from which this one took over",
-}
-
-# an attribute of an enumeration costs as much as a look into a dictionary, for every line
-IGNORED: Final = LineResult.IGNORED
-NOT_UNDERSTOOD: Final = LineResult.NOT_UNDERSTOOD
-UNTRUSTED: Final = LineResult.UNTRUSTED
-OTHER_PROGRAM: Final = LineResult.OTHER_PROGRAM
 
 _uids: Final = UserIds().uids
 _HIGHEST_COUNT: Final = 10**6
