@@ -148,7 +148,7 @@ def test_an_event_is_as_declared(event: Event) -> None:
         caught_up=st.booleans(),
         position=st.none() | st.text(),
     ),
-    st.builds(DeliveryState, position=st.integers(0, 9), passed=st.integers(0, 9)),
+    st.builds(DeliveryState, position=st.integers(0, 9), watermark=st.integers(0, 9)),
 )
 def test_a_heartbeat_is_as_declared(health: Health, account: DeliveryState) -> None:
     """A heartbeat has the declared types, also where a clock is off by whole seconds."""

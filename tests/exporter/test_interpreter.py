@@ -50,7 +50,7 @@ def test_the_program_itself_is_believed() -> None:
 
 
 @pytest.mark.parametrize(
-    "origin",
+    "provenance",
     [
         altered(exe="/home/mallory/sshd"),
         altered(exe="/usr/bin/logger"),

@@ -268,7 +268,7 @@ def test_the_accounts_of_another_machine(tmp_path: Path) -> None:
     polkitd = altered(ROOT, exe="/usr/lib/polkit-1/polkitd")
     for uid, result in ((4242, LineResult.EVENT), (0, LineResult.EVENT), (7, LineResult.UNTRUSTED)):
         provenance = altered(polkitd, uid=uid)
-        assert understand("polkitd", GRANTED, provenance, accounts=accounts) is result
+        assert understand("polkitd", GRANTED, provenance, user_ids=accounts) is result
     assert understand("polkitd", GRANTED, altered(polkitd, uid=4242)) is LineResult.UNTRUSTED
 
 

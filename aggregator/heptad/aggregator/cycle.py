@@ -23,7 +23,7 @@ from heptad.aggregator.detection.dispatch import dispatch
 from heptad.aggregator.detection.evidence import EvidenceWriter
 from heptad.aggregator.detection.finding import DAY, SESSION, Revision, program_of
 from heptad.aggregator.detection.runner import RuleRunner
-from heptad.aggregator.guard import Guard
+from heptad.aggregator.guard import FailureGuard
 from heptad.aggregator.metrics import AggregatorMetrics
 from heptad.aggregator.plan import Plan
 from heptad.aggregator.progress import (
@@ -85,7 +85,7 @@ class Cycle:
         self._horizon = int(plan.allowed_lateness * 10**9)
         self._is_ignored = plan.ignored.matches
         self._conditions = {} if conditions is None else conditions
-        self._guard = Guard(metrics, self._conditions)
+        self._guard = FailureGuard(metrics, self._conditions)
         self._retry: dict[str, float] = {}
         self._rereading: list[RuleRunner] = []
         self._new_due = 0.0

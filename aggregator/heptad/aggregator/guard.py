@@ -16,7 +16,7 @@ log = logging.getLogger("heptad.aggregator")
 _T = TypeVar("_T")
 
 
-class Guard:
+class FailureGuard:
     """Runs the work of named parts; ``conditions`` holds the problem of each that has one."""
 
     def __init__(self, metrics: AggregatorMetrics, conditions: dict[str, Condition]) -> None:

@@ -74,7 +74,7 @@ class InfluxStore:
         self._heptad = heptad = Reader(connection, config.buckets.heptad)
         self._state = State(heptad, owner, remembers, now, tick, self.intake)
         self._clocks = Clocks(now, lambda: now() - int(connection.clock_offset * 10**9), tick)
-        self._arrivals = InfluxArrivals(
+        self._arrival_reader = InfluxArrivals(
             self._reader,
             heptad,
             self._clocks,
@@ -196,7 +196,7 @@ class InfluxStore:
         self, measurement: str, position: str, limit: int, edges: Sequence[int] = ()
     ) -> list[Arrival]:
         """See Store.arrived; a piece is whole minutes, which no edge cuts."""
-        return self._arrivals.take(measurement, position, limit, edges)
+        return self._arrival_reader.take(measurement, position, limit, edges)
 
     def intervals(self, measurement: str, since: int, until: int) -> list[Interval]:
         """See Store.spans."""
@@ -209,11 +209,11 @@ class InfluxStore:
 
     def watermark(self) -> int | None:
         """See Store.passed; as heartbeats told when ``arrived`` was asked last."""
-        return self._arrivals.fleet.watermark(self._clocks.tick())
+        return self._arrival_reader.fleet.watermark(self._clocks.tick())
 
     def held(self) -> list[HeldPoints]:
         """What exporters say that the server does not take, as far as points there bear it out."""
-        return self.confirm(self._arrivals.fleet.held(self._clocks.tick()))
+        return self.confirm(self._arrival_reader.fleet.held(self._clocks.tick()))
 
     def confirm(self, groups: Sequence[HeldGroup]) -> list[HeldPoints]:
         """Of what is said to be held, that for which points of the other type are there."""
@@ -227,15 +227,15 @@ class InfluxStore:
 
     def fleet(self) -> FleetSummary:
         """How the exporters are, as heartbeats told when ``arrived`` was asked last."""
-        return self._arrivals.fleet.summary(self._clocks.tick(), self._clocks.server())
+        return self._arrival_reader.fleet.summary(self._clocks.tick(), self._clocks.server())
 
     def troubled(self) -> dict[str, list[str]]:
         """The hosts that ``fleet`` counts: see Fleet.troubled."""
-        return self._arrivals.fleet.troubled(self._clocks.tick())
+        return self._arrival_reader.fleet.troubled(self._clocks.tick())
 
     def hosts(self) -> set[str]:
         """The hosts whose exporters sent a heartbeat in the last day."""
-        return self._arrivals.fleet.hosts()
+        return self._arrival_reader.fleet.hosts()
 
     def find_fleet(self) -> Fleet:
         """The exporters by the last heartbeat of each, with 0 as the time now."""
