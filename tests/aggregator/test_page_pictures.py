@@ -5,18 +5,32 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import Browser, expect
 
+from heptad.aggregator.web.fleet import FleetStores
+from heptad.aggregator.web.page import Page
 from heptad.core.units import format_time
 from tests.aggregator.test_page_browser import HOSTILE, SIZES, Site, browser, site, visit, world
-from tests.support.aggregator_world import HOUR, MINUTE, SECOND, World, login
+from tests.support import needs
+from tests.support.aggregator_world import HOUR, MINUTE, SECOND, World, attack, login
 from tests.support.influxdb import Influxd
-from tests.support.page_views import FleetViews, Views
+from tests.support.page_views import FleetViews, Views, copy_stores
+from tests.support.site import Site as InfluxdbSite
 
 __all__ = ["browser", "site", "world"]  # fixtures
+
+
+@pytest.fixture(params=[needs.INFLUXDB_1, needs.INFLUXDB_2])
+def influxdb_site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[InfluxdbSite]:
+    """Three buckets of a test's own, on each real generation of InfluxDB."""
+    fixture = {"1": "closed_influxd", "2": "influxd_2"}[request.param[0]]
+    site = InfluxdbSite(request.getfixturevalue(fixture), tmp_path / "secrets")
+    yield site
+    site.clear()
 
 
 @pytest.fixture(params=["files", pytest.param("influxdb", marks=pytest.mark.system)])
@@ -91,6 +105,8 @@ def test_users_by_hour(views: Views) -> None:
         wanted[datetime.fromtimestamp(time // SECOND, zone).hour] += 2
     assert data["rows"] == [{"name": "root", "hours": wanted}]
     assert (data["outcome"], data["from"], sum(data["others"])) == ("failure", None, 0)
+    told = views.ask("top", since="24h", zone="Asia/Kolkata", program="sshd")["hours"]
+    assert told == {"rows": data["rows"], "others": data["others"]}
     data = views.ask("hours", since="24h", outcome="success")
     [row] = data["rows"]
     assert (row["name"], sum(row["hours"])) == ("ann", 1)
@@ -129,6 +145,38 @@ def test_users_as_far_as_time_allows(tmp_path: Path, monkeypatch: pytest.MonkeyP
         data = views.ask("hours", since="1h")
     assert data["from"] is not None
     assert 0 < sum(data["rows"][0]["hours"]) < 600
+
+
+def test_what_a_fleet_is_shown_with_the_rights_of_the_aggregator(
+    influxdb_site: InfluxdbSite, tmp_path: Path
+) -> None:
+    """Pictures and files are the same from either InfluxDB, secured, as from the files of a host."""
+    influxdb_site.setup()
+    views = Views(tmp_path)
+    page = Page(FleetStores(influxdb_site.configure("aggregator")), "127.0.0.1", list)
+    names = {place: influxdb_site.bucket(place) for place in ("events", "reports")}
+    until = views.now // MINUTE * MINUTE
+    with views.world:
+        for place, name in enumerate(("root", "=cmd()", "a\u202eb", "")):
+            times = (until - n * 7 * MINUTE + place * SECOND for n in range(1, 9))
+            views.add(
+                *(login(time, user=name, program=("sshd", "su")[place % 2]) for time in times)
+            )
+        views.add(*attack(until - 20 * MINUTE, 8))
+        views.world.run_cycle(everything=True)
+        copy_stores(tmp_path, influxdb_site.server, names)
+        span = {"since": format_time(until - HOUR), "until": format_time(until)}
+        for view in ("series", "top", "hours", "events.csv", "findings.json"):
+            environ = {
+                "PATH_INFO": f"/api/{view}",
+                "HTTP_HOST": "localhost",
+                "QUERY_STRING": urlencode(span),
+            }
+            answer = page(environ)
+            assert answer is not None
+            assert answer.status == "200 OK", answer.body
+            assert answer.body == views.answer(f"/api/{view}", query=urlencode(span)).body, view
+            assert len(answer.body) > 200
 
 
 @pytest.mark.parametrize(

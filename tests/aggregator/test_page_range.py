@@ -205,3 +205,24 @@ def test_a_slow_answer_to_an_earlier_range_is_not_shown(visit: type) -> None:
     seen.page.wait_for_timeout(300)
     assert held
     assert seen.page.locator("#tile-failures").inner_text().startswith("6")
+
+
+def test_a_drag_survives_new_numbers(visit: type, world: World) -> None:
+    """Numbers that come while the pointer is down do not take the choice away."""
+    seen = visit("?since=6h")
+    seen.page.locator("#chart").scroll_into_view_if_needed()
+    box = seen.page.locator("#chart .u-over").bounding_box()
+    begin, middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    seen.page.mouse.move(begin, middle)
+    seen.page.mouse.down()
+    seen.page.mouse.move(begin + 100, middle)
+    world.append([login(time.time_ns(), user="new")])
+    seen.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(seen.page.locator("#tile-failures")).to_contain_text("31")
+    chosen = seen.page.evaluate("document.querySelector('#chart .u-select').offsetWidth")
+    assert chosen > 90
+    seen.page.mouse.move(begin + 200, middle)
+    seen.page.mouse.up()
+    expect(seen.page.locator("#zoom-back")).to_be_visible()
+    assert "until=" in seen.page.url
+    assert seen.faults == []

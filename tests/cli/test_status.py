@@ -1,6 +1,7 @@
 """heptad status: what it says of parts that run, do not run, or do not prove that they work."""
 
 import json
+import math
 import os
 import socket
 import subprocess
@@ -170,12 +171,39 @@ def test_a_source_that_cannot_be_read(host: Host) -> None:
     assert "the file is not there" in told["problems"][0]
 
 
+def test_a_delivery_that_waits(host: Host) -> None:
+    """With InfluxDB it says where events go and how many wait; a server that is away is a problem."""
+    host.content["influxdb"] = {"url": f"http://127.0.0.1:{reserve_port()}", "timeout": "1s"}
+    exporter = Exporter(host.configure())
+    stop = threading.Event()
+    threads = [threading.Thread(target=part, args=(stop,)) for part in exporter.workers().values()]
+    for thread in threads:
+        thread.start()
+    try:
+        until(lambda: host.part()[1]["problems"] != [])
+        code, told = host.part()
+        text = host.status("exporter")[1]
+    finally:
+        stop.set()
+        exporter.pipeline.wake.set()
+        for thread in threads:
+            thread.join()
+    assert (code, told["state"]) == (1, "problem")
+    assert told["problems"][0].startswith("delivery: ")
+    url = host.content["influxdb"]["url"]
+    assert (told["delivers_to"], told["last_delivery"]) == (url, None)
+    assert f"delivers   to {url}" in text
+    assert "never since the start" in text
+
+
 @contextmanager
 def claiming(host: Host, problems: list[str], **metrics: float) -> Iterator[LocalStore]:
     """A port that says of itself what it likes, beside a store that this process writes."""
     names = ("heptad_source_up", "heptad_source_behind_bytes")
     families = dict.fromkeys(names, (("source",), "")) | dict.fromkeys(metrics, ((), ""))
+    families |= {"heptad_host_info": (("host",), "")}
     stored = StoredMetrics({}, families, {})
+    stored.set("heptad_host_info", 1, "web")
     for name in names:
         stored.set(name, 1, "auth")
     for name, value in metrics.items():
@@ -260,6 +288,24 @@ def test_a_store_that_is_written_without_a_port(host: Host) -> None:
         code, told = host.part()
     assert (code, told["state"], told["process"]) == (1, "problem", os.getpid())
     assert "nothing listens there" in told["problems"][0]
+
+
+def test_numbers_that_are_none(host: Host) -> None:
+    """A port that gives no number, or one that is none, is never healthy for it."""
+    for number in (math.nan, math.inf, -math.inf):
+        registry = CollectorRegistry(auto_describe=False)
+        name = "heptad_aggregator_behind_seconds"
+        stored = StoredMetrics({}, {name: ((), "")}, {})
+        stored.set(name, number)
+        registry.register(stored)
+        server = Server(("127.0.0.1", 0), registry, list)
+        server.start()
+        host.content["aggregator"]["listen"] = server.url.removeprefix("http://")
+        host.configure()
+        with closing(server), LocalStore(host.folder / "reports.db", write=True):
+            code, told = host.part("aggregator")
+        assert (code, told["state"], told["behind_seconds"]) == (1, "unknown", None)
+        assert "how far behind" in told["notes"][0]
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -89,12 +90,12 @@ class FleetViews(Views):
         return super().answer(path, host, query)
 
 
-def copy_stores(folder: Path, server: Influxd) -> None:
-    """What is in the two files of a folder, into the buckets."""
+def copy_stores(folder: Path, server: Influxd, names: Mapping[str, str] = {}) -> None:
+    """What is in the two files of a folder, into the buckets of these ``names``, or of theirs."""
     for bucket in ("events", "reports"):
         with closing(sqlite3.connect(folder / f"{bucket}.db")) as db:
             rows = db.execute(
                 "SELECT head, time, body, raw FROM points JOIN series ON series.id = points.series"
             ).fetchall()
         if rows:
-            server.write(bucket, map(line_of, rows))
+            server.write(names.get(bucket, bucket), map(line_of, rows))

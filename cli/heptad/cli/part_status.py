@@ -33,7 +33,7 @@ _STALE: Final = 180.0
 _MOST: Final = 50
 _LONGEST: Final = 500
 _OF_PART: Final = {
-    "exporter": "heptad_source_up",
+    "exporter": "heptad_host_info",
     "aggregator": "heptad_aggregator_behind_seconds",
 }
 """A metric that only this part has."""
@@ -157,13 +157,13 @@ class _Examination:
         elif self._is_changed(answer):
             status.notes.append(f"{self._file} was changed after it was read: reload the service")
         if not self._is_exporter:
-            status.behind_seconds = answer.value("heptad_aggregator_behind_seconds")
+            status.behind_seconds = _finite(answer.value("heptad_aggregator_behind_seconds"))
             return
         status.sources = self._read_sources(answer)
         if self._config.influxdb is not None:
             status.delivers_to = self._config.influxdb.url
             behind = answer.value("heptad_delivery_behind_events")
-            status.delivery_behind_events = None if behind is None else int(behind)
+            status.delivery_behind_events = _whole(behind)
             name = "heptad_delivery_last_success_timestamp_seconds"
             status.last_delivery = _time(answer.value(name))
 
@@ -181,15 +181,16 @@ class _Examination:
         reads = {source.name: describe_source(source) for source in configured}
         behind = _by_source(answer, "heptad_source_behind_bytes")
         last = _by_source(answer, "heptad_source_last_event_timestamp_seconds")
+        up = _by_source(answer, "heptad_source_up")
         return [
             SourceStatus(
                 printable(name, 80),
                 printable(reads[name], _LONGEST) if name in reads else None,
-                is_up == 1,
+                up[name] == 1 if name in up else None,
                 _whole(behind.get(name)),
                 _time(last.get(name)),
             )
-            for name, is_up in list(_by_source(answer, "heptad_source_up").items())[:_MOST]
+            for name in list(up or reads)[:_MOST]
         ]
 
     def _do_without(self, url: str, refusal: PortError | None) -> None:
@@ -241,8 +242,8 @@ class _Examination:
             status.notes.append(f"{status.address}/healthz does not say how it is")
             return
         if status.behind_seconds is None:
-            if self._is_exporter:
-                status.notes.append("it is not known up to when the logs were read")
+            text = "up to when the logs were read" if self._is_exporter else "how far behind it is"
+            status.notes.append(f"it is not known {text}")
             return
         if status.behind_seconds > self._patience():
             status.notes.append(
@@ -276,8 +277,12 @@ def _by_source(answer: PortAnswer, name: str) -> Mapping[str, float]:
     return {labels.get("source", ""): value for labels, value in answer.samples.get(name, ())}
 
 
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
 def _whole(value: float | None) -> int | None:
-    return int(value) if value is not None and math.isfinite(value) else None
+    return None if _finite(value) is None else int(value or 0)
 
 
 def _time(seconds: float | None) -> str | None:

@@ -1,31 +1,27 @@
-"""Who fails most to log in: the addresses, and the names that were asked for."""
+"""Who fails most to log in: the addresses, the names that were asked for, and these by the hour."""
 
-import re
-from collections.abc import Iterator
 from typing import Any, Final
 
 from heptad.aggregator.reports.counting import SpillCounter
-from heptad.aggregator.web.events import SHOWN
+from heptad.aggregator.web.hours import Hours
+from heptad.aggregator.web.names import find_names, show_name
 from heptad.aggregator.web.query import Budget, Query
 from heptad.aggregator.web.source import Events
 from heptad.core.store.event_row import MEASUREMENT, with_counts
-from heptad.core.store.line_protocol import decode_fields
-from heptad.core.terminal import printable
 from heptad.core.units import format_time
 
 _ROWS: Final = 10
 _SECONDS: Final = 0.3
 _FIELDS: Final = ("count", "user", "source_ip", "source_domain")
-_NAMES: Final = re.compile(r',(user|source_ip|source_domain)="((?:[^"\\]|\\.){0,1000}+)')
-"""A field as it is stored, cut; within a value there is no quote without a backslash before it."""
 
 
 def rank_failures(store: Events, query: Query) -> dict[str, Any]:
     """The most frequent addresses and users of failed logins, newest first as far as time allows.
 
-    ``from`` is how far back they were counted where that is not the whole range.
+    ``hours`` are the users by hour of the day in ``query.zone``; ``from`` is how far back all of
+    them were counted where that is not the whole range.
     """
-    addresses, users = SpillCounter(), SpillCounter()
+    addresses, users, hours = SpillCounter(), SpillCounter(), Hours(query.zone)
     budget = Budget(_SECONDS)
     total, reached = 0, None
     tags = {"action": "login", "outcome": "failure", **query.tags("host", "program")}
@@ -35,12 +31,17 @@ def rank_failures(store: Events, query: Query) -> dict[str, Any]:
             reached = format_time(time)
             break
         total += count
-        for name, value in _NAMES.findall(body):
-            (users if name == "user" else addresses).add(value, count)
+        for field, value in find_names(body):
+            if field == "user":
+                users.add(value, count)
+                hours.add(value, time, count)
+            else:
+                addresses.add(value, count)
     return {
         "failures": total,
         "addresses": _show(addresses),
         "users": _show(users),
+        "hours": hours.show(),
         "from": reached,
     }
 
@@ -49,13 +50,3 @@ def _show(counter: SpillCounter) -> dict[str, Any]:
     top = counter.top(_ROWS)
     rows = [{"name": show_name(row.name), "count": row.count} for row in top.rows]
     return {"rows": rows, "others": top.others}
-
-
-def find_names(body: str, field: str) -> Iterator[str]:
-    """The values of a field of a stored event, as they are stored, cut."""
-    return (value for name, value in _NAMES.findall(body) if name == field)
-
-
-def show_name(value: str) -> str:
-    """A value that is as ``find_names`` gives it, as the page shows it."""
-    return printable(str(decode_fields(f'x="{value}"')["x"]), SHOWN)

@@ -23,7 +23,9 @@ export function makeChart(id) {
   }).observe(find(id));
   return (data, series) => {
     Object.assign(chart, { data, series });
-    draw(chart);
+    // what is being dragged over must not be taken away
+    if (chart.plot?.select.width) window.addEventListener("mouseup", () => setTimeout(() => draw(chart)), { once: true });
+    else draw(chart);
   };
 }
 

@@ -5,7 +5,8 @@ import { find, zoneOf } from "./elements.js";
 import { filterBy, follow, listed, loadEvents, loadOlder, recall, remember } from "./events.js";
 import { offerExport } from "./export.js";
 import { applyForm, choosePreset, closeForm, openForm, presets, range, zoom, zoomBack } from "./range.js";
-import { loadFindings, loadHealth, loadHours, loadSeries, loadSessions, loadTop, showAllFindings } from "./views.js";
+import { changeHours, loadHours, loadSeries, loadTop } from "./pictures.js";
+import { loadFindings, loadHealth, loadSessions, showAllFindings } from "./views.js";
 
 const FOLLOW_MS = 2000;
 const REFRESH_MS = 30000;
@@ -82,7 +83,7 @@ zoomByChart((from, to) => { zoom(from, to); showRange(); });
 backByChart(goBack);
 window.addEventListener("popstate", () => { recall(); loadAll(); });
 document.addEventListener("visibilitychange", refresh);
-find("hours-outcome").addEventListener("change", () => run(loadHours));
+find("hours-outcome").addEventListener("change", () => run(changeHours));
 offerExport("events-export", "events", listed);
 offerExport("findings-export", "findings", () => ({ view: "findings", ...range() }));
 find("footer-zone").textContent = zoneOf(Date.now());

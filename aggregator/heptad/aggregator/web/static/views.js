@@ -1,148 +1,13 @@
-// Attempts, rankings, findings and health.
+// Findings, sessions and health.
 import { ask, run } from "./ask.js";
-import { makeChart, tableOf } from "./chart.js";
-import { button, element, fillFields, find, number, short, tellUntil, until, when, offsetOf } from "./elements.js";
+import { button, element, fillFields, find, number, short, tellUntil, until, when } from "./elements.js";
 import { filterBy } from "./events.js";
-import { drawHours } from "./heat.js";
-import { range } from "./range.js";
+import { askInRange, forget, none, showIfNew } from "./shown.js";
 
 const FEW_FINDINGS = 5;
 const FEW_NAMES = 3;
-const shown = {};
 let showsAll = false;
 let checked = null;
-
-/** The answer of a view for the range in force; null where another one was chosen meanwhile. */
-async function askInRange(view, more = {}) {
-  const asked = JSON.stringify(range());
-  const data = await ask(view, { ...range(), ...more });
-  return asked === JSON.stringify(range()) ? data : null;
-}
-
-/** Runs ``show`` where the data differ from what is shown, so that focus stays where it is. */
-function showIfNew(name, data, show) {
-  const text = JSON.stringify(data);
-  if (data === null || shown[name] === text) return;
-  shown[name] = text;
-  show(data);
-}
-
-export async function loadSeries() {
-  showIfNew("series", await askInRange("series"), showSeries);
-}
-
-function showSeries(data) {
-  const sum = (values) => values.reduce((total, value) => total + value, 0);
-  const [failed, succeeded] = [sum(data.failures), sum(data.successes)];
-  find("tile-failures").replaceChildren(number(failed), until("events"));
-  find("tile-successes").replaceChildren(number(succeeded), until("events"));
-  find("series-note").textContent =
-    data.from ? `counted back to ${short(data.from)} so far; reports of what is older are being computed` : "";
-  const series = [{ name: "succeeded", colour: "--bar-success", values: data.successes },
-    { name: "failed", colour: "--bar-failure", values: data.failures }];
-  drawAttempts(data, series);
-  find("chart").setAttribute("aria-label",
-    `Login attempts over time: ${number(failed)} failed, ${number(succeeded)} succeeded`);
-  find("series-rows").replaceChildren(...tableOf(data, [...series].reverse(), writeNumbers));
-  showServices(data);
-}
-
-const drawAttempts = makeChart("chart");
-const drawServices = makeChart("services-chart");
-
-function writeNumbers(time, numbers) {
-  const row = element("tr");
-  row.append(...[time, ...numbers].map((text) => element("td", "", text)));
-  return row;
-}
-
-/** The same attempts by the service that was logged in to. */
-function showServices(data) {
-  const series = data.programs.map(({ name, attempts }, place) => ({
-    name: name ?? "others", colour: `--p${name === null ? 6 : place + 1}`, values: attempts,
-    total: attempts.reduce((total, value) => total + value, 0) }));
-  const none = [{ name: "attempts", colour: "--p6", values: data.failures.map(() => 0) }];
-  drawServices(data, series.length ? series : none);
-  find("services-legend").replaceChildren(...series.map(({ name, colour, total }) => {
-    const key = element("span", `key ${colour.slice(2)}`, `${name} ${number(total)}`);
-    key.title = key.textContent;
-    return key;
-  }), ...(series.length ? [] : [none("span", "", "No login attempts in this range", "events")]));
-  find("services-chart").setAttribute("aria-label", "Login attempts by service over time: " +
-    (series.map(({ name, total }) => `${name} ${number(total)}`).join(", ") || "none"));
-  find("services-head").replaceChildren(...["From", ...series.map(({ name }) => name)].map(writeHead));
-  find("services-rows").replaceChildren(...(series.length ? tableOf(data, series, writeNumbers) : []));
-}
-
-function writeHead(text) {
-  const head = element("th", "", text);
-  head.scope = "col";
-  return head;
-}
-
-const WORDS = { failure: "failed", success: "succeeded" };
-
-/** Asks in the browser's zone; where the server does not know it, in its offset of now. */
-async function askHours(outcome) {
-  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
-  try {
-    return [await askInRange("hours", { outcome, zone: timeZone }), timeZone];
-  } catch (error) {
-    const offset = offsetOf(Date.now());
-    if (!error.message.startsWith("`zone`")) throw error;
-    return [await askInRange("hours", { outcome, zone: offset }), `UTC${offset}`];
-  }
-}
-
-export async function loadHours() {
-  const outcome = find("hours-outcome").value;
-  const [data, zone] = await askHours(outcome);
-  if (find("hours-outcome").value !== outcome) return;
-  showIfNew("hours", data, () => {
-    find("hours-note").textContent = data.from ? `${zone}; counted since ${short(data.from)}` : zone;
-    const heads = Array.from({ length: 24 }, (_, hour) => String(hour));
-    find("hours-head").replaceChildren(...["User", ...heads].map(writeHead));
-    drawHours(data, WORDS[outcome], (user) => filterBy({ user, outcome, action: "login" }));
-  });
-}
-
-export async function loadTop() {
-  showIfNew("top", await askInRange("top"), (data) => {
-    find("top-note").textContent = data.from ? `of the newest ${number(data.failures)}, since ${short(data.from)}` : "";
-    showTop(find("top-addresses"), data.addresses, data.failures, (address) => ({ address }));
-    showTop(find("top-users"), data.users, data.failures, (user) => ({ user }));
-  });
-}
-
-function showTop(list, top, total, filter) {
-  const most = top.rows.length ? top.rows[0].count : 1;
-  const rows = top.rows.map((entry) => {
-    const row = element("li");
-    const share = element("span", "share");
-    share.style.width = `${(100 * entry.count) / most}%`;
-    const name = entry.name
-      ? button(entry.name, () => filterBy({ ...filter(entry.name), outcome: "failure" }), "link name mono")
-      : element("span", "name", "(empty name)");
-    if (entry.name) name.title = entry.name;
-    row.append(share, name, element("span", "count", number(entry.count)));
-    return row;
-  });
-  if (top.others) {
-    const rest = element("li", "rest");
-    rest.append(element("span", "name", "all others"), element("span", "count", number(top.others)));
-    rows.push(rest);
-  }
-  if (!rows.length) rows.push(none("li", "rest", "No failed logins in this range", "events"));
-  list.replaceChildren(...rows);
-}
-
-/** That there is none of something, and up to when that is known. */
-function none(name, classes, text, of) {
-  const [made, told] = [element(name, classes), element("span", "", `${text}, `)];
-  told.append(until(of));
-  made.append(told);
-  return made;
-}
 
 /** What of all there is a list has: its first ones, and only a part of the range where time was short. */
 function noteOn(data, shown, which) {
@@ -263,7 +128,7 @@ export async function loadHealth() {
   try {
     await showHealth();
   } catch (error) {
-    shown.health = "";
+    forget("health");
     tellTile("unknown", "unknown", checked ? `as of ${short(checked).slice(-8)}` : "never checked");
     find("problems").replaceChildren(element("li", "", "Not known: Heptad does not say how it is."));
     throw error;
@@ -329,7 +194,7 @@ function fillList(id, values) {
 
 export async function showAllFindings() {
   showsAll = true;
-  shown.findings = "";
+  forget("findings");
   await run(loadFindings);
   document.querySelectorAll("#findings-list summary")[FEW_FINDINGS]?.focus();
 }
