@@ -191,7 +191,7 @@ def test_a_line_that_was_not_understood_is_as_declared(
     provenance: Provenance, message: str, raw: str, host: str | None, history: bool
 ) -> None:
     """Whatever a line and the journal's fields hold, its row has the declared types."""
-    record: LogRecord = (1, host, "sshd", "7", message, raw, 1, provenance)
+    record = LogRecord(1, host, "sshd", "7", message, raw, 1, provenance)
     row = row_of_line(record, "host", "feed0", "sshd", history=history)
     assert faults(parse_line(encode_line(*row))) == []
 

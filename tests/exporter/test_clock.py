@@ -150,7 +150,7 @@ def test_one_wrong_clock_does_not_mislead_the_lines_after_it(strange: str) -> No
     )
     stamps = ["Nov 23 11:00:00", strange, "Nov 23 11:00:02", "Nov 23 11:00:03"]
     records, _ = header.parse_text("\n".join([f"{stamp} h sshd[1]: x" for stamp in stamps]))
-    last = [record[0] for record in records[-2:]]
+    last = [record.time for record in records[-2:]]
     assert last == [
         ns(datetime.fromisoformat("2026-11-23T11:00:02+00:00")),
         ns(datetime.fromisoformat("2026-11-23T11:00:03+00:00")),
@@ -165,7 +165,7 @@ def test_a_strange_first_line_does_not_mislead_the_lines_after_it() -> None:
     )
     lines = ["1970-01-01T00:00:00Z h kernel: x", "Nov 23 11:00:02 h sshd[1]: x"]
     records, _ = header.parse_text("\n".join(lines))
-    assert records[-1][0] == ns(datetime.fromisoformat("2026-11-23T11:00:02+00:00"))
+    assert records[-1].time == ns(datetime.fromisoformat("2026-11-23T11:00:02+00:00"))
 
 
 @pytest.mark.parametrize("stamp", ["2500-10-31T02:30:00", "9999-10-31T02:30:00"])

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,7 +31,7 @@ def journal(
     """A batch of entries of the journal."""
     raw = f"{tag}[7]: {message}"
     records: list[LogRecord] = [
-        (NOW + n, "gate", tag, "7", message, raw, 1, provenance) for n in range(count)
+        LogRecord(NOW + n, "gate", tag, "7", message, raw, 1, provenance) for n in range(count)
     ]
     return RecordBatch(records, b"", [])
 
@@ -120,7 +121,7 @@ def test_refused_lines_of_one_program(bench: Bench, clock: Clock) -> None:
     bench.start([])
     good = journal(500, SSHD, "su", "FAILED SU (to root) ann on pts/0")
     su = Provenance(trusted=True, exe="/usr/bin/su", uid=0)
-    good.records[:] = [(*one[:7], su) for one in good.records]
+    good.records[:] = [msgspec.structs.replace(one, provenance=su) for one in good.records]
     assert look(bench, clock, good, journal(19, FORGER)) == ""
     problem = look(bench, clock, journal(1, FORGER))
     assert "20 lines of sshd come from /usr/local/weird/sshd7, which is not trusted" in problem

@@ -52,7 +52,7 @@ class Line:
         provenance = SUDO if self.tag == "sudo" else SSHD
         raw = f"{self.tag}[{self.pid}]: {self.message}"
         time = NOW + self.at // MICRO * MICRO
-        return (time, self.host, self.tag, str(self.pid), self.message, raw, 1, provenance)
+        return LogRecord(time, self.host, self.tag, str(self.pid), self.message, raw, 1, provenance)
 
     def text(self, *, precise: bool = False) -> str:
         """As syslogd writes it: sudo gives no process id."""

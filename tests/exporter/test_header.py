@@ -70,7 +70,7 @@ AT = "2026-03-01T13:06:56+00:00"
 def test_headers(header: str, time: str, host: str) -> None:
     """Stamp, host, program and process id are told apart, and the message is what is left."""
     line = f"{header}: {MESSAGE}"
-    assert read(line) == (ns(time), host, "sshd", "123", MESSAGE, line, 1, ORIGIN)
+    assert read(line) == LogRecord(ns(time), host, "sshd", "123", MESSAGE, line, 1, ORIGIN)
 
 
 STRUCTURED = ["-", "[a]", '[a b="c"]', r'[a b="\]\"\\" c="] x"][d@1 e=""]', '[a b="ä [x] : "]']
@@ -81,7 +81,7 @@ def test_rfc_5424(structured: str) -> None:
     """Structured data is passed over, with escaped quotes and brackets in it."""
     line = f"<38>1 2026-03-01T13:06:56.003Z gate sshd 123 ID47 {structured} \ufeff{MESSAGE}"
     time = ns("2026-03-01T13:06:56.003Z")
-    assert read(line) == (time, "gate", "sshd", "123", MESSAGE, line, 1, ORIGIN)
+    assert read(line) == LogRecord(time, "gate", "sshd", "123", MESSAGE, line, 1, ORIGIN)
 
 
 def test_rfc_5424_without_values() -> None:
@@ -89,7 +89,7 @@ def test_rfc_5424_without_values() -> None:
     for pid in ("-", "main", "1234567890", "\u0663"):
         record = read(f"<0>1 2026-03-01T13:06:56Z - su {pid} - -")
         assert record is not None
-        assert record[1:5] == ("", "su", "", "")
+        assert (record.host, record.app_name, record.pid, record.message) == ("", "su", "", "")
     assert read("<0>1 - gate su - - - hello") is None
 
 
@@ -100,7 +100,7 @@ def test_fractions(digits: int) -> None:
     for stamp in (f"2026-03-01T13:06:56.{fraction}Z", f"Mar  1 13:06:56.{fraction}"):
         record = read(f"{stamp} gate su: x")
         assert record is not None
-        assert record[0] == ns(AT) + int(fraction[:9].ljust(9, "0"))
+        assert record.time == ns(AT) + int(fraction[:9].ljust(9, "0"))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_tags(header: str, tag: str, pid: str, message: str) -> None:
     """The program's name is cleaned of its process id and of an old PAM's module."""
     record = read(f"Mar  1 13:06:56 {header}: {MESSAGE}")
     assert record is not None
-    assert (record[2], record[3], record[4]) == (tag, pid, message)
+    assert (record.app_name, record.pid, record.message) == (tag, pid, message)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_repeated_messages(stamp: str) -> None:
         line = f"{stamp} gate sshd[1]: message repeated 3 times: {inner}"
         record = read(line)
         assert record is not None
-        assert record[4:7] == (MESSAGE, line, 3)
+        assert (record.message, record.raw, record.count) == (MESSAGE, line, 3)
 
 
 def test_what_only_looks_repeated() -> None:
@@ -151,8 +151,8 @@ def test_line_ends(stamp: str) -> None:
     for disguised in (f"{line}\r", f"\ufeff{line}", f"\0\0{line}\r\r"):
         records, strange = parser().parse_text(f"{line}\n{disguised}\n{disguised}")
         assert strange == []
-        assert [record[4] for record in records] == [MESSAGE] * 3
-        assert [record[5] for record in records] == [line] * 3
+        assert [record.message for record in records] == [MESSAGE] * 3
+        assert [record.raw for record in records] == [line] * 3
 
 
 def test_invalid_utf_8() -> None:
@@ -160,7 +160,7 @@ def test_invalid_utf_8() -> None:
     raw = b"Mar  1 13:06:56 gate sshd[1]: Invalid user \xff\xfe from 192.0.2.1 port 2"
     record = read(raw.decode("utf-8", "backslashreplace"))
     assert record is not None
-    assert record[4] == r"Invalid user \xff\xfe from 192.0.2.1 port 2"
+    assert record.message == r"Invalid user \xff\xfe from 192.0.2.1 port 2"
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_a_strange_stamp_disturbs_nothing() -> None:
     strange = ["9999-12-31T23:59:59Z gate su: x", "Mar 32 13:06:56 gate su: x"]
     for bad in strange:
         records, _ = parser().parse_text("\n".join([good[0], bad, good[0], good[1], bad, good[1]]))
-        assert [record[0] - ns(AT) for record in records] == [0, 0, 10**9, 10**9]
+        assert [record.time - ns(AT) for record in records] == [0, 0, 10**9, 10**9]
 
 
 STAMPS = [
@@ -296,8 +296,8 @@ def counted(text: str, before: str = "") -> tuple[list[tuple[str | None, str, in
     """Process id, message's beginning and count of each record; and the strange lines."""
     parser = HeaderParser(TimestampParser(UTC, reference=ns(NOW.isoformat())), Provenance())
     records, strange = parser.parse_text(text, before)
-    assert all(record[5].endswith(record[4]) for record in records)
-    return [(pid, message[:6], count) for _, _, _, pid, message, _, count, _ in records], strange
+    assert all(record.raw.endswith(record.message) for record in records)
+    return [(one.pid, one.message[:6], one.count) for one in records], strange
 
 
 def test_last_message_repeated() -> None:

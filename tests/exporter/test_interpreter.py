@@ -25,7 +25,7 @@ def record(
     tag: str = "sshd", message: str = WRONG, provenance: Provenance = SSHD, host: str = ""
 ) -> LogRecord:
     """A record as a source hands it over."""
-    return (10**18, host or None, tag, "7", message, f"{tag}[7]: {message}", 1, provenance)
+    return LogRecord(10**18, host or None, tag, "7", message, f"{tag}[7]: {message}", 1, provenance)
 
 
 def understand(one: LogRecord) -> LineResult:
@@ -178,7 +178,7 @@ def test_nonsense_without_rights_is_not_kept() -> None:
 def test_no_count_is_beyond_measure(count: str) -> None:
     """However often a line says that something happened, the count is a number that is stored."""
     message = f"PAM {count} more authentication failures; logname= uid=0 euid=0 tty=ssh ruser= rhost=192.0.2.7  user=ann"
-    one = (10**18, None, "sshd", "7", message, message, 10**6, Provenance())
+    one = LogRecord(10**18, None, "sshd", "7", message, message, 10**6, Provenance())
     event = normalize_record(Normalizer(RULEBOOK, "gate", "auth"), one)
     assert event is None or event.count <= 10**6
 

@@ -4,6 +4,7 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from heptad.core.store.sqlite import LocalStore
@@ -27,17 +28,19 @@ def test_a_record(journal: Journal, reader: Reader) -> None:
     journal.write("y", SYSLOG_IDENTIFIER="sudo", _PID="", _EXE="", _UID="1000", _HOSTNAME="")
     reader.read_all()
     [one, other] = reader.records
-    assert one[1:6] == ("gate", "sshd", "7", WRONG, f"sshd[7]: {WRONG}")
-    assert 0 < time.time_ns() - one[0] < 2000 * 10**9
-    provenance = one[7]
+    assert (one.host, one.app_name, one.pid) == ("gate", "sshd", "7")
+    assert (one.message, one.raw) == (WRONG, f"sshd[7]: {WRONG}")
+    assert 0 < time.time_ns() - one.time < 2000 * 10**9
+    provenance = one.provenance
     assert (provenance.trusted, provenance.exe, provenance.uid) == (True, "/usr/sbin/sshd", 0)
     assert (provenance.unit, provenance.transport, provenance.path) == (
         "ssh.service",
         "syslog",
         None,
     )
-    assert other[1:6] == (None, "sudo", None, "y", "sudo: y")
-    assert (other[7].exe, other[7].uid) == (None, 1000)
+    assert (other.host, other.app_name, other.pid) == (None, "sudo", None)
+    assert (other.message, other.raw) == ("y", "sudo: y")
+    assert (other.provenance.exe, other.provenance.uid) == (None, 1000)
 
 
 def test_the_time_of_the_writer(journal: Journal, reader: Reader) -> None:
@@ -47,9 +50,9 @@ def test_the_time_of_the_writer(journal: Journal, reader: Reader) -> None:
     journal.write("c", _SOURCE_REALTIME_TIMESTAMP="9" * 18)
     reader.read_all()
     assert reader.messages == ["a", "b", "c"]
-    assert reader.records[0][0] == 1_700_000_000_123_456_000
+    assert reader.records[0].time == 1_700_000_000_123_456_000
     for record in reader.records[1:]:
-        assert 0 < time.time_ns() - record[0] < 2000 * 10**9
+        assert 0 < time.time_ns() - record.time < 2000 * 10**9
 
 
 def test_a_daemons_own_stamp_on_its_standard_error(journal: Journal, reader: Reader) -> None:
@@ -86,7 +89,7 @@ def test_strange_messages(journal: Journal, reader: Reader) -> None:
         WRONG,
         "bytes",
     ]
-    assert reader.records[5][6] == 3
+    assert reader.records[5].count == 3
     assert sum(batch.oversized for batch in reader.batches) == 0
 
 
@@ -99,7 +102,7 @@ def test_long_messages(journal: Journal, reader: Reader) -> None:
     assert second.startswith("\\xff\\xff")
     assert len(second) == 16_385
     assert rest == ["last"]
-    assert reader.records[0][5] == f"sshd[7]: {first}"
+    assert reader.records[0].raw == f"sshd[7]: {first}"
     assert sum(batch.oversized for batch in reader.batches) == 2
 
 
@@ -117,8 +120,8 @@ def test_a_long_command_hides_nothing(journal: Journal, reader: Reader, length: 
     )
     reader.read_all()
     [record] = reader.records
-    assert record[7].capable
-    pkexec = (*record[:2], "pkexec", *record[3:])
+    assert record.provenance.capable
+    pkexec = msgspec.structs.replace(record, app_name="pkexec")
     event = normalize_record(Normalizer(RULEBOOK, "gate", "journal"), pkexec)
     assert event is not None
     assert (event.action, event.user, event.target_user) == ("privilege", "ann", "root")
@@ -131,7 +134,7 @@ def test_capabilities(journal: Journal, reader: Reader, text: str, capable: bool
     """Capabilities are a hexadecimal number above zero."""
     journal.write("x", _CAP_EFFECTIVE=text)
     reader.read_all()
-    assert [record[7].capable for record in reader.records] == [capable]
+    assert [record.provenance.capable for record in reader.records] == [capable]
 
 
 def test_following(journal: Journal, reader: Reader) -> None:

@@ -190,7 +190,7 @@ def test_what_is_no_json(journal: Journal, monkeypatch: pytest.MonkeyPatch, tmp_
     source = JournaldSource("journal", ["sshd"], follow=False)
     batch = source.read()
     assert batch is not None
-    assert [record[4] for record in batch.records] == ["m", "m"]
+    assert [record.message for record in batch.records] == ["m", "m"]
     assert batch.headless == 4
     assert batch.state.startswith(b"c\n")
     assert len(batch.strange) == 4

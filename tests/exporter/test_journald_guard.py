@@ -239,7 +239,7 @@ def test_modules_and_facilities(journal: Journal, reader: Reader) -> None:
         ("pam", "session_open", "ann"),
         None,
     ]
-    assert reader.records[0][5] == f"sshd(pam_google_authenticator)[7]: {MODULE}"
+    assert reader.records[0].raw == f"sshd(pam_google_authenticator)[7]: {MODULE}"
 
 
 def test_entries_of_the_same_time(journal: Journal, reader: Reader, clock: FakeClock) -> None:
@@ -282,7 +282,7 @@ source.start(threading.Event())
 seen, end = [], time.monotonic() + 20
 while len(seen) < 3 and time.monotonic() < end:
     batch = source.read()
-    seen += [record[4] for record in batch.records] if batch else []
+    seen += [record.message for record in batch.records] if batch else []
     if len(seen) == 2 and not source.health().catching_up and unit is not None:
         unit.write("followed", _MACHINE_ID=own, file="system")
         unit = None

@@ -526,7 +526,7 @@ def tell(lines: list[str], mask: Privacy) -> tuple[list[Event], list[str]]:
         if event is not None:
             events.append(event)
         elif normalizer.classify(record) is LineResult.NOT_UNDERSTOOD:
-            kept += filter(None, [normalizer.keep_record(record[2], record)])
+            kept += filter(None, [normalizer.keep_record(record.app_name, record)])
     return events, kept
 
 

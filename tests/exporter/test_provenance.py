@@ -49,7 +49,7 @@ PLACES = (
 
 def record(tag: str, message: str, provenance: Provenance) -> LogRecord:
     """A record as the journal hands it over."""
-    return (10**18, None, tag, "7", message, f"{tag}[7]: {message}", 1, provenance)
+    return LogRecord(10**18, None, tag, "7", message, f"{tag}[7]: {message}", 1, provenance)
 
 
 def understand(tag: str, message: str, provenance: Provenance, **more: object) -> LineResult:

@@ -50,7 +50,7 @@ class Gate:
         """Let the pipeline take these messages of sshd's."""
         config = load_config(self.config)
         records: list[LogRecord] = [
-            (
+            LogRecord(
                 MIDNIGHT + (at + n) * SECOND,
                 "gate",
                 "sshd",

@@ -277,10 +277,10 @@ JOURNAL = Provenance(None, "ssh.service", True, "/usr/sbin/sshd", 0, True, "sysl
 @pytest.mark.parametrize(
     "record",
     [
-        (7, "gate", "sshd", "5", "new text", "sshd[5]: new text", 1, JOURNAL),
-        (7, None, "sshd", None, 'a "b" \\ \n c', 'sshd: a "b" \\ \n c', 1, JOURNAL),
-        (7, "", "sshd", "", "", "sshd: ", 1, Provenance(path="/log")),
-        (
+        LogRecord(7, "gate", "sshd", "5", "new text", "sshd[5]: new text", 1, JOURNAL),
+        LogRecord(7, None, "sshd", None, 'a "b" \\ \n c', 'sshd: a "b" \\ \n c', 1, JOURNAL),
+        LogRecord(7, "", "sshd", "", "", "sshd: ", 1, Provenance(path="/log")),
+        LogRecord(
             7,
             "web",
             "sshd",
@@ -290,7 +290,7 @@ JOURNAL = Provenance(None, "ssh.service", True, "/usr/sbin/sshd", 0, True, "sysl
             3,
             Provenance(path="/log"),
         ),
-        (
+        LogRecord(
             7,
             "web",
             "su",
@@ -314,7 +314,7 @@ def test_a_stored_line_is_the_record_it_was(record: LogRecord) -> None:
 def test_the_journal_goes_on_vouching(tmp_path: Path) -> None:
     """A stored line of the journal is believed only where its program wrote it, as when it is read."""
     records = [
-        (10**18 + n, "gate", "sshd", "5", "Failed password for ann from 192.0.2.1 port 22 ssh2",
+        LogRecord(10**18 + n, "gate", "sshd", "5", "Failed password for ann from 192.0.2.1 port 22 ssh2",
          "sshd[5]: …", 1, Provenance(None, None, True, exe, 0, True, "syslog"))
         for n, exe in enumerate(("/usr/sbin/sshd", "/home/eve/sshd"))
     ]  # fmt: skip
@@ -338,7 +338,7 @@ def test_a_relay(tmp_path: Path) -> None:
         for name in ("web", "evil"):
             record = header.parse(text.format(name))
             assert record is not None
-            host = relay.host_of(record[1])
+            host = relay.host_of(record.host)
             store.append([row_of_line(record, host, "auth", "sshd", history=False)])
         Reprocessor(RULEBOOK, None, store).run(reader, 0, int)
         events = [event_of_point(point) for point in store.read("events", 0, 2**62)]
@@ -359,7 +359,9 @@ def test_the_aggregator_finds_what_comes_late(tmp_path: Path) -> None:
         world.append([login(MIDNIGHT + HOUR, "192.0.2.7")])
         message = "Failed password for ann from 192.0.2.9 port 22 ssh2"
         records: list[LogRecord] = [
-            (MIDNIGHT + n * SECOND, "gate", "sshd", str(n), message, message, 1, Provenance())
+            LogRecord(
+                MIDNIGHT + n * SECOND, "gate", "sshd", str(n), message, message, 1, Provenance()
+            )
             for n in range(9)
         ]
         world.events.append(

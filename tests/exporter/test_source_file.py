@@ -70,7 +70,7 @@ class Reader:
         """The numbers of all lines that are there now, committed batch by batch."""
         found: list[int] = []
         while (batch := self.source.read()) is not None:
-            found += [int(record[3] or 0) for record in batch.records]
+            found += [int(record.pid or 0) for record in batch.records]
             self.gaps += [gap.reason for gap in batch.gaps]
             self.oversized += batch.oversized
             self.state = batch.state
@@ -352,7 +352,7 @@ def test_olddir(tmp_path: Path, olddir: str, mode: str, down: bool) -> None:
         source = make(batch.state)
     seen = []
     while (batch := source.read()) is not None:
-        seen += [int(record[3] or 0) for record in batch.records]
+        seen += [int(record.pid or 0) for record in batch.records]
         assert not batch.gaps
     source.close()
     assert seen == [3, 4]
@@ -574,7 +574,7 @@ def test_carriage_returns_and_invalid_utf8(path: Path, reader: Reader) -> None:
     append(path, line(3, end="\r\n").encode() + line(4, "\udcff").encode(errors="surrogateescape"))
     batch = reader.source.read()
     assert batch is not None
-    assert [record[5][-2:] for record in batch.records] == [" x", "ff"]
+    assert [record.raw[-2:] for record in batch.records] == [" x", "ff"]
 
 
 def test_hole_after_copytruncate(path: Path, reader: Reader) -> None:

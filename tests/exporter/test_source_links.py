@@ -85,7 +85,7 @@ def test_a_link_that_is_to_be_followed(logs: Path) -> None:
     source = FileSource("auth", [str(logs / "*/*.log")], UTC, follow_links=True)
     numbers = []
     while (batch := source.read()) is not None:
-        numbers += [int(record[3] or 0) for record in batch.records]
+        numbers += [int(record.pid or 0) for record in batch.records]
     source.close()
     assert sorted(numbers) == [1, 666]
 
@@ -179,7 +179,10 @@ def test_a_name_that_is_not_utf_8(
     reader.restart()
     batch = reader.source.read()
     assert batch is not None
-    assert batch.records[0][7].path == f"{logs}/{name.decode('utf-8', 'backslashreplace')}/auth.log"
+    assert (
+        batch.records[0].provenance.path
+        == f"{logs}/{name.decode('utf-8', 'backslashreplace')}/auth.log"
+    )
     reader.restart()
     assert reader.read() == [3, 4]
     (folder / "auth.log").unlink()

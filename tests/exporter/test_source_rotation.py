@@ -241,7 +241,7 @@ class RotatedLog(RuleBasedStateMachine):
             return False
         assert not batch.gaps, batch.gaps
         assert batch.headless == 0
-        self.seen += [int(record[3] or 0) for record in batch.records]
+        self.seen += [int(record.pid or 0) for record in batch.records]
         self.oversized_seen += batch.oversized
         self.state = batch.state
         return True

@@ -103,7 +103,7 @@ def test_the_others_of_a_batch_are_as_they_were(bench: Bench) -> None:
 
 def records(times: list[int], host: str = "gate") -> list[LogRecord]:
     """A record at each time."""
-    return [(time, host, "sshd", "1", "x", "x", 1, Provenance()) for time in times]
+    return [LogRecord(time, host, "sshd", "1", "x", "x", 1, Provenance()) for time in times]
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=9), st.integers(0, 2**61))
@@ -112,7 +112,7 @@ def test_any_times(times: list[int], now: int) -> None:
     stamps = StampRange()
     judged = stamps.judge(records(times), now)
     fine = [0 <= time <= now + DAY for time in times]
-    assert [r[0] for r in judged] == [t if ok else now for t, ok in zip(times, fine, strict=True)]
+    assert [r.time for r in judged] == [t if ok else now for t, ok in zip(times, fine, strict=True)]
     assert stamps.rejected == fine.count(False)
 
 

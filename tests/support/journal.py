@@ -113,7 +113,7 @@ class Reader:
     @property
     def messages(self) -> list[str]:
         """The messages so far."""
-        return [record[4] for record in self.records]
+        return [record.message for record in self.records]
 
     @property
     def gaps(self) -> list[Gap]:

@@ -112,7 +112,7 @@ class World:
         batch = self.source.read()
         if batch is None:
             return False
-        self.seen.update(record[5] for record in batch.records)
+        self.seen.update(record.raw for record in batch.records)
         self.gaps += [f"{gap.reason}: {gap.detail}" for gap in batch.gaps]
         self.state = batch.state
         return True

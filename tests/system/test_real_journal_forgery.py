@@ -140,7 +140,7 @@ def read(sandbox: Sandbox) -> Told:
     try:
         while batch := source.read():
             for record in batch.records:
-                told.lines.append(record[5])
+                told.lines.append(record.raw)
                 if event := normalize_record(normalizer, record):
                     told.events.append(event)
     finally:

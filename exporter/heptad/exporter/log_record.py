@@ -1,4 +1,4 @@
-"""A log line with its header understood: what every source hands over."""
+"""What a source hands over: log records, and where each comes from."""
 
 from typing import Self
 
@@ -34,9 +34,18 @@ class RepeatCount(int):
         return folded
 
 
-LogRecord = tuple[int, str | None, str, str | None, str, str, int, Provenance]
-"""(time in ns UTC, host, tag, pid, message, raw line, how often, origin).
+class LogRecord(msgspec.Struct, frozen=True, gc=False):
+    """A log line with its header understood: what every source hands over.
 
-A plain tuple, for there is one for every line. How often is 1, or Folded; ``tag`` is the
-program's name as logged, and ``pid`` its process id in digits.
-"""
+    ``time`` is nanoseconds since the epoch, UTC; ``host`` and ``app_name`` are as logged, and
+    ``pid`` is the process id in digits. ``raw`` is the whole line. ``count`` is 1, or RepeatCount.
+    """
+
+    time: int
+    host: str | None
+    app_name: str
+    pid: str | None
+    message: str
+    raw: str
+    count: int
+    provenance: Provenance

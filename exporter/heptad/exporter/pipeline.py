@@ -225,7 +225,7 @@ class Pipeline:
         rejected, running.stamps.rejected = running.stamps.rejected, 0
         delta.add("heptad_stamps_out_of_range_total", rejected, source=delta.source)
         if already_read is not None and records:
-            already_read.join(records[0][0], normalizer)
+            already_read.join(records[0].time, normalizer)
         rows, folded, others = normalizer.normalize(records)
         results = Counter(map(itemgetter(0), others))
         unparsed = (

@@ -91,11 +91,11 @@ class RunningSource(msgspec.Struct):
         normalizer, unparsed = self.normalizer, list[UnparsedLine]()
         for result, record in others:
             if result is NOT_UNDERSTOOD:
-                found = normalizer.find_program(record[2])
+                found = normalizer.find_program(record.app_name)
                 program = found.name if found else ""
                 row: Row | None = None
                 if normalizer.keep_record(program, record) is not None:
-                    host, history = normalizer.host_of(record[1]), record[0] < history_before
+                    host, history = normalizer.host_of(record.host), record.time < history_before
                     row = row_of_line(record, host, self.source.name, program, history=history)
                 unparsed.append((program, row))
         return unparsed

@@ -96,7 +96,7 @@ class Listening:
             used[_program_of(series)] += rows
         if self._hearing.doubts or refused_some:
             for result, record in others:
-                program = normalizer.find_program(record[2])
+                program = normalizer.find_program(record.app_name)
                 if program is None or result is LineResult.OTHER_PROGRAM:
                     continue
                 # of a program of which only PAM is known, users without rights may run any
@@ -117,15 +117,15 @@ class Listening:
         """Count the refused lines of a batch at ``now`` (ns); the rows of those that are kept."""
         rows = []
         for result, record in others:
-            program = normalizer.find_program(record[2]) if result is UNTRUSTED else None
+            program = normalizer.find_program(record.app_name) if result is UNTRUSTED else None
             if program is None:
                 continue
             name = program.name
             delta.add("heptad_lines_untrusted_total", program=name)
-            untrusted = self._untrusted.add(program, record[7], now)
+            untrusted = self._untrusted.add(program, record.provenance, now)
             kept = normalizer.keep_untrusted(program, record)
             if kept is not None and untrusted.may_keep(now):
-                host, history = normalizer.host_of(record[1]), record[0] < history_before
+                host, history = normalizer.host_of(record.host), record.time < history_before
                 row = row_of_line(
                     kept,
                     host,

@@ -48,15 +48,15 @@ def row_of_line(
     ``history``: it was read before the source had been read to its end once, and is older than
     the first start, so that an event of it is not counted as new.
     """
-    time, log_host, app_name, pid, message, raw, count, provenance = record
+    message, raw, provenance = record.message, record.raw, record.provenance
     is_end = raw.endswith(message)
     fields: dict[str, Value | None] = {
-        "tag": app_name,
-        "pid": pid,
-        "count": count,
+        "tag": record.app_name,
+        "pid": record.pid,
+        "count": record.count,
         "begin": len(raw) - len(message) if is_end else None,
         "message": None if is_end else message,
-        "log_host": log_host,
+        "log_host": record.host,
         "path": provenance.path,
         "unit": provenance.unit,
         "trusted": provenance.trusted or None,
@@ -69,7 +69,7 @@ def row_of_line(
         "masked": masked or None,
     }
     series = encode_series(UNPARSED, (("host", host), ("source", source), ("program", program)))
-    return (series, time, encode_fields(fields), raw)
+    return (series, record.time, encode_fields(fields), raw)
 
 
 def record_of_point(point: Point) -> LogRecord:
@@ -86,7 +86,7 @@ def record_of_point(point: Point) -> LogRecord:
     log_host, pid = fields.get("log_host"), fields.get("pid")
     count = fields["count"]
     often = count if count == 1 else RepeatCount(count)
-    return (point.time, log_host, fields["tag"], pid, message, raw, often, provenance)
+    return LogRecord(point.time, log_host, fields["tag"], pid, message, raw, often, provenance)
 
 
 class Reprocessor:
@@ -151,7 +151,7 @@ class Reprocessor:
             elif result is not IGNORED:
                 continue
             if "refused" in point.fields:
-                self._trust(source, program, record[7], reader)
+                self._trust(source, program, record.provenance, reader)
             done.append((encode_series(UNPARSED, point.tags.items()), point.time))
         if self._store is not None and done:
             state = {key: known.attempts.dump() for key, known in self._normalizers.items()}

@@ -183,7 +183,7 @@ class ParseSummary:
         self, lines: Iterable[tuple[LogRecord, NormalizedLine | LineResult]], normalizer: Normalizer
     ) -> None:
         """Add those of the lines that are no events."""
-        others = [(record[2], one) for record, one in lines if isinstance(one, LineResult)]
+        others = [(record.app_name, one) for record, one in lines if isinstance(one, LineResult)]
         self._results.update(one for _, one in others)
         for app_name, one in others:
             if one is NOT_UNDERSTOOD:

@@ -122,8 +122,8 @@ class LoginAttempts:
         ``values`` are what ``rule`` captured in the line of ``record``; ``count`` is how often
         syslog says that the line came. A connection ends but once.
         """
-        step, time, host = rule.step, record[0], f"{record[1]}"
-        pid = record[3] if rule.at_child < 0 else values[rule.at_child]
+        step, time, host = rule.step, record.time, f"{record.host}"
+        pid = record.pid if rule.at_child < 0 else values[rule.at_child]
         self._dumped = None
         if pid:
             process = f"{host} {program} {pid}"

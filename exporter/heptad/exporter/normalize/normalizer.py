@@ -125,17 +125,17 @@ class Normalizer:
 
     def classify(self, record: LogRecord) -> NormalizedLine | LineResult:
         """What a record tells, or why it tells nothing."""
-        program = self._programs.get(record[2])
-        if program is None and record[4].startswith(_OF_PAM):
-            program = self.find_program(record[2])
+        program = self._programs.get(record.app_name)
+        if program is None and record.message.startswith(_OF_PAM):
+            program = self.find_program(record.app_name)
         if program is None:
             return OTHER_PROGRAM
-        return self._classify(program, program.read(record[4]), record)
+        return self._classify(program, program.read(record.message), record)
 
     def _classify(
         self, program: Program, found: RuleMatch | None, record: LogRecord
     ) -> NormalizedLine | LineResult:
-        count, provenance = record[6], record[7]
+        count, provenance = record.count, record.provenance
         if (
             provenance.trusted
             and (doubt := self._check_trust(provenance, program, found)) is not None
@@ -149,7 +149,7 @@ class Normalizer:
         if self._privacy is not None and not (rule.ignore and rule.part is None):
             found = self._mask(self._privacy, program, found, record, self.unknown_users)
         if rule.is_fixed:
-            return program, rule.fixed, count, found, "", record[3]
+            return program, rule.fixed, count, found, "", record.pid
         if rule.ignore:
             return IGNORED
         values = found.values
@@ -161,23 +161,25 @@ class Normalizer:
         else:
             name = program.name
             classification, told, count = self.attempts.classify(rule, values, name, record, count)
-        return program, classification, count, found, told, record[3]
+        return program, classification, count, found, told, record.pid
 
     def _classify_unknown(self, program: Program, record: LogRecord) -> NormalizedLine | LineResult:
         """What a message is that no rule of ``program`` understood."""
         if program.transport == "kernel" and (inner := self._classify_inner(record)):
             return inner
-        known = program.complete or record[4].startswith("pam_")
+        known = program.complete or record.message.startswith("pam_")
         return NOT_UNDERSTOOD if known else OTHER_PROGRAM
 
     def _classify_inner(self, record: LogRecord) -> NormalizedLine | None:
         """What a daemon told that wrote to the kernel's log, because syslog did not run yet."""
-        match = _INNER.fullmatch(record[4])
+        match = _INNER.fullmatch(record.message)
         program = self._programs.get(match["tag"]) if match is not None else None
         found = program.read(match["message"]) if program and match else None
         if program is None or match is None or found is None:
             return None
-        inner = (*record[:2], match["tag"], match["pid"], match["message"], *record[5:])
+        inner = msgspec.structs.replace(
+            record, app_name=match["tag"], pid=match["pid"], message=match["message"]
+        )
         told = self._classify(program, found, inner)
         return told if isinstance(told, tuple) else None
 
@@ -185,12 +187,13 @@ class Normalizer:
         self, program: Program, found: RuleMatch, record: LogRecord
     ) -> NormalizedLine | LineResult:
         """What a folded line tells, or one whose message had something around it."""
-        count = self._bound(found.rule, record[6])
+        count = self._bound(found.rule, record.count)
         if not count:
             return LineResult.REPEATED
-        pid, text = found.pid or record[3], found.text or record[4]
+        pid, text = found.pid or record.pid, found.text or record.message
         found = msgspec.structs.replace(found, text=None, pid=None)
-        return self._classify(program, found, (*record[:3], pid, text, record[5], count, record[7]))
+        usual = msgspec.structs.replace(record, pid=pid, message=text, count=count)
+        return self._classify(program, found, usual)
 
     def _bound(self, rule: CompiledRule, count: int) -> int:
         """How often a folded line counts: a failure up to a bound, a success never again."""
@@ -214,18 +217,18 @@ class Normalizer:
         """What may be kept of what was found; not asked again where that is remembered."""
         part = found.rule.part
         if part is not None:
-            pid, place = record[3], found.rule.at_user
+            pid, place = record.pid, found.rule.at_user
             name = found.values[place] if place >= 0 else None
             if name and part == "nobody":
-                unknown_users.learn(record[1], name, record[0])
+                unknown_users.learn(record.host, name, record.time)
             if pid and (part == "nobody" or pid in unknown_users.pids):
-                process = f"{record[1]} {program.name} {pid}"
-                if unknown_users.hear(part, process, record[4], record[0]):
-                    return privacy.mask_unknown_user(found, record[4])
-            if name and part == "asks" and unknown_users.knows(record[1], name, record[0]):
-                return privacy.mask_unknown_user(found, record[4])
+                process = f"{record.host} {program.name} {pid}"
+                if unknown_users.hear(part, process, record.message, record.time):
+                    return privacy.mask_unknown_user(found, record.message)
+            if name and part == "asks" and unknown_users.knows(record.host, name, record.time):
+                return privacy.mask_unknown_user(found, record.message)
         if found.masked_by is not privacy:
-            return privacy.mask(found, record[4]) or found
+            return privacy.mask(found, record.message) or found
         return found.masked or found
 
     def _check_trust(
@@ -253,17 +256,17 @@ class Normalizer:
 
     def keep_record(self, program: str, record: LogRecord) -> str | None:
         """The same of a program's line: none of a process that asked for nobody's account."""
-        if self._privacy is not None and self._privacy.masks_names and record[3]:
-            process = f"{record[1]} {program} {record[3]}"
-            if record[3] in self.unknown_users.pids and self.unknown_users.includes(
-                process, record[0]
+        if self._privacy is not None and self._privacy.masks_names and record.pid:
+            process = f"{record.host} {program} {record.pid}"
+            if record.pid in self.unknown_users.pids and self.unknown_users.includes(
+                process, record.time
             ):
                 return None
-        return self.keep_line(record[5])
+        return self.keep_line(record.raw)
 
     def keep_untrusted(self, program: Program, record: LogRecord) -> LogRecord | None:
         """A refused line as far as it may be kept: as it is, or with its names masked."""
-        privacy, message, raw = self._privacy, record[4], record[5]
+        privacy, message, raw = self._privacy, record.message, record.raw
         if privacy is None:
             return record
         found = program.read(message)
@@ -278,7 +281,7 @@ class Normalizer:
             return None
         if again.values != shown.values:
             return None
-        return (*record[:4], text, f"{record[2]}: {text}", *record[6:])
+        return msgspec.structs.replace(record, message=text, raw=f"{record.app_name}: {text}")
 
     def normalize(
         self, records: Iterable[LogRecord]
@@ -293,24 +296,24 @@ class Normalizer:
         others: list[SkippedRecord] = []
         origin = self._current_origin
         for record in records:
-            time, log_host, app_name, pid, message, raw, count, provenance = record
-            program = programs.get(app_name)
+            message, count, provenance = record.message, record.count, record.provenance
+            program = programs.get(record.app_name)
             if program is None:
                 if message.startswith(_OF_PAM):
-                    program = self.find_program(app_name)
+                    program = self.find_program(record.app_name)
                 if program is None:
                     others.append((OTHER_PROGRAM, record))
                     continue
-            if origin.provenance is not provenance or origin.log_host != log_host:
-                origin = self._find_origin(log_host, provenance)
+            if origin.provenance is not provenance or origin.log_host != record.host:
+                origin = self._find_origin(record.host, provenance)
             found = program.recent.get(message) or program.read(message)
             if (
                 found is not None
                 and found.origin is origin
-                and pid not in unknown_users
+                and record.pid not in unknown_users
                 and type(count) is int
             ):
-                series, written, told = found.series, found.written, ""
+                series, written, told, pid = found.series, found.written, "", record.pid
             else:
                 understood = self._classify(program, found, record)
                 if not isinstance(understood, tuple):
@@ -329,7 +332,7 @@ class Normalizer:
                 folded.append((len(rows), count))
             own = f",pid={pid}i" if pid else ""
             body = f"{often}{written}{told}{own}{origin.tail}"
-            rows.append((series, time, body, "" if found.hides_line else raw))
+            rows.append((series, record.time, body, "" if found.hides_line else record.raw))
         return rows, [(rows[place], count) for place, count in folded], others
 
     def _find_origin(self, log_host: str | None, provenance: Provenance) -> "_LineOrigin":

@@ -6,8 +6,9 @@ clock, or wants to be overlooked.
 """
 
 from collections import deque
-from operator import itemgetter
 from typing import Final
+
+import msgspec
 
 from heptad.exporter.log_record import LogRecord
 
@@ -26,18 +27,20 @@ class StampRange:
 
     def judge(self, records: list[LogRecord], now: int) -> list[LogRecord]:
         """The records, those out of range at ``now`` (ns)."""
-        times = sorted(map(itemgetter(0), records))  # they nearly are: quicker than min and max
+        times = sorted(
+            [record.time for record in records]
+        )  # they nearly are: quicker than min and max
         if not times or (times[0] >= 0 and times[-1] <= now + DAY):
             return records
         return [
-            record if 0 <= record[0] <= now + DAY else self._replace(record, now)
+            record if 0 <= record.time <= now + DAY else self._replace(record, now)
             for record in records
         ]
 
     def _replace(self, record: LogRecord, now: int) -> LogRecord:
         self.rejected += 1
-        self._last.append((now, record[1]))
-        return (now, *record[1:])
+        self._last.append((now, record.host))
+        return msgspec.structs.replace(record, time=now)
 
     def problem(self, now: int, host: str) -> str | None:
         """Whose clock is wrong, if many stamps lately were; ``host`` is meant where no name is."""

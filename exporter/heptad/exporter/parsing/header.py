@@ -8,6 +8,8 @@ import re
 from collections.abc import Container
 from typing import Final
 
+import msgspec
+
 from heptad.exporter.log_record import LogRecord, Provenance, RepeatCount
 from heptad.exporter.parsing.header_formats import Formats, Header
 from heptad.exporter.parsing.repeated_lines import (
@@ -93,7 +95,7 @@ class HeaderParser:
                     time, known_stamp = recall(stamp), stamp
                 if time is not None:
                     host, app_name, pid = who
-                    add((time, host, app_name, pid, message, line, 1, provenance))
+                    add(LogRecord(time, host, app_name, pid, message, line, 1, provenance))
                     continue
             if line:
                 last = records[-1] if len(records) > broken else None
@@ -175,14 +177,16 @@ class HeaderParser:
             if header is None:
                 return None
         record = self._record(header, line)
-        time, count = record[0], record[6]
+        time, count = record.time, record.count
         if isinstance(count, RepeatCount):  # it names its message, maybe the one that was just read
-            again = record[1:5] == last[1:5]
-            return (*record[:6], RepeatCount(count, again=True), self.provenance) if again else None
+            if not _say_the_same(record, last):
+                return None
+            return msgspec.structs.replace(record, count=RepeatCount(count, again=True))
         count = count_repeats(record, last)
-        return (
-            (time, *last[1:6], RepeatCount(count, again=True), self.provenance) if count else None
-        )
+        if not count:
+            return None
+        count = RepeatCount(count, again=True)
+        return msgspec.structs.replace(last, time=time, count=count, provenance=self.provenance)
 
     def _read_fold(self, line: str, last: LogRecord) -> Header | None:
         """The header of a folded line that has no tag, or no header at all (metalog)."""
@@ -191,7 +195,7 @@ class HeaderParser:
             return None
         before, words = parts
         if not before.strip():
-            return Header(last[0], "", FOLDER, "", "", words)
+            return Header(last.time, "", FOLDER, "", "", words)
         return self._formats.read(f"{before}{FOLDER}: {words}")
 
     def _find_last(self, before: str) -> list[LogRecord]:
@@ -212,13 +216,16 @@ class HeaderParser:
         count = 1
         if message.startswith("message repeated "):
             count, message = unwrap_repeated(message)
-        return (
-            header.time,
-            header.host,
-            app_name,
-            header.pid,
-            message,
-            raw,
-            count,
-            self.provenance,
+        return LogRecord(
+            header.time, header.host, app_name, header.pid, message, raw, count, self.provenance
         )
+
+
+def _say_the_same(one: LogRecord, other: LogRecord) -> bool:
+    """Whether both are one message of one process."""
+    return (
+        one.message == other.message
+        and one.pid == other.pid
+        and one.app_name == other.app_name
+        and one.host == other.host
+    )

@@ -68,14 +68,16 @@ def count_repeats(fold: LogRecord, last: LogRecord) -> int:
     The host must be the same, if the line names one, and the tag that of the line before or of a
     syslog daemon.
     """
-    _, host, app_name, pid, message, _, _, _ = fold
-    found = _PHRASE.fullmatch(cut_begin(message, app_name)[0])
-    if found is None or (host and host != last[1]):
+    app_name, pid = fold.app_name, fold.pid
+    found = _PHRASE.fullmatch(cut_begin(fold.message, app_name)[0])
+    if found is None or (fold.host and fold.host != last.host):
         return 0
-    if app_name not in _FOLDERS and (app_name != last[2] or (pid and last[3] and pid != last[3])):
+    if app_name not in _FOLDERS and (
+        app_name != last.app_name or (pid and last.pid and pid != last.pid)
+    ):
         quoted = found["quoted"]
-        if app_name != last[2] or quoted is None:
+        if app_name != last.app_name or quoted is None:
             return 0
-    if found["quoted"] is not None and not last[4].startswith(found["quoted"]):
+    if found["quoted"] is not None and not last.message.startswith(found["quoted"]):
         return 0
     return min(int(found["count"] or 1), MOST_REPEATS)

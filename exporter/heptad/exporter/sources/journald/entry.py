@@ -103,4 +103,4 @@ def record_of(entry: JournalEntry) -> LogRecord | None:
     capable = _is_capable(entry.capabilities or "")
     uid = _number(entry.uid)
     provenance = Provenance(None, entry.unit, True, entry.exe, uid, capable, entry.transport)
-    return (time * 1000, entry.host, app_name, pid, text, raw, count, provenance)
+    return LogRecord(time * 1000, entry.host, app_name, pid, text, raw, count, provenance)
