@@ -20,6 +20,8 @@ from bench.throughput import LOGS
 
 SAMPLE: Final = Path(__file__).parents[1] / "cli" / "heptad" / "cli" / "sample_log" / "auth.log"
 ROOT: Final = Path(__file__).parents[1]
+FOLDERS: Final = (".", "core", "exporter", "aggregator", "cli")
+"""Where modules are, also in revisions that had them all at the top."""
 LINES: Final = 1500
 MORE: Final = 3
 VALGRIND: Final = (
@@ -34,7 +36,7 @@ def count(code: Path, program: list[str], folder: Path, *, valgrind: bool = True
     """Instructions of a Python program that runs with the code in this checkout; else 0."""
     environment = {
         **os.environ,
-        "PYTHONPATH": str(code),
+        "PYTHONPATH": os.pathsep.join(str(code / folder) for folder in FOLDERS),
         "PYTHONHASHSEED": "0",
         "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),
     }
