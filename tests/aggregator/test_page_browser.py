@@ -321,7 +321,7 @@ def test_health_is_good_while_logs_are_looked_at(
     tile = seen.page.locator("#tile-health")
     expect(tile).to_contain_text(word)
     expect(tile).to_have_class(kind)
-    looked = "not known until when" if age is None else "looked at until"
+    looked = "time of the last check unknown" if age is None else "checked until"
     for zero in ("tile-failures", "tile-successes", "tile-findings", "top-users", "top-addresses"):
         expect(seen.page.locator(f"#{zero}")).to_contain_text(looked)
     for none in ("#findings-list", "#sessions-rows"):

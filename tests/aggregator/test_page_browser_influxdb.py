@@ -24,7 +24,7 @@ from tests.support.page_views import copy_stores
 
 __all__ = ["browser", "world"]  # fixtures
 
-UNKNOWN = "not known until when it was looked at"
+UNKNOWN = "time of the last check unknown"
 """What stands beside a number where no exporter has sent a heartbeat."""
 
 

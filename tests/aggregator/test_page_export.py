@@ -91,7 +91,7 @@ def test_findings_and_the_events_of_one(views: Views) -> None:
     assert (name, len(rows)) == (f"heptad-finding-{told['id']}.csv", 6)
     answer = views.answer("/api/evidence.csv", query="finding=0123456789abcdef")
     assert answer.status == "400 Bad Request"
-    assert "no finding of this id" in json.loads(answer.body)["error"]
+    assert "no finding has this id" in json.loads(answer.body)["error"]
 
 
 FORMULAS = [

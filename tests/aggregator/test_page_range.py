@@ -97,7 +97,7 @@ def test_without_an_end_it_is_up_to_now(visit: type, world: World) -> None:
         ("since=2026-02-03", "since is “2026-02-03”"),
         ("since=2026-13-40T00:00:00Z", "since is"),
         ("since=2026-03-01T12:00:00Z&until=2026-03-01T11:00:00Z", "From is not before To"),
-        ("until=2026-03-01T12:00:00Z", "an end and no begin"),
+        ("until=2026-03-01T12:00:00Z", "an end but no start"),
         ("since=2200-01-01T00:00:00Z", "From is in the future"),
         ("since=%3Cimg%20src%3Dx%20onerror%3Dwindow.struck%3D1%3E", "since is “<img src=x"),
         ("since=24h&until=" + "9" * 5000, "since is “24h”"),

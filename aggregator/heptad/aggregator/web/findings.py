@@ -89,7 +89,7 @@ def show_evidence(events: Events, reports: Reports | None, query: Query) -> dict
     """
     finding = find_finding(reports, query.finding) if reports is not None else None
     if reports is None or finding is None:
-        raise BadQuery("there is no finding of this id here; it may have been deleted by its age")
+        raise BadQuery("no finding has this id; it may have been deleted because of its age")
     evidence = read_evidence(reports, events, finding)
     return {
         "events": [show_event(event) for event in reversed(evidence.events) if fits(event, query)],

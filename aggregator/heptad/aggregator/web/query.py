@@ -78,9 +78,9 @@ def parse_query(text: str, now: float) -> Query:
     for name, value in pairs:
         if name not in Query.__struct_fields__:
             known = ", ".join(Query.__struct_fields__)
-            raise BadQuery(f"there is no parameter `{name[:40]}`; known: {known}")
+            raise BadQuery(f"parameter `{name[:40]}` is unknown; known: {known}")
         if name in given:
-            raise BadQuery(f"`{name}` is there twice")
+            raise BadQuery(f"`{name}` appears twice")
         if len(value) > _LONGEST:
             raise BadQuery(f"`{name}` is longer than {_LONGEST} characters")
         if value:
@@ -101,7 +101,7 @@ def parse_query(text: str, now: float) -> Query:
 def _check_words(given: dict[str, str]) -> None:
     for name, words in (("outcome", OUTCOMES), ("action", ACTIONS)):
         if name in given and given[name] not in words:
-            raise BadQuery(f"`{name}` is one of {', '.join(words)}")
+            raise BadQuery(f"`{name}` must be one of {', '.join(words)}")
 
 
 def _check_zone(text: str) -> None:
@@ -121,12 +121,12 @@ def _time(text: str, name: str, now: float) -> int:
 def _number(text: str, name: str, least: int, most: int) -> int:
     number = int(text) if re.fullmatch("[0-9]{1,19}", text) else -1
     if not least <= number <= most:
-        raise BadQuery(f"`{name}` is a number from {least} to {most}")
+        raise BadQuery(f"`{name}` must be a number from {least} to {most}")
     return number
 
 
 def _cursor(text: str) -> tuple[int, int]:
     found = _CURSOR.fullmatch(text)
     if found is None or not -(2**63) <= int(found[1]) < _LATEST:
-        raise BadQuery("`before` is what an earlier answer gave as `next`")
+        raise BadQuery("`before` must be the `next` of an earlier answer")
     return int(found[1]), int(found[2])

@@ -1,4 +1,4 @@
-// Asking the views of /api/, and telling what goes wrong.
+// Requests to the views of /api/, and the report of what goes wrong.
 import { find } from "./elements.js";
 
 export const FILTERS = ["host", "program", "action", "outcome", "user", "address", "text"];

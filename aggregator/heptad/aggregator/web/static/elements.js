@@ -48,16 +48,16 @@ export function zoneOf(time) {
 }
 
 const looked = {};
-const sayUntil = (of) => looked[of] ? `looked at until ${short(looked[of])}` : "not known until when it was looked at";
+const sayUntil = (of) => looked[of] ? `checked until ${short(looked[of])}` : "time of the last check unknown";
 
-/** Up to when the ``events`` or the ``findings`` were looked at: what stands beside every zero. */
+/** Up to when the ``events`` or the ``findings`` were checked: shown beside every zero. */
 export function until(of) {
   const made = element("small", "until", sayUntil(of));
   made.dataset.until = of;
   return made;
 }
 
-/** Shows new times wherever ``until`` stands. */
+/** Updates the time in every element that ``until`` made. */
 export function tellUntil(times) {
   Object.assign(looked, times);
   for (const one of document.querySelectorAll("[data-until]")) one.textContent = sayUntil(one.dataset.until);

@@ -53,11 +53,11 @@ function addOlder(data) {
 }
 
 function sayEmpty(data) {
-  if (data.next) return `No such event back to ${short(data.searched_to)}; older ones were not searched yet.`;
+  if (data.next) return `No match back to ${short(data.searched_to)}. Older events have not been searched yet.`;
   const filtered = Object.values(filters()).some(Boolean);
-  if (filtered || state.scope) return "No event fits. Clear a filter, or choose a longer range above.";
-  return "No events in this range yet. They appear here as soon as somebody logs in or tries to; " +
-    "a longer range may show some. If there should be events, look at Health above.";
+  if (filtered || state.scope) return "No event matches. Clear a filter, or choose a longer range above.";
+  return "No events in this range yet. New ones appear here when someone logs in or tries to. " +
+    "A longer range may show older ones. If you expect events, check Health above.";
 }
 
 export async function follow() {
@@ -164,7 +164,7 @@ function noteEvents() {
   find("events-note").textContent =
     `${number(state.keys.size)} shown${filtered ? `, ${filtered} filter${filtered > 1 ? "s" : ""}` : ""}` +
     (state.note ? `, ${state.note}` : "") +
-    (state.skipped ? ", more came than are shown: filter again to see the newest" : "");
+    (state.skipped ? ", more arrived than are shown: press Filter to see the newest" : "");
 }
 
 let toldAt = 0;

@@ -51,7 +51,7 @@ export function zoomBack() {
 
 const toTime = (milliseconds) => new Date(Math.round(milliseconds)).toISOString();
 
-/** Takes the range from the address; what is not valid there is told, and not used. */
+/** Takes the range from the address; what is not valid there is reported, and not used. */
 export function recallRange(query) {
   const [since, until] = [query.get("since"), query.get("until")];
   state.before = [];
@@ -67,7 +67,7 @@ export function recallRange(query) {
     return;
   }
   openForm(false);
-  tellFault(`The range in the address is not used: ${fault}`);
+  tellFault(`The range in the address is not valid and not used: ${fault}`);
 }
 
 function findFault(since, until) {
@@ -76,7 +76,7 @@ function findFault(since, until) {
       return `${name} is “${text.slice(0, 40)}”; write a time such as 2026-03-01T12:00:00Z.`;
     }
   }
-  if (since === null) return "it has an end and no begin.";
+  if (since === null) return "it has an end but no start.";
   if (until !== null && Date.parse(since) >= Date.parse(until)) return "From is not before To.";
   return Date.parse(since) >= Date.now() ? "From is in the future." : "";
 }

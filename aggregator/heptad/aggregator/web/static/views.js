@@ -9,11 +9,11 @@ const FEW_NAMES = 3;
 let showsAll = false;
 let checked = null;
 
-/** What of all there is a list has: its first ones, and only a part of the range where time was short. */
+/** What a list leaves out: rows beyond its first ones, and the part of the range that there was no time for. */
 function noteOn(data, shown, which) {
   const notes = [];
   if (data.number > shown.length) notes.push(`the ${shown.length} ${which} of ${number(data.number)}`);
-  if (data.from) notes.push(`only since ${short(data.from)}: choose a shorter range to see what is older`);
+  if (data.from) notes.push(`only since ${short(data.from)}; choose a shorter range to see older ones`);
   return notes.join(", ");
 }
 
@@ -123,14 +123,14 @@ function chipsOf(finding) {
   return chips;
 }
 
-/** Health that could not be asked for is not known: never what it was. */
+/** If the health cannot be read, it is unknown, never what it was before. */
 export async function loadHealth() {
   try {
     await showHealth();
   } catch (error) {
     forget("health");
     tellTile("unknown", "unknown", checked ? `as of ${short(checked).slice(-8)}` : "never checked");
-    find("problems").replaceChildren(element("li", "", "Not known: Heptad does not say how it is."));
+    find("problems").replaceChildren(element("li", "", "Unknown: Heptad does not report its health."));
     throw error;
   }
 }
@@ -143,11 +143,11 @@ async function showHealth() {
   tellTile(state, word, remark);
   showIfNew("health", answer, (data) => {
     const problems = data.problems.map((text) => `Problem: ${text}`);
-    if (!problems.length) problems.push(word === "unknown" ? `Not known: ${remark}.` : `No problems, ${remark}.`);
+    if (!problems.length) problems.push(word === "unknown" ? `Unknown: ${remark}.` : `No problems, ${remark}.`);
     find("problems").replaceChildren(...problems.map((text) => element("li", "", text)));
     find("sources").replaceChildren(...data.sources.map((source) =>
       rowOf(source.source, source.host, short(source.last), source.programs.join(", "))));
-    if (!data.sources.length) find("sources").append(rowOf("No source has given an event yet."));
+    if (!data.sources.length) find("sources").append(rowOf("No source has delivered an event yet."));
     find("health-note").textContent = sayCounted(data).join(" · ");
     fillList("actions", data.actions);
     fillList("hosts", new Set(data.sources.map((source) => source.host)));
@@ -155,14 +155,14 @@ async function showHealth() {
   });
 }
 
-/** Class, word and remark of how Heptad is: OK only where logs are looked at now. */
+/** Class, word and remark of the health: OK only if logs are being checked now. */
 function judge(answer) {
   const seen = answer.looked_until ? short(answer.looked_until) : "";
   const count = answer.problems.length;
-  const remark = seen ? `looked at until ${seen}` : "not known until when it was looked at";
+  const remark = seen ? `checked until ${seen}` : "time of the last check unknown";
   if (count) return ["wrong", count === 1 ? "1 problem" : `${count} problems`, remark];
-  if (!seen) return ["unknown", "unknown", "no exporter says that it looks at logs"];
-  if (answer.is_stale) return ["unknown", "unknown", `logs were last looked at ${seen}`];
+  if (!seen) return ["unknown", "unknown", "no exporter reports that it reads logs"];
+  if (answer.is_stale) return ["unknown", "unknown", `logs were last checked ${seen}`];
   return answer.sources.length ? ["", "OK", remark] : ["unknown", "no events yet", remark];
 }
 
@@ -171,7 +171,7 @@ function tellTile(state, word, remark) {
   find("tile-health").replaceChildren(word, element("small", "", remark));
 }
 
-/** What one host's stores count, a phrase each; those of a fleet do not tell it. */
+/** The counts of one host's stores, a phrase each; a fleet's stores do not have them. */
 function sayCounted(data) {
   if (!data.lines) return [];
   const sum = (counts) => Object.values(counts).reduce((total, value) => total + value, 0);
@@ -179,7 +179,7 @@ function sayCounted(data) {
   return [
     `${number(sum(data.lines))} lines read`,
     unread.length ? `not understood: ${unread.map(([name, n]) => `${name || "without header"} ${number(n)}`).join(", ")}`
-      : "all of known programs understood",
+      : "all lines of known programs understood",
     sum(data.gaps) ? `${number(sum(data.gaps))} gaps: parts of a log that could not be read` : "no gaps",
     `stores ${(data.size / 2 ** 20).toFixed(1)} MiB`];
 }
