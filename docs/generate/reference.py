@@ -57,26 +57,26 @@ def events_page() -> str:
         )
     )
     steps = table(("step", "meaning"), ((f"`{n}`", m) for n, m in STEPS.items()))
-    results = table(("result", "the line"), ((f"`{n}`", m) for n, m in RESULTS.items()))
+    results = table(("result", "meaning"), ((f"`{n}`", m) for n, m in RESULTS.items()))
     return (
-        f"# Events\n\n{WRITTEN}\n"
-        "One thing that happened on a host, as the answers to seven questions. Tags and labels "
-        "come from the closed vocabulary below; everything that an attacker may choose is a "
-        "field. `heptad rules list` prints the rules, `heptad parse FILE` shows what they make of "
-        f"a log.\n\n## Fields\n\n{fields}\n## Vocabulary\n{words}\n## What becomes of a line\n\n"
-        f"`heptad_lines_total{{result=…}}` counts them.\n\n{results}\n"
-        "## Rules\n\nA *step* is a rule's part in counting login attempts; see "
+        f"# Events\n\n{WRITTEN}\nAn event is something that happened on a host. Its fields "
+        "answer seven questions: who, what, when, where, to where, on what and from where. "
+        "Tags and labels come from the closed vocabulary below; everything that an attacker "
+        "can choose is a field. `heptad rules list` lists the rules, and `heptad parse FILE` "
+        f"prints the events of a log file.\n\n## Fields\n\n{fields}\n## Vocabulary\n{words}\n"
+        "## Results of parsing\n\n`heptad_lines_total{result=…}` counts lines by result.\n\n"
+        f"{results}\n## Rules\n\nA *step* is a rule's part in counting login attempts; see "
         f"[guarantees](guarantees.md#count-answers-not-key-offers).\n\n{steps}\n"
         + "".join(map(_program_section, files))
     )
 
 
 _SHARED: Final = (
-    "These rules hold for every program. Under the name of a program that no rule knows, the "
-    "event's program is `pam`, and the name is in `raw`. From the journal such an event proves "
-    "that a process of root's wrote the line: any other is refused. From a file it proves nothing "
-    "of its writer: whoever may write to syslog can write PAM's form under any name, and `trust` "
-    "is `file`."
+    "These rules apply to every program. If a program has no rules of its own, the event's "
+    "program is `pam`, and the name is in `raw`. In the journal, only lines of processes with "
+    "root's rights are accepted. In a file, the origin of the line is not verified: any "
+    "process that may write to syslog can write such a line under any name, and `trust` is "
+    "`file`."
 )
 
 
@@ -87,7 +87,7 @@ def _program_section(file: RuleFile) -> str:
     if file.aliases:
         about.append("Also logs as " + ", ".join(f"`{alias}`" for alias in file.aliases) + ".")
     if not file.complete:
-        about.append("Only some of its lines are of interest; the others are passed over.")
+        about.append("Only some of its lines are relevant; the others are skipped.")
     rows = table(
         ("rule", "action", "outcome", "method", "reason", "step", "fields"),
         map(_rule_row, file.rules),
@@ -127,17 +127,16 @@ def metrics_page() -> str:
         ("family", "why"), ((f"`{name}`", why) for name, why in UNSUPPORTED.items())
     )
     return (
-        f"# Metrics\n\n{WRITTEN}\n"
-        "Both parts also expose `python_info` and `process_*` of prometheus_client.\n\n"
-        f"## Both parts\n\n{_metric_table({**RELOADS, **REJECTIONS})}\n"
-        f"## The exporter\n\n{exporter}\n## The aggregator\n\n{aggregator}\n"
-        "## The host\n\nnode_exporter's names, labels, units and meaning; off with "
-        f"`exporter.host_metrics: false`.\n\n{host}\n### Left out\n\n"
-        f"What node_exporter exposes by default and Heptad does not.\n\n{unsupported}\n"
-        "### promtool\n\n`promtool check metrics` finds fault with names that node_exporter has "
-        "too, and with no other: every `node_memory_…_bytes` whose middle is written as "
-        "`/proc/meminfo` writes it (`node_memory_MemTotal_bytes`), and "
-        "`node_memory_Active_anon_bytes` and its like.\n"
+        f"# Metrics\n\n{WRITTEN}\nThe exporter and the aggregator also expose `python_info` "
+        "and `process_*` of prometheus_client.\n\n## Exporter and aggregator\n\n"
+        f"{_metric_table({**RELOADS, **REJECTIONS})}\n## The exporter\n\n{exporter}\n## The "
+        f"aggregator\n\n{aggregator}\n## The host\n\nNames, labels, units and meaning are "
+        "those of node_exporter. Turn them off with `exporter.host_metrics: false`.\n\n"
+        f"{host}\n### Not supported\n\nnode_exporter exposes these by default, Heptad does "
+        f"not.\n\n{unsupported}\n### promtool\n\n`promtool check metrics` reports some names "
+        "that are the same in node_exporter, and no others: each `node_memory_…_bytes` that is "
+        "spelled as in `/proc/meminfo` (`node_memory_MemTotal_bytes`), and names such as "
+        "`node_memory_Active_anon_bytes`.\n"
     )
 
 
@@ -183,20 +182,19 @@ def reports_page() -> str:
     """docs/reports.md: every report with its tags and fields."""
     sizes = ", ".join(f"`{size}`" for size in WINDOWS)
     return (
-        f"# Reports\n\n{WRITTEN}\n"
-        "`heptad report` tells a person what happened, what is unusual and what to look at first: "
-        "as text, as JSON, or with `--format html` as one file that can be mailed. It reads the "
-        "events themselves. What follows are the reports that the aggregator keeps for graphs.\n\n"
-        "A report is a pure function of the events of one window. Every report has the windows "
-        f"{sizes}, aligned to UTC, in the tag `window`; a row's time is the window's start plus "
-        "the revision in nanoseconds. When late events change a window all its rows are written "
-        "again as the next revision; readers take the last. Every row has the fields `events` "
-        "(events of the window that the report looked at) and `revision`.\n\n"
-        f"What a log says is a field, never a tag, and cut to {LONGEST} characters, of which the "
-        "last ones are `…` and a digest, so that what differs counts apart. Counts do "
-        "not depend on the order of the events. "
-        f"Beyond {MOST_KEYS} different values in a window, counting goes on in a temporary file "
-        "(in `SQLITE_TMPDIR` or `/var/tmp`), so that memory stays bounded and every number "
+        f"# Reports\n\n{WRITTEN}\n`heptad report` reports what happened, what is unusual, and "
+        "what to check first, as text, as JSON, or as one HTML file (`--format html`). It "
+        "reads the events themselves. The reports below are computed by the aggregator for "
+        "graphs.\n\nA report is a pure function of the events of one window. Every report has "
+        f"the windows {sizes}, aligned to UTC, in the tag `window`; the time of a row is the "
+        "start of the window plus the revision in nanoseconds. When late events change a "
+        "window, all its rows are written again as the next revision; use the last revision. "
+        "Every row has the fields `events` (number of events of the window that the report "
+        "used) and `revision`.\n\nText from a log is a field, never a tag. It is cut to "
+        f"{LONGEST} characters; the last ones are `…` and a digest, so that different values "
+        "are counted separately. Counts do not depend on the order of the events. With more "
+        f"than {MOST_KEYS} different values in a window, counts are kept in a temporary file "
+        "(in `SQLITE_TMPDIR` or `/var/tmp`), so that memory is bounded and every number is "
         "exact.\n" + "".join(map(_report_section, REPORTS))
     )
 
@@ -204,8 +202,8 @@ def reports_page() -> str:
 def _report_section(report: Report) -> str:
     rows = [(f"`{name}`", "tag", description) for name, description in report.tags.items()]
     rows += [(f"`{name}`", TYPES[f.type], f.description) for name, f in report.fields.items()]
-    of = ", ".join(f"`{action}`" for action in sorted(report.actions)) or "all events"
-    return f"\n## {report.name}\n\n{report.about}\n\nLooks at: {of}.\n\n" + table(
+    of = ", ".join(f"`{action}`" for action in sorted(report.actions)) or "all"
+    return f"\n## {report.name}\n\n{report.about}\n\nUses the actions: {of}.\n\n" + table(
         ("name", "kind", "meaning"), rows
     )
 
@@ -254,7 +252,7 @@ def findings_page() -> str:
     above, below = page.partition(_BEGIN)[0], page.partition(_END)[2]
     rules = rules_of(FindingsConfig())
     overview = table(
-        ("rule", "what it tells", "ATT&CK"),
+        ("rule", "title", "ATT&CK"),
         ((f"`{rule.name}`", rule.title, rule.technique) for rule in rules),
     )
     severities = table(("severity", "meaning"), ((f"`{n}`", m) for n, m in SEVERITIES.items()))
@@ -265,7 +263,7 @@ def findings_page() -> str:
 def _finding_section(rule: FindingRule) -> str:
     defaults = msgspec.to_builtins(FindingsConfig()).get(rule.name, {})
     thresholds = ", ".join(f"`{key}` {value}" for key, value in defaults.items())
-    told = f"By default: {thresholds}.\n\n" if thresholds else ""
+    told = f"Defaults: {thresholds}.\n\n" if thresholds else ""
     return (
         f"\n### {rule.title} (`{rule.name}`)\n\n{rule.description}\n\n{told}"
         f"**It is wrong** where {rule.false_positives}\n"

@@ -68,7 +68,7 @@ def test_goes_on_by_itself_after_an_outage(config: Config, server: Influxd, tmp_
         until(lambda: "heptad_aggregator_events_failing 1.0" in fetch(aggregator, "/metrics")[1])
         status, told = fetch(aggregator, "/healthz")
         assert status == 503
-        assert "see that the server runs" in told
+        assert "check that the server is running" in told
         server.start()
         write(server, "192.0.2.2")
         until(
@@ -139,7 +139,7 @@ def test_it_tells_where_things_are(config: Config, server: Influxd, tmp_path: Pa
         [*command, str(tmp_path / "heptad.yaml")], stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
-        told = next(line for line in process.stderr if "aggregator starts" in line)
+        told = next(line for line in process.stderr if "starting aggregator" in line)
         process.terminate()
     assert f'store="{server.url}, `reports`"' in told
     assert "/metrics" in told

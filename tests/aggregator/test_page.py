@@ -279,7 +279,7 @@ def test_stores_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     status, error = ask()
     assert status.startswith("503")
-    assert "no store here yet; start `heptad up`" in error
+    assert "the store does not exist yet; start `heptad up`" in error
     with World(tmp_path) as world, closing(sqlite3.connect(path, isolation_level=None)) as other:
         world.append([login(time.time_ns())])
         assert ask()[0] == "200 OK"
@@ -330,7 +330,7 @@ def test_a_pruned_store(local: Views) -> None:
 @pytest.mark.parametrize(
     "query, words",
     [
-        ("since=yesterday", "`since`: `yesterday` is no time"),
+        ("since=yesterday", "`since`: `yesterday` is not a time"),
         ("since=1h&until=2h", "`since` is not before `until`"),
         ("limit=0", "`limit` must be a number from 1 to 200"),
         ("limit=1e9", "`limit` must be a number"),

@@ -94,7 +94,7 @@ def test_it_follows(browser: Browser, site: FleetSite, world: World) -> None:
     site.copy()
     expect(seen.page.locator("#rows tr")).to_have_count(2)
     site.influxd.kill()
-    expect(seen.page.locator("#banner")).to_contain_text("see that the server runs")
+    expect(seen.page.locator("#banner")).to_contain_text("check that the server is running")
     site.influxd.start()
     expect(seen.page.locator("#banner")).to_be_hidden()
     world.append([login(world.now - 2 * MINUTE, user="late")])

@@ -64,7 +64,7 @@ def test_the_aggregator_serves_it(config: Config, server: Influxd) -> None:
         for view in VIEWS:
             status, text = fetch(aggregator, f"/api/{view}")
             assert status == 503
-            assert "see that the server runs" in json.loads(text)["error"]
+            assert "check that the server is running" in json.loads(text)["error"]
         server.start()
         for view in VIEWS:
             ask(aggregator, view)
@@ -73,11 +73,11 @@ def test_the_aggregator_serves_it(config: Config, server: Influxd) -> None:
 @pytest.mark.parametrize(
     "fault, words",
     [
-        (HANG, "no answer in time"),
-        (RESET, "see that the server runs"),
-        (HTML, "not InfluxDB's"),
+        (HANG, "timeout"),
+        (RESET, "check that the server is running"),
+        (HTML, "not from InfluxDB"),
         (Fault(status=401, body=b'{"error": "no"}'), "`influxdb.token`"),
-        (Fault(trickle=0.02), "no answer in time"),
+        (Fault(trickle=0.02), "timeout"),
     ],
 )
 def test_a_server_that_does_not_answer(

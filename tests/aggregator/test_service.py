@@ -151,7 +151,7 @@ def test_waits_for_the_store(config: Config, caplog: pytest.LogCaptureFixture) -
     """
     with running(config) as aggregator:
         until(lambda: fetch(aggregator, "/healthz")[0] == 503)
-        assert "no store here yet" in fetch(aggregator, "/healthz")[1]
+        assert "the store does not exist yet" in fetch(aggregator, "/healthz")[1]
         write(config, attack(NOW))
         until(lambda: subjects(config) == {"192.0.2.1"})
         until(lambda: fetch(aggregator, "/healthz")[0] == 200)
@@ -235,7 +235,7 @@ def test_port_in_use_leaves_nothing_locked(config: Config) -> None:
             listen=taken,
             store=msgspec.structs.replace(config.aggregator.store, path=config.store.path + "2"),
         )
-        with pytest.raises(ServerError, match="cannot be listened on"):
+        with pytest.raises(ServerError, match="cannot listen on"):
             Aggregator(other)
     LocalStore(Path(config.store.path + "2"), write=True).close()
 

@@ -101,7 +101,7 @@ def test_the_newest(ask: Ask) -> None:
         (("--action", "\x1b[2J"), "known: "),
         (("--limit", "0"), "between 1 and"),
         (("--until", "2h", "--since", "1h"), "is not before --until 2h"),
-        (("--until", "1m", "--follow"), "exclude each other"),
+        (("--until", "1m", "--follow"), "cannot be combined"),
         (("--since", "2262-01-01T00:00:00Z"), "--since"),
     ],
 )

@@ -108,8 +108,8 @@ def test_everything_is_made_once(grafana: GrafanaApi, push: Push) -> None:
     assert push(*SOURCES) == (
         0,
         [
-            *(f"{thing}: there already" for thing in things),
-            "nothing to change: everything is there as Heptad has it",
+            *(f"{thing}: unchanged" for thing in things),
+            "nothing to change: Grafana is up to date",
         ],
     )
     assert grafana.changes() == done
@@ -202,7 +202,7 @@ def test_what_differs_is_changed_and_named(grafana: GrafanaApi, push: Push) -> N
     assert status == 0
     assert told[0] == "data source Heptad metrics: changed (url)"
     assert told[4] == "dashboard Fleet: changed (panels[0].targets[0].expr)"
-    assert told[5] == "dashboard Host: there already"
+    assert told[5] == "dashboard Host: unchanged"
     prometheus = grafana.datasources["heptad-prometheus"]
     assert prometheus["isDefault"] is True
     assert prometheus["jsonData"]["manageAlerts"] is False
@@ -245,7 +245,7 @@ def test_secrets_are_renewed_when_asked_to(grafana: GrafanaApi, push: Push) -> N
     push(*SOURCES)
     assert grafana.secrets["heptad-events"]["httpHeaderValue1"] == "Token of before"
     told = push(*SOURCES, "--renew-secrets")[1]
-    assert told[0] == "data source Heptad metrics: there already"  # it has none
+    assert told[0] == "data source Heptad metrics: unchanged"  # it has none
     assert told[1] == "data source Heptad events: changed (secureJsonData)"
     assert grafana.secrets["heptad-events"]["httpHeaderValue1"] == f"Token {SECRETS['token']}"
 
@@ -255,7 +255,10 @@ def test_data_sources_that_are_there_can_be_used(grafana: GrafanaApi, push: Push
     grafana.add_datasource("grafanacloud-prom", "prometheus")
     status, told = push("--use", "prometheus=grafanacloud-prom")
     assert status == 0
-    assert "no data source was named for events, reports: choose one at a dashboard's top" in told
+    assert (
+        "no data source was specified for events, reports; select one at the top of a dashboard"
+        in told
+    )
     assert list(grafana.datasources) == ["grafanacloud-prom"]
     variables = grafana.dashboards["heptad-fleet"]["dashboard"]["templating"]["list"]
     assert variables[0]["current"] == {"text": "grafanacloud-prom", "value": "grafanacloud-prom"}
@@ -285,7 +288,7 @@ def test_an_editor_may_push(grafana: GrafanaApi, push: Push, refusal: str) -> No
     del grafana.refuse["GET", "/api/dashboards"]
     status, told = push(*used)
     assert (status, told[0]) == (0, "folder Heptad: created")
-    assert push(*used)[1][0] == "folder Heptad: there already"
+    assert push(*used)[1][0] == "folder Heptad: unchanged"
 
 
 def test_what_has_to_be_chosen_is_shown(grafana: GrafanaApi, push: Push) -> None:
@@ -422,9 +425,9 @@ def test_a_newer_heptad(grafana: GrafanaApi, push: Push, boards: Path, remembere
 @pytest.mark.parametrize(
     ("used", "words"),
     [
-        ("prometheus=nope", ["no data source of this uid", "type prometheus are: metrics, more"]),
-        ("reports=nope", ["no data source of this uid", "type influxdb are: none"]),
-        ("reports=metrics", ["is of type prometheus", "type influxdb are: none"]),
+        ("prometheus=nope", ["no data source with this uid", "type prometheus: metrics, more"]),
+        ("reports=nope", ["no data source with this uid", "type influxdb: none"]),
+        ("reports=metrics", ["wrong type, prometheus", "type influxdb: none"]),
     ],
 )
 def test_a_data_source_that_does_not_fit(
@@ -468,7 +471,7 @@ def test_what_is_saved_meanwhile_is_not_overwritten(grafana: GrafanaApi, push: P
     status, told = push()
     assert status == 1
     assert "status 412" in told[-1]
-    assert "look at it, and run this again" in told[-1]
+    assert "check it, then run this command again" in told[-1]
     assert grafana.dashboards["heptad-fleet"]["dashboard"]["title"] == "Mine"
 
 
@@ -476,15 +479,15 @@ def test_what_is_saved_meanwhile_is_not_overwritten(grafana: GrafanaApi, push: P
     ("method", "path", "refusal", "words"),
     [
         ("GET", "/api/", "invalid_token", ["401", "Invalid API key", "--token-file", "glc_"]),
-        ("POST", "/api/datasources", "no_right", ["datasources:create", "need Admin"]),
+        ("POST", "/api/datasources", "no_right", ["datasources:create", "require Admin"]),
         ("POST", "/api/datasources", "datasource_exists", ["409", "rename", "--use"]),
         ("POST", "/api/folders", "folder_exists", ["409", "rename or delete"]),
-        ("POST", "/api/dashboards", "named_alike", ["412", "another one has that title"]),
+        ("POST", "/api/dashboards", "named_alike", ["412", "another dashboard has the same title"]),
         ("POST", "/api/dashboards", "of_a_plugin", ["412", "belongs to a plugin"]),
-        ("POST", "/api/dashboards", "provisioned", ["400", "file of Grafana's provisioning"]),
+        ("POST", "/api/dashboards", "provisioned", ["400", "provisioned from a file"]),
         ("POST", "/api/dashboards", "no_folder", ["404", "folder not found"]),
         ("GET", "/api/dashboards", "too_many", ["429", "in a minute"]),
-        ("GET", "/api/dashboards", "broken", ["500", "Grafana's own log"]),
+        ("GET", "/api/dashboards", "broken", ["500", "the log of Grafana"]),
     ],
 )
 def test_each_refusal_names_its_remedy(
@@ -515,7 +518,7 @@ def test_what_comes_from_a_file_is_left_to_it(grafana: GrafanaApi, push: Push, p
     for mode in ([], ["--dry-run"]):
         status, told = push(*SOURCES, *mode)
         assert status == 1
-        assert "it comes from a file of Grafana's provisioning" in told[-1]
+        assert "it is provisioned from a file" in told[-1]
     assert any("differs" in line for line in push(*SOURCES, "--check")[1])
     assert grafana.changes() == done
 
@@ -530,14 +533,14 @@ def test_what_comes_from_a_file_is_left_to_it(grafana: GrafanaApi, push: Push, p
             "events and reports would both be read from a",
         ),
         (["--use", "events=heptad-reports"], "events and reports would both be read from heptad-"),
-        (["--timeout", "soon"], "no duration"),
+        (["--timeout", "soon"], "not a duration"),
         (["--timeout", "0s"], "between 100ms and 5m"),
-        (["--scrape-interval", "often", "--prometheus-url", "http://p"], "no duration"),
-        (["--prometheus-url", "prometheus:9090"], "--prometheus-url: is no URL"),
-        (["--prometheus-url", "http://a:b@p"], "--prometheus-url: a URL is printed"),
-        (["--prometheus-url", "http://p", "--prometheus-user", "ann"], "belong together"),
+        (["--scrape-interval", "often", "--prometheus-url", "http://p"], "not a duration"),
+        (["--prometheus-url", "prometheus:9090"], "--prometheus-url: is not a URL"),
+        (["--prometheus-url", "http://a:b@p"], "--prometheus-url: must not contain a user name"),
+        (["--prometheus-url", "http://p", "--prometheus-user", "ann"], "require each other"),
         (["--influxdb-token-file", "@token"], "--influxdb-url or --config"),
-        (["--influxdb-url", "influxdb"], "influxdb.url: is no URL"),
+        (["--influxdb-url", "influxdb"], "influxdb.url: is not a URL"),
         (["--influxdb-url", "http://i", "--influxdb-user", "ann"], "influxdb.username: needs"),
     ],
 )
@@ -555,13 +558,13 @@ def test_wrong_use_is_told(
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("{", "is no JSON"),
-        ("[" * 200_000, "is no JSON"),
-        ("[]", "is no dashboard"),
-        ('{"title": "x"}', "needs a `uid`"),
-        ('{"title": "x", "uid": "../x"}', "needs a `uid`"),
+        ("{", "is not JSON"),
+        ("[" * 200_000, "is not JSON"),
+        ("[]", "is not a dashboard"),
+        ('{"title": "x"}', "requires a `uid`"),
+        ('{"title": "x", "uid": "../x"}', "requires a `uid`"),
         ('{"title": "x", "uid": "heptad-host"}', "two dashboards have the uid `heptad-host`"),
-        ('{"title": "x", "uid": "x", "__inputs": []}', "Import dialogue"),
+        ('{"title": "x", "uid": "x", "__inputs": []}', "import dialog"),
     ],
 )
 def test_files_that_are_no_dashboards_are_told(
@@ -577,7 +580,7 @@ def test_files_that_are_no_dashboards_are_told(
 
 def test_a_folder_without_dashboards_is_told(push: Push, tmp_path: Path) -> None:
     """Neither an empty nor a missing one is taken for nothing to do."""
-    assert "holds no file *.json" in push("--dashboards", str(tmp_path))[1][0]
+    assert "contains no *.json file" in push("--dashboards", str(tmp_path))[1][0]
     assert "No such file or directory" in push("--dashboards", str(tmp_path / "no"))[1][0]
 
 

@@ -98,7 +98,7 @@ def test_each_role_may_do_its_work_and_no_more(site: Site, *, filled: bool) -> N
     }.items():
         told = site.check(role, role)
         assert (told["fault"], told["note"]) == ([], [])
-        assert told["ok"][3] == f"{role}: refused is to {others.format(*site.buckets.names())}"
+        assert told["ok"][3] == f"{role}: may not {others.format(*site.buckets.names())}"
     assert site.check()["fault"] == []
     assert site.dump() == before
 
@@ -136,7 +136,7 @@ def test_who_may_do_too_much_is_told(site: Site, role: str) -> None:
     site.setup()
     (fault,) = site.check(of=role)["fault"]
     assert fault.startswith(f"{role}: may also ")
-    assert "who steals what this host shows" in fault
+    assert "anyone who steals the credentials" in fault
     (fault,) = site.check(of="exporter", **site.grant(events="both", heptad="both"))["fault"]
     assert f"exporter: may also read {site.buckets.events}, " in fault
 
@@ -146,7 +146,7 @@ def test_a_missing_bucket_is_told(site: Site) -> None:
     site.setup()
     site.server.drop(site.buckets.reports)
     for told in (site.check()["fault"], site.check("aggregator", "aggregator")["fault"]):
-        assert [text.split(" (")[0] for text in told] == [f"{site.buckets.reports}: is not there"]
+        assert [text.split(" (")[0] for text in told] == [f"{site.buckets.reports}: does not exist"]
         assert "`heptad influxdb setup`" in told[0]
 
 
@@ -166,7 +166,7 @@ def test_another_type_is_told(site: Site) -> None:
     site.setup()
     site.server.write(site.buckets.events, ["events,host=web pid=3.5"])
     (fault,) = site.check("aggregator", "aggregator")["fault"]
-    assert "the field `pid` of `events` is of type 'float' there" in fault
+    assert "the field `pid` of `events` has the type 'float'" in fault
     assert "and its history" in fault
 
 
@@ -177,7 +177,7 @@ def test_who_is_not_known_is_told_once(site: Site, *, wrong: bool) -> None:
     name = "password" if site.generation == 1 else "token"
     keys = {name: "a-wrong-secret"} if wrong else {"username": "", "password": "", "token": ""}
     (fault,) = site.check(**keys)["fault"]
-    assert "refuses whom this host says it is" in fault
+    assert "rejects the credentials of this host" in fault
     assert "a-wrong-secret" not in fault
 
 
@@ -196,7 +196,10 @@ def test_the_tokens_organization_is_compared(site_2: Site, influxd_2: Influxd2) 
         site_2.setup(org=other["name"])
         site_2.setup()
         fault = site_2.check(org=other["name"])["fault"][0]
-        assert f"`influxdb.org` is `{other['name']}`, and the token is of the organization" in fault
+        assert (
+            f"`influxdb.org` is `{other['name']}`, but the token belongs to the organization"
+            in fault
+        )
         assert "`heptad`" in fault
         assert site_2.check()["fault"] == []
     finally:

@@ -26,10 +26,10 @@ def test_a_fresh_server_is_prepared(site: Site) -> None:
     ]
     assert [": created, " in line for line in told[3:]] == [True] * 3
     assert [line.split(": ", 1)[1] for line in site.setup()] == [
-        "there already, retention 90d",
-        "there already, retention 365d",
-        "there already, retention 30d",
-        *["there already"] * 3,
+        "unchanged, retention 90d",
+        "unchanged, retention 365d",
+        "unchanged, retention 30d",
+        *["unchanged"] * 3,
     ]
 
 
@@ -94,13 +94,13 @@ def test_secrets_are_renewed(site: Site) -> None:
     key = "password_file" if site.generation == 1 else "token_file"
     assert site.check("exporter", "exporter")["fault"] == []
     (fault,) = site.check("exporter", **{key: str(stolen)})["fault"]
-    assert "refuses whom this host says it is" in fault
+    assert "rejects the credentials of this host" in fault
 
 
 def test_a_secret_that_cannot_be_kept_is_not_made(site: Site) -> None:
     """Where its file cannot be written nothing is made that nobody could use."""
     site.secrets.write_text("a file where the folder should be")
-    with pytest.raises(StoreError, match="name another folder"):
+    with pytest.raises(StoreError, match="choose another directory"):
         site.setup()
     site.secrets.unlink()
     assert [": created, " in line for line in site.setup()[3:]] == [True] * 3
@@ -111,14 +111,14 @@ def test_setup_is_for_an_administrator(site: Site, role: str) -> None:
     """Whoever may do less is told so, and not that the token or password is wrong."""
     site.setup()
     site.server.drop(site.buckets.reports)
-    with pytest.raises(StoreError, match="for an administrator's token"):
+    with pytest.raises(StoreError, match="use an administrator's token"):
         site.setup(role)
 
 
 def test_who_is_not_known_is_told_the_key(site: Site) -> None:
     """A wrong token or password is told with the key to look at, and is in no message."""
     wrong: dict[str, Any] = {"password" if site.generation == 1 else "token": "a-wrong-secret"}
-    with pytest.raises(StoreError, match=r"see `influxdb\.token`.*`password`") as caught:
+    with pytest.raises(StoreError, match=r"check `influxdb\.token`.*`password`") as caught:
         site.setup(**wrong)
     assert "a-wrong-secret" not in str(caught.value)
 

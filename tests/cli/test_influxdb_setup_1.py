@@ -77,7 +77,7 @@ def test_databases_are_made_once(open_server: Influxd, heptad: Run) -> None:
     status, told = heptad(open_server.url, "setup")
     assert status == 0
     assert "database events: created, retention 90d\n" in told
-    assert "database events: there already, retention 90d\n" in heptad(open_server.url, "setup")[1]
+    assert "database events: unchanged, retention 90d\n" in heptad(open_server.url, "setup")[1]
     for keep in ("12h", "400d"):  # shorter than a shard of before, and longer
         told = heptad(open_server.url, "setup", retention={"events": keep})[1]
         assert f"to {keep}\n" in told
@@ -104,7 +104,7 @@ def test_users_have_least_rights(closed_server: Influxd, heptad: Run, tmp_path: 
     status, told = heptad(closed_server.url, "setup", "--secrets-to", secrets, **ADMIN)
     assert (status, told.count("created")) == (0, 6)
     again = heptad(closed_server.url, "setup", "--secrets-to", secrets, **ADMIN)[1]
-    assert again.count("there already") == 6
+    assert again.count("unchanged") == 6
     for role, rights in ROLES.items():
         path = secrets / f"{role}.password"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -172,7 +172,7 @@ def test_another_type_is_told(open_server: Influxd, heptad: Run) -> None:
     open_server.write("events", ["events,host=web pid=3.5,other=1", 'mine pid="x"'])
     status, told = heptad(open_server.url, "check")
     assert (status, told.count("fault")) == (1, 1)
-    assert "the field `pid` of `events` is of type 'float' there, and Heptad writes integer" in told
+    assert "the field `pid` of `events` has the type 'float', but Heptad writes integer" in told
     assert "`influxdb.buckets.events`" in told
 
 
@@ -181,7 +181,7 @@ def test_server_is_down(heptad: Run) -> None:
     for verb in ("setup", "check"):
         status, told = heptad(f"http://127.0.0.1:{reserve_port()}", verb)
         assert (status, told.count("\n")) == (1, 1)
-        assert "see that the server runs and `influxdb.url` is right" in told
+        assert "check that the server is running and `influxdb.url` is correct" in told
 
 
 def test_no_server_is_configured(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_no_server_is_configured(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "heptad", "influxdb", "check"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
-    assert "write `influxdb:` with its `url:`" in done.stderr
+    assert "add `influxdb:` with its `url:`" in done.stderr
 
 
 def test_a_page_of_a_proxy_is_told(heptad: Run) -> None:
@@ -199,7 +199,7 @@ def test_a_page_of_a_proxy_is_told(heptad: Run) -> None:
             for verb in ("check", "setup"):
                 status, told = heptad(server.url, verb, **keys)
                 assert status == 1
-                assert "see that `influxdb.url` leads to" in told
+                assert "check that `influxdb.url` is the URL of" in told
 
 
 def test_a_page_in_answer_to_writes_is_told(open_server: Influxd, heptad: Run) -> None:

@@ -70,7 +70,9 @@ def test_an_organization_goes_by_its_id_too(site_2: Site, influxd_2: Influxd2) -
 @pytest.mark.parametrize("name", ["zzz", "40e14f90ff5e2d26"])
 def test_an_unknown_organization_is_told(site_2: Site, name: str) -> None:
     """A name or id that nobody has is told, with what the token sees."""
-    with pytest.raises(StoreError, match=f"no organization `{name}`.*`influxdb.org`.*`heptad`"):
+    with pytest.raises(
+        StoreError, match=f"organization `{name}` does not exist.*`influxdb.org`.*`heptad`"
+    ):
         site_2.setup(org=name)
 
 
@@ -119,10 +121,10 @@ def test_a_lost_text_is_written_again(site_2: Site) -> None:
     told = site_2.setup()[-1]
     assert before.strip() not in told
     if SHOWS_TOKENS:
-        assert "its text is now in" in told
+        assert "now stored in" in told
         assert site_2.secret("grafana").read_text() == before
     else:
-        assert "this server does not show it again: if it is lost, --renew makes another" in told
+        assert "the server does not show it again; if it is lost, --renew creates a new" in told
         assert not site_2.secret("grafana").exists()
 
 
@@ -131,7 +133,7 @@ def test_a_token_that_is_not_active_is_made_anew(site_2: Site, influxd_2: Influx
     site_2.setup()
     mine = token_of(site_2, influxd_2, "exporter")
     influxd_2.call("PATCH", f"/api/v2/authorizations/{mine['id']}", {"status": "inactive"})
-    assert "made anew (it was not active)" in site_2.setup()[3]
+    assert "replaced (the old one was not active)" in site_2.setup()[3]
     assert site_2.check("exporter", "exporter")["fault"] == []
     tokens = influxd_2.call("GET", "/api/v2/authorizations")["authorizations"]
     assert mine["id"] not in {t["id"] for t in tokens}
@@ -140,7 +142,9 @@ def test_a_token_that_is_not_active_is_made_anew(site_2: Site, influxd_2: Influx
 def test_a_system_bucket_is_left_alone(site_2: Site, influxd_2: Influxd2) -> None:
     """A bucket of InfluxDB's own is refused, and keeps its retention."""
     before = influxd_2.call("GET", "/api/v2/buckets?name=_monitoring")["buckets"][0]
-    with pytest.raises(SetupError, match=r"InfluxDB's own.*`influxdb\.buckets.reports`"):
+    with pytest.raises(
+        SetupError, match=r"a system bucket of InfluxDB.*`influxdb\.buckets.reports`"
+    ):
         site_2.setup(buckets=BucketsConfig(site_2.buckets.events, "_monitoring"))
     assert influxd_2.call("GET", "/api/v2/buckets?name=_monitoring")["buckets"][0] == before
 
@@ -180,8 +184,8 @@ def test_tls_is_as_configured(tmp_path: Path) -> None:
     with running(TlsInfluxd2(tmp_path)) as server:
         site = Site(server, tmp_path / "secrets")
         (fault,) = site.check()["fault"]
-        assert "TLS fails: " in fault
-        with pytest.raises(StoreError, match=r"TLS fails: .*`influxdb\.tls\.ca_file`"):
+        assert "TLS error: " in fault
+        with pytest.raises(StoreError, match=r"TLS error: .*`influxdb\.tls\.ca_file`"):
             site.setup()
         first = {"username": "admin", "password": "of-the-tests", "bucket": "first"}
         body = json.dumps(first | {"org": ORGANIZATION, "token": TOKEN}).encode()
@@ -225,8 +229,8 @@ def test_a_text_that_is_not_shown_again(tmp_path: Path) -> None:
         (tmp_path / "grafana.token").unlink()
         told = setup(influxdb, tmp_path)
         assert len(influxdb.tokens) == 3
-        assert told[3] == "token exporter: there already"
-        assert "--renew makes another token" in told[-1]
+        assert told[3] == "token exporter: unchanged"
+        assert "--renew creates a new token" in told[-1]
         setup(influxdb, tmp_path, renew=True)
         assert [t["secret"] for t in influxdb.tokens] == [
             (tmp_path / f"{role}.token").read_text().strip() for role in ROLES

@@ -39,7 +39,7 @@ def test_databases_are_made_once(influxdb: InfluxDB3) -> None:
     made = {name: n * 86_400 for name, n in (("events", 90), ("reports", 365), ("heptad", 30))}
     assert influxdb.databases == made
     done = len(influxdb.server.changes())
-    assert "database heptad: there already, retention 30d" in setup(influxdb)
+    assert "database heptad: unchanged, retention 30d" in setup(influxdb)
     assert len(influxdb.server.changes()) == done
 
 
@@ -47,7 +47,7 @@ def test_another_retention_is_told(influxdb: InfluxDB3) -> None:
     """3 Core cannot change it: setup and check say so, and what can be done."""
     influxdb.databases["events"] = 7 * 86_400
     told = setup(influxdb)[0]
-    assert told.startswith("database events: there already, retention 7d and not 90d; 3 Core can")
+    assert told.startswith("database events: unchanged, retention 7d instead of 90d; 3 Core can")
     (fault,) = faults(influxdb)
     assert "influxdb3 update database --retention-period" in fault
 
@@ -57,13 +57,13 @@ def test_one_that_is_made_meanwhile_is_there(influxdb: InfluxDB3) -> None:
     influxdb.databases["events"] = None
     influxdb.hidden = True
     told = setup(influxdb)[0]
-    assert told == "database events: there already, retention not told by the server"
+    assert told == "database events: unchanged, retention unknown (the server does not show it)"
 
 
 def test_tokens_are_not_promised(influxdb: InfluxDB3, tmp_path: Path) -> None:
     """Core has no tokens with least rights: that is said, and nothing is made."""
     told = "\n".join(setup(influxdb, tmp_path))
-    assert "3 Core has administrators' tokens only" in told
+    assert "3 Core has only administrator tokens" in told
     assert '--permission "db:events:write" --permission "db:heptad:read,write"' in told
     assert list(tmp_path.iterdir()) == []
 
@@ -78,7 +78,7 @@ def test_the_limit_of_databases_is_told(influxdb: InfluxDB3) -> None:
 def test_check_makes_no_database(influxdb: InfluxDB3) -> None:
     """A database that is not there is told, and not made by trying to write to it."""
     assert [text.split(";")[0] for text in faults(influxdb)] == [
-        f"{name}: is not there (the server has none of that name)"
+        f"{name}: does not exist (the server has no such database)"
         for name in ("events", "reports", "heptad")
     ]
     assert influxdb.written == []

@@ -23,7 +23,7 @@ from heptad.core.store.sqlite import LocalStore, counter_key
 from tests.support.ports import reserve_port
 
 SUCCESSFUL = "heptad_config_last_reload_successful"
-TAKEN_UP = "configuration taken up"
+TAKEN_UP = "configuration reloaded"
 
 
 class World:
@@ -270,8 +270,8 @@ def test_what_cannot_be_taken_up_leads_back(world: World) -> None:
         world.content["aggregator"]["listen"] = f"127.0.0.1:{taken.getsockname()[1]}"
         world.write()
         running.hang_up()
-        seen = running.read_until("the old configuration is in force again")
-        assert "choose another `listen`" in seen
+        seen = running.read_until("reverted to the old configuration")
+        assert "set another `listen` address" in seen
         world.content["aggregator"]["listen"] = old
         for part in ("exporter", "aggregator"):
             running.wait_for(world, part, f"{SUCCESSFUL} 0.0")

@@ -113,21 +113,21 @@ def test_every_error_at_once(tmp_path: Path) -> None:
         load_config(path)
     told = str(caught.value)
     for place, words in {
-        "1:7": "hots: unknown key; known here: aggregator, exporter, host,",
-        "2:14": "log.level: Invalid enum value 'loud'; known here: debug, error, info, warning",
+        "1:7": "hots: unknown key; valid keys: aggregator, exporter, host,",
+        "2:14": "log.level: Invalid enum value 'loud'; valid values: debug, error, info, warning",
         "4:12": "store.max_age: Expected `str`, got `int`",
-        "5:13": "store.max_size: `1GB` is no size; write for example 500MiB",
-        "7:10": "sources.0.type: Invalid value 'files'; known here: file, journald",
-        "8:22": "sources.1.name: a name is lower case letters",
-        "8:34": "sources.1.paths: needs at least one path",
-        "9:33": "sources.2.paths.0: `a.log` must be an absolute path",
-        "9:51": "sources.2.timezone: `Mars` is no time zone; write for example",
-        "9:73": "sources.2.max_line_bytes: must lie between",
-        "9:84": "sources.2.locale: `xx` is not a locale; write for example fr_FR",
+        "5:13": "store.max_size: `1GB` is not a size; write for example 500MiB",
+        "7:10": "sources.0.type: Invalid value 'files'; valid values: file, journald",
+        "8:22": "sources.1.name: is not a source name",
+        "8:34": "sources.1.paths: requires at least one path",
+        "9:33": "sources.2.paths.0: `a.log` is not an absolute path",
+        "9:51": "sources.2.timezone: `Mars` is not a time zone; write for example",
+        "9:73": "sources.2.max_line_bytes: must be between",
+        "9:84": "sources.2.locale: `xx` is not a known locale; write for example fr_FR",
         "10:20": "exporter.listen: Expected `str`, got `int`",
-        "11:1": "the key `exporter` stands here a second time",
-        "12:20": "aggregator.poll: must be longer than 0",
-        "12:32": "aggregator.listen: `here` is no address:port; write for example 127.0.0.1:9707",
+        "11:1": "the key `exporter` appears twice",
+        "12:20": "aggregator.poll: must be greater than 0",
+        "12:32": "aggregator.listen: `here` is not an address; write HOST:PORT, for example 127.0.0.1:9707",
         "12:73": "aggregator.findings.brute_force.attempts: must be at least 2",
     }.items():
         assert f"{path}:{place}: {words}" in told, told
@@ -194,7 +194,10 @@ def test_names_are_given_once() -> None:
     """Two sources of one name would share their state and their metrics."""
     text = "sources:\n" + "- {type: journald, name: a, programs: [%s]}\n" * 2
     [(place, message)] = faults(text % ("su", "sudo"))
-    assert (place, message) == ("3:26", "sources.1.name: `a` is the name of two sources")
+    assert (place, message) == (
+        "3:26",
+        "sources.1.name: two sources have the name `a`; rename one of them",
+    )
 
 
 def test_two_stores_are_two_files() -> None:
@@ -231,7 +234,7 @@ def test_listen() -> None:
         "a:\u0663",
         "a:" + "9" * 9999,
     ):
-        with pytest.raises(ValueError, match="is no address:port"):
+        with pytest.raises(ValueError, match="is not an address"):
             parse_listen(wrong)
 
 
@@ -318,7 +321,7 @@ def test_wrong_types_name_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(DocumentError) as caught:
         load_config(path)
     told = "\n".join(map(str, caught.value.problems))
-    assert "needs its unit" in told
+    assert "with its unit" in told
     assert "the key `paths` is missing" in told
 
 
@@ -327,15 +330,23 @@ def test_wrong_types_name_the_remedy(tmp_path: Path) -> None:
     [
         ("brute_force: {attempts: 1}", "brute_force.attempts", "must be at least 2"),
         ("brute_force: {span: 7h}", "brute_force.span", "at most 21600s"),
-        ("brute_force: {span: soon}", "brute_force.span", "`soon` is no duration"),
+        ("brute_force: {span: soon}", "brute_force.span", "`soon` is not a duration"),
         ("spraying: {users: 51}", "spraying.users", "at most 50"),
         (
             "slow_brute_force: {hours: 5, span: 4h}",
             "slow_brute_force.hours",
-            "more hours than the span",
+            "more than the number of hours",
         ),
-        ("baseline: {look_back: 31d}", "baseline.look_back", "is longer than store.max_age"),
-        ("baseline: {look_back: 8d, settle: 8d}", "baseline.settle", "must be a day shorter"),
+        (
+            "baseline: {look_back: 31d}",
+            "baseline.look_back",
+            "must not be longer than store.max_age",
+        ),
+        (
+            "baseline: {look_back: 8d, settle: 8d}",
+            "baseline.settle",
+            "must be at least a day shorter",
+        ),
         ("new_network: {ipv4_prefix: 33}", "new_network.ipv4_prefix", "at most 32"),
         ("unusual_hour: {probability: 1.0}", "unusual_hour.probability", "between 0 and 1"),
         ("session: {longest: 8d}", "session.longest", "at most"),
@@ -358,7 +369,7 @@ def test_short_store_shortens_the_look_back(tmp_path: Path) -> None:
     [(_, message)] = faults(
         "store: {max_age: 8d}\naggregator: {findings: {baseline: {look_back: 9d}}}\n"
     )
-    assert "is longer than store.max_age" in message
+    assert "must not be longer than store.max_age" in message
 
 
 @pytest.mark.parametrize("size", ["1.5MiB", "1572864B", "1572864"])
@@ -385,6 +396,4 @@ def test_the_longest_line_is_a_size(size: str) -> None:
     assert isinstance(found, FileSourceConfig)
     assert parse_size(found.max_line_bytes) == 2**18
     told = faults("sources: [" + source.replace(size, "2MiB") + "]\n")
-    assert [text for _, text in told] == [
-        "sources.0.max_line_bytes: must lie between 256B and 1MiB"
-    ]
+    assert [text for _, text in told] == ["sources.0.max_line_bytes: must be between 256B and 1MiB"]

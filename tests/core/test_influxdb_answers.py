@@ -158,7 +158,7 @@ def test_a_proxy_that_refuses_all_sets_nothing_aside(
     )
     outcome = deliver(server, generation=generation)
     assert isinstance(outcome, Blocked)
-    assert "a page of a proxy's" in outcome.reason
+    assert "a proxy's error page" in outcome.reason
     assert server.requests <= 3
 
 
@@ -248,7 +248,7 @@ def test_an_answer_that_never_ends_is_not_waited_for(server: FaultyProxy) -> Non
     thread.start()
     thread.join(20)
     assert isinstance(done[0], Retry)
-    assert "no answer in time" in done[0].reason
+    assert "timeout" in done[0].reason
 
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b"\xff\xfe", b'{"error":', b'{"data":[[]]}', b""])

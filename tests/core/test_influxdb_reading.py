@@ -103,7 +103,7 @@ def test_an_endless_line_ends(server: Server) -> None:
             yield b"x" * 5000
 
     server.answer = answer
-    with pytest.raises(StoreError, match=r"longer than 10000 bytes.*no smaller part"):
+    with pytest.raises(StoreError, match=r"longer than 10000 bytes.*cannot be split further"):
         read(server, until=DAY)
     assert len(server.queries) < 50
 
@@ -141,9 +141,9 @@ def test_an_answer_that_was_cut_off(server: Server) -> None:
         (b'{"code": "unauthorized", "message": "unauthorized access"}', 401, "may read"),
         (b'{"results": [{"error": "not authorized to execute"}]}', 200, "may read this bucket"),
         (b"<html>Bad Gateway</html>", 502, "heptad influxdb check"),
-        (b"<html>Log in here</html>", 200, "leads to InfluxDB"),
+        (b"<html>Log in here</html>", 200, "is the URL of InfluxDB"),
         (b'{"results": [{"error": "engine: timeout"}]}', 200, "not overloaded"),
-        (b'{"results": ' + b"[" * 5000, 200, "not InfluxDB's"),
+        (b'{"results": ' + b"[" * 5000, 200, "not from InfluxDB"),
     ],
 )
 def test_errors_name_the_remedy(server: Server, said: bytes, status: int, remedy: str) -> None:

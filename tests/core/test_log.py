@@ -101,7 +101,7 @@ def test_a_condition_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     for problem in ("full", "full", "full", None, None, "full", None):
         condition.set(problem)
     told = [(r.levelname, r.getMessage(), getattr(r, "problem", "")) for r in caplog.records]
-    begin, end = ("WARNING", "store: problem", "full"), ("INFO", "store: well again", "")
+    begin, end = ("WARNING", "store: problem", "full"), ("INFO", "store: recovered", "")
     assert told == [begin, end, begin, end]
 
 

@@ -188,10 +188,12 @@ def test_beyond_loopback_any_name_will_do() -> None:
 
 def test_port_in_use(port: Port) -> None:
     """A port that is taken, or cannot be, is told with the remedy."""
-    with pytest.raises(ServerError, match=r"is another Heptad running.*choose another `listen`"):
+    with pytest.raises(
+        ServerError, match=r"check whether another Heptad is running.*set another `listen` address"
+    ):
         Port(port.address)
     for host, number in (("192.0.2.1", 0), ("127.0.0.1", 70_000), ("no.such.host.invalid", 80)):
-        with pytest.raises(ServerError, match=f"{host}:{number} cannot be listened on"):
+        with pytest.raises(ServerError, match=f"{host}:{number} cannot listen on"):
             Port((host, number))
 
 

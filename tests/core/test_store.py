@@ -82,7 +82,7 @@ def test_a_row_that_cannot_be_stored(
     """A row that SQLite can never take is left out, alone and with one line in the log."""
     store.append([*rows(1, 3), bad, bad, *rows(3, 5)], {"k": b"1"}, {COUNTER: 2}, move_on=move_on)
     told = [record.getMessage() for record in caplog.records]
-    assert told == ["rows that cannot be stored are left out"]
+    assert told == ["skipped rows that cannot be stored"]
     assert (times(store), store.recall("k")) == ([1, 2, 3, 4], b"1")
     assert store.counters() == {COUNTER: 2}
     store.append(rows(5, 6))

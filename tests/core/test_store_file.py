@@ -71,7 +71,7 @@ def test_a_newer_version(path: Path) -> None:
 
 def test_reading_without_a_store(path: Path) -> None:
     """Reading creates nothing: it says what to start first."""
-    with pytest.raises(StoreError, match="no store here yet; start `heptad up`"):
+    with pytest.raises(StoreError, match="the store does not exist yet; start `heptad up`"):
         LocalStore(path)
     assert not path.parent.exists()
 
@@ -111,7 +111,7 @@ def test_a_corrupt_file(
         assert (times(store), store.recall("k")) == ([], None)
         store.append(rows(1, 2))
     assert [r.levelname for r in caplog.records] == ["ERROR"]
-    assert "set aside" in caplog.text
+    assert "renamed it" in caplog.text
     with LocalStore(path, write=True) as store:
         assert (times(store), store.set_aside) == ([1], None)
 
@@ -126,7 +126,7 @@ def test_the_database_of_another_program(path: Path, version: int) -> None:
         other.commit()
     before = path.read_bytes()
     for write in (True, False):
-        with pytest.raises(StoreError, match=r"no store of Heptad's; choose another store\.path"):
+        with pytest.raises(StoreError, match=r"not a Heptad store; choose another store\.path"):
             LocalStore(path, write=write)
     assert path.read_bytes() == before
     assert sorted(found.name for found in path.parent.iterdir()) == [path.name, f"{path.name}.lock"]
@@ -137,7 +137,7 @@ def test_a_file_that_never_was_a_store(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"Mar  1 12:00:00 gate su: x\n")
     for _ in range(2):
-        with pytest.raises(StoreError, match=r"no store of Heptad's; choose another store\.path"):
+        with pytest.raises(StoreError, match=r"not a Heptad store; choose another store\.path"):
             LocalStore(path, write=True)
     assert path.read_bytes() == b"Mar  1 12:00:00 gate su: x\n"
     assert list(path.parent.iterdir()) == [path]
@@ -314,7 +314,7 @@ def test_a_folder_that_everyone_may_write(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     folder.mkdir()
     folder.chmod(0o777)
-    with pytest.raises(StoreError, match="everyone may write this folder"):
+    with pytest.raises(StoreError, match="the directory is world-writable"):
         LocalStore(folder / "events.db", write=True)
     for mode in (0o1777, 0o775, 0o750):
         folder.chmod(mode)

@@ -193,7 +193,7 @@ class SelfSigned:
         (
             lambda own: own.issue_cert("elsewhere.example"),
             "Hostname mismatch",
-            "a name in `influxdb.url` that the server's certificate has",
+            "a host name in `influxdb.url` that is in the server's certificate",
         ),
     ],
 )
@@ -210,7 +210,7 @@ def test_a_server_with_a_wrong_certificate(
         world.restart()
 
     problem = deliver(world, mend)
-    assert "TLS fails" in problem
+    assert "TLS error" in problem
     assert said in problem
     assert remedy in problem
 
@@ -244,7 +244,7 @@ def test_a_broken_authority_file(world: World) -> None:
     sink = InfluxSink(connection, "events")
     outcome = sink.deliver(sink.encode(["events count=1i 1"]))
     assert isinstance(outcome, Retry)
-    assert "see that they are PEM files" in outcome.reason
+    assert "check that they are PEM files" in outcome.reason
     path.write_bytes(right)
     assert connection.ask_version().startswith("1.")
     connection.close()
@@ -294,7 +294,7 @@ def test_a_client_certificate_that_tls_itself_asks_for(
     ):
         # 1.3 asks after the handshake: what is sent meanwhile may be answered by a reset alone
         reset = "" if version == ssl.TLSVersion.TLSv1_2 else "|reset by peer"
-        with pytest.raises(Unreachable, match=rf"TLS fails: .*`influxdb\.tls\.cert_file`{reset}"):
+        with pytest.raises(Unreachable, match=rf"TLS error: .*`influxdb\.tls\.cert_file`{reset}"):
             it.ask_version()
         assert not server.asked
         world.identify(world.authority)
@@ -311,7 +311,7 @@ def test_http_on_a_port_of_tls(world: World) -> None:
         world.restart()
 
     problem = deliver(world, mend)
-    assert "TLS fails" in problem
+    assert "TLS error" in problem
     assert "write http://" in problem
 
 

@@ -101,8 +101,8 @@ def test_an_exporter_may_not_read(host: Host) -> None:
         host.read("exporter")
     said = str(caught.value)
     assert "may only write; --local reads this host's own store" in said
-    assert "`heptad influxdb check` tells" in said
-    assert "setup` makes" not in said
+    assert "`heptad influxdb check` shows more" in said
+    assert "setup` creates" not in said
 
 
 def test_a_bucket_that_is_not_there_is_told(host: Host) -> None:

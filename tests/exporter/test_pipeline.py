@@ -158,7 +158,7 @@ def test_a_source_in_trouble(
         bench.run()
     assert pipeline.problems() == []
     assert bench.metric("heptad_source_up", "feed0") == 1
-    assert [r.getMessage() for r in caplog.records] == ["source: problem", "source: well again"]
+    assert [r.getMessage() for r in caplog.records] == ["source: problem", "source: recovered"]
 
 
 def test_a_clock_that_steps_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

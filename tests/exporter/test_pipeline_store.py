@@ -49,7 +49,7 @@ def test_a_full_disk(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     assert bench.metric("auth_events_total", *FAILED) == 1000
     assert bench.store.counters()[auth_key()] == 1000
     told = [(record.levelname, record.getMessage()) for record in caplog.records]
-    assert told == [("WARNING", "store: problem"), ("INFO", "store: well again")]
+    assert told == [("WARNING", "store: problem"), ("INFO", "store: recovered")]
 
 
 def limit(store: LocalStore, pages: int) -> None:
@@ -254,7 +254,7 @@ def test_a_full_outbox_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFix
         assert store.newest_position() == 20_000
         writer.close()
     messages = [record.getMessage() for record in caplog.records]
-    told_once = [f"{n}: {what}" for n in ("pruning", "store") for what in ("problem", "well again")]
+    told_once = [f"{n}: {what}" for n in ("pruning", "store") for what in ("problem", "recovered")]
     assert sorted(messages) == told_once
 
 

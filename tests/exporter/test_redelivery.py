@@ -162,7 +162,7 @@ def test_the_command(host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[s
     for told, status, words in (
         (keys, 0, "20 events of"),
         (keys | {"store": {"path": "/nonexistent/events.db"}}, 1, "/nonexistent/events.db is not"),
-        ({"store": keys["store"]}, 2, "no server is configured"),
+        ({"store": keys["store"]}, 2, "InfluxDB is not configured"),
     ):
         config.write_text(yaml.safe_dump(told))
         assert run_resend(argparse.Namespace(config=config)) == status

@@ -115,7 +115,7 @@ def test_a_corrected_setting(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         assert gate.apply() == 0
         assert [event.source_ip for event in gate.events()] == [f"192.0.2.{n}" for n in range(1, 6)]
         assert gate.left() == 1
-    assert "refused for their provenance, as before" in capsys.readouterr().out
+    assert "still rejected for their provenance" in capsys.readouterr().out
     with LocalStore(gate.store) as store:
         assert store.counters()[FAILED] == 5
         unheard = build_summary(store, None, 0, 2**62).unheard

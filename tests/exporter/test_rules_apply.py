@@ -118,11 +118,11 @@ def test_a_mended_rule(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
     host.mend()
     assert host.apply() == 0
     told = capsys.readouterr().out
-    assert "ARE NOW" in told
+    assert "RESULT" in told
     assert [line.split(maxsplit=2) for line in told.splitlines()[1:]] == [
         ["gatekeeper", "1", "events"],
-        ["gatekeeper", "1", "understood, and tell nothing of their own"],
-        ["gatekeeper", "1", "not understood, as before"],
+        ["gatekeeper", "1", "understood, but ignored"],
+        ["gatekeeper", "1", "still not understood"],
     ]
     late = host.events()[1]
     assert (late.user, late.source_ip, late.pid, late.host) == ("ann", "192.0.2.7", 2, "gate")
@@ -168,7 +168,7 @@ def test_a_dry_run(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
     host.mend()
     with LocalStore(host.store, write=True):
         assert host.apply("--dry-run") == 0
-    assert "WOULD BE" in capsys.readouterr().out
+    assert "RESULT (DRY RUN)" in capsys.readouterr().out
     assert len(host.events()) == 1
     assert len(host.left()) == 3
     assert host.counter() == 0
@@ -192,8 +192,8 @@ def test_beside_a_running_exporter(host: Host, capsys: pytest.CaptureFixture[str
     with LocalStore(host.store, write=True):
         assert host.apply() == 1
     told = capsys.readouterr().err
-    assert "writes this store" in told
-    assert "the exporter must not run meanwhile: stop its service" in told
+    assert "is using this store" in told
+    assert "stop the exporter first: stop its service" in told
     assert len(host.left()) == 3
 
 

@@ -65,8 +65,8 @@ class LineCounts:
         if not self.lines and not self.given_up_after:
             return "0 events in 0 lines: the file is empty"
         given_up = self.given_up_after // 1000
-        first = f" of its first {given_up:,} kB (the rest was not read)" if given_up else ""
-        too_long = f", {self.oversized} above {_LONGEST_LINE} bytes" if self.oversized else ""
+        first = f" in the first {given_up:,} kB (the rest was not read)" if given_up else ""
+        too_long = f", {self.oversized} longer than {_LONGEST_LINE} bytes" if self.oversized else ""
         looks = describe_foreign(strange) if strange else None
         return (
             f"0 events in {self.lines} lines{first}, {self.headless} without a syslog header"
@@ -100,7 +100,7 @@ def _open(name: str) -> IO[bytes]:
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
-            raise OSError("is a device, not a log; write - for standard input")
+            raise OSError("is a device, not a log file; use - for standard input")
         if stat.S_ISFIFO(mode):
             _await_writer(number)
         else:
@@ -123,7 +123,9 @@ def _await_writer(number: int) -> None:
         except BlockingIOError:
             return  # a writer that has nothing to say yet; without one this were the end
         if time.monotonic() >= end:
-            raise TimeoutError(f"is a pipe to which nothing wrote within {PATIENCE:.0f} s")
+            raise TimeoutError(
+                f"is a pipe that no program has opened for writing within {PATIENCE:.0f} s"
+            )
 
 
 def _skip_hole(number: int) -> None:

@@ -21,18 +21,18 @@ from heptad.core.config.web import ServerError
 from heptad.core.store.api import StoreError
 
 _DESCRIPTION = """\
-Who logged in, who tried, who became root: Heptad reads it from the logs of a host as 7W events
-(who, what, when, where, on what, from where, to where), counts and keeps them, and tells what
-is unusual. It bans nobody."""
+Heptad reads who logged in, who tried, and who became root from the logs of a host, as events
+(time, host, service, event, user, source, object). It counts and stores them, and reports what
+is unusual. It does not block anyone."""
 _EPILOG = """\
 start here:
-  heptad up                          exporter and aggregator of this host, in one go
-  heptad status                      whether it runs, what it reads, how far behind it is
-  heptad events --since 1h           what was seen
-  heptad report --since 24h          what happened, what is unusual
-  heptad parse /var/log/auth.log     what the rules make of a log, without storing it
+  heptad up                          run the exporter and the aggregator of this host
+  heptad status                      show whether Heptad is running and up to date
+  heptad events --since 1h           list the events of the last hour
+  heptad report --since 24h          report what happened and what is unusual
+  heptad parse /var/log/auth.log     parse a log file without storing its events
 
-exit status: 0 done, 1 failed, 2 wrong use or configuration"""
+exit status: 0 success, 1 failure, 2 invalid usage or configuration"""
 
 
 _ALONE: Final = ("-h", "--help", "--version")
@@ -104,10 +104,13 @@ def _run(arguments: Sequence[str] | None) -> int:  # noqa: PLR0911 - a status a 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except sqlite3.Error as error:
-        print_error(f"a store cannot be read: {error}; the exporter sets a corrupt one aside")
+        print_error(
+            f"cannot read a store: {error}; if the file is corrupt, the exporter renames it "
+            "and creates a new one"
+        )
         return FAILED
     except OSError as error:
-        print_error(f"cannot go on: {error.strerror or error}")
+        print_error(f"cannot continue: {error.strerror or error}")
         return FAILED
     except KeyboardInterrupt:
         return DONE

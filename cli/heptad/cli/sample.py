@@ -37,7 +37,8 @@ def prepare(config: Config) -> tuple[Config, Path]:
         log_path().touch()
     except OSError as error:
         raise StoreError(
-            f"{folder}: cannot be made: {error.strerror}; name another place in STATE_DIRECTORY"
+            f"{folder}: cannot create the directory: {error.strerror}; set STATE_DIRECTORY "
+            "to another directory"
         ) from None
     content = {
         "host": _HOST,

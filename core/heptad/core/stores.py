@@ -44,8 +44,8 @@ def _pointing_to_local() -> Iterator[None]:
     except NoSecret:
         raise
     except (NotAllowed, Unreachable) as error:
-        why = "An exporter's token may only write; " if isinstance(error, NotAllowed) else ""
-        raise StoreError(f"{error}. {why}--local reads this host's own store") from error
+        why = "An exporter's token may only write. " if isinstance(error, NotAllowed) else ""
+        raise StoreError(f"{error}. {why}Use --local to read the store of this host") from error
 
 
 def _open_file(path: Path, stack: ExitStack, intake: Intake) -> LocalStore:

@@ -24,11 +24,13 @@ _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]iB|B)", re.ASCII)
 def parse_duration(text: str) -> float:
     """Seconds of ``90s``, ``5m``, ``1h``, ``30d``, ``1h30m``; ValueError with the remedy."""
     if len(text) > _LONGEST_TEXT or not _DURATION.fullmatch(text):
-        raise ValueError(f"`{_quote(text)}` is no duration; write for example 90s, 5m, 1h or 30d")
+        raise ValueError(
+            f"`{_quote(text)}` is not a duration; write for example 90s, 5m, 1h or 30d"
+        )
     parts = _PART.findall(text)
     seconds = float(sum(float(number) * _SECONDS[unit] for number, unit in parts))
     if seconds > _LONGEST:
-        raise ValueError("a duration of more than 100 years; write for example 365d")
+        raise ValueError("a duration must not exceed 100 years; write for example 365d")
     return seconds
 
 
@@ -42,10 +44,10 @@ def parse_size(text: Size) -> int:
         text = f"{text}B"
     found = _SIZE.fullmatch(text) if len(text) <= _LONGEST_TEXT else None
     if found is None:
-        raise ValueError(f"`{_quote(text)}` is no size; write for example 500MiB or 1GiB")
+        raise ValueError(f"`{_quote(text)}` is not a size; write for example 500MiB or 1GiB")
     size = float(found[1]) * _BYTES[found[2]]
     if size > _LARGEST:
-        raise ValueError("a size of more than 4 EiB; write for example 500MiB or 1GiB")
+        raise ValueError("a size must not exceed 4 EiB; write for example 500MiB or 1GiB")
     return int(size)
 
 
@@ -62,7 +64,7 @@ def parse_time(text: str, now: float | None = None) -> int:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(
-            f"`{_quote(text)}` is no time; write for example 24h (that long ago) or "
+            f"`{_quote(text)}` is not a time; write for example 24h (24 hours ago) or "
             "2026-03-01T12:00:00Z"
         ) from None
     if moment.tzinfo is None:
@@ -70,7 +72,7 @@ def parse_time(text: str, now: float | None = None) -> int:
     nanoseconds = round(moment.timestamp() * 10**6) * 1000
     if not -(2**63) <= nanoseconds < 2**63:
         raise ValueError(
-            f"`{_quote(text)}` cannot be a time of a log: it lies outside 1678 to 2261"
+            f"`{_quote(text)}` is out of range; a time must be between the years 1678 and 2261"
         )
     return nanoseconds
 
@@ -86,7 +88,7 @@ def parse_zone(text: str) -> tzinfo:
         return ZoneInfo(text[:_LONGEST_TEXT])
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(
-            f"`{_quote(text)}` is no time zone; write for example Europe/Berlin, UTC or +02:00"
+            f"`{_quote(text)}` is not a time zone; write for example Europe/Berlin, UTC or +02:00"
         ) from None
 
 

@@ -23,20 +23,20 @@ log = logging.getLogger("heptad.validation")
 KINDS: Final[dict[str, str]] = {
     "event": "an event",
     "line": "a line that no rule understood",
-    "finding": "a revision of a finding, or an event that is kept with one",
+    "finding": "a revision of a finding, or an event of its evidence",
     "report": "a row of a report",
-    "heartbeat": "what an exporter tells of itself",
-    "state": "what a part remembers for its next start",
-    "counter": "where a counter stands",
+    "heartbeat": "a heartbeat of an exporter",
+    "state": "the stored state of an exporter or aggregator",
+    "counter": "the value of a counter",
 }
 REASONS: Final[dict[str, str]] = {
-    "missing": "a tag or field that has to be there is not",
-    "type": "a value of another type",
-    "time": "a time before 1970, or one that does not fit to the others",
-    "number": "a number that cannot be, such as a count below 1 or above a million",
-    "word": "a word that is not one of the few that may be there",
-    "text": "text that is not UTF-8, holds NUL, or is too long",
-    "corrupt": "it cannot be decoded",
+    "missing": "a required tag or field is missing",
+    "type": "a value has the wrong type",
+    "time": "a time is before 1970, or contradicts the others",
+    "number": "a number is out of range, such as a count below 1 or above a million",
+    "word": "a word is not in the vocabulary",
+    "text": "text is not UTF-8, contains NUL, or is too long",
+    "corrupt": "a value cannot be decoded",
 }
 _KIND_OF: Final = {
     "events": "event",
@@ -95,7 +95,7 @@ class Intake:
         if not counts:
             return ""
         told = ", ".join(f"{kind}: {why} ({n})" for (kind, why), n in sorted(counts.items()))
-        return f"{sum(counts.values())} stored values are invalid and are left out: {told}"
+        return f"{sum(counts.values())} stored values are invalid and were skipped: {told}"
 
     def reject(self, kind: str, identity: Hashable, error: Exception) -> None:
         """Count a value of ``kind``, known by ``identity``, and log the first of its sort."""
@@ -108,7 +108,7 @@ class Intake:
         sort = (kind, reason_of(error))
         if sort not in self._counts:
             told = {"kind": kind, "reason": sort[1], "value": _show(identity)}
-            log.warning("value is left out", extra={**told, "error": _show(error)})
+            log.warning("invalid value skipped", extra={**told, "error": _show(error)})
         self._counts[sort] = self._counts.get(sort, 0) + 1
 
     def sift(
@@ -172,9 +172,9 @@ def kind_of(measurement: str) -> str:
 def check_text(text: str, longest: int = LONGEST) -> str:
     """The text; raises Invalid where it is none that Heptad writes."""
     if len(text) > longest:
-        raise Invalid("text", f"a text of {len(text)} characters")
+        raise Invalid("text", f"text of {len(text)} characters")
     if "\0" in text:
-        raise Invalid("text", "a text with NUL")
+        raise Invalid("text", "text with NUL")
     if not text.isascii():
         check_encoding(text)
     return text
@@ -185,7 +185,7 @@ def check_encoding(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise Invalid("text", "a text that is not UTF-8") from None
+        raise Invalid("text", "text that is not UTF-8") from None
 
 
 def _show(value: object) -> str:

@@ -21,17 +21,17 @@ FAILED: Final = 1
 WRONG_USE: Final = 2
 
 COMMANDS: Final[dict[str, str]] = {
-    "up": "run exporter and aggregator of this host in one go",
-    "exporter": "read the logs of this host",
-    "aggregator": "compute findings and reports from the events",
-    "status": "show whether Heptad runs, what it reads and how far behind it is",
-    "parse": "show what the rules make of a log, without storing it",
-    "events": "show the stored events as 7W lines",
-    "report": "tell what happened, what is unusual, and what to look at first",
-    "check-config": "tell every error of a configuration, with its place and remedy",
-    "rules": "test, list and apply the rules",
-    "influxdb": "prepare InfluxDB for the fleet, and check it",
-    "grafana": "put data sources and dashboards into a running Grafana",
+    "up": "run the exporter and the aggregator of this host",
+    "exporter": "read the logs of this host and store their events",
+    "aggregator": "compute findings and reports from the stored events",
+    "status": "show whether Heptad is running, what it reads and how far behind it is",
+    "parse": "parse a log file and print its events, without storing them",
+    "events": "list the stored events",
+    "report": "report what happened, what is unusual, and what to check first",
+    "check-config": "report every configuration error with its location and a fix",
+    "rules": "test, list and reapply the parsing rules",
+    "influxdb": "set up InfluxDB for the fleet, and check it",
+    "grafana": "install data sources and dashboards in a running Grafana",
 }
 """What there is and does what, each in a module of its name."""
 
@@ -69,7 +69,7 @@ def add_config(parser: argparse.ArgumentParser, *, default: str | None = None) -
         type=Path,
         default=default,
         metavar="FILE",
-        help="the configuration; without it every setting has its default",
+        help="the configuration file; without it, every setting has its default",
     )
 
 
@@ -78,7 +78,7 @@ def add_local(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--local",
         action="store_true",
-        help="read the stores of this host, where the configuration names InfluxDB",
+        help="read the stores of this host, even if the configuration names InfluxDB",
     )
 
 
@@ -96,9 +96,11 @@ def add_span(parser: argparse.ArgumentParser, *, since: str) -> None:
         "--since",
         default=since,
         metavar="T",
-        help=f"24h (that long ago) or RFC 3339; default: {since}",
+        help=f"start time: a duration before now such as 24h, or RFC 3339; default: {since}",
     )
-    parser.add_argument("--until", metavar="T", help="the same, not included; default: now")
+    parser.add_argument(
+        "--until", metavar="T", help="end time (exclusive), in the same form; default: now"
+    )
 
 
 def read_span(args: argparse.Namespace) -> tuple[int, int | None]:
@@ -108,7 +110,9 @@ def read_span(args: argparse.Namespace) -> tuple[int, int | None]:
     if until is not None and since >= until:
         raise ValueError(f"--since {args.since} is not before --until {args.until}")
     if since >= parse_time("now"):
-        raise ValueError(f"--since {args.since} is in the future; write for example 24h")
+        raise ValueError(
+            f"--since {args.since} is in the future; write a time in the past, for example 24h"
+        )
     return since, until
 
 
@@ -118,7 +122,7 @@ def choose_word(option: str, word: str, known: Iterable[str]) -> str:
     if word in words:
         return word
     close = get_close_matches(word, words, n=3, cutoff=0.5)
-    remedy = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(words)}"
+    remedy = f"did you mean {' or '.join(close)}?" if close else f"valid values: {', '.join(words)}"
     raise ValueError(f"{option} {printable(word, 60)} is not known; {remedy}")
 
 

@@ -14,9 +14,9 @@ from heptad.core.units import parse_time
 log = logging.getLogger("heptad")
 
 _EXAMPLES = """
-heptad aggregator                                       beside the exporter of this host
-heptad aggregator --once                                work off what is there, then exit
-heptad aggregator --once --since 7d --until now         compute the last week again
+heptad aggregator                                       next to the exporter of this host
+heptad aggregator --once                                process the stored events, then exit
+heptad aggregator --once --since 7d --until now         recompute the last week
 """
 
 
@@ -24,9 +24,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """Add the command."""
     parser = add_command(commands, "aggregator", run, _EXAMPLES)
     add_config(parser)
-    parser.add_argument("--once", action="store_true", help="work off what is there, then exit")
-    parser.add_argument("--since", metavar="T", help="compute again from this time on, then exit")
-    parser.add_argument("--until", metavar="T", help="… up to this time; default: now")
+    parser.add_argument("--once", action="store_true", help="process the stored events, then exit")
+    parser.add_argument(
+        "--since", metavar="T", help=("recompute findings and reports from this time on, then exit")
+    )
+    parser.add_argument("--until", metavar="T", help="recompute up to this time; default: now")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         print_error(str(error))
         return WRONG_USE
     if until is not None and since is None:
-        print_error("--until needs --since")
+        print_error("--until requires --since")
         return WRONG_USE
     if since is not None and until is not None and since >= until:
         print_error(f"--since {args.since} is not before --until {args.until}")
@@ -50,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
             CheckedConfig(config), _build, lambda: CheckedConfig(load_config(args.config))
         )
     aggregator = Aggregator(config, once=args.once, since=since, until=until)
-    log.info("aggregator starts", extra={"store": aggregator.store})
+    log.info("starting aggregator", extra={"store": aggregator.store})
     return run_workers({"aggregator": aggregator.run})
 
 
@@ -61,5 +63,5 @@ def _build(plan: CheckedConfig, also: StoredMetrics) -> dict[str, Worker]:
         told["metrics"] = f"{aggregator.server.url}/metrics"
         if plan.config.aggregator.page:
             told["page"] = f"{aggregator.server.url}/"
-    log.info("aggregator starts", extra=told)
+    log.info("starting aggregator", extra=told)
     return {"aggregator": aggregator.run}

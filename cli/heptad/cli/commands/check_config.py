@@ -18,7 +18,7 @@ heptad check-config /etc/heptad/heptad.yaml
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
     parser = add_command(commands, "check-config", run, _EXAMPLES)
-    parser.add_argument("file", type=Path, metavar="FILE", help="the configuration")
+    parser.add_argument("file", type=Path, metavar="FILE", help="the configuration file")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -38,14 +38,14 @@ from heptad.exporter.normalize.field_encoding import classify_address
 from heptad.exporter.parsing.rulebook import load_rulebook
 
 _EXAMPLES = """
-heptad events                                         the last hour
+heptad events                                         events of the last hour
 heptad events --since 24h --outcome failure --program sshd
 heptad events --action login --address 192.0.2.7 --user root
 heptad events --host web-1 --since 2026-03-01 --until 2026-03-02
 heptad events --limit 20 --since 7d                   the newest 20
-heptad events --finding 019e3c22d41f2a07              the log lines that a finding is made of
-heptad events --limit 5 --follow                      the newest 5, then as they come
-heptad events --local                                 of this host, where InfluxDB has the fleet's
+heptad events --finding 019e3c22d41f2a07              the log lines behind a finding
+heptad events --limit 5 --follow                      the newest 5, then new ones as they arrive
+heptad events --local                                 from the store of this host, not from InfluxDB
 heptad events --since 7d --format jsonl | jq .user
 """
 
@@ -58,27 +58,37 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     add_config(parser)
     add_local(parser)
     add_span(parser, since="1h")
-    parser.add_argument("--host", help="only of this host")
-    parser.add_argument("--action", help="only this action, for example login (docs/events.md)")
-    parser.add_argument("--user", help="only this account: who acted, was asked for or acted on")
+    parser.add_argument("--host", help="only events of this host")
     parser.add_argument(
-        "--address", help="only from this address or network, for example 2001:db8::/64"
+        "--action", help=("only events with this action, for example login (see docs/events.md)")
     )
-    parser.add_argument("--program", help="only this program")
-    parser.add_argument("--outcome", help=f"only this outcome: {', '.join(OUTCOMES)}")
+    parser.add_argument("--user", help="only events of this account, as the actor or as the target")
     parser.add_argument(
-        "--limit", type=int, metavar="N", help="only the newest N; with --follow, to start with"
+        "--address", help="only events from this address or network, for example 2001:db8::/64"
     )
-    parser.add_argument("--follow", action="store_true", help="continue with events as they come")
+    parser.add_argument("--program", help="only events of this program")
+    parser.add_argument("--outcome", help=f"only events with this outcome: {', '.join(OUTCOMES)}")
+    parser.add_argument(
+        "--limit",
+        type=int,
+        metavar="N",
+        help="only the newest N events; with --follow, print these first",
+    )
+    parser.add_argument(
+        "--follow", action="store_true", help="keep running and print new events as they arrive"
+    )
     parser.add_argument(
         "--finding",
         metavar="ID",
-        help="only the events of this finding, of any age; `heptad report` prints the id",
+        help="only the events of this finding, whatever their age; `heptad report` prints the id",
     )
     parser.add_argument(
         "--format",
         choices=("table", "jsonl", "lines"),
-        help="`lines` are the log lines themselves; the default with --finding, else `table`",
+        help=(
+            "output format; `lines` prints the original log lines; default: `lines` with "
+            "--finding, otherwise `table`"
+        ),
     )
 
 
@@ -122,9 +132,9 @@ def run(args: argparse.Namespace) -> int:
 def _read_tags(args: argparse.Namespace) -> dict[str, str]:
     """The tags that are asked for; ValueError says what is wrong with an option."""
     if args.limit is not None and not 1 <= args.limit <= _MOST:
-        raise ValueError(f"--limit {args.limit} must lie between 1 and {_MOST}")
+        raise ValueError(f"--limit {args.limit} is out of range; it must be between 1 and {_MOST}")
     if args.follow and args.until is not None:
-        raise ValueError("--until and --follow exclude each other; leave one of them out")
+        raise ValueError("--until and --follow cannot be combined; remove one of them")
     if args.action is not None:
         choose_word("--action", args.action, ACTIONS)
     if args.outcome is not None:
@@ -140,9 +150,9 @@ def _explain_nothing(args: argparse.Namespace) -> str:
             programs = {program.name for program in load_rulebook().programs.values()}
             choose_word("--program", args.program, programs | {"heptad"})
         except ValueError as error:
-            return f"no such events; {error}"
+            return f"no events found; {error}"
     end = "" if args.until is None else f" until {args.until}"
-    return f"no such events since {args.since}{end}; an earlier --since may show some"
+    return f"no events found since {args.since}{end}; try an earlier --since"
 
 
 def _print_finding(args: argparse.Namespace) -> int:
@@ -153,7 +163,10 @@ def _print_finding(args: argparse.Namespace) -> int:
         reports = open_reports(config, stack, intake)
         finding = find_finding(reports, args.finding) if reports is not None else None
         if reports is None or finding is None:
-            print_error(f"no finding {args.finding}; `heptad report` prints the id of each")
+            print_error(
+                f"no finding has the id {args.finding}; `heptad report` prints the id of each "
+                "finding"
+            )
             return FAILED
         evidence = read_evidence(reports, events, finding)
     show = make_printer(args.format or "lines")

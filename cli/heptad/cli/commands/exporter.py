@@ -28,11 +28,11 @@ from heptad.exporter.settings import load_settings
 log = logging.getLogger("heptad")
 
 _EXAMPLES = """
-heptad exporter                            this host's journal, or its auth log
-heptad exporter --config heptad.yaml       as the configuration says
-heptad exporter --once                     read what is there, deliver it, then exit
-heptad exporter rejected                   what InfluxDB refused, and why
-heptad exporter resend                     deliver all events once more, where InfluxDB lost some
+heptad exporter                            read the journal of this host, or its auth log
+heptad exporter --config heptad.yaml       read the sources of a configuration
+heptad exporter --once                     read all logs to their end, deliver, then exit
+heptad exporter rejected                   list the points that InfluxDB rejected, and why
+heptad exporter resend                     deliver all events again after InfluxDB lost some
 """
 
 
@@ -40,15 +40,19 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """Add the command."""
     parser = add_command(commands, "exporter", run, _EXAMPLES)
     add_config(parser)
-    parser.add_argument("--once", action="store_true", help="work off what is there, then exit")
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB")
-    summary = "list what InfluxDB refused for good, and why"
+    parser.add_argument(
+        "--once",
+        action="store_true",
+        help="read all logs to their end, deliver the events, then exit",
+    )
+    verbs = parser.add_subparsers(title="subcommands", metavar="COMMAND")
+    summary = "list the points that InfluxDB rejected for good, and why"
     rejected = verbs.add_parser("rejected", help=summary, description=f"{summary.capitalize()}.")
     rejected.set_defaults(run=run_rejected)
     # given before the verb it must not be lost
     add_config(rejected, default=argparse.SUPPRESS)
     rejected.add_argument("--format", choices=("text", "jsonl"), default="text")
-    summary = "deliver once more all events that this host still has, also those that were refused"
+    summary = "deliver all events of the local store again, including rejected ones"
     resend = verbs.add_parser("resend", help=summary, description=f"{summary.capitalize()}.")
     resend.set_defaults(run=run_resend)
     add_config(resend, default=argparse.SUPPRESS)
@@ -56,7 +60,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _build(plan: CheckedConfig, also: StoredMetrics) -> dict[str, Worker]:
     exporter = Exporter(plan.config, prepared=plan.prepared, also=[also])
-    log.info("exporter starts", extra=exporter.describe())
+    log.info("starting exporter", extra=exporter.describe())
     return exporter.workers()
 
 
@@ -73,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.once:
         return run_reloading(plan, _build, lambda: check_exporter_config(args.config))
     exporter = Exporter(config, once=True, serve=False, prepared=plan.prepared)
-    log.info("exporter starts", extra=exporter.describe())
+    log.info("starting exporter", extra=exporter.describe())
     status = run_workers({"exporter": exporter.run})
     problems = exporter.problems()
     for problem in problems:
@@ -94,7 +98,7 @@ def run_rejected(args: argparse.Namespace) -> int:
             print(at, printable(rejection.reason), printable(rejection.line), sep="  ")
         shown += 1
     if not shown:
-        print_error("nothing was refused")
+        print_error("InfluxDB has rejected no points")
     return DONE
 
 
@@ -103,14 +107,17 @@ def run_resend(args: argparse.Namespace) -> int:
     config = load_config(args.config)
     path = Path(config.store.path)
     if config.influxdb is None:
-        print_error("no server is configured; write `influxdb:` with its `url:`, and name --config")
+        print_error(
+            "InfluxDB is not configured; add `influxdb:` with its `url:` to the configuration, "
+            "and pass the file with --config"
+        )
         return WRONG_USE
     if not path.exists():
-        print_error(f"{path} is not there: an exporter with this configuration has stored nothing")
+        print_error(f"{path} does not exist: no exporter has run with this configuration yet")
         return FAILED
     number = request_resend(path)
     print(
-        f"{number} events of {path} are delivered once more, behind new ones: an exporter that "
-        "runs begins within a few seconds, else the next one that starts"
+        f"{number} events of {path} are queued for delivery after new ones; a running exporter "
+        "starts within a few seconds, otherwise the next one does"
     )
     return DONE

@@ -24,11 +24,11 @@ heptad grafana push --url http://localhost:3000 --token-file grafana.token \\
 heptad grafana push --url https://NAME.grafana.net --token-file grafana.token \\
     --use prometheus=grafanacloud-prom \\
     --influxdb-url https://influxdb.example.org:8086 --influxdb-token-file secrets/grafana.token
-heptad grafana push --url … --token-file … --dry-run     what would be done
-heptad grafana push --url … --token-file … --check       is all as it would be put there?
+heptad grafana push --url … --token-file … --dry-run     show what would change
+heptad grafana push --url … --token-file … --check       exit with 1 if anything differs
 """
 _WORDS: Final = {
-    "write": {"missing": "created", "different": "changed", "same": "there already"},
+    "write": {"missing": "created", "different": "changed", "same": "unchanged"},
     "dry_run": {"missing": "would be created", "different": "would be changed", "same": "the same"},
     "check": {"missing": "missing", "different": "differs", "same": "the same"},
 }
@@ -37,53 +37,77 @@ _WORDS: Final = {
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
     parser = add_command(commands, "grafana", run_push, _EXAMPLES)
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    verbs = parser.add_subparsers(title="subcommands", metavar="COMMAND", required=True)
     pushing = add_command(
         verbs,
         "push",
         run_push,
         _EXAMPLES,
-        "create or change what is not there as Heptad has it, and say so; running it again "
-        "changes nothing",
+        "create or update resources that differ, and list the changes; running it again changes "
+        "nothing",
     )
-    pushing.add_argument("--url", required=True, help="where Grafana is, with its sub-path")
+    pushing.add_argument("--url", required=True, help="URL of Grafana, including its sub-path")
     pushing.add_argument(
         "--token-file",
         type=Path,
         required=True,
         metavar="FILE",
-        help="holds the token of a service account: Admin; Editor without data sources",
+        help=(
+            "file with the token of a Grafana service account; its role must be Admin, or Editor "
+            "if no data sources are installed"
+        ),
     )
     modes = pushing.add_mutually_exclusive_group()
-    modes.add_argument("--dry-run", action="store_true", help="say what would be done")
     modes.add_argument(
-        "--check", action="store_true", help="compare only; exit status 1 where anything differs"
+        "--dry-run", action="store_true", help="show what would change, without changing it"
+    )
+    modes.add_argument(
+        "--check",
+        action="store_true",
+        help="only compare; the exit status is 1 if anything differs",
     )
     add_config(pushing)
     _add_sources(pushing)
     pushing.add_argument(
-        "--dashboards", type=Path, metavar="DIR", help="dashboards of your own instead of Heptad's"
+        "--dashboards",
+        type=Path,
+        metavar="DIR",
+        help="install the dashboards of this directory instead of Heptad's",
     )
-    pushing.add_argument("--ca-file", default="", metavar="FILE", help="whom to trust over TLS")
     pushing.add_argument(
-        "--timeout", default="10s", help="how long an answer is waited for (default: %(default)s)"
+        "--ca-file",
+        default="",
+        metavar="FILE",
+        help="CA certificates (PEM) to verify Grafana's certificate with",
+    )
+    pushing.add_argument(
+        "--timeout", default="10s", help="timeout of each request (default: %(default)s)"
     )
 
 
 def _add_sources(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "data sources",
-        "URLs as Grafana reaches them. Where none is named, the dashboards take one of Grafana's "
-        "own, which can be chosen at their top.",
+        "The URLs must be reachable from Grafana. Without these options, the dashboards use a "
+        "data source that exists in Grafana; select it at the top of each dashboard.",
     )
-    group.add_argument("--prometheus-url", metavar="URL", help="a data source for this Prometheus")
-    group.add_argument("--prometheus-user", default="", metavar="NAME", help="for basic auth")
-    group.add_argument("--prometheus-password-file", type=Path, metavar="FILE", help="its password")
+    group.add_argument(
+        "--prometheus-url", metavar="URL", help="install a data source for this Prometheus"
+    )
+    group.add_argument(
+        "--prometheus-user", default="", metavar="NAME", help="user name for basic auth"
+    )
+    group.add_argument(
+        "--prometheus-password-file",
+        type=Path,
+        metavar="FILE",
+        help="file with the password for basic auth",
+    )
     group.add_argument(
         "--scrape-interval",
         default="15s",
         metavar="TIME",
-        help="how often Prometheus scrapes (default: %(default)s)",
+        help="scrape interval of Prometheus (default: %(default)s)",
     )
     _add_influxdb(group)
     group.add_argument(
@@ -91,12 +115,15 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="WHAT=UID",
-        help="a data source that is there already; WHAT is prometheus, events or reports",
+        help="use an existing data source; WHAT is prometheus, events or reports",
     )
     group.add_argument(
         "--renew-secrets",
         action="store_true",
-        help="send passwords and tokens again; Grafana does not show whether they are the same",
+        help=(
+            "send passwords and tokens even if nothing else changed; Grafana does not show "
+            "whether they differ"
+        ),
     )
 
 
@@ -104,17 +131,27 @@ def _add_influxdb(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--influxdb-url",
         metavar="URL",
-        help="two for this InfluxDB; default: the configuration's",
+        help=(
+            "install two data sources for this InfluxDB; default: the InfluxDB of the configuration"
+        ),
     )
     group.add_argument(
         "--influxdb-token-file",
         default="",
         metavar="FILE",
-        help="2.x, 3.x: a token that may read, best one of Grafana's own (heptad influxdb setup)",
+        help=(
+            "2.x, 3.x: file with a token that may read; create one for Grafana with `heptad "
+            "influxdb setup`"
+        ),
     )
-    group.add_argument("--influxdb-user", default="", metavar="NAME", help="1.x: who may read")
     group.add_argument(
-        "--influxdb-password-file", default="", metavar="FILE", help="1.x: and its password"
+        "--influxdb-user", default="", metavar="NAME", help="1.x: user that may read"
+    )
+    group.add_argument(
+        "--influxdb-password-file",
+        default="",
+        metavar="FILE",
+        help="1.x: file with the password of that user",
     )
 
 
@@ -127,7 +164,7 @@ def run_push(args: argparse.Namespace) -> int:
     try:
         timeout = units.parse_duration(args.timeout)
         if not 0.1 <= timeout <= 300:
-            raise ValueError("--timeout: must lie between 100ms and 5m")
+            raise ValueError("--timeout must be between 100ms and 5m")
         used = _parse_used(args.use)
         datasources = _datasources(args, used)
     except ValueError as error:
@@ -150,9 +187,12 @@ def run_push(args: argparse.Namespace) -> int:
     finally:
         grafana.close()
     if left:
-        print(f"no data source was named for {', '.join(left)}: choose one at a dashboard's top")
+        print(
+            f"no data source was specified for {', '.join(left)}; select one at the top of a "
+            "dashboard"
+        )
     if not differing:
-        print("nothing to change: everything is there as Heptad has it")
+        print("nothing to change: Grafana is up to date")
     elif mode == "write":
         print(f"see {grafana.url}/dashboards/f/{FOLDER}")
     return FAILED if args.check and differing else DONE
@@ -164,15 +204,16 @@ def _parse_used(pairs: list[str]) -> dict[str, str]:
         what, _, uid = pair.partition("=")
         if what not in UIDS or not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", uid):
             raise ValueError(
-                f"--use {pair}: write WHAT=UID, with WHAT one of {', '.join(UIDS)} and UID as in "
-                "the address of the data source's page in Grafana"
+                f"--use {pair} is not valid; write WHAT=UID, where WHAT is one of "
+                f"{', '.join(UIDS)} and UID is the last part of the URL of the data source's "
+                "page in Grafana"
             )
         used[what] = uid
     read = {**UIDS, **used}
     if read["events"] == read["reports"]:
         raise ValueError(
-            f"--use: events and reports would both be read from {read['events']}, but a data "
-            "source reads one bucket; name two data sources"
+            f"--use: events and reports cannot both use the data source {read['events']}, which "
+            "reads one bucket; specify two data sources"
         )
     return used
 
@@ -183,7 +224,7 @@ def _datasources(args: argparse.Namespace, used: dict[str, str]) -> list[dict[st
     if args.prometheus_url:
         _check_url("--prometheus-url", args.prometheus_url)
         if bool(args.prometheus_user) != bool(args.prometheus_password_file):
-            raise ValueError("--prometheus-user and --prometheus-password-file belong together")
+            raise ValueError("--prometheus-user and --prometheus-password-file require each other")
         units.parse_duration(args.scrape_interval)
         path = args.prometheus_password_file
         password = read_small(path) if path else ""
@@ -206,7 +247,7 @@ def _influxdb(args: argparse.Namespace) -> InfluxConfig | None:
     shown = (args.influxdb_token_file, args.influxdb_user, args.influxdb_password_file)
     if any(shown):
         if config is None:
-            raise ValueError("no InfluxDB is named: give --influxdb-url or --config")
+            raise ValueError("no InfluxDB is specified; add --influxdb-url or --config")
         config.token = config.password = ""
         config.token_file, config.username, config.password_file = shown
     for place, problem in check_influxdb(config) if config else ():

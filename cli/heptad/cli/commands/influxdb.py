@@ -21,52 +21,55 @@ from heptad.core.config.schema import Config, load_config
 from heptad.core.influxdb.client import InfluxConnection
 
 _EXAMPLES = """
-heptad influxdb setup --config admin.yaml                       the three buckets
-heptad influxdb setup --config admin.yaml --secrets-to secrets  and a token or user for each role
-heptad influxdb setup --config admin.yaml --secrets-to secrets --renew   … other ones
-heptad influxdb check --config /etc/heptad/heptad.yaml          does this host get on with it?
-heptad influxdb check --config heptad.yaml --role aggregator    may it do what the aggregator does?
+heptad influxdb setup --config admin.yaml                       create the three buckets
+heptad influxdb setup --config admin.yaml --secrets-to secrets  … and a token or user for each role
+heptad influxdb setup --config admin.yaml --secrets-to secrets --renew   … replacing existing ones
+heptad influxdb check --config /etc/heptad/heptad.yaml          check the setup of this host
+heptad influxdb check --config heptad.yaml --role aggregator    check the rights of the aggregator
 """
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
     parser = add_command(commands, "influxdb", run_check, _EXAMPLES)
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    verbs = parser.add_subparsers(title="subcommands", metavar="COMMAND", required=True)
     preparing = add_command(
         verbs,
         "setup",
         run_setup,
         "\n".join(_EXAMPLES.strip().splitlines()[:3]),
-        "make the buckets, with their retention, and a token or user with least rights for "
-        "each role; running it again makes nothing twice",
+        "create the buckets with their retention, and a token or user with least privileges "
+        "for each role; running it again creates nothing twice",
     )
     add_config(preparing)
     preparing.add_argument(
         "--secrets-to",
         type=Path,
         metavar="DIR",
-        help="2.x: make a token for each role; 1.x: a user. What each shows the server goes into a "
-        "new file in DIR that only you may read, for `token_file` or `password_file`",
+        help="create a token (2.x) or a user (1.x) for each role and write each secret to a "
+        "file in DIR that only you can read, for use as `token_file` or `password_file`",
     )
     preparing.add_argument(
         "--renew",
         action="store_true",
-        help="with --secrets-to: make these anew, for example after a theft; the ones before are "
-        "good no longer",
+        help="with --secrets-to: replace existing tokens or passwords, for example after a "
+        "leak; the old ones stop working",
     )
     checking = add_command(
         verbs,
         "check",
         run_check,
         "\n".join(_EXAMPLES.strip().splitlines()[3:]),
-        "say whether URL, version, clock, token and buckets work, and what to do if not",
+        "check URL, version, clock, token and buckets, and show how to fix what fails",
     )
     add_config(checking)
     checking.add_argument(
         "--role",
         choices=sorted(ROLES),
-        help="whose rights are needed; without it, told is whose work the rights suffice for",
+        help=(
+            "check the permissions that this role requires; default: list the roles for which "
+            "they are sufficient"
+        ),
     )
 
 
@@ -78,7 +81,7 @@ def run_setup(args: argparse.Namespace) -> int:
     if influxdb is None:
         return WRONG_USE
     if args.renew and args.secrets_to is None:
-        print_error("--renew needs --secrets-to DIR, the folder for what it makes")
+        print_error("--renew requires --secrets-to DIR, the directory for the new secrets")
         return WRONG_USE
     connection = InfluxConnection(influxdb)
     try:
@@ -109,5 +112,8 @@ def run_check(args: argparse.Namespace) -> int:
 
 def _find_section(config: Config) -> InfluxConfig | None:
     if config.influxdb is None:
-        print_error("no server is configured; write `influxdb:` with its `url:`, and name --config")
+        print_error(
+            "InfluxDB is not configured; add `influxdb:` with its `url:` to the configuration, "
+            "and pass the file with --config"
+        )
     return config.influxdb

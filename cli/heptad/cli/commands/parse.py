@@ -31,8 +31,8 @@ from heptad.exporter.parsing.rulebook import Program, load_rulebook
 from heptad.exporter.parsing.timestamps import TimestampParser
 
 _EXAMPLES = """
-heptad parse /var/log/auth.log                       as 7W lines
-heptad parse --summary /var/log/auth.log.*           how much is understood
+heptad parse /var/log/auth.log                       list the events of a log
+heptad parse --summary /var/log/auth.log.*           count lines and events
 heptad parse --format jsonl auth.log.2.gz | jq .
 journalctl -o short-iso -t sshd | heptad parse -
 heptad parse --timezone Europe/Berlin --year 2024 old.log
@@ -46,21 +46,23 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "files",
         nargs="+",
         metavar="FILE",
-        help="a log, plain or packed (gzip, bzip2, xz); - is standard input",
+        help="a log file, plain or compressed (gzip, bzip2, xz); - is standard input",
     )
     parser.add_argument("--format", choices=("table", "jsonl"), default="table")
-    parser.add_argument("--summary", action="store_true", help="one JSON object about all files")
     parser.add_argument(
-        "--timezone", metavar="Z", help="of stamps without one; default: this host's"
+        "--summary", action="store_true", help="print counts over all files as one JSON object"
     )
     parser.add_argument(
-        "--year", type=int, metavar="Y", help="of the first line, where it tells none"
+        "--timezone", metavar="Z", help="time zone of timestamps without one; default: this host's"
     )
     parser.add_argument(
-        "--locale", metavar="L", help="of month names that mean two months, for example fr_FR"
+        "--year", type=int, metavar="Y", help="year of the first line, if its timestamp has none"
+    )
+    parser.add_argument(
+        "--locale", metavar="L", help="locale of ambiguous month names, for example fr_FR"
     )
     parser.add_argument("--rules", type=Path, action="append", default=[], metavar="DIR",
-                        help="a folder with rule files of your own")  # fmt: skip
+                        help="a directory with your own rule files")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -106,10 +108,10 @@ def _read_settings(args: argparse.Namespace) -> tuple[tzinfo, str | None]:
     """Zone and locale; ValueError says what is wrong with an argument."""
     zone = parse_zone(args.timezone) if args.timezone else local_zone()
     if args.year is not None and not 1970 <= args.year <= 2261:
-        raise ValueError(f"--year {args.year} must lie between 1970 and 2261")
+        raise ValueError(f"--year {args.year} is out of range; it must be between 1970 and 2261")
     locale = find_locale(args.locale) if args.locale else None
     if args.locale and locale is None:
-        raise ValueError(f"--locale {args.locale} is not a locale; write for example fr_FR")
+        raise ValueError(f"--locale {args.locale} is not a known locale; write for example fr_FR")
     return zone, locale
 
 

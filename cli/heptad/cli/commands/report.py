@@ -28,10 +28,10 @@ from heptad.core.units import parse_time
 from heptad.core.validation import Intake
 
 _EXAMPLES = """
-heptad report                                    the last 24 hours
+heptad report                                    report on the last 24 hours
 heptad report --since 7d
-heptad report --since 7d --format html > report.html     a page that can be mailed
-heptad report --local                            of this host, where InfluxDB has the fleet's
+heptad report --since 7d --format html > report.html     one HTML file
+heptad report --local                            from the stores of this host, not from InfluxDB
 heptad report --since 2026-03-01 --until 2026-03-08      one week
 heptad report --since 2026-03-01 --format json | jq .findings
 """

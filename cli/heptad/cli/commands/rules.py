@@ -27,17 +27,17 @@ from heptad.exporter.settings import trust_more
 from heptad.exporter.unparsed import Reprocessor
 
 _EXAMPLES = """
-heptad rules test                          the rules that ship with Heptad
-heptad rules test /etc/heptad/rules        and your own
-heptad rules list                          every rule: program, action, outcome, method, reason
-heptad rules apply --since 7d              what was not understood or refused, once more
+heptad rules test                          test the built-in rules
+heptad rules test /etc/heptad/rules        … and your own rules
+heptad rules list                          list every rule with its program, action and outcome
+heptad rules apply --since 7d              reparse lines that were not understood or rejected
 """
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
     parser = add_command(commands, "rules", run_test, _EXAMPLES)
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    verbs = parser.add_subparsers(title="subcommands", metavar="COMMAND", required=True)
     summary = "run every example of every rule"
     test = verbs.add_parser("test", help=summary, description=summary)
     test.set_defaults(run=run_test)
@@ -49,7 +49,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
             nargs="*",
             type=Path,
             metavar="DIR",
-            help="folders with rule files of your own",
+            help="directories with your own rule files",
         )
     _add_apply(verbs)
 
@@ -57,18 +57,21 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _add_apply(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     apply = verbs.add_parser(
         "apply",
-        help="give stored lines that were not understood or refused to the rules once more",
-        description="Give stored lines that were not understood, or refused for their provenance, "
-        "to the rules once more. What they understand and believe now becomes events. The "
-        "exporter must not run meanwhile.",
+        help="reparse stored lines that were not understood or rejected",
+        description="Parse stored lines that no rule understood, or that were rejected for "
+        "their provenance, again with the current rules and trust settings, and "
+        "store the resulting events. Stop the exporter first.",
     )
     apply.set_defaults(run=run_apply)
     add_config(apply)
     apply.add_argument(
-        "--since", required=True, metavar="T", help="7d (that long ago) or RFC 3339: of the lines"
+        "--since",
+        required=True,
+        metavar="T",
+        help="oldest line: a duration before now such as 7d, or RFC 3339",
     )
     apply.add_argument(
-        "--dry-run", action="store_true", help="only tell what would become of the lines"
+        "--dry-run", action="store_true", help="only show the result, without changing the store"
     )
 
 
@@ -111,15 +114,13 @@ def run_apply(args: argparse.Namespace) -> int:
         applied = _apply(config, since, dry_run=args.dry_run)
     except StoreLocked as error:
         print_error(str(error))
-        print_error(
-            "the exporter must not run meanwhile: stop its service, or `heptad up` by Ctrl-C"
-        )
+        print_error("stop the exporter first: stop its service, or `heptad up` with Ctrl-C")
         return FAILED
     if not applied.results:
-        print_error(f"no lines since {args.since} that were not understood or refused")
+        print_error(f"no lines since {args.since} were not understood or rejected")
         return DONE
     row = "{:<18} {:>10}  {}"
-    print(row.format("PROGRAM", "LINES", "WOULD BE" if args.dry_run else "ARE NOW"))
+    print(row.format("PROGRAM", "LINES", "RESULT (DRY RUN)" if args.dry_run else "RESULT"))
     for (program, result), lines in sorted(applied.results.items()):
         print(row.format(program, lines, _RESULT_TEXTS.get(result, RESULTS[result])))
     return DONE
@@ -127,9 +128,9 @@ def run_apply(args: argparse.Namespace) -> int:
 
 _RESULT_TEXTS = {
     LineResult.EVENT: "events",
-    LineResult.IGNORED: "understood, and tell nothing of their own",
-    LineResult.NOT_UNDERSTOOD: "not understood, as before",
-    LineResult.UNTRUSTED: "refused for their provenance, as before",
+    LineResult.IGNORED: "understood, but ignored",
+    LineResult.NOT_UNDERSTOOD: "still not understood",
+    LineResult.UNTRUSTED: "still rejected for their provenance",
 }
 
 

@@ -31,12 +31,12 @@ from heptad.exporter.settings import load_settings
 log = logging.getLogger("heptad")
 
 _EXAMPLES = """
-heptad up                          this host's journal, or its auth log
-heptad up --config heptad.yaml     as the configuration says
-heptad up --sample                 a captured sample, replayed as if it were written now
+heptad up                          read the journal of this host, or its auth log
+heptad up --config heptad.yaml     use a configuration
+heptad up --sample                 replay a recorded log with current timestamps
 """
 _REPLAYING: Final = (
-    "Replaying a sample captured from a real sshd, sudo and su, as if it were written now."
+    "Replaying a log recorded from a real sshd, sudo and su, with current timestamps."
 )
 _EVERY: Final = 0.3
 _MOST_SHOWN: Final = 500
@@ -48,7 +48,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser = add_command(commands, "up", run, _EXAMPLES)
     add_config(parser)
     parser.add_argument(
-        "--sample", action="store_true", help="replay the sample that ships with Heptad"
+        "--sample", action="store_true", help="replay the sample log that is included in Heptad"
     )
 
 
@@ -88,8 +88,8 @@ def run(args: argparse.Namespace) -> int:
     show.join(timeout=1)
     if both.begun:
         command, hint = _command(), f" --config {path}" if path else ""
-        print(f"Stopped. The data is kept in {config.store.path}.")
-        print(f"Look at it with: {command} events --since 24h{hint}", flush=True)
+        print(f"Stopped. The data is stored in {config.store.path}.")
+        print(f"To list the events: {command} events --since 24h{hint}", flush=True)
     return status
 
 
@@ -134,9 +134,9 @@ def _introduce(config: Config, exporter: Exporter, aggregator: Aggregator, hint:
     rows = {
         "page": f"{url}/" if config.aggregator.page else "",
         "reads": ", ".join(map(describe_source, exporter.sources)),
-        "keeps": f"{config.store.path}, {_reports_place(config)}",
-        "metrics": f"{exporter.server.url if exporter.server else ''}/metrics of the exporter",
-        "": f"{url}/metrics of the aggregator",
+        "stores": f"{config.store.path}, {_reports_place(config)}",
+        "metrics": f"{exporter.server.url if exporter.server else ''}/metrics (exporter)",
+        "": f"{url}/metrics (aggregator)",
         "report": f"{command} report{hint}",
         "events": f"{command} events --since 24h{hint}",
         "stop": "Ctrl-C",
@@ -168,7 +168,7 @@ def _show(both: _LocalServices, stop: threading.Event) -> None:
                 both.position = 0
                 stop.wait(_EVERY)
     except (OSError, ValueError) as error:
-        log.debug("events are shown no more", extra={"error": error})
+        log.debug("events are no longer printed", extra={"error": error})
 
 
 def _follow(both: _LocalServices, stop: threading.Event, show: Callable[[Event], None]) -> None:
@@ -184,7 +184,7 @@ def _follow(both: _LocalServices, stop: threading.Event, show: Callable[[Event],
                 return
             newest = store.newest_position()
             if newest - position > _MOST_SHOWN:
-                print(f"… {newest - position - _SHOWN_OF_MANY} events more, see `heptad events`")
+                print(f"… {newest - position - _SHOWN_OF_MANY} more events; see `heptad events`")
                 position = newest - _SHOWN_OF_MANY
             points, position = store.since_arrival(position, _MOST_SHOWN)
             for event in events_of_points(points, store.intake):

@@ -36,7 +36,7 @@ def remember(board: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
     memory = {
         "type": "constant",
         "name": _MEMORY,
-        "description": "What Heptad put into this dashboard, not you: heptad grafana push reads it",
+        "description": "What Heptad added to this dashboard; used by heptad grafana push",
         "query": value,
         "current": {"text": value, "value": value},
         "hide": 2,

@@ -24,30 +24,32 @@ from heptad.core.telemetry.masking import remember_secret
 
 _MOST_BODY: Final = 16 * 1024 * 1024
 _NO_GRAFANA: Final = (
-    "see that --url leads to Grafana itself, with its sub-path if it has one, and not to another "
-    "server or a page of a proxy's"
+    "check that --url is the URL of Grafana, including its sub-path, and not of another server "
+    "or of a proxy's error page"
 )
 _SPEAKS_HTTPS: Final = re.compile(r"HTTP request\b.*\bto (an )?HTTPS (server|port)")
-_FROM_A_FILE: Final = "it comes from a file of Grafana's provisioning; change or remove it there"
+_FROM_A_FILE: Final = (
+    "it is provisioned from a file; change or remove that file in Grafana's provisioning directory"
+)
 _REMEDIES: Final[Mapping[int, str]] = {
-    401: "see that --token-file holds a token of a service account of this Grafana, not expired "
-    "(a token of grafana.com, glc_…, is none)",
-    403: "see the role of the token's service account: data sources need Admin, folder and "
-    "dashboards need Editor. A folder that was made a moment ago may be refused for a minute",
-    409: "something of that name or uid is there already: rename or delete it in Grafana, or name "
-    "a data source that is there with --use",
-    412: "see what is there in Grafana, and run this again",
-    429: "Grafana asks for rest; run this again in a minute",
+    401: "check that --token-file contains a valid token of a service account of this Grafana; "
+    "a grafana.com token (glc_…) does not work",
+    403: "check the role of the token's service account: data sources require Admin, folders "
+    "and dashboards require Editor. Grafana may reject a new folder for up to a minute",
+    409: "the name or uid is already in use: rename or delete that resource in Grafana, or use "
+    "an existing data source with --use",
+    412: "check the resource in Grafana, then run this command again",
+    429: "Grafana limits the request rate; run this command again in a minute",
 }
 _REMEDIES_OF_PROXIES: Final[Mapping[int, str]] = {
-    413: "see the largest body that the proxy before Grafana lets through",
-    429: "it asks for rest; run this again in a minute",
-    **dict.fromkeys((502, 503, 504), "see that Grafana runs behind that proxy"),
+    413: "raise the maximum body size of the proxy in front of Grafana",
+    429: "the proxy limits the request rate; run this command again in a minute",
+    **dict.fromkeys((502, 503, 504), "check that Grafana is running behind the proxy"),
 }
 _PRECONDITIONS: Final = {
-    "version-mismatch": "somebody saved it meanwhile: look at it, and run this again",
-    "name-exists": "another one has that title: rename or delete it in Grafana",
-    "plugin-dashboard": "it belongs to a plugin: delete it in Grafana",
+    "version-mismatch": "someone saved it in the meantime; check it, then run this command again",
+    "name-exists": "another dashboard has the same title; rename or delete it in Grafana",
+    "plugin-dashboard": "it belongs to a plugin; delete it in Grafana",
 }
 
 
@@ -75,7 +77,10 @@ class Grafana:
             remember_secret(secret)
         if not re.fullmatch(r"[!-~]+", token):
             # what requests says of such a header repeats it
-            raise GrafanaError("the token has spaces or other letters than a token's; see its file")
+            raise GrafanaError(
+                "the token contains characters that are not valid in a token; check the file "
+                "given by --token-file"
+            )
         if ca_file:
             _try_certificates(ca_file)
         scheme, place, prefix = _split(self.url)
@@ -107,7 +112,9 @@ class Grafana:
             raise GrafanaError(f"{self.url}: {_explain(error)}") from error
         if not isinstance(answer, dict):
             said = shorten(str(answer)[:4000])[:200]
-            raise GrafanaError(f"{self.url}: not what Grafana answers, {said!r}; {_NO_GRAFANA}")
+            raise GrafanaError(
+                f"{self.url}: the response is not from Grafana: {said!r}; {_NO_GRAFANA}"
+            )
         return answer
 
     def _rejected(self, status: int, response: object) -> GrafanaError:
@@ -115,9 +122,9 @@ class Grafana:
             said = shorten(str(response)[:4000])[:200]
             remedy = _REMEDIES_OF_PROXIES.get(status, _NO_GRAFANA)
             if _SPEAKS_HTTPS.search(said):
-                remedy = "the port speaks https, not http; write https:// in --url"
+                remedy = "the server uses HTTPS; write https:// in --url"
             return GrafanaError(
-                f"{self.url}: status {status}, not in Grafana's form, {said!r}; {remedy}"
+                f"{self.url}: status {status}, the response is not from Grafana: {said!r}; {remedy}"
             )
         said = shorten(str(response.get("message", ""))[:4000])
         if status == requests.codes.not_found:
@@ -126,7 +133,7 @@ class Grafana:
         remedy = _PRECONDITIONS.get(reason, "") if isinstance(reason, str) else ""
         if status in (400, 403) and re.search("provisioned|read-only", said):
             remedy = _FROM_A_FILE
-        remedy = remedy or _REMEDIES.get(status, "see Grafana's own log")
+        remedy = remedy or _REMEDIES.get(status, "check the log of Grafana")
         return GrafanaError(f"{self.url}: status {status}, {said!r}; {remedy}", status)
 
 
@@ -154,11 +161,11 @@ class _Transport(HTTPAdapter):
         if response.is_redirect:
             target = shorten(response.headers["Location"])[:200]
             raise GrafanaError(
-                f"{request.url}: leads on to {target!r}; give Grafana's own address as --url, and "
-                "see that no log-in page of a proxy's is before it"
+                f"{request.url}: redirects to {target!r}; set --url to the address of Grafana "
+                "itself, and check that no proxy asks for a login first"
             )
         if len(body) > _MOST_BODY:
-            raise GrafanaError(f"{request.url}: an answer of more than 16 MiB; {_NO_GRAFANA}")
+            raise GrafanaError(f"{request.url}: the response is larger than 16 MiB; {_NO_GRAFANA}")
         response.raw = io.BytesIO(body)
         response.encoding = "utf-8"  # else requests guesses, which takes long for a large page
         return response
@@ -173,11 +180,13 @@ def _split(url: str) -> tuple[str, str, str]:
         sound, parts = False, urlsplit("")
     if not sound or parts.query or parts.fragment or re.search(r"[^!-~]", url):
         raise GrafanaError(
-            f"--url {shorten(url)!r} is no URL; write for example https://grafana.example.org or "
-            "https://NAME.grafana.net"
+            f"--url {shorten(url)!r} is not a URL; write for example https://grafana.example.org"
         )
     if parts.username is not None:
-        raise GrafanaError("--url: a URL is printed; it takes no user, but a token by --token-file")
+        raise GrafanaError(
+            "--url must not contain a user name or password, because URLs are printed; use "
+            "--token-file"
+        )
     path = parts.path.strip("/")
     return parts.scheme, parts.netloc, f"{path}/" if path else ""
 
@@ -187,7 +196,8 @@ def _try_certificates(ca_file: str) -> None:
         ssl.create_default_context(cafile=ca_file)
     except OSError as error:  # ssl.SSLError is one
         raise GrafanaError(
-            f"--ca-file {ca_file}: {error.strerror or error}; see that it holds certificates in PEM"
+            f"--ca-file {ca_file}: {error.strerror or error}; check that it contains PEM "
+            "certificates"
         ) from error
 
 
@@ -196,14 +206,14 @@ def _explain(error: BaseException) -> str:
     if isinstance(error, requests.exceptions.JSONDecodeError) or not isinstance(
         error, urllib3.exceptions.HTTPError | OSError
     ):
-        return f"an answer that is no JSON; {_NO_GRAFANA}"
+        return f"the response is not JSON; {_NO_GRAFANA}"
     while error.__context__ is not None:
         error = error.__context__
     text = shorten(str(getattr(error, "strerror", None) or error))
     if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
-        return "the port speaks http, not https; write http:// in --url"
+        return "the server uses HTTP; write http:// in --url"
     if isinstance(error, ssl.SSLError):
-        return f"TLS fails: {text}; see --ca-file, and the name in --url"
+        return f"TLS error: {text}; check --ca-file and the host name in --url"
     if isinstance(error, TimeoutError):
-        return "no answer in time; see that Grafana is not overloaded, or raise --timeout"
-    return f"{text}; see that Grafana runs and --url is right"
+        return "timeout; check that Grafana is not overloaded, or raise --timeout"
+    return f"{text}; check that Grafana is running and --url is correct"

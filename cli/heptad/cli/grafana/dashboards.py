@@ -26,14 +26,14 @@ def load_dashboards(folder: Path | None) -> list[dict[str, Any]]:
     try:
         files = sorted(file for file in place.iterdir() if file.name.endswith(".json"))
     except OSError as error:
-        raise GrafanaError(f"{place}: {error.strerror}; see --dashboards") from error
+        raise GrafanaError(f"{place}: {error.strerror}; check --dashboards") from error
     if not files:
-        raise GrafanaError(f"{place}: holds no file *.json; see --dashboards")
+        raise GrafanaError(f"{place}: contains no *.json file; check --dashboards")
     boards = [_load(file) for file in files]
     uids = [board["uid"] for board in boards]
     twice = sorted({uid for uid in uids if uids.count(uid) > 1})
     if twice:
-        raise GrafanaError(f"{place}: two dashboards have the uid `{twice[0]}`; give one another")
+        raise GrafanaError(f"{place}: two dashboards have the uid `{twice[0]}`; change one of them")
     return boards
 
 
@@ -62,19 +62,19 @@ def _load(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise GrafanaError(f"{file.name}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise GrafanaError(f"{file.name}: is no JSON: {error}") from error
+        raise GrafanaError(f"{file.name}: is not JSON: {error}") from error
     if not isinstance(board, dict) or not isinstance(board.get("title"), str):
-        raise GrafanaError(f"{file.name}: is no dashboard of at most 4 MiB with a title")
+        raise GrafanaError(
+            f"{file.name}: is not a dashboard; it must be a JSON object with a title, and at "
+            "most 4 MiB"
+        )
     if "__inputs" in board:
         raise GrafanaError(
-            f"{file.name}: is made for Grafana's Import dialogue; name the folder of those that "
-            "are provisioned"
+            f"{file.name}: is an export for Grafana's import dialog; use the directory of "
+            "provisioned dashboards"
         )
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", str(board.get("uid", ""))):
-        raise GrafanaError(
-            f"{file.name}: needs a `uid` of at most 40 letters, digits, - and _, so that it is "
-            "found again"
-        )
+        raise GrafanaError(f"{file.name}: requires a `uid` of at most 40 letters, digits, - and _")
     return board
 
 

@@ -91,13 +91,15 @@ def choose(used: Mapping[str, str], there: Mapping[str, str], made: Collection[s
     """
     for what, uid in used.items():
         fitting = ", ".join(sorted(one for one, kind in there.items() if kind == KINDS[what]))
-        others = f"the data sources of type {KINDS[what]} are: {fitting or 'none'}"
+        others = f"data sources of type {KINDS[what]}: {fitting or 'none'}"
         if uid not in {*there, *made}:
             raise GrafanaError(
-                f"--use {what}={uid}: Grafana has no data source of this uid; {others}"
+                f"--use {what}={uid}: Grafana has no data source with this uid; {others}"
             )
         if there.get(uid, KINDS[what]) != KINDS[what]:
-            raise GrafanaError(f"--use {what}={uid}: is of type {there[uid]}; {others}")
+            raise GrafanaError(
+                f"--use {what}={uid}: the data source has the wrong type, {there[uid]}; {others}"
+            )
     return [
         what
         for what, uid in UIDS.items()
@@ -110,7 +112,9 @@ def read_small(path: str | Path) -> str:
     try:
         content = read_file(Path(path), _LARGEST_FILE).decode("utf-8", "replace").strip()
     except OSError as error:
-        raise GrafanaError(f"{path}: {error.strerror}; see that it can be read") from error
+        raise GrafanaError(
+            f"{path}: {error.strerror}; check that the file exists and is readable"
+        ) from error
     if not content:
-        raise GrafanaError(f"{path}: is empty; see that it is the right file")
+        raise GrafanaError(f"{path}: is empty; check that it is the correct file")
     return content

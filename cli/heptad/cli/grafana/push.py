@@ -104,8 +104,8 @@ def _push_datasource(
         return PushStep(thing, "same")
     if there.get("readOnly") and mode != "check":
         raise GrafanaError(
-            f"{thing}: {note} differs, and it comes from a file of Grafana's provisioning; "
-            "change it there"
+            f"{thing}: {note} differs, but it is provisioned from a file; change that file in "
+            "Grafana's provisioning directory"
         )
     if mode == "write":
         kept = there.get("jsonData")
@@ -166,8 +166,8 @@ def _push_dashboard(
     there, meta = answer.get("dashboard"), answer.get("meta")
     if not isinstance(there, dict) or not isinstance(meta, dict):
         raise GrafanaError(
-            f"{thing}: Grafana's answer holds no dashboard; see that --url leads to Grafana 9 or "
-            "newer"
+            f"{thing}: the response contains no dashboard; check that --url is the URL of "
+            "Grafana 9 or newer"
         )
     kept = merge_additions(content, there)
     note = difference(kept, there)
@@ -175,8 +175,8 @@ def _push_dashboard(
         return PushStep(thing, "same")
     if meta.get("provisioned") and mode != "check":
         raise GrafanaError(
-            f"{thing}: {note} differs, and it comes from a file of Grafana's provisioning; "
-            "change or remove it there"
+            f"{thing}: {note} differs, but it is provisioned from a file; change or remove "
+            "that file in Grafana's provisioning directory"
         )
     if mode == "write":
         # with the version that was compared, so that what is saved meanwhile is not overwritten

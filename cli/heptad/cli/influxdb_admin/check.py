@@ -47,7 +47,7 @@ def check(
         yield from _check_server(connection)
         if connection.generation == 2 and not connection.config.org:
             yield CheckResult(
-                "fault", "influxdb.org is missing; 2.x writes to an organization's bucket"
+                "fault", "influxdb.org is not set; 2.x requires the organization of the buckets"
             )
             return
         if connection.generation == 2:
@@ -87,20 +87,21 @@ def _check_server(connection: InfluxConnection) -> Iterator[CheckResult]:
     if version:
         yield CheckResult("ok", f"{connection.url}: InfluxDB {version}, {used}")
     else:
-        told = f"status {answer.status} and no version of InfluxDB's, {used} as configured"
+        told = f"status {answer.status} without a version of InfluxDB, {used} as configured"
         yield CheckResult("note", f"{connection.url}: {told}")
     yield _check_clock(answer.clock_offset)
 
 
 def _check_clock(offset: float | None) -> CheckResult:
     if offset is None:
-        return CheckResult("note", "clock: not compared, for the server's answer has no Date")
+        return CheckResult("note", "clock: not compared, because the response has no Date header")
     if abs(offset) > _MOST_OFFSET:
         ahead = "ahead of" if offset > 0 else "behind"
         return CheckResult(
             "fault",
-            f"this host's clock is {abs(offset):.0f} s {ahead} the server's, and reports do not "
-            "wait for such a host; set the clocks (timedatectl set-ntp true)",
+            f"the clock of this host is {abs(offset):.0f} s {ahead} the server's; reports do "
+            "not wait for a host with a wrong clock; synchronize the clocks (timedatectl "
+            "set-ntp true)",
         )
     return CheckResult("ok", f"clock: within {max(1, round(abs(offset)))} s of the server's")
 
@@ -114,20 +115,21 @@ def _explain_refusal(connection: InfluxConnection, tried: Sequence[Tried]) -> st
     text = tried[0].text
     if "create admin user first" in text:
         return (
-            f"{connection.url}: authentication is on and there is no user ({text!r}); make an "
-            "administrator: CREATE USER … WITH PASSWORD … WITH ALL PRIVILEGES"
+            f"{connection.url}: authentication is enabled but no user exists ({text!r}); "
+            "create an administrator: CREATE USER … WITH PASSWORD … WITH ALL PRIVILEGES"
         )
     if any(one.status != UNAUTHORIZED for one in tried):
         return ""
-    said = f"{connection.url} refuses whom this host says it is ({text!r})"
+    said = f"{connection.url} rejects the credentials of this host ({text!r})"
     config = connection.config
     if connection.generation == 1:
-        return f"{said}; see `influxdb.username` and `influxdb.password` or `password_file`"
+        return f"{said}; check `influxdb.username` and `influxdb.password` or `password_file`"
     if config.token or config.token_file:
         return (
-            f"{said}; the token is wrong, expired or deleted: see `influxdb.token` or `token_file`"
+            f"{said}; the token is wrong, expired or deleted: check `influxdb.token` or "
+            "`token_file`"
         )
-    return f"{said}; it wants a token: name `influxdb.token_file`"
+    return f"{said}; the server requires a token: set `influxdb.token_file`"
 
 
 def _check_types(
@@ -140,7 +142,8 @@ def _check_types(
     except StatementError as error:
         if "not found" not in error.text.lower():
             yield CheckResult(
-                "note", f"{place}: the types of its fields are not told ({error.text})"
+                "note",
+                (f"{place}: the server does not show the types of the fields ({error.text})"),
             )
         return
     for row in rows:
@@ -150,9 +153,9 @@ def _check_types(
             yield CheckResult(
                 "fault",
                 f"{_name(connection, place)}: the field `{row['fieldKey']}` of "
-                f"`{row['measurement']}` is of type {row.get('fieldType')!r} there, and Heptad "
-                f"writes {TYPES[field.type]}, which the server refuses; give Heptad a bucket of "
-                f"its own (`influxdb.buckets.{place}`), or drop that measurement and its history",
+                f"`{row['measurement']}` has the type {row.get('fieldType')!r}, but Heptad "
+                f"writes {TYPES[field.type]}, which the server rejects; use another bucket for "
+                f"Heptad (`influxdb.buckets.{place}`), or drop the measurement and its history",
             )
 
 
@@ -168,7 +171,7 @@ def _check_retention(connection: InfluxConnection, place: str) -> Iterator[Check
             remedy = HOW_TO_CHANGE_3.format(name=_name(connection, place))
         yield CheckResult(
             "fault",
-            f"{_name(connection, place)}: kept {format_retention(kept)}, and "
+            f"{_name(connection, place)}: the retention is {format_retention(kept)}, but "
             f"`influxdb.retention.{place}` is {format_retention(wanted)}; {remedy}",
         )
 
@@ -222,16 +225,19 @@ def _check_excess(
             if right not in ROLES[role].get(place, ()) and not tried.missing:
                 beyond[tried.right].setdefault(place, []).append(right)
     if beyond[False]:
-        yield CheckResult("ok", f"{role}: refused is to {describe_rights(beyond[False], buckets)}")
+        yield CheckResult(
+            "ok", (f"{role}: may not {describe_rights(beyond[False], buckets)}, as intended")
+        )
     if beyond[True]:
         may = f"{role}: may also {describe_rights(beyond[True], buckets)}"
         if connection.generation == 3 or not (config := connection.config).org + config.username:
-            yield CheckResult("note", f"{may}, for this server lets everybody do everything")
+            yield CheckResult("note", f"{may}, because this server has no access control")
         else:
             yield CheckResult(
                 "fault",
-                f"{may}, and so may who steals what this host shows InfluxDB; {_RUN_SETUP}with "
-                "--secrets-to DIR, makes a token or user that may do no more than it needs",
+                f"{may}, and so may anyone who steals the credentials of this host; "
+                f"{_RUN_SETUP}with --secrets-to DIR, creates a token or user with least "
+                "privileges",
             )
 
 
@@ -240,14 +246,19 @@ def _explain_lack(
 ) -> CheckResult:
     name = _name(connection, place)
     if tried.missing:
-        return CheckResult("fault", f"{name}: is not there ({tried.text}); {_RUN_SETUP}makes it")
+        return CheckResult(
+            "fault", (f"{name}: does not exist ({tried.text}); {_RUN_SETUP}creates it")
+        )
     verb = "read" if right == "read" else "written"
-    remedy = f"{_RUN_SETUP}makes a token or user with the rights that each role needs"
+    remedy = f"{_RUN_SETUP}creates a token or user with the permissions that each role requires"
     if right == "read" and connection.generation == 2:
-        remedy += f"; 2.x says the same where the database `{name}` is mapped to another bucket"
+        remedy += (
+            f"; 2.x returns the same error if the database `{name}` is mapped to another bucket"
+        )
     if tried.right is None:
         remedy = tried.remedy or (
-            "see the server's log, and that `influxdb.url` leads to it and not to a proxy's page"
+            "check the log of the server, and that `influxdb.url` is its URL and not that "
+            "of a proxy"
         )
     return CheckResult(
         "fault", f"{name}: cannot be {verb} (status {tried.status}: {tried.text}); {remedy}"

@@ -37,9 +37,9 @@ def _compare_organizations(
         names = {one.id: one.name for one in resources.list_organizations()}
         told = ", ".join(f"`{names.get(one, one)}`" for one in sorted(read))
         yield (
-            f"`influxdb.org` is `{written.name}`, and the token is of the organization {told}: "
-            "what is written to the one is read from the other; name the token's as "
-            f"`influxdb.org`, or take a token of `{written.name}`"
+            f"`influxdb.org` is `{written.name}`, but the token belongs to the organization "
+            f"{told}, so Heptad would write to one and read from the other; set `influxdb.org` "
+            f"to the organization of the token, or use a token of `{written.name}`"
         )
 
 
@@ -52,7 +52,8 @@ def _compare_buckets(resources: Resources, organization: Organization, name: str
     database = resources.find_database(organization.id, name)
     if bucket is not None and database is not None and database.bucket != bucket.id:
         yield (
-            f"{name}: written to this bucket, and read from another one ({database.bucket}), for "
-            f"the database `{name}` is mapped to that one; delete that mapping (influx v1 dbrp "
-            f"delete --id {database.id}), or name another bucket under `influxdb.buckets`"
+            f"{name}: Heptad writes to this bucket but reads from another one "
+            f"({database.bucket}), because the database `{name}` is mapped to it; delete that "
+            f"mapping (influx v1 dbrp delete --id {database.id}), or use another bucket in "
+            "`influxdb.buckets`"
         )

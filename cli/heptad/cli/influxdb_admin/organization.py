@@ -42,7 +42,7 @@ def prepare(connection: InfluxConnection, secrets_to: Path | None, *, renew: boo
         yield f"bucket {name}: {told}"
         yield from _prepare_database(resources, organization, buckets[place])
     if secrets_to is None:
-        yield "tokens: none made; --secrets-to DIR makes one for each role"
+        yield "tokens: none created; --secrets-to DIR creates one for each role"
         return
     tokens = Tokens(resources, organization, secrets_to)
     for role in ROLES:
@@ -55,12 +55,13 @@ def _find_organization(resources: Resources, name: str) -> str:
     """Its id."""
     if not name:
         seen = ", ".join(repr(found.name) for found in resources.list_organizations())
-        raise SetupError(f"influxdb.org is missing; the token sees {seen or 'none'}")
+        raise SetupError(
+            f"influxdb.org is not set; organizations that the token may read: {seen or 'none'}"
+        )
     found = resources.find_organization(name)
     if found is None:
         raise SetupError(
-            f"the token may not see the organization `{name}`; preparing the server is for an "
-            "administrator's token"
+            f"the token may not read the organization `{name}`; use an administrator's token"
         )
     return found.id
 
@@ -74,12 +75,12 @@ def _prepare_bucket(
         return made, f"created, retention {format_retention(wanted)}"
     if bucket.type == "system":
         raise SetupError(
-            f"bucket `{name}` is InfluxDB's own (a system bucket); name another one as "
-            f"`influxdb.buckets.{place}`"
+            f"bucket `{name}` is a system bucket of InfluxDB; set `influxdb.buckets.{place}` "
+            "to another one"
         )
     kept = bucket.keeps
     if kept == wanted:
-        return bucket, f"there already, retention {format_retention(kept)}"
+        return bucket, f"unchanged, retention {format_retention(kept)}"
     resources.change_retention(bucket, wanted)
     before, after = format_retention(kept), format_retention(wanted)
     return bucket, f"retention changed from {before} to {after}"
@@ -94,8 +95,8 @@ def _prepare_database(resources: Resources, organization: str, bucket: Bucket) -
     elif database.bucket != bucket.id:
         raise SetupError(
             f"the database `{bucket.name}` is mapped to another bucket ({database.bucket}); "
-            f"delete that mapping (influx v1 dbrp delete --id {database.id}), or name another "
-            "bucket under `influxdb.buckets`"
+            f"delete that mapping (influx v1 dbrp delete --id {database.id}), or use another "
+            "bucket in `influxdb.buckets`"
         )
 
 
@@ -129,11 +130,11 @@ class Tokens:
         if not mine:
             return f"created, {told}"
         why = "" if renew else _find_fault(mine)
-        return f"made anew{why}, {told}; give it to every {role}, the one before is deleted"
+        return f"replaced{why}, {told}; copy it to every {role}, because the old token is deleted"
 
     def _create(self, path: Path, description: str, needed: list[Permission]) -> str:
-        moved = f" (another one that was there is in {old_secret_file(path)})"
-        told = f"it is in {path}" + (moved if path.exists() else "")
+        moved = f" (the previous file is now {old_secret_file(path)})"
+        told = f"stored in {path}" + (moved if path.exists() else "")
         with new_secret_file(path) as file:
             made = self._resources.create_token(self._organization, description, needed)
             remember_secret(made.text)
@@ -150,17 +151,17 @@ class Tokens:
         kept = read_secret_file(path)
         shown = [token.text for token in good if token.text]
         if kept in shown or (kept and not shown):
-            return "there already"
+            return "unchanged"
         if not shown:
             return (
-                f"there already; its text is not in {path}, and this server does not show it "
-                "again: if it is lost, --renew makes another token and deletes this one"
+                f"unchanged; {path} does not contain it, and the server does not show it "
+                "again; if it is lost, --renew creates a new token and deletes this one"
             )
-        moved = f"; another one that was there is in {old_secret_file(path)}" if kept else ""
+        moved = f"; the previous file is now {old_secret_file(path)}" if kept else ""
         with new_secret_file(path) as file:
             remember_secret(shown[0])
             file.write(f"{shown[0]}\n")
-        return f"there already, its text is now in {path}{moved}"
+        return f"unchanged, now stored in {path}{moved}"
 
 
 def _is_like(token: Token, needed: list[Permission]) -> bool:
@@ -173,5 +174,5 @@ def _identify(right: Permission) -> tuple[str, str, str]:
 
 def _find_fault(tokens: list[Token]) -> str:
     if all(token.status != "active" for token in tokens):
-        return " (it was not active)"
-    return " (it had other rights, as where a bucket was deleted)"
+        return " (the old one was not active)"
+    return " (the old one had other permissions, for example because a bucket was deleted)"

@@ -114,8 +114,8 @@ class Resources:
                 return found[0] if found else None
         seen = ", ".join(f"`{one.name}`" for one in self.list_organizations())
         raise StoreError(
-            f"no organization `{name}` is there; see `influxdb.org`"
-            + (f", the token sees {seen}" if seen else "")
+            f"the organization `{name}` does not exist; check `influxdb.org`"
+            + (f"; organizations that the token may read: {seen}" if seen else "")
         )
 
     def list_organizations(self) -> list[Organization]:

@@ -53,7 +53,7 @@ def try_reading(
     """Read the newest minute of a bucket."""
     try:
         if not _is_there(connection, bucket):
-            return Tried(right=False, text="the server has none of that name", missing=True)
+            return Tried(right=False, text="the server has no such database", missing=True)
         if connection.generation == 3:
             execute(connection, "SHOW MEASUREMENTS LIMIT 1", bucket)
         else:

@@ -53,7 +53,7 @@ def new_secret_file(path: Path) -> Iterator[TextIO]:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
-        raise SetupError(f"{path}: {error.strerror}; name another folder") from error
+        raise SetupError(f"{path}: {error.strerror}; choose another directory") from error
     written = Path(name)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -64,7 +64,7 @@ def new_secret_file(path: Path) -> Iterator[TextIO]:
             path.replace(old_secret_file(path))
         written.replace(path)
     except OSError as error:
-        raise SetupError(f"{path}: {error.strerror}; see that there is space") from error
+        raise SetupError(f"{path}: {error.strerror}; check that the disk has space") from error
     finally:
         written.unlink(missing_ok=True)
 
@@ -82,4 +82,4 @@ def read_secret_file(path: Path) -> str:
     except FileNotFoundError:
         return ""
     except OSError as error:
-        raise SetupError(f"{path}: {error.strerror}; name another folder") from error
+        raise SetupError(f"{path}: {error.strerror}; choose another directory") from error

@@ -108,7 +108,7 @@ def _prepare_1(
             )
         kept = read_duration(policy)
         if kept == wanted:
-            yield f"database {name}: there already, retention {format_retention(kept)}"
+            yield f"database {name}: unchanged, retention {format_retention(kept)}"
             continue
         execute(
             connection,
@@ -126,17 +126,17 @@ def _prepare_users(
     connection: InfluxConnection, secrets_to: Path | None, *, renew: bool
 ) -> Iterator[str]:
     if secrets_to is None:
-        yield "users: none made; --secrets-to DIR makes one for each role"
+        yield "users: none created; --secrets-to DIR creates one for each role"
         return
     there = {str(row.get("user")): row.get("admin") for row in execute(connection, "SHOW USERS")}
     for role, rights in ROLES.items():
         user = f"heptad_{role}"
         if there.get(user):
             raise SetupError(
-                f"user `{user}` is an administrator; take that from it: "
-                f"REVOKE ALL PRIVILEGES FROM {quote_name(user)}"
+                f"user `{user}` is an administrator; revoke its privileges: REVOKE ALL "
+                f"PRIVILEGES FROM {quote_name(user)}"
             )
-        told, path = "there already", secrets_to / f"{role}.password"
+        told, path = "unchanged", secrets_to / f"{role}.password"
         if user not in there:
             told = "created, " + _set_password(
                 connection, "CREATE USER {} WITH PASSWORD {}", user, path
@@ -144,24 +144,26 @@ def _prepare_users(
         elif renew:
             told = "renewed, " + _set_password(connection, "SET PASSWORD FOR {} = {}", user, path)
         elif not path.exists():
-            told += f"; its password is not in {path}: if it is lost, --renew sets another one"
+            told += f"; {path} does not contain its password; if it is lost, --renew sets a new one"
         for place, needed in rights.items():
             on = f"ON {quote_name(getattr(connection.config.buckets, place))}"
             execute(connection, f"GRANT {_GRANTS[needed]} {on} TO {quote_name(user)}")
         yield f"user {user}: {told}"
     if not connection.config.username:
-        yield "users count once the server has auth-enabled = true (influxdb.conf, [http])"
+        yield (
+            "users have no effect until the server has auth-enabled = true (influxdb.conf, [http])"
+        )
 
 
 def _set_password(connection: InfluxConnection, statement: str, user: str, path: Path) -> str:
     password = secrets.token_urlsafe(32)
     remember_secret(password)
-    moved = f" (another one that was there is in {old_secret_file(path)})" if path.exists() else ""
+    moved = f" (the previous file is now {old_secret_file(path)})" if path.exists() else ""
     with new_secret_file(path) as file:
         file.write(password + "\n")
         file.flush()
         execute(connection, statement.format(quote_name(user), quote_text(password)))
-    return f"its password is in {path}{moved}"
+    return f"password stored in {path}{moved}"
 
 
 def _prepare_3(connection: InfluxConnection, secrets_to: Path | None) -> Iterator[str]:
@@ -179,11 +181,13 @@ def _prepare_3(connection: InfluxConnection, secrets_to: Path | None) -> Iterato
                 raise StatementError(answer.status, answer.text)
         kept = known.get(name)
         if kept is None or kept == wanted:
-            told = "not told by the server" if kept is None else format_retention(kept)
-            yield f"database {name}: there already, retention {told}"
+            told = (
+                "unknown (the server does not show it)" if kept is None else format_retention(kept)
+            )
+            yield f"database {name}: unchanged, retention {told}"
         else:
             yield (
-                f"database {name}: there already, retention {format_retention(kept)} and not "
+                f"database {name}: unchanged, retention {format_retention(kept)} instead of "
                 f"{format_retention(wanted)}; {HOW_TO_CHANGE_3.format(name=name)}"
             )
     yield from _explain_tokens_3(connection, secrets_to)
@@ -191,8 +195,8 @@ def _prepare_3(connection: InfluxConnection, secrets_to: Path | None) -> Iterato
 
 def _explain_tokens_3(connection: InfluxConnection, secrets_to: Path | None) -> Iterator[str]:
     yield (
-        "tokens: 3 Core has administrators' tokens only (influxdb3 create token --admin), so each "
-        "host gets one that may do everything. 3 Enterprise has tokens with least rights:"
+        "tokens: 3 Core has only administrator tokens (influxdb3 create token --admin), so "
+        "every host receives full access. 3 Enterprise has tokens with least privileges:"
     )
     for role, rights in ROLES.items():
         names = connection.config.buckets
@@ -202,12 +206,13 @@ def _explain_tokens_3(connection: InfluxConnection, secrets_to: Path | None) -> 
         )
         yield f"  influxdb3 create token {permissions} --name heptad-{role}"
     if secrets_to is not None:
-        yield f"{secrets_to}: nothing was written there"
+        yield f"{secrets_to}: no secrets were written"
 
 
 HOW_TO_CHANGE_3: Final = (
-    "3 Core cannot change it: set `influxdb.retention` to what is there, or make another database; "
-    "3 Enterprise: influxdb3 update database --retention-period … --database {name}"
+    "3 Core cannot change the retention: set `influxdb.retention` to the current value, or use "
+    "another database; 3 Enterprise: influxdb3 update database --retention-period … --database "
+    "{name}"
 )
 
 
@@ -227,13 +232,13 @@ def _explain(error: StatementError) -> str:
     said = f"status {error.status}: {error.text}"
     if "create admin user first" in error.text:
         return (
-            f"{said}; 1.x wants an administrator first: CREATE USER … WITH PASSWORD … "
-            "WITH ALL PRIVILEGES"
+            f"{said}; create an administrator first: CREATE USER … WITH PASSWORD … WITH ALL "
+            "PRIVILEGES"
         )
     if error.status == FORBIDDEN or _LACKS_RIGHT.search(error.text):
-        return f"{said}; preparing the server is for an administrator's token or user"
+        return f"{said}; use an administrator's token or user"
     if error.status == UNAUTHORIZED:
-        return f"{said}; see `influxdb.token` (2.x, 3.x) or `username` and `password` (1.x)"
+        return f"{said}; check `influxdb.token` (2.x, 3.x) or `username` and `password` (1.x)"
     if error.status == MISSING:
-        return f"{said}; see `influxdb.url`, and `influxdb.version` where it is named"
+        return f"{said}; check `influxdb.url`, and `influxdb.version` if it is set"
     return said

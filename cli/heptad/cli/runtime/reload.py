@@ -131,14 +131,14 @@ class _Operation:
 
     def _reload(self) -> bool:
         """Take up the new configuration, or keep the old one; False where neither can be."""
-        log.info("reading the configuration again")
+        log.info("reloading the configuration")
         systemd.notify_reloading()
         self._told_ready = False
         self._reload_until = time.monotonic() + _LONGEST_RELOAD
         try:
             plan = self._check()
         except Exception as error:  # noqa: BLE001 - a reload must not end what runs
-            self._reject(error, "configuration refused, the old one stays in force")
+            self._reject(error, "configuration rejected; the old one stays active")
             done = True
         else:
             done = self._replace(plan)
@@ -153,24 +153,24 @@ class _Operation:
         try:
             supervisor = self._make(plan)
         except Exception as error:  # noqa: BLE001 - a reload must not end what runs
-            self._reject(error, "configuration cannot be taken up, back to the old one")
+            self._reject(error, "configuration cannot be applied; reverting to the old one")
             return self._go_back()
         self._plan, self._supervisor = plan, supervisor
         set_up_log(plan.config)
         self._supervisor.start()
-        self._status = "Running with the configuration as read again"
+        self._status = "Running with the reloaded configuration"
         self._tell_success()
-        log.info("configuration taken up")
+        log.info("configuration reloaded")
         return True
 
     def _go_back(self) -> bool:
         try:
             self._supervisor = self._make(self._plan)
         except Exception:
-            log.critical("the old configuration cannot be taken up either", exc_info=True)
+            log.critical("cannot revert to the old configuration either", exc_info=True)
             return False
         self._supervisor.start()
-        log.warning("the old configuration is in force again")
+        log.warning("reverted to the old configuration")
         return True
 
     def _reject(self, error: Exception, what: str) -> None:

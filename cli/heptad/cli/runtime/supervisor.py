@@ -148,7 +148,9 @@ class Supervisor:
             if self.failed:
                 deadline = min(deadline, time.monotonic() + _PATIENCE)
             if time.monotonic() >= deadline:
-                log.critical("parts do not end", extra={"parts": ", ".join(hanging)})
+                log.critical(
+                    "threads do not stop; exiting without them", extra={"parts": ", ".join(hanging)}
+                )
                 return
             signals.wait()
 

@@ -31,7 +31,7 @@ def notify(**variables: str | int) -> bool:
             sender.connect(address)
             sender.sendall("\n".join(lines).encode(errors="replace"))
     except OSError as error:
-        log.warning("systemd cannot be told", extra={"socket": address[1:], "error": error})
+        log.warning("cannot notify systemd", extra={"socket": address[1:], "error": error})
         return False
     return True
 
@@ -80,7 +80,7 @@ class Watchdog:
             if lives:
                 notify(WATCHDOG=1)
             elif well:
-                log.critical("a loop hangs: systemd's watchdog is left to bite")
+                log.critical("main loop is stuck; letting systemd's watchdog restart the service")
             well = lives
             if self._ended.wait(half):
                 return

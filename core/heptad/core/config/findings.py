@@ -132,35 +132,41 @@ class FindingsConfig(msgspec.Struct, forbid_unknown_fields=True):
 
 
 KEYS: Final[dict[str, str]] = {
-    "ignore.networks": "events from these addresses (192.0.2.7, 198.51.100.0/24) give no finding",
-    "ignore.users": "events of these users give no finding",
-    "ignore.hosts": "events of these hosts give no finding",
-    "baseline.look_back": "what is new is what did not happen within this time before; "
-    "default: 28d, or store.max_age where that is shorter",
-    "baseline.settle": "nobody is unusual before this much time is known of him; "
+    "ignore.networks": (
+        "events from these addresses or networks (192.0.2.7, 198.51.100.0/24) never cause a finding"
+    ),
+    "ignore.users": "events of these users never cause a finding",
+    "ignore.hosts": "events of these hosts never cause a finding",
+    "baseline.look_back": "something is new if it did not happen within this time before; "
+    "default: 28d, or store.max_age if that is shorter",
+    "baseline.settle": "a user is not judged before they have been known for this long; "
     "default: a quarter of look_back …",
-    "baseline.events": "… and that many events",
-    "brute_force.attempts": "that many failed logins from one address …",
+    "baseline.events": "… and before they have this many events",
+    "brute_force.attempts": "this many failed logins from one address …",
     "brute_force.span": "… within this time are a finding",
-    "slow_brute_force.hours": "failed logins from one address in so many different hours …",
+    "slow_brute_force.hours": "failed logins from one address in this many different hours …",
     "slow_brute_force.span": "… within this time are a finding",
-    "success_after_failures.failures": "a login after so many failed ones from its address …",
+    "success_after_failures.failures": "a login after this many failed logins from its address …",
     "success_after_failures.span": "… within this time is a finding",
-    "spraying.users": "failed logins as so many users from one address …",
+    "spraying.users": "failed logins as this many users from one address …",
     "spraying.span": "… within this time are a finding",
-    "distributed.addresses": "failed logins as one user from so many addresses …",
+    "distributed.addresses": "failed logins as one user from this many addresses …",
     "distributed.span": "… within this time are a finding",
-    "sweep.hosts": "failed logins on so many hosts from one address …",
+    "sweep.hosts": "failed logins on this many hosts from one address …",
     "sweep.span": "… within this time are a finding",
-    "new_network.ipv4_prefix": "bits of an IPv4 address that are its network",
-    "new_network.ipv6_prefix": "bits of an IPv6 address that are its network",
-    "new_network.most": "a user who came from more networks than this is not told of",
-    "new_host.most": "a user who logged in on more hosts than this is not told of",
-    "unusual_hour.hours": "an hour is unusual for a user who logged in during so many hours …",
-    "unusual_hour.probability": "… if a login about then is less likely than this",
+    "new_network.ipv4_prefix": "prefix length of an IPv4 network",
+    "new_network.ipv6_prefix": "prefix length of an IPv6 network",
+    "new_network.most": "users who log in from more networks than this are not reported",
+    "new_host.most": "users who log in on more hosts than this are not reported",
+    "unusual_hour.hours": (
+        "an hour can be unusual for a user who logged in during at least this many hours …"
+    ),
+    "unusual_hour.probability": (
+        "… and is unusual if a login around that time is less likely than this"
+    ),
     "new_account_login.span": "a login within this time after its account was created is a finding",
-    "first_sudo.most": "a host on which more users used sudo than this is not told of",
-    "session.longest": "the end of a session is looked for so long",
+    "first_sudo.most": "hosts on which more users than this use sudo are not reported",
+    "session.longest": "a session without an end is open for this long",
 }
 
 _COUNTS: Final = {
@@ -213,7 +219,7 @@ def check_findings(config: FindingsConfig, max_age: float | None) -> Iterator[Fi
         if not shortest <= span <= longest:
             yield place, f"must be at least {shortest}s and at most {longest}s"
     if not 0 < config.unusual_hour.probability < 1:
-        yield ("unusual_hour", "probability"), "must lie between 0 and 1"
+        yield ("unusual_hour", "probability"), "must be between 0 and 1"
     yield from _check_spans(config, timespans, max_age)
     for number, network in enumerate(config.ignore.networks):
         try:
@@ -243,11 +249,16 @@ def _check_spans(
 ) -> Iterator[FindingsFault]:
     look_back, settle = look_back_of(config.baseline, max_age)
     if settle > max(look_back - _DAY, look_back / 2):
-        yield ("baseline", "settle"), "must be a day shorter than look_back: nothing were ever told"
+        yield (
+            ("baseline", "settle"),
+            ("must be at least a day shorter than look_back, or the rule never fires"),
+        )
     for place, span in timespans.items():
         if max_age is not None and span > max_age:
-            text = "is longer than store.max_age: such old events may have been deleted"
+            text = (
+                "must not be longer than store.max_age, because older events may have been deleted"
+            )
             yield place, text
     span = timespans.get(("slow_brute_force", "span"), _DAY / 2)
     if config.slow_brute_force.hours > span // 3600:
-        yield ("slow_brute_force", "hours"), "are more hours than the span has"
+        yield ("slow_brute_force", "hours"), "must not be more than the number of hours in `span`"

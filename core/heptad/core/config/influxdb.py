@@ -92,28 +92,35 @@ class InfluxConfig(msgspec.Struct, forbid_unknown_fields=True):
 
 
 KEYS: Final[dict[str, str]] = {
-    "url": "where InfluxDB is, for example https://influxdb.example.org:8086",
+    "url": "the URL of InfluxDB, for example https://influxdb.example.org:8086",
     "version": "1, 2 or 3; auto asks the server (/ping)",
     "org": "2.x: the organization",
-    "token": "2.x and 3.x: the token, best as ${HEPTAD_TOKEN}",
-    "token_file": "a file that holds the token; read anew for each connection",
+    "token": "2.x and 3.x: the token; use ${HEPTAD_TOKEN} to read it from the environment",
+    "token_file": "a file with the token; read again for each connection",
     "username": "1.x with authentication: the user",
-    "password": "1.x with authentication: the password, best as ${HEPTAD_PASSWORD}",
-    "password_file": "a file that holds the password; read anew for each connection",
-    "timeout": "how long an answer of the server is waited for",
-    "buckets.events": "where events are; a database in 1.x and 3.x",
-    "buckets.reports": "where findings and reports are",
-    "buckets.heptad": "where heartbeats and positions are",
-    "retention.events": "how long events are kept; older ones are counted, not sent",
-    "retention.reports": "how long findings and reports are kept",
-    "retention.heptad": "how long heartbeats and positions are kept",
-    "tls.ca_file": "who may sign the server's certificate; default: the system's authorities",
-    "tls.cert_file": "this host's certificate, where the server asks for one",
-    "tls.key_file": "and its key; all three files are read anew when they change",
-    "tls.insecure_skip_verify": "true: whoever answers is believed, and gets the token",
-    "delivery.flush_interval": "events are sent this long after the first of them, at the latest",
-    "delivery.max_lines": "so many at once, at the most",
-    "delivery.max_bytes": "of so many bytes before compression, at the most",
+    "password": (
+        "1.x with authentication: the password; use ${HEPTAD_PASSWORD} to read it from the "
+        "environment"
+    ),
+    "password_file": "a file with the password; read again for each connection",
+    "timeout": "the timeout of each request",
+    "buckets.events": "the bucket of the events (1.x and 3.x: the database)",
+    "buckets.reports": "the bucket of findings and reports",
+    "buckets.heptad": "the bucket of heartbeats and positions",
+    "retention.events": "how long InfluxDB stores events; older ones are counted, not sent",
+    "retention.reports": "how long InfluxDB stores findings and reports",
+    "retention.heptad": "how long InfluxDB stores heartbeats and positions",
+    "tls.ca_file": (
+        "CA certificates to verify the server's certificate with; default: those of the system"
+    ),
+    "tls.cert_file": "client certificate of this host, if the server requires one",
+    "tls.key_file": "key of the client certificate; all three files are reloaded when they change",
+    "tls.insecure_skip_verify": (
+        "true: do not verify the server's certificate; whoever answers receives the token"
+    ),
+    "delivery.flush_interval": "the longest time that an event waits for others before it is sent",
+    "delivery.max_lines": "the most events in a request",
+    "delivery.max_bytes": "the most bytes in a request, before compression",
 }
 
 
@@ -126,13 +133,22 @@ def check_influxdb(config: InfluxConfig) -> Iterator[tuple[tuple[str | int, ...]
     for place in ("events", "reports", "heptad"):
         name = getattr(config.buckets, place)
         if not name or any(ord(letter) < 32 or letter in "\"'\\/" for letter in name):
-            yield ("buckets", place), "a name without quotes, slashes and control characters"
+            yield (
+                ("buckets", place),
+                "is not a bucket name; remove quotes, slashes and control characters",
+            )
         elif names.count(name) > 1:
-            yield ("buckets", place), f"`{name}` is the name of two buckets; each needs its own"
+            yield ("buckets", place), f"`{name}` is the name of two buckets; choose different names"
     if bool(config.tls.cert_file) != bool(config.tls.key_file):
-        yield ("tls", "cert_file"), "a certificate and its key belong together; name both or none"
+        yield (
+            ("tls", "cert_file"),
+            (
+                "a certificate and its key require each other; set both `cert_file` and "
+                "`key_file`, or neither"
+            ),
+        )
     if not 1 <= config.delivery.max_lines <= 50_000:
-        yield ("delivery", "max_lines"), "must lie between 1 and 50000"
+        yield ("delivery", "max_lines"), "must be between 1 and 50000"
 
 
 def _check_url(config: InfluxConfig) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -142,19 +158,31 @@ def _check_url(config: InfluxConfig) -> Iterator[tuple[tuple[str, ...], str]]:
     except ValueError:
         sound, url = False, urlsplit("")
     if not sound or url.query or url.fragment:
-        yield ("url",), "is no URL; write for example https://influxdb.example.org:8086"
+        yield ("url",), "is not a URL; write for example https://influxdb.example.org:8086"
     elif url.username is not None:
-        yield ("url",), "a URL is printed; give the user by `username`, the secret by its own key"
+        yield (
+            ("url",),
+            (
+                "must not contain a user name or password, because URLs are logged; use "
+                "`username`, and `password_file` or `token_file`"
+            ),
+        )
 
 
 def _check_secrets(config: InfluxConfig) -> Iterator[tuple[tuple[str, ...], str]]:
     for name in _SECRETS:
         if getattr(config, name) and getattr(config, f"{name}_file"):
-            yield (f"{name}_file",), f"`{name}` is given too; keep one of them"
+            yield (f"{name}_file",), f"`{name}` is set too; remove one of them"
     if bool(config.username) != bool(config.password or config.password_file):
-        yield ("username",), "needs `password` or `password_file`, and they need it"
+        yield (
+            ("username",),
+            (
+                "`username`, and `password` or `password_file`, require each other; set both or "
+                "neither"
+            ),
+        )
     if config.username and (config.token or config.token_file):
-        yield ("username",), "a token is given too; 1.x takes a user, 2.x and 3.x a token"
+        yield ("username",), "a token is set too; use a user for 1.x, a token for 2.x and 3.x"
 
 
 def _check_units(config: InfluxConfig) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -168,11 +196,11 @@ def _check_units(config: InfluxConfig) -> Iterator[tuple[tuple[str, ...], str]]:
     for place, (text, least, most) in durations.items():
         try:
             if not least <= units.parse_duration(text) <= most:
-                yield place, f"must lie between {least:g} s and {most:g} s"
+                yield place, f"must be between {least:g} s and {most:g} s"
         except ValueError as error:
             yield place, str(error)
     try:
         if not 2**10 <= units.parse_size(config.delivery.max_bytes) <= 2**25:
-            yield ("delivery", "max_bytes"), "must lie between 1KiB and 32MiB"
+            yield ("delivery", "max_bytes"), "must be between 1KiB and 32MiB"
     except ValueError as error:
         yield ("delivery", "max_bytes"), str(error)

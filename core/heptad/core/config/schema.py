@@ -122,47 +122,78 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
 
 
 KEYS: Final[dict[str, str]] = {
-    "host": "the name events carry; default: this host's name",
+    "host": "the host name of the events; default: the name of this host",
     "log.level": "debug, info, warning or error",
     "log.format": "logfmt or json",
-    "store.path": "the SQLite file of the events; default: heptad/events.db in the state folder",
-    "store.max_age": "events are kept this long after they arrived",
-    "store.max_size": "beyond it the oldest arrivals are deleted",
-    "sources": "what is read; default: the journal where it can be read, else the auth log",
+    "store.path": "the SQLite file of the events; default: events.db in the state directory",
+    "store.max_age": "events are deleted this long after they arrived",
+    "store.max_size": "above this size, the events that arrived first are deleted",
+    "sources": "the logs to read; default: the journal if it is readable, otherwise the auth log",
     "sources[].type": "file or journald",
-    "sources[].name": "becomes the tag and label `source`",
-    "sources[].paths": "file: paths, with * ? [ ] as wildcards",
-    "sources[].timezone": "file: the zone of stamps without one; default: this host's",
-    "sources[].hosts": "host names in the lines that may become the event's host (a log relay)",
-    "sources[].programs": "read only these programs; default: all that have rules",
-    "sources[].locale": "file: the locale of month names such as `maj`, for example `fr_FR`",
-    "sources[].max_line_bytes": "file: a longer line is passed over and counted",
-    "sources[].olddir": "file: the folder of the rotated files, as logrotate's `olddir`",
-    "sources[].follow_links": "file: follow links that match a wildcard, wherever they lead",
-    "sources[].directory": "journald: another journal folder, as of journalctl --directory",
-    "sources[].passwd": "journald: the passwd file of the machine that wrote the journal; default: "
-    "etc/passwd of exporter.host_root, else the accounts of this machine",
-    "rules": "folders with rule files of your own; a file replaces the built-in one of its program",
-    "trust": "where else the journal may show a program's lines to come from: `program`, `exe` "
-    "(paths, `*`, `?` and `/**/` as wildcards), `runs_as` (accounts); see sources.md",
-    "privacy.unknown_users": "names of no account, which may be passwords: keep, hash or drop",
-    "privacy.commands": "full, or program: what was run without its arguments",
-    "privacy.addresses": "keep, or pseudonym: others with the same common networks",
-    "influxdb": "the fleet's InfluxDB; default: none, all stays on this host",
+    "sources[].name": "the name of the source; becomes the tag and label `source`",
+    "sources[].paths": "file: paths of the log files; * ? [ ] are wildcards",
+    "sources[].timezone": "file: the time zone of timestamps without one; default: this host's",
+    "sources[].hosts": (
+        "host names that are accepted from the lines as the event's host (for a log relay)"
+    ),
+    "sources[].programs": (
+        "read only the lines of these programs; default: all programs that have rules"
+    ),
+    "sources[].locale": (
+        "file: the locale of the month names in timestamps (`maj`), for example `fr_FR`"
+    ),
+    "sources[].max_line_bytes": "file: longer lines are skipped and counted",
+    "sources[].olddir": "file: the directory of the rotated files, as in logrotate's `olddir`",
+    "sources[].follow_links": (
+        "file: follow symbolic links that match a wildcard, whatever their target"
+    ),
+    "sources[].directory": "journald: another journal directory, as in `journalctl --directory`",
+    "sources[].passwd": "journald: the passwd file of the machine that wrote the journal; "
+    "default: etc/passwd below exporter.host_root, otherwise the accounts "
+    "of this machine",
+    "rules": (
+        "directories with your own rule files; a file replaces the built-in one of the same program"
+    ),
+    "trust": "additional binaries and accounts whose journal lines are accepted for a program: "
+    "`program`, `exe` (paths; `*`, `?` and `/**/` are wildcards), `runs_as` "
+    "(accounts); see sources.md",
+    "privacy.unknown_users": (
+        "user names without an account, which may be mistyped passwords: keep, hash or drop"
+    ),
+    "privacy.commands": "commands that were run: full, or program to drop their arguments",
+    "privacy.addresses": (
+        "addresses: keep, or pseudonym to replace them so that common networks stay common"
+    ),
+    "influxdb": "the InfluxDB of the fleet; default: none, all data stays on this host",
     **{f"influxdb.{key}": text for key, text in influxdb_config.KEYS.items()},
-    "exporter.listen": "address:port of /metrics and /healthz",
-    "exporter.web_config_file": "TLS and basic auth, as of Prometheus' --web.config.file",
-    "exporter.host_metrics": "false where node_exporter runs beside it",
-    "exporter.host_root": "where the host has its root: in a container /host or the like, else /",
-    "aggregator.listen": "address:port of the page, and of the aggregator's /metrics and /healthz",
-    "aggregator.web_config_file": "TLS and basic auth, as of Prometheus' --web.config.file",
-    "aggregator.page": "false: no page, only /metrics and /healthz",
-    "aggregator.store.path": "the SQLite file of findings and reports; default: reports.db",
-    "aggregator.store.max_age": "findings and reports are kept this long",
-    "aggregator.store.max_size": "beyond it the oldest are deleted",
-    "aggregator.poll": "how often it looks for new events",
-    "aggregator.max_wait": "a report is computed this long after its window, whoever is missing",
-    "aggregator.late_horizon": "events later than this do not change a report any more",
+    "exporter.listen": "listen address of /metrics and /healthz",
+    "exporter.web_config_file": (
+        "file with TLS and basic auth settings, in the format of Prometheus' --web.config.file"
+    ),
+    "exporter.host_metrics": (
+        "expose host metrics; set it to false if node_exporter runs on the host"
+    ),
+    "exporter.host_root": (
+        "where the root directory of the host is mounted; in a container, for example, /host"
+    ),
+    "aggregator.listen": (
+        "listen address of the page and of the aggregator's /metrics and /healthz"
+    ),
+    "aggregator.web_config_file": (
+        "file with TLS and basic auth settings, in the format of Prometheus' --web.config.file"
+    ),
+    "aggregator.page": "serve the page; false: only /metrics and /healthz",
+    "aggregator.store.path": (
+        "the SQLite file of findings and reports; default: reports.db in the state directory"
+    ),
+    "aggregator.store.max_age": "findings and reports are deleted after this time",
+    "aggregator.store.max_size": "above this size, the oldest are deleted",
+    "aggregator.poll": "how often the aggregator looks for new events",
+    "aggregator.max_wait": (
+        "a report is computed at most this long after the end of its window, even if some "
+        "exporters have not delivered"
+    ),
+    "aggregator.late_horizon": "events that arrive later than this no longer change a report",
     **{f"aggregator.findings.{key}": text for key, text in findings_config.KEYS.items()},
 }
 
@@ -176,12 +207,16 @@ def expand_environment(text: str) -> str:
     def replace(found: re.Match[str]) -> str:
         name, default = found[1], found[2]
         if found[3]:
-            raise LookupError("`${` begins a variable and is not closed; write $$ for a dollar")
+            raise LookupError(
+                "`${` starts a variable that is not closed; write `$$` for a dollar sign"
+            )
         if name is None:
             return "$"
         value = os.environ.get(name) or default
         if value is None:
-            raise LookupError(f"${{{name}}} is not set; set it, or write ${{{name}:-default}}")
+            raise LookupError(
+                f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}"
+            )
         return value
 
     return _VARIABLE.sub(replace, text)
@@ -233,10 +268,10 @@ def check(config: Config) -> Iterator[tuple[KeyPath, str]]:
     if not Path(config.exporter.host_root).is_absolute():
         yield ("exporter", "host_root"), "must be an absolute path, for example /host"
     if config.host and not HOST_NAME.fullmatch(config.host):
-        yield ("host",), "a host's name is letters, digits, dots, - and _, at most 253 of them"
+        yield ("host",), "is not a host name; use at most 253 letters, digits, dots, - and _"
     listen = config.exporter.listen
     if listen == config.aggregator.listen and not listen.endswith(":0"):  # any port that is free
-        yield ("aggregator", "listen"), "is exporter.listen; each needs a port of its own"
+        yield ("aggregator", "listen"), "is the same as exporter.listen; use another port"
     yield from _check_aggregator(config)
     yield from _check_page(config.aggregator)
     if config.influxdb is not None:
@@ -255,8 +290,8 @@ def _check_page(config: AggregatorConfig) -> Iterator[tuple[KeyPath, str]]:
     except (ValueError, strict_yaml.DocumentError):
         return  # told by check, and by whoever reads that file
     text = (
-        "others could see the page, and its names and addresses; name a web_config_file with "
-        "tls_server_config or basic_auth_users, listen on 127.0.0.1, or write `page: false`"
+        "the page would be readable from the network without a password; set a web_config_file "
+        "with tls_server_config or basic_auth_users, listen on 127.0.0.1, or set `page: false`"
     )
     yield ("aggregator", "listen"), text
 
@@ -268,12 +303,15 @@ def _check_stores(config: Config) -> Iterator[tuple[KeyPath, str]]:
     }
     paths = {key_path: Path(store.path) for key_path, store in stores.items() if store.path}
     if len({path.resolve() for path in paths.values()}) < len(paths):
-        yield ("aggregator", "store", "path"), "is the events' file; findings need one of their own"
+        yield (
+            ("aggregator", "store", "path"),
+            ("is the same as store.path; findings and reports require a file of their own"),
+        )
     logs = [log for s in config.sources if isinstance(s, FileSourceConfig) for log in s.paths]
     for key_path, path in paths.items():
         # it would be no sound store, and be set aside
         if any(log.startswith("/") and path.match(log) for log in logs):
-            yield key_path, f"`{path}` is a log that a source reads; choose a file of its own"
+            yield key_path, f"`{path}` is a log file that a source reads; choose another file"
 
 
 def _check_aggregator(config: Config) -> Iterator[tuple[KeyPath, str]]:
@@ -282,7 +320,7 @@ def _check_aggregator(config: Config) -> Iterator[tuple[KeyPath, str]]:
         yield ("aggregator", "findings", *key_path), fault
     horizon = _seconds(config.aggregator.late_horizon)
     if horizon is not None and max_age is not None and horizon > max_age:
-        text = "is longer than store.max_age: such late events may have been deleted"
+        text = "must not be longer than store.max_age, because older events may have been deleted"
         yield ("aggregator", "late_horizon"), text
 
 
@@ -306,7 +344,7 @@ def _check_units(config: Config) -> Iterator[tuple[KeyPath, str]]:
     for key_path, text in durations.items():
         try:
             if units.parse_duration(text) <= 0:
-                yield key_path, "must be longer than 0"
+                yield key_path, "must be greater than 0"
         except ValueError as error:
             yield key_path, str(error)
     sizes = {
@@ -325,19 +363,26 @@ def _check_sources(sources: list[SourceConfig]) -> Iterator[tuple[KeyPath, str]]
     for number, source in enumerate(sources):
         key_path = ("sources", number)
         if not _NAME.fullmatch(source.name):
-            yield (*key_path, "name"), "a name is lower case letters, digits, - and _, at most 63"
+            yield (
+                (*key_path, "name"),
+                ("is not a source name; use at most 63 lower case letters, digits, - and _"),
+            )
         if isinstance(source, FileSourceConfig):
             yield from _check_file_source(key_path, source)
         elif source.passwd is not None and not source.passwd.startswith("/"):
-            yield (*key_path, "passwd"), f"`{source.passwd}` must be an absolute path"
+            yield (*key_path, "passwd"), f"`{source.passwd}` is not an absolute path"
         for earlier in sources[:number]:
             if earlier.name == source.name:
-                yield (*key_path, "name"), f"`{source.name}` is the name of two sources"
+                yield (
+                    (*key_path, "name"),
+                    (f"two sources have the name `{source.name}`; rename one of them"),
+                )
         for earlier in sources[:number]:
             if twice := _read_twice(earlier, source):
                 fault = (
-                    f"`{earlier.name}` and `{source.name}` both read {twice}: each line would be "
-                    "counted twice; give each source its own `programs`, or keep one of them"
+                    f"`{earlier.name}` and `{source.name}` both read {twice}, so each line "
+                    "would be counted twice; set different `programs` for each source, or "
+                    "remove one of them"
                 )
                 yield key_path, fault
                 break
@@ -347,13 +392,13 @@ def _check_file_source(
     key_path: KeyPath, source: FileSourceConfig
 ) -> Iterator[tuple[KeyPath, str]]:
     if not source.paths:
-        yield (*key_path, "paths"), "needs at least one path"
+        yield (*key_path, "paths"), "requires at least one path"
     for index, path in enumerate(source.paths):
         if not path.startswith("/"):
-            yield (*key_path, "paths", index), f"`{path}` must be an absolute path"
+            yield (*key_path, "paths", index), f"`{path}` is not an absolute path"
     try:
         if not 256 <= units.parse_size(source.max_line_bytes) <= 2**20:
-            yield (*key_path, "max_line_bytes"), "must lie between 256B and 1MiB"
+            yield (*key_path, "max_line_bytes"), "must be between 256B and 1MiB"
     except ValueError as error:
         yield (*key_path, "max_line_bytes"), str(error)
     if source.timezone is not None:
@@ -362,7 +407,7 @@ def _check_file_source(
         except ValueError as error:
             yield (*key_path, "timezone"), str(error)
     if source.locale is not None and find_locale(source.locale) is None:
-        fault = f"`{source.locale}` is not a locale; write for example fr_FR"
+        fault = f"`{source.locale}` is not a known locale; write for example fr_FR"
         yield (*key_path, "locale"), fault
 
 
@@ -377,7 +422,7 @@ def parse_listen(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     number = int(port) if re.fullmatch("[0-9]{1,5}", port) else 65_536
     if not host or number > 65_535:
-        raise ValueError(f"`{text}` is no address:port; write for example 127.0.0.1:9707")
+        raise ValueError(f"`{text}` is not an address; write HOST:PORT, for example 127.0.0.1:9707")
     return host.strip("[]"), number
 
 

@@ -40,5 +40,5 @@ def _await(number: int, end: float) -> None:
     poll = select.poll()
     poll.register(number, select.POLLIN)
     if not poll.poll(max(0.0, end - time.monotonic()) * 1000):
-        told = f"not a file, and nothing more came from it within {PATIENCE:.0f} s"
+        told = f"not a regular file, and no data came from it within {PATIENCE:.0f} s"
         raise TimeoutError(errno.ETIMEDOUT, told)

@@ -150,11 +150,11 @@ class _YamlReader:
         self._nodes += 1
         try:
             if self._depth > _DEEPEST:
-                self.add(node, "nested too deeply (or an alias that contains itself)")
+                self.add(node, "nested too deeply, or an alias that contains itself")
                 return None
             if self._nodes > _MOST_NODES:
                 if self._nodes == _MOST_NODES + 1:
-                    self.add(node, f"more than {_MOST_NODES} values, with its aliases written out")
+                    self.add(node, f"more than {_MOST_NODES} values after its aliases are expanded")
                 return None
             if isinstance(node, yaml.MappingNode):
                 return self._mapping(node)
@@ -169,9 +169,9 @@ class _YamlReader:
         for key_node, value_node in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
             if key is None:
-                self.add(key_node, "a key must be a plain word")
+                self.add(key_node, "is not a valid key; a key must be a plain word")
             elif key in data:
-                self.add(key_node, f"the key `{key}` stands here a second time; keep one of them")
+                self.add(key_node, f"the key `{key}` appears twice; remove one of them")
             else:
                 data[key] = self.construct(value_node)
         return data
@@ -182,7 +182,7 @@ class _YamlReader:
             text = node.tag == _TEXT and type(node) is yaml.ScalarNode
             value = node.value if text else self._scalars.construct_object(node)
         except _NOT_OF_ITS_TAG as error:
-            self.add(node, f"cannot be understood: {_one_line(error)}")
+            self.add(node, f"invalid value: {_one_line(error)}")
             return None
         if isinstance(value, str) and self._expand is not None:
             return self._expanded(node, value)
@@ -262,11 +262,14 @@ def _explain(message: str, path: list[PathKey], kind: Any = None) -> str:
             if isinstance(info, msgspec.inspect.StructType)
             for field in info.fields
         }
-        message = f"unknown key; known here: {', '.join(sorted(names)) or 'none'}"
+        message = f"unknown key; valid keys: {', '.join(sorted(names)) or 'none'}"
     elif missing := _MISSING.fullmatch(message):
         message = f"the key `{missing[1]}` is missing"
     elif message.startswith("Expected `str`"):
-        message += "; a duration or a size needs its unit, as in 30d or 1GiB, other text its quotes"
+        message += (
+            "; write a duration or a size with its unit, as in 30d or 1GiB, and other text in "
+            "quotes"
+        )
     elif message.startswith("Invalid "):
         types = types_at(kind, path)
         words = [w for t in types if isinstance(t, msgspec.inspect.LiteralType) for w in t.values]
@@ -274,7 +277,7 @@ def _explain(message: str, path: list[PathKey], kind: Any = None) -> str:
             structs = types_at(kind, path[:-1])
             words = [str(t.tag) for t in structs if isinstance(t, msgspec.inspect.StructType)]
         known = dict.fromkeys(map(str, words))
-        message += f"; known here: {', '.join(known)}" if known else ""
+        message += f"; valid values: {', '.join(known)}" if known else ""
     return f"{where}: {message}" if where else message
 
 

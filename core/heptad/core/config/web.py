@@ -96,12 +96,15 @@ def _make_absolute(config: ServerTlsConfig, folder: Path) -> None:
 
 def _check_tls(config: ServerTlsConfig) -> Iterator[tuple[str, str]]:
     if config.min_version > config.max_version:
-        yield "min_version", f"is above max_version ({config.max_version})"
+        yield "min_version", f"is higher than max_version ({config.max_version})"
     asks = config.client_auth_type != "NoClientCert"
     if asks and not config.client_ca_file:
-        yield "client_auth_type", "needs client_ca_file, by which certificates are judged"
+        yield "client_auth_type", "requires client_ca_file to verify client certificates"
     if config.client_ca_file and not asks:
-        text = "has no effect without client_auth_type; write RequireAndVerifyClientCert there"
+        text = (
+            "has no effect without client_auth_type; set client_auth_type to "
+            "RequireAndVerifyClientCert"
+        )
         yield "client_ca_file", text
     unreadable = False
     for key in ("cert_file", "key_file", "client_ca_file"):
@@ -118,17 +121,20 @@ def _check_tls(config: ServerTlsConfig) -> Iterator[tuple[str, str]]:
         make_context(config)
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or str(error)
-        text = f"the files cannot be used ({reason}); PEM is needed, the key of this certificate "
-        yield "cert_file", text + "and without a password"
+        text = (
+            f"the files cannot be used ({reason}); they must be PEM files, and the key must "
+            "belong to the certificate "
+        )
+        yield "cert_file", text + "and have no password"
 
 
 def _check_user(user: str, hashed: str) -> str:
     """What is wrong, or nothing; never shows the hash."""
     if not user or ":" in user:
-        return "a user's name is not empty and has no colon (RFC 7617)"
+        return "is not a user name; it must not be empty or contain a colon (RFC 7617)"
     found = _HASH.fullmatch(hashed)
     if found is None:
-        return "is no bcrypt hash; `htpasswd -nBC 10 NAME` makes one"
+        return "is not a bcrypt hash; `htpasswd -nBC 10 NAME` prints one"
     if not 4 <= int(found[1]) <= _DEAREST:
-        return f"has the cost {found[1]}; between 4 and {_DEAREST} is possible, 10 is usual"
+        return f"has the bcrypt cost {found[1]}; it must be between 4 and {_DEAREST}, 10 is usual"
     return ""

@@ -144,7 +144,9 @@ class Authenticator:
         context = make_context(tls) if tls is not None else None
         asks = (tls is not None, bool(config.basic_auth_users))
         if self._files and asks != self._asks:
-            raise OSError("TLS and basic auth cannot come or go while it runs; restart Heptad")
+            raise OSError(
+                "TLS and basic auth cannot be turned on or off at run time; restart Heptad"
+            )
         self._asks = asks
         named = (tls.cert_file, tls.key_file, tls.client_ca_file) if tls is not None else ()
         self._files = [path, *(Path(name) for name in named if name)]
@@ -168,7 +170,7 @@ class Authenticator:
             if self._files != files:
                 self._seen = _stat_files(self._files)
             self._condition.set(None)
-            log.info("web_config was read again", extra={"file": path})
+            log.info("web_config_file reloaded", extra={"file": path})
 
 
 def _stat_files(files: list[Path]) -> list[tuple[int, int, int]]:

@@ -46,7 +46,7 @@ class _Limited(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:
         left = self._end - time.monotonic()
         if left <= 0:
-            raise TimeoutError("the answer takes too long")
+            raise TimeoutError("timeout while reading the answer")
         if not self._raw.closed and self._socket.fileno() >= 0:
             self._socket.settimeout(left if self._timeout is None else min(left, self._timeout))
         return self._raw.readinto(buffer)

@@ -29,8 +29,8 @@ class Listener:
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise ServerError(
-                f"{address[0]}:{address[1]} cannot be listened on: {reason}; "
-                "is another Heptad running? choose another `listen`"
+                f"cannot listen on {address[0]}:{address[1]}: {reason}; check whether another "
+                "Heptad is running, or set another `listen` address"
             ) from None
         self.address: tuple[str, int] = self._listener.getsockname()[:2]
 

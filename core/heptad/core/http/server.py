@@ -118,7 +118,7 @@ class Server:
                 connections = await self._listener.receive()
             except OSError as error:
                 # no descriptors or no memory, for which an idle connection gives way
-                log.debug("no connection can be accepted", extra={"error": error})
+                log.debug("cannot accept a connection", extra={"error": error})
                 self._connections.close_oldest()
                 await asyncio.sleep(_REST)
                 continue
@@ -174,7 +174,7 @@ class Server:
             except TooBusy:
                 answer = _BUSY
             except Exception:
-                log.exception("a request failed")
+                log.exception("request failed")
                 answer = HttpResponse(
                     "500 Internal Server Error", b"this failed; see Heptad's log\n"
                 )

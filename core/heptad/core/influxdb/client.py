@@ -37,8 +37,8 @@ _OK: Final = 200
 _OLDEST: Final = (1, 6)
 _UNAUTHORIZED: Final = (401, 403)
 _NO_INFLUXDB: Final = (
-    "see that `influxdb.url` leads to InfluxDB and not to another server or a page of a proxy's, "
-    "or name `influxdb.version`"
+    "check that `influxdb.url` is the URL of InfluxDB, and not of another server or of a "
+    "proxy's error page, or set `influxdb.version`"
 )
 
 
@@ -154,8 +154,8 @@ class InfluxConnection:
             answer = self.request("GET", "/ping", {}, as_generation=3)
             if answer.status in _UNAUTHORIZED:
                 raise Unreachable(
-                    f"{self.url}/ping: status {answer.status}, {answer.text!r}; 3.x wants a "
-                    "valid token here too: see `influxdb.token` or `token_file`"
+                    f"{self.url}/ping: status {answer.status}, {answer.text!r}; 3.x requires a "
+                    "valid token: check `influxdb.token` or `token_file`"
                 )
         version = answer.headers.get("X-Influxdb-Version", "")
         if not version and answer.status == _OK:
@@ -163,7 +163,7 @@ class InfluxConnection:
         version = shorten(version.lstrip("v"))[:40]
         if answer.status not in (_OK, _NO_CONTENT) or not version:
             raise Unreachable(
-                f"{self.url}/ping: status {answer.status} and no version of InfluxDB's: "
+                f"{self.url}/ping: status {answer.status} without a version of InfluxDB: "
                 f"{answer.text!r}; {find_remedy_of_page(answer.text) or _NO_INFLUXDB}"
             )
         return version
@@ -175,8 +175,8 @@ class InfluxConnection:
         if numbers and tuple(numbers) >= _OLDEST and numbers[0] <= 3:
             return _number(str(numbers[0]))
         raise Unreachable(
-            f"{self.url}: InfluxDB `{version}`; Heptad speaks with 1.x from 1.6, 2.x and 3.x. "
-            "If it is one of them all the same, name `influxdb.version`"
+            f"{self.url}: InfluxDB `{version}` is not supported; use 1.x from 1.6, 2.x or 3.x. "
+            "If the server is one of these, set `influxdb.version`"
         )
 
     def request(
@@ -258,7 +258,7 @@ class InfluxConnection:
             token, password = self.config.secret("token"), self.config.secret("password")
         except OSError as error:
             raise NoSecret(
-                f"{error.filename}: {error.strerror}; see that the file of the secret can be read"
+                f"{error.filename}: {error.strerror}; check that the file exists and is readable"
             ) from error
         if self.config.username:
             return make_headers(basic_auth=f"{self.config.username}:{password}")
@@ -267,7 +267,7 @@ class InfluxConnection:
         if not re.fullmatch(r"[!-~]+", token):
             # what http.client says of such a header repeats it
             raise NoSecret(
-                "influxdb.token has spaces or other characters than a token's; see its file"
+                "influxdb.token contains characters that are not valid in a token; check the file"
             )
         return {"Authorization": f"{'Bearer' if generation == 3 else 'Token'} {token}"}
 
@@ -301,10 +301,10 @@ def explain(error: Exception) -> str:
         text = str(error.args[-1])
     text = shorten(text)
     if isinstance(error, urllib3.exceptions.SSLError):
-        return f"TLS fails: {text}; {find_remedy(text)}"
+        return f"TLS error: {text}; {find_remedy(text)}"
     if _is_late(error):
-        return "no answer in time; see that the server is not overloaded, or raise influxdb.timeout"
-    return f"{text}; see that the server runs and `influxdb.url` is right"
+        return "timeout; check that the server is not overloaded, or raise influxdb.timeout"
+    return f"{text}; check that the server is running and `influxdb.url` is correct"
 
 
 def _is_late(error: Exception) -> bool:

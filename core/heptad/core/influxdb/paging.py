@@ -60,7 +60,7 @@ def read_pages(
         except TooLarge as error:
             step = (end - begin) // 2
             if step < max(_SHORTEST, unit):
-                raise StoreError(f"{error}; and there is no smaller part to ask for") from error
+                raise StoreError(f"{error}; the query cannot be split further") from error
             if last is not None:
                 resumed, given = last, max(same, given if last == resumed else 0)
                 since, until = (since, last + 1) if newest_first else (last, until)

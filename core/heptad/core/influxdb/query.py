@@ -109,7 +109,7 @@ class Reader:
                     yield from result.series
                     partial = result.partial or any(s.partial for s in result.series)
         if partial:
-            raise TooLarge(f"{self._place}: the server cut its answer off (max-row-limit)")
+            raise TooLarge(f"{self._place}: the server truncated its response (max-row-limit)")
 
     def points(
         self,
@@ -280,8 +280,8 @@ class Reader:
                 held[:] = part
             if len(held) > self._most_bytes:
                 raise TooLarge(
-                    f"{self._place}: a line of the answer is longer than {self._most_bytes} bytes; "
-                    "see that nothing between here and InfluxDB changes its answers"
+                    f"{self._place}: a line of the response is longer than {self._most_bytes} "
+                    "bytes; check that no proxy changes the responses of InfluxDB"
                 )
         yield bytes(held)
 
@@ -292,8 +292,9 @@ class Reader:
             said = _decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise StoreError(
-                f"{self._place}: the answer is not InfluxDB's ({error}); see that `influxdb.url` "
-                "leads to InfluxDB and not to another server or a page of a proxy's"
+                f"{self._place}: the response is not from InfluxDB ({error}); check that "
+                "`influxdb.url` is the URL of InfluxDB, and not of another server or of a "
+                "proxy's error page"
             ) from error
         for problem in (said.error, *(result.error for result in said.results)):
             if problem:
@@ -309,19 +310,20 @@ class Reader:
             return TooLarge(told)
         if status in (401, 403) or _FORBIDDEN.search(said):
             return NotAllowed(
-                f"{told}; see that `influxdb.token` (1.x: `influxdb.username` and its password) is "
-                "right and may read this bucket; `heptad influxdb check` tells"
+                f"{told}; check that `influxdb.token` (1.x: `influxdb.username` and its "
+                "password) is valid and may read this bucket; `heptad influxdb check` shows "
+                "more"
             )
         if status == 404 or _MISSING.search(said):
             if self._connection.generation == 2:
                 return NotAllowed(
-                    f"{told}; 2.x says so of a bucket that is not there, and of one that "
-                    "`influxdb.token` may not read: `heptad influxdb check` tells which"
+                    f"{told}; 2.x returns this error if the bucket does not exist and if "
+                    "`influxdb.token` may not read it; `heptad influxdb check` shows which"
                 )
-            return StoreError(f"{told}; `heptad influxdb setup` makes the buckets")
+            return StoreError(f"{told}; `heptad influxdb setup` creates the buckets")
         if "timeout" in said or status in (408, 504):
-            return StoreError(f"{told}; see that the server is not overloaded")
-        return StoreError(f"{told}; `heptad influxdb check` says what is wrong")
+            return StoreError(f"{told}; check that the server is not overloaded")
+        return StoreError(f"{told}; `heptad influxdb check` shows the cause")
 
 
 def _part(identities: list[Identity]) -> Iterator[list[Identity]]:

@@ -18,7 +18,7 @@ _DAY: Final = 86_400
 def format_retention(seconds: int | None) -> str:
     """``90d``, ``36h``, ``5400s``; None and 0 are for ever."""
     if not seconds:
-        return "for ever"
+        return "infinite"
     for size, unit in ((_DAY, "d"), (_HOUR, "h")):
         if seconds % size == 0:
             return f"{seconds // size}{unit}"

@@ -113,7 +113,7 @@ def _unpack(point: Point) -> bytes:
     if STATE.always not in point.fields:
         raise Invalid("missing", f"no field `{STATE.always}`")
     if any(not isinstance(value, str) for value in point.fields.values()):
-        raise Invalid("type", "a state that is not text")
+        raise Invalid("type", "state that is not text")
     unpacker = zlib.decompressobj()
     try:
         packed = base64.b64decode(join_text("value", point.fields), validate=True)
@@ -121,5 +121,5 @@ def _unpack(point: Point) -> bytes:
     except (ValueError, zlib.error) as error:
         raise Invalid("corrupt", str(error)) from None
     if not unpacker.eof:
-        raise Invalid("corrupt", "it is not whole")
+        raise Invalid("corrupt", "it is incomplete")
     return value

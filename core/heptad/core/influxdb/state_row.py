@@ -9,10 +9,13 @@ MEASUREMENT: Final = "state"
 STATE: Final = Measurement(
     name=MEASUREMENT,
     about=(
-        "What the aggregator has to remember, a row whenever it changed; the last row of a key "
-        "is in force. Text of the aggregator's own."
+        "The internal state of the aggregator, one row per change; the last row of a key is valid."
     ),
     always="value",
-    tags={"owner": "whose it is: `aggregator`", "key": "what it is"},
-    fields={"value": Field(str, "base64 of what zlib compressed", in_parts=True)},
+    tags={"owner": "the owner: `aggregator`", "key": "the key of the state"},
+    fields={
+        "value": Field(
+            str, ("the state, compressed with zlib and encoded as base64"), in_parts=True
+        )
+    },
 )

@@ -71,6 +71,7 @@ def foreign(answer: InfluxResponse) -> StatementError:
     """An answer that is none of InfluxDB's, as an error with the remedy."""
     return StatementError(
         answer.status,
-        f"no answer of InfluxDB's ({answer.text[:100]!r}); see that `influxdb.url` leads to it and "
-        "not to a page of a proxy's, and `influxdb.version` where it is named",
+        f"the response is not from InfluxDB ({answer.text[:100]!r}); check that `influxdb.url` "
+        "is the URL of InfluxDB and not of a proxy's error page, and check `influxdb.version` "
+        "if it is set",
     )

@@ -95,7 +95,7 @@ class InfluxStore:
         try:
             self.flush(at_once=True)
         except StoreError as error:
-            log.warning("state is not written", extra={"store": self.name, "error": error})
+            log.warning("cannot write state", extra={"store": self.name, "error": error})
 
     # writing
 
@@ -131,7 +131,7 @@ class InfluxStore:
         sound = [row for row in rows if is_storable(row)]
         if len(sound) < len(rows):
             told = {"store": self.name, "rows": len(rows) - len(sound)}
-            log.error("rows that cannot be stored are left out", extra=told)
+            log.error("skipped rows that cannot be stored", extra=told)
         return sound
 
     def _write(self, rows: Iterable[Row]) -> None:
@@ -147,7 +147,7 @@ class InfluxStore:
                 self._pending.popleft()
                 if (reason := outcome.missing()) is not None:
                     rows = len(outcome.rejected) + len(outcome.held)
-                    raise StoreError(f"{self.name}: {rows} rows are refused: {reason}")
+                    raise StoreError(f"{self.name}: the server rejected {rows} rows: {reason}")
             else:
                 if isinstance(outcome, Blocked):
                     self._pending.clear()
@@ -160,7 +160,7 @@ class InfluxStore:
             if not isinstance(outcome, Delivered):
                 raise StoreError(f"{self._state_name}: {outcome.reason}")
             if (reason := outcome.missing()) is not None:
-                raise StoreError(f"{self._state_name}: state is refused: {reason}")
+                raise StoreError(f"{self._state_name}: the server rejected the state: {reason}")
             self._state.commit()
 
     # reading

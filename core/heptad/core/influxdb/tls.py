@@ -14,19 +14,22 @@ from heptad.core.config.small_file import read_file
 
 _LARGEST_PEM: Final = 4 * 2**20
 _OWN: Final = (
-    "the server wants another certificate of this host: see `influxdb.tls.cert_file` and `key_file`"
+    "the server rejects the client certificate of this host: check "
+    "`influxdb.tls.cert_file` and `key_file`"
 )
 _ENDED: Final = (
-    "the server ended the connection: see its log; it may want another certificate of this host, "
-    "`influxdb.tls.cert_file` and `key_file`, or speak no TLS from 1.2 on"
+    "the server closed the connection: check its log; it may require another client "
+    "certificate (`influxdb.tls.cert_file` and `key_file`), or may not support TLS 1.2 or later"
 )
-_RENEW: Final = "renew the server's certificate, and see that the clocks are right"
+_RENEW: Final = "renew the server's certificate, and check that the clocks are correct"
 _NAME: Final = (
-    "give a name in `influxdb.url` that the server's certificate has, or the server a certificate "
-    "with this name"
+    "use a host name in `influxdb.url` that is in the server's certificate, or add this name "
+    "to the certificate"
 )
-_PLAIN: Final = "TLS is not spoken there: see the port in `influxdb.url`, or write http://"
-_SIGNER: Final = "give the certificate of who signed the server's as `influxdb.tls.ca_file`"
+_PLAIN: Final = "the server does not use TLS: check the port in `influxdb.url`, or write http://"
+_SIGNER: Final = (
+    "set `influxdb.tls.ca_file` to the certificate of the CA that signed the server's certificate"
+)
 _REMEDIES: Final = (
     ("alert.*(certificate|unknown ca|access denied|decrypt error)|certificate required", _OWN),
     # 1.2 without a certificate; an alert of 1.3 that came before the request was sent
@@ -40,7 +43,7 @@ _PAGES: Final = (
     # nginx and Go's net/http
     (
         "plain HTTP request was sent to HTTPS|HTTP request to an HTTPS",
-        "TLS is spoken there: write https:// in `influxdb.url`",
+        "the server uses TLS: write https:// in `influxdb.url`",
     ),
     # nginx, its statuses 495 and 496
     ("SSL certificate", _OWN),
@@ -58,7 +61,7 @@ def make_ssl_context(tls: InfluxTlsConfig) -> ssl.SSLContext:
             context.load_cert_chain(tls.cert_file, tls.key_file)
     except OSError as error:  # ssl.SSLError is one
         named = ", ".join(filter(None, _files(tls)))
-        raise OSError(f"influxdb.tls ({named}): {error}; see that they are PEM files") from error
+        raise OSError(f"influxdb.tls ({named}): {error}; check that they are PEM files") from error
     if tls.insecure_skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -82,7 +85,9 @@ def find_remedy(failure: str) -> str:
     """What helps against a failure of TLS, by OpenSSL's words for it."""
     said = failure.replace("_", " ")
     found = (remedy for words, remedy in _REMEDIES if re.search(words, said, re.IGNORECASE))
-    return next(found, "see that the server and what is before it speak TLS 1.2 or later")
+    return next(
+        found, ("check that the server, and any proxy in front of it, support TLS 1.2 or later")
+    )
 
 
 def find_remedy_of_page(page: str) -> str | None:

@@ -171,7 +171,7 @@ class _Delivery:
             elif refusal.conflict is not None:
                 self.held.update(dict.fromkeys(piece, refusal.conflict))
             else:
-                together = f" (said of {len(piece)} lines together)" if len(piece) > 1 else ""
+                together = f" (reported for {len(piece)} lines together)" if len(piece) > 1 else ""
                 self.rejected.update(dict.fromkeys(piece, refusal.reason + together))
             return []
         if refusal.suspects:
@@ -211,9 +211,9 @@ class _Delivery:
         if len(line) < _LARGE_LINE:
             raise _Failed(
                 Blocked(
-                    f"{self._sink.connection.url}: status 413: {answer.text!r}, to a request of "
-                    f"{size} bytes; raise the size that the proxy before InfluxDB takes "
-                    "(nginx: client_max_body_size) or InfluxDB's own (1.x: max-body-size)"
+                    f"{self._sink.connection.url}: status 413: {answer.text!r}, for a request "
+                    f"of {size} bytes; raise the maximum body size of the proxy in front of "
+                    "InfluxDB (nginx: client_max_body_size) or of InfluxDB (1.x: max-body-size)"
                 )
             )
         self.rejected[piece[0]] = f"a line of {len(line)} characters is too large for the server"

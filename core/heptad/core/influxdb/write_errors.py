@@ -21,22 +21,22 @@ from heptad.core.store.field_conflict import Conflict
 from heptad.core.store.measurements import STORED
 
 _NO_INFLUXDB: Final = (
-    "see that `influxdb.url` leads to InfluxDB and not to another server or a page of a proxy's; "
-    "`heptad influxdb check` tells"
+    "check that `influxdb.url` is the URL of InfluxDB, and not of another server or of a "
+    "proxy's error page; `heptad influxdb check` shows more"
 )
 _NO_ORGANIZATION: Final = "organization name"
 _FULL_CACHE: Final = "cache-max-memory-size exceeded"
 _RESTART: Final = (
-    "see that InfluxDB's disk has space and its files belong to it, then restart influxd, which "
-    "does not open that shard again before"
+    "check that InfluxDB's disk has space and that InfluxDB owns its files, then restart "
+    "influxd; it does not open the shard again without a restart"
 )
 _REMEDIES: Final = (
     # as 1.6.7 and 2.7.12 say it
     ("not attempting to open shard", _RESTART),
-    ("no space left on device|disk quota exceeded", "make space on InfluxDB's disk"),
-    ("read-only file system|permission denied", "see that InfluxDB may write to its disk"),
+    ("no space left on device|disk quota exceeded", "free space on InfluxDB's disk"),
+    ("read-only file system|permission denied", "check that InfluxDB may write to its disk"),
     (_FULL_CACHE, "raise InfluxDB's storage-cache-max-memory-size"),
-    ("timeout|deadline exceeded", "see that InfluxDB and its disk are not overloaded"),
+    ("timeout|deadline exceeded", "check that InfluxDB and its disk are not overloaded"),
 )
 _LONGEST_REST: Final = 3600.0
 _MOST_QUOTED: Final = 50
@@ -134,26 +134,28 @@ def read_failure(answer: InfluxResponse, bucket: str, url: str) -> Retry | Block
         return Retry(f"{said}; {find_remedy(answer)}")
     if status in (401, 403):
         return Blocked(
-            f"{said}; see that `influxdb.token` (1.x: `influxdb.username` and its password) is "
-            f"right and may write to `{bucket}`; `heptad influxdb check` tells"
+            f"{said}; check that `influxdb.token` (1.x: `influxdb.username` and its password) "
+            f"is valid and may write to `{bucket}`; `heptad influxdb check` shows more"
         )
     if status == 404:
         lacks = f"the bucket `{bucket}` exists (`heptad influxdb setup` creates it) and "
         lacks = "" if _NO_ORGANIZATION in said else lacks
         return Blocked(
-            f"{said}; see that {lacks}`influxdb.org` and `influxdb.url` are right; "
-            "`heptad influxdb check` tells"
+            f"{said}; check that {lacks}`influxdb.org` and `influxdb.url` are correct; `heptad "
+            "influxdb check` shows more"
         )
     if 300 <= status < 400:
         where = shorten(answer.headers.get("Location", ""))
-        return Blocked(f"{url}: status {status} leads to {where!r}; give its URL as `influxdb.url`")
+        return Blocked(
+            f"{url}: status {status} redirects to {where!r}; set `influxdb.url` to that server"
+        )
     return Blocked(f"{said}; {find_remedy_of_page(said) or _NO_INFLUXDB}")
 
 
 def find_remedy(answer: InfluxResponse) -> str:
     """What helps where InfluxDB could not write."""
     found = (remedy for words, remedy in _REMEDIES if re.search(words, answer.message))
-    return next(found, "see InfluxDB's own log")
+    return next(found, "check the log of InfluxDB")
 
 
 def is_too_much(answer: InfluxResponse) -> bool:

@@ -52,7 +52,7 @@ def _declare() -> dict[str, Field]:
 
 EVENTS: Final = Measurement(
     name=MEASUREMENT,
-    about="What happened on the hosts, one row an event: see [events](events.md).",
+    about="What happened on the hosts, one row per event: see [events](events.md).",
     always="count",
     tags={tag: FIELDS[tag].description for tag in TAGS},
     fields=_declare(),

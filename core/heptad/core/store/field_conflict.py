@@ -58,9 +58,9 @@ class Shard(msgspec.Struct, frozen=True):
     def describe(self) -> str:
         """The same for a person."""
         shard = f"shard {_write(self.since)} to {_write(self.until)}" if self.until else "all times"
-        claim = "the token of this host may not read whose point that is"
+        claim = "the token of this host may not read which host wrote the point"
         if self.host is not None:
-            claim = f"its point claims to be of host {self.host!r}, which is not proven"
+            claim = f"its point says that it is from host {self.host!r}, which is not verified"
         return f"{shard}; {claim}"
 
 
@@ -92,8 +92,8 @@ def describe(held: Sequence[HeldPoints]) -> str | None:
         told.append(f"and {len(held) - len(told)} more")
     points = sum(one.points for one in held)
     return (
-        f"InfluxDB refuses {points} points, which are held and offered again: {'; '.join(told)}; "
-        "delete what has the wrong type: runbook HeptadFieldConflict"
+        f"InfluxDB rejects {points} points, which are held and retried: {'; '.join(told)}; to "
+        "resolve this, delete the points with the wrong type, see runbook HeptadFieldConflict"
     )
 
 

@@ -12,8 +12,8 @@ DeliveredInterval = tuple[int, int, int]
 HEARTBEATS: Final = Measurement(
     name=MEASUREMENT,
     about=(
-        "What an exporter tells of itself, once a minute at most. A row's time is the server's "
-        "clock. See [heartbeats](influxdb.md#heartbeats)."
+        "The state of an exporter, written at most once a minute. The time of a row is the "
+        "server's clock. See [heartbeats](influxdb.md#heartbeats)."
     ),
     always="sequence",
     tags={
@@ -24,26 +24,28 @@ HEARTBEATS: Final = Measurement(
         "sequence": Field(int, "grows from heartbeat to heartbeat of a machine"),
         "spans": Field(
             str,
-            "the minutes of all points that were delivered since the last heartbeat that is known "
-            "to be there: JSON, `[[since, until, points], …]`, minutes since the epoch",
+            "the minutes of all points that were delivered since the last heartbeat that is "
+            "known to be stored: JSON, `[[since, until, points], …]`, minutes since the epoch",
         ),
-        "oldest": Field(int, "the time of the oldest of those points, in ns; missing without any"),
-        "newest": Field(int, "that of the newest"),
+        "oldest": Field(
+            int, ("the time of the oldest of those points, in ns; missing if there are none")
+        ),
+        "newest": Field(int, "the time of the newest of those points, in ns"),
         "passed": Field(int, "all points up to this time (ns, the host's clock) are delivered"),
-        "caught_up": Field(bool, "whether nothing was left to deliver, nor to read"),
+        "caught_up": Field(bool, "whether everything was read and delivered"),
         "behind": Field(int, "points that are not delivered yet"),
-        "deaf": Field(bool, "`true` where a source is deaf or cannot be read, else missing"),
+        "deaf": Field(bool, "`true` if a source is deaf or cannot be read, otherwise missing"),
         "held": Field(
             str,
-            "points that the server does not take for the type of a field: JSON, at most 20 "
-            "`[measurement, field, sent, stored, time, points]`; missing where there are none",
+            "points that the server rejects because of the type of a field: JSON, at most 20 "
+            "`[measurement, field, sent, stored, time, points]`; missing if there are none",
         ),
-        "clock_offset": Field(float, "seconds that the host's clock is ahead of the server's"),
+        "clock_offset": Field(float, "seconds by which the host's clock is ahead of the server's"),
         "version": Field(str, "the exporter's version"),
         "position": Field(
             str,
-            "where the exporter's sources stood when everything up to there was delivered, "
-            "sealed so that only that machine reads it; up to 512 KiB; only where it changed",
+            "positions of the exporter's sources up to which everything was delivered, "
+            "encrypted for this machine; up to 512 KiB; only written when it changed",
             in_parts=True,
         ),
     },

@@ -126,7 +126,7 @@ class LocalStore(Points):
     def _put_aside(self, reason: str) -> None:
         self.set_aside = set_aside(self.path)
         log.error(
-            "store is corrupt: set aside, a new one begun",
+            "store is corrupt; renamed it and created a new one",
             extra={"store": self.path, "kept_as": self.set_aside, "error": reason},
         )
 
@@ -142,7 +142,7 @@ class LocalStore(Points):
 
     def _reopen(self) -> None:
         if self._unfit:
-            self._put_aside("found while writing")
+            self._put_aside("detected while writing")
             self._unfit = False
         self._db = self._open_checked()
         self._closed = False
@@ -171,7 +171,10 @@ class LocalStore(Points):
             raise self._fault(error) from error
         except OSError as error:
             raise StoreError(f"{self.path}: {error.strerror}") from error
-        log.error("store was deleted, or replaced: it is written anew", extra={"store": self.path})
+        log.error(
+            ("store was deleted or replaced; restored it from the open file"),
+            extra={"store": self.path},
+        )
         self._db.close()
         self._db = self._open_checked()
         self._series.clear()
@@ -218,7 +221,7 @@ class LocalStore(Points):
                 raise
             self.append(sound, state, counters, move_on=move_on, remove=remove)
             told = {"store": self.path, "rows": len(rows) - len(sound), "error": error}
-            log.error("rows that cannot be stored are left out", extra=told)
+            log.error("skipped rows that cannot be stored", extra=told)
         except BaseException:
             self._roll_back()
             raise

@@ -45,7 +45,7 @@ def lock_file(path: Path) -> int:
         lock = _open_lock(path.with_name(path.name + ".lock"))
     except OSError as error:
         raise StoreError(
-            f"{path}: cannot be written: {error.strerror}; choose another place with store.path"
+            f"{path}: cannot write the store: {error.strerror}; choose another path with store.path"
         ) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -53,8 +53,8 @@ def lock_file(path: Path) -> int:
         holder = os.read(lock, 20).decode(errors="replace").strip() or "unknown"
         os.close(lock)
         raise StoreLocked(
-            f"{path}: another Heptad (process {holder}) writes this store; "
-            "stop it, or give this one its own store.path"
+            f"{path}: another Heptad (process {holder}) is using this store; stop it, or set "
+            "another store.path for this one"
         ) from None
     with suppress(OSError):  # a full disk: the lock holds without the holder's name in it
         os.ftruncate(lock, 0)
@@ -77,18 +77,20 @@ def _open_lock(path: Path) -> int:
         lock = os.open(path, flags, 0o640)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise _unfit_lock(path, "a link") from None
+            raise _unfit_lock(path, "a symbolic link") from None
         raise
     status = os.fstat(lock)
     if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
         os.close(lock)
         special = not stat.S_ISREG(status.st_mode)
-        raise _unfit_lock(path, "not a regular file" if special else "a link to another file")
+        raise _unfit_lock(path, "not a regular file" if special else "a hard link to another file")
     return lock
 
 
 def _unfit_lock(path: Path, what: str) -> StoreError:
-    return StoreError(f"{path}: the lock file is {what}; remove it, and see who writes this folder")
+    return StoreError(
+        f"{path}: the lock file is {what}; remove it, and check who can write to this directory"
+    )
 
 
 def _refuse_open_folder(path: Path) -> None:
@@ -96,8 +98,8 @@ def _refuse_open_folder(path: Path) -> None:
     mode = path.parent.stat().st_mode
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
         raise StoreError(
-            f"{path.parent}: everyone may write this folder and replace the store in it; "
-            f"chmod o-w {path.parent}, or choose another store.path"
+            f"{path.parent}: the directory is world-writable, so anyone could replace the "
+            f"store; run chmod o-w {path.parent}, or choose another store.path"
         )
 
 
@@ -119,11 +121,11 @@ def _refuse_special(path: Path) -> None:
     except OSError:
         return  # where it is opened, that says why it cannot be
     if not stat.S_ISREG(mode):
-        raise StoreError(f"{path}: is not a regular file; choose another store.path")
+        raise StoreError(f"{path}: not a regular file; choose another store.path")
 
 
 def _foreign(path: Path) -> StoreError:
-    return StoreError(f"{path}: is no store of Heptad's; choose another store.path")
+    return StoreError(f"{path}: not a Heptad store; choose another store.path")
 
 
 def _refuse_others(db: sqlite3.Connection, path: Path, version: int) -> None:
@@ -135,8 +137,8 @@ def _refuse_others(db: sqlite3.Connection, path: Path, version: int) -> None:
 
 def _newer(path: Path, version: int) -> StoreError:
     return StoreError(
-        f"{path}: written by a newer Heptad (schema {version}, this one knows "
-        f"{SCHEMA_VERSION}); install that version, or choose another store.path"
+        f"{path}: written by a newer Heptad (schema {version}, this version supports "
+        f"{SCHEMA_VERSION}); install the newer version, or choose another store.path"
     )
 
 
@@ -193,7 +195,7 @@ def open_checked(path: Path) -> sqlite3.Connection:
             db.close()
         if isinstance(error, sqlite3.Error) and is_corrupt(error):
             raise StoreCorrupt(str(error)) from error
-        raise StoreError(f"{path}: {error}; see that the folder can be written") from error
+        raise StoreError(f"{path}: {error}; check that the directory is writable") from error
     return db
 
 
@@ -209,7 +211,9 @@ def open_for_reading(path: Path, patience: float = 10) -> sqlite3.Connection:
     """Open for reading only; raises StoreError with the remedy."""
     _refuse_special(path)
     if not path.exists():
-        raise StoreError(f"{path}: no store here yet; start `heptad up` or `heptad exporter` first")
+        raise StoreError(
+            f"{path}: the store does not exist yet; start `heptad up` or `heptad exporter` first"
+        )
     db = None
     try:
         db = _connect(path.absolute().as_uri() + "?mode=ro", uri=True, patience=patience)
@@ -222,14 +226,14 @@ def open_for_reading(path: Path, patience: float = 10) -> sqlite3.Connection:
     except sqlite3.Error as error:
         if db is not None:
             db.close()
-        raise StoreError(f"{path}: cannot be read: {error}") from error
+        raise StoreError(f"{path}: cannot read the store: {error}") from error
     if not OLDEST_READABLE <= version <= SCHEMA_VERSION:
         db.close()
         if version > SCHEMA_VERSION:
             raise _newer(path, version)
         raise StoreError(
-            f"{path}: schema {version}, this Heptad reads {SCHEMA_VERSION}; start the part of "
-            "Heptad that writes it once, and it is brought up to date"
+            f"{path}: the store has schema {version}, this version reads {SCHEMA_VERSION}; "
+            "start the exporter (or, for reports, the aggregator) once to migrate it"
         )
     return db
 
@@ -253,7 +257,7 @@ def set_aside(path: Path) -> Path:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise StoreError(f"{path}: corrupt, and cannot be set aside: {error}") from error
+            raise StoreError(f"{path}: corrupt, and cannot be renamed: {error}") from error
     return kept
 
 

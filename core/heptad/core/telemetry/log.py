@@ -98,7 +98,7 @@ class Condition:
         if problem is None:
             self._reason = None
             self._told.clear()
-            self._log.info("%s: well again", self._name, extra=self._fields)
+            self._log.info("%s: recovered", self._name, extra=self._fields)
             return
         reason = _NUMBER.sub("", problem)
         if reason == self._reason:

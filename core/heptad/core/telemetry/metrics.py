@@ -33,11 +33,14 @@ def add_counters(total: CounterDict, more: Counters) -> None:
 RELOADS: Final[Families] = {
     "heptad_config_last_reload_successful": (
         (),
-        "1 if the configuration could be taken up when it was last read, 0 if an older one stays",
+        (
+            "1 if the last reload of the configuration succeeded, 0 if the previous one is still "
+            "active"
+        ),
     ),
     "heptad_config_last_reload_success_timestamp_seconds": (
         (),
-        "When the configuration in force was taken up",
+        "Unix time of the last successful configuration reload",
     ),
 }
 """Of both parts, where they run on."""
@@ -46,7 +49,7 @@ _REJECTED: Final = "heptad_rejected_values_total"
 REJECTIONS: Final[Families] = {
     _REJECTED: (
         ("kind", "reason"),
-        "Stored values that are not as Heptad writes them, left out since the start",
+        "Stored values that are invalid and were skipped since the start",
     ),
 }
 """Also of both."""
