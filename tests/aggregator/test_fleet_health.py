@@ -116,11 +116,11 @@ def test_problems_of_one_host_are_in_its_store(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "events.db")
     bench.start([[line("12:00:00")]])
     pipeline, feed = bench.pipelines[-1], bench.feeds[0]
-    feed.problem = "journalctl is not there: install systemd"
+    feed.problem = "journalctl is not installed: install systemd"
     refused = ["delivery: InfluxDB refuses 3 points, which are held"]
     pipeline.others = lambda: refused
     bench.run()
-    wanted = ["source feed0: journalctl is not there: install systemd", *refused]
+    wanted = ["source feed0: journalctl is not installed: install systemd", *refused]
     assert describe_health(bench.store, None, [], None)["problems"] == wanted
     # the exporter in the same process says it more exactly
     live = ["source feed0: another text"]

@@ -168,7 +168,7 @@ def test_a_source_that_cannot_be_read(host: Host) -> None:
         until(lambda: host.part()[1]["problems"] != [])
         code, told = host.part()
     assert (code, told["state"]) == (1, "problem")
-    assert "the file is not there" in told["problems"][0]
+    assert "the file does not exist" in told["problems"][0]
 
 
 def test_a_delivery_that_waits(host: Host) -> None:

@@ -165,7 +165,7 @@ def test_unset_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each unset variable is told with its place and the remedy; a comment may name any."""
     monkeypatch.delenv("NOPE", raising=False)
     found = faults("host: ${NOPE}  # ${NOPE}\nrules:\n- /a\n- /${NOPE}\n")
-    remedy = "${NOPE} is not set; set it, or write ${NOPE:-default}"
+    remedy = "the environment variable NOPE is not set; set it, or write ${NOPE:-default}"
     assert found == [("1:7", remedy), ("4:3", remedy)]
 
 
@@ -187,7 +187,7 @@ def test_the_same_program_read_twice(one: str, other: str, shared: str) -> None:
     )
     [(place, message)] = faults(text)
     assert place == "3:3"
-    assert f"`journal` and `auth` both read {shared}:" in message
+    assert f"`journal` and `auth` both read {shared}," in message
 
 
 def test_names_are_given_once() -> None:

@@ -308,7 +308,7 @@ def test_a_pipe_that_never_ends(
         os.write(writer, b"name: x")
     else:
         os.close(writer)
-    with pytest.raises(DocumentError, match="not a file"):
+    with pytest.raises(DocumentError, match="not a regular file"):
         load(pipe, Outer)
     if begun:
         os.close(writer)

@@ -53,8 +53,8 @@ def test_a_sound_section() -> None:
         ({"username": "u"}, "username", "password"),
         ({"password": SECRET}, "username", "password"),
         ({"username": "u", "password": "p", "token": "t"}, "username", "token"),
-        ({"buckets": {"events": ""}}, "buckets.events", "a name"),
-        ({"buckets": {"events": 'a"b'}}, "buckets.events", "a name"),
+        ({"buckets": {"events": ""}}, "buckets.events", "is not a bucket name"),
+        ({"buckets": {"events": 'a"b'}}, "buckets.events", "is not a bucket name"),
         ({"buckets": {"events": "x", "heptad": "x"}}, "buckets.events", "two buckets"),
         ({"tls": {"cert_file": "/c"}}, "tls.cert_file", "require each other"),
         ({"timeout": "0s"}, "timeout", "between"),
@@ -98,5 +98,5 @@ def test_a_secret_or_certificate_that_has_no_end(
         "token_file": lambda: secret.secret("token"),
         "tls": lambda: make_ssl_context(InfluxTlsConfig(ca_file=path)),
     }
-    with pytest.raises(OSError, match=f"(not a file|larger than).*{path}"):
+    with pytest.raises(OSError, match=f"(not a regular file|larger than).*{path}"):
         read[key]()

@@ -64,7 +64,7 @@ def test_metrics(port: Port) -> None:
 def test_health(port: Port) -> None:
     """/healthz is 200 while nothing is wrong, else 503 with a line for each reason."""
     assert port.ask("/healthz")[::2] == (200, b"healthy\n")
-    port.problems = ["store: disk full", "source auth: the file is not there"]
+    port.problems = ["store: disk full", "source auth: the file does not exist"]
     status, headers, body = port.ask("/healthz")
     assert (status, body.decode().splitlines()) == (503, port.problems)
     assert headers["content-type"] == "text/plain; charset=utf-8"

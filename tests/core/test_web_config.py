@@ -348,7 +348,11 @@ def connect(server: Server, context: ssl.SSLContext) -> ssl.SSLSocket:
         (TLS.replace("server.pem", "/dev/zero"), "2:14", "larger than 4194304 bytes"),
         (TLS.replace("server.pem", "server.key"), "2:14", "cannot be used"),
         ("basic_auth_users: {a: secret}\n", "1:", "not a bcrypt hash; `htpasswd -nBC 10 NAME`"),
-        (f"basic_auth_users: {{a: '{HASH.replace('$04$', '$31$')}'}}\n", "1:", "the cost 31"),
+        (
+            f"basic_auth_users: {{a: '{HASH.replace('$04$', '$31$')}'}}\n",
+            "1:",
+            "the bcrypt cost 31",
+        ),
         (f"basic_auth_users: {{'a:b': '{HASH}'}}\n", "1:", "a colon"),
         ("http_server_config: {http2: true}\n", "1:", "unknown key"),
         ("rate_limit: {burst: 1}\n", "1:", "unknown key"),

@@ -121,7 +121,7 @@ def test_a_server_that_keeps_nothing(world: World, monkeypatch: pytest.MonkeyPat
         running = threading.Thread(target=delivery.run, args=(stop,))
         running.start()
         try:
-            told = "is not there, so it may keep no event"
+            told = "is not stored, so events may be lost"
             wait_until(lambda: told in str(delivery.problems()), told)
             assert value_of(exporter, "heptad_delivery_up") == 0
             swallows.clear()
@@ -267,7 +267,7 @@ def test_nothing_is_read_before_the_server_has_answered(world: World) -> None:
         thread.start()
     try:
         wait_until(exporter.problems, "a problem", 30)
-        assert "nothing is read before" in exporter.problems()[0]
+        assert "logs are not read until" in exporter.problems()[0]
         told = {metric.name: metric.samples for metric in exporter.metrics.collect()}
         assert [sample.value for sample in told["heptad_delivery_up"]] == [0]
         assert exporter.store.newest_position() == 0
@@ -314,7 +314,7 @@ def test_once_with_a_new_store_does_not_wait(world: World) -> None:
     world.write(3)
     world.influxd.stop()
     exporter = world.run()
-    assert "nothing is read before" in exporter.problems()[0]
+    assert "logs are not read until" in exporter.problems()[0]
     world.influxd.start()
     assert world.run().problems() == []
     assert world.users() == world.expected()

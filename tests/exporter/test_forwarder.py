@@ -576,5 +576,5 @@ def test_a_lost_store_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "x", "eJwDAAAAAAE=", "!" * 99])
 def test_what_is_no_position(text: str) -> None:
     """Something else in the place of a position is told as such."""
-    with pytest.raises(ValueError, match="no position"):
+    with pytest.raises(ValueError, match="not a position"):
         read_position(text, KEY)

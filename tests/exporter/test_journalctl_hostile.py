@@ -135,8 +135,8 @@ def test_it_is_stopped(journal: Journal, reader: Reader, clock: FakeClock) -> No
         ("echo no such thing >&2; exit 1", "no such thing"),
         ("exit 0", "journalctl ended"),
         ("echo garbage; exit 0", "journalctl ended"),
-        ("exec tr '\\0' x </dev/zero", "without a line or an end"),
-        ("exec sleep 1000", "without a line or an end"),
+        ("exec tr '\\0' x </dev/zero", "has printed nothing"),
+        ("exec sleep 1000", "has printed nothing"),
     ],
 )
 def test_another_journalctl(
@@ -307,5 +307,5 @@ except OSError:
 def test_a_journal_on_a_full_disk() -> None:
     """The folder of a journal without space left is found out."""
     done = run_apart(sys.executable, "-c", FULL)
-    told = "/mnt: no space is left, so journald drops messages"
+    told = "/mnt: the disk is full, so journald drops messages"
     assert done.stdout.strip() == f"[] ['{told}']", done.stderr

@@ -147,10 +147,10 @@ def test_a_source_in_trouble(
     monkeypatch.setattr("heptad.exporter.pipeline.time", Ticks())
     bench.start([[line("12:00:00")]], [])
     pipeline, feed = bench.pipelines[-1], bench.feeds[0]
-    feed.problem = "the file is not there"
+    feed.problem = "the file does not exist"
     for _ in range(3):
         bench.run()
-    assert pipeline.problems() == ["source feed0: the file is not there"]
+    assert pipeline.problems() == ["source feed0: the file does not exist"]
     assert bench.metric("heptad_source_up", "feed0") == 0
     assert bench.metric("heptad_source_up", "feed1") == 1
     feed.problem = None
@@ -203,7 +203,7 @@ def test_stopped_anywhere(
 def test_a_source_that_cannot_be_read_has_no_end(bench: Bench) -> None:
     """Lines older than the first start are history even if they can be read only later."""
     bench.start([])
-    bench.feeds[0].problem = "may not be read"
+    bench.feeds[0].problem = "is not readable"
     bench.run()
     bench.feeds[0].log.append([line("11:00:00")])
     bench.feeds[0].problem = None

@@ -84,7 +84,7 @@ def test_a_fault_while_the_server_hangs(
     assert run_workers({"exporter": exporter.run}) == FAILED
     assert time.monotonic() - begun < 30
     hanging.set()
-    assert told == ["pipeline fails", "the store is free"]
+    assert told == ["pipeline failed", "the store is free"]
 
 
 def test_a_part_that_hangs_after_another_failed(monkeypatch: pytest.MonkeyPatch) -> None:

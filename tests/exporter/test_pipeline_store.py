@@ -212,7 +212,7 @@ def test_bounded_while_no_line_comes(bench: Bench, monkeypatch: pytest.MonkeyPat
     bench.store.held_after, bench.store.max_size = 0, 2**20
     bench.run()
     [problem] = bench.pipelines[-1].problems()
-    assert problem.endswith(" bytes above max_size, and what is left is not delivered yet")
+    assert problem.endswith(" bytes above max_size, and the remaining events are not delivered yet")
     bench.start(many(8000, 1))
     bench.store.held_after, bench.store.max_size = bench.store.newest_position(), 2**20
     stop = threading.Event()
@@ -265,7 +265,7 @@ def test_a_store_that_cannot_be_bounded(bench: Bench, monkeypatch: pytest.Monkey
     bench.run()
     [problem] = bench.pipelines[-1].problems()
     assert problem.startswith("pruning: ")
-    assert problem.endswith(" bytes above max_size, and no events left to delete")
+    assert problem.endswith(" bytes above max_size, and there are no events left to delete")
     bench.start([[line("12:00:00")], [line("12:00:01")]])
     monkeypatch.setattr(bench.store, "size", refuse)
     bench.run()

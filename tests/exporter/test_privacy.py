@@ -369,7 +369,7 @@ def test_a_key_that_cannot_be_used(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_bytes(SECRET.encode() * 8)
     path.chmod(0o640)
-    with pytest.raises(StoreError, match=r"others may read .* chmod 600") as error:
+    with pytest.raises(StoreError, match=r"other accounts may read .* chmod 600") as error:
         load_key(path)
     assert SECRET not in str(error.value)
     for wrong in (b"", b"x" * (KEY_BYTES - 1), b"x" * (KEY_BYTES + 1)):
@@ -379,7 +379,7 @@ def test_a_key_that_cannot_be_used(tmp_path: Path) -> None:
             load_key(path)
     path.unlink()
     path.mkdir()
-    with pytest.raises(StoreError, match="cannot be read"):
+    with pytest.raises(StoreError, match="cannot read the key"):
         load_key(path)
 
 
@@ -392,7 +392,7 @@ def test_a_key_of_another_account(tmp_path: Path) -> None:
     if own == 0:
         os.seteuid(65_534)  # root reads every file
     try:
-        with pytest.raises(StoreError, match="run as the account that made it"):
+        with pytest.raises(StoreError, match="run Heptad as the account that created it"):
             load_key(path)
     finally:
         os.seteuid(own)
@@ -608,7 +608,7 @@ def test_a_key_that_another_account_points_to(tmp_path: Path) -> None:
     path.symlink_to(target)
     assert load_key(path) == key
     os.chown(path, 12345, 12345, follow_symlinks=False)
-    with pytest.raises(StoreError, match="link of another account's"):
+    with pytest.raises(StoreError, match="symbolic link of another account"):
         load_key(path)
 
 
@@ -616,5 +616,5 @@ def test_a_key_that_is_no_file(tmp_path: Path) -> None:
     """A FIFO in its place is refused, and not waited for."""
     path = tmp_path / "events.db.key"
     os.mkfifo(path, 0o600)
-    with pytest.raises(StoreError, match="not a file"):
+    with pytest.raises(StoreError, match="not a regular file"):
         load_key(path)

@@ -237,10 +237,10 @@ def test_more_is_trusted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("{program: sshd, exe: [/home/ann/sshd]}", "users keep files"),
-        ("{program: sshd, exe: ['/**/sshd']}", "users keep files"),
+        ("{program: sshd, exe: [/home/ann/sshd]}", "ordinary users can write"),
+        ("{program: sshd, exe: ['/**/sshd']}", "ordinary users can write"),
         ("{program: ssshd}", "no rules for `ssshd`"),
-        ("{program: sshd, runs_as: ['a b']}", "not the name of an account"),
+        ("{program: sshd, runs_as: ['a b']}", "not an account name"),
     ],
 )
 def test_what_may_not_be_trusted(tmp_path: Path, text: str, told: str) -> None:

@@ -129,7 +129,7 @@ def test_a_bad_pattern_is_refused_or_linear(tmp_path: Path, pattern: str) -> Non
         (r"(?P<user>a)(?P=user)", "`(?P=user)` (what another group captured)"),
         (r"(a)\1", r"`\1` (what another group captured)"),
         (r"(?P<user>.*) x{1,300}", "write `+` for a repetition"),
-        (r"\Z", "RE2 does not take it"),
+        (r"\Z", "RE2 rejects the pattern"),
         (r"%{pam_peer}", "only for the rules that ship"),
     ],
 )

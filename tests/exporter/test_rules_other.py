@@ -473,7 +473,7 @@ def test_a_pattern_that_cannot_be_compiled(pattern: str) -> None:
     rule = ParsingRule("mine", pattern, [Example("x")], action="login")
     [(key, fault)] = check_rule(rule)
     assert key == "pattern"
-    assert "the pattern is faulty" in fault
+    assert "the pattern is not valid" in fault
 
 
 @pytest.mark.parametrize(

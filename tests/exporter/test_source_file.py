@@ -622,7 +622,7 @@ def test_appears_later_and_vanishes(tmp_path: Path, make_reader: MakeReader) -> 
     path = tmp_path / "later" / "auth.log"
     reader = make_reader(path)
     assert reader.read() == []
-    assert "not there" in reader.problem()
+    assert "does not exist" in reader.problem()
     path.parent.mkdir()
     path.write_text(line(1))
     assert reader.read() == [1]
@@ -630,7 +630,7 @@ def test_appears_later_and_vanishes(tmp_path: Path, make_reader: MakeReader) -> 
     path.unlink()
     reader.restart()
     assert reader.read() == []
-    assert "not there" in reader.problem()
+    assert "does not exist" in reader.problem()
     assert not reader.gaps
 
 
@@ -681,7 +681,7 @@ def test_absent_at_a_restart(path: Path, reader: Reader) -> None:
 def test_may_not_be_read(
     path: Path, reader: Reader, down: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that may not be read is told, and read on from its place as soon as it may."""
+    """A file that is not readable is told, and read on from its place as soon as it may."""
 
     def refuse(*_: object) -> int:
         raise PermissionError(13, "Permission denied")
@@ -863,7 +863,7 @@ def test_no_watch_is_granted(
         assert reader.read() == [3]
         health = reader.source.health()
         assert (health.problem, health.deaf) == (None, {})
-        assert f"raise fs.inotify.{limit} (sysctl)" in str(health.unwatched)
+        assert f"raise the sysctl fs.inotify.{limit}" in str(health.unwatched)
     reader.read()
     assert reader.source.health().unwatched is None
     append(path, line(4))
@@ -888,7 +888,7 @@ def test_a_thread_that_watches_ends(
             thread.join(10)
     append(path, line(3))
     assert reader.read() == [3]
-    assert "a thread that watches has ended" in str(reader.source.health().unwatched)
+    assert "the watching thread has stopped" in str(reader.source.health().unwatched)
     monkeypatch.setattr("heptad.exporter.sources.file.notify.time.monotonic", lambda: float("inf"))
     assert reader.read() == []
     assert reader.source.health().unwatched is None

@@ -48,9 +48,9 @@ class NoSources(Exception):
     def __init__(self, root: Path = Path("/")) -> None:
         places = (str(root / place.lstrip("/")) for place in (*JOURNALS, *AUTH_LOGS))
         super().__init__(
-            "neither the journal nor an auth log of this host can be read "
-            f"({', '.join(places)}); run as root or as a member of the groups "
-            "systemd-journal and adm, or name a source in the configuration"
+            f"cannot read the journal or an auth log of this host ({', '.join(places)}); run "
+            "Heptad as root or as a member of the groups systemd-journal and adm, or configure "
+            "a source"
         )
 
 

@@ -171,8 +171,9 @@ class Committer:
         # a file that is to be begun anew is not there to be asked
         if not self._begun_anew and self._store.is_full() and not self._store.prune():
             raise StoreFull(
-                f"{self._store.path}: full of events that are not delivered yet; reading waits "
-                "until they are. See heptad_delivery_up, or raise `store.max_size`"
+                f"{self._store.path}: the store is full of undelivered events; reading is "
+                "paused until they are delivered. Check heptad_delivery_up, or raise "
+                "`store.max_size`"
             )
         if self._begun_anew:
             # what was counted and read so far goes into the new file; the old one is kept aside
@@ -200,8 +201,8 @@ class Committer:
                 if deleted >= enough or not self._store.excess():
                     break
             if not step and (excess := self._store.excess()):
-                held = "what is left is not delivered yet"
-                why = held if self._store.is_full() else "no events left to delete"
+                held = "the remaining events are not delivered yet"
+                why = held if self._store.is_full() else "there are no events left to delete"
                 problem = f"{excess} bytes above max_size, and {why}"
             if (self._full or self._pruning.problem) and self._store.held() > _TIGHT:
                 # little room was made, and what waits to be read fills it at once

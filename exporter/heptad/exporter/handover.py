@@ -106,8 +106,8 @@ def preview(path: Path, readings: Sequence[SourceScope], host: str) -> list[str]
             changes = find_changes(store, readings, host)
             told = [describe(change, store, host) for change in changes]
     except (StoreError, sqlite3.Error) as error:
-        text = "the store cannot be read, so what a source takes over from another one is not known"
-        return [f"{text}: {error}; check as the user that runs the exporter"]
+        text = "cannot read the store, so it is unknown what a source takes over from another one"
+        return [f"{text}: {error}; run the check as the user of the exporter"]
     return [text for text in told if text]
 
 
@@ -226,9 +226,9 @@ def describe(change: Takeover, store: Points, host: str) -> str | None:
         return None  # nothing of them was read
     if not last:
         return text + (
-            "what was read before is in a store that was set aside as corrupt, so lines from "
-            f"before {format_time(begun_anew)} are skipped. To read the whole log again, set "
-            "another store.path"
+            "earlier events are in a corrupt store that was renamed, so lines from before "
+            f"{format_time(begun_anew)} are skipped. To read the whole log again, set another "
+            "store.path"
         )
     shown = sorted(last, key=lambda program: -last[program])
     told = ", ".join(f"{program} {format_time(last[program])}" for program in shown[:_FEW])

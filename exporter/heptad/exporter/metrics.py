@@ -21,37 +21,46 @@ from heptad.core.validation import Intake
 from heptad.exporter.sources import DROPPED
 
 COUNTERS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
-    "auth_events_total": (LABELS, "7W events by what they say, as often as they came"),
-    "heptad_lines_total": (("source", "result"), "Lines read, by what became of them"),
+    "auth_events_total": (LABELS, "Authentication events by program, action, outcome and method"),
+    "heptad_lines_total": (("source", "result"), "Log lines read, by result of parsing"),
     "heptad_lines_not_understood_total": (
         ("program",),
-        "Lines of a known program that no rule understood: its format may have changed",
+        "Lines of a known program that no rule understood; its log format may have changed",
     ),
     "heptad_lines_untrusted_total": (
         ("program",),
-        "Lines of the journal under a program's name that were refused for their provenance",
+        "Journal lines under the name of a program that were rejected for their provenance",
     ),
     "heptad_read_bytes_total": (("source",), "Bytes of log read"),
     "heptad_history_events_total": (
         ("source",),
-        "Events from before the first start: stored, but not in auth_events_total",
+        "Events older than the first start, which are stored but not counted in auth_events_total",
     ),
     "heptad_gaps_total": (("source", "reason"), "Parts of a log that could not be read"),
     "heptad_connections_forgotten_total": (
         ("source",),
-        "Open connections dropped because there were too many: their ends may not be counted",
+        (
+            "Open connections dropped from memory because there were too many; their ends may "
+            "not be counted"
+        ),
     ),
     "heptad_stamps_out_of_range_total": (
         ("source",),
-        "Lines with a stamp before 1970 or over a day ahead: kept at the time of their arrival",
+        (
+            "Lines with a timestamp before 1970 or more than a day ahead, stored at the time "
+            "of their arrival"
+        ),
     ),
     "heptad_repeats_rejected_total": (
         ("source",),
-        "Repeats told by folded lines that are not counted: of a success, or above 100 a line",
+        (
+            "Repeats in folded lines that are not counted, because they repeat a success or "
+            "exceed 100 per line"
+        ),
     ),
     "heptad_delivery_events_total": (
         ("result",),
-        "Events and lines not understood that left the outbox: delivered, rejected or expired",
+        "Events and unparsed lines that left the outbox: delivered, rejected or expired",
     ),
 }
 HELD: Final = "heptad_delivery_held_events"
@@ -59,54 +68,72 @@ GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "heptad_source_up": (("source",), "1 if the source can be read"),
     "heptad_source_watched": (
         ("source",),
-        "0 if changes of its files are not reported by the kernel: it is looked at every 2 s",
+        (
+            "0 if the kernel does not report changes of the source's files, so that they are "
+            "polled every 2 s"
+        ),
     ),
     "heptad_source_deaf": (
         ("source", "reason"),
-        "1 if the source can be read and what it says is not heard, by the reason",
+        "1 if the source is readable but Heptad learns nothing from it (deaf), by reason",
     ),
-    "heptad_source_behind_bytes": (("source",), "Bytes that are there and not read yet"),
+    "heptad_source_behind_bytes": (("source",), "Bytes in the source that are not read yet"),
     "heptad_source_last_event_timestamp_seconds": (
         ("source",),
-        "When the source last gave an event, by this host's clock; 0 if it never did",
+        "Unix time at which the last event of the source was read; 0 if there is none",
     ),
     "heptad_store_size_bytes": ((), "Bytes in use in the local store"),
-    "heptad_store_max_size_bytes": ((), "Beyond this size the oldest arrivals are deleted"),
-    "heptad_store_failing": ((), "1 while the local store cannot be written: reading waits"),
-    "heptad_store_set_aside": ((), "1 if a corrupt store was set aside since the start"),
+    "heptad_store_max_size_bytes": (
+        (),
+        ("Maximum size of the local store; above it, the events that arrived first are deleted"),
+    ),
+    "heptad_store_failing": ((), "1 while the local store cannot be written and reading is paused"),
+    "heptad_store_set_aside": ((), "1 if a corrupt store was renamed and replaced since the start"),
     "heptad_store_full": (
         (),
-        "1 while the store is full of what is still to be delivered, and reading waits for that",
+        "1 while the store is full of undelivered events and reading is paused",
     ),
     "heptad_deliveries_total": (
         ("result",),
-        "Batches since the start: delivered, failed (tried again soon), held (a person must help)",
+        "Batches since the start: delivered, failed (retried soon), held (requires a manual fix)",
     ),
     HELD: (
         LABELS_OF_HELD,
-        "Points that InfluxDB does not take: a field has another type in their shard",
+        "Points that InfluxDB rejects because a field has another type in their shard",
     ),
     "heptad_delivery_up": (
         (),
-        "1 if the last delivery or heartbeat succeeded, and the heartbeat looked for was stored",
+        "1 if the last delivery or heartbeat succeeded and the last checked heartbeat was stored",
     ),
     "heptad_delivery_behind_events": ((), "Points in the store that are not delivered yet"),
     "heptad_delivery_last_success_timestamp_seconds": (
         (),
-        "When a delivery or a heartbeat last succeeded; 0 if none has since the start",
+        (
+            "Unix time of the last successful delivery or heartbeat; 0 if there was none since "
+            "the start"
+        ),
     ),
-    "heptad_delivery_breaker_state": (("state",), "1 for the state the circuit breaker is in"),
-    "heptad_delivery_breaker_openings_total": ((), "How often the circuit breaker opened"),
-    "heptad_delivery_breaker_trials_total": ((), "Trials of the open circuit breaker"),
+    "heptad_delivery_breaker_state": (("state",), "1 for the current state of the circuit breaker"),
+    "heptad_delivery_breaker_openings_total": ((), "Number of times the circuit breaker opened"),
+    "heptad_delivery_breaker_trials_total": (
+        (),
+        ("Trial deliveries while the circuit breaker was open"),
+    ),
     "heptad_delivery_clock_offset_seconds": (
         (),
-        "How far this host's clock is ahead of the server's, to about a second",
+        (
+            "Offset of this host's clock from the server's, accurate to about a second; "
+            "positive is ahead"
+        ),
     ),
-    "heptad_clock_steps_back_total": ((), "How often the clock stepped back since the start"),
-    "heptad_build_info": (("version",), "1, with the version as label"),
+    "heptad_clock_steps_back_total": ((), "Number of times the clock stepped back since the start"),
+    "heptad_build_info": (("version",), "Always 1; the label is the version"),
     "heptad_host_info": (
         ("host",),
-        "1, with the host's name as events and findings have it: `host` of the configuration",
+        (
+            "Always 1; the label is the host name of events and findings (`host` in the "
+            "configuration)"
+        ),
     ),
 }
 

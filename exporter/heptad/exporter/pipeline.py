@@ -154,7 +154,7 @@ class Pipeline:
         try:
             yield
         except Exception:
-            log.critical("pipeline fails", exc_info=True)
+            log.critical("pipeline failed", exc_info=True)
             stop.set()  # a store that fails too must not be waited for
             raise
         finally:

@@ -16,16 +16,16 @@ _DAY: Final = 86_400 * 10**9
 
 REMEDIES: Final[dict[str, str]] = {
     "path": (
-        "if that is {program}, write `trust: [{{program: {program}, exe: [{path}]}}]` into the "
-        "configuration"
+        "if that binary is {program}, add `trust: [{{program: {program}, exe: [{path}]}}]` to "
+        "the configuration"
     ),
     "account": (
         "if {program} runs as that account, add its name under `trust`, as in `trust: "
         "[{{program: {program}, runs_as: [NAME]}}]`; for the journal of another machine set "
         "`passwd` of the source"
     ),
-    "rights": "it does not have the rights of root, so someone may forge these lines",
-    "unseen": "journald did not see the process, so nothing vouches for these lines",
+    "rights": "it does not run with root privileges, so anyone could forge these lines",
+    "unseen": "journald did not record the process, so their origin cannot be verified",
 }
 """What to do about a refused line, by the reason (heptad.exporter.normalize.provenance.Reason)."""
 
@@ -75,7 +75,7 @@ class UntrustedProgram(msgspec.Struct):
     def describe(self, program: str) -> str:
         """A sentence about most of the lines."""
         if not self.origins:
-            return f"{self.lines} lines of {program} are refused"
+            return f"{self.lines} lines of {program} were rejected"
         place, lines = max(self.origins, key=lambda known: known[1])
         path = place.path or "an unknown binary"
         account = f", run by user id {place.uid}" if place.uid > 0 else ""

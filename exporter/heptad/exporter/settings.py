@@ -68,11 +68,11 @@ def check_trust(trust: Sequence[TrustConfig], rulebook: Rulebook) -> list[RuleFa
     for number, more in enumerate(trust):
         place = ("trust", number)
         if more.program not in rulebook.programs:
-            text = f"no rules for `{more.program}`; known: {', '.join(known)}"
+            text = f"there are no rules for `{more.program}`; valid programs: {', '.join(known)}"
             faults.append(((*place, "program"), text))
         faults += [((*place, "exe", index), fault) for index, fault in check_paths(more.exe)]
         faults += [
-            ((*place, "runs_as", index), f"`{account}` is not the name of an account")
+            ((*place, "runs_as", index), f"`{account}` is not an account name")
             for index, account in enumerate(more.runs_as)
             if not _ACCOUNT.fullmatch(account)
         ]
@@ -85,7 +85,7 @@ def check_programs(sources: Sequence[SourceConfig], rulebook: Rulebook) -> list[
     return [
         (
             ("sources", number, "programs", place),
-            f"no rules for `{name}`; known: {', '.join(known)}",
+            f"there are no rules for `{name}`; valid programs: {', '.join(known)}",
         )
         for number, source in enumerate(sources)
         for place, name in enumerate(source.programs)

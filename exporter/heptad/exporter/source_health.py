@@ -22,8 +22,8 @@ from heptad.exporter.usable_lines import Hearing
 log = logging.getLogger("heptad.pipeline")
 
 _HEADLESS: Final = (
-    "nearly all of its last lines have no header that Heptad knows, so nothing in them is seen; "
-    "`heptad report` shows some of them"
+    "nearly all of its recent lines have an unknown header format, so their events are "
+    "missing; `heptad report` shows some of them"
 )
 
 
@@ -51,7 +51,10 @@ class Listening:
             self._kept = msgspec.json.decode(recalled["deaf"] or b"{}", type=Deaf)
         except msgspec.MsgspecError as error:
             # nothing that the next line depends on: begin anew
-            log.warning("kept health cannot be read", extra={"source": source, "error": error})
+            log.warning(
+                ("cannot read the stored health of a source"),
+                extra={"source": source, "error": error},
+            )
         headless = "no_header" in self._kept.reasons
         self._hearing.restore(self._kept.programs, headless=headless)
         return {f"{key}/{source}": data for key, data in recalled.items() if data}

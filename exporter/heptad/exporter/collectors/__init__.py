@@ -77,13 +77,13 @@ COLLECTORS: tuple[CollectorSpec, ...] = (
 _DURATION = Family(
     "heptad_collector_duration_seconds",
     "gauge",
-    "Time this host collector took in this scrape; grows while it hangs.",
+    "Duration of this host collector in this scrape; grows while it hangs.",
     ("collector",),
 )
 _SUCCESS = Family(
     "heptad_collector_success",
     "gauge",
-    "1 if this host collector gave its metrics in this scrape, 0 if it failed or hangs.",
+    "1 if this host collector returned its metrics in this scrape, 0 if it failed or hangs.",
     ("collector",),
 )
 # everything of the host on /metrics, for documentation
@@ -139,10 +139,10 @@ class HostCollector(Collector):
                 if error and name not in self._failing:
                     self._failing.add(name)
                     kind = type(error).__name__
-                    log.warning("host collector %s fails: %s: %s", name, kind, error)
+                    log.warning("host collector %s failed: %s: %s", name, kind, error)
                 elif not error and name in self._failing:
                     self._failing.discard(name)
-                    log.info("host collector %s works again", name)
+                    log.info("host collector %s recovered", name)
 
 
 def _gather(spec: CollectorSpec, host: HostRoots) -> list[Metric]:

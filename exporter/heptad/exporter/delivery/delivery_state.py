@@ -168,8 +168,8 @@ def read_position(text: str, key: bytes) -> tuple[dict[str, bytes], Taken]:
         packed = decrypt(base64.b64decode(text, validate=True), key)
         data = unpacker.decompress(packed, _LARGEST_UNPACKED)
         if not unpacker.eof:
-            raise ValueError("not whole")
+            raise ValueError("incomplete")
         position = msgspec.json.decode(data, type=_SealedState)
     except (ValueError, zlib.error, msgspec.MsgspecError) as error:
-        raise ValueError(f"no position of an exporter's: {error}") from None
+        raise ValueError(f"not a position of an exporter: {error}") from None
     return position.state, position.taken

@@ -28,4 +28,4 @@ def decrypt(sealed: bytes, key: bytes) -> bytes:
     try:
         return AESSIV(key).decrypt(sealed, None)
     except (InvalidTag, ValueError) as error:
-        raise ValueError("sealed by another machine, or changed") from error
+        raise ValueError("encrypted by another machine, or modified") from error

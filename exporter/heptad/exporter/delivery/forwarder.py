@@ -337,7 +337,11 @@ class Forwarder:
         if rejected:
             told = {"rejected": rejected, "reason": next(iter(delivered.rejected.values()))}
             log.error(
-                "refused; see `heptad exporter rejected`, `heptad influxdb check`", extra=told
+                (
+                    "InfluxDB rejected points; see `heptad exporter rejected` and `heptad "
+                    "influxdb check`"
+                ),
+                extra=told,
             )
         self._keep()
         self._offers.changed |= held > 0

@@ -21,13 +21,13 @@ from heptad.exporter.delivery.delivery_state import (
 log = logging.getLogger("heptad.forwarder")
 
 _NO_KEY: Final = (
-    "this host has no /etc/machine-id, from which the key of its position follows: an exporter "
-    "with an empty store would begin anew; systemd-machine-id-setup(1) makes one"
+    "this host has no /etc/machine-id, which is required to encrypt its position: if the store "
+    "is lost, the exporter reads all logs again; create it with systemd-machine-id-setup(1)"
 )
 _NOT_KEPT: Final = (
-    "a heartbeat that the server acknowledged a minute ago is not there, so it may keep no event "
-    "either: see that `influxdb.url` leads to InfluxDB, and not to a proxy that swallows writes; "
-    "then `heptad exporter resend` delivers again what was lost"
+    "a heartbeat that the server acknowledged a minute ago is not stored, so events may be "
+    "lost too: check that `influxdb.url` is the URL of InfluxDB, and not of a proxy that drops "
+    "writes; then run `heptad exporter resend` to deliver lost events again"
 )
 _SETTLED: Final = 10.0
 """Seconds after which the server shows what it has acknowledged; 3.x takes one."""
@@ -111,7 +111,7 @@ class HeartbeatSender:
             self._sent_position = position
         if missing is not None:
             return Blocked(
-                f"a heartbeat is refused: {missing}; `heptad influxdb check` tells the remedy"
+                f"InfluxDB rejects heartbeats: {missing}; `heptad influxdb check` shows the cause"
             )
         return Blocked(doubt) if doubt and isinstance(outcome, Delivered) else outcome
 
@@ -123,7 +123,7 @@ class HeartbeatSender:
         try:
             self.is_lost = not self.is_kept(self._sent)
         except StoreError as error:
-            return f"the last heartbeat cannot be read back: {error}"
+            return f"cannot read the last heartbeat back: {error}"
         if not self.is_lost:
             self._proof_due = time.monotonic() + _PROOF_EVERY
         return _NOT_KEPT if self.is_lost else None
@@ -139,6 +139,8 @@ class HeartbeatSender:
             return None
         text = write_position(self._candidate, self._key)
         self._candidate = None
-        too_long = "too long to be kept: an exporter with an empty store would begin anew"
+        too_long = (
+            "too long to store: if the local store is lost, the exporter reads all logs again"
+        )
         self._condition.set(too_long if text is None else None)
         return text if text != self._sent_position else None

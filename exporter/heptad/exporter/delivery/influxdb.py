@@ -86,7 +86,7 @@ class Delivery:
     def problems(self) -> list[str]:
         """What is wrong now, a sentence each: for /healthz."""
         waiting = self._condition.problem
-        told = [f"delivery: {waiting}; nothing is read before"] if waiting else []
+        told = [f"delivery: {waiting}; logs are not read until this is resolved"] if waiting else []
         return told + (self._forwarder.problems() if self._forwarder else [])
 
     def run(self, stop: threading.Event) -> None:
@@ -144,11 +144,12 @@ class Delivery:
                 found, taken = read_position(last.position, self._machine_key)
             except ValueError as error:
                 raise StoreError(
-                    f"the last position of this host in bucket {bucket}: {error}; delete the "
-                    f"heartbeats of host {self._host} there to begin anew"
+                    f"cannot use the last position of this host in bucket {bucket}: {error}; "
+                    f"to start without it, delete the heartbeats of host {self._host} in that "
+                    "bucket"
                 ) from error
             restore(self._store.path, found | state, taken)
-            log.info("goes on where an earlier store stopped", extra={"host": self._host})
+            log.info("resuming from the position of an earlier store", extra={"host": self._host})
         else:
             restore(self._store.path, state, {})
 

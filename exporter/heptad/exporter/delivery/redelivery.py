@@ -69,7 +69,7 @@ class Redelivery:
         done = self._intake.restore(_PROGRESS_KEY, outbox.recall(_PROGRESS_KEY), _decode_progress)
         self._done = done if done is not None and done.at == asked.at else ResendProgress(asked.at)
         if self.is_under_way:
-            log.info("sends again what was delivered", extra={"until": asked.until})
+            log.info("redelivery started", extra={"until": asked.until})
 
     def forget(self) -> None:
         """Another store took the place of the one that was looked at."""
@@ -94,7 +94,7 @@ class Redelivery:
         """A chunk is delivered."""
         self._done.position = chunk.position if chunk.ids else self._asked.until
         if not self.is_under_way:
-            log.info("has sent everything again")
+            log.info("redelivery finished")
 
     def wait(self) -> None:
         """Send nothing for a while."""

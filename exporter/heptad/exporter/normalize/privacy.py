@@ -248,24 +248,26 @@ def load_key(path: Path) -> bytes:
             _make_key(path)
         status, key = _read_key(path)
     except OSError as error:
-        remedy = "run as the account that made it"
+        remedy = "run Heptad as the account that created it"
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            remedy = "see that the folder can be written and has space"
+            remedy = "check that the directory is writable and has space"
         raise StoreError(
-            f"{path}: the key of hashed names cannot be read: {error.strerror}; {remedy}, "
-            "or set privacy.unknown_users to drop"
+            f"{path}: cannot read the key for hashed names: {error.strerror}; {remedy}, or set "
+            "privacy.unknown_users to drop"
         ) from None
     if not _is_ours(status, path.parent):
         raise StoreError(
-            f"{path}: belongs to another account, which knows the key of hashed names; "
-            f"remove it for a new key, or `chown` it to this account and `chmod 600` it"
+            f"{path}: the key for hashed names belongs to another account; `chown` it to this "
+            "account and `chmod 600` it, or remove it to create a new key"
         )
     if stat.S_IMODE(status.st_mode) & 0o077:
-        raise StoreError(f"{path}: others may read the key of hashed names; chmod 600 {path}")
+        raise StoreError(
+            f"{path}: other accounts may read the key for hashed names; run chmod 600 {path}"
+        )
     if len(key) != KEY_BYTES:
         raise StoreError(
-            f"{path}: is no key of {KEY_BYTES} bytes; put the right file back, or remove it for a "
-            "new key, with which no name has the hash that it had"
+            f"{path}: is not a key of {KEY_BYTES} bytes; restore the correct file, or remove "
+            "it to create a new key, which changes the hash of every name"
         )
     return key
 
@@ -273,13 +275,13 @@ def load_key(path: Path) -> bytes:
 def _read_key(path: Path) -> tuple[os.stat_result, bytes]:
     """The file itself, not what another account's link leads to; raises OSError."""
     if path.is_symlink() and not _is_ours(path.lstat(), path.parent):
-        raise OSError(errno.ELOOP, "it is a link of another account's")
+        raise OSError(errno.ELOOP, "it is a symbolic link of another account")
     # a FIFO would keep the start waiting
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "it is not a file")
+            raise OSError(errno.EINVAL, "it is not a regular file")
         return status, file.read(KEY_BYTES + 1)
 
 

@@ -82,7 +82,7 @@ def make_user_ids(config: JournaldSourceConfig, root: Path) -> UserIds:
     try:
         read_passwd(passwd)
     except OSError as error:
-        text = f"sources `{config.name}`: passwd cannot be read: {error.strerror}"
+        text = f"source `{config.name}`: cannot read its passwd file: {error.strerror}"
         raise DocumentError([Problem(str(passwd), "0:0", text)]) from None
     return UserIds(passwd)
 

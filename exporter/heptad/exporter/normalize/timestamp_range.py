@@ -49,6 +49,6 @@ class StampRange:
         name = self._last[-1][1] or host
         shown = (name if name.isprintable() else ascii(name))[:_LONGEST_NAME]
         return (
-            f"clock of {shown} is wrong: {MANY} lines within 5 minutes have a stamp before 1970 or "
-            "more than a day ahead; they are kept at the time of their arrival"
+            f"the clock of {shown} is wrong: {MANY} lines within 5 minutes have a timestamp "
+            "before 1970 or more than a day ahead; they are stored at the time of their arrival"
         )

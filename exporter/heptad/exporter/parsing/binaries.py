@@ -102,18 +102,21 @@ def check_path(path: str) -> str | None:
     """What is wrong with a path or pattern of a binary; None if nothing."""
     parts = path[1:].split("/")
     if len(path) > 1024 or not path.isprintable() or not _is_canonical(path):
-        return "must be an absolute path without `.`, `..` and empty names"
+        return "must be an absolute path without `.`, `..` and `//`"
     if {"[", "]", "{", "}", "\\"} & set(path):
-        return f"`{path}`: only `*`, `?` and `/**/` stand for other characters"
+        return f"`{path}`: only `*`, `?` and `/**/` are valid wildcards"
     for folder in _OPEN:
         if _reaches(parts, folder[1:].split("/")):
             return (
-                f"`{path}` matches files below {folder}, where users keep files of their own; "
-                "name a folder into which only root installs programs"
+                f"`{path}` matches files below {folder}, where ordinary users can write; use a "
+                "directory that only root can write to"
             )
     wild = [part for part in parts if "**" in part]
     if wild not in ([], ["**"]) or parts[-1] == "**":
-        return f"`{path}`: `**` stands for folders, once, with a name behind it: /opt/**/sshd"
+        return (
+            f"`{path}`: use `**` at most once, between slashes and before the file name, for "
+            "example /opt/**/sshd"
+        )
     return None
 
 

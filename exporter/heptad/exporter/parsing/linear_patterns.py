@@ -85,7 +85,7 @@ def check_linear(pattern: str) -> str:
     except re2.error as error:
         reason = error.args[0]
         text = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
-        return f"RE2 does not take it: {text}"
+        return f"RE2 rejects the pattern: {text}"
     return ""
 
 

@@ -22,10 +22,10 @@ RuleFault = tuple[tuple[str | int, ...], str]
 
 LoginStep = Literal["start", "name", "failed", "pam_failed", "accepted", "end"]
 STEPS: Final[dict[str, str]] = {
-    "start": "a connection begins",
-    "name": "a user is named, nothing is answered yet",
+    "start": "a connection starts",
+    "name": "a user is named, and there is no answer yet",
     "failed": "an answer or an offer was refused, by the captured method",
-    "pam_failed": "an answer was refused, told by PAM before the daemon tells it",
+    "pam_failed": "an answer was refused, as logged by PAM before the daemon logs it",
     "accepted": "the login succeeded",
     "end": "the connection ended",
 }
@@ -125,7 +125,7 @@ def load_rule_files(folders: Iterable[Path], *, unchecked: Path | None = None) -
         try:
             paths = sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES)
         except OSError as error:
-            text = f"no folder of rules that can be read: {error.strerror}"
+            text = f"cannot read the rules directory: {error.strerror}"
             problems.append(Problem(str(folder), "0:0", text))
             continue
         seen: dict[str, str] = {}
@@ -173,10 +173,13 @@ def _check_file(
     names += [(("aliases", place), alias) for place, alias in enumerate(file.aliases)]
     for where, name in names:
         if name in others:
-            text = f"`{name}` is read by the rules of {others[name]}"
-            yield where, f"{text}; a file that is to replace them has `program: {others[name]}`"
+            text = f"the rules of {others[name]} already read `{name}`"
+            yield where, f"{text}; to replace them, write `program: {others[name]}`"
     if file.program in seen:
-        text = f"`{file.program}` has its rules in {seen[file.program]} already; keep one file"
+        text = (
+            f"{seen[file.program]} already has the rules of `{file.program}`; remove one of "
+            "the files"
+        )
         yield ("program",), text
     for key, paths in (("exe", file.exe), ("setuid", file.setuid)):
         for number, fault in check_paths(paths):
@@ -194,18 +197,22 @@ def check_rule(rule: ParsingRule, *, linear: bool = False) -> list[tuple[str, st
     """
     faults = []
     if not rule.ignore and rule.action not in ACTIONS:
-        faults.append(("action", f"`{rule.action}` is none of: {', '.join(ACTIONS)}"))
+        faults.append(
+            ("action", (f"`{rule.action}` is not an action; valid actions: {', '.join(ACTIONS)}"))
+        )
     for key, word, known in (
         ("outcome", rule.outcome, OUTCOMES),
         ("method", rule.method, METHODS),
         ("reason", rule.reason, REASONS),
     ):
         if word not in known:
-            faults.append((key, f"`{word}` is none of: {', '.join(filter(None, known))}"))
+            faults.append(
+                (key, (f"`{word}` is not valid; valid words: {', '.join(filter(None, known))}"))
+            )
     if fault := _check_pattern(rule.pattern, linear):
         faults.append(("pattern", fault))
     if not rule.examples:
-        faults.append(("examples", "has no example; give a real message and its facts"))
+        faults.append(("examples", "has no example; add a real message and its facts"))
     return [(key, f"rule {rule.name}: {fault}") for key, fault in faults]
 
 
@@ -214,16 +221,18 @@ def _check_pattern(pattern: str, linear: bool) -> str:
         expanded = expand_macros(pattern)
         groups = set(compile_pattern(pattern).groupindex)
     except (re.error, KeyError, ValueError, OverflowError, RecursionError) as error:
-        return f"the pattern is faulty: {error}"
+        return f"the pattern is not valid: {error}"
     faults = [
         f"group `{group}` must be digits of a bounded number, as in `(?P<{group}>\\d{{1,6}})`"
         for group in sorted(groups & NUMBERS)
         if not re.search(rf"\(\?P<{group}>\\d\{{1,(?:[1-9]|10)\}}\)", expanded)
     ]
     if groups - GROUPS:
-        faults.append(f"unknown groups {sorted(groups - GROUPS)}; known: {sorted(GROUPS)}")
+        faults.append(f"unknown groups {sorted(groups - GROUPS)}; valid groups: {sorted(GROUPS)}")
     if linear and (fault := check_linear(pattern)):
         faults.append(fault)
     elif has_possessive_group(expanded):
-        faults.append("write `(?>(…)*)` for `(…)*+`: Python before 3.11.5 matches that wrongly")
+        faults.append(
+            "write `(?>(…)*)` instead of `(…)*+`, which Python before 3.11.5 matches incorrectly"
+        )
     return "; ".join(faults)

@@ -221,8 +221,8 @@ def _check_example(program: Program, rule: ParsingRule, example: Example) -> str
     if found is None:
         return f"no rule understands {example.message!r}"
     if found.rule.rule is not rule:
-        return f"{example.message!r} is taken by the rule {found.rule.name}"
+        return f"the rule {found.rule.name} matches {example.message!r} first"
     facts = found.rule.facts(found.values)
     if facts != example.facts:
-        return f"{example.message!r} gives {facts}, not {example.facts}"
+        return f"{example.message!r} yields {facts}, not {example.facts}"
     return None

@@ -13,21 +13,21 @@ _SHAPES: Final = (
         r"\[ *\d+\.\d+(?: <[^>]*>)?\] \S+ \S+?(?:\[\d+\])?: ",
         f"`journalctl --output=short-monotonic` or short-delta, without a time of day; {_ADVICE}",
     ),
-    (r"\[ *\d+\.\d+\] ", "the kernel's messages as dmesg prints them, which tell no time of day"),
+    (r"\[ *\d+\.\d+\] ", "kernel messages in the format of dmesg, which have no time of day"),
     (r"(?:node=\S+ )?type=[A-Z_0-9]+ msg=audit\(", "the log of auditd, which Heptad does not read"),
     (r"\S+ \S+ \S+ \[\d\d/[A-Z][a-z]{2}/\d{4}:", "the access log of a web server"),
     (
         r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d (?:\d{4} )?: \S+ : ",
         "the log file that sudo writes itself (`Defaults logfile`); let sudo log to syslog",
     ),
-    (r"\[pod/\S+\] ", "`kubectl logs --prefix`; leave out --prefix"),
+    (r"\[pod/\S+\] ", "`kubectl logs --prefix`; run it without --prefix"),
     (r"[\w.-]+ +\| ", "`docker compose logs`; use --no-log-prefix"),
-    (r'\{"log":"', "the log of a container as Docker keeps it (json-file); use `docker logs`"),
+    (r'\{"log":"', "a container log file of Docker (json-file); use `docker logs`"),
     (r"\{\s*$", f"`journalctl --output=json-pretty` or other JSON; {_ADVICE}"),
     (r"\{", "JSON"),
     (
         r"(?:Accepted|Failed|Invalid user|Connection|pam_\w+\(|[\w-]+ : TTY=)",
-        f"messages alone, as `journalctl --output=cat` prints them, without a time; {_ADVICE}",
+        f"messages without timestamps, as `journalctl --output=cat` prints them; {_ADVICE}",
     ),
 )
 

@@ -19,12 +19,12 @@ GAP_REASONS: Final = (
 )
 
 DEAF_REASONS: Final[dict[str, str]] = {
-    "no_header": "nearly all of its lines have no header that is known",
-    "untrusted": "nearly all lines of a program are refused for their provenance",
-    "stalled": "`journalctl --follow` does not deliver what the journal holds",
-    "unanswered": "`journalctl` does not answer",
-    "files_refused": "files of the journal are refused by `journalctl`, or not written",
-    "unlinked": "the file that is read has no name any more, or the path has another one",
+    "no_header": "nearly all of its lines have an unknown header format",
+    "untrusted": "nearly all lines of a program are rejected for their provenance",
+    "stalled": "`journalctl --follow` does not deliver entries of the journal",
+    "unanswered": "`journalctl` does not respond",
+    "files_refused": "`journalctl` rejects files of the journal, or nothing is written to them",
+    "unlinked": "the open file was deleted, or the path refers to another file",
 }
 """Why a source can be deaf though it can be read."""
 

@@ -181,7 +181,7 @@ class Arrangement:
             whole = whole or self._is_kept_whole(known)
         if not whole:
             reason = "truncated" if newest.is_file_of(known) else "rotated_away"
-            detail = f"what came after byte {known.offset} of {show_path(path_of(known.path))}"
+            detail = f"the rest of {show_path(path_of(known.path))} after byte {known.offset}"
             self.losses.append(Loss(reason, detail, returning=begun))
         if newest.checkpoint.offset and self._place_of_newest not in self._taken:
             self._taken.add(len(self._found) - 1)

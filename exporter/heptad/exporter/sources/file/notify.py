@@ -21,10 +21,10 @@ _AGAIN: Final = 60.0
 """Seconds after which a watch that was refused is asked for again."""
 _READER: Final = "watchdog.observers.inotify_c"
 _REMEDIES: Final = {
-    errno.ENOSPC: "raise fs.inotify.max_user_watches (sysctl)",
-    errno.EMFILE: "raise fs.inotify.max_user_instances (sysctl)",
+    errno.ENOSPC: "raise the sysctl fs.inotify.max_user_watches",
+    errno.EMFILE: "raise the sysctl fs.inotify.max_user_instances",
 }
-_OTHER: Final = "see that its folder can be read"
+_OTHER: Final = "check that its directory is readable"
 
 
 class _Waker(FileSystemEventHandler):
@@ -65,7 +65,7 @@ class FileWatcher:
     def renew(self) -> None:
         """Watch the folders that have appeared since, and again what is not watched any more."""
         if self._observer is not None and not self._is_alive(self._observer):
-            self._fail("a thread that watches has ended", "restart the service if this stays")
+            self._fail("the watching thread has stopped", "restart the service if this persists")
             self.close()
             self._observer, self._missing = None, set(self._folders)
         if self.problem is not None and time.monotonic() < self._due:
@@ -94,8 +94,8 @@ class FileWatcher:
     def _fail(self, reason: str, remedy: str) -> None:
         self._due = time.monotonic() + _AGAIN
         self.problem = (
-            f"changes of its files are not reported by the kernel (inotify: {reason}), so they "
-            f"are looked at every few seconds instead; {remedy}"
+            f"the kernel does not report changes of its files (inotify: {reason}), so they are "
+            f"polled every few seconds instead; {remedy}"
         )
 
     @staticmethod

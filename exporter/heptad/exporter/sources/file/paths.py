@@ -71,7 +71,7 @@ def open_regular(path: Path, base: Path | None = None) -> int:
 
 def _refuse_special(path: Path, status: os.stat_result) -> None:
     if stat.S_ISLNK(status.st_mode):
-        raise OSError(errno.ELOOP, "a link, which is not followed", show_path(path))
+        raise OSError(errno.ELOOP, "a symbolic link, which is not followed", show_path(path))
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "not a regular file", show_path(path))
 
@@ -90,7 +90,9 @@ def _open_below(path: Path, base: Path) -> int:
         return os.open(name, _FLAGS | os.O_NOFOLLOW, dir_fd=here)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise OSError(errno.ELOOP, "a link, which is not followed", show_path(path)) from None
+            raise OSError(
+                errno.ELOOP, "a symbolic link, which is not followed", show_path(path)
+            ) from None
         raise
     finally:
         os.close(here)

@@ -82,7 +82,7 @@ class RotatedLog:
 
     def _set_problem(self, error: OSError | EOFError | FilesMoving) -> None:
         reason = error.strerror if isinstance(error, OSError) else None
-        self.problem = f"the file cannot be read: {reason or error}"
+        self.problem = f"cannot read the file: {reason or error}"
 
     def _miss(self, reason: str, detail: str) -> None:
         self.gaps.append(Gap(reason, show_path(self.path), detail))
@@ -161,7 +161,7 @@ class RotatedLog:
                     if s not in self._generations
                 ]
             )
-        raise FilesMoving("it is cut all the time")
+        raise FilesMoving("it is truncated again and again")
 
     def _take(self, arrangement: Arrangement, snapshot: LogSnapshot) -> None:
         before, self._waiting = self._waiting, None

@@ -77,7 +77,7 @@ def take_snapshot(
             close_all(snapshot.log_files)
             raise
         close_all(snapshot.log_files)
-    raise FilesMoving("it and its rotated files are renamed all the time")
+    raise FilesMoving("it and its rotated files are renamed again and again")
 
 
 def _see(path: Path, known: Sequence[Path], others: Sequence[Path]) -> ListedSiblings:

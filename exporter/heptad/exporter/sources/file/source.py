@@ -225,7 +225,7 @@ class FileSource:
             if problem
         ]
         problems += [
-            f"{show_path(path)}: the file is not there"
+            f"{show_path(path)}: the file does not exist"
             for path in self._globs
             if path in self._logs and self._logs[path].missing
         ]
@@ -237,7 +237,7 @@ class FileSource:
                 "matches is not followed; name that file in `paths`, or set `follow_links: true`"
             )
         if self._too_many:
-            problems.append(f"more than {_MOST_FILES} files match: the rest is not read")
+            problems.append(f"more than {_MOST_FILES} files match; the others are not read")
         behind = sum(log.behind() for log in self._logs.values())
         unwatched = self._watcher.problem if self._watcher is not None else None
         told = "; ".join(problems[:_FEW]) or None
@@ -249,8 +249,8 @@ class FileSource:
         if not unlinked:
             return {}
         told = (
-            f"{', '.join(unlinked[:_FEW])}: the file has no name any more (0 links). It was "
-            "rotated or deleted outside of this mount: mount its folder, not the file"
+            f"{', '.join(unlinked[:_FEW])}: the open file was deleted or rotated outside of "
+            "this mount (0 links); mount its directory, not the file"
         )
         return {"unlinked": told}
 

@@ -58,13 +58,13 @@ def find_unreadable(folders: Sequence[Path]) -> list[str]:
                 if entry.name.endswith(_ENDS):
                     found += 1
                     if not os.access(entry.path, os.R_OK):
-                        told.append(f"{entry.path} may not be read")
+                        told.append(f"{entry.path} is not readable")
         except FileNotFoundError:
             continue
         except OSError as error:
             told.append(f"{folder}: {error.strerror}")
     if not found and not told:
-        told.append("there is no file of the journal in " + ", ".join(map(str, folders)))
+        told.append("there is no journal file in " + ", ".join(map(str, folders)))
     return told
 
 
@@ -78,8 +78,11 @@ def find_stale(folders: Sequence[Path]) -> list[str]:
     if time.time() - began < _SETTLED or not times or max(times) >= began - _SLACK:
         return []
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(max(times)))
-    told = f"nothing was written to the journal since {when}, before journald started"
-    return [f"{told}; see Storage= in journald.conf(5), and the log of systemd-journald"]
+    told = (
+        "journald has written nothing to the journal since its start; the last entry is from "
+        f"{when}"
+    )
+    return [f"{told}; check Storage= in journald.conf(5), and the log of systemd-journald"]
 
 
 def _find_start() -> float:
@@ -125,7 +128,7 @@ def _find_ends(folder: Path) -> Iterator[tuple[bytes, int]]:
 def find_full(folders: Sequence[Path]) -> list[str]:
     """Whether the disk of a folder is full, so that journald drops what it is told."""
     return [
-        f"{folder}: no space is left, so journald drops messages"
+        f"{folder}: the disk is full, so journald drops messages"
         for folder in folders
         if _is_full(folder)
     ]

@@ -84,7 +84,7 @@ class Guard:
         try:
             self._asked = Journalctl(self._command(), wake)
         except OSError as error:
-            self.complain([f"journalctl cannot be run: {error}"])
+            self.complain([f"cannot run journalctl: {error}"])
 
     def _listen(self, now: float, known: Iterable[str]) -> None:
         """Take what the question was answered."""
@@ -103,8 +103,8 @@ class Guard:
                 self.deaf.pop("stalled", None)
         elif not lines and now - self._asked_at >= LONGEST_ANSWER:
             self.deaf["unanswered"] = (
-                f"journalctl has not answered for {LONGEST_ANSWER:.0f} s; look for a hanging disk, "
-                "and whether `journalctl --lines=1` ends"
+                f"journalctl has not responded for {LONGEST_ANSWER:.0f} s; check for a hanging "
+                "disk, and check that `journalctl --lines=1` ends"
             )
             self.close()
             return
@@ -133,8 +133,8 @@ class Guard:
         self._suspect_since, self._delivered = None, False
         self._due = now + SOON
         self.deaf["stalled"] = (
-            "`journalctl --follow` did not deliver what the journal holds; it is started again, "
-            "and the journal is read from where it stopped, so lines come late"
+            "`journalctl --follow` did not deliver entries of the journal; restarting it and "
+            "reading on from the last entry, so lines are delayed"
         )
         return True
 
@@ -151,9 +151,9 @@ class Guard:
         self._complaints = set(told)
         if lasting:
             self.deaf["files_refused"] = (
-                f"not all of the journal is seen: {'; '.join(lasting[:_MOST_FILES])}; see "
-                "`journalctl --verify`, move a corrupt file away, or give the service the group "
-                "systemd-journal"
+                f"parts of the journal are not read: {'; '.join(lasting[:_MOST_FILES])}; run "
+                "`journalctl --verify`, move corrupt files away, or add the service's user to "
+                "the group systemd-journal"
             )
         else:
             self.deaf.pop("files_refused", None)

@@ -38,7 +38,7 @@ from heptad.exporter.sources.journald.restarts import Restarts
 
 _AUTH_FACILITIES: Final = (4, 10)
 """auth and authpriv (RFC 5424): what login programs and PAM use."""
-_BEYOND: Final = "the number of an entry is damaged, and what is behind it is not found"
+_BEYOND: Final = "the number of an entry is damaged, and the entries after it cannot be found"
 _MOST_MACHINES: Final = 3
 _LONGEST_SILENCE: Final = 300.0
 _MOST_RECENT: Final = 1024
@@ -159,7 +159,7 @@ class JournaldSource:
     def _run(self, start: str | None = None) -> None:
         if shutil.which("journalctl") is None:
             self._restarts.problem = (
-                "journalctl is not there: install systemd, or read a log file instead"
+                "journalctl is not installed: install systemd, or read a log file instead"
             )
             return
         self._known = frozenset(map(identify, self._recent))
@@ -176,7 +176,7 @@ class JournaldSource:
             command = self._command(start) + follow + self._journal
             self._reader = Journalctl(command, self._wake)
         except OSError as error:
-            self._restarts.problem = f"journalctl cannot be run: {error}"
+            self._restarts.problem = f"cannot run journalctl: {error}"
         self._heard_at = time.monotonic()
         self._began = wall_time()
         if not self._catching_up:
@@ -286,8 +286,8 @@ class JournaldSource:
         silent = time.monotonic() - self._heard_at
         if silent >= LONGEST_ANSWER:
             self._guard.deaf["unanswered"] = (
-                f"journalctl has read the journal for {silent:.0f} s without a line or an end; "
-                "look for a hanging disk, and whether `journalctl --lines=1` ends"
+                f"journalctl has printed nothing for {silent:.0f} s; check for a hanging disk, "
+                "and check that `journalctl --lines=1` ends"
             )
         if silent < _LONGEST_SILENCE or self._reader is None:
             return False
@@ -334,7 +334,7 @@ class JournaldSource:
                 batch.gaps.append(gap)
         if self._jumped:
             self._jumped = None
-            if gap := self._lose("journalctl ended at damage, which was passed over"):
+            if gap := self._lose("journalctl stopped at a damaged entry, which was skipped"):
                 batch.gaps.append(gap)
         self._cursor, self._cursor_digest = cursor, self._digest
         self._recent.append(cursor)
