@@ -281,7 +281,7 @@ def test_a_lock_that_leads_to_another_file(
     victim.write_text("precious")
     path.parent.mkdir()
     lay(path.with_name("events.db.lock"), victim)
-    with pytest.raises(StoreError, match="lock file is a (symbolic|hard) link"):
+    with pytest.raises(StoreError, match=r"lock file is a (symbolic|hard) link"):
         LocalStore(path, write=True)
     assert victim.read_text() == "precious"
 
