@@ -20,14 +20,14 @@ class LineResult(StrEnum):
 
 RESULTS: Final[dict[LineResult, str]] = {
     LineResult.EVENT: "became an event",
-    LineResult.IGNORED: "was understood and tells nothing of its own",
-    LineResult.NOT_UNDERSTOOD: "was written by a known program, and no rule understood it",
-    LineResult.UNTRUSTED: "is in the journal under a program's name, and not known to be from it",
-    LineResult.OTHER_PROGRAM: "was written by a program of which no rule speaks",
-    LineResult.NO_HEADER: "has no header that a syslog daemon writes",
+    LineResult.IGNORED: "was understood and is ignored by its rule",
+    LineResult.NOT_UNDERSTOOD: "no rule of its program understood it",
+    LineResult.UNTRUSTED: "was rejected: the journal does not show that its program wrote it",
+    LineResult.OTHER_PROGRAM: "comes from a program without rules",
+    LineResult.NO_HEADER: "has no known syslog header",
     LineResult.OVERSIZED: "was longer than the maximum",
-    LineResult.REPEATED: "says that the line before came again, where that counts once",
-    LineResult.ALREADY_READ: "was read before, by the source from which this one took over",
+    LineResult.REPEATED: "repeats the line before, and counts only once",
+    LineResult.ALREADY_READ: "was already read by the source that this one replaced",
 }
 
 # an attribute of an enumeration costs as much as a look into a dictionary, for every line

@@ -209,7 +209,10 @@ def check_examples(files: Iterable[RuleFile]) -> list[str]:
                 if (fault := _check_example(program, rule, example))
             ]
         faults += [
-            f"{file.program}: understood by {found.rule.name}, must not be: {message!r}"
+            (
+                f"{file.program}: the rule {found.rule.name} matches a message that no rule "
+                f"may match: {message!r}"
+            )
             for message in file.rejects
             if (found := program.read(message))
         ]

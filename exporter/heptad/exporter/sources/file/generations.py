@@ -143,7 +143,7 @@ class Arrangement:
             # a copy that was made before the last lines were read ends where these are missing
             at_path or log_file.read_at(log_file.checkpoint.offset, 1)
         ):
-            detail = f"{log_file.path} does not hold byte {known.offset} as it was read"
+            detail = f"{log_file.path} no longer has the same content at byte {known.offset}"
             self.losses.append(Loss("lost_tail", detail, returning=begun and at_path))
         return log_file
 

@@ -233,8 +233,9 @@ class FileSource:
             problems.append(f"no file matches {', '.join(map(show_path, self._globs))}")
         if self._rejected:
             problems.append(
-                f"{', '.join(self._rejected[:_FEW])}: a link to a file that no path of this source "
-                "matches is not followed; name that file in `paths`, or set `follow_links: true`"
+                f"{', '.join(self._rejected[:_FEW])}: links to files outside the paths of this "
+                "source are not followed; add the target to `paths`, or set `follow_links: "
+                "true`"
             )
         if self._too_many:
             problems.append(f"more than {_MOST_FILES} files match; the others are not read")
