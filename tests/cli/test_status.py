@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ from heptad.core.store.writer import find_writer
 from heptad.core.telemetry.metrics import StoredMetrics
 from heptad.exporter.app import Exporter
 from tests.core.test_web_config import HASH, PASSWORD
+from tests.support import needs
 from tests.support.ports import reserve_port
 
 SECOND = 10**9
@@ -194,6 +196,53 @@ def test_a_delivery_that_waits(host: Host) -> None:
     assert (told["delivers_to"], told["last_delivery"]) == (url, None)
     assert f"delivers   to {url}" in text
     assert "never since the start" in text
+
+
+def test_the_aggregator_of_a_fleet(host: Host) -> None:
+    """It has no store on this host: named it counts, and a server that is away is a problem."""
+    host.content["influxdb"] = {"url": f"http://127.0.0.1:{reserve_port()}", "timeout": "1s"}
+    config = host.configure()
+    assert host.part("aggregator")[0] == 2
+    with running(Aggregator(config)):
+        until(lambda: host.part("aggregator")[1]["problems"] != [])
+        code, told = host.part("aggregator")
+    assert (code, told["state"], told["store"]) == (1, "problem", host.content["influxdb"]["url"])
+    assert "influxdb.url" in told["problems"][0]
+
+
+def test_without_the_right_to_read_the_store(host: Host) -> None:
+    """Who may not read the store is told so: healthy is not known then, and nothing fails."""
+    needs.root()
+    needs.program("setpriv")
+    with running(Exporter(host.configure())):
+        until(lambda: host.status("exporter")[0] == 0)
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as readable:
+            readable.write(host.path.read_text())
+            readable.flush()
+            Path(readable.name).chmod(0o644)
+            result = subprocess.run(
+                [
+                    "setpriv",
+                    "--reuid=65534",
+                    "--clear-groups",
+                    sys.executable,
+                    "-m",
+                    "heptad",
+                    "status",
+                    "exporter",
+                    "--config",
+                    readable.name,
+                ],
+                capture_output=True,
+                text=True,
+                env=os.environ | {"HOME": "/nonexistent"},
+                cwd="/",
+                check=False,
+            )
+    assert result.stderr == ""
+    assert result.returncode == 1
+    assert "exporter: unknown" in result.stdout
+    assert "run this as root or as the service's user" in result.stdout
 
 
 @contextmanager
