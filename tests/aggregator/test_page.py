@@ -314,7 +314,7 @@ def test_reports_that_cannot_be_read(local: Views) -> None:
 
 def LOCKED(path: Path) -> str:  # noqa: N802 - a constant but for the path
     """What is said of a locked store."""
-    return f"{path}: cannot be read: database is locked"
+    return f"{path}: cannot read the store: database is locked"
 
 
 def test_a_pruned_store(local: Views) -> None:
