@@ -17,6 +17,7 @@ from typing import Final
 from heptad.aggregator.app import Aggregator
 from heptad.core.config.influxdb import InfluxConfig
 from heptad.core.config.schema import Config, FileSourceConfig, StoreConfig
+from heptad.core.config.types import Duration
 from heptad.core.store.sqlite import LocalStore
 from heptad.exporter.app import Exporter
 from tests.support.influxd_2 import ORGANIZATION, TOKEN, Influxd2
@@ -56,7 +57,7 @@ def export(folder: Path, url: str, host: str, lines: Iterator[str]) -> None:
 
 def connect(url: str) -> InfluxConfig:
     """The server, for all of them."""
-    return InfluxConfig(url, version="2", org=ORGANIZATION, token=TOKEN, timeout="60s")
+    return InfluxConfig(url, version="2", org=ORGANIZATION, token=TOKEN, timeout=Duration("60s"))
 
 
 def wait_until_caught_up(aggregator: Aggregator, begun: float) -> float:

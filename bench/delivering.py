@@ -16,6 +16,7 @@ import psutil
 
 from heptad.core.config.influxdb import InfluxConfig, RetentionConfig
 from heptad.core.config.schema import Config, FileSourceConfig, StoreConfig
+from heptad.core.config.types import Duration, Size
 from heptad.core.influxdb.client import InfluxConnection
 from heptad.core.influxdb.write import InfluxSink
 from heptad.core.store.outbox import Outbox
@@ -34,14 +35,14 @@ def configure(folder: Path, url: str | None, *logs: str, **keys: str) -> Config:
     config = Config(
         host="bench", sources=[source], store=StoreConfig(path=str(folder / "events.db"))
     )
-    config.store.max_size = "4GiB"
+    config.store.max_size = Size("4GiB")
     if url is not None:
         config.influxdb = _server(url, keys)
     return config
 
 
 def _server(url: str, keys: Keys) -> InfluxConfig:
-    retention = RetentionConfig(events="36500d")
+    retention = RetentionConfig(events=Duration("36500d"))
     return msgspec.convert({"url": url, "retention": retention, **keys}, InfluxConfig)
 
 

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from heptad.aggregator.app import Aggregator
 from heptad.core.config.schema import Config, StoreConfig
+from heptad.core.config.types import Duration
 from heptad.core.event import Event
 from heptad.core.store.event_row import row_of_event
 from heptad.core.store.sqlite import LocalStore
@@ -92,7 +93,9 @@ def fill(number: int, folder: Path) -> None:
 def run(number: int, folder: Path) -> None:
     """Work off the store of so many events that is there."""
     config = Config(host="bench", store=StoreConfig(path=str(folder / "events.db")))
-    config.aggregator.store = StoreConfig(path=str(folder / "reports.db"), max_age="3650d")
+    config.aggregator.store = StoreConfig(
+        path=str(folder / "reports.db"), max_age=Duration("3650d")
+    )
     begun = time.perf_counter()
     aggregator = Aggregator(config, once=True, serve=False)
     aggregator.run(threading.Event())

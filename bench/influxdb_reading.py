@@ -16,6 +16,7 @@ from bench.findings import SIZES, make_events
 from heptad.aggregator.app import Aggregator
 from heptad.core.config.influxdb import InfluxConfig
 from heptad.core.config.schema import Config
+from heptad.core.config.types import Duration
 from heptad.core.influxdb.line_breaks import line_of
 from heptad.core.store.event_row import row_of_event
 from tests.support.influxdb import Influxd, running
@@ -42,7 +43,7 @@ def fill(server: Influxd, number: int) -> None:
 
 def run(number: int, url: str) -> None:
     """Work off the events that are there."""
-    config = Config(host="bench", influxdb=InfluxConfig(url, timeout="60s"))
+    config = Config(host="bench", influxdb=InfluxConfig(url, timeout=Duration("60s")))
     begun = time.perf_counter()
     aggregator = Aggregator(config, once=True, serve=False)
     aggregator.run(threading.Event())

@@ -5,12 +5,10 @@ A test fails when a page and the code differ.
 
 import argparse
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
+from docs.generate.configuration import configuration_page
 from docs.generate.markdown import WRITTEN, table
 from docs.generate.schema_page import schema_page
 from heptad.aggregator.detection.finding import SEVERITIES
@@ -22,7 +20,6 @@ from heptad.aggregator.reports import REPORTS, WINDOWS, Report
 from heptad.aggregator.reports.counting import LONGEST, MOST_KEYS
 from heptad.core import event
 from heptad.core.config.findings import FindingsConfig
-from heptad.core.config.schema import KEYS, Config
 from heptad.core.store.measurements import TYPES
 from heptad.core.telemetry.metrics import REJECTIONS, RELOADS
 from heptad.exporter.collectors import FAMILIES, UNSUPPORTED
@@ -155,29 +152,6 @@ def _metric_table(metrics: dict[str, tuple[tuple[str, ...], str]]) -> str:
     )
 
 
-def configuration_page() -> str:
-    """docs/configuration.md: every key with its default."""
-    defaults = dict(_defaults(msgspec.to_builtins(Config())))
-    rows = (
-        (f"`{key}`", _shown(defaults.get(key, "")), description)
-        for key, description in KEYS.items()
-    )
-    return (
-        f"# Configuration\n\n{WRITTEN}\n"
-        "One YAML file for both parts; every key is optional. `${NAME}` and `${NAME:-default}` "
-        "take a value from the environment, `$$` is a dollar. Durations are written `90s`, `5m`, "
-        "`1h`, `30d`, sizes `500MiB`, `1GiB` or as a number of bytes. Unknown keys, wrong types, a "
-        "program read by two sources: all refused, with file, line and remedy. SIGHUP reads the "
-        "file again; see [operating](operating.md). Inside `{ }` and `[ ]` a `${NAME}` must "
-        "stand in quotes, for YAML's sake:\n\n"
-        "```\nheptad check-config heptad.yaml\n```\n\n"
-        + table(("key", "default", "meaning"), rows)
-        + "\n## Example\n\n```yaml\n"
-        + EXAMPLE
-        + "```\n"
-    )
-
-
 def reports_page() -> str:
     """docs/reports.md: every report with its tags and fields."""
     sizes = ", ".join(f"`{size}`" for size in WINDOWS)
@@ -208,39 +182,6 @@ def _report_section(report: Report) -> str:
     )
 
 
-EXAMPLE: Final = """\
-sources:
-  - name: auth
-    type: file
-    paths: [/var/log/auth.log]
-    timezone: Europe/Berlin
-    programs: [sshd, sudo, su]
-  - name: journal
-    type: journald
-    programs: [systemd-logind, cron]
-store:
-  path: /var/lib/heptad/events.db
-  max_age: 90d
-exporter:
-  listen: 127.0.0.1:9707
-aggregator:
-  findings:
-    brute_force: {attempts: 10, span: 5m}
-"""
-
-
-def _defaults(data: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for key, value in data.items():
-        if isinstance(value, dict):
-            yield from _defaults(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _shown(value: Any) -> str:
-    return f"`{msgspec.json.encode(value).decode()}`" if value not in ("", [], None) else ""
-
-
 _BEGIN: Final = "<!-- What follows is written by `make docs` from the code; change it there. -->\n"
 _END: Final = "<!-- Here ends what `make docs` writes. -->\n"
 _FINDINGS: Final = Path(__file__).parents[1] / "findings.md"
@@ -261,8 +202,9 @@ def findings_page() -> str:
 
 
 def _finding_section(rule: FindingRule) -> str:
-    defaults = msgspec.to_builtins(FindingsConfig()).get(rule.name, {})
-    thresholds = ", ".join(f"`{key}` {value}" for key, value in defaults.items())
+    section = getattr(FindingsConfig(), rule.name, None)
+    keys = section.__struct_fields__ if section is not None else ()
+    thresholds = ", ".join(f"`{key}` {getattr(section, key)}" for key in keys)
     told = f"Defaults: {thresholds}.\n\n" if thresholds else ""
     return (
         f"\n### {rule.title} (`{rule.name}`)\n\n{rule.description}\n\n{told}"

@@ -9,6 +9,7 @@ from heptad.aggregator.detection.finding import DAY as STORED_DAY
 from heptad.aggregator.detection.rules.brute_force import BruteForce
 from heptad.aggregator.detection.threshold import severity_of
 from heptad.core.config.findings import BruteForceConfig
+from heptad.core.config.types import Duration
 from heptad.core.event import Event
 from tests.support.aggregator_world import DAY, HOUR, MIDNIGHT, MINUTE, SECOND, World, login
 
@@ -17,7 +18,7 @@ NOON = MIDNIGHT + 12 * HOUR
 
 def find(*events: Event, attempts: int = 5, span: str = "10m") -> list[tuple[int, int, int]]:
     """First, last and attempts of each episode."""
-    rule = BruteForce(BruteForceConfig(attempts, span))
+    rule = BruteForce(BruteForceConfig(attempts, Duration(span)))
     cells: dict[int, Facts] = {}
     for event in events:
         minute = event.time // MINUTE

@@ -18,6 +18,7 @@ from heptad.aggregator.detection.rules.brute_force import BruteForce
 from heptad.aggregator.web.findings import list_findings
 from heptad.aggregator.web.query import Query
 from heptad.core.config.findings import BruteForceConfig, FindingsConfig
+from heptad.core.config.types import Duration
 from heptad.core.event import Event
 from tests.support.aggregator_world import DAY, HOUR, MIDNIGHT, MINUTE, SECOND, World, attack, login
 from tests.support.effort import tries
@@ -141,7 +142,7 @@ def test_one_64_is_one_attacker(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["64:ff9b::c000:2{:02x}", "fe80::{}", "192.0.2.{}"])
 def test_what_is_no_ones_network_is_told_by_address(tmp_path: Path, form: str) -> None:
     """IPv4 in IPv6 and the hosts of a link share a /64, and are not one attacker."""
-    rules = [BruteForce(BruteForceConfig(4, "3m"))]
+    rules = [BruteForce(BruteForceConfig(4, Duration("3m")))]
     with World(tmp_path, rules=list(rules), reports=[]) as world:
         world.append(e for n in range(10, 13) for e in attack(NOON, 4, form.format(n)))
         world.finish()
@@ -281,7 +282,7 @@ def test_path_does_not_matter(
     tmp_path_factory: pytest.TempPathFactory, attacks: list[list[Event]], data: st.DataObject
 ) -> None:
     """Any order, looks and kills anywhere: readers see what one look at all events gives."""
-    rules = [BruteForce(BruteForceConfig(4, "3m"))]
+    rules = [BruteForce(BruteForceConfig(4, Duration("3m")))]
     waiting = data.draw(st.permutations(attacks))
     with (
         World(tmp_path_factory.mktemp("world"), rules=list(rules), reports=[]) as world,

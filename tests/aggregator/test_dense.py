@@ -12,15 +12,16 @@ from heptad.aggregator.detection.rules.slow_brute_force import SlowBruteForce
 from heptad.aggregator.detection.rules.spraying import Spraying
 from heptad.aggregator.detection.threshold import ThresholdRule
 from heptad.core.config.findings import BruteForceConfig, SlowBruteForceConfig, SprayingConfig
+from heptad.core.config.types import Duration
 from heptad.core.event import Event
 from tests.support.aggregator_rule import DAY, MIDNIGHT, MINUTE, find, login
 from tests.support.effort import tries
 
 RULES = [
-    BruteForce(BruteForceConfig(5, "6h")),
-    SlowBruteForce(SlowBruteForceConfig(5, "12h")),
-    SlowBruteForce(SlowBruteForceConfig(2, "12h")),
-    Spraying(SprayingConfig(3, "6h")),
+    BruteForce(BruteForceConfig(5, Duration("6h"))),
+    SlowBruteForce(SlowBruteForceConfig(5, Duration("12h"))),
+    SlowBruteForce(SlowBruteForceConfig(2, Duration("12h"))),
+    Spraying(SprayingConfig(3, Duration("6h"))),
 ]
 
 
@@ -61,9 +62,12 @@ def test_even_pace_over_many_days(pause: int) -> None:
 
 
 BRIEF = [
-    (BruteForce(BruteForceConfig(3, "30m")), len),
-    (SlowBruteForce(SlowBruteForceConfig(3, "5h")), lambda own: len({at(e, 60) for e in own})),
-    (Spraying(SprayingConfig(3, "1h")), lambda own: len({e.user for e in own})),
+    (BruteForce(BruteForceConfig(3, Duration("30m"))), len),
+    (
+        SlowBruteForce(SlowBruteForceConfig(3, Duration("5h"))),
+        lambda own: len({at(e, 60) for e in own}),
+    ),
+    (Spraying(SprayingConfig(3, Duration("1h"))), lambda own: len({e.user for e in own})),
 ]
 
 

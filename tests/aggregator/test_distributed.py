@@ -2,10 +2,11 @@
 
 from heptad.aggregator.detection.rules.distributed import Distributed
 from heptad.core.config.findings import DistributedConfig
+from heptad.core.config.types import Duration
 from heptad.core.event import Event
 from tests.support.aggregator_rule import MINUTE, NOON, find, login
 
-RULE = Distributed(DistributedConfig(addresses=20, span="1h"))
+RULE = Distributed(DistributedConfig(addresses=20, span=Duration("1h")))
 
 
 def tries(number: int, **fields: object) -> list[Event]:

@@ -21,6 +21,7 @@ from heptad.aggregator.detection.rules.new_network import NewNetwork
 from heptad.cli.main import main
 from heptad.core.config.findings import BaselineConfig, FindingsConfig, NewNetworkConfig
 from heptad.core.config.schema import load_config
+from heptad.core.config.types import Duration
 from heptad.core.event import Event
 from heptad.core.influxdb.line_breaks import line_of
 from heptad.core.store.event_row import row_of_event
@@ -345,7 +346,7 @@ def test_outlives_the_store_of_events(world: World) -> None:
 @pytest.mark.parametrize("killed", [False, True])
 def test_follows_what_late_events_change(tmp_path: Path, killed: bool) -> None:
     """A login that was not new after all leaves the evidence; a withdrawn finding keeps its own."""
-    rule = NewNetwork(BaselineConfig("28d", "7d", 5), NewNetworkConfig())
+    rule = NewNetwork(BaselineConfig(Duration("28d"), Duration("7d"), 5), NewNetworkConfig())
     new = [login(NOON + n * MINUTE, f"203.0.{113 + n}.1", **BY_KEY) for n in range(2)]
     with World(tmp_path, rules=[rule], reports=[]) as world:
         world.now = NOON + HOUR

@@ -18,6 +18,7 @@ from heptad.aggregator.metrics import AggregatorMetrics
 from heptad.aggregator.stores import open_stores
 from heptad.core.config.findings import SuccessAfterFailuresConfig
 from heptad.core.config.schema import load_config
+from heptad.core.config.types import Duration
 from heptad.core.influxdb.heartbeats import Fleet, Heartbeat
 from heptad.core.validation import Intake
 from tests.support.aggregator_world import HOUR, MIDNIGHT, MINUTE, SECOND, login
@@ -177,7 +178,7 @@ def test_a_heartbeat_vouches_for_a_name_that_a_configuration_can_have() -> None:
 @pytest.mark.system
 def test_a_host_in_a_point_is_not_one_with_a_heartbeat(influxd: Influxd) -> None:
     """On a real InfluxDB: who writes points of a host does not make its name a label."""
-    rule = SuccessAfterFailures(SuccessAfterFailuresConfig(4, "1h"))
+    rule = SuccessAfterFailures(SuccessAfterFailuresConfig(4, Duration("1h")))
     with FleetWorld(influxd, rules=[rule]) as world:
         for host in ("web1", "typed"):
             address = f"192.0.2.{len(host)}"

@@ -23,19 +23,20 @@ from heptad.core.config.findings import (
     SweepConfig,
     UnusualHourConfig,
 )
+from heptad.core.config.types import Duration
 from heptad.core.event import Event
 from heptad.core.units import parse_duration
 from tests.support.aggregator_rule import DAY, HOUR, MINUTE, NOON, SECOND, find, happen, login
 from tests.support.effort import tries
 
 CONFIG: Final = FindingsConfig(
-    baseline=BaselineConfig(look_back="28d", settle="1d", events=2),
-    brute_force=BruteForceConfig(3, "10m"),
-    slow_brute_force=SlowBruteForceConfig(2, "12h"),
-    success_after_failures=SuccessAfterFailuresConfig(3, "1h"),
-    spraying=SprayingConfig(2, "1h"),
-    distributed=DistributedConfig(2, "1h"),
-    sweep=SweepConfig(2, "1h"),
+    baseline=BaselineConfig(look_back=Duration("28d"), settle=Duration("1d"), events=2),
+    brute_force=BruteForceConfig(3, Duration("10m")),
+    slow_brute_force=SlowBruteForceConfig(2, Duration("12h")),
+    success_after_failures=SuccessAfterFailuresConfig(3, Duration("1h")),
+    spraying=SprayingConfig(2, Duration("1h")),
+    distributed=DistributedConfig(2, Duration("1h")),
+    sweep=SweepConfig(2, Duration("1h")),
     unusual_hour=UnusualHourConfig(hours=2, probability=0.5),
 )
 RULES: Final = {rule.name: rule for rule in rules_of(CONFIG)}

@@ -2,10 +2,11 @@
 
 from heptad.aggregator.detection.rules.first_sudo import FirstSudo
 from heptad.core.config.findings import BaselineConfig, FirstSudoConfig
+from heptad.core.config.types import Duration
 from heptad.core.event import Event
 from tests.support.aggregator_rule import DAY, NOON, find, happen
 
-RULE = FirstSudo(BaselineConfig("28d", "7d", 5), FirstSudoConfig(most=3))
+RULE = FirstSudo(BaselineConfig(Duration("28d"), Duration("7d"), 5), FirstSudoConfig(most=3))
 
 
 def sudo(time: int, user: str = "alice", **fields: object) -> Event:

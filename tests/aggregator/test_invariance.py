@@ -30,6 +30,7 @@ from heptad.core.config.findings import (
     SweepConfig,
     UnusualHourConfig,
 )
+from heptad.core.config.types import Duration
 from heptad.core.event import Event
 from heptad.core.store.event_row import event_of_point
 from heptad.core.store.line_protocol import encode_series
@@ -240,19 +241,19 @@ def test_rows_are_never_rewritten(events: list[Event], data: st.DataObject) -> N
 
 
 SMALL = FindingsConfig(
-    baseline=BaselineConfig("2d", "1d", 2),
-    brute_force=BruteForceConfig(4, "3m"),
-    slow_brute_force=SlowBruteForceConfig(2, "3h"),
-    success_after_failures=SuccessAfterFailuresConfig(2, "5m"),
-    spraying=SprayingConfig(2, "10m"),
-    distributed=DistributedConfig(2, "10m"),
-    sweep=SweepConfig(2, "10m"),
+    baseline=BaselineConfig(Duration("2d"), Duration("1d"), 2),
+    brute_force=BruteForceConfig(4, Duration("3m")),
+    slow_brute_force=SlowBruteForceConfig(2, Duration("3h")),
+    success_after_failures=SuccessAfterFailuresConfig(2, Duration("5m")),
+    spraying=SprayingConfig(2, Duration("10m")),
+    distributed=DistributedConfig(2, Duration("10m")),
+    sweep=SweepConfig(2, Duration("10m")),
     new_network=NewNetworkConfig(most=2),
     new_host=NewHostConfig(most=2),
     unusual_hour=UnusualHourConfig(2, 0.2),
     first_sudo=FirstSudoConfig(2),
-    new_account_login=NewAccountLoginConfig("1h"),
-    session=SessionConfig("1d"),
+    new_account_login=NewAccountLoginConfig(Duration("1h")),
+    session=SessionConfig(Duration("1d")),
 )
 USERS = st.sampled_from(["root", "alice", "bob"])
 

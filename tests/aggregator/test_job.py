@@ -15,6 +15,7 @@ from heptad.aggregator.reports import REPORTS
 from heptad.aggregator.reports.attempts import AttemptsAccumulator, AttemptsReport
 from heptad.cli.highlight import FindingLines
 from heptad.core.config.findings import BruteForceConfig, FindingsConfig
+from heptad.core.config.types import Duration
 from heptad.core.event import Event
 from heptad.core.store.sqlite import LocalStore
 from tests.support.aggregator_world import (
@@ -238,7 +239,7 @@ def test_rule_that_raises_costs_itself_only(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The report is written all the same; the rule catches up when it works again."""
-    rule = Faulty(BruteForceConfig(4, "3m"))
+    rule = Faulty(BruteForceConfig(4, Duration("3m")))
     with World(tmp_path, rules=[rule]) as world:
         world.append(attack(NOON))
         world.finish()
@@ -260,7 +261,7 @@ def test_rule_that_raises_costs_itself_only(
 
 def test_rule_that_raises_is_left_alone_for_a_while(tmp_path: Path) -> None:
     """A faulty rule does not read the day again at every look; nothing of it is forgotten."""
-    rule = Faulty(BruteForceConfig(4, "3m"))
+    rule = Faulty(BruteForceConfig(4, Duration("3m")))
     with World(tmp_path, rules=[rule]) as world:
         world.now = NOON + 6 * HOUR
         for event in attack(NOON):

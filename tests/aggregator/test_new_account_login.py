@@ -2,10 +2,11 @@
 
 from heptad.aggregator.detection.rules.new_account_login import NewAccountLogin
 from heptad.core.config.findings import NewAccountLoginConfig
+from heptad.core.config.types import Duration
 from heptad.core.event import Event
 from tests.support.aggregator_rule import DAY, HOUR, NOON, find, happen
 
-RULE = NewAccountLogin(NewAccountLoginConfig(span="1d"))
+RULE = NewAccountLogin(NewAccountLoginConfig(span=Duration("1d")))
 
 
 def create(time: int, name: str = "eve") -> Event:

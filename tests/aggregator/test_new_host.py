@@ -2,10 +2,11 @@
 
 from heptad.aggregator.detection.rules.new_host import NewHost
 from heptad.core.config.findings import BaselineConfig, NewHostConfig
+from heptad.core.config.types import Duration
 from heptad.core.event import Event
 from tests.support.aggregator_rule import DAY, NOON, find, happen
 
-RULE = NewHost(BaselineConfig("28d", "7d", 5), NewHostConfig(most=3))
+RULE = NewHost(BaselineConfig(Duration("28d"), Duration("7d"), 5), NewHostConfig(most=3))
 
 
 def enter(time: int, host: str = "web1", user: str = "alice") -> Event:

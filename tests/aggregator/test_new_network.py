@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 
 from heptad.aggregator.detection.rules.new_network import NewNetwork, network_of
 from heptad.core.config.findings import BaselineConfig, NewNetworkConfig
+from heptad.core.config.types import Duration
 from heptad.core.event import Event
 from tests.support.aggregator_rule import DAY, HOUR, NOON, find, happen
 
-RULE = NewNetwork(BaselineConfig("28d", "7d", 5), NewNetworkConfig(most=3))
+RULE = NewNetwork(BaselineConfig(Duration("28d"), Duration("7d"), 5), NewNetworkConfig(most=3))
 
 
 def enter(time: int, address: str | None = "192.0.2.1", user: str = "alice") -> Event:

@@ -13,6 +13,7 @@ from heptad.aggregator.web.fleet import FleetStores
 from heptad.aggregator.web.page import Page
 from heptad.core.config.influxdb import InfluxConfig
 from heptad.core.config.schema import Config
+from heptad.core.config.types import Duration
 from heptad.core.store.line_protocol import encode_line
 from tests.aggregator.test_influxdb import config, server, write
 from tests.aggregator.test_service import fetch, until
@@ -87,7 +88,7 @@ def test_a_server_that_does_not_answer(
     monkeypatch.setattr("heptad.aggregator.web.fleet._ANSWERED_WITHIN", 0.5)
     with FaultyProxy(server.url) as proxy:
         proxy.plan = lambda path, _: fault if path.startswith("/query") else None
-        config = InfluxConfig(proxy.url, timeout="300ms")
+        config = InfluxConfig(proxy.url, timeout=Duration("300ms"))
         page = Page(FleetStores(config), "127.0.0.1", list)
         for view in VIEWS:
             begun = time.monotonic()

@@ -16,12 +16,13 @@ from heptad.aggregator.summary.text import to_text
 from heptad.aggregator.web.findings import list_sessions
 from heptad.aggregator.web.query import Query
 from heptad.core.config.findings import SessionConfig
+from heptad.core.config.types import Duration
 from heptad.core.event import Event
 from heptad.core.store.sqlite import counter_key
 from tests.support.aggregator_rule import DAY, HOUR, MINUTE, NOON, SECOND, find, happen
 from tests.support.aggregator_world import World, gauges
 
-RULE = SessionRule(SessionConfig("3d"))
+RULE = SessionRule(SessionConfig(Duration("3d")))
 
 
 def enter(time: int, pid: int = 7) -> list[Event]:

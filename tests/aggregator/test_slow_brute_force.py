@@ -2,9 +2,10 @@
 
 from heptad.aggregator.detection.rules.slow_brute_force import SlowBruteForce
 from heptad.core.config.findings import SlowBruteForceConfig
+from heptad.core.config.types import Duration
 from tests.support.aggregator_rule import HOUR, MINUTE, NOON, find, login
 
-RULE = SlowBruteForce(SlowBruteForceConfig(hours=5, span="12h"))
+RULE = SlowBruteForce(SlowBruteForceConfig(hours=5, span=Duration("12h")))
 
 
 def test_one_failure_an_hour_is_enough() -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 from heptad.aggregator.detection.rules.spraying import Spraying
 from heptad.aggregator.reports import REPORTS
 from heptad.core.config.findings import SprayingConfig
+from heptad.core.config.types import Duration
 from tests.support.aggregator_rule import MINUTE, NOON, find, login
 from tests.support.aggregator_world import World
 
-RULE = Spraying(SprayingConfig(users=10, span="1h"))
+RULE = Spraying(SprayingConfig(users=10, span=Duration("1h")))
 
 
 def test_many_users_from_one_address() -> None:

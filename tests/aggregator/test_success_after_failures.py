@@ -4,9 +4,10 @@ import pytest
 
 from heptad.aggregator.detection.rules.success_after_failures import SuccessAfterFailures
 from heptad.core.config.findings import SuccessAfterFailuresConfig
+from heptad.core.config.types import Duration
 from tests.support.aggregator_rule import HOUR, MINUTE, NOON, find, happen, login
 
-RULE = SuccessAfterFailures(SuccessAfterFailuresConfig(failures=5, span="1h"))
+RULE = SuccessAfterFailures(SuccessAfterFailuresConfig(failures=5, span=Duration("1h")))
 FAILURES = [login(NOON + n * MINUTE) for n in range(5)]
 
 

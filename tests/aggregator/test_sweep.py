@@ -2,9 +2,10 @@
 
 from heptad.aggregator.detection.rules.sweep import Sweep
 from heptad.core.config.findings import SweepConfig
+from heptad.core.config.types import Duration
 from tests.support.aggregator_rule import MINUTE, NOON, find, login
 
-RULE = Sweep(SweepConfig(hosts=3, span="1h"))
+RULE = Sweep(SweepConfig(hosts=3, span=Duration("1h")))
 
 
 def test_one_address_on_many_hosts() -> None:

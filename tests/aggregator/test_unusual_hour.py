@@ -4,10 +4,14 @@ import pytest
 
 from heptad.aggregator.detection.rules.unusual_hour import UnusualHour
 from heptad.core.config.findings import BaselineConfig, UnusualHourConfig
+from heptad.core.config.types import Duration
 from heptad.core.event import Event
 from tests.support.aggregator_rule import DAY, HOUR, MIDNIGHT, MINUTE, find, happen
 
-RULE = UnusualHour(BaselineConfig("28d", "7d", 5), UnusualHourConfig(hours=20, probability=0.05))
+RULE = UnusualHour(
+    BaselineConfig(Duration("28d"), Duration("7d"), 5),
+    UnusualHourConfig(hours=20, probability=0.05),
+)
 
 
 def enter(day: int, hour: int, minute: int = 0, user: str = "alice") -> Event:

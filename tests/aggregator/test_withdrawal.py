@@ -7,6 +7,7 @@ import pytest
 
 from heptad.aggregator.detection.rules.new_network import NewNetwork
 from heptad.core.config.findings import BaselineConfig, NewNetworkConfig
+from heptad.core.config.types import Duration
 from heptad.core.event import Event
 from tests.support.aggregator_world import DAY, HOUR, MIDNIGHT, World, gauges, login
 
@@ -21,7 +22,7 @@ def enter(time: int, address: str = "192.0.2.1") -> Event:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """A user with a week of logins from one network, and one from another after it."""
-    rule = NewNetwork(BaselineConfig("28d", "7d", 5), NewNetworkConfig())
+    rule = NewNetwork(BaselineConfig(Duration("28d"), Duration("7d"), 5), NewNetworkConfig())
     with World(tmp_path, rules=[rule], reports=[]) as world:
         world.now = NOON + 9 * DAY
         world.append(enter(NOON + day * DAY) for day in range(8))

@@ -541,7 +541,10 @@ def test_what_comes_from_a_file_is_left_to_it(grafana: GrafanaApi, push: Push, p
         (["--prometheus-url", "http://p", "--prometheus-user", "ann"], "require each other"),
         (["--influxdb-token-file", "@token"], "--influxdb-url or --config"),
         (["--influxdb-url", "influxdb"], "influxdb.url: is not a URL"),
-        (["--influxdb-url", "http://i", "--influxdb-user", "ann"], "influxdb.username: needs"),
+        (
+            ["--influxdb-url", "http://i", "--influxdb-user", "ann"],
+            "influxdb.username: `username`, and",
+        ),
     ],
 )
 def test_wrong_use_is_told(

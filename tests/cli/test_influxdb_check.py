@@ -52,7 +52,7 @@ def proxy() -> Iterator[HTTPServer]:
 def results(port: int, version: str) -> list[CheckResult]:
     """What a check says of the server at this port."""
     url = f"http://127.0.0.1:{port}"
-    with connect(url, version=version, org="o", token="t", timeout="2s") as connection:
+    with connect(url, version=version, org="o", token="t", timeout=2.0) as connection:
         return list(check(connection, BUCKETS))
 
 

@@ -12,6 +12,7 @@ import pytest
 from heptad.cli.commands import influxdb
 from heptad.cli.influxdb_admin.roles import PLACES, ROLES
 from heptad.core.config.influxdb import RetentionConfig
+from heptad.core.config.types import Duration
 from heptad.core.store.api import StoreError
 from tests.support.site import Site
 
@@ -45,9 +46,9 @@ def test_another_retention_is_set(site: Site) -> None:
     """Another retention in the configuration changes the bucket's, and both are told."""
     site.setup()
     for before, after in (("90d", "36h"), ("36h", "400d")):  # shorter than a shard, and longer
-        told = site.setup(retention=RetentionConfig(events=after))[0]
+        told = site.setup(retention=RetentionConfig(events=Duration(after)))[0]
         assert told.endswith(f"{site.buckets.events}: retention changed from {before} to {after}")
-    assert site.check(retention=RetentionConfig(events="400d"))["fault"] == []
+    assert site.check(retention=RetentionConfig(events=Duration("400d")))["fault"] == []
 
 
 def test_secrets_are_for_their_owner_alone(site: Site) -> None:

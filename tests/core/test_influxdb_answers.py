@@ -244,7 +244,7 @@ def test_an_answer_that_never_ends_is_not_waited_for(server: FaultyProxy) -> Non
     """A byte now and then does not hold a request for ever."""
     server.plan = lambda *_: Fault(trickle=0.2)
     done: list[DeliveryOutcome] = []
-    thread = threading.Thread(target=lambda: done.append(deliver(server, timeout="1s")))
+    thread = threading.Thread(target=lambda: done.append(deliver(server, timeout=1.0)))
     thread.start()
     thread.join(20)
     assert isinstance(done[0], Retry)

@@ -4,11 +4,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import pytest
+import yaml
 
-from heptad.core.config.influxdb import InfluxConfig, InfluxTlsConfig, check_influxdb
+from heptad.core.config import strict_yaml
+from heptad.core.config.influxdb import InfluxConfig, InfluxTlsConfig
+from heptad.core.config.options import check_sections
 from heptad.core.config.schema import load_config
+from heptad.core.config.strict_yaml import DocumentError
 from heptad.core.influxdb.client import InfluxConnection
 from heptad.core.influxdb.tls import make_ssl_context
 
@@ -17,8 +20,12 @@ SECRET = "t0p-secret"
 
 def faults(**keys: object) -> list[tuple[str, str]]:
     """The place and text of each fault of a section with these keys."""
-    config = msgspec.convert({"url": "https://db:8086", **keys}, InfluxConfig)
-    return [(".".join(map(str, place)), text) for place, text in check_influxdb(config)]
+    text = yaml.dump({"url": "https://db:8086", **keys})
+    try:
+        strict_yaml.parse(text, "f", InfluxConfig, check=check_sections)
+    except DocumentError as error:
+        return [tuple(problem.message.split(": ", 1)) for problem in error.problems]  # type: ignore[misc]
+    return []
 
 
 @pytest.mark.parametrize("written", ["2", "'2'"])

@@ -73,7 +73,7 @@ def line_of(*times: int, error: str = "", **more: Any) -> bytes:
 
 def read(server: Server, until: int = 10, most_bytes: int = 10_000) -> list[Point]:
     """The points of [0, until), as they are read from the server."""
-    with connect(f"http://127.0.0.1:{server.server_port}", version="1", timeout="2s") as connection:
+    with connect(f"http://127.0.0.1:{server.server_port}", version="1", timeout=2.0) as connection:
         return list(Reader(connection, "b", most_bytes=most_bytes).points("events", 0, until))
 
 

@@ -65,7 +65,7 @@ def deliver(
     url: str, database: str, lines: Sequence[str], version: str = "auto"
 ) -> DeliveryOutcome:
     """What becomes of a batch."""
-    with connect(url, version=version, timeout="1s") as connection:
+    with connect(url, version=version, timeout=1.0) as connection:
         sink = InfluxSink(connection, database)
         return sink.deliver(sink.encode(lines))
 
@@ -196,7 +196,7 @@ def test_after_any_fault_each_point_is_there_once(
     """Given again it is delivered, whether or not it was written before; refused lines are found."""
     lines = [good(n) for n in range(1, 51)]
     lines[20] = 'events count="x" 7'
-    with connect(proxy.url, timeout="1s") as connection:
+    with connect(proxy.url, timeout=1.0) as connection:
         sink = InfluxSink(connection, database)
         payload = sink.encode(lines)
         proxy.fail(fault, None, fault)
@@ -226,7 +226,7 @@ def test_a_server_that_is_away_is_tried_again(
 def test_a_killed_server_has_what_it_said_is_there(tmp_path: Path) -> None:
     """kill -9 between two batches loses neither; the sink finds the server again."""
     server = Influxd(tmp_path / "killed")
-    with running(server), connect(server.url, timeout="5s") as connection:
+    with running(server), connect(server.url, timeout=5.0) as connection:
         server.create("events")
         sink = InfluxSink(connection, "events")
         assert sink.deliver(sink.encode([good(1)])) == Delivered()

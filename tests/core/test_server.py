@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
-from heptad.core.config.schema import Config, parse_listen
+from heptad.core.config.schema import Config
 from heptad.core.config.web import ServerError
 from heptad.core.http.server import HttpResponse, Pages, Server
 
@@ -406,4 +406,4 @@ def test_ipv6() -> None:
 def test_loopback_is_the_default() -> None:
     """Unless the configuration says otherwise, nobody else can connect."""
     for part in (Config().exporter, Config().aggregator):
-        assert parse_listen(part.listen)[0] == "127.0.0.1"
+        assert part.listen.host == "127.0.0.1"

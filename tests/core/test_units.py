@@ -41,17 +41,27 @@ def test_no_durations(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text, size", [("1MiB", 2**20), ("1 GiB", 2**30), ("0.5KiB", 512), ("7B", 7), ("2TiB", 2**41)]
+    "text, size",
+    [
+        ("1MiB", 2**20),
+        ("1 GiB", 2**30),
+        ("0.5KiB", 512),
+        ("7B", 7),
+        ("2TiB", 2**41),
+        ("10MB", 10**7),
+        ("1.5KB", 1500),
+        ("4096", 4096),
+    ],
 )
 def test_sizes(text: str, size: int) -> None:
-    """A size has a binary unit."""
+    """A size is a number of bytes, or has a unit: KiB is 1024 bytes, KB is 1000."""
     assert units.parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "1", "1MB", "1M", "-1MiB", "MiB", "1  GiB", "1e9B"])
+@pytest.mark.parametrize("text", ["", "1M", "1iB", "-1MiB", "MiB", "1  GiB", "1e9B", "-1"])
 def test_no_sizes(text: str) -> None:
-    """A size without a unit, or with a decimal one, is told."""
-    with pytest.raises(ValueError, match="write for example 500MiB or 1GiB"):
+    """Anything else is reported with an example of what would be right."""
+    with pytest.raises(ValueError, match="write for example 64KiB, 500MiB or 1GiB"):
         units.parse_size(text)
 
 
@@ -62,6 +72,24 @@ def test_absurd_numbers() -> None:
             units.parse_duration("9" * digits + "d")
         with pytest.raises(ValueError, match="must not exceed 4 EiB"):
             units.parse_size("9" * digits + "TiB")
+
+
+@given(st.integers(1, 10**12), st.integers(0, 2**62))
+def test_what_is_formatted_is_parsed_again(milliseconds: int, size: int) -> None:
+    """A duration and a size in their shortest form mean the same."""
+    assert units.parse_duration(units.format_duration(milliseconds / 1000)) == pytest.approx(
+        milliseconds / 1000
+    )
+    assert units.parse_size(units.format_size(size)) == pytest.approx(size)
+    assert [units.format_duration(s) for s in (0.25, 5400, 7200, 28 * 86_400)] == [
+        *("250ms", "90m", "2h", "28d")
+    ]
+    assert [units.format_size(s) for s in (7, 16384, 10**7, 2**30)] == [
+        "7B",
+        "16KiB",
+        "10MB",
+        "1GiB",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from heptad.cli import sample
 from heptad.core.config.schema import Config, load_config
 from heptad.core.config.strict_yaml import DocumentError
+from heptad.core.config.types import Listen
 from heptad.core.config.web import load_web_config
 from heptad.core.http.auth import Credentials
 from heptad.core.http.server import Server
@@ -385,6 +386,7 @@ def test_the_page_beyond_loopback(folder: Path) -> None:
     assert not accepts("")
     assert not accepts("", "192.0.2.1:9708")
     assert not accepts("", "[::]:9708")
+    assert not accepts("", ":9708")
     assert accepts("  page: false\n")
     assert accepts("", "[::1]:9708")
     assert accepts("", "localhost:9708")
@@ -399,7 +401,7 @@ def test_the_sample_is_secured_as_configured(folder: Path, monkeypatch: pytest.M
     web = folder / "web-config.yml"
     web.write_text(USERS)
     config = Config()
-    config.aggregator.listen = "0.0.0.0:9708"
+    config.aggregator.listen = Listen("0.0.0.0:9708")
     config.aggregator.web_config_file = str(web)
     prepared, _ = sample.prepare(config)
     assert prepared.aggregator.listen == "0.0.0.0:9708"

@@ -5,12 +5,14 @@ import shutil
 import threading
 import zlib
 from collections.abc import Iterator
+from datetime import UTC
 from pathlib import Path
 
 import pytest
 
 from heptad.core.config.influxdb import DeliveryConfig, InfluxConfig
 from heptad.core.config.schema import Config, FileSourceConfig, StoreConfig
+from heptad.core.config.types import Duration, Listen
 from heptad.core.influxdb.client import InfluxConnection
 from heptad.core.influxdb.query import Reader
 from heptad.core.store.sqlite import LocalStore
@@ -41,13 +43,13 @@ class World:
         self.written = 0
         self.config = Config(
             host="gate",
-            sources=[FileSourceConfig(name="auth", paths=[str(self.log)], timezone="UTC")],
+            sources=[FileSourceConfig(name="auth", paths=[str(self.log)], timezone=UTC)],
             store=StoreConfig(path=str(self.state / "events.db")),
             influxdb=InfluxConfig(
-                influxd.url, delivery=DeliveryConfig(flush_interval="100ms", max_lines=3)
+                influxd.url, delivery=DeliveryConfig(flush_interval=Duration("100ms"), max_lines=3)
             ),
         )
-        self.config.exporter.listen = "127.0.0.1:0"
+        self.config.exporter.listen = Listen("127.0.0.1:0")
 
     def write(self, count: int) -> None:
         """Log lines."""

@@ -15,6 +15,7 @@ from heptad.aggregator.metrics import AggregatorMetrics
 from heptad.aggregator.reports import REPORTED
 from heptad.aggregator.stores import InfluxStores
 from heptad.core.config.influxdb import DeliveryConfig, InfluxConfig
+from heptad.core.config.types import Duration
 from heptad.core.store.outbox import read_rejections
 from heptad.core.validation import Intake
 from heptad.exporter.app import Exporter
@@ -47,7 +48,7 @@ def world(tmp_path: Path, server: Influxd, monkeypatch: pytest.MonkeyPatch) -> W
     world = World(tmp_path, server)
     keys: dict[str, Any] = dict(server.keys) if isinstance(server, Influxd2) else {}
     world.config.influxdb = InfluxConfig(
-        server.url, delivery=DeliveryConfig(flush_interval="100ms", max_lines=64), **keys
+        server.url, delivery=DeliveryConfig(flush_interval=Duration("100ms"), max_lines=64), **keys
     )
     return world
 

@@ -4,6 +4,7 @@ import argparse
 import threading
 import time
 from contextlib import ExitStack
+from datetime import UTC
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ class Host:
         self.written = 0
         self.config = Config(
             host="gate",
-            sources=[FileSourceConfig(name="auth", paths=[str(self.log)], timezone="UTC")],
+            sources=[FileSourceConfig(name="auth", paths=[str(self.log)], timezone=UTC)],
             store=StoreConfig(path=str(folder / "events.db")),
             influxdb=site.configure("exporter", delivery=DeliveryConfig(max_lines=3)),
         )

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from datetime import UTC
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from heptad.cli.commands import DONE, FAILED
 from heptad.cli.runtime.supervisor import run_workers
 from heptad.core.config.schema import Config, FileSourceConfig, StoreConfig
+from heptad.core.config.types import Listen
 from heptad.core.http.server import Server
 from heptad.core.store.api import StoreError
 from heptad.core.store.sqlite import LocalStore
@@ -55,9 +57,9 @@ def test_a_fault_while_the_store_fails(tmp_path: Path, monkeypatch: pytest.Monke
 def make_exporter(folder: Path) -> Exporter:
     """An exporter of an empty log, on a free port."""
     (folder / "auth.log").touch()
-    source = FileSourceConfig(name="auth", paths=[str(folder / "auth.log")], timezone="UTC")
+    source = FileSourceConfig(name="auth", paths=[str(folder / "auth.log")], timezone=UTC)
     config = Config(host="h", sources=[source], store=StoreConfig(path=str(folder / "events.db")))
-    config.exporter.listen = "127.0.0.1:0"
+    config.exporter.listen = Listen("127.0.0.1:0")
     return Exporter(config)
 
 

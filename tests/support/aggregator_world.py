@@ -19,6 +19,7 @@ from heptad.aggregator.plan import Plan
 from heptad.aggregator.reports import REPORTS, Report
 from heptad.aggregator.reports.windows import last_revisions
 from heptad.core.config.findings import BruteForceConfig
+from heptad.core.config.types import Duration
 from heptad.core.event import Event
 from heptad.core.store.event_row import row_of_event
 from heptad.core.store.sqlite import LocalStore
@@ -66,7 +67,7 @@ class World:
         reports: Sequence[Report] = REPORTS,
         ignored: Ignored | None = None,
     ) -> None:
-        self.plan = Plan(rules or [BruteForce(BruteForceConfig(attempts, span))], reports)
+        self.plan = Plan(rules or [BruteForce(BruteForceConfig(attempts, Duration(span)))], reports)
         self.plan.ignored = ignored or self.plan.ignored
         self.now = MIDNIGHT
         self.name = "events"

@@ -17,6 +17,7 @@ from heptad.aggregator.plan import Plan
 from heptad.aggregator.reports import REPORTED, REPORTS, Report
 from heptad.core.config.findings import BruteForceConfig
 from heptad.core.config.influxdb import BucketsConfig
+from heptad.core.config.types import Duration
 from heptad.core.event import Event
 from heptad.core.influxdb.line_breaks import line_of
 from heptad.core.influxdb.store import InfluxStore
@@ -46,7 +47,7 @@ class FleetWorld(World):
         reports: Sequence[Report] = REPORTS,
     ) -> None:
         self.intake = Intake(REPORTED)
-        self.plan = Plan(rules or [BruteForce(BruteForceConfig(4, "3m"))], reports)
+        self.plan = Plan(rules or [BruteForce(BruteForceConfig(4, Duration("3m")))], reports)
         self.now = self.clock = MIDNIGHT
         self.tick = 0.0
         self.name = "events"
@@ -63,7 +64,7 @@ class FleetWorld(World):
         server.create(*names.names())
         self._stack.callback(server.drop, *names.names())
         # on a busy machine a server takes long for values of a megabyte
-        connecting = connect(server.url, buckets=names, timeout="60s", **server.keys)
+        connecting = connect(server.url, buckets=names, timeout=60.0, **server.keys)
         self._connection = self._stack.enter_context(connecting)
         self.written: dict[str, dict[Any, Any]] = {}
         self.start()

@@ -4,7 +4,8 @@ import pathlib
 
 import pytest
 
-from docs.generate.reference import EXAMPLE, PAGES
+from docs.generate.configuration import EXAMPLE
+from docs.generate.reference import PAGES
 from heptad.core.config import strict_yaml
 from heptad.core.config.schema import Config, check, expand_environment
 from heptad.exporter.parsing.rule_file import load_rule_files

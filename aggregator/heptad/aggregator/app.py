@@ -25,7 +25,7 @@ from heptad.aggregator.web.fleet import FleetStores
 from heptad.aggregator.web.page import Page
 from heptad.aggregator.web.source import HostStores
 from heptad.core import units
-from heptad.core.config.schema import Config, parse_listen
+from heptad.core.config.schema import Config
 from heptad.core.gc_tuning import tune_gc
 from heptad.core.http.server import Server
 from heptad.core.store.api import StoreError
@@ -69,8 +69,8 @@ class Aggregator:
         self._plan = Plan(
             [*rules_of(self._config.findings), SessionRule(self._config.findings.session)],
             REPORTS,
-            units.parse_duration(self._config.max_wait),
-            units.parse_duration(self._config.late_horizon),
+            self._config.max_wait,
+            self._config.late_horizon,
             ignored_of(self._config.findings.ignore),
         )
         self._conditions: dict[str, Condition] = {}
@@ -101,7 +101,7 @@ class Aggregator:
             raise
 
     def _make_server(self, config: Config, beside: Callable[[], list[str]]) -> Server:
-        listen = parse_listen(self._config.listen)
+        listen = self._config.listen.address
         page = None
         if self._config.page:
             page = Page(
@@ -183,7 +183,7 @@ class Aggregator:
             raise StoreError(f"{self._stores.describe()[0]}: {error}") from error
 
     def _run(self, stop: threading.Event) -> None:
-        poll = units.parse_duration(self._config.poll)
+        poll = self._config.poll
         pause = _FIRST_PAUSE
         while not stop.is_set():
             begun = time.monotonic()

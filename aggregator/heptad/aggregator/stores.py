@@ -13,7 +13,6 @@ from heptad.aggregator.deaf_sources import describe_troubled
 from heptad.aggregator.detection.current import current_row, looked_row
 from heptad.aggregator.detection.finding import DAY, Revision, last_revisions
 from heptad.aggregator.metrics import FLEET, HELD, AggregatorMetrics
-from heptad.core import units
 from heptad.core.config.influxdb import InfluxConfig
 from heptad.core.config.schema import Config, StoreConfig
 from heptad.core.influxdb.client import InfluxConnection
@@ -128,8 +127,8 @@ class LocalStores:
         store = LocalStore(
             Path(self._own.path),
             write=True,
-            max_age=units.parse_duration(self._own.max_age),
-            max_size=units.parse_size(self._own.max_size),
+            max_age=self._own.max_age,
+            max_size=self._own.max_size,
         )
         store.intake = self._intake
         return store

@@ -22,7 +22,7 @@ from heptad.core.store.sqlite import LocalStore
 from heptad.core.store.writer import find_writer
 from heptad.core.telemetry.masking import mask_secrets
 from heptad.core.terminal import printable
-from heptad.core.units import SECOND, format_time, parse_duration
+from heptad.core.units import SECOND, format_time
 from heptad.exporter.app import choose_sources, describe_source
 
 PARTS: Final = ("exporter", "aggregator")
@@ -260,7 +260,7 @@ class _Examination:
 
     def _patience(self) -> float:
         """How many seconds may lie between two looks of a part that is well."""
-        poll = 0.0 if self._is_exporter else parse_duration(self._config.aggregator.poll)
+        poll = 0.0 if self._is_exporter else self._config.aggregator.poll
         return max(_STALE, 3 * poll)
 
     def _is_starting(self, answer: PortAnswer) -> bool:

@@ -11,8 +11,8 @@ import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 from urllib3.exceptions import HTTPError, NewConnectionError, SSLError
 
-from heptad.core.config.schema import parse_listen
 from heptad.core.config.strict_yaml import DocumentError
+from heptad.core.config.types import Listen
 from heptad.core.config.web import ServerTlsConfig, load_web_config
 from heptad.core.http.deadline import PoolManager, limit
 
@@ -20,7 +20,7 @@ _SECONDS: Final = 5.0
 """For each of the two answers."""
 _LONGEST_HEALTH: Final = 2**18
 _LONGEST_METRICS: Final = 2**24
-_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what is listened on
+_EVERYWHERE: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what is listened on
 _PREFIXES: Final = ("heptad_", "process_start_time_seconds")
 
 Samples = Mapping[str, list[tuple[Mapping[str, str], float]]]
@@ -49,9 +49,11 @@ class PortAnswer(msgspec.Struct):
 class Port:
     """The port of a part that listens at ``listen`` and is secured by the file ``web_config``."""
 
-    def __init__(self, listen: str, web_config: str, login: tuple[str, str] | None = None) -> None:
-        host, self._number = parse_listen(listen)
-        host = _EVERYWHERE.get(host, host)
+    def __init__(
+        self, listen: Listen, web_config: str, login: tuple[str, str] | None = None
+    ) -> None:
+        self._number = listen.port
+        host = _EVERYWHERE.get(listen.host, listen.host)
         self._tls: ServerTlsConfig | None = None
         self._fault = ""
         if web_config:

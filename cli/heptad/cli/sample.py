@@ -43,11 +43,11 @@ def prepare(config: Config) -> tuple[Config, Path]:
     content = {
         "host": _HOST,
         "log": msgspec.to_builtins(config.log),
-        "exporter": msgspec.to_builtins(config.exporter),
+        "exporter": msgspec.to_builtins(config.exporter, enc_hook=str),
         "store": {"path": str(folder / "events.db")},
         "sources": [{"type": "file", "name": "sample", "paths": [str(log_path())]}],
         "aggregator": {
-            "listen": config.aggregator.listen,
+            "listen": str(config.aggregator.listen),
             "web_config_file": config.aggregator.web_config_file,
             "page": config.aggregator.page,
             "store": {"path": str(folder / "reports.db")},

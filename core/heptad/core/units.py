@@ -3,6 +3,7 @@
 import os
 import re
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Final
@@ -12,13 +13,17 @@ SECOND: Final = 10**9
 _SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _LONGEST: Final = 100 * 365 * 86_400
 _LARGEST: Final = 2**62
-_BYTES: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+_BYTES: Final = {"B": 1} | {
+    f"{letter}{suffix}": base ** (power + 1)
+    for power, letter in enumerate("KMGT")
+    for suffix, base in (("B", 1000), ("iB", 1024))
+}
 
 _LONGEST_TEXT: Final = 10_000
 """Characters: what is longer is not looked at."""
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])", re.ASCII)
 _DURATION: Final = re.compile(f"(?:{_PART.pattern})+", re.ASCII)
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]iB|B)", re.ASCII)
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?i?B)", re.ASCII)
 
 
 def parse_duration(text: str) -> float:
@@ -34,21 +39,34 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
-Size = int | str
-"""As YAML gives it: bytes, or a number with its unit."""
+def format_duration(seconds: float) -> str:
+    """The shortest form that ``parse_duration`` reads: 90s, 10m, 28d."""
+    milliseconds = round(seconds * 1000)
+    if not milliseconds:
+        return "0s"
+    sizes = {unit: round(_SECONDS[unit] * 1000) for unit in ("d", "h", "m", "s", "ms")}
+    return _in_largest_unit(milliseconds, sizes)
 
 
-def parse_size(text: Size) -> int:
-    """Bytes of ``500MiB``, ``1GiB`` or a bare number; ValueError with the remedy."""
-    if isinstance(text, int):
-        text = f"{text}B"
-    found = _SIZE.fullmatch(text) if len(text) <= _LONGEST_TEXT else None
-    if found is None:
-        raise ValueError(f"`{_quote(text)}` is not a size; write for example 500MiB or 1GiB")
+def parse_size(text: str) -> int:
+    """Bytes of ``500MiB``, ``1GB`` or a bare number; ValueError with the remedy."""
+    found = _SIZE.fullmatch(f"{text}B" if text.isdecimal() else text[: _LONGEST_TEXT + 1])
+    if found is None or len(text) > _LONGEST_TEXT or found[2] not in _BYTES:
+        raise ValueError(f"`{_quote(text)}` is not a size; write for example 64KiB, 500MiB or 1GiB")
     size = float(found[1]) * _BYTES[found[2]]
     if size > _LARGEST:
         raise ValueError("a size must not exceed 4 EiB; write for example 500MiB or 1GiB")
     return int(size)
+
+
+def format_size(size: int) -> str:
+    """The shortest form that ``parse_size`` reads: 16KiB, 10MB, 1GiB."""
+    return _in_largest_unit(size, dict(sorted(_BYTES.items(), key=lambda unit: -unit[1])))
+
+
+def _in_largest_unit(number: int, sizes: Mapping[str, int]) -> str:
+    unit, size = next((unit, size) for unit, size in sizes.items() if number % size == 0)
+    return f"{number // size}{unit}"
 
 
 def parse_time(text: str, now: float | None = None) -> int:

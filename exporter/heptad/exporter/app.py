@@ -15,7 +15,6 @@ from heptad.core.config.schema import (
     FileSourceConfig,
     JournaldSourceConfig,
     SourceConfig,
-    parse_listen,
 )
 from heptad.core.gc_tuning import tune_gc
 from heptad.core.host import machine_id
@@ -132,7 +131,7 @@ class Exporter:
         from heptad.exporter.exposition import make_registry  # noqa: PLC0415 - a tenth of a second, where
 
         return Server(
-            parse_listen(config.exporter.listen),
+            config.exporter.listen.address,
             make_registry(
                 (self.metrics, *self._also),
                 host=Path(config.exporter.host_root) if config.exporter.host_metrics else None,
@@ -207,8 +206,8 @@ def open_store(config: Config) -> LocalStore:
     return LocalStore(
         Path(store.path),
         write=True,
-        max_age=units.parse_duration(store.max_age),
-        max_size=units.parse_size(store.max_size),
+        max_age=store.max_age,
+        max_size=store.max_size,
         outbox=outbox,
         machine=find_machine_id(Path(config.exporter.host_root)) if outbox else None,
     )
@@ -274,13 +273,13 @@ def make_running_source(
     normalizer = make_normalizer(config, whole, rulebook, privacy)
     source: Source
     if isinstance(config, FileSourceConfig):
-        zone = units.parse_zone(config.timezone) if config.timezone else units.local_zone()
+        zone = config.timezone or units.local_zone()
         locale = find_locale(config.locale) if config.locale else None
         source = FileSource(
             config.name,
             config.paths,
             zone,
-            units.parse_size(config.max_line_bytes),
+            config.max_line_bytes,
             locale=locale,
             programs=frozenset(normalizer.app_names()),
             olddir=config.olddir,

@@ -12,7 +12,7 @@ from heptad.aggregator.detection import MINUTES_A_DAY
 from heptad.aggregator.detection.facts import EventBatch, Facts, FactsRule, merge
 from heptad.aggregator.detection.grouping import GroupsDetector
 from heptad.aggregator.summary.wording import whole_length_of
-from heptad.core.config.findings import BaselineConfig, look_back_of
+from heptad.core.config.findings import BaselineConfig
 from heptad.core.event import Event
 from heptad.core.intervals import MINUTE
 
@@ -37,7 +37,7 @@ class History(msgspec.Struct, frozen=True):
 
 def history_of(config: BaselineConfig) -> History:
     """What the configuration asks for."""
-    look_back, settle = look_back_of(config)
+    look_back, settle = config.resolve()
     return History(int(look_back // 60), max(1, round(settle / 86_400)), config.events)
 
 

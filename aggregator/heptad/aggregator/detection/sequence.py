@@ -20,7 +20,6 @@ from heptad.aggregator.detection.facts import (
 from heptad.aggregator.detection.finding import Finding
 from heptad.aggregator.detection.grouping import FactGroups
 from heptad.aggregator.summary.wording import Words
-from heptad.core import units
 from heptad.core.event import Event
 
 
@@ -99,9 +98,9 @@ class SequenceRule(FactsRule):
 
     once: bool = False
 
-    def __init__(self, threshold: int, span: str) -> None:
+    def __init__(self, threshold: int, span: float) -> None:
         self.threshold = threshold
-        self.width = math.ceil(units.parse_duration(span) / 60)
+        self.width = math.ceil(span / 60)
         self.before = self.width
 
     def is_after(self, event: Event) -> bool:

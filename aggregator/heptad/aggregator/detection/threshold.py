@@ -20,7 +20,6 @@ import msgspec
 from heptad.aggregator.detection import MINUTES_A_DAY
 from heptad.aggregator.detection.facts import Facts, FactsRule, address_of, merge
 from heptad.aggregator.detection.finding import LISTS, Finding
-from heptad.core import units
 from heptad.core.event import Event
 
 
@@ -228,10 +227,10 @@ class ThresholdRule(FactsRule):
     """In minutes; a day is a multiple of it."""
     key_of: Callable[[Event], str | None] = staticmethod(address_of)
 
-    def __init__(self, measure: Measure, threshold: int, span: str) -> None:
+    def __init__(self, measure: Measure, threshold: int, span: float) -> None:
         self.measure: Final = measure
         self.threshold: Final = threshold
-        self.width: Final = math.ceil(units.parse_duration(span) / (60 * self.unit)) + 1
+        self.width: Final = math.ceil(span / (60 * self.unit)) + 1
         self.before = self.after = 2 * self.width * self.unit
 
     def severity_of(self, facts: Facts) -> str:

@@ -17,8 +17,8 @@ import msgspec
 from heptad.aggregator.reports import REPORTED
 from heptad.aggregator.web.query import MOST_ROWS
 from heptad.aggregator.web.source import AHEAD, PATIENCE, Opened
-from heptad.core import units
 from heptad.core.config.influxdb import InfluxConfig
+from heptad.core.config.types import Duration
 from heptad.core.event import Event
 from heptad.core.http.deadline import limit
 from heptad.core.influxdb.client import InfluxConnection, TooSlow
@@ -57,9 +57,9 @@ class FleetStores:
         intake: Intake | None = None,
     ) -> None:
         intake = intake or Intake()
-        timeout = min(units.parse_duration(config.timeout), PATIENCE)
+        timeout = min(config.timeout, Duration(PATIENCE))
         self._is_pages_own = timeout == PATIENCE
-        connection = InfluxConnection(msgspec.structs.replace(config, timeout=f"{timeout}s"))
+        connection = InfluxConnection(msgspec.structs.replace(config, timeout=timeout))
         buckets = config.buckets
         heartbeats = Reader(connection, buckets.heptad)
         self._events = PageBucket(

@@ -26,7 +26,7 @@ from heptad.aggregator.web.query import BadQuery, Query, parse_query
 from heptad.aggregator.web.series import count_attempts
 from heptad.aggregator.web.source import PATIENCE, Opened, PageStores
 from heptad.aggregator.web.top import rank_failures
-from heptad.core.config.schema import is_loopback
+from heptad.core.config.types import is_loopback
 from heptad.core.http.server import HttpResponse
 from heptad.core.store.api import StoreError
 from heptad.core.terminal import printable

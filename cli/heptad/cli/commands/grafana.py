@@ -15,7 +15,8 @@ from heptad.cli.grafana.datasources import (
     read_small,
 )
 from heptad.core import units
-from heptad.core.config.influxdb import InfluxConfig, check_influxdb
+from heptad.core.config.influxdb import InfluxConfig, check_url
+from heptad.core.config.options import check_sections, check_values
 from heptad.core.config.schema import load_config
 
 _EXAMPLES = """
@@ -250,12 +251,13 @@ def _influxdb(args: argparse.Namespace) -> InfluxConfig | None:
             raise ValueError("no InfluxDB is specified; add --influxdb-url or --config")
         config.token = config.password = ""
         config.token_file, config.username, config.password_file = shown
-    for place, problem in check_influxdb(config) if config else ():
-        raise ValueError(f"influxdb.{'.'.join(map(str, place))}: {problem}")
+    for fault in (*check_values(config), *check_sections(config)) if config else ():
+        raise ValueError(f"influxdb.{'.'.join(map(str, fault.path))}: {fault.message}")
     return config
 
 
 def _check_url(option: str, url: str) -> None:
-    for place, problem in check_influxdb(InfluxConfig(url)):
-        if place == ("url",):
-            raise ValueError(f"{option}: {problem}")
+    try:
+        check_url(url)
+    except ValueError as error:
+        raise ValueError(f"{option}: {error}") from None

@@ -22,7 +22,6 @@ from heptad.cli.influxdb_admin.roles import (
     old_secret_file,
     read_secret_file,
 )
-from heptad.core import units
 from heptad.core.influxdb.client import InfluxConnection
 from heptad.core.influxdb.retention import format_retention
 from heptad.core.telemetry.masking import remember_secret
@@ -37,7 +36,7 @@ def prepare(connection: InfluxConnection, secrets_to: Path | None, *, renew: boo
     buckets = {}
     for place in PLACES:
         name = getattr(connection.config.buckets, place)
-        wanted = int(units.parse_duration(getattr(connection.config.retention, place)))
+        wanted = int(getattr(connection.config.retention, place))
         buckets[place], told = _prepare_bucket(resources, organization, place, name, wanted)
         yield f"bucket {name}: {told}"
         yield from _prepare_database(resources, organization, buckets[place])

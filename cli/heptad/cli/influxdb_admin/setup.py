@@ -20,7 +20,6 @@ from heptad.cli.influxdb_admin.roles import (
     new_secret_file,
     old_secret_file,
 )
-from heptad.core import units
 from heptad.core.influxdb.client import InfluxConnection, InfluxResponse
 from heptad.core.influxdb.influxql import quote_name, quote_text
 from heptad.core.influxdb.retention import default_policy, format_retention, read_duration
@@ -65,7 +64,7 @@ def prepare(
 
 def retention(connection: InfluxConnection, place: str) -> int:
     """Seconds that the bucket keeps points, as configured."""
-    return int(units.parse_duration(getattr(connection.config.retention, place)))
+    return int(getattr(connection.config.retention, place))
 
 
 def databases_3(connection: InfluxConnection) -> dict[str, int | None]:

@@ -5,11 +5,14 @@ its type, and a structure whose ``type`` is wrong the one it resembles most: wha
 it then comes to light. What follows from such a value alone is not told.
 """
 
+from collections.abc import Sequence
 from copy import copy
 from difflib import SequenceMatcher
 from typing import Any, Final
 
 import msgspec
+
+from heptad.core.config.options import type_info
 
 PathKey = str | int
 
@@ -35,7 +38,7 @@ class ErrorCollector:
         self._guesses: list[list[PathKey]] = []
         self._numbers: dict[int, list[int]] = {}
 
-    def original(self, path: list[PathKey]) -> list[PathKey]:
+    def original(self, path: Sequence[PathKey]) -> list[PathKey]:
         """The path in the document of what now stands at ``path``."""
         here, original = self.data, list[PathKey]()
         for step in path:
@@ -47,9 +50,19 @@ class ErrorCollector:
             here = here[step] if known else None
         return original
 
-    def is_touched(self, original: list[PathKey]) -> bool:
-        """Whether the value at a path of the document, or one around it, was taken out or made."""
-        return any(original[: len(path)] == path for path in self._touched)
+    def is_touched(self, original: list[PathKey], *, inside: bool = False) -> bool:
+        """Whether the value at a path of the document, or one around it, is faulty or was made.
+
+        Or, with ``inside``, one within it.
+        """
+        return any(
+            original[: len(path)] == path or (inside and path[: len(original)] == original)
+            for path in self._touched
+        )
+
+    def touch(self, path: Sequence[PathKey]) -> None:
+        """The value that now is at ``path`` is faulty."""
+        self._touched.append(self.original(path))
 
     def explains(self, original: list[PathKey], missing: str, kind: Any) -> bool:
         """Whether a fault at a path of the document follows from one that was told.
@@ -152,7 +165,7 @@ def _make_value(types: list[msgspec.inspect.Type]) -> tuple[bool, Any]:
 
 def types_at(kind: Any, path: list[PathKey]) -> list[msgspec.inspect.Type]:
     """The types that the structure ``kind`` allows at ``path``."""
-    types = _options([msgspec.inspect.type_info(kind)])
+    types = options_of([type_info(kind)])
     for step in path:
         inner: list[msgspec.inspect.Type] = []
         for info in types:
@@ -162,13 +175,18 @@ def types_at(kind: Any, path: list[PathKey]) -> list[msgspec.inspect.Type]:
                 inner.append(info.item_type)
             elif isinstance(info, msgspec.inspect.DictType):
                 inner.append(info.value_type)
-        types = _options(inner)
+        types = options_of(inner)
     return types
 
 
-def _options(types: list[msgspec.inspect.Type]) -> list[msgspec.inspect.Type]:
-    return [
-        option
-        for info in types
-        for option in (info.types if isinstance(info, msgspec.inspect.UnionType) else [info])
-    ]
+def options_of(types: list[msgspec.inspect.Type]) -> list[msgspec.inspect.Type]:
+    """The types without their metadata, and each of a union."""
+    options: list[msgspec.inspect.Type] = []
+    for info in types:
+        if isinstance(info, msgspec.inspect.Metadata):
+            options += options_of([info.type])
+        elif isinstance(info, msgspec.inspect.UnionType):
+            options += options_of(list(info.types))
+        else:
+            options.append(info)
+    return options

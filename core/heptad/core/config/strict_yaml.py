@@ -13,11 +13,13 @@ import msgspec
 import yaml
 
 from heptad.core.config.error_collector import ErrorCollector, PathKey, types_at
+from heptad.core.config.options import Fault, KeyPath, check_values
 from heptad.core.config.small_file import read_file
+from heptad.core.config.types import decode
 from heptad.core.terminal import show_path
 
-T = TypeVar("T")
-Check = Callable[[T], Iterable[tuple[tuple[PathKey, ...], str]]]
+T = TypeVar("T", bound=msgspec.Struct)
+Check = Callable[[T], Iterable[Fault | tuple[KeyPath, str]]]
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TEXT: Final = "tag:yaml.org,2002:str"
 _MOST_PROBLEMS: Final = 50
@@ -92,16 +94,33 @@ def parse(
     if root is not None and root.tag == "tag:yaml.org,2002:null":
         root = None
     collector = ErrorCollector({} if root is None else reader.construct(root))
-    broken = {problem.place for problem in reader.problems}
     result = _convert(collector, kind, root, reader)
-    for where, message in check(result) if check and result is not None else ():
-        path = collector.original(list(where))
-        node = _node_at(root, path)
-        if not collector.is_touched(path) and _place(node and node.start_mark) not in broken:
-            reader.add(node, _explain(message, path))
+    if result is not None:
+        wrong = list(check_values(result))
+        _add_faults(wrong, collector, root, reader)
+        for fault in wrong:
+            collector.touch(fault.path)
+        _add_faults((Fault(*f) for f in (check(result) if check else ())), collector, root, reader)
     if result is None or reader.problems:
         raise DocumentError(sorted(reader.problems, key=_by_place))
     return result
+
+
+def _add_faults(
+    faults: Iterable[Fault],
+    collector: ErrorCollector,
+    root: yaml.Node | None,
+    reader: "_YamlReader",
+) -> None:
+    """Add those that follow from no other fault."""
+    for fault in faults:
+        path = collector.original(fault.path)
+        reads = [collector.original(read) for read in fault.reads]
+        if collector.is_touched(path) or any(collector.is_touched(r, inside=True) for r in reads):
+            continue
+        node, *others = [_node_at(root, each) for each in (path, *reads)]
+        if not reader.is_broken(node, *others):
+            reader.add(node, _explain(fault.message, path))
 
 
 def _check_bounds(text: str, name: str) -> None:
@@ -132,6 +151,7 @@ class _YamlReader:
         self.name = name
         self.problems: list[Problem] = []
         self._expand = expand
+        self._broken: set[str] = set()
         self._scalars = yaml.SafeLoader("")
         self._depth = 0
         self._nodes = 0
@@ -144,6 +164,10 @@ class _YamlReader:
         problem = Problem(self.name, _place(node and node.start_mark), message)
         if problem not in self.problems:
             self.problems.append(problem)
+
+    def is_broken(self, *nodes: yaml.Node | None) -> bool:
+        """Whether the value of one of the nodes could not be read."""
+        return any(_place(node and node.start_mark) in self._broken for node in nodes)
 
     def construct(self, node: yaml.Node) -> Any:
         self._depth += 1
@@ -182,10 +206,14 @@ class _YamlReader:
             text = node.tag == _TEXT and type(node) is yaml.ScalarNode
             value = node.value if text else self._scalars.construct_object(node)
         except _NOT_OF_ITS_TAG as error:
-            self.add(node, f"invalid value: {_one_line(error)}")
-            return None
+            return self._break(node, f"invalid value: {_one_line(error)}")
         if isinstance(value, str) and self._expand is not None:
             return self._expanded(node, value)
+        return value
+
+    def _break(self, node: yaml.Node, message: str, value: Any = None) -> Any:
+        self.add(node, message)
+        self._broken.add(_place(node.start_mark))
         return value
 
     def _expanded(self, node: yaml.Node, value: str) -> Any:
@@ -194,8 +222,7 @@ class _YamlReader:
         try:
             text = self._expand(value)
         except LookupError as error:
-            self.add(node, str(error.args[0]))
-            return value
+            return self._break(node, str(error.args[0]), value)
         if text == value or getattr(node, "style", None):
             return text
         resolve: Callable[..., str] = self._scalars.resolve
@@ -218,7 +245,7 @@ def _convert(
     """Convert; where it fails, note the error, mend the data and try again."""
     while True:
         try:
-            return msgspec.convert(collector.data, kind)
+            return msgspec.convert(collector.data, kind, dec_hook=decode)
         except msgspec.ValidationError as error:
             message, path = _split(str(error))
             try:
@@ -230,8 +257,9 @@ def _convert(
                 path.append(unknown[1])
                 original.append(unknown[1])
             name = missing[1] if missing else ""
-            if not collector.explains(original, name, kind):
-                reader.add(_node_at(root, original), _explain(message, original, kind))
+            node = _node_at(root, original)
+            if not collector.explains(original, name, kind) and not reader.is_broken(node):
+                reader.add(node, _explain(message, original, kind))
             if len(reader.problems) >= _MOST_PROBLEMS:
                 return None
             if not (collector.fill(path, name, kind) if name else collector.repair(path, kind)):
@@ -266,10 +294,7 @@ def _explain(message: str, path: list[PathKey], kind: Any = None) -> str:
     elif missing := _MISSING.fullmatch(message):
         message = f"the key `{missing[1]}` is missing"
     elif message.startswith("Expected `str`"):
-        message += (
-            "; write a duration or a size with its unit, as in 30d or 1GiB, and other text in "
-            "quotes"
-        )
+        message += "; write text in quotes"
     elif message.startswith("Invalid "):
         types = types_at(kind, path)
         words = [w for t in types if isinstance(t, msgspec.inspect.LiteralType) for w in t.values]

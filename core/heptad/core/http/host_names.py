@@ -10,7 +10,7 @@ import re
 import socket
 from typing import Final
 
-from heptad.core.config.schema import is_loopback
+from heptad.core.config.types import is_loopback
 
 _PORT: Final = re.compile(r":[0-9]{0,5}$")
 _LABEL: Final = re.compile(r"[a-z0-9_-]{1,63}")

@@ -17,7 +17,6 @@ from urllib.parse import urlencode
 import urllib3
 from urllib3.util import make_headers
 
-from heptad.core import units
 from heptad.core.config.influxdb import InfluxConfig
 from heptad.core.http.deadline import PoolManager, limit
 from heptad.core.influxdb.tls import (
@@ -103,7 +102,7 @@ class InfluxConnection:
     def __init__(self, config: InfluxConfig) -> None:
         self.config = config
         self.url = config.url.rstrip("/")
-        self._timeout = units.parse_duration(config.timeout)
+        self._timeout = config.timeout
         self.clock_offset = 0.0
         self._generation: Generation | None = None
         self._files = fingerprint_files(config.tls)

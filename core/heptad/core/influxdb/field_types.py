@@ -36,7 +36,7 @@ class ConflictFinder:
     ) -> None:
         self._connection = connection
         self._bucket = bucket
-        retention = units.parse_duration(connection.config.retention.events)
+        retention = connection.config.retention.events
         self._keeps = int(retention * units.SECOND)
         self._tick = tick
         self._reader = Reader(connection, bucket)

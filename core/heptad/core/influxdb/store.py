@@ -63,8 +63,8 @@ class InfluxStore:
         self.intake = intake or Intake()
         config = connection.config
         keeps, remembers = (
-            int(units.parse_duration(text) * units.SECOND)
-            for text in (config.retention.events, config.retention.heptad)
+            int(retention * units.SECOND)
+            for retention in (config.retention.events, config.retention.heptad)
         )
         self.name = f"{connection.url}, `{bucket}`"
         self._state_name = f"{connection.url}, `{config.buckets.heptad}`"

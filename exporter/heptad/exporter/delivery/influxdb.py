@@ -12,7 +12,6 @@ from typing import Final
 
 import msgspec
 
-from heptad.core import units
 from heptad.core.config.influxdb import InfluxConfig
 from heptad.core.config.schema import Config
 from heptad.core.influxdb.checkpoints import find_last, is_there
@@ -132,7 +131,7 @@ class Delivery:
 
     def _recover(self) -> None:
         bucket = self._config.buckets.heptad
-        retention = units.parse_duration(self._config.retention.heptad)
+        retention = self._config.retention.heptad
         reader = Reader(self._connection, bucket)
         last = find_last(reader, self._host, self._machine_id, retention)
         delivery_state = (
@@ -160,10 +159,10 @@ class Delivery:
     def _make_forwarder(self) -> Forwarder:
         buckets, delivery = self._config.buckets, self._config.delivery
         limits = Limits(
-            units.parse_duration(delivery.flush_interval),
+            delivery.flush_interval,
             delivery.max_lines,
-            units.parse_size(delivery.max_bytes),
-            units.parse_duration(self._config.retention.events),
+            delivery.max_bytes,
+            self._config.retention.events,
         )
         heartbeat = HeartbeatSender(
             InfluxSink(self._connection, buckets.heptad),

@@ -173,7 +173,7 @@ class SessionRule(FactsRule):
     )
 
     def __init__(self, config: SessionConfig) -> None:
-        self.longest = int(units.parse_duration(config.longest) // 60)
+        self.longest = int(config.longest // 60)
         self.before = _JOINED
         self.after = self.longest + 1
 
