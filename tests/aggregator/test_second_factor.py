@@ -3,7 +3,7 @@
 import pytest
 
 from heptad.aggregator.detection.rules.second_factor import SecondFactor
-from heptad.exporter.normalize.normalizer import normalize_text
+from heptad.exporter.normalize.text import normalize_text
 from tests.support.aggregator_rule import MINUTE, NOON, find, happen
 
 RULE = SecondFactor()

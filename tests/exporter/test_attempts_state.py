@@ -17,7 +17,8 @@ from heptad.exporter.normalize.login_attempts import (
     LoginAttempts,
     label_sets,
 )
-from heptad.exporter.normalize.normalizer import Normalizer, normalize_record
+from heptad.exporter.normalize.normalizer import Normalizer
+from heptad.exporter.normalize.text import normalize_record
 from heptad.exporter.parsing.header import HeaderParser
 from heptad.exporter.parsing.timestamps import TimestampParser
 from tests.exporter.test_attempts import (

@@ -8,7 +8,8 @@ import pytest
 from heptad.cli.main import main
 from heptad.core.event import Event
 from heptad.exporter.log_record import Provenance
-from heptad.exporter.normalize.normalizer import MOST_REPEATS, Normalizer, normalize_record
+from heptad.exporter.normalize.normalizer import MOST_REPEATS, Normalizer
+from heptad.exporter.normalize.text import normalize_record
 from heptad.exporter.parsing.header import HeaderParser
 from heptad.exporter.parsing.timestamps import TimestampParser
 from tests.support.rulebook import RULEBOOK

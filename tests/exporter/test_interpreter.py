@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from heptad.core.event import Event
 from heptad.exporter.log_record import LogRecord, Provenance
 from heptad.exporter.normalize.line_result import RESULTS, LineResult
-from heptad.exporter.normalize.normalizer import Normalizer, normalize_record, normalize_text
+from heptad.exporter.normalize.normalizer import Normalizer
+from heptad.exporter.normalize.text import normalize_record, normalize_text
 from heptad.exporter.parsing.header import HeaderParser
 from heptad.exporter.parsing.rulebook import Program
 from heptad.exporter.parsing.timestamps import TimestampParser

@@ -10,7 +10,8 @@ import pytest
 from heptad.core.store.sqlite import LocalStore
 from heptad.exporter.metrics import ExporterMetrics
 from heptad.exporter.normalize.login_attempts import label_sets
-from heptad.exporter.normalize.normalizer import Normalizer, normalize_record
+from heptad.exporter.normalize.normalizer import Normalizer
+from heptad.exporter.normalize.text import normalize_record
 from heptad.exporter.parsing.rulebook import load_rulebook
 from heptad.exporter.pipeline import Pipeline
 from heptad.exporter.running_source import RunningSource

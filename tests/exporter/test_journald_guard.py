@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from heptad.exporter.normalize.normalizer import Normalizer, normalize_record
+from heptad.exporter.normalize.normalizer import Normalizer
+from heptad.exporter.normalize.text import normalize_record
 from heptad.exporter.sources.journald.source import JournaldSource
 from tests.support.journal import Journal, Reader, journalctls, run_apart
 from tests.support.rulebook import RULEBOOK

@@ -18,7 +18,7 @@ from heptad.exporter.app import Exporter
 from heptad.exporter.log_record import Provenance
 from heptad.exporter.metrics import ExporterMetrics
 from heptad.exporter.normalize.line_result import LineResult
-from heptad.exporter.normalize.normalizer import Normalizer, normalize_record
+from heptad.exporter.normalize.normalizer import Normalizer
 from heptad.exporter.normalize.privacy import (
     KEY_BYTES,
     Privacy,
@@ -26,6 +26,7 @@ from heptad.exporter.normalize.privacy import (
     load_well_known_names,
     make_privacy,
 )
+from heptad.exporter.normalize.text import normalize_record
 from heptad.exporter.normalize.unknown_users import UnknownUsers
 from heptad.exporter.parsing.header import HeaderParser
 from heptad.exporter.parsing.timestamps import TimestampParser

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from heptad.core.config.strict_yaml import DocumentError
 from heptad.exporter.log_record import LogRecord, Provenance
 from heptad.exporter.normalize.line_result import LineResult
-from heptad.exporter.normalize.normalizer import Normalizer, normalize_record
+from heptad.exporter.normalize.normalizer import Normalizer
 from heptad.exporter.normalize.provenance import UserIds
+from heptad.exporter.normalize.text import normalize_record
 from heptad.exporter.parsing.binaries import Binaries, check_path
 from heptad.exporter.parsing.rulebook import load_rulebook
 from heptad.exporter.settings import load_settings

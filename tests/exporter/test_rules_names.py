@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from heptad.exporter.normalize.normalizer import normalize_text
+from heptad.exporter.normalize.text import normalize_text
 from heptad.exporter.parsing.escapes import undo_rust, undo_vis
 from tests.support.escaping import write_rust, write_vis
 from tests.support.rulebook import RULEBOOK

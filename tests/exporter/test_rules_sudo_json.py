@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from heptad.exporter.normalize.normalizer import normalize_text
+from heptad.exporter.normalize.text import normalize_text
 from tests.exporter.test_rules_other import HOSTILE, HOSTILE_SET, WORD, write_sudo
 from tests.support.rulebook import RULEBOOK
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heptad.core.event import Event
-from heptad.exporter.normalize.normalizer import normalize_text
+from heptad.exporter.normalize.text import normalize_text
 from heptad.exporter.parsing.wrapping import cut_begin, cut_end
 
 STAMP = "2026-03-01T10:00:00Z web-1"

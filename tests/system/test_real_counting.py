@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from heptad.core.event import Event
-from heptad.exporter.normalize.normalizer import normalize_text
+from heptad.exporter.normalize.text import normalize_text
 from tests.support import needs
 from tests.support.real import rsyslog
 from tests.support.real.sandbox import Sandbox

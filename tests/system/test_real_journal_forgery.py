@@ -8,7 +8,8 @@ from typing import NamedTuple
 import pytest
 
 from heptad.core.event import Event
-from heptad.exporter.normalize.normalizer import Normalizer, normalize_record
+from heptad.exporter.normalize.normalizer import Normalizer
+from heptad.exporter.normalize.text import normalize_record
 from heptad.exporter.sources.journald.source import JournaldSource
 from tests.support import needs
 from tests.support.real import journald

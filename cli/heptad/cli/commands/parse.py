@@ -6,8 +6,9 @@ import time
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from datetime import tzinfo
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from heptad.cli.commands import DONE, FAILED, WRONG_USE, add_command, print_error
 from heptad.cli.log_input import UNREADABLE, LineCounts, open_log, read_texts
@@ -19,12 +20,8 @@ from heptad.core.units import local_zone, parse_zone
 from heptad.exporter.log_record import LogRecord, Provenance
 from heptad.exporter.normalize.line_result import NOT_UNDERSTOOD, LineResult
 from heptad.exporter.normalize.login_attempts import Classification
-from heptad.exporter.normalize.normalizer import (
-    EVERY_HOST,
-    NormalizedLine,
-    Normalizer,
-    normalize_record,
-)
+from heptad.exporter.normalize.normalizer import EVERY_HOST, NormalizedLine, Normalizer
+from heptad.exporter.normalize.text import normalize_record
 from heptad.exporter.parsing.header import HeaderParser
 from heptad.exporter.parsing.repeated_lines import add_before
 from heptad.exporter.parsing.rulebook import Program, load_rulebook
@@ -146,6 +143,9 @@ def _print_events(
             print(format_event(event, colour=colour, room=room))
 
 
+_WHAT: Final = attrgetter("program", "classification", "count")
+
+
 class ParseSummary:
     """What became of the lines of all files."""
 
@@ -169,9 +169,9 @@ class ParseSummary:
             results[LineResult.NO_HEADER] += len(strange)
             understood = list(map(normalizer.classify, records))
             # the elements are counted by the loop inside Counter, not by one of ours
-            told = [one[:3] for one in understood if type(one) is tuple]
-            events.update(told)
-            if len(told) < len(understood):
+            found = [line for line in understood if type(line) is NormalizedLine]
+            events.update(map(_WHAT, found))
+            if len(found) < len(understood):
                 self._add_others(zip(records, understood, strict=True), normalizer)
         self._lines += read.lines
         results[LineResult.OVERSIZED] += read.oversized

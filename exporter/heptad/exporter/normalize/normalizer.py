@@ -1,18 +1,15 @@
 """Records become events: rules say what a line tells, attempts what it counts as."""
 
 import re
-import time
 from collections import defaultdict
 from collections.abc import Container, Iterable
 from functools import partial
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import msgspec
 
-from heptad.core.event import Event
-from heptad.core.store.api import Row, point_of
-from heptad.core.store.event_row import event_of_point, series_of
+from heptad.core.store.api import Row
+from heptad.core.store.event_row import series_of
 from heptad.core.store.line_protocol import quote
 from heptad.exporter.log_record import LogRecord, Provenance, RepeatCount
 from heptad.exporter.normalize.line_result import (
@@ -27,9 +24,7 @@ from heptad.exporter.normalize.privacy import Privacy
 from heptad.exporter.normalize.provenance import UserIds, is_from, is_privileged
 from heptad.exporter.normalize.unknown_users import UnknownUsers
 from heptad.exporter.parsing.compiled_rule import CompiledRule, RuleMatch
-from heptad.exporter.parsing.header import HeaderParser
-from heptad.exporter.parsing.rulebook import Program, Rulebook, load_rulebook
-from heptad.exporter.parsing.timestamps import TimestampParser
+from heptad.exporter.parsing.rulebook import Program, Rulebook
 
 _uids: Final = UserIds().uids
 _HIGHEST_COUNT: Final = 10**6
@@ -54,9 +49,6 @@ class _EveryHost:
 
 EVERY_HOST: Final = _EveryHost()
 
-NormalizedLine = tuple[Program, Classification, int, RuleMatch, str, str | None]
-"""A line's program, what it is, how often, what its fields are made of, and the process id."""
-
 _SeriesCache = defaultdict[Program, dict[Classification, str]]
 FoldedRow = tuple[Row, int]
 """An event that stands for so many lines."""
@@ -65,8 +57,28 @@ SkippedRecord = tuple[LineResult, LogRecord]
 """What a record is that tells nothing."""
 
 
+class NormalizedLine(msgspec.Struct, frozen=True, gc=False):
+    """What a line is: of which program, how often, and from which match its fields are.
+
+    ``learned`` are line-protocol fields that lines before it gave its connection; ``pid`` is the
+    process id in digits.
+    """
+
+    program: Program
+    classification: Classification
+    count: int
+    match: RuleMatch
+    learned: str
+    pid: str | None
+
+
 class Normalizer:
-    """Turns the records of one source into events.
+    """Turns the records of one source into events, in four steps.
+
+    1. The *rule* of the program that understands the message (``Program.read``).
+    2. *Provenance*: whether the program itself wrote the line (``_check_provenance``).
+    3. *Privacy*: what of it may be kept (``_mask``).
+    4. *Login attempts*: what the line counts as on its connection (``LoginAttempts.classify``).
 
     ``host`` is the name events carry; a line's own host name is believed only if it is among
     ``hosts`` (a relay's configuration lists them), else it is kept as ``log_host``. ``privacy``
@@ -138,7 +150,7 @@ class Normalizer:
         count, provenance = record.count, record.provenance
         if (
             provenance.trusted
-            and (doubt := self._check_trust(provenance, program, found)) is not None
+            and (doubt := self._check_provenance(provenance, program, found)) is not None
         ):
             return doubt
         if found is None:
@@ -149,19 +161,20 @@ class Normalizer:
         if self._privacy is not None and not (rule.ignore and rule.part is None):
             found = self._mask(self._privacy, program, found, record, self.unknown_users)
         if rule.is_fixed:
-            return program, rule.fixed, count, found, "", record.pid
+            return NormalizedLine(program, rule.fixed, count, found, "", record.pid)
         if rule.ignore:
             return IGNORED
         values = found.values
         if rule.at_count >= 0:
             count = min(count * int(values[rule.at_count] or 1), _HIGHEST_COUNT)
-        told = ""
+        learned = ""
         if rule.step is None:
             classification = rule.classify(values)
         else:
-            name = program.name
-            classification, told, count = self.attempts.classify(rule, values, name, record, count)
-        return program, classification, count, found, told, record.pid
+            classification, learned, count = self.attempts.classify(
+                rule, values, program.name, record, count
+            )
+        return NormalizedLine(program, classification, count, found, learned, record.pid)
 
     def _classify_unknown(self, program: Program, record: LogRecord) -> NormalizedLine | LineResult:
         """What a message is that no rule of ``program`` understood."""
@@ -180,8 +193,8 @@ class Normalizer:
         inner = msgspec.structs.replace(
             record, app_name=match["tag"], pid=match["pid"], message=match["message"]
         )
-        told = self._classify(program, found, inner)
-        return told if isinstance(told, tuple) else None
+        line = self._classify(program, found, inner)
+        return line if isinstance(line, NormalizedLine) else None
 
     def _classify_unusual(
         self, program: Program, found: RuleMatch, record: LogRecord
@@ -231,7 +244,7 @@ class Normalizer:
             return privacy.mask(found, record.message) or found
         return found.masked or found
 
-    def _check_trust(
+    def _check_provenance(
         self, provenance: Provenance, program: Program, found: RuleMatch | None
     ) -> LineResult | None:
         """What a line is that the program did not write, or not with rights of its own."""
@@ -315,11 +328,12 @@ class Normalizer:
             ):
                 series, written, told, pid = found.series, found.written, "", record.pid
             else:
-                understood = self._classify(program, found, record)
-                if not isinstance(understood, tuple):
-                    others.append((understood, record))
+                line = self._classify(program, found, record)
+                if not isinstance(line, NormalizedLine):
+                    others.append((line, record))
                     continue
-                program, classification, count, found, told, pid = understood
+                program, classification, count = line.program, line.classification, line.count
+                found, told, pid = line.match, line.learned, line.pid
                 written = found.write(message) if found.written is None else found.written
                 series = origin.series_cache[program].get(classification) or self._series(
                     origin, program, classification
@@ -373,19 +387,3 @@ class _LineOrigin(msgspec.Struct, frozen=True):
     host: str
     tail: str
     series_cache: _SeriesCache
-
-
-def normalize_text(text: str, *, timezone: str = "UTC") -> list[Event]:
-    """The events of a log given as text: what tests and examples need."""
-    header = HeaderParser(
-        TimestampParser(ZoneInfo(timezone), reference=time.time_ns()), Provenance()
-    )
-    normalizer = Normalizer(load_rulebook(), "localhost", "text")
-    records, _ = header.parse_text(text)
-    return [event for record in records if (event := normalize_record(normalizer, record))]
-
-
-def normalize_record(normalizer: Normalizer, record: LogRecord) -> Event | None:
-    """The event of one record, if it is one."""
-    rows, _, _ = normalizer.normalize([record])
-    return event_of_point(point_of(*rows[0])) if rows else None

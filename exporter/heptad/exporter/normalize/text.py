@@ -1,0 +1,29 @@
+"""Events of a text or of one record, without a store: what `heptad parse` and examples need."""
+
+import time
+from zoneinfo import ZoneInfo
+
+from heptad.core.event import Event
+from heptad.core.store.api import point_of
+from heptad.core.store.event_row import event_of_point
+from heptad.exporter.log_record import LogRecord, Provenance
+from heptad.exporter.normalize.normalizer import Normalizer
+from heptad.exporter.parsing.header import HeaderParser
+from heptad.exporter.parsing.rulebook import load_rulebook
+from heptad.exporter.parsing.timestamps import TimestampParser
+
+
+def normalize_text(text: str, *, timezone: str = "UTC") -> list[Event]:
+    """The events of a log given as text: what tests and examples need."""
+    header = HeaderParser(
+        TimestampParser(ZoneInfo(timezone), reference=time.time_ns()), Provenance()
+    )
+    normalizer = Normalizer(load_rulebook(), "localhost", "text")
+    records, _ = header.parse_text(text)
+    return [event for record in records if (event := normalize_record(normalizer, record))]
+
+
+def normalize_record(normalizer: Normalizer, record: LogRecord) -> Event | None:
+    """The event of one record, if it is one."""
+    rows, _, _ = normalizer.normalize([record])
+    return event_of_point(point_of(*rows[0])) if rows else None
