@@ -376,7 +376,7 @@ def test_a_key_that_cannot_be_used(tmp_path: Path) -> None:
     for wrong in (b"", b"x" * (KEY_BYTES - 1), b"x" * (KEY_BYTES + 1)):
         path.write_bytes(wrong)
         path.chmod(0o600)
-        with pytest.raises(StoreError, match="no key of 32 bytes"):
+        with pytest.raises(StoreError, match="is not a key of 32 bytes"):
             load_key(path)
     path.unlink()
     path.mkdir()
