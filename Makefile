@@ -16,8 +16,10 @@ unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# The parts of heptad[all]; that extra itself would pin heptad as a path of this machine.
+EXTRAS := --extra grafana
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make constraints" $(BIN)/pip-compile --quiet \
-	--generate-hashes --allow-unsafe --strip-extras --no-emit-options $(UPGRADE)
+	--generate-hashes --allow-unsafe --strip-extras --no-emit-options $(EXTRAS) $(UPGRADE)
 FOLDERS := core exporter aggregator cli docs tests bench dashboards provisioning scripts
 CODE = $(foreach folder,$(FOLDERS),$(if $(shell find $(folder) -name '*.py' 2>/dev/null),$(folder)))
 
@@ -88,10 +90,10 @@ dist-test: $(VENV)/.installed-dev ## install, upgrade and purge the package of d
 	@$(BIN)/python -m tests.system.debian_package
 
 constraints: $(VENV)/.installed-dev ## pin the dependencies again (UPGRADE=--upgrade for newer ones)
-	$(PIP_COMPILE) --extra all --build-deps-for editable --output-file constraints.txt pyproject.toml
-	$(PIP_COMPILE) --extra all --extra dev --constraint constraints.txt \
+	$(PIP_COMPILE) --build-deps-for editable --output-file constraints.txt pyproject.toml
+	$(PIP_COMPILE) --extra dev --constraint constraints.txt \
 		--output-file constraints-dev.txt pyproject.toml
-	$(PIP_COMPILE) --extra all --extra dist --constraint constraints.txt \
+	$(PIP_COMPILE) --extra dist --constraint constraints.txt \
 		--constraint constraints-dev.txt --output-file constraints-dist.txt pyproject.toml
 
 clean: ## remove .venv and everything else that was made here

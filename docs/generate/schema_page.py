@@ -5,19 +5,9 @@ from typing import Final
 
 from docs.generate.markdown import WRITTEN, table
 from docs.generate.series import count_series
-from heptad.aggregator.reports import REPORTED
-from heptad.core.influxdb.state_row import STATE
-from heptad.core.store.event_row import EVENTS
-from heptad.core.store.heartbeat_row import HEARTBEATS
+from heptad.cli.influxdb_admin.buckets import BUCKETS
 from heptad.core.store.measurements import TYPES, Measurement
-from heptad.core.store.unparsed_row import UNPARSED_LINES
 from heptad.exporter.parsing.rulebook import load_rulebook
-
-BUCKETS: Final[Mapping[str, Sequence[Measurement]]] = {
-    "events": (EVENTS, UNPARSED_LINES),
-    "reports": tuple(REPORTED.values()),
-    "heptad": (HEARTBEATS, STATE),
-}
 
 MEASURED: Final[Mapping[str, tuple[str, int, int, int]]] = {
     "elastic-examples-auth.log": ("three weeks of a cloud host's auth.log", 7121, 39, 321),

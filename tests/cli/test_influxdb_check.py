@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.generate.schema_page import BUCKETS
+from heptad.cli.influxdb_admin.buckets import BUCKETS
 from heptad.cli.influxdb_admin.check import CheckResult, check
 from heptad.cli.influxdb_admin.roles import PLACES, ROLES
 from tests.support import needs

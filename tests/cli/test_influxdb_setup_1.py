@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from docs.generate.schema_page import BUCKETS
+from heptad.cli.influxdb_admin.buckets import BUCKETS
 from heptad.cli.influxdb_admin.check import check
 from heptad.cli.influxdb_admin.roles import ROLES
 from heptad.cli.influxdb_admin.setup import prepare

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.generate.schema_page import BUCKETS
+from heptad.cli.influxdb_admin.buckets import BUCKETS
 from heptad.cli.influxdb_admin.check import check
 from heptad.cli.influxdb_admin.setup import prepare
 from heptad.core.store.api import StoreError

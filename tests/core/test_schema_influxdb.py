@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from docs.generate.schema_page import BUCKETS
+from heptad.cli.influxdb_admin.buckets import BUCKETS
 from heptad.core.store.line_protocol import encode_line
 from heptad.core.store.measurements import TYPES
 from heptad.exporter.delivery.delivery_state import DeliveryState, Health, make_row

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from docs.generate.schema_page import BUCKETS
 from heptad.aggregator.detection.finding import SEVERITIES
 from heptad.aggregator.detection.open_findings import WITHIN
 from heptad.aggregator.detection.rules import rules_of
@@ -15,6 +14,7 @@ from heptad.aggregator.metrics import COUNTERS as AGGREGATOR_COUNTERS
 from heptad.aggregator.metrics import GAUGES as AGGREGATOR_GAUGES
 from heptad.aggregator.reports.ranking import OTHERS
 from heptad.aggregator.reports.top import QUESTIONS
+from heptad.cli.influxdb_admin.buckets import BUCKETS
 from heptad.core.config.findings import FindingsConfig
 from heptad.core.event import LABELS as OF_AN_EVENT
 from heptad.core.telemetry.metrics import REJECTIONS, RELOADS

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from docs.generate.schema_page import BUCKETS
+from heptad.cli.influxdb_admin.buckets import BUCKETS
 from heptad.cli.influxdb_admin.check import check
 from heptad.cli.influxdb_admin.roles import PLACES, ROLES
 from heptad.cli.influxdb_admin.setup import prepare

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from docs.generate.schema_page import BUCKETS
 from docs.generate.series import find_report_tags, find_tag_sets
 from heptad.aggregator.detection.finding import ENDS, PROGRAMS, SEVERITIES
 from heptad.aggregator.detection.rules import rules_of
 from heptad.aggregator.detection.rules.session import SessionRule
 from heptad.aggregator.reports import REPORTS, WINDOWS
+from heptad.cli.influxdb_admin.buckets import BUCKETS
 from heptad.core.config.findings import FindingsConfig, SessionConfig
 from heptad.core.event import TAGS
 from heptad.core.store.line_protocol import decode_series

@@ -15,7 +15,9 @@ PACKAGES = ("core", "exporter", "aggregator", "cli")
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
-PINS = pytest.mark.parametrize("pins", ["constraints.txt", "constraints-dev.txt"])
+PINS = pytest.mark.parametrize(
+    "pins", ["constraints.txt", "constraints-dev.txt", "constraints-dist.txt"]
+)
 
 
 def _sources(*folders: str) -> Iterator[pathlib.Path]:
@@ -50,13 +52,14 @@ def test_constraints_name_no_address(pins: str) -> None:
     assert re.findall("https?:|//", (ROOT / pins).read_text()) == []
 
 
-def test_both_pinned_files_agree() -> None:
-    """`make run` and `make test` use the same version of what both need."""
-    run, dev = (
+@pytest.mark.parametrize("other", ["constraints-dev.txt", "constraints-dist.txt"])
+def test_pinned_files_agree(other: str) -> None:
+    """`make run`, `make test` and `make dist` use the same version of what they share."""
+    run, pinned = (
         dict(entry.split()[0].split("==") for entry in _entries(pins))
-        for pins in ("constraints.txt", "constraints-dev.txt")
+        for pins in ("constraints.txt", other)
     )
-    assert {name: dev.get(name, version) for name, version in run.items()} == run
+    assert {name: pinned.get(name, version) for name, version in run.items()} == run
 
 
 def test_every_declared_dependency_is_pinned() -> None:

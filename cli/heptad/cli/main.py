@@ -12,6 +12,7 @@ from typing import Any, Final
 import shtab
 
 from heptad.cli.commands import COMMANDS, DONE, FAILED, WRONG_USE, print_error
+from heptad.cli.extras import describe_missing
 from heptad.cli.grafana import GrafanaError
 from heptad.cli.runtime.early_signals import expect_signals
 from heptad.cli.screen import screened
@@ -98,6 +99,12 @@ def _run(arguments: Sequence[str] | None) -> int:  # noqa: PLR0911 - a status a 
         return WRONG_USE
     except (StoreError, ServerError, GrafanaError) as error:
         print_error(str(error))
+        return FAILED
+    except ModuleNotFoundError as error:
+        missing = describe_missing(error)
+        if missing is None:
+            raise
+        print_error(missing)
         return FAILED
     except BrokenPipeError:
         # the reader has seen enough, as in `heptad events | head`; nothing is left to flush

@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-from docs.generate.schema_page import BUCKETS
 from heptad.cli.commands import (
     DONE,
     FAILED,
@@ -14,6 +13,7 @@ from heptad.cli.commands import (
     set_up_log,
 )
 from heptad.cli.influxdb_admin import setup
+from heptad.cli.influxdb_admin.buckets import BUCKETS
 from heptad.cli.influxdb_admin.check import check
 from heptad.cli.influxdb_admin.roles import ROLES
 from heptad.core.config.influxdb import InfluxConfig
