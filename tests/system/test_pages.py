@@ -16,6 +16,7 @@ from tests.support.grafana import BOARDS, panels_of
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
+PARTS = ("core", "exporter", "aggregator", "cli", "provisioning")
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted(DOCS.rglob("*.md")),
@@ -78,6 +79,28 @@ def test_index_leads_to_every_page() -> None:
     decisions = set(DOCS.glob("decisions/*.md"))
     assert set(DOCS.rglob("*.md")) - decisions - linked - {DOCS / "index.md"} == set()
     assert DOCS / "decisions" in linked
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md", "docs/glossary.md"])
+def test_code_that_a_page_names_exists(name: str) -> None:
+    """Each path and each type in backquotes is one of this repository."""
+    code = set(re.findall(r"`(\w[\w./-]*)`", (ROOT / name).read_text()))
+    tree = [path for path in ROOT.iterdir() if not path.name.startswith(".")]
+    tree += [path for folder in tree for path in folder.rglob("*")]
+    files = [f"/{path.relative_to(ROOT)}" for path in tree]
+    product = [path for part in PARTS for path in (ROOT / part).rglob("*.py")]
+    types = set(
+        re.findall(
+            r"^(?:class )?([A-Z]\w+)(?=[(:]| = )",
+            "\n".join(p.read_text() for p in product),
+            re.MULTILINE,
+        )
+    )
+    named = {word for word in code if re.fullmatch(r"([A-Z][a-z]+)+", word)}
+    paths = {word for word in code if re.search(r"\w/|\.(py|yaml|yml)$", word)}
+    assert named - types == set()
+    missing = {path for path in paths if not any(f.endswith("/" + path.rstrip("/")) for f in files)}
+    assert {path for path in missing if not re.search("NAME|SUBJECT|PROGRAM", path)} == set()
 
 
 @pytest.mark.parametrize("page", RUNNING, ids=lambda page: page.name)
