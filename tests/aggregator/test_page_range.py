@@ -73,11 +73,13 @@ def test_a_range_is_the_same_for_whom_it_is_sent_to(visit: type) -> None:
     seen.shows(3)
     assert seen.range() == [at(60), at(30)]
     assert seen.users() == ["u3", "u4", "u5"]
+    expect(seen.page.locator("#live")).to_be_disabled()
     sent = visit(f"?{urlsplit(seen.page.url).query}", NEW_YORK)
     assert sent.users() == seen.users()
     expect(sent.page.locator("#since option:checked")).to_contain_text("–")
     sent.page.locator("#since").select_option("1h")
     sent.shows(6)
+    expect(sent.page.locator("#live")).to_be_enabled()
     assert "until" not in sent.page.url
     assert seen.faults + sent.faults == []
 
@@ -130,6 +132,21 @@ def test_fields_that_make_no_range(visit: type) -> None:
     page.locator("#from").press("Escape")
     expect(page.locator("#custom")).to_be_hidden()
     expect(page.locator("#since")).to_have_value("24h")
+
+
+def test_an_hour_that_the_clock_repeats(visit: type) -> None:
+    """Two times that look alike in the fields stay the times that they are, unless edited."""
+    query = "?since=2025-10-26T00:30:00Z&until=2025-10-26T01:30:00Z"
+    seen = visit(query)
+    seen.page.locator("#since").dispatch_event("change")
+    fields = [seen.page.locator(f"#{name}").input_value() for name in ("from", "to")]
+    assert [field[:16] for field in fields] == ["2025-10-26T02:30"] * 2
+    seen.page.locator("#custom [type=submit]").click()
+    expect(seen.page.locator("#range-fault")).to_be_empty()
+    assert [moment.isoformat() for moment in seen.range()] == [
+        "2025-10-26T00:30:00+00:00",
+        "2025-10-26T01:30:00+00:00",
+    ]
 
 
 def drag(seen: Visit, begin: float, end: float) -> None:

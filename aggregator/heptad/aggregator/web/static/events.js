@@ -62,7 +62,8 @@ function sayEmpty(data) {
 
 export async function follow() {
   if (state.position === null) return loadEvents();
-  if (!find("live").checked || document.hidden || state.scope) return;
+  const live = find("live");
+  if (!live.checked || live.disabled || document.hidden || state.scope) return;
   const turn = state.turn;
   const data = await ask("events", { ...range(), ...filters(), after: state.position, limit: 200 });
   if (turn !== state.turn) return;

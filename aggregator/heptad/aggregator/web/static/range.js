@@ -18,6 +18,9 @@ function setRange(chosen) {
   find("since").value = state.custom ? CUSTOM : state.preset;
   const option = find("since").querySelector(`[value=${CUSTOM}]`);
   option.textContent = state.custom ? describe(state.custom) : "from … to …";
+  const ends = Boolean(state.custom?.until);
+  find("live").disabled = ends;
+  find("live").parentElement.title = ends ? "Nothing new appears in a range that has an end" : "";
   if (!find("custom").hidden) fillForm();
   find("zoom-back").hidden = state.before.length === 0;
 }
