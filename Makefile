@@ -33,7 +33,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 run: $(VENV)/.installed ## watch the logins of this machine (HEPTAD_FLAGS="…" is passed on)
-	@$(BIN)/heptad up $(HEPTAD_FLAGS)
+	@HEPTAD_CONFIG="$(HEPTAD_CONFIG)" $(BIN)/heptad up $(HEPTAD_FLAGS)
 
 test: lint types contracts debian-packages ## lint, types, import contracts and every test
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS)

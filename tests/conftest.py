@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 from hypothesis import settings
 
+from heptad.core.config import location
 from heptad.core.telemetry import masking
 from tests.support import left_out, minutes, needs
 from tests.support.dashboard_world import DashboardWorld
@@ -16,6 +17,9 @@ from tests.support.influxd_2 import Influxd2
 from tests.support.influxdb import ClosedInfluxd, Influxd, running
 from tests.support.journal import Journal, Reader
 from tests.support.site import Site
+
+# a configuration of this machine must not be what a test, or a command that it runs, reads
+os.environ[location.VARIABLE] = ""
 
 # How long an example takes says more about the machine than about the code: no timed tests.
 settings.register_profile("heptad", deadline=None, print_blob=True, max_examples=tries(100))

@@ -246,6 +246,7 @@ def test_any_faults_are_reported_at_once(faults: list[Fault]) -> None:
         fault.change(parent, last)
     text = yaml.safe_dump(data, sort_keys=False)
     root = yaml.compose(text)
+    assert root is not None
     with pytest.raises(DocumentError) as caught:
         strict_yaml.parse(text, "f", Config, expand_environment, check)
     wanted = {place_of(root, path): path for fault in faults for path in fault.reported}

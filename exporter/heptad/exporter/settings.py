@@ -1,7 +1,7 @@
 """A configuration and the rules it names, read and checked together."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,16 +23,19 @@ class ExporterSettings(msgspec.Struct):
     rulebook: Rulebook
 
 
-def load_settings(path: Path | None) -> ExporterSettings:
+def load_settings(
+    path: Path | None, also: Callable[[Config], Iterable[Problem]] | None = None
+) -> ExporterSettings:
     """The configuration in ``path``, or the defaults, and its rules.
 
-    Raises DocumentError with everything that is wrong with either.
+    ``also`` checks other files. Raises DocumentError with everything that is wrong with any.
     """
     rulebook: Rulebook | None = None
     problems: list[Problem] = []
 
     def check_rules(config: Config) -> list[RuleFault]:
         nonlocal rulebook
+        problems.extend(also(config) if also else ())
         try:
             rulebook = load_rulebook(map(Path, config.rules))
         except DocumentError as error:

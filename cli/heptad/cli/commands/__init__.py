@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
+from heptad.core.config.location import find_config
 from heptad.core.config.schema import Config, load_config
 from heptad.core.telemetry import log
 from heptad.core.terminal import printable
@@ -34,6 +35,11 @@ COMMANDS: Final[dict[str, str]] = {
     "grafana": "install data sources and dashboards in a running Grafana",
 }
 """What there is and does what, each in a module of its name."""
+
+DEFAULT_CONFIG: Final = (
+    "default: $HEPTAD_CONFIG, otherwise /etc/heptad/heptad.yaml or ~/.config/heptad/heptad.yaml if "
+    "one of them exists"
+)
 
 Run = Callable[[argparse.Namespace], int]
 Subparsers = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -62,14 +68,14 @@ def add_command(
     return parser
 
 
-def add_config(parser: argparse.ArgumentParser, *, default: str | None = None) -> None:
-    """The option --config."""
+def add_config(parser: argparse.ArgumentParser, *, is_verb: bool = False) -> None:
+    """The option --config, which at a verb does not undo the one before it."""
     parser.add_argument(
         "--config",
         type=Path,
-        default=default,
+        default=argparse.SUPPRESS if is_verb else find_config(),
         metavar="FILE",
-        help="the configuration file; without it, every setting has its default",
+        help=f"the configuration file; {DEFAULT_CONFIG}",
     )
 
 

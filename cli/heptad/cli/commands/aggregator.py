@@ -2,11 +2,13 @@
 
 import argparse
 import logging
+from pathlib import Path
 
 from heptad.aggregator.app import Aggregator
 from heptad.cli.commands import WRONG_USE, add_command, add_config, print_error, set_up_log
 from heptad.cli.runtime.reload import CheckedConfig, run_reloading
 from heptad.cli.runtime.supervisor import Worker, run_workers
+from heptad.core.config.location import describe_config, find_config
 from heptad.core.config.schema import load_config
 from heptad.core.telemetry.metrics import StoredMetrics
 from heptad.core.units import parse_time
@@ -49,16 +51,23 @@ def run(args: argparse.Namespace) -> int:
     set_up_log(config)
     if not args.once and since is None:
         return run_reloading(
-            CheckedConfig(config), _build, lambda: CheckedConfig(load_config(args.config))
+            CheckedConfig(config, file=args.config),
+            _build,
+            lambda: _check(find_config(args.config)),
         )
     aggregator = Aggregator(config, once=args.once, since=since, until=until)
-    log.info("starting aggregator", extra={"store": aggregator.store})
+    told = {"config": describe_config(args.config), "store": aggregator.store}
+    log.info("starting aggregator", extra=told)
     return run_workers({"aggregator": aggregator.run})
+
+
+def _check(path: Path | None) -> CheckedConfig:
+    return CheckedConfig(load_config(path), file=path)
 
 
 def _build(plan: CheckedConfig, also: StoredMetrics) -> dict[str, Worker]:
     aggregator = Aggregator(plan.config, also=[also])
-    told = {"store": aggregator.store}
+    told = {"config": describe_config(plan.file), "store": aggregator.store}
     if aggregator.server is not None:
         told["metrics"] = f"{aggregator.server.url}/metrics"
         if plan.config.aggregator.page:

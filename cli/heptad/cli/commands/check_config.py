@@ -1,9 +1,13 @@
 """heptad check-config: every error of a configuration at once."""
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
-from heptad.cli.commands import DONE, add_command
+from heptad.cli.commands import DEFAULT_CONFIG, DONE, add_command
+from heptad.core.config.location import find_config
+from heptad.core.config.schema import Config
+from heptad.core.config.strict_yaml import DocumentError, Problem
 from heptad.core.config.web import load_web_config
 from heptad.core.terminal import printable
 from heptad.exporter.app import choose_sources
@@ -11,14 +15,22 @@ from heptad.exporter.handover import preview, scope_of
 from heptad.exporter.settings import load_settings
 
 _EXAMPLES = """
-heptad check-config /etc/heptad/heptad.yaml
+heptad check-config                  the configuration that the commands read
+heptad check-config heptad.yaml      another one
 """
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
     parser = add_command(commands, "check-config", run, _EXAMPLES)
-    parser.add_argument("file", type=Path, metavar="FILE", help="the configuration file")
+    parser.add_argument(
+        "file",
+        type=Path,
+        nargs="?",
+        default=find_config(),
+        metavar="FILE",
+        help=f"the configuration file; {DEFAULT_CONFIG}",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -26,13 +38,21 @@ def run(args: argparse.Namespace) -> int:
 
     Raises DocumentError with what is wrong.
     """
-    settings = load_settings(args.file)
+    settings = load_settings(args.file, _check_web_files)
     config = settings.config
-    for name in {config.exporter.web_config_file, config.aggregator.web_config_file} - {""}:
-        load_web_config(Path(name))
-    print(f"{args.file}: ok")
+    name = args.file or "no configuration file, all options have their defaults"
+    print(f"{name}: ok")
     sources = config.sources or choose_sources(Path(config.exporter.host_root))
     readings = [scope_of(source, settings.rulebook) for source in sources]
     for text in preview(Path(config.store.path), readings, config.host):
-        print(f"{args.file}: note: {printable(text)}")
+        print(f"{name}: note: {printable(text)}")
     return DONE
+
+
+def _check_web_files(config: Config) -> Iterator[Problem]:
+    files = (config.exporter.web_config_file, config.aggregator.web_config_file)
+    for name in dict.fromkeys(filter(None, files)):
+        try:
+            load_web_config(Path(name))
+        except DocumentError as error:
+            yield from error.problems

@@ -16,6 +16,7 @@ from heptad.cli.commands import (
 )
 from heptad.cli.runtime.reload import CheckedConfig, check_exporter_config, run_reloading
 from heptad.cli.runtime.supervisor import Worker, run_workers
+from heptad.core.config.location import describe_config, find_config
 from heptad.core.config.schema import load_config
 from heptad.core.store.outbox import read_rejections
 from heptad.core.telemetry.metrics import StoredMetrics
@@ -50,18 +51,23 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     rejected = verbs.add_parser("rejected", help=summary, description=f"{summary.capitalize()}.")
     rejected.set_defaults(run=run_rejected)
     # given before the verb it must not be lost
-    add_config(rejected, default=argparse.SUPPRESS)
+    add_config(rejected, is_verb=True)
     rejected.add_argument("--format", choices=("text", "jsonl"), default="text")
     summary = "deliver all events of the local store again, including rejected ones"
     resend = verbs.add_parser("resend", help=summary, description=f"{summary.capitalize()}.")
     resend.set_defaults(run=run_resend)
-    add_config(resend, default=argparse.SUPPRESS)
+    add_config(resend, is_verb=True)
 
 
 def _build(plan: CheckedConfig, also: StoredMetrics) -> dict[str, Worker]:
     exporter = Exporter(plan.config, prepared=plan.prepared, also=[also])
-    log.info("starting exporter", extra=exporter.describe())
+    _log_start(plan, exporter)
     return exporter.workers()
+
+
+def _log_start(plan: CheckedConfig, exporter: Exporter) -> None:
+    told = {"config": describe_config(plan.file), **exporter.describe()}
+    log.info("starting exporter", extra=told)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -70,14 +76,14 @@ def run(args: argparse.Namespace) -> int:
     config = settings.config
     set_up_log(config)
     try:
-        plan = CheckedConfig(config, prepare(config, settings.rulebook))
+        plan = CheckedConfig(config, prepare(config, settings.rulebook), args.config)
     except NoSources as error:
         print_error(str(error))
         return FAILED
     if not args.once:
-        return run_reloading(plan, _build, lambda: check_exporter_config(args.config))
+        return run_reloading(plan, _build, lambda: check_exporter_config(find_config(args.config)))
     exporter = Exporter(config, once=True, serve=False, prepared=plan.prepared)
-    log.info("starting exporter", extra=exporter.describe())
+    _log_start(plan, exporter)
     status = run_workers({"exporter": exporter.run})
     problems = exporter.problems()
     for problem in problems:

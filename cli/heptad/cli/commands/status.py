@@ -12,6 +12,7 @@ import msgspec
 
 from heptad.cli.commands import DONE, FAILED, WRONG_USE, add_command, add_config, print_error
 from heptad.cli.part_status import PARTS, PartStatus, SourceStatus, examine
+from heptad.core.config.location import describe_config
 from heptad.core.config.schema import load_config
 from heptad.core.config.small_file import read_file
 from heptad.core.telemetry.masking import remember_secret
@@ -65,8 +66,7 @@ def run(args: argparse.Namespace) -> int:
         told = {"state": worst, "configuration": file, "parts": parts}
         print(escape_json(msgspec.json.format(msgspec.json.encode(told), indent=2).decode()))
     else:
-        file = "none, every setting has its default" if args.config is None else str(args.config)
-        print(f"configuration: {printable(file)}")
+        print(f"configuration: {printable(describe_config(args.config))}")
         for part in parts:
             print()
             for line in _describe(part, is_counted=part in counted):

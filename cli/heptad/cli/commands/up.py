@@ -19,6 +19,7 @@ from heptad.cli.runtime.reload import CheckedConfig, check_exporter_config, run_
 from heptad.cli.runtime.supervisor import Worker
 from heptad.cli.table import terminal_width, wants_colour
 from heptad.core import __version__
+from heptad.core.config.location import describe_config, find_config
 from heptad.core.config.schema import Config
 from heptad.core.event import Event
 from heptad.core.store.api import StoreError
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     except NoSources as error:
         if not args.sample:
             print_error(str(error))
-            if args.config:
+            if path:
                 # whoever writes a configuration wants to see this host, not a story
                 return FAILED
         print(_REPLAYING)
@@ -77,13 +78,15 @@ def run(args: argparse.Namespace) -> int:
     show = threading.Thread(target=_show, args=(both, stop), name="show", daemon=True)
 
     def begin() -> None:
-        _introduce(config, both.exporter, both.aggregator, f" --config {path}" if path else "")
+        _introduce(config, both.exporter, both.aggregator, path)
         both.position = both.exporter.store.newest_position()
         both.begun = True
         show.start()
 
     _show_findings(config)
-    status = run_reloading(plan, both.build, lambda: check_exporter_config(path), begin)
+    status = run_reloading(
+        plan, both.build, lambda: check_exporter_config(find_config(path)), begin
+    )
     stop.set()
     show.join(timeout=1)
     if both.begun:
@@ -128,11 +131,14 @@ class _LocalServices:
         return self.beside | exporter.workers() | {"aggregator": aggregator.run}
 
 
-def _introduce(config: Config, exporter: Exporter, aggregator: Aggregator, hint: str) -> None:
-    command = _command()
+def _introduce(
+    config: Config, exporter: Exporter, aggregator: Aggregator, path: Path | None
+) -> None:
+    command, hint = _command(), f" --config {path}" if path else ""
     url = aggregator.server.url if aggregator.server else ""
     rows = {
         "page": f"{url}/" if config.aggregator.page else "",
+        "config": describe_config(path),
         "reads": ", ".join(map(describe_source, exporter.sources)),
         "stores": f"{config.store.path}, {_reports_place(config)}",
         "metrics": f"{exporter.server.url if exporter.server else ''}/metrics (exporter)",

@@ -38,12 +38,13 @@ class CheckedConfig(msgspec.Struct):
 
     config: Config
     prepared: ExporterInputs | None = None
+    file: Path | None = None
 
 
 def check_exporter_config(path: Path | None) -> CheckedConfig:
     """The configuration in ``path`` and what is read by it; raises DocumentError or NoSources."""
     settings = load_settings(path)
-    return CheckedConfig(settings.config, prepare(settings.config, settings.rulebook))
+    return CheckedConfig(settings.config, prepare(settings.config, settings.rulebook), path)
 
 
 Workers = Mapping[str, Worker]
