@@ -23,10 +23,18 @@ _FILES: Final = """\
 .SH FILES
 .TP
 .I /etc/heptad/heptad.yaml
-The configuration that the services read.
+The configuration of the services, and of every command without
+.BR \\-\\-config .
+.TP
+.I ~/.config/heptad/heptad.yaml
+The configuration of a user, if that one does not exist.
 .TP
 .I /var/lib/heptad
 The events and reports of this host.
+.SH ENVIRONMENT
+.TP
+.B HEPTAD_CONFIG
+The configuration, instead of these files; empty: none.
 """
 _COMMON: Final = frozenset({"exit status"})
 """Sections of heptad(1) that hold for every command."""

@@ -23,8 +23,9 @@ from prometheus_client import CollectorRegistry
 
 from heptad.aggregator.app import Aggregator
 from heptad.cli.main import main
-from heptad.cli.port import read_samples
+from heptad.cli.port import Port, read_samples
 from heptad.core.config.schema import Config, load_config
+from heptad.core.config.types import Listen
 from heptad.core.http.server import Server
 from heptad.core.store.api import LOOKED_UNTIL
 from heptad.core.store.sqlite import LocalStore
@@ -525,3 +526,17 @@ def test_who_writes_a_store(tmp_path: Path) -> None:
 def test_wrong_use(host: Host, arguments: tuple[str, ...]) -> None:
     """A user name without a password, or the other way round, is wrong use."""
     assert host.status(*arguments)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("listen", "asked"),
+    [
+        (":9707", "127.0.0.1:9707"),
+        ("0.0.0.0:9707", "127.0.0.1:9707"),
+        ("[::]:9707", "[::1]:9707"),
+        ("192.0.2.7:9707", "192.0.2.7:9707"),
+    ],
+)
+def test_a_part_that_listens_on_all_addresses(listen: str, asked: str) -> None:
+    """It is asked on loopback."""
+    assert Port(Listen(listen), "").url == f"http://{asked}"

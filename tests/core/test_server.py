@@ -193,7 +193,7 @@ def test_port_in_use(port: Port) -> None:
     ):
         Port(port.address)
     for host, number in (("192.0.2.1", 0), ("127.0.0.1", 70_000), ("no.such.host.invalid", 80)):
-        with pytest.raises(ServerError, match=f"{host}:{number} cannot listen on"):
+        with pytest.raises(ServerError, match=f"cannot listen on {host}:{number}"):
             Port((host, number))
 
 
@@ -399,6 +399,38 @@ def test_ipv6() -> None:
     except ServerError:
         pytest.skip("this host has no IPv6 loopback")
     assert port.server.url.startswith("http://[::1]:")
+    assert port.ask("/healthz")[0] == 200
+    port.server.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "reached"),
+    [
+        ("", {"127.0.0.1", "::1"}),
+        ("::", {"127.0.0.1", "::1"}),
+        ("0.0.0.0", {"127.0.0.1"}),  # noqa: S104 - what is tested
+        ("127.0.0.1", {"127.0.0.1"}),
+    ],
+)
+def test_all_addresses(host: str, reached: set[str]) -> None:
+    """Without a host, and at `::`, it listens on IPv4 and IPv6, as exporters of Prometheus do."""
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this host has no IPv6")
+    port = Port((host, 0))
+    answered = set()
+    for own in ("127.0.0.1", "::1"):
+        port.address = (own, port.address[1])
+        with suppress(ConnectionRefusedError):
+            answered |= {own} if port.ask("/healthz")[0] == 200 else set()
+    port.server.close()
+    assert answered == reached
+
+
+def test_all_addresses_of_a_host_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without IPv6, all addresses are those of IPv4."""
+    monkeypatch.setattr("socket.has_dualstack_ipv6", lambda: False)
+    port = Port(("", 0))
+    assert port.server.url.startswith("http://0.0.0.0:")
     assert port.ask("/healthz")[0] == 200
     port.server.close()
 

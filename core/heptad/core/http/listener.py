@@ -24,8 +24,7 @@ class Listener:
     def __init__(self, address: tuple[str, int]) -> None:
         self._at_once = share_of_descriptors(_AT_ONCE)
         try:
-            family = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][0]
-            self._listener = _listen(family, address)
+            self._listener = _listen(address)
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise ServerError(
@@ -54,12 +53,19 @@ class Listener:
         self._listener.close()
 
 
-def _listen(family: socket.AddressFamily, address: tuple[str, int]) -> socket.socket:
+def _listen(address: tuple[str, int]) -> socket.socket:
+    """A socket at the address; at all of IPv4 and IPv6 where the host is empty or `::`."""
+    host, port = address
+    is_dual = host in ("", "::") and socket.has_dualstack_ipv6()
+    host = host or ("::" if is_dual else "0.0.0.0")  # noqa: S104 - asked for
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
+        if is_dual:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         listener.setblocking(False)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
+        listener.bind((host, port))
         listener.listen(_BACKLOG)
     except BaseException:
         listener.close()
