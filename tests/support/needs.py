@@ -32,6 +32,7 @@ PACKAGES: Final[dict[str, str]] = {
     "groupadd": "passwd",
     "groupdel": "passwd",
     "groupmod": "passwd",
+    "groff": "groff-base",
     "gzip": "gzip",
     "hostname": "hostname",
     "influxd": "influxdb",
