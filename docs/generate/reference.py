@@ -207,8 +207,8 @@ def _finding_section(rule: FindingRule) -> str:
     thresholds = ", ".join(f"`{key}` {getattr(section, key)}" for key in keys)
     told = f"Defaults: {thresholds}.\n\n" if thresholds else ""
     return (
-        f"\n### {rule.title} (`{rule.name}`)\n\n{rule.description}\n\n{told}"
-        f"**It is wrong** where {rule.false_positives}\n"
+        f"\n### {rule.title} (`{rule.name}`)\n\n{rule.description}\n\n{told}**False "
+        f"positives:** {rule.false_positives}\n"
     )
 
 

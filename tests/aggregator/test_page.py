@@ -291,7 +291,7 @@ def test_stores_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         other.execute("BEGIN EXCLUSIVE")
         assert ask() == (
             "503 Service Unavailable",
-            "Cannot be read now: " + LOCKED(path),
+            "Not available at the moment: " + LOCKED(path),
         )
         other.execute("ROLLBACK")
     path.write_bytes(b"no database" * 1000)

@@ -173,7 +173,7 @@ def test_tells_what_was_not_understood_and_not_read(world: World) -> None:
     ]
     assert [(gap.reason, gap.what) for gap in told.gaps] == [("rotated_away", "120 bytes")]
     text = to_text(told)
-    assert "- 31 lines of sshd were not understood: its format may be new" in text
+    assert "- 31 lines of sshd were not understood: its log format may have changed" in text
     assert "- a part of a log could not be read" in text
 
 
@@ -257,7 +257,7 @@ def test_tells_sessions_changes_hosts_and_distinct_numbers(world: World) -> None
 def test_tells_until_when_the_logs_were_looked_at(world: World) -> None:
     """What is not in the report may have happened since: text, page and JSON say up to when."""
     unknown = build_summary(world.events, None, MIDNIGHT, MIDNIGHT + HOUR)
-    assert "It is not known until when the logs were looked at." in to_text(unknown)
+    assert "It is unknown up to when the logs were processed." in to_text(unknown)
     world.events.append([], {"looked_until": str(MIDNIGHT + MINUTE).encode()})
     known = build_summary(world.events, None, MIDNIGHT, MIDNIGHT + HOUR)
     assert known.looked_until.startswith("2023-12-09T00:01:00")

@@ -12,8 +12,13 @@ RULE = SecondFactor()
 @pytest.mark.parametrize(
     ("reason", "severity", "how", "why"),
     [
-        ("factor_skipped", "high", "skipped", "its service did not answer, and the login went on"),
-        ("factor_unavailable", "medium", "unavailable", "it could not be asked for"),
+        (
+            "factor_skipped",
+            "high",
+            "skipped",
+            "its service did not answer, and the login continued",
+        ),
+        ("factor_unavailable", "medium", "unavailable", "it was not available"),
         ("factor_exempt", "low", "not required", "the policy did not require it"),
     ],
 )

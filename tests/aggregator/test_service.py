@@ -129,7 +129,9 @@ def test_once_works_off_everything(config: Config) -> None:
 
 def test_once_needs_a_store(config: Config) -> None:
     """`--once` without events says so, and leaves no empty store behind."""
-    with pytest.raises(StoreError, match="no store of events here; run `heptad exporter` first"):
+    with pytest.raises(
+        StoreError, match="the store of events does not exist; run `heptad exporter` first"
+    ):
         Aggregator(config, once=True)
     assert not Path(config.aggregator.store.path).exists()
 

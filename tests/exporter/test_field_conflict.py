@@ -86,7 +86,7 @@ def test_events_of_a_poisoned_day_arrive_once(
     assert "refuses 200 points, which are held" in problem
     assert told in problem
     assert SHARD in problem
-    assert "claims to be of host 'evil one', which is not proven" in problem
+    assert "says that it is from host 'evil one', which is not verified" in problem
     assert counted(server) == []
     again = world.run()
     assert again.problems() == exporter.problems()
@@ -242,7 +242,7 @@ def test_the_aggregator_names_it_too(world: World, server: Influxd) -> None:
     stores.tend(metrics)
     (problem,) = [one for one in stores.problems() if "refuses" in one]
     assert "`count` of `events` is sent as integer and stored as float" in problem
-    assert f"{SHARD}; its point claims to be of host 'evil one', which is not proven" in problem
+    assert f"{SHARD}; its point says that it is from host 'evil one', which is not verified" in problem
     stores.close()
 
 

@@ -80,7 +80,8 @@ class Aggregator:
         local = config.influxdb is None
         if self._once and local and not Path(config.store.path).exists():
             raise StoreError(
-                f"{config.store.path}: no store of events here; run `heptad exporter` first"
+                f"{config.store.path}: the store of events does not exist; run `heptad "
+                "exporter` first"
             )
         self._intake = Intake(REPORTED)
         self._stores = open_stores(config, self._intake)

@@ -268,8 +268,8 @@ class Cycle:
             condition.set(None)
         elif condition.problem is None:
             condition.set(
-                f"more than {_LONGEST_BEHIND:.0f} s behind: many events arrived late or at once; "
-                "new ones are judged first, reports and older findings follow"
+                f"more than {_LONGEST_BEHIND:.0f} s behind: many events arrived late or at "
+                "once; new events are processed first, then reports and older findings"
             )
 
     def _count(self, runner: RuleRunner, revisions: list[Revision], counters: CounterDict) -> None:

@@ -23,8 +23,8 @@ _TROUBLES: Final = {
         "hosts with a source that is deaf or cannot be read",
         "`heptad report --local` on each of them shows why",
     ),
-    "silent": ("exporters that are silent", "see that they run and reach InfluxDB"),
-    "skewed": ("hosts whose clock is off by a minute or more", "synchronise it"),
+    "silent": ("exporters that are silent", "check that they are running and can reach InfluxDB"),
+    "skewed": ("hosts whose clock is off by a minute or more", "synchronize the clocks"),
 }
 
 
@@ -77,7 +77,7 @@ def read_fleet(events: InfluxStore) -> list[str]:
         held = events.confirm(fleet.held(0.0))
     except StoreError as error:
         # who may read the events may not read the heartbeats
-        return [f"it is not known which hosts are deaf: {error}"]
+        return [f"cannot determine which hosts are deaf: {error}"]
     told = describe_troubled(fleet.troubled(0.0))
     if text := describe(held):
         hosts = fleet.holders({one.conflict for one in held}, 0.0)

@@ -23,31 +23,37 @@ if TYPE_CHECKING:
 COUNTERS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "heptad_findings_total": (
         ("rule", "severity"),
-        "Findings by the severities they reached; one that becomes more severe counts again",
+        "Findings by severity; a finding that becomes more severe counts again",
     ),
     "heptad_sessions_total": (
         ("program", "step"),
-        "Sessions of people that began, and that ended, by how: see docs/findings.md, Sessions",
+        "Sessions of users by step: started, or how they ended; see docs/findings.md, Sessions",
     ),
     "heptad_aggregator_windows_total": (
         ("report", "window"),
-        "Windows of a report that were computed and had something to report",
+        "Report windows that were computed and not empty",
     ),
     "heptad_aggregator_revisions_total": (
         ("part",),
-        "Findings and windows that were written again because events changed them",
+        "Findings and report windows that were written again because late events changed them",
     ),
     "heptad_aggregator_late_events_total": (
         (),
-        "Events that came later than the horizon: no report was changed for them",
+        "Events that arrived later than the horizon and changed no report",
     ),
     "heptad_aggregator_future_events_total": (
         (),
-        "Events stamped more than a day ahead of the clock: not looked at before their time",
+        (
+            "Events with a time more than a day ahead of the clock, which are not processed "
+            "before that time"
+        ),
     ),
     "heptad_aggregator_cells_dropped_total": (
         ("rule",),
-        "Minutes of an address forgotten because there were too many: a finding may be missing",
+        (
+            "Minutes of an address dropped from memory because there were too many; a finding "
+            "may be missing"
+        ),
     ),
 }
 OPEN: Final = "heptad_findings_open"
@@ -66,7 +72,10 @@ GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     ),
     OPEN_BY_HOST: (
         ("host", "severity", "within"),
-        "Current medium and high findings of a host; `other`: those on hosts without a label",
+        (
+            "Current medium and high findings by host; `other` counts the hosts without a "
+            "label of their own"
+        ),
     ),
     LAST_BY_HOST: (
         ("host", "rule", "severity"),
@@ -74,17 +83,17 @@ GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     ),
     "heptad_aggregator_progress_timestamp_seconds": (
         (),
-        "The newest event time that was worked off; 0 if there is none",
+        "Time of the newest processed event; 0 if there is none",
     ),
     "heptad_aggregator_behind_seconds": (
         (),
-        "How long ago all events that had arrived were worked off",
+        "Seconds since all events that had arrived were last processed",
     ),
     "heptad_aggregator_part_duration_seconds": (
         ("part",),
-        "How long a finding or a report took when it last had work",
+        "Duration of the last run of a finding rule or report that had work",
     ),
-    "heptad_aggregator_part_failing": (("part",), "1 while a finding or a report fails"),
+    "heptad_aggregator_part_failing": (("part",), "1 while a finding rule or report fails"),
     "heptad_aggregator_events_failing": ((), "1 while the store of events cannot be read"),
     "heptad_aggregator_store_failing": (
         (),
@@ -94,15 +103,18 @@ GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         (),
         "Bytes in use in the store of findings and reports",
     ),
-    "heptad_aggregator_store_set_aside": ((), "1 if a corrupt store was set aside since the start"),
-    "heptad_aggregator_cells": (("rule",), "Minutes of addresses that are held in memory"),
+    "heptad_aggregator_store_set_aside": (
+        (),
+        ("1 if a corrupt store was renamed and replaced since the start"),
+    ),
+    "heptad_aggregator_cells": (("rule",), "Minutes of addresses in memory"),
     "heptad_aggregator_hosts_live": (
         (),
-        "InfluxDB: exporters that said something in the last three minutes",
+        "InfluxDB: exporters with a heartbeat in the last three minutes",
     ),
     "heptad_aggregator_hosts_silent": (
         (),
-        "InfluxDB: exporters that were heard in the last day, and now say nothing",
+        "InfluxDB: exporters with a heartbeat in the last day, but none in the last three minutes",
     ),
     "heptad_aggregator_hosts_behind": (
         (),
@@ -110,7 +122,10 @@ GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     ),
     "heptad_aggregator_hosts_skewed": (
         (),
-        "InfluxDB: live hosts more than a minute off the server's clock; reports do not wait",
+        (
+            "InfluxDB: live hosts more than a minute off the server's clock; reports do not "
+            "wait for them"
+        ),
     ),
     "heptad_aggregator_hosts_deaf": (
         (),
@@ -118,21 +133,21 @@ GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     ),
     "heptad_aggregator_hosts_clock_offset_seconds": (
         (),
-        "InfluxDB: the largest offset of a live host's clock from the server's, either way",
+        "InfluxDB: the largest absolute offset of a live host's clock from the server's",
     ),
     "heptad_aggregator_hosts_shared_names": (
         (),
-        "InfluxDB: host names under which two machines live: their events mix",
+        "InfluxDB: host names that two machines share, so that their events mix",
     ),
     "heptad_aggregator_hosts_shared_machine_ids": (
         (),
-        "InfluxDB: machine ids that two live hosts have: one was cloned",
+        "InfluxDB: machine ids that two live hosts share, because one was cloned",
     ),
     HELD: (
         LABELS_OF_HELD,
-        "InfluxDB: points that exporters hold, as a field has another type in their shard",
+        "InfluxDB: points that exporters hold because a field has another type in their shard",
     ),
-    "heptad_build_info": (("version",), "1, with the version as label"),
+    "heptad_build_info": (("version",), "Always 1; the label is the version"),
 }
 FLEET: Final = {
     "live": "heptad_aggregator_hosts_live",

@@ -137,7 +137,7 @@ class LocalStores:
     def events(self) -> LocalStore:
         """See Stores.events."""
         if self._events is None:
-            raise StoreError(f"{self._path}: is not open")
+            raise StoreError(f"{self._path}: the store is not open")
         return self._events
 
     @property
@@ -292,7 +292,7 @@ class InfluxStores:
         problems = describe_troubled(self._troubled)
         if shared := self._fleet.shared_names:
             what = "host names that two machines share"
-            problems.append(f"{what}: {shared}; give each its own `host`")
+            problems.append(f"{what}: {shared}; set a different `host` on each")
         held = describe(self._held)
         return problems if held is None else [*problems, held]
 

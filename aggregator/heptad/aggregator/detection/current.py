@@ -32,9 +32,9 @@ _COPIED: Final = (
     *_TEXTS,
 )
 _SUMMED: Final = {
-    "high": "1 if it is current and high, else 0",
-    "medium": "1 if it is current and medium, else 0",
-    "finding": "1 if it is current, else 0",
+    "high": "1 if it is current and high, otherwise 0",
+    "medium": "1 if it is current and medium, otherwise 0",
+    "finding": "1 if it is current, otherwise 0",
 }
 _PROOF: Final = 0.25
 
@@ -43,7 +43,7 @@ CURRENT: Final = Measurement(
     about=(
         "The current row of each of [the findings](#findings), for dashboards. All rows of one "
         "finding are in one microsecond, in the hour of its first event: `GROUP BY time(1u), "
-        '"rule"` with `last()` returns one row a finding.'
+        '"rule"` with `last()` returns one row per finding.'
     ),
     always="level",
     tags={"rule": FINDINGS.tags["rule"]},
@@ -53,7 +53,9 @@ CURRENT: Final = Measurement(
         "level": Field(int, "the severity as a number, from 1 (info) to 4 (high)"),
         **{name: Field(float, description) for name, description in _SUMMED.items()},
         "begin": Field(int, "the time (ns) of the first event of its evidence"),
-        "one_address": Field(str, "the first of `addresses`, if it is the only one; else empty"),
+        "one_address": Field(
+            str, ("the first of `addresses`, if it is the only one; otherwise empty")
+        ),
         **{first: Field(str, f"the first of `{name}`") for name, (first, _) in _TEXTS.items()},
         **{text: Field(str, f"`{name}` as text") for name, (_, text) in _TEXTS.items()},
     },
@@ -62,15 +64,15 @@ CURRENT: Final = Measurement(
 LOOKED: Final = Measurement(
     name="looked",
     about=(
-        "Every half minute: the aggregator has looked at all events that had arrived. A list of "
-        "findings is complete up to the last of these rows."
+        "Written every half minute: the aggregator has processed all events that had arrived. "
+        "A list of findings is complete up to the last of these rows."
     ),
     always="level",
-    tags={"by": "always `aggregator`: 3.x takes no row without a tag"},
+    tags={"by": "always `aggregator`, because 3.x rejects rows without a tag"},
     fields={
-        "level": Field(int, "always 0, which is below all findings"),
-        "last": Field(int, "up to when (ns)"),
-        "sentence": Field(str, "that, for a person"),
+        "level": Field(int, "always 0, which is below the value of any finding"),
+        "last": Field(int, "the time (ns) up to which events were processed"),
+        "sentence": Field(str, "the same as text"),
         **{n: Field(float, f"always {_PROOF}: a sum with it is complete") for n in _SUMMED},
     },
 )
@@ -121,6 +123,6 @@ def looked_row(until: int) -> Row:
     told: dict[str, Value] = {
         "level": 0,
         "last": until,
-        "sentence": "Looked at all events up to here",
+        "sentence": "All events up to this time were processed",
     }
     return LOOKED.row([("by", "aggregator")], until, told | dict.fromkeys(_SUMMED, _PROOF))

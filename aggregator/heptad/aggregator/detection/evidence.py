@@ -41,8 +41,10 @@ EVIDENCE: Final = Measurement(
     fields={
         "finding": Field(str, "the `id` of the finding"),
         "event_time": Field(int, "the time of the event, in ns"),
-        "revision": Field(int, "the number of the revision, from 0; of each event the last counts"),
-        "state": Field(str, "`current`; `withdrawn`: the event does not belong to it after all"),
+        "revision": Field(
+            int, ("the number of the revision, from 0; the last revision of an event is valid")
+        ),
+        "state": Field(str, "`current`; `withdrawn`: the event no longer belongs to the finding"),
         **{tag: Field(str, EVENTS.tags[tag]) for tag in _ANSWERS},
         **EVENTS.fields,
     },

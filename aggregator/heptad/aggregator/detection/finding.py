@@ -32,10 +32,10 @@ SHORT: Final = 4 * DAY
 """Nor do those of any rule but ``LONG``: episodes are cut at midnight, groups never cross it."""
 
 SEVERITIES: Final[dict[str, str]] = {
-    "info": "nothing to look at by itself; it tells what went on",
-    "low": "what every host on the internet sees; worth a look when something else is odd",
-    "medium": "out of the ordinary: look at it today",
-    "high": "look at it now",
+    "info": "nothing to check; a record of what happened",
+    "low": "normal background noise of the internet; check it together with other findings",
+    "medium": "unusual: check it today",
+    "high": "check it now",
 }
 
 RANKS: Final = {severity: rank for rank, severity in enumerate(SEVERITIES)}
@@ -65,14 +65,14 @@ def parse_identity(text: str) -> Identity:
 
 
 _ANSWERS: Final = {
-    "users": "accounts that were asked for, or that acted",
-    "targets": "accounts that were acted on",
-    "addresses": "from where: addresses, peers' names, terminals",
-    "hosts": "where",
-    "programs": "to where",
+    "users": "accounts that acted, or that a login named",
+    "targets": "target accounts",
+    "addresses": "sources: addresses, names of peers, terminals",
+    "hosts": "hosts",
+    "programs": "programs (services)",
     "actions": "what was done",
-    "reasons": "why it ended so",
-    "objects": "on what: commands, groups, keys, files",
+    "reasons": "reasons of the outcome",
+    "objects": "objects: commands, groups, keys, files",
 }
 LISTS: Final = tuple(_ANSWERS)
 """The answers to the 7W questions that a finding holds; each bounded."""
@@ -80,41 +80,43 @@ LISTS: Final = tuple(_ANSWERS)
 FINDINGS: Final = Measurement(
     name=MEASUREMENT,
     about=(
-        "What [the rules](findings.md) found, one row a revision of a finding; its key is rule, "
-        "subject and first event, and of each key the last revision counts. A row's time is the "
-        "first event's plus the revision in nanoseconds."
+        "The findings of [the rules](findings.md), one row per revision of a finding. The key "
+        "of a finding is rule, subject and first event; the last revision of a key is valid. "
+        "The time of a row is that of the first event plus the revision in nanoseconds."
     ),
     always="count",
     tags={"rule": "the rule's name", "severity": ", ".join(f"`{name}`" for name in SEVERITIES)},
     fields={
-        "subject": Field(str, "whom it is about; empty where it stands for many"),
+        "subject": Field(str, "the subject of the finding; empty if it stands for many"),
         "first": Field(int, "the time of its first event, in ns"),
         "last": Field(int, "the time of its last event, in ns"),
-        "day": Field(int, "the UTC day to which it is booked, counted from the epoch"),
-        "sentence": Field(str, "what was found, for a person: title, whom it is about, and facts"),
-        "title": Field(str, "what it is"),
-        "facts": Field(str, "what happened: how much, how often, within what time"),
-        "count": Field(int, "on how many events it rests"),
+        "day": Field(int, "the UTC day of the finding, in days since the epoch"),
+        "sentence": Field(str, "the finding as text: title, subject and facts"),
+        "title": Field(str, "the title"),
+        "facts": Field(str, "the facts: how many, how often, within what time"),
+        "count": Field(int, "the number of its events"),
         "technique": Field(str, "a MITRE ATT&CK identifier, if there is one"),
         **{
             name: Field(str, f"{description}: a JSON array")
             for name, description in _ANSWERS.items()
         },
         **{f"{name}_number": Field(int, f"how many `{name}` are listed") for name in LISTS},
-        "more": Field(str, "of which of the lists there were more than are listed: a JSON array"),
+        "more": Field(str, "names of the lists that are truncated: a JSON array"),
         "first_event": Field(str, "the first event: its series and time as line protocol"),
         "last_event": Field(str, "the last event"),
-        "id": Field(str, "what `heptad events --finding` takes; it follows from the key"),
+        "id": Field(str, "the id for `heptad events --finding`; derived from the key"),
         "evidence_from": Field(int, "the time (ns) of its first row in [evidence](#evidence)"),
         "evidence": Field(
             str, "rows of older versions: up to ten events, as `first_event`: a JSON array"
         ),
-        "joined": Field(int, "for how many findings it stands; missing where it is one"),
-        "overdue": Field(int, "from when on (ns) another sentence is true, if one ever is"),
-        "overdue_sentence": Field(str, "the sentence from then on"),
+        "joined": Field(int, "the number of findings that it stands for; missing if it is one"),
+        "overdue": Field(int, "the time (ns) from which another sentence applies, if any"),
+        "overdue_sentence": Field(str, "the sentence from that time on"),
         "revision": Field(int, "the number of the revision, from 0"),
         "state": Field(str, "`current`; `superseded`, merged into another; `withdrawn`, none"),
-        "superseded_by": Field(int, "the first event's time (ns) of what took its place"),
+        "superseded_by": Field(
+            int, ("the time (ns) of the first event of the finding that replaced it")
+        ),
     },
 )
 
@@ -124,10 +126,10 @@ PROGRAMS: Final = ("sshd", "login")
 SESSION: Final = "session"
 """The rule whose rows are sessions, which are no findings."""
 ENDS: Final = {
-    "open": "no end was seen yet; after `overdue`, none ever was",
+    "open": "no end was logged yet; after `overdue`, it never ended",
     "closed": "it was closed",
     "restart": "the host restarted",
-    "reused": "its process id was used again, and no end was seen",
+    "reused": "its process id was reused, and no end was logged",
 }
 
 _NOT_OF_SESSIONS: Final = (
@@ -137,18 +139,18 @@ _NOT_OF_SESSIONS: Final = (
 SESSIONS: Final = Measurement(
     name="sessions",
     about=(
-        "Sessions of people: see [sessions](findings.md#sessions). One row a revision of a "
-        "session; its key is host and first event, and of each key the last revision counts."
+        "Sessions of users: see [sessions](findings.md#sessions). One row per revision of a "
+        "session; its key is host and first event, and the last revision of a key is valid."
     ),
     always="count",
     tags={
-        "host": "where",
+        "host": "the host",
         "program": "`sshd` or `login`",
         "end": "; ".join(f"`{name}`: {description}" for name, description in ENDS.items()),
     },
     fields={
         "user": Field(str, "who"),
-        "address": Field(str, "from where, if that is told"),
+        "address": Field(str, "the source, if the line has one"),
         "seconds": Field(float, "from the first to the last event"),
         **{n: f for n, f in FINDINGS.fields.items() if n not in _NOT_OF_SESSIONS},
         "subject": Field(str, "the host"),

@@ -34,9 +34,9 @@ class AccountsReport:
 
     name: Final = "report_accounts"
     about: Final = (
-        f"Changes of accounts, groups and passwords: per host, action and outcome the {MOST} most "
-        "frequent, and all others as one row. The counts are exact. Few programs tell who made the "
-        "change: sudo's event beside it often does."
+        f"Changes of accounts, groups and passwords: per host, action and outcome the {MOST} "
+        "most frequent, and all others as one row. The counts are exact. Few programs log who "
+        "made the change; the event of sudo at the same time often shows it."
     )
     actions: Final = ACTIONS
     tags: Final = {
@@ -47,12 +47,10 @@ class AccountsReport:
     }
     fields: Final = {
         "program": Field(str, "the program that made the change"),
-        "user": Field(
-            str, "who made the change, where that is told; of a lockout: who was locked out"
-        ),
-        "target_user": Field(str, "whose account"),
-        "object": Field(str, "the group, or what was changed"),
-        "reason": Field(str, "why it ended so"),
+        "user": Field(str, "who made the change, if known; for a lockout: who was locked out"),
+        "target_user": Field(str, "the target account"),
+        "object": Field(str, "the group, or the changed object"),
+        "reason": Field(str, "the reason of the outcome"),
         **COUNTED,
     }
 

@@ -44,17 +44,17 @@ class AttemptsReport:
     """The report ``report_attempts``."""
 
     name: Final = "report_attempts"
-    about: Final = "How many logins were tried per host, program and method, and how they ended."
+    about: Final = "Login attempts per host, program and method, and their outcome."
     actions: Final = frozenset({"login"})
     tags: Final = {
         "host": "where",
-        "program": "the program that asked for the login",
-        "method": "how the user proved who he is",
+        "program": "the program that handled the login",
+        "method": "the authentication method",
     }
     fields: Final = {
-        "attempts": Field(int, "logins, as often as they were tried"),
-        "successes": Field(int, "those that succeeded"),
-        "failures": Field(int, "those that were refused"),
+        "attempts": Field(int, "number of attempts"),
+        "successes": Field(int, "number of successful attempts"),
+        "failures": Field(int, "number of failed attempts"),
     }
 
     def begin(self) -> AttemptsAccumulator:

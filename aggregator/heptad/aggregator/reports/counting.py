@@ -30,7 +30,7 @@ class SpillFailed(Exception):
 
     def __init__(self, error: sqlite3.Error) -> None:
         super().__init__(
-            f"temporary file: {error}; make room, or name another folder with SQLITE_TMPDIR"
+            f"temporary file: {error}; free disk space, or set SQLITE_TMPDIR to another directory"
         )
 
 

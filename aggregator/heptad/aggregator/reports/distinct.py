@@ -70,15 +70,15 @@ class DistinctReport:
 
     name: Final = "report_distinct"
     about: Final = (
-        "How many different users, addresses and hosts the logins of the window have. The numbers "
-        "are exact."
+        "The number of different users, addresses and hosts of the logins in the window. The "
+        "numbers are exact."
     )
     actions: Final = frozenset({"login"})
     tags: Final = {"outcome": "of the logins, or `all`"}
     fields: Final = {
-        "users": Field(int, "different names that were asked for"),
-        "addresses": Field(int, "different addresses that asked"),
-        "hosts": Field(int, "different hosts that were asked"),
+        "users": Field(int, "number of different user names"),
+        "addresses": Field(int, "number of different source addresses"),
+        "hosts": Field(int, "number of different hosts"),
     }
 
     def begin(self) -> DistinctAccumulator:

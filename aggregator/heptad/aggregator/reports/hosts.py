@@ -76,20 +76,20 @@ class HostsReport:
 
     name: Final = "report_hosts"
     about: Final = (
-        "When each host was first and last heard of, and what is missing. Lines that no rule "
-        "understood are no events, so no window tells them: see "
-        "`heptad_lines_not_understood_total`, and by host `heptad report`."
+        "The first and last event of each host, and what is missing. Lines that no rule "
+        "understood are not events, so they are not in this report: see "
+        "`heptad_lines_not_understood_total`, and `heptad report` for numbers by host."
     )
     actions: Final[frozenset[str]] = frozenset()
     tags: Final = {"host": "where"}
     fields: Final = {
         "first": Field(int, "time of the first event, in nanoseconds since the epoch"),
         "last": Field(int, "time of the last event"),
-        "count": Field(int, "events, as often as they came"),
-        "starts": Field(int, "how often the host started"),
-        "stops": Field(int, "how often it stopped or was suspended"),
-        "daemon_errors": Field(int, "troubles that daemons report of themselves"),
-        "gaps": Field(int, "parts of a log that could not be read: what was in them is not known"),
+        "count": Field(int, "number of events"),
+        "starts": Field(int, "number of starts of the host"),
+        "stops": Field(int, "number of times it stopped or was suspended"),
+        "daemon_errors": Field(int, "problems that daemons reported"),
+        "gaps": Field(int, "parts of a log that could not be read, so their events are missing"),
     }
 
     def begin(self) -> HostsAccumulator:

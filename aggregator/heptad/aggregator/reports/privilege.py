@@ -18,8 +18,8 @@ class PrivilegeReport:
 
     name: Final = "report_privilege"
     about: Final = (
-        f"Who ran what as whom, and who was refused: per host, program and outcome the {MOST} most "
-        "frequent answers, and all others as one row. The counts are exact."
+        "Who ran which command as whom, and who was refused: per host, program and outcome the "
+        f"{MOST} most frequent rows, and all others as one row. The counts are exact."
     )
     actions: Final = frozenset({"privilege"})
     tags: Final = {
@@ -29,10 +29,10 @@ class PrivilegeReport:
         "rank": RANK,
     }
     fields: Final = {
-        "user": Field(str, "who acted; missing where the line does not tell it for certain"),
-        "target_user": Field(str, "as whom"),
-        "object": Field(str, "what: the command"),
-        "reason": Field(str, "why it was refused"),
+        "user": Field(str, "who acted; missing if the line does not show it reliably"),
+        "target_user": Field(str, "the target user"),
+        "object": Field(str, "the command"),
+        "reason": Field(str, "the reason of the refusal"),
         **COUNTED,
     }
 

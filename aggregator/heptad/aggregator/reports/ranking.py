@@ -17,10 +17,10 @@ from heptad.core.store.measurements import Field
 ANSWERS: Final = ("user", "target_user", "object", "reason")
 """What of an event says who did what to whom, and why it ended so."""
 OTHERS: Final = "others"
-RANK: Final = f"the place, from `01`; `{OTHERS}`: all others together"
+RANK: Final = f"the rank, from `01`; `{OTHERS}`: all others together"
 COUNTED: Final = {
-    "count": Field(int, "how often"),
-    "different": Field(int, "how many different ones the others are; only in their row"),
+    "count": Field(int, "number of occurrences"),
+    "different": Field(int, "number of different values among the others; only in their row"),
 }
 
 GroupTags = tuple[tuple[str, str], ...]

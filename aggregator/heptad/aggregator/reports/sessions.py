@@ -163,22 +163,23 @@ class SessionsReport:
 
     name: Final = "report_sessions"
     about: Final = (
-        "Sessions per host and program, as far as one window can know them: a session that goes on "
-        "beyond the window is `open` in it, and one that began before it is `closed` and not "
-        "`complete`. An end belongs to the latest beginning with the same process id (logind: "
-        "session id); a log without process ids gives no lengths, there each end ends one. "
-        "sshd and systemd-logind both tell of one login: do not add them up. The numbers are exact."
+        "Sessions per host and program within one window: a session that continues after the "
+        "window is `open`, and one that started before it is `closed` but not `complete`. An "
+        "end belongs to the latest start with the same process id (logind: session id); "
+        "without process ids there are no durations, and each end closes one session. sshd and "
+        "systemd-logind both log the same login, so do not add their numbers. The numbers are "
+        "exact."
     )
     actions: Final = frozenset({"session_open", "session_close"})
     tags: Final = {"host": "where", "program": "the program that opened the session"}
     fields: Final = {
-        "opened": Field(int, "sessions that began in the window"),
+        "opened": Field(int, "sessions that started in the window"),
         "closed": Field(int, "sessions that ended in it"),
         "refused": Field(int, "sessions that could not be opened"),
-        "complete": Field(int, "sessions that began and ended in it"),
-        "seconds": Field(float, "the length of the complete ones, added up"),
-        "longest_seconds": Field(float, "the length of the longest complete one"),
-        "open": Field(int, "sessions that began in it and did not end in it"),
+        "complete": Field(int, "sessions that started and ended in it"),
+        "seconds": Field(float, "total duration of the complete sessions"),
+        "longest_seconds": Field(float, "duration of the longest complete session"),
+        "open": Field(int, "sessions that started in it and did not end in it"),
     }
 
     def begin(self) -> SessionsAccumulator:

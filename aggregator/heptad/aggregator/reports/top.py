@@ -12,10 +12,10 @@ from heptad.core.store.measurements import Field
 
 MOST: Final = 10
 QUESTIONS: Final = {
-    "address": "from where: the peer's address, or its name if only that is told",
-    "user": "who: the account that was asked for",
-    "target": "to where: host and program, with a slash between them",
-    "reason": "why it ended so; told of failures only",
+    "address": "the peer's address, or its name if the line has no address",
+    "user": "the account that the login named",
+    "target": "host and program, separated by a slash",
+    "reason": "the reason of the outcome; only for failures",
 }
 
 
@@ -65,9 +65,9 @@ class TopReport:
 
     name: Final = "report_top"
     about: Final = (
-        f"The {MOST} most frequent addresses, users, targets and reasons of the logins, and all "
-        "others as one row. The counts are exact; of two that are equally frequent the first by "
-        "name comes first. What has no value (a login without an address) is not counted."
+        f"The {MOST} most frequent addresses, users, targets and reasons of the logins, and "
+        "all others as one row. The counts are exact; values with equal counts are sorted by "
+        "name. Logins without the value (such as an address) are not counted."
     )
     actions: Final = frozenset({"login"})
     tags: Final = {
@@ -77,8 +77,8 @@ class TopReport:
     }
     fields: Final = {
         "value": Field(str, "the address, name, target or reason; not in the row of the others"),
-        "count": Field(int, "how often"),
-        "different": Field(int, "how many others there are; only in their row"),
+        "count": Field(int, "number of occurrences"),
+        "different": Field(int, "number of different values among the others; only in their row"),
     }
 
     def begin(self) -> TopAccumulator:

@@ -32,7 +32,7 @@ MOST_FINDINGS: Final = 50
 _MOST_LINES: Final = 50
 WIDTH: Final = 960
 HEIGHT: Final = 160
-TIMES: Final = {"last", "when", "first event", "last event"}
+TIMES: Final = {"last", "time", "start", "first event", "last event"}
 """The headings of columns that hold a time, which is not to be broken into lines."""
 _FOLDER: Final = Path(__file__).parent
 
@@ -155,7 +155,7 @@ def _tables(report: Summary) -> Iterator[Table]:
 def _tables_of_people(report: Summary) -> Iterator[Table]:
     yield Table(
         "Logins",
-        ("host", "program", "method", "attempts", "successes", "failures"),
+        ("host", "service", "method", "attempts", "successes", "failures"),
         [
             (r.host, r.program, r.method or "-", r.attempts, r.successes, r.failures)
             for r in report.logins
@@ -166,14 +166,14 @@ def _tables_of_people(report: Summary) -> Iterator[Table]:
         ("logins", "users", "addresses"),
         [(row.outcome, row.users, row.addresses) for row in report.distinct],
     )
-    yield _accesses("Who got in, latest first", report.successes)
-    yield _accesses("Who became whom, latest first", report.privileges)
+    yield _accesses("Successful logins, latest first", report.successes)
+    yield _accesses("Privilege use (sudo, su), latest first", report.privileges)
     yield _accesses("Accounts, groups and passwords, latest first", report.changes)
     yield _top("Addresses of failed logins", "address", report.failing_addresses)
-    yield _top("Names that failed logins asked for", "name", report.failing_users)
+    yield _top("User names of failed logins", "name", report.failing_users)
     yield Table(
-        f"Who was on, latest first ({report.was_on_number})",
-        ("begun", "who", "from where", "host", "program", "length"),
+        f"User sessions, latest first ({report.was_on_number})",
+        ("start", "user", "source", "host", "service", "duration"),
         [
             _dashes((_minute(s.begin), s.user, s.address, s.host, s.program, format_session_end(s)))
             for s in report.was_on
@@ -181,7 +181,7 @@ def _tables_of_people(report: Summary) -> Iterator[Table]:
     )
     yield Table(
         "Sessions",
-        ("host", "program", "opened", "closed", "open", "mean length", "longest"),
+        ("host", "service", "opened", "closed", "open", "mean duration", "longest"),
         [
             (
                 s.host,
@@ -207,12 +207,12 @@ def _tables_of_hosts(report: Summary) -> Iterator[Table]:
     )
     yield Table(
         f"Gaps: parts of a log that could not be read ({report.gaps_number})",
-        ("when", "host", "source", "reason", "what"),
+        ("time", "host", "source", "reason", "detail"),
         [(_minute(g.time), g.host, g.source, g.reason, g.what) for g in report.gaps],
     )
     yield Table(
-        "Lines not understood, since the store was begun",
-        ("program", "lines", "the latest"),
+        "Unparsed lines, since the store was created",
+        ("service", "lines", "latest example"),
         [
             (row.program or "(no header)", row.lines, sample)
             for row in report.not_understood
@@ -221,7 +221,7 @@ def _tables_of_hosts(report: Summary) -> Iterator[Table]:
     )
     yield Table(
         "All events",
-        ("program", "action", "outcome", "count"),
+        ("service", "action", "outcome", "count"),
         [(row.program, row.action, row.outcome, row.count) for row in report.events],
     )
 
@@ -229,13 +229,13 @@ def _tables_of_hosts(report: Summary) -> Iterator[Table]:
 def _accesses(title: str, accesses: AccessTable) -> Table:
     columns = (
         ("last", [_minute(a.last) for a in accesses.rows]),
-        ("who", [a.who for a in accesses.rows]),
-        ("what", [" ".join(filter(None, (a.action, a.what))) for a in accesses.rows]),
-        ("whom", [a.target for a in accesses.rows]),
-        ("from where", [a.source for a in accesses.rows]),
+        ("user", [a.who for a in accesses.rows]),
+        ("event", [" ".join(filter(None, (a.action, a.what))) for a in accesses.rows]),
+        ("target", [a.target for a in accesses.rows]),
+        ("source", [a.source for a in accesses.rows]),
         ("host", [a.host for a in accesses.rows]),
-        ("program", [a.program for a in accesses.rows]),
-        ("how", [a.method for a in accesses.rows]),
+        ("service", [a.program for a in accesses.rows]),
+        ("method", [a.method for a in accesses.rows]),
         ("outcome", [a.outcome for a in accesses.rows]),
         ("count", [a.count for a in accesses.rows]),
     )
@@ -258,7 +258,7 @@ def _top(title: str, name: str, top: Top) -> Table:
 
 
 def _others(count: int) -> str:
-    return f"and {count} of others" if count else ""
+    return f"and {count} from others" if count else ""
 
 
 def _lengths(*seconds: float) -> list[str]:

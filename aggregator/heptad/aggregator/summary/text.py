@@ -42,12 +42,12 @@ def to_text(report: Summary, options: str = "") -> str:
 def format_read_until(report: Summary) -> str:
     """Up to when the report holds: what is not in it may have happened since."""
     if not report.looked_until:
-        return "It is not known until when the logs were looked at."
-    return f"The logs were looked at until {report.looked_until[:19].replace('T', ' ')}."
+        return "It is unknown up to when the logs were processed."
+    return f"The logs were processed up to {report.looked_until[:19].replace('T', ' ')}."
 
 
 def _sections(report: Summary, options: str) -> Iterator[tuple[str, list[str]]]:
-    yield "What to look at first", _first(report)
+    yield "What to check first", _first(report)
     yield "What happened", _summary(report)
     if report.findings:
         yield f"Findings ({len(report.findings)})", list(_findings(report, options))
@@ -56,37 +56,37 @@ def _sections(report: Summary, options: str) -> Iterator[tuple[str, list[str]]]:
             (row.host, row.program, row.method or "-", row.attempts, row.successes, row.failures)
             for row in report.logins
         ]
-        heading = ("host", "program", "method", "attempts", "successes", "failures")
+        heading = ("host", "service", "method", "attempts", "successes", "failures")
         yield "Logins", _table(heading, rows)
     if report.successes.rows:
-        yield "Who got in, latest first", _accesses(report.successes)
+        yield "Successful logins, latest first", _accesses(report.successes)
     if report.privileges.rows:
-        yield "Who became whom, latest first", _privileges(report.privileges)
+        yield "Privilege use (sudo, su), latest first", _privileges(report.privileges)
     if report.failing_addresses.rows:
         yield "Addresses of failed logins", _top("address", report.failing_addresses)
-        yield "Names that failed logins asked for", _top("name", report.failing_users)
+        yield "User names of failed logins", _top("name", report.failing_users)
     yield from _more_sections(report)
     if report.events:
         events = [(row.program, row.action, row.outcome, row.count) for row in report.events]
-        yield "All events", _table(("program", "action", "outcome", "count"), events)
+        yield "All events", _table(("service", "action", "outcome", "count"), events)
     if report.gaps:
         gaps = [(_minute(g.time), g.host, g.source, g.reason, g.what) for g in report.gaps]
         title = f"Gaps: parts of a log that could not be read ({report.gaps_number})"
-        yield title, _table(("when", "host", "source", "reason", "what"), gaps)
+        yield title, _table(("time", "host", "source", "reason", "detail"), gaps)
     if report.not_understood:
-        yield "Lines not understood, since the store was begun", list(_not_understood(report))
+        yield "Unparsed lines, since the store was created", list(_not_understood(report))
 
 
 def _more_sections(report: Summary) -> Iterator[tuple[str, list[str]]]:
     if report.was_on:
-        yield f"Who was on, latest first ({report.was_on_number})", _was_on(report)
+        yield f"User sessions, latest first ({report.was_on_number})", _was_on(report)
     if report.changes.rows:
         yield "Accounts, groups and passwords, latest first", _changes(report.changes)
     if report.sessions:
         sessions = [
             (s.host, s.program, s.opened, s.closed, s.open, _mean(s)) for s in report.sessions
         ]
-        heading = ("host", "program", "opened", "closed", "open", "mean length")
+        heading = ("host", "service", "opened", "closed", "open", "mean duration")
         yield "Sessions", _table(heading, sessions)
     if report.seen:
         seen = [
@@ -103,8 +103,8 @@ def _first(report: Summary) -> list[str]:
     if report.gaps_number:
         told.append("- a part of a log could not be read: see the gaps below")
     told += [
-        f"- {row.lines} lines of {printable(row.program, _WIDEST)} were not understood: "
-        "its format may be new"
+        f"- {row.lines} lines of {printable(row.program, _WIDEST)} were not understood: its "
+        "log format may have changed"
         for row in report.not_understood
         if row.lines and row.program
     ]
@@ -147,7 +147,7 @@ def _evidence(shown: FindingEvents, options: str) -> Iterator[str]:
         times = f" (×{line.count})" if line.count > 1 else ""
         yield f"| {printable(line.line, _SAMPLE)}{times}"
     more = len(shown.lines) - _MOST_LINES
-    left = f"and {count_of(more, 'line')} more: " if more > 0 else "all of it: "
+    left = f"and {count_of(more, 'line')} more: " if more > 0 else "all events: "
     note = shown.note and f" ({shown.note})"
     yield f"{left}{SHOW_EVENTS} {shown.id}{options}{note}"
 
@@ -165,7 +165,7 @@ def _accesses(accesses: AccessTable) -> list[str]:
         )
         for a in accesses.rows
     ]
-    heading = ("last", "who", "from where", "where", "program", "how", "count")
+    heading = ("last", "user", "source", "host", "service", "method", "count")
     return _table(heading, rows) + _others(accesses.others)
 
 
@@ -183,7 +183,7 @@ def _privileges(accesses: AccessTable) -> list[str]:
         )
         for a in accesses.rows
     ]
-    heading = ("last", "who", "as", "where", "program", "outcome", "count", "what")
+    heading = ("last", "user", "as", "host", "service", "outcome", "count", "command")
     return _table(heading, rows) + _others(accesses.others)
 
 
@@ -202,7 +202,7 @@ def _changes(changes: AccessTable) -> list[str]:
         )
         for a in changes.rows
     ]
-    heading = ("last", "who", "change", "whom", "what", "where", "program", "outcome", "count")
+    heading = ("last", "user", "change", "target", "object", "host", "service", "outcome", "count")
     return _table(heading, rows) + _others(changes.others)
 
 
@@ -211,8 +211,8 @@ def format_session_end(session: SessionRow) -> str:
     return {
         "closed": _length(session.seconds),
         "restart": f"{_length(session.seconds)}, until the host restarted",
-        "reused": "no end seen",
-        "never": "no end seen",
+        "reused": "no end logged",
+        "never": "no end logged",
     }.get(session.end, "open")
 
 
@@ -229,7 +229,7 @@ def _was_on(report: Summary) -> list[str]:
         for s in report.was_on
     ]
     more = report.was_on_number - len(rows)
-    return _table(("begun", "who", "from where", "where", "program", "length"), rows) + (
+    return _table(("start", "user", "source", "host", "service", "duration"), rows) + (
         [f"and {count_of(more, 'session')} more"] if more else []
     )
 
@@ -248,7 +248,7 @@ def _top(name: str, top: Top) -> list[str]:
 
 
 def _others(count: int) -> list[str]:
-    return [f"and {count} of others"] if count else []
+    return [f"and {count} from others"] if count else []
 
 
 def _not_understood(report: Summary) -> Iterator[str]:

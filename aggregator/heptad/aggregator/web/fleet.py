@@ -79,8 +79,8 @@ class FleetStores:
                 raise
             # a longer time-out, which is the remedy elsewhere, changes nothing here
             raise StoreError(
-                f"InfluxDB did not answer within {_ANSWERED_WITHIN:.0f} s, and the page waits no "
-                "longer; choose a shorter range, or see that the server is not overloaded"
+                f"InfluxDB did not answer within {_ANSWERED_WITHIN:.0f} s; choose a shorter "
+                "range, or check that the server is not overloaded"
             ) from error
 
 
@@ -197,7 +197,7 @@ class NewEvents:
         """See what came, and the position of the last; raises StoreError."""
         if not self._lock.acquire(timeout=PATIENCE):
             raise StoreError(
-                "InfluxDB takes long to say what is new; see that it is not overloaded"
+                "InfluxDB is slow to return new events; check that it is not overloaded"
             )
         try:
             now = self._tick()

@@ -102,7 +102,9 @@ class Page:
         if file is not None:
             return _send_file(*file, environ.get("HTTP_IF_NONE_MATCH", ""))
         if path not in self._views and not _FILE.fullmatch(path):
-            return _send("404 Not Found", {"error": f"there are {', '.join(self._views)}"})
+            return _send(
+                "404 Not Found", {"error": (f"unknown view; valid views: {', '.join(self._views)}")}
+            )
         return self._ask(path, environ.get("QUERY_STRING", ""))
 
     def _ask(self, path: str, text: str) -> HttpResponse:
@@ -111,15 +113,17 @@ class Page:
         except BadQuery as error:
             return _send("400 Bad Request", {"error": str(error)})
         if not self._places.acquire(timeout=PATIENCE):
-            return _send("503 Service Unavailable", {"error": "too many questions at once"})
+            return _send(
+                "503 Service Unavailable", {"error": ("too many requests at once; try again later")}
+            )
         try:
             return self._answer(path, query)
         except BadQuery as error:
             return _send("400 Bad Request", {"error": str(error)})
         except (StoreError, sqlite3.Error) as error:
-            log.debug("store cannot be read", extra={"error": error})
+            log.debug("cannot read the store", extra={"error": error})
             return _send(
-                "503 Service Unavailable", {"error": printable(f"Cannot be read now: {error}")}
+                "503 Service Unavailable", {"error": printable(f"Not available at the moment: {error}")}
             )
         finally:
             self._places.release()

@@ -29,13 +29,12 @@ class AccountChange(GroupingRule):
     noun = ("account or group", "accounts or groups")
     filter: ClassVar[EventFilter] = {"action": tuple(_DONE), "outcome": ("success",)}
     description = (
-        "An account or a group was created, changed or deleted, or its members were. Medium if "
-        "somebody became a member of a group with power over the host "
-        f"({', '.join(sorted(_POWERFUL))}), else low."
+        "An account, a group or its members were changed. Medium if a user was added to a "
+        f"privileged group ({', '.join(sorted(_POWERFUL))}), otherwise low."
     )
     false_positives = (
-        "somebody administers the host, or a package makes its own account. Changes that are not "
-        "made with the usual programs write no such lines."
+        "Routine administration, or a package that creates its own account. Changes made "
+        "without the usual programs are not logged."
     )
 
     def key_of(self, event: Event) -> str | None:

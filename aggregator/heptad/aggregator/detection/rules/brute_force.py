@@ -12,13 +12,13 @@ class BruteForce(ThresholdRule):
     title = "Brute force"
     technique = "T1110"
     description = (
-        "At least `attempts` failed logins from one address within `span`. Low up to ten times "
-        "the threshold, medium up to a hundred times, high beyond."
+        "At least `attempts` failed logins from one address within `span`. Low up to 10 times "
+        "the threshold, medium up to 100 times, high above."
     )
     false_positives = (
-        "one address stands for many people (a proxy, a gateway, a bastion host) and several of "
-        "them mistype, or a job with an old password tries again and again. It does not see "
-        "attacks from many addresses, slow ones, and lines that tell no address."
+        "Several users behind one address (a proxy, a gateway, a bastion host) who mistype, or "
+        "a job with an old password. The rule does not detect attacks from many addresses, "
+        "slow attacks, and lines without an address."
     )
 
     def __init__(self, config: BruteForceConfig) -> None:

@@ -15,13 +15,13 @@ class Distributed(ThresholdRule):
     unit = 5
     noun = ("user", "users")
     description = (
-        "Failed logins as one user from at least `addresses` different addresses within `span`. "
-        "Names that are no account's do not count. Low for root, whom everybody tries; medium for "
-        "anybody else: somebody knows the name."
+        "Failed logins as one user from at least `addresses` different addresses within "
+        "`span`. Names without an account do not count. Low for root, which every scanner "
+        "tries; medium for other users, because the attacker knows the name."
     )
     false_positives = (
-        "many hosts of a site use one account for a job, and its password was changed. It does "
-        "not see accounts that are tried from many addresses one after the other for days."
+        "Many hosts that use one account for a job after its password was changed. The rule "
+        "does not detect attempts that change their address over several days."
     )
 
     def __init__(self, config: DistributedConfig) -> None:

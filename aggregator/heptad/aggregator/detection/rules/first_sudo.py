@@ -19,12 +19,11 @@ class FirstSudo(NewTermsRule):
     noun = ("host", "hosts")
     filter: ClassVar[EventFilter] = {"action": ("login", "privilege"), "outcome": ("success",)}
     description = (
-        "A user ran something by sudo on a host on which he did not within the look-back. Low. "
-        "Nothing is told of a host that is new itself, nor of one on which more than `most` users "
-        "use sudo."
+        "A user ran sudo on a host where they did not run it within the look-back. Low. Hosts "
+        "that are new, and hosts on which more than `most` users run sudo, are not reported."
     )
     false_positives = (
-        "somebody has a new task, or uses sudo more seldom than the look-back is long."
+        "A user with a new task, or one who runs sudo less often than once per look-back."
     )
 
     def __init__(self, baseline: BaselineConfig, config: FirstSudoConfig) -> None:

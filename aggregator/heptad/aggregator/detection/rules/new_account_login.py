@@ -18,10 +18,10 @@ class NewAccountLogin(SequenceRule):
     once = True
     filter: ClassVar[EventFilter] = {"action": ("login", "account_create"), "outcome": ("success",)}
     description = (
-        "The first login as a user whose account was created within `span` before, on any host. "
-        "Medium: an intruder may have created a backdoor account."
+        "The first login of a user whose account was created within `span` before, on any "
+        "host. Medium, because an intruder may have created a backdoor account."
     )
-    false_positives = "an administrator sets up an account, and its user tries it at once."
+    false_positives = "An administrator creates an account, and its user logs in immediately."
 
     def __init__(self, config: NewAccountLoginConfig) -> None:
         super().__init__(1, config.span)

@@ -16,10 +16,12 @@ class NewHost(NewTermsRule):
     technique = "T1021.004"
     filter: ClassVar[EventFilter] = {"action": ("login",), "outcome": ("success",)}
     description = (
-        "A user logged in on a host on which he did not within the look-back. Low. Nothing is "
-        "told of a user who is new himself, nor of one who uses more than `most` hosts."
+        "A user logged in on a host where they did not log in within the look-back. Low. New "
+        "users, and users of more than `most` hosts, are not reported."
     )
-    false_positives = "a host is new, or somebody has a new task. It needs events of several hosts."
+    false_positives = (
+        "A new host, or a user with a new task. The rule requires events of several hosts."
+    )
 
     def __init__(self, baseline: BaselineConfig, config: NewHostConfig) -> None:
         super().__init__(baseline, config.most)

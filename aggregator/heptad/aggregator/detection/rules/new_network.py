@@ -18,13 +18,13 @@ class NewNetwork(NewTermsRule):
     technique = "T1078"
     filter: ClassVar[EventFilter] = {"action": ("login",), "outcome": ("success",)}
     description = (
-        "A user logged in from a network (IPv4 `/24`, IPv6 `/64`) that he did not come from "
-        "within the look-back, on any host. Low. Nothing is told of a user who is new himself, "
-        "nor of one who came from more than `most` networks."
+        "A user logged in from a network (IPv4 `/24`, IPv6 `/64`) from which they did not log "
+        "in on any host within the look-back. Low. New users, and users of more than `most` "
+        "networks, are not reported."
     )
     false_positives = (
-        "somebody travels, moves, or gets a new address from his provider. An attacker in the "
-        "same network as the user is not seen."
+        "A user who travels, moves, or gets a new address from their provider. An attacker in "
+        "the same network as the user is not detected."
     )
 
     def __init__(self, baseline: BaselineConfig, config: NewNetworkConfig) -> None:

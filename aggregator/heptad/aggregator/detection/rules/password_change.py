@@ -16,9 +16,9 @@ class PasswordChange(GroupingRule):
     filter: ClassVar[EventFilter] = {"action": ("password_change",), "outcome": ("success",)}
     description = (
         "The password of an account was set, changed, locked or unlocked. Medium for root, "
-        "else low."
+        "otherwise low."
     )
-    false_positives = "routine password changes."
+    false_positives = "Routine password changes."
 
     def key_of(self, event: Event) -> str | None:
         """Whose password it is."""

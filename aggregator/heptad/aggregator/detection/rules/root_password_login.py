@@ -18,11 +18,11 @@ class RootPasswordLogin(GroupingRule):
     noun = ("address", "addresses")
     filter: ClassVar[EventFilter] = {"action": ("login",), "outcome": ("success",)}
     description = (
-        "Root logged in by a password or by answers to questions, through the network. Medium: a "
-        "password can be guessed, and nobody knows who typed it."
+        "Root logged in over the network by password or keyboard-interactive. Medium, because "
+        "a password can be guessed, and does not show who used it."
     )
     false_positives = (
-        "that is how the host is administered. Logins at its own console are not told."
+        "Hosts that are administered this way. Logins at the host's own console are not reported."
     )
 
     def key_of(self, event: Event) -> str | None:

@@ -15,8 +15,8 @@ _TITLES: Final = {
     _EXEMPT: "Second factor not required",
 }
 _WHY: Final = {
-    _SKIPPED: "its service did not answer, and the login went on",
-    _UNAVAILABLE: "it could not be asked for",
+    _SKIPPED: "its service did not answer, and the login continued",
+    _UNAVAILABLE: "it was not available",
     _EXEMPT: "the policy did not require it",
 }
 
@@ -29,14 +29,15 @@ class SecondFactor(GroupingRule):
     technique = "T1556.006"
     filter: ClassVar[EventFilter] = {"action": ("authentication",)}
     description = (
-        "A login needed a second factor (Duo, RADIUS, a code, a key), and it was not asked for. "
-        "High if the module let the user in because its service did not answer, medium if the "
-        "service did not answer and the log does not show whether the login went on, low if the "
-        "policy exempts the user. The subject is the user, or the host if no user is named."
+        "A login that requires a second factor (Duo, RADIUS, a code, a key) continued without "
+        "one, or may have. High if the module let the user in because its service did not "
+        "answer, medium if the service did not answer and the log does not show whether the "
+        "login continued, low if the policy exempts the user. The subject is the user, or the "
+        "host if no user is named."
     )
     false_positives = (
-        "the service has an outage, or new users are exempt until they are enrolled. An attacker "
-        "who has a password can cause the outage: check the login itself."
+        "An outage of the service, or new users who are exempt until they are enrolled. An "
+        "attacker who has a password can cause the outage, so check the login itself."
     )
 
     def key_of(self, event: Event) -> str | None:

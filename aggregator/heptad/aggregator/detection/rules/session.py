@@ -160,16 +160,17 @@ class SessionRule(FactsRule):
         "outcome": ("success",),
     }
     description = (
-        "A user's session by sshd or login: from when to when and from where. One without an end "
-        "is open for as long as an end is looked for; after that, or once its process id belongs "
-        "to another session, it never ended. One that a restart of the host cut off says so. "
-        "Always info: it tells what went on, raises no alarm, and is not among what to look at "
-        "first. Written when the session begins and again when it ends."
+        "A session of a user through sshd or login, with its start, end and source. A session "
+        "without an end is open until `longest` has passed or its process id is reused; after "
+        "that, it never ended. A session that ended because the host restarted says so. Always "
+        "info: sessions cause no alert and are not listed under what to check first. Written "
+        "when the session starts and again when it ends."
     )
     false_positives = (
-        "the lines of PAM are missing: then a session seems to have no end. The end is looked for "
-        "within `longest`. Sessions of CRON, sudo and su are not told, nor more than "
-        f"{MOST_A_DAY} of one host in a day: that is automation; put it into the ignore list."
+        "Without the lines of PAM, a session seems to have no end. The rule looks for the end "
+        "within `longest`. It does not report sessions of CRON, sudo and su, nor more than "
+        f"{MOST_A_DAY} sessions of one host per day; those are automation, so add their user "
+        "to the ignore list."
     )
 
     def __init__(self, config: SessionConfig) -> None:
@@ -202,7 +203,7 @@ class SessionRule(FactsRule):
         seconds = max(0, facts.last[0] - facts.first[0]) // units.SECOND
         length = str(timedelta(seconds=seconds))
         if session.end == "host_start":
-            end = f"had no end when the host restarted, {length} later"
+            end = f"still open when the host restarted after {length}"
         elif session.end == _REUSED:
             end = "never ended: its process id was used again"
         elif session.end:
@@ -219,8 +220,8 @@ class SessionRule(FactsRule):
         longest, whole = (
             to_finding(self.longest * MINUTE) for to_finding in (length_of, whole_length_of)
         )
-        words = self._words(key, facts, f"is open as far as is known, for {longest} at most")
-        never = self._words(key, facts, f"never ended: no end was seen within {whole}")
+        words = self._words(key, facts, f"open, for {longest} at most")
+        never = self._words(key, facts, f"never ended: no end was logged within {whole}")
         return msgspec.structs.replace(
             finding_of(self, key, day, facts, (self.severity_of(facts), words)),
             overdue=(session.begin + self.longest + 1) * MINUTE,

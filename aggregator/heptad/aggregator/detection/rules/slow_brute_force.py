@@ -13,13 +13,13 @@ class SlowBruteForce(ThresholdRule):
     technique = "T1110"
     unit = 60
     description = (
-        "Failed logins from one address in at least `hours` different hours within `span`: "
-        "somebody who takes his time, so as not to be noticed. Low up to ten times so many "
-        "attempts, then medium, from a hundred times on high."
+        "Failed logins from one address in at least `hours` different hours within `span`, as "
+        "in a slow attack that avoids detection. Low up to 10 times this number of attempts, "
+        "medium up to 100 times, high above."
     )
     false_positives = (
-        "a job with an old password tries every hour, or one address stands for many people. An "
-        "attack that is fast and long is told by this rule and by `brute_force`."
+        "A job with an old password that tries every hour, or many users behind one address. "
+        "Both this rule and `brute_force` report an attack that is fast and long."
     )
 
     def __init__(self, config: SlowBruteForceConfig) -> None:

@@ -14,11 +14,11 @@ class Spraying(ThresholdRule):
     unit = 5
     description = (
         "Failed logins as at least `users` different users from one address within `span`. "
-        f"Medium if more than {MOST_NAMES} names were tried, else low."
+        f"Medium if more than {MOST_NAMES} names were tried, otherwise low."
     )
     false_positives = (
-        "one address stands for many people. It does not tell a few passwords on many accounts "
-        "from a list of names and passwords."
+        "Many users behind one address. The rule does not distinguish a few passwords on many "
+        "accounts from a list of names and passwords."
     )
 
     def __init__(self, config: SprayingConfig) -> None:

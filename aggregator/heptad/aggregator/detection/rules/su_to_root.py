@@ -15,10 +15,10 @@ class SuToRoot(GroupingRule):
     technique = "T1548"
     filter: ClassVar[EventFilter] = {"action": ("privilege",), "outcome": ("success", "failure")}
     description = (
-        "A user became root by su, or tried to. Low; it is told because su, unlike sudo, leaves "
-        "no record of what was done then. Root's own su is not told."
+        "A user became root by su, or tried to. Low. It is reported because su, unlike sudo, "
+        "does not log what was done afterwards. When root runs su, it is not reported."
     )
-    false_positives = "that is how the host is administered."
+    false_positives = "Hosts that are administered this way."
 
     def key_of(self, event: Event) -> str | None:
         """Who did it."""

@@ -29,13 +29,13 @@ class SuccessAfterFailures(SequenceRule):
     filter: ClassVar[EventFilter] = {"action": ("login",), "outcome": ("failure", "success")}
     key_of = staticmethod(address_of)
     description = (
-        "A login from an address from which at least `failures` failed within `span` before. High "
-        "if several users were tried, or ten times as many failures went before; else medium. A "
-        "login by key, host or Kerberos is not told: that was not guessed."
+        "A login from an address after at least `failures` failed logins from it within "
+        "`span`. High if several users were tried, or after 10 times as many failures; "
+        "otherwise medium. Logins by key, host or Kerberos are not reported, because these "
+        "cannot be guessed."
     )
     false_positives = (
-        "somebody forgot his password and found it again, or somebody behind the same proxy "
-        "logged in while another mistyped."
+        "A user who mistyped their password, or another user behind the same proxy who did."
     )
 
     def __init__(self, config: SuccessAfterFailuresConfig) -> None:

@@ -18,11 +18,13 @@ class SudoRefused(GroupingRule):
     technique = "T1548.003"
     filter: ClassVar[EventFilter] = {"action": ("privilege",), "outcome": ("failure",)}
     description = (
-        "sudo or doas refused a user. Medium if the policy did (not in sudoers, command not "
-        "allowed, account refused), low if only the password was wrong or could not be asked for."
+        "sudo or doas refused a user. Medium if the policy refused (not in sudoers, command "
+        "not allowed, account refused), low if only the password was wrong or could not be "
+        "prompted for."
     )
     false_positives = (
-        "somebody mistypes, tries what he is allowed, or a job runs sudo without a terminal."
+        "A user who mistypes or checks what they are allowed to do, or a job that runs "
+        "sudo without a terminal."
     )
 
     def key_of(self, event: Event) -> str | None:

@@ -13,13 +13,13 @@ class Sweep(ThresholdRule):
     technique = "T1110"
     unit = 5
     description = (
-        "Failed logins on at least `hosts` different hosts from one address within `span`. Low up "
-        "to ten times so many attempts, then medium, from a hundred times on high."
+        "Failed logins on at least `hosts` different hosts from one address within `span`. Low "
+        "up to 10 times this number of attempts, medium up to 100 times, high above."
     )
     false_positives = (
-        "an administrator or a job with an old password goes from host to host, or hosts stand "
-        "side by side on the internet, where scanners try them all. It needs events of several "
-        "hosts in one store."
+        "An administrator or a job with an old password that goes from host to host, or hosts "
+        "with adjacent public addresses, which scanners try one after another. The rule "
+        "requires events of several hosts in one store."
     )
 
     def __init__(self, config: SweepConfig) -> None:

@@ -67,16 +67,16 @@ class UnusualHour(HistoryRule):
     technique = "T1078"
     filter: ClassVar[EventFilter] = {"action": ("login",), "outcome": ("success",)}
     description = (
-        "A user logged in at an hour of the day at which, by what is known of him, a login is "
-        "less likely than `probability`. The share of the hours in which he logged in that lie "
-        "within an hour of it, with one added for each three hours of a day (additive smoothing, "
-        "Laplace's rule of succession: Manning, Raghavan and Schütze, Introduction to Information "
-        "Retrieval, 2008, 11.3.2); the day is a circle. Low. Nothing is told before he logged in "
-        "during `hours` hours."
+        "A user logged in at an hour of the day at which, by their history, a login is less "
+        "likely than `probability`. The probability is the share of the hours with a login of "
+        "the user that are within an hour of this one, with one added for each three hours of "
+        "a day (additive smoothing, Laplace's rule of succession: Manning, Raghavan and "
+        "Schütze, Introduction to Information Retrieval, 2008, 11.3.2); the day is a circle. "
+        "Low. Users with logins in fewer than `hours` hours are not reported."
     )
     false_positives = (
-        "somebody works late, travels, or a job got a new hour. An attacker who keeps office "
-        "hours is not seen."
+        "A user who works late or travels, or a job that runs at another hour. An attacker who "
+        "works in office hours is not detected."
     )
 
     def __init__(self, baseline: BaselineConfig, config: UnusualHourConfig) -> None:
