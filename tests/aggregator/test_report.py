@@ -262,4 +262,4 @@ def test_tells_until_when_the_logs_were_looked_at(world: World) -> None:
     known = build_summary(world.events, None, MIDNIGHT, MIDNIGHT + HOUR)
     assert known.looked_until.startswith("2023-12-09T00:01:00")
     for text in (to_text(known), to_html(known)):
-        assert "The logs were looked at until 2023-12-09 00:01:00." in text
+        assert "The logs were processed up to 2023-12-09 00:01:00." in text

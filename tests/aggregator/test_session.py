@@ -92,7 +92,7 @@ def test_restart_cuts_sessions_off() -> None:
 def test_sessions_at_the_same_time() -> None:
     """Each process has its own session."""
     found = find(RULE, *enter(NOON, 1), *enter(NOON + MINUTE, 2), leave(NOON + HOUR, 1))
-    assert [f.sentence.rpartition(" · ")[2].split()[0] for f in found] == ["lasted", "is"]
+    assert [f.sentence.rpartition(" · ")[2].split()[0] for f in found] == ["lasted", "open,"]
 
 
 @pytest.mark.parametrize("program", ["cron", "sudo", "su", "systemd-logind"])

@@ -242,7 +242,9 @@ def test_the_aggregator_names_it_too(world: World, server: Influxd) -> None:
     stores.tend(metrics)
     (problem,) = [one for one in stores.problems() if "refuses" in one]
     assert "`count` of `events` is sent as integer and stored as float" in problem
-    assert f"{SHARD}; its point says that it is from host 'evil one', which is not verified" in problem
+    assert (
+        f"{SHARD}; its point says that it is from host 'evil one', which is not verified" in problem
+    )
     stores.close()
 
 

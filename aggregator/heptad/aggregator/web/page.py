@@ -123,7 +123,8 @@ class Page:
         except (StoreError, sqlite3.Error) as error:
             log.debug("cannot read the store", extra={"error": error})
             return _send(
-                "503 Service Unavailable", {"error": printable(f"Not available at the moment: {error}")}
+                "503 Service Unavailable",
+                {"error": printable(f"Not available at the moment: {error}")},
             )
         finally:
             self._places.release()
