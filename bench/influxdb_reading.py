@@ -17,8 +17,8 @@ from heptad.aggregator.app import Aggregator
 from heptad.core.config.influxdb import InfluxConfig
 from heptad.core.config.schema import Config
 from heptad.core.config.types import Duration
-from heptad.core.influxdb.line_breaks import line_of
 from heptad.core.store.event_row import row_of_event
+from heptad.core.store.line_protocol import line_of
 from tests.support.influxdb import Influxd, running
 
 _DAY = 86_400 * 10**9

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from bench.scrape import free_port, running
 from heptad.core.event import Event
-from heptad.core.influxdb.line_breaks import line_of
-from heptad.core.store.api import Row
 from heptad.core.store.event_row import row_of_event
+from heptad.core.store.line_protocol import line_of
+from heptad.core.store.point import Row
 from heptad.core.store.sqlite import LocalStore
 from tests.support.influxdb import Influxd
 from tests.support.influxdb import running as running_influxd

@@ -14,9 +14,9 @@ from heptad.aggregator.detection.evidence import EVIDENCE
 from heptad.aggregator.detection.finding import Finding, Revision
 from heptad.aggregator.reports import REPORTED
 from heptad.core.event import TAGS, Event
-from heptad.core.influxdb.line_breaks import line_of
 from heptad.core.store.event_row import row_of_event
-from heptad.core.store.line_protocol import Value
+from heptad.core.store.line_protocol import line_of
+from heptad.core.store.point import Value
 
 HOUR: Final = 3600 * 10**9
 _SPAN: Final = DAYS * 24 * HOUR

@@ -23,8 +23,8 @@ from heptad.core.config.findings import BaselineConfig, FindingsConfig, NewNetwo
 from heptad.core.config.schema import load_config
 from heptad.core.config.types import Duration
 from heptad.core.event import Event
-from heptad.core.influxdb.line_breaks import line_of
 from heptad.core.store.event_row import row_of_event
+from heptad.core.store.line_protocol import line_of
 from heptad.core.store.sqlite import LocalStore
 from tests.support.aggregator_world import DAY, HOUR, MIDNIGHT, MINUTE, SECOND, World, attack, login
 from tests.support.effort import tries

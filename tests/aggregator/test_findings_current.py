@@ -15,9 +15,9 @@ from heptad.aggregator.detection.current import HOUR, current_row, looked_row, s
 from heptad.aggregator.detection.finding import Finding, Revision
 from heptad.aggregator.metrics import AggregatorMetrics
 from heptad.core.config.schema import load_config
-from heptad.core.influxdb.line_breaks import line_of
-from heptad.core.store.api import Row
 from heptad.core.store.event_row import row_of_event
+from heptad.core.store.line_protocol import line_of
+from heptad.core.store.point import Row
 from tests.aggregator.test_service import fetch, until
 from tests.aggregator.test_service import running as running_aggregator
 from tests.support.aggregator_world import MINUTE, SECOND, attack
@@ -113,8 +113,8 @@ def test_a_high_finding_survives_all_others(server: Influxd) -> None:
 
 def _revised(row: Row, number: int) -> str:
     """The line of the same finding at its revision of this number, as ``current_row`` makes it."""
-    series, at, body, raw = row
-    return line_of((series, at, body.replace("revision=0i", f"revision={number}i"), raw))
+    body = row.body.replace("revision=0i", f"revision={number}i")
+    return line_of(msgspec.structs.replace(row, body=body))
 
 
 def _transformations(panel: str) -> list[dict[str, Any]]:

@@ -138,7 +138,7 @@ def test_what_is_found_is_shown_as_far_as_time_allows(
             count=1,
             end="logout" if rule == "session" else "",
         )
-        server.write("reports", [encode_line(*Revision(finding, 1).row())])
+        server.write("reports", [encode_line(Revision(finding, 1).row())])
     old = str((now - 2 * DAY) // DAY * DAY)
     with FaultyProxy(server.url) as proxy:
         if slow == "hangs":

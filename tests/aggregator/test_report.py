@@ -17,8 +17,8 @@ from heptad.aggregator.summary.html import to_html
 from heptad.aggregator.summary.model import AccessTable
 from heptad.aggregator.summary.text import Summary, to_text
 from heptad.core.event import Event
-from heptad.core.store.api import row_of
 from heptad.core.store.event_row import UNPARSED
+from heptad.core.store.line_protocol import row_of
 from heptad.core.store.sqlite import counter_key
 from tests.support.aggregator_world import HOUR, MIDNIGHT, MINUTE, SECOND, World, login
 

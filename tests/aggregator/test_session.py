@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -203,7 +204,7 @@ def test_sessions_of_an_older_version_stay_out_of_the_findings(tmp_path: Path) -
     row = Revision(
         replace(find(RULE, *enter(NOON), leave(NOON + HOUR))[0], rule="x", end=""), 0
     ).row()
-    old = (row[0].replace("rule=x", "rule=session"), *row[1:])
+    old = msgspec.structs.replace(row, series=row.series.replace("rule=x", "rule=session"))
     counted = counter_key("heptad_findings_total", rule="session", severity="info")
     with World(tmp_path, rules=[RULE], reports=[]) as world:
         world.reports.append([old], None, {counted: 226.0})

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 import heptad.core.influxdb.tail
-from heptad.core.influxdb.line_breaks import line_of
 from heptad.core.influxdb.store import InfluxStore
 from heptad.core.intervals import MINUTE
-from heptad.core.store.api import Point, Row
 from heptad.core.store.event_row import row_of_event
+from heptad.core.store.line_protocol import line_of
+from heptad.core.store.point import Point, Row
 from heptad.core.store.sqlite import LocalStore
 from tests.core.test_store_protocol import NOW, open_influx
 from tests.support.aggregator_world import login
@@ -56,7 +56,7 @@ def store(influxd: Influxd, clock: Clock) -> Iterator[InfluxStore]:
 def rows(*seconds: float, host: str = "a") -> list[Row]:
     """Events at these seconds after ``NOW``."""
     return [
-        (f"events,host={host}", NOW + int(at * SECOND), f"count=1i,n={n}i", "")
+        Row(f"events,host={host}", NOW + int(at * SECOND), f"count=1i,n={n}i", "")
         for n, at in enumerate(seconds)
     ]
 

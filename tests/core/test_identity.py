@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from heptad.core.store.api import Row
 from heptad.core.store.identity import Offset
+from heptad.core.store.point import Row
 from heptad.core.store.sqlite import LocalStore
 from tests.support.effort import tries
 
@@ -42,7 +42,7 @@ class Identity(RuleBasedStateMachine):
     def rows(self, lines: list[tuple[str, int]]) -> list[Row]:
         """Rows whose raw line is their number in the order of arrival."""
         first = len(self.written)
-        return [(series, at, "n=1i", str(first + n)) for n, (series, at) in enumerate(lines)]
+        return [Row(series, at, "n=1i", str(first + n)) for n, (series, at) in enumerate(lines)]
 
     @rule(lines=LINES)
     def append(self, lines: list[tuple[str, int]]) -> None:
@@ -101,7 +101,7 @@ def test_a_stamp_of_its_own_is_kept(batches: list[list[int]]) -> None:
         LocalStore(Path(folder) / "x", write=True) as store,
     ):
         for batch in batches:
-            store.append([(HEADS[0], stamp * 1000, "n=1i", "") for stamp in batch])
+            store.append([Row(HEADS[0], stamp * 1000, "n=1i", "") for stamp in batch])
         times = [point.time for point in store.read("events", 0, 2**63 - 1)]
     assert {time for time in times if time % 1000 == 0} == {1000 * s for b in batches for s in b}
 
@@ -113,7 +113,7 @@ def test_thousands_of_lines_in_one_microsecond(tmp_path: Path) -> None:
     for begin in range(0, 5000, 1250):
         with LocalStore(path, write=True) as store:
             for first in (begin, begin + 625):
-                rows = [(HEADS[0], stamp, "n=1i", str(n)) for n in range(first, first + 625)]
+                rows = [Row(HEADS[0], stamp, "n=1i", str(n)) for n in range(first, first + 625)]
                 store.append(rows)
     with LocalStore(path) as store:
         points = list(store.read("events", stamp, stamp + 10**9))
@@ -125,8 +125,8 @@ def test_two_logs_interleaved_by_batch(tmp_path: Path) -> None:
     """Old lines between new ones, thousands of each, all keep their order and their own time."""
     with LocalStore(tmp_path / "events.db", write=True) as store:
         for batch in range(10):
-            rows = [(HEADS[0], 10**9, "n=1i", f"old{batch * 500 + n}") for n in range(500)]
-            rows += [(HEADS[0], 10**12, "n=1i", f"new{batch * 500 + n}") for n in range(500)]
+            rows = [Row(HEADS[0], 10**9, "n=1i", f"old{batch * 500 + n}") for n in range(500)]
+            rows += [Row(HEADS[0], 10**12, "n=1i", f"new{batch * 500 + n}") for n in range(500)]
             store.append(rows)
         for since, name in ((10**9, "old"), (10**12, "new")):
             points = list(store.read("events", since, since + 10**6))
@@ -138,8 +138,8 @@ def test_two_logs_interleaved_by_batch(tmp_path: Path) -> None:
 def test_an_offset_is_less_than_the_stamps_precision(stamp: int, machine: str) -> None:
     """A machine's offset moves a whole second by less than a millisecond, others by less."""
     second, microsecond = stamp // 10**9 * 10**9, stamp // 1000 * 1000
-    rows: list[Row] = [(HEADS[0], at, "n=1i", "") for at in (second, microsecond, stamp)]
-    moved = [row[1] for row in Offset.of(machine).apply(rows)]
+    rows = [Row(HEADS[0], at, "n=1i", "") for at in (second, microsecond, stamp)]
+    moved = [row.time for row in Offset.of(machine).apply(rows)]
     assert 0 <= moved[0] - second < 10**6
     if microsecond % 10**9:
         assert 0 <= moved[1] - microsecond < 500
@@ -151,7 +151,7 @@ def test_machines_of_one_name_stay_apart(tmp_path: Path) -> None:
     """Of fifty machines that log a hundred lines in one second hardly two have a time in common."""
     second = 1_700_000_000 * 10**9
     stamps = [second] * 100 + [second + 10**8 + 1000 * n for n in range(100)]
-    rows: list[Row] = [(HEADS[0], stamp, "n=1i", "") for stamp in stamps]
+    rows = [Row(HEADS[0], stamp, "n=1i", "") for stamp in stamps]
     times = []
     for number in range(50):
         path = tmp_path / f"{number}.db"

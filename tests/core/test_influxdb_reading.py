@@ -11,7 +11,8 @@ import pytest
 
 from heptad.core.influxdb.paging import DAY, Series, TooLarge, read_pages
 from heptad.core.influxdb.query import Reader
-from heptad.core.store.api import Point, StoreError
+from heptad.core.store.api import StoreError
+from heptad.core.store.point import Point
 from tests.support.influxdb import Influxd, connect
 
 Answer = Callable[[str], Iterator[bytes]]

@@ -7,16 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heptad.core.event import ACTIONS, LATEST, METHODS, OUTCOMES, REASONS, Event
-from heptad.core.store.api import point_of, row_of
 from heptad.core.store.event_row import event_of_point, event_of_row, row_of_event, series_of
 from heptad.core.store.line_protocol import (
-    Value,
     decode_fields,
     decode_series,
     encode_fields,
     encode_series,
+    point_of,
     quote,
+    row_of,
 )
+from heptad.core.store.point import Row, Value
 
 HOSTILE = st.one_of(
     st.text(),
@@ -112,21 +113,21 @@ EVENTS = st.builds(
 def test_events_round_trip(event: Event) -> None:
     """An event that was stored is the event that is read, by way of a point or straight."""
     row = row_of_event(event)
-    assert event_of_point(point_of(*row)) == event_of_row(row) == event
+    assert event_of_point(point_of(row)) == event_of_row(row) == event
 
 
 def test_rows_of_reports() -> None:
     """A row of tags and fields is a point again."""
     row = row_of("reports", [("host", "a b"), ("program", "")], 7, {"n": 1, "x": 0.5, "y": None})
-    assert point_of(*row) == ("reports", {"host": "a b"}, {"n": 1, "x": 0.5}, 7)
+    assert point_of(row) == ("reports", {"host": "a b"}, {"n": 1, "x": 0.5}, 7)
 
 
 def test_what_a_newer_version_wrote() -> None:
     """A field or tag that this version does not know is left out, the event is read."""
     event = Event(1, "h", "s", "sshd", "login", "failure", user="ann")
-    series, time, body, raw = row_of_event(event)
-    newer = (series + ",colour=red", time, body + ",size=3i", raw)
-    assert event_of_point(point_of(*newer)) == event_of_row(newer) == event
+    row = row_of_event(event)
+    newer = Row(row.series + ",colour=red", row.time, row.body + ",size=3i", row.raw)
+    assert event_of_point(point_of(newer)) == event_of_row(newer) == event
 
 
 def test_heads_are_shared() -> None:

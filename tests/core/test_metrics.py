@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from heptad.core.event import ACTIONS, METHODS, OUTCOMES, REASONS
 from heptad.core.store.event_row import series_of
+from heptad.core.store.point import Row
 from heptad.core.store.sqlite import LocalStore, counter_key
 from heptad.exporter.metrics import COUNTERS, GAUGES, CounterDelta, ExporterMetrics
 from heptad.exporter.normalize.login_attempts import label_sets
@@ -136,7 +137,7 @@ def test_events_or_history(
 ) -> None:
     """Each event is either counted, as often as it came, or history; the reason is no label."""
     tally = CounterDelta("auth", first_start)
-    rows = [(series_of("h", "auth", program, *j), at, "", "") for at, program, j, _ in events]
+    rows = [Row(series_of("h", "auth", program, *j), at, "") for at, program, j, _ in events]
     tally.events(rows)
     for row, (_, _, _, count) in zip(rows, events, strict=True):
         if count != 1:

@@ -20,10 +20,10 @@ from heptad.aggregator.web.query import Query
 from heptad.cli.main import main
 from heptad.core.config.findings import FindingsConfig
 from heptad.core.influxdb import query
-from heptad.core.influxdb.line_breaks import line_of
 from heptad.core.influxdb.state_row import STATE
-from heptad.core.store.api import Row
 from heptad.core.store.event_row import row_of_event
+from heptad.core.store.line_protocol import line_of
+from heptad.core.store.point import Row
 from heptad.core.validation import Intake
 from tests.support.aggregator_world import DAY, HOUR, MIDNIGHT, MINUTE, SECOND, World, attack, login
 from tests.support.fleet_world import FleetWorld
@@ -69,10 +69,12 @@ class LocalWorld(World):
     def insert(self, name: str, rows: Sequence[Row]) -> None:
         """Put rows into the tables of a file."""
         with closing(sqlite3.connect(self.folder / name)) as db, db:
-            for head, time, body, raw in rows:
-                db.execute("INSERT OR IGNORE INTO series (head) VALUES (?)", (head,))
-                (series,) = db.execute("SELECT id FROM series WHERE head = ?", (head,)).fetchone()
-                values = (series, time, body, raw)
+            for row in rows:
+                db.execute("INSERT OR IGNORE INTO series (head) VALUES (?)", (row.series,))
+                (series,) = db.execute(
+                    "SELECT id FROM series WHERE head = ?", (row.series,)
+                ).fetchone()
+                values = (series, row.time, row.body, row.raw)
                 db.execute("INSERT INTO points (series, time, body, raw) VALUES (?,?,?,?)", values)
 
     def spoil_state(self, chance: random.Random) -> int:

@@ -18,8 +18,9 @@ from heptad.aggregator.reports import REPORTS
 from heptad.aggregator.summary.wording import Words
 from heptad.core.event import Event
 from heptad.core.store.event_row import EVENTS, row_of_event
-from heptad.core.store.line_protocol import Value, decode_fields, decode_series, encode_line
+from heptad.core.store.line_protocol import decode_fields, decode_series, encode_line
 from heptad.core.store.measurements import PART, TYPES, Field, Measurement, join_text
+from heptad.core.store.point import Row, Value
 from heptad.exporter.delivery.delivery_state import DeliveryState, Health, make_row
 from heptad.exporter.log_record import LogRecord, Provenance
 from heptad.exporter.unparsed import row_of_line
@@ -49,7 +50,7 @@ def test_a_value_is_written_as_its_declared_type() -> None:
     """An integer is written as a float where one is declared; None is left out."""
     assert PROBE.encode({"s": "3", "i": 3, "f": 3, "b": False}) == 's="3",i=3i,f=3.0,b=false'
     assert PROBE.encode({"s": None, "f": 2.5}) == "f=2.5"
-    assert PROBE.row([("host", "h")], 7, {"i": 1}) == ("probe,host=h", 7, "i=1i", "")
+    assert PROBE.row([("host", "h")], 7, {"i": 1}) == Row("probe,host=h", 7, "i=1i")
 
 
 @given(
@@ -136,7 +137,7 @@ def test_real_logs_are_as_declared(tmp_path: Path, log: str) -> None:
 @given(ANY_EVENTS)
 def test_an_event_is_as_declared(event: Event) -> None:
     """Whatever an event holds, its line has the declared types, and its count."""
-    assert faults(parse_line(encode_line(*row_of_event(event)))) == []
+    assert faults(parse_line(encode_line(row_of_event(event)))) == []
 
 
 @given(
@@ -153,8 +154,8 @@ def test_an_event_is_as_declared(event: Event) -> None:
 def test_a_heartbeat_is_as_declared(health: Health, account: DeliveryState) -> None:
     """A heartbeat has the declared types, also where a clock is off by whole seconds."""
     row = make_row(account, health, "host", "0" * 32)
-    assert faults(parse_line(encode_line(*row))) == []
-    assert decode_series(row[0]) == ("heartbeat", {"host": "host", "machine_id": "0" * 32})
+    assert faults(parse_line(encode_line(row))) == []
+    assert decode_series(row.series) == ("heartbeat", {"host": "host", "machine_id": "0" * 32})
 
 
 @given(st.text(), st.dictionaries(st.sampled_from([*LISTS, "more", "evidence"]), st.lists(HOSTILE)))
@@ -169,7 +170,7 @@ def test_a_finding_is_as_declared(text: str, lists: dict[str, Any]) -> None:
         Revision(Finding(**filled), 1, superseded_by=7),
         Revision(Finding(**filled), 2, withdrawn=True),
     ):
-        line = parse_line(encode_line(*revision.row()))
+        line = parse_line(encode_line(revision.row()))
         assert faults(line) == []
         assert line.tags == {"rule": "sweep", "severity": "low"}
 
@@ -193,7 +194,7 @@ def test_a_line_that_was_not_understood_is_as_declared(
     """Whatever a line and the journal's fields hold, its row has the declared types."""
     record = LogRecord(1, host, "sshd", "7", message, raw, 1, provenance)
     row = row_of_line(record, "host", "feed0", "sshd", history=history)
-    assert faults(parse_line(encode_line(*row))) == []
+    assert faults(parse_line(encode_line(row))) == []
 
 
 def test_a_finding_fits_into_every_influxdb() -> None:
@@ -205,6 +206,6 @@ def test_a_finding_fits_into_every_influxdb() -> None:
     rule = RootPasswordLogin()
     facts = merge([facts_of(event) for event in world])
     finding = finding_of(rule, "x", 0, facts, ("low", Words("", "", "")))
-    fields = decode_fields(Revision(finding, 0).row()[2])
+    fields = decode_fields(Revision(finding, 0).row().body)
     assert len(json.loads(str(fields["users"]))) == MOST_NAMES
     assert max(len(value) for value in fields.values() if isinstance(value, str)) < 2**16

@@ -39,7 +39,7 @@ def written(influxd: Influxd, tmp_path_factory: pytest.TempPathFactory) -> list[
     for offset in (0, 0.25):  # in that order: the first value of a field gives it its type
         health = Health(10**18, offset, 0, caught_up=True, position="text")
         row = make_row(DeliveryState(watermark=5, oldest=4, newest=5), health, "host", "0" * 32)
-        lines.append(parse_line(encode_line(*row)))
+        lines.append(parse_line(encode_line(row)))
     for bucket, measurements in BUCKETS.items():
         names = {measurement.name for measurement in measurements}
         influxd.write(bucket, [line.text for line in lines if line.measurement in names])

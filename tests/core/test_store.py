@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from heptad.core.intervals import MINUTE
-from heptad.core.store.api import Row, StoreError, row_of
+from heptad.core.store.api import StoreError
+from heptad.core.store.line_protocol import row_of
+from heptad.core.store.point import Row
 from heptad.core.store.sqlite import LocalStore, counter_key
 
 DAY = 86_400
@@ -17,7 +19,7 @@ COUNTER = counter_key("n_total", program="sshd")
 
 def rows(first: int, last: int, host: str = "a", size: int = 10) -> list[Row]:
     """Points at the times from ``first`` up to ``last``, each with a line of ``size`` bytes."""
-    return [(f"events,host={host}", n, f"n={n}i", "x" * size) for n in range(first, last)]
+    return [Row(f"events,host={host}", n, f"n={n}i", "x" * size) for n in range(first, last)]
 
 
 def times(store: LocalStore, **tags: str) -> list[int]:
@@ -69,11 +71,11 @@ def test_all_or_nothing(store: LocalStore, table: str) -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        ("events,host=a", 2**64, "n=1i", ""),
-        ("events,host=a", -(2**63) - 1, "n=1i", ""),
-        ("events,host=\udcff", 1, "n=1i", ""),
-        ("events,host=a", 1, 'n="\ud800"', ""),
-        ("events,host=a", 1, "n=1i", "\udcff"),
+        Row("events,host=a", 2**64, "n=1i", ""),
+        Row("events,host=a", -(2**63) - 1, "n=1i", ""),
+        Row("events,host=\udcff", 1, "n=1i", ""),
+        Row("events,host=a", 1, 'n="\ud800"', ""),
+        Row("events,host=a", 1, "n=1i", "\udcff"),
     ],
 )
 def test_a_row_that_cannot_be_stored(
@@ -91,7 +93,7 @@ def test_a_row_that_cannot_be_stored(
 
 def test_no_time_is_left(store: LocalStore) -> None:
     """Rows of the last nanosecond there is, which cannot move on, stop nothing."""
-    store.append([*rows(1, 3), *[("events,host=a", 2**63 - 1, "n=1i", "")] * 3])
+    store.append([*rows(1, 3), *[Row("events,host=a", 2**63 - 1, "n=1i", "")] * 3])
     assert times(store) == [1, 2]
 
 
@@ -161,7 +163,7 @@ def test_rows_that_stay_where_they_are(store: LocalStore) -> None:
     """Without moving on, a row whose place is taken is left out: writing again changes nothing."""
     for _ in range(2):
         store.append(rows(1, 4), move_on=False)
-    store.append([("events,host=a", 2, "n=99i", "other")], move_on=False)
+    store.append([Row("events,host=a", 2, "n=99i", "other")], move_on=False)
     assert [point.fields["n"] for point in store.read("events", 0, 10)] == [1, 2, 3]
 
 
@@ -221,7 +223,7 @@ def test_identities_are_not_given_again_while_pruning(path: Path) -> None:
     with LocalStore(path, write=True, max_size=2**20) as store:
         seen: set[int] = set()
         for _ in range(6):
-            store.append([("events,host=a", 7, "n=1i", "x" * 500)] * 2000)
+            store.append([Row("events,host=a", 7, "n=1i", "x" * 500)] * 2000)
             prune_all(store, 0)
             fresh = set(times(store)[-1000:])
             assert not fresh & seen
@@ -230,7 +232,7 @@ def test_identities_are_not_given_again_while_pruning(path: Path) -> None:
 
 def test_arrivals_are_cut_where_they_are_sparse(store: LocalStore) -> None:
     """A straggler is a piece of its own, an edge is never within one, and positions lead on."""
-    store.append([("events,host=a", n * MINUTE, "n=1i", "") for n in (100, 101, 3, 102, 103)])
+    store.append([Row("events,host=a", n * MINUTE, "n=1i", "") for n in (100, 101, 3, 102, 103)])
     pieces = store.arrived("events", "", 100, [102 * MINUTE])
     assert [(p.oldest // MINUTE, p.newest // MINUTE, p.points) for p in pieces] == [
         (100, 101, 2),
@@ -244,8 +246,8 @@ def test_arrivals_are_cut_where_they_are_sparse(store: LocalStore) -> None:
 def test_minutes_that_have_points(store: LocalStore) -> None:
     """Minutes with points are told, those that touch as one; others are not."""
     at = [-MINUTE - 1, -1, 0, MINUTE - 1, 2 * MINUTE, 3 * MINUTE, 9 * MINUTE]
-    store.append([("events,host=a", n, "n=1i", "") for n in at])
-    store.append([("other,host=a", 7 * MINUTE, "n=1i", "")])
+    store.append([Row("events,host=a", n, "n=1i", "") for n in at])
+    store.append([Row("other,host=a", 7 * MINUTE, "n=1i", "")])
     assert store.intervals("events", -(2**63), 2**62) == [(-2, 1), (2, 4), (9, 10)]
     assert store.intervals("events", 0, 3 * MINUTE) == [(0, 1), (2, 3)]
     assert store.intervals("unknown", 0, 2**62) == []

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from heptad.core.store.api import Row, StoreError
+from heptad.core.store.api import StoreError
 from heptad.core.store.outbox import Outbox
+from heptad.core.store.point import Row
 from heptad.core.store.sqlite import LocalStore, counter_key
 from heptad.core.store.sqlite_file import StoreCorrupt
 from heptad.core.store.sqlite_schema import MIGRATIONS, SCHEMA_VERSION, migrate
@@ -25,7 +26,7 @@ COUNTER = counter_key("n_total", program="sshd")
 
 def rows(first: int, last: int, host: str = "a", size: int = 10) -> list[Row]:
     """Points at the times from ``first`` up to ``last``, each with a line of ``size`` bytes."""
-    return [(f"events,host={host}", n, f"n={n}i", "x" * size) for n in range(first, last)]
+    return [Row(f"events,host={host}", n, f"n={n}i", "x" * size) for n in range(first, last)]
 
 
 def times(store: LocalStore, **tags: str) -> list[int]:
@@ -343,7 +344,7 @@ def replace_file(path: Path) -> None:
     """By a store of another time, as a restore does."""
     other = path.with_name("other.db")
     with LocalStore(other, write=True) as store:
-        store.append([(HEAD, 1, "count=1i", "of another time")])
+        store.append([Row(HEAD, 1, "count=1i", "of another time")])
     other.rename(path)
 
 
@@ -354,16 +355,16 @@ def test_a_file_that_is_taken_away(
 ) -> None:
     """A store whose file is deleted or replaced while it is open is written anew, and whole."""
     with LocalStore(path, write=True, outbox=True) as store:
-        store.append([(HEAD, 5, "count=1i", "one")], {"a": b"1"}, {("c", "{}"): 2})
+        store.append([Row(HEAD, 5, "count=1i", "one")], {"a": b"1"}, {("c", "{}"): 2})
         outbox = Outbox(path)
         outbox.keep({"forwarder": b"x"})
         if checkpointed:
             store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # noqa: SLF001 - no other way
         harm(path)
         assert not outbox.is_current()
-        store.append([(HEAD, 5, "count=1i", "two")], {"b": b"2"}, {("c", "{}"): 3})
+        store.append([Row(HEAD, 5, "count=1i", "two")], {"b": b"2"}, {("c", "{}"): 3})
         outbox.close()
-        store.append([(HEAD, 9, "count=1i", "three")])
+        store.append([Row(HEAD, 9, "count=1i", "three")])
         with pytest.raises(StoreError, match="another Heptad"):
             LocalStore(path, write=True)
     with LocalStore(path) as store:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from heptad.core.config.influxdb import BucketsConfig
 from heptad.core.influxdb.store import InfluxStore
 from heptad.core.intervals import MINUTE
-from heptad.core.store.api import Row, row_of
-from heptad.core.store.line_protocol import encode_fields, encode_series
+from heptad.core.store.line_protocol import encode_fields, encode_series, row_of
+from heptad.core.store.point import Row
 from heptad.core.store.sqlite import LocalStore, counter_key
 from tests.support import needs
 from tests.support.effort import tries
@@ -69,7 +69,7 @@ ANY = "any"
 
 def rows(first: int, last: int, host: str = "a") -> list[Row]:
     """Points at the nanoseconds after ``NOW`` from ``first`` up to ``last``."""
-    return [(f"events,host={host}", NOW + n, f"count={n}i", "line") for n in range(first, last)]
+    return [Row(f"events,host={host}", NOW + n, f"count={n}i", "line") for n in range(first, last)]
 
 
 def times(store: AnyStore, **tags: str | list[str]) -> list[int]:
@@ -134,7 +134,7 @@ def test_a_tag_that_is_asked_for_is_no_query(store: AnyStore, value: str) -> Non
 def test_long_ranges_with_long_gaps(store: AnyStore) -> None:
     """Points that lie years apart are found, in order."""
     at = [0, 5 * DAY, 5 * DAY + 1, 9_000 * DAY, NOW, NOW + 800 * DAY]
-    store.append([("events,host=a", time, "count=1i", "") for time in at])
+    store.append([Row("events,host=a", time, "count=1i", "") for time in at])
     assert [point.time for point in store.read(EVENTS, -(2**62), 2**62)] == at
     assert store.intervals(EVENTS, -(2**62), 2**62) == [
         (time // MINUTE, time // MINUTE + 1) for time in sorted({t // MINUTE * MINUTE for t in at})
@@ -145,11 +145,14 @@ def test_rows_give_way_to_each_other(opened: Open) -> None:
     """A row whose place is taken moves on, within a batch and later; the same one stays."""
     with opened() as store:
         store.append(
-            [(f"events,host={host}", NOW, f"count={n}i", "") for host in "ab" for n in (1, 2)]
+            [Row(f"events,host={host}", NOW, f"count={n}i", "") for host in "ab" for n in (1, 2)]
         )
     with opened() as store:
         store.append(
-            [("events,host=a", NOW, "count=3i", ""), ("events,host=a", NOW + 9, "count=1i", "")]
+            [
+                Row("events,host=a", NOW, "count=3i", ""),
+                Row("events,host=a", NOW + 9, "count=1i", ""),
+            ]
         )
         found = {
             (p.tags["host"], p.time - NOW): p.fields["count"] for p in store.read(EVENTS, 0, 2**62)
@@ -177,7 +180,7 @@ def test_arrivals_are_cut_where_they_are_sparse(store: AnyStore) -> None:
     minutes = [100, 100, 101, 3, 102, 103]
     begin = NOW - 2000 * MINUTE
     numbered = enumerate(minutes)
-    store.append([("events,host=a", begin + m * MINUTE, f"count={n}i", "") for n, m in numbered])
+    store.append([Row("events,host=a", begin + m * MINUTE, f"count={n}i", "") for n, m in numbered])
     pieces = store.arrived(EVENTS, "", 100, [begin + 102 * MINUTE])
     assert sorted(
         ((p.oldest - begin) // MINUTE, (p.newest - begin) // MINUTE, p.points) for p in pieces
@@ -205,7 +208,7 @@ POINTS = st.lists(st.tuples(st.dictionaries(st.sampled_from("xyz"), TAG), FIELDS
 def check_round_trip(store: AnyStore, points: list[tuple[dict[str, str], dict[str, Any]]]) -> None:
     """What is written is read, with its types."""
     given = [
-        (
+        Row(
             encode_series(ANY, sorted(tags.items()) or [("x", "a")]),
             NOW + n * MINUTE,
             encode_fields({k: v for k, v in fields.items() if k != "raw"}),

@@ -11,7 +11,7 @@ import pytest
 
 from heptad.aggregator.detection.current import current_row
 from heptad.aggregator.detection.finding import Finding, Revision
-from heptad.core.influxdb.line_breaks import line_of
+from heptad.core.store.line_protocol import line_of
 from tests.support.dashboard_world import DAY, HOST, HOUR, DashboardWorld
 from tests.support.exposed import BUCKET_OF, MEASUREMENTS, selectors_of
 from tests.support.grafana import (

@@ -270,9 +270,9 @@ def test_a_fleet_knows_its_deaf_hosts(bench: Bench, clock: Clock) -> None:
     for number, host in enumerate(("web-1", "web-2", "web-3")):
         health = Health(NOW, 0.0, 0, caught_up=True, position=None, deaf=number > 0)
         row = make_row(DeliveryState(), health, host, f"{number:032}")
-        told = "deaf=true" in row[2]
+        told = "deaf=true" in row.body
         assert told == (number > 0)
-        beat = Heartbeat((host, f"{number:032}"), row[1], 1, deaf=told)
+        beat = Heartbeat((host, f"{number:032}"), row.time, 1, deaf=told)
         fleet.take(beat, 900.0 if number == 1 else 100.0)
     assert fleet.summary(950.0, NOW).deaf == 1
 

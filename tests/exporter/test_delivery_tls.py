@@ -19,6 +19,7 @@ from heptad.core.config.influxdb import InfluxConfig, InfluxTlsConfig
 from heptad.core.influxdb.client import InfluxConnection, Unreachable
 from heptad.core.influxdb.write import InfluxSink
 from heptad.core.sink import Retry
+from heptad.core.store.point import Row
 from heptad.core.store.sqlite import LocalStore
 from heptad.exporter.delivery.circuit_breaker import CircuitBreaker
 from heptad.exporter.delivery.forwarder import Forwarder, Limits
@@ -144,7 +145,9 @@ def deliver(world: World, mend: Callable[[], None]) -> str:
     connection = InfluxConnection(config)
     path = world.folder / "events.db"
     with LocalStore(path, write=True, outbox=True) as store, contextlib.closing(connection):
-        store.append([("events,host=gate", NOW, f'count=1i,user="u{n}"', "") for n in range(100)])
+        store.append(
+            [Row("events,host=gate", NOW, f'count=1i,user="u{n}"', "") for n in range(100)]
+        )
         metrics = ExporterMetrics({}, [])
         sinks = [InfluxSink(connection, bucket) for bucket in ("events", "heptad")]
         heartbeat = HeartbeatSender(

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from heptad.core.sink import Blocked, Delivered, DeliveryOutcome, Payload, Retry
-from heptad.core.store.api import Row
 from heptad.core.store.field_conflict import Conflict, HeldGroup, HeldPoints, Shard
-from heptad.core.store.line_protocol import Value, decode_fields
+from heptad.core.store.line_protocol import decode_fields
 from heptad.core.store.outbox import Outbox, read_rejections, restore
+from heptad.core.store.point import Row, Value
 from heptad.core.store.sqlite import LocalStore, counter_key
 from heptad.exporter.delivery.circuit_breaker import CircuitBreaker
 from heptad.exporter.delivery.delivery_state import DeliveryState, read_position
@@ -153,7 +153,7 @@ class Host:
 
 def rows(*raws: str, time: int = NOW, series: str = HEADS[0]) -> list[Row]:
     """Rows of one stamp."""
-    return [(series, time, "count=1i", raw) for raw in raws]
+    return [Row(series, time, "count=1i", raw) for raw in raws]
 
 
 @pytest.fixture

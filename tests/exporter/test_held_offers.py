@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from heptad.core.store.field_conflict import Conflict, HeldPoints, Shard
 from heptad.core.store.outbox import Outbox
+from heptad.core.store.point import Row
 from heptad.core.store.sqlite import LocalStore
 from heptad.core.validation import Intake
 from heptad.exporter.delivery.held import Offers
@@ -40,7 +41,7 @@ def test_every_hour_has_its_turn(
     """However small a chunk is: points of the hours that the server takes again are all taken."""
     path = tmp_path_factory.mktemp("held") / "events.db"
     rows = [
-        ("events,host=a", hour * HOUR + n, "count=1i", "x" * 1000)
+        Row("events,host=a", hour * HOUR + n, "count=1i", "x" * 1000)
         for hour, number in enumerate(hours)
         for n in range(number)
     ]

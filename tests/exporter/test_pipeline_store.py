@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from heptad.core.store.api import Row, StoreError
+from heptad.core.store.api import StoreError
+from heptad.core.store.point import Row
 from heptad.core.store.sqlite import LocalStore, counter_key
 from heptad.exporter import committer
 from heptad.exporter.committer import Transaction
@@ -240,7 +241,7 @@ def test_a_full_outbox_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFix
 
         writer = committer.Committer(store, metrics, deliver)
         for number in range(200):
-            rows = [("events,host=a", number, "count=1i", "x" * 500)] * 100
+            rows = [Row("events,host=a", number, "count=1i", "x" * 500)] * 100
             writer.submit(Transaction(rows, {}, {}), stop)
             assert writer.wait(stop)
         assert len(told) > 10

@@ -9,10 +9,10 @@ import yaml
 
 from heptad.cli.commands.exporter import run_resend
 from heptad.core.sink import Blocked, Delivered, DeliveryOutcome, Payload, Retry
-from heptad.core.store.api import Row
 from heptad.core.store.field_conflict import Conflict
 from heptad.core.store.held import HeldPoint as Held
 from heptad.core.store.outbox import Outbox
+from heptad.core.store.point import Row
 from heptad.exporter.delivery import redelivery
 from heptad.exporter.delivery.redelivery import request_resend
 from tests.exporter.test_forwarder import NOW, Bucket, Host, Patient, Seconds
@@ -43,9 +43,7 @@ def host(tmp_path: Path, seconds: Seconds) -> Iterator[Host]:
 
 def add(host: Host, since: int, until: int) -> None:
     """Store these points."""
-    rows: list[Row] = [
-        ("events,host=a", NOW + n, "count=1i", f"line {n}") for n in range(since, until)
-    ]
+    rows = [Row("events,host=a", NOW + n, "count=1i", f"line {n}") for n in range(since, until)]
     host.store.append(rows)
 
 

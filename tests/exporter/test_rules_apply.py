@@ -9,9 +9,10 @@ import pytest
 from heptad.cli.main import main
 from heptad.core.config.schema import load_config
 from heptad.core.event import Event
-from heptad.core.store.api import Row, StoreError, point_of
+from heptad.core.store.api import StoreError
 from heptad.core.store.event_row import UNPARSED, event_of_point
-from heptad.core.store.line_protocol import encode_series
+from heptad.core.store.line_protocol import encode_series, point_of
+from heptad.core.store.point import Row
 from heptad.core.store.sqlite import LocalStore, counter_key
 from heptad.exporter.app import Exporter
 from heptad.exporter.log_record import LogRecord, Provenance
@@ -305,10 +306,10 @@ JOURNAL = Provenance(None, "ssh.service", True, "/usr/sbin/sshd", 0, True, "sysl
 def test_a_stored_line_is_the_record_it_was(record: LogRecord) -> None:
     """What a rule is told of a stored line is what it would have been told when it was read."""
     row = row_of_line(record, "gate", "journal", "sshd", history=False)
-    point = point_of(*row)
+    point = point_of(row)
     assert record_of_point(point) == record
     assert point.tags == {"host": "gate", "source": "journal", "program": "sshd"}
-    assert row[0] == encode_series(UNPARSED, point.tags.items())
+    assert row.series == encode_series(UNPARSED, point.tags.items())
 
 
 def test_the_journal_goes_on_vouching(tmp_path: Path) -> None:

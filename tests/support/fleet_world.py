@@ -19,11 +19,11 @@ from heptad.core.config.findings import BruteForceConfig
 from heptad.core.config.influxdb import BucketsConfig
 from heptad.core.config.types import Duration
 from heptad.core.event import Event
-from heptad.core.influxdb.line_breaks import line_of
 from heptad.core.influxdb.store import InfluxStore
-from heptad.core.store.api import Point, Row
 from heptad.core.store.event_row import row_of_event
 from heptad.core.store.heartbeat_row import HEARTBEATS
+from heptad.core.store.line_protocol import line_of
+from heptad.core.store.point import Point, Row
 from heptad.core.validation import Intake
 from tests.support.aggregator_world import DAY, MIDNIGHT, MINUTE, SECOND, World
 from tests.support.influxdb import Influxd, connect
@@ -112,11 +112,11 @@ class FleetWorld(World):
 
     def _place(self, row: Row) -> Row:
         """As an exporter's store does: of two events to the letter alike both are there."""
-        series, time, body, raw = row
+        series, time = row.series, row.time
         while (series, time) in self._given:
             time += 1
         self._given.add((series, time))
-        return series, time, body, raw
+        return Row(series, time, row.body, row.raw)
 
     def append(self, events: Iterable[Event]) -> None:
         """Events arrive, and a heartbeat tells of them."""

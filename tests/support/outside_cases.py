@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from heptad.aggregator.detection.finding import FINDINGS, Finding, Revision
-from heptad.core.store.api import Row, point_of
 from heptad.core.store.event_row import EVENTS, row_of_event
 from heptad.core.store.heartbeat_row import HEARTBEATS
-from heptad.core.store.line_protocol import Value, encode_fields, encode_series
+from heptad.core.store.line_protocol import encode_fields, encode_series, point_of
 from heptad.core.store.measurements import Measurement
+from heptad.core.store.point import Identity, Row, Value
 from tests.support.aggregator_world import DAY, HOUR, MINUTE, SECOND, login
 
 STATES: Final = ("progress", "counters", "first_start", "findings/brute_force", "report/report_top")
@@ -36,7 +36,7 @@ class Case(NamedTuple):
         if isinstance(self.fields.get("raw"), str):  # else it is no line, but a field like others
             raw = str(fields.pop("raw"))
         series = encode_series(self.measurement, self.tags.items())
-        return series, self.time, encode_fields(fields), raw
+        return Row(series, self.time, encode_fields(fields), raw)
 
 
 class Change(NamedTuple):
@@ -180,7 +180,7 @@ def _make_valid(
             users=("root",),
             first_event=f"events,host=a {first}",
             last_event=f"events,host=a {first + SECOND}",
-            evidence=((first, "events,host=a"),),
+            evidence=(Identity(first, "events,host=a"),),
         )
         return _split(FINDINGS, Revision(finding, 0).row())
     if kind == "report":
@@ -194,7 +194,7 @@ def _make_valid(
 
 
 def _split(declared: Measurement, row: Row) -> tuple[str, dict[str, str], int, dict[str, Value]]:
-    point = point_of(*row)
+    point = point_of(row)
     return declared.name, dict(point.tags), point.time, dict(point.fields)
 
 

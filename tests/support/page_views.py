@@ -15,8 +15,8 @@ from heptad.aggregator.web.source import HostStores
 from heptad.core.config.influxdb import InfluxConfig
 from heptad.core.event import Event
 from heptad.core.http.server import HttpResponse
-from heptad.core.influxdb.line_breaks import line_of
 from heptad.core.store.api import LOOKED_UNTIL
+from heptad.core.store.line_protocol import line_of
 from tests.support.aggregator_world import World
 from tests.support.influxdb import Influxd
 

@@ -38,8 +38,9 @@ from heptad.aggregator.reading import StoppableStore, Stopped
 from heptad.aggregator.reports.aggregation import ReportAggregation, Window, aggregate_events
 from heptad.aggregator.reports.windows import WindowResult, WindowSchedule
 from heptad.core.intervals import MINUTE
-from heptad.core.store.api import Row, Store
+from heptad.core.store.api import Store
 from heptad.core.store.event_row import MEASUREMENT
+from heptad.core.store.point import Row
 from heptad.core.store.sqlite import counter_key
 from heptad.core.telemetry.log import Condition
 from heptad.core.telemetry.metrics import CounterDict

@@ -10,8 +10,9 @@ import msgspec
 from heptad.aggregator.reports.counting import cut
 from heptad.aggregator.summary.wording import list_names
 from heptad.core.influxdb.store import InfluxStore
-from heptad.core.store.api import PROBLEMS, Point, StoreError
+from heptad.core.store.api import PROBLEMS, StoreError
 from heptad.core.store.field_conflict import describe
+from heptad.core.store.point import Point
 from heptad.core.store.sqlite import LocalStore
 
 _MOST: Final = 20

@@ -6,7 +6,8 @@ from typing import TypeVar
 
 from heptad.core.event import Event
 from heptad.core.intervals import Interval
-from heptad.core.store.api import Arrival, Counters, Identity, Point, Row, Store, TagFilter
+from heptad.core.store.api import Arrival, Counters, Store, TagFilter
+from heptad.core.store.point import Identity, Point, Row
 from heptad.core.validation import Intake
 
 _T = TypeVar("_T")

@@ -13,9 +13,9 @@ from typing import Final
 
 import msgspec
 
-from heptad.core.store.api import Row
 from heptad.core.store.history import Past, Stored
 from heptad.core.store.line_protocol import decode_series
+from heptad.core.store.point import Row
 from heptad.exporter.normalize.login_attempts import LONGEST
 from heptad.exporter.normalize.normalizer import FoldedRow, Normalizer
 from heptad.exporter.stored_line import (
@@ -79,7 +79,7 @@ def find_last_events(past: Past, own: frozenset[str]) -> dict[MachineProgram, La
     """The last event of each program on each machine."""
     tails: dict[MachineProgram, LastEvent] = {}
     for arrival, series, time, body, raw in past.newest_arrivals(_MOST_ARRIVALS):
-        voice = content_of(series, time, body, raw, own).voice
+        voice = content_of(Row(series, time, body, raw), own).voice
         if voice not in tails and len(tails) < _MOST_VOICES:
             tails[voice] = LastEvent(arrival, time, source_of(series))
     older: dict[MachineProgram, LastEvent] = {}
@@ -148,13 +148,13 @@ class AlreadyRead:
         folded: list[FoldedRow] = []
         duplicates = 0
         for row in rows:
-            told = content_of(*row, self._own)
+            told = content_of(row, self._own)
             left = self._count_new(told, caught_up=caught_up)
             if left == 0:
                 duplicates += 1
                 continue
             if left != told.count:
-                row = (row[0], row[1], _with_count(row[2], told.count, left), row[3])  # noqa: PLW2901 - what is left of it
+                row = Row(row.series, row.time, _with_count(row.body, told.count, left), row.raw)  # noqa: PLW2901 - what is left of it
             fresh.append(row)
             if left != 1:
                 folded.append((row, left))
@@ -260,7 +260,7 @@ class AlreadyRead:
 
     def _stored_line(self, stored: Stored) -> StoredLine:
         arrival, series, time, body, raw = stored
-        return arrival, content_of(series, time, body, raw, self._own)
+        return arrival, content_of(Row(series, time, body, raw), self._own)
 
 
 def source_of(series: str) -> str:

@@ -15,7 +15,8 @@ from typing import Final
 
 import msgspec
 
-from heptad.core.store.api import Row, StoreError
+from heptad.core.store.api import StoreError
+from heptad.core.store.point import Row
 from heptad.core.store.sqlite import LocalStore
 from heptad.core.store.sqlite_file import StoreCorrupt
 from heptad.core.telemetry.log import Condition

@@ -7,14 +7,14 @@ committed, and so survive a restart. Host metrics are in ``collectors``.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from operator import itemgetter
+from operator import attrgetter
 from typing import Final
 
 from heptad.core import __version__
 from heptad.core.event import LABELS
-from heptad.core.store.api import Row
 from heptad.core.store.field_conflict import LABELS as LABELS_OF_HELD
 from heptad.core.store.line_protocol import decode_series
+from heptad.core.store.point import Row
 from heptad.core.store.sqlite import counter_key
 from heptad.core.telemetry.metrics import CounterDict, StoredMetrics
 from heptad.core.validation import Intake
@@ -174,19 +174,19 @@ class CounterDelta:
 
     def events(self, rows: Sequence[Row]) -> Counter[str]:
         """Count the events of rows, each once; the number of rows by their heads."""
-        series_counts = Counter(map(itemgetter(0), rows))
-        if min(map(itemgetter(1), rows), default=0) >= self._history_before:
+        series_counts = Counter(map(attrgetter("series"), rows))
+        if min(map(attrgetter("time"), rows), default=0) >= self._history_before:
             self._series_counts.update(series_counts)
             return series_counts
-        fresh = [row for row in rows if row[1] >= self._history_before]
+        fresh = [row for row in rows if row.time >= self._history_before]
         self._history += len(rows) - len(fresh)
-        self._series_counts.update(map(itemgetter(0), fresh))
+        self._series_counts.update(map(attrgetter("series"), fresh))
         return series_counts
 
     def add_repeats(self, row: Row, count: int) -> None:
         """Count what an event stands for beyond itself: its line was folded ``count`` times."""
-        if row[1] >= self._history_before:
-            self._series_counts[row[0]] += count - 1
+        if row.time >= self._history_before:
+            self._series_counts[row.series] += count - 1
 
     def line(self, result: str, amount: int = 1) -> None:
         """Count what became of a line."""

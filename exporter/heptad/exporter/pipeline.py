@@ -11,9 +11,10 @@ from typing import Final
 
 import msgspec
 
-from heptad.core.store.api import LOOKED_UNTIL, PROBLEMS, Row
+from heptad.core.store.api import LOOKED_UNTIL, PROBLEMS
 from heptad.core.store.event_row import series_of
-from heptad.core.store.line_protocol import Value, encode_fields
+from heptad.core.store.line_protocol import encode_fields
+from heptad.core.store.point import Row, Value
 from heptad.core.store.sqlite import LocalStore
 from heptad.core.telemetry.log import Condition
 from heptad.exporter import handover
@@ -252,7 +253,7 @@ class Pipeline:
         for program, kept in unparsed:
             delta.add("heptad_lines_not_understood_total", program=program)
             if kept is not None:
-                self._keep_sample(program, kept[3])
+                self._keep_sample(program, kept.raw)
         delta.line(LineResult.EVENT, len(rows))
         delta.line(LineResult.NO_HEADER, batch.headless)
         delta.line(LineResult.OVERSIZED, batch.oversized)
@@ -280,7 +281,7 @@ class Pipeline:
         now = self._now()
         fields: dict[str, Value | None] = {"count": 1, "object": gap.detail, "path": gap.path}
         series = series_of(self._host, delta.source, "heptad", *classification)
-        row = (series, now, encode_fields(fields), "")
+        row = Row(series, now, encode_fields(fields))
         delta.events([row])
         return row
 

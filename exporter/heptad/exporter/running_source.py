@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from heptad.core.event import LABELS
-from heptad.core.store.api import Row
+from heptad.core.store.point import Row
 from heptad.core.store.sqlite import LocalStore, counter_key
 from heptad.core.telemetry.metrics import CounterDict
 from heptad.exporter import handover

@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
-from heptad.core.store.api import Row
 from heptad.core.store.line_protocol import decode_series
+from heptad.core.store.point import Row
 from heptad.core.store.sqlite import LocalStore
 from heptad.exporter.metrics import CounterDelta
 from heptad.exporter.normalize.line_result import UNTRUSTED, LineResult

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from heptad.core.store.line_protocol import decode_fields, decode_series
+from heptad.core.store.point import Row
 
 SECOND: Final = 10**9
 _OF_THE_LOG: Final = frozenset(
@@ -73,20 +74,20 @@ def host_of(series: str) -> str:
     return machine_of(decode_series(series)[1].get("host", ""))
 
 
-def content_of(series: str, time: int, body: str, raw: str, own: frozenset[str]) -> LineContent:
+def content_of(row: Row, own: frozenset[str]) -> LineContent:
     """What a row says; ``own`` are the names of this host as ``machine_of`` gives them."""
-    fields = decode_fields(body)
+    fields = decode_fields(row.body)
     message = ""
     if "begin" in fields or "message" in fields:  # a line that no rule understood
-        message = str(fields.get("message", raw[int(fields.get("begin", 0)) :]))
+        message = str(fields.get("message", row.raw[int(fields.get("begin", 0)) :]))
     texts = [f"{name}={value}" for name, value in sorted(fields.items()) if name not in _OF_THE_LOG]
-    kind = kind_of(series)
-    machine = machine_of(str(fields["log_host"])) if "log_host" in fields else host_of(series)
+    kind = kind_of(row.series)
+    machine = machine_of(str(fields["log_host"])) if "log_host" in fields else host_of(row.series)
     return LineContent(
         kind,
         ("" if machine in own else machine, kind[1]),
         _ESCAPED.sub("", "\0".join([*texts, message])),
-        time,
+        row.time,
         str(fields.get("pid", "")),
         int(fields.get("count", 1)),
     )

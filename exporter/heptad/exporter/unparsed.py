@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any, Final
 
-from heptad.core.store.api import Point, Row
 from heptad.core.store.event_row import UNPARSED
-from heptad.core.store.line_protocol import Value, encode_fields, encode_series
+from heptad.core.store.line_protocol import encode_fields, encode_series
+from heptad.core.store.point import Identity, Point, Row, Value
 from heptad.core.store.sqlite import LocalStore
 from heptad.core.telemetry.metrics import CounterDict, add_counters
 from heptad.exporter.log_record import LogRecord, Provenance, RepeatCount
@@ -69,7 +69,7 @@ def row_of_line(
         "masked": masked or None,
     }
     series = encode_series(UNPARSED, (("host", host), ("source", source), ("program", program)))
-    return (series, record.time, encode_fields(fields), raw)
+    return Row(series, record.time, encode_fields(fields), raw)
 
 
 def record_of_point(point: Point) -> LogRecord:
@@ -127,7 +127,7 @@ class Reprocessor:
 
     def _take(self, chunk: list[Point], reader: LocalStore) -> None:
         rows: list[Row] = []
-        done: list[tuple[str, int]] = []
+        done: list[Identity] = []
         deltas: dict[tuple[str, bool], CounterDelta] = {}
         for point in chunk:
             source, program = point.tags["source"], point.tags["program"]
@@ -144,7 +144,7 @@ class Reprocessor:
                         source, _FOREVER if history else -1
                     )
                 # an event in which something was masked keeps no line
-                rows += [(*row[:3], "") for row in events] if _is_masked(point) else events
+                rows += map(_without_line, events) if _is_masked(point) else events
                 delta.events(events)
                 for row, count in folded:
                     delta.add_repeats(row, count)
@@ -152,7 +152,7 @@ class Reprocessor:
                 continue
             if "refused" in point.fields:
                 self._trust(source, program, record.provenance, reader)
-            done.append((encode_series(UNPARSED, point.tags.items()), point.time))
+            done.append(Identity(point.time, encode_series(UNPARSED, point.tags.items())))
         if self._store is not None and done:
             state = {key: known.attempts.dump() for key, known in self._normalizers.items()}
             state |= {f"refused/{name}": known.dump() for name, known in self._untrusted.items()}
@@ -186,6 +186,10 @@ class Reprocessor:
             if known := reader.recall(f"refused/{source}"):
                 refusals.restore(known)
         refusals.trust(program, provenance)
+
+
+def _without_line(row: Row) -> Row:
+    return Row(row.series, row.time, row.body)
 
 
 def _is_masked(point: Point) -> bool:

@@ -14,9 +14,8 @@ import msgspec
 from heptad.aggregator.detection.finding import FINDINGS, Finding, FindingKey, Revision
 from heptad.aggregator.summary.wording import list_names
 from heptad.core.intervals import MINUTE
-from heptad.core.store.api import Row
-from heptad.core.store.line_protocol import Value
 from heptad.core.store.measurements import Field, Measurement
+from heptad.core.store.point import Row, Value
 
 HOUR: Final = 60 * MINUTE
 _SLOT: Final = 1_000

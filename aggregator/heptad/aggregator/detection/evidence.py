@@ -16,10 +16,10 @@ from heptad.aggregator.detection.facts import MOST_EVIDENCE
 from heptad.aggregator.detection.finding import Finding, Revision, identity_of
 from heptad.aggregator.progress import MINUTE
 from heptad.core.event import TAGS, Event, Time
-from heptad.core.store.api import Identity, Point, Readable, Row, Store
+from heptad.core.store.api import Readable, Store
 from heptad.core.store.event_row import EVENTS, event_of_point, identify
-from heptad.core.store.line_protocol import Value
 from heptad.core.store.measurements import Field, Measurement
+from heptad.core.store.point import Identity, Point, Row, Value
 from heptad.core.validation import Number
 
 _AHEAD: Final = 10**6
@@ -120,7 +120,7 @@ class EvidenceWriter:
             changed += [identity for identity in gone if held[identity] % 2 == 0]
         for identity in changed:
             held[identity] = held.get(identity, -1) + 1
-        found = msgspec.structs.replace(finding, evidence_from=min(wanted)[0])
+        found = msgspec.structs.replace(finding, evidence_from=min(wanted).time)
         return EvidencePlan(msgspec.structs.replace(revision, finding=found), held, changed)
 
     def _write(self, plans: list["EvidencePlan"]) -> Iterator[Row]:
@@ -139,7 +139,7 @@ class EvidenceWriter:
         """What is written of the finding; is kept for the next time."""
         held = self._held.pop(finding.id, None)
         if held is None:
-            since = min(finding.evidence)[0]
+            since = min(finding.evidence).time
             held = {} if is_new else _read(self._reports, finding, since)[1]
         self._held[finding.id] = held
         while len(self._held) > _MOST_HELD:
@@ -158,8 +158,8 @@ def _row_of(event: Event, finding: Finding, revision: int) -> Row:
     fields |= {name: told[name] for name in _ANSWERS if told[name]}
     fields |= {name: told[name] for name in EVENTS.fields if name != "raw"}
     tags = (("host", event.host), ("rule", finding.rule))
-    series, time, body, _ = EVIDENCE.row(tags, event.time, fields)
-    return series, time, body, event.raw
+    row = EVIDENCE.row(tags, event.time, fields)
+    return Row(row.series, row.time, row.body, event.raw)
 
 
 def _event_of(point: Point) -> Event:

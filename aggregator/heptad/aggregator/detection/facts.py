@@ -14,8 +14,8 @@ import msgspec
 from heptad.aggregator.detection.finding import LISTS, Finding, format_identity
 from heptad.aggregator.summary.wording import Words, count_of, length_of, list_names, shorten_apart
 from heptad.core.event import Event
-from heptad.core.store.api import Identity
 from heptad.core.store.event_row import series_of
+from heptad.core.store.point import Identity
 
 MOST_NAMES: Final = 50
 """So many of each list are told; one more is kept, to know that there are more."""
@@ -95,7 +95,7 @@ def facts_of(event: Event, *, shown: bool = True) -> Facts:
         event.method,
         event.reason,
     )
-    identity = (event.time, series)
+    identity = Identity(event.time, series)
     user, target, origin, what = event.user, event.target_user, origin_of(event), event.object
     lists = (
         () if user is None else _name(user),
@@ -238,7 +238,7 @@ def often(facts: Facts, noun: str, plural: str = "") -> str:
     times = count_of(facts.count, noun, plural)
     if facts.count == 1:
         return times
-    return f"{times} within {length_of(facts.last[0] - facts.first[0])}"
+    return f"{times} within {length_of(facts.last.time - facts.first.time)}"
 
 
 class FactsRule:
@@ -306,8 +306,8 @@ def finding_of(
     return Finding(
         rule=rule.name,
         subject=key,
-        first=facts.first[0],
-        last=facts.last[0],
+        first=facts.first.time,
+        last=facts.last.time,
         day=day,
         severity=told[0],
         sentence=told[1].sentence,

@@ -18,9 +18,10 @@ import msgspec
 from heptad.aggregator.summary.wording import list_names
 from heptad.core.event import Event, Time
 from heptad.core.intervals import MINUTE
-from heptad.core.store.api import Identity, Point, Readable, Row
+from heptad.core.store.api import Readable
 from heptad.core.store.event_row import identify, series_of
 from heptad.core.store.measurements import Field, Measurement
+from heptad.core.store.point import Identity, Point, Row
 from heptad.core.validation import Invalid, Number, check_text, decode_time
 
 MEASUREMENT: Final = "findings"
@@ -50,18 +51,18 @@ FindingKey = tuple[str, str, int]
 def identity_of(event: Event) -> Identity:
     """What tells this event from every other one."""
     tags = (event.source, event.program, event.action, event.outcome, event.method, event.reason)
-    return (event.time, series_of(event.host, *tags))
+    return Identity(event.time, series_of(event.host, *tags))
 
 
 def format_identity(identity: Identity) -> str:
     """An event by its series and time, as line protocol writes them."""
-    return f"{identity[1]} {identity[0]}"
+    return f"{identity.series} {identity.time}"
 
 
 def parse_identity(text: str) -> Identity:
     """What ``tell_identity`` wrote; raises ValueError."""
     series, _, time = text.rpartition(" ")
-    return (decode_time(time.encode()), series)
+    return Identity(decode_time(time.encode()), series)
 
 
 _ANSWERS: Final = {

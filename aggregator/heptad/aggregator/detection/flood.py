@@ -18,8 +18,8 @@ from heptad.aggregator.detection.finding import LISTS, RANKS, SEVERITIES, Findin
 from heptad.aggregator.detection.rules import DetectionRule
 from heptad.aggregator.detection.threshold import severity_of
 from heptad.aggregator.summary.wording import Words, count_of, length_of, list_names
-from heptad.core.store.api import Identity
 from heptad.core.store.line_protocol import decode_series
+from heptad.core.store.point import Identity
 
 JOINED: Final = ""
 _STEP: Final = 10
@@ -92,7 +92,7 @@ class Crowd:
 
     def _host(self, finding: Finding) -> int:
         """Where it began, as a number; what comes after its first event does not change that."""
-        tags = decode_series(parse_identity(finding.first_event)[1])[1]
+        tags = decode_series(parse_identity(finding.first_event).series)[1]
         return self._hosts.setdefault(tags.get("host", ""), len(self._hosts))
 
     def _add(self, packed: int, times: int) -> None:

@@ -24,8 +24,8 @@ from heptad.aggregator.reports.privilege import PrivilegeReport
 from heptad.aggregator.reports.sessions import SessionsReport
 from heptad.aggregator.reports.top import TopReport
 from heptad.core.event import Event
-from heptad.core.store.line_protocol import Value
 from heptad.core.store.measurements import Field, Measurement
+from heptad.core.store.point import Value
 
 WINDOWS: Final[dict[str, int]] = {"5m": 300 * 10**9, "1h": 3600 * 10**9, "1d": 86_400 * 10**9}
 """The windows of every report, in nanoseconds: aligned to UTC, the shorter within the longer."""

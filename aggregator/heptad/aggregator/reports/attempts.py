@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from heptad.core.event import Event
-from heptad.core.store.line_protocol import Value
 from heptad.core.store.measurements import Field
+from heptad.core.store.point import Value
 
 
 class AttemptsAccumulator:

@@ -5,8 +5,8 @@ from typing import Final
 
 from heptad.aggregator.reports.counting import DistinctSet, cut
 from heptad.core.event import Event
-from heptad.core.store.line_protocol import Value
 from heptad.core.store.measurements import Field
+from heptad.core.store.point import Value
 
 ALL: Final = "all"
 """The outcome of the row about all logins: distinct numbers cannot be added up."""

@@ -6,8 +6,8 @@ from typing import Final
 import msgspec
 
 from heptad.core.event import Event
-from heptad.core.store.line_protocol import Value
 from heptad.core.store.measurements import Field
+from heptad.core.store.point import Value
 
 _COUNTED: Final = {
     "host_start": "starts",

@@ -11,8 +11,8 @@ import msgspec
 
 from heptad.aggregator.reports.counting import SpillCounter, cut
 from heptad.core.event import TAGS, Event
-from heptad.core.store.line_protocol import Value
 from heptad.core.store.measurements import Field
+from heptad.core.store.point import Value
 
 ANSWERS: Final = ("user", "target_user", "object", "reason")
 """What of an event says who did what to whom, and why it ended so."""

@@ -15,8 +15,8 @@ import msgspec
 
 from heptad.aggregator.reports.counting import cut, portions_of, spill_rows
 from heptad.core.event import Event
-from heptad.core.store.line_protocol import Value
 from heptad.core.store.measurements import Field
+from heptad.core.store.point import Value
 
 MOST_HELD: Final = 10_000
 """So many beginnings and ends are held in memory; the rest waits in a temporary file."""

@@ -7,8 +7,8 @@ from typing import Final
 from heptad.aggregator.reports.counting import SpillCounter, cut
 from heptad.aggregator.reports.ranking import RANK, ranked_rows
 from heptad.core.event import Event
-from heptad.core.store.line_protocol import Value
 from heptad.core.store.measurements import Field
+from heptad.core.store.point import Value
 
 MOST: Final = 10
 QUESTIONS: Final = {

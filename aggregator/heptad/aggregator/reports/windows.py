@@ -20,9 +20,10 @@ from heptad.aggregator.reports import REPORTED, WINDOWS, Report, measurement_of
 from heptad.aggregator.reports.aggregation import EncodedRows, ReportAggregation, Window
 from heptad.core.event import Time
 from heptad.core.intervals import MINUTE, Interval
-from heptad.core.store.api import Point, Readable, Row, Store
+from heptad.core.store.api import Readable, Store
 from heptad.core.store.event_row import identify
-from heptad.core.store.line_protocol import Value, decode_fields, encode_series
+from heptad.core.store.line_protocol import decode_fields, encode_series
+from heptad.core.store.point import Point, Row, Value
 from heptad.core.validation import Invalid, check_text
 
 GRACE: Final = 5 * 10**9
@@ -161,7 +162,7 @@ class WindowSchedule:
             number = last.number + 1
             told = self._measurement.encode({"events": events, "revision": number})
             for series, fields in rows.items():
-                outcome.rows.append((series, window.start + number, f"{fields},{told}", ""))
+                outcome.rows.append(Row(series, window.start + number, f"{fields},{told}"))
             outcome.reported[window.size] = outcome.reported.get(window.size, 0) + (number == 0)
             outcome.revised += number > 0
         return outcome

@@ -39,8 +39,9 @@ from heptad.aggregator.summary.model import (
 )
 from heptad.aggregator.summary.wording import count_of, list_names, shorten
 from heptad.core.event import Event
-from heptad.core.store.api import Point, Store, StoreError
+from heptad.core.store.api import Store, StoreError
 from heptad.core.store.event_row import UNPARSED
+from heptad.core.store.point import Point
 from heptad.core.store.sqlite import LocalStore
 from heptad.core.stores import ReadStore
 from heptad.core.units import SECOND, format_time

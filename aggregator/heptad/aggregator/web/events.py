@@ -11,9 +11,9 @@ from heptad.aggregator.detection.finding import identity_of
 from heptad.aggregator.web.query import Budget, Query
 from heptad.aggregator.web.source import Events
 from heptad.core.event import Event
-from heptad.core.store.api import Row
 from heptad.core.store.event_row import MEASUREMENT, event_of_row, events_of_points, identify_row
 from heptad.core.store.line_protocol import quote
+from heptad.core.store.point import Row
 from heptad.core.terminal import printable
 from heptad.core.units import SECOND, format_time
 from heptad.core.validation import Intake
@@ -70,8 +70,8 @@ def _walk(store: Events, query: Query) -> Iterator[tuple[tuple[int, int], Row]]:
         until, skip = min(query.before[0] + 1, until), query.before[1]
     last, same_time = until - 1, 0
     for row in store.backwards(MEASUREMENT, query.since, until, query.tags(*_TAGS)):
-        same_time = same_time + 1 if row[1] == last else 1
-        last = row[1]
+        same_time = same_time + 1 if row.time == last else 1
+        last = row.time
         if last < until - 1 or same_time > skip:
             yield (last, same_time), row
 
@@ -101,14 +101,13 @@ def _match(row: Row, query: Query, intake: Intake) -> Event | None:
 
 
 def _may_match(row: Row, query: Query) -> bool:
-    series, _, body, raw = row
     for value in (query.user, query.address):
         # a value that is shown with escapes, or cut, stands otherwise in the store
-        if value and "\\" not in value and "…" not in value and quote(value)[1:-1] not in body:
+        if value and "\\" not in value and "…" not in value and quote(value)[1:-1] not in row.body:
             return False
     if query.text:
         text = query.text.lower()
-        if all(text not in part.lower() for part in (raw, body, series)):
+        if all(text not in part.lower() for part in (row.raw, row.body, row.series)):
             return False
     return True
 
@@ -138,7 +137,7 @@ def _is_one_of(wanted: str, *values: str | None) -> bool:
 def show_event(event: Event) -> dict[str, Any]:
     """An event as the page shows it: no value can act on what is around it."""
     shown: dict[str, Any] = {
-        "key": f"{event.time}-{zlib.crc32(identity_of(event)[1].encode()):08x}"
+        "key": f"{event.time}-{zlib.crc32(identity_of(event).series.encode()):08x}"
     }
     shown["time"] = format_time(event.time)
     shown |= {

@@ -28,7 +28,7 @@ from heptad.core.influxdb.paging import DAY, Series, read_pages
 from heptad.core.influxdb.query import Reader
 from heptad.core.influxdb.tail import REACH, InfluxTail
 from heptad.core.intervals import MINUTE
-from heptad.core.store.api import Identity, Point, Row, StoreError, TagFilter
+from heptad.core.store.api import StoreError, TagFilter
 from heptad.core.store.event_row import (
     EVENTS,
     check_event,
@@ -37,6 +37,7 @@ from heptad.core.store.event_row import (
     identify,
 )
 from heptad.core.store.line_protocol import encode_fields, encode_series
+from heptad.core.store.point import Identity, Point, Row
 from heptad.core.validation import Intake
 
 _ANSWERED_WITHIN: Final = 4.0
@@ -242,7 +243,7 @@ def _row_of(point: Point) -> Row:
     fields = dict(point.fields)
     raw = str(fields.pop("raw", ""))
     series = _series_of(point.measurement, tuple(point.tags.items()))
-    return series, point.time, encode_fields(fields), raw
+    return Row(series, point.time, encode_fields(fields), raw)
 
 
 @lru_cache(maxsize=8192)

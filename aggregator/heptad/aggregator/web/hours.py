@@ -61,11 +61,11 @@ def count_hours(store: Events, query: Query) -> dict[str, Any]:
     until = min(query.until, int(clock.time() * SECOND) + 1)
     counts, budget, reached = Hours(query.zone), Budget(_SECONDS), None
     rows = store.backwards(MEASUREMENT, query.since, until, tags, _FIELDS)
-    for (_, time, body, _), count in with_counts(rows, store.intake):
+    for row, count in with_counts(rows, store.intake):
         if budget.is_over():
-            reached = format_time(time)
+            reached = format_time(row.time)
             break
-        for field, name in find_names(body):
+        for field, name in find_names(row.body):
             if field == "user":
-                counts.add(name, time, count)
+                counts.add(name, row.time, count)
     return {"outcome": outcome, "from": reached, **counts.show()}

@@ -120,9 +120,9 @@ def _add_events(store: Events, query: Query, since: int, until: int, grid: _Grid
     budget = Budget(_SECONDS)
     tags = {"action": "login", **query.tags("host", "program")}
     rows = store.backwards(MEASUREMENT, since, until, tags, ("count",))
-    for (series, at, _, _), count in with_counts(rows, store.intake):
+    for row, count in with_counts(rows, store.intake):
         if budget.is_over():
-            return at
-        told = decode_series(series)[1]
-        grid.add(at, told.get("program", ""), told.get("outcome", ""), count)
+            return row.time
+        told = decode_series(row.series)[1]
+        grid.add(row.time, told.get("program", ""), told.get("outcome", ""), count)
     return since

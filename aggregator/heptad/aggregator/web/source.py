@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from heptad.core.event import Event
-from heptad.core.store.api import Identity, Point, Readable, Row, StoreError, TagFilter
+from heptad.core.store.api import Readable, StoreError, TagFilter
+from heptad.core.store.point import Identity, Point, Row
 from heptad.core.store.sqlite import LocalStore
 from heptad.core.units import SECOND
 from heptad.core.validation import Intake

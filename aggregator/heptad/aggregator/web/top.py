@@ -26,15 +26,15 @@ def rank_failures(store: Events, query: Query) -> dict[str, Any]:
     total, reached = 0, None
     tags = {"action": "login", "outcome": "failure", **query.tags("host", "program")}
     rows = store.backwards(MEASUREMENT, query.since, query.until, tags, _FIELDS)
-    for (_, time, body, _), count in with_counts(rows, store.intake):
+    for row, count in with_counts(rows, store.intake):
         if budget.is_over():
-            reached = format_time(time)
+            reached = format_time(row.time)
             break
         total += count
-        for field, value in find_names(body):
+        for field, value in find_names(row.body):
             if field == "user":
                 users.add(value, count)
-                hours.add(value, time, count)
+                hours.add(value, row.time, count)
             else:
                 addresses.add(value, count)
     return {

@@ -28,9 +28,9 @@ from heptad.cli.commands import (
 )
 from heptad.cli.table import format_event, format_heading, format_json, terminal_width, wants_colour
 from heptad.core.event import ACTIONS, OUTCOMES, Event
-from heptad.core.store.api import Point
 from heptad.core.store.event_row import MEASUREMENT as EVENTS
 from heptad.core.store.event_row import events_of_points
+from heptad.core.store.point import Point
 from heptad.core.stores import open_events, open_reports
 from heptad.core.terminal import printable
 from heptad.core.validation import Intake

@@ -124,6 +124,6 @@ def _find_line(connection: InfluxConnection, bucket: str, measurement: Measureme
             tags = {tag: value for tag, value in series.tags.items() if value}
             for at, value in series.values:
                 row = measurement.row(tags.items(), at, {field: value})
-                if decode_series(row[0])[1] == tags:  # else it would be another point
-                    return encode_line(*row)
+                if decode_series(row.series)[1] == tags:  # else it would be another point
+                    return encode_line(row)
     return ""

@@ -19,11 +19,11 @@ from heptad.core.influxdb.influxql import in_time, quote_name
 from heptad.core.influxdb.paging import DAY
 from heptad.core.influxdb.query import Reader
 from heptad.core.influxdb.selection import CORE
-from heptad.core.store.api import Point
 from heptad.core.store.event_row import identify
 from heptad.core.store.field_conflict import MOST_LISTED, Conflict, HeldGroup
 from heptad.core.store.heartbeat_row import HEARTBEATS, MEASUREMENT, DeliveredInterval
 from heptad.core.store.measurements import STORED, TYPES
+from heptad.core.store.point import Point
 from heptad.core.units import SECOND
 from heptad.core.validation import Intake, Invalid, Number, check_text
 

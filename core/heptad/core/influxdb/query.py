@@ -22,9 +22,10 @@ from heptad.core.influxdb.influxql import in_time, quote_name, where_tags
 from heptad.core.influxdb.paging import Series, TooLarge, read_pages
 from heptad.core.influxdb.selection import CORE, Columns, Maker, Selection, select, select_known
 from heptad.core.intervals import MINUTE
-from heptad.core.store.api import Identity, Point, StoreError, TagFilter
+from heptad.core.store.api import StoreError, TagFilter
 from heptad.core.store.line_protocol import decode_series
 from heptad.core.store.measurements import STORED, TYPES, Measurement
+from heptad.core.store.point import Identity, Point
 
 _ROWS: Final = 2000
 _STATEMENTS: Final = 100

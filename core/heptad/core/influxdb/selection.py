@@ -18,11 +18,10 @@ import msgspec
 
 from heptad.core.influxdb.influxql import quote_name
 from heptad.core.influxdb.state_row import STATE
-from heptad.core.store.api import Point
 from heptad.core.store.event_row import EVENTS
 from heptad.core.store.heartbeat_row import HEARTBEATS
-from heptad.core.store.line_protocol import Value
 from heptad.core.store.measurements import STORED, TYPES, Measurement
+from heptad.core.store.point import Point, Value
 from heptad.core.store.unparsed_row import UNPARSED_LINES
 
 CORE: Final = {m.name: m for m in (EVENTS, UNPARSED_LINES, HEARTBEATS, STATE)}

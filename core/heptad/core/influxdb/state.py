@@ -13,9 +13,9 @@ from typing import Final
 from heptad.core.influxdb.paging import DAY
 from heptad.core.influxdb.query import Reader
 from heptad.core.influxdb.state_row import MEASUREMENT, STATE
-from heptad.core.store.api import Point, Row
 from heptad.core.store.event_row import identify
 from heptad.core.store.measurements import join_text
+from heptad.core.store.point import Point, Row
 from heptad.core.validation import Intake, Invalid
 
 _LARGEST: Final = 64 * 2**20

@@ -19,7 +19,7 @@ from heptad.core.influxdb.heartbeats import (
     read_last_heartbeats,
 )
 from heptad.core.influxdb.influx_arrivals import Clocks, InfluxArrivals
-from heptad.core.influxdb.line_breaks import is_storable, line_of
+from heptad.core.influxdb.influxql import EARLIEST, LATEST
 from heptad.core.influxdb.query import Reader
 from heptad.core.influxdb.state import State
 from heptad.core.influxdb.tail import InfluxTail
@@ -27,10 +27,12 @@ from heptad.core.influxdb.unique_timestamps import assign_unique_timestamps
 from heptad.core.influxdb.write import InfluxSink
 from heptad.core.intervals import Interval, merge_intervals
 from heptad.core.sink import Blocked, Delivered, Payload
-from heptad.core.store.api import Arrival, Counters, Identity, Point, Row, StoreError, TagFilter
+from heptad.core.store.api import Arrival, Counters, StoreError, TagFilter
 from heptad.core.store.event_row import MEASUREMENT as EVENTS
 from heptad.core.store.event_row import events_of_points
 from heptad.core.store.field_conflict import HeldGroup, HeldPoints
+from heptad.core.store.line_protocol import line_of
+from heptad.core.store.point import Identity, Point, Row
 from heptad.core.store.sqlite_reading import check_counter
 from heptad.core.validation import Intake
 
@@ -128,7 +130,7 @@ class InfluxStore:
         self._write(self._sound(rows))
 
     def _sound(self, rows: Sequence[Row]) -> list[Row]:
-        sound = [row for row in rows if is_storable(row)]
+        sound = [row for row in rows if _is_storable(row)]
         if len(sound) < len(rows):
             told = {"store": self.name, "rows": len(rows) - len(sound)}
             log.error("skipped rows that cannot be stored", extra=told)
@@ -243,3 +245,12 @@ class InfluxStore:
         # the server tells its time in whole seconds
         until = now + units.SECOND
         return Fleet.of(read_last_heartbeats(self._heptad, until, self.intake), now)
+
+
+def _is_storable(row: Row) -> bool:
+    """Whether InfluxDB can take it: its text is UTF-8, its time within 64 bits."""
+    try:
+        f"{row.series}{row.body}{row.raw}".encode()
+    except UnicodeEncodeError:
+        return False
+    return EARLIEST <= row.time < LATEST

@@ -12,7 +12,8 @@ from heptad.core.influxdb.influxql import LATEST
 from heptad.core.influxdb.paging import DAY
 from heptad.core.influxdb.query import Reader
 from heptad.core.intervals import MINUTE
-from heptad.core.store.api import Point, TagFilter
+from heptad.core.store.api import TagFilter
+from heptad.core.store.point import Point
 
 REACH: Final = 10
 """Minutes."""

@@ -4,8 +4,8 @@ first, and 3.x does not say which of the two survives."""
 from collections.abc import Iterable, Sequence
 
 from heptad.core.influxdb.query import Reader
-from heptad.core.store.api import Row, point_of
-from heptad.core.store.line_protocol import Value, decode_series
+from heptad.core.store.line_protocol import decode_series, point_of
+from heptad.core.store.point import Row, Value
 
 _NEAR = 10 * 60 * 10**9
 _MOVED = 10**6
@@ -32,7 +32,7 @@ def assign_unique_timestamps(reader: Reader, rows: Sequence[Row]) -> list[Row]:
     new: dict[_PointKey, Row] = {}
     series_keys: dict[str, _SeriesKey] = {}
     for row in rows:
-        series, time, body, raw = row
+        series, time = row.series, row.time
         series_key = series_keys.get(series)
         if series_key is None:
             measurement, tags = decode_series(series)
@@ -45,12 +45,12 @@ def assign_unique_timestamps(reader: Reader, rows: Sequence[Row]) -> list[Row]:
             time += 1
         taken.add((series_key, time))
         new[series_key, time] = row
-        placed.append((series, time, body, raw))
+        placed.append(Row(series, time, row.body, row.raw))
     return placed
 
 
 def _fields_of(row: Row) -> dict[str, Value]:
-    return point_of(*row).fields
+    return point_of(row).fields
 
 
 def _read(reader: Reader, series: str, time: int) -> dict[str, Value] | None:
@@ -61,8 +61,8 @@ def _read(reader: Reader, series: str, time: int) -> dict[str, Value] | None:
 
 def _times(rows: Iterable[Row]) -> dict[str, list[int]]:
     times: dict[str, list[int]] = {}
-    for series, time, _, _ in rows:
-        times.setdefault(decode_series(series)[0], []).append(time)
+    for row in rows:
+        times.setdefault(decode_series(row.series)[0], []).append(row.time)
     return times
 
 

@@ -12,7 +12,6 @@ from typing import Final
 
 from heptad.core.influxdb.client import InfluxConnection, InfluxResponse, Unreachable
 from heptad.core.influxdb.field_types import ConflictFinder
-from heptad.core.influxdb.line_breaks import time_of, write_breaks
 from heptad.core.influxdb.write_errors import (
     WriteRejection,
     is_alike,
@@ -24,6 +23,7 @@ from heptad.core.influxdb.write_errors import (
 )
 from heptad.core.sink import Blocked, Delivered, DeliveryOutcome, Payload, Retry
 from heptad.core.store.field_conflict import Conflict, HeldGroup, HeldPoints
+from heptad.core.store.line_protocol import time_of, write_breaks
 
 _HEADERS: Final = {"Content-Encoding": "gzip", "Content-Type": "text/plain; charset=utf-8"}
 _SMALL: Final = 16 * 1024

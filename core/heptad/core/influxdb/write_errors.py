@@ -14,10 +14,10 @@ from typing import Final
 import msgspec
 
 from heptad.core.influxdb.client import InfluxResponse, shorten
-from heptad.core.influxdb.line_breaks import time_of
 from heptad.core.influxdb.tls import find_remedy_of_page
 from heptad.core.sink import Blocked, Retry
 from heptad.core.store.field_conflict import Conflict
+from heptad.core.store.line_protocol import time_of
 from heptad.core.store.measurements import STORED
 
 _NO_INFLUXDB: Final = (

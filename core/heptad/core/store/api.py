@@ -5,13 +5,7 @@ from typing import Final, NamedTuple, Protocol
 
 from heptad.core.event import Event
 from heptad.core.intervals import Interval
-from heptad.core.store.line_protocol import (
-    Value,
-    decode_fields,
-    decode_series,
-    encode_fields,
-    encode_series,
-)
+from heptad.core.store.point import Identity, Point, Row
 from heptad.core.terminal import show_path
 from heptad.core.validation import Intake
 
@@ -21,22 +15,6 @@ class StoreError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(show_path(message))  # it may name a file whose name is not UTF-8
-
-
-Row = tuple[str, int, str, str]
-"""A point as it is stored: (head, time in ns, body, raw); head and body are ready line protocol.
-
-A plain tuple, for there is one for every line; ``raw`` is the log line, or empty.
-"""
-
-
-class Point(NamedTuple):
-    """A point as it is read: ``time`` in nanoseconds since the epoch."""
-
-    measurement: str
-    tags: dict[str, str]
-    fields: dict[str, Value]
-    time: int
 
 
 class Arrival(NamedTuple):
@@ -62,9 +40,6 @@ LOOKED_UNTIL: Final = "looked_until"
 """The state in which an exporter keeps up to when (ns) it had read every log to its end."""
 PROBLEMS: Final = "problems"
 """The state in which an exporter keeps what is wrong: sentences, as a JSON list."""
-
-Identity = tuple[int, str]
-"""What distinguishes an event from every other one: its time in nanoseconds, and its head."""
 
 
 class Readable(Protocol):
@@ -131,19 +106,3 @@ class Store(Readable, Protocol):
     def watermark(self) -> int | None:
         """The time (ns) up to which every point of a living host is here; None: not known."""
         ...
-
-
-def row_of(
-    measurement: str, tags: Iterable[tuple[str, str]], time: int, fields: Mapping[str, Value | None]
-) -> Row:
-    """A row of tags and fields."""
-    return (encode_series(measurement, tags), time, encode_fields(fields), "")
-
-
-def point_of(series: str, time: int, body: str, raw: str = "") -> Point:
-    """The point of a stored row; ``raw`` is its field of that name."""
-    measurement, tags = decode_series(series)
-    fields = decode_fields(body)
-    if raw:
-        fields["raw"] = raw
-    return Point(measurement, tags, fields, time)

@@ -9,14 +9,15 @@ from typing import Final, get_args, get_type_hints
 import msgspec
 
 from heptad.core.event import FIELDS, LATEST, MOST_COUNT, TAGS, Count, Event
-from heptad.core.store.api import Point, Row, point_of
 from heptad.core.store.line_protocol import (
     decode_fields,
     decode_series,
     encode_fields,
     encode_series,
+    point_of,
 )
 from heptad.core.store.measurements import Field, Measurement
+from heptad.core.store.point import Identity, Point, Row
 from heptad.core.validation import (
     FAULTS,
     LONGEST,
@@ -69,7 +70,7 @@ def row_of_event(event: Event) -> Row:
     """The row of an event; its time may still move on when it is stored."""
     fields = {k: v for k, v in msgspec.structs.asdict(event).items() if k not in _OWN}
     series = series_of(*(getattr(event, tag) for tag in TAGS))
-    return (series, event.time, encode_fields(fields), event.raw)
+    return Row(series, event.time, encode_fields(fields), event.raw)
 
 
 def _match_fields() -> Callable[[str], re.Match[str] | None]:
@@ -106,11 +107,11 @@ def event_of_row(row: Row) -> Event:
 
     Raises what ``heptad.core.validation.FAULTS`` names where it is none.
     """
-    series, time, body, raw = row
+    time, body, raw = row.time, row.body, row.raw
     found = _match(body)
     usual = type(time) is int and 0 <= time < LATEST and type(raw) is str
     if found is None or not usual or len(body) > LONGEST or "\0" in body:
-        return event_of_point(point_of(series, time, body, raw))
+        return event_of_point(point_of(row))
     if not (body.isascii() and raw.isascii()):
         check_encoding(body + raw)
     if len(raw) > LONGEST_LINE:
@@ -118,7 +119,7 @@ def event_of_row(row: Row) -> Event:
     count, user, target, address, port, domain, tty, object_, pid, log_host, trust, path, unit = (
         found.groups()
     )
-    host, source, program, action, outcome, method, reason = _tags_of(series)
+    host, source, program, action, outcome, method, reason = _tags_of(row.series)
     if not (len(count) <= _DIGITS and 1 <= int(count) <= MOST_COUNT):
         raise Invalid("number", f"a count of {count[:20]}")
     return Event(
@@ -183,7 +184,7 @@ def check_partial_event(point: Point) -> Point:
 
 def with_counts(rows: Iterable[Row], intake: Intake) -> Iterator[tuple[Row, int]]:
     """Stored events, each with how often it came; without those whose count is none."""
-    return intake.sift("event", rows, lambda row: (row, _count_of(row[2])), identify_row)
+    return intake.sift("event", rows, lambda row: (row, _count_of(row.body)), identify_row)
 
 
 def _count_of(body: str) -> int:
@@ -199,14 +200,14 @@ def events_of_points(points: Iterable[Point], intake: Intake) -> Iterator[Event]
     return intake.sift("event", points, event_of_point, identify)
 
 
-def identify(point: Point) -> tuple[str, int]:
+def identify(point: Point) -> Identity:
     """What tells a stored point from every other one."""
-    return (encode_series(point.measurement, sorted(point.tags.items())), point.time)
+    return Identity(point.time, encode_series(point.measurement, sorted(point.tags.items())))
 
 
-def identify_row(row: Row) -> tuple[str, int]:
+def identify_row(row: Row) -> Identity:
     """The same of a row as it is stored."""
     try:
-        return identify(point_of(row[0], row[1], ""))
+        return identify(point_of(Row(row.series, row.time, "")))
     except FAULTS:
-        return row[:2]
+        return Identity(row.time, row.series)

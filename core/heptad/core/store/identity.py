@@ -18,7 +18,7 @@ from hashlib import sha256
 from secrets import randbelow
 from typing import Final, NamedTuple, Self
 
-from heptad.core.store.api import Row
+from heptad.core.store.point import Row
 
 _MOST_STAMPS: Final = 20_000
 _SECOND: Final = 10**9
@@ -51,8 +51,10 @@ class Offset(NamedTuple):
         second, other = self
         return [
             row
-            if row[1] % _MICROSECOND
-            else (row[0], row[1] + (other if row[1] % _SECOND else second), row[2], row[3])
+            if row.time % _MICROSECOND
+            else Row(
+                row.series, row.time + (other if row.time % _SECOND else second), row.body, row.raw
+            )
             for row in rows
         ]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
-Value = str | int | float | bool
+from heptad.core.store.point import Point, Row, Value
 
 _TAG: Final = str.maketrans(
     {",": "\\,", "=": "\\=", " ": "\\ ", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -19,6 +19,7 @@ _FIELD: Final = re.compile(r'([^=,]+)=(?:"([^"]*)"|([^,]*)),?')
 _BACKSLASH, _QUOTE = "\ud800", "\ud801"
 """Stand for what is escaped while fields are told apart: surrogates are in no text of a store."""
 _STRING_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
+_TIME: Final = re.compile("-?[0-9]{1,19}")
 _BREAKS: Final = {"n": "\n", "r": "\r"}
 
 
@@ -68,9 +69,9 @@ def encode_fields(fields: Mapping[str, Value | None]) -> str:
     return ",".join(parts)
 
 
-def encode_line(series: str, time: int, body: str, raw: str = "") -> str:
-    """The line of a stored row: ``time`` in nanoseconds, ``raw`` as the field of that name."""
-    return encode_lines([(0, series, time, body, raw)])[0]
+def encode_line(row: Row) -> str:
+    """The line of a stored row; ``raw`` is its field of that name."""
+    return encode_lines([(0, row.series, row.time, row.body, row.raw)])[0]
 
 
 def encode_lines(rows: Iterable[tuple[int, str, int, str, str]]) -> list[str]:
@@ -104,3 +105,42 @@ def _show(text: str) -> str:
 
 def _decode_plain(text: str) -> Value:
     return text == "true" if text in ("true", "false") else float(text)
+
+
+def row_of(
+    measurement: str, tags: Iterable[tuple[str, str]], time: int, fields: Mapping[str, Value | None]
+) -> Row:
+    """A row of tags and fields."""
+    return Row(encode_series(measurement, tags), time, encode_fields(fields))
+
+
+def point_of(row: Row) -> Point:
+    """The point of a stored row; ``raw`` is its field of that name."""
+    measurement, tags = decode_series(row.series)
+    fields = decode_fields(row.body)
+    if row.raw:
+        fields["raw"] = row.raw
+    return Point(measurement, tags, fields, row.time)
+
+
+def write_breaks(text: str) -> str:
+    """Lines whose strings hold line breaks as they are; a line break that is there stays.
+
+    A store writes a line break as ``\\n``, so that a row is one line. InfluxDB does not know that
+    escape and would keep two characters. Rows of older versions are stored so, and are delivered
+    years later: so there are two dialects, and this is the only place that knows both.
+    """
+    if "\\" not in text:
+        return text
+    return _STRING_ESCAPE.sub(lambda found: _BREAKS.get(found[1], found[0]), text)
+
+
+def line_of(row: Row) -> str:
+    """The line of a row, as InfluxDB takes it."""
+    return write_breaks(encode_line(row))
+
+
+def time_of(line: str) -> int | None:
+    """The time (ns) at the end of a line; None where there is none."""
+    text = line.rpartition(" ")[2]
+    return int(text) if _TIME.fullmatch(text) else None

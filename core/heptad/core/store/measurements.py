@@ -12,8 +12,8 @@ from typing import Final
 
 import msgspec
 
-from heptad.core.store.api import Row
-from heptad.core.store.line_protocol import Value, encode_fields, encode_series, quote
+from heptad.core.store.line_protocol import encode_fields, encode_series, quote
+from heptad.core.store.point import Row, Value
 
 TYPES: Final[dict[type[Value], str]] = {
     str: "string",
@@ -92,7 +92,7 @@ class Measurement(msgspec.Struct, frozen=True):
         self, tags: Iterable[tuple[str, str]], time: int, fields: Mapping[str, Value | None]
     ) -> Row:
         """A row at ``time`` (ns); see ``encode``."""
-        return (encode_series(self.name, tags), time, self.encode(fields), "")
+        return Row(encode_series(self.name, tags), time, self.encode(fields))
 
 
 def _split_text(name: str, text: str) -> dict[str, str]:

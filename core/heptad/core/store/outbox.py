@@ -17,6 +17,7 @@ from heptad.core.store import held
 from heptad.core.store.api import Counters, StoreError
 from heptad.core.store.field_conflict import Conflict, HeldGroup
 from heptad.core.store.line_protocol import encode_line, encode_lines
+from heptad.core.store.point import Row
 from heptad.core.store.sqlite_file import identify, open_checked, open_for_reading, transaction
 from heptad.core.store.sqlite_schema import ADD_TO_COUNTER
 
@@ -154,7 +155,7 @@ class Outbox:
         rows = self._ask(lambda db: find(db, number, max_lines))
         chunk, size = Chunk([], [], [], 0), 0
         for one, series, time, body, raw in rows:
-            line = encode_line(series, time, body, raw)
+            line = encode_line(Row(series, time, body, raw))
             size += len(line) + 1
             if size > max_bytes and chunk.ids:
                 break
@@ -273,12 +274,12 @@ def read_rejections(path: Path) -> Iterator[Rejection]:
     with closing(open_for_reading(path)) as db:
         try:
             for at, reason, *row in db.execute(_REJECTIONS):
-                yield Rejection(at, reason, encode_line(*row))
+                yield Rejection(at, reason, encode_line(Row(*row)))
             if not db.execute(_HAS_HELD).fetchone():  # a store of an older Heptad
                 return
             for at, *row in db.execute(_HELD):
                 reason = f"held, and offered again: {Conflict(*row[:4])}"
-                yield Rejection(at, reason, encode_line(*row[4:]))
+                yield Rejection(at, reason, encode_line(Row(*row[4:])))
         except sqlite3.Error as error:
             raise StoreError(f"{path}: {error}") from error
 

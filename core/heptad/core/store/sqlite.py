@@ -13,14 +13,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from itertools import chain, islice
-from operator import itemgetter
+from operator import attrgetter
 from pathlib import Path
 from typing import Final, Self
 
 from heptad.core.event import LATEST
 from heptad.core.store import retention
-from heptad.core.store.api import Counters, Row, StoreError
+from heptad.core.store.api import Counters, StoreError
 from heptad.core.store.identity import Identities, Offset
+from heptad.core.store.point import Identity, Row
 from heptad.core.store.sqlite_file import (
     StoreCorrupt,
     decode_text,
@@ -43,7 +44,7 @@ _BULK: Final = 500
 """Rows a statement. SQLite parses a text that it has not seen, at 7,000 instructions a row: only
 the rows of a transaction beyond the last whole statement have such a text."""
 _REPLACE: Final = "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
-_TIME: Final = itemgetter(1)
+_TIME: Final = attrgetter("time")
 
 
 class LocalStore(Points):
@@ -190,11 +191,11 @@ class LocalStore(Points):
         counters: Counters | None = None,
         *,
         move_on: bool = True,
-        remove: Sequence[tuple[str, int]] = (),
+        remove: Sequence[Identity] = (),
     ) -> None:
         """See Store.append; without ``move_on`` a row whose place is taken is left out.
 
-        The points of ``remove`` (head and time) are deleted in the same transaction. A row that
+        The points of ``remove`` are deleted in the same transaction. A row that
         SQLite can never take is left out too, and the log says so.
         """
         if self._closed:
@@ -244,19 +245,19 @@ class LocalStore(Points):
         added = ((*key, amount) for key, amount in counters.items())
         self._insert("INTO counters VALUES", 3, added, ADD_TO_COUNTER)
 
-    def _delete(self, points: Sequence[tuple[str, int]]) -> None:
+    def _delete(self, points: Sequence[Identity]) -> None:
         self._db.executemany(
-            "DELETE FROM points WHERE series = (SELECT id FROM series WHERE head = ?) AND time = ?",
+            "DELETE FROM points WHERE time = ? AND series = (SELECT id FROM series WHERE head = ?)",
             points,
         )
 
     def _series_ids(self, rows: Sequence[Row]) -> list[int]:
         known = self._series
-        for series in {row[0] for row in rows} - known.keys():
+        for series in {row.series for row in rows} - known.keys():
             self._db.execute("INSERT OR IGNORE INTO series (head) VALUES (?)", (series,))
             found = self._db.execute("SELECT id FROM series WHERE head = ?", (series,)).fetchone()
             known[series] = found[0]
-        return [known[row[0]] for row in rows]
+        return [known[row.series] for row in rows]
 
     def _insert_moving_on(self, rows: Sequence[Row], series_ids: list[int]) -> None:
         times = self._identities.assign(zip(series_ids, map(_TIME, rows), strict=True))
@@ -269,7 +270,9 @@ class LocalStore(Points):
             self._db.execute("ROLLBACK TO placed")
             self._identities.forget()
             for number, row in zip(series_ids, rows, strict=True):
-                self._insert_points([number], [self._identities.first_free(number, row[1])], [row])
+                self._insert_points(
+                    [number], [self._identities.first_free(number, row.time)], [row]
+                )
         self._db.execute("RELEASE placed")
 
     def _insert_points(
@@ -279,7 +282,7 @@ class LocalStore(Points):
         rows: Sequence[Row],
         conflict: str = "",
     ) -> None:
-        body, raw = itemgetter(2), itemgetter(3)
+        body, raw = attrgetter("body"), attrgetter("raw")
         points = zip(series_ids, times, map(body, rows), map(raw, rows), strict=True)
         self._insert(f"{conflict}INTO points (series, time, body, raw) VALUES", 4, points)
 
@@ -341,12 +344,11 @@ class LocalStore(Points):
 
 def _is_storable(row: Row) -> bool:
     """Whether SQLite can take it: its integers have 64 bits, its text is UTF-8."""
-    series, time, *texts = row
     try:
-        "".join((series, *texts)).encode()
+        f"{row.series}{row.body}{row.raw}".encode()
     except UnicodeEncodeError:
         return False
-    return -(2**63) <= time < LATEST
+    return -(2**63) <= row.time < LATEST
 
 
 @lru_cache(maxsize=8192)

@@ -13,11 +13,12 @@ from typing import Any
 
 from heptad.core.event import Event
 from heptad.core.intervals import MINUTE, Interval, merge_intervals
-from heptad.core.store.api import LOOKED_UNTIL, Arrival, Identity, Point, Row, TagFilter, point_of
+from heptad.core.store.api import LOOKED_UNTIL, Arrival, TagFilter
 from heptad.core.store.event_row import MEASUREMENT as EVENTS
 from heptad.core.store.event_row import event_of_row, identify_row
 from heptad.core.store.history import Past
-from heptad.core.store.line_protocol import decode_series
+from heptad.core.store.line_protocol import decode_series, point_of
+from heptad.core.store.point import Identity, Point, Row
 from heptad.core.store.sqlite_arrivals import read_arrivals
 from heptad.core.store.tail import SqliteTail
 from heptad.core.validation import Intake, Invalid, check_text, decode_time, kind_of
@@ -53,7 +54,7 @@ class Points:
                 (numbers.get(series), time),
             ).fetchone()
             if row is not None:
-                yield series, time, *row
+                yield Row(series, time, *row)
 
     def _rows(
         self, measurement: str, since: int, until: int, tags: TagFilter | None
@@ -68,7 +69,7 @@ class Points:
             (*series_by_id, since, until),
         )
         for number, time, body, raw in rows:
-            yield series_by_id[number], time, body, raw
+            yield Row(series_by_id[number], time, body, raw)
 
     def backwards(
         self,
@@ -93,7 +94,7 @@ class Points:
             for number in series_by_id
         ]
         rows = (
-            (series_by_id[number], time, body, raw)
+            Row(series_by_id[number], time, body, raw)
             for number, time, body, raw in merge(*walks, key=itemgetter(1), reverse=True)
         )
         return self.intake.sift("event", rows, _check_types, identify_row)
@@ -162,7 +163,7 @@ class Points:
             "events", tags or {}
         )  # after the rows: so it knows all of theirs
         known = [
-            (series_by_id[s], time, body, raw)
+            Row(series_by_id[s], time, body, raw)
             for _, s, time, body, raw in rows
             if s in series_by_id
         ]
@@ -225,10 +226,10 @@ def check_counter(row: tuple[Any, Any, Any]) -> tuple[str, str, float]:
 
 
 def _check_types(row: Row) -> Row:
-    if type(row[1]) is not int or type(row[2]) is not str or type(row[3]) is not str:
+    if type(row.time) is not int or type(row.body) is not str or type(row.raw) is not str:
         raise Invalid("type", "a row whose columns are of other types")
     return row
 
 
 def _point_of_row(row: Row) -> Point:
-    return point_of(*_check_types(row))
+    return point_of(_check_types(row))

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from heptad.core.store.api import Point, TagFilter
+from heptad.core.store.api import TagFilter
 from heptad.core.store.event_row import MEASUREMENT
+from heptad.core.store.point import Point
 
 if TYPE_CHECKING:
     from heptad.core.store.sqlite_reading import Points

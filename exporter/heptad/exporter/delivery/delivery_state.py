@@ -18,10 +18,9 @@ import msgspec
 
 from heptad.core import __version__
 from heptad.core.host import host_name, machine_id
-from heptad.core.store.api import Row
 from heptad.core.store.heartbeat_row import HEARTBEATS, DeliveredInterval
-from heptad.core.store.line_protocol import Value
 from heptad.core.store.outbox import StoreSnapshot, Taken
+from heptad.core.store.point import Row, Value
 from heptad.exporter.delivery.encryption import decrypt, encrypt
 
 MINUTE: Final = 60 * 10**9

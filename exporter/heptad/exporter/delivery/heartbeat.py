@@ -100,13 +100,13 @@ class HeartbeatSender:
         health = Health(now, self.offset(), behind, caught_up, position, self.is_deaf(), held)
         doubt = self._look_back()
         row = make_row(state, health, self._host, self._machine_id)
-        outcome = self._sink.deliver(self._sink.encode([encode_line(*row)]))
+        outcome = self._sink.deliver(self._sink.encode([encode_line(row)]))
         missing = outcome.missing() if isinstance(outcome, Delivered) else None
         told = isinstance(outcome, Delivered) and missing is None
         if told:
-            self._sent, self._sent_at = row[1], time.monotonic()
+            self._sent, self._sent_at = row.time, time.monotonic()
         told = told and not self.is_lost
-        state.record_heartbeat(row[1], told=told)
+        state.record_heartbeat(row.time, told=told)
         if told and position is not None:
             self._sent_position = position
         if missing is not None:

@@ -8,9 +8,9 @@ from typing import Final
 
 import msgspec
 
-from heptad.core.store.api import Row
 from heptad.core.store.event_row import series_of
 from heptad.core.store.line_protocol import quote
+from heptad.core.store.point import Row
 from heptad.exporter.log_record import LogRecord, Provenance, RepeatCount
 from heptad.exporter.normalize.line_result import (
     IGNORED,
@@ -346,7 +346,8 @@ class Normalizer:
                 folded.append((len(rows), count))
             own = f",pid={pid}i" if pid else ""
             body = f"{often}{written}{told}{own}{origin.tail}"
-            rows.append((series, record.time, body, "" if found.hides_line else record.raw))
+            raw = "" if found.hides_line else record.raw
+            rows.append(Row(series, record.time, body, raw))
         return rows, [(rows[place], count) for place, count in folded], others
 
     def _find_origin(self, log_host: str | None, provenance: Provenance) -> "_LineOrigin":

@@ -38,5 +38,5 @@ class NewAccountLogin(SequenceRule):
         """Severity, and it in words."""
         path = path_of(after.hosts, after.addresses, after.users)
         created = f"the account was created on {list_some(causes.hosts)}"
-        age = f"at most {length_of(after.last[0] - causes.first[0])} before"
+        age = f"at most {length_of(after.last.time - causes.first.time)} before"
         return "medium", Words(self.title, path, f"{often(after, 'login')}; {created} {age}")

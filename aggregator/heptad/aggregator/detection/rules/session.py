@@ -29,7 +29,7 @@ from heptad.core import units
 from heptad.core.config.findings import SessionConfig
 from heptad.core.event import Event
 from heptad.core.intervals import MINUTE
-from heptad.core.store.api import Identity
+from heptad.core.store.point import Identity
 
 MOST_A_MINUTE: Final = 1000
 """Events of one host in one minute; of more the first ones count."""
@@ -50,7 +50,7 @@ _ORDER: Final = ("host_start", "login", "session_open", "session_close")
 
 def _order(step: SessionEvent) -> tuple[int, int, Identity]:
     """Within a second, which is all that many stamps tell, the beginning comes before the end."""
-    return step[0][0] // units.SECOND, _ORDER.index(step[1]), step[0]
+    return step[0].time // units.SECOND, _ORDER.index(step[1]), step[0]
 
 
 def _step_of(event: Event, facts: Facts) -> SessionEvent:
@@ -200,7 +200,7 @@ class SessionRule(FactsRule):
     def session_to_finding(self, key: str, session: Session) -> Finding:
         """The finding."""
         day, facts = session.begin // MINUTES_A_DAY, session.facts
-        seconds = max(0, facts.last[0] - facts.first[0]) // units.SECOND
+        seconds = max(0, facts.last.time - facts.first.time) // units.SECOND
         length = str(timedelta(seconds=seconds))
         if session.end == "host_start":
             end = f"still open when the host restarted after {length}"

@@ -62,12 +62,12 @@ def _describe(causes: Facts, after: Facts) -> str:
     tried = f" as {list_some(causes.users)}" if causes.users not in ((), after.users) else ""
     failed, logins = count_of(causes.count, "failed login"), count_of(after.count, "login")
     logins += f" as {list_some(after.users)}" if tried else ""
-    end = max(after.last[0], causes.last[0])
-    within = f"within {length_of(end - min(after.first[0], causes.first[0]))}"
-    if causes.last[0] < after.first[0]:
+    end = max(after.last.time, causes.last.time)
+    within = f"within {length_of(end - min(after.first.time, causes.first.time))}"
+    if causes.last.time < after.first.time:
         return f"{failed}{tried}, then {logins}, {within}"
     known = len(causes.evidence) == causes.count
-    before = sum(time < after.first[0] for time, _ in causes.evidence) if known else 0
+    before = sum(time < after.first.time for time, _ in causes.evidence) if known else 0
     if before:
         first = count_of(before, "failed login")
         return f"{first} before the first of {logins}, {causes.count} in all{tried}, {within}"
