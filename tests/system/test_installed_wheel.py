@@ -137,6 +137,7 @@ def show_help(programs: Path, home: Path) -> str:
     return shown.stdout
 
 
+@pytest.mark.long
 def test_every_command_and_verb_shows_its_help(programs: Path, tmp_path: Path) -> None:
     """The help of each is there, outside the checkout and with no package but the declared ones."""
     usages = set(
@@ -145,6 +146,7 @@ def test_every_command_and_verb_shows_its_help(programs: Path, tmp_path: Path) -
     assert usages >= {"heptad", "heptad status", "heptad grafana push", "heptad influxdb setup"}
 
 
+@pytest.mark.long
 def test_every_module_is_imported_from_the_wheel(
     wheel: Path, programs: Path, tmp_path: Path
 ) -> None:
@@ -156,6 +158,7 @@ def test_every_module_is_imported_from_the_wheel(
     assert len(names) > 100
 
 
+@pytest.mark.long
 def test_the_commands_work(programs: Path, tmp_path: Path) -> None:
     """A log becomes an event, a finding of rules and a report; each command reads its own data."""
     (tmp_path / "auth.log").write_text(LINE)
@@ -185,6 +188,7 @@ def test_the_commands_work(programs: Path, tmp_path: Path) -> None:
     assert "complete" in told("--print-completion", "bash")
 
 
+@pytest.mark.long
 def test_a_missing_extra_is_named_by_its_command(plain: Path, tmp_path: Path) -> None:
     """Without heptad[grafana] its command says what to install, and every other command works."""
     (tmp_path / "token").write_text("a-token\n")
