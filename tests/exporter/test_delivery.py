@@ -211,8 +211,9 @@ def test_two_machines_of_one_name_at_one_moment(
     """What two machines log under one host name in one second is all there, true to the second."""
     world.write(50)
     for machine in ("0" * 32, "1" * 32):
-        for place in ("delivery", "service"):
-            monkeypatch.setattr(f"exporter.{place}.find_machine_id", lambda root, m=machine: m)
+        for place in ("delivery.influxdb", "app"):
+            name = f"heptad.exporter.{place}.find_machine_id"
+            monkeypatch.setattr(name, lambda root, m=machine: m)
         world.run()
         shutil.rmtree(world.state)
     assert world.users() == sorted(2 * world.expected(), key=lambda user: int(user[1:]))

@@ -405,7 +405,7 @@ def test_what_is_held_is_told(host: Host) -> None:
     host.step_until_done()
     assert host.events.raws() == ["3"]
     (problem,) = host.forwarder.problems()
-    assert "refuses 2 points" in problem
+    assert "rejects 2 points" in problem
     assert "`count` of `events` is sent as integer and stored as float" in problem
     assert "shard 2026-03-01T12:00Z to 2026-03-01T13:00Z" in problem
     assert host.held() == {

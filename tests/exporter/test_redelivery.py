@@ -159,7 +159,11 @@ def test_the_command(host: Host, tmp_path: Path, capsys: pytest.CaptureFixture[s
     keys = {"store": {"path": str(host.path)}, "influxdb": {"url": "http://127.0.0.1:9"}}
     for told, status, words in (
         (keys, 0, "20 events of"),
-        (keys | {"store": {"path": "/nonexistent/events.db"}}, 1, "/nonexistent/events.db is not"),
+        (
+            keys | {"store": {"path": "/nonexistent/events.db"}},
+            1,
+            "/nonexistent/events.db does not exist",
+        ),
         ({"store": keys["store"]}, 2, "InfluxDB is not configured"),
     ):
         config.write_text(yaml.safe_dump(told))

@@ -51,7 +51,8 @@ class Blocked(msgspec.Struct):
     reason: str
 
 
-DeliveryOutcome = Delivered | Retry | Blocked
+Failure = Retry | Blocked
+DeliveryOutcome = Delivered | Failure
 
 
 class Sink(Protocol):

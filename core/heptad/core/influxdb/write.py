@@ -21,7 +21,7 @@ from heptad.core.influxdb.write_errors import (
     read_failure,
     read_rejection,
 )
-from heptad.core.sink import Blocked, Delivered, DeliveryOutcome, Payload, Retry
+from heptad.core.sink import Blocked, Delivered, DeliveryOutcome, Failure, Payload, Retry
 from heptad.core.store.field_conflict import Conflict, HeldGroup, HeldPoints
 from heptad.core.store.line_protocol import time_of, write_breaks
 
@@ -29,12 +29,6 @@ _HEADERS: Final = {"Content-Encoding": "gzip", "Content-Type": "text/plain; char
 _SMALL: Final = 16 * 1024
 _LARGE_LINE: Final = 64 * 1024
 _HOUR: Final = 3600 * 10**9
-
-
-class _Failed(Exception):
-    def __init__(self, outcome: Retry | Blocked) -> None:
-        super().__init__(outcome.reason)
-        self.outcome = outcome
 
 
 class InfluxSink:
@@ -65,11 +59,11 @@ class InfluxSink:
         if delivery is None or delivery.payload is not payload:
             delivery = self._cut_short = _Delivery(self, payload)
         try:
-            delivery.run()
-        except _Failed as failed:
-            return failed.outcome
+            failure = delivery.run()
         except Unreachable as error:
             return Retry(str(error))
+        if failure is not None:
+            return failure
         self._cut_short = None
         return Delivered(delivery.rejected, delivery.expired, delivery.held)
 
@@ -89,7 +83,7 @@ class InfluxSink:
             query = {"org": connection.config.org, "bucket": self.bucket, "precision": "ns"}
         return connection.request("POST", path, query, data, _HEADERS)
 
-    def read_failure(self, answer: InfluxResponse) -> Retry | Blocked:
+    def read_failure(self, answer: InfluxResponse) -> Failure:
         """What to do after an answer that speaks of no line."""
         return read_failure(answer, self.bucket, self.connection.url)
 
@@ -114,23 +108,27 @@ class _Delivery:
         self._asked = False
         self._rejected_series: set[str] = set()
 
-    def run(self) -> None:
-        """Send what is unclear, at first all; raises _Failed or Unreachable, and then goes on."""
+    def run(self) -> Failure | None:
+        """Send what is unclear, at first all; after a failure, or Unreachable, it goes on there."""
         while self._unclear:
             piece = self._unclear[-1]
             if len(piece) == len(self._lines):
                 data = self.payload.data
             else:
                 data = self._sink.encode([self._lines[number] for number in piece]).data
+            parts: list[list[int]] | Failure
             if len(data) >= self._sink.too_large and len(piece) > 1:
                 parts = _halve(piece)
             else:
                 parts = self._send(piece, data)
+            if isinstance(parts, Failure):
+                return parts
             self._unclear[-1:] = parts
         if self._halved:  # what was too large once need not be so for ever
             self._sink.too_large += self._sink.too_large // 16
+        return None
 
-    def _send(self, piece: list[int], data: bytes) -> list[list[int]]:
+    def _send(self, piece: list[int], data: bytes) -> list[list[int]] | Failure:
         """Send a piece; the parts of it that are to be sent, the first of them last."""
         answer = self._sink.post(data, explained=self._explained is True)
         if self._explained and answer.status in (404, 405):  # a 3.x that lacks this path
@@ -141,22 +139,25 @@ class _Delivery:
         if is_too_much(answer) and (answer.status == 413 or len(data) > _SMALL):
             return self._shrink(piece, len(data), answer)
         if not is_rejection(answer):
-            raise _Failed(self._sink.read_failure(answer))
+            return self._sink.read_failure(answer)
         refusal = read_rejection(answer, [self._lines[number] for number in piece])
-        if refusal.culprits or not self._ask_more(refusal, answer):
-            return self._sort_out(piece, refusal)
-        return [piece]
+        return self._take_rejection(piece, refusal, answer)
 
-    def _ask_more(self, refusal: WriteRejection, answer: InfluxResponse) -> bool:
-        """See that an answer that names no line speaks of lines; whether it is to be sent again."""
+    def _take_rejection(
+        self, piece: list[int], refusal: WriteRejection, answer: InfluxResponse
+    ) -> list[list[int]] | Failure:
+        """What of a piece is to be sent, where it was not taken as a whole."""
+        if refusal.culprits:
+            return self._sort_out(piece, refusal)
         may_explain = self._sink.connection.generation == 3 and self._explained is None
         if not self._asked and not (refusal.known and may_explain):
-            if not refusal.counted:
-                self._ask_without_lines(answer)
+            if not refusal.counted and self._is_for_any_request(answer):
+                return self._sink.read_failure(answer)
             self._asked = True
-        if may_explain:
-            self._explained = True
-        return may_explain
+        if not may_explain:
+            return self._sort_out(piece, refusal)
+        self._explained = True
+        return [piece]
 
     def _sort_out(self, piece: list[int], refusal: WriteRejection) -> list[list[int]]:
         """Set aside what is known to be refused; what is to be sent."""
@@ -202,28 +203,26 @@ class _Delivery:
     def _series(self, number: int) -> str:
         return self._lines[number].partition(" ")[0]
 
-    def _shrink(self, piece: list[int], size: int, answer: InfluxResponse) -> list[list[int]]:
+    def _shrink(
+        self, piece: list[int], size: int, answer: InfluxResponse
+    ) -> list[list[int]] | Failure:
         """Halve what is too large, and remember that it was."""
         if len(piece) > 1:
             self._sink.too_large = max(min(self._sink.too_large, size), _SMALL)
             return _halve(piece)
         line = self._lines[piece[0]]
         if len(line) < _LARGE_LINE:
-            raise _Failed(
-                Blocked(
-                    f"{self._sink.connection.url}: status 413: {answer.text!r}, for a request "
-                    f"of {size} bytes; raise the maximum body size of the proxy in front of "
-                    "InfluxDB (nginx: client_max_body_size) or of InfluxDB (1.x: max-body-size)"
-                )
+            return Blocked(
+                f"{self._sink.connection.url}: status 413: {answer.text!r}, for a request "
+                f"of {size} bytes; raise the maximum body size of the proxy in front of "
+                "InfluxDB (nginx: client_max_body_size) or of InfluxDB (1.x: max-body-size)"
             )
         self.rejected[piece[0]] = f"a line of {len(line)} characters is too large for the server"
         return []
 
-    def _ask_without_lines(self, rejected: InfluxResponse) -> None:
-        """Tell an answer about lines from one that any request would get; raises _Failed."""
-        answer = self._sink.post(self._sink.encode([]).data)
-        if is_alike(answer, rejected):
-            raise _Failed(self._sink.read_failure(rejected))
+    def _is_for_any_request(self, rejected: InfluxResponse) -> bool:
+        """Whether a request without lines gets the same answer: it is not about lines then."""
+        return is_alike(self._sink.post(self._sink.encode([]).data), rejected)
 
 
 def _halve(piece: list[int], key: Callable[[int], str | int] | None = None) -> list[list[int]]:

@@ -16,14 +16,14 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from heptad.core.sink import Delivered, DeliveryOutcome, Payload, Retry, Sink
+from heptad.core.sink import Blocked, Delivered, DeliveryOutcome, Failure, Payload, Retry, Sink
 from heptad.core.store.api import StoreError
 from heptad.core.store.held import HeldPoint
 from heptad.core.store.outbox import Chunk, Outbox
 from heptad.core.store.sqlite import LocalStore, counter_key
 from heptad.core.telemetry.log import Condition
 from heptad.core.telemetry.metrics import CounterDict, add_counters
-from heptad.exporter.delivery.circuit_breaker import CircuitBreaker, DeliveryFailed
+from heptad.exporter.delivery.circuit_breaker import CircuitBreaker
 from heptad.exporter.delivery.delivery_state import DeliveryState
 from heptad.exporter.delivery.heartbeat import HeartbeatSender
 from heptad.exporter.delivery.held import Offers
@@ -232,13 +232,7 @@ class Forwarder:
     def _begin(self, prepared: PreparedChunk) -> Future[DeliveryOutcome]:
         if not prepared.chunk.ids:
             return self._thread.submit(Delivered)
-        return self._thread.submit(self._breaker.call, lambda: self._deliver(prepared.payload))
-
-    def _deliver(self, payload: Payload) -> DeliveryOutcome:
-        outcome = self._sink.deliver(payload)
-        if isinstance(outcome, Retry):
-            raise DeliveryFailed(outcome.reason, outcome.after)
-        return outcome
+        return self._thread.submit(self._breaker.call, lambda: self._sink.deliver(prepared.payload))
 
     def _wait(
         self, prepared: PreparedChunk, attempt: Future[DeliveryOutcome], stop: threading.Event
@@ -248,24 +242,23 @@ class Forwarder:
             while not wait_for([attempt], timeout=_SLICE).done:
                 if stop.is_set():
                     return None
-            try:
-                outcome = attempt.result()
-            except DeliveryFailed as error:
-                pause, result = self._breaker.pause(error.after), "failed"
-                self._fail(result, str(error))
+            outcome = attempt.result()
+            if isinstance(outcome, Delivered):
+                return outcome
+            if isinstance(outcome, Retry):
+                pause = self._breaker.pause(outcome.after)
             else:
-                if isinstance(outcome, Delivered):
-                    return outcome
                 pause, self._pause = self._pause, min(self._pause * 2, _LONGEST_HOLD)
-                result = "held"
-                self._fail(result, outcome.reason)
-            given_up = self._draining and (self._breaker.is_open or result == "held")
+            self._fail(outcome)
+            blocked = isinstance(outcome, Blocked)
+            given_up = self._draining and (self._breaker.is_open or blocked)
             if given_up or stop.wait(pause):
                 return None
             attempt = self._begin(prepared)
 
-    def _fail(self, result: str, reason: str) -> None:
-        self._condition.set(reason)
+    def _fail(self, failure: Failure) -> None:
+        self._condition.set(failure.reason)
+        result = "failed" if isinstance(failure, Retry) else "held"
         self._metrics.raise_by("heptad_deliveries_total", 1, result)
         self._metrics.set("heptad_delivery_up", 0)
         self._report()
@@ -274,11 +267,8 @@ class Forwarder:
         """Offer points that are held once more; whether more of them follow at once."""
         limits = self._limits
         chunk = self._offers.take(self._outbox, limits.max_lines, limits.max_bytes, self._oldest())
-        try:
-            outcome = self._begin(PreparedChunk(chunk, self._sink.encode(chunk.lines))).result()
-        except DeliveryFailed:
-            outcome = None  # the next delivery reports why
-        if not isinstance(outcome, Delivered):
+        outcome = self._begin(PreparedChunk(chunk, self._sink.encode(chunk.lines))).result()
+        if not isinstance(outcome, Delivered):  # the next delivery reports why
             self._offers.wait()
             return False
         taken = len(chunk.ids) - len(outcome.held)
@@ -295,13 +285,10 @@ class Forwarder:
         chunk = self._redelivery.take(
             self._outbox, limits.max_lines, limits.max_bytes, self._oldest()
         )
-        try:
-            outcome = self._begin(PreparedChunk(chunk, self._sink.encode(chunk.lines))).result()
-        except DeliveryFailed as error:
-            outcome = Retry(str(error))
+        outcome = self._begin(PreparedChunk(chunk, self._sink.encode(chunk.lines))).result()
         if not isinstance(outcome, Delivered):
             self._redelivery.wait()
-            self._fail("failed" if isinstance(outcome, Retry) else "held", outcome.reason)
+            self._fail(outcome)
             return False
         self._released += [one for n, one in enumerate(chunk.ids) if n not in outcome.held]
         self._redelivery.go_on(chunk)
