@@ -257,3 +257,25 @@ def test_any_faults_are_reported_at_once(faults: list[Fault]) -> None:
 def test_the_document_is_sound() -> None:
     """What the faults are put into has none."""
     strict_yaml.parse(yaml.safe_dump(SOUND), "f", Config, None, check)
+
+
+def test_the_second_of_a_key_is_checked_too() -> None:
+    """A section that appears twice is reported as that, and so are the faults in both of them."""
+    text = """\
+exporter:
+  listen: x
+exporter:
+  listen: 127.0.0.1:9707
+  host_root: host
+  colour: red
+influxdb:
+  url: x
+  tls: {colour: red}
+influxdb:
+  tls: {ca_file: [x]}
+  url: {}
+"""
+    with pytest.raises(DocumentError) as caught:
+        strict_yaml.parse(text, "f", Config, expand_environment, check)
+    places = [problem.place for problem in caught.value.problems]
+    assert places == ["2:11", "3:1", "5:14", "6:11", "8:8", "9:17", "10:1", "11:18"]

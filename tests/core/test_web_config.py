@@ -370,6 +370,17 @@ def test_faulty_files(folder: Path, text: str, place: str, words: str) -> None:
     assert HASH[7:] not in str(caught.value)
 
 
+def test_what_follows_from_another_fault_is_not_reported(folder: Path) -> None:
+    """With a wrong `client_auth_type` nothing is said of the file that it requires."""
+    path = folder / "web-config.yml"
+    path.write_text(TLS + "  client_auth_type: Always\n  client_ca_file: none.pem\n  colour: x\n")
+    with pytest.raises(DocumentError) as caught:
+        load_web_config(path)
+    places = [problem.place for problem in caught.value.problems]
+    assert places == ["4:21", "5:19", "6:11"]
+    assert "cannot be read" in caught.value.problems[1].message
+
+
 def test_the_page_beyond_loopback(folder: Path) -> None:
     """The page is served to others only with TLS or basic auth; /metrics alone needs neither."""
     config, web = folder / "heptad.yaml", folder / "web-config.yml"

@@ -40,7 +40,7 @@ def load_settings(
             rulebook = load_rulebook(map(Path, config.rules))
         except DocumentError as error:
             problems.extend(error.problems)
-            return []
+            return check_trust(config.trust, None)
         return [*check_programs(config.sources, rulebook), *check_trust(config.trust, rulebook)]
 
     try:
@@ -64,14 +64,14 @@ def trust_more(rulebook: Rulebook, config: Config) -> Rulebook:
     return rulebook
 
 
-def check_trust(trust: Sequence[TrustConfig], rulebook: Rulebook) -> list[RuleFault]:
-    """What of it cannot be trusted, with its place."""
-    known = rulebook.names()
+def check_trust(trust: Sequence[TrustConfig], rulebook: Rulebook | None) -> list[RuleFault]:
+    """What of it cannot be trusted, with its place; without rules, any program may have some."""
     faults: list[RuleFault] = []
     for number, more in enumerate(trust):
         place = ("trust", number)
-        if more.program not in rulebook.programs:
-            text = f"there are no rules for `{more.program}`; valid programs: {', '.join(known)}"
+        if rulebook is not None and more.program not in rulebook.programs:
+            known = ", ".join(rulebook.names())
+            text = f"there are no rules for `{more.program}`; valid programs: {known}"
             faults.append(((*place, "program"), text))
         faults += [((*place, "exe", index), fault) for index, fault in check_paths(more.exe)]
         faults += [

@@ -196,6 +196,7 @@ class _YamlReader:
                 self.add(key_node, "is not a valid key; a key must be a plain word")
             elif key in data:
                 self.add(key_node, f"the key `{key}` appears twice; remove one of them")
+                _merge(data[key], self.construct(value_node))
             else:
                 data[key] = self.construct(value_node)
         return data
@@ -306,10 +307,22 @@ def _explain(message: str, path: list[PathKey], kind: Any = None) -> str:
     return f"{where}: {message}" if where else message
 
 
-def _node_at(node: yaml.Node | None, path: list[PathKey]) -> yaml.Node | None:
+def _merge(data: Any, second: Any) -> None:
+    """Add what only the second of two mappings under one key has: it is checked, too."""
+    if isinstance(data, dict) and isinstance(second, dict):
+        for key, value in second.items():
+            _merge(data.setdefault(key, value), value)
+
+
+def _node_at(root: yaml.Node | None, path: list[PathKey]) -> yaml.Node | None:
+    """The value at a path, or the innermost around it; a key that appears twice has two."""
+    nodes = [] if root is None else [root]
     for step in path:
-        if isinstance(node, yaml.SequenceNode) and isinstance(step, int):
-            node = node.value[step] if step < len(node.value) else node
-        elif isinstance(node, yaml.MappingNode):
-            node = next((v for k, v in node.value if k.value == step), node)
-    return node
+        inner: list[yaml.Node] = []
+        for node in nodes:
+            if isinstance(node, yaml.MappingNode):
+                inner += [value for key, value in node.value if key.value == step]
+        if isinstance(step, int) and nodes and isinstance(nodes[0], yaml.SequenceNode):
+            inner = nodes[0].value[step : step + 1]
+        nodes = inner or nodes
+    return nodes[0] if nodes else None

@@ -13,6 +13,7 @@ from typing import Final, Literal
 import msgspec
 
 from heptad.core.config import strict_yaml
+from heptad.core.config.options import Fault
 from heptad.core.config.small_file import read_file
 
 _HASH: Final = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
@@ -62,14 +63,14 @@ def load_web_config(path: Path) -> WebConfig:
     As with Prometheus, a relative path starts at the folder of the file.
     """
 
-    def check(config: WebConfig) -> Iterator[tuple[tuple[str, ...], str]]:
+    def check(config: WebConfig) -> Iterator[Fault]:
         if config.tls_server_config is not None:
             _make_absolute(config.tls_server_config, path.absolute().parent)
-            for key, message in _check_tls(config.tls_server_config):
-                yield ("tls_server_config", key), message
+            for fault in _check_tls(config.tls_server_config):
+                yield fault.within("tls_server_config")
         for user, hashed in config.basic_auth_users.items():
             if message := _check_user(user, hashed):
-                yield ("basic_auth_users", user), message
+                yield Fault(("basic_auth_users", user), message)
 
     return strict_yaml.load(path, WebConfig, check=check)
 
@@ -94,18 +95,20 @@ def _make_absolute(config: ServerTlsConfig, folder: Path) -> None:
         config.client_ca_file = str(folder / config.client_ca_file)
 
 
-def _check_tls(config: ServerTlsConfig) -> Iterator[tuple[str, str]]:
+def _check_tls(config: ServerTlsConfig) -> Iterator[Fault]:
     if config.min_version > config.max_version:
-        yield "min_version", f"is higher than max_version ({config.max_version})"
+        text = f"is higher than max_version ({config.max_version})"
+        yield Fault(("min_version",), text, (("max_version",),))
     asks = config.client_auth_type != "NoClientCert"
     if asks and not config.client_ca_file:
-        yield "client_auth_type", "requires client_ca_file to verify client certificates"
+        text = "requires client_ca_file to verify client certificates"
+        yield Fault(("client_auth_type",), text, (("client_ca_file",),))
     if config.client_ca_file and not asks:
         text = (
             "has no effect without client_auth_type; set client_auth_type to "
             "RequireAndVerifyClientCert"
         )
-        yield "client_ca_file", text
+        yield Fault(("client_ca_file",), text, (("client_auth_type",),))
     unreadable = False
     for key in ("cert_file", "key_file", "client_ca_file"):
         name = getattr(config, key)
@@ -114,7 +117,7 @@ def _check_tls(config: ServerTlsConfig) -> Iterator[tuple[str, str]]:
                 read_file(Path(name), _LARGEST_PEM)
         except OSError as error:
             unreadable = True
-            yield key, f"{name} cannot be read: {error.strerror}"
+            yield Fault((key,), f"{name} cannot be read: {error.strerror}")
     if unreadable:
         return
     try:
@@ -125,7 +128,7 @@ def _check_tls(config: ServerTlsConfig) -> Iterator[tuple[str, str]]:
             f"the files cannot be used ({reason}); they must be PEM files, and the key must "
             "belong to the certificate "
         )
-        yield "cert_file", text + "and have no password"
+        yield Fault(("cert_file",), text + "and have no password")
 
 
 def _check_user(user: str, hashed: str) -> str:
