@@ -164,7 +164,10 @@ def test_parse_of_a_missing_file_fails_and_goes_on(tmp_path: pathlib.Path) -> No
         (b"\n\n", "0 events in 2 lines, 0 without a syslog header"),
         (b"root:x:0:0::/root:/bin/sh\n" * 29, "0 events in 29 lines, 29 without a syslog header"),
         (bytes(range(256)) * 300, "without a syslog header"),
-        (b"x" * 100_000, "0 events in 1 lines, 0 without a syslog header, 1 above 16384 bytes"),
+        (
+            b"x" * 100_000,
+            "0 events in 1 lines, 0 without a syslog header, 1 longer than 16384 bytes",
+        ),
         (gzip.compress(b"no log\n" * 3, mtime=0), "0 events in 3 lines, 3 without a syslog header"),
         (b"\x1f\x8b broken", "auth.log: "),
         (None, "Is a directory"),
@@ -193,8 +196,8 @@ def test_parse_of_what_is_not_a_log(
     [
         ("/dev/zero", "is a device, not a log"),
         ("/dev/urandom", "is a device, not a log"),
-        ("pipe", "is a pipe to which nothing wrote within 0 s"),
-        ("sparse", "of its first 16,"),
+        ("pipe", "is a pipe that no program has opened for writing within 0 s"),
+        ("sparse", "in the first 16,"),
     ],
 )
 def test_parse_ends_where_a_file_does_not(
@@ -392,7 +395,7 @@ def test_check_config_looks_into_the_rules(tmp_path: pathlib.Path) -> None:
     path.write_text(source + "colour: red\n")
     result = heptad("check-config", path)
     assert result.returncode == 2
-    assert f"{path}:2:57: sources.0.programs.1: no rules for `nope`" in result.stderr
+    assert f"{path}:2:57: sources.0.programs.1: there are no rules for `nope`" in result.stderr
     assert f"{path}:3:" in result.stderr
     path.write_text(f"{source}colour: red\nrules: [{tmp_path}/missing]\n")
     result = heptad("check-config", path)

@@ -98,7 +98,7 @@ def test_the_newest(ask: Ask) -> None:
     [
         (("--action", "logon"), "did you mean login"),
         (("--outcome", "fail"), "did you mean failure"),
-        (("--action", "\x1b[2J"), "known: "),
+        (("--action", "\x1b[2J"), "valid values: "),
         (("--limit", "0"), "between 1 and"),
         (("--until", "2h", "--since", "1h"), "is not before --until 2h"),
         (("--until", "1m", "--follow"), "cannot be combined"),

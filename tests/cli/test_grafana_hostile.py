@@ -86,8 +86,11 @@ PAGE = b"<!DOCTYPE html><title>Sign in</title>\x1b[2J" + b"x" * 100_000
             "'… is wrong'",
         ),
         (Fault(status=500, headers=JSON, body=b'{"message": "a\\nb\\u001b[2J"}'), "'a b"),
-        (Fault(status=302, headers={"Location": "https://sso.example.org/"}), "leads on to 'https"),
-        (Fault(status=307, headers={"Location": "/login\x0b"}), "leads on to '/login"),
+        (
+            Fault(status=302, headers={"Location": "https://sso.example.org/"}),
+            "redirects to 'https",
+        ),
+        (Fault(status=307, headers={"Location": "/login\x0b"}), "redirects to '/login"),
         (Fault(status=200, headers={**JSON, "Content-Encoding": "gzip"}, body=b"no"), "check that"),
         (RESET, "reset|aborted|closed"),
     ],
@@ -136,7 +139,7 @@ def test_a_huge_answer_is_not_taken_in(server: FaultyProxy, packed: bool) -> Non
 
 def test_nobody_there_is_told() -> None:
     """A port that nobody listens on, and a name that there is not."""
-    with pytest.raises(GrafanaError, match=r"Connection refused; see that Grafana runs"):
+    with pytest.raises(GrafanaError, match=r"Connection refused; check that Grafana is running"):
         ask(f"http://127.0.0.1:{reserve_port()}")
     with pytest.raises(GrafanaError, match=r"check that Grafana is running and --url is correct"):
         ask("http://no-such-host.invalid")

@@ -526,13 +526,16 @@ def test_what_comes_from_a_file_is_left_to_it(grafana: GrafanaApi, push: Push, p
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--use", "logs=x"], "WHAT one of prometheus, events, reports"),
+        (["--use", "logs=x"], "WHAT is one of prometheus, events, reports"),
         (["--use", "events=a/b"], "WHAT=UID"),
         (
             ["--use", "events=a", "--use", "reports=a"],
-            "events and reports would both be read from a",
+            "events and reports cannot both use the data source a,",
         ),
-        (["--use", "events=heptad-reports"], "events and reports would both be read from heptad-"),
+        (
+            ["--use", "events=heptad-reports"],
+            "events and reports cannot both use the data source heptad-",
+        ),
         (["--timeout", "soon"], "not a duration"),
         (["--timeout", "0s"], "between 100ms and 5m"),
         (["--scrape-interval", "often", "--prometheus-url", "http://p"], "not a duration"),

@@ -98,7 +98,9 @@ def test_each_role_may_do_its_work_and_no_more(site: Site, *, filled: bool) -> N
     }.items():
         told = site.check(role, role)
         assert (told["fault"], told["note"]) == ([], [])
-        assert told["ok"][3] == f"{role}: may not {others.format(*site.buckets.names())}"
+        assert told["ok"][3] == (
+            f"{role}: may not {others.format(*site.buckets.names())}, as intended"
+        )
     assert site.check()["fault"] == []
     assert site.dump() == before
 
@@ -156,7 +158,7 @@ def test_another_retention_is_told(site: Site) -> None:
     faults = site.check()["fault"]
     name = site.buckets.events
     assert faults[0].startswith(
-        f"{name}: kept for ever, and `influxdb.retention.events` is 90d; `heptad influxdb setup`"
+        f"{name}: the retention is infinite, but `influxdb.retention.events` is 90d; `heptad influxdb setup`"
     )
     assert len(faults) == 3
 
@@ -186,7 +188,7 @@ def test_an_unknown_organization_is_told(site_2: Site) -> None:
     site_2.setup()
     for role in ROLES:
         (fault,) = site_2.check(role, role, org="zzz")["fault"]
-        assert "no organization `zzz` is there; see `influxdb.org`" in fault
+        assert "the organization `zzz` does not exist; check `influxdb.org`" in fault
 
 
 def test_the_tokens_organization_is_compared(site_2: Site, influxd_2: Influxd2) -> None:

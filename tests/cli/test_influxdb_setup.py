@@ -38,7 +38,7 @@ def test_what_is_there_is_kept(site: Site) -> None:
     """Buckets that a person or the image's own set-up made get their retention, and keep all."""
     site.server.create(*site.buckets.names())
     site.server.write(site.buckets.events, ["events,host=web count=1i"])
-    assert f"{site.buckets.events}: retention changed from for ever to 90d" in site.setup()[0]
+    assert f"{site.buckets.events}: retention changed from infinite to 90d" in site.setup()[0]
     assert site.server.count(site.buckets.events) == 1
 
 

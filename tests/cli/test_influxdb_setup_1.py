@@ -93,7 +93,7 @@ def test_a_foreign_policy_is_kept(open_server: Influxd, heptad: Run) -> None:
     """A database whose default policy has another name gets its retention there."""
     open_server.query('CREATE DATABASE "events" WITH DURATION INF NAME "main \\"one\\""')
     told = heptad(open_server.url, "setup")[1]
-    assert "database events: retention changed from for ever to 90d\n" in told
+    assert "database events: retention changed from infinite to 90d\n" in told
     rows = open_server.rows("SHOW RETENTION POLICIES", "events")
     assert [(r["name"], r["duration"]) for r in rows] == [('main "one"', "2160h0m0s")]
 

@@ -78,7 +78,10 @@ def test_an_unknown_organization_is_told(site_2: Site, name: str) -> None:
 
 def test_a_missing_organization_is_told(site_2: Site) -> None:
     """Without `influxdb.org` setup tells which there are."""
-    with pytest.raises(StoreError, match=r"influxdb\.org is missing; the token sees 'heptad'"):
+    with pytest.raises(
+        StoreError,
+        match=r"influxdb\.org is not set; organizations that the token may read: 'heptad'",
+    ):
         site_2.setup(org="")
 
 

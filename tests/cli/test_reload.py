@@ -239,14 +239,14 @@ def test_rules_and_programs_are_checked_before_anything_ends(world: World) -> No
         world.content["sources"][0]["programs"] = ["nonsense"]
         world.write()
         running.hang_up()
-        assert "refused" in running.read_until("nonsense")
+        assert "rejected" in running.read_until("nonsense")
         rules = world.folder / "rules"
         rules.mkdir()
         (rules / "mine.yaml").write_text("rules: 5\n")
         world.content["rules"] = [str(rules)]
         world.write()
         running.hang_up()
-        assert "refused" in running.read_until("mine.yaml:1:")
+        assert "rejected" in running.read_until("mine.yaml:1:")
         running.wait_for(world, "exporter", f"{SUCCESSFUL} 0.0")
         assert running.end() == 0
 

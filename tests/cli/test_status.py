@@ -313,7 +313,7 @@ def test_an_older_configuration(host: Host) -> None:
         store.append([], looked)
         code, told = host.part()
     assert code == 1
-    assert "was refused when it was read again" in told["problems"][0]
+    assert "was rejected at the last reload" in told["problems"][0]
     with claiming(host, [], **dict(zip(names, (1, now - 60), strict=True))) as store:
         store.append([], looked)
         code, told = host.part()

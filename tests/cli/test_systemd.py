@@ -22,7 +22,7 @@ from heptad.exporter.sources.file.source import FileSource
 from heptad.core.store.api import StoreError
 from heptad.core.store.sqlite import LocalStore
 from heptad.cli.main import main
-from heptad.cli.commands import reload
+from heptad.cli.runtime import reload
 reload._LEAST_PATIENCE = reload._LONGEST_RELOAD = 2.5
 def told(name):
     return pathlib.Path(sys.argv[-1]).with_name(name).exists()
@@ -161,11 +161,11 @@ def test_a_service_tells_its_state(world: World, manager: Manager, command: str)
         world.metrics("exporter" if command == "up" else command)
         running.hang_up()
         assert int(manager.hear_until("RELOADING")["MONOTONIC_USEC"]) > 0
-        assert "read again" in manager.hear_until("READY")["STATUS"]
+        assert "reloaded" in manager.hear_until("READY")["STATUS"]
         world.path.write_text("nonsense: 1\n")
         running.hang_up()
         manager.hear_until("RELOADING")
-        assert "refused" in manager.hear_until("READY")["STATUS"]
+        assert "rejected" in manager.hear_until("READY")["STATUS"]
         assert running.end() == 0
         manager.hear_until("STOPPING")
 

@@ -151,11 +151,11 @@ class _Examination:
         status.running_since = _time(answer.value("process_start_time_seconds"))
         if answer.value("heptad_config_last_reload_successful") == 0:
             status.problems.append(
-                "the configuration was refused when it was read again, and an older one is in "
-                f"force; `heptad check-config {self._file or 'FILE'}` shows why"
+                "the configuration was rejected at the last reload, and an older one stays "
+                f"active; `heptad check-config {self._file or 'FILE'}` shows why"
             )
         elif self._is_changed(answer):
-            status.notes.append(f"{self._file} was changed after it was read: reload the service")
+            status.notes.append(f"{self._file} was changed after it was read; reload the service")
         if not self._is_exporter:
             status.behind_seconds = _finite(answer.value("heptad_aggregator_behind_seconds"))
             return
