@@ -69,9 +69,9 @@ def left() -> list[object]:
         graph(
             "Clocks against the server's",
             """Seconds that a host is off, of the five that were farthest ahead and the five
-            farthest behind. More than a minute off: mend its time service (chrony,
-            systemd-timesyncd), for the aggregator does not wait for it, and its events are stamped
-            wrongly.""",
+            farthest behind. If it is off by more than a minute, fix its time service (chrony,
+            systemd-timesyncd): the aggregator does not wait for this host, and its events have
+            wrong times.""",
             ask(
                 f"""abs({_OFFSET} and on (instance) (
                 topk(5, max_over_time({_OFFSET}[$__range] @ end()))
@@ -97,8 +97,8 @@ def fleet() -> list[object]:
         ),
         count_of(
             "Hosts with a wrong clock",
-            """Their clocks are more than a minute off: mend their time service. Reports do not
-            wait for them. Only with InfluxDB.""",
+            """Their clocks are off by more than a minute: fix their time service. Reports do
+            not wait for them. Only with InfluxDB.""",
             "sum(heptad_aggregator_hosts_skewed{$me})",
             "heptad_aggregator_hosts_live{$me}",
         ),
@@ -172,8 +172,8 @@ def windows() -> list[object]:
         ),
         graph(
             "Slowest findings and reports",
-            """Seconds that each took when it last had work; the five slowest. One that takes as
-            long as the events take to come makes the aggregator fall behind.""",
+            """Duration of the last run that had work, in seconds; the five slowest. A rule or
+            report that is slower than new events arrive makes the aggregator fall behind.""",
             ask(
                 worst_of("heptad_aggregator_part_duration_seconds{$me}", "part"),
                 "{{part}}",

@@ -64,8 +64,8 @@ def _busy() -> list[object]:
         ),
         number(
             "Up since",
-            """When the host booted. A start that nobody planned: look for what was logged before
-            it, and whether somebody logged in afterwards.""",
+            """When the host booted. After an unplanned start, check what was logged before it,
+            and who logged in afterwards.""",
             ask("max(node_boot_time_seconds{$me}) * 1000", instant=True),
             unit="dateTimeFromNow",
             decimals=None,
@@ -89,8 +89,8 @@ def _full() -> list[object]:
     return [
         number(
             "Memory used",
-            """What programs cannot be given any more without swapping. Above 90 % the kernel may
-            soon end a process: find the one that grows.""",
+            """Memory that is not available to programs without swapping. Above 90 % the kernel
+            may soon kill a process: find the one that grows.""",
             ask(
                 """max(1 - node_memory_MemAvailable_bytes{$me}
                 / node_memory_MemTotal_bytes{$me})""",
@@ -121,8 +121,8 @@ def _cpu() -> list[object]:
     return [
         graph(
             "CPU by mode",
-            """All CPUs together are 100 %. iowait: disks are too slow; steal: the hypervisor gives
-            the time to others; system: the kernel is busy, often with the network.""",
+            """All CPUs together are 100 %. iowait: disks are too slow; steal: the hypervisor
+            runs other guests; system: the kernel is busy, often with the network.""",
             ask(
                 f"""sum by (mode) ({once(_BUSY, "cpu", "mode")}) / scalar(sum({CPUS}))""",
                 "{{mode}}",
@@ -135,8 +135,8 @@ def _cpu() -> list[object]:
         graph(
             "Tasks that had to wait",
             """The share of time in which some task waited for a CPU, for I/O or for memory
-            (pressure stall information). It says whether a busy host is too busy: above 10 % for
-            long somebody notices. Memory at all: it swaps.""",
+            (pressure stall information). It shows whether a busy host is overloaded: users
+            notice more than 10 % over a long time. Any memory pressure means that it swaps.""",
             [
                 ask(f"max(rate({name}{{$me}}[$__rate_interval]))", legend, ref=ref)
                 for ref, legend, name in (
@@ -146,7 +146,7 @@ def _cpu() -> list[object]:
                 )
             ],
             unit="percentunit",
-            none="The kernel does not tell it (CONFIG_PSI)",
+            none="Not available in this kernel (CONFIG_PSI)",
         ),
     ]
 
@@ -155,8 +155,8 @@ def _memory() -> list[object]:
     return [
         graph(
             "Memory",
-            """Buffers and cache are given back when programs need them; used that grows for days
-            is a leak.""",
+            """Buffers and cache are freed when programs need memory; used memory that grows for
+            days is a leak.""",
             [
                 ask(f"sum({once(text)})", name, ref=ref)
                 for ref, (name, text) in zip("ABC", _MEMORY.items(), strict=True)
@@ -167,9 +167,9 @@ def _memory() -> list[object]:
         ),
         graph(
             "Swapping, and processes ended for memory",
-            """Pages a second that were swapped, and processes that the kernel ended. Steady
-            swapping makes a host crawl: find what grew. Which process was ended stands in the
-            kernel's log.""",
+            """Pages swapped per second, and processes that the kernel killed. Steady swapping
+            makes a host very slow: find the process that grew. The kernel's log shows which
+            process was killed.""",
             [
                 ask(
                     f"sum({once(f'rate(node_vmstat_{name}{{$me}}[$__rate_interval])')})",
@@ -192,8 +192,8 @@ def _filesystems() -> list[object]:
     return [
         rows(
             "Filesystems, the fullest first",
-            """Red: make room now. A filesystem without inodes is full, however much space it has:
-            look for a folder with very many small files. Read-only that nobody meant to be: a disk
+            """Red: make room now. A filesystem without inodes is full, however much space it
+            has: look for a folder with very many small files. Unexpectedly read-only: a disk
             is failing.""",
             [
                 ask(f"max by (mountpoint) ({text})", ref=ref, rows=True)
@@ -318,10 +318,10 @@ def _users() -> list[object]:
     return [
         graph(
             "Users over time",
-            """Different users with a session of their own. If there are some when nobody works,
-            look for them on the dashboard Investigate.""",
+            """Different users with a session of their own. If there are any outside working
+            hours, open them on the dashboard Investigate.""",
             ask("max by (instance) (heptad_logged_in_users{$me})", "users"),
-            none="Only Heptad's exporter tells it",
+            none="Only available from Heptad's exporter",
         ),
         graph(
             "Logins",
@@ -335,7 +335,7 @@ def _users() -> list[object]:
             bars=True,
             stack=True,
             colors={"success": GREEN, "failure": ORANGE},
-            none="Only Heptad's exporter tells it",
+            none="Only available from Heptad's exporter",
         ),
     ]
 

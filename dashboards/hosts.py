@@ -248,7 +248,7 @@ def _over_time() -> list[object]:
     return [
         graph(
             "Load per CPU, the ten busiest hosts",
-            "Above 1 tasks wait for a CPU. Open the host that stands out.",
+            "Above 1 tasks wait for a CPU. Open the host with the highest value.",
             ask(worst_hosts("load:per_cpu", "max"), "{{host}}"),
             none=f"Nothing in this range, or {NOT_RECORDED}",
             steps=((None, "transparent"), (1, ORANGE)),

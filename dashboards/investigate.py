@@ -154,9 +154,10 @@ def _events() -> object:
 def _power() -> object:
     return table_of_events(
         "Privileges and changes of accounts",
-        """What the same users did with power on these hosts: commands in full, accounts, groups and
-        passwords. Such lines tell no address, so that field does not narrow them. Something that
-        nobody can explain: lock the account and end its sessions.""",
+        """What the same users did with elevated privileges on these hosts: commands in full,
+        accounts, groups and passwords. Such lines have no address, so the address filter does
+        not apply to them. If no one can explain an entry, lock the account and end its
+        sessions.""",
         f"{_WITHOUT_ADDRESS} AND {one_of('action', (*POWER, *CHANGES))}",
         without=("source_ip", "method"),
         height=8,

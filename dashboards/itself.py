@@ -45,8 +45,8 @@ def _reading_in_short() -> list[object]:
         ),
         count_of(
             "Gaps in this range",
-            """Parts of a log that were gone before they were read, so nobody knows what was in
-            them. Keep rotated logs for longer, or mend what stopped the exporter.""",
+            """Parts of a log that were deleted before they were read, so their events are
+            missing. Keep rotated logs for longer, or fix what stopped the exporter.""",
             f"sum({grown('heptad_gaps_total{$me}')})",
             "heptad_source_up{$me}",
         ),
@@ -57,8 +57,8 @@ def _storing_in_short() -> list[object]:
     return [
         count_of(
             "Stores in trouble",
-            """Stores that are full, cannot be written or were corrupt and set aside. Make room on
-            the disk, or mend the delivery that should empty them.""",
+            """Stores that are full, not writable, or were corrupt and replaced. Free disk
+            space, or fix the delivery that should empty them.""",
             """count({__name__=~"heptad_store_full|heptad_store_failing|heptad_store_set_aside"""
             """|heptad_aggregator_store_failing|heptad_aggregator_store_set_aside", $me} == 1)""",
             "heptad_build_info{$me}",
@@ -132,8 +132,8 @@ def _lines() -> list[object]:
     return [
         graph(
             "Lines by what became of them",
-            """Orange is what should be rare: not understood (a format has changed),
-            untrusted (somebody wrote in another program's name), without a header, too long.""",
+            """Orange results should be rare: not understood (a format has changed), untrusted
+            (someone wrote in the name of another program), without a header, too long.""",
             ask(
                 "sum by (result) (sum_over_time(heptad:lines:increase5m{$me}[$__interval]))",
                 "{{result}}",
@@ -184,8 +184,8 @@ def _backlog() -> list[object]:
         ),
         bars(
             "Local stores, by how full they are",
-            """At 100 % the oldest events are deleted, and where there is a delivery reading waits
-            for it. Raise store.max_size, or mend the delivery.""",
+            """At 100 % the oldest events are deleted; undelivered events are not, and reading
+            is paused instead. Raise store.max_size, or fix the delivery.""",
             ask(
                 "topk(10, heptad_store_size_bytes{$me} / heptad_store_max_size_bytes{$me})",
                 "{{instance}}",
@@ -221,8 +221,8 @@ def _versions() -> list[object]:
     return [
         rows(
             "Versions in use",
-            """How many exporters and aggregators run each version. More than one for longer than
-            an update takes: find the others with heptad_build_info in Prometheus.""",
+            """How many exporters and aggregators run each version. If there is more than one
+            after an update is finished, find the others with heptad_build_info in Prometheus.""",
             ask("count by (version) (heptad_build_info{$me})", rows=True),
             {"Time": {"custom.hidden": True}, "Value": {"decimals": 0}},
             none="Nothing is scraped",
@@ -237,7 +237,7 @@ _WRONG: Final = {
     "a source cannot be read: see its permissions and path": "heptad_source_up{$me} == 0",
     "a source is deaf: /healthz on the host names the cause": "heptad_source_deaf{$me} == 1",
     "does not deliver: run heptad influxdb check there": "heptad_delivery_up{$me} == 0",
-    "the local store is full: mend the delivery": "heptad_store_full{$me} == 1",
+    "the local store is full: fix the delivery": "heptad_store_full{$me} == 1",
     "the local store cannot be written: see the disk": "heptad_store_failing{$me} == 1",
     "a corrupt store was set aside: see the disk": "heptad_store_set_aside{$me} == 1",
     "the new configuration was refused: heptad check-config names each error": (

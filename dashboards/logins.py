@@ -58,12 +58,12 @@ def _numbers() -> list[object]:
         ),
         _logins(
             "Failed logins",
-            """How often a login was refused. What every host on the internet sees is no alarm:
+            """Number of failed logins. Background noise is normal for a host on the internet:
             compare with yesterday.""",
             _FAILURE,
         ),
         tile_of_findings(
-            "Logins that stand out",
+            "Unusual logins",
             "Findings about logins; the table above lists them, from the same answer.",
             _FOUND,
             of="finding",
@@ -160,8 +160,8 @@ def _tops() -> list[object]:
         ),
         top_of(
             "Targets tried most",
-            """To where. Check whether it has to be reachable from there; close what nobody
-            needs.""",
+            """The attacked hosts and services. Check whether they must be reachable from these
+            addresses; close what is not needed.""",
             "target",
             "Target",
         ),
@@ -180,8 +180,8 @@ def build() -> dashboard.Dashboard:
     return lay_out(
         "heptad-logins",
         "Logins",
-        """Who gets in, and is anything about it new? Ask the owner of the account about what
-        stands out; if they do not know of it, lock the account.""",
+        """Who logs in, and is anything about it new? Ask the owner of the account about unusual
+        logins; if they do not know of them, lock the account.""",
         [source("prometheus"), source("events"), source("reports"), job(), hosts()],
         table_of_findings(
             "Logins to look at",
@@ -193,14 +193,15 @@ def build() -> dashboard.Dashboard:
         *_numbers(),
         _how(
             "Logins by program and method",
-            """How people get in. A password where keys are the rule, or a program that nobody
-            logs in by: see who on Investigate.""",
+            """How users log in. For a password where keys are the rule, or an unexpected
+            program, see who it was on Investigate.""",
             _SUCCESS,
         ),
         _how(
             "Failures by program and method",
-            """What is tried. Failures by publickey are old keys or agents with many of them; by
-            password they are guesses. Switch off what nobody needs (PasswordAuthentication no).""",
+            """Methods of failed logins. Failures by publickey are old keys or agents with many
+            keys; failures by password are guesses. Disable methods that are not needed
+            (PasswordAuthentication no).""",
             _FAILURE,
         ),
         *_by_hour(),

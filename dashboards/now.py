@@ -91,9 +91,9 @@ def _proof() -> list[object]:
         ),
         number(
             "Looked at until",
-            """How long ago the aggregator had looked at all events that had arrived. Minutes: it
-            is too slow, or cannot read the events. Grey: there is no aggregator, or Prometheus
-            does not scrape it, and no list of findings is complete.""",
+            """Time since the aggregator last processed all events that had arrived. If it is
+            minutes, the aggregator is too slow, or cannot read the events. Grey: there is no
+            aggregator, or Prometheus does not scrape it, and no list of findings is complete.""",
             ask("max(heptad_aggregator_behind_seconds{$fleet})", instant=True),
             unit="s",
             steps=((None, GREEN), (60, ORANGE), (600, RED)),

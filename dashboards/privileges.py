@@ -93,8 +93,8 @@ def build() -> dashboard.Dashboard:
     return lay_out(
         "heptad-privileges",
         "Privileges and accounts",
-        """Who became whom, what did they run, and which accounts were changed? Ask about what
-        nobody can explain; a click on a name opens Investigate.""",
+        """Who became another user, what did they run, and which accounts were changed? Ask
+        about unexpected entries; a click on a name opens Investigate.""",
         variables,
         table_of_findings(
             "Findings about power",
@@ -106,15 +106,15 @@ def build() -> dashboard.Dashboard:
         *_numbers(),
         table_of_events(
             "Refused",
-            "Ask the user what they wanted, or give them what they need for their work.",
+            "Ask the user what they tried to do, or grant them the rights that they need.",
             _where(POWER, "failure"),
             without=("source_ip", "method"),
             height=5,
         ),
         table_of_events(
             "Who ran what as whom",
-            """Commands in full, with their exact times. What nobody can explain: open the user on
-            Investigate, and see how they got in.""",
+            """Commands in full, with their exact times. For an unexpected command, open the
+            user on Investigate and see how they logged in.""",
             _where(POWER, "success"),
             without=("source_ip", "method", "reason"),
             height=10,
@@ -122,8 +122,8 @@ def build() -> dashboard.Dashboard:
         _over_time(),
         table_of_events(
             "Accounts, groups and passwords that were changed",
-            """One that nobody made: lock the account, and find out who was logged in as root
-            then.""",
+            """For an unexpected change, lock the account, and find out who was logged in as
+            root at that time.""",
             _where(CHANGES),
             without=("user", "source_ip", "method", "reason"),
             height=7,

@@ -26,8 +26,8 @@ AGGREGATOR: Final = RuleGroup(
             "warning",
             "heptad_aggregator_behind_seconds > <aggregator_behind_seconds>",
             "Aggregator {{ $labels.instance }} does not keep up",
-            "It is {{ $value | humanizeDuration }} since {{ $labels.instance }} had worked off "
-            "everything that had arrived: findings come late.",
+            "{{ $labels.instance }} last processed all events that had arrived {{ $value | "
+            "humanizeDuration }} ago: findings are late.",
             "Check whether it catches up: open the dashboard.",
             _PAGE,
             "<down_for>",
@@ -37,8 +37,8 @@ AGGREGATOR: Final = RuleGroup(
             "warning",
             "heptad_aggregator_part_failing == 1",
             "{{ $labels.part }} fails in aggregator {{ $labels.instance }}",
-            "The finding or report {{ $labels.part }} has failed in {{ $labels.instance }} for "
-            "<down_for>; all others go on.",
+            "The finding rule or report {{ $labels.part }} has failed in {{ $labels.instance "
+            "}} for <down_for>; all others continue.",
             "Read the error: `journalctl --unit heptad-aggregator`.",
             _PAGE,
             "<down_for>",
@@ -59,7 +59,7 @@ AGGREGATOR: Final = RuleGroup(
             "HeptadAggregatorStoreFailing",
             "warning",
             "heptad_aggregator_store_failing == 1",
-            "Aggregator {{ $labels.instance }} cannot keep findings",
+            "Aggregator {{ $labels.instance }} cannot store findings",
             "{{ $labels.instance }} has not been able to write its store of findings and reports "
             "for <down_for>.",
             "Run `df` on its host, and read the reason: `curl http://127.0.0.1:9708/healthz`.",
@@ -70,10 +70,10 @@ AGGREGATOR: Final = RuleGroup(
             "HeptadAggregatorStoreSetAside",
             "warning",
             "heptad_aggregator_store_set_aside == 1",
-            "A corrupt store of aggregator {{ $labels.instance }} was set aside",
-            "{{ $labels.instance }} found its store of findings and reports corrupt, set it aside "
-            "and began a new one: earlier findings and reports are not in it.",
-            "Run `dmesg` on its host: most often the disk fails.",
+            "A corrupt store of aggregator {{ $labels.instance }} was replaced",
+            "The store of findings and reports of {{ $labels.instance }} was corrupt. It was "
+            "renamed, and a new one was created without earlier findings and reports.",
+            "Run `dmesg` on its host: the usual cause is a failing disk.",
             _PAGE,
         ),
         Alert(
@@ -102,7 +102,7 @@ AGGREGATOR: Final = RuleGroup(
             "HeptadEventsLate",
             "info",
             "increase(heptad_aggregator_late_events_total[1h]) > 0",
-            "Events came too late for the reports",
+            "Events arrived too late for the reports",
             '{{ $value | printf "%.0f" }} events came to {{ $labels.instance }} later than the '
             "horizon within the hour: the reports of their time leave them out.",
             "Find out which host was cut off: open the dashboard.",

@@ -26,7 +26,7 @@ SOURCES: Final = RuleGroup(
             _ACTIVE,
             "sum without (result) (\n"
             '  increase(heptad_lines_total{result="event"}[70m])\n) > bool 0',
-            "1 if a source gave an event within 70 minutes (cron.hourly's job gives one every "
+            "1 if a source had an event within 70 minutes (cron.hourly's job causes one every "
             "60), 0 if not",
         ),
         Alert(
@@ -43,9 +43,9 @@ SOURCES: Final = RuleGroup(
             and heptad_source_up == 1
             """,
             "Source {{ $labels.source }} of <host> fell silent",
-            "Source {{ $labels.source }} of <host> can be read and has given no "
-            "event for more than <silent_window>, or for more than <steady_window> where it was "
-            "never quiet: its log may have moved, or its daemon no longer writes there.",
+            "Source {{ $labels.source }} of <host> is readable but has had no event for more "
+            "than <silent_window>, or for more than <steady_window> if it was never quiet "
+            "before: its log may have moved, or its daemon no longer writes there.",
             "Check whether its log still grows: `ls -l /var/log/auth.log*`, or `journalctl "
             "--since -1h SYSLOG_FACILITY=10`.",
             _PAGE,
@@ -55,8 +55,8 @@ SOURCES: Final = RuleGroup(
             "warning",
             grown("heptad_gaps_total", "<finding_window>", "1w:1h"),
             "A part of {{ $labels.source }} on <host> is lost",
-            "A part of {{ $labels.source }} on <host> was gone before it could be "
-            "read, or its daemon dropped it ({{ $labels.reason }}): what was in it is not known.",
+            "A part of {{ $labels.source }} on <host> was deleted before it could be read, or "
+            "its daemon dropped it ({{ $labels.reason }}): its events are missing.",
             "Check whether the exporter was down, or its store full, at that time: `heptad events"
             " --since 1h` shows the gap.",
             _PAGE,
@@ -92,8 +92,8 @@ _READING: Final = (
         "critical",
         "heptad_source_up == 0",
         "Source {{ $labels.source }} of <host> cannot be read",
-        "<host> has not been able to read {{ $labels.source }} for <down_for>: "
-        "nobody sees what happens there.",
+        "<host> has not been able to read {{ $labels.source }} for <down_for>: its events are "
+        "missing.",
         "Read the reason on the host: `curl http://127.0.0.1:9707/healthz`.",
         _PAGE,
         "<down_for>",
@@ -103,9 +103,9 @@ _READING: Final = (
         "critical",
         "heptad_source_deaf == 1",
         "Source {{ $labels.source }} of <host> is deaf: {{ $labels.reason }}",
-        "<host> can read {{ $labels.source }}, but what it says is not heard "
-        "({{ $labels.reason }}): logins there are not counted. /healthz shows the evidence.",
-        "Read the evidence and the remedy on the host: `curl http://127.0.0.1:9707/healthz`.",
+        "<host> can read {{ $labels.source }}, but learns nothing from it ({{ $labels.reason "
+        "}}): logins there are not counted. /healthz shows the evidence.",
+        "Read the evidence and the fix on the host: `curl http://127.0.0.1:9707/healthz`.",
         _PAGE,
         "1m",
     ),
@@ -125,10 +125,10 @@ _READING: Final = (
         "info",
         "heptad_source_watched == 0",
         "The kernel does not report changes of {{ $labels.source }} on <host>",
-        "For 15 minutes the kernel has not reported changes of {{ $labels.source }} on <host>. Its "
-        "logs are read every two seconds instead: nothing is lost, but reading costs more, and a "
-        "limit of the host (inotify) is probably used up.",
-        "Read the reason and the remedy on the host: `curl http://127.0.0.1:9707/healthz`.",
+        "For 15 minutes the kernel has not reported changes of {{ $labels.source }} on <host>. "
+        "Its logs are read every two seconds instead: nothing is lost, but reading costs more, "
+        "and a limit of the host (inotify) is probably reached.",
+        "Read the reason and the fix on the host: `curl http://127.0.0.1:9707/healthz`.",
         _PAGE,
         "15m",
     ),
@@ -143,7 +143,7 @@ _READING: Final = (
         """,
         "Lines of {{ $labels.program }} on <host> are not understood",
         'No rule understood {{ $value | printf "%.0f" }} lines of {{ $labels.program }} on '
-        "<host>: its format may have changed, and what they say is not counted.",
+        "<host>: its log format may have changed, and their events are not counted.",
         "Read some of the lines: `heptad report` on the host shows them.",
         _PAGE,
     ),
@@ -156,7 +156,7 @@ _READING: Final = (
         or
         increase(heptad_lines_untrusted_total[1h]) >= <untrusted>
         """,
-        "Lines of {{ $labels.program }} on <host> are refused",
+        "Lines of {{ $labels.program }} on <host> are rejected",
         '{{ $value | printf "%.0f" }} lines in the journal of <host> have the name '
         "of {{ $labels.program }} and come from a binary or an account that is not trusted: the "
         "program is elsewhere, or someone forges its lines.",
@@ -190,9 +190,9 @@ _READING: Final = (
         "warning",
         "heptad_config_last_reload_successful == 0",
         "<host> runs with an old configuration",
-        "The configuration of <host> was refused when it was read again: the one "
-        "before stays in force.",
-        "Run `heptad check-config FILE` on the host: it shows every error with its place.",
+        "The new configuration of <host> was rejected at the last reload: the previous one is "
+        "still active.",
+        "Run `heptad check-config FILE` on the host: it shows every error with its location.",
         _PAGE,
         "<down_for>",
     ),
@@ -205,9 +205,9 @@ _READING: Final = (
         abs(heptad_delivery_clock_offset_seconds) > <clock_offset_seconds>
         """,
         "The clock of <host> is off",
-        "The clock of <host> is off by {{ $value | humanizeDuration }}, by the "
-        "clock of Prometheus or of InfluxDB: events have wrong times, and findings that need "
-        "events of several hosts go wrong.",
+        "The clock of <host> is off by {{ $value | humanizeDuration }}, by the clock of "
+        "Prometheus or of InfluxDB: events have wrong times, and findings that combine events "
+        "of several hosts are wrong.",
         "Run `timedatectl` on the host.",
         _PAGE,
         "<down_for>",
@@ -220,8 +220,8 @@ _KEEPING: Final = (
         "critical",
         "heptad_store_failing == 1",
         "The store of <host> cannot be written",
-        "<host> has not been able to write its store for <down_for>: reading "
-        "waits, and what is rotated away meanwhile is lost.",
+        "<host> has not been able to write its store for <down_for>: reading is paused, and "
+        "logs that are rotated away in the meantime are lost.",
         "Run `df` on the host, and read the reason: `curl http://127.0.0.1:9707/healthz`.",
         _PAGE,
         "<down_for>",
@@ -230,9 +230,9 @@ _KEEPING: Final = (
         "HeptadStoreFull",
         "critical",
         "heptad_store_full == 1",
-        "The store of <host> is full of what is not delivered",
-        "All that the store of <host> holds is still to be delivered: reading "
-        "waits, and what is rotated away meanwhile is lost.",
+        "The store of <host> is full of undelivered events",
+        "No event in the store of <host> has been delivered yet: reading is paused, and logs "
+        "that are rotated away in the meantime are lost.",
         "Run `heptad influxdb check` on the host: it shows why nothing is delivered.",
         _PAGE,
         "<down_for>",
@@ -246,8 +246,8 @@ _KEEPING: Final = (
         heptad_delivery_behind_events >= <store_waiting_events>
         """,
         "The store of <host> is filling",
-        "{{ $value | humanizePercentage }} of the store of <host> are in use "
-        "while events wait to be delivered. When only such are left in it, reading stops.",
+        "{{ $value | humanizePercentage }} of the store of <host> is in use while events wait "
+        "for delivery. When it contains only such events, reading pauses.",
         "Run `heptad influxdb check` on the host: it shows why events wait.",
         _PAGE,
         "<delivery_for>",
@@ -256,10 +256,10 @@ _KEEPING: Final = (
         "HeptadStoreSetAside",
         "warning",
         "heptad_store_set_aside == 1",
-        "A corrupt store of <host> was set aside",
-        "<host> found its store corrupt, set it aside and began a new one: "
-        "events in it are not on the page, and what was not delivered may be missing.",
-        "Run `dmesg` on the host: most often the disk fails.",
+        "A corrupt store of <host> was replaced",
+        "The store of <host> was corrupt. It was renamed, and a new one was created: earlier "
+        "events are not on the page, and undelivered ones may be missing.",
+        "Run `dmesg` on the host: the usual cause is a failing disk.",
         _PAGE,
     ),
     Alert(
@@ -288,12 +288,12 @@ _KEEPING: Final = (
         "HeptadFieldConflict",
         "critical",
         "heptad_delivery_held_events > 0 or heptad_aggregator_held_events > 0",
-        "InfluxDB refuses events for the type of a field, says <host>",
-        'InfluxDB refuses {{ $value | printf "%.0f" }} points: it has field {{ $labels.field }} of '
-        "{{ $labels.measurement }} as {{ $labels.stored }} in the shard from "
-        "{{ $labels.shard_start }} to {{ $labels.shard_end }}, and gets {{ $labels.sent }}. A "
-        "point there claims to be of host {{ $labels.claimed_host }}, which is not proven. The "
-        "exporters hold the points and offer them again.",
+        "InfluxDB rejects events of <host> because of the type of a field",
+        'InfluxDB rejects {{ $value | printf "%.0f" }} points: the field {{ $labels.field }} of '
+        "{{ $labels.measurement }} has the type {{ $labels.stored }} in the shard from "
+        "{{ $labels.shard_start }} to {{ $labels.shard_end }}, but the points have the type "
+        "{{ $labels.sent }}. A point there says that it is from host {{ $labels.claimed_host }}, "
+        "which is not verified. The exporters hold the points and retry them.",
         "Find out which program writes this field with another type.",
         _PAGE,
     ),
@@ -301,7 +301,7 @@ _KEEPING: Final = (
         "HeptadEventsRejected",
         "warning",
         'increase(heptad_delivery_events_total{result=~"rejected|expired"}[1h]) > 0',
-        "InfluxDB did not take events of <host>",
+        "InfluxDB rejected events of <host>",
         '{{ $value | printf "%.0f" }} events of <host> were '
         "{{ $labels.result }} within the hour and will not be sent again.",
         "Read the server's reason on the host: `heptad exporter rejected`.",

@@ -26,9 +26,9 @@ def _added(metric: str, *labels: str, where: str = "") -> str:
 
 FLEET: Final = RuleGroup(
     "heptad-fleet",
-    "What the dashboards show over time, by the name of the host. Evaluated every 5 minutes, so "
-    "that 30 days of 1,000 hosts are read within seconds. Without this file their panels of logins "
-    "over time, load and filesystems have no answer.",
+    "What the dashboards show over time, by the name of the host. Evaluated every 5 minutes, "
+    "so that 30 days of 1,000 hosts are read within seconds. Without this file their panels of "
+    "logins over time, load and filesystems are empty.",
     (
         Recording(
             "heptad:host_up",
@@ -53,7 +53,7 @@ FLEET: Final = RuleGroup(
         Recording(
             "heptad:lines:increase5m",
             _added("heptad_lines_total", "result"),
-            "lines by what became of them, in the same way",
+            "lines by result, in the same way",
         ),
         Recording(
             "heptad:lines_not_understood:increase5m",
@@ -71,7 +71,7 @@ FLEET: Final = RuleGroup(
             "/ on (instance) count by (instance) (\n"
             '  count by (instance, cpu) (node_cpu_seconds_total{mode="idle"})\n'
             f")\n{_NAMED}",
-            "how many tasks there are for each CPU, on average over 5 minutes",
+            "number of tasks per CPU, averaged over 5 minutes",
         ),
         Recording(
             "heptad:disk:fullest",

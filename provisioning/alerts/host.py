@@ -12,8 +12,8 @@ _PLACE: Final = "{{ $labels.mountpoint }} of <host>"
 
 HOST: Final = RuleGroup(
     "heptad-host",
-    "Disk, memory and clock of the hosts. Leave this file out where you have rules for "
-    "node_exporter's metrics already: they hold for Heptad's.",
+    "Disk, memory and clock of the hosts. Omit this file if you already have rules for "
+    "node_exporter's metrics: they also apply to Heptad's.",
     (
         Alert(
             "HostFilesystemLow",
@@ -21,7 +21,7 @@ HOST: Final = RuleGroup(
             'node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs"} / node_filesystem_size_bytes '
             f"< <filesystem_low>\n{_WRITABLE}",
             f"{_PLACE} has little space left",
-            f"{{{{ $value | humanizePercentage }}}} of {_PLACE} are free.",
+            f"{{{{ $value | humanizePercentage }}}} of {_PLACE} is free.",
             "Find what takes the space: `du -xh --max-depth=2 MOUNTPOINT | sort -h | tail`.",
             _PAGE,
             "15m",
@@ -33,8 +33,8 @@ HOST: Final = RuleGroup(
             'node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs"} / node_filesystem_size_bytes '
             f"< <filesystem_full>\n{_WRITABLE}",
             f"{_PLACE} is full",
-            f"{{{{ $value | humanizePercentage }}}} of {_PLACE} are free.",
-            "Make room now: `journalctl --vacuum-size=500M`, caches of packages.",
+            f"{{{{ $value | humanizePercentage }}}} of {_PLACE} is free.",
+            "Free space now: `journalctl --vacuum-size=500M`, package caches.",
             _PAGE,
             "5m",
             board=BOARD,
@@ -48,7 +48,7 @@ HOST: Final = RuleGroup(
             f"< <filesystem_ahead_free>\n{_WRITABLE}",
             f"{_PLACE} fills up",
             f"If it goes on as in the last 6 hours, {_PLACE} will be full within a day.",
-            "Find the folder that grows: `du -xh --max-depth=2 MOUNTPOINT | sort -h | tail`.",
+            "Find the directory that grows: `du -xh --max-depth=2 MOUNTPOINT | sort -h | tail`.",
             _PAGE,
             "1h",
             board=BOARD,
@@ -59,8 +59,8 @@ HOST: Final = RuleGroup(
             f"node_filesystem_files_free / (node_filesystem_files > 0) < <inodes_low>\n{_WRITABLE}",
             f"{_PLACE} has few inodes left",
             f"{{{{ $value | humanizePercentage }}}} of the inodes of {_PLACE} are free.",
-            "Find the folder with many files: `du --inodes -x --max-depth=3 MOUNTPOINT | sort -n "
-            "| tail`.",
+            "Find the directory with many files: `du --inodes -x --max-depth=3 MOUNTPOINT | "
+            "sort -n | tail`.",
             _PAGE,
             "15m",
             board=BOARD,
@@ -70,8 +70,8 @@ HOST: Final = RuleGroup(
             "critical",
             "node_filesystem_readonly == 1\nand min_over_time(node_filesystem_readonly[6h]) == 0",
             f"{_PLACE} became read-only",
-            f"{_PLACE} could be written within the last 6 hours and cannot now: the kernel does "
-            "that when a disk fails.",
+            f"{_PLACE} was writable within the last 6 hours and is not now: the kernel does "
+            "this when a disk fails.",
             "Run `dmesg` on the host: it shows the error of the disk.",
             _PAGE,
             board=BOARD,
@@ -80,9 +80,9 @@ HOST: Final = RuleGroup(
             "HostFilesystemError",
             "warning",
             "node_filesystem_device_error == 1",
-            f"{_PLACE} does not answer",
-            f"{_PLACE} has not told its size for 15 minutes: it hangs, or may not be looked at.",
-            "Run `stat -f MOUNTPOINT` on the host: a network mount that hangs does not answer.",
+            f"{_PLACE} does not respond",
+            f"{_PLACE} has not returned its size for 15 minutes: it hangs, or access is denied.",
+            "Run `stat -f MOUNTPOINT` on the host: a network mount that hangs does not respond.",
             _PAGE,
             "15m",
             board=BOARD,
@@ -92,8 +92,8 @@ HOST: Final = RuleGroup(
             "warning",
             "node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes < <memory_low>",
             "<host> has little memory left",
-            "{{ $value | humanizePercentage }} of the memory of <host> have been "
-            "available for 15 minutes.",
+            "{{ $value | humanizePercentage }} of the memory of <host> has been available for "
+            "15 minutes.",
             "Find the process that takes it: `ps aux --sort=-rss | head`.",
             _PAGE,
             "15m",
@@ -103,7 +103,7 @@ HOST: Final = RuleGroup(
             "HostMemoryStalled",
             "warning",
             "rate(node_pressure_memory_stalled_seconds_total[5m]) > <memory_stalled>",
-            "<host> stands still for want of memory",
+            "<host> is stalled because it lacks memory",
             "All tasks of <host> waited for memory "
             "{{ $value | humanizePercentage }} of the time, for 10 minutes.",
             "Find the process that takes the memory: `ps aux --sort=-rss | head`.",
@@ -115,7 +115,7 @@ HOST: Final = RuleGroup(
             "HostOutOfMemoryKill",
             "warning",
             "increase(node_vmstat_oom_kill[15m]) > 0",
-            "<host> killed a process for want of memory",
+            "<host> killed a process because it ran out of memory",
             'The kernel of <host> killed {{ $value | printf "%.0f" }} processes '
             "within 15 minutes, because there was no memory left.",
             "Read which process it was: `dmesg | grep -i 'killed process'`.",
@@ -126,9 +126,9 @@ HOST: Final = RuleGroup(
             "HostClockNotSynchronised",
             "info",
             "min_over_time(node_timex_sync_status[15m]) == 0 and node_timex_maxerror_seconds >= 16",
-            "The clock of <host> is not synchronised",
-            "Nothing has kept the clock of <host> right for 15 minutes; it will "
-            "go wrong in time. HeptadClockSkew tells when it has.",
+            "The clock of <host> is not synchronized",
+            "The clock of <host> has not been synchronized for 15 minutes and will drift. "
+            "HeptadClockSkew fires when it is wrong.",
             "Run `timedatectl` on the host.",
             _PAGE,
             "15m",

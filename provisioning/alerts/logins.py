@@ -50,8 +50,8 @@ COUNTED: Final = RuleGroup(
             "warning",
             f"{_FAILURES} >= <login_failures>",
             "Brute force against <host>",
-            '{{ $value | printf "%.0f" }} logins failed on <host> within '
-            "<login_window>, from all addresses together; <login_failures> are much for one host.",
+            '{{ $value | printf "%.0f" }} logins failed on <host> within <login_window>, from '
+            "all addresses together; <login_failures> is a lot for one host.",
             "Check whether a login succeeded meanwhile: `heptad events --program sshd --outcome "
             "success --since 1h`.",
             _PAGE,
@@ -62,11 +62,11 @@ COUNTED: Final = RuleGroup(
             "warning",
             f"{_PASSWORD_LOGINS} > 0\nand\n{_FAILURES} >= <login_failures>",
             "A password was accepted on <host> during a brute force",
-            "Within <login_window> at least <login_failures> logins failed on "
-            '<host>, and {{ $value | printf "%.0f" }} succeeded by password. '
-            "Whether it was the same address is not known here.",
-            "Check whether the address that got in had failed before: `heptad events --program "
-            "sshd --outcome success --since 1h` shows it.",
+            "Within <login_window> at least <login_failures> logins failed on <host>, and {{ "
+            '$value | printf "%.0f" }} succeeded by password. This alert does not know whether '
+            "it was the same address.",
+            "Check whether the address that logged in had failed before: `heptad events "
+            "--program sshd --outcome success --since 1h` shows it.",
             _PAGE,
             board=NOW,
         ),
@@ -231,7 +231,7 @@ FOUND: Final = RuleGroup(
             "warning",
             "second_factor",
             "medium",
-            "The second factor of a login on <host> could not be asked for",
+            "The second factor of a login on <host> was unavailable",
             "The service of the second factor did not answer, or its module on <host> is not "
             "configured. The log does not show whether logins go on without it.",
             "Check whether logins followed without it: `heptad events --outcome success --since "

@@ -18,10 +18,10 @@ from provisioning.alerts.links import ITSELF, Board, is_absolute
 
 SEVERITIES: Final[dict[str, str]] = {
     "critical": (
-        "somebody may be in, or something is being lost and will not mend itself: wake somebody"
+        "an intruder may be active, or data is being lost and will not recover: page someone"
     ),
-    "warning": "a person has to look at it today",
-    "info": "nothing to do by itself; it stands beside other alerts, or goes into a daily list",
+    "warning": "someone has to look at it today",
+    "info": "nothing to do by itself; read it together with other alerts, or in a daily list",
 }
 DEFAULT: Final = Path(__file__).parent.parent / "prometheus" / "settings.yml"
 

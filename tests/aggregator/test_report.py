@@ -141,10 +141,10 @@ def test_tells_an_address_once(world: World) -> None:
 
 def test_says_so_when_nothing_stands_out(world: World) -> None:
     """A quiet day, and a day without any events, are reports too."""
-    assert "Nothing stands out." in to_text(report(world))
+    assert "Nothing needs attention." in to_text(report(world))
     world.append([success(NOON, "192.0.2.6", method="publickey")])
     text = to_text(report(world))
-    assert "Nothing stands out." in text
+    assert "Nothing needs attention." in text
     assert "1 login attempt: 1 succeeded, 0 failed" in text
 
 

@@ -143,7 +143,7 @@ def test_quiet_time_is_a_page_too() -> None:
         },
         Summary,
     )
-    assert "Nothing stands out." in to_html(empty)
+    assert "Nothing needs attention." in to_html(empty)
 
 
 def test_chart_has_axes() -> None:

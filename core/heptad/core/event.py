@@ -71,7 +71,7 @@ METHODS: Final[dict[str, str]] = {
 }
 
 REASONS: Final[dict[str, str]] = {
-    "": "the line gives no reason",
+    "": "the line states no reason",
     "invalid_user": "the account does not exist",
     "bad_credential": "the password, key or answer was wrong",
     "not_allowed": "the account, group, shell or address is not allowed to log in here",

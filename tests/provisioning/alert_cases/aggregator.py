@@ -22,8 +22,7 @@ CASES = [
         "20m",
         AGGREGATOR,
         "Aggregator fleet:9708 does not keep up",
-        "It is 20m 0s since fleet:9708 had worked off everything that had arrived: findings come "
-        "late.",
+        "fleet:9708 last processed all events that had arrived 20m 0s ago: findings are late.",
         early="15m",
     ),
     Case(
@@ -39,7 +38,7 @@ CASES = [
         "10m",
         AGGREGATOR | {"part": "sweep"},
         "sweep fails in aggregator fleet:9708",
-        "The finding or report sweep has failed in fleet:9708 for 5m; all others go on.",
+        "The finding rule or report sweep has failed in fleet:9708 for 5m; all others continue.",
         early="8m",
     ),
     Case(
@@ -71,7 +70,7 @@ CASES = [
         {aggregator("heptad_aggregator_store_failing"): "0x3 1x20"},
         "10m",
         AGGREGATOR,
-        "Aggregator fleet:9708 cannot keep findings",
+        "Aggregator fleet:9708 cannot store findings",
         "fleet:9708 has not been able to write its store of findings and reports for 5m.",
         early="8m",
     ),
@@ -87,9 +86,9 @@ CASES = [
         {aggregator("heptad_aggregator_store_set_aside"): "1x20"},
         "10m",
         AGGREGATOR,
-        "A corrupt store of aggregator fleet:9708 was set aside",
-        "fleet:9708 found its store of findings and reports corrupt, set it aside and began a new "
-        "one: earlier findings and reports are not in it.",
+        "A corrupt store of aggregator fleet:9708 was replaced",
+        "The store of findings and reports of fleet:9708 was corrupt. It was renamed, and a "
+        "new one was created without earlier findings and reports.",
     ),
     Case(
         "HeptadAggregatorStoreSetAside",
@@ -136,7 +135,7 @@ CASES = [
         {aggregator("heptad_aggregator_late_events_total"): "0x10 5x20"},
         "15m",
         AGGREGATOR,
-        "Events came too late for the reports",
+        "Events arrived too late for the reports",
         "5 events came to fleet:9708 later than the horizon within the hour: the reports of their "
         "time leave them out.",
     ),

@@ -27,9 +27,9 @@ CLOCK = exporter("node_time_seconds")
 OFFSET = exporter("heptad_delivery_clock_offset_seconds")
 SILENT = "Source auth of web-1:9707 fell silent"
 SILENT_MORE = (
-    "Source auth of web-1:9707 can be read and has given no event for more than 25h, or for more "
-    "than 4h where it was never quiet: its log may have moved, or its daemon no longer writes "
-    "there."
+    "Source auth of web-1:9707 is readable but has had no event for more than 25h, or for more "
+    "than 4h if it was never quiet before: its log may have moved, or its daemon no longer "
+    "writes there."
 )
 
 
@@ -147,19 +147,19 @@ READING = [
         "12m",
         AUTH,
         "Source auth of web-1:9707 cannot be read",
-        "web-1:9707 has not been able to read auth for 5m: nobody sees what happens there.",
+        "web-1:9707 has not been able to read auth for 5m: its events are missing.",
         early="10m",
     ),
     Case("HeptadSourceNotReadable", "logrotate is between two files", {UP: "1x9 0 1x9"}, "12m"),
     Case(
         "HeptadSourceDeaf",
-        "sshd was moved, and all its lines are refused",
+        "sshd was moved, and all its lines are rejected",
         {DEAF: "0x5 1x10"},
         "12m",
         AUTH | {"reason": "untrusted"},
         "Source auth of web-1:9707 is deaf: untrusted",
-        "web-1:9707 can read auth, but what it says is not heard (untrusted): logins there are not "
-        "counted. /healthz shows the evidence.",
+        "web-1:9707 can read auth, but learns nothing from it (untrusted): logins there are "
+        "not counted. /healthz shows the evidence.",
         early="6m",
     ),
     Case("HeptadSourceDeaf", "it is heard", {DEAF: "0x20"}, "12m"),
@@ -169,7 +169,7 @@ READING = [
         {UNTRUSTED: "0+1x40"},
         "30h",
         EXPORTER | {"program": "sudo"},
-        "Lines of sudo on web-1:9707 are refused",
+        "Lines of sudo on web-1:9707 are rejected",
         "12 lines in the journal of web-1:9707 have the name of sudo and come from a binary or an "
         "account that is not trusted: the program is elsewhere, or someone forges its lines.",
         interval="2h",
@@ -216,9 +216,9 @@ READING = [
         "25m",
         AUTH,
         "The kernel does not report changes of auth on web-1:9707",
-        "For 15 minutes the kernel has not reported changes of auth on web-1:9707. Its logs are read "
-        "every two seconds instead: nothing is lost, but reading costs more, and a limit of the host "
-        "(inotify) is probably used up.",
+        "For 15 minutes the kernel has not reported changes of auth on web-1:9707. Its logs "
+        "are read every two seconds instead: nothing is lost, but reading costs more, and a "
+        "limit of the host (inotify) is probably reached.",
         early="20m",
     ),
     Case(
@@ -234,8 +234,8 @@ READING = [
         "30h",
         EXPORTER | {"program": "sshd"},
         "Lines of sshd on web-1:9707 are not understood",
-        "No rule understood 12 lines of sshd on web-1:9707: its format may have changed, and what "
-        "they say is not counted.",
+        "No rule understood 12 lines of sshd on web-1:9707: its log format may have changed, "
+        "and their events are not counted.",
         interval="2h",
     ),
     Case(
@@ -251,8 +251,8 @@ READING = [
         "1h",
         EXPORTER | {"program": "sshd"},
         "Lines of sshd on web-1:9707 are not understood",
-        "No rule understood 60 lines of sshd on web-1:9707: its format may have changed, and what "
-        "they say is not counted.",
+        "No rule understood 60 lines of sshd on web-1:9707: its log format may have changed, "
+        "and their events are not counted.",
     ),
     Case(
         "HeptadLinesNotUnderstood",
@@ -274,9 +274,8 @@ READING = [
         "15m",
         AUTH | {"reason": "rotated_away"},
         "A part of auth on web-1:9707 is lost",
-        "A part of auth on web-1:9707 was gone before it could be read, or its daemon "
-        "dropped it (rotated_away): what was "
-        "in it is not known.",
+        "A part of auth on web-1:9707 was deleted before it could be read, or its daemon "
+        "dropped it (rotated_away): its events are missing.",
     ),
     Case(
         "HeptadSourceGap",
@@ -285,9 +284,8 @@ READING = [
         "165m",
         AUTH | {"reason": "rotated_away"},
         "A part of auth on web-1:9707 is lost",
-        "A part of auth on web-1:9707 was gone before it could be read, or its daemon "
-        "dropped it (rotated_away): what was "
-        "in it is not known.",
+        "A part of auth on web-1:9707 was deleted before it could be read, or its daemon "
+        "dropped it (rotated_away): its events are missing.",
     ),
     Case("HeptadSourceGap", "there was one long ago", {GAPS: "1x30"}, "15m"),
     Case("HeptadSourceGap", "one long ago, and an outage", {GAPS: "3x70 _x90 3x20"}, "165m"),
@@ -317,8 +315,8 @@ READING = [
         "10m",
         EXPORTER,
         "web-1:9707 runs with an old configuration",
-        "The configuration of web-1:9707 was refused when it was read again: the one before stays "
-        "in force.",
+        "The new configuration of web-1:9707 was rejected at the last reload: the previous one "
+        "is still active.",
         early="8m",
     ),
     Case(
@@ -335,7 +333,7 @@ READING = [
         EXPORTER,
         "The clock of web-1:9707 is off",
         "The clock of web-1:9707 is off by 1m 30s, by the clock of Prometheus or of InfluxDB: "
-        "events have wrong times, and findings that need events of several hosts go wrong.",
+        "events have wrong times, and findings that combine events of several hosts are wrong.",
         early="4m",
     ),
     Case(
@@ -346,7 +344,7 @@ READING = [
         EXPORTER,
         "The clock of web-1:9707 is off",
         "The clock of web-1:9707 is off by 2m 0s, by the clock of Prometheus or of InfluxDB: "
-        "events have wrong times, and findings that need events of several hosts go wrong.",
+        "events have wrong times, and findings that combine events of several hosts are wrong.",
     ),
     Case("HeptadClockSkew", "half a minute is borne", {CLOCK: "30+60x20", OFFSET: "2x20"}, "10m"),
 ]
@@ -359,8 +357,8 @@ KEEPING = [
         "10m",
         EXPORTER,
         "The store of web-1:9707 cannot be written",
-        "web-1:9707 has not been able to write its store for 5m: reading waits, and what is "
-        "rotated away meanwhile is lost.",
+        "web-1:9707 has not been able to write its store for 5m: reading is paused, and logs "
+        "that are rotated away in the meantime are lost.",
         early="8m",
     ),
     Case(
@@ -372,9 +370,9 @@ KEEPING = [
         {exporter("heptad_store_full"): "0x3 1x20"},
         "10m",
         EXPORTER,
-        "The store of web-1:9707 is full of what is not delivered",
-        "All that the store of web-1:9707 holds is still to be delivered: reading waits, and what "
-        "is rotated away meanwhile is lost.",
+        "The store of web-1:9707 is full of undelivered events",
+        "No event in the store of web-1:9707 has been delivered yet: reading is paused, and "
+        "logs that are rotated away in the meantime are lost.",
         early="8m",
     ),
     Case("HeptadStoreFull", "room was made", {exporter("heptad_store_full"): "1x3 0x20"}, "10m"),
@@ -385,8 +383,8 @@ KEEPING = [
         "15m",
         EXPORTER,
         "The store of web-1:9707 is filling",
-        "85% of the store of web-1:9707 are in use while events wait to be delivered. When only "
-        "such are left in it, reading stops.",
+        "85% of the store of web-1:9707 is in use while events wait for delivery. When it "
+        "contains only such events, reading pauses.",
         early="9m",
     ),
     Case(
@@ -413,9 +411,9 @@ KEEPING = [
         {exporter("heptad_store_set_aside"): "1x20"},
         "10m",
         EXPORTER,
-        "A corrupt store of web-1:9707 was set aside",
-        "web-1:9707 found its store corrupt, set it aside and began a new one: events in it are "
-        "not on the page, and what was not delivered may be missing.",
+        "A corrupt store of web-1:9707 was replaced",
+        "The store of web-1:9707 was corrupt. It was renamed, and a new one was created: "
+        "earlier events are not on the page, and undelivered ones may be missing.",
     ),
     Case("HeptadStoreSetAside", "a sound one", {exporter("heptad_store_set_aside"): "0x20"}, "10m"),
     Case(
@@ -442,8 +440,8 @@ KEEPING = [
         "12m",
         EXPORTER | {"state": "open"},
         "web-1:9707 finds InfluxDB unreachable",
-        "The circuit breaker of web-1:9707 has been open for 5m: InfluxDB does not answer, and is "
-        "tried twice a minute.",
+        "The circuit breaker of web-1:9707 has been open for 5m: InfluxDB does not answer, and "
+        "is tried twice a minute.",
         early="8m",
     ),
     Case("HeptadBreakerOpen", "it closes again", {OPEN: "0x3 1 1 0x20"}, "12m"),
@@ -453,10 +451,11 @@ KEEPING = [
         {exporter("heptad_delivery_held_events", **CONFLICT): "_ 200"},
         "1m",
         EXPORTER | CONFLICT,
-        "InfluxDB refuses events for the type of a field, says web-1:9707",
-        "InfluxDB refuses 200 points: it has field count of events as float in the shard from "
-        "2026-11-30T00:00Z to 2026-12-01T00:00Z, and gets integer. A point there claims to be of "
-        "host web-2, which is not proven. The exporters hold the points and offer them again.",
+        "InfluxDB rejects events of web-1:9707 because of the type of a field",
+        "InfluxDB rejects 200 points: the field count of events has the type float in the shard "
+        "from 2026-11-30T00:00Z to 2026-12-01T00:00Z, but the points have the type integer. A "
+        "point there says that it is from host web-2, which is not verified. The exporters hold "
+        "the points and retry them.",
     ),
     Case(
         "HeptadFieldConflict",
@@ -466,11 +465,11 @@ KEEPING = [
     ),
     Case(
         "HeptadEventsRejected",
-        "seven are refused for good",
+        "seven are rejected for good",
         {exporter("heptad_delivery_events_total", result="rejected"): "0x10 7x20"},
         "15m",
         EXPORTER | {"result": "rejected"},
-        "InfluxDB did not take events of web-1:9707",
+        "InfluxDB rejected events of web-1:9707",
         "7 events of web-1:9707 were rejected within the hour and will not be sent again.",
     ),
     Case(

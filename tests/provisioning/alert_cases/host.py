@@ -30,7 +30,7 @@ CASES = [
         "20m",
         WHERE,
         "/var of web-1:9707 has little space left",
-        "8% of /var of web-1:9707 are free.",
+        "8% of /var of web-1:9707 is free.",
         early="14m",
     ),
     Case("HostFilesystemLow", "a log was rotated in time", _disk("80x10 500x30"), "20m"),
@@ -42,7 +42,7 @@ CASES = [
         "10m",
         WHERE,
         "/var of web-1:9707 is full",
-        "2% of /var of web-1:9707 are free.",
+        "2% of /var of web-1:9707 is free.",
         early="4m",
     ),
     Case("HostFilesystemFull", "4 % are free", _disk("40x30"), "10m"),
@@ -95,8 +95,8 @@ CASES = [
         "15m",
         WHERE,
         "/var of web-1:9707 became read-only",
-        "/var of web-1:9707 could be written within the last 6 hours and cannot now: the kernel "
-        "does that when a disk fails.",
+        "/var of web-1:9707 was writable within the last 6 hours and is not now: the kernel "
+        "does this when a disk fails.",
     ),
     Case("HostFilesystemBecameReadOnly", "it always was", _disk("500x30", "1x30"), "15m"),
     Case("HostFilesystemBecameReadOnly", "it can be written", _disk("500x30"), "15m"),
@@ -106,9 +106,9 @@ CASES = [
         {BROKEN: "0x3 1x20"},
         "20m",
         WHERE,
-        "/var of web-1:9707 does not answer",
-        "/var of web-1:9707 has not told its size for 15 minutes: it hangs, or may not be looked "
-        "at.",
+        "/var of web-1:9707 does not respond",
+        "/var of web-1:9707 has not returned its size for 15 minutes: it hangs, or access is "
+        "denied.",
         early="18m",
     ),
     Case("HostFilesystemError", "it was slow once", {BROKEN: "0x3 1 0x20"}, "20m"),
@@ -119,7 +119,7 @@ CASES = [
         "20m",
         EXPORTER,
         "web-1:9707 has little memory left",
-        "4% of the memory of web-1:9707 have been available for 15 minutes.",
+        "4% of the memory of web-1:9707 has been available for 15 minutes.",
         early="14m",
     ),
     Case(
@@ -129,7 +129,7 @@ CASES = [
         "20m",
         EXPORTER,
         "db-1 has little memory left",
-        "4% of the memory of db-1 have been available for 15 minutes.",
+        "4% of the memory of db-1 has been available for 15 minutes.",
         host="db-1",
         early="14m",
     ),
@@ -140,7 +140,7 @@ CASES = [
         {STALLED: "0+12x30"},
         "20m",
         EXPORTER,
-        "web-1:9707 stands still for want of memory",
+        "web-1:9707 is stalled because it lacks memory",
         "All tasks of web-1:9707 waited for memory 20% of the time, for 10 minutes.",
         early="12m",
     ),
@@ -151,7 +151,7 @@ CASES = [
         {KILLED: "0x10 1x20"},
         "15m",
         EXPORTER,
-        "web-1:9707 killed a process for want of memory",
+        "web-1:9707 killed a process because it ran out of memory",
         "The kernel of web-1:9707 killed 1 processes within 15 minutes, because there was no "
         "memory left.",
     ),
@@ -162,9 +162,9 @@ CASES = [
         {SYNCHRONISED: "0x60", ERROR: "16x60"},
         "40m",
         EXPORTER,
-        "The clock of web-1:9707 is not synchronised",
-        "Nothing has kept the clock of web-1:9707 right for 15 minutes; it will go wrong in time. "
-        "HeptadClockSkew tells when it has.",
+        "The clock of web-1:9707 is not synchronized",
+        "The clock of web-1:9707 has not been synchronized for 15 minutes and will drift. "
+        "HeptadClockSkew fires when it is wrong.",
         early="14m",
     ),
     Case(

@@ -25,8 +25,8 @@ COUNTED = [
         "20m",
         EXPORTER,
         "Brute force against web-1:9707",
-        "60 logins failed on web-1:9707 within 10m, from all addresses together; 50 are much for "
-        "one host.",
+        "60 logins failed on web-1:9707 within 10m, from all addresses together; 50 is a lot "
+        "for one host.",
     ),
     Case(
         "HeptadBruteForce",
@@ -35,8 +35,8 @@ COUNTED = [
         "20m",
         EXPORTER,
         "Brute force against web-1:9707",
-        "60 logins failed on web-1:9707 within 10m, from all addresses together; 50 are much for "
-        "one host.",
+        "60 logins failed on web-1:9707 within 10m, from all addresses together; 50 is a lot "
+        "for one host.",
     ),
     Case(
         "HeptadBruteForce",
@@ -45,8 +45,8 @@ COUNTED = [
         "20m",
         EXPORTER,
         "Brute force against db-1.example.org",
-        "60 logins failed on db-1.example.org within 10m, from all addresses together; 50 are much "
-        "for one host.",
+        "60 logins failed on db-1.example.org within 10m, from all addresses together; 50 is a "
+        "lot for one host.",
         host="db-1.example.org",
     ),
     Case("HeptadBruteForce", "4 a minute are noise", {FAILED: "0+4x30"}, "20m"),
@@ -59,8 +59,8 @@ COUNTED = [
         "20m",
         EXPORTER,
         "A password was accepted on web-1:9707 during a brute force",
-        "Within 10m at least 50 logins failed on web-1:9707, and 1 succeeded by password. Whether "
-        "it was the same address is not known here.",
+        "Within 10m at least 50 logins failed on web-1:9707, and 1 succeeded by password. This "
+        "alert does not know whether it was the same address.",
     ),
     Case(
         "HeptadPasswordLoginDuringBruteForce",
@@ -398,7 +398,7 @@ FOUND = [
         "second_factor",
         "medium",
         "low",
-        "The second factor of a login on {host} could not be asked for",
+        "The second factor of a login on {host} was unavailable",
     ),
     *_finding(
         "HeptadLoginFromNewNetwork",

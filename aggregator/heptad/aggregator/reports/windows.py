@@ -213,5 +213,5 @@ def _window_of(point: Point) -> tuple[Point, Window, int, int]:
         raise Invalid("number", f"revision {number} of {events} events")
     window = Window(point.time - number, size)
     if window.start < 0 or window.start % WINDOWS[size]:
-        raise Invalid("time", f"a window of {size} that begins at {window.start}")
+        raise Invalid("time", f"a window of {size} that starts at {window.start}")
     return point, window, number, events

@@ -108,7 +108,7 @@ def _first(report: Summary) -> list[str]:
         for row in report.not_understood
         if row.lines and row.program
     ]
-    return told or ["Nothing stands out."]
+    return told or ["Nothing needs attention."]
 
 
 def _summary(report: Summary) -> list[str]:

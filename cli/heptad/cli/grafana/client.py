@@ -79,7 +79,7 @@ class Grafana:
             # what requests says of such a header repeats it
             raise GrafanaError(
                 "the token contains characters that are not valid in a token; check the file "
-                "given by --token-file"
+                "set by --token-file"
             )
         if ca_file:
             _try_certificates(ca_file)

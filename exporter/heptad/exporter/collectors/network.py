@@ -54,7 +54,7 @@ _PROPERTIES: dict[str, Family] = {
     "carrier_changes": _property("carrier_changes_total", "Changes of the link."),
     "carrier_up_count": _property("carrier_up_changes_total", "Times the link came up."),
     "carrier_down_count": _property("carrier_down_changes_total", "Times the link went down."),
-    "dev_id": _property("device_id", "Tells interfaces apart that share an address."),
+    "dev_id": _property("device_id", "Distinguishes interfaces that share an address."),
     "dormant": _property("dormant", "1 if up, but waiting for an event."),
     "flags": _property("flags", "The IFF_ bits, netdevice(7)."),
     "ifindex": _property("iface_id", "The interface's number."),

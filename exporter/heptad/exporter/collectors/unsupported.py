@@ -4,12 +4,12 @@ A test fails for a family of node_exporter's default collectors that is neither 
 Whoever needs these runs node_exporter beside Heptad and sets `host_metrics: false`.
 """
 
-_HARDWARE = "the state of hardware, not of logins and load"
+_HARDWARE = "hardware state, not logins or load"
 _PROTOCOLS = "inner counters of the network stack; the interfaces' own counters are exposed"
-_ITSELF = "tells of node_exporter itself; heptad_collector_* and heptad_build_info stand for it"
+_ITSELF = "about node_exporter itself; use heptad_collector_* and heptad_build_info"
 _STORAGE = "inner counters of one storage system; disks and filesystems are exposed"
-_NEWER = "newer than node_exporter 1.5, whose names are the yardstick"
-_KERNEL = "a state of the kernel that belongs to none of the subjects"
+_NEWER = "newer than node_exporter 1.5, with which Heptad is compatible"
+_KERNEL = "kernel state unrelated to the supported subjects"
 
 # the start of a family's name → why it is left out
 UNSUPPORTED: dict[str, str] = {
