@@ -160,7 +160,7 @@ def test_every_module_is_imported_from_the_wheel(
 
 @pytest.mark.long
 def test_the_commands_work(programs: Path, tmp_path: Path) -> None:
-    """A log becomes an event, a finding of rules and a report; each command reads its own data."""
+    """A line becomes an event and part of a report; the rules and the sample are in the wheel."""
     (tmp_path / "auth.log").write_text(LINE)
     config = tmp_path / "heptad.yaml"
     config.write_text(
@@ -176,13 +176,16 @@ def test_the_commands_work(programs: Path, tmp_path: Path) -> None:
         return done.stdout
 
     assert told("check-config", config).endswith("ok\n")
+    empty = run(heptad, "events", "--config", config, home=tmp_path)
+    assert (empty.returncode, "heptad exporter" in empty.stdout) == (1, True)
     told("exporter", "--once", "--config", config)
     events = told("events", "--since", "36500d", "--config", config)
     assert "root" in events
     assert "203.0.113.9" in events
     told("aggregator", "--once", "--config", config)
     assert "203.0.113.9" in told("report", "--since", "36500d", "--config", config)
-    assert "root" in told("parse", "auth.log")
+    [sample] = programs.parent.glob("lib/python*/site-packages/heptad/cli/sample_log/auth.log")
+    assert "203.0.113.99" in told("parse", sample)
     told("rules", "test")
     assert "sshd" in told("rules", "list")
     assert "complete" in told("--print-completion", "bash")
