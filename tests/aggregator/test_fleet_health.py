@@ -68,7 +68,7 @@ def test_hosts_that_are_not_heard(server: Influxd) -> None:
     beat(server, "web-4", 600 * SECOND)
     first = read_first(server)
     assert "- hosts with a source that is deaf or cannot be read: web-2; `heptad report" in first
-    assert "- exporters that are silent: web-4; see that they run" in first
+    assert "- exporters that are silent: web-4; check that they are running" in first
     assert "web-1" not in first
     assert "web-3" not in first
 
