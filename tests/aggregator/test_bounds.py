@@ -76,6 +76,7 @@ def test_memory_is_bounded_while_reading(
         [ReadRequest(held, minute, minute + 20, held.floor)],
         Ignored().matches,
         lambda: None,
+        threading.Event(),
     )
     assert held.size <= 100
     assert max(begun.values()) <= 100

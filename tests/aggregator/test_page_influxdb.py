@@ -194,7 +194,7 @@ def test_following_after_nobody_watched(views: FleetViews) -> None:
 
 def test_following_many(views: FleetViews, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where too many came to know them all, what is new is followed all the same."""
-    monkeypatch.setattr("heptad.aggregator.web.fleet._KNOWN", 5)
+    monkeypatch.setattr("heptad.core.influxdb.tail._KNOWN", 5)
     views.add(*(login(views.now - n * SECOND, user=f"u{n}") for n in range(200)))
     position = views.ask("events")["position"]
     views.add(login(time.time_ns() + 2 * SECOND, user="new"))

@@ -12,17 +12,19 @@ from pathlib import Path
 import pytest
 
 import heptad.core.influxdb.tail
+from heptad.core.event import Event
 from heptad.core.influxdb.store import InfluxStore
 from heptad.core.intervals import MINUTE
 from heptad.core.store.event_row import row_of_event
 from heptad.core.store.line_protocol import line_of
-from heptad.core.store.point import Point, Row
+from heptad.core.store.point import Row
 from heptad.core.store.sqlite import LocalStore
 from tests.core.test_store_protocol import NOW, open_influx
 from tests.support.aggregator_world import login
 from tests.support.influxdb import Influxd
 
 SECOND = 10**9
+TAGS = "source=s,program=p,action=login,outcome=success"
 
 
 class Clock:
@@ -56,20 +58,20 @@ def store(influxd: Influxd, clock: Clock) -> Iterator[InfluxStore]:
 def rows(*seconds: float, host: str = "a") -> list[Row]:
     """Events at these seconds after ``NOW``."""
     return [
-        Row(f"events,host={host}", NOW + int(at * SECOND), f"count=1i,n={n}i", "")
+        Row(f"events,host={host},{TAGS}", NOW + int(at * SECOND), f"count=1i,n={n}i", "")
         for n, at in enumerate(seconds)
     ]
 
 
-def at(points: Iterator[Point]) -> list[float]:
+def at(events: Iterator[Event]) -> list[float]:
     """Their times, in seconds after ``NOW``."""
-    return [(point.time - NOW) / SECOND for point in points]
+    return [(event.time - NOW) / SECOND for event in events]
 
 
 def test_what_comes_is_shown_at_once(store: InfluxStore, clock: Clock) -> None:
     """History first, then each event when it is there, and none twice."""
     store.append(rows(-7200, -100, -1))
-    follower = store.follow(NOW - 3600 * SECOND, {})
+    follower = store.tail(NOW - 3600 * SECOND, {})
     assert at(follower.history()) == [-100, -1]
     assert at(follower.poll()) == []
     store.append(rows(-2, 0))
@@ -84,7 +86,7 @@ def test_what_comes_is_shown_at_once(store: InfluxStore, clock: Clock) -> None:
 def test_what_comes_late_is_shown(store: InfluxStore, clock: Clock) -> None:
     """What is up to ten minutes old is found within ten seconds; older, or from before, never."""
     store.append(rows(-400, -399))
-    follower = store.follow(NOW - 500 * SECOND, {})
+    follower = store.tail(NOW - 500 * SECOND, {})
     assert at(follower.history()) == [-400, -399]
     store.append(rows(-5000, -501, -480, -399.5, -30))
     clock.seconds = 5
@@ -98,7 +100,7 @@ def test_what_comes_late_is_shown(store: InfluxStore, clock: Clock) -> None:
 
 def test_what_is_ahead_is_shown_once(store: InfluxStore, clock: Clock) -> None:
     """An event of a clock that is ahead is shown when it comes, and not again at its time."""
-    follower = store.follow(NOW, {})
+    follower = store.tail(NOW, {})
     assert at(follower.history()) == []
     store.append(rows(90))
     assert at(follower.poll()) == [90]
@@ -108,7 +110,7 @@ def test_what_is_ahead_is_shown_once(store: InfluxStore, clock: Clock) -> None:
 
 def test_only_what_is_asked_for(store: InfluxStore, clock: Clock) -> None:
     """Events with other tags are neither shown nor looked for."""
-    follower = store.follow(NOW - 600 * SECOND, {"host": "b"})
+    follower = store.tail(NOW - 600 * SECOND, {"host": "b"})
     assert at(follower.history()) == []
     store.append([*rows(-20, 0), *rows(-10, 0, host="b")])
     assert at(follower.poll()) == [0]
@@ -121,7 +123,7 @@ def test_memory_is_bounded(
 ) -> None:
     """Where too many come to remember them all, old ones are missed rather than shown twice."""
     monkeypatch.setattr(heptad.core.influxdb.tail, "_MOST_SEEN", 100)
-    follower = store.follow(NOW - 600 * SECOND, {})
+    follower = store.tail(NOW - 600 * SECOND, {})
     assert at(follower.history()) == []
     store.append([*rows(*(n - 300 for n in range(200))), *rows(*(n / 100 for n in range(90)))])
     clock.seconds = 10
@@ -159,7 +161,7 @@ def test_the_local_store_follows_by_arrival(tmp_path: Path) -> None:
     """However old it is and however many there are: what arrives is shown, and once."""
     with LocalStore(tmp_path / "events.db", write=True) as store:
         store.append(rows(-100))
-        follower = store.follow(NOW - 3600 * SECOND, {"host": "a"})
+        follower = store.tail(NOW - 3600 * SECOND, {"host": "a"})
         assert at(follower.history()) == [-100]
         store.append([*rows(*range(1200)), *rows(3, host="b"), *rows(-50 * MINUTE / SECOND)])
         assert at(follower.poll()) == [*range(1200), -3000]

@@ -15,11 +15,15 @@ from heptad.core.store.sqlite import LocalStore, counter_key
 
 DAY = 86_400
 COUNTER = counter_key("n_total", program="sshd")
+TAGS = "source=s,program=p,action=login,outcome=success"
 
 
 def rows(first: int, last: int, host: str = "a", size: int = 10) -> list[Row]:
     """Points at the times from ``first`` up to ``last``, each with a line of ``size`` bytes."""
-    return [Row(f"events,host={host}", n, f"n={n}i", "x" * size) for n in range(first, last)]
+    return [
+        Row(f"events,host={host},{TAGS}", n, f"count=1i,n={n}i", "x" * size)
+        for n in range(first, last)
+    ]
 
 
 def times(store: LocalStore, **tags: str) -> list[int]:
@@ -93,7 +97,7 @@ def test_a_row_that_cannot_be_stored(
 
 def test_no_time_is_left(store: LocalStore) -> None:
     """Rows of the last nanosecond there is, which cannot move on, stop nothing."""
-    store.append([*rows(1, 3), *[Row("events,host=a", 2**63 - 1, "n=1i", "")] * 3])
+    store.append([*rows(1, 3), *[Row(f"events,host=a,{TAGS}", 2**63 - 1, "n=1i", "")] * 3])
     assert times(store) == [1, 2]
 
 
@@ -151,8 +155,8 @@ def test_following_by_arrival(store: LocalStore) -> None:
     assert store.arrived("events", "", 10) == []
     store.append(rows(100, 105))
     store.append(rows(3, 5, "b"))
-    points, position = store.since_arrival(0, 6)
-    assert [point.time for point in points] == [100, 101, 102, 103, 104, 3]
+    events, position = store.since_arrival(0, 6)
+    assert [event.time for event in events] == [100, 101, 102, 103, 104, 3]
     [arrival] = store.arrived("events", str(position), 10)
     assert arrival == (4, 4, 1, str(store.newest_position()))
     assert store.since_arrival(int(arrival.position), 10) == ([], int(arrival.position))
@@ -163,7 +167,7 @@ def test_rows_that_stay_where_they_are(store: LocalStore) -> None:
     """Without moving on, a row whose place is taken is left out: writing again changes nothing."""
     for _ in range(2):
         store.append(rows(1, 4), move_on=False)
-    store.append([Row("events,host=a", 2, "n=99i", "other")], move_on=False)
+    store.append([Row(f"events,host=a,{TAGS}", 2, "n=99i", "other")], move_on=False)
     assert [point.fields["n"] for point in store.read("events", 0, 10)] == [1, 2, 3]
 
 
@@ -223,7 +227,7 @@ def test_identities_are_not_given_again_while_pruning(path: Path) -> None:
     with LocalStore(path, write=True, max_size=2**20) as store:
         seen: set[int] = set()
         for _ in range(6):
-            store.append([Row("events,host=a", 7, "n=1i", "x" * 500)] * 2000)
+            store.append([Row(f"events,host=a,{TAGS}", 7, "n=1i", "x" * 500)] * 2000)
             prune_all(store, 0)
             fresh = set(times(store)[-1000:])
             assert not fresh & seen

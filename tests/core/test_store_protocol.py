@@ -1,7 +1,7 @@
-"""What both stores promise alike: the local one, and each real generation of InfluxDB."""
+"""The suite that every EventStore passes: SQLite, and each real generation of InfluxDB."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heptad.core.config.influxdb import BucketsConfig
+from heptad.core.event import Event
 from heptad.core.influxdb.store import InfluxStore
 from heptad.core.intervals import MINUTE
+from heptad.core.store.api import Emitter, EventStore
+from heptad.core.store.event_row import row_of_event
 from heptad.core.store.line_protocol import encode_fields, encode_series, row_of
-from heptad.core.store.point import Row
+from heptad.core.store.point import Identity, Row
 from heptad.core.store.sqlite import LocalStore, counter_key
 from tests.support import needs
 from tests.support.effort import tries
@@ -26,8 +29,7 @@ EVENTS = "events"
 COUNTER = counter_key("n_total", program="sshd")
 NUMBERS = count()
 
-AnyStore = LocalStore | InfluxStore
-Open = Callable[[], AnyStore]
+Open = Callable[[], AbstractContextManager[EventStore]]
 
 
 def open_influx(server: Influxd, stack: ExitStack) -> Callable[..., InfluxStore]:
@@ -57,7 +59,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
 
 
 @pytest.fixture
-def store(opened: Open) -> Iterator[AnyStore]:
+def store(opened: Open) -> Iterator[EventStore]:
     """An empty store."""
     with opened() as store:
         yield store
@@ -72,18 +74,21 @@ def rows(first: int, last: int, host: str = "a") -> list[Row]:
     return [Row(f"events,host={host}", NOW + n, f"count={n}i", "line") for n in range(first, last)]
 
 
-def times(store: AnyStore, **tags: str | list[str]) -> list[int]:
+def times(store: EventStore, **tags: str | list[str]) -> list[int]:
     """The times of all points with these tags, after ``NOW``."""
     return [point.time - NOW for point in store.read(EVENTS, 0, 2**62, tags)]
 
 
-def test_nothing_is_there_at_first(store: AnyStore) -> None:
+def test_nothing_is_there_at_first(store: EventStore) -> None:
     """An empty store answers every question, with nothing."""
     assert times(store) == []
     assert store.intervals(EVENTS, 0, 2**62) == []
     assert store.arrived(EVENTS, "", 10) == []
     assert store.recall("key") is None
     assert store.counters() == {}
+    assert list(store.events(0, 2**62)) == list(store.events(0, 2**62, newest_first=True)) == []
+    assert (store.watermark(), store.last_times(NOW), store.problems()) == (None, {}, [])
+    assert list(store.tail(0, {}).history()) == []
 
 
 def test_what_was_kept_is_there_again(opened: Open) -> None:
@@ -106,7 +111,7 @@ def test_large_state(opened: Open) -> None:
         assert store.recall("k' = \"") == value
 
 
-def test_reading_by_time_and_tags(store: AnyStore) -> None:
+def test_reading_by_time_and_tags(store: EventStore) -> None:
     """A range includes its beginning and not its end; tags choose series; order is by time."""
     other = row_of("other", [("host", "a")], NOW + 3, {"n": 1})
     store.append([*rows(5, 8, "b"), *rows(0, 6, "a"), other])
@@ -122,7 +127,7 @@ def test_reading_by_time_and_tags(store: AnyStore) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "a'", "' OR 'a' = 'a", "\\' OR 1=1 --", "\\", "a\n", "\0"])
-def test_a_tag_that_is_asked_for_is_no_query(store: AnyStore, value: str) -> None:
+def test_a_tag_that_is_asked_for_is_no_query(store: EventStore, value: str) -> None:
     """Whatever value or name is asked for, nothing is found that does not have it."""
     store.append(rows(0, 3))
     assert times(store, host=value) == []
@@ -131,7 +136,7 @@ def test_a_tag_that_is_asked_for_is_no_query(store: AnyStore, value: str) -> Non
     assert list(store.read(f'events" {name}', 0, 2**62)) == []
 
 
-def test_long_ranges_with_long_gaps(store: AnyStore) -> None:
+def test_long_ranges_with_long_gaps(store: EventStore) -> None:
     """Points that lie years apart are found, in order."""
     at = [0, 5 * DAY, 5 * DAY + 1, 9_000 * DAY, NOW, NOW + 800 * DAY]
     store.append([Row("events,host=a", time, "count=1i", "") for time in at])
@@ -160,7 +165,7 @@ def test_rows_give_way_to_each_other(opened: Open) -> None:
     assert found == {("a", 0): 1, ("a", 1): 2, ("a", 2): 3, ("a", 9): 1, ("b", 0): 1, ("b", 1): 2}
 
 
-def test_arrivals(store: AnyStore) -> None:
+def test_arrivals(store: EventStore) -> None:
     """What came after a position is told, late points too, and nothing twice."""
     store.append(rows(100, 105))
     first = store.arrived(EVENTS, "", 10)
@@ -175,7 +180,7 @@ def test_arrivals(store: AnyStore) -> None:
     assert again[:3] == late[:3]
 
 
-def test_arrivals_are_cut_where_they_are_sparse(store: AnyStore) -> None:
+def test_arrivals_are_cut_where_they_are_sparse(store: EventStore) -> None:
     """Long gaps are between pieces, edges too; each piece says how many points it has."""
     minutes = [100, 100, 101, 3, 102, 103]
     begin = NOW - 2000 * MINUTE
@@ -186,6 +191,57 @@ def test_arrivals_are_cut_where_they_are_sparse(store: AnyStore) -> None:
         ((p.oldest - begin) // MINUTE, (p.newest - begin) // MINUTE, p.points) for p in pieces
     ) == [(3, 3, 1), (100, 101, 3), (102, 103, 2)]
     assert store.arrived(EVENTS, pieces[-1].position, 100) == []
+
+
+def event(second: int, host: str = "a", user: str = "ann", **more: Any) -> Event:
+    """A failed login some seconds after ``NOW``, with a name that no dialect keeps as it is."""
+    at = NOW + second * 10**9
+    told = {"user": user, "object": '\\n\n"=, ', "raw": "line\\n", **more}
+    return Event(at, host, "auth", "sshd", "login", "failure", **told)
+
+
+EVENTS_STORED = [event(n, "ab"[n % 2]) for n in range(5)]
+
+
+def test_events_come_as_they_were_stored(store: EventStore) -> None:
+    """Oldest or newest first, some or picked: the same events, and what is not one is counted."""
+    store.append([*map(row_of_event, EVENTS_STORED), Row("events,host=a", NOW, "count=1i")])
+    since, until = NOW, NOW + DAY // 2
+    assert list(store.events(since, until)) == EVENTS_STORED
+    assert list(store.events(since, until, newest_first=True)) == EVENTS_STORED[::-1]
+    assert list(store.events(since + 1, until, {"host": "a"})) == EVENTS_STORED[2::2]
+    newest = next(iter(store.events(since, until, {"host": "a"}, newest_first=True)))
+    assert newest == EVENTS_STORED[4]
+    some = store.events(since, until, newest_first=True, fields=("user", "count"))
+    assert [(e.time, e.host, e.user) for e in some] == [
+        (e.time, e.host, e.user) for e in EVENTS_STORED[::-1]
+    ]
+    asked = map(row_of_event, (*EVENTS_STORED[3:0:-2], event(9)))
+    identities = [Identity(row.time, row.series) for row in asked]
+    assert list(store.pick(identities)) == EVENTS_STORED[1:4:2]
+    assert sum(store.intake.counts().values()) == 1
+
+
+def test_the_last_event_of_each_emitter(store: EventStore) -> None:
+    """By host, source and program, before a time."""
+    store.append([row_of_event(one) for one in EVENTS_STORED])
+    a, b = (Emitter(host, "auth", "sshd") for host in "ab")
+    assert store.last_times(NOW + DAY) == {a: NOW + 4 * 10**9, b: NOW + 3 * 10**9}
+    assert store.last_times(NOW + 2 * 10**9) == {a: NOW, b: NOW + 10**9}
+
+
+def test_following_one_for_all(store: EventStore) -> None:
+    """Who asks by a position, or follows: each event that comes is given once, with its fields."""
+    position = store.newest_position()
+    tail = store.tail(NOW - DAY, {"host": "a"})
+    assert list(tail.history()) == []
+    store.append([row_of_event(one) for one in EVENTS_STORED[3:]])
+    assert list(tail.poll()) == [EVENTS_STORED[4]]
+    assert list(tail.poll()) == []
+    events, after = store.since_arrival(position, 10, {"host": "a"})
+    if not store.is_shared:  # which looks again when a second has passed
+        assert (events, after) == ([EVENTS_STORED[4]], store.newest_position())
+        assert store.since_arrival(after, 10) == ([], after)
 
 
 TEXT = st.text(
@@ -205,7 +261,9 @@ TAG = st.text(st.sampled_from(", =ab'\"äß/."), min_size=1, max_size=6)
 POINTS = st.lists(st.tuples(st.dictionaries(st.sampled_from("xyz"), TAG), FIELDS), max_size=8)
 
 
-def check_round_trip(store: AnyStore, points: list[tuple[dict[str, str], dict[str, Any]]]) -> None:
+def check_round_trip(
+    store: EventStore, points: list[tuple[dict[str, str], dict[str, Any]]]
+) -> None:
     """What is written is read, with its types."""
     given = [
         Row(

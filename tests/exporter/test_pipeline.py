@@ -237,10 +237,10 @@ def test_until_when_logs_were_looked_at(bench: Bench, monkeypatch: pytest.Monkey
         bench.now += 60 * 10**9
         bench.run()
         bench.run()  # commits what the first found
-        return bench.store.looked_until()
+        return bench.store.watermark()
 
     bench.start([[line("12:00:00")]], [])
-    assert bench.store.looked_until() is None
+    assert bench.store.watermark() is None
     assert look() == begun + 60 * 10**9
     assert look() == begun + 120 * 10**9
     bench.feeds[1].problem = "cannot be read"

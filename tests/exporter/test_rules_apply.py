@@ -252,8 +252,8 @@ def test_who_reads_events_sees_events(host: Host) -> None:
     with LocalStore(host.store) as store:
         [late] = store.arrived("events", arrival.position, 100)
         assert late.points == 1
-        points, _ = store.since_arrival(newest, 100)
-    assert [point.fields["user"] for point in points] == ["ann"]
+        events, _ = store.since_arrival(newest, 100)
+    assert [event.user for event in events] == ["ann"]
 
 
 def test_privacy_holds(host: Host) -> None:

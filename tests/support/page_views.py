@@ -17,6 +17,7 @@ from heptad.core.event import Event
 from heptad.core.http.server import HttpResponse
 from heptad.core.store.api import LOOKED_UNTIL
 from heptad.core.store.line_protocol import line_of
+from heptad.core.store.point import Row
 from tests.support.aggregator_world import World
 from tests.support.influxdb import Influxd
 
@@ -98,4 +99,4 @@ def copy_stores(folder: Path, server: Influxd, names: Mapping[str, str] = {}) ->
                 "SELECT head, time, body, raw FROM points JOIN series ON series.id = points.series"
             ).fetchall()
         if rows:
-            server.write(names.get(bucket, bucket), map(line_of, rows))
+            server.write(names.get(bucket, bucket), (line_of(Row(*row)) for row in rows))

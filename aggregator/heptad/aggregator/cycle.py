@@ -12,14 +12,14 @@ A rule or report that raises costs only itself: it is tried again a minute later
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Final
 
 import msgspec
 
-from heptad.aggregator.detection.dispatch import dispatch
+from heptad.aggregator.detection.dispatch import ReadRequest, dispatch
 from heptad.aggregator.detection.evidence import EvidenceWriter
 from heptad.aggregator.detection.finding import DAY, SESSION, Revision, program_of
 from heptad.aggregator.detection.runner import RuleRunner
@@ -34,11 +34,11 @@ from heptad.aggregator.progress import (
     recall_start,
     take_arrivals,
 )
-from heptad.aggregator.reading import StoppableStore, Stopped
 from heptad.aggregator.reports.aggregation import ReportAggregation, Window, aggregate_events
 from heptad.aggregator.reports.windows import WindowResult, WindowSchedule
+from heptad.aggregator.stopping import Stopped, until_stopped
 from heptad.core.intervals import MINUTE
-from heptad.core.store.api import Store
+from heptad.core.store.api import EventStore
 from heptad.core.store.event_row import MEASUREMENT
 from heptad.core.store.point import Row
 from heptad.core.store.sqlite import counter_key
@@ -69,8 +69,8 @@ class Cycle:
 
     def __init__(
         self,
-        events: Store,
-        reports: Store,
+        events: EventStore,
+        reports: EventStore,
         plan: Plan,
         metrics: AggregatorMetrics,
         *,
@@ -78,8 +78,9 @@ class Cycle:
         now: Callable[[], int] = time.time_ns,
         conditions: dict[str, Condition] | None = None,
     ) -> None:
-        self._events = StoppableStore(events)
-        self._reports = StoppableStore(reports)
+        self._events = events
+        self._reports = reports
+        self._stop = threading.Event()
         self._metrics = metrics
         self._now = now
         self.show: Callable[[Sequence[Revision]], None] = lambda _: None
@@ -119,7 +120,7 @@ class Cycle:
             return False
 
     def _run_cycle(self, stop: threading.Event, *, everything: bool) -> bool:
-        self._events.stop = self._reports.stop = stop
+        self._stop = stop
         begun = self._now()
         more = self._judge_new(everything=everything)
         for _ in range(2):  # after a restart the newest days are read first, then the others
@@ -147,7 +148,7 @@ class Cycle:
     def _judge_new(self, *, everything: bool) -> bool:
         """Take what arrived, and judge what of it is new; whether more has arrived."""
         now = self._now()
-        arrived = take_arrivals(self._events, self._progress, self._horizon, now)
+        arrived = take_arrivals(self._events, self._progress, self._horizon, now, self._stop)
         counters: CounterDict = {
             counter_key(f"heptad_aggregator_{name}_events_total"): number
             for name, number in (("late", arrived.late), ("future", arrived.ahead))
@@ -167,7 +168,7 @@ class Cycle:
 
         Whole days (UTC) are computed, and of them what has events: one of 1970 costs one day.
         """
-        self._events.stop = self._reports.stop = stop
+        self._stop = stop
         now = self._now()
         try:
             begin, end = since // DAY * DAY, -(-until // DAY) * DAY
@@ -212,11 +213,18 @@ class Cycle:
         self._new_due = at + _NEW_EVERY
         try:
             requests = [runner.read_days(at, self._believed(), end) for runner in working]
-            dispatch(self._events, chain.from_iterable(requests), self._is_ignored, self._pause)
+            self._dispatch(requests, self._pause)
         finally:
             self._rereading = []
         self._commit(at, {runner: partial(runner.work_days, at) for runner in working})
         return True
+
+    def _dispatch(
+        self, requests: Iterable[Iterable[ReadRequest]], pause: Callable[[], None]
+    ) -> None:
+        """Read what the rules ask for."""
+        asked = chain.from_iterable(requests)
+        dispatch(self._events, asked, self._is_ignored, pause, self._stop)
 
     def _believed(self) -> int:
         """The newest minute that can be believed: a clock that is ahead must not close others."""
@@ -227,7 +235,7 @@ class Cycle:
         at = time.monotonic()
         working = [runner for runner in self._runners if runner.has_work(at, everything=flush)]
         requests = [runner.live(self._believed()) for runner in working]
-        dispatch(self._events, chain.from_iterable(requests), self._is_ignored, self._report_behind)
+        self._dispatch(requests, self._report_behind)
         work = {runner: partial(runner.work, at, everything=flush) for runner in working}
         self._commit(at, work, counters, dirty=dirty)
 
@@ -243,7 +251,7 @@ class Cycle:
         counters = {} if counters is None else counters
         revisions: list[Revision] = []
         worked = []
-        for runner, work_of in work.items():
+        for runner, work_of in until_stopped(work.items(), self._stop):
             told = self._guard.run(runner.name, work_of)
             if told is None:
                 runner.recover(at)
@@ -256,7 +264,9 @@ class Cycle:
         state = {PROGRESS: msgspec.json.encode(self._progress)}
         state |= {runner.key: runner.state() for runner in self._runners}
         state |= {schedule.key: schedule.state() for schedule in self._schedules}
-        self._append(list(self._evidence.keep(revisions)), state, counters)
+        self._append(
+            list(until_stopped(self._evidence.keep(revisions), self._stop)), state, counters
+        )
         self.show([revision for revision in revisions if revision.finding.rule != SESSION])
         for runner in worked:
             runner.commit(at)
@@ -312,7 +322,8 @@ class Cycle:
     def _report(self, stop: threading.Event, now: int, *, flush: bool) -> None:
         """Compute the windows that are due, a day at a time, and commit some days at a time."""
         days: dict[int, dict[WindowSchedule, list[Window]]] = {}
-        watermark = self._events.watermark()
+        # of one host the events themselves say sooner how far its logs are read
+        watermark = self._events.watermark() if self._events.is_shared else None
         if watermark is None:
             watermark = self._progress.newest
         for schedule in self._schedules:
@@ -346,9 +357,9 @@ class Cycle:
             schedule: ReportAggregation(schedule.report, windows)
             for schedule, windows in wanted.items()
         }
-        aggregate_events(self._events, list(parts.values()), self._pause)
+        aggregate_events(self._events, list(parts.values()), self._pause, self._stop)
         outcomes = {}
-        for schedule in list(parts):
+        for schedule in until_stopped(list(parts), self._stop):
             aggregation = parts.pop(
                 schedule
             )  # its rows are many: what they become takes their place

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from heptad.aggregator.metrics import AggregatorMetrics
-from heptad.aggregator.reading import Stopped
+from heptad.aggregator.stopping import Stopped
 from heptad.core.store.api import StoreError
 from heptad.core.telemetry.log import Condition
 

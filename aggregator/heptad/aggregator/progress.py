@@ -1,15 +1,17 @@
 """What has arrived since the last look: the spans of time that must be read again."""
 
+import threading
 from typing import Annotated, Final
 
 import msgspec
 
+from heptad.aggregator.stopping import until_stopped
 from heptad.core.intervals import MINUTE, Interval, merge_intervals
 from heptad.core.store.event_row import MEASUREMENT
 
 __all__ = ["MINUTE", "merge_intervals"]
 from heptad.core.event import Time
-from heptad.core.store.api import Store
+from heptad.core.store.api import EventStore
 from heptad.core.validation import decode_time
 
 AHEAD: Final = 86_400 * 10**9
@@ -62,7 +64,7 @@ PROGRESS: Final = "progress"
 _decode_progress: Final = msgspec.json.Decoder(Progress).decode
 
 
-def recall_progress(reports: Store, name: str) -> Progress:
+def recall_progress(reports: EventStore, name: str) -> Progress:
     """The progress on the store of this name, as it was kept; of another one's it begins anew.
 
     Where it is not whole, too: reading everything again changes nothing.
@@ -71,13 +73,15 @@ def recall_progress(reports: Store, name: str) -> Progress:
     return kept if kept is not None and kept.store == name else Progress(store=name)
 
 
-def recall_start(events: Store) -> int:
+def recall_start(events: EventStore) -> int:
     """When (ns) the exporter first began; what is older is history. 0 where that is not known."""
     known = events.intake.restore("first_start", events.recall("first_start"), decode_time)
     return 0 if known is None else known
 
 
-def take_arrivals(events: Store, progress: Progress, horizon: int, now: int) -> Arrived:
+def take_arrivals(
+    events: EventStore, progress: Progress, horizon: int, now: int, stop: threading.Event
+) -> Arrived:
     """Move ``progress`` over what arrived after it; times and ``horizon`` are nanoseconds.
 
     An event is late by what it lies behind the newest one that arrived before it, not by the
@@ -98,7 +102,7 @@ def take_arrivals(events: Store, progress: Progress, horizon: int, now: int) -> 
     more = False
     for _, until in intervals:
         _see(progress, until * MINUTE - 1, now)
-    for _ in range(_MOST_CHUNKS):
+    for _ in until_stopped(range(_MOST_CHUNKS), stop):
         line = max(history, progress.newest - horizon)
         recent = progress.newest // MINUTE * MINUTE - OPEN_MINUTES * MINUTE
         edges = sorted({history, line, recent, limit} if line > history else {recent, limit})

@@ -9,16 +9,15 @@ from typing import Final, Protocol
 
 import msgspec
 
-from heptad.aggregator.deaf_sources import describe_troubled
 from heptad.aggregator.detection.current import current_row, looked_row
 from heptad.aggregator.detection.finding import DAY, Revision, last_revisions
 from heptad.aggregator.metrics import FLEET, HELD, AggregatorMetrics
 from heptad.core.config.influxdb import InfluxConfig
 from heptad.core.config.schema import Config, StoreConfig
 from heptad.core.influxdb.client import InfluxConnection
-from heptad.core.influxdb.heartbeats import FleetSummary
+from heptad.core.influxdb.heartbeats import FleetSummary, describe_troubled
 from heptad.core.influxdb.store import InfluxStore
-from heptad.core.store.api import Store, StoreError
+from heptad.core.store.api import EventStore, StoreError
 from heptad.core.store.field_conflict import HeldPoints, count_by_labels, describe
 from heptad.core.store.sqlite import LocalStore
 from heptad.core.store.sqlite_file import StoreCorrupt, identify
@@ -46,12 +45,12 @@ class AggregatorStores(Protocol):
     name: str
 
     @property
-    def events(self) -> Store:
+    def events(self) -> EventStore:
         """The events; where they may have been begun anew, only after ``open_events``."""
         ...
 
     @property
-    def reports(self) -> Store:
+    def reports(self) -> EventStore:
         """Findings and reports."""
         ...
 

@@ -14,7 +14,6 @@ from typing import Final, Literal
 import msgspec
 import psutil
 
-from heptad.aggregator.deaf_sources import read_problems
 from heptad.cli.port import Port, PortAnswer, PortError
 from heptad.core.config.schema import Config
 from heptad.core.store.api import StoreError
@@ -223,9 +222,9 @@ class _Examination:
             return
         try:
             with LocalStore(self._path, patience=3) as store:
-                looked = store.looked_until()
+                looked = store.watermark()
                 if asks_problems:
-                    self._status.problems += read_problems(store)
+                    self._status.problems += store.problems()
         except (StoreError, sqlite3.Error, OSError) as error:
             self._note_unreadable(str(error))
             return

@@ -9,16 +9,14 @@ from heptad.core.config.schema import Config
 from heptad.core.influxdb.client import InfluxConnection, NoSecret, Unreachable
 from heptad.core.influxdb.query import NotAllowed
 from heptad.core.influxdb.store import InfluxStore
-from heptad.core.store.api import StoreError
+from heptad.core.store.api import EventStore, StoreError
 from heptad.core.store.sqlite import LocalStore
 from heptad.core.validation import Intake
-
-ReadStore = LocalStore | InfluxStore
 
 _OWNER = "reader"
 
 
-def open_events(config: Config, stack: ExitStack, intake: Intake) -> ReadStore:
+def open_events(config: Config, stack: ExitStack, intake: Intake) -> EventStore:
     """The events: of the fleet where InfluxDB is configured; raises StoreError.
 
     What ``stack`` holds then ends with the remedy where this host may not read InfluxDB.
@@ -29,7 +27,7 @@ def open_events(config: Config, stack: ExitStack, intake: Intake) -> ReadStore:
     return _open_file(Path(config.store.path), stack, intake)
 
 
-def open_reports(config: Config, stack: ExitStack, intake: Intake) -> ReadStore | None:
+def open_reports(config: Config, stack: ExitStack, intake: Intake) -> EventStore | None:
     """Findings and reports; None where nobody computed any. Raises StoreError."""
     if config.influxdb is not None:
         return _open_bucket(config.influxdb, config.influxdb.buckets.reports, stack, intake)

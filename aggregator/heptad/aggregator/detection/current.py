@@ -12,10 +12,10 @@ from typing import Final
 import msgspec
 
 from heptad.aggregator.detection.finding import FINDINGS, Finding, FindingKey, Revision
-from heptad.aggregator.summary.wording import list_names
 from heptad.core.intervals import MINUTE
 from heptad.core.store.measurements import Field, Measurement
 from heptad.core.store.point import Row, Value
+from heptad.core.wording import list_names
 
 HOUR: Final = 60 * MINUTE
 _SLOT: Final = 1_000

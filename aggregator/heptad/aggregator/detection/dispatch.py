@@ -1,5 +1,6 @@
 """One walk through the events for every rule that has to read some."""
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -12,8 +13,9 @@ from heptad.aggregator.detection.flood import Joint
 from heptad.aggregator.detection.rules import DetectionRule
 from heptad.aggregator.detection.state import FindingsByKey, KeyedState
 from heptad.aggregator.progress import MINUTE
+from heptad.aggregator.stopping import until_stopped
 from heptad.core.event import Event
-from heptad.core.store.api import Store
+from heptad.core.store.api import EventStore
 
 _BATCH: Final = 1000
 """Events that are held at once; they are handed on at the end of each minute, too."""
@@ -157,15 +159,16 @@ BucketGroup = tuple[
 
 
 def dispatch(
-    events: Store,
+    events: EventStore,
     requests: Iterable[ReadRequest],
     is_ignored: Callable[[Event], bool],
     pause: Callable[[], None],
+    stop: threading.Event,
 ) -> None:
     """Read the events once, in order of time, and hand each to all who want it.
 
-    Raises what the store raises. Reads of one memory do not overlap. ``pause`` is called every
-    second or so, unless a single minute takes longer.
+    Raises what the store raises, and Stopped where ``stop`` is set. Reads of one memory do
+    not overlap. ``pause`` is called every second or so, unless a single minute takes longer.
     """
     pace = Pace()
     waiting = deque(sorted(requests, key=lambda request: request.since))
@@ -176,7 +179,10 @@ def dispatch(
             active.append(waiting.popleft())
         active = _finish(active, since)
         for begin, end in pace.cut(since, until) if active else ():
-            _walk_span(events, begin, end, active, is_ignored)
+            span = (begin * MINUTE, end * MINUTE)
+            wanted = _unite([request.state.rule.filter for request in active])
+            found = until_stopped(events.events(*span, wanted), stop)
+            _walk_span(found, begin, active, is_ignored)
             pause()
         active = _finish(active, until)
     for request in (*active, *waiting):
@@ -192,18 +198,16 @@ def _finish(requests: list[ReadRequest], until: int) -> list[ReadRequest]:
 
 
 def _walk_span(
-    events: Store,
+    events: Iterable[Event],
     since: int,
-    until: int,
     requests: list[ReadRequest],
     is_ignored: Callable[[Event], bool],
 ) -> None:
-    event_filter = _unite([request.state.rule.filter for request in requests])
     groups = _group(requests)
     listeners: dict[tuple[str, str], list[MinuteBuckets]] = {}
     batches: dict[tuple[str, str], list[Event]] = {}
     minute, held, seen = since, 0, 0
-    for event in events.events(since * MINUTE, until * MINUTE, event_filter):
+    for event in events:
         at = event.time // MINUTE
         if at != minute or held >= _BATCH:
             _hand_on(batches, listeners, is_ignored, shown=seen <= MOST_SHOWN)

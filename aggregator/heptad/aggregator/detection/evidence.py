@@ -8,7 +8,7 @@ than ``MOST_EVIDENCE`` events keeps the first ones.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -16,7 +16,7 @@ from heptad.aggregator.detection.facts import MOST_EVIDENCE
 from heptad.aggregator.detection.finding import Finding, Revision, identity_of
 from heptad.aggregator.progress import MINUTE
 from heptad.core.event import TAGS, Event, Time
-from heptad.core.store.api import Readable, Store
+from heptad.core.store.api import EventStore
 from heptad.core.store.event_row import EVENTS, event_of_point, identify
 from heptad.core.store.measurements import Field, Measurement
 from heptad.core.store.point import Identity, Point, Row, Value
@@ -87,7 +87,7 @@ class EvidencePlan(NamedTuple):
 class EvidenceWriter:
     """Writes the evidence of one store of ``events`` into ``reports``."""
 
-    def __init__(self, events: Store, reports: Store) -> None:
+    def __init__(self, events: EventStore, reports: EventStore) -> None:
         self._events = events
         self._reports = reports
         self._held: dict[str, dict[Identity, int]] = {}
@@ -176,7 +176,7 @@ def _revision_of(point: Point) -> tuple[Event, int]:
 
 
 def _read(
-    reports: Readable, finding: Finding, since: int
+    reports: EventStore, finding: Finding, since: int
 ) -> tuple[list[Event], dict[Identity, int]]:
     """The events of the finding in order of time, and the last revision of all that were."""
     # of its last minute, what goes before may lie behind: see
@@ -194,15 +194,7 @@ def _read(
     return found, revisions
 
 
-class EventPicker(Protocol):
-    """A store of events as far as it is needed here."""
-
-    def pick(self, identities: Iterable[Identity]) -> Iterator[Event]:
-        """See Store.pick."""
-        ...
-
-
-def read_evidence(reports: Readable, events: EventPicker, finding: Finding) -> Evidence:
+def read_evidence(reports: EventStore, events: EventStore, finding: Finding) -> Evidence:
     """The events of a stored finding; of one that an older version wrote, the ten it kept."""
     if not finding.evidence_from:
         return Evidence(list(events.pick(finding.evidence)))

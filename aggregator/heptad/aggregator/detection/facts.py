@@ -12,10 +12,11 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 from heptad.aggregator.detection.finding import LISTS, Finding, format_identity
-from heptad.aggregator.summary.wording import Words, count_of, length_of, list_names, shorten_apart
+from heptad.aggregator.summary.wording import Words, length_of, shorten_apart
 from heptad.core.event import Event
 from heptad.core.store.event_row import series_of
 from heptad.core.store.point import Identity
+from heptad.core.wording import count_of, list_names
 
 MOST_NAMES: Final = 50
 """So many of each list are told; one more is kept, to know that there are more."""

@@ -15,14 +15,14 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from heptad.aggregator.summary.wording import list_names
 from heptad.core.event import Event, Time
 from heptad.core.intervals import MINUTE
-from heptad.core.store.api import Readable
+from heptad.core.store.api import EventStore
 from heptad.core.store.event_row import identify, series_of
 from heptad.core.store.measurements import Field, Measurement
 from heptad.core.store.point import Identity, Point, Row
 from heptad.core.validation import Invalid, Number, check_text, decode_time
+from heptad.core.wording import list_names
 
 MEASUREMENT: Final = "findings"
 DAY: Final = 86_400 * 10**9
@@ -357,7 +357,7 @@ def revision_of(point: Point) -> Revision:
 
 
 def last_revisions(
-    store: Readable, since: int, until: int, rule: str | Sequence[str] | None = None
+    store: EventStore, since: int, until: int, rule: str | Sequence[str] | None = None
 ) -> dict[FindingKey, Revision]:
     """The last revision of every finding, or of these rules', with since <= first < until."""
     found: dict[FindingKey, Revision] = {}
@@ -374,7 +374,7 @@ def last_revisions(
     return found
 
 
-def find_finding(store: Readable, number: str) -> Finding | None:
+def find_finding(store: EventStore, number: str) -> Finding | None:
     """The finding with this ``id``, as it was written last; it may not stand any more."""
     try:
         minute = int(number[:8], 16)

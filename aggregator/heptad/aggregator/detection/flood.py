@@ -17,9 +17,10 @@ from heptad.aggregator.detection.facts import MOST_EVIDENCE, MOST_NAMES
 from heptad.aggregator.detection.finding import LISTS, RANKS, SEVERITIES, Finding, parse_identity
 from heptad.aggregator.detection.rules import DetectionRule
 from heptad.aggregator.detection.threshold import severity_of
-from heptad.aggregator.summary.wording import Words, count_of, length_of, list_names
+from heptad.aggregator.summary.wording import Words, length_of
 from heptad.core.store.line_protocol import decode_series
 from heptad.core.store.point import Identity
+from heptad.core.wording import count_of, list_names
 
 JOINED: Final = ""
 _STEP: Final = 10

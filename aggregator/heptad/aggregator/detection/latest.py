@@ -14,23 +14,23 @@ from heptad.aggregator.detection.finding import (
     last_revisions,
 )
 from heptad.core.intervals import MINUTE
-from heptad.core.store.api import Readable
+from heptad.core.store.api import EventStore
 
 
-def latest_sessions(store: Readable, since: int, until: int) -> list[Finding]:
+def latest_sessions(store: EventStore, since: int, until: int) -> list[Finding]:
     """The sessions that share time with [since, until), those that began last first."""
     standing = _standing_sessions(store, since - LONGEST, until, since)
     return sorted(standing, key=lambda session: (session.first, session.key), reverse=True)
 
 
-def walk_sessions(store: Readable, since: int, until: int) -> Iterator[tuple[int, list[Finding]]]:
+def walk_sessions(store: EventStore, since: int, until: int) -> Iterator[tuple[int, list[Finding]]]:
     """The same a day at a time, the newest first; each time how far back it came (ns)."""
     for begin, end in _days_of(since, until):
         yield begin, _standing_sessions(store, begin // MINUTE * MINUTE, end, since)
     yield since, _standing_sessions(store, since - LONGEST, since, since)
 
 
-def _standing_sessions(store: Readable, begin: int, end: int, since: int) -> list[Finding]:
+def _standing_sessions(store: EventStore, begin: int, end: int, since: int) -> list[Finding]:
     """Those that began in [begin, end) and had not ended before ``since``."""
     return [
         revision.finding
@@ -39,12 +39,12 @@ def _standing_sessions(store: Readable, begin: int, end: int, since: int) -> lis
     ]
 
 
-def latest_findings(store: Readable, since: int, until: int) -> list[Finding]:
+def latest_findings(store: EventStore, since: int, until: int) -> list[Finding]:
     """The findings that share time with [since, until) as they stand, in order of time."""
     return sorted(_standing(store, since, until), key=lambda finding: (finding.first, finding.key))
 
 
-def walk_findings(store: Readable, since: int, until: int) -> Iterator[tuple[int, list[Finding]]]:
+def walk_findings(store: EventStore, since: int, until: int) -> Iterator[tuple[int, list[Finding]]]:
     """The same a day at a time, the newest first; each time how far back it came (ns)."""
     for begin, end in _days_of(since, until):
         yield begin, _standing_of(last_revisions(store, begin // MINUTE * MINUTE, end), begin)
@@ -60,7 +60,7 @@ def _days_of(since: int, until: int) -> Iterator[tuple[int, int]]:
         end = begin
 
 
-def _standing(store: Readable, since: int, until: int) -> Iterator[Finding]:
+def _standing(store: EventStore, since: int, until: int) -> Iterator[Finding]:
     revisions = last_revisions(store, since - SHORT, until)
     revisions |= last_revisions(store, since - LONGEST, since - SHORT, LONG)
     yield from _standing_of(revisions, since)

@@ -17,7 +17,7 @@ from heptad.aggregator.detection.finding import (
     parse_identity,
 )
 from heptad.aggregator.detection.flood import JOINED, Joint
-from heptad.core.store.api import Store
+from heptad.core.store.api import EventStore
 
 _NONE: Final[Mapping[int, int]] = {}
 _PAUSE: Final = 10.0
@@ -92,7 +92,7 @@ class Revisions:
     ``events``, then they were pruned or their store was begun anew, and what is written stays.
     """
 
-    def __init__(self, store: Store, events: Store, rule: str, history: int = 0) -> None:
+    def __init__(self, store: EventStore, events: EventStore, rule: str, history: int = 0) -> None:
         self._store = store
         self._events = events
         self._rule = rule

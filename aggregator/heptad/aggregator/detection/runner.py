@@ -20,7 +20,7 @@ from heptad.aggregator.detection.rules import DetectionRule
 from heptad.aggregator.detection.state import MINUTES_A_DAY, FindingsByKey, KeyedState
 from heptad.aggregator.progress import OPEN_MINUTES
 from heptad.core.intervals import Interval, merge_intervals
-from heptad.core.store.api import Store
+from heptad.core.store.api import EventStore
 
 _PAUSE: Final = 60.0
 _LAST_DAY: Final = 100_000
@@ -45,7 +45,7 @@ class RuleRunner:
     """
 
     def __init__(
-        self, rule: DetectionRule, events: Store, reports: Store, history: int = 0
+        self, rule: DetectionRule, events: EventStore, reports: EventStore, history: int = 0
     ) -> None:
         self.name = rule.name
         self.key = f"findings/{rule.name}"

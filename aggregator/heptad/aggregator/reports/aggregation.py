@@ -6,6 +6,7 @@ of the walk; the others go on.
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -15,10 +16,12 @@ import msgspec
 
 from heptad.aggregator.detection.dispatch import Pace
 from heptad.aggregator.progress import MINUTE, merge_intervals
-from heptad.aggregator.reports import WINDOWS, Accumulator, Report, measurement_of
+from heptad.aggregator.reports import WINDOWS, Accumulator, Report
+from heptad.aggregator.stopping import until_stopped
 from heptad.core.event import Event
-from heptad.core.store.api import Store
+from heptad.core.store.api import EventStore
 from heptad.core.store.line_protocol import encode_series
+from heptad.core.store.point import Value
 
 log = logging.getLogger("heptad.aggregator")
 
@@ -26,8 +29,8 @@ _STEP: Final = WINDOWS["5m"]
 _MOST_EVENTS: Final = 500
 """So many events are held before the folds take them."""
 
-EncodedRows = dict[str, str]
-"""Head → fields as line protocol, without what tells the revision."""
+ReportRows = dict[str, dict[str, Value]]
+"""Series → fields, without what tells the revision."""
 
 
 class Window(NamedTuple):
@@ -64,11 +67,10 @@ class ReportAggregation:
 
     def __init__(self, report: Report, windows: list[Window]) -> None:
         self.windows = windows
-        self.rows: dict[Window, tuple[int, EncodedRows]] = {}
+        self.rows: dict[Window, tuple[int, ReportRows]] = {}
         self.error: Exception | None = None
         self.seconds = 0.0
         self._report = report
-        self._measurement = measurement_of(report)
         self._wanted = frozenset(windows)
         self._open: dict[str, OpenWindow] = {}
 
@@ -127,7 +129,7 @@ class ReportAggregation:
                 continue
             del self._open[size]
             rows = {
-                _series_of(self._report.name, size, *tags.items()): self._measurement.encode(fields)
+                _series_of(self._report.name, size, *tags.items()): fields
                 for tags, fields in part.accumulator.rows()
             }
             self.rows[part.window] = (part.events, rows)
@@ -143,17 +145,21 @@ class ReportAggregation:
 
 
 def aggregate_events(
-    events: Store, parts: Sequence[ReportAggregation], pause: Callable[[], None]
+    events: EventStore,
+    parts: Sequence[ReportAggregation],
+    pause: Callable[[], None],
+    stop: threading.Event,
 ) -> None:
     """Read the events of all windows of ``parts``, and let each take them.
 
-    ``pause`` is called every second or so.
+    ``pause`` is called every second or so. Raises Stopped where ``stop`` is set.
     """
     pace = Pace()
     windows = {window for part in parts for window in part.windows}
     for since, until in merge_intervals([(window.start, window.end) for window in windows]):
         for begin, end in pace.cut(since // MINUTE, until // MINUTE):
-            for step in _steps(events.events(begin * MINUTE, end * MINUTE)):
+            found = events.events(begin * MINUTE, end * MINUTE)
+            for step in _steps(until_stopped(found, stop)):
                 actions: dict[str, list[Event]] = {}
                 for event in step:
                     actions.setdefault(event.action, []).append(event)

@@ -17,13 +17,13 @@ from typing import Annotated, Final
 import msgspec
 
 from heptad.aggregator.reports import REPORTED, WINDOWS, Report, measurement_of
-from heptad.aggregator.reports.aggregation import EncodedRows, ReportAggregation, Window
+from heptad.aggregator.reports.aggregation import ReportAggregation, ReportRows, Window
 from heptad.core.event import Time
 from heptad.core.intervals import MINUTE, Interval
-from heptad.core.store.api import Readable, Store
+from heptad.core.store.api import EventStore
 from heptad.core.store.event_row import identify
-from heptad.core.store.line_protocol import decode_fields, encode_series
-from heptad.core.store.point import Point, Row, Value
+from heptad.core.store.line_protocol import encode_series
+from heptad.core.store.point import Point, Row
 from heptad.core.validation import Invalid, check_text
 
 GRACE: Final = 5 * 10**9
@@ -52,8 +52,7 @@ class Written(msgspec.Struct):
 
     number: int = -1
     events: int = 0
-    rows: dict[str, dict[str, Value]] = {}
-    """Head → fields, without what tells the revision."""
+    rows: ReportRows = {}
 
 
 class WindowResult(msgspec.Struct):
@@ -76,7 +75,7 @@ class WindowResult(msgspec.Struct):
 class WindowSchedule:
     """The windows of one report, and what is written of them."""
 
-    def __init__(self, report: Report, reports: Store, max_wait: int) -> None:
+    def __init__(self, report: Report, reports: EventStore, max_wait: int) -> None:
         self.name = report.name
         self.report = report
         self.key = f"report/{report.name}"
@@ -156,24 +155,20 @@ class WindowSchedule:
         outcome = WindowResult(windows=aggregation.windows)
         for window, (events, rows) in aggregation.rows.items():
             last = written.get(window, Written())
-            same = len(rows) == len(last.rows) and _decode(rows) == last.rows
-            if same or events < last.events:
+            if rows == last.rows or events < last.events:
                 continue
             number = last.number + 1
             told = self._measurement.encode({"events": events, "revision": number})
             for series, fields in rows.items():
-                outcome.rows.append(Row(series, window.start + number, f"{fields},{told}"))
+                body = f"{self._measurement.encode(fields)},{told}"
+                outcome.rows.append(Row(series, window.start + number, body))
             outcome.reported[window.size] = outcome.reported.get(window.size, 0) + (number == 0)
             outcome.revised += number > 0
         return outcome
 
 
-def _decode(rows: EncodedRows) -> dict[str, dict[str, Value]]:
-    return {series: decode_fields(fields) for series, fields in rows.items()}
-
-
 def last_revisions(
-    store: Readable, report: str, since: int, until: int, tags: Mapping[str, str] | None = None
+    store: EventStore, report: str, since: int, until: int, tags: Mapping[str, str] | None = None
 ) -> dict[Window, Written]:
     """The last revision of every window of a report that begins with since <= start < until.
 

@@ -10,7 +10,6 @@ from typing import Final
 
 import msgspec
 
-from heptad.aggregator.deaf_sources import UntrustedCounter, read_fleet, read_unheard
 from heptad.aggregator.detection.evidence import read_evidence
 from heptad.aggregator.detection.facts import owner_of
 from heptad.aggregator.detection.finding import RANKS, Finding, program_of
@@ -37,14 +36,13 @@ from heptad.aggregator.summary.model import (
     Summary,
     UnparsedProgram,
 )
-from heptad.aggregator.summary.wording import count_of, list_names, shorten
+from heptad.aggregator.untrusted_lines import UntrustedCounter
 from heptad.core.event import Event
-from heptad.core.store.api import Store, StoreError
+from heptad.core.store.api import EventStore, StoreError
 from heptad.core.store.event_row import UNPARSED
 from heptad.core.store.point import Point
-from heptad.core.store.sqlite import LocalStore
-from heptad.core.stores import ReadStore
 from heptad.core.units import SECOND, format_time
+from heptad.core.wording import count_of, list_names, shorten
 
 DISTINCT: Final = DistinctReport()
 HOSTS: Final = HostsReport()
@@ -228,14 +226,19 @@ def _step_of(length: int) -> int:
     return next(fitting, -(-length // _MOST_SLOTS))
 
 
-def build_summary(events: ReadStore, findings: Store | None, since: int, until: int) -> Summary:
+def build_summary(
+    events: EventStore, findings: EventStore | None, since: int, until: int
+) -> Summary:
     """The report of since <= t < until (ns); ``findings`` is None where nobody computed any."""
     reader = _SummaryBuilder(since, until)
     for event in events.events(since, until):
         reader.add(event)
     strange, untrusted = _UnparsedLines(), UntrustedCounter()
     for point in events.read(UNPARSED, since, until):
-        (untrusted if "refused" in point.fields else strange).add(point)
+        if "refused" not in point.fields:
+            strange.add(point)
+        elif events.is_shared:  # of one host ``problems`` says it
+            untrusted.add(point)
     stored = latest_findings(findings, since, until) if findings else []
     people = latest_sessions(findings, since, until) if findings else []
     found = [finding.at(until) for finding in stored]
@@ -257,9 +260,7 @@ def build_summary(events: ReadStore, findings: Store | None, since: int, until: 
             EventCount(*key, count)
             for key, count in sorted(reader.events.items(), key=lambda item: (-item[1], item[0]))
         ],
-        not_understood=(
-            _read_not_understood(events) if isinstance(events, LocalStore) else strange.results()
-        ),
+        not_understood=(strange.results() if events.is_shared else _read_not_understood(events)),
         gaps=reader.gaps,
         gaps_number=reader.gaps_number,
         seen=reader.seen(strange.hosts),
@@ -270,17 +271,13 @@ def build_summary(events: ReadStore, findings: Store | None, since: int, until: 
         was_on=[session_row(session, until) for session in people[:MOST_SESSIONS]],
         was_on_number=len(people),
         evidence=[_show(findings, events, f) for f in found[:MOST_FINDINGS]] if findings else [],
-        unheard=(
-            read_unheard(events, since)
-            if isinstance(events, LocalStore)
-            else [*read_fleet(events), *untrusted.results()]
-        ),
+        unheard=[*events.problems(since), *untrusted.results()],
     )
 
 
-def _looked_until(events: ReadStore) -> str:
+def _looked_until(events: EventStore) -> str:
     try:
-        looked = events.looked_until()
+        looked = events.watermark()
     except StoreError:  # who may read the events may not read the heartbeats
         looked = None
     return "" if looked is None else format_time(looked)
@@ -302,7 +299,7 @@ def session_row(session: Finding, now: int) -> SessionRow:
     )
 
 
-def _show(findings: Store, events: Store, finding: Finding) -> FindingEvents:
+def _show(findings: EventStore, events: EventStore, finding: Finding) -> FindingEvents:
     evidence = read_evidence(findings, events, finding)
     lines = [
         Line(format_time(event.time), event.count, event.raw or _format_event(event))
@@ -359,7 +356,7 @@ def _judge_entries(reader: _SummaryBuilder, accused: set[str]) -> list[str]:
     ]
 
 
-def _read_not_understood(events: LocalStore) -> list[UnparsedProgram]:
+def _read_not_understood(events: EventStore) -> list[UnparsedProgram]:
     lines = {"": 0}
     for (name, labels), value in events.counters().items():
         told = json.loads(labels)

@@ -16,9 +16,9 @@ from heptad.aggregator.summary.model import (
     SessionRow,
     Summary,
 )
-from heptad.aggregator.summary.wording import count_of
 from heptad.core.terminal import columns, printable
 from heptad.core.units import format_time
+from heptad.core.wording import count_of
 
 __all__ = ["SHOW_EVENTS", "Summary", "build_summary", "to_text"]
 

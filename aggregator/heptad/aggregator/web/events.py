@@ -9,14 +9,10 @@ import msgspec
 
 from heptad.aggregator.detection.finding import identity_of
 from heptad.aggregator.web.query import Budget, Query
-from heptad.aggregator.web.source import Events
 from heptad.core.event import Event
-from heptad.core.store.event_row import MEASUREMENT, event_of_row, events_of_points, identify_row
-from heptad.core.store.line_protocol import quote
-from heptad.core.store.point import Row
+from heptad.core.store.api import EventStore
 from heptad.core.terminal import printable
 from heptad.core.units import SECOND, format_time
-from heptad.core.validation import Intake
 
 SHOWN: Final = 256
 """The most columns of a value that are shown."""
@@ -32,7 +28,7 @@ TEXTS: Final = (
 NUMBERS: Final = ("count", "source_port", "pid")
 
 
-def find_events(store: Events, query: Query, seconds: float | None = None) -> dict[str, Any]:
+def find_events(store: EventStore, query: Query, seconds: float | None = None) -> dict[str, Any]:
     """The newest ``query.limit`` events that match, or those that arrived after ``query.after``.
 
     ``next`` leads on where there may be more; ``searched_to`` is how far back the search came.
@@ -48,9 +44,9 @@ def find_events(store: Events, query: Query, seconds: float | None = None) -> di
     budget = Budget(_SECONDS if seconds is None else seconds)
     cursor = (query.until - 1, 0)
     more = False
-    for behind, row in _walk(store, query):
+    for behind, event in _walk(store, query):
         cursor = behind
-        if (event := _match(row, query, store.intake)) is not None:
+        if _fits(event, query):
             found.append(show_event(event))
         more = len(found) >= query.limit or budget.is_over()
         if more:
@@ -63,53 +59,33 @@ def find_events(store: Events, query: Query, seconds: float | None = None) -> di
     }
 
 
-def _walk(store: Events, query: Query) -> Iterator[tuple[tuple[int, int], Row]]:
-    """The rows of the range, newest first, each with the cursor that leads behind it."""
+def _walk(store: EventStore, query: Query) -> Iterator[tuple[tuple[int, int], Event]]:
+    """The events of the range, newest first, each with the cursor that leads behind it."""
     until, skip = query.until, 0
     if query.before is not None:
         until, skip = min(query.before[0] + 1, until), query.before[1]
     last, same_time = until - 1, 0
-    for row in store.backwards(MEASUREMENT, query.since, until, query.tags(*_TAGS)):
-        same_time = same_time + 1 if row.time == last else 1
-        last = row.time
+    for event in store.events(query.since, until, query.tags(*_TAGS), newest_first=True):
+        same_time = same_time + 1 if event.time == last else 1
+        last = event.time
         if last < until - 1 or same_time > skip:
-            yield (last, same_time), row
+            yield (last, same_time), event
 
 
-def _follow(store: Events, query: Query) -> dict[str, Any]:
+def _follow(store: EventStore, query: Query) -> dict[str, Any]:
     newest = store.newest_position()
     # a store that was begun anew counts from the beginning
     begin = query.after if query.after <= newest else 0
     begin = max(begin, newest - 5 * query.limit)
-    points, position = store.since_arrival(begin, 5 * query.limit, query.tags(*_TAGS))
+    events, position = store.since_arrival(begin, 5 * query.limit, query.tags(*_TAGS))
     found = [
         show_event(event)
-        for event in events_of_points(points, store.intake)
+        for event in events
         if query.since <= event.time < query.until and _fits(event, query)
     ]
     found.sort(key=lambda event: str(event["time"]), reverse=True)
     skipped = begin > query.after or len(found) > query.limit
     return {"events": found[: query.limit], "position": position, "skipped": skipped}
-
-
-def _match(row: Row, query: Query, intake: Intake) -> Event | None:
-    """The event of a row that matches; most that do not are told without decoding them."""
-    if not _may_match(row, query):
-        return None
-    events = intake.sift("event", [row], event_of_row, identify_row)
-    return next((event for event in events if _fits(event, query)), None)
-
-
-def _may_match(row: Row, query: Query) -> bool:
-    for value in (query.user, query.address):
-        # a value that is shown with escapes, or cut, stands otherwise in the store
-        if value and "\\" not in value and "…" not in value and quote(value)[1:-1] not in row.body:
-            return False
-    if query.text:
-        text = query.text.lower()
-        if all(text not in part.lower() for part in (row.raw, row.body, row.series)):
-            return False
-    return True
 
 
 def fits(event: Event, query: Query) -> bool:

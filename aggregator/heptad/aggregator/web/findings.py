@@ -12,8 +12,8 @@ from heptad.aggregator.detection.latest import walk_findings, walk_sessions
 from heptad.aggregator.summary.build import session_row
 from heptad.aggregator.web.events import SHOWN, fits, show_event
 from heptad.aggregator.web.query import BadQuery, Query
-from heptad.aggregator.web.source import Events, Reports
 from heptad.core.influxdb.client import TooSlow
+from heptad.core.store.api import EventStore
 from heptad.core.terminal import printable
 from heptad.core.units import SECOND, format_time
 
@@ -22,7 +22,7 @@ _SECONDS: Final = 1.5
 _LONGEST: Final = 32 * 86_400 * SECOND
 
 
-def list_findings(reports: Reports | None, query: Query) -> dict[str, Any]:
+def list_findings(reports: EventStore | None, query: Query) -> dict[str, Any]:
     """At most ``query.limit`` findings that share time with the range, and how many there are.
 
     ``from`` is how far back they go where the time did not suffice for the whole range.
@@ -61,7 +61,7 @@ def _collect(
     return list(found.values()), None
 
 
-def list_sessions(reports: Reports | None, query: Query) -> dict[str, Any]:
+def list_sessions(reports: EventStore | None, query: Query) -> dict[str, Any]:
     """At most ``query.limit`` sessions that share time with the range, the latest first.
 
     ``from`` is how far back their beginnings go where the time did not suffice for all.
@@ -82,7 +82,7 @@ def list_sessions(reports: Reports | None, query: Query) -> dict[str, Any]:
     }
 
 
-def show_evidence(events: Events, reports: Reports | None, query: Query) -> dict[str, Any]:
+def show_evidence(events: EventStore, reports: EventStore | None, query: Query) -> dict[str, Any]:
     """The events of the finding ``query.finding`` that match, the newest first.
 
     ``note`` says what of the finding they are where they are not all of it.

@@ -5,14 +5,10 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from heptad.aggregator.deaf_sources import read_problems
 from heptad.aggregator.web.events import SHOWN
-from heptad.aggregator.web.source import AHEAD, Events, Reports
+from heptad.aggregator.web.source import AHEAD
 from heptad.core.event import ACTIONS
-from heptad.core.store.api import Counters
-from heptad.core.store.event_row import MEASUREMENT
-from heptad.core.store.line_protocol import decode_series
-from heptad.core.store.sqlite import LocalStore
+from heptad.core.store.api import Counters, EventStore
 from heptad.core.terminal import printable
 from heptad.core.units import SECOND, format_time
 
@@ -22,30 +18,31 @@ _STALE: Final = 180 * SECOND
 
 
 def describe_health(
-    events: Events, reports: Reports | None, problems: Sequence[str], judged: int | None
+    events: EventStore, reports: EventStore | None, problems: Sequence[str], judged: int | None
 ) -> dict[str, Any]:
     """Problems as sentences, and for each host and source what is known of it.
 
     What the stores do not tell is left out. No event is missing up to ``looked_until``, no finding
     up to ``judged_until``.
     """
-    if isinstance(events, LocalStore):
+    if not events.is_shared:
         # of an exporter that is another process; one that is this one says it more exactly
         known = {_topic_of(problem) for problem in problems}
-        stored = (one for one in read_problems(events) if _topic_of(one) not in known)
+        stored = (one for one in events.problems() if _topic_of(one) not in known)
         problems = [*problems, *stored]
     told: dict[str, Any] = {
         "problems": [printable(problem, 500) for problem in problems[:_MOST]],
         "sources": _sources(events)[:_MOST],
         "actions": list(ACTIONS),
     }
-    looked = events.looked_until()
+    looked = events.watermark()
     if looked is not None:
         told["looked_until"] = format_time(looked)
         told["is_stale"] = time.time_ns() - looked > _STALE
         if judged is not None:
             told["judged_until"] = format_time(min(looked, judged))
-    if (counters := events.counters()) is not None:
+    if not events.is_shared:
+        counters = events.counters()
         told["lines"] = _sum(counters, "heptad_lines_total", "source")
         told["not_understood"] = _sum(counters, "heptad_lines_not_understood_total", "program")
         told["gaps"] = _sum(counters, "heptad_gaps_total", "source")
@@ -58,15 +55,12 @@ def _topic_of(problem: str) -> str:
     return problem.partition(": ")[0]
 
 
-def _sources(store: Events) -> list[dict[str, Any]]:
+def _sources(store: EventStore) -> list[dict[str, Any]]:
     """Each host and source with its programs and the time of its last event."""
     known: dict[tuple[str, str], dict[str, int]] = {}
     until = time.time_ns() + AHEAD
-    for series, stamp in store.last_times(MEASUREMENT, until).items():
-        tags = decode_series(series)[1]
-        programs = known.setdefault((tags.get("host", ""), tags.get("source", "")), {})
-        program = tags.get("program", "")
-        programs[program] = max(stamp, programs.get(program, stamp))
+    for (host, source, program), last in store.last_times(until).items():
+        known.setdefault((host, source), {})[program] = last
     return [
         {
             "host": printable(host, SHOWN),

@@ -4,19 +4,25 @@ import time as clock
 from datetime import datetime
 from typing import Any, Final
 
-from heptad.aggregator.web.names import find_names, show_name
+from heptad.aggregator.web.events import SHOWN
 from heptad.aggregator.web.query import Budget, Query
-from heptad.aggregator.web.source import Events
-from heptad.core.store.event_row import MEASUREMENT, with_counts
+from heptad.core.store.api import EventStore
+from heptad.core.terminal import printable
 from heptad.core.units import SECOND, format_time, parse_zone
 
 _ROWS: Final = 12
 _MOST: Final = 5000
 """Names that are counted apart; an attacker chooses how many there are."""
+_LONGEST: Final = 1000
 _SECONDS: Final = 0.3
 _FIELDS: Final = ("count", "user")
 _QUARTER: Final = 900 * SECOND
 """Every zone is a whole number of these off UTC."""
+
+
+def cut_name(name: str) -> str:
+    """A name as it is counted: an attacker chooses how long it is."""
+    return name[:_LONGEST]
 
 
 class Hours:
@@ -47,11 +53,11 @@ class Hours:
         others = self._others
         for _, hours in ranked[_ROWS:]:
             others = [one + more for one, more in zip(others, hours, strict=True)]
-        rows = [{"name": show_name(name), "hours": hours} for name, hours in ranked[:_ROWS]]
+        rows = [{"name": printable(name, SHOWN), "hours": hours} for name, hours in ranked[:_ROWS]]
         return {"rows": rows, "others": others}
 
 
-def count_hours(store: Events, query: Query) -> dict[str, Any]:
+def count_hours(store: EventStore, query: Query) -> dict[str, Any]:
     """The logins of ``query.outcome``, or the failed ones, by name and hour, the newest first.
 
     ``from`` is how far back they were counted where that is not the whole range.
@@ -60,12 +66,10 @@ def count_hours(store: Events, query: Query) -> dict[str, Any]:
     tags = {"action": "login", "outcome": outcome, **query.tags("host", "program")}
     until = min(query.until, int(clock.time() * SECOND) + 1)
     counts, budget, reached = Hours(query.zone), Budget(_SECONDS), None
-    rows = store.backwards(MEASUREMENT, query.since, until, tags, _FIELDS)
-    for row, count in with_counts(rows, store.intake):
+    for event in store.events(query.since, until, tags, newest_first=True, fields=_FIELDS):
         if budget.is_over():
-            reached = format_time(row.time)
+            reached = format_time(event.time)
             break
-        for field, name in find_names(row.body):
-            if field == "user":
-                counts.add(name, row.time, count)
+        if event.user is not None:
+            counts.add(cut_name(event.user), event.time, event.count)
     return {"outcome": outcome, "from": reached, **counts.show()}

@@ -7,8 +7,7 @@ from heptad.aggregator.reports import WINDOWS
 from heptad.aggregator.reports.windows import last_revisions
 from heptad.aggregator.web.events import SHOWN
 from heptad.aggregator.web.query import Budget, Query
-from heptad.aggregator.web.source import Events, Reports
-from heptad.core.store.event_row import MEASUREMENT, with_counts
+from heptad.core.store.api import EventStore
 from heptad.core.store.line_protocol import decode_series
 from heptad.core.terminal import printable
 from heptad.core.units import SECOND, format_time
@@ -26,7 +25,7 @@ _SECONDS: Final = 0.3
 _LONGEST: Final = 366 * WINDOWS["1d"]
 
 
-def count_attempts(events: Events, reports: Reports | None, query: Query) -> dict[str, Any]:
+def count_attempts(events: EventStore, reports: EventStore | None, query: Query) -> dict[str, Any]:
     """Successes and failures for each step of [since, until); ``from`` is how far back they go.
 
     A step is as long as the shortest window that keeps the answer below some hundred steps. A
@@ -99,7 +98,7 @@ class _Grid:
 
 
 def _add_windows(
-    reports: Reports, query: Query, size: str, since: int, until: int, grid: _Grid
+    reports: EventStore, query: Query, size: str, since: int, until: int, grid: _Grid
 ) -> int:
     """Add up the windows of a size from ``since`` on; up to where there are some."""
     covered = since
@@ -115,14 +114,12 @@ def _add_windows(
     return covered
 
 
-def _add_events(store: Events, query: Query, since: int, until: int, grid: _Grid) -> int:
+def _add_events(store: EventStore, query: Query, since: int, until: int, grid: _Grid) -> int:
     """Count the attempts of [since, until) one by one; how far back the time sufficed."""
     budget = Budget(_SECONDS)
     tags = {"action": "login", **query.tags("host", "program")}
-    rows = store.backwards(MEASUREMENT, since, until, tags, ("count",))
-    for row, count in with_counts(rows, store.intake):
+    for event in store.events(since, until, tags, newest_first=True, fields=("count",)):
         if budget.is_over():
-            return row.time
-        told = decode_series(row.series)[1]
-        grid.add(row.time, told.get("program", ""), told.get("outcome", ""), count)
+            return event.time
+        grid.add(event.time, event.program, event.outcome, event.count)
     return since

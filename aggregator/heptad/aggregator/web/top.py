@@ -3,11 +3,11 @@
 from typing import Any, Final
 
 from heptad.aggregator.reports.counting import SpillCounter
-from heptad.aggregator.web.hours import Hours
-from heptad.aggregator.web.names import find_names, show_name
+from heptad.aggregator.web.events import SHOWN
+from heptad.aggregator.web.hours import Hours, cut_name
 from heptad.aggregator.web.query import Budget, Query
-from heptad.aggregator.web.source import Events
-from heptad.core.store.event_row import MEASUREMENT, with_counts
+from heptad.core.store.api import EventStore
+from heptad.core.terminal import printable
 from heptad.core.units import format_time
 
 _ROWS: Final = 10
@@ -15,7 +15,7 @@ _SECONDS: Final = 0.3
 _FIELDS: Final = ("count", "user", "source_ip", "source_domain")
 
 
-def rank_failures(store: Events, query: Query) -> dict[str, Any]:
+def rank_failures(store: EventStore, query: Query) -> dict[str, Any]:
     """The most frequent addresses and users of failed logins, newest first as far as time allows.
 
     ``hours`` are the users by hour of the day in ``query.zone``; ``from`` is how far back all of
@@ -25,18 +25,19 @@ def rank_failures(store: Events, query: Query) -> dict[str, Any]:
     budget = Budget(_SECONDS)
     total, reached = 0, None
     tags = {"action": "login", "outcome": "failure", **query.tags("host", "program")}
-    rows = store.backwards(MEASUREMENT, query.since, query.until, tags, _FIELDS)
-    for row, count in with_counts(rows, store.intake):
+    found = store.events(query.since, query.until, tags, newest_first=True, fields=_FIELDS)
+    for event in found:
         if budget.is_over():
-            reached = format_time(row.time)
+            reached = format_time(event.time)
             break
-        total += count
-        for field, value in find_names(row.body):
-            if field == "user":
-                users.add(value, count)
-                hours.add(value, row.time, count)
-            else:
-                addresses.add(value, count)
+        total += event.count
+        if event.user is not None:
+            name = cut_name(event.user)
+            users.add(name, event.count)
+            hours.add(name, event.time, event.count)
+        for origin in (event.source_ip, event.source_domain):
+            if origin is not None:
+                addresses.add(cut_name(origin), event.count)
     return {
         "failures": total,
         "addresses": _show(addresses),
@@ -48,5 +49,5 @@ def rank_failures(store: Events, query: Query) -> dict[str, Any]:
 
 def _show(counter: SpillCounter) -> dict[str, Any]:
     top = counter.top(_ROWS)
-    rows = [{"name": show_name(row.name), "count": row.count} for row in top.rows]
+    rows = [{"name": printable(row.name, SHOWN), "count": row.count} for row in top.rows]
     return {"rows": rows, "others": top.others}

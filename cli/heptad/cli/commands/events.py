@@ -28,9 +28,6 @@ from heptad.cli.commands import (
 )
 from heptad.cli.table import format_event, format_heading, format_json, terminal_width, wants_colour
 from heptad.core.event import ACTIONS, OUTCOMES, Event
-from heptad.core.store.event_row import MEASUREMENT as EVENTS
-from heptad.core.store.event_row import events_of_points
-from heptad.core.store.point import Point
 from heptad.core.stores import open_events, open_reports
 from heptad.core.terminal import printable
 from heptad.core.validation import Intake
@@ -105,23 +102,20 @@ def run(args: argparse.Namespace) -> int:
     is_from = _read_origin(args.address)
     shown, intake = 0, Intake()
 
-    def select(points: Iterable[Point]) -> Iterator[Event]:
-        events = events_of_points(points, intake)
+    def select(events: Iterable[Event]) -> Iterator[Event]:
         return (event for event in events if _is_of(event, args.user) and is_from(event))
 
     with ExitStack() as stack:
         store = open_events(load_readable(args), stack, intake)
         show = make_printer(args.format)
-        follower = store.follow(since, wanted)
-        stored = select(
-            follower.history() if until is None else store.read(EVENTS, since, until, wanted)
-        )
+        tail = store.tail(since, wanted)
+        stored = select(tail.history() if until is None else store.events(since, until, wanted))
         for event in stored if args.limit is None else deque(stored, args.limit):
             show(event)
             shown += 1
         while args.follow:
-            time.sleep(follower.pause)
-            for event in select(follower.poll()):
+            time.sleep(tail.pause)
+            for event in select(tail.poll()):
                 show(event)
     print_rejected(intake)
     if not shown:

@@ -23,7 +23,6 @@ from heptad.core.config.location import describe_config, find_config
 from heptad.core.config.schema import Config
 from heptad.core.event import Event
 from heptad.core.store.api import StoreError
-from heptad.core.store.event_row import events_of_points
 from heptad.core.store.sqlite import LocalStore
 from heptad.core.telemetry.metrics import StoredMetrics
 from heptad.exporter.app import Exporter, NoSources, describe_source, prepare
@@ -192,7 +191,7 @@ def _follow(both: _LocalServices, stop: threading.Event, show: Callable[[Event],
             if newest - position > _MOST_SHOWN:
                 print(f"… {newest - position - _SHOWN_OF_MANY} more events; see `heptad events`")
                 position = newest - _SHOWN_OF_MANY
-            points, position = store.since_arrival(position, _MOST_SHOWN)
-            for event in events_of_points(points, store.intake):
+            events, position = store.since_arrival(position, _MOST_SHOWN)
+            for event in events:
                 show(event)
             both.position = position

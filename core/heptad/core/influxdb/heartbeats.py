@@ -8,7 +8,7 @@ believed that would cost more than the events themselves.
 
 import logging
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, Self
 
 import msgspec
@@ -26,6 +26,7 @@ from heptad.core.store.measurements import STORED, TYPES
 from heptad.core.store.point import Point
 from heptad.core.units import SECOND
 from heptad.core.validation import Intake, Invalid, Number, check_text
+from heptad.core.wording import list_names
 
 log = logging.getLogger("heptad.influxdb")
 
@@ -62,6 +63,15 @@ _decode_held: Final = msgspec.json.Decoder(
 _decode_spans: Final = msgspec.json.Decoder(
     Annotated[list[DeliveredInterval], msgspec.Meta(max_length=200)]
 ).decode
+
+_TROUBLES: Final = {
+    "deaf": (
+        "hosts with a source that is deaf or cannot be read",
+        "`heptad report --local` on each of them shows why",
+    ),
+    "silent": ("exporters that are silent", "check that they are running and can reach InfluxDB"),
+    "skewed": ("hosts whose clock is off by a minute or more", "synchronize the clocks"),
+}
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
@@ -225,6 +235,15 @@ def fleet_watermark(heartbeats: Iterable[Heartbeat], now: int) -> int | None:
         heartbeat.watermark for heartbeat in heartbeats if now - heartbeat.time <= ALIVE * SECOND
     ]
     return (min(living) if living else max((b.watermark for b in heartbeats), default=0)) or None
+
+
+def describe_troubled(troubled: Mapping[str, Sequence[str]]) -> list[str]:
+    """Sentences with the hosts that are in trouble, by what it is: see Fleet.troubled."""
+    return [
+        f"{what}: {list_names(troubled[kind])}; {remedy}"
+        for kind, (what, remedy) in _TROUBLES.items()
+        if troubled.get(kind)
+    ]
 
 
 def _count_shared(names: Iterable[str]) -> int:

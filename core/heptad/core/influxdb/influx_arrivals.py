@@ -98,13 +98,13 @@ class InfluxArrivals:
         self._at = ArrivalPosition(0)
         self._taken: dict[Machine, int] = {}
         self._step = _AHEAD
-        self._began = False
+        self.began = False
         self._heartbeats_due = self._margin_due = 0.0
 
     def take(
         self, measurement: str, position: str, limit: int, edges: Sequence[int]
     ) -> list[Arrival]:
-        """See Store.arrived. All pieces but the last have the position before them."""
+        """See EventStore.arrived. All pieces but the last have the position before them."""
         now = self._clocks.now()
         if position != self._text:
             self._begin(position, now)
@@ -127,7 +127,7 @@ class InfluxArrivals:
         return pieces
 
     def _begin(self, position: str, now: int) -> None:
-        if not self._began:
+        if not self.began:
             self._heptad.columns(HEARTBEAT)  # after one answer the server's clock is known
         server = self._clocks.server()
         kept = position.encode() if position else None
@@ -135,10 +135,10 @@ class InfluxArrivals:
         if self._at.heartbeat < server - self._remembers:
             # there may have been heartbeats that nobody can read any more
             self._at = ArrivalPosition(server - MARGIN, max(0, (now - self._keeps - DAY) // MINUTE))
-        if not self._began:
+        if not self.began:
             for heartbeat in read_last_heartbeats(self._heptad, server, self._intake):
                 self._hear(heartbeat)
-        self._began = True
+        self.began = True
         self._taken.clear()
         self._heartbeats_due = self._margin_due = 0.0
 

@@ -27,7 +27,8 @@ from heptad.core.store.line_protocol import decode_series
 from heptad.core.store.measurements import STORED, TYPES, Measurement
 from heptad.core.store.point import Identity, Point
 
-_ROWS: Final = 2000
+ROWS: Final = 2000
+"""Of an answer at a time."""
 _STATEMENTS: Final = 100
 _FEW: Final = 20
 _CLOSE: Final = 60 * 10**9
@@ -77,7 +78,7 @@ class Reader:
         connection: InfluxConnection,
         bucket: str,
         *,
-        rows: int = _ROWS,
+        rows: int = ROWS,
         most_bytes: int = _MOST_BYTES,
         schema: Mapping[str, Measurement] | None = None,
     ) -> None:

@@ -5,25 +5,34 @@ minute has more events than were seen of it, it is read again. That reaches ten 
 less where so many come that it is too much to remember them all.
 """
 
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from heptad.core.event import Event
 from heptad.core.influxdb.influxql import LATEST
 from heptad.core.influxdb.paging import DAY
 from heptad.core.influxdb.query import Reader
 from heptad.core.intervals import MINUTE
-from heptad.core.store.api import TagFilter
+from heptad.core.store.api import StoreError, TagFilter
+from heptad.core.store.event_row import MEASUREMENT as EVENTS
+from heptad.core.store.event_row import events_of_points
 from heptad.core.store.point import Point
+from heptad.core.validation import Intake
 
 REACH: Final = 10
 """Minutes."""
 _LAST: Final = 3 * 10**9
 _COUNT_EVERY: Final = 10.0
 _MOST_SEEN: Final = 200_000
+_MOST_LATEST: Final = 1000
+_KNOWN: Final = 10_000
+_PATIENCE: Final = 3.0
 
 
 class InfluxTail:
-    """Events of ``measurement`` since ``since`` (ns) with these ``tags``, each given once.
+    """Events since ``since`` (ns) with these ``tags``, each given once.
 
     ``now`` is nanoseconds since the epoch, ``tick`` a monotonic time in seconds, ``pause`` how
     long to wait between two looks. The methods raise StoreError.
@@ -34,14 +43,14 @@ class InfluxTail:
     def __init__(
         self,
         reader: Reader,
-        measurement: str,
         since: int,
         tags: TagFilter,
         now: Callable[[], int],
         tick: Callable[[], float],
+        intake: Intake,
     ) -> None:
         self._reader = reader
-        self._measurement = measurement
+        self._intake = intake
         self._since = since
         self._tags = tags
         self._now = now
@@ -50,10 +59,10 @@ class InfluxTail:
         self._first = since // MINUTE
         self._due = tick() + _COUNT_EVERY
 
-    def history(self) -> Iterator[Point]:
+    def history(self) -> Iterator[Event]:
         """What is there already, in order of time."""
         self._forget()
-        return self._read(self._since, LATEST)
+        return events_of_points(self._read(self._since, LATEST), self._intake)
 
     def pass_over(self) -> None:
         """Take what is there already for seen."""
@@ -61,8 +70,11 @@ class InfluxTail:
         for _ in self._read(self._since, self._now() + DAY, ("count",)):
             pass
 
-    def poll(self) -> Iterator[Point]:
+    def poll(self) -> Iterator[Event]:
         """What came since the last look."""
+        return events_of_points(self._poll(), self._intake)
+
+    def _poll(self) -> Iterator[Point]:
         now = self._now()
         ahead = now + DAY
         yield from self._read(max(self._since, now - _LAST), ahead)
@@ -71,14 +83,14 @@ class InfluxTail:
         self._due = self._tick() + _COUNT_EVERY
         self._forget()
         begin = max(self._first * MINUTE, self._since)
-        counted = self._reader.count_minutes(self._measurement, begin, ahead, self._tags)
+        counted = self._reader.count_minutes(EVENTS, begin, ahead, self._tags)
         for minute, number in list(counted):
             if number > len(self._seen.get(minute, ())):
                 yield from self._read(max(minute * MINUTE, begin), (minute + 1) * MINUTE)
 
     def _read(self, since: int, until: int, fields: Sequence[str] = ()) -> Iterator[Point]:
         """What was not seen yet."""
-        points = self._reader.points(self._measurement, since, until, self._tags, fields=fields)
+        points = self._reader.points(EVENTS, since, until, self._tags, fields=fields)
         for point in points:
             minute = point.time // MINUTE
             seen = self._seen.setdefault(minute, set()) if minute >= self._first else set()
@@ -98,3 +110,67 @@ class InfluxTail:
 
     def _drop(self) -> None:
         self._seen = {minute: seen for minute, seen in self._seen.items() if minute >= self._first}
+
+
+class LatestEvents:
+    """The events that came since somebody began to watch; the last ones are held for all watchers.
+
+    A position is their number, counted from the time in milliseconds when that was: so one of
+    another run, or from before nobody watched for a while, lies far behind and is told as such.
+    """
+
+    def __init__(
+        self, reader: Reader, now: Callable[[], int], tick: Callable[[], float], intake: Intake
+    ) -> None:
+        self._reader = reader
+        self._now = now
+        self._tick = tick
+        self._intake = intake
+        self._lock = threading.Lock()
+        self._follower: InfluxTail | None = None
+        self._held: deque[tuple[int, Event]] = deque(maxlen=_MOST_LATEST)
+        self._newest = 0
+        self._looked = 0.0
+
+    def poll(self) -> int:
+        """See what came, and the position of the last; raises StoreError."""
+        if not self._lock.acquire(timeout=_PATIENCE):
+            raise StoreError(
+                "InfluxDB is slow to return new events; check that it is not overloaded"
+            )
+        try:
+            now = self._tick()
+            if self._follower is None or now - self._looked > (REACH - 1) * 60:
+                self._follower = self._begin()
+            elif now - self._looked >= self._follower.pause:
+                for event in self._follower.poll():
+                    self._newest += 1
+                    self._held.append((self._newest, event))
+            else:
+                return self._newest
+            self._looked = now
+            return self._newest
+        finally:
+            self._lock.release()
+
+    def since(self, position: int, most: int) -> tuple[list[Event], int]:
+        """The first ``most`` of what is held from behind ``position``, and the new position."""
+        with self._lock:
+            held = [entry for entry in self._held if entry[0] > position][:most]
+            return [event for _, event in held], held[-1][0] if held else self._newest
+
+    def _begin(self) -> InfluxTail:
+        """Follow from here on: late events too, as far back as few enough are there to know."""
+        now = self._now()
+        since, known = now // MINUTE * MINUTE - REACH * MINUTE, 0
+        counted = list(self._reader.count_minutes(EVENTS, since, now + DAY))
+        for minute, number in reversed(counted):
+            known += number
+            if known > _KNOWN:
+                since = min((minute + 1) * MINUTE, now)
+                break
+        follower = InfluxTail(self._reader, since, {}, self._now, self._tick, self._intake)
+        follower.pass_over()
+        self._held.clear()
+        self._newest = max(now // 10**6, self._newest + 2 * _MOST_LATEST)
+        return follower

@@ -8,9 +8,8 @@ from typing import Final, get_args, get_type_hints
 
 import msgspec
 
-from heptad.core.event import FIELDS, LATEST, MOST_COUNT, TAGS, Count, Event
+from heptad.core.event import FIELDS, LATEST, MOST_COUNT, TAGS, Event
 from heptad.core.store.line_protocol import (
-    decode_fields,
     decode_series,
     encode_fields,
     encode_series,
@@ -35,7 +34,6 @@ _OWN: Final = frozenset({"time", "raw", *TAGS})
 _NEEDED: Final = TAGS[:5]
 """Every event has these tags; of the others an empty one is left out."""
 _DIGITS: Final = 18
-_ONCE: Final = "count=1i,"
 
 
 def _declare() -> dict[str, Field]:
@@ -168,31 +166,6 @@ def event_of_point(point: Point) -> Event:
         elif not value.isascii():
             check_encoding(value)
     return event
-
-
-def check_event(point: Point) -> Point:
-    """The same point; raises what ``heptad.core.validation.FAULTS`` names where it is no event."""
-    event_of_point(point)
-    return point
-
-
-def check_partial_event(point: Point) -> Point:
-    """The same of a point of which not all fields were read."""
-    event_of_point(point._replace(fields={EVENTS.always: 1, **point.fields}))
-    return point
-
-
-def with_counts(rows: Iterable[Row], intake: Intake) -> Iterator[tuple[Row, int]]:
-    """Stored events, each with how often it came; without those whose count is none."""
-    return intake.sift("event", rows, lambda row: (row, _count_of(row.body)), identify_row)
-
-
-def _count_of(body: str) -> int:
-    # decoding every row takes five times as long as reading it
-    if body.startswith(_ONCE):
-        return 1
-    count: int = msgspec.convert(decode_fields(body)[EVENTS.always], Count)
-    return count
 
 
 def events_of_points(points: Iterable[Point], intake: Intake) -> Iterator[Event]:

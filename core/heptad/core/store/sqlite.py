@@ -70,6 +70,7 @@ class LocalStore(Points):
         machine: str | None = None,
     ) -> None:
         self.path = path
+        self.name = str(path)
         self.intake = Intake()
         self.max_age = max_age
         self.max_size = max_size
@@ -193,10 +194,10 @@ class LocalStore(Points):
         move_on: bool = True,
         remove: Sequence[Identity] = (),
     ) -> None:
-        """See Store.append; without ``move_on`` a row whose place is taken is left out.
+        """Keep rows, state and counters, all or nothing: see EventStore.
 
-        The points of ``remove`` are deleted in the same transaction. A row that
-        SQLite can never take is left out too, and the log says so.
+        Without ``move_on`` a row whose place is taken is left out. The points of ``remove`` are
+        deleted in the same transaction.
         """
         if self._closed:
             self._reopen()

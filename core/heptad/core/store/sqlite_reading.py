@@ -7,25 +7,46 @@ what is not as Heptad wrote it is rejected.
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from heapq import merge
 from operator import itemgetter
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 from heptad.core.event import Event
 from heptad.core.intervals import MINUTE, Interval, merge_intervals
-from heptad.core.store.api import LOOKED_UNTIL, Arrival, TagFilter
+from heptad.core.store.api import LOOKED_UNTIL, PROBLEMS, Arrival, Emitter, TagFilter
 from heptad.core.store.event_row import MEASUREMENT as EVENTS
 from heptad.core.store.event_row import event_of_row, identify_row
 from heptad.core.store.history import Past
 from heptad.core.store.line_protocol import decode_series, point_of
 from heptad.core.store.point import Identity, Point, Row
 from heptad.core.store.sqlite_arrivals import read_arrivals
-from heptad.core.store.tail import SqliteTail
 from heptad.core.validation import Intake, Invalid, check_text, decode_time, kind_of
+
+_AT_ONCE: Final = 500
+_MOST_PROBLEMS: Final = 20
+_decode_problems: Final = msgspec.json.Decoder(list[str]).decode
+
+
+class _Deaf(msgspec.Struct):
+    """Why a source is deaf, as the exporter keeps it."""
+
+    reasons: dict[str, str] = {}
+
+
+class _UntrustedProgram(msgspec.Struct):
+    """The refused lines of a program, the last at ``last`` (ns), as the exporter keeps them."""
+
+    sentence: str = ""
+    last: int = 0
 
 
 class Points:
-    """The reading half of a local store."""
+    """The reading half of a local store: see EventStore."""
+
+    is_shared: Final = False
 
     intake: Intake
     _db: sqlite3.Connection
@@ -33,17 +54,28 @@ class Points:
     def read(
         self, measurement: str, since: int, until: int, tags: TagFilter | None = None
     ) -> Iterator[Point]:
-        """See Store.read."""
+        """The points of the range whose tags are as given, in order of time."""
         rows = self._rows(measurement, since, until, tags)
         return self.intake.sift(kind_of(measurement), rows, _point_of_row, identify_row)
 
-    def events(self, since: int, until: int, tags: TagFilter | None = None) -> Iterator[Event]:
-        """See Store.events."""
-        rows = self._rows(EVENTS, since, until, tags)
+    def events(
+        self,
+        since: int,
+        until: int,
+        tags: TagFilter | None = None,
+        *,
+        newest_first: bool = False,
+        fields: Sequence[str] = (),
+    ) -> Iterator[Event]:
+        """The events of the range whose tags are as given, in order of time or the newest first."""
+        if newest_first:
+            rows = self._rows_backwards(since, until, tags)
+        else:
+            rows = self._rows(EVENTS, since, until, tags)
         return self.intake.sift("event", rows, event_of_row, identify_row)
 
     def pick(self, identities: Iterable[Identity]) -> Iterator[Event]:
-        """See Store.pick."""
+        """The events that are these, as far as they are there, in order of time."""
         return self.intake.sift("event", self._pick(identities), event_of_row, identify_row)
 
     def _pick(self, identities: Iterable[Identity]) -> Iterator[Row]:
@@ -57,7 +89,11 @@ class Points:
                 yield Row(series, time, *row)
 
     def _rows(
-        self, measurement: str, since: int, until: int, tags: TagFilter | None
+        self,
+        measurement: str,
+        since: int,
+        until: int,
+        tags: TagFilter | None,
     ) -> Iterator[Row]:
         """The rows in order of time."""
         series_by_id = self._series_of(measurement, tags or {})
@@ -71,20 +107,9 @@ class Points:
         for number, time, body, raw in rows:
             yield Row(series_by_id[number], time, body, raw)
 
-    def backwards(
-        self,
-        measurement: str,
-        since: int,
-        until: int,
-        tags: TagFilter | None = None,
-        fields: Sequence[str] = (),
-    ) -> Iterator[Row]:
-        """What ``read`` gives as it is stored, the newest first.
-
-        A row is fetched when it is asked for: whoever wants the newest few pays for no more.
-        Whoever names ``fields`` needs no others; here they cost nothing, and all are given.
-        """
-        series_by_id = self._series_of(measurement, tags or {})
+    def _rows_backwards(self, since: int, until: int, tags: TagFilter | None) -> Iterator[Row]:
+        """The rows of events, the newest first; each is fetched when it is asked for."""
+        series_by_id = self._series_of(EVENTS, tags or {})
         walks = [
             self._db.execute(
                 "SELECT series, time, body, raw FROM points WHERE series = ? "
@@ -93,21 +118,24 @@ class Points:
             )
             for number in series_by_id
         ]
-        rows = (
-            Row(series_by_id[number], time, body, raw)
-            for number, time, body, raw in merge(*walks, key=itemgetter(1), reverse=True)
-        )
-        return self.intake.sift("event", rows, _check_types, identify_row)
+        for number, time, body, raw in merge(*walks, key=itemgetter(1), reverse=True):
+            yield Row(series_by_id[number], time, body, raw)
 
-    def last_times(self, measurement: str, until: int) -> dict[str, int]:
-        """Head of each series → the time (ns) of its newest point before ``until``."""
+    def last_times(self, until: int) -> dict[Emitter, int]:
+        """The time of the newest event before ``until`` of each emitter."""
         rows = self._db.execute(
             # a time of another type is larger than any number
             "SELECT head, (SELECT max(time) FROM points WHERE series = s.id AND time < ?) "
             "FROM series AS s WHERE substr(head, 1, ?) = ? AND typeof(head) = 'text'",
-            (until, len(measurement) + 1, f"{measurement},"),
+            (until, len(EVENTS) + 1, f"{EVENTS},"),
         )
-        return {series: time for series, time in rows if type(time) is int}
+        found: dict[Emitter, int] = {}
+        for series, time in rows:
+            if type(time) is int:
+                tags = decode_series(series)[1]
+                emitter = Emitter(*(tags.get(tag, "") for tag in Emitter._fields))
+                found[emitter] = max(time, found.get(emitter, time))
+        return found
 
     def _series_of(self, measurement: str, tags: TagFilter) -> dict[int, str]:
         found = {}
@@ -123,12 +151,12 @@ class Points:
     def arrived(
         self, measurement: str, position: str, limit: int, edges: Sequence[int] = ()
     ) -> list[Arrival]:
-        """See Store.arrived; a position is the number of the last point, in decimal."""
+        """What came after a position, which is the number of the last point, in decimal."""
         kept = self.intake.restore("position", position.encode() or None, decode_time)
         return read_arrivals(self._db, measurement, kept or 0, limit, edges)
 
     def intervals(self, measurement: str, since: int, until: int) -> list[Interval]:
-        """See Store.spans."""
+        """The minutes of the range that have points, merged and in order."""
         series_by_id = self._series_of(measurement, {})
         marks = ", ".join("?" * len(series_by_id))
         found = self._db.execute(
@@ -140,42 +168,59 @@ class Points:
         return merge_intervals((minute, minute + 1) for (minute,) in found)
 
     def watermark(self) -> int | None:
-        """See Store.passed: what is still to be read from the logs is not known here."""
-        return None
-
-    def looked_until(self) -> int | None:
-        """Up to when (ns) the exporter had read every log to its end; None: not known."""
+        """The time up to which the exporter had read every log to its end; None: not known."""
         return self.intake.restore(LOOKED_UNTIL, self.recall(LOOKED_UNTIL), decode_time)
 
-    def follow(self, since: int, tags: TagFilter) -> SqliteTail:
+    def problems(self, since: int | None = None) -> list[str]:
+        """What is wrong on this host, as /healthz of its exporter shows it; deaf sources first."""
+        told = []
+        for key, data in self.recall_all("deaf/").items():
+            with suppress(msgspec.MsgspecError):
+                if reasons := msgspec.json.decode(data, type=_Deaf).reasons:
+                    source = key.partition("/")[2]
+                    told.append(f"source {source} is deaf: {'; '.join(reasons.values())}")
+        told += self.intake.restore(PROBLEMS, self.recall(PROBLEMS), _decode_problems) or []
+        return told if since is None else (told + self._untrusted(since, told))[:_MOST_PROBLEMS]
+
+    def _untrusted(self, since: int, told: list[str]) -> list[str]:
+        """Those of which a line was refused from ``since`` on, but for what is told already."""
+        known = " ".join(told)
+        found: list[str] = []
+        for data in self.recall_all("refused/").values():
+            with suppress(msgspec.MsgspecError):
+                programs = msgspec.json.decode(data, type=dict[str, _UntrustedProgram])
+                late = (one.sentence for one in programs.values() if one.last >= since)
+                found += [sentence for sentence in late if sentence and sentence not in known]
+        return found
+
+    def tail(self, since: int, tags: TagFilter) -> "SqliteTail":
         """What follows the events since ``since`` (ns) with these tags as they come."""
         return SqliteTail(self, since, tags)
 
     def since_arrival(
         self, position: int, limit: int, tags: TagFilter | None = None
-    ) -> tuple[list[Point], int]:
-        """The points that arrived after ``position`` and the new position: for following."""
+    ) -> tuple[list[Event], int]:
+        """The events among the next ``limit`` points after ``position``, and the new position."""
         rows = self._db.execute(
             "SELECT id, series, time, body, raw FROM points WHERE id > ? ORDER BY id LIMIT ?",
             (position, limit),
         ).fetchall()
-        series_by_id = self._series_of(
-            "events", tags or {}
-        )  # after the rows: so it knows all of theirs
+        # after the rows: so it knows all of theirs
+        series_by_id = self._series_of(EVENTS, tags or {})
         known = [
-            Row(series_by_id[s], time, body, raw)
-            for _, s, time, body, raw in rows
-            if s in series_by_id
+            Row(series_by_id[number], time, body, raw)
+            for _, number, time, body, raw in rows
+            if number in series_by_id
         ]
-        points = self.intake.sift("event", known, _point_of_row, identify_row)
-        return list(points), rows[-1][0] if rows else position
+        events = self.intake.sift("event", known, event_of_row, identify_row)
+        return list(events), rows[-1][0] if rows else position
 
     def newest_position(self) -> int:
         """The position of what arrived last; 0 where nothing has."""
         return int(self._db.execute("SELECT coalesce(max(id), 0) FROM points").fetchone()[0])
 
     def recall(self, key: str) -> bytes | None:
-        """See Store.recall."""
+        """The state kept under ``key``, or None."""
         return recall(self._db, key, self.intake)
 
     def recall_keys(self, prefix: str) -> list[str]:
@@ -200,6 +245,30 @@ class Points:
         rows = self._db.execute("SELECT name, labels, value FROM counters")
         sound = self.intake.sift("counter", rows, check_counter, lambda row: row[:2])
         return {(name, labels): value for name, labels, value in sound}
+
+
+class SqliteTail:
+    """Events since ``since`` (ns) with these ``tags``; ``pause``: seconds between two looks."""
+
+    pause: Final = 0.3
+
+    def __init__(self, store: Points, since: int, tags: TagFilter) -> None:
+        self._store = store
+        self._since = since
+        self._tags = tags
+        self._position = store.newest_position()
+
+    def history(self) -> Iterator[Event]:
+        """What is there already, in order of time."""
+        return self._store.events(self._since, 2**63 - 1, self._tags)
+
+    def poll(self) -> Iterator[Event]:
+        """What came since the last look, in order of arrival."""
+        before = -1
+        while before != self._position:
+            before = self._position
+            events, self._position = self._store.since_arrival(before, _AT_ONCE, self._tags)
+            yield from events
 
 
 def recall(db: sqlite3.Connection, key: str, intake: Intake) -> bytes | None:

@@ -4,8 +4,8 @@ from typing import ClassVar, Final
 
 from heptad.aggregator.detection.facts import EventFilter, Facts, list_some, often, path_of
 from heptad.aggregator.detection.grouping import GroupingRule
-from heptad.aggregator.summary.wording import list_names
 from heptad.core.event import Event
+from heptad.core.wording import list_names
 
 _DONE: Final = {
     "account_create": "account created",

@@ -11,9 +11,10 @@ from heptad.aggregator.detection.facts import (
     path_of,
 )
 from heptad.aggregator.detection.sequence import SequenceRule
-from heptad.aggregator.summary.wording import Words, count_of, length_of
+from heptad.aggregator.summary.wording import Words, length_of
 from heptad.core.config.findings import SuccessAfterFailuresConfig
 from heptad.core.event import Event
+from heptad.core.wording import count_of
 
 _NOT_GUESSED: Final = ("publickey", "hostbased", "gssapi")
 
