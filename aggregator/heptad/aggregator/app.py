@@ -20,7 +20,7 @@ from heptad.aggregator.detection.rules.session import SessionRule
 from heptad.aggregator.metrics import AggregatorMetrics
 from heptad.aggregator.plan import Plan
 from heptad.aggregator.reports import REPORTED, REPORTS
-from heptad.aggregator.stores import STORE_ERRORS, LocalStores, open_stores
+from heptad.aggregator.stores import STORE_ERRORS, open_stores
 from heptad.aggregator.web.fleet import FleetStores
 from heptad.aggregator.web.page import Page
 from heptad.aggregator.web.source import HostStores
@@ -128,7 +128,7 @@ class Aggregator:
         if self._recalled:
             return
         now = time.time_ns()
-        counters = self._stores.counters()
+        counters = self._stores.reports.counters()
         rules = {rule.name for rule in self._plan.rules}
         for finding in latest_findings(self._stores.reports, now - 30 * 86_400 * units.SECOND, now):
             if finding.rule in rules:
@@ -247,8 +247,8 @@ class Aggregator:
         self._tell_set_aside()
 
     def _tell_set_aside(self) -> None:
-        aside = isinstance(self._stores, LocalStores) and self._stores.reports.set_aside
-        self.metrics.set("heptad_aggregator_store_set_aside", 1 if aside else 0)
+        aside = 0 if self._stores.set_aside is None else 1
+        self.metrics.set("heptad_aggregator_store_set_aside", aside)
 
     def _tell_events(self, problem: str | None) -> None:
         self._events_condition.set(problem)

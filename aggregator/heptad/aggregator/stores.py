@@ -3,9 +3,10 @@
 import logging
 import sqlite3
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -21,7 +22,6 @@ from heptad.core.store.api import EventStore, StoreError
 from heptad.core.store.field_conflict import HeldPoints, count_by_labels, describe
 from heptad.core.store.sqlite import LocalStore
 from heptad.core.store.sqlite_file import StoreCorrupt, identify
-from heptad.core.telemetry.metrics import CounterDict
 from heptad.core.validation import Intake, decode_time
 
 log = logging.getLogger("heptad.aggregator")
@@ -35,7 +35,7 @@ _UNSURE: Final = 3
 """From this generation on InfluxDB does not say which of two writes of a point survives."""
 
 
-class AggregatorStores(Protocol):
+class AggregatorStores(ABC):
     """Where events are read, and findings, reports and the aggregator's own state are kept.
 
     ``name`` tells this store of events from another one, to which positions belong. Everything
@@ -44,55 +44,61 @@ class AggregatorStores(Protocol):
 
     name: str
 
+    def __init__(self, hosts: Collection[str]) -> None:
+        self._hosts = hosts
+
     @property
+    @abstractmethod
     def events(self) -> EventStore:
         """The events; where they may have been begun anew, only after ``open_events``."""
-        ...
 
     @property
+    @abstractmethod
     def reports(self) -> EventStore:
         """Findings and reports."""
-        ...
 
+    @property
+    def set_aside(self) -> Path | None:
+        """Where a store of reports is that was set aside because it was corrupt."""
+        return None
+
+    @abstractmethod
     def describe(self) -> tuple[str, str]:
         """Where events and reports are, for a person."""
-        ...
 
+    @abstractmethod
     def open_events(self) -> bool:
         """Look where the events are; whether it is another store than the last time."""
-        ...
 
-    def counters(self) -> CounterDict:
-        """Every counter of the aggregator's."""
-        ...
-
+    @abstractmethod
     def is_of_events(self, error: Exception) -> bool:
         """Whether an error is one of the store of events."""
-        ...
 
+    @abstractmethod
     def recover(self, error: Exception, metrics: AggregatorMetrics) -> None:
         """Do what can be done about an error of the store of reports."""
-        ...
 
+    @abstractmethod
     def tend(self, metrics: AggregatorMetrics) -> None:
         """What has to be done now and then; call it after each look."""
-        ...
 
-    def show(self, revisions: Sequence[Revision]) -> None:
-        """Let screens show these findings as they are now."""
-        ...
+    def show(self, revisions: Sequence[Revision]) -> None:  # noqa: B027 - here is nothing to do
+        """Let screens show these findings as they are now, where they do not read revisions."""
 
     def problems(self) -> list[str]:
-        """What is wrong with those who write events, a sentence each: for the page."""
-        ...
+        """What is wrong with those who write events, a sentence each: for the page.
+
+        Empty where the exporter of this host says it.
+        """
+        return []
 
     def hosts(self) -> Collection[str]:
         """The names of hosts that somebody vouches for: see docs/decisions/0038."""
-        ...
+        return self._hosts
 
+    @abstractmethod
     def close(self) -> None:
         """Close both."""
-        ...
 
 
 def open_stores(config: Config, intake: Intake) -> AggregatorStores:
@@ -107,14 +113,14 @@ def hosts_of(config: Config) -> frozenset[str]:
     return frozenset((config.host, *(host for source in config.sources for host in source.hosts)))
 
 
-class LocalStores:
+class LocalStores(AggregatorStores):
     """Two files: the exporter's, which may be missing or begin anew, and the aggregator's own."""
 
     def __init__(
         self, path: Path, own: StoreConfig, intake: Intake, hosts: Collection[str] = ()
     ) -> None:
+        super().__init__(hosts)
         self._intake = intake
-        self._hosts = hosts
         self.name = ""
         self._path = path
         self._own = own
@@ -134,22 +140,27 @@ class LocalStores:
 
     @property
     def events(self) -> LocalStore:
-        """See Stores.events."""
+        """The store of events."""
         if self._events is None:
             raise StoreError(f"{self._path}: the store is not open")
         return self._events
 
     @property
     def reports(self) -> LocalStore:
-        """See Stores.reports."""
+        """The file of findings and reports."""
         return self._reports
 
+    @property
+    def set_aside(self) -> Path | None:
+        """Where the file is that was set aside because it was corrupt."""
+        return self._reports.set_aside
+
     def describe(self) -> tuple[str, str]:
-        """See Stores.describe."""
+        """Where events and reports are, for a person."""
         return str(self._path), self._own.path
 
     def open_events(self) -> bool:
-        """See Stores.open_events: a file that was set aside has another inode."""
+        """Open the events again if their file is another one: it was set aside, or replaced."""
         identity = identify(self._path)
         if self._events is not None and identity == self.name:
             return False
@@ -164,16 +175,12 @@ class LocalStores:
             self._events.close()
             self._events = None
 
-    def counters(self) -> CounterDict:
-        """See Stores.counters."""
-        return self._reports.counters()
-
     def is_of_events(self, error: Exception) -> bool:
-        """See Stores.is_of_events; a bare error of SQLite's may be of either."""
+        """Whether an error is of the events; a bare error of SQLite may be of either."""
         return self._events is None or str(error).startswith(f"{self._path}:")
 
     def recover(self, error: Exception, metrics: AggregatorMetrics) -> None:
-        """See Stores.recover; a corrupt store of one's own is set aside."""
+        """Set a corrupt store of reports aside."""
         if isinstance(error, StoreCorrupt):
             self._reports.begin_anew()
         elif not isinstance(error, StoreError):
@@ -184,34 +191,23 @@ class LocalStores:
             self._reports.append([], None, metrics.totals())
 
     def tend(self, metrics: AggregatorMetrics) -> None:
-        """See Stores.tend: prune."""
+        """Prune the reports."""
         if time.monotonic() >= self._prune_due:
             busy = self._reports.prune() > 0
             self._prune_due = time.monotonic() + (0 if busy else _PRUNE_EVERY)
             metrics.set("heptad_aggregator_store_size_bytes", self._reports.size())
 
-    def show(self, revisions: Sequence[Revision]) -> None:
-        """See Stores.show: only the page reads this store, and it reads revisions."""
-
-    def problems(self) -> list[str]:
-        """See Stores.problems: the exporter of this host tells its own."""
-        return []
-
-    def hosts(self) -> Collection[str]:
-        """See Stores.hosts: those of the configuration."""
-        return self._hosts
-
     def close(self) -> None:
-        """See Stores.close."""
+        """Close both."""
         self._close_events()
         self._reports.close()
 
 
-class InfluxStores:
+class InfluxStores(AggregatorStores):
     """Two buckets; the state and the heartbeats are in a third one. The server deletes by age."""
 
     def __init__(self, config: InfluxConfig, intake: Intake, hosts: Collection[str] = ()) -> None:
-        self._hosts = hosts
+        super().__init__(hosts)
         self._connection = InfluxConnection(config)
         buckets = config.buckets
         self._events = InfluxStore(self._connection, buckets.events, OWNER, intake=intake)
@@ -227,20 +223,20 @@ class InfluxStores:
 
     @property
     def events(self) -> InfluxStore:
-        """See Stores.events."""
+        """The store of events."""
         return self._events
 
     @property
     def reports(self) -> InfluxStore:
-        """See Stores.reports."""
+        """The store of findings and reports."""
         return self._reports
 
     def describe(self) -> tuple[str, str]:
-        """See Stores.describe."""
+        """Where events and reports are, for a person."""
         return self._events.name, self._reports.name
 
     def open_events(self) -> bool:
-        """See Stores.open_events; what was there before the aggregator is history."""
+        """Keep when the aggregator first began; what was there before is history."""
         if self._begun:
             return False
         known = self._events.recall("first_start")
@@ -250,20 +246,16 @@ class InfluxStores:
         self._begun = True
         return True
 
-    def counters(self) -> CounterDict:
-        """See Stores.counters."""
-        return self._reports.counters()
-
     def is_of_events(self, error: Exception) -> bool:
-        """See Stores.is_of_events; where the server is away both are, and this one tells it."""
+        """Whether an error is of the events; where the server is away, it is said of these."""
         return not any(name in str(error) for name in self._own)
 
     def recover(self, error: Exception, metrics: AggregatorMetrics) -> None:
-        """See Stores.recover: what is not answered is sent again with the next use."""
+        """Write the rows for screens again; what was not answered is sent with the next use."""
         self._is_shown = False
 
     def tend(self, metrics: AggregatorMetrics) -> None:
-        """See Stores.tend: write state and what screens need, and tell how the fleet is."""
+        """Write state and what screens need, and take up how the fleet is."""
         if not self._is_shown:  # an older version, or a kill, may have left rows out
             now = time.time_ns()
             self.show(list(last_revisions(self._reports, now - _SHOWN, now).values()))
@@ -282,12 +274,12 @@ class InfluxStores:
         metrics.show(HELD, count_by_labels(self._held))
 
     def show(self, revisions: Sequence[Revision]) -> None:
-        """See Stores.show."""
+        """Write the current row of each finding."""
         replaces = self._connection.generation < _UNSURE
         self._reports.replace([current_row(one, replaces=replaces) for one in revisions])
 
     def problems(self) -> list[str]:
-        """See Stores.problems; as heartbeats told at the last look."""
+        """What is wrong with exporters, as heartbeats said at the last look."""
         problems = describe_troubled(self._troubled)
         if shared := self._fleet.shared_names:
             what = "host names that two machines share"
@@ -296,11 +288,11 @@ class InfluxStores:
         return problems if held is None else [*problems, held]
 
     def hosts(self) -> Collection[str]:
-        """See Stores.hosts: also those whose exporters sent a heartbeat in the last day."""
+        """Also those whose exporters sent a heartbeat in the last day."""
         return {*self._hosts, *self._events.hosts()}
 
     def close(self) -> None:
-        """See Stores.close."""
+        """Close both."""
         self._events.close()
         self._reports.close()
         self._connection.close()
