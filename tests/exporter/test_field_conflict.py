@@ -83,7 +83,7 @@ def test_events_of_a_poisoned_day_arrive_once(
     world.write(200)
     exporter = world.run()
     (problem,) = exporter.problems()
-    assert "refuses 200 points, which are held" in problem
+    assert "rejects 200 points, which are held" in problem
     assert told in problem
     assert SHARD in problem
     assert "says that it is from host 'evil one', which is not verified" in problem
@@ -108,7 +108,7 @@ def test_other_days_and_what_has_no_such_field_go_on(world: World, server: Influ
             f"2026-11-{day}T12:00:00Z gate sshd[{day}]: a line that no rule knows\n",
         )
     (problem,) = world.run().problems()
-    assert "refuses 1 points" in problem
+    assert "rejects 1 points" in problem
     assert world.users() == ["u18", "u19", "u21", "u22", "u23"]
     assert len(server.rows("SELECT raw FROM not_understood", "events")) == 6
 
@@ -125,13 +125,13 @@ def test_two_fields_in_two_shards(world: World, server: Influxd) -> None:
                 "192.0.2.1 port 22 ssh2\n",
             )
     (problem,) = world.run().problems()
-    assert "refuses 100 points" in problem
+    assert "rejects 100 points" in problem
     assert f"`count` of `events` is sent as integer and stored as float ({SHARD}" in problem
     assert "stored as integer (shard 2026-11-21T00:00Z to 2026-11-22T00:00Z" in problem
     assert len(world.users()) == 50
     free(server, 1)
     (problem,) = world.run().problems()
-    assert "refuses 50 points" in problem
+    assert "rejects 50 points" in problem
     assert len(world.users()) == 100
     free(server, 0)
     assert world.run().problems() == []
@@ -154,7 +154,7 @@ def test_what_an_older_version_gave_up(world: World, server: Influxd) -> None:
         db.execute("DELETE FROM held")
         db.commit()
     (problem,) = world.run().problems()
-    assert "refuses 18 points, which are held" in problem
+    assert "rejects 18 points, which are held" in problem
     drop(server)
     assert world.run().problems() == []
     assert counted(server) == [1] * 18
@@ -240,7 +240,7 @@ def test_the_aggregator_names_it_too(world: World, server: Influxd) -> None:
     metrics = AggregatorMetrics([])
     stores.events.arrived("events", "", 10)
     stores.tend(metrics)
-    (problem,) = [one for one in stores.problems() if "refuses" in one]
+    (problem,) = [one for one in stores.problems() if "rejects" in one]
     assert "`count` of `events` is sent as integer and stored as float" in problem
     assert (
         f"{SHARD}; its point says that it is from host 'evil one', which is not verified" in problem
@@ -273,5 +273,5 @@ def test_a_forged_heartbeat_accuses_nobody(world: World, server: Influxd, told: 
     stores.open_events()
     stores.events.arrived("events", "", 10)
     stores.tend(AggregatorMetrics([]))
-    assert not [one for one in stores.problems() if "refuses" in one]
+    assert not [one for one in stores.problems() if "rejects" in one]
     stores.close()

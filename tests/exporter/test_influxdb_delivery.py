@@ -101,8 +101,8 @@ def test_an_exporter_may_not_read(host: Host) -> None:
     with pytest.raises(StoreError) as caught:
         host.read("exporter")
     said = str(caught.value)
-    assert "may only write; --local reads this host's own store" in said
-    assert "`heptad influxdb check` shows more" in said
+    assert "may only write. Use --local to read the store of this host" in said
+    assert "`heptad influxdb check` shows" in said
     assert "setup` creates" not in said
 
 
