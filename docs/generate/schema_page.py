@@ -68,14 +68,14 @@ def _number(number: int) -> str:
 
 
 _INTRODUCTION: Final = """\
-Three buckets (1.x, 3.x: databases); [influxdb.md](influxdb.md) tells who writes and reads which.
-A tag is a word of a closed vocabulary or of the configuration. Whatever somebody outside can
+Three buckets (1.x, 3.x: databases); [influxdb.md](influxdb.md) shows who writes and reads which.
+A tag is a word of a closed vocabulary or of the configuration. Whatever an outsider can
 choose – user names, addresses, commands, banners, the lines themselves – is a field.
 
 A field has one type for ever: rows are written by the declarations from which this page is made,
 and tests compare with them what is written of real logs. Integers have 64 bits. Times are in
 nanoseconds since the epoch, UTC. A field or tag without a value is missing; only a string can be
-empty, and an empty user name is one that was given.
+empty, and an empty user name is a real value.
 
 Put names into double quotes in InfluxQL: `user` and `key` are keywords of it, `first`, `last` and
 `count` functions. Each row has the field that is named below its table, so
@@ -100,7 +100,7 @@ had, and, in *heartbeat*, for each combination of those. Own rules add their tag
 _SERIES_IN_PRACTICE: Final = """
 Few of these ever occur: nearly all of *events* are programs that only PAM speaks for, and a report
 has as many ranks as there were different answers in one window of one host. More than that takes
-somebody who may write to the host's syslog, and a source that believes it (`trust` is `file`); in
+someone who may write to the host's syslog, and a source that believes it (`trust` is `file`); in
 the journal a program speaks for itself alone.
 
 What real logs of one host have (counted by `tests/core/test_schema.py`; in reports about a hundred
@@ -121,7 +121,7 @@ Any text; line breaks are written as `\\n` and come back as such, bytes that are
 
 | server | longest string field | beyond |
 | --- | --- | --- |
-| 1.x | said to be 64 KiB, but 1.6.7 takes and gives back 20 MiB | – |
+| 1.x | said to be 64 KiB, but 1.6.7 accepts and returns 20 MiB | – |
 | 1.x Enterprise from 1.9.4, 2.x from 2.1 | 1 MiB | refused: `input field … is too long` |
 | 3.x | 64 KiB; Enterprise from 3.9 1 MiB, documented for Core too | refused |
 
