@@ -193,7 +193,7 @@ def test_a_journal_that_nobody_writes(tmp_path: Path) -> None:
     started = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     os.utime(file, (started - 1000, started - 1000))
     (told,) = find_stale([tmp_path])
-    assert "before journald started; see Storage= in journald.conf(5)" in told
+    assert "check Storage= in journald.conf(5)" in told
 
 
 ANOTHER_ID = """
@@ -287,7 +287,7 @@ def test_a_journald_that_stores_nothing() -> None:
             os.utime(file, (time.time() - 60, time.time() - 60))
         sandbox.start("/lib/systemd/systemd-journald")
         wait_until(lambda: ask() != "[]\n", "journald")
-        assert "before journald started; see Storage=" in ask()
+        assert "check Storage=" in ask()
 
 
 FULL = """

@@ -143,7 +143,7 @@ def test_no_process_is_to_be_had(
             assert reader.read() is None
             clock.now += 1000
         problem = reader.source.health().problem
-        assert problem == "journalctl cannot be run: none to be had"
+        assert problem == "cannot run journalctl: none to be had"
         assert journalctls() == []
     reader.read_until(lambda: reader.messages == ["one"])
     assert reader.source.health().problem is None
