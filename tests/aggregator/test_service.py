@@ -21,6 +21,7 @@ from heptad.aggregator.detection.latest import latest_findings
 from heptad.aggregator.detection.rules import rules_of
 from heptad.aggregator.reports.windows import last_revisions
 from heptad.core.config.schema import Config, load_config
+from heptad.core.config.types import Listen
 from heptad.core.config.web import ServerError
 from heptad.core.event import Event
 from heptad.core.store.api import StoreError
@@ -234,7 +235,7 @@ def test_port_in_use_leaves_nothing_locked(config: Config) -> None:
         other = msgspec.structs.replace(config)
         other.aggregator = msgspec.structs.replace(
             config.aggregator,
-            listen=taken,
+            listen=Listen(taken),
             store=msgspec.structs.replace(config.aggregator.store, path=config.store.path + "2"),
         )
         with pytest.raises(ServerError, match="cannot listen on"):
