@@ -26,6 +26,7 @@ WRONG: Final = re.compile(
 ALLOWED: Final = {
     "stands for": "represents, as in 'the finding stands for many'",
     "begin message": "names of stored fields",
+    "as well": "also; in no other sense of the word",
 }
 REGULAR: Final = re.compile(r"\(\?|\\[bdsw]|\[\^|\)\?|\.\*")
 QUERY: Final = re.compile(
@@ -103,6 +104,16 @@ def texts_of_files() -> Iterator[tuple[str, str]]:
             yield path.name, text
 
 
+def texts_of_docs() -> Iterator[tuple[str, str]]:
+    """The pages of the documentation, but for code, decisions, and the words of the style guide."""
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
+    pages += [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "running").glob("*.md")]
+    pages += (ROOT / "docs" / "runbooks").glob("*.md")
+    for path in sorted(set(pages) - {ROOT / "docs" / "style.md"}):
+        text = re.sub(r"```.*?```", " ", path.read_text(), flags=re.DOTALL)
+        yield str(path.relative_to(ROOT)), re.sub(r"`[^`]*`", "…", text)
+
+
 def find_wrong_words(text: str) -> list[str]:
     """Words of the list, each with what is around it; what is allowed is left out."""
     text = " ".join(text.split())
@@ -113,8 +124,8 @@ def find_wrong_words(text: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "texts",
-    [texts_of_code, texts_of_help, texts_of_page, texts_of_files],
-    ids=["code", "help", "page", "files"],
+    [texts_of_code, texts_of_help, texts_of_page, texts_of_files, texts_of_docs],
+    ids=["code", "help", "page", "files", "docs"],
 )
 def test_no_word_of_the_style_guide_is_used_in_its_wrong_sense(
     texts: Callable[[], Iterator[tuple[str, str]]],
