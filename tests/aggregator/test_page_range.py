@@ -14,13 +14,18 @@ from tests.support.aggregator_world import SECOND, World, login
 
 __all__ = ["browser", "site", "world"]  # fixtures
 
-NOW = datetime.now(UTC).replace(microsecond=0)
 BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
+
+
+class Now:
+    """When the test began: events are minutes old in it, however long the tests before it took."""
+
+    at: datetime
 
 
 def at(minutes: float) -> datetime:
     """So many minutes ago."""
-    return NOW - timedelta(minutes=minutes)
+    return Now.at - timedelta(minutes=minutes)
 
 
 def nanoseconds(moment: datetime) -> int:
@@ -31,6 +36,7 @@ def nanoseconds(moment: datetime) -> int:
 @pytest.fixture
 def visit(browser: Browser, site: Site, world: World) -> Iterator[type]:
     """Opens the page in a zone; an event every ten minutes of the last five hours."""
+    Now.at = datetime.now(UTC).replace(microsecond=0)
     world.append(login(nanoseconds(at(n * 10 + 5)), user=f"u{n}") for n in range(29, -1, -1))
     contexts = []
 
@@ -170,7 +176,7 @@ def test_zoom_by_dragging(visit: type) -> None:
     expect(seen.page.locator("#zoom-back")).to_be_visible()
     begin, end = seen.range()
     assert timedelta(minutes=85) < end - begin < timedelta(minutes=105)
-    assert timedelta(minutes=170) < NOW - begin < timedelta(minutes=190)
+    assert timedelta(minutes=170) < Now.at - begin < timedelta(minutes=190)
     expect(seen.page.locator("#rows tr")).to_have_count(
         sum(begin <= at(n * 10 + 5) < end for n in range(30))
     )
