@@ -12,8 +12,8 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     """A point as it is stored; ``series`` and ``body`` are line protocol.
 
     ``series`` is measurement and tags, ``time`` nanoseconds since the epoch, ``body`` the fields,
-    ``raw`` the log line or empty. A struct, because there is one for each line: a NamedTuple costs
-    three times as much (decision 0045).
+    ``raw`` the log line or empty. A struct, because there is one for each line: the overhead of a
+    NamedTuple is three times as large (decision 0045).
     """
 
     series: str
