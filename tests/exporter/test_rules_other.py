@@ -529,7 +529,7 @@ def test_every_file_of_a_folder_is_read(tmp_path: Path) -> None:
         load_rule_files([tmp_path])
     [problem] = told.value.problems
     assert (problem.file, problem.place) == (str(tmp_path / "b.yaml"), "1:10")
-    assert "`mine` has its rules in a.yml already" in problem.message
+    assert "a.yml already has the rules of `mine`" in problem.message
 
 
 def test_a_folder_that_cannot_be_read(tmp_path: Path) -> None:
@@ -548,5 +548,5 @@ def test_a_name_of_another_programs(tmp_path: Path, aliases: str) -> None:
     with pytest.raises(DocumentError) as caught:
         load_rule_files([BUILT_IN, tmp_path])
     (problem,) = caught.value.problems
-    assert "is read by the rules of sshd" in problem.message
+    assert "the rules of sshd already read" in problem.message
     assert problem.place.startswith("2:")
