@@ -72,7 +72,7 @@ def test_three_of_them_are_a_problem(bench: Bench) -> None:
     bench.start([[stamped(BAD[0], n, f"web-{n}") for n in range(3)]], [[stamped(BAD[0])] * 2])
     bench.run()
     (problem,) = bench.pipelines[-1].problems()
-    assert problem.startswith("source feed0: clock of web-2 is wrong: 3 lines within 5 minutes")
+    assert problem.startswith("source feed0: the clock of web-2 is wrong: 3 lines within 5 minutes")
     assert bench.metric("heptad_source_up", "feed0") == 1
 
 
@@ -88,7 +88,7 @@ def test_a_flood_of_the_future_hides_nothing(bench: Bench) -> None:
     assert times[real] == NOW + 30 * 10**9
     assert all(0 <= times[raw] - NOW < 10**9 for raw in flood)
     (problem,) = bench.pipelines[-1].problems()
-    assert problem.startswith("source feed0: clock of gate is wrong")
+    assert problem.startswith("source feed0: the clock of gate is wrong")
     assert bench.metric("heptad_stamps_out_of_range_total", "feed0") == 1200
     assert bench.metric("auth_events_total", *FAILED) == 1201
 

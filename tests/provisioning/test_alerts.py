@@ -317,7 +317,7 @@ def test_settings_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert _write(tmp_path, monkeypatch, text) == 0
     logins = (tmp_path / "rules" / "logins.yml").read_text(encoding="utf-8")
     assert ">= 500" in logins
-    assert "500 are much for one host" in logins.replace("\n            ", " ")
+    assert "500 is a lot for one host" in logins.replace("\n            ", " ")
     page = "https://heptad.example/seen/from/here"
     rules = yaml.safe_load(logins)["groups"][0]["rules"]
     told = next(rule["annotations"] for rule in rules if rule["alert"] == "HeptadBruteForce")

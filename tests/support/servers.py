@@ -13,7 +13,13 @@ from typing import Final, NamedTuple
 from tests.support import needs
 
 NEWEST: Final = {"HEPTAD_INFLUXDB_1": "1.13.2", "HEPTAD_INFLUXDB_2": "2.9.1"}
-SUITE: Final = ("setup", "setup_1", "setup_2", "check", "roles", "delivery", "reading")
+SUITE: Final = (
+    *(f"tests/cli/test_influxdb_{name}.py" for name in ("setup", "setup_1", "setup_2")),
+    *(f"tests/cli/test_influxdb_{name}.py" for name in ("check", "roles")),
+    "tests/exporter/test_influxdb_delivery.py",
+    "tests/core/test_influxdb_reading.py",
+    "tests/core/test_store_protocol.py",
+)
 _PYTEST: Final = ("pytest", "-q")
 
 
@@ -27,8 +33,7 @@ class Part(NamedTuple):
 
 def list_parts() -> list[Part]:
     """All of them, in order."""
-    files = [f"tests/test_influxdb_{name}.py" for name in SUITE]
-    suite = (*_PYTEST, *files, "tests/core/test_store_protocol.py")
+    suite = (*_PYTEST, *SUITE)
     faults = {"TORTURE_FAULTS": os.environ.get("TORTURE_FAULTS", "2000")}
     kills = "tests/system/test_torture_influxdb.py::test_kills_on_2"
     return [
