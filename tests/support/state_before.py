@@ -62,15 +62,13 @@ def run(folder: Path, now: datetime.datetime | None, *arguments: str | Path) -> 
 
 def write_config(folder: Path, url: str | None = None, **server: object) -> None:
     """A configuration that keeps everything in ``folder``, for years."""
-    keep = "3650d"
+    keep, port = "3650d", "127.0.0.1:0"  # several of these run at once
     content: dict[str, Any] = {
         "host": HOST,
         "store": {"path": "events.db", "max_age": keep},
         "sources": [{"name": "auth", "type": "file", "paths": [str(folder / "auth.log")]}],
-        "exporter": {"host_root": str(folder), "host_metrics": False},
-        "aggregator": {
-            "store": {"path": "reports.db", "max_age": keep},
-        },
+        "exporter": {"listen": port, "host_root": str(folder), "host_metrics": False},
+        "aggregator": {"listen": port, "store": {"path": "reports.db", "max_age": keep}},
     }
     if url is not None:
         retention = dict.fromkeys(BUCKETS, keep)

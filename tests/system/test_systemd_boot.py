@@ -128,7 +128,7 @@ def test_systemd_runs_both_units(tmp_path: Path, cgroup: Path) -> None:
     assert set(re.findall(r"^heptad_collector_success.* (.*)$", metrics, re.MULTILINE)) == {"1.0"}
     assert re.search(r'^heptad_source_up{source="journal"} 1.0$', metrics, re.MULTILINE)
     assert told("token") == "a-token"
-    assert "read again" in told("reloaded")
+    assert "reloaded configuration" in told("reloaded")
 
 
 OVERLAID = "01234567-89ab-4cde-8f01-23456789abcd"

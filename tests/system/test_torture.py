@@ -79,7 +79,7 @@ def run_exporter(config: Path, *, once: bool = False) -> None:
 def kill_often(config: Path, seed: int) -> None:
     """Start the exporter and kill it, at any moment from its start to well into its work."""
     chance = random.Random(seed)
-    command = [sys.executable, "-m", "tests.test_torture", str(config)]
+    command = [sys.executable, "-m", "tests.system.test_torture", str(config)]
     pipe, root = subprocess.PIPE, Path(__file__).parents[2]
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=root) as starter:
         assert starter.stdin is not None

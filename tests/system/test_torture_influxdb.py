@@ -99,7 +99,7 @@ class Children:
     """One child after the other, each killed before the next is started."""
 
     def __init__(self, part: str, config: Path) -> None:
-        command = [sys.executable, "-m", "tests.test_torture_influxdb", part, str(config)]
+        command = [sys.executable, "-m", "tests.system.test_torture_influxdb", part, str(config)]
         pipe, root = subprocess.PIPE, Path(__file__).parents[2]
         self._starter = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=root)
         self._child = 0

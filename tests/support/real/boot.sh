@@ -21,7 +21,8 @@ mount --bind "$3" $root/opt/packages
 mount --bind "$4" $root/out
 cat >$root/opt/heptad/bin/heptad <<'END'
 #!/bin/sh
-LD_LIBRARY_PATH=/opt/python/lib PYTHONPATH=/opt/project:/opt/packages \
+project=/opt/project/core:/opt/project/exporter:/opt/project/aggregator:/opt/project/cli
+LD_LIBRARY_PATH=/opt/python/lib PYTHONPATH=$project:/opt/packages \
     exec /opt/python/bin/python3 -m heptad "$@"
 END
 chmod 755 $root/opt/heptad/bin/heptad
