@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -90,6 +91,9 @@ def boot(debian: Path, package: Path, folder: Path) -> int:
     done = subprocess.run(
         command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900
     )
+    for empty in [*sorted(group.rglob("*/"), reverse=True), group]:
+        with suppress(OSError):  # the kernel may still hold one
+            empty.rmdir()
     status = folder / "status"
     if not status.exists():
         sys.stdout.write(done.stdout.decode(errors="replace")[-5000:])
