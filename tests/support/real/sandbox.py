@@ -211,7 +211,7 @@ class Sandbox:
 
         Each answer is a text to wait for on the terminal and the line to type then.
         """
-        driver = (Path(__file__).parents[1] / "terminal.py").read_text()
+        driver = Path(__file__).with_name("terminal.py").read_text()
         told = json.dumps({"words": words, "answers": answers})
         done = self.run("/usr/bin/python3", "-c", driver, user=user, input=told, check=False)
         self.said = done.stdout + done.stderr
