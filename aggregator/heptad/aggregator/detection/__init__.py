@@ -1,11 +1,11 @@
-"""The ways in which rules look at a subject's events: what several rules share.
+"""What detection rules share.
 
-``facts`` adds events up, ``groups`` joins what lies close together, ``dense`` looks for enough
-within a width, ``pair`` for one thing after another, ``novelty`` for what was not seen before.
+``facts`` sums up events. The kinds of rules: ``grouping`` (every event matters), ``threshold``
+(enough within a span), ``sequence`` (one event after others), ``new_terms`` (not seen before).
 """
 
 from typing import Final
 
 MINUTES_A_DAY: Final = 1440
 GAP: Final = 60
-"""Events of one subject and UTC day that are at most so many minutes apart are one finding."""
+"""Events of one key and UTC day that are at most this many minutes apart are one finding."""

@@ -1,9 +1,10 @@
-"""Findings as screens show them: of each finding one current row, in place of its revisions.
+"""Current findings for dashboards: one row per finding instead of all its revisions.
 
-InfluxQL cannot group by a field, and the key of a finding has fields in it. So each finding has a
-microsecond of its own, in the hour of its first event. In 1.x and 2.x a row replaces the one before
-it there. 3.x does not say which of two writes of a point survives: there each revision has a
-nanosecond of its own, and ``last()`` in ``GROUP BY time(1u), "rule"`` gives the current one in all.
+InfluxQL cannot group by a field, and the key of a finding contains fields. Each finding therefore
+has a microsecond of its own, in the hour of its first event. In InfluxDB 1.x and 2.x a row
+overwrites the previous row at the same time. 3.x does not define which of two writes of a point
+survives, so there each revision has a nanosecond of its own. In all versions, ``last()`` with
+``GROUP BY time(1u), "rule"`` returns the current row.
 """
 
 import hashlib
@@ -19,13 +20,13 @@ from heptad.core.wording import list_names
 
 HOUR: Final = 60 * MINUTE
 _SLOT: Final = 1_000
-"""Nanoseconds that a finding's rows lie in."""
+"""All rows of a finding are within this many nanoseconds."""
 _TEXTS: Final = {
     "addresses": ("address", "from"),
     "users": ("user", "who"),
     "hosts": ("host", "where"),
 }
-"""List of a finding → the fields for its first name, and for all of it as text."""
+"""A list of a finding → the fields for its first name, and for the whole list as text."""
 _COPIED: Final = (
     *("id", "state", "revision", "subject", "first", "last", "sentence", "count", "technique"),
     *_TEXTS,
@@ -78,7 +79,7 @@ LOOKED: Final = Measurement(
 
 
 def current_row(revision: Revision, *, replaces: bool) -> Row:
-    """The row of a finding from this revision on; ``replaces``: at the time of the one before."""
+    """Return the current row of a finding; ``replaces``: it overwrites the previous revision."""
     finding = revision.finding
     told = msgspec.structs.asdict(finding)
     fields: dict[str, Value] = {name: told[name] for name in _COPIED if name in told}
@@ -106,19 +107,19 @@ def current_row(revision: Revision, *, replaces: bool) -> Row:
 
 
 def _begin(finding: Finding) -> int:
-    """A finding that was read back knows of its evidence only where it begins."""
+    """For a finding read from the store, only the start of its evidence is known."""
     known = [finding.evidence_from] if finding.evidence_from else []
     return min([finding.first, *known, *(time for time, _ in finding.evidence)])
 
 
 def slot_of(key: FindingKey) -> int:
-    """When the microsecond of a finding begins, in ns."""
+    """Return the start of the microsecond of a finding, in ns."""
     digest = hashlib.sha256(msgspec.json.encode(key)).digest()
     return key[2] // HOUR * HOUR + int.from_bytes(digest[:8], "big") % (HOUR // _SLOT) * _SLOT
 
 
 def looked_row(until: int) -> Row:
-    """All events that had arrived at ``until`` (ns) have been looked at."""
+    """Return the row that marks all events that had arrived at ``until`` (ns) as processed."""
     told: dict[str, Value] = {
         "level": 0,
         "last": until,

@@ -1,4 +1,4 @@
-"""One walk through the events for every rule that has to read some."""
+"""Read events once for all rules that need them."""
 
 import threading
 import time
@@ -18,9 +18,10 @@ from heptad.core.event import Event
 from heptad.core.store.api import EventStore
 
 _BATCH: Final = 1000
-"""Events that are held at once; they are handed on at the end of each minute, too."""
+"""Maximum number of events that are buffered; the buffer is also flushed after each minute."""
 MOST_SHOWN: Final = 10_000
-"""Of a minute with more events, so many are kept as evidence, or a flood would fill the memory."""
+"""Maximum number of events of one minute that are kept as evidence, so that a flood cannot fill the
+memory."""
 _FIRST_PIECE: Final = 60
 _LONGEST_PIECE: Final = 360
 _LONGEST_READ: Final = 1.0
@@ -28,15 +29,15 @@ _LONGEST_READ: Final = 1.0
 
 TagValues = Mapping[str, Collection[str]]
 EventsByKey = dict[Callable[[Event], str | None], dict[str, EventBatch]]
-"""By what tells the subject of an event: subject → events of one kind."""
+"""Function that returns the key of an event → key → events of one kind."""
 
 
 class ReadRequest:
-    """What one memory has to be told: the minutes [since, until).
+    """A request to feed the minutes [since, until) to one ``KeyedState``.
 
-    ``now`` is the newest minute that can be believed: a clock that is ahead must not close the
-    minutes before it. ``error`` is what the rule raised; then nothing further is told to it.
-    ``found`` is there at the end; only what is booked on days before ``end`` is whole.
+    ``now`` is the newest plausible minute: a clock that is ahead must not close the minutes before
+    it. If the rule raises, ``error`` is set and the rest of the request is skipped. ``findings`` is
+    set at the end; they are complete only for days before ``end``.
     """
 
     def __init__(
@@ -56,23 +57,23 @@ class ReadRequest:
 
     @property
     def finished(self) -> range:
-        """Those of its days of which no event to come changes what was found."""
+        """The days in which no further event can change the findings."""
         last = self.state.day if self.end is None else min(self.state.day, self.end)
         return range(self.first, last)
 
     def take(self, minute: int, buckets: Mapping[str, Any], dropped: int) -> None:
-        """The cells of a minute; an error of the rule ends this reading only."""
+        """Add the buckets of a minute; an error of the rule ends only this request."""
         try:
             if not self.begun:
                 self.begun = True
                 self.state.begin(self.now)
             if self.error is None:
                 self.state.take(minute, buckets, dropped)
-        except Exception as error:  # noqa: BLE001 - raised again where the rule is asked for it
+        except Exception as error:  # noqa: BLE001 - raised again when the runner asks for it
             self.error = error
 
     def finish(self) -> None:
-        """There are no more."""
+        """Compute the findings; called after the last minute."""
         self.is_over = True
         try:
             if not self.begun:
@@ -80,12 +81,12 @@ class ReadRequest:
             if self.error is None:
                 self.findings = self.state.finish(self.until)
                 self.joints = self.state.take_joints()
-        except Exception as error:  # noqa: BLE001 - raised again where the rule is asked for it
+        except Exception as error:  # noqa: BLE001 - raised again when the runner asks for it
             self.error = error
 
 
 class MinuteBuckets:
-    """The cells of a minute, made once for all rules that make the same ones."""
+    """The buckets of a minute, computed once for all rules that compute the same ones."""
 
     def __init__(self, requests: list[ReadRequest]) -> None:
         self._reads = requests
@@ -94,14 +95,14 @@ class MinuteBuckets:
         self._dropped = 0
 
     def add(self, events: list[EventFacts], parted: EventsByKey) -> None:
-        """Some events of the minute; an error ends the readings of these rules only.
+        """Add some events of the minute; an error ends only the requests of these rules.
 
-        ``parted`` holds them by subject, for those that ask for the same subjects.
+        ``parted`` caches the events by key, for rules with the same keys.
         """
         self._reads = [request for request in self._reads if request.error is None]
         try:
             self._add(events, parted)
-        except Exception as error:  # noqa: BLE001 - raised again where the rule is asked for it
+        except Exception as error:  # noqa: BLE001 - raised again when the runner asks for it
             for request in self._reads:
                 request.error = error
 
@@ -115,14 +116,14 @@ class MinuteBuckets:
             told = parted[key_of] = _part(events, key_of)
         for key, own in told.items():
             bucket = buckets.get(key)
-            # what succeeds is not passed over in a flood of what fails
+            # failures must not crowd out successes
             if bucket is None and len(buckets) >= most << (own[0][0].outcome == "success"):
                 self._dropped += len(own)
             elif (more := add(bucket, own)) is not None:
                 buckets[key] = more
 
     def hand_on(self, minute: int) -> None:
-        """The minute is over."""
+        """Pass the buckets on at the end of the minute."""
         if self._buckets:
             for request in self._reads:
                 request.take(minute, self._buckets, self._dropped)
@@ -130,13 +131,13 @@ class MinuteBuckets:
 
 
 class Pace:
-    """Cuts a long span into pieces (minutes) that take about as long as each other to read."""
+    """Cuts a long span of minutes into pieces that each take about a second to read."""
 
     def __init__(self) -> None:
         self._length = _FIRST_PIECE
 
     def cut(self, since: int, until: int) -> Iterator[tuple[int, int]]:
-        """The pieces of a span; each is done when the next one is asked for."""
+        """Yield the pieces of a span; a piece is timed until the next one is requested."""
         while since < until:
             end = min(since + self._length, until)
             begun = time.monotonic()
@@ -155,7 +156,8 @@ BucketGroup = tuple[
     Callable[..., Any],
     ReadRequest | None,
 ]
-"""What is wanted, how it becomes cells, and who makes them where they are not shared."""
+"""Filter, key function, function that adds to a bucket, and the request if buckets are not shared.
+"""
 
 
 def dispatch(
@@ -165,10 +167,10 @@ def dispatch(
     pause: Callable[[], None],
     stop: threading.Event,
 ) -> None:
-    """Read the events once, in order of time, and hand each to all who want it.
+    """Read the events once, in order of time, and pass them to all requests that need them.
 
-    Raises what the store raises, and Stopped where ``stop`` is set. Reads of one memory do
-    not overlap. ``pause`` is called every second or so, unless a single minute takes longer.
+    Raises the errors of the store, and Stopped if ``stop`` is set. Requests of one state must not
+    overlap. ``pause`` is called about once a second, unless a single minute takes longer.
     """
     pace = Pace()
     waiting = deque(sorted(requests, key=lambda request: request.since))
@@ -190,7 +192,7 @@ def dispatch(
 
 
 def _finish(requests: list[ReadRequest], until: int) -> list[ReadRequest]:
-    """Finish those that end at ``until``; the others."""
+    """Finish the requests that end at ``until``; return the others."""
     for request in requests:
         if request.until <= until:
             request.finish()
@@ -250,7 +252,7 @@ def _hand_on(
     *,
     shown: bool,
 ) -> None:
-    """``shown``: they are kept as evidence, as what succeeded always is."""
+    """``shown``: keep the events as evidence; successful ones are always kept."""
     for kind, batch in batches.items():
         if listeners[kind]:
             keep = shown or kind[1] == "success"
@@ -267,7 +269,7 @@ def _part(events: list[EventFacts], key_of: Callable[[Event], str | None]) -> di
     told: dict[str, EventBatch] = {}
     for one in events:
         key = key_of(one[0])
-        if key:  # an empty one would be taken for many
+        if key:  # an empty key would combine unrelated events
             own = told.get(key)
             if own is None:
                 own = told[key] = EventBatch()
@@ -281,7 +283,7 @@ def _is_wanted(kind: tuple[str, str], event_filter: TagValues) -> bool:
 
 
 def _unite(event_filter: list[TagValues]) -> dict[str, set[str]]:
-    """What any of them wants, and perhaps more."""
+    """Return a filter that matches at least what any of these filters matches."""
     united: dict[str, set[str]] = {}
     for tag in ("action", "outcome"):
         if all(tag in want for want in event_filter):

@@ -1,8 +1,8 @@
-"""Subjects of which something was forgotten among too many, and that have to be judged after all.
+"""Reevaluates keys that were evicted from memory, if their later events need the earlier ones.
 
-A login that succeeds is judged by the failures before it. In a flood these may be forgotten:
-whoever can fail from enough addresses could hide the one that guesses the password. So the days
-of what succeeds then are read again from the store of events, for these subjects alone.
+A successful login is evaluated by the failures before it. During a flood these may be evicted: an
+attacker with enough addresses could hide the one that guesses the password. The days of such
+successes are therefore read again from the store of events, for these keys only.
 """
 
 import copy
@@ -15,11 +15,11 @@ from heptad.aggregator.detection.state import MINUTES_A_DAY, KeyedState
 from heptad.core.event import Event
 
 _PAUSE: Final = 60.0
-"""Seconds between two readings: each goes through all events of a day."""
+"""Seconds between two passes; each reads all events of a day."""
 
 
 class Forgotten:
-    """The subjects of one rule that are waiting, by day."""
+    """The evicted keys of one rule that wait for a pass, by day."""
 
     def __init__(self, rule: DetectionRule) -> None:
         self._rule = rule
@@ -32,16 +32,16 @@ class Forgotten:
         return self._days.keys()
 
     def note(self, state: KeyedState) -> None:
-        """Take over what is waiting there."""
+        """Take the keys that ``state`` reports."""
         for day, keys in state.take_returned().items():
             self._days.setdefault(day, set()).update(keys)
 
     def is_due(self, at: float, *, everything: bool) -> bool:
-        """Whether ``reads`` would give something, and it is time for it."""
+        """Return whether keys are waiting and the next pass is due."""
         return bool(self._days) and (everything or at >= self._due)
 
     def reads(self, at: float, now: int) -> list[ReadRequest]:
-        """What has to be read: a memory a day that knows these subjects only."""
+        """Return the requests of a pass: for each day, a state that accepts only these keys."""
         days, self._days = self._days, {}
         if days:
             self._due = at + _PAUSE
@@ -54,7 +54,7 @@ class Forgotten:
 
 
 def _limit(rule: DetectionRule, keys: Set[str]) -> DetectionRule:
-    """The rule, blind to all other subjects."""
+    """Return a copy of the rule that ignores all other keys."""
     limited = copy.copy(rule)
 
     def key_of(event: Event) -> str | None:

@@ -1,10 +1,10 @@
-"""The events that findings are made of, kept beside them as rows of their own.
+"""The evidence of findings: their events, stored as rows of their own.
 
-A row is one event, whole, with the ``id`` of its finding: so what a finding shows is exactly what
-it was made of, also when a later revision, another finding or the pruning of the store of events
-has changed what is around it. Each is written once: a revision of the finding adds what is new.
-Where an event turns out not to belong to the finding, its next revision says so. A finding of more
-than ``MOST_EVIDENCE`` events keeps the first ones.
+A row is one complete event with the ``id`` of its finding. A finding therefore shows exactly the
+events that it was made of, even after a later revision, another finding, or pruning of the store of
+events. Each event is written once; a revision of the finding adds what is new. If an event turns
+out not to belong to the finding, a later revision of its row says so. A finding with more than
+``MOST_EVIDENCE`` events keeps the first ones.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,10 +23,10 @@ from heptad.core.store.point import Identity, Point, Row, Value
 from heptad.core.validation import Number
 
 _AHEAD: Final = 10**6
-"""Nanoseconds that a row moves on at most where others have its time."""
+"""Maximum number of nanoseconds that a row's time is moved if other rows have the same time."""
 _MOST_HELD: Final = 256
 _AT_ONCE: Final = 10_000
-"""So many events are read together, at least."""
+"""Minimum number of events that are read together."""
 _ANSWERS: Final = tuple(tag for tag in TAGS if tag != "host")
 
 EVIDENCE: Final = Measurement(
@@ -53,9 +53,9 @@ _EVENT: Final = frozenset((*_ANSWERS, *EVENTS.fields))
 
 
 class Evidence(msgspec.Struct):
-    """The events that are kept of a finding, in order of time.
+    """The stored events of a finding, in order of time.
 
-    ``deleted``: of so many of them there is nothing in the store of events any more.
+    ``deleted``: the number of these events that are no longer in the store of events.
     """
 
     events: list[Event]
@@ -63,11 +63,11 @@ class Evidence(msgspec.Struct):
 
     @property
     def count(self) -> int:
-        """How many they are, folded lines as often as they came."""
+        """The number of events; a folded line counts as many times as it was repeated."""
         return sum(event.count for event in self.events)
 
     def note(self, finding: Finding) -> str:
-        """What has to be said beside them; empty where they are all there is."""
+        """Return what is missing, as text; empty if the evidence is complete."""
         notes = []
         if self.count != finding.count:
             notes.append(f"{self.count:,} of {finding.count:,} events")
@@ -77,7 +77,7 @@ class Evidence(msgspec.Struct):
 
 
 class EvidencePlan(NamedTuple):
-    """A revision, what is written of its finding's events with it, and which of them changed."""
+    """A revision, the stored events of its finding, and the events that changed."""
 
     revision: Revision
     held: dict[Identity, int]
@@ -85,16 +85,17 @@ class EvidencePlan(NamedTuple):
 
 
 class EvidenceWriter:
-    """Writes the evidence of one store of ``events`` into ``reports``."""
+    """Writes the evidence of findings in ``events`` to ``reports``."""
 
     def __init__(self, events: EventStore, reports: EventStore) -> None:
         self._events = events
         self._reports = reports
         self._held: dict[str, dict[Identity, int]] = {}
-        """Finding → its events, each with its last revision: an even number where it belongs."""
+        """Finding → its events with their last revision; an even revision means that it belongs to
+        it."""
 
     def keep(self, revisions: Iterable[Revision]) -> Iterator[Row]:
-        """The rows of these revisions, which lead to their evidence, and those of the evidence."""
+        """Yield the rows of these revisions, with the start of their evidence, and the evidence."""
         plans: list[EvidencePlan] = []
         number = 0
         for revision in sorted(revisions, key=lambda revision: revision.finding.first):
@@ -113,7 +114,7 @@ class EvidenceWriter:
             return EvidencePlan(revision, {}, [])
         held = self._recall(finding, is_new=revision.number == 0)
         changed: list[Identity] = []
-        # of more than are kept, those that were there first stay
+        # of more than the maximum, those stored first are kept
         if len(wanted) < MOST_EVIDENCE or len(held) < MOST_EVIDENCE:
             changed = [identity for identity in wanted if held.get(identity, 1) % 2]
             gone = held.keys() - set(wanted)
@@ -124,7 +125,7 @@ class EvidenceWriter:
         return EvidencePlan(msgspec.structs.replace(revision, finding=found), held, changed)
 
     def _write(self, plans: list["EvidencePlan"]) -> Iterator[Row]:
-        """The rows of some revisions; their events are read together."""
+        """Yield the rows of some revisions; their events are read together."""
         wanted: dict[Identity, list[EvidencePlan]] = {}
         for plan in plans:
             yield plan.revision.row()
@@ -136,7 +137,7 @@ class EvidenceWriter:
                 yield _row_of(event, plan.revision.finding, plan.held[identity])
 
     def _recall(self, finding: Finding, *, is_new: bool) -> dict[Identity, int]:
-        """What is written of the finding; is kept for the next time."""
+        """Return the stored evidence of a finding, from the cache if possible."""
         held = self._held.pop(finding.id, None)
         if held is None:
             since = min(finding.evidence).time
@@ -171,15 +172,15 @@ def _event_of(point: Point) -> Event:
 
 
 def _revision_of(point: Point) -> tuple[Event, int]:
-    """An event and its revision; raises what ``heptad.core.validation.FAULTS`` names."""
+    """Return an event and its revision; raises ``heptad.core.validation.FAULTS``."""
     return _event_of(point), msgspec.convert(point.fields["revision"], Number)
 
 
 def _read(
     reports: EventStore, finding: Finding, since: int
 ) -> tuple[list[Event], dict[Identity, int]]:
-    """The events of the finding in order of time, and the last revision of all that were."""
-    # of its last minute, what goes before may lie behind: see
+    """Return the current events of a finding in order of time, and the last revision of all."""
+    # causes may come after the last event, within its minute: see
     # ``heptad.aggregator.detection.sequence``
     until = (finding.last // MINUTE + 1) * MINUTE + _AHEAD
     events: dict[Identity, Event] = {}
@@ -195,7 +196,7 @@ def _read(
 
 
 def read_evidence(reports: EventStore, events: EventStore, finding: Finding) -> Evidence:
-    """The events of a stored finding; of one that an older version wrote, the ten it kept."""
+    """Return the evidence of a stored finding; one from an older version has ten events at most."""
     if not finding.evidence_from:
         return Evidence(list(events.pick(finding.evidence)))
     found, _ = _read(reports, finding, finding.evidence_from)

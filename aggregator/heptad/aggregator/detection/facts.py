@@ -1,7 +1,7 @@
-"""Events added up: how many, the first and the last, and who, whom, from where, where, what.
+"""Sums up events: their number, the first and last, and the answers to the 7W questions.
 
-Adding and merging give the same in whatever order and grouping: names are the first ones by
-name, evidence is the first events by time.
+The result does not depend on order and grouping: lists keep the first names in alphabetical order,
+evidence keeps the first events by time.
 """
 
 import ipaddress
@@ -19,20 +19,20 @@ from heptad.core.store.point import Identity
 from heptad.core.wording import count_of, list_names
 
 MOST_NAMES: Final = 50
-"""So many of each list are told; one more is kept, to know that there are more."""
+"""Maximum number of names shown of each list; one more is kept to know that there are more."""
 MOST_EVIDENCE: Final = 1000
-"""So many events of a finding are kept as its evidence, the first ones by time."""
+"""Maximum number of events kept as the evidence of a finding, the first ones by time."""
 _EMBEDS_IPV4: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _LONGEST_NAME: Final = 200
-"""Characters: as JSON, with every one an escape of six, a list fits into a string of 64 KiB."""
+"""Characters. With every character as a JSON escape of six, a list fits into a string of 64 KiB."""
 
 NameTuple = tuple[str, ...]
 EventFilter = Mapping[str, tuple[str, ...]]
-"""Actions, and perhaps outcomes, of the events that a rule looks at."""
+"""Actions, and optionally outcomes, of the events that a rule needs."""
 
 
 class Facts(msgspec.Struct, frozen=True, gc=False):
-    """What some events of one subject have in common; ``lists`` are the names of ``LISTS``."""
+    """The sum of some events of one key; ``lists`` are the names of ``LISTS``."""
 
     count: int
     first: Identity
@@ -42,51 +42,50 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def users(self) -> NameTuple:
-        """Who."""
+        """The accounts that acted."""
         return self.lists[0]
 
     @property
     def targets(self) -> NameTuple:
-        """To whom."""
+        """The target accounts."""
         return self.lists[1]
 
     @property
     def addresses(self) -> NameTuple:
-        """From where."""
+        """The sources."""
         return self.lists[2]
 
     @property
     def hosts(self) -> NameTuple:
-        """Where."""
+        """The hosts."""
         return self.lists[3]
 
     @property
     def programs(self) -> NameTuple:
-        """By what program."""
+        """The programs."""
         return self.lists[4]
 
     @property
     def actions(self) -> NameTuple:
-        """What."""
+        """The actions."""
         return self.lists[5]
 
     @property
     def reasons(self) -> NameTuple:
-        """Why it ended so."""
+        """The reasons of the outcome."""
         return self.lists[6]
 
     @property
     def objects(self) -> NameTuple:
-        """On what."""
+        """The objects."""
         return self.lists[7]
 
 
 EventFacts = tuple[Event, Facts]
-"""An event and its facts."""
 
 
 def facts_of(event: Event, *, shown: bool = True) -> Facts:
-    """The facts of one event; ``shown``: it is kept as evidence."""
+    """Return the facts of one event; ``shown``: keep it as evidence."""
     series, names = _of_tags(
         event.host,
         event.source,
@@ -110,29 +109,29 @@ def facts_of(event: Event, *, shown: bool = True) -> Facts:
 
 @lru_cache(maxsize=16_384)
 def _name(name: str) -> NameTuple:
-    """Names come again and again: the same one is kept once, and is merged at once."""
+    """Cached, so that equal names share memory and are merged by identity."""
     return (shorten_apart(name, _LONGEST_NAME),)
 
 
 @lru_cache(maxsize=4096)
 def _of_tags(*tags: str) -> tuple[str, tuple[NameTuple, ...]]:
-    """The series, and the names in it: the same ones each time, which are merged at once."""
+    """Return the series and the names in it. Cached for the same reason as ``_name``."""
     host, _, program, action, _, _, reason = tags
     reasons = _name(reason) if reason else ()
     return series_of(*tags), (_name(host), _name(program), _name(action), reasons)
 
 
 def address_of(event: Event) -> str | None:
-    """Who tried, as far as an address tells; a name in its place is no evidence of it."""
+    """Return the source address; a host name instead of an address is not evidence."""
     return None if event.source_ip is None else owner_of(event.source_ip)
 
 
 @lru_cache(maxsize=16_384)
 def owner_of(text: str) -> str:
-    """An IPv4 address, or the /64 of an IPv6 address: who has one address of it has them all.
+    """Return an IPv4 address, or the /64 of an IPv6 address, which belongs to one owner.
 
-    An IPv6 address that stands for one of IPv4 (RFC 4291, 2.5.5.2; RFC 6052) or that is of one
-    link (RFC 4291, 2.5.6) is one by itself.
+    An IPv6 address that maps an IPv4 address (RFC 4291, 2.5.5.2; RFC 6052) or is link-local (RFC
+    4291, 2.5.6) is returned as one address.
     """
     if ":" not in text:
         return text
@@ -148,12 +147,12 @@ def owner_of(text: str) -> str:
 
 
 def origin_of(event: Event) -> str | None:
-    """Where it came from, as exactly as is told: address, name or terminal."""
+    """Return the source, as exactly as it is known: address, name or terminal."""
     return event.source_ip or event.source_domain or event.tty
 
 
 def merge(parts: Sequence[Facts]) -> Facts:
-    """The facts of the events of all parts, of which there is at least one."""
+    """Return the sum of all parts, of which there must be at least one."""
     whole = parts[0]
     if len(parts) == 1:
         return whole
@@ -177,7 +176,7 @@ def merge(parts: Sequence[Facts]) -> Facts:
 
 
 def _unite(lists: Sequence[NameTuple]) -> NameTuple:
-    """The first names of all lists by name; each of them has its own in that order."""
+    """Return the first names of all lists in alphabetical order; each list must be sorted."""
     whole = lists[0]
     if len(whole) > MOST_NAMES:
         last = whole[-1]
@@ -193,12 +192,12 @@ def _unite(lists: Sequence[NameTuple]) -> NameTuple:
 
 
 class EventBatch(list[EventFacts]):
-    """Events of one subject, minute, action and outcome: at least one, with their facts."""
+    """One or more events of one key, minute, action and outcome, with their facts."""
 
     _merged: Facts | None = None
 
     def merged(self) -> Facts:
-        """The facts of all of them, which several rules ask for."""
+        """Return the sum of all facts; cached, because several rules need it."""
         if len(self) == 1:
             return self[0][1]
         if self._merged is None:
@@ -207,25 +206,25 @@ class EventBatch(list[EventFacts]):
 
 
 def name_owner(key: str, facts: Facts) -> NameTuple:
-    """A subject of ``address_of`` for a path: where it used one address only, that one."""
+    """Return the source for a path: the address if there is only one, else the key."""
     return facts.addresses if len(facts.addresses) == 1 else (key,)
 
 
 def list_some(names: Sequence[str]) -> str:
-    """Names as ``Facts`` holds them: one beyond the most says that there are more."""
+    """Format names of ``Facts``; one above the maximum means that there are more."""
     return list_names(names[:MOST_NAMES], more=len(names) > MOST_NAMES)
 
 
 def number_of(names: NameTuple, noun: str, plural: str = "") -> str:
-    """``3 hosts``; ``more than 50 hosts`` where there are more than are held."""
+    """Format a number of names: ``3 hosts``, or ``more than 50 hosts`` if the list is truncated."""
     more = "more than " if len(names) > MOST_NAMES else ""
     return more + count_of(min(len(names), MOST_NAMES), noun, plural)
 
 
 def path_of(hosts: NameTuple, *steps: NameTuple) -> str:
-    """``203.0.113.9 → bob@web-1``: from where, who, and perhaps to whom; what is empty is left out.
+    """Format ``203.0.113.9 → bob@web-1``: source, user, target; empty parts are left out.
 
-    Of several names it is ``203.0.113.9 → alice and bob on web-1 and web-2``.
+    With several names: ``203.0.113.9 → alice and bob on web-1 and web-2``.
     """
     told = [step for step in steps if step]
     if not told:
@@ -235,7 +234,7 @@ def path_of(hosts: NameTuple, *steps: NameTuple) -> str:
 
 
 def often(facts: Facts, noun: str, plural: str = "") -> str:
-    """``1 login``, ``5 logins within 20 minutes``."""
+    """Format ``1 login`` or ``5 logins within 20 minutes``."""
     times = count_of(facts.count, noun, plural)
     if facts.count == 1:
         return times
@@ -243,54 +242,54 @@ def often(facts: Facts, noun: str, plural: str = "") -> str:
 
 
 class FactsRule:
-    """What the rules have in common whose cells are Facts, or hold some.
+    """Base class of all rules whose buckets contain ``Facts``.
 
-    ``titles`` and notes are what docs/findings.md says of the rule.
+    docs/findings.md shows the attributes that are texts.
     """
 
     name: str
     title: str
     technique: str = ""
-    """A MITRE ATT&CK identifier, where one fits: https://attack.mitre.org/techniques/."""
+    """A MITRE ATT&CK identifier, if one fits: https://attack.mitre.org/techniques/."""
     description: str
     false_positives: str
-    """When it is a false positive, and what it does not see."""
+    """False positives, and what the rule cannot detect."""
     filter: ClassVar[EventFilter]
     before: int = 0
     after: int = 0
     shares_buckets: bool = False
     most: int = 20
-    """So many findings of a day are told each by itself; see ``heptad.aggregator.detection.flood``.
-    """
+    """Maximum number of findings of a day that are reported separately; see
+    ``heptad.aggregator.detection.flood``."""
     noun: tuple[str, str] = ("user", "users")
-    """What a subject is."""
+    """What a key is, singular and plural."""
 
     def add(self, bucket: Any | None, told: EventBatch) -> Any:
-        """The cell with more events."""
+        """Return the bucket with more events added."""
         return told.merged() if bucket is None else merge([bucket, told.merged()])
 
     def needs_past(self, bucket: Any) -> bool:
-        """Whether the cell is worth reading again what its subject did before, if forgotten."""
+        """Return whether evicted earlier events of the bucket's key must be read again."""
         return False
 
     def title_of(self, facts: Facts) -> str:
-        """What it is."""
+        """Return the title."""
         return self.title
 
     def path_of(self, key: str, facts: Facts) -> str:
-        """Whom it is about: from where, who, and where."""
+        """Return the subject: source, users and hosts."""
         return path_of(facts.hosts, name_owner(key, facts), facts.users)
 
     def facts_of(self, key: str, facts: Facts) -> str:
-        """What happened: how much, how often, within what time."""
+        """Return what happened: how many, how often, within what time."""
         raise NotImplementedError
 
     def severity_of(self, facts: Facts) -> str:
-        """How grave it is."""
+        """Return the severity."""
         return "low"
 
     def to_finding(self, key: str, day: int, facts: Facts) -> Finding:
-        """The finding."""
+        """Return the finding."""
         title, path = self.title_of(facts), self.path_of(key, facts)
         words = Words(title, path, self.facts_of(key, facts))
         return finding_of(self, key, day, facts, (self.severity_of(facts), words))
@@ -299,7 +298,7 @@ class FactsRule:
 def finding_of(
     rule: FactsRule, key: str, day: int, facts: Facts, told: tuple[str, Words]
 ) -> Finding:
-    """The finding of these facts; ``told`` is its severity, and it in words."""
+    """Return the finding of these facts; ``told`` is its severity and wording."""
     lists: dict[str, Any] = dict(zip(LISTS, facts.lists, strict=True))
     more = tuple([name for name, names in lists.items() if len(names) > MOST_NAMES])
     for name in more:
@@ -325,4 +324,4 @@ def finding_of(
 
 
 FindingFactory = Callable[[str, int, Facts], Finding]
-"""(subject, UTC day, facts) → the finding."""
+"""(key, UTC day, facts) → finding."""

@@ -1,11 +1,11 @@
-"""A finding: what a rule says of some events, as a row, and as its readers see it.
+"""The type of findings, their rows, and how the rows are read.
 
-A finding's key is (rule, subject, time of its first event). Whenever it changes, a row with the
-next revision is added; no row is ever overwritten. A finding that later events merged into
-another one gets a last revision with the state ``superseded``, one that later events showed to
-be none the state ``withdrawn``. Readers take the last revision of each key, and leave out what
-does not stand: that is what ``latest_findings`` gives, and what is the same for the same events.
-How many revisions lie in between is not: it depends on when the aggregator looked.
+The key of a finding is (rule, subject, time of its first event). Each change adds a row with the
+next revision; no row is overwritten. If later events merge a finding into another one, its last
+revision has the state ``superseded``; if later events disprove it, ``withdrawn``. Readers take the
+last revision of each key and skip findings that are not current, as ``latest_findings`` does. That
+result depends only on the events. The number of revisions does not: it depends on when the
+aggregator ran.
 """
 
 import hashlib
@@ -27,10 +27,10 @@ from heptad.core.wording import list_names
 MEASUREMENT: Final = "findings"
 DAY: Final = 86_400 * 10**9
 LONGEST: Final = 8 * DAY
-"""No finding's first and last event lie further apart, in nanoseconds."""
+"""Maximum distance between a finding's first and last event, in nanoseconds."""
 LONG: Final = ("new_account_login",)
 SHORT: Final = 4 * DAY
-"""Nor do those of any rule but ``LONG``: episodes are cut at midnight, groups never cross it."""
+"""The same for all rules except ``LONG``: episodes are split at midnight, groups never cross it."""
 
 SEVERITIES: Final[dict[str, str]] = {
     "info": "nothing to check; a record of what happened",
@@ -42,25 +42,24 @@ SEVERITIES: Final[dict[str, str]] = {
 RANKS: Final = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 
 _MINUTES: Final = 2**32
-"""As hexadecimal digits, so many minutes take eight."""
+"""This many minutes fit into eight hexadecimal digits."""
 
 FindingKey = tuple[str, str, int]
-"""Rule, subject and the time of the first event in nanoseconds."""
 
 
 def identity_of(event: Event) -> Identity:
-    """What tells this event from every other one."""
+    """Return the identity of an event in the store."""
     tags = (event.source, event.program, event.action, event.outcome, event.method, event.reason)
     return Identity(event.time, series_of(event.host, *tags))
 
 
 def format_identity(identity: Identity) -> str:
-    """An event by its series and time, as line protocol writes them."""
+    """Format an identity as series and time, like line protocol."""
     return f"{identity.series} {identity.time}"
 
 
 def parse_identity(text: str) -> Identity:
-    """What ``tell_identity`` wrote; raises ValueError."""
+    """Parse the result of ``format_identity``; raises ValueError."""
     series, _, time = text.rpartition(" ")
     return Identity(decode_time(time.encode()), series)
 
@@ -76,7 +75,7 @@ _ANSWERS: Final = {
     "objects": "objects: commands, groups, keys, files",
 }
 LISTS: Final = tuple(_ANSWERS)
-"""The answers to the 7W questions that a finding holds; each bounded."""
+"""The lists of a finding, which answer the 7W questions; each is bounded."""
 
 FINDINGS: Final = Measurement(
     name=MEASUREMENT,
@@ -123,9 +122,9 @@ FINDINGS: Final = Measurement(
 
 
 PROGRAMS: Final = ("sshd", "login")
-"""Whose sessions are a person's."""
+"""Programs that open sessions of users."""
 SESSION: Final = "session"
-"""The rule whose rows are sessions, which are no findings."""
+"""The rule whose rows are sessions, which are not findings."""
 ENDS: Final = {
     "open": "no end was logged yet; after `overdue`, it never ended",
     "closed": "it was closed",
@@ -160,23 +159,21 @@ SESSIONS: Final = Measurement(
 
 
 class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What one rule found of one subject; times are nanoseconds since the epoch.
+    """The result of a rule for one subject; times are nanoseconds since the epoch.
 
-    ``count`` is how many events it rests on, folded lines as often as they came. The lists
-    (``LISTS``) are bounded: ``more`` names those of which more were seen than are listed.
-    ``addresses`` may also hold a peer's name or a terminal, where that is all that is told.
-    ``first_event`` and ``last_event`` are events, each by its series and time as line protocol
-    writes them. ``evidence`` are the first events of it, by time: all of them, up to a bound. They
-    are not in its rows: see ``heptad.aggregator.detection.evidence``. ``technique`` is a MITRE
-    ATT&CK identifier.
-    ``day`` is the UTC day, counted from the epoch, to which the rule books the finding. One that
-    stands for many, see ``heptad.aggregator.detection.flood``, is ``joined`` of so many and has no
-    subject.
+    ``count`` is the number of events; a folded line counts as many times as it was repeated. The
+    lists (``LISTS``) are bounded; ``more`` names those that are truncated. ``addresses`` may also
+    contain a peer's name or a terminal if no address is known. ``first_event`` and ``last_event``
+    are events, as series and time in line protocol. ``evidence`` are the first events by time, up
+    to a bound. They are not in the rows of findings: see ``heptad.aggregator.detection.evidence``.
+    ``technique`` is a MITRE ATT&CK identifier. ``day`` is the UTC day of the finding, counted from
+    the epoch. A joined finding (see ``heptad.aggregator.detection.flood``) represents ``joined``
+    findings and has no subject.
 
     ``title`` and ``facts`` are parts of ``sentence``; older versions did not write them.
 
-    A finding follows from events alone, so it cannot say how long something has gone on by now.
-    Where that matters, ``overdue_sentence`` takes the place of ``sentence`` from ``overdue`` on.
+    A finding is computed from events alone, so it does not depend on the current time. If time
+    matters, ``overdue_sentence`` replaces ``sentence`` from ``overdue`` on.
 
     A session has the same form: its rule is ``SESSION``, and ``end`` is one of ``ENDS``.
     """
@@ -211,7 +208,7 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     end: str = ""
 
     def at(self, now: int) -> "Finding":
-        """As it has to be told at ``now`` (ns)."""
+        """Return the finding as it must be shown at ``now`` (ns)."""
         if not self.overdue or now < self.overdue:
             return self
         return msgspec.structs.replace(
@@ -220,12 +217,12 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     @property
     def key(self) -> FindingKey:
-        """What stays the same while the finding grows."""
+        """Constant while the finding grows."""
         return (self.rule, self.subject, self.first)
 
     @property
     def name(self) -> str:
-        """The title; of a finding of an older version the rule's name."""
+        """The title; for a finding of an older version, the rule's name."""
         return self.title or self.rule.replace("_", " ").capitalize()
 
     @property
@@ -236,17 +233,17 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     @property
     def content(self) -> "Finding":
-        """What it says, without what only leads to its events."""
+        """The finding without references to its evidence."""
         return msgspec.structs.replace(self, evidence=(), evidence_from=0)
 
     @property
     def rank(self) -> int:
-        """The severity as a number: the more severe, the higher."""
+        """The severity as a number; higher is more severe."""
         return RANKS.get(self.severity, 0)
 
 
 def technique_url(technique: str) -> str:
-    """Where MITRE describes a technique; empty where it is not an identifier of one."""
+    """Return the URL of a technique at MITRE; empty if the identifier is invalid."""
     if not _TECHNIQUE.fullmatch(technique):
         return ""
     return f"https://attack.mitre.org/techniques/{technique.replace('.', '/')}/"
@@ -256,16 +253,16 @@ _TECHNIQUE: Final = re.compile(r"T\d{4}(\.\d{3})?", re.ASCII)
 _ENCODED: Final = frozenset((*LISTS, "more"))
 _STATES: Final = ("current", "superseded", "withdrawn")
 _MOST_REVISIONS: Final = 10**6
-"""A row is looked for so many nanoseconds behind its first event."""
+"""Rows of a finding are at most this many nanoseconds after its first event."""
 _decode_names: Final = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 class Revision(msgspec.Struct, frozen=True):
-    """A finding as a row tells it; ``superseded_by`` is the first time of what took its place.
+    """A revision of a finding; ``superseded_by`` is the first time of the finding that replaced it.
 
-    ``withdrawn``: events that came later showed that it is none. Not stored are ``rises``: the
-    finding is new, more severe than it was, or goes on after the history; and ``doubles``: it
-    rests on twice as many events as before; and ``ends``: it is a session, and its end is new.
+    ``withdrawn``: later events disproved it. Not stored are ``rises`` (the finding is new, has
+    become more severe, or continues after the history), ``doubles`` (its number of events has
+    doubled) and ``ends`` (it is a session with a new end).
     """
 
     finding: Finding
@@ -278,18 +275,18 @@ class Revision(msgspec.Struct, frozen=True):
 
     @property
     def is_current(self) -> bool:
-        """Whether a reader sees it."""
+        """Whether readers show it."""
         return self.superseded_by is None and not self.withdrawn
 
     @property
     def state(self) -> str:
-        """The word for it in its row."""
+        """The value of the field ``state``."""
         if self.superseded_by is not None:
             return "superseded"
         return "withdrawn" if self.withdrawn else "current"
 
     def row(self) -> Row:
-        """The row; its time is the first event's plus the revision in nanoseconds."""
+        """Return the row; its time is that of the first event plus the revision in nanoseconds."""
         fields = msgspec.to_builtins(msgspec.structs.replace(self.finding, evidence=()))
         fields["id"] = self.finding.id
         tags = [("rule", fields.pop("rule")), ("severity", fields.pop("severity"))]
@@ -309,7 +306,7 @@ class Revision(msgspec.Struct, frozen=True):
 
 
 def _describe_session(session: Finding, fields: dict[str, Any]) -> list[tuple[str, str]]:
-    """The tags of a session's row; puts what it says into ``fields``."""
+    """Return the tags of a session's row; the other values are added to ``fields``."""
     for name in _NOT_OF_SESSIONS:
         fields.pop(name, None)
     fields["user"] = list_names(session.users)
@@ -319,12 +316,12 @@ def _describe_session(session: Finding, fields: dict[str, Any]) -> list[tuple[st
 
 
 def program_of(session: Finding) -> str:
-    """The program that opened it."""
+    """Return the program that opened the session."""
     return next((name for name in session.programs if name in PROGRAMS), PROGRAMS[0])
 
 
 class _RevisionFields(msgspec.Struct):
-    """What a row tells beside the finding."""
+    """The fields of a row that are not in ``Finding``."""
 
     revision: Annotated[int, msgspec.Meta(ge=0, le=_MOST_REVISIONS)]
     state: str
@@ -332,7 +329,7 @@ class _RevisionFields(msgspec.Struct):
 
 
 def revision_of(point: Point) -> Revision:
-    """The revision that a row tells; raises what ``heptad.core.validation.FAULTS`` names."""
+    """Decode the revision in a row; raises ``heptad.core.validation.FAULTS``."""
     declared = SESSIONS if point.measurement == SESSIONS.name else FINDINGS
     fields: dict[str, Any] = {n: point.tags[n] for n in declared.tags if n in point.tags}
     fields |= {name: point.fields[name] for name in declared.fields if name in point.fields}
@@ -359,11 +356,11 @@ def revision_of(point: Point) -> Revision:
 def last_revisions(
     store: EventStore, since: int, until: int, rule: str | Sequence[str] | None = None
 ) -> dict[FindingKey, Revision]:
-    """The last revision of every finding, or of these rules', with since <= first < until."""
+    """Return the last revision of every finding (of these rules) with since <= first < until."""
     found: dict[FindingKey, Revision] = {}
     wanted = {"rule": rule} if rule and rule != SESSION else None
     measurement = SESSIONS.name if rule == SESSION else MEASUREMENT
-    # a row that moved on lies a little behind its first event
+    # a row may have been moved slightly after its first event
     points = store.read(measurement, since, until + 10**6, wanted)
     # older versions wrote sessions as findings
     own = (point for point in points if point.tags.get("rule") != SESSION)
@@ -375,7 +372,7 @@ def last_revisions(
 
 
 def find_finding(store: EventStore, number: str) -> Finding | None:
-    """The finding with this ``id``, as it was written last; it may not stand any more."""
+    """Return the last revision of the finding with this ``id``, even if it is not current."""
     try:
         minute = int(number[:8], 16)
     except ValueError:

@@ -1,10 +1,10 @@
-"""Many findings of one rule and UTC day become one, so that a flood cannot bury the others.
+"""Joins many findings of one rule and UTC day into one, so that a flood cannot hide others.
 
-Up to ``most`` findings are told each by itself. Where there are more, one joined finding stands
-for all of them, and only some are told besides: those of the lowest severity that is not reached
-by more than half of ``most``, and those that began on a host on which no more than a quarter of
-``most`` did: the noise of one host hides nothing on another one. All of that follows from the
-events, in whatever order they come. A joined finding has the empty subject, which no event has.
+Up to ``most`` findings are reported separately. If there are more, one joined finding represents
+all of them, and only two kinds are also reported separately: findings from the lowest severity on
+that at most half of ``most`` reach, and findings that started on a host where at most a quarter of
+``most`` did, so that noise on one host does not hide another host. The result depends on the
+events, not on their order. A joined finding has the empty subject, which no event has.
 """
 
 from collections import Counter
@@ -27,14 +27,14 @@ _STEP: Final = 10
 _BITS: Final = 2
 _QUIET: Final = 4
 _HOST_AT: Final = 64
-"""A finding is one number: severity, count and, from this bit on, the host."""
+"""A finding is packed into a number: severity, count and, from this bit on, the host."""
 _MOST_QUIET: Final = 1000
-"""Of quiet hosts so many findings are told besides; of more of them, none for being there."""
+"""Maximum number of findings on quiet hosts that are reported separately; above it, none is."""
 _NAMES: Final = tuple(SEVERITIES)
 
 
 class Crowd:
-    """Whose findings there are of one day; a number a subject, for there may be very many."""
+    """The findings of one day; packed into a number per key, because there may be very many."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -44,9 +44,9 @@ class Crowd:
         self._on_host = Counter[int]()
         self._number_quiet = 0
         self.count = 0
-        """Their events."""
+        """The number of their events."""
         self.first: tuple[int, str] | None = None
-        """The time of the first event (ns), and the event."""
+        """The first event: its time (ns) and identity."""
         self.last = 0
         """The time of the last event (ns)."""
 
@@ -54,7 +54,7 @@ class Crowd:
         return len(self._keys)
 
     def note(self, key: str, findings: Sequence[Finding]) -> None:
-        """These are the subject's findings now."""
+        """Replace the findings of a key."""
         known = self._keys.pop(key, ())
         for packed in (known,) if isinstance(known, int) else known:
             self._add(packed, -1)
@@ -68,9 +68,9 @@ class Crowd:
             self.first = min(self.first or first, first)
 
     def complete(self, joined: Finding, noun: tuple[str, str]) -> Finding:
-        """What was joined while some of the subjects were forgotten, with what is known of all.
+        """Complete a joined finding with the totals that include evicted keys.
 
-        ``noun`` is what a subject is, one and many.
+        ``noun`` is what a key is, singular and plural.
         """
         first = self.first or (joined.first, joined.first_event)
         last = max(self.last, joined.last)
@@ -92,7 +92,7 @@ class Crowd:
         return self._host(finding) << _HOST_AT | finding.count << _BITS | finding.rank
 
     def _host(self, finding: Finding) -> int:
-        """Where it began, as a number; what comes after its first event does not change that."""
+        """Return the number of the host of the first event, which later events cannot change."""
         tags = decode_series(parse_identity(finding.first_event).series)[1]
         return self._hosts.setdefault(tags.get("host", ""), len(self._hosts))
 
@@ -105,18 +105,18 @@ class Crowd:
         self._number_quiet += self._number_on(host)
 
     def _number_on(self, host: int) -> int:
-        """How many findings began there, if the host is quiet."""
+        """Return how many findings started on the host if it is quiet, else 0."""
         number = self._on_host[host]
         return number if number <= self._most // _QUIET else 0
 
     @property
     def number(self) -> int:
-        """How many findings there are."""
+        """The number of findings."""
         return sum(self._ranks)
 
     @property
     def level(self) -> int:
-        """The lowest rank that is told by itself; 0: all are."""
+        """The lowest rank that is reported separately; 0: all are."""
         if self.number <= self._most:
             return 0
         first = RANKS["medium"]
@@ -127,24 +127,24 @@ class Crowd:
 
     @property
     def rank(self) -> int:
-        """How severe the joined finding is: as the worst that it hides, and by their number."""
+        """The rank of the joined finding: the highest that it hides, or by number of findings."""
         return max(self.level - 1, RANKS[severity_of(self.number, _STEP * self._most // 2)])
 
     @property
     def quiet(self) -> frozenset[int]:
-        """The hosts, by number, whose findings are told by themselves, however severe they are."""
+        """The hosts, by number, whose findings are reported separately whatever their severity."""
         if self._number_quiet > _MOST_QUIET:
             return frozenset()
         return frozenset(filter(self._number_on, self._on_host))
 
     def tells(self, finding: Finding, level: int) -> bool:
-        """Whether this one is told by itself, where those of at least this rank are."""
+        """Return whether a finding is reported separately, given the ``level``."""
         if finding.rank >= level:
             return True
         return self._number_quiet <= _MOST_QUIET and self._number_on(self._host(finding)) > 0
 
     def keys(self, level: int) -> set[str]:
-        """Those with a finding that is told by itself, where those of at least this rank are."""
+        """Return the keys with a finding that is reported separately, given the ``level``."""
         quiet, mask = self.quiet, (1 << _BITS) - 1
         return {
             key
@@ -157,9 +157,10 @@ class Crowd:
 
 
 class Joint(msgspec.Struct, frozen=True):
-    """What of a day's findings is told: those of ``subjects``, and what ``join`` makes of all.
+    """Which findings of a day are reported separately (those of ``keys``), and the joined finding.
 
-    ``level``: the lowest rank that is told by itself; where it is 0 nothing is joined.
+    ``level``: the lowest rank that is reported separately; if 0, nothing is joined. ``join``
+    computes the joined finding.
     """
 
     day: int
@@ -170,13 +171,13 @@ class Joint(msgspec.Struct, frozen=True):
     last: int
     join: Callable[[], Finding]
     is_whole: bool = True
-    """Whether nothing was forgotten of those that are joined."""
+    """Whether none of the joined findings was evicted."""
     is_over: bool = False
-    """Whether the day is over: what is not joined now never is."""
+    """Whether the day is over, so that this is the last chance to join."""
 
 
 def join_findings(rule: DetectionRule, day: int, rank: int, findings: Iterable[Finding]) -> Finding:
-    """The one finding that stands for all of these, of which there is at least one."""
+    """Join findings, of which there must be at least one, into one finding."""
     keys: set[str] = set()
     names: dict[str, set[str]] = {name: set() for name in LISTS}
     more: set[str] = set()
@@ -234,6 +235,6 @@ def join_findings(rule: DetectionRule, day: int, rank: int, findings: Iterable[F
 def _joined_finding(
     title: str, hosts: Sequence[str], more: bool, number: str, count: int, length: int
 ) -> Words:
-    """A joined finding in words; ``number``: how many it stands for, ``length``: its span (ns)."""
+    """Return the wording; ``number`` is how many it represents, ``length`` its duration (ns)."""
     facts = f"{number}, {count_of(count, 'event')} within {length_of(length)}"
     return Words(title, f"on {list_names(hosts, more=more)}", facts)

@@ -1,6 +1,6 @@
-"""Events of which every one matters: those that lie close together are one finding.
+"""Rules for which every event matters: events close together are one finding.
 
-A group never crosses midnight (UTC), so a day's groups follow from that day's events alone.
+A group never crosses midnight (UTC), so the groups of a day depend only on that day's events.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from heptad.aggregator.detection.finding import Finding
 
 
 class FactGroups:
-    """Facts in groups; minutes only grow."""
+    """Facts in groups; they must be added in order of time."""
 
     __slots__ = ("_groups",)
 
@@ -22,71 +22,68 @@ class FactGroups:
         return bool(self._groups)
 
     def __iter__(self) -> Iterator[tuple[int, Facts]]:
-        """Each group with its UTC day."""
+        """Yield each group with its UTC day."""
         return ((minute // MINUTES_A_DAY, facts) for minute, facts in self._groups)
 
     def copy(self) -> "FactGroups":
-        """Groups of their own that hold the same."""
+        """Return an independent copy."""
         twin = FactGroups()
         twin._groups = self._groups.copy()
         return twin
 
     def is_open(self, minute: int) -> bool:
-        """Whether what happens in ``minute`` belongs to the last group."""
+        """Return whether an event in ``minute`` belongs to the last group."""
         if not self._groups:
             return False
         last = self._groups[-1][0]
         return minute - last <= GAP and minute // MINUTES_A_DAY == last // MINUTES_A_DAY
 
     def add(self, minute: int, facts: Facts) -> None:
-        """Put the facts into the last group, or begin a new one."""
+        """Add facts to the last group, or start a new one."""
         if self.is_open(minute):
             facts = merge([self._groups.pop()[1], facts])
         self._groups.append((minute, facts))
 
     def forget(self, day: int) -> None:
-        """Drop the groups of the days before."""
+        """Drop the groups before ``day``."""
         self._groups = [group for group in self._groups if group[0] // MINUTES_A_DAY >= day]
 
 
 class GroupsDetector:
-    """What every chain has that tells groups, one finding each."""
+    """Base class of detectors that report groups, one finding each."""
 
     def __init__(self, to_finding: FindingFactory) -> None:
         self._to_finding = to_finding
         self._groups = FactGroups()
 
     def findings(self, key: str) -> Iterator[Finding]:
-        """Every group."""
+        """Yield a finding for each group."""
         for day, facts in self._groups:
             yield self._to_finding(key, day, facts)
 
     def forget(self, day: int) -> None:
-        """Drop the groups of the days before."""
+        """Drop the groups before ``day``."""
         self._groups.forget(day)
 
 
 class GroupingDetector(GroupsDetector):
-    """Every event of one subject, grouped."""
+    """Groups all events of one key."""
 
     def copy(self) -> "GroupingDetector":
-        """A chain of its own that knows the same."""
         twin = GroupingDetector(self._to_finding)
         twin._groups = self._groups.copy()
         return twin
 
     def add(self, minute: int, bucket: Facts) -> None:
-        """The next cell."""
+        """Add the next bucket."""
         self._groups.add(minute, bucket)
 
     def is_expired(self, minute: int) -> bool:
-        """Whether nothing is left to tell."""
         return not self._groups
 
 
 class GroupingRule(FactsRule):
-    """A rule of which every event is worth telling."""
+    """A rule that reports every event."""
 
     def detector(self) -> GroupingDetector:
-        """An empty chain."""
         return GroupingDetector(self.to_finding)

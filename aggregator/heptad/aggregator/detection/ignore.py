@@ -1,6 +1,6 @@
-"""Whose events are kept out of findings: monitoring, scanners, automation.
+"""Events that are excluded from findings: monitoring, scanners, automation.
 
-They stay events, and are counted and reported as any other.
+They are still stored, counted and in reports.
 """
 
 import ipaddress
@@ -11,7 +11,7 @@ from heptad.core.event import Event
 
 
 class Ignored:
-    """Networks, users and hosts; by default nothing is ignored."""
+    """Networks, users and hosts; empty by default."""
 
     def __init__(
         self,
@@ -25,7 +25,7 @@ class Ignored:
         self._is_within = lru_cache(maxsize=4096)(self._look_up)
 
     def matches(self, event: Event) -> bool:
-        """Whether the event gives no finding: by its host, by who acted, or from where."""
+        """Return whether the event is excluded, by its host, user or source address."""
         if event.host in self._hosts or event.user in self._users:
             return True
         return (
@@ -45,6 +45,6 @@ class Ignored:
 
 
 def ignored_of(config: IgnoreConfig) -> Ignored:
-    """What the configuration says; its networks are known to be some."""
+    """Return what the configuration excludes; its networks are already validated."""
     networks = tuple(map(ipaddress.ip_network, config.networks))
     return Ignored(networks, frozenset(config.users), frozenset(config.hosts))

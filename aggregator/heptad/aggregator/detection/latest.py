@@ -1,4 +1,4 @@
-"""The findings and sessions of a range as they stand now."""
+"""The current findings and sessions of a range."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,20 +18,20 @@ from heptad.core.store.api import EventStore
 
 
 def latest_sessions(store: EventStore, since: int, until: int) -> list[Finding]:
-    """The sessions that share time with [since, until), those that began last first."""
+    """Return the sessions that overlap [since, until), the latest start first."""
     standing = _standing_sessions(store, since - LONGEST, until, since)
     return sorted(standing, key=lambda session: (session.first, session.key), reverse=True)
 
 
 def walk_sessions(store: EventStore, since: int, until: int) -> Iterator[tuple[int, list[Finding]]]:
-    """The same a day at a time, the newest first; each time how far back it came (ns)."""
+    """Yield the same, newest day first, each time with how far back it went (ns)."""
     for begin, end in _days_of(since, until):
         yield begin, _standing_sessions(store, begin // MINUTE * MINUTE, end, since)
     yield since, _standing_sessions(store, since - LONGEST, since, since)
 
 
 def _standing_sessions(store: EventStore, begin: int, end: int, since: int) -> list[Finding]:
-    """Those that began in [begin, end) and had not ended before ``since``."""
+    """Return the sessions that started in [begin, end) and did not end before ``since``."""
     return [
         revision.finding
         for revision in last_revisions(store, begin, end, SESSION).values()
@@ -40,19 +40,19 @@ def _standing_sessions(store: EventStore, begin: int, end: int, since: int) -> l
 
 
 def latest_findings(store: EventStore, since: int, until: int) -> list[Finding]:
-    """The findings that share time with [since, until) as they stand, in order of time."""
+    """Return the current findings that overlap [since, until), in order of time."""
     return sorted(_standing(store, since, until), key=lambda finding: (finding.first, finding.key))
 
 
 def walk_findings(store: EventStore, since: int, until: int) -> Iterator[tuple[int, list[Finding]]]:
-    """The same a day at a time, the newest first; each time how far back it came (ns)."""
+    """Yield the same, newest day first, each time with how far back it went (ns)."""
     for begin, end in _days_of(since, until):
         yield begin, _standing_of(last_revisions(store, begin // MINUTE * MINUTE, end), begin)
     yield since, list(_standing(store, since, since))
 
 
 def _days_of(since: int, until: int) -> Iterator[tuple[int, int]]:
-    """Begin and end of each day of the range, the newest first."""
+    """Yield start and end of each day of the range, newest first."""
     end = until
     while end > since:
         begin = max(since, (end - 1) // DAY * DAY)

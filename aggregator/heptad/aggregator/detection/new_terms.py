@@ -1,9 +1,9 @@
-"""What was not seen before: a key of a subject that its time until then does not know.
+"""Rules for values that were not seen before in the look-back of a key.
 
-The look-back ends where the event lies: each event is judged by what happened within
-``look_back`` before it. Nothing is told of a subject that is new itself: its history must reach
-back ``settle`` days, and hold enough events, on whole days (UTC) before the event's. Nothing is
-told either where ever new keys are usual: a subject with more than ``most`` keys is a traveller.
+Each event is evaluated against what happened within ``look_back`` before it. A key without enough
+history produces no findings: its history must reach back ``settle`` days and contain enough events,
+on whole UTC days before the event's. Keys for which new values are normal produce none either: a
+subject with more than ``most`` values is considered mobile.
 """
 
 import msgspec
@@ -18,7 +18,7 @@ from heptad.core.intervals import MINUTE
 
 
 class History(msgspec.Struct, frozen=True):
-    """How much must be known of a subject before anything of it is unusual; see BaselineConfig."""
+    """How much history is required before a value is unusual; see BaselineConfig."""
 
     look_back: int
     """In minutes."""
@@ -27,7 +27,7 @@ class History(msgspec.Struct, frozen=True):
     events: int
 
     def is_enough(self, days: dict[int, int], minute: int) -> bool:
-        """Whether the events of each day that lie wholly within the look-back are enough."""
+        """Return whether there are enough events on days that are wholly within the look-back."""
         floor = -((self.look_back - minute) // MINUTES_A_DAY)
         today = minute // MINUTES_A_DAY
         known = [day for day in days if floor <= day < today]
@@ -36,30 +36,29 @@ class History(msgspec.Struct, frozen=True):
 
 
 def history_of(config: BaselineConfig) -> History:
-    """What the configuration asks for."""
     look_back, settle = config.resolve()
     return History(int(look_back // 60), max(1, round(settle / 86_400)), config.events)
 
 
 class DailyCounts:
-    """How many events a subject had on each day, and whether that is history enough."""
+    """Counts the events of a key by day, to decide whether its history is sufficient."""
 
     def __init__(self, history: History) -> None:
         self._history = history
         self._days: dict[int, int] = {}
 
     def copy(self) -> "DailyCounts":
-        """Days of their own that know the same."""
+        """Return an independent copy."""
         twin = DailyCounts(self._history)
         twin._days = self._days.copy()
         return twin
 
     def is_enough(self, minute: int) -> bool:
-        """Whether there is history enough to judge what happens in ``minute``."""
+        """Return whether the history is sufficient to evaluate ``minute``."""
         return self._history.is_enough(self._days, minute)
 
     def add(self, minute: int, count: int) -> None:
-        """Count what happened in a minute; minutes only grow."""
+        """Count the events of a minute; minutes must be in order."""
         day = minute // MINUTES_A_DAY
         if day not in self._days:
             floor = (minute - self._history.look_back) // MINUTES_A_DAY
@@ -67,44 +66,42 @@ class DailyCounts:
         self._days[day] = self._days.get(day, 0) + count
 
     def is_expired(self, minute: int) -> bool:
-        """Whether nothing here matters to a cell at or after ``minute``."""
+        """Return whether nothing here affects a bucket at or after ``minute``."""
         last = next(reversed(self._days), None)
         return last is None or (last + 1) * MINUTES_A_DAY < minute - self._history.look_back
 
 
 class HistoryRule(FactsRule):
-    """A rule that tells what is unusual by the look-back."""
+    """Base class of rules that compare with a look-back."""
 
     def __init__(self, baseline: BaselineConfig) -> None:
         self.history = history_of(baseline)
         self.before = self.history.look_back + MINUTES_A_DAY
         self.looked_back = whole_length_of(self.history.look_back * MINUTE)
-        """How far it looks back, in words."""
+        """The look-back as text."""
 
 
 class HistoryDetector(GroupsDetector):
-    """What every chain has that tells what is unusual of one subject."""
+    """Base class of detectors that compare with a look-back."""
 
     def __init__(self, rule: HistoryRule) -> None:
         super().__init__(rule.to_finding)
         self._days = DailyCounts(rule.history)
 
     def is_expired(self, minute: int) -> bool:
-        """Whether nothing here matters to a cell at or after ``minute``."""
         return not self._groups and self._days.is_expired(minute)
 
 
 class NewTermsDetector(HistoryDetector):
-    """The new keys of one subject."""
+    """Detects the new values of one key."""
 
     def __init__(self, rule: "NewTermsRule") -> None:
         super().__init__(rule)
         self._rule = rule
         self._seen: dict[str, int] = {}
-        """The keys that were seen last, with when, in that order."""
+        """The values seen, with the last minute of each, in that order."""
 
     def copy(self) -> "NewTermsDetector":
-        """A chain of its own that knows the same."""
         twin = NewTermsDetector(self._rule)
         twin._days = self._days.copy()
         twin._seen = self._seen.copy()
@@ -112,7 +109,7 @@ class NewTermsDetector(HistoryDetector):
         return twin
 
     def add(self, minute: int, bucket: dict[str, Facts]) -> None:
-        """The next cell."""
+        """Add the next bucket."""
         floor = minute - self._rule.history.look_back
         while self._seen and next(iter(self._seen.values())) < floor:
             del self._seen[next(iter(self._seen))]
@@ -130,23 +127,22 @@ class NewTermsDetector(HistoryDetector):
 
 
 class NewTermsRule(HistoryRule):
-    """A rule that tells a subject's new keys; the empty key is history, and never new."""
+    """A rule that reports new values of a key; the empty value adds history, and is never new."""
 
     def __init__(self, baseline: BaselineConfig, most: int) -> None:
         super().__init__(baseline)
         self.most = most
 
     def term_of(self, event: Event) -> str:
-        """What may be new of the event's subject."""
+        """Return the value of an event that may be new."""
         raise NotImplementedError
 
     def add(self, bucket: dict[str, Facts] | None, told: EventBatch) -> dict[str, Facts]:
-        """The cell with more events; of too many keys the first ones by name are kept."""
+        """Return the bucket with more events added; of too many values, the first are kept."""
         parts = {key: [facts] for key, facts in (bucket or {}).items()}
         for event, facts in told:
             parts.setdefault(self.term_of(event), []).append(facts)
         return {key: merge(parts[key]) for key in sorted(parts)[: self.most + 2]}
 
     def detector(self) -> NewTermsDetector:
-        """An empty chain."""
         return NewTermsDetector(self)

@@ -1,7 +1,7 @@
-"""Current findings as metrics show them: how many, the newest, and on which hosts.
+"""Current findings for metrics: how many, the newest, and on which hosts.
 
-A host's name becomes a label only where it is vouched for, which is the caller's to say, and only
-while it has an open medium or high finding. All other hosts are one, ``OTHER``.
+A host name becomes a label only if the caller vouches for it, and only while the host has an open
+medium or high finding. All other hosts are counted as ``OTHER``.
 """
 
 import threading
@@ -15,32 +15,32 @@ from heptad.aggregator.detection.finding import RANKS, SEVERITIES, FindingKey, R
 from heptad.core.units import SECOND
 
 WITHIN: Final = {"1h": 3600, "24h": 86_400}
-"""The values of the label `within`, in seconds."""
+"""Values of the label `within` → seconds."""
 OPEN_FOR: Final = max(WITHIN.values())
-"""So long (s) after its last event a finding is open."""
+"""A finding is open for this long (s) after its last event."""
 REPORTED_SEVERITIES: Final = tuple(severity for severity in SEVERITIES if severity != "info")
 OTHER: Final = "other"
 MOST_HOSTS: Final = 200
 _MOST_NAMES: Final = 5000
-"""So many names are labels in the life of a process: each is new series in Prometheus."""
+"""Maximum number of host names used as labels per process: each is a new series in Prometheus."""
 
 Numbers = dict[tuple[str, ...], float]
-"""Values of labels → the value of the metric."""
+"""Label values → value of the metric."""
 
 
 class _Open(msgspec.Struct, frozen=True):
-    """What of a finding is counted; ``last`` in seconds."""
+    """The counted part of a finding; ``last`` is in seconds."""
 
     rule: str
     severity: str
     last: float
     hosts: tuple[str, ...]
     is_cut: bool
-    """Whether it has more hosts than these."""
+    """Whether ``hosts`` is truncated."""
 
 
 class OpenFindings:
-    """The current findings of the last day, as revisions tell them."""
+    """The current findings of the last day."""
 
     def __init__(self, rules: Iterable[str]) -> None:
         self._rules = tuple(rules)
@@ -50,11 +50,11 @@ class OpenFindings:
         self._names: set[str] = set()
 
     def vouch(self, hosts: Collection[str]) -> None:
-        """These names of hosts, and no others, may be labels."""
+        """Replace the host names that may become labels."""
         self._vouched = frozenset(hosts) - {OTHER}
 
     def note(self, revision: Revision) -> None:
-        """A finding is now as this revision tells it."""
+        """Update a finding with a revision."""
         finding = revision.finding
         with self._lock:
             if revision.is_current:
@@ -69,7 +69,7 @@ class OpenFindings:
                 self._open.pop(finding.key, None)
 
     def current(self, now: float) -> list[_Open]:
-        """Those that are open at ``now`` (s); the others are forgotten."""
+        """Return the findings that are open at ``now`` (s); the others are dropped."""
         with self._lock:
             gone = [key for key, one in self._open.items() if now - one.last >= OPEN_FOR]
             for key in gone:
@@ -77,7 +77,7 @@ class OpenFindings:
             return list(self._open.values())
 
     def count(self, now: float, found: Iterable[_Open]) -> Numbers:
-        """(rule, severity, within) → how many; zero is a number, too."""
+        """Return (rule, severity, within) → number of findings, including zeros."""
         counts: Numbers = {
             (rule, severity, within): 0.0
             for rule in self._rules
@@ -92,10 +92,10 @@ class OpenFindings:
         return counts
 
     def count_by_host(self, now: float, found: Iterable[_Open]) -> tuple[Numbers, Numbers]:
-        """Of medium and high ones, by host: how many, and the time (s) of the newest last event.
+        """Return the numbers of medium and high findings by host, and their newest times.
 
-        (host, severity, within) → findings of that host, and (host, rule, severity) → time.
-        ``OTHER`` stands for hosts without a label, so a finding counts there once.
+        (host, severity, within) → number, and (host, rule, severity) → time (s) of the last event.
+        ``OTHER`` counts a finding once, on however many hosts without a label.
         """
         grave = [one for one in found if RANKS[one.severity] >= RANKS["medium"]]
         named = self._choose(grave)
@@ -112,7 +112,7 @@ class OpenFindings:
         return {key: float(number) for key, number in counts.items()}, newest
 
     def _choose(self, grave: Iterable[_Open]) -> set[str]:
-        """The hosts that have a label: those with high findings first, then the newest."""
+        """Choose the hosts with a label: hosts with high findings first, then the newest."""
         worst: dict[str, tuple[int, float]] = {}
         for one in grave:
             for host in one.hosts:
@@ -130,5 +130,5 @@ class OpenFindings:
 
 
 def _windows_of(one: _Open, now: float) -> list[str]:
-    """The values of `within` for which it is open."""
+    """Return the values of `within` for which the finding is open."""
     return [within for within, seconds in WITHIN.items() if now - one.last < seconds]

@@ -1,4 +1,4 @@
-"""What of a rule's findings is written already, and what has to be written now."""
+"""Compares findings with the stored revisions, and decides which new revisions to write."""
 
 import math
 from bisect import bisect_left
@@ -26,7 +26,7 @@ _MOST_DAYS: Final = 8
 
 
 class WrittenRevision(msgspec.Struct, frozen=True, gc=False):
-    """What has to be known of a revision that is written, without all its names and events."""
+    """What must be known of a stored revision, without its names and events."""
 
     first: int
     last: int
@@ -39,7 +39,7 @@ class WrittenRevision(msgspec.Struct, frozen=True, gc=False):
     digest: int
 
     def overlaps(self, finding: Finding) -> bool:
-        """Whether the two share time."""
+        """Return whether the two overlap in time."""
         return self.first <= finding.last and finding.first <= self.last
 
 
@@ -59,22 +59,22 @@ def _entry(revision: Revision) -> WrittenRevision:
 
 
 def _digest(finding: Finding) -> int:
-    """Differs, as good as always, where findings differ; good within this process."""
+    """Return a hash that differs if findings differ; valid only within this process."""
     return hash(msgspec.json.encode(finding.content))
 
 
 def _pause_after(number: int) -> float:
-    """How long what only grew waits after so many revisions."""
+    """Return how many seconds a finding that only grew waits after this many revisions."""
     return float(min(_PAUSE * 2 ** min(number, 20), _LONGEST_PAUSE))
 
 
 WrittenByKey = dict[str, dict[FindingKey, WrittenRevision]]
 FindingsByDay = dict[int, Sequence[Finding]]
-"""UTC day → everything that was found of a subject on it."""
+"""UTC day → all findings of a key on that day."""
 
 
 class PendingFindings(msgspec.Struct, frozen=True):
-    """What was found of a subject and is not written yet."""
+    """Findings of a key that are not written yet."""
 
     findings: FindingsByDay
     whole: bool
@@ -84,12 +84,13 @@ class PendingFindings(msgspec.Struct, frozen=True):
 class Revisions:
     """The revisions of one rule's findings in ``store``.
 
-    How often a subject is written is bounded: at once what is new, more severe, or goes on after
-    ``history`` (ns) for the first time; else at most every ten seconds, once its events have
-    doubled or a pause is over that doubles with each revision. What waits is told by
-    ``waiting_days``, so that it can be found again after a kill. If what is found now rests on
-    fewer events than what is written, and some of those that are written are no longer in
-    ``events``, then they were pruned or their store was begun anew, and what is written stays.
+    The write rate per key is bounded. Findings that are new, more severe, or continue after
+    ``history`` (ns) for the first time are written at once. Others are written at most every ten
+    seconds, when their number of events has doubled or after a pause that doubles with each
+    revision. ``waiting_days`` returns the days of unwritten findings, so that they can be
+    recomputed after a kill. If a new result has fewer events than a stored finding, and some of the
+    stored finding's events are no longer in ``events``, they were pruned or their store was
+    replaced, and the stored finding is kept.
     """
 
     def __init__(self, store: EventStore, events: EventStore, rule: str, history: int = 0) -> None:
@@ -100,14 +101,14 @@ class Revisions:
         self._days: dict[int, WrittenByKey] = {}
         self._waiting: dict[str, PendingFindings] = {}
         self._written: dict[str, tuple[float, int]] = {}
-        """Subject → when it was written last, and how often lately."""
+        """Key → time of the last write, and number of recent writes."""
 
     def waiting_days(self) -> set[int]:
-        """The days of subjects of which something changed that is not written yet."""
+        """Return the days of keys with changes that are not written yet."""
         return {day for held in self._waiting.values() for day in held.findings}
 
     def forget(self, at: float) -> None:
-        """Everything is committed: what lies further back is read again when it is asked for."""
+        """Drop cached days after a commit; they are read again when needed."""
         self._written = {
             key: (time, number)
             for key, (time, number) in self._written.items()
@@ -126,10 +127,11 @@ class Revisions:
         whole: bool = True,
         joined: Mapping[int, int] = _NONE,
     ) -> list[Revision]:
-        """The revisions to write now, given everything that was found of a subject on some days.
+        """Return the revisions to write now, given all findings of a key on some days.
 
-        ``at`` is a monotonic time in seconds; ``whole``: nothing of the subject was forgotten.
-        ``joined``: on these days a finding with this first event stands for what is not told.
+        ``at`` is a monotonic time in seconds; ``whole``: nothing of the key was evicted.
+        ``joined``: UTC day → first event of the joined finding that represents what is not reported
+        separately.
         """
         held = self._waiting.pop(key, None)
         if held is not None:
@@ -145,7 +147,7 @@ class Revisions:
         return self._note(key, revisions, at)
 
     def _compare(self, key: str, held: PendingFindings) -> list[Revision]:
-        """What differs from what is written."""
+        """Return the revisions for what differs from the stored findings."""
         known = self._known(key, held.findings)
         new = {finding.key: finding for findings in held.findings.values() for finding in findings}
         if not (known or new):
@@ -172,7 +174,7 @@ class Revisions:
         ordered: list[Finding],
         held: PendingFindings,
     ) -> list[Finding]:
-        """What stands and is no longer found; takes out of ``new`` what only lost its events."""
+        """Return current findings that no longer exist; drop from ``new`` what was only pruned."""
         gone: list[Finding] = []
         for finding_key, entry in known.items():
             if not entry.is_current or (finding_key not in new and entry.day not in held.findings):
@@ -194,20 +196,20 @@ class Revisions:
         return gone
 
     def _read(self, finding_key: FindingKey) -> Finding | None:
-        """A finding as it was written last; None where its row is gone, or is none any more."""
+        """Return the last stored revision of a finding; None if its row is missing or invalid."""
         _, _, first = finding_key
         known = last_revisions(self._store, first, first + 1, self._rule).get(finding_key)
         return None if known is None else known.finding
 
     def _is_stored(self, finding: Finding) -> bool:
-        """Whether the events that show the finding are still there."""
+        """Return whether the events that the finding refers to are still stored."""
         shown = {*map(parse_identity, (finding.first_event, finding.last_event)), *finding.evidence}
         return sum(1 for _ in self._events.pick(shown)) == len(shown)
 
     def _grow(
         self, finding: Finding, last: WrittenRevision | None, replaced: list[WrittenRevision]
     ) -> list[Revision]:
-        """The finding's next revision, if it needs one; it takes the place of ``replaced``."""
+        """Return the next revision of a finding if it changed; it replaces ``replaced``."""
         if last is None and not replaced:
             return [Revision(finding, 0, rises=True, ends=not finding.overdue)]
         if last is not None and last.is_current and last.digest == _digest(finding):
@@ -226,7 +228,7 @@ class Revisions:
         ]
 
     def keys(self, day: int) -> set[str]:
-        """Those with a standing finding that is booked on this day (UTC)."""
+        """Return the keys with a current finding on this UTC day."""
         return {
             key
             for begin in (day - 1, day)
@@ -235,12 +237,12 @@ class Revisions:
         }
 
     def first_joined(self, day: int) -> int | None:
-        """The first event of what stands for many on this day (UTC)."""
+        """Return the first event of the joined finding of this UTC day."""
         known = self._known(JOINED, [day]).values()
         return next((e.first for e in known if e.is_current and e.day == day), None)
 
     def is_to_join(self, joint: Joint, at: float, *, everything: bool) -> bool:
-        """Whether the joined finding of a day has to be looked at now."""
+        """Return whether the joined finding of a day has to be computed now."""
         known = self._known(JOINED, [joint.day]).values()
         written = [entry for entry in known if entry.is_current and entry.day == joint.day]
         if everything or not written:
@@ -261,7 +263,7 @@ class Revisions:
         return at - written[0] < _PAUSE or not any(revision.doubles for revision in revisions)
 
     def is_due(self, at: float, *, everything: bool) -> bool:
-        """Whether ``flush`` would give something."""
+        """Return whether ``flush`` would return revisions."""
         return bool(self._due(at, everything=everything))
 
     def _due(self, at: float, *, everything: bool) -> list[str]:
@@ -273,7 +275,7 @@ class Revisions:
         return due
 
     def flush(self, at: float, *, everything: bool) -> list[Revision]:
-        """The revisions that have waited long enough, or all that wait."""
+        """Return the revisions that have waited long enough, or all that wait."""
         revisions = []
         for key in self._due(at, everything=everything):
             held = self._waiting.pop(key)
@@ -291,7 +293,7 @@ class Revisions:
         return revisions
 
     def _known(self, key: str, days: Collection[int]) -> dict[FindingKey, WrittenRevision]:
-        """What is written of a subject's findings of some days; they may begin the day before."""
+        """Return the stored findings of a key on some days; they may start the day before."""
         known: dict[FindingKey, WrittenRevision] = {}
         for day in sorted({*days, *[day - 1 for day in days]}):
             own = self._day(day).get(key)
@@ -300,7 +302,7 @@ class Revisions:
         return known
 
     def _day(self, day: int) -> WrittenByKey:
-        """The findings that begin on a day."""
+        """Return the stored findings that start on a day, by key."""
         if day in self._days:
             return self._days[day]
         known = self._days[day] = {}
@@ -313,6 +315,6 @@ class Revisions:
 
 
 def _overlapping(ordered: list[Finding], old: WrittenRevision) -> Iterator[Finding]:
-    """Those that share time with ``old``; one subject's findings share none with each other."""
+    """Yield the findings that overlap ``old``; findings of one key do not overlap each other."""
     at = bisect_left(ordered, old.first, key=lambda finding: finding.last)
     return takewhile(old.overlaps, islice(ordered, at, None))

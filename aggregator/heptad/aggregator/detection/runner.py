@@ -1,9 +1,9 @@
-"""Findings on arrival: which minutes and days a rule has to look at, and what it then writes.
+"""Runs one rule: decides which minutes and days to read, and which revisions to write.
 
-The usual case is an event of the last hour: its minute is read again and its subject judged from
-memory. Everything else (an event that came later than that, a start, a rule that failed) makes a
-whole day dirty, and the day is read again. Dirty days are committed with the progress, the
-memory is not: it follows from the store of events.
+Usually an event is from the last hour: its minute is read again and its key is evaluated from
+memory. In all other cases (a later event, a start, a failed rule) the whole day is dirty and is
+read again. Dirty days are committed with the progress. The state in memory is not; it can be
+rebuilt from the store of events.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,16 +32,16 @@ _decode_days: Final = msgspec.json.Decoder(
 
 Joints = dict[int, Joint]
 KeyedFindings = dict[str, tuple[dict[int, Sequence[Finding]], bool]]
-"""Subject → what was found of it by day, and whether nothing of it was forgotten."""
+"""Key → findings by day, and whether nothing of the key was evicted."""
 
 
 class RuleRunner:
-    """One rule at work; raises whatever the rule raises, and then ``recover`` has to be called.
+    """Runs one rule; raises the rule's errors, after which ``recover`` must be called.
 
-    There are two kinds of work. What is new is judged from the memory (``live``, ``work``). Days
-    of which events came late are read again as a whole (``read_days``, ``work_days``); that takes
-    long, and what is new may be judged in between. Where the newest days are among them, what was
-    read of them becomes the memory.
+    There are two kinds of work. New events are evaluated from memory (``live``, ``work``). Days
+    with late events are read again as a whole (``read_days``, ``work_days``); that takes long, and
+    new events may be evaluated in between. If the newest day is among them, its result becomes the
+    new state in memory.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class RuleRunner:
         stored = reports.recall(self.key)
         kept = reports.intake.restore(self.key, stored, _decode_days)
         self.is_whole = kept is not None or stored is None
-        """Whether the days that are to be read again are known."""
+        """False if the stored list of dirty days is damaged."""
         self._days = set(kept or ())
         self._resumed = bool(self._days)
         self._intervals: list[Interval] = []
@@ -66,11 +66,12 @@ class RuleRunner:
         """The days that are being read again."""
         self._day_reads: list[ReadRequest] = []
         self._meanwhile: list[Interval] = []
-        """Where events arrived since; what will be the memory has not been told of them."""
+        """Intervals with events that arrived during a read, which the new state does not contain.
+        """
         self._state: KeyedState | None = None
         self._forgotten = Forgotten(rule)
         self._limited_reads: list[ReadRequest] = []
-        """Of what was forgotten."""
+        """Requests for evicted keys."""
         self._history = history
         self._revisions = Revisions(reports, events, rule.name, history)
         self._joints: Joints = {}
@@ -79,7 +80,7 @@ class RuleRunner:
         self._failed = False
 
     def state(self) -> bytes:
-        """The days that still have to be read again, for the commit."""
+        """Return the days that still have to be read again, encoded for the commit."""
         days = self._days | self._reading | self._revisions.waiting_days() | self._joints.keys()
         days |= self._forgotten.days
         for since, until in self._intervals:
@@ -87,7 +88,7 @@ class RuleRunner:
         return msgspec.json.encode(sorted(days))
 
     def touch(self, intervals: Iterable[Interval]) -> None:
-        """Events arrived in these minutes."""
+        """Mark these minutes as changed."""
         for since, until in intervals:
             floor = until if self._state is None else self._state.floor
             if since < floor:
@@ -98,14 +99,14 @@ class RuleRunner:
                 self._meanwhile = merge_intervals([*self._meanwhile, (since, until)])
 
     def backfill(self, intervals: Iterable[Interval], since: int, until: int) -> None:
-        """Read the days of the minutes [since, until) again; there are events in ``spans``."""
+        """Mark the days of the minutes [since, until) that overlap ``intervals`` as dirty."""
         days = self._days_of(since, until)
         for begin, end in intervals:
             held = range(begin // MINUTES_A_DAY, (end - 1) // MINUTES_A_DAY + 1)
             self._days |= days.intersection(held)
 
     def has_work(self, at: float, *, everything: bool) -> bool:
-        """Whether ``work`` would do something; ``at`` is a monotonic time in seconds."""
+        """Return whether ``work`` has something to do; ``at`` is a monotonic time in seconds."""
         if self._failed and not everything and at < self._due:
             return False
         return (
@@ -118,7 +119,7 @@ class RuleRunner:
         )
 
     def live(self, now: int) -> list[ReadRequest]:
-        """What has to be read before ``work``; ``now`` is the newest minute to be believed."""
+        """Return the requests to dispatch before ``work``; ``now`` is the newest valid minute."""
         state = self._state
         if state is None:
             return []
@@ -126,7 +127,7 @@ class RuleRunner:
         return self._reads
 
     def work(self, at: float, *, everything: bool) -> list[Revision]:
-        """The revisions to write, from what was read of what is new."""
+        """Return the revisions to write for new events."""
         requests, self._reads = self._reads, []
         _raise_error(requests)
         self._failed = False
@@ -140,17 +141,17 @@ class RuleRunner:
 
     @property
     def is_cold(self) -> bool:
-        """Whether nothing new can be judged before days were read."""
+        """Whether days must be read before new events can be evaluated."""
         return self._state is None
 
     def has_days(self, at: float, *, everything: bool) -> bool:
-        """Whether days have to be read again, and it is time for it."""
+        """Return whether days have to be read again and it is time to."""
         if self._forgotten.is_due(at, everything=everything) and not self.is_cold:
             return True
         return bool(self._days) and (everything or at >= self._due)
 
     def read_days(self, at: float, now: int, end: int) -> list[ReadRequest]:
-        """What has to be read before ``work_days``; ``end`` lies behind all that has arrived."""
+        """Return the requests to dispatch before ``work_days``; ``end`` is after all events."""
         days = self._take_days(now)
         self._due = at if self.is_cold else at + _PAUSE
         self._reading, self._meanwhile, self._day_reads = set(days), [], []
@@ -159,8 +160,8 @@ class RuleRunner:
         for first, last in merge_intervals([(day, day + 1) for day in days]):
             until = last * MINUTES_A_DAY + self._rule.after
             if last == days[-1] + 1 and (self._state is None or last > self._state.day):
-                # it will be the memory: so it is read to the end of what has arrived. What lies
-                # behind may be a backlog, of which nothing could be taken up before its time
+                # it becomes the state, so it is read to the end of what has arrived. Later events
+                # may be a backlog, which the state could not accept out of order
                 begin = first if self._state is None else min(first, self._state.day)
                 state = KeyedState(self._rule, begin)
                 request = ReadRequest(state, state.floor, end, now)
@@ -171,7 +172,7 @@ class RuleRunner:
         return [*self._day_reads, *self._limited_reads]
 
     def _take_days(self, now: int) -> list[int]:
-        """The days to read now: after a restart only the newest first, that make the memory."""
+        """Return the days to read now; after a restart, only the newest, which become the state."""
         days, self._days = self._days, set()
         if self._resumed:
             self._resumed = False
@@ -181,9 +182,9 @@ class RuleRunner:
         return sorted(days - self._days)
 
     def work_finished(self, at: float) -> list[Revision]:
-        """The revisions of those days that are finished already, while others are being read."""
+        """Return the revisions of days that are finished while others are still being read."""
         found: list[tuple[KeyedState, FindingsByKey, Joints]] = []
-        # they go on one after the other; the last one may become the memory
+        # the requests run one after the other; the last one may become the state
         while self._day_reads and self._day_reads[0].error is None:
             request = self._day_reads[0]
             if request.is_over and request.end is not None:
@@ -200,7 +201,7 @@ class RuleRunner:
         return self._reconcile(at, found)
 
     def work_days(self, at: float) -> list[Revision]:
-        """The revisions of the days that were read again, to the end."""
+        """Return the revisions of the days that were read again."""
         requests, self._day_reads = self._day_reads, []
         limited, self._limited_reads = self._limited_reads, []
         _raise_error([*requests, *limited])
@@ -208,7 +209,7 @@ class RuleRunner:
         self._reading = set()
         found = [_found_by(request) for request in requests]
         if requests and requests[-1].end is None:
-            self._joints = {}  # it knows them all
+            self._joints = {}  # the new state has all of them
             self._state = requests[-1].state
             self.size = self._state.size
             self._intervals = []
@@ -224,7 +225,7 @@ class RuleRunner:
         *,
         everything: bool = False,
     ) -> list[Revision]:
-        """What of all that was found has to be written."""
+        """Return the revisions to write for all that was found."""
         every: KeyedFindings = {}
         for state, found, joints in told:
             self._joints |= joints
@@ -243,9 +244,9 @@ class RuleRunner:
     def _reconcile_joints(
         self, found: KeyedFindings, firsts: dict[int, int], at: float, *, everything: bool
     ) -> list[Revision]:
-        """Of days with too many findings the joined one; ``found`` loses what is in it now.
+        """Return the revisions of joined findings; ``found`` loses those that they represent.
 
-        ``firsts`` gets the first event of what stands for many on a day.
+        Adds to ``firsts``: day → first event of its joined finding.
         """
         revisions: list[Revision] = []
         for day, joint in sorted(self._joints.items()):
@@ -271,11 +272,11 @@ class RuleRunner:
         return revisions
 
     def commit(self, at: float) -> None:
-        """What ``work`` gave is in the store."""
+        """Clean up after the revisions of ``work`` are committed."""
         self._revisions.forget(at)
 
     def recover(self, at: float) -> None:
-        """After a failure: forget what may be half done, and read its days again later."""
+        """Discard the state after a failure, and schedule its days to be read again."""
         self._days = set(_decode_days(self.state()))
         self._intervals, self._reads = [], []
         self._reading, self._day_reads, self._meanwhile = set(), [], []
@@ -287,14 +288,14 @@ class RuleRunner:
         self._due = at + _PAUSE
 
     def _days_of(self, since: int, until: int) -> set[int]:
-        """The UTC days whose findings may depend on the minutes [since, until)."""
+        """Return the UTC days whose findings may depend on the minutes [since, until)."""
         first = (since - self._rule.after) // MINUTES_A_DAY
         last = (until - 1 + self._rule.before) // MINUTES_A_DAY
         return set(range(first, last + 1))
 
 
 def _found_by(request: ReadRequest) -> tuple[KeyedState, FindingsByKey, Joints]:
-    """What a reading that is over found."""
+    """Return the results of a finished request."""
     return (
         request.state,
         _up_to(request.end, request.findings),
@@ -303,14 +304,14 @@ def _found_by(request: ReadRequest) -> tuple[KeyedState, FindingsByKey, Joints]:
 
 
 def _raise_error(requests: Iterable[ReadRequest]) -> None:
-    """Raise what the rule raised while it was told of the events."""
+    """Raise the error that the rule raised while it processed events."""
     for request in requests:
         if request.error is not None:
             raise request.error
 
 
 def _joints_up_to(end: int | None, joints: Joints) -> Joints:
-    """Those of the days before ``end``: nobody will look at them again."""
+    """Return the joints of days before ``end``, marked as final."""
     if end is None:
         return joints
     return {
@@ -321,7 +322,7 @@ def _joints_up_to(end: int | None, joints: Joints) -> Joints:
 
 
 def _up_to(end: int | None, found: FindingsByKey) -> FindingsByKey:
-    """What is booked on the days before ``end``, which alone is whole."""
+    """Return the findings of days before ``end``, the only ones that are complete."""
     if end is None:
         return found
     return {s: {day: f for day, f in days.items() if day < end} for s, days in found.items()}

@@ -1,7 +1,7 @@
-"""One thing after another: enough of the one within a span before the other.
+"""Rules for sequences: enough events of one kind within a span before an event of another.
 
-What is told is the other; the one that went before is its evidence. Time is kept by the minute:
-of one minute, what came before may have come after by some seconds.
+The later event is reported; the earlier ones are its evidence. The resolution is one minute: within
+the same minute, an "earlier" event may be some seconds later.
 """
 
 import math
@@ -24,14 +24,14 @@ from heptad.core.event import Event
 
 
 class SequenceBucket(msgspec.Struct, frozen=True, gc=False):
-    """The events of one minute: those that go before, and those that are told after them."""
+    """The events of one minute: the causes, and the reported events that follow."""
 
     before: Facts | None = None
     after: Facts | None = None
 
 
 class SequenceDetector:
-    """The pairs of one subject."""
+    """Detects the sequences of one key."""
 
     __slots__ = ("_causes", "_groups", "_recent", "_rule")
 
@@ -40,10 +40,9 @@ class SequenceDetector:
         self._recent: list[tuple[int, Facts]] = []
         self._groups = FactGroups()
         self._causes: list[tuple[int, Facts]] = []
-        """Of each group up to which minute what went before is taken up, and what it is."""
+        """For each group: the last minute whose causes are included, and the causes."""
 
     def copy(self) -> "SequenceDetector":
-        """A chain of its own that knows the same."""
         twin = SequenceDetector(self._rule)
         twin._recent = self._recent.copy()
         twin._groups = self._groups.copy()
@@ -51,7 +50,7 @@ class SequenceDetector:
         return twin
 
     def add(self, minute: int, bucket: SequenceBucket) -> None:
-        """The next cell."""
+        """Add the next bucket."""
         while self._recent and self._recent[0][0] < minute - self._rule.width:
             del self._recent[0]
         after, before = bucket.after, bucket.before
@@ -75,25 +74,24 @@ class SequenceDetector:
             self._causes.append((earlier[-1][0], merge(causes)))
 
     def findings(self, key: str) -> Iterator[Finding]:
-        """Every group of what came after."""
+        """Yield a finding for each group of reported events."""
         for (day, after), (_, causes) in zip(self._groups, self._causes, strict=True):
             yield self._rule.sequence_to_finding(key, day, causes, after)
 
     def forget(self, day: int) -> None:
-        """Drop the groups of the days before."""
+        """Drop the groups before ``day``."""
         self._groups.forget(day)
         self._causes = self._causes[len(self._causes) - len(list(self._groups)) :]
 
     def is_expired(self, minute: int) -> bool:
-        """Whether nothing here matters to a cell at or after ``minute``."""
         late = bool(self._recent) and self._recent[-1][0] + self._rule.width >= minute
         return not late and not self._groups
 
 
 class SequenceRule(FactsRule):
-    """A rule that tells what comes within ``span`` after at least ``threshold`` of other events.
+    """A rule that reports an event within ``span`` after at least ``threshold`` other events.
 
-    ``once``: only the first to come after; those that follow have to wait for new ones before.
+    ``once``: report only the first such event; the next one requires new causes.
     """
 
     once: bool = False
@@ -104,19 +102,19 @@ class SequenceRule(FactsRule):
         self.before = self.width
 
     def is_after(self, event: Event) -> bool:
-        """Whether such an event comes after the others, by its action and outcome."""
+        """Return whether an event is of the later kind, by its action and outcome."""
         raise NotImplementedError
 
     def is_reported(self, event: Event) -> bool:
-        """Whether an event that comes after is told."""
+        """Return whether an event of the later kind is reported."""
         return True
 
     def describe(self, key: str, causes: Facts, after: Facts) -> tuple[str, Words]:
-        """Severity, and it in words."""
+        """Return severity and wording."""
         raise NotImplementedError
 
     def add(self, bucket: SequenceBucket | None, told: EventBatch) -> SequenceBucket | None:
-        """The cell with more events; None while none of them matters."""
+        """Return the bucket with more events added; None if none of them matters."""
         known = bucket or SequenceBucket()
         if not self.is_after(told[0][0]):
             facts = told.merged()
@@ -130,21 +128,20 @@ class SequenceRule(FactsRule):
         return SequenceBucket(known.before, merge(after))
 
     def needs_past(self, bucket: SequenceBucket) -> bool:
-        """Where something came after others: there are far fewer of these."""
+        """Events of the later kind are far fewer."""
         return bucket.after is not None
 
     def detector(self) -> SequenceDetector:
-        """An empty chain."""
         return SequenceDetector(self)
 
     def sequence_to_finding(self, key: str, day: int, causes: Facts, after: Facts) -> Finding:
-        """The finding: it lasts from the first to the last of what came after."""
-        # what is told is never crowded out by what went before
+        """Return the finding; it spans the first to the last of the reported events."""
+        # causes must not crowd out the reported events
         room = MOST_EVIDENCE - len(causes.evidence)
         told = after.evidence[: max(room, MOST_EVIDENCE // 2)]
         evidence = tuple(sorted((*causes.evidence[: MOST_EVIDENCE - len(told)], *told)))
         both_lists = zip(after.lists, merge([causes, after]).lists, strict=True)
-        # who came after is whom it is about, however many names went before
+        # list the names of the reported events first, however many names the causes have
         lists = tuple((*own, *sorted({*names}.difference(own))) for own, names in both_lists)
         both = Facts(causes.count + after.count, after.first, after.last, evidence, lists)
         return finding_of(self, key, day, both, self.describe(key, causes, after))

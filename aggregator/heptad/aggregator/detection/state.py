@@ -1,9 +1,9 @@
-"""What a rule's findings are made of, held in memory: a cache of what the store of events says.
+"""The in-memory state of a rule: a cache of what can be computed from the store of events.
 
-Each subject has its cells of the last hour, which may still change, and one chain that has taken
-up everything before. So the memory does not grow with the length of an attack, and an event
-costs the same whatever the store holds. An event that lies further back is not looked for here:
-its day is read again (``heptad.aggregator.detection.runner``).
+For each key, the buckets of the last hour are held, which may still change, and one detector that
+has processed all earlier ones. Memory does not grow with the length of an attack, and the cost of
+an event does not depend on the size of the store. An event that is older is not processed here: its
+day is read again (``heptad.aggregator.detection.runner``).
 """
 
 from collections import Counter
@@ -19,67 +19,67 @@ from heptad.aggregator.detection.rules import DetectionRule, Detector
 from heptad.aggregator.progress import OPEN_MINUTES
 
 _APART: Final = 10
-"""While many minutes are read, so many are taken up at once."""
+"""While many minutes are read, detectors take this many at once."""
 MOST_BUCKETS: Final = 60_000
-"""So many are held of the minutes before, and so many of the one that is being read."""
+"""Maximum number of buckets held of past minutes, and of the minute that is being read."""
 MINUTES_A_DAY: Final = 1440
 _NEVER: Final = -(2**63)
 
 DayFindings = dict[int, Sequence[Finding]]
-"""UTC day → everything that was found of it, which may be nothing."""
+"""UTC day → all findings of that day, possibly none."""
 FindingsByKey = dict[str, DayFindings]
-"""Subject → what was found of it; read only, for subjects may share it."""
+"""Key → its findings; read-only, because keys may share a value."""
 
 
 class _Shared(DayFindings):
-    """That nothing was found, of all subjects for which this is so: it is never changed."""
+    """Days without findings, shared by all keys for which this is the case; must not be changed."""
 
 
 def _part(days: DayFindings, end: int) -> tuple[DayFindings, DayFindings]:
-    """What was found of the days before ``end``, and of the others."""
+    """Split findings into those of days before ``end`` and the others."""
     own = type(days)
     before = own({day: found for day, found in days.items() if day < end})
     return before, own({day: found for day, found in days.items() if day >= end})
 
 
 class KeyedState:
-    """The subjects of ``rule`` from ``day`` (since the epoch) on."""
+    """The state of all keys of ``rule``, from ``day`` (since the epoch) on."""
 
     def __init__(self, rule: DetectionRule, day: int) -> None:
         self.day = day
         self.floor = day * MINUTES_A_DAY - rule.before
         self.dropped = 0
         self.whole = True
-        """Whether nothing was dropped, ever."""
+        """Whether nothing was ever dropped."""
         self.size = 0
-        """How many cells are held, a subject's chain counting as one."""
+        """The number of buckets held; a detector counts as one."""
         self.rule = rule
         self._buckets: dict[int, Mapping[str, Any]] = {}
-        """Minute → subject → cell; other memories may hold the same ones."""
+        """Minute → key → bucket; other states may hold the same bucket."""
         self._detectors: dict[str, Detector] = {}
         self._touched: set[str] = set()
         self._crowds: dict[int, Crowd] = {}
         self._levels: dict[int, tuple[int, frozenset[int]]] = {}
-        """Day → what of its findings was told by itself when last looked: see Crowd."""
+        """Day → level and quiet hosts at the last evaluation; see Crowd."""
         self._joints: dict[int, Joint] = {}
         self._newest = self.floor
         self._forgotten = _NEVER
-        """Up to this minute something may have been forgotten."""
+        """Events up to this minute may have been evicted."""
         self._returned: dict[int, set[str]] = {}
         self.begin(self.floor)
 
     def begin(self, now: int) -> None:
-        """Events will be told in order of time; minutes that are known are told as a whole.
+        """Start a pass over events in order of time; known minutes are passed as a whole.
 
-        ``now`` is the newest minute that can be believed: a clock that is ahead must not close
-        the minutes before it.
+        ``now`` is the newest plausible minute: a clock that is ahead must not close the minutes
+        before it.
         """
         self._now = now
         self._found: FindingsByKey = {}
         self._minute: int | None = None
 
     def take(self, minute: int, buckets: Mapping[str, Any], dropped: int) -> None:
-        """The cells of a minute; ``dropped`` are the events of more subjects than fit in."""
+        """Add the buckets of a minute; ``dropped`` is the number of events that did not fit."""
         if self._minute is not None:
             self._turn(self._minute, minute)
         self._minute = minute
@@ -90,9 +90,9 @@ class KeyedState:
         self.whole = self.whole and not dropped
 
     def finish(self, until: int) -> FindingsByKey:
-        """What was found of the subjects that were told of, in the minutes before ``until``.
+        """Return the findings of all keys with events before minute ``until`` in this pass.
 
-        Of days with too many findings it has only what is told by itself; see ``take_joints``.
+        For days with too many findings, only those reported separately; see ``take_joints``.
         """
         self._advance(min(until, self._now) - OPEN_MINUTES)
         self._collect()
@@ -102,7 +102,7 @@ class KeyedState:
         return found
 
     def take_finished(self) -> FindingsByKey:
-        """What was found of the days that no event changes any more, each once."""
+        """Return the findings of days that cannot change any more; each is returned once."""
         finished: FindingsByKey = {}
         left: FindingsByKey = {}
         parted: dict[int, tuple[DayFindings, DayFindings]] = {}
@@ -117,17 +117,17 @@ class KeyedState:
         return finished
 
     def take_returned(self) -> dict[int, set[str]]:
-        """Day → subjects to be judged by what they did before, of which some may be forgotten."""
+        """Return day → keys whose earlier events matter and may have been evicted."""
         returned, self._returned = self._returned, {}
         return returned
 
     def take_joints(self) -> dict[int, Joint]:
-        """For each day that has findings, or had some, what of them is told."""
+        """Return how the findings of each changed day are reported."""
         joints, self._joints = self._joints, {}
         return joints
 
     def _join(self, day: int) -> None:
-        """See how many findings the day has; where they are fewer than before, tell them again."""
+        """Update how the day's findings are reported; evaluate those that become visible again."""
         crowd = self._crowds.get(day)
         if crowd is None:
             return
@@ -165,7 +165,7 @@ class KeyedState:
         return joined if self.whole else self._crowds[day].complete(joined, self.rule.noun)
 
     def _turn(self, minute: int, following: int) -> None:
-        """The events go on with the ``following`` minute: keep only what may still change."""
+        """Move on to the ``following`` minute; keep only what may still change."""
         if following // MINUTES_A_DAY != minute // MINUTES_A_DAY:
             self._collect()
         floor = min(following, self._now) - OPEN_MINUTES
@@ -194,7 +194,7 @@ class KeyedState:
             known.update(returned[: self.rule.most - len(known)])
 
     def _advance(self, floor: int) -> None:
-        """Let the chains take up what lies before ``floor``; hourly, forget who is idle."""
+        """Let detectors process the minutes before ``floor``; hourly, drop the idle ones."""
         if floor <= self.floor:
             return
         detectors = self._detectors
@@ -218,7 +218,7 @@ class KeyedState:
         self.floor = floor
 
     def _shrink(self) -> None:
-        """Too many: drop the subjects that were quiet for longest, a third, for each time costs."""
+        """Evict the least recently active keys, a third at once because eviction is expensive."""
         held = Counter(self._detectors.keys())
         last = dict.fromkeys(self._detectors, 0)
         for minute, buckets in sorted(self._buckets.items()):
@@ -245,7 +245,7 @@ class KeyedState:
         self.whole = self.whole and not lost
 
     def _collect(self) -> None:
-        """What is found of the subjects that were touched; then leave finished days behind."""
+        """Evaluate the keys that were touched, then drop the finished days."""
         self._judge(self._touched)
         self._touched.clear()
         day = (self.floor - self.rule.after) // MINUTES_A_DAY
@@ -257,7 +257,7 @@ class KeyedState:
                 detector.forget(day)
 
     def _close(self, day: int) -> None:
-        """The day is over: nothing that is held here will change what was found of it."""
+        """Finish a day: its findings cannot change any more."""
         self._join(day)
         joint = self._joints.get(day)
         if joint is not None and joint.level:
@@ -267,17 +267,17 @@ class KeyedState:
         self._levels.pop(day, None)
 
     def _buckets_of(self, keys: Set[str]) -> dict[str, list[tuple[int, Any]]]:
-        """The cells of these subjects that no chain has taken up yet, in order of time."""
+        """Return the buckets of these keys that no detector has processed yet, in order of time."""
         held: dict[str, list[tuple[int, Any]]] = {}
         for minute, buckets in sorted(self._buckets.items()):
-            # the fewer of the two are gone through
+            # iterate over the smaller one
             few, many = (buckets, keys) if len(buckets) < len(keys) else (keys, buckets)
             for key in [key for key in few if key in many]:
                 held.setdefault(key, []).append((minute, buckets[key]))
         return held
 
     def _judge(self, keys: Set[str]) -> None:
-        """What is found of the subjects in the days that are not finished, in place of before."""
+        """Evaluate the keys for the unfinished days, and replace their previous findings."""
         held = self._buckets_of(keys)
         unfinished = range(self.day, self._newest // MINUTES_A_DAY + 1)
         nothing = _Shared(dict.fromkeys(unfinished, ()))
@@ -289,7 +289,7 @@ class KeyedState:
             for day in unfinished:
                 self._note(day, key, new)
             days = self._found.get(key)
-            # they are in order: only the last ones are looked at, however many there are
+            # they are in order, so only the last ones need to be checked, however many there are
             if days is None or next(iter(days), self.day) >= self.day:
                 self._found[key] = nothing | new if new else nothing
                 continue
@@ -300,7 +300,7 @@ class KeyedState:
             days |= nothing | new
 
     def _note(self, day: int, key: str, new: dict[int, list[Finding]]) -> None:
-        """Count the subject's findings of the day; of very many keep only what may be told."""
+        """Count the key's findings of the day; of very many, keep those that may be reported."""
         crowd = self._crowds.get(day)
         if crowd is None:
             if day not in new:
@@ -311,7 +311,7 @@ class KeyedState:
             new[day] = [finding for finding in new[day] if crowd.tells(finding, level)]
 
     def _find(self, key: str, buckets: Sequence[tuple[int, Any]]) -> Iterator[Finding]:
-        """What its chain tells once it has taken up the cells that may still change, too."""
+        """Return the findings of a key, including the buckets that may still change."""
         detector = self._detectors.get(key)
         if buckets:
             detector = self.rule.detector() if detector is None else detector.copy()

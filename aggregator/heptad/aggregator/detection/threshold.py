@@ -1,14 +1,14 @@
-"""Enough of something within a width: episodes.
+"""Rules for thresholds: enough events within a span form an episode.
 
-Time is divided into units of some minutes. An episode is made of every unit that lies in a span
-of ``width`` units with enough; spans that touch are one episode. It may go on for ever, so an
-episode that crosses midnight (UTC) is cut there, if both sides have enough by themselves; a
-smaller side stays with the other. A day's episodes therefore follow from that day's units and
-those of two spans around it: a day between two midnights of one episode always has enough, as
-long as a span is at most half a day.
+Time is divided into units of some minutes. An episode consists of all units in any span of
+``width`` units that reaches the threshold; overlapping spans are one episode. An episode may last
+forever, so it is split at midnight (UTC) if both parts reach the threshold; a part that does not
+stays with the other. The episodes of a day therefore depend only on the units of that day and of
+two spans around it: a day between two midnights of one episode always reaches the threshold if a
+span is at most half a day.
 
-A span is rounded up to whole units and one more, so that nothing within it is missed; events up
-to two units further apart may count together.
+A span is rounded up to whole units plus one, so that nothing within it is missed; events up to two
+units further apart may count together.
 """
 
 import math
@@ -24,24 +24,24 @@ from heptad.core.event import Event
 
 
 class Measure(NamedTuple):
-    """How much there is of what is counted; more facts never add more than they have alone."""
+    """What is counted; the sum is never larger than the sum of the parts."""
 
     adds: Callable[[Facts, int], int]
-    """(facts, number of units that had no events before) → how much they can add."""
+    """(facts, number of units that had no events before) → the most that they can add."""
     counts: Callable[[Iterable[Facts], int], int]
-    """(facts of units, number of units with events) → how much they have together."""
+    """(facts of units, number of units with events) → the total."""
 
 
 EVENTS: Final = Measure(
     lambda facts, _: facts.count, lambda facts, _: sum([part.count for part in facts])
 )
-"""How many events."""
+"""Count events."""
 UNITS: Final = Measure(lambda _, number: number, lambda _, number: number)
-"""In how many units something happened."""
+"""Count units with events."""
 
 
 def names_of(name: str) -> Measure:
-    """How many different names one of the facts' lists holds, up to those that are kept."""
+    """Count the different names in one of the facts' lists, as far as they are kept."""
     place = LISTS.index(name)
 
     def count(facts: Iterable[Facts], _: int) -> int:
@@ -57,7 +57,7 @@ FAILED_LOGINS: Final = {"action": ("login",), "outcome": ("failure",)}
 
 
 class EpisodePart(msgspec.Struct, gc=False):
-    """What of an episode lies in one UTC day (since the epoch)."""
+    """The part of an episode in one UTC day (since the epoch)."""
 
     day: int
     facts: list[Facts]
@@ -65,14 +65,14 @@ class EpisodePart(msgspec.Struct, gc=False):
 
 
 def _gather(facts: list[Facts], more: Sequence[Facts]) -> None:
-    """Take up more; merged only when they are many, for that is what costs most."""
+    """Add facts; they are merged only when there are many, because merging is the largest cost."""
     facts += more
     if len(facts) > _MOST_APART:
         facts[:] = [merge(facts)]
 
 
 class ThresholdDetector:
-    """The episodes of one subject."""
+    """Detects the episodes of one key."""
 
     __slots__ = ("_end", "_episodes", "_lacking", "_recent", "_rule", "_sure")
 
@@ -80,15 +80,14 @@ class ThresholdDetector:
         self._rule = rule
         self._recent: list[tuple[int, list[Facts]]] = []
         self._lacking = rule.threshold
-        """So much at least has to come before there can be enough."""
+        """The least that must be added before the threshold can be reached."""
         self._end = _NEVER
-        """The last unit of the last episode, which takes up the facts of it once it is over."""
+        """The last unit of the last episode; its facts are added when the unit is over."""
         self._sure = _NEVER
-        """Up to this unit there is enough without what is still to come."""
+        """Up to this unit, the threshold is reached without further events."""
         self._episodes: list[list[EpisodePart]] = []
 
     def copy(self) -> "ThresholdDetector":
-        """A chain of its own that knows the same."""
         twin = ThresholdDetector(self._rule)
         twin._recent = self._recent.copy()
         if twin._recent:
@@ -102,12 +101,12 @@ class ThresholdDetector:
         return twin
 
     def _copy_last(self) -> EpisodePart:
-        """The last part of the last episode: the only one that still grows."""
+        """Return a copy of the last part of the last episode, the only one that still grows."""
         last = self._episodes[-1][-1]
         return EpisodePart(last.day, last.facts.copy(), last.number)
 
     def add(self, minute: int, bucket: Facts) -> None:
-        """The next cell; ``minute`` is later than all before."""
+        """Add the next bucket; ``minute`` must be after all before."""
         rule, recent = self._rule, self._recent
         unit, new = minute // rule.unit, 1
         if recent and recent[-1][0] == unit:
@@ -130,7 +129,7 @@ class ThresholdDetector:
             self._detect(unit)
 
     def _detect(self, unit: int) -> None:
-        """Let an episode begin or go on if there is enough in the span that ends with ``unit``."""
+        """Start or extend an episode if the span that ends with ``unit`` reaches the threshold."""
         rule, recent = self._rule, self._recent
         known = [facts for _, parts in recent for facts in parts]
         self._lacking = rule.threshold - rule.measure.counts(known, len(recent))
@@ -147,7 +146,7 @@ class ThresholdDetector:
                     _gather(self._episodes[-1][-1].facts, parts)
 
     def _last_beginning(self) -> int:
-        """The last unit with which a span may begin that has enough now."""
+        """Return the last unit where a span that reaches the threshold can start."""
         known: list[Facts] = []
         for number, (at, parts) in enumerate(reversed(self._recent), start=1):
             known += parts
@@ -156,7 +155,7 @@ class ThresholdDetector:
         return _NEVER
 
     def _extend(self, unit: int) -> None:
-        """The last episode goes on until ``unit``."""
+        """Extend the last episode to ``unit``."""
         episode = self._episodes[-1]
         day = unit * self._rule.unit // MINUTES_A_DAY
         if episode and episode[-1].day == day:
@@ -167,13 +166,12 @@ class ThresholdDetector:
         self._end = unit
 
     def _end_part(self) -> None:
-        """What no longer grows need not be held apart."""
+        """Merge the facts of a part that no longer grows."""
         if self._episodes and self._episodes[-1]:
             last = self._episodes[-1][-1]
             last.facts = [merge(last.facts)]
 
     def is_expired(self, minute: int) -> bool:
-        """Whether nothing here matters to a cell at or after ``minute``."""
         unit = minute // self._rule.unit
         late = bool(self._recent) and self._recent[-1][0] + self._rule.width > unit
         return not late and not self._episodes
@@ -185,7 +183,7 @@ class ThresholdDetector:
             self._end = self._sure = _NEVER
 
     def findings(self, key: str) -> Iterator[Finding]:
-        """Every episode, cut at midnight."""
+        """Yield a finding for each episode, split at midnight."""
         episodes = self._episodes
         if episodes and self._recent[-1][0] == self._end:
             last = self._copy_last()
@@ -200,7 +198,7 @@ class ThresholdDetector:
 
 
 def _cut(episode: list[EpisodePart], is_enough: Callable[[EpisodePart], bool]) -> list[EpisodePart]:
-    """Join a side of midnight that has not enough of its own to the other side."""
+    """Merge the parts of an episode that do not reach the threshold into their neighbours."""
     parts: list[EpisodePart] = []
     for part in episode:
         if parts and not is_enough(parts[-1]):
@@ -218,13 +216,13 @@ def _join(one: EpisodePart, other: EpisodePart, day: int) -> EpisodePart:
 
 
 class ThresholdRule(FactsRule):
-    """A rule that tells when ``measure`` reaches ``threshold`` within ``span``."""
+    """A rule that fires when ``measure`` reaches ``threshold`` within ``span``."""
 
     filter = FAILED_LOGINS
     shares_buckets = True
     noun = ("address", "addresses")
     unit: int = 1
-    """In minutes; a day is a multiple of it."""
+    """In minutes; must divide a day."""
     key_of: Callable[[Event], str | None] = staticmethod(address_of)
 
     def __init__(self, measure: Measure, threshold: int, span: float) -> None:
@@ -234,16 +232,15 @@ class ThresholdRule(FactsRule):
         self.before = self.after = 2 * self.width * self.unit
 
     def severity_of(self, facts: Facts) -> str:
-        """How far beyond the threshold it went: up to tenfold, up to a hundredfold, or more."""
+        """Compare the count with the threshold."""
         return severity_of(facts.count, self.threshold)
 
     def detector(self) -> ThresholdDetector:
-        """An empty chain."""
         return ThresholdDetector(self)
 
 
 def severity_of(count: int, threshold: int) -> str:
-    """Low up to ten times the threshold, medium up to a hundred times."""
+    """Return low below ten times the threshold, medium below a hundred times, else high."""
     if count < 10 * threshold:
         return "low"
     return "medium" if count < 100 * threshold else "high"

@@ -1,14 +1,13 @@
-"""The findings: one file per rule, and the list of them.
+"""The detection rules: one module per rule, and the list of them.
 
-A rule looks at one subject at a time (an address, a user) and sees its events as cells, one a
-minute. It gives a chain: fed with a subject's cells in order of time, the chain tells what it
-finds in them. That is all that a rule is: when cells are read, kept, dropped and read again is
-the business of ``heptad.aggregator.detection.runner``, and what is written of
-``heptad.aggregator.detection.revisions``.
+A rule evaluates one key (an address, a user) at a time. Its events arrive as buckets, one per
+minute. The rule creates a detector, which is fed with the buckets of a key in order of time and
+returns the findings. ``heptad.aggregator.detection.runner`` decides when buckets are read, kept,
+dropped and read again; ``heptad.aggregator.detection.revisions`` decides what is written.
 
-A rule keeps this promise, on which everything that is said about determinism rests: its findings
-of one UTC day follow from the cells of that day, of ``before`` minutes before and of ``after``
-minutes after it. What several rules need to keep it is in ``heptad.aggregator.detection``.
+Results are deterministic only if every rule keeps this contract: its findings of one UTC day depend
+only on the buckets of that day, of ``before`` minutes before it and of ``after`` minutes after it.
+``heptad.aggregator.detection`` has what several rules need for that.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -38,18 +37,18 @@ from heptad.core.event import Event
 
 
 class Detector(Protocol):
-    """What a rule knows of one subject, from its cells up to a minute."""
+    """The state of a rule for one key, from its buckets up to a minute."""
 
     def add(self, minute: int, bucket: Any) -> None:
-        """The next cell; minutes (since the epoch) only grow."""
+        """Add the next bucket; minutes (since the epoch) must increase."""
         ...
 
     def copy(self) -> Self:
-        """A chain of its own that knows the same."""
+        """Return an independent copy."""
         ...
 
     def findings(self, key: str) -> Iterator[Finding]:
-        """What there is to tell, each once."""
+        """Yield the findings, each once."""
         ...
 
     def forget(self, day: int) -> None:
@@ -57,56 +56,56 @@ class Detector(Protocol):
         ...
 
     def is_expired(self, minute: int) -> bool:
-        """Whether a cell at or after ``minute`` finds nothing here that matters to it."""
+        """Return whether nothing here affects a bucket at or after ``minute``."""
         ...
 
 
 class DetectionRule(Protocol):
-    """One kind of finding."""
+    """A kind of finding."""
 
     @property
     def name(self) -> str:
-        """Its name in the tag ``rule`` and in metrics."""
+        """The value of the tag ``rule`` and of the label in metrics."""
         ...
 
     @property
     def filter(self) -> Mapping[str, Collection[str]]:
-        """The actions of the events that it looks at, and perhaps their outcomes."""
+        """The actions, and optionally outcomes, of the events that it needs."""
         ...
 
     @property
     def before(self) -> int:
-        """How many minutes before a day have a say in that day's findings."""
+        """How many minutes before a day affect that day's findings."""
         ...
 
     @property
     def after(self) -> int:
-        """How many minutes after a day have a say in that day's findings."""
+        """How many minutes after a day affect that day's findings."""
         ...
 
     @property
     def shares_buckets(self) -> bool:
-        """Whether ``subject_of`` and ``add`` look at nothing but what they are given.
+        """Whether ``key_of`` and ``add`` depend only on their arguments.
 
-        Rules that have both from the same class then share their cells.
+        Rules that inherit both from the same class then share their buckets.
         """
         ...
 
     @property
     def most(self) -> int:
-        """So many findings of a day are told each by itself; see
+        """Maximum number of findings of a day that are reported separately; see
         ``heptad.aggregator.detection.flood``.
         """
         ...
 
     @property
     def noun(self) -> tuple[str, str]:
-        """What a subject is, one and many."""
+        """What a key is, singular and plural."""
         ...
 
     @property
     def title(self) -> str:
-        """Its name for a person; this and the following are what docs/findings.md is made of."""
+        """The title; docs/findings.md is generated from this and the following texts."""
         ...
 
     @property
@@ -116,36 +115,36 @@ class DetectionRule(Protocol):
 
     @property
     def description(self) -> str:
-        """What it tells, and how grave it is."""
+        """What it detects, and its severity."""
         ...
 
     @property
     def false_positives(self) -> str:
-        """When it is a false positive, and what it does not see."""
+        """False positives, and what it cannot detect."""
         ...
 
     def key_of(self, event: Event) -> str | None:
-        """Whom the event is about; None if the rule has no use for it."""
+        """Return the key of an event; None if the rule does not need it."""
         ...
 
     def add(self, bucket: Any | None, told: EventBatch) -> Any:
-        """The cell of a minute with more events and their facts; in whatever order they come.
+        """Return the bucket of a minute with more events added, in any order.
 
-        None where there is still nothing to keep.
+        None if there is still nothing to keep.
         """
         ...
 
     def needs_past(self, bucket: Any) -> bool:
-        """Whether the cell is worth reading again what its subject did before, if forgotten."""
+        """Return whether evicted earlier events of the bucket's key must be read again."""
         ...
 
     def detector(self) -> Detector:
-        """An empty chain."""
+        """Return a detector without events."""
         ...
 
 
 def rules_of(config: FindingsConfig) -> list[DetectionRule]:
-    """Every rule, with its thresholds."""
+    """Return all rules with their thresholds."""
     baseline = config.baseline
     return [
         BruteForce(config.brute_force),

@@ -1,4 +1,4 @@
-"""An account or a group was changed."""
+"""Rule: an account or a group was changed."""
 
 from typing import ClassVar, Final
 
@@ -21,8 +21,6 @@ _POWERFUL: Final = frozenset({"root", "sudo", "wheel", "admin", "adm", "docker",
 
 
 class AccountChange(GroupingRule):
-    """The rule."""
-
     name = "account_change"
     title = "Account or group changed"
     technique = "T1098"
@@ -42,20 +40,16 @@ class AccountChange(GroupingRule):
         return event.target_user or event.object or None
 
     def severity_of(self, facts: Facts) -> str:
-        """By which group."""
         member = "member_add" in facts.actions
         return "medium" if member and _POWERFUL.intersection(facts.objects) else "low"
 
     def title_of(self, facts: Facts) -> str:
-        """What was done."""
         done = [_DONE[action] for action in facts.actions]
         return list_names(done, most=2).capitalize()
 
     def path_of(self, key: str, facts: Facts) -> str:
-        """See Telling.path_of."""
         return path_of(facts.hosts, facts.users, facts.targets or (key,))
 
     def facts_of(self, key: str, facts: Facts) -> str:
-        """See Telling.facts_of."""
         what = f": {list_some(facts.objects)}" if facts.targets and facts.objects else ""
         return f"{often(facts, 'change')} with {list_some(facts.programs)}{what}"

@@ -1,4 +1,4 @@
-"""Brute force: many failed logins from one address within a short time."""
+"""Rule: many failed logins from one address within a short time."""
 
 from heptad.aggregator.detection.facts import Facts, often
 from heptad.aggregator.detection.threshold import EVENTS, ThresholdRule
@@ -6,8 +6,6 @@ from heptad.core.config.findings import BruteForceConfig
 
 
 class BruteForce(ThresholdRule):
-    """The rule with its thresholds."""
-
     name = "brute_force"
     title = "Brute force"
     technique = "T1110"
@@ -25,5 +23,4 @@ class BruteForce(ThresholdRule):
         super().__init__(EVENTS, config.attempts, config.span)
 
     def facts_of(self, key: str, facts: Facts) -> str:
-        """See Telling.facts_of."""
         return often(facts, "failed login")

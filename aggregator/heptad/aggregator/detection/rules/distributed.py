@@ -1,4 +1,4 @@
-"""Distributed: one user who is tried from many addresses."""
+"""Rule: failed logins as one user from many addresses."""
 
 from heptad.aggregator.detection.facts import Facts, number_of, often, path_of
 from heptad.aggregator.detection.threshold import ThresholdRule, names_of
@@ -7,7 +7,7 @@ from heptad.core.event import Event
 
 
 class Distributed(ThresholdRule):
-    """The rule with its thresholds; time is kept by units of five minutes."""
+    """Units are five minutes."""
 
     name = "distributed"
     title = "One user from many addresses"
@@ -28,19 +28,16 @@ class Distributed(ThresholdRule):
         super().__init__(names_of("addresses"), config.addresses, config.span)
 
     def key_of(self, event: Event) -> str | None:
-        """The user, where the account exists and an address is told."""
+        """The user, if the account exists and the address is known."""
         known = event.reason != "invalid_user" and event.source_ip is not None
         return event.user or None if known else None
 
     def severity_of(self, facts: Facts) -> str:
-        """By who it is."""
         return "low" if facts.users == ("root",) else "medium"
 
     def path_of(self, key: str, facts: Facts) -> str:
-        """See Telling.path_of."""
         return path_of(facts.hosts, facts.addresses, facts.users)
 
     def facts_of(self, key: str, facts: Facts) -> str:
-        """See Telling.facts_of."""
         names = number_of(facts.addresses, "address", "addresses")
         return f"{often(facts, 'failed login')}, from {names}"

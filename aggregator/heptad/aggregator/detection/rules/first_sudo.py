@@ -1,4 +1,4 @@
-"""A user used sudo who never did."""
+"""Rule: a user ran sudo for the first time."""
 
 from typing import ClassVar, Final
 
@@ -11,7 +11,7 @@ _PROGRAMS: Final = ("sudo", "doas")
 
 
 class FirstSudo(NewTermsRule):
-    """The rule with its thresholds; the subject is the host, of which much is known already."""
+    """The key is the host, so that its history covers users who are new on it."""
 
     name = "first_sudo"
     title = "First sudo of a user"
@@ -30,19 +30,17 @@ class FirstSudo(NewTermsRule):
         super().__init__(baseline, config.most)
 
     def key_of(self, event: Event) -> str | None:
-        """The host: by sudo or login; both show since when it is known."""
+        """The host, for sudo and login; both add to its history."""
         return event.host if event.action == "login" or event.program in _PROGRAMS else None
 
     def term_of(self, event: Event) -> str:
-        """Who used sudo; a login is history."""
+        """The user of sudo; a login only adds history."""
         return (event.user or "") if event.action == "privilege" else ""
 
     def path_of(self, key: str, facts: Facts) -> str:
-        """See Telling.path_of."""
         return path_of(facts.hosts, facts.users)
 
     def facts_of(self, key: str, facts: Facts) -> str:
-        """See Telling.facts_of."""
         what = f": {list_some(facts.objects)}" if facts.objects else ""
         times = often(facts, "command")
         how = f"by {list_some(facts.programs)}"

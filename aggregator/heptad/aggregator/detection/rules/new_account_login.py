@@ -1,4 +1,4 @@
-"""Login of a new account: it was created shortly before."""
+"""Rule: login of an account that was created shortly before."""
 
 from typing import ClassVar
 
@@ -10,8 +10,6 @@ from heptad.core.event import Event
 
 
 class NewAccountLogin(SequenceRule):
-    """The rule with its thresholds."""
-
     name = "new_account_login"
     title = "Login of a new account"
     technique = "T1136.001"
@@ -27,15 +25,12 @@ class NewAccountLogin(SequenceRule):
         super().__init__(1, config.span)
 
     def key_of(self, event: Event) -> str | None:
-        """The user."""
         return (event.user if event.action == "login" else event.target_user) or None
 
     def is_after(self, event: Event) -> bool:
-        """A login comes after the creation."""
         return event.action == "login"
 
     def describe(self, key: str, causes: Facts, after: Facts) -> tuple[str, Words]:
-        """Severity, and it in words."""
         path = path_of(after.hosts, after.addresses, after.users)
         created = f"the account was created on {list_some(causes.hosts)}"
         age = f"at most {length_of(after.last.time - causes.first.time)} before"

@@ -1,4 +1,4 @@
-"""A user logged in on a host that is new for him."""
+"""Rule: a user logged in on a host for the first time."""
 
 from typing import ClassVar
 
@@ -9,8 +9,6 @@ from heptad.core.event import Event
 
 
 class NewHost(NewTermsRule):
-    """The rule with its thresholds."""
-
     name = "new_host"
     title = "First login on a host"
     technique = "T1021.004"
@@ -27,17 +25,13 @@ class NewHost(NewTermsRule):
         super().__init__(baseline, config.most)
 
     def key_of(self, event: Event) -> str | None:
-        """The user."""
         return event.user or None
 
     def term_of(self, event: Event) -> str:
-        """The host."""
         return event.host
 
     def path_of(self, key: str, facts: Facts) -> str:
-        """See Telling.path_of."""
         return path_of(facts.hosts, facts.addresses, facts.users)
 
     def facts_of(self, key: str, facts: Facts) -> str:
-        """See Telling.facts_of."""
         return f"{often(facts, 'login')}, none there in the {self.looked_back} before"

@@ -1,4 +1,4 @@
-"""A user logged in from a network that is new for him."""
+"""Rule: a user logged in from a network for the first time."""
 
 import ipaddress
 from functools import lru_cache
@@ -11,8 +11,6 @@ from heptad.core.event import Event
 
 
 class NewNetwork(NewTermsRule):
-    """The rule with its thresholds."""
-
     name = "new_network"
     title = "First login from a network"
     technique = "T1078"
@@ -33,28 +31,25 @@ class NewNetwork(NewTermsRule):
         self._network_of = lru_cache(maxsize=4096)(lambda text: network_of(text, *prefixes))
 
     def key_of(self, event: Event) -> str | None:
-        """The user, where an address is told."""
+        """The user, if the address is known."""
         return event.user or None if event.source_ip else None
 
     def term_of(self, event: Event) -> str:
-        """The network."""
         return self._network_of(event.source_ip or "")
 
     def path_of(self, key: str, facts: Facts) -> str:
-        """See Telling.path_of."""
         return path_of(facts.hosts, facts.addresses, facts.users)
 
     def facts_of(self, key: str, facts: Facts) -> str:
-        """See Telling.facts_of."""
         networks = sorted({self._network_of(address) for address in facts.addresses})
         from_where = f"from {list_some(networks)}"
         return f"{often(facts, 'login')} {from_where}, none in the {self.looked_back} before"
 
 
 def network_of(text: str, ipv4_prefix: int, ipv6_prefix: int) -> str:
-    """The network of an address; what is no address is its own network.
+    """Return the network of an address; any other text is returned unchanged.
 
-    An IPv4 address in IPv6 (RFC 4291, 2.5.5.2) is one of IPv4; a zone (RFC 4007) is left out.
+    An IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2) counts as IPv4; a zone (RFC 4007) is ignored.
     """
     try:
         address = ipaddress.ip_address(text.partition("%")[0])

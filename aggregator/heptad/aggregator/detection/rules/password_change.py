@@ -1,4 +1,4 @@
-"""A password was changed."""
+"""Rule: a password was changed."""
 
 from typing import ClassVar
 
@@ -8,8 +8,6 @@ from heptad.core.event import Event
 
 
 class PasswordChange(GroupingRule):
-    """The rule."""
-
     name = "password_change"
     title = "Password changed"
     technique = "T1098"
@@ -21,17 +19,14 @@ class PasswordChange(GroupingRule):
     false_positives = "Routine password changes."
 
     def key_of(self, event: Event) -> str | None:
-        """Whose password it is."""
+        """The owner of the password."""
         return event.target_user or event.user or None
 
     def severity_of(self, facts: Facts) -> str:
-        """By whose it is."""
         return "medium" if "root" in (facts.targets or facts.users) else "low"
 
     def path_of(self, key: str, facts: Facts) -> str:
-        """See Telling.path_of."""
         return path_of(facts.hosts, facts.users, facts.targets)
 
     def facts_of(self, key: str, facts: Facts) -> str:
-        """See Telling.facts_of."""
         return f"{often(facts, 'change')} with {list_some(facts.programs)}"

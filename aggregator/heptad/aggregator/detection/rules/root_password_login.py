@@ -1,4 +1,4 @@
-"""Root logged in by password."""
+"""Rule: root logged in by password."""
 
 from typing import ClassVar, Final
 
@@ -10,8 +10,6 @@ _TYPED: Final = ("password", "keyboard-interactive")
 
 
 class RootPasswordLogin(GroupingRule):
-    """The rule."""
-
     name = "root_password_login"
     title = "Root login by password"
     technique = "T1078.003"
@@ -26,19 +24,15 @@ class RootPasswordLogin(GroupingRule):
     )
 
     def key_of(self, event: Event) -> str | None:
-        """From where."""
         remote = event.source_ip or event.source_domain
         told = event.user == "root" and event.method in _TYPED and remote
         return origin_of(event) if told else None
 
     def severity_of(self, facts: Facts) -> str:
-        """Always the same."""
         return "medium"
 
     def path_of(self, key: str, facts: Facts) -> str:
-        """See Telling.path_of."""
         return path_of(facts.hosts, facts.addresses, facts.users)
 
     def facts_of(self, key: str, facts: Facts) -> str:
-        """See Telling.facts_of."""
         return often(facts, "login")

@@ -1,4 +1,4 @@
-"""The second factor was not asked for."""
+"""Rule: a login continued without its second factor."""
 
 from typing import ClassVar, Final
 
@@ -22,8 +22,6 @@ _WHY: Final = {
 
 
 class SecondFactor(GroupingRule):
-    """The rule."""
-
     name = "second_factor"
     title = "Second factor skipped"
     technique = "T1556.006"
@@ -51,14 +49,12 @@ class SecondFactor(GroupingRule):
         return "medium" if _UNAVAILABLE in facts.reasons else "low"
 
     def title_of(self, facts: Facts) -> str:
-        """The worst that is certain of one of its events."""
+        """Use the most severe reason."""
         return next(_TITLES[reason] for reason in _TITLES if reason in facts.reasons)
 
     def path_of(self, key: str, facts: Facts) -> str:
-        """See Telling.path_of."""
         return path_of(facts.hosts, facts.addresses, facts.users)
 
     def facts_of(self, key: str, facts: Facts) -> str:
-        """See Telling.facts_of."""
         why = "; ".join(text for reason, text in _WHY.items() if reason in facts.reasons)
         return f"{often(facts, 'time')}: {why}"

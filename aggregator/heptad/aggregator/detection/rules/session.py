@@ -1,8 +1,8 @@
-"""Sessions: from login to logout, with their length; open ones, and those cut off by a restart.
+"""Sessions from login to logout, with their duration, including open and interrupted ones.
 
-A session is begun by a login or by PAM's word that it is opened, and ended by PAM's word that it
-is closed, all from the same process (sshd, login). A process id that begins another session has
-left the one before without an end.
+A session starts with a login or when PAM logs that it is opened, and ends when PAM logs that it is
+closed, all from the same process (sshd, login). If a process id starts another session, the one
+before has no logged end.
 """
 
 import itertools
@@ -32,37 +32,37 @@ from heptad.core.intervals import MINUTE
 from heptad.core.store.point import Identity
 
 MOST_A_MINUTE: Final = 1000
-"""Events of one host in one minute; of more the first ones count."""
+"""Maximum number of events of one host in one minute; the first ones count."""
 MOST_A_DAY: Final = 500
-"""Sessions of one host that begin on one day (UTC); of more the first ones are told."""
+"""Maximum number of sessions of one host that start on one UTC day; the first ones are reported."""
 _JOINED: Final = 10
-"""Minutes between a login and the session that PAM opens for it."""
+"""Maximum number of minutes between a login and the session that PAM opens for it."""
 _RESTART: Final = -1
 _REUSED: Final = "reused"
 _ENDS: Final = {"session_close": "closed", "host_start": "restart", _REUSED: "reused"}
 
 SessionEvent = tuple[Identity, str, int, Facts]
-"""Event, action, process id (``_RESTART``: the host), facts."""
+"""Event, action, process id (``_RESTART`` for the host), facts."""
 
 
 _ORDER: Final = ("host_start", "login", "session_open", "session_close")
 
 
 def _order(step: SessionEvent) -> tuple[int, int, Identity]:
-    """Within a second, which is all that many stamps tell, the beginning comes before the end."""
+    """Sort by second, the resolution of many timestamps; within it, starts before ends."""
     return step[0].time // units.SECOND, _ORDER.index(step[1]), step[0]
 
 
 def _step_of(event: Event, facts: Facts) -> SessionEvent:
     if event.action == "session_open" and event.target_user is not None:
-        lists = (facts.targets, (), *facts.lists[2:])  # PAM names first who opened it
+        lists = (facts.targets, (), *facts.lists[2:])  # PAM names the user who opened it first
         facts = msgspec.structs.replace(facts, lists=lists)
     pid = _RESTART if event.action == "host_start" or event.pid is None else event.pid
     return (facts.first, event.action, pid, facts)
 
 
 class Session(msgspec.Struct, frozen=True, gc=False):
-    """One session as far as it is known; minutes since the epoch."""
+    """A session as far as it is known; minutes since the epoch."""
 
     pid: int
     begin: int
@@ -72,19 +72,18 @@ class Session(msgspec.Struct, frozen=True, gc=False):
 
 
 class SessionDetector:
-    """The sessions of one host."""
+    """Tracks the sessions of one host."""
 
     def __init__(self, rule: "SessionRule") -> None:
         self._rule = rule
         self._sessions: list[Session] = []
         self._open: dict[int, int] = {}
-        """Process id → place in the list."""
+        """Process id → index in the list."""
         self._day = -1
         self._number = 0
-        """So many sessions began on that day."""
+        """The number of sessions that started on that day."""
 
     def copy(self) -> "SessionDetector":
-        """A chain of its own that knows the same."""
         twin = SessionDetector(self._rule)
         twin._sessions = self._sessions.copy()
         twin._open = self._open.copy()
@@ -92,7 +91,7 @@ class SessionDetector:
         return twin
 
     def add(self, minute: int, bucket: list[SessionEvent]) -> None:
-        """The next cell."""
+        """Add the next bucket."""
         for _, action, pid, facts in bucket:
             if pid == _RESTART:
                 for place in list(self._open.values()):
@@ -130,12 +129,11 @@ class SessionDetector:
             self._sessions[place] = Session(known.pid, known.begin, whole, action)
 
     def findings(self, key: str) -> Iterator[Finding]:
-        """Every session."""
         for session in self._sessions:
             yield self._rule.session_to_finding(key, session)
 
     def forget(self, day: int) -> None:
-        """Drop the sessions that began before ``day``."""
+        """Drop the sessions that started before ``day``."""
         if self._sessions and self._sessions[0].begin // MINUTES_A_DAY < day:
             self._keep([s for s in self._sessions if s.begin // MINUTES_A_DAY >= day])
 
@@ -145,13 +143,10 @@ class SessionDetector:
         self._open = {s.pid: n for n, s in enumerate(sessions) if (s.pid, s.begin) in still}
 
     def is_expired(self, minute: int) -> bool:
-        """Whether nothing here matters to a cell at or after ``minute``."""
         return not self._sessions
 
 
 class SessionRule(FactsRule):
-    """The rule with its threshold."""
-
     name = SESSION
     title = "Session"
     most = sys.maxsize
@@ -179,26 +174,21 @@ class SessionRule(FactsRule):
         self.after = self.longest + 1
 
     def key_of(self, event: Event) -> str | None:
-        """The host."""
         if event.action == "host_start":
             return event.host
         return event.host if event.program in PROGRAMS and event.pid is not None else None
 
     def add(self, bucket: list[SessionEvent] | None, told: EventBatch) -> list[SessionEvent]:
-        """The cell with more events."""
         steps = sorted([*(bucket or ()), *itertools.starmap(_step_of, told)], key=_order)
         return steps[:MOST_A_MINUTE]
 
     def detector(self) -> SessionDetector:
-        """An empty chain."""
         return SessionDetector(self)
 
     def severity_of(self, facts: Facts) -> str:
-        """Always the lowest."""
         return "info"
 
     def session_to_finding(self, key: str, session: Session) -> Finding:
-        """The finding."""
         day, facts = session.begin // MINUTES_A_DAY, session.facts
         seconds = max(0, facts.last.time - facts.first.time) // units.SECOND
         length = str(timedelta(seconds=seconds))
@@ -215,7 +205,7 @@ class SessionRule(FactsRule):
         return msgspec.structs.replace(found, end=_ENDS[session.end])
 
     def _tell_open(self, key: str, session: Session) -> Finding:
-        """It is overdue from the first minute on in which its end is no longer looked for."""
+        """An open session is overdue from the first minute on in which no end is looked for."""
         day, facts = session.begin // MINUTES_A_DAY, session.facts
         longest, whole = (
             to_finding(self.longest * MINUTE) for to_finding in (length_of, whole_length_of)

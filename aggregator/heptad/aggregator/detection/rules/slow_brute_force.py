@@ -1,4 +1,4 @@
-"""Slow brute force: failed logins from one address in many hours of a day."""
+"""Rule: failed logins from one address in many hours of a day."""
 
 from heptad.aggregator.detection.facts import Facts, often
 from heptad.aggregator.detection.threshold import UNITS, ThresholdRule
@@ -6,7 +6,7 @@ from heptad.core.config.findings import SlowBruteForceConfig
 
 
 class SlowBruteForce(ThresholdRule):
-    """The rule with its thresholds; time is kept by the hour."""
+    """Units are hours."""
 
     name = "slow_brute_force"
     title = "Slow brute force"
@@ -26,5 +26,4 @@ class SlowBruteForce(ThresholdRule):
         super().__init__(UNITS, config.hours, config.span)
 
     def facts_of(self, key: str, facts: Facts) -> str:
-        """See Telling.facts_of."""
         return often(facts, "failed login")

@@ -1,4 +1,4 @@
-"""Spraying: one address that tries many users."""
+"""Rule: one address tries many users."""
 
 from heptad.aggregator.detection.facts import MOST_NAMES, Facts, number_of, often
 from heptad.aggregator.detection.threshold import ThresholdRule, names_of
@@ -6,7 +6,7 @@ from heptad.core.config.findings import SprayingConfig
 
 
 class Spraying(ThresholdRule):
-    """The rule with its thresholds; time is kept by units of five minutes."""
+    """Units are five minutes."""
 
     name = "spraying"
     title = "One address on many users"
@@ -25,10 +25,8 @@ class Spraying(ThresholdRule):
         super().__init__(names_of("users"), config.users, config.span)
 
     def severity_of(self, facts: Facts) -> str:
-        """By how many names there were."""
         return "medium" if len(facts.users) > MOST_NAMES else "low"
 
     def facts_of(self, key: str, facts: Facts) -> str:
-        """See Telling.facts_of."""
         names = number_of(facts.users, "user")
         return f"{often(facts, 'failed login')}, as {names}"

@@ -1,4 +1,4 @@
-"""A user became root by su."""
+"""Rule: a user became root by su."""
 
 from typing import ClassVar
 
@@ -8,8 +8,6 @@ from heptad.core.event import Event
 
 
 class SuToRoot(GroupingRule):
-    """The rule."""
-
     name = "su_to_root"
     title = "Su to root"
     technique = "T1548"
@@ -21,15 +19,13 @@ class SuToRoot(GroupingRule):
     false_positives = "Hosts that are administered this way."
 
     def key_of(self, event: Event) -> str | None:
-        """Who did it."""
+        """The user who ran su."""
         told = event.program == "su" and event.target_user == "root" and event.user != "root"
         return event.user or None if told else None
 
     def path_of(self, key: str, facts: Facts) -> str:
-        """See Telling.path_of."""
         return path_of(facts.hosts, facts.users, facts.targets)
 
     def facts_of(self, key: str, facts: Facts) -> str:
-        """See Telling.facts_of."""
         denied = ", at least one was refused" if facts.reasons else ""
         return f"{often(facts, 'attempt')}{denied}"

@@ -1,4 +1,4 @@
-"""Success after failures: a login from an address that failed before."""
+"""Rule: a login from an address after failed logins from it."""
 
 from typing import ClassVar, Final
 
@@ -20,12 +20,10 @@ _NOT_GUESSED: Final = ("publickey", "hostbased", "gssapi")
 
 
 class SuccessAfterFailures(SequenceRule):
-    """The rule with its thresholds."""
-
     name = "success_after_failures"
     title = "Login after failed attempts"
     technique = "T1110"
-    most = 1000  # each of them may be a break-in
+    most = 1000  # each may be a break-in
     noun = ("address", "addresses")
     filter: ClassVar[EventFilter] = {"action": ("login",), "outcome": ("failure", "success")}
     key_of = staticmethod(address_of)
@@ -43,15 +41,13 @@ class SuccessAfterFailures(SequenceRule):
         super().__init__(config.failures, config.span)
 
     def is_after(self, event: Event) -> bool:
-        """A success comes after failures."""
         return event.outcome == "success"
 
     def is_reported(self, event: Event) -> bool:
-        """What needs no password was not guessed."""
+        """Methods without a password cannot be guessed."""
         return event.method not in _NOT_GUESSED
 
     def describe(self, key: str, causes: Facts, after: Facts) -> tuple[str, Words]:
-        """Severity, and it in words."""
         grave = len(causes.users) > 1 or causes.count >= 10 * self.threshold
         path = path_of(after.hosts, name_owner(key, after), after.users)
         words = Words(self.title, path, _describe(causes, after))
@@ -59,7 +55,7 @@ class SuccessAfterFailures(SequenceRule):
 
 
 def _describe(causes: Facts, after: Facts) -> str:
-    """What of the failures came before the first login, where that is known for certain."""
+    """Say how many failures came before the first login, if that is certain."""
     tried = f" as {list_some(causes.users)}" if causes.users not in ((), after.users) else ""
     failed, logins = count_of(causes.count, "failed login"), count_of(after.count, "login")
     logins += f" as {list_some(after.users)}" if tried else ""

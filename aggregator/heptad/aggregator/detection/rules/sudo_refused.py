@@ -1,4 +1,4 @@
-"""Sudo or doas refused a user."""
+"""Rule: sudo or doas refused a user."""
 
 from typing import ClassVar, Final
 
@@ -11,8 +11,6 @@ _BY_POLICY: Final = {"not_in_sudoers", "command_not_allowed", "not_permitted", "
 
 
 class SudoRefused(GroupingRule):
-    """The rule."""
-
     name = "sudo_refused"
     title = "Sudo refused"
     technique = "T1548.003"
@@ -28,18 +26,15 @@ class SudoRefused(GroupingRule):
     )
 
     def key_of(self, event: Event) -> str | None:
-        """The user."""
         return event.user or None if event.program in _PROGRAMS else None
 
     def severity_of(self, facts: Facts) -> str:
-        """By who refused."""
+        """By who refused: the policy, or only the password check."""
         return "medium" if _BY_POLICY.intersection(facts.reasons) else "low"
 
     def path_of(self, key: str, facts: Facts) -> str:
-        """See Telling.path_of."""
         return path_of(facts.hosts, facts.users, facts.targets)
 
     def facts_of(self, key: str, facts: Facts) -> str:
-        """See Telling.facts_of."""
         why = f": {list_some(facts.reasons).replace('_', ' ')}" if facts.reasons else ""
         return f"{often(facts, 'refusal')} by {list_some(facts.programs)}{why}"

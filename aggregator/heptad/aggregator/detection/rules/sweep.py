@@ -1,4 +1,4 @@
-"""Sweep: one address that tries many hosts."""
+"""Rule: one address tries many hosts."""
 
 from heptad.aggregator.detection.facts import Facts, number_of, often
 from heptad.aggregator.detection.threshold import ThresholdRule, names_of
@@ -6,7 +6,7 @@ from heptad.core.config.findings import SweepConfig
 
 
 class Sweep(ThresholdRule):
-    """The rule with its thresholds; time is kept by units of five minutes."""
+    """Units are five minutes."""
 
     name = "sweep"
     title = "One address on many hosts"
@@ -26,6 +26,5 @@ class Sweep(ThresholdRule):
         super().__init__(names_of("hosts"), config.hosts, config.span)
 
     def facts_of(self, key: str, facts: Facts) -> str:
-        """See Telling.facts_of."""
         names = number_of(facts.hosts, "host")
         return f"{often(facts, 'failed login')}, on {names}"

@@ -1,16 +1,15 @@
-"""A user logged in at an hour that is unusual for him.
+"""Rule: a user logged in at an hour of the day that is unusual for them.
 
-The statistic: during how many hours of the look-back the user logged in at that hour of the day
-or in the one before or after it (the day is a circle, UTC), as a share of all hours in which he
-logged in. Estimated by additive smoothing with one added for each of the eight parts of a day
-that are three hours long (Laplace's rule of succession; Manning, Raghavan and Schütze,
-Introduction to Information Retrieval, 2008, 11.3.2), so that what never happened is not
-impossible:
+The statistic is the share of hours with a login of the user, within the look-back, that were at the
+same hour of the day or the one before or after it (the day is a circle, UTC). It is estimated by
+additive smoothing, with one added for each of the eight three-hour parts of a day (Laplace's rule
+of succession; Manning, Raghavan and Schütze, Introduction to Information Retrieval, 2008, 11.3.2),
+so that what never happened is not impossible:
 
-    p = (hours near + 1) / (hours + 8)
+  p = (hours near + 1) / (hours + 8)
 
-An hour in which he logged in often counts once: a job must not outvote a person. The neighbours
-take in the change to daylight saving time.
+An hour with many logins counts once, so that a job does not outweigh a person. The adjacent hours
+absorb changes to and from daylight saving time.
 """
 
 from typing import ClassVar, Final
@@ -24,16 +23,15 @@ _BLOCKS: Final = 8
 
 
 class HoursDetector(HistoryDetector):
-    """The hours of one user."""
+    """Tracks the hours with logins of one user."""
 
     def __init__(self, rule: "UnusualHour") -> None:
         super().__init__(rule)
         self._rule = rule
         self._hours: list[int] = []
-        """Those in which he logged in, since the epoch, in order."""
+        """The hours with a login, since the epoch, in order."""
 
     def copy(self) -> "HoursDetector":
-        """A chain of its own that knows the same."""
         twin = HoursDetector(self._rule)
         twin._days = self._days.copy()
         twin._hours = self._hours.copy()
@@ -41,7 +39,6 @@ class HoursDetector(HistoryDetector):
         return twin
 
     def add(self, minute: int, bucket: Facts) -> None:
-        """The next cell."""
         hour = minute // 60
         floor = -((self._rule.history.look_back - minute) // 60)
         if not self._hours or self._hours[-1] != hour:
@@ -60,8 +57,6 @@ class HoursDetector(HistoryDetector):
 
 
 class UnusualHour(HistoryRule):
-    """The rule with its thresholds."""
-
     name = "unusual_hour"
     title = "Login at an unusual hour"
     technique = "T1078"
@@ -85,17 +80,13 @@ class UnusualHour(HistoryRule):
         self.probability = config.probability
 
     def key_of(self, event: Event) -> str | None:
-        """The user."""
         return event.user or None
 
     def detector(self) -> HoursDetector:
-        """An empty chain."""
         return HoursDetector(self)
 
     def path_of(self, key: str, facts: Facts) -> str:
-        """See Telling.path_of."""
         return path_of(facts.hosts, facts.addresses, facts.users)
 
     def facts_of(self, key: str, facts: Facts) -> str:
-        """See Telling.facts_of."""
         return f"{often(facts, 'login')}, at an unusual hour of the day for this user"
