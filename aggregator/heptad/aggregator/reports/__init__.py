@@ -1,13 +1,13 @@
-"""The reports: one file per report, and the list of them.
+"""The reports: one module per report, and the list of them.
 
-A report is a pure function from one window's events to rows, written as a fold so that a window
-of a million events needs no list of them: ``begin`` an empty one, ``add`` the events, take the
-``rows``. A larger window is made of the smaller ones within it: ``merge`` their folds. Which
-windows are computed when, and what becomes of events that come late, is the business of
-``heptad.aggregator.reports.windows``.
+A report is a pure function from the events of one window to rows. It is written as an accumulator,
+so that a window of a million events needs no list of them: ``begin`` an empty one, ``add`` the
+events, take the ``rows``. A larger window ``merge``s the accumulators of the smaller windows in it.
+``heptad.aggregator.reports.windows`` decides when windows are computed and how late events are
+handled.
 
-Two promises are asked of a report. Its rows follow from the set of events, not from their order.
-And its tags come from closed vocabularies or the configuration: a value from a log is a field.
+A report must keep two rules. Its rows depend on the set of events, not on their order. Its tags
+come from closed vocabularies or the configuration; a value from a log is a field.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,55 +28,54 @@ from heptad.core.store.measurements import Field, Measurement
 from heptad.core.store.point import Value
 
 WINDOWS: Final[dict[str, int]] = {"5m": 300 * 10**9, "1h": 3600 * 10**9, "1d": 86_400 * 10**9}
-"""The windows of every report, in nanoseconds: aligned to UTC, the shorter within the longer."""
+"""The windows of every report, in nanoseconds: aligned to UTC, each a multiple of the shorter ones.
+"""
 
 
 class Accumulator(Protocol):
-    """A report of one window in the making."""
+    """A report of one window in progress."""
 
     def add(self, events: Sequence[Event]) -> None:
-        """Some events of the window, those of ``actions``; in whatever order they come."""
+        """Add some events of the window with one of the ``actions``, in any order."""
         ...
 
     def merge(self, other: Self) -> None:
-        """All events of another window, of which ``rows`` may have been taken."""
+        """Add all events of another window, whose ``rows`` may have been taken already."""
         ...
 
     def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
-        """The rows as (tags, fields)."""
+        """Yield the rows as (tags, fields)."""
         ...
 
 
 class Report(Protocol):
-    """One kind of report."""
+    """A kind of report."""
 
     @property
     def name(self) -> str:
-        """Its measurement."""
+        """The name of its measurement."""
         ...
 
     @property
     def about(self) -> str:
-        """What it tells, in a sentence or two."""
+        """A description in a sentence or two."""
         ...
 
     @property
     def actions(self) -> frozenset[str]:
-        """The actions of the events that it looks at; none: all."""
+        """The actions of the events that it needs; empty: all events."""
         ...
 
     @property
     def tags(self) -> Mapping[str, str]:
-        """Its tags, each with its meaning."""
+        """Its tags, each with a description."""
         ...
 
     @property
-    def fields(self) -> Mapping[str, Field]:
-        """Its fields."""
-        ...
+    def fields(self) -> Mapping[str, Field]: ...
 
     def begin(self) -> Accumulator:
-        """An empty window."""
+        """Return an accumulator for an empty window."""
         ...
 
 
@@ -92,7 +91,7 @@ REPORTS: Final[tuple[Report, ...]] = (
 
 
 def measurement_of(report: Report) -> Measurement:
-    """What is written of a report: also its window, and what tells the revision."""
+    """Return the measurement of a report, including the tag ``window`` and the revision."""
     return Measurement(
         name=report.name,
         about=report.about,
@@ -110,4 +109,4 @@ REPORTED: Final = {
     m.name: m
     for m in (FINDINGS, CURRENT, LOOKED, SESSIONS, EVIDENCE, *map(measurement_of, REPORTS))
 }
-"""What is written to the store of findings and reports, by name."""
+"""All measurements in the store of findings and reports, by name."""

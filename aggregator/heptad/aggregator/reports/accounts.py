@@ -1,4 +1,4 @@
-"""Account, group and password changes of a window: who changed what of whom."""
+"""Account, group and password changes of a window: who changed what, and whose."""
 
 from typing import Final
 
@@ -25,13 +25,11 @@ ACTIONS: Final = frozenset(
 
 
 def _group(event: Event) -> GroupTags:
-    # the program is an answer and no tag: PAM changes passwords under the name of any
+    # the program is a field, not a tag: PAM logs password changes under the name of any program
     return (("host", event.host), ("action", event.action), ("outcome", event.outcome))
 
 
 class AccountsReport:
-    """The report ``report_accounts``."""
-
     name: Final = "report_accounts"
     about: Final = (
         f"Changes of accounts, groups and passwords: per host, action and outcome the {MOST} "
@@ -55,5 +53,4 @@ class AccountsReport:
     }
 
     def begin(self) -> RankingAccumulator:
-        """An empty window."""
         return RankingAccumulator(MOST, _group, ("program", *ANSWERS))

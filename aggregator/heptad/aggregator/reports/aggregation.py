@@ -1,8 +1,8 @@
-"""One walk through the events of some windows for all reports.
+"""One pass over the events of some windows for all reports.
 
-Reading is most of what a report costs, so it is done once, and an event is added to the smallest
-of its windows only: the larger ones are made of the smaller ones. A report that raises drops out
-of the walk; the others go on.
+Reading events is the largest cost of a report, so it is done once. An event is added only to the
+smallest of its windows; larger windows merge the smaller ones. A report that raises is left out of
+the rest of the pass; the others continue.
 """
 
 import logging
@@ -27,26 +27,26 @@ log = logging.getLogger("heptad.aggregator")
 
 _STEP: Final = WINDOWS["5m"]
 _MOST_EVENTS: Final = 500
-"""So many events are held before the folds take them."""
+"""Maximum number of events that are buffered before the accumulators take them."""
 
 ReportRows = dict[str, dict[str, Value]]
-"""Series → fields, without what tells the revision."""
+"""Series → fields, without the revision."""
 
 
 class Window(NamedTuple):
-    """One window: its start in nanoseconds, and the name of its size."""
+    """A window: its start in nanoseconds, and its size, a key of ``WINDOWS``."""
 
     start: int
     size: str
 
     @property
     def end(self) -> int:
-        """The first nanosecond behind it."""
+        """The first nanosecond after the window."""
         return self.start + WINDOWS[self.size]
 
 
 class OpenWindow(msgspec.Struct):
-    """A window that is open: what has been folded of it, and of how many events."""
+    """A window in progress: its accumulator and its number of events."""
 
     window: Window
     accumulator: Accumulator
@@ -59,10 +59,10 @@ def _series_of(report: str, size: str, *tags: tuple[str, str]) -> str:
 
 
 class ReportAggregation:
-    """One report's part of a walk.
+    """One report's part of a pass.
 
-    ``rows`` of each of ``windows`` that has events, with their number; ``error``, if the report
-    raised; the ``seconds`` that it took.
+    ``rows`` are the rows and the number of events of each of ``windows`` that has events. ``error``
+    is set if the report raised. ``seconds`` is the time that it took.
     """
 
     def __init__(self, report: Report, windows: list[Window]) -> None:
@@ -75,14 +75,14 @@ class ReportAggregation:
         self._open: dict[str, OpenWindow] = {}
 
     def take(self, time: int, events: Mapping[str, list[Event]]) -> None:
-        """Events of one step by action, none of them earlier than ``time`` or than those before.
+        """Add events of one step by action, none earlier than ``time`` or the events before.
 
-        All of them lie in the same windows as ``time`` does (ns).
+        All of them belong to the same windows as ``time`` (ns).
         """
         self._guard(lambda: self._add(time, events))
 
     def end(self) -> None:
-        """There are no more events."""
+        """Signal that there are no more events."""
         self._guard(lambda: self._close(2**63))
 
     def _guard(self, work: Callable[[], None]) -> None:
@@ -114,7 +114,7 @@ class ReportAggregation:
             part.accumulator.add(some)
 
     def _smallest(self, time: int, beyond: int) -> Window | None:
-        """The smallest window longer than ``beyond`` that holds ``time`` and is wanted."""
+        """Return the smallest requested window longer than ``beyond`` that contains ``time``."""
         for size, length in WINDOWS.items():
             window = Window(time // length * length, size)
             if length > beyond and window in self._wanted:
@@ -122,7 +122,7 @@ class ReportAggregation:
         return None
 
     def _close(self, time: int) -> None:
-        """Take the rows of the windows that are over at ``time``, and join them to larger ones."""
+        """Take the rows of the windows that end by ``time``, and merge these into larger ones."""
         for size, length in WINDOWS.items():
             part = self._open.get(size)
             if part is None or part.window.end > time:
@@ -150,9 +150,9 @@ def aggregate_events(
     pause: Callable[[], None],
     stop: threading.Event,
 ) -> None:
-    """Read the events of all windows of ``parts``, and let each take them.
+    """Read the events of all windows of ``parts``, and pass them to each part.
 
-    ``pause`` is called every second or so. Raises Stopped where ``stop`` is set.
+    ``pause`` is called about once a second. Raises Stopped if ``stop`` is set.
     """
     pace = Pace()
     windows = {window for part in parts for window in part.windows}
@@ -171,7 +171,7 @@ def aggregate_events(
 
 
 def _steps(events: Iterable[Event]) -> Iterator[list[Event]]:
-    """The events, some at a time, all of which lie in the same windows."""
+    """Group consecutive events that belong to the same windows."""
     step: list[Event] = []
     turn = 0
     for event in events:

@@ -1,4 +1,4 @@
-"""Login attempts of a window: how many per host, program and method, and how they ended."""
+"""Login attempts of a window by host, program and method, and their outcome."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -9,13 +9,12 @@ from heptad.core.store.point import Value
 
 
 class AttemptsAccumulator:
-    """The attempts of one window; a folded line counts as often as it came."""
+    """The attempts of one window; a folded line counts as many times as it was repeated."""
 
     def __init__(self) -> None:
         self.counts: dict[tuple[str, str, str], list[int]] = {}
 
     def add(self, events: Sequence[Event]) -> None:
-        """Some login events of the window."""
         for event in events:
             key = (event.host, event.program, event.method)
             counts = self.counts.get(key)
@@ -28,21 +27,18 @@ class AttemptsAccumulator:
                 counts[2] += event.count
 
     def merge(self, other: "AttemptsAccumulator") -> None:
-        """All attempts of another window."""
         for key, counts in other.counts.items():
             known = self.counts.get(key, [0, 0, 0])
             self.counts[key] = [one + more for one, more in zip(known, counts, strict=True)]
 
     def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
-        """A row for each host, program and method."""
+        """Yield a row for each host, program and method."""
         for (host, program, method), (attempts, successes, failures) in sorted(self.counts.items()):
             tags = {"host": host, "program": program, "method": method}
             yield tags, {"attempts": attempts, "successes": successes, "failures": failures}
 
 
 class AttemptsReport:
-    """The report ``report_attempts``."""
-
     name: Final = "report_attempts"
     about: Final = "Login attempts per host, program and method, and their outcome."
     actions: Final = frozenset({"login"})
@@ -58,5 +54,4 @@ class AttemptsReport:
     }
 
     def begin(self) -> AttemptsAccumulator:
-        """An empty window."""
         return AttemptsAccumulator()

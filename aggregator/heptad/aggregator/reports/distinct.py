@@ -9,11 +9,11 @@ from heptad.core.store.measurements import Field
 from heptad.core.store.point import Value
 
 ALL: Final = "all"
-"""The outcome of the row about all logins: distinct numbers cannot be added up."""
+"""The outcome of the row for all logins, because distinct counts cannot be summed."""
 
 
 class OutcomeValues:
-    """What the logins of one outcome have."""
+    """The distinct users, addresses and hosts of the logins with one outcome."""
 
     def __init__(self) -> None:
         self.users = DistinctSet()
@@ -21,14 +21,12 @@ class OutcomeValues:
         self.hosts: set[str] = set()
 
     def add(self, events: Sequence[Event]) -> None:
-        """Some of these logins."""
         users, addresses = {e.user for e in events}, {e.source_ip for e in events}
         self.users.add([cut(user) for user in users if user is not None])
         self.addresses.add([cut(address) for address in addresses if address is not None])
         self.hosts.update([e.host for e in events])
 
     def merge(self, other: "OutcomeValues") -> None:
-        """What other logins have, too."""
         self.users.merge(other.users)
         self.addresses.merge(other.addresses)
         self.hosts |= other.hosts
@@ -41,19 +39,17 @@ class DistinctAccumulator:
         self.seen: dict[str, OutcomeValues] = {}
 
     def add(self, events: Sequence[Event]) -> None:
-        """Some login events of the window."""
         for outcome in {event.outcome for event in events}:
             self.seen.setdefault(outcome, OutcomeValues()).add(
                 [event for event in events if event.outcome == outcome]
             )
 
     def merge(self, other: "DistinctAccumulator") -> None:
-        """All logins of another window."""
         for outcome, seen in other.seen.items():
             self.seen.setdefault(outcome, OutcomeValues()).merge(seen)
 
     def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
-        """A row for each outcome, and one for all."""
+        """Yield a row for each outcome, and one for all."""
         if not self.seen:
             return
         whole = OutcomeValues()
@@ -66,8 +62,6 @@ class DistinctAccumulator:
 
 
 class DistinctReport:
-    """The report ``report_distinct``."""
-
     name: Final = "report_distinct"
     about: Final = (
         "The number of different users, addresses and hosts of the logins in the window. The "
@@ -82,5 +76,4 @@ class DistinctReport:
     }
 
     def begin(self) -> DistinctAccumulator:
-        """An empty window."""
         return DistinctAccumulator()

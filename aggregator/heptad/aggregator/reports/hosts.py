@@ -1,4 +1,4 @@
-"""The hosts of a window: when each was first and last heard of, and what is known to be missing."""
+"""The hosts of a window: the first and last event of each, and what is known to be missing."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -18,7 +18,7 @@ _COUNTED: Final = {
 
 
 class HostActivity(msgspec.Struct):
-    """What the events of one host say; times are nanoseconds."""
+    """Counts of the events of one host; times are nanoseconds."""
 
     first: int
     last: int
@@ -29,7 +29,6 @@ class HostActivity(msgspec.Struct):
     gaps: int = 0
 
     def add(self, events: Sequence[Event]) -> None:
-        """Some events of the host."""
         times = [event.time for event in events]
         self.first = min(self.first, *times)
         self.last = max(self.last, *times)
@@ -39,7 +38,6 @@ class HostActivity(msgspec.Struct):
             setattr(self, counted, getattr(self, counted) + event.count)
 
     def merge(self, other: "HostActivity") -> None:
-        """All events of the host in another window."""
         self.first = min(self.first, other.first)
         self.last = max(self.last, other.last)
         for counted in ("count", *_COUNTED.values()):
@@ -47,13 +45,10 @@ class HostActivity(msgspec.Struct):
 
 
 class HostsAccumulator:
-    """The hosts of one window."""
-
     def __init__(self) -> None:
         self.seen: dict[str, HostActivity] = {}
 
     def add(self, events: Sequence[Event]) -> None:
-        """Some events of the window."""
         hosts: dict[str, list[Event]] = {}
         for event in events:
             hosts.setdefault(event.host, []).append(event)
@@ -61,19 +56,15 @@ class HostsAccumulator:
             self.seen.setdefault(host, HostActivity(own[0].time, own[0].time)).add(own)
 
     def merge(self, other: "HostsAccumulator") -> None:
-        """All hosts of another window."""
         for host, seen in other.seen.items():
             self.seen.setdefault(host, HostActivity(seen.first, seen.last)).merge(seen)
 
     def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
-        """A row for each host."""
         for host, seen in sorted(self.seen.items()):
             yield {"host": host}, msgspec.structs.asdict(seen)
 
 
 class HostsReport:
-    """The report ``report_hosts``."""
-
     name: Final = "report_hosts"
     about: Final = (
         "The first and last event of each host, and what is missing. Lines that no rule "
@@ -93,5 +84,4 @@ class HostsReport:
     }
 
     def begin(self) -> HostsAccumulator:
-        """An empty window."""
         return HostsAccumulator()

@@ -1,4 +1,4 @@
-"""Privilege use of a window (sudo, su, pkexec, …): who became whom, for what, refused or not."""
+"""Privilege use of a window (sudo, su, pkexec, …): who became whom, for what, and the outcome."""
 
 from typing import Final
 
@@ -14,8 +14,6 @@ def _group(event: Event) -> GroupTags:
 
 
 class PrivilegeReport:
-    """The report ``report_privilege``."""
-
     name: Final = "report_privilege"
     about: Final = (
         "Who ran which command as whom, and who was refused: per host, program and outcome the "
@@ -37,5 +35,4 @@ class PrivilegeReport:
     }
 
     def begin(self) -> RankingAccumulator:
-        """An empty window."""
         return RankingAccumulator(MOST, _group)

@@ -1,7 +1,7 @@
-"""Rows ranked by how often they occur, the rest as one: answers of a log, bounded in number.
+"""Rows ranked by frequency, with all others as one row.
 
-The tags of a row are its group and its rank, so there are few of them whatever a log says; the
-answers themselves are fields.
+The tags of a row are its group and its rank, so the number of series is bounded whatever a log
+contains. Values from the log are fields.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,7 @@ from heptad.core.store.measurements import Field
 from heptad.core.store.point import Value
 
 ANSWERS: Final = ("user", "target_user", "object", "reason")
-"""What of an event says who did what to whom, and why it ended so."""
+"""The fields of an event that say who did what to whom, and why it ended so."""
 OTHERS: Final = "others"
 RANK: Final = f"the rank, from `01`; `{OTHERS}`: all others together"
 COUNTED: Final = {
@@ -29,7 +29,7 @@ GroupTags = tuple[tuple[str, str], ...]
 def ranked_rows(
     tags: dict[str, str], counter: SpillCounter, most: int, told: Callable[[str], dict[str, Value]]
 ) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
-    """A row a rank, and one for all others; ``told`` gives the fields of a counted value."""
+    """Yield a row per rank and one for all others; ``told`` returns the fields of a value."""
     others = counter.total
     first = counter.ranked(most)
     for place, (value, count) in enumerate(first, start=1):
@@ -41,7 +41,7 @@ def ranked_rows(
 
 
 class RankingAccumulator:
-    """A fold that ranks what events answer, as these fields of theirs, within each group."""
+    """Ranks the combinations of the fields ``answers`` within each group."""
 
     def __init__(
         self, most: int, group: Callable[[Event], GroupTags], answers: Sequence[str] = ANSWERS
@@ -52,7 +52,6 @@ class RankingAccumulator:
         self.counters: dict[GroupTags, SpillCounter] = {}
 
     def add(self, events: Sequence[Event]) -> None:
-        """Some events of the window."""
         for event in events:
             self._add(event)
 
@@ -65,16 +64,15 @@ class RankingAccumulator:
         told = {
             name: cut(value)
             for name, value in answers
-            if value is not None and (value or name not in TAGS)  # an empty tag is none
+            if value is not None and (value or name not in TAGS)  # an empty tag means no value
         }
         counter.add(msgspec.json.encode(told).decode(), event.count)
 
     def merge(self, other: "RankingAccumulator") -> None:
-        """All events of another window."""
         for group, counter in other.counters.items():
             self.counters.setdefault(group, SpillCounter()).merge(counter)
 
     def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
-        """For each group a row a rank, and one for all others."""
+        """Yield for each group a row per rank, and one for all others."""
         for group, counter in sorted(self.counters.items()):
             yield from ranked_rows(dict(group), counter, self._most, msgspec.json.decode)

@@ -1,10 +1,9 @@
-"""Sessions of a window: how many were opened and closed, and how long they were.
+"""Sessions of a window: how many were opened and closed, and their durations.
 
-PAM opens and closes a session in one process, so host, program and process id tell which end
-belongs to which beginning; logind numbers its sessions. Ids recur, so the ends are paired in
-order of time. A beginning that is told twice within a minute (login(1) tells it beside PAM) is
-one. sshd's "Close session … from ADDRESS" (session.c) is the end of a channel, not of the
-session.
+PAM opens and closes a session in one process, so host, program and process id match an end to its
+start; logind numbers its sessions. Ids are reused, so starts and ends are matched in order of time.
+A start that is logged twice within a minute (login(1) logs it in addition to PAM) counts once.
+sshd's "Close session … from ADDRESS" (session.c) is the end of a channel, not of the session.
 """
 
 import sqlite3
@@ -19,13 +18,13 @@ from heptad.core.store.measurements import Field
 from heptad.core.store.point import Value
 
 MOST_HELD: Final = 10_000
-"""So many beginnings and ends are held in memory; the rest waits in a temporary file."""
+"""Maximum number of starts and ends held in memory; the rest is spilled to a temporary file."""
 SECOND: Final = 10**9
 _LOGGED_TWICE: Final = 60 * SECOND
 
 
 class SessionMark(NamedTuple):
-    """A beginning or an end; ``session`` tells it from others of the host and program."""
+    """A start or an end; ``session`` identifies the session within its host and program."""
 
     host: str
     program: str
@@ -35,7 +34,7 @@ class SessionMark(NamedTuple):
 
 
 class SessionTotals(msgspec.Struct):
-    """The sessions of one host and program; lengths in nanoseconds."""
+    """The sessions of one host and program; durations in nanoseconds."""
 
     opened: int = 0
     closed: int = 0
@@ -55,7 +54,6 @@ class SessionsAccumulator:
         self._spill: sqlite3.Connection | None = None
 
     def add(self, events: Sequence[Event]) -> None:
-        """Some beginnings and ends of sessions."""
         for event in events:
             self._add(event)
 
@@ -72,7 +70,6 @@ class SessionsAccumulator:
         self._keep([SessionMark(event.host, event.program, session, event.time, closes)])
 
     def merge(self, other: "SessionsAccumulator") -> None:
-        """All beginnings and ends of another window."""
         for key, failed in other.failed.items():
             self.failed[key] = self.failed.get(key, 0) + failed
         for some in other.portions():
@@ -84,7 +81,7 @@ class SessionsAccumulator:
             self._flush()
 
     def portions(self) -> Iterator[Sequence[SessionMark]]:
-        """The beginnings and ends in no order, some at a time."""
+        """Yield the starts and ends in portions, in no order."""
         yield self._marks
         if self._spill is not None:
             found = map(SessionMark._make, self._spill.execute("SELECT * FROM marks"))
@@ -98,20 +95,20 @@ class SessionsAccumulator:
         return self._spill
 
     def ordered(self) -> Iterable[SessionMark]:
-        """The beginnings and ends, those of one session side by side and in order of time."""
+        """Return the starts and ends, grouped by session and in order of time."""
         if self._spill is None:
             return sorted(self._marks)
         query = "SELECT * FROM marks ORDER BY host, program, session, time, closes"
         return map(SessionMark._make, self._flush().execute(query))
 
     def counts(self) -> dict[tuple[str, str], SessionTotals]:
-        """Host and program → their sessions."""
+        """Return the totals by host and program."""
         counts = {key: SessionTotals(failed=failed) for key, failed in self.failed.items()}
         last: SessionMark | None = None
         for mark in self.ordered():
             count = counts.setdefault((mark.host, mark.program), SessionTotals())
             if mark.session == "":
-                # which one ends is not known, but that it was one of these
+                # it is unknown which session ends, only that it is one of these
                 count.opened += not mark.closes
                 count.closed += mark.closes
                 count.open = max(0, count.open + (-1 if mark.closes else 1))
@@ -121,7 +118,6 @@ class SessionsAccumulator:
         return dict(sorted(counts.items()))
 
     def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
-        """A row for each host and program."""
         for (host, program), count in self.counts().items():
             fields: dict[str, Value] = {
                 "opened": count.opened,
@@ -142,7 +138,7 @@ def _is_of_one(one: SessionMark, other: SessionMark) -> bool:
 def _add_session(
     count: SessionTotals, beginning: SessionMark | None, mark: SessionMark
 ) -> SessionMark | None:
-    """Count a mark after the beginning that is still open; the beginning that then is."""
+    """Count a mark, given the start that is still open; return the start that is open now."""
     if not mark.closes:
         if beginning is not None and mark.time - beginning.time <= _LOGGED_TWICE:
             return beginning
@@ -159,8 +155,6 @@ def _add_session(
 
 
 class SessionsReport:
-    """The report ``report_sessions``."""
-
     name: Final = "report_sessions"
     about: Final = (
         "Sessions per host and program within one window: a session that continues after the "
@@ -183,5 +177,4 @@ class SessionsReport:
     }
 
     def begin(self) -> SessionsAccumulator:
-        """An empty window."""
         return SessionsAccumulator()

@@ -20,7 +20,7 @@ QUESTIONS: Final = {
 
 
 def _answer(events: Sequence[Event]) -> dict[str, list[tuple[str | None, int]]]:
-    """What the events answer to each question, and how often each came."""
+    """Return the answers of the events to each question, with their counts."""
     return {
         "address": [(e.source_ip or e.source_domain, e.count) for e in events],
         "user": [(e.user, e.count) for e in events],
@@ -30,13 +30,10 @@ def _answer(events: Sequence[Event]) -> dict[str, list[tuple[str | None, int]]]:
 
 
 class TopAccumulator:
-    """The logins of one window."""
-
     def __init__(self) -> None:
         self.counters: dict[tuple[str, str], SpillCounter] = {}
 
     def add(self, events: Sequence[Event]) -> None:
-        """Some login events of the window."""
         for outcome in {event.outcome for event in events}:
             own = [event for event in events if event.outcome == outcome]
             for question, answers in _answer(own).items():
@@ -49,20 +46,17 @@ class TopAccumulator:
                     self.counters.setdefault((outcome, question), SpillCounter()).add_all(told)
 
     def merge(self, other: "TopAccumulator") -> None:
-        """All logins of another window."""
         for key, counter in other.counters.items():
             self.counters.setdefault(key, SpillCounter()).merge(counter)
 
     def rows(self) -> Iterator[tuple[dict[str, str], dict[str, Value]]]:
-        """For each outcome and question a row a rank, and one for all others."""
+        """Yield for each outcome and question a row per rank, and one for all others."""
         for (outcome, question), counter in sorted(self.counters.items()):
             tags = {"outcome": outcome, "top": question}
             yield from ranked_rows(tags, counter, MOST, lambda value: {"value": value})
 
 
 class TopReport:
-    """The report ``report_top``."""
-
     name: Final = "report_top"
     about: Final = (
         f"The {MOST} most frequent addresses, users, targets and reasons of the logins, and "
@@ -82,5 +76,4 @@ class TopReport:
     }
 
     def begin(self) -> TopAccumulator:
-        """An empty window."""
         return TopAccumulator()

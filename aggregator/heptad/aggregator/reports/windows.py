@@ -1,14 +1,14 @@
-"""Reports: which windows of a report are due, and what is written of them.
+"""Schedule the windows of a report, and compute the rows that changed.
 
-A window is dirty from when an event of it arrives until it has been computed. It is computed
-once it is over: when an event from after its end has arrived (and a few seconds for those that
-are on their way), or at the latest ``max_wait`` after its end. Events that come later make it
-dirty again; it is then computed once none has come for ``max_wait``, or at the latest after ten
-times as long, and what changed is a revision: rows with time = window start + revision in
-nanoseconds. Every revision holds all rows of its window; readers take the last.
+A window is dirty from the arrival of one of its events until it is computed. It is computed after
+its end: when an event from after its end has arrived and ``GRACE`` has passed, or at the latest
+``max_wait`` after its end. Later events make it dirty again. It is then computed when none has
+arrived for ``max_wait``, or at the latest after ten times that. Changes are written as a new
+revision: rows with time = window start + revision in nanoseconds. A revision holds all rows of its
+window; readers take the last revision.
 
-Events are never taken back: a window that now has fewer events than its last revision lost them
-to pruning, and the revision stands.
+Events are never revoked. If a window has fewer events than in its last revision, they were pruned,
+and that revision is kept.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,7 +27,7 @@ from heptad.core.store.point import Point, Row
 from heptad.core.validation import Invalid, check_text
 
 GRACE: Final = 5 * 10**9
-"""Nanoseconds that events may be on their way from a source to the store."""
+"""Nanoseconds that an event may take from its source to the store."""
 _DAY: Final = WINDOWS["1d"]
 _MOST_DIRTY: Final = 200_000
 _MOST_REVISIONS: Final = 10**6
@@ -41,7 +41,7 @@ _decode_dirty: Final = msgspec.json.Decoder(
 
 
 class Touch(msgspec.Struct):
-    """When (ns) events arrived for a window that was over already: first and last; 0 if none."""
+    """First and last time (ns) at which events arrived for a window that had ended; 0 if none."""
 
     first: int = 0
     last: int = 0
@@ -56,7 +56,7 @@ class Written(msgspec.Struct):
 
 
 class WindowResult(msgspec.Struct):
-    """What computing some windows gave: rows to write, the windows, and how many were revised."""
+    """The result of computing windows: the rows to write, the windows, and the number revised."""
 
     rows: list[Row] = []
     windows: list[Window] = []
@@ -64,7 +64,7 @@ class WindowResult(msgspec.Struct):
     revised: int = 0
 
     def join(self, other: "WindowResult") -> None:
-        """Take up what computing other windows gave."""
+        """Add the result of computing other windows."""
         self.rows += other.rows
         self.windows += other.windows
         for size, amount in other.reported.items():
@@ -73,7 +73,7 @@ class WindowResult(msgspec.Struct):
 
 
 class WindowSchedule:
-    """The windows of one report, and what is written of them."""
+    """The dirty windows of one report."""
 
     def __init__(self, report: Report, reports: EventStore, max_wait: int) -> None:
         self.name = report.name
@@ -85,7 +85,7 @@ class WindowSchedule:
         stored = reports.recall(self.key)
         kept = reports.intake.restore(self.key, stored, _decode_dirty)
         self.is_whole = kept is not None or stored is None
-        """Whether what was dirty is known."""
+        """False if the stored list of dirty windows is damaged."""
         self._dirty = {
             Window(start, size): Touch()
             for size, starts in (kept or {}).items()
@@ -93,10 +93,10 @@ class WindowSchedule:
             for start in starts
         }
         self._touched: set[Window] = set()
-        """Windows in which events arrived since ``due`` named those to compute."""
+        """Windows with events that arrived after the last call of ``due``."""
 
     def state(self, without: Iterable[Window] = ()) -> bytes:
-        """The dirty windows, for the commit."""
+        """Return the dirty windows, encoded for the commit."""
         kept: dict[str, list[int]] = {}
         done = set(without) - self._touched
         for start, size in sorted(self._dirty.keys() - done):
@@ -104,7 +104,7 @@ class WindowSchedule:
         return msgspec.json.encode(kept)
 
     def touch(self, intervals: Iterable[Interval], now: int) -> None:
-        """Events arrived in these minutes, at ``now`` (ns)."""
+        """Mark the windows of these minutes as dirty; the events arrived at ``now`` (ns)."""
         for since, until in intervals:
             for size, length in WINDOWS.items():
                 begin = since * MINUTE // length * length
@@ -117,14 +117,14 @@ class WindowSchedule:
                         touch.last = now
 
     def backfill(self, intervals: Iterable[Interval], since: int, until: int) -> None:
-        """Compute the windows of the minutes [since, until) that lie in ``spans``, at once."""
+        """Mark the windows of the minutes [since, until) within ``intervals`` as due at once."""
         within = [(max(begin, since), min(end, until)) for begin, end in intervals]
         self.touch([(begin, end) for begin, end in within if begin < end], 0)
 
     def due(self, now: int, watermark: int, *, everything: bool) -> dict[int, list[Window]]:
-        """The windows to compute now by UTC day; ``everything``: all that are over.
+        """Return the windows to compute now by UTC day; ``everything``: all that have ended.
 
-        ``passed``: all events up to this time are taken to be here; times are nanoseconds.
+        All events up to ``watermark`` are taken to have arrived; times are nanoseconds.
         """
         self._touched.clear()
         days: dict[int, list[Window]] = {}
@@ -141,13 +141,13 @@ class WindowSchedule:
         return waited >= self._max_wait or (waited >= GRACE and watermark >= window.end)
 
     def commit(self, windows: Iterable[Window]) -> None:
-        """These windows are computed and in the store; those touched meanwhile stay dirty."""
+        """Mark windows as computed and stored; those with newer events stay dirty."""
         for window in windows:
             if window not in self._touched:
                 self._dirty.pop(window, None)
 
     def reconcile(self, aggregation: ReportAggregation) -> WindowResult:
-        """What of the folds of one UTC day is new or changed; raises what a fold has raised."""
+        """Return what changed in the windows of one UTC day; raises the report's error."""
         if aggregation.error is not None:
             raise aggregation.error
         day = aggregation.windows[0].start // _DAY * _DAY
@@ -170,9 +170,9 @@ class WindowSchedule:
 def last_revisions(
     store: EventStore, report: str, since: int, until: int, tags: Mapping[str, str] | None = None
 ) -> dict[Window, Written]:
-    """The last revision of every window of a report that begins with since <= start < until.
+    """Return the last revision of every window of a report with since <= start < until.
 
-    With ``tags`` only the rows that have them, such as ``window``.
+    With ``tags``, only rows with these tags, for example ``window``.
     """
     found: dict[Window, Written] = {}
     points = store.read(report, since, until, tags)
@@ -187,7 +187,7 @@ def last_revisions(
 
 
 def _window_of(point: Point) -> tuple[Point, Window, int, int]:
-    """A row, its window, revision and number of events; raises what FAULTS names if it is none."""
+    """Validate a row; return it with its window, revision and number of events, or raise FAULTS."""
     declared = REPORTED.get(point.measurement)
     known, fields = declared.fields if declared else {}, point.fields
     if not (fields.keys() >= _ALWAYS and point.tags.keys() >= {"window"}):

@@ -1,1 +1,1 @@
-"""The report for people: as text, and as one HTML file."""
+"""The report of `heptad report`, as text and as one HTML file."""

@@ -1,7 +1,7 @@
-"""What happened on the hosts in some time, put together for a person from events and findings.
+"""Build the summary of a range of time from its events and findings.
 
-Reads the events once, in order, and keeps bounded tables only: whatever the number of events,
-of addresses and of names, the memory stays the same.
+Events are read once, in order. All tables are bounded, so memory does not grow with the number of
+events, addresses or names.
 """
 
 import json
@@ -53,7 +53,7 @@ _MOST_SAMPLES: Final = 3
 _MOST_FIRST: Final = 10
 MOST_SESSIONS: Final = 20
 MOST_FINDINGS: Final = 10
-"""Of so many the report has the events."""
+"""Evidence is included for at most this many findings."""
 _MOST_SLOTS: Final = 48
 _STEPS: Final = tuple(minutes * 60 * SECOND for minutes in (1, 5, 15, 30, 60, 180, 360, 1440))
 _MANY_FAILURES: Final = 5
@@ -62,7 +62,7 @@ _TYPED: Final = ("password", "keyboard-interactive")
 
 
 class _LatestAccesses:
-    """Accesses that differ in more than their time, the latest of them."""
+    """Keeps the latest accesses; those that differ only in their time are counted as one."""
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str, ...], tuple[AccessRow, int]] = {}
@@ -89,7 +89,7 @@ class _LatestAccesses:
             self._others += dropped.count
 
     def rows(self) -> list[AccessRow]:
-        """All that are kept, the latest first."""
+        """Return all rows that are kept, the latest first."""
         return [
             msgspec.structs.replace(row, last=format_time(time))
             for row, time in reversed(self._rows.values())
@@ -102,7 +102,7 @@ class _LatestAccesses:
 
 
 class _SummaryBuilder:
-    """Takes up the events of a report."""
+    """Accumulates the events of a summary."""
 
     def __init__(self, since: int, until: int) -> None:
         self._since = since
@@ -161,7 +161,7 @@ class _SummaryBuilder:
             self.users.add(cut(event.user), event.count)
 
     def seen(self, strange: Counter[str]) -> list[HostSeen]:
-        """The hosts, by name; ``strange`` says how many lines of each were not understood."""
+        """Return the hosts by name; ``strange`` is the number of lines not understood by host."""
         return [
             HostSeen(
                 host, format_time(s.first), format_time(s.last), s.count, s.gaps, strange[host]
@@ -170,14 +170,14 @@ class _SummaryBuilder:
         ]
 
     def numbers(self) -> list[DistinctCount]:
-        """The different users and addresses, by outcome."""
+        """Return the numbers of different users and addresses by outcome."""
         return [
             DistinctCount(tags["outcome"], int(fields["users"]), int(fields["addresses"]))
             for tags, fields in self.distinct.rows()
         ]
 
     def session_counts(self) -> list[SessionCount]:
-        """The sessions, by host and program."""
+        """Return the sessions by host and program."""
         return [
             SessionCount(
                 *key,
@@ -191,7 +191,6 @@ class _SummaryBuilder:
         ]
 
     def timeline(self) -> list[Slot]:
-        """The logins over time."""
         return [
             Slot(format_time(self._since + place * self._step), *slot)
             for place, slot in enumerate(self.slots)
@@ -199,7 +198,7 @@ class _SummaryBuilder:
 
 
 class _UnparsedLines:
-    """Takes up the lines that no rule understood, the latest of each program with their text."""
+    """Counts lines that no rule understood by program, and keeps the latest of each."""
 
     def __init__(self) -> None:
         self.hosts: Counter[str] = Counter()
@@ -215,13 +214,13 @@ class _UnparsedLines:
         del samples[:-_MOST_SAMPLES]
 
     def results(self) -> list[UnparsedProgram]:
-        """The programs, those with most lines first."""
+        """Return the programs, those with most lines first."""
         ordered = sorted(self._programs.items(), key=lambda item: (-item[1], item[0]))
         return [UnparsedProgram(program, n, self._samples[program]) for program, n in ordered]
 
 
 def _step_of(length: int) -> int:
-    """How long a slot of the timeline is, so that there are not too many of them."""
+    """Return the length of a slot of the timeline, so that there are at most ``_MOST_SLOTS``."""
     fitting = (step for step in _STEPS if length <= step * _MOST_SLOTS)
     return next(fitting, -(-length // _MOST_SLOTS))
 
@@ -229,7 +228,7 @@ def _step_of(length: int) -> int:
 def build_summary(
     events: EventStore, findings: EventStore | None, since: int, until: int
 ) -> Summary:
-    """The report of since <= t < until (ns); ``findings`` is None where nobody computed any."""
+    """Build the summary of since <= t < until (ns); ``findings`` is None without an aggregator."""
     reader = _SummaryBuilder(since, until)
     for event in events.events(since, until):
         reader.add(event)
@@ -237,7 +236,7 @@ def build_summary(
     for point in events.read(UNPARSED, since, until):
         if "refused" not in point.fields:
             strange.add(point)
-        elif events.is_shared:  # of one host ``problems`` says it
+        elif events.is_shared:  # on a single host, ``problems`` reports these
             untrusted.add(point)
     stored = latest_findings(findings, since, until) if findings else []
     people = latest_sessions(findings, since, until) if findings else []
@@ -278,13 +277,13 @@ def build_summary(
 def _looked_until(events: EventStore) -> str:
     try:
         looked = events.watermark()
-    except StoreError:  # who may read the events may not read the heartbeats
+    except StoreError:  # a token may grant access to events but not to heartbeats
         looked = None
     return "" if looked is None else format_time(looked)
 
 
 def session_row(session: Finding, now: int) -> SessionRow:
-    """A session as it is shown at ``now`` (ns)."""
+    """Return a session as it is at ``now`` (ns)."""
     over = bool(session.overdue) and session.overdue <= now
     return SessionRow(
         begin=format_time(session.first),
@@ -309,14 +308,14 @@ def _show(findings: EventStore, events: EventStore, finding: Finding) -> Finding
 
 
 def _format_event(event: Event) -> str:
-    """An event without a line, as its answers to the seven questions."""
+    """Return an event that has no raw line as text, from its answers to the 7W questions."""
     answers = (event.host, event.program, event.action, event.outcome, event.user)
     told = (*answers, event.target_user, event.source_ip or event.source_domain, event.object)
     return " ".join(filter(None, told))
 
 
 def _look_first(reader: _SummaryBuilder, findings: list[Finding]) -> list[str]:
-    """What a person should look at first, most urgent first."""
+    """Return what to check first, most urgent first."""
     entered = _judge_entries(reader, {f.subject for f in findings if f.rank > 0})
     urgent = [finding for finding in findings if finding.rank > RANKS["low"]]
     found = [f"{one.sentence} · {format_time(one.first)[:16].replace('T', ' ')}" for one in urgent]
@@ -334,7 +333,7 @@ def _look_first(reader: _SummaryBuilder, findings: list[Finding]) -> list[str]:
 
 
 def _judge_entries(reader: _SummaryBuilder, accused: set[str]) -> list[str]:
-    """The successful logins that a person should look at: one sentence an address and host."""
+    """Return the suspicious successful logins: one sentence per address and host."""
     groups: dict[tuple[int, str, str], list[str]] = {}
     for row in reader.successes.rows():
         failed = reader.addresses.count(row.source) if row.source else 0

@@ -1,12 +1,13 @@
-"""The report as one HTML file that can be mailed: no script, nothing loaded from elsewhere.
+"""Render the summary as one HTML file that can be mailed: no scripts, no external resources.
 
-Every value passes ``heptad.core.terminal.printable``, which shows what could steer a reader's eye
-as an escape and cuts what is long, and is then escaped for HTML by the template engine. Neither is
-up to the template: ``finalize`` and autoescape take every expression in it. Its own policy (CSP
-Level 3) allows one style sheet, by its hash, and nothing else.
+Every value is passed through ``heptad.core.terminal.printable``, which escapes control and
+bidirectional characters and truncates long values, and is then escaped for HTML by the template
+engine. ``finalize`` and autoescape do this for every expression, so a template cannot omit it. The
+Content-Security-Policy (CSP Level 3) of the file allows one style sheet, by its hash, and nothing
+else.
 
-The chart is a few bars, so it is written here: a charting library (pygal) would bring scripts or
-style attributes, which the policy forbids.
+The chart is built here because it is only a few bars, and a charting library (pygal) adds scripts
+or style attributes, which the policy forbids.
 """
 
 import base64
@@ -27,18 +28,18 @@ from heptad.core.terminal import printable
 from heptad.core.units import format_time
 
 LONGEST: Final = 400
-"""The most characters that are shown of a value."""
+"""The maximum number of characters shown of a value."""
 MOST_FINDINGS: Final = 50
 _MOST_LINES: Final = 50
 WIDTH: Final = 960
 HEIGHT: Final = 160
 TIMES: Final = {"last", "time", "start", "first event", "last event"}
-"""The headings of columns that hold a time, which is not to be broken into lines."""
+"""Headings of columns with a time, which must not be wrapped."""
 _FOLDER: Final = Path(__file__).parent
 
 
 class Table(NamedTuple):
-    """A section of the page; ``note`` stands below the table."""
+    """A section of the page; ``note`` is shown below the table."""
 
     title: str
     heading: Sequence[str]
@@ -47,7 +48,7 @@ class Table(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """A part of the chart, in its own units, from the left and from above."""
+    """A bar of the chart; position and size in the chart's units, from the top left."""
 
     kind: str
     x: int
@@ -58,7 +59,7 @@ class Bar(NamedTuple):
 
 
 def to_html(report: Summary) -> str:
-    """The report as a page."""
+    """Render a summary as an HTML page."""
     peak = _peak(report.timeline)
     style = (_FOLDER / "report.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -94,7 +95,7 @@ def to_html(report: Summary) -> str:
 
 
 def _finalize(value: Any) -> Any:
-    """What a template's expression shows; autoescape comes after it."""
+    """Convert the value of a template expression; autoescape is applied afterwards."""
     return value if isinstance(value, Markup | int) else printable(str(value), LONGEST)
 
 
@@ -127,13 +128,13 @@ def _peak(slots: Sequence[Slot]) -> int:
 
 
 def _ticks(slots: Sequence[Slot]) -> list[str]:
-    """When each quarter of the chart begins, to the bar."""
+    """Return the start of each quarter of the chart, rounded to a bar."""
     quarters = 4 if len(slots) >= 4 else 1
     return [_minute(slots[len(slots) * n // quarters].time) for n in range(quarters) if slots]
 
 
 def _bars(slots: Sequence[Slot]) -> list[Bar]:
-    """Failures with the successes on top of them."""
+    """Return the bars: failures, with the successes stacked on top."""
     peak, bars = _peak(slots), []
     for place, slot in enumerate(slots):
         left, right = (WIDTH * n // len(slots) for n in (place, place + 1))

@@ -1,4 +1,4 @@
-"""What the report for a person holds; ``heptad.aggregator.summary.build`` reads it together."""
+"""The types of a summary; ``heptad.aggregator.summary.build`` creates it."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ from heptad.aggregator.reports.counting import Top
 
 
 class EventCount(msgspec.Struct):
-    """How often something happened."""
+    """How often an event occurred."""
 
     program: str
     action: str
@@ -16,7 +16,7 @@ class EventCount(msgspec.Struct):
 
 
 class LoginCount(msgspec.Struct):
-    """Login attempts of one host, program and method."""
+    """Login attempts by host, program and method."""
 
     host: str
     program: str
@@ -27,7 +27,7 @@ class LoginCount(msgspec.Struct):
 
 
 class AccessRow(msgspec.Struct):
-    """Who got in, or became whom: the same answers to the 7W questions, told once."""
+    """Accesses with the same answers to the 7W questions, as one row."""
 
     who: str
     source: str
@@ -43,14 +43,14 @@ class AccessRow(msgspec.Struct):
 
 
 class AccessTable(msgspec.Struct):
-    """The latest of them, and how many events of others there were."""
+    """The latest accesses, and the number of events in rows that are left out."""
 
     rows: list[AccessRow]
     others: int
 
 
 class HostSeen(msgspec.Struct):
-    """When a host was first and last heard of."""
+    """The first and last event of a host."""
 
     host: str
     first: str
@@ -61,7 +61,7 @@ class HostSeen(msgspec.Struct):
 
 
 class DistinctCount(msgspec.Struct):
-    """How many different users and addresses the logins with an outcome have; or all logins."""
+    """Number of different users and addresses, by login outcome or for all logins."""
 
     outcome: str
     users: int
@@ -69,7 +69,7 @@ class DistinctCount(msgspec.Struct):
 
 
 class SessionCount(msgspec.Struct):
-    """Sessions of one host and program; lengths of those that began and ended in the time."""
+    """Sessions by host and program; durations only of those that started and ended in the range."""
 
     host: str
     program: str
@@ -81,9 +81,7 @@ class SessionCount(msgspec.Struct):
 
 
 class SessionRow(msgspec.Struct):
-    """A session of a person; ``end`` is a word of ``heptad.aggregator.detection.finding.ENDS``, or
-    ``never``.
-    """
+    """A user's session; ``end`` is `never` or in ``heptad.aggregator.detection.finding.ENDS``."""
 
     begin: str
     last: str
@@ -97,7 +95,7 @@ class SessionRow(msgspec.Struct):
 
 
 class Slot(msgspec.Struct):
-    """The logins of a part of the time, which begins at ``time``."""
+    """Logins in one slot of the timeline, which starts at ``time``."""
 
     time: str
     successes: int
@@ -105,9 +103,9 @@ class Slot(msgspec.Struct):
 
 
 class UnparsedProgram(msgspec.Struct):
-    """Lines of a program that no rule understood, with the latest.
+    """Number of lines of a program that no rule understood, and the latest of them.
 
-    On one host since its store was begun; of a fleet, those of the report's time.
+    On one host: since the store was created. In a fleet: in the range of the report.
     """
 
     program: str
@@ -126,7 +124,7 @@ class GapRow(msgspec.Struct):
 
 
 class Line(msgspec.Struct):
-    """A log line, or where none is kept the event as one line; ``count``: how often it came."""
+    """A log line, or the event as text if no line is kept; ``count`` is how often it occurred."""
 
     time: str
     count: int
@@ -134,7 +132,7 @@ class Line(msgspec.Struct):
 
 
 class FindingEvents(msgspec.Struct):
-    """The events of a finding; ``note`` says what is missing where they are not all."""
+    """The evidence of a finding; ``note`` says what is missing if it is incomplete."""
 
     id: str
     lines: list[Line]
@@ -142,7 +140,7 @@ class FindingEvents(msgspec.Struct):
 
 
 class Summary(msgspec.Struct):
-    """Everything; times are RFC 3339, UTC."""
+    """The whole summary; times are RFC 3339, UTC."""
 
     since: str
     until: str
@@ -165,10 +163,10 @@ class Summary(msgspec.Struct):
     changes: AccessTable = msgspec.field(default_factory=lambda: AccessTable([], 0))
     timeline: list[Slot] = []
     was_on: list[SessionRow] = []
-    """The sessions of people that began last."""
+    """The most recently started sessions of users."""
     was_on_number: int = 0
     evidence: list[FindingEvents] = []
-    """Of the first findings, in their order."""
+    """For the first findings, in the same order."""
     unheard: list[str] = []
     looked_until: str = ""
-    """Up to when no event is missing; empty: not known."""
+    """The time up to which events are complete; empty if unknown."""

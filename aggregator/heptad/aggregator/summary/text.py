@@ -1,6 +1,6 @@
-"""The report as text for a person: what happened, what is unusual, what to look at first.
+"""Render the summary as text: what to check first, what happened, what is unusual.
 
-Every value from a log is made harmless for a terminal (``heptad.core.terminal``).
+Every value from a log is escaped for a terminal (``heptad.core.terminal``).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,7 +31,7 @@ _MOST_LINES = 3
 
 
 def to_text(report: Summary, options: str = "") -> str:
-    """The report as lines of text; ``options`` follow the commands that it names."""
+    """Render a summary as text; ``options`` are appended to the commands that it shows."""
     lines = [f"Heptad report, {_minute(report.since)} to {_minute(report.until)} (UTC)"]
     lines += [format_read_until(report), ""]
     for title, body in _sections(report, options):
@@ -40,7 +40,7 @@ def to_text(report: Summary, options: str = "") -> str:
 
 
 def format_read_until(report: Summary) -> str:
-    """Up to when the report holds: what is not in it may have happened since."""
+    """Return a sentence with the time up to which the summary is complete."""
     if not report.looked_until:
         return "It is unknown up to when the logs were processed."
     return f"The logs were processed up to {report.looked_until[:19].replace('T', ' ')}."
@@ -207,7 +207,7 @@ def _changes(changes: AccessTable) -> list[str]:
 
 
 def format_session_end(session: SessionRow) -> str:
-    """How a session ended, or how long it lasted."""
+    """Return how a session ended, or its duration."""
     return {
         "closed": _length(session.seconds),
         "restart": f"{_length(session.seconds)}, until the host restarted",
@@ -259,7 +259,7 @@ def _not_understood(report: Summary) -> Iterator[str]:
 
 
 def _table(heading: Sequence[str], rows: Iterable[Sequence[str | int]]) -> list[str]:
-    """Columns as wide as they need to be; numbers to the right."""
+    """Format a table: columns as wide as needed, numbers right-aligned."""
     table = [list(heading)]
     numbers: set[int] = set()
     for row in rows:

@@ -1,4 +1,4 @@
-"""How findings are put into words, and lengths of time."""
+"""Wording of findings, and of durations."""
 
 import hashlib
 import math
@@ -11,9 +11,9 @@ _DIGEST: Final = 16
 
 
 class Words(NamedTuple):
-    """A finding in words: what it is, whom it is about, and what happened.
+    """A finding in words: its title, its subject, and the facts.
 
-    They hold no time of day: whoever shows a finding shows its times beside it, all in one zone.
+    They contain no time of day: callers show the times of a finding next to it, in one time zone.
     """
 
     title: str
@@ -22,12 +22,12 @@ class Words(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """All of it, for a person."""
+        """The whole finding as one line."""
         return " · ".join(filter(None, self))
 
 
 def shorten_apart(text: str, most: int) -> str:
-    """As ``shorten``, but what differs stays different: a digest follows the ``…``."""
+    """Like ``shorten``, but different texts stay different: a digest follows the ``…``."""
     if len(text) <= most:
         return text
     digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:_DIGEST]
@@ -35,13 +35,13 @@ def shorten_apart(text: str, most: int) -> str:
 
 
 def length_of(nanoseconds: int) -> str:
-    """``1 minute``, ``5 hours``, ``3 days``, rounded up: what happened within it did."""
+    """Format a duration, rounded up (``1 minute``, ``5 hours``): use it for "within"."""
     minutes = max(1, math.ceil(nanoseconds / (60 * SECOND)))
     return _length(minutes, 59, 1439)
 
 
 def whole_length_of(nanoseconds: int) -> str:
-    """The same rounded down: what did not happen for so long did not."""
+    """Format a duration, rounded down: use it for "for at least"."""
     return _length(max(1, nanoseconds // (60 * SECOND)), 0, 0)
 
 
