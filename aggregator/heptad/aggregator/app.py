@@ -1,4 +1,4 @@
-"""The aggregator put together from its configuration: it looks, commits, waits, and looks again."""
+"""The aggregator process: opens stores and port from the configuration and runs cycles."""
 
 import logging
 import sqlite3
@@ -37,18 +37,19 @@ log = logging.getLogger("heptad.aggregator")
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 15.0
 _REST: Final = 3.0
-"""After a look it rests at least this many times as long as the look took …"""
+"""Between two cycles, the pause is at least this many times the duration of the last cycle …"""
 _LONGEST_REST: Final = 5.0
-"""… but not so long (s) that a live attack waits for it."""
+"""… but never longer than this (s), so that a live attack is detected in time."""
 
 
 class Aggregator:
-    """Stores, job and port of the aggregator.
+    """Stores, cycle and HTTP port of the aggregator.
 
-    ``once`` works off everything that is there and every window that is over, and ends. With
-    ``since`` or ``until`` (ns) it computes that range again, and ends. ``also`` are shown on the
-    port beside its own metrics; ``beside`` says what is wrong with the part that runs beside it,
-    for the page. Raises StoreError or ServerError where it cannot start.
+    With ``once``, ``run`` processes everything in the store and every window that has ended, and
+    returns. With ``since`` or ``until`` (ns), it recomputes that range and returns. ``also`` are
+    exposed on the port in addition to its own metrics; ``beside`` returns the problems of the part
+    that runs in the same process, for the page. Raises StoreError or ServerError if it cannot
+    start.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Aggregator:
             )
         self._intake = Intake(REPORTED)
         self._stores = open_stores(config, self._intake)
-        # `store` is told to people: where findings and reports go
+        # `store` is shown to users: the location of findings and reports
         events, self.store = self._stores.describe()
         self._events_condition = Condition(log, "events", store=events)
         self._store_condition = Condition(log, "store", store=self.store)
@@ -124,7 +125,7 @@ class Aggregator:
         )
 
     def _recall(self) -> None:
-        """Take up what the store says of the metrics, once."""
+        """Restore the metrics from the store, once."""
         if self._recalled:
             return
         now = time.time_ns()
@@ -145,13 +146,13 @@ class Aggregator:
         return registry
 
     def problems(self) -> list[str]:
-        """What is wrong now, a sentence each: for /healthz."""
+        """Return the current problems, one sentence each, for /healthz."""
         conditions = {"events": self._events_condition, "store": self._store_condition}
         conditions |= self._conditions
         return [f"{name}: {c.problem}" for name, c in conditions.items() if c.problem]
 
     def run(self, stop: threading.Event) -> None:
-        """Look until ``stop`` is set; once where that was asked for, and then raise StoreError."""
+        """Run cycles until ``stop`` is set; with ``once``, run to the end, or raise StoreError."""
         if self.server is not None:
             self.server.start()
         tune_gc()
@@ -164,7 +165,7 @@ class Aggregator:
             self.close()
 
     def close(self) -> None:
-        """Close the port and the stores; ``run`` does it at its end."""
+        """Close the port and the stores; ``run`` calls it when it ends."""
         if self.server is not None:
             self.server.close()
         self._stores.close()
@@ -201,7 +202,7 @@ class Aggregator:
                 stop.wait(max(poll, min(_REST * took, _LONGEST_REST)))
 
     def _run_cycle(self, stop: threading.Event) -> bool:
-        """One look; False where there is nothing to look at, or nothing left."""
+        """Run one cycle; return False if there is nothing to read or nothing left."""
         try:
             cycle = self._open_cycle()
         except StoreError as error:
@@ -214,7 +215,7 @@ class Aggregator:
         return more
 
     def _open_cycle(self) -> Cycle:
-        """The job on the events as they are now: they may have been begun anew."""
+        """Return a cycle on the current store of events, which may have been replaced."""
         if self._stores.open_events():
             self._cycle = None
         self._recall()
@@ -231,7 +232,7 @@ class Aggregator:
         return self._cycle
 
     def _recover(self, error: Exception) -> None:
-        """Begin again with what is committed."""
+        """Discard the cycle; the next one continues from what is committed."""
         self._cycle = None
         if self._stores.is_of_events(error):
             self._tell_events(str(error))

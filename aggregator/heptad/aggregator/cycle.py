@@ -1,12 +1,12 @@
-"""One look at the events: what arrived, what follows from it, and one commit of both.
+"""Run one pass: read the events that arrived, compute findings and reports, commit the results.
 
-What is guaranteed: the same events give the same findings and the same reports, as their readers
-see them (the last revision of each), however often the aggregator ran and in whatever order the
-events came. What is dirty is read again from the store of events and computed anew; its rows, what
-is still dirty and the progress are committed in one transaction. Reports accept events up to
-``late_horizon`` behind the newest; findings accept any.
+Guarantee: the same events produce the same findings and reports (the last revision of each), no
+matter how often the aggregator ran or in which order the events arrived. Days and windows that
+changed are read again from the store of events and recomputed. Their rows, the list of what is
+still to be recomputed and the progress are committed in one transaction. Reports accept events up
+to ``Plan.allowed_lateness`` behind the newest event; findings accept any event.
 
-A rule or report that raises costs only itself: it is tried again a minute later.
+If a rule or report raises an exception, the others continue; it is retried a minute later.
 """
 
 import logging
@@ -50,21 +50,21 @@ log = logging.getLogger("heptad.aggregator")
 _FEW: Final = 3  # names of each kind in a log line about a finding
 _PAUSE: Final = 60.0
 _NEW_EVERY: Final = 2.0
-"""Seconds of other work, at least, between two looks at what is new."""
+"""Minimum number of seconds between two checks for new events during long work."""
 _FLOOD: Final = 1000
-"""So many events that come late at once are a backlog, of which more will follow."""
+"""This many events that arrive late at once are a backlog; more will follow."""
 _LONGEST_BEHIND: Final = 60.0
 _BATCH: Final = 5000
-"""Rows and windows to a commit, which costs what the windows cost that are still to come."""
+"""Rows and windows per commit; few commits, because each one writes all pending windows."""
 _BATCH_SECONDS: Final = 1.0
 
 
 class Cycle:
-    """The work between a store of events and one of findings and reports; raises StoreError.
+    """Turns a store of events into findings and reports; raises StoreError.
 
-    ``name`` identifies this store of events: positions belong to it. ``show`` gets the revisions of
-    findings that are written. After an error of a store, or a stop, make a new job, which continues
-    from what is committed.
+    ``name`` identifies the store of events, because positions are valid only in their own store.
+    ``show`` is called with the revisions of findings that were written. After a store error or a
+    stop, create a new ``Cycle``; it continues from the last commit.
     """
 
     def __init__(
@@ -105,14 +105,14 @@ class Cycle:
             self._guard.report(part)
         known = all(runner.is_whole for runner in self._runners)
         known = known and all(schedule.is_whole for schedule in self._schedules)
-        # without it nobody knows what is still to be done: all is looked at again
+        # without all states it is unknown what is still to be computed: start over
         progress = recall_progress(reports, name)
         self._progress = progress if known else Progress(store=name)
 
     def run_cycle(self, stop: threading.Event, *, everything: bool = False) -> bool:
-        """Work off what arrived and what is due; whether there is more.
+        """Process what arrived and what is due; return whether there is more.
 
-        ``everything``: nothing waits; every window that is over is computed.
+        ``everything``: do not wait; compute every window that has ended.
         """
         try:
             return self._run_cycle(stop, everything=everything)
@@ -123,7 +123,7 @@ class Cycle:
         self._stop = stop
         begun = self._now()
         more = self._judge_new(everything=everything)
-        for _ in range(2):  # after a restart the newest days are read first, then the others
+        for _ in range(2):  # after a restart, the newest days are read first, then the others
             if self._read_days(more=more, everything=everything):
                 more = self._judge_new(everything=everything)
         if not more:
@@ -135,7 +135,7 @@ class Cycle:
         return more
 
     def _pause(self) -> None:
-        """Between the parts of long work: what is new goes first, and what is done is kept."""
+        """Interrupt long work: process new events first, and commit what is done."""
         self._report_behind()
         if time.monotonic() >= self._new_due:
             self._judge_new(everything=False)
@@ -146,7 +146,7 @@ class Cycle:
             self._new_due = time.monotonic() + _NEW_EVERY
 
     def _judge_new(self, *, everything: bool) -> bool:
-        """Take what arrived, and judge what of it is new; whether more has arrived."""
+        """Read what arrived, and evaluate new events; return whether more have arrived."""
         now = self._now()
         arrived = take_arrivals(self._events, self._progress, self._horizon, now, self._stop)
         counters: CounterDict = {
@@ -164,15 +164,16 @@ class Cycle:
         return arrived.more
 
     def backfill(self, since: int, until: int, stop: threading.Event) -> None:
-        """Compute the findings and the windows that are over of [since, until) (ns) again.
+        """Recompute the findings and the completed windows of [since, until) (ns).
 
-        Whole days (UTC) are computed, and of them what has events: one of 1970 costs one day.
+        Whole days (UTC) are computed. Days without events are skipped, so one event of 1970 costs
+        one day.
         """
         self._stop = stop
         now = self._now()
         try:
             begin, end = since // DAY * DAY, -(-until // DAY) * DAY
-            # findings cross midnight: the days before and after may have to be read again, too
+            # findings cross midnight: the days before and after may have to be read again too
             intervals = self._events.intervals(
                 MEASUREMENT, begin - DAY, min(end + DAY, now + AHEAD)
             )
@@ -188,12 +189,13 @@ class Cycle:
             return
 
     def _read_days(self, *, more: bool, everything: bool, last: int = 0) -> bool:
-        """Read again the days of which events came late; whether there were any.
+        """Read days with late events again; return whether there were any.
 
         The newest day is read to the end of what has arrived, or to the minute ``last``.
 
-        Where ``more`` has arrived, only for those rules that can judge nothing new without. While
-        many events come late, their days are not read again and again for each part of them.
+        If ``more`` has arrived, only rules that cannot evaluate new events without it read days.
+        During a flood of late events the days are read again at most once a minute, not for each
+        batch.
         """
         at = time.monotonic()
         floods = self._is_flooded and not everything
@@ -222,16 +224,15 @@ class Cycle:
     def _dispatch(
         self, requests: Iterable[Iterable[ReadRequest]], pause: Callable[[], None]
     ) -> None:
-        """Read what the rules ask for."""
         asked = chain.from_iterable(requests)
         dispatch(self._events, asked, self._is_ignored, pause, self._stop)
 
     def _believed(self) -> int:
-        """The newest minute that can be believed: a clock that is ahead must not close others."""
+        """The newest plausible minute: a clock that is ahead must not close later minutes."""
         return min(self._progress.newest or self._now(), self._now()) // MINUTE + 1
 
     def _work(self, counters: CounterDict, *, dirty: bool, flush: bool) -> None:
-        """Judge what is new, from memory."""
+        """Evaluate new events from memory."""
         at = time.monotonic()
         working = [runner for runner in self._runners if runner.has_work(at, everything=flush)]
         requests = [runner.live(self._believed()) for runner in working]
@@ -247,7 +248,7 @@ class Cycle:
         *,
         dirty: bool = False,
     ) -> None:
-        """Commit what the rules have to say, and with it what is still to be done."""
+        """Commit the revisions of the rules together with the progress and the remaining work."""
         counters = {} if counters is None else counters
         revisions: list[Revision] = []
         worked = []
@@ -273,7 +274,7 @@ class Cycle:
         self._log_findings(revisions)
 
     def _report_behind(self) -> None:
-        """Work that takes long is a problem: what arrived meanwhile may not be judged yet."""
+        """Report it as a problem if long work keeps new events from being evaluated."""
         condition = self._conditions.setdefault("progress", Condition(log, "progress"))
         if self._metrics.behind() < _LONGEST_BEHIND:
             condition.set(None)
@@ -320,9 +321,9 @@ class Cycle:
                 log.info("finding", extra={**told, "finding": finding.sentence})
 
     def _report(self, stop: threading.Event, now: int, *, flush: bool) -> None:
-        """Compute the windows that are due, a day at a time, and commit some days at a time."""
+        """Compute the windows that are due, day by day, and commit several days at a time."""
         days: dict[int, dict[WindowSchedule, list[Window]]] = {}
-        # of one host the events themselves say sooner how far its logs are read
+        # on a single host, the store of events has a more recent watermark
         watermark = self._events.watermark() if self._events.is_shared else None
         if watermark is None:
             watermark = self._progress.newest
@@ -352,7 +353,7 @@ class Cycle:
     def _compute(
         self, wanted: dict[WindowSchedule, list[Window]]
     ) -> dict[WindowSchedule, WindowResult]:
-        """Compute the windows of one day; a report that fails has no outcome."""
+        """Compute the windows of one day; a report that fails is missing from the result."""
         parts = {
             schedule: ReportAggregation(schedule.report, windows)
             for schedule, windows in wanted.items()
@@ -360,9 +361,7 @@ class Cycle:
         aggregate_events(self._events, list(parts.values()), self._pause, self._stop)
         outcomes = {}
         for schedule in until_stopped(list(parts), self._stop):
-            aggregation = parts.pop(
-                schedule
-            )  # its rows are many: what they become takes their place
+            aggregation = parts.pop(schedule)  # frees its many rows: the result replaces them
             reconcile = partial(schedule.reconcile, aggregation)
             outcome = self._guard.run(schedule.name, reconcile, spent=aggregation.seconds)
             if outcome is None:
@@ -372,7 +371,7 @@ class Cycle:
         return outcomes
 
     def _keep(self, done: Mapping[WindowSchedule, WindowResult]) -> None:
-        """Commit what was computed, all of it at once."""
+        """Commit the computed windows in one transaction."""
         if not done:
             return
         rows: list[Row] = []

@@ -1,4 +1,4 @@
-"""A rule or a report that raises costs only itself: it is reported, and the others go on."""
+"""Runs rules and reports so that one that raises is reported and does not affect the others."""
 
 import logging
 import sqlite3
@@ -17,16 +17,16 @@ _T = TypeVar("_T")
 
 
 class FailureGuard:
-    """Runs the work of named parts; ``conditions`` holds the problem of each that has one."""
+    """Runs the work of named parts; ``conditions`` holds the problem of each failing part."""
 
     def __init__(self, metrics: AggregatorMetrics, conditions: dict[str, Condition]) -> None:
         self._metrics = metrics
         self._conditions = conditions
 
     def run(self, part: str, work: Callable[[], _T], spent: float = 0.0) -> _T | None:
-        """The result of ``work``, timed; None if it raised, which is logged once.
+        """Run and time ``work``; return its result, or None if it raised, which is logged once.
 
-        ``spent``: seconds that the part took before. Errors of a store, and Stopped, are raised.
+        ``spent``: seconds that the part took before. Store errors and Stopped are re-raised.
         """
         condition = self._conditions.setdefault(part, Condition(log, part))
         begun = time.perf_counter()
@@ -46,7 +46,7 @@ class FailureGuard:
         return result
 
     def report(self, part: str) -> None:
-        """Show in a metric whether the part fails."""
+        """Set the metric that shows whether the part fails."""
         condition = self._conditions.get(part)
         failing = condition is not None and condition.problem is not None
         self._metrics.set("heptad_aggregator_part_failing", 1 if failing else 0, part)

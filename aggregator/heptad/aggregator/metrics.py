@@ -1,6 +1,6 @@
-"""Every metric the aggregator exposes, named and explained once.
+"""All metrics of the aggregator, with their HELP texts.
 
-Counters live in the store of findings and reports and move only with what is committed there.
+Counters are stored with findings and reports, and increase only when those are committed.
 """
 
 import time
@@ -159,9 +159,7 @@ FLEET: Final = {
     "shared_names": "heptad_aggregator_hosts_shared_names",
     "shared_ids": "heptad_aggregator_hosts_shared_machine_ids",
 }
-"""How the fleet is, as core/heptad/core/influxdb/heartbeats.py sums it up → the gauge that tells
-it.
-"""
+"""Field of the fleet's summary (core/heptad/core/influxdb/heartbeats.py) → gauge."""
 
 
 _OLD: Final = {counter_key("heptad_findings_total", rule=SESSION, severity="info")}
@@ -170,8 +168,8 @@ _OLD: Final = {counter_key("heptad_findings_total", rule=SESSION, severity="info
 class AggregatorMetrics(StoredMetrics):
     """The aggregator's counters and gauges.
 
-    Counters are not shown before ``recall``: one that began at zero while the store cannot be
-    read would seem to jump once it can.
+    Counters are not exposed before ``recall``: a counter that starts at zero while the store cannot
+    be read would appear to jump once it can.
     """
 
     def __init__(self, rules: Iterable[str], intake: Intake | None = None) -> None:
@@ -191,7 +189,7 @@ class AggregatorMetrics(StoredMetrics):
         self.judged_until: int | None = None
 
     def recall(self, stored: Counters) -> None:
-        """Where the counters stand; those of every rule are shown at zero, too."""
+        """Restore the counters, and expose those of every rule at zero."""
         known = [
             counter_key("heptad_findings_total", rule=rule, severity=severity)
             for rule in self._rules
@@ -214,7 +212,7 @@ class AggregatorMetrics(StoredMetrics):
         self.add({key: value for key, value in stored.items() if key not in _OLD})
 
     def note(self, revision: Revision) -> None:
-        """A finding is now as this revision tells it."""
+        """Update the gauges with a revision of a finding."""
         finding = revision.finding
         self.open.note(revision)
         if revision.is_current and finding.severity in REPORTED_SEVERITIES:
@@ -232,16 +230,15 @@ class AggregatorMetrics(StoredMetrics):
         self.show(LAST_BY_HOST, newest)
 
     def catch_up(self, until: int) -> None:
-        """Everything is worked off now that had arrived at ``until`` (ns)."""
+        """Record that everything that had arrived at ``until`` (ns) is processed."""
         self._caught_up = time.monotonic()
         self.judged_until = until
 
     def behind(self) -> float:
-        """How long ago everything that had arrived was worked off, in seconds."""
+        """Return how long ago everything that had arrived was last processed, in seconds."""
         return time.monotonic() - self._caught_up
 
     def collect(self) -> "Iterator[Metric]":
-        """The families, as they are now."""
         self.set("heptad_aggregator_behind_seconds", self.behind())
         if self._recalled:
             self._count_open()

@@ -1,4 +1,4 @@
-"""What an aggregator computes of the events."""
+"""What the aggregator computes from the events."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from heptad.aggregator.reports import Report
 
 
 class Plan(msgspec.Struct):
-    """What is to be computed; times in seconds."""
+    """Rules, reports and their settings; times in seconds."""
 
     rules: list[DetectionRule]
     reports: Sequence[Report]

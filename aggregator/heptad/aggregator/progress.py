@@ -1,4 +1,4 @@
-"""What has arrived since the last look: the spans of time that must be read again."""
+"""What arrived since the last cycle: the intervals of time that must be read again."""
 
 import threading
 from typing import Annotated, Final
@@ -15,27 +15,29 @@ from heptad.core.store.api import EventStore
 from heptad.core.validation import decode_time
 
 AHEAD: Final = 86_400 * 10**9
-"""What lies further ahead of the clock, in nanoseconds, is not looked at before its time."""
+"""Events further ahead of the clock than this (ns) wait until their time comes."""
 MOST_AHEAD: Final = 1000
-"""So many spans of it are remembered, the nearest ones."""
+"""Maximum number of intervals ahead of the clock that are remembered; the nearest are kept."""
 _LONGEST_WAIT: Final = 60 * 1440
-"""Minutes; of what lay ahead longer ago no part of it is looked at."""
+"""Minutes. Intervals ahead of the clock that came due longer ago than this are dropped."""
 _CHUNK: Final = 5000
 _MOST_FRESH: Final = 120_000
-"""So many new ones in one look: it shows the day's findings again of everyone who is in it, so
-that many small looks at a backlog cost more, and it holds what it found until it is committed."""
+"""Maximum number of new events in one pass. Each pass computes the day's findings of every affected
+subject again, so many small passes over a backlog cost more; the results are held in memory until
+the commit."""
 _MOST_CHUNKS: Final = 500
-"""What comes late only marks days, and new events may have arrived behind it."""
+"""Maximum number of chunks in one pass. Late events only mark days as dirty, and new events may
+have arrived after them."""
 OPEN_MINUTES: Final = 60
-"""Minutes that stay open to events that come late."""
+"""Minutes before the newest event that stay open for late events."""
 
 
 class Progress(msgspec.Struct):
-    """How far the aggregator is; committed with what follows from it.
+    """How far the aggregator has read; committed together with the results.
 
-    ``store`` names the store of events to which ``position`` belongs; ``newest`` is the newest
-    event time that has been seen, not later than the clock, ``latest`` the newest of all that
-    was to be looked at, both in nanoseconds; ``ahead`` are the spans whose time has not come.
+    ``store`` identifies the store of events to which ``position`` belongs. ``newest`` is the newest
+    event time seen, capped at the clock; ``latest`` is the newest time of all events taken, both in
+    nanoseconds. ``ahead`` are the intervals whose time has not come.
     """
 
     store: str = ""
@@ -46,10 +48,11 @@ class Progress(msgspec.Struct):
 
 
 class Arrived(msgspec.Struct):
-    """What a look found: ``spans`` merged and in order; events that came too late, or too early.
+    """The result of one pass: ``intervals``, merged and in order, and counts of events.
 
-    ``late`` were beyond the horizon, in ``late_spans``; ``ahead`` more than a day ahead of the
-    clock. ``behind`` lay so far behind the newest that their days have to be read again.
+    ``late`` events were beyond the horizon, in ``late_intervals``; ``ahead`` events are more than a
+    day ahead of the clock. ``behind`` events are so far behind the newest that their days must be
+    read again.
     """
 
     intervals: list[Interval]
@@ -65,16 +68,16 @@ _decode_progress: Final = msgspec.json.Decoder(Progress).decode
 
 
 def recall_progress(reports: EventStore, name: str) -> Progress:
-    """The progress on the store of this name, as it was kept; of another one's it begins anew.
+    """Return the stored progress on the store ``name``; for another store, start over.
 
-    Where it is not whole, too: reading everything again changes nothing.
+    The same if it is damaged: reading everything again does not change the results.
     """
     kept = reports.intake.restore(PROGRESS, reports.recall(PROGRESS), _decode_progress)
     return kept if kept is not None and kept.store == name else Progress(store=name)
 
 
 def recall_start(events: EventStore) -> int:
-    """When (ns) the exporter first began; what is older is history. 0 where that is not known."""
+    """Return when (ns) the exporter first started; older events are history. 0 if unknown."""
     known = events.intake.restore("first_start", events.recall("first_start"), decode_time)
     return 0 if known is None else known
 
@@ -82,17 +85,18 @@ def recall_start(events: EventStore) -> int:
 def take_arrivals(
     events: EventStore, progress: Progress, horizon: int, now: int, stop: threading.Event
 ) -> Arrived:
-    """Move ``progress`` over what arrived after it; times and ``horizon`` are nanoseconds.
+    """Move ``progress`` past what arrived after it; times and ``horizon`` are in nanoseconds.
 
-    An event is late by what it lies behind the newest one that arrived before it, not by the
-    clock: so a backlog that is read in order is never late. History (from before the exporter's
-    first start) is not late either. Events later than ``horizon`` are counted and kept apart.
-    Those more than a day ahead of the clock are counted, and wait until it is their time.
+    The lateness of an event is its distance from the newest event that arrived before it, not from
+    the clock, so a backlog that is read in order is never late. History (from before the exporter's
+    first start) is never late either. Events later than ``horizon`` are counted and returned
+    separately. Events more than a day ahead of the clock are counted, and wait until their time
+    comes.
     """
     history = recall_start(events)
     limit = now // MINUTE * MINUTE + AHEAD
     progress.newest = min(progress.newest, now)
-    if progress.latest > limit:  # the clock went back: what was seen is ahead of it again
+    if progress.latest > limit:  # the clock was set back: seen events are ahead of it again
         last = min(progress.latest // MINUTE, limit // MINUTE + _LONGEST_WAIT)
         seen = (limit // MINUTE, last + 1)
         progress.ahead = merge_intervals([*progress.ahead, seen])[:MOST_AHEAD]
@@ -133,7 +137,7 @@ def take_arrivals(
 
 
 def _take_ahead(progress: Progress, limit: int) -> list[Interval]:
-    """The minutes before ``limit`` that were ahead of it until now."""
+    """Return the minutes before ``limit`` that were ahead of it until now."""
     waiting = progress.ahead
     progress.ahead = [(max(since, limit), until) for since, until in waiting if until > limit]
     return [

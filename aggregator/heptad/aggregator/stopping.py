@@ -1,4 +1,4 @@
-"""How long work ends at once where it is told to."""
+"""Ends long work as soon as a stop is requested."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -8,11 +8,11 @@ _T = TypeVar("_T")
 
 
 class Stopped(Exception):
-    """The work was told to end; what is not committed is done again after the next start."""
+    """A stop was requested; uncommitted work is repeated after the next start."""
 
 
 def until_stopped(items: Iterable[_T], stop: threading.Event) -> Iterator[_T]:
-    """The items; raises Stopped as soon as ``stop`` is set."""
+    """Yield the items; raise Stopped as soon as ``stop`` is set."""
     stopped = stop.is_set
     for item in items:
         if stopped():

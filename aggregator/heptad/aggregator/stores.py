@@ -1,4 +1,4 @@
-"""The two stores of the aggregator: files of this host, or buckets of the fleet's InfluxDB."""
+"""The aggregator's two stores: files on this host, or buckets in the fleet's InfluxDB."""
 
 import logging
 import sqlite3
@@ -32,14 +32,14 @@ _PRUNE_EVERY: Final = 60.0
 _LOOKED_EVERY: Final = 30.0
 _SHOWN: Final = 30 * DAY
 _UNSURE: Final = 3
-"""From this generation on InfluxDB does not say which of two writes of a point survives."""
+"""From this generation on, InfluxDB does not define which of two writes of a point survives."""
 
 
 class AggregatorStores(ABC):
-    """Where events are read, and findings, reports and the aggregator's own state are kept.
+    """The store of events, and the store of findings, reports and the aggregator's own state.
 
-    ``name`` tells this store of events from another one, to which positions belong. Everything
-    but ``close`` raises StoreError, or sqlite3.Error.
+    ``name`` identifies the store of events; positions are valid only in that store. All methods
+    except ``close`` raise StoreError or sqlite3.Error.
     """
 
     name: str
@@ -50,71 +50,70 @@ class AggregatorStores(ABC):
     @property
     @abstractmethod
     def events(self) -> EventStore:
-        """The events; where they may have been begun anew, only after ``open_events``."""
+        """The store of events; call ``open_events`` first, because its file may be replaced."""
 
     @property
     @abstractmethod
     def reports(self) -> EventStore:
-        """Findings and reports."""
+        """The store of findings and reports."""
 
     @property
     def set_aside(self) -> Path | None:
-        """Where a store of reports is that was set aside because it was corrupt."""
+        """The path of a corrupt store of reports that was set aside, or None."""
         return None
 
     @abstractmethod
     def describe(self) -> tuple[str, str]:
-        """Where events and reports are, for a person."""
+        """Return the locations of events and reports, for display."""
 
     @abstractmethod
     def open_events(self) -> bool:
-        """Look where the events are; whether it is another store than the last time."""
+        """Open the events; return whether it is a different store than the last time."""
 
     @abstractmethod
     def is_of_events(self, error: Exception) -> bool:
-        """Whether an error is one of the store of events."""
+        """Return whether an error comes from the store of events."""
 
     @abstractmethod
     def recover(self, error: Exception, metrics: AggregatorMetrics) -> None:
-        """Do what can be done about an error of the store of reports."""
+        """Try to recover from an error of the store of reports."""
 
     @abstractmethod
     def tend(self, metrics: AggregatorMetrics) -> None:
-        """What has to be done now and then; call it after each look."""
+        """Do periodic maintenance; call it after each cycle."""
 
-    def show(self, revisions: Sequence[Revision]) -> None:  # noqa: B027 - here is nothing to do
-        """Let screens show these findings as they are now, where they do not read revisions."""
+    def show(self, revisions: Sequence[Revision]) -> None:  # noqa: B027 - nothing to do by default
+        """Update the current rows of these findings, for dashboards that cannot read revisions."""
 
     def problems(self) -> list[str]:
-        """What is wrong with those who write events, a sentence each: for the page.
+        """Return the problems of exporters, one sentence each, for the page.
 
-        Empty where the exporter of this host says it.
+        Empty on a single host, where the exporter reports its own problems.
         """
         return []
 
     def hosts(self) -> Collection[str]:
-        """The names of hosts that somebody vouches for: see docs/decisions/0038."""
+        """Return the host names that are trusted; see docs/decisions/0038."""
         return self._hosts
 
     @abstractmethod
-    def close(self) -> None:
-        """Close both."""
+    def close(self) -> None: ...
 
 
 def open_stores(config: Config, intake: Intake) -> AggregatorStores:
-    """The stores of this configuration; raises StoreError."""
+    """Open the stores that the configuration selects; raises StoreError."""
     if config.influxdb is not None:
         return InfluxStores(config.influxdb, intake, hosts_of(config))
     return LocalStores(Path(config.store.path), config.aggregator.store, intake, hosts_of(config))
 
 
 def hosts_of(config: Config) -> frozenset[str]:
-    """The hosts that the configuration names."""
+    """Return the host names in the configuration."""
     return frozenset((config.host, *(host for source in config.sources for host in source.hosts)))
 
 
 class LocalStores(AggregatorStores):
-    """Two files: the exporter's, which may be missing or begin anew, and the aggregator's own."""
+    """Two files: the exporter's, which may be missing or replaced, and the aggregator's own."""
 
     def __init__(
         self, path: Path, own: StoreConfig, intake: Intake, hosts: Collection[str] = ()
@@ -140,27 +139,23 @@ class LocalStores(AggregatorStores):
 
     @property
     def events(self) -> LocalStore:
-        """The store of events."""
         if self._events is None:
             raise StoreError(f"{self._path}: the store is not open")
         return self._events
 
     @property
     def reports(self) -> LocalStore:
-        """The file of findings and reports."""
         return self._reports
 
     @property
     def set_aside(self) -> Path | None:
-        """Where the file is that was set aside because it was corrupt."""
         return self._reports.set_aside
 
     def describe(self) -> tuple[str, str]:
-        """Where events and reports are, for a person."""
         return str(self._path), self._own.path
 
     def open_events(self) -> bool:
-        """Open the events again if their file is another one: it was set aside, or replaced."""
+        """Open the events again if their file was set aside or replaced."""
         identity = identify(self._path)
         if self._events is not None and identity == self.name:
             return False
@@ -176,7 +171,7 @@ class LocalStores(AggregatorStores):
             self._events = None
 
     def is_of_events(self, error: Exception) -> bool:
-        """Whether an error is of the events; a bare error of SQLite may be of either."""
+        """A bare SQLite error has no path and may come from either store."""
         return self._events is None or str(error).startswith(f"{self._path}:")
 
     def recover(self, error: Exception, metrics: AggregatorMetrics) -> None:
@@ -184,27 +179,26 @@ class LocalStores(AggregatorStores):
         if isinstance(error, StoreCorrupt):
             self._reports.begin_anew()
         elif not isinstance(error, StoreError):
-            # one of the two cannot be read: opening checks, and sets a corrupt one aside
+            # unknown which of the two cannot be read: opening checks the file and sets a corrupt
+            # one aside
             self._reports.close()
             self._reports = self._open_own()
         if self._reports.set_aside is not None and not self._reports.counters():
             self._reports.append([], None, metrics.totals())
 
     def tend(self, metrics: AggregatorMetrics) -> None:
-        """Prune the reports."""
         if time.monotonic() >= self._prune_due:
             busy = self._reports.prune() > 0
             self._prune_due = time.monotonic() + (0 if busy else _PRUNE_EVERY)
             metrics.set("heptad_aggregator_store_size_bytes", self._reports.size())
 
     def close(self) -> None:
-        """Close both."""
         self._close_events()
         self._reports.close()
 
 
 class InfluxStores(AggregatorStores):
-    """Two buckets; the state and the heartbeats are in a third one. The server deletes by age."""
+    """Two buckets; state and heartbeats are in a third. The server deletes old data."""
 
     def __init__(self, config: InfluxConfig, intake: Intake, hosts: Collection[str] = ()) -> None:
         super().__init__(hosts)
@@ -223,20 +217,17 @@ class InfluxStores(AggregatorStores):
 
     @property
     def events(self) -> InfluxStore:
-        """The store of events."""
         return self._events
 
     @property
     def reports(self) -> InfluxStore:
-        """The store of findings and reports."""
         return self._reports
 
     def describe(self) -> tuple[str, str]:
-        """Where events and reports are, for a person."""
         return self._events.name, self._reports.name
 
     def open_events(self) -> bool:
-        """Keep when the aggregator first began; what was there before is history."""
+        """Store when the aggregator first started; older events are history."""
         if self._begun:
             return False
         known = self._events.recall("first_start")
@@ -247,16 +238,16 @@ class InfluxStores(AggregatorStores):
         return True
 
     def is_of_events(self, error: Exception) -> bool:
-        """Whether an error is of the events; where the server is away, it is said of these."""
+        """If the server cannot be reached, the error counts as one of the events."""
         return not any(name in str(error) for name in self._own)
 
     def recover(self, error: Exception, metrics: AggregatorMetrics) -> None:
-        """Write the rows for screens again; what was not answered is sent with the next use."""
+        """Write the rows for dashboards again; unacknowledged rows are sent with the next write."""
         self._is_shown = False
 
     def tend(self, metrics: AggregatorMetrics) -> None:
-        """Write state and what screens need, and take up how the fleet is."""
-        if not self._is_shown:  # an older version, or a kill, may have left rows out
+        """Write state and the rows for dashboards, and update the figures of the fleet."""
+        if not self._is_shown:  # an older version, or a kill, may have left out rows
             now = time.time_ns()
             self.show(list(last_revisions(self._reports, now - _SHOWN, now).values()))
             self._is_shown = True
@@ -274,12 +265,11 @@ class InfluxStores(AggregatorStores):
         metrics.show(HELD, count_by_labels(self._held))
 
     def show(self, revisions: Sequence[Revision]) -> None:
-        """Write the current row of each finding."""
         replaces = self._connection.generation < _UNSURE
         self._reports.replace([current_row(one, replaces=replaces) for one in revisions])
 
     def problems(self) -> list[str]:
-        """What is wrong with exporters, as heartbeats said at the last look."""
+        """Return the problems of exporters, as of the last heartbeats read."""
         problems = describe_troubled(self._troubled)
         if shared := self._fleet.shared_names:
             what = "host names that two machines share"
@@ -288,11 +278,10 @@ class InfluxStores(AggregatorStores):
         return problems if held is None else [*problems, held]
 
     def hosts(self) -> Collection[str]:
-        """Also those whose exporters sent a heartbeat in the last day."""
+        """Add the hosts whose exporters sent a heartbeat in the last day."""
         return {*self._hosts, *self._events.hosts()}
 
     def close(self) -> None:
-        """Close both."""
         self._events.close()
         self._reports.close()
         self._connection.close()

@@ -1,4 +1,4 @@
-"""Lines of a fleet that are refused, because what wrote them is not trusted."""
+"""Rejected lines of a fleet: lines whose provenance is not trusted."""
 
 from collections import Counter
 from typing import Final
@@ -10,20 +10,19 @@ _MOST: Final = 20
 
 
 class UntrustedCounter:
-    """Takes up refused lines of a fleet: how many, of which program, from where."""
+    """Counts the rejected lines of a fleet by program, host and binary."""
 
     def __init__(self) -> None:
         self._places: Counter[tuple[str, str, str]] = Counter()
 
     def add(self, point: Point) -> None:
-        """Count one."""
         exe = cut(str(point.fields.get("exe", ""))) or "an unknown binary"
         key = (point.tags.get("program", ""), point.tags.get("host", ""), exe)
         if key in self._places or len(self._places) < 1000:
             self._places[key] += 1
 
     def results(self) -> list[str]:
-        """A sentence for each of the most frequent."""
+        """Return a sentence for each of the most frequent."""
         return [
             f"{lines} lines of {program} on {host} come from {exe}, which is not trusted; "
             "`heptad report --local` on that host shows what to do"

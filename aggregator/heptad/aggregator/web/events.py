@@ -1,4 +1,4 @@
-"""The events a person asks for, newest first, and those that came since."""
+"""The view of events: newest first, and those that arrived since."""
 
 import time
 import zlib
@@ -15,11 +15,11 @@ from heptad.core.terminal import printable
 from heptad.core.units import SECOND, format_time
 
 SHOWN: Final = 256
-"""The most columns of a value that are shown."""
+"""The maximum number of columns shown of a value."""
 _SHOWN_RAW: Final = 4096
 _SECONDS: Final = 0.6
 _AHEAD: Final = 60 * SECOND
-"""As far as a clock may be ahead, an event is shown before its time has come."""
+"""Events up to this far ahead of the clock are shown, because clocks differ."""
 _TAGS: Final = ("host", "program", "action", "outcome")
 TEXTS: Final = (
     "host source program action outcome method reason user target_user source_ip source_domain "
@@ -29,13 +29,13 @@ NUMBERS: Final = ("count", "source_port", "pid")
 
 
 def find_events(store: EventStore, query: Query, seconds: float | None = None) -> dict[str, Any]:
-    """The newest ``query.limit`` events that match, or those that arrived after ``query.after``.
+    """Return the newest ``query.limit`` matching events, or those since ``query.after``.
 
-    ``next`` leads on where there may be more; ``searched_to`` is how far back the search came.
-    Where more arrived than are given, ``skipped`` is true. A search ends after ``seconds``.
+    ``next`` is a cursor if there may be more; ``searched_to`` is how far back the search went.
+    ``skipped`` is true if more events arrived than are returned. The search ends after ``seconds``.
     """
     now = int(time.time() * SECOND)
-    # what is ahead of the clock would stand before all that happened
+    # an event far ahead of the clock would be listed before all others
     query = msgspec.structs.replace(query, until=min(query.until, now + _AHEAD))
     if query.after >= 0:
         return _follow(store, query)
@@ -60,7 +60,7 @@ def find_events(store: EventStore, query: Query, seconds: float | None = None) -
 
 
 def _walk(store: EventStore, query: Query) -> Iterator[tuple[tuple[int, int], Event]]:
-    """The events of the range, newest first, each with the cursor that leads behind it."""
+    """Yield the events of the range, newest first, each with the cursor to what follows it."""
     until, skip = query.until, 0
     if query.before is not None:
         until, skip = min(query.before[0] + 1, until), query.before[1]
@@ -74,7 +74,7 @@ def _walk(store: EventStore, query: Query) -> Iterator[tuple[tuple[int, int], Ev
 
 def _follow(store: EventStore, query: Query) -> dict[str, Any]:
     newest = store.newest_position()
-    # a store that was begun anew counts from the beginning
+    # in a store that was replaced, positions start at the beginning
     begin = query.after if query.after <= newest else 0
     begin = max(begin, newest - 5 * query.limit)
     events, position = store.since_arrival(begin, 5 * query.limit, query.tags(*_TAGS))
@@ -89,13 +89,13 @@ def _follow(store: EventStore, query: Query) -> dict[str, Any]:
 
 
 def fits(event: Event, query: Query) -> bool:
-    """Whether an event is as asked for; a value is also known as it is shown."""
+    """Return whether an event matches; a value also matches in its displayed form."""
     wanted = query.tags(*_TAGS).items()
     return all(getattr(event, tag) == value for tag, value in wanted) and _fits(event, query)
 
 
 def _fits(event: Event, query: Query) -> bool:
-    """Whether user, address and text are as asked for; a value is also known as it is shown."""
+    """Match user, address and text; a value also matches in its displayed form."""
     if query.user and not _is_one_of(query.user, event.user, event.target_user):
         return False
     if query.address and not _is_one_of(query.address, event.source_ip, event.source_domain):
@@ -111,7 +111,7 @@ def _is_one_of(wanted: str, *values: str | None) -> bool:
 
 
 def show_event(event: Event) -> dict[str, Any]:
-    """An event as the page shows it: no value can act on what is around it."""
+    """Return an event as the page shows it, with control characters escaped."""
     shown: dict[str, Any] = {
         "key": f"{event.time}-{zlib.crc32(identity_of(event).series.encode()):08x}"
     }

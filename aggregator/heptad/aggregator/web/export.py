@@ -1,8 +1,8 @@
-"""What the page shows, as a file: CSV for spreadsheets, JSON for programs.
+"""Exports of what the page shows: CSV for spreadsheets, JSON for programs.
 
-A spreadsheet runs a cell that begins with ``=`` and the like, and an attacker chooses names: such
-a cell begins with an apostrophe instead (OWASP, CSV Injection). Some spreadsheets divide a line at
-semicolons or tabs, whatever the file says, so the same holds behind each of those.
+A spreadsheet executes a cell that begins with ``=`` and similar characters, and an attacker chooses
+names: such a cell is prefixed with an apostrophe (OWASP, CSV Injection). Some spreadsheets also
+split lines at semicolons or tabs, so the text after each of those is prefixed too.
 """
 
 import csv
@@ -21,7 +21,7 @@ from heptad.aggregator.web.source import Opened
 from heptad.core.units import SECOND, format_time
 
 MOST: Final = 10_000
-"""Rows of a file."""
+"""Maximum number of rows in a file."""
 _LARGEST: Final = 6 * 2**20
 _SECONDS: Final = 2.0
 _ACTIVE: Final = re.compile(r"""(^|[;,|\t])(?=[\s"']*[=+\-@\uff1d\uff0b\uff0d\uff20])""")
@@ -35,7 +35,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 class File(NamedTuple):
-    """A file to be downloaded."""
+    """A file to download."""
 
     name: str
     kind: str
@@ -45,11 +45,11 @@ class File(NamedTuple):
 class _Table(NamedTuple):
     rows: Rows
     cut: str
-    """What is missing, in a sentence; empty where nothing is."""
+    """A sentence about what is missing; empty if complete."""
 
 
 def export(what: str, form: str, stores: Opened, query: Query) -> File:
-    """The file of the ``events`` or ``findings`` of a query, or of one finding's ``evidence``."""
+    """Export the ``events`` or ``findings`` of a query, or the ``evidence`` of one finding."""
     columns = _FINDING if what == "findings" else _EVENT
     until = min(query.until, int(clock.time() * SECOND))
     table = _bound(_COLLECT[what](stores, query), columns)
@@ -105,7 +105,7 @@ _COLLECT: Final[dict[str, Callable[[Opened, Query], _Table]]] = {
 
 
 def _bound(table: _Table, columns: Sequence[str]) -> _Table:
-    """The columns of the file, and only as many rows as make a file of bearable size."""
+    """Keep the columns of the file, and only as many rows as fit the maximum size."""
     rows: list[Mapping[str, Any]] = []
     size = 0
     for row in table.rows:
@@ -119,7 +119,7 @@ def _bound(table: _Table, columns: Sequence[str]) -> _Table:
 
 
 def _write_csv(table: _Table, columns: Sequence[str]) -> bytes:
-    """RFC 4180, every cell quoted; the last line says what is missing."""
+    """Write RFC 4180 with every cell quoted; the last line says what is missing."""
     text = io.StringIO()
     writer = csv.writer(text, quoting=csv.QUOTE_ALL)
     writer.writerow(columns)
@@ -137,7 +137,7 @@ def _cell(value: Any) -> str:
 
 
 def disarm(text: str) -> str:
-    """The text as a cell that no spreadsheet takes for a formula."""
+    """Return the text as a cell that no spreadsheet treats as a formula."""
     return _ACTIVE.sub(r"\1'", text)
 
 

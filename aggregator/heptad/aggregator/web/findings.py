@@ -1,4 +1,4 @@
-"""The findings of a range, the most severe and newest first, and the events of one of them."""
+"""The view of findings: the most severe and newest first, and the evidence of one of them."""
 
 import time
 from collections.abc import Iterator
@@ -23,9 +23,9 @@ _LONGEST: Final = 32 * 86_400 * SECOND
 
 
 def list_findings(reports: EventStore | None, query: Query) -> dict[str, Any]:
-    """At most ``query.limit`` findings that share time with the range, and how many there are.
+    """Return at most ``query.limit`` findings that overlap the range, and their total number.
 
-    ``from`` is how far back they go where the time did not suffice for the whole range.
+    ``from`` is how far back the search went if it ran out of time.
     """
     if reports is None:
         return {"findings": [], "number": 0, "from": None, "waiting": True}
@@ -44,7 +44,7 @@ def list_findings(reports: EventStore | None, query: Query) -> dict[str, Any]:
 def _collect(
     walked: Iterator[tuple[int, list[Finding]]], since: int
 ) -> tuple[list[Finding], int | None]:
-    """What is found on a walk, and how far back (ns) it goes where the time ends before."""
+    """Collect findings; the second value is how far back (ns) the walk went if time ran out."""
     found: dict[tuple[str, str, int], Finding] = {}
     reached, end = None, time.monotonic() + _SECONDS
     try:
@@ -62,9 +62,9 @@ def _collect(
 
 
 def list_sessions(reports: EventStore | None, query: Query) -> dict[str, Any]:
-    """At most ``query.limit`` sessions that share time with the range, the latest first.
+    """Return at most ``query.limit`` sessions that overlap the range, the latest first.
 
-    ``from`` is how far back their beginnings go where the time did not suffice for all.
+    ``from`` is how far back the search went, by session start, if it ran out of time.
     """
     if reports is None:
         return {"sessions": [], "number": 0, "from": None, "waiting": True}
@@ -83,9 +83,9 @@ def list_sessions(reports: EventStore | None, query: Query) -> dict[str, Any]:
 
 
 def show_evidence(events: EventStore, reports: EventStore | None, query: Query) -> dict[str, Any]:
-    """The events of the finding ``query.finding`` that match, the newest first.
+    """Return the matching events of the finding ``query.finding``, newest first.
 
-    ``note`` says what of the finding they are where they are not all of it.
+    ``note`` says which part of the evidence these events are, if it is incomplete.
     """
     finding = find_finding(reports, query.finding) if reports is not None else None
     if reports is None or finding is None:
@@ -109,7 +109,7 @@ def _show(finding: Finding) -> dict[str, Any]:
     for settled in ("overdue", "overdue_sentence"):
         shown.pop(settled, None)
     shown["first"], shown["last"] = format_time(finding.first), format_time(finding.last)
-    # behind the last event
+    # just after the last event
     shown["until"] = format_time(finding.last + 1000)
     shown["key"] = printable(f"{finding.rule}/{finding.subject}/{finding.first}", SHOWN)
     return shown

@@ -1,7 +1,7 @@
-"""A fleet's stores as the views ask them: two buckets of InfluxDB, read for a person.
+"""The stores of a fleet as the views read them: two buckets of InfluxDB.
 
-Nothing is shared with the aggregator's own reading but the server. What a bucket says is not
-believed: whoever holds an exporter's token writes there what he likes.
+Connections and caches are separate from the aggregator's. The content of a bucket is untrusted:
+anyone with an exporter's token can write to it.
 """
 
 import time
@@ -27,7 +27,7 @@ _ROWS: Final = 500
 
 
 class FleetStores:
-    """The buckets of events and reports of this InfluxDB; ``tick`` is monotonic, in seconds."""
+    """The buckets of events and reports in InfluxDB; ``tick`` is a monotonic clock, in seconds."""
 
     def __init__(
         self,
@@ -45,14 +45,13 @@ class FleetStores:
 
     @contextmanager
     def open(self, *, needs_reports: bool) -> Iterator[Opened]:
-        """Both stores for one request."""
         try:
             with limit(_ANSWERED_WITHIN):
                 yield self._events, self._reports
         except TooSlow as error:
             if not self._is_pages_own:
                 raise
-            # a longer time-out, which is the remedy elsewhere, changes nothing here
+            # a longer timeout, the usual remedy, has no effect here
             raise StoreError(
                 f"InfluxDB did not answer within {_ANSWERED_WITHIN:.0f} s; choose a shorter "
                 "range, or check that the server is not overloaded"

@@ -1,4 +1,4 @@
-"""Whether what the page shows can be relied on: problems, sources, lines not understood, gaps."""
+"""The view of health: problems, sources, lines not understood and gaps."""
 
 import json
 import time
@@ -14,19 +14,20 @@ from heptad.core.units import SECOND, format_time
 
 _MOST: Final = 200
 _STALE: Final = 180 * SECOND
-"""After so long without a look at the logs nobody knows how it is now."""
+"""If the logs were not read for this long, the page calls its state outdated."""
 
 
 def describe_health(
     events: EventStore, reports: EventStore | None, problems: Sequence[str], judged: int | None
 ) -> dict[str, Any]:
-    """Problems as sentences, and for each host and source what is known of it.
+    """Return the problems, and what is known of each host and source.
 
-    What the stores do not tell is left out. No event is missing up to ``looked_until``, no finding
+    What the stores do not contain is left out. Events are complete up to ``looked_until``, findings
     up to ``judged_until``.
     """
     if not events.is_shared:
-        # of an exporter that is another process; one that is this one says it more exactly
+        # an exporter in another process reports its problems in the store; those of this process
+        # are newer
         known = {_topic_of(problem) for problem in problems}
         stored = (one for one in events.problems() if _topic_of(one) not in known)
         problems = [*problems, *stored]
@@ -56,7 +57,7 @@ def _topic_of(problem: str) -> str:
 
 
 def _sources(store: EventStore) -> list[dict[str, Any]]:
-    """Each host and source with its programs and the time of its last event."""
+    """Return each host and source with its programs and the time of its last event."""
     known: dict[tuple[str, str], dict[str, int]] = {}
     until = time.time_ns() + AHEAD
     for (host, source, program), last in store.last_times(until).items():
@@ -73,7 +74,7 @@ def _sources(store: EventStore) -> list[dict[str, Any]]:
 
 
 def _sum(counters: Counters, name: str, label: str) -> dict[str, int]:
-    """A counter by one of its labels, where it is not zero."""
+    """Sum a counter by one of its labels; zeros are left out."""
     sums: dict[str, int] = {}
     for (known, labels), value in counters.items():
         if known == name and value:

@@ -1,4 +1,4 @@
-"""Who logs in, or fails to, at which hour of the day: the most frequent names, hour by hour."""
+"""The view of logins by hour of the day, for the most frequent names."""
 
 import time as clock
 from datetime import datetime
@@ -12,21 +12,21 @@ from heptad.core.units import SECOND, format_time, parse_zone
 
 _ROWS: Final = 12
 _MOST: Final = 5000
-"""Names that are counted apart; an attacker chooses how many there are."""
+"""Maximum number of names that are counted separately; an attacker chooses how many there are."""
 _LONGEST: Final = 1000
 _SECONDS: Final = 0.3
 _FIELDS: Final = ("count", "user")
 _QUARTER: Final = 900 * SECOND
-"""Every zone is a whole number of these off UTC."""
+"""The offset of every zone from UTC is a multiple of this."""
 
 
 def cut_name(name: str) -> str:
-    """A name as it is counted: an attacker chooses how long it is."""
+    """Truncate a name for counting, because an attacker chooses its length."""
     return name[:_LONGEST]
 
 
 class Hours:
-    """Logins by name and by hour of the day in ``zone``."""
+    """Count logins by name and by hour of the day in ``zone``."""
 
     def __init__(self, zone: str) -> None:
         self._zone = parse_zone(zone or "UTC")
@@ -35,20 +35,20 @@ class Hours:
         self._others = [0] * 24
 
     def add(self, name: str, time: int, count: int) -> None:
-        """Count logins of a name at a time (ns)."""
+        """Add ``count`` logins of a name at ``time`` (ns)."""
         if name not in self._names and len(self._names) < _MOST:
             self._names[name] = [0] * 24
         self._names.get(name, self._others)[self._hour_of(time)] += count
 
     def _hour_of(self, time: int) -> int:
-        """The hour of the day; the zone is asked once for a quarter of an hour."""
+        """Return the hour of the day; the conversion is cached for each quarter of an hour."""
         quarter = time // _QUARTER
         if (hour := self._known.get(quarter)) is None:
             hour = self._known[quarter] = datetime.fromtimestamp(quarter * 900, self._zone).hour
         return hour
 
     def show(self) -> dict[str, Any]:
-        """The most frequent names, and all others together."""
+        """Return the most frequent names, and the total of all others."""
         ranked = sorted(self._names.items(), key=lambda item: (-sum(item[1]), item[0]))
         others = self._others
         for _, hours in ranked[_ROWS:]:
@@ -58,9 +58,9 @@ class Hours:
 
 
 def count_hours(store: EventStore, query: Query) -> dict[str, Any]:
-    """The logins of ``query.outcome``, or the failed ones, by name and hour, the newest first.
+    """Count logins with ``query.outcome`` (default: failure) by name and hour, newest first.
 
-    ``from`` is how far back they were counted where that is not the whole range.
+    ``from`` is how far back they were counted if not the whole range.
     """
     outcome = query.outcome or "failure"
     tags = {"action": "login", "outcome": outcome, **query.tags("host", "program")}

@@ -1,8 +1,8 @@
-"""The page's requests: its own files at /, what they ask for under /api/, and the runbooks.
+"""HTTP requests of the page: its files at /, its data under /api/, and the runbooks.
 
-The page reads the stores and never writes. Nothing is loaded from elsewhere and nothing inline
-runs (Content-Security-Policy, W3C); on loopback only this host's own names are answered, for
-another name that leads here is an attack (DNS rebinding).
+The page reads the stores and never writes. The Content-Security-Policy (W3C) forbids inline scripts
+and resources of other origins. On loopback, only the host's own names are accepted; any other name
+may be a DNS rebinding attack.
 """
 
 import hashlib
@@ -54,16 +54,16 @@ _HEADERS: Final = (
 _FRESH: Final = (("Cache-Control", "no-store"),)
 _MOST_AT_ONCE: Final = 4
 _OF_REPORTS: Final = ("/api/findings", "/api/sessions", "/api/evidence")
-"""What needs the reports."""
+"""Views that need the store of reports."""
 _FILE: Final = re.compile(r"(?P<view>/api/(?P<what>events|findings|evidence))\.(?P<form>csv|json)")
-"""A view as a file to be downloaded."""
+"""The path of a view that is downloaded as a file."""
 
 
 class Page:
-    """Answers for the page on these stores; None for other paths.
+    """Handles requests for the page; returns None for other paths.
 
-    ``host`` is the address that is listened on, ``problems`` says what is wrong now, ``judged`` up
-    to when (ns) what had arrived was looked at for findings.
+    ``host`` is the listening address, ``problems`` returns the current problems, and ``judged`` the
+    time (ns) up to which arrived events were evaluated for findings.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Page:
         }
 
     def __call__(self, environ: Mapping[str, str]) -> HttpResponse | None:
-        """The answer to a request, by its WSGI environment."""
+        """Answer a request, given its WSGI environment."""
         path = environ.get("PATH_INFO", "/")
         file = self._files.get(path)
         if file is None and not path.startswith("/api/"):
@@ -139,7 +139,7 @@ class Page:
 
 
 def _read_files() -> dict[str, tuple[str, bytes]]:
-    """Path → kind and content: the page's own files, and the runbooks without their suffix."""
+    """Map paths to kind and content: the page's files, and the runbooks without their suffix."""
     files = {f"/{file.name}": file for file in _STATIC.iterdir() if file.is_file()}
     files["/"] = files["/index.html"]
     files |= {f"/runbooks/{file.stem}": file for file in _RUNBOOKS.glob("*.html")}

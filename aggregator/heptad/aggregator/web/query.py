@@ -1,4 +1,4 @@
-"""What the page may be asked: the parameters of a view, checked."""
+"""Parse and validate the parameters of a view."""
 
 import re
 import time
@@ -18,13 +18,13 @@ _LATEST: Final = 2**63 - 1
 
 
 class BadQuery(Exception):
-    """A parameter that makes no sense; the message says which, and what would."""
+    """A parameter is invalid; the message says which one, and what is valid."""
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """A view's parameters; times are nanoseconds, ``before`` is a time and how much of it to skip.
+    """The parameters of a view; times are nanoseconds, ``before`` is a time and how many to skip.
 
-    ``after`` is a position in the order of arrival; -1 where nothing is followed.
+    ``after`` is a position in the order of arrival, or -1.
     """
 
     since: int
@@ -43,14 +43,14 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     before: tuple[int, int] | None = None
 
     def tags(self, *names: str) -> dict[str, str]:
-        """The tags that are asked for, of these names."""
+        """Return those of the named tags that have a value."""
         return {name: value for name in names if (value := getattr(self, name))}
 
 
 class Budget:
-    """How long a view may go on, in seconds from its first row.
+    """The time that a view may take, in seconds from its first row.
 
-    How long that one takes is the store's business, which has limits of its own.
+    The time until the first row is limited by the store.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -59,7 +59,7 @@ class Budget:
         self._asked = 0
 
     def is_over(self) -> bool:
-        """Whether the time is up; looks at the clock now and then only."""
+        """Return whether the time is up; the clock is read only every 256th call."""
         self._asked += 1
         if self._asked == 1:
             self._end = time.monotonic() + self._seconds
@@ -67,7 +67,7 @@ class Budget:
 
 
 def parse_query(text: str, now: float) -> Query:
-    """The parameters of a URL's query; BadQuery where one is unknown or makes no sense."""
+    """Parse the query of a URL; raises BadQuery if a parameter is unknown or invalid."""
     if len(text) > _LONGEST_QUERY:
         raise BadQuery(f"the query is longer than {_LONGEST_QUERY} characters")
     given: dict[str, str] = {}

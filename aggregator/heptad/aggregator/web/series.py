@@ -1,4 +1,4 @@
-"""Login attempts over time: from the reports, and from the events for what they do not cover."""
+"""The view of login attempts over time, from reports, and from events where no report exists."""
 
 import time as clock
 from typing import Any, Final
@@ -15,21 +15,21 @@ from heptad.core.units import SECOND, format_time
 _REPORT: Final = "report_attempts"
 _MOST_POINTS: Final = 750
 _FINE: Final = (SECOND, 5 * SECOND, 15 * SECOND, 60 * SECOND)
-"""Steps of short ranges, shorter than any window of a report."""
+"""Steps for short ranges, shorter than any window of a report."""
 _MOST_FINE: Final = 120
 _SHOWN_PROGRAMS: Final = 5
 _MOST_PROGRAMS: Final = 200
 _OTHERS: Final = "\n"
-"""No program: what is beyond the most, for whoever writes to InfluxDB chooses programs."""
+"""Key of all programs above the maximum: anyone who can write to InfluxDB can invent programs."""
 _SECONDS: Final = 0.3
 _LONGEST: Final = 366 * WINDOWS["1d"]
 
 
 def count_attempts(events: EventStore, reports: EventStore | None, query: Query) -> dict[str, Any]:
-    """Successes and failures for each step of [since, until); ``from`` is how far back they go.
+    """Return successes and failures per step of [since, until); ``from`` is how far back they go.
 
-    A step is as long as the shortest window that keeps the answer below some hundred steps. A
-    short range has shorter steps, if there are few enough events to count all of them in time.
+    A step is the shortest window that keeps the result below some hundred steps. A short range has
+    shorter steps, if there are few enough events to count all of them in time.
     """
     until = min(query.until, int(clock.time() * SECOND) + 1)
     since = max(query.since, until - _LONGEST)
@@ -40,7 +40,7 @@ def count_attempts(events: EventStore, reports: EventStore | None, query: Query)
             return grid.show(None)
     step = min(length for length in WINDOWS.values() if (until - since) / length <= _MOST_POINTS)
     grid = _Grid(since, until, step)
-    # the first step may begin before the range: what other views do not show is not counted
+    # the first step may start before the range: events that other views do not show are not counted
     whole = min(-(-since // step) * step, until)
     covered = whole
     if reports is not None:
@@ -55,7 +55,7 @@ def count_attempts(events: EventStore, reports: EventStore | None, query: Query)
 
 
 class _Grid:
-    """Successes and failures of each step, and the attempts of each program."""
+    """Counts successes and failures of each step, and the attempts of each program."""
 
     def __init__(self, since: int, until: int, step: int) -> None:
         self.begin, self.step = since // step * step, step
@@ -64,7 +64,7 @@ class _Grid:
         self._programs: dict[str, list[int]] = {}
 
     def add(self, time: int, program: str, outcome: str, count: int) -> None:
-        """Count attempts at a time (ns); those that neither succeeded nor failed are none."""
+        """Add attempts at ``time`` (ns); other outcomes than success and failure are ignored."""
         if outcome not in self._counts or not count:
             return
         place = (time - self.begin) // self.step
@@ -74,7 +74,7 @@ class _Grid:
         self._programs.setdefault(program, [0] * self._length)[place] += count
 
     def show(self, reached: int | None) -> dict[str, Any]:
-        """The answer; ``reached`` is how far back (ns) they go where that is not all of it."""
+        """Return the result; ``reached`` is how far back (ns) it goes if not the whole range."""
         return {
             "step": self.step // SECOND,
             "begin": self.begin // SECOND,
@@ -85,7 +85,7 @@ class _Grid:
         }
 
     def _show_programs(self) -> list[dict[str, Any]]:
-        """The most frequent ones by their names, and the others together under none."""
+        """Return the most frequent programs by name, and the total of the others without a name."""
         others = self._programs.pop(_OTHERS, [0] * self._length)
         ranked = sorted(self._programs.items(), key=lambda item: (-sum(item[1]), item[0]))
         for _, attempts in ranked[_SHOWN_PROGRAMS:]:
@@ -100,7 +100,7 @@ class _Grid:
 def _add_windows(
     reports: EventStore, query: Query, size: str, since: int, until: int, grid: _Grid
 ) -> int:
-    """Add up the windows of a size from ``since`` on; up to where there are some."""
+    """Add the windows of one size from ``since`` on; return the end of the last one."""
     covered = since
     tags = {"window": size, **query.tags("host", "program")}
     for window, written in last_revisions(reports, _REPORT, since, until, tags).items():
@@ -115,7 +115,7 @@ def _add_windows(
 
 
 def _add_events(store: EventStore, query: Query, since: int, until: int, grid: _Grid) -> int:
-    """Count the attempts of [since, until) one by one; how far back the time sufficed."""
+    """Count the attempts of [since, until) one by one; return how far back it got in time."""
     budget = Budget(_SECONDS)
     tags = {"action": "login", **query.tags("host", "program")}
     for event in store.events(since, until, tags, newest_first=True, fields=("count",)):

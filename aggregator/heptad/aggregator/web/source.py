@@ -1,4 +1,4 @@
-"""What the views ask of the stores, and the two files of one host as they are opened for them."""
+"""The stores that the views read, and how they are opened on a single host."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -12,20 +12,21 @@ from heptad.core.units import SECOND
 from heptad.core.validation import Intake
 
 PATIENCE: Final = 3.0
-"""Seconds that a store is waited for."""
+"""Maximum number of seconds to wait for a store."""
 AHEAD: Final = 86_400 * SECOND
-"""What lies further ahead (ns) is left alone until its time has come."""
+"""Events further ahead of the clock than this (ns) are not shown yet."""
 
 
 Opened = tuple[EventStore, EventStore | None]
-"""The reports are None where there are none yet, or where a view can do without them."""
+"""Events and reports; the reports are None if they do not exist, or if the view does not need them.
+"""
 
 
 class PageStores(Protocol):
-    """Where the page finds what it shows."""
+    """Opens the stores for the page."""
 
     def open(self, *, needs_reports: bool) -> AbstractContextManager[Opened]:
-        """Both stores for one request; raises StoreError or sqlite3.Error, also while reading."""
+        """Open both stores for one request; raises StoreError or sqlite3.Error, also on reading."""
         ...
 
 
@@ -39,7 +40,6 @@ class HostStores:
 
     @contextmanager
     def open(self, *, needs_reports: bool) -> Iterator[Opened]:
-        """Both stores for one request."""
         with ExitStack() as stack:
             events = stack.enter_context(self._open(self._events))
             yield events, self._open_reports(stack, needed=needs_reports)

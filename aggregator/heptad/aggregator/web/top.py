@@ -1,4 +1,4 @@
-"""Who fails most to log in: the addresses, the names that were asked for, and these by the hour."""
+"""The view of failed logins: the most frequent addresses and user names, and these by hour."""
 
 from typing import Any, Final
 
@@ -16,10 +16,10 @@ _FIELDS: Final = ("count", "user", "source_ip", "source_domain")
 
 
 def rank_failures(store: EventStore, query: Query) -> dict[str, Any]:
-    """The most frequent addresses and users of failed logins, newest first as far as time allows.
+    """Count addresses and users of failed logins, newest first, until the time budget is used up.
 
-    ``hours`` are the users by hour of the day in ``query.zone``; ``from`` is how far back all of
-    them were counted where that is not the whole range.
+    ``hours`` are the users by hour of the day in ``query.zone``; ``from`` is how far back they were
+    counted if not the whole range.
     """
     addresses, users, hours = SpillCounter(), SpillCounter(), Hours(query.zone)
     budget = Budget(_SECONDS)
