@@ -1,3 +1,3 @@
-"""Heptad: who logged in, who tried, who became root - made visible with the tools you run."""
+"""Heptad: who logged in, who tried, who became root."""
 
 __version__ = "0.2.0"

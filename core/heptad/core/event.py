@@ -1,8 +1,8 @@
-"""The 7W event and its closed vocabulary: what both sides of Heptad agree on.
+"""The 7W event and its closed vocabulary, shared by the exporter and the aggregator.
 
-Every name here that becomes a tag or a label is listed in this file. A rule that
-uses a word that is not listed is refused when it is loaded, so nothing that an
-attacker types into a log can become a tag, a label or a metric name.
+This file lists every word that becomes a tag or a label. A rule with any other word is rejected
+when it is loaded, so nothing that an attacker writes into a log can become a tag, a label or a
+metric name.
 """
 
 from typing import Annotated, Final
@@ -11,7 +11,7 @@ import msgspec
 
 MOST_COUNT: Final = 10**6
 LATEST: Final = 2**63 - 2**32
-"""The first time (ns) that is too late: what moves on from it must still have 64 bits."""
+"""The first time (ns) that is too late: times derived from it must still fit into 64 bits."""
 Time = Annotated[int, msgspec.Meta(ge=0, lt=LATEST)]
 """Nanoseconds since the epoch."""
 Count = Annotated[int, msgspec.Meta(ge=1, le=MOST_COUNT)]
@@ -133,10 +133,10 @@ LABELS: Final = ("program", "action", "outcome", "method")
 
 
 class Event(msgspec.Struct, gc=False, omit_defaults=True):
-    """One thing that happened on a host: the answers to the seven questions.
+    """One thing that happened on a host, as answers to the seven questions.
 
-    ``time`` is nanoseconds since the epoch, UTC. The tags (``TAGS``) come from closed
-    vocabularies or from the configuration; every other field may hold what an attacker chose.
+    ``time`` is nanoseconds since the epoch, UTC. The tags (``TAGS``) come from closed vocabularies
+    or from the configuration; every other field may contain what an attacker chose.
     """
 
     time: Time
@@ -169,7 +169,7 @@ class Event(msgspec.Struct, gc=False, omit_defaults=True):
 
 
 class EventField(msgspec.Struct, frozen=True):
-    """What one field of an event answers and how others call it; its type is ``Event``'s."""
+    """The question that a field of ``Event`` answers, its ECS name and its description."""
 
     question: str
     ecs: str

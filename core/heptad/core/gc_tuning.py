@@ -1,15 +1,15 @@
-"""How often Python looks for garbage that reference counts do not see."""
+"""Settings of Python's cyclic garbage collector."""
 
 import gc
 
 
 def tune_gc() -> None:
-    """Have Python look for cycles seldom while many lines or events are worked off.
+    """Make Python collect cycles rarely while it processes many lines or events.
 
-    Rules and modules live for ever, and a batch is thousands of short-lived tuples without
-    cycles: looking through them again and again costs a fifth of the reading speed.
+    Rules and modules live until the end, and a batch is thousands of short-lived tuples without
+    cycles: scanning them repeatedly costs a fifth of the reading speed.
     """
-    gc.unfreeze()  # what was frozen for a configuration before
+    gc.unfreeze()  # objects that were frozen for a previous configuration
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)

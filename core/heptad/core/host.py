@@ -1,4 +1,4 @@
-"""What tells this host from others, also where its file system is mounted into a container."""
+"""The name and the machine id of this host, also if its root is mounted into a container."""
 
 import re
 import socket
@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Final
 
 HOST_NAME: Final = re.compile(r"[\w.-]{1,253}")
-"""What the name of a host may be."""
+"""What a host name may look like."""
 _LONGEST: Final = 4096
 _MACHINE_ID: Final = ("etc/machine-id", "var/lib/dbus/machine-id")
 
 
 def host_name(root: Path) -> str:
-    """The name of the host whose root is at ``root``.
+    """Return the name of the host whose root directory is ``root``.
 
-    In a container the kernel tells the container's name, the host's is in its /etc/hostname
+    In a container the kernel returns the container's name; the host's name is in its /etc/hostname
     (hostname(5)).
     """
     if root != Path("/"):
@@ -30,7 +30,7 @@ def host_name(root: Path) -> str:
 
 
 def machine_id(root: Path) -> str | None:
-    """The id of the machine whose root is at ``root``, machine-id(5); None where it has none."""
+    """Return the id of the machine with this root directory, machine-id(5); None if it has none."""
     for path in _MACHINE_ID:
         try:
             with (root / path).open(encoding="ascii") as file:

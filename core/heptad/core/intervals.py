@@ -1,4 +1,4 @@
-"""Spans of minutes: what of time has to be looked at."""
+"""Intervals of whole minutes."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -11,7 +11,7 @@ Interval = tuple[int, int]
 
 
 def merge_intervals(intervals: Iterable[Interval]) -> list[Interval]:
-    """The same spans in order, those that touch as one."""
+    """Sort the intervals, and merge those that touch."""
     merged: list[Interval] = []
     for since, until in sorted(intervals):
         if merged and since <= merged[-1][1]:

@@ -1,7 +1,7 @@
 """The names of months and weekdays in every locale, as strftime(3) abbreviates them.
 
-journalctl, and syslog daemons in some locales, write them. ``locale_names.json`` is written by
-``scripts/write_locale_names.py`` from the locales' own sources.
+journalctl writes them, and syslog daemons in some locales. ``scripts/write_locale_names.py``
+generates ``locale_names.json`` from the sources of the locales.
 """
 
 from functools import lru_cache
@@ -19,7 +19,7 @@ _ENGLISH_DAYS: Final = frozenset("mon tue wed thu fri sat sun".split())
 
 
 class LocaleNames(msgspec.Struct):
-    """Months by their name; of a name that means several, the months by locale."""
+    """Months by name; for an ambiguous name, the months by locale."""
 
     months: dict[str, int]
     ambiguous: dict[str, dict[str, int]]
@@ -28,24 +28,24 @@ class LocaleNames(msgspec.Struct):
 
 
 class AmbiguousMonth(ValueError):
-    """The name of a month that means another one in another locale; the message says which."""
+    """A month name with several meanings in different locales; the message lists them."""
 
 
 @lru_cache(maxsize=1)
 def load_names() -> LocaleNames:
-    """The table, read when the first name is met that is not English."""
+    """Load the table when the first name appears that is not English."""
     return msgspec.json.decode(_FILE.read_bytes(), type=LocaleNames)
 
 
 def normalize_name(name: str) -> str:
-    """A name as the table has it: locales differ in case, dots and blanks around it."""
+    """Normalize a name for the table: locales differ in case, dots and surrounding blanks."""
     return name.strip(" .\u00a0").casefold()
 
 
 def find_locale(name: str) -> str | None:
-    """The locale of that name, as the table has it; None if there is none.
+    """Return the locale with that name in the table's spelling; None if it does not exist.
 
-    ``fr_FR.UTF-8`` is ``fr_FR``, and a language alone is the first locale of it.
+    ``fr_FR.UTF-8`` is ``fr_FR``, and a language alone is its first locale.
     """
     base, _, modifier = name.partition("@")
     base = base.partition(".")[0]
@@ -57,10 +57,10 @@ def find_locale(name: str) -> str | None:
 
 
 def find_month(name: str, locale: str | None = None) -> int | None:
-    """The month of that name, as the locale has it; None if it is none.
+    """Return the month with that name in the locale; None if there is none.
 
-    An English name is English, unless ``locale`` says otherwise. Raises AmbiguousMonth where
-    the name means several months and ``locale`` does not say which.
+    An English name is English, unless ``locale`` differs. Raise AmbiguousMonth if the name means
+    several months and ``locale`` does not decide.
     """
     key = normalize_name(name)
     if locale is None and key in _ENGLISH:
@@ -77,14 +77,14 @@ def find_month(name: str, locale: str | None = None) -> int | None:
 
 
 def redefines_english(locale: str | None) -> bool:
-    """Whether an English name of a month is another month's in the locale."""
+    """Return whether an English month name means another month in the locale."""
     return locale is not None and any(
         find_month(name, locale) != number for name, number in _ENGLISH.items()
     )
 
 
 def is_weekday(name: str) -> bool:
-    """Whether that is the name of a weekday in any locale."""
+    """Return whether it is the name of a weekday in any locale."""
     key = normalize_name(name)
     return key in _ENGLISH_DAYS or key in load_names().weekdays
 

@@ -1,7 +1,6 @@
-"""The other end of a delivery, whatever it is: takes lines, and says what became of them.
+"""The destination of a delivery: it accepts lines and reports the outcome.
 
-A batch may be given again after any outcome: a point that is there already is written over with
-itself.
+A batch may be sent again after any outcome: points that are stored already overwrite themselves.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,17 +12,17 @@ from heptad.core.store.field_conflict import Conflict, HeldGroup, HeldPoints
 
 
 class Payload(msgspec.Struct):
-    """Lines of line protocol, and the same as they go over the wire."""
+    """Lines of line protocol, and their encoded form."""
 
     lines: Sequence[str]
     data: bytes
 
 
 class Delivered(msgspec.Struct):
-    """All is there but for the ``refused`` lines (index → the other end's reason).
+    """All lines are stored except the ``rejected`` ones (index → the destination's reason).
 
-    ``expired``: lines that were older than what the other end keeps. ``held``: lines that it does
-    not take for the type of a field, and will take once what has the other type is gone.
+    ``expired``: number of lines older than the destination's retention. ``held``: lines rejected
+    for the type of a field, which will be accepted once the data with the other type is gone.
     """
 
     rejected: dict[int, str] = {}
@@ -31,7 +30,7 @@ class Delivered(msgspec.Struct):
     held: dict[int, Conflict] = {}
 
     def missing(self) -> str | None:
-        """Why lines are not there that are not too old; None where all others are."""
+        """Return why lines are missing that are not expired; None if all others are stored."""
         for reasons in (self.rejected, self.held):
             for reason in reasons.values():
                 return str(reason)
@@ -39,14 +38,14 @@ class Delivered(msgspec.Struct):
 
 
 class Retry(msgspec.Struct):
-    """It may not be there: the other end is not well, and asks for ``after`` seconds of rest."""
+    """The lines may not be stored: the destination has a problem; retry after ``after`` seconds."""
 
     reason: str
     after: float = 0.0
 
 
 class Blocked(msgspec.Struct):
-    """Nothing is there, and only a person can help; ``reason`` says how."""
+    """Nothing is stored, and manual action is required; ``reason`` says which."""
 
     reason: str
 
@@ -56,16 +55,16 @@ DeliveryOutcome = Delivered | Failure
 
 
 class Sink(Protocol):
-    """Where batches go; InfluxDB is the first."""
+    """A destination of batches; InfluxDB is the first."""
 
     def encode(self, lines: Sequence[str]) -> Payload:
-        """Make the lines ready for the wire: while another batch is under way."""
+        """Encode the lines; this may run while another batch is being delivered."""
         ...
 
     def deliver(self, payload: Payload) -> DeliveryOutcome:
-        """Deliver and wait for what becomes of it; raises nothing."""
+        """Deliver the payload and wait for the outcome; raise nothing."""
         ...
 
     def gather(self, groups: Iterable[HeldGroup]) -> list[HeldPoints]:
-        """Held points by conflict and shard; raises nothing."""
+        """Group held points by conflict and shard; raise nothing."""
         ...

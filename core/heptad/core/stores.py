@@ -1,4 +1,4 @@
-"""The stores of a configuration, for those who only read."""
+"""Open the stores of a configuration for reading."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,9 +17,9 @@ _OWNER = "reader"
 
 
 def open_events(config: Config, stack: ExitStack, intake: Intake) -> EventStore:
-    """The events: of the fleet where InfluxDB is configured; raises StoreError.
+    """Open the events, those of the fleet if InfluxDB is configured; raise StoreError.
 
-    What ``stack`` holds then ends with the remedy where this host may not read InfluxDB.
+    If this host may not read InfluxDB, errors within ``stack`` name the remedy.
     """
     if config.influxdb is not None:
         stack.enter_context(_pointing_to_local())
@@ -28,7 +28,7 @@ def open_events(config: Config, stack: ExitStack, intake: Intake) -> EventStore:
 
 
 def open_reports(config: Config, stack: ExitStack, intake: Intake) -> EventStore | None:
-    """Findings and reports; None where nobody computed any. Raises StoreError."""
+    """Open the findings and reports; None if they do not exist yet. Raise StoreError."""
     if config.influxdb is not None:
         return _open_bucket(config.influxdb, config.influxdb.buckets.reports, stack, intake)
     path = Path(config.aggregator.store.path)

@@ -1,8 +1,8 @@
-"""Text from a log, made safe to show on a terminal: what an attacker wrote must not act.
+"""Escape text from logs for output on a terminal, so that an attacker's text has no effect.
 
-A terminal obeys control characters and escape sequences (ECMA-48), and bidirectional marks
-reorder what stands around them (Unicode Standard Annex 9). Each such character is shown as its
-escape instead, as Python writes it: ``\\x1b``, ``\\u202e``.
+Terminals interpret control characters and escape sequences (ECMA-48), and bidirectional marks
+reorder the text around them (Unicode Standard Annex 9). Such characters are shown as Python's
+escapes: ``\\x1b``, ``\\u202e``.
 """
 
 import os
@@ -14,17 +14,17 @@ from typing import Final
 _INVISIBLE: Final = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
 ).union(map(chr, range(0xFE00, 0xFE10)), map(chr, range(0xE0100, 0xE01F0)))
-"""Seen by nobody though printable: fillers, the empty Braille pattern, joiners and selectors."""
+"""Printable but invisible: fillers, the empty Braille pattern, joiners and selectors."""
 _MARKS: Final = frozenset({"Mn", "Me"})
 _CUT: Final = "…"
 
 
 def printable(text: str, width: int | None = None) -> str:
-    """``text`` with every character that would act on a terminal as a visible escape.
+    """Escape every character of ``text`` that could affect a terminal.
 
-    Control, format, private and unassigned characters, lone surrogates, blanks other than the
-    plain one, and marks that do not follow a letter are escaped. ``width`` is the most columns
-    that the answer takes; what is longer ends in ``…``.
+    These are control, format, private and unassigned characters, lone surrogates, blanks other than
+    the space, and combining marks that do not follow a letter. ``width`` is the maximum number of
+    columns; longer text ends in ``…``.
     """
     if not (text.isascii() and text.isprintable()):
         text = _escape(text if width is None else text[: width + 1])
@@ -34,27 +34,28 @@ def printable(text: str, width: int | None = None) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """Each line of ``text`` as ``printable`` gives it."""
+    """Apply ``printable`` to each line of ``text``."""
     return "\n".join(map(printable, text.split("\n")))
 
 
 def escape_json(text: str) -> str:
-    """JSON with what ``printable`` would escape as JSON's own escapes: the same to a program."""
+    """Escape what ``printable`` would escape, with JSON's own escapes: the value stays the same."""
     if text.isascii() and "\x7f" not in text:
-        return text  # controls are escapes in it already
+        return text  # JSON escapes control characters already
     return "\n".join(_escape(line, _write_json) for line in text.split("\n"))
 
 
 def show_path(path: str | Path) -> str:
-    """The path as text that can be stored and sent: bytes that are not UTF-8 are ``\\xff``.
+    """Return the path as text that can be stored and sent: invalid UTF-8 is shown as ``\\xff``.
 
-    A name on Linux is any bytes but ``/`` and NUL; Python holds the others as lone surrogates.
+    A file name on Linux is any bytes but ``/`` and NUL; Python represents invalid ones as lone
+    surrogates.
     """
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def columns(text: str) -> int:
-    """How many columns of a terminal printable text takes (Unicode Standard Annex 11)."""
+    """Return the number of terminal columns of printable text (Unicode Standard Annex 11)."""
     return len(text) if text.isascii() else sum(map(_columns_of, text))
 
 

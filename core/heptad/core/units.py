@@ -1,4 +1,4 @@
-"""Durations, sizes and points in time as people write them."""
+"""Durations, sizes and times in the forms that users write."""
 
 import os
 import re
@@ -20,14 +20,14 @@ _BYTES: Final = {"B": 1} | {
 }
 
 _LONGEST_TEXT: Final = 10_000
-"""Characters: what is longer is not looked at."""
+"""Characters; longer texts are rejected unread."""
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])", re.ASCII)
 _DURATION: Final = re.compile(f"(?:{_PART.pattern})+", re.ASCII)
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?i?B)", re.ASCII)
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of ``90s``, ``5m``, ``1h``, ``30d``, ``1h30m``; ValueError with the remedy."""
+    """Return the seconds of ``90s``, ``30d``, ``1h30m``; raise ValueError with the remedy."""
     if len(text) > _LONGEST_TEXT or not _DURATION.fullmatch(text):
         raise ValueError(
             f"`{_quote(text)}` is not a duration; write for example 90s, 5m, 1h or 30d"
@@ -40,7 +40,7 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """The shortest form that ``parse_duration`` reads: 90s, 10m, 28d."""
+    """Return the shortest form that ``parse_duration`` accepts: 90s, 10m, 28d."""
     milliseconds = round(seconds * 1000)
     if not milliseconds:
         return "0s"
@@ -49,7 +49,7 @@ def format_duration(seconds: float) -> str:
 
 
 def parse_size(text: str) -> int:
-    """Bytes of ``500MiB``, ``1GB`` or a bare number; ValueError with the remedy."""
+    """Return the bytes of ``500MiB``, ``1GB`` or a number; raise ValueError with the remedy."""
     found = _SIZE.fullmatch(f"{text}B" if text.isdecimal() else text[: _LONGEST_TEXT + 1])
     if found is None or len(text) > _LONGEST_TEXT or found[2] not in _BYTES:
         raise ValueError(f"`{_quote(text)}` is not a size; write for example 64KiB, 500MiB or 1GiB")
@@ -60,7 +60,7 @@ def parse_size(text: str) -> int:
 
 
 def format_size(size: int) -> str:
-    """The shortest form that ``parse_size`` reads: 16KiB, 10MB, 1GiB."""
+    """Return the shortest form that ``parse_size`` accepts: 16KiB, 10MB, 1GiB."""
     return _in_largest_unit(size, dict(sorted(_BYTES.items(), key=lambda unit: -unit[1])))
 
 
@@ -70,7 +70,7 @@ def _in_largest_unit(number: int, sizes: Mapping[str, int]) -> str:
 
 
 def parse_time(text: str, now: float | None = None) -> int:
-    """Nanoseconds of ``1h`` (that long ago), ``now``, or an RFC 3339 time; ValueError if none."""
+    """Return the nanoseconds of ``1h`` (ago), ``now``, or an RFC 3339 time; raise ValueError."""
     now = time.time() if now is None else now
     if text == "now":
         return int(now * SECOND)
@@ -96,7 +96,7 @@ def parse_time(text: str, now: float | None = None) -> int:
 
 
 def parse_zone(text: str) -> tzinfo:
-    """The zone ``Europe/Berlin``, ``UTC`` or ``+02:00``; ValueError with the remedy."""
+    """Parse a zone ``Europe/Berlin``, ``UTC`` or ``+02:00``; raise ValueError with the remedy."""
     fixed = re.fullmatch(r"([+-])(\d\d):?([0-5]\d)", text)
     if fixed:
         delta = timedelta(hours=int(fixed[2]), minutes=int(fixed[3]))
@@ -115,9 +115,9 @@ def _quote(text: str) -> str:
 
 
 def local_zone() -> tzinfo:
-    """This host's zone: $TZ, else /etc/localtime (localtime(5)), else UTC.
+    """Return this host's zone: $TZ, else /etc/localtime (localtime(5)), else UTC.
 
-    $TZ may name a file, as tzset(3) says: in a container that of the host.
+    $TZ may be a file, as in tzset(3): in a container, that of the host.
     """
     name = os.environ.get("TZ", "").removeprefix(":")
     if name and not name.startswith("/"):
@@ -133,6 +133,6 @@ def local_zone() -> tzinfo:
 
 
 def format_time(time: int) -> str:
-    """RFC 3339 with nine decimals, UTC."""
+    """Return a time (ns) as RFC 3339 with nine decimals, UTC."""
     seconds, rest = divmod(time, SECOND)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09}Z"

@@ -1,9 +1,8 @@
-"""The one door for values that this process did not write itself.
+"""Validate values that this process did not write itself.
 
 Points and state in a shared InfluxDB are whatever the holder of a token wrote, and a file can be
-damaged in ways that SQLite finds sound. What is not as Heptad writes it is counted, logged once
-and left out; it stops no reader. Of state, None takes its place, and what follows from it is
-computed anew.
+damaged in ways that SQLite does not detect. An invalid value is counted, logged once and skipped;
+it stops no reader. Invalid state is replaced by None, and what depends on it is recomputed.
 """
 
 import logging
@@ -48,7 +47,7 @@ _KIND_OF: Final = {
     "state": "state",
 }
 LONGEST: Final = 2**19
-"""The most characters of a value that is not a whole line."""
+"""Maximum length in characters of a value that is not a whole line."""
 LONGEST_LINE: Final = 2**20 + 16
 _REMEMBERED: Final = 100_000
 _SHOWN: Final = 200
@@ -62,7 +61,7 @@ _S = TypeVar("_S")
 
 
 class Invalid(ValueError):
-    """A value is not as Heptad writes it, for one of ``REASONS``."""
+    """A value is invalid, for one of ``REASONS``."""
 
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)
@@ -70,14 +69,14 @@ class Invalid(ValueError):
 
 
 FAULTS: Final = (ValueError, TypeError, LookupError, OverflowError, msgspec.MsgspecError)
-"""What decoding may raise where the value is not as Heptad writes it."""
+"""What decoding may raise for an invalid value."""
 
 
 class Intake:
-    """Counts what is rejected: each value once, as far as the last 100,000 are remembered.
+    """Counts rejected values: each once, as far as the last 100,000 are remembered.
 
-    ``schema``: what is declared of measurements that are read, beside those of ``heptad`` itself.
-    May be used by several threads: a count may then be late by a moment, and is never lost.
+    ``schema``: declarations of measurements in addition to those of ``heptad.core``. Thread-safe: a
+    count may be late by a moment, and is never lost.
     """
 
     def __init__(self, schema: "Mapping[str, Measurement] | None" = None) -> None:
@@ -86,11 +85,11 @@ class Intake:
         self._known: dict[int, None] = {}
 
     def counts(self) -> Mapping[tuple[str, str], int]:
-        """(kind, reason) → how many were rejected; every pair is there."""
+        """Return (kind, reason) → number of rejected values; every pair is present."""
         return {(kind, why): self._counts.get((kind, why), 0) for kind in KINDS for why in REASONS}
 
     def describe(self) -> str:
-        """What was rejected, in a sentence for a person; empty where nothing was."""
+        """Return what was rejected, in a sentence; empty if nothing was."""
         counts = dict(self._counts)
         if not counts:
             return ""
@@ -98,7 +97,7 @@ class Intake:
         return f"{sum(counts.values())} stored values are invalid and were skipped: {told}"
 
     def reject(self, kind: str, identity: Hashable, error: Exception) -> None:
-        """Count a value of ``kind``, known by ``identity``, and log the first of its sort."""
+        """Count a value, identified by ``identity``; log the first of each kind and reason."""
         key = hash((kind, identity))
         if key in self._known:
             return
@@ -118,7 +117,7 @@ class Intake:
         convert: Callable[[_S], _T],
         identify: Callable[[_S], Hashable],
     ) -> Iterator[_T]:
-        """What ``convert`` makes of the values, without those that it refuses."""
+        """Yield what ``convert`` returns for the values; reject those for which it raises."""
         for value in values:
             try:
                 converted = convert(value)
@@ -128,9 +127,9 @@ class Intake:
             yield converted
 
     def restore(self, key: str, data: bytes | None, decode: Callable[[bytes], _T]) -> _T | None:
-        """The state kept under ``key``; None where there is none, or it is not whole.
+        """Decode the state stored under ``key``; return None if it is missing or invalid.
 
-        Empty is none: so state is dropped.
+        Empty data counts as missing: that is how state is deleted.
         """
         if not data:
             return None
@@ -142,7 +141,7 @@ class Intake:
 
 
 def decode_time(data: bytes) -> int:
-    """A time in nanoseconds, as decimal digits."""
+    """Return a time in nanoseconds, given as decimal digits."""
     text = data.decode("ascii")
     if not (text.isdigit() and len(text) < 20 and int(text) < LATEST):
         raise Invalid("time", f"a time of {text[:40]!r}")
@@ -150,7 +149,7 @@ def decode_time(data: bytes) -> int:
 
 
 def reason_of(error: Exception) -> str:
-    """Which of ``REASONS`` an error tells."""
+    """Return which of ``REASONS`` applies to an error."""
     if isinstance(error, Invalid):
         return error.reason
     said = str(error)
@@ -165,12 +164,12 @@ def reason_of(error: Exception) -> str:
 
 
 def kind_of(measurement: str) -> str:
-    """Which of ``KINDS`` the points of a measurement are."""
+    """Return which of ``KINDS`` applies to the points of a measurement."""
     return _KIND_OF.get(measurement, "report")
 
 
 def check_text(text: str, longest: int = LONGEST) -> str:
-    """The text; raises Invalid where it is none that Heptad writes."""
+    """Return the text; raise Invalid if Heptad would not write it."""
     if len(text) > longest:
         raise Invalid("text", f"text of {len(text)} characters")
     if "\0" in text:
@@ -181,7 +180,7 @@ def check_text(text: str, longest: int = LONGEST) -> str:
 
 
 def check_encoding(text: str) -> None:
-    """Raises Invalid where the text is not Unicode: a lone surrogate is none."""
+    """Raise Invalid if the text is not Unicode, such as a lone surrogate."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""How numbers and names are put into a sentence for a person."""
+"""Format numbers and names in sentences."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -8,19 +8,19 @@ _LONGEST: Final = 40
 
 
 def count_of(number: int, noun: str, plural: str = "") -> str:
-    """``1 event``, ``2 events``; ``plural`` where it takes more than an s."""
+    """Return ``1 event``, ``2 events``; ``plural`` if it is irregular."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
 def shorten(text: str, most: int = _LONGEST) -> str:
-    """The text with at most ``most`` characters; ``…`` at the end says that there are more."""
+    """Cut the text to at most ``most`` characters; ``…`` at the end shows that it was longer."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def list_names(names: Sequence[str], *, more: bool = False, most: int = _SHOWN) -> str:
-    """``a``, ``a and b``, ``a, b, c and 4 others``; ``more``: there are more than are given.
+    """Return ``a``, ``a and b``, ``a, b, c and 4 others``; ``more``: the list is incomplete.
 
-    A long name is cut; an account without a name is one, too: attackers try it.
+    Long names are cut. A name may be empty: attackers try that.
     """
     shown = [shorten(name) or "(no name)" for name in names]
     hidden = len(shown) - most

@@ -1,1 +1,1 @@
-"""The configuration: read from YAML into typed structures, every fault reported with its place."""
+"""The configuration: YAML parsed into typed structures; every error is reported with its place."""

@@ -1,8 +1,8 @@
-"""Faulty data made sound enough to go on with, so that every fault of a document is told at once.
+"""Repair invalid data, so that one pass over a document reports all of its errors.
 
-A faulty value is taken out. A key that is missing, also because it was taken out, gets a value of
-its type, and a structure whose ``type`` is wrong the one it resembles most: what else is wrong in
-it then comes to light. What follows from such a value alone is not told.
+An invalid value is removed. A missing key, including one whose value was removed, gets a value of
+its type. A structure with a wrong ``type`` becomes the most similar known one, so that further
+errors inside it are found. Errors that only follow from such a repair are not reported.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ _FILLINGS: Final[dict[type[msgspec.inspect.Type], Any]] = {
 
 
 class ErrorCollector:
-    """Takes faulty values out of data, and still knows where the others stood."""
+    """Repairs data, and maps paths in the repaired data to paths in the document."""
 
     def __init__(self, data: Any) -> None:
         self.data = data
@@ -39,7 +39,7 @@ class ErrorCollector:
         self._numbers: dict[int, list[int]] = {}
 
     def original(self, path: Sequence[PathKey]) -> list[PathKey]:
-        """The path in the document of what now stands at ``path``."""
+        """Return the path in the document of the value that is now at ``path``."""
         here, original = self.data, list[PathKey]()
         for step in path:
             if isinstance(here, list) and isinstance(step, int):
@@ -51,9 +51,9 @@ class ErrorCollector:
         return original
 
     def is_touched(self, original: list[PathKey], *, inside: bool = False) -> bool:
-        """Whether the value at a path of the document, or one around it, is faulty or was made.
+        """Return whether the value at a path, or one around it, is invalid or was filled in.
 
-        Or, with ``inside``, one within it.
+        The path is one of the document. With ``inside``, values within it count too.
         """
         return any(
             original[: len(path)] == path or (inside and path[: len(original)] == original)
@@ -61,25 +61,28 @@ class ErrorCollector:
         )
 
     def touch(self, path: Sequence[PathKey]) -> None:
-        """The value that now is at ``path`` is faulty."""
+        """Mark the value that is now at ``path`` as invalid."""
         self._touched.append(self.original(path))
 
     def explains(self, original: list[PathKey], missing: str, kind: Any) -> bool:
-        """Whether a fault at a path of the document follows from one that was told.
+        """Return whether an error at a path of the document follows from one already reported.
 
-        ``missing`` is the key that is not there, or empty.
+        ``missing`` is the missing key, or empty.
         """
         if missing and self.is_touched([*original, missing]):
             return True
         guessed = any(original[: len(path)] == path for path in self._guesses)
         if not guessed or not missing:
             return guessed
-        # what it was to be is not known: only what all lack is told
+        # the intended structure is unknown: report only keys that are missing in all candidates
         structs = [t for t in types_at(kind, original) if isinstance(t, msgspec.inspect.StructType)]
         return any(missing not in {field.encode_name for field in s.fields} for s in structs)
 
     def repair(self, path: list[PathKey], kind: Any) -> bool:
-        """Take out what stands at ``path``, or put the ``type`` that was meant there."""
+        """Remove the value at ``path``, or replace a wrong ``type`` by the most similar one.
+
+        Return False if nothing is left to continue with.
+        """
         if path and isinstance(parent := self._at(path[:-1]), dict):
             tagged = _tagged(types_at(kind, self.original(path[:-1])), path[-1])
             if tagged and path[-1] in parent:
@@ -90,7 +93,7 @@ class ErrorCollector:
         return self._take_out(path)
 
     def fill(self, path: list[PathKey], name: str, kind: Any) -> bool:
-        """Give the structure at ``path`` the key that it lacks; False if nothing can be done."""
+        """Add the missing key to the structure at ``path``; return False if that is impossible."""
         here = self._at(path)
         if not isinstance(here, dict):
             return self._take_out(path)
@@ -119,7 +122,7 @@ class ErrorCollector:
         value: Any,
         path: list[PathKey],
     ) -> Any:
-        """The tag of the structure that was meant: by its name, else by its keys."""
+        """Return the most similar tag, or else that of the structure with most of the keys."""
         likeness = {
             str(info.tag): SequenceMatcher(None, str(value), str(info.tag)).ratio()
             for info in tagged
@@ -133,7 +136,7 @@ class ErrorCollector:
         return best.tag
 
     def _take_out(self, path: list[PathKey]) -> bool:
-        """Remove what stands at ``path``; False where that leaves nothing to go on with."""
+        """Remove the value at ``path``; return False if nothing is left to continue with."""
         self._touched.append(self.original(path))
         if not path:
             return False
@@ -147,13 +150,13 @@ class ErrorCollector:
 
 
 def _tagged(types: list[msgspec.inspect.Type], key: PathKey) -> list[msgspec.inspect.StructType]:
-    """The structures among which the value of ``key`` chooses."""
+    """Return the structures that ``key`` distinguishes by its value."""
     structs = [info for info in types if isinstance(info, msgspec.inspect.StructType)]
     return [info for info in structs if info.tag is not None and info.tag_field == key]
 
 
 def _make_value(types: list[msgspec.inspect.Type]) -> tuple[bool, Any]:
-    """Whether there is one, and a value of one of the types."""
+    """Return whether a value could be made, and a value of one of the types."""
     for info in types:
         if isinstance(info, msgspec.inspect.LiteralType):
             return True, info.values[0]
@@ -164,7 +167,7 @@ def _make_value(types: list[msgspec.inspect.Type]) -> tuple[bool, Any]:
 
 
 def types_at(kind: Any, path: list[PathKey]) -> list[msgspec.inspect.Type]:
-    """The types that the structure ``kind`` allows at ``path``."""
+    """Return the types that the structure ``kind`` allows at ``path``."""
     types = options_of([type_info(kind)])
     for step in path:
         inner: list[msgspec.inspect.Type] = []
@@ -180,7 +183,7 @@ def types_at(kind: Any, path: list[PathKey]) -> list[msgspec.inspect.Type]:
 
 
 def options_of(types: list[msgspec.inspect.Type]) -> list[msgspec.inspect.Type]:
-    """The types without their metadata, and each of a union."""
+    """Return the types without their metadata; a union is replaced by its members."""
     options: list[msgspec.inspect.Type] = []
     for info in types:
         if isinstance(info, msgspec.inspect.Metadata):

@@ -31,7 +31,7 @@ def _check_network(text: str) -> None:
 
 
 class IgnoreConfig(Section):
-    """Whose events are kept out of findings: monitoring, scanners, automation."""
+    """Events that are excluded from findings: those of monitoring, scanners and automation."""
 
     networks: Annotated[
         list[Annotated[str, option("", check=_check_network)]],
@@ -45,7 +45,7 @@ class IgnoreConfig(Section):
 
 
 class BaselineConfig(Section):
-    """What must be known before anything is unusual."""
+    """How much history a rule needs before it can call something unusual."""
 
     look_back: Annotated[
         Duration | None,
@@ -68,20 +68,20 @@ class BaselineConfig(Section):
     events: Annotated[int, option("… and before they have this many events", 1, 10**6)] = 5
 
     def resolve(self, max_age: Duration = _LOOK_BACK) -> tuple[Duration, Duration]:
-        """``look_back`` and ``settle``; ``max_age`` of the events bounds their defaults."""
+        """Return ``look_back`` and ``settle``; ``max_age`` of the events limits their defaults."""
         look_back = self.look_back or min(_LOOK_BACK, max_age)
         return look_back, self.settle or Duration(look_back / 4)
 
 
 class BruteForceConfig(Section):
-    """When failed logins from one address are a finding."""
+    """The threshold for failed logins from one address."""
 
     attempts: Annotated[int, option("this many failed logins from one address …", 2, 10**6)] = 5
     span: _Span = Duration("10m")
 
 
 class SlowBruteForceConfig(Section):
-    """When failed logins that are far apart are a finding."""
+    """The threshold for failed logins from one address in different hours."""
 
     hours: Annotated[
         int, option("failed logins from one address in this many different hours …", 2, 12)
@@ -91,14 +91,14 @@ class SlowBruteForceConfig(Section):
     ] = Duration("12h")
 
     def faults(self) -> Iterator[Fault]:
-        """More hours than there are."""
+        """Report more hours than the span has."""
         if self.hours > self.span // 3600:
             text = "must not be more than the number of hours in `span`"
             yield Fault(("hours",), text, (("span",),))
 
 
 class SuccessAfterFailuresConfig(Section):
-    """When a login after failed ones is a finding."""
+    """The threshold for a login that follows failed ones."""
 
     failures: Annotated[
         int, option("a login after this many failed logins from its address …", 1, 10**6)
@@ -107,7 +107,7 @@ class SuccessAfterFailuresConfig(Section):
 
 
 class SprayingConfig(Section):
-    """When one address that tries many users is a finding."""
+    """The threshold for one address that tries many users."""
 
     users: Annotated[
         int, option("failed logins as this many users from one address …", 2, _MOST_NAMES)
@@ -116,7 +116,7 @@ class SprayingConfig(Section):
 
 
 class DistributedConfig(Section):
-    """When one user who is tried from many addresses is a finding."""
+    """The threshold for one user who is tried from many addresses."""
 
     addresses: Annotated[
         int, option("failed logins as one user from this many addresses …", 2, _MOST_NAMES)
@@ -125,7 +125,7 @@ class DistributedConfig(Section):
 
 
 class SweepConfig(Section):
-    """When one address that tries many hosts is a finding."""
+    """The threshold for one address that tries many hosts."""
 
     hosts: Annotated[
         int, option("failed logins on this many hosts from one address …", 2, _MOST_NAMES)
@@ -134,7 +134,7 @@ class SweepConfig(Section):
 
 
 class NewNetworkConfig(Section):
-    """What a network is, and which users are not reported."""
+    """The size of a network, and which users are not reported."""
 
     ipv4_prefix: Annotated[int, option("prefix length of an IPv4 network", 1, 32)] = 24
     ipv6_prefix: Annotated[int, option("prefix length of an IPv6 network", 1, 128)] = 64
@@ -157,7 +157,7 @@ def _check_probability(value: float) -> None:
 
 
 class UnusualHourConfig(Section):
-    """How rare an hour must be, and how much must be known to say so."""
+    """How rare an hour must be, and how much history is required."""
 
     hours: Annotated[
         int,
@@ -196,7 +196,7 @@ class FirstSudoConfig(Section):
 
 
 class SessionConfig(Section):
-    """How long the end of a session is waited for."""
+    """How long a session without an end stays open."""
 
     longest: Annotated[
         Duration, option("a session without an end is open for this long", _HOUR, _WEEK)
@@ -224,7 +224,7 @@ class FindingsConfig(Section):
     session: SessionConfig = msgspec.field(default_factory=SessionConfig)
 
     def faults_within(self, max_age: Duration) -> Iterator[Fault]:
-        """What does not fit the time for which events are stored."""
+        """Report spans that are longer than events are stored."""
         look_back, settle = self.baseline.resolve(max_age)
         if settle > max(look_back - _DAY, look_back / 2):
             text = "must be at least a day shorter than look_back, or the rule never fires"

@@ -1,6 +1,6 @@
-"""The section about the InfluxDB of the fleet.
+"""The section `influxdb`: the InfluxDB of the fleet.
 
-A secret is given by ``${ENV}`` or by a file, and is in no text that this module makes.
+Secrets come from ``${ENV}`` or a file, and never appear in a text that this module creates.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from heptad.core.config.types import Duration, Size
 from heptad.core.telemetry.masking import remember_secret
 
 Version = Literal["auto", "1", "2", "3", 1, 2, 3]
-"""YAML takes a bare 2 for a number, and means the same."""
+"""YAML parses an unquoted 2 as a number; both spellings are valid."""
 
 _SECRETS: Final = ("token", "password")
 _LARGEST_SECRET: Final = 64 * 1024
@@ -30,7 +30,7 @@ def _check_bucket(name: str) -> None:
 
 
 class BucketsConfig(Section):
-    """The names of the three buckets; of databases in 1.x and 3.x."""
+    """The names of the three buckets; in 1.x and 3.x, of the databases."""
 
     events: Annotated[
         str, option("the bucket of the events (1.x and 3.x: the database)", check=_check_bucket)
@@ -43,11 +43,10 @@ class BucketsConfig(Section):
     ] = "heptad"
 
     def names(self) -> list[str]:
-        """All of them."""
         return [self.events, self.reports, self.heptad]
 
     def faults(self) -> Iterator[Fault]:
-        """A name that two of them have."""
+        """Report a name that is used twice."""
         for one, other in permutations(self.__struct_fields__, 2):
             name = getattr(self, one)
             if name == getattr(self, other):
@@ -56,7 +55,7 @@ class BucketsConfig(Section):
 
 
 class RetentionConfig(Section):
-    """How long InfluxDB keeps what is in each bucket."""
+    """How long InfluxDB keeps the points of each bucket."""
 
     events: Annotated[
         Duration,
@@ -77,7 +76,7 @@ class RetentionConfig(Section):
 
 
 class InfluxTlsConfig(Section):
-    """How the server is known, and how this host shows who it is."""
+    """How the server is verified, and the client certificate of this host."""
 
     ca_file: Annotated[
         str,
@@ -98,7 +97,7 @@ class InfluxTlsConfig(Section):
     ] = False
 
     def faults(self) -> Iterator[Fault]:
-        """One of the two without the other."""
+        """Report a certificate without a key, or a key without a certificate."""
         if bool(self.cert_file) != bool(self.key_file):
             text = (
                 "a certificate and its key require each other; set both `cert_file` and "
@@ -108,7 +107,7 @@ class InfluxTlsConfig(Section):
 
 
 class DeliveryConfig(Section):
-    """When the exporter sends what it has: whichever of the three comes first."""
+    """When the exporter sends its events: as soon as one of the three limits is reached."""
 
     flush_interval: Annotated[
         Duration,
@@ -125,7 +124,7 @@ class DeliveryConfig(Section):
 
 
 def check_url(text: str) -> None:
-    """Raise ValueError with the remedy where it is no URL of a server, or holds a secret."""
+    """Raise ValueError with the remedy if the text is not a server's URL, or contains a secret."""
     try:
         url = urlsplit(text)
         sound = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
@@ -141,7 +140,7 @@ def check_url(text: str) -> None:
 
 
 class InfluxConfig(Section):
-    """An InfluxDB of any generation."""
+    """The connection to an InfluxDB of any version."""
 
     url: Annotated[
         str,
@@ -176,11 +175,11 @@ class InfluxConfig(Section):
     delivery: DeliveryConfig = msgspec.field(default_factory=DeliveryConfig)
 
     def __repr__(self) -> str:
-        """Without the secrets."""
+        """Leave out the secrets."""
         return f"InfluxConfig(url={self.url!r})"
 
     def secret(self, name: Literal["token", "password"]) -> str:
-        """The secret, read anew from its file where one is named; OSError where it cannot be."""
+        """Return the secret, read again if it comes from a file; raise OSError if that fails."""
         path = getattr(self, f"{name}_file")
         secret = str(getattr(self, name))
         if path:
@@ -190,7 +189,7 @@ class InfluxConfig(Section):
         return secret
 
     def faults(self) -> Iterator[Fault]:
-        """Secrets that are given twice, or not to whom they belong."""
+        """Report secrets that are set twice, and a user name or password without the other."""
         for name in _SECRETS:
             if getattr(self, name) and getattr(self, f"{name}_file"):
                 text = f"`{name}` is set too; remove one of them"

@@ -1,4 +1,4 @@
-"""Where the configuration is, if nobody names a file."""
+"""The location of the configuration file."""
 
 import os
 from pathlib import Path
@@ -9,17 +9,17 @@ SYSTEM: Final = Path("/etc/heptad/heptad.yaml")
 
 
 def default_paths() -> list[Path]:
-    """Where it is looked for, in this order."""
+    """Return the default paths, in the order in which they are tried."""
     home = os.environ.get("HOME")
     folder = os.environ.get("XDG_CONFIG_HOME") or (home and f"{home}/.config")
     return [SYSTEM, Path(folder) / "heptad/heptad.yaml"] if folder else [SYSTEM]
 
 
 def find_config(given: Path | None = None) -> Path | None:
-    """``given``, else what $HEPTAD_CONFIG names, else the first of the default paths that exists.
+    """Return ``given``, else $HEPTAD_CONFIG, else the first default path that exists.
 
-    None if there is none, or $HEPTAD_CONFIG is set and empty. A file that is named need not exist:
-    whoever reads it reports that.
+    Return None if no file exists, or if $HEPTAD_CONFIG is empty. A file that is set explicitly need
+    not exist: the error is reported when it is read.
     """
     if given is not None:
         return given
@@ -30,7 +30,7 @@ def find_config(given: Path | None = None) -> Path | None:
 
 
 def describe_config(path: Path | None) -> str:
-    """The file that is read, for a person."""
+    """Return the path of the configuration file as text for the log and the terminal."""
     return str(path) if path else "none, all options have their defaults"
 
 
@@ -40,5 +40,5 @@ def _exists(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
-        return True  # but cannot be read, which is reported where it is read
+        return True  # it exists but cannot be accessed; the error is reported when it is read
     return True

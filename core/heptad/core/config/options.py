@@ -1,7 +1,7 @@
-"""How an option is declared, and how the values that were given for options are checked.
+"""How options are declared, and how their values are checked.
 
-An option is a field of a ``Section``: its type, its default, and ``option`` with its sentence and
-bounds. docs/configuration.md is made of them.
+An option is a field of a ``Section``: its type, its default, and ``option`` with its description
+and bounds. docs/configuration.md is generated from these.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,40 +15,39 @@ KeyPath = tuple[str | int, ...]
 
 
 class Fault(NamedTuple):
-    """What is wrong at a key. It follows from the values at ``reads``, too."""
+    """An error at a key. It also depends on the values at ``reads``."""
 
     path: KeyPath
     message: str
     reads: tuple[KeyPath, ...] = ()
 
     def within(self, *path: str | int) -> "Fault":
-        """The same, for a section that is at ``path``."""
+        """Return the same fault for a section that is at ``path``."""
         reads = tuple((*path, *read) for read in self.reads)
         return Fault((*path, *self.path), self.message, reads)
 
 
 class Section(msgspec.Struct, forbid_unknown_fields=True):
-    """A part of the configuration."""
+    """A section of the configuration."""
 
     def faults(self) -> Iterator[Fault]:
-        """What is wrong with values that are each right by themselves."""
+        """Report values that are valid by themselves but conflict with each other."""
         yield from ()
 
 
 class Bounds(NamedTuple):
-    """The least and the greatest value of an option; None where there is no bound."""
+    """The lowest and highest value of an option; None if there is no limit."""
 
     least: Any
     most: Any
 
     def __str__(self) -> str:
-        """As a condition."""
         if self.most is None:
             return f"at least {self.least}"
         return f"between {self.least} and {self.most}"
 
     def check(self, value: Any) -> None:
-        """Raise ValueError where the value lies outside."""
+        """Raise ValueError if the value is out of bounds."""
         if value < self.least or (self.most is not None and value > self.most):
             raise ValueError(f"must be {self}")
 
@@ -64,7 +63,7 @@ def option(
     *,
     check: Callable[[Any], None] | None = None,
 ) -> msgspec.Meta:
-    """What is said of an option beside its type; ``check`` raises ValueError with the remedy."""
+    """Describe an option; ``check`` raises ValueError with the remedy."""
     limits = None if least is None else Bounds(least, most)
     checks = [limits.check] if limits else []
     extra = {BOUNDS: limits, _CHECKS: [*checks, *([check] if check else [])]}
@@ -75,12 +74,12 @@ type_info: Final = lru_cache(msgspec.inspect.type_info)
 
 
 def check_values(value: msgspec.Struct) -> Iterator[Fault]:
-    """What is wrong with each value by itself."""
+    """Report the values that are invalid by themselves."""
     yield from _check(type_info(type(value)), value, ())
 
 
 def check_sections(value: Any) -> Iterator[Fault]:
-    """What is wrong with values that are each right by themselves, in every section."""
+    """Report values that conflict with each other, in every section."""
     if isinstance(value, Section):
         yield from value.faults()
     parts: Iterator[tuple[str | int, Any]] = iter(())

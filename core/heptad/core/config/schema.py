@@ -1,4 +1,4 @@
-"""The configuration file: YAML with ${ENV}, every option known and typed, every error reported."""
+"""The configuration file: YAML with ${ENV}; all options are typed, and all errors are reported."""
 
 import os
 import re
@@ -56,7 +56,7 @@ class LogConfig(Section):
 
 
 class StoreConfig(Section):
-    """An SQLite file, bounded by the age since arrival and by size."""
+    """An SQLite file, limited in size and in the age of its rows since their arrival."""
 
     path: Annotated[
         str,
@@ -149,7 +149,7 @@ class TrustConfig(Section):
 
 
 class PrivacyConfig(Section):
-    """What of people's names, commands and addresses is kept."""
+    """Which user names, commands and addresses are stored, and how."""
 
     unknown_users: Annotated[
         Literal["keep", "hash", "drop"],
@@ -175,7 +175,7 @@ _WebConfigFile = Annotated[
 
 
 class ExporterConfig(Section):
-    """What runs on every host."""
+    """The exporter, which runs on every host."""
 
     listen: _Listen = Listen("127.0.0.1:9707")
     web_config_file: _WebConfigFile = ""
@@ -192,7 +192,7 @@ class ExporterConfig(Section):
 
 
 class AggregatorConfig(Section):
-    """What reads events and writes findings and reports."""
+    """The aggregator, which reads events and writes findings and reports."""
 
     listen: _Listen = Listen("127.0.0.1:9708")
     web_config_file: _WebConfigFile = ""
@@ -216,14 +216,14 @@ class AggregatorConfig(Section):
     findings: FindingsConfig = msgspec.field(default_factory=FindingsConfig)
 
     def faults(self) -> Iterator[Fault]:
-        """The page shows names, addresses and commands: beyond loopback not to whoever asks."""
+        """Report an unprotected page beyond loopback: it shows names, addresses and commands."""
         if not self.page or is_loopback(self.listen.host):
             return
         try:
             if self.web_config_file and load_web_config(Path(self.web_config_file)).protects:
                 return
         except strict_yaml.DocumentError:
-            return  # reported by whoever reads that file
+            return  # reported where that file is read
         text = (
             "the page would be readable from the network without a password; set a "
             "web_config_file with tls_server_config or basic_auth_users, listen on 127.0.0.1, or "
@@ -233,7 +233,7 @@ class AggregatorConfig(Section):
 
 
 class Config(Section):
-    """The whole file."""
+    """The whole configuration file."""
 
     host: Annotated[
         str,
@@ -268,7 +268,7 @@ class Config(Section):
     aggregator: AggregatorConfig = msgspec.field(default_factory=AggregatorConfig)
 
     def faults(self) -> Iterator[Fault]:
-        """What does not fit together."""
+        """Report values in different sections that conflict with each other."""
         yield from _check_sources(self.sources)
         yield from _check_stores(self)
         if self.exporter.listen.overlaps(self.aggregator.listen):
@@ -287,7 +287,10 @@ _VARIABLE: Final = re.compile(r"\$\$|\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}|(\$\{(?=
 
 
 def expand_environment(text: str) -> str:
-    """Replace ``${NAME}`` and ``${NAME:-default}``; ``$$`` is a dollar. LookupError if unset."""
+    """Replace ``${NAME}`` and ``${NAME:-default}``; ``$$`` is a dollar sign.
+
+    Raise LookupError if a variable is not set.
+    """
 
     def replace(found: re.Match[str]) -> str:
         name, default = found[1], found[2]
@@ -308,9 +311,9 @@ def expand_environment(text: str) -> str:
 
 
 def load_config(path: Path | None, also: strict_yaml.Check[Config] | None = None) -> Config:
-    """The configuration in ``path``, or the defaults; DocumentError with everything wrong.
+    """Load the configuration from ``path``, or return the defaults.
 
-    ``also`` reports faults beyond those of ``check``.
+    ``also`` reports faults beyond those of ``check``. Raise DocumentError with all errors.
     """
 
     def check_all(config: Config) -> Iterator[Fault]:
@@ -328,7 +331,10 @@ def load_config(path: Path | None, also: strict_yaml.Check[Config] | None = None
 
 
 def state_folder() -> Path:
-    """$STATE_DIRECTORY (systemd.exec(5)), else /var/lib/heptad for root, else in XDG's state."""
+    """Return the state directory.
+
+    $STATE_DIRECTORY (systemd.exec(5)), else /var/lib/heptad for root, else XDG's state directory.
+    """
     given = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
     if given:
         return Path(given)
@@ -339,7 +345,7 @@ def state_folder() -> Path:
 
 
 def check(config: Config) -> Iterator[Fault]:
-    """What is wrong with values that are each right by themselves."""
+    """Report values that are valid by themselves but conflict with each other."""
     return check_sections(config)
 
 
@@ -354,7 +360,7 @@ def _check_stores(config: Config) -> Iterator[Fault]:
         yield Fault(("aggregator", "store", "path"), text, (("store", "path"),))
     logs = [log for s in config.sources if isinstance(s, FileSourceConfig) for log in s.paths]
     for key_path, path in paths.items():
-        # it would be no sound store, and be set aside
+        # a log is not a valid SQLite file, and would be renamed as a corrupt store
         if any(log.startswith("/") and path.match(log) for log in logs):
             text = f"`{path}` is a log file that a source reads; choose another file"
             yield Fault(key_path, text)

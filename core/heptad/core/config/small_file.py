@@ -1,4 +1,4 @@
-"""Read a small file that a person names, which may be a pipe: `--config <(…)`, /dev/stdin."""
+"""Read a small file given by the user; it may be a pipe: `--config <(…)`, /dev/stdin."""
 
 import errno
 import os
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Final
 
 PATIENCE: Final = 5.0
-"""Seconds that a pipe or a terminal may take to hand over all of it."""
+"""Seconds within which a pipe or terminal must deliver all of its data."""
 _CHUNK: Final = 65_536
 
 
 def read_file(path: Path, most: int) -> bytes:
-    """The content, of at most ``most`` bytes. Raises OSError, also where a pipe takes too long."""
+    """Return the content of at most ``most`` bytes; raise OSError, also if a pipe times out."""
     number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         waits = not stat.S_ISREG(os.fstat(number).st_mode)
@@ -36,7 +36,7 @@ def read_file(path: Path, most: int) -> bytes:
 
 
 def _await(number: int, end: float) -> None:
-    """Wait for what a writer has to say; one that never opens the pipe is not waited for."""
+    """Wait for data; a pipe that no writer opens is not waited for."""
     poll = select.poll()
     poll.register(number, select.POLLIN)
     if not poll.poll(max(0.0, end - time.monotonic()) * 1000):

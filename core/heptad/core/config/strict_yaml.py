@@ -1,7 +1,7 @@
-"""Read a YAML file into a typed structure, and tell every error at once with its place.
+"""Read a YAML file into a typed structure, and report all errors at once with their places.
 
-Used for the configuration and for rule files. YAML allows a key twice, and keeps the last;
-here that is an error, as are unknown keys and wrong types.
+Used for the configuration and for rule files. YAML parsers accept a duplicate key and keep the last
+one; here a duplicate key is an error, as are unknown keys and wrong types.
 """
 
 import re
@@ -28,24 +28,24 @@ _QUOTED: Final = 400
 _LARGEST_FILE: Final = 4 * 2**20
 _DEEPEST: Final = 20
 _MOST_NODES: Final = 50_000
-# what PyYAML raises where a tag such as !!int or !!timestamp stands before what is none
+# PyYAML raises these if a value does not match its tag, such as !!int or !!timestamp
 _NOT_OF_ITS_TAG: Final = (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError)
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """One thing that is wrong in a document: where, and what to do about it."""
+    """One error in a document: its place, and what to do about it."""
 
     file: str
     place: str
     message: str
 
     def __str__(self) -> str:
-        """The problem as one line: file:line:column: message."""
+        """Return the problem as one line: file:line:column: message."""
         return f"{self.file}:{self.place}: {self.message}"
 
 
 class DocumentError(Exception):
-    """A document cannot be used; ``problems`` says all that is wrong with it."""
+    """A document cannot be used; ``problems`` lists all of its errors."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
@@ -60,8 +60,8 @@ def load(
 ) -> T:
     """Read ``path`` as ``kind``; ``expand`` is applied to every string value first.
 
-    ``check`` says what the types do not: faults with their places. Raises DocumentError with
-    everything that is wrong.
+    ``check`` reports faults that the types cannot express, with their places. Raise DocumentError
+    with all errors.
     """
     name = show_path(path)
     try:
@@ -81,7 +81,7 @@ def parse(
     expand: Callable[[str], str] | None = None,
     check: Check[T] | None = None,
 ) -> T:
-    """Like ``load``, for a text that is called ``name`` in messages."""
+    """Parse a text like ``load``; messages call it ``name``."""
     try:
         _check_bounds(text, name)
         root = yaml.compose(text, Loader=_LOADER)
@@ -112,7 +112,7 @@ def _add_faults(
     root: yaml.Node | None,
     reader: "_YamlReader",
 ) -> None:
-    """Add those that follow from no other fault."""
+    """Report the faults that do not follow from another one."""
     for fault in faults:
         path = collector.original(fault.path)
         reads = [collector.original(read) for read in fault.reads]
@@ -124,7 +124,7 @@ def _add_faults(
 
 
 def _check_bounds(text: str, name: str) -> None:
-    """Refuse what libyaml's composer cannot take: it recurses, and a deep text ends the process."""
+    """Reject deep nesting: libyaml's composer recurses, which would crash the process."""
     depth = 0
     for number, event in enumerate(yaml.parse(text, Loader=_LOADER)):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -145,7 +145,7 @@ def _one_line(error: Exception) -> str:
 
 
 class _YamlReader:
-    """Turns YAML nodes into plain data and collects what is wrong on the way."""
+    """Converts YAML nodes to plain data and collects the errors."""
 
     def __init__(self, name: str, expand: Callable[[str], str] | None) -> None:
         self.name = name
@@ -166,7 +166,7 @@ class _YamlReader:
             self.problems.append(problem)
 
     def is_broken(self, *nodes: yaml.Node | None) -> bool:
-        """Whether the value of one of the nodes could not be read."""
+        """Return whether the value of one of the nodes could not be read."""
         return any(_place(node and node.start_mark) in self._broken for node in nodes)
 
     def construct(self, node: yaml.Node) -> Any:
@@ -203,7 +203,7 @@ class _YamlReader:
 
     def _scalar(self, node: yaml.Node) -> Any:
         try:
-            # nearly all are text, which PyYAML takes ten times as long to tell
+            # nearly all values are text, which PyYAML takes ten times as long to recognize
             text = node.tag == _TEXT and type(node) is yaml.ScalarNode
             value = node.value if text else self._scalars.construct_object(node)
         except _NOT_OF_ITS_TAG as error:
@@ -218,8 +218,8 @@ class _YamlReader:
         return value
 
     def _expanded(self, node: yaml.Node, value: str) -> Any:
-        """The value with ${NAME} replaced; unquoted it may be a number or a truth value."""
-        assert self._expand is not None  # noqa: S101 - the caller looked
+        """Return the value with ${NAME} replaced; unquoted, it may become a number or a boolean."""
+        assert self._expand is not None  # noqa: S101 - checked by the caller
         try:
             text = self._expand(value)
         except LookupError as error:
@@ -243,7 +243,7 @@ _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 def _convert(
     collector: ErrorCollector, kind: type[T], root: yaml.Node | None, reader: _YamlReader
 ) -> T | None:
-    """Convert; where it fails, note the error, mend the data and try again."""
+    """Convert the data; if that fails, record the error, repair the data and try again."""
     while True:
         try:
             return msgspec.convert(collector.data, kind, dec_hook=decode)
@@ -251,7 +251,7 @@ def _convert(
             message, path = _split(str(error))
             try:
                 original = collector.original(path)
-            except (LookupError, TypeError):  # it is part of a key that is quoted
+            except (LookupError, TypeError):  # the path is part of a key that the message quotes
                 message, path, original = str(error), [], []
             unknown, missing = _UNKNOWN.fullmatch(message), _MISSING.fullmatch(message)
             if unknown:
@@ -268,7 +268,7 @@ def _convert(
 
 
 def _split(said: str) -> tuple[str, list[PathKey]]:
-    """What msgspec says is wrong, and where; a key or value that it quotes may look like a path."""
+    """Split msgspec's message into error and path. A quoted key or value may look like a path."""
     message, _, where = said.rpartition(_AT)
     found = _PATH.fullmatch(where)
     if found is None:
@@ -282,7 +282,7 @@ def _by_place(problem: Problem) -> tuple[int, int]:
 
 
 def _explain(message: str, path: list[PathKey], kind: Any = None) -> str:
-    """The message with its path and, where a word is wrong, the words that would be right."""
+    """Return the message with its path and, for an invalid word, the valid ones."""
     where = ".".join(str(step) for step in path)
     if _UNKNOWN.fullmatch(message):
         names = {
@@ -308,14 +308,14 @@ def _explain(message: str, path: list[PathKey], kind: Any = None) -> str:
 
 
 def _merge(data: Any, second: Any) -> None:
-    """Add what only the second of two mappings under one key has: it is checked, too."""
+    """Add the keys of the second of two duplicate mappings, so that they are checked too."""
     if isinstance(data, dict) and isinstance(second, dict):
         for key, value in second.items():
             _merge(data.setdefault(key, value), value)
 
 
 def _node_at(root: yaml.Node | None, path: list[PathKey]) -> yaml.Node | None:
-    """The value at a path, or the innermost around it; a key that appears twice has two."""
+    """Return the node at a path, or the innermost one around it; a duplicate key has two."""
     nodes = [] if root is None else [root]
     for step in path:
         inner: list[yaml.Node] = []

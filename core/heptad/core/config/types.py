@@ -1,4 +1,4 @@
-"""Types of options that people write as text: parsed once, where the file is read."""
+"""Option types that are written as text; parsed once, when the file is read."""
 
 import ipaddress
 import re
@@ -15,39 +15,37 @@ from heptad.core.units import (
 
 
 class Duration(float):
-    """A number of seconds; ``str`` writes it as in a configuration."""
+    """A number of seconds; ``str`` formats it as in a configuration."""
 
     def __new__(cls, written: str | float) -> Self:
-        """Parse ``10m``, or take a number of seconds; ValueError with the remedy."""
+        """Accept ``10m`` or a number of seconds; raise ValueError with the remedy."""
         seconds = parse_duration(written) if isinstance(written, str) else written
         return super().__new__(cls, seconds)
 
     def __str__(self) -> str:
-        """Such as 10m."""
         return format_duration(self)
 
 
 class Size(int):
-    """A number of bytes; ``str`` writes it as in a configuration."""
+    """A number of bytes; ``str`` formats it as in a configuration."""
 
     def __new__(cls, written: str | int) -> Self:
-        """Parse ``64KiB``, or take a number of bytes; ValueError with the remedy."""
+        """Accept ``64KiB`` or a number of bytes; raise ValueError with the remedy."""
         return super().__new__(cls, parse_size(str(written)))
 
     def __str__(self) -> str:
-        """Such as 64KiB."""
         return format_size(self)
 
 
 class Listen(str):
-    """The address of a port: ``127.0.0.1:9707``, ``[::1]:9707``, or ``:9707`` for all addresses."""
+    """A listen address: ``127.0.0.1:9707``, ``[::1]:9707``, or ``:9707`` for all addresses."""
 
     host: str
     """Without brackets; empty for all addresses, IPv4 and IPv6."""
     port: int
 
     def __new__(cls, written: str) -> Self:
-        """Parse it; ValueError with the remedy."""
+        """Parse an address; raise ValueError with the remedy."""
         host, colon, port = written.rpartition(":")
         number = int(port) if re.fullmatch("[0-9]{1,5}", port) else 65_536
         if not colon or number > 65_535:
@@ -61,11 +59,10 @@ class Listen(str):
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port."""
         return self.host, self.port
 
     def overlaps(self, other: "Listen") -> bool:
-        """Whether only one of the two can be opened; port 0 is any that is free."""
+        """Return whether the two cannot be open at the same time; port 0 is any free port."""
         if self.port != other.port or not self.port:
             return False
         hosts = {self.host, other.host}
@@ -77,7 +74,7 @@ def _are_ipv4(hosts: set[str], every: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this host reaches what listens at ``host``."""
+    """Return whether an address to listen on is reachable only from this host."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -93,7 +90,7 @@ _PARSERS: Final[dict[type, tuple[Any, str, str]]] = {
 
 
 def decode(kind: type, written: Any) -> Any:
-    """The value of an option of type ``kind``, for msgspec; ValueError with the remedy."""
+    """Convert a value to the option type ``kind``; raise ValueError with the remedy."""
     parse, name, remedy = _PARSERS[kind]
     if isinstance(written, str) or (kind is Size and type(written) is int):
         return parse(written)

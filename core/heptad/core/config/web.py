@@ -1,7 +1,7 @@
-"""The file that says how a port is secured: TLS and basic auth, in Prometheus' format.
+"""The web configuration file: TLS and basic auth of a port, in Prometheus' format.
 
-The keys mean what they mean to Prometheus and its exporters (exporter-toolkit,
-docs/web-configuration.md); what Heptad does not do is refused, never passed over.
+The keys have the same meaning as for Prometheus and its exporters (exporter-toolkit,
+docs/web-configuration.md). A key that Heptad does not support is an error, and never ignored.
 """
 
 import re
@@ -19,7 +19,7 @@ from heptad.core.config.small_file import read_file
 _HASH: Final = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
 _DEAREST: Final = 16
 _LARGEST_PEM: Final = 4 * 2**20
-"""A bcrypt run of cost 16 takes seconds; one more doubles it."""
+"""A bcrypt run of cost 16 takes seconds; each increment doubles it."""
 _VERSIONS: Final = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 _CLIENTS: Final = {
     "NoClientCert": ssl.CERT_NONE,
@@ -33,7 +33,7 @@ class ServerError(Exception):
 
 
 class ServerTlsConfig(msgspec.Struct, forbid_unknown_fields=True):
-    """The certificate of the port, and which ones its clients need."""
+    """The certificate of the port, and the client certificates that it requires."""
 
     cert_file: str
     key_file: str
@@ -46,21 +46,21 @@ class ServerTlsConfig(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class WebConfig(msgspec.Struct, forbid_unknown_fields=True):
-    """The whole file; ``basic_auth_users`` are names with bcrypt hashes."""
+    """The whole file; ``basic_auth_users`` maps names to bcrypt hashes."""
 
     tls_server_config: ServerTlsConfig | None = None
     basic_auth_users: dict[str, str] = {}
 
     @property
     def protects(self) -> bool:
-        """Whether it asks anything of a client at all."""
+        """Whether TLS or basic auth is configured."""
         return self.tls_server_config is not None or bool(self.basic_auth_users)
 
 
 def load_web_config(path: Path) -> WebConfig:
-    """The file, its paths made absolute; DocumentError with everything that is wrong.
+    """Load the file and make its paths absolute; raise DocumentError with all errors.
 
-    As with Prometheus, a relative path starts at the folder of the file.
+    As with Prometheus, a relative path is relative to the directory of the file.
     """
 
     def check(config: WebConfig) -> Iterator[Fault]:
@@ -76,11 +76,11 @@ def load_web_config(path: Path) -> WebConfig:
 
 
 def make_context(config: ServerTlsConfig) -> ssl.SSLContext:
-    """TLS as configured; OSError where a file cannot be used."""
+    """Create the TLS context; raise OSError if a file cannot be used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[config.min_version]
     context.maximum_version = _VERSIONS[config.max_version]
-    # without the function OpenSSL asks the terminal for the password of a key
+    # without this function OpenSSL prompts on the terminal for the password of a key
     context.load_cert_chain(config.cert_file, config.key_file, password=lambda: b"")
     if config.client_ca_file:
         context.load_verify_locations(config.client_ca_file)
@@ -132,7 +132,7 @@ def _check_tls(config: ServerTlsConfig) -> Iterator[Fault]:
 
 
 def _check_user(user: str, hashed: str) -> str:
-    """What is wrong, or nothing; never shows the hash."""
+    """Return the error, or an empty text; it never contains the hash."""
     if not user or ":" in user:
         return "is not a user name; it must not be empty or contain a colon (RFC 7617)"
     found = _HASH.fullmatch(hashed)

@@ -1,1 +1,1 @@
-"""HTTP/1.1 for the ports: connections within bounds, requests read and answered."""
+"""HTTP/1.1 for the ports: a bounded number of connections, requests and responses."""

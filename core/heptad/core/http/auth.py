@@ -1,8 +1,8 @@
-"""Who may ask a port: TLS and basic auth as its web-config file says.
+"""TLS and basic auth of a port, as configured by its web configuration file.
 
-A client that asks each second does not cost a bcrypt run each time: what was verified is
-remembered, as a keyed digest, one for each user. Who guesses cannot tell a user's name from
-another: whatever is wrong costs as much as the dearest hash.
+To avoid a bcrypt run per scrape, verified passwords are remembered as a keyed digest, one per user.
+An attacker cannot find out user names by timing: any failed login costs as much as the most
+expensive hash.
 """
 
 import base64
@@ -27,7 +27,7 @@ log = logging.getLogger("heptad.server")
 Verdict = Literal["admitted", "refused"]
 
 _LONGEST_PASSWORD: Final = 72
-"""Bytes: bcrypt takes no account of what follows (Provos and Mazières, 1999)."""
+"""Bytes; bcrypt ignores the rest (Provos and Mazières, 1999)."""
 
 
 class Credentials:
@@ -40,7 +40,7 @@ class Credentials:
         self._verified: dict[bytes, bytes] = {}
 
     def recall(self, header: str) -> Verdict | None:
-        """What an Authorization header is worth, if that is known without bcrypt."""
+        """Return the verdict on an Authorization header if it is known without bcrypt, or None."""
         if not self._hashes:
             return "admitted"
         found = _parse_basic(header)
@@ -51,7 +51,10 @@ class Credentials:
         return "admitted" if known else None
 
     def verify(self, header: str) -> Verdict:
-        """The same, by bcrypt where need be, which takes as long as its cost says."""
+        """Return the verdict.
+
+        If it is unknown, run bcrypt, which blocks for as long as its cost requires.
+        """
         known, found = self.recall(header), _parse_basic(header)
         if known is not None or found is None:
             return known or "refused"
@@ -62,7 +65,7 @@ class Credentials:
             return "admitted"
         costs = [self._dearest]
         if hashed is not None:
-            # what is still missing to the dearest: 2**4 + (2**4 + 2**5 + 2**6) = 2**7
+            # the runs missing to the highest cost: 2**4 + (2**4 + 2**5 + 2**6) = 2**7
             costs = list(range(_cost_of(hashed), self._dearest))
         for cost in costs:
             _run(password, _make_dummy(cost))
@@ -83,12 +86,12 @@ def _make_dummy(cost: int) -> bytes:
 def _run(password: bytes, hashed: bytes) -> bool:
     try:
         return bcrypt.checkpw(password, hashed)
-    except ValueError:  # a hash or password that bcrypt cannot take
+    except ValueError:  # a hash or password that bcrypt rejects
         return False
 
 
 def _parse_basic(header: str) -> tuple[bytes, bytes] | None:
-    """User and password of RFC 7617, the password as far as bcrypt looks at it."""
+    """Return user and password (RFC 7617); the password is cut to the length that bcrypt uses."""
     scheme, _, value = header.partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -101,10 +104,11 @@ def _parse_basic(header: str) -> tuple[bytes, bytes] | None:
 
 
 class Authenticator:
-    """TLS and basic auth of one port; none of them without ``path``.
+    """TLS and basic auth of one port; neither of them without ``path``.
 
-    When one of the files changes, as a renewed certificate does, they are read again; where they
-    are faulty then, the log says so and what was read before stays. Raises DocumentError at first.
+    Raise DocumentError if the file is invalid at the start. The files are reloaded when they
+    change, for example when a certificate is renewed. If they are invalid then, that is logged and
+    the previous settings stay in use.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -121,21 +125,19 @@ class Authenticator:
 
     @property
     def encrypts(self) -> bool:
-        """Whether it speaks TLS."""
+        """Whether the port uses TLS."""
         return self._context is not None
 
     def context(self) -> ssl.SSLContext | None:
-        """What a new connection speaks TLS with; None: it does not."""
+        """Return the TLS context for a new connection; None without TLS."""
         self._renew()
         return self._context
 
     def recall(self, header: str) -> Verdict | None:
-        """See Credentials.recall."""
         self._renew()
         return self._credentials.recall(header)
 
     def verify(self, header: str) -> Verdict:
-        """See Credentials.verify."""
         return self._credentials.verify(header)
 
     def _load(self, path: Path) -> None:
@@ -174,7 +176,7 @@ class Authenticator:
 
 
 def _stat_files(files: list[Path]) -> list[tuple[int, int, int]]:
-    """What tells a file from how it was before."""
+    """Return values that differ after a file was changed or replaced."""
     seen = []
     for file in files:
         try:

@@ -1,7 +1,7 @@
-"""A limit to how long a whole answer may take.
+"""A limit for the total time of a response.
 
-A time-out of a socket begins anew with each byte; a server that sends one every few seconds would
-hold whoever waits for its answer for ever.
+The timeout of a socket restarts with each byte; a server that sends one byte every few seconds
+would block its client forever.
 """
 
 import http.client
@@ -20,9 +20,9 @@ _of_thread = threading.local()
 
 @contextmanager
 def limit(seconds: float) -> Iterator[None]:
-    """Answers to requests that this thread makes meanwhile are to be there in ``seconds``.
+    """Limit the total time of all responses to this thread in the ``with`` block.
 
-    Within another limit the one that ends first holds.
+    If limits are nested, the one that ends first applies.
     """
     outer = getattr(_of_thread, "end", None)
     end = time.monotonic() + seconds
@@ -34,7 +34,7 @@ def limit(seconds: float) -> Iterator[None]:
 
 
 class _Limited(io.RawIOBase):
-    """What comes from a socket, until ``end``: TimeoutError from then on."""
+    """The data of a socket until ``end``; TimeoutError after that."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, end: float) -> None:
         self._raw, self._socket, self._end = raw, sock, end
@@ -82,7 +82,7 @@ class _TlsPool(urllib3.HTTPSConnectionPool):
 
 
 class PoolManager(urllib3.PoolManager):
-    """urllib3's, whose answers heed ``limit``."""
+    """urllib3's PoolManager; its responses respect ``limit``."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

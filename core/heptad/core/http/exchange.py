@@ -1,4 +1,4 @@
-"""Requests and answers on one connection: HTTP/1.1 as h11 reads it, without bodies of requests."""
+"""Requests and responses on one connection: HTTP/1.1 parsed by h11, without request bodies."""
 
 import re
 from email.utils import formatdate
@@ -10,15 +10,15 @@ import h11
 from heptad.core.http.stream import Stream
 
 _LARGEST_HEAD: Final = 16 * 1024
-"""Bytes: request line and headers."""
+"""Size in bytes of the request line and the headers."""
 _ABSOLUTE: Final = re.compile(r"https?://([^/?]*)(.*)", re.IGNORECASE)
-"""The absolute form of a target, in which its host counts, not the header (RFC 9112, 3.2.2)."""
+"""A target in absolute form; its host overrides the Host header (RFC 9112, 3.2.2)."""
 
 Headers = tuple[tuple[str, str], ...]
 
 
 class HttpResponse(NamedTuple):
-    """What a request is answered."""
+    """The response to a request."""
 
     status: str
     body: bytes
@@ -27,7 +27,7 @@ class HttpResponse(NamedTuple):
 
 
 class BadRequest(Exception):
-    """A request that is not HTTP, or too long: what it is answered."""
+    """A request that is too long or not HTTP; ``answer`` is the response to it."""
 
     def __init__(self, answer: HttpResponse) -> None:
         super().__init__(answer.status)
@@ -35,7 +35,7 @@ class BadRequest(Exception):
 
 
 class Exchange:
-    """One request after the other on ``stream``."""
+    """The requests and responses on ``stream``, one after the other."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -44,7 +44,10 @@ class Exchange:
         self._bare = False
 
     async def receive(self) -> dict[str, str] | None:
-        """The next request as a WSGI environment (PEP 3333), None at the end; raises Refused."""
+        """Return the next request as a WSGI environment (PEP 3333), or None at the end.
+
+        Raise BadRequest.
+        """
         try:
             if self._http.our_state is h11.DONE:
                 self._http.start_next_cycle()
@@ -53,7 +56,7 @@ class Exchange:
             if not isinstance(event, h11.Request):
                 return None
             self._bare = event.method == b"HEAD"
-            # a body is not read: the connection ends with the answer
+            # a request body is not read: the connection ends after the response
             self._ends = not isinstance(self._http.next_event(), h11.EndOfMessage)
             return _describe(event)
         except h11.RemoteProtocolError as error:
@@ -61,7 +64,7 @@ class Exchange:
             raise BadRequest(_explain(error)) from None
 
     async def send(self, answer: HttpResponse) -> bool:
-        """Send the answer; whether another request may follow."""
+        """Send the response; return whether another request may follow."""
         status, _, reason = answer.status.partition(" ")
         fields = {
             "Date": formatdate(usegmt=True),

@@ -1,8 +1,8 @@
-"""The names by which a port on loopback is asked (RFC 9110, 7.2).
+"""The host names that a port on loopback accepts in requests (RFC 9110, 7.2).
 
-A web page can have its own name lead to 127.0.0.1 and then read what a port there answers (DNS
-rebinding); its name is one that anybody can register. So a port on loopback answers to addresses,
-to its host's names, and to names that nobody can register.
+A web page can make its own domain name resolve to 127.0.0.1 and then read the responses of a port
+there (DNS rebinding). The attacker needs a name that can be registered. So a port on loopback
+accepts only addresses, its own host name, and names that cannot be registered.
 """
 
 import ipaddress
@@ -15,18 +15,18 @@ from heptad.core.config.types import is_loopback
 _PORT: Final = re.compile(r":[0-9]{0,5}$")
 _LABEL: Final = re.compile(r"[a-z0-9_-]{1,63}")
 _NOBODYS: Final = (".localhost", ".internal")
-"""Endings that are reserved: RFC 6761, 6.3, and ICANN's resolution 2024.07.29.06."""
+"""Reserved endings: RFC 6761, 6.3, and ICANN's resolution 2024.07.29.06."""
 
 
 class AllowedHosts:
-    """The names of what listens at ``host``; beyond loopback every name is one."""
+    """The names that a server listening on ``host`` accepts; beyond loopback, all names."""
 
     def __init__(self, host: str) -> None:
         self._checks = is_loopback(host)
         self._host = socket.gethostname().lower()
 
     def include(self, name: str) -> bool:
-        """Whether a request with this Host is answered; one without is, as no browser's is."""
+        """Return whether a request with this Host is accepted; browsers never send one without."""
         if not self._checks or not name:
             return True
         name = _PORT.sub("", name.lower()).removesuffix(".")

@@ -1,7 +1,7 @@
-"""Where connections come in: a socket that listens, and what is kept of a rush.
+"""The listening socket, and which connections it keeps if many arrive at once.
 
-Thousands that connect and say nothing must be out of the way before the next scrape times out. So
-they are closed before anything is set up for them.
+Thousands of connections that send nothing must be closed before the next scrape times out, so they
+are closed before any further work is done for them.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from heptad.core.http.connection_limit import share_of_descriptors
 _BACKLOG: Final = 4096
 _AT_ONCE: Final = 256
 _NEWEST: Final = 64
-"""So many that came last may not have had the time to say anything: as many scrape at once."""
+"""The newest connections that may have had no time to send yet; as many may scrape at once."""
 
 
 class Listener:
-    """Listens at ``address``; raises ServerError. Asks the resolver for no other name's address."""
+    """Listens on ``address``; raises ServerError. Does not resolve any other name."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self._at_once = share_of_descriptors(_AT_ONCE)
@@ -34,30 +34,29 @@ class Listener:
         self.address: tuple[str, int] = self._listener.getsockname()[:2]
 
     async def receive(self) -> list[socket.socket]:
-        """The connections that came, the oldest first; raises OSError, also once it is shut."""
+        """Wait for connections and return them oldest first; raise OSError, also after ``shut``."""
         first, _ = await asyncio.get_running_loop().sock_accept(self._listener)
         came = [first]
-        with suppress(OSError):  # no more, or none that this process could open
+        with suppress(OSError):  # no further connection, or none that this process could open
             while len(came) < self._at_once:
                 came.append(self._listener.accept()[0])
         newest = came[-_NEWEST:]
         return [one for one in came[:-_NEWEST] if _keep(one)] + newest
 
     def shut(self) -> None:
-        """End the wait for connections; from any thread."""
-        with suppress(OSError):  # nobody waits
+        """Stop waiting for connections; may be called from any thread."""
+        with suppress(OSError):  # no thread waits
             self._listener.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Give the port back."""
         self._listener.close()
 
 
 def _listen(address: tuple[str, int]) -> socket.socket:
-    """A socket at the address; at all of IPv4 and IPv6 where the host is empty or `::`."""
+    """Return a socket for the address; for IPv4 and IPv6 if the host is empty or `::`."""
     host, port = address
     is_dual = host in ("", "::") and socket.has_dualstack_ipv6()
-    host = host or ("::" if is_dual else "0.0.0.0")  # noqa: S104 - asked for
+    host = host or ("::" if is_dual else "0.0.0.0")  # noqa: S104 - configured
     family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -74,12 +73,12 @@ def _listen(address: tuple[str, int]) -> socket.socket:
 
 
 def _keep(connection: socket.socket) -> bool:
-    """Whether it has sent something; else it is closed."""
+    """Return whether it has sent data; close it if not."""
     connection.setblocking(False)
     try:
         if connection.recv(1, socket.MSG_PEEK):
             return True
-    except OSError:  # BlockingIOError is one
+    except OSError:  # includes BlockingIOError
         pass
     connection.close()
     return False

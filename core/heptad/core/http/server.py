@@ -1,6 +1,6 @@
-"""The HTTP port of a part of Heptad: /metrics and /healthz, on loopback unless told otherwise.
+"""The HTTP port of the exporter and the aggregator: /metrics and /healthz.
 
-A part may serve more (``Pages``); TLS and basic auth hold for all of it.
+More pages can be added (``Pages``); TLS and basic auth apply to all of them.
 """
 
 import asyncio
@@ -31,12 +31,12 @@ __all__ = ["Headers", "HttpResponse", "Pages", "Server"]
 log = logging.getLogger("heptad.server")
 
 _DEADLINE: Final = 10.0
-"""Seconds for a request to be complete, and for an answer to be read."""
+"""Seconds for a complete request, and for reading a response."""
 _IDLE: Final = 75.0
 """Seconds until the next request on a connection."""
 _CLOSED_WITHIN: Final = 5.0
 _ADMITTED_AT_ONCE: Final = 4
-"""Connections that come in before those that are there get a turn."""
+"""New connections that are admitted before existing ones are served again."""
 _REST: Final = 0.05
 _TEXT_FORMAT: Final = "text/plain; version=0.0.4; charset=utf-8"
 _ALWAYS: Final = (
@@ -55,14 +55,14 @@ _BUSY: Final = HttpResponse(
 )
 
 Pages = Callable[[Mapping[str, str]], HttpResponse | None]
-"""What a part serves beside /metrics and /healthz, by the request's WSGI environment (PEP 3333)."""
+"""Serves paths other than /metrics and /healthz, given the WSGI environment (PEP 3333)."""
 
 
 class Server:
-    """Serves ``registry`` as /metrics; /healthz is 200 while ``problems`` gives none, else 503.
+    """Serves ``registry`` as /metrics; /healthz is 200 if ``problems`` returns none, else 503.
 
-    ``web_config`` is the file that says how the port is secured, ``pages`` what else there is.
-    Raises ServerError, or DocumentError where that file is faulty.
+    ``web_config`` is the web configuration file; ``pages`` serves further paths. Raises
+    ServerError, or DocumentError if that file is invalid.
     """
 
     def __init__(
@@ -91,17 +91,16 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
         host, port = self._listener.address
         name = f"[{host}]" if ":" in host else host
         return f"{'https' if self._authenticator.encrypts else 'http'}://{name}:{port}"
 
     def start(self) -> None:
-        """Serve in a thread of its own."""
+        """Serve in a separate thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stop serving and close the port; never waits for a client."""
+        """Stop serving and close the port; never wait for a client."""
         self._closing.set()
         self._listener.shut()
         if self._thread.is_alive():
@@ -112,12 +111,12 @@ class Server:
         asyncio.run(self._accept())
 
     async def _accept(self) -> None:
-        """Until it is closed; what is still open then is closed as this ends."""
+        """Accept connections until the server is closed; then close the open ones."""
         while not self._closing.is_set():
             try:
                 connections = await self._listener.receive()
             except OSError as error:
-                # no descriptors or no memory, for which an idle connection gives way
+                # no descriptors or no memory left, so an idle connection is closed
                 log.debug("cannot accept a connection", extra={"error": error})
                 self._connections.close_oldest()
                 await asyncio.sleep(_REST)
@@ -140,7 +139,8 @@ class Server:
         try:
             await self._answer_all(stream)
         except (OSError, asyncio.CancelledError) as error:
-            # also where it has to give way: an exception that ends a task keeps its frames alive
+            # also when it is closed for another one: an exception that ends a task keeps its frames
+            # alive
             log.debug("connection ended", extra={"error": error})
         finally:
             stream.close()
@@ -150,7 +150,7 @@ class Server:
         exchange = Exchange(stream)
         patience, goes_on = _DEADLINE, True
         while goes_on:
-            await asyncio.sleep(0)  # the others get a turn, however much this one has sent
+            await asyncio.sleep(0)  # let other connections run, however much this one sends
             try:
                 async with asyncio.timeout(patience):
                     environ = await exchange.receive()
@@ -182,7 +182,7 @@ class Server:
         return answer._replace(headers=tuple(headers.items()))
 
     async def _reject(self, environ: Mapping[str, str]) -> HttpResponse | None:
-        """What a request is told that is not let in."""
+        """Return the error response if the request is not admitted, else None."""
         if not self._names.include(environ.get("HTTP_HOST", "")):
             told = b"this host does not go by that name here; ask 127.0.0.1 or localhost\n"
             return HttpResponse("421 Misdirected Request", told, headers=_LEAVE)
@@ -222,7 +222,7 @@ class Server:
         return HttpResponse("404 Not Found", b"there are /metrics and /healthz\n")
 
     def _expose(self, *, packs: bool) -> HttpResponse:
-        """The registry in Prometheus' text format 0.0.4, as node_exporter answers."""
+        """Return the registry in Prometheus' text format 0.0.4, as node_exporter does."""
         body = generate_latest(self._registry)
         if not packs:
             return HttpResponse("200 OK", body, _TEXT_FORMAT)

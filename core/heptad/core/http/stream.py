@@ -1,8 +1,8 @@
 """The bytes of one accepted connection, plain or TLS, for one coroutine.
 
-Nothing is read ahead: what a client sends waits in the kernel until it is asked for, and what it
-does not read keeps the writer waiting. So a connection costs a few kilobytes, also with TLS, for
-which the standard library's transports take half a megabyte.
+Nothing is read ahead: data from the client waits in the kernel until it is requested, and a client
+that does not read blocks the writer. So a connection costs a few kilobytes, also with TLS, for
+which the standard library's transports use half a megabyte.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ class _Tls(NamedTuple):
 
 
 class Stream:
-    """Reads and writes ``connection``; with ``context`` it speaks TLS. Raises OSError."""
+    """Reads and writes ``connection``; uses TLS if ``context`` is set. Raises OSError."""
 
     def __init__(self, connection: socket.socket, context: ssl.SSLContext | None) -> None:
         connection.setblocking(False)
@@ -36,20 +36,19 @@ class Stream:
         self._tls: _Tls | None = None
 
     async def read(self) -> bytes:
-        """What came next, at most 8 KiB; nothing at the end."""
+        """Return the next data, at most 8 KiB; empty at the end."""
         if self._context is None:
             return await self._receive()
         if self._tls is None:
             self._tls = _begin(self._context, await self._receive())
         session = self._tls.session
         try:
-            # before the first bytes OpenSSL does the handshake
+            # before the first bytes, OpenSSL does the handshake
             return await self._drive(self._tls, lambda: session.read(_CHUNK))
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             return b""
 
     async def write(self, data: bytes) -> None:
-        """Send all of it."""
         if self._tls is None:
             await self._send(data)
             return
@@ -59,7 +58,7 @@ class Stream:
             await self._drive(self._tls, lambda piece=piece: session.write(piece))  # type: ignore[misc]
 
     def close(self) -> None:
-        """Close it, with TLS's own farewell where the kernel takes it at once."""
+        """Close the connection; send TLS's close_notify if the kernel accepts it at once."""
         if self._tls is not None:
             with suppress(OSError, ValueError):
                 self._tls.session.unwrap()
@@ -69,17 +68,17 @@ class Stream:
         self._connection.close()
 
     async def _drive(self, tls: _Tls, step: Callable[[], T]) -> T:
-        """Take a step of TLS with what the client sends for it."""
+        """Run a step of TLS, and feed it with what the client sends."""
         ended = False
         while True:
             try:
                 return step()
             except ssl.SSLWantReadError:
                 pass
-            finally:  # after a fault too: the alert says why
+            finally:  # also after an error, so that the TLS alert is sent
                 if tls.outgoing.pending:
                     await self._send(tls.outgoing.read())
-            await asyncio.sleep(0)  # records without content come for ever, too
+            await asyncio.sleep(0)  # a client can send empty records forever
             data = await self._receive()
             if data:
                 tls.incoming.write(data)
@@ -97,7 +96,7 @@ class Stream:
 
 
 def _begin(context: ssl.SSLContext, received: bytes) -> _Tls:
-    """Only with the first bytes: a client that says nothing costs no more than its socket."""
+    """Start TLS after the first bytes, so that a silent client costs no more than its socket."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     incoming.write(received)
     if not received:

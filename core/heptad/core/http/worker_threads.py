@@ -1,4 +1,4 @@
-"""Calls that block, in threads beside the event loop: a bounded number, and bounded waiting."""
+"""Blocking calls in threads beside the event loop, with limited concurrency and limited waiting."""
 
 import asyncio
 import threading
@@ -10,14 +10,14 @@ T = TypeVar("T")
 
 
 class TooBusy(Exception):
-    """Too many wait already, or it took too long until there was a place."""
+    """Too many calls are waiting, or no thread became free in time."""
 
 
 class ThreadLimiter:
-    """``most`` calls at once; further ``queue`` ones wait for ``patience`` seconds.
+    """Runs ``most`` calls at once; ``queue`` further ones wait for up to ``patience`` seconds.
 
-    A call whose client is gone keeps its place until it ends. One that hangs holds up nobody else:
-    not the event loop, nor the end of the process.
+    A call whose client has gone keeps its place until it ends. A call that hangs blocks neither the
+    event loop nor the end of the process.
     """
 
     def __init__(self, most: int, queue: int, patience: float) -> None:
@@ -26,7 +26,7 @@ class ThreadLimiter:
         self._patience = patience
 
     async def run(self, call: Callable[..., T], *args: object) -> T:
-        """What the call returns or raises; raises Busy."""
+        """Return or raise what the call does; raise TooBusy."""
         if self._free.locked() and self._queue <= 0:
             raise TooBusy
         self._queue -= 1
@@ -43,9 +43,9 @@ class ThreadLimiter:
 
 
 class SharedCall(Generic[T]):
-    """A call that runs once at a time, for all who wait for it to begin.
+    """A call that runs at most once at a time, and whose result all waiting callers share.
 
-    So it costs the same whether one client asks or a hundred do.
+    So it costs the same for one client as for a hundred.
     """
 
     def __init__(self, call: Callable[[], T], patience: float) -> None:
@@ -55,7 +55,7 @@ class SharedCall(Generic[T]):
         self._next: asyncio.Task[T] | None = None
 
     async def get(self) -> T:
-        """What the next call returns or raises; raises Busy."""
+        """Return or raise what the next call does; raise TooBusy."""
         if self._next is None:
             self._next = asyncio.create_task(self._run())
         try:
@@ -71,8 +71,8 @@ class SharedCall(Generic[T]):
 
 
 async def _await(task: "asyncio.Task[T]") -> T:
-    """The result of a task that goes on where its caller is cancelled."""
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # is not told twice
+    """Return the result of a task that continues if its caller is cancelled."""
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # not logged again
     return await asyncio.shield(task)
 
 
@@ -83,11 +83,11 @@ async def _run_in_thread(call: Callable[[], T]) -> T:
     def work() -> None:
         try:
             future.set_result(call())
-        except BaseException as error:  # noqa: BLE001 - is raised where it is waited for
+        except BaseException as error:  # noqa: BLE001 - raised where it is awaited
             future.set_exception(error)
 
     try:
-        # one that the interpreter does not wait for at its end, as it does for an executor's
+        # a daemon thread: the interpreter would wait for an executor's threads when it exits
         threading.Thread(target=work, name="http-call", daemon=True).start()
     except RuntimeError:  # no more threads
         raise TooBusy from None

@@ -1,4 +1,4 @@
-"""Where the exporter of a host stopped, as its heartbeats tell."""
+"""Where the exporter of a host stopped, according to its heartbeats."""
 
 import time
 from typing import Final, NamedTuple
@@ -12,9 +12,9 @@ _AHEAD: Final = 86_400 * SECOND
 
 
 class LastHeartbeat(NamedTuple):
-    """The last heartbeat of a host: its sequence, its time (ns), and the last position told.
+    """The last heartbeat of a host: its sequence, its time (ns), and the last position reported.
 
-    ``position`` is empty where none of the heartbeats told one.
+    ``position`` is empty if no heartbeat contains one.
     """
 
     sequence: int
@@ -23,7 +23,7 @@ class LastHeartbeat(NamedTuple):
 
 
 def find_last(reader: Reader, host: str, machine_id: str, retention: float) -> LastHeartbeat | None:
-    """The last heartbeat within ``retention`` seconds; raises StoreError."""
+    """Return the last heartbeat within ``retention`` seconds; raise StoreError."""
     now = time.time_ns()
     since = now - int(retention * SECOND)
     tags = {"host": host, "machine_id": machine_id}
@@ -40,6 +40,6 @@ def find_last(reader: Reader, host: str, machine_id: str, retention: float) -> L
 
 
 def is_there(reader: Reader, host: str, machine_id: str, time: int) -> bool:
-    """Whether the heartbeat of a host at ``time`` (ns) is stored; raises StoreError."""
+    """Return whether the heartbeat of a host at ``time`` (ns) is stored; raise StoreError."""
     tags = {"host": host, "machine_id": machine_id}
     return any(reader.points(MEASUREMENT, time, time + 1, tags, fields=("sequence",)))

@@ -1,8 +1,8 @@
-"""HTTP to one InfluxDB: who it is, how this host shows who it is, and bounded answers.
+"""HTTP requests to one InfluxDB: its version, authentication, and bounded responses.
 
-What is asked of the server and what its answers mean is the business of the other modules here.
-Authorization as InfluxDB's references give it: 1.x takes basic authentication, 2.x a ``Token``,
-3.x a ``Bearer`` token. No redirect is followed: it could lead the token astray.
+The meaning of requests and responses is left to the other modules here. Authorization follows
+InfluxDB's reference: 1.x uses basic authentication, 2.x a ``Token``, 3.x a ``Bearer`` token.
+Redirects are not followed, because they could send the token to another server.
 """
 
 import json
@@ -42,11 +42,11 @@ _NO_INFLUXDB: Final = (
 
 
 class Unreachable(StoreError):
-    """The server did not answer, or not as InfluxDB does; the message says what to do."""
+    """No response, or not one of InfluxDB; the message says what to do."""
 
 
 class NoSecret(Unreachable):
-    """What this host shows the server cannot be read, or is none."""
+    """The token or password cannot be read, or is not valid."""
 
 
 class TooSlow(Unreachable):
@@ -54,10 +54,10 @@ class TooSlow(Unreachable):
 
 
 class InfluxResponse(NamedTuple):
-    """What the server said; ``body`` is cut off after 256 KiB.
+    """A response; ``body`` is cut off after 256 KiB.
 
     ``clock_offset``: seconds that this host's clock is ahead of the server's, to about a second;
-    None where the answer bore no Date.
+    None if the response has no Date.
     """
 
     status: int
@@ -67,7 +67,7 @@ class InfluxResponse(NamedTuple):
 
     @property
     def json(self) -> dict[str, object]:
-        """The body, where it is an object of JSON; else nothing."""
+        """The body if it is a JSON object, else an empty one."""
         try:
             decoded = json.loads(self.body)
         except (ValueError, RecursionError):
@@ -76,25 +76,25 @@ class InfluxResponse(NamedTuple):
 
     @property
     def is_page(self) -> bool:
-        """Whether it is a page for a browser, as a proxy gives it and InfluxDB never does."""
+        """Whether the body is an HTML page, as proxies return and InfluxDB never does."""
         return self.body.lstrip()[:1] == b"<"
 
     @property
     def message(self) -> str:
-        """The server's own words about an error, as they are."""
-        # 1.x says {"error": …}, 2.x {"code": …, "message": …}, 3.x either
+        """The server's error message, unchanged."""
+        # 1.x: {"error": …}, 2.x: {"code": …, "message": …}, 3.x: either
         decoded = self.json
         said = decoded.get("message") or decoded.get("error")
         return str(said or self.body.decode(errors="replace"))
 
     @property
     def text(self) -> str:
-        """The same, on one line of at most 500 characters."""
+        """The server's error message on one line of at most 500 characters."""
         return shorten(self.message)
 
 
 class InfluxConnection:
-    """Requests to the server of ``config``; may be used by several threads. No request at first.
+    """Requests to the server of ``config``. Thread-safe. Sends no request when it is created.
 
     ``clock_offset``: seconds that this host's clock was last seen ahead of the server's.
     """
@@ -115,7 +115,7 @@ class InfluxConnection:
         except OSError as error:
             raise Unreachable(str(error)) from error
         if self.config.tls.insecure_skip_verify:
-            # asked for, and a warning at each request would only hide what else is printed
+            # as configured; a warning per request would only hide other output
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         return PoolManager(
             maxsize=2,
@@ -125,19 +125,22 @@ class InfluxConnection:
         )
 
     def _follow_files(self) -> None:
-        """Certificates that were renewed, as those of a short life are, are used from now on."""
+        """Create a new pool if a certificate file has changed, for example after a renewal."""
         files = fingerprint_files(self.config.tls)
         if files != self._files:
             self._pool = self._make_pool()
             self._files = files
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close all connections."""
         self._pool.clear()
 
     @property
     def generation(self) -> Generation:
-        """1, 2 or 3: as configured, else as the server says. Raises Unreachable."""
+        """The major version 1, 2 or 3: as configured, else as the server reports.
+
+        Raises Unreachable.
+        """
         if self._generation is None:
             configured = self.config.version
             self._generation = (
@@ -146,10 +149,10 @@ class InfluxConnection:
         return self._generation
 
     def ask_version(self) -> str:
-        """The server's own version, such as ``1.6.7``; raises Unreachable with the remedy."""
+        """Return the server's version, for example ``1.6.7``; raise Unreachable with the remedy."""
         answer = self.request("GET", "/ping", authorize=self.config.version != "auto")
         if answer.status in _UNAUTHORIZED:
-            # 3.x asks for the token here too; 1.x and 2.x never
+            # 3.x requires the token here too; 1.x and 2.x never do
             answer = self.request("GET", "/ping", {}, as_generation=3)
             if answer.status in _UNAUTHORIZED:
                 raise Unreachable(
@@ -168,7 +171,7 @@ class InfluxConnection:
         return version
 
     def ask_generation(self) -> Generation:
-        """The generation of the server's version; raises Unreachable."""
+        """Return the major version that the server reports; raise Unreachable."""
         version = self.ask_version()
         numbers = [int(part) for part in version.split("-")[0].split(".")[:2] if part.isdecimal()]
         if numbers and tuple(numbers) >= _OLDEST and numbers[0] <= 3:
@@ -189,9 +192,9 @@ class InfluxConnection:
         authorize: bool = True,
         as_generation: Generation | None = None,
     ) -> InfluxResponse:
-        """One request and its answer, whatever its status; raises Unreachable.
+        """Send one request and return the response, whatever its status; raise Unreachable.
 
-        The answer is waited for twice as long as for any part of it, at the most.
+        The whole response must arrive within twice the configured timeout.
         """
         generation = as_generation or (self.generation if authorize else None)
         with (
@@ -226,7 +229,10 @@ class InfluxConnection:
         authorize: bool = True,
         as_generation: Generation | None = None,
     ) -> Iterator[urllib3.BaseHTTPResponse]:
-        """One request, whose answer is read as it comes; raises Unreachable, also while reading."""
+        """Send a request; the caller reads the response as it arrives.
+
+        Both may raise Unreachable.
+        """
         self._follow_files()
         told = dict(headers or {})
         if authorize:
@@ -250,7 +256,7 @@ class InfluxConnection:
             raise kind(f"{target}: {explain(error)}") from error
         finally:
             if response is not None:
-                response.close()  # a connection whose answer was read to its end is pooled already
+                response.close()  # once read to the end, the connection is in the pool already
 
     def _authorization(self, generation: Generation) -> dict[str, str]:
         try:
@@ -264,7 +270,7 @@ class InfluxConnection:
         if not token:
             return {}
         if not re.fullmatch(r"[!-~]+", token):
-            # what http.client says of such a header repeats it
+            # the error of http.client would contain the header
             raise NoSecret(
                 "influxdb.token contains characters that are not valid in a token; check the file"
             )
@@ -272,8 +278,8 @@ class InfluxConnection:
 
 
 def shorten(said: str) -> str:
-    """What a server said on one line of at most 500 characters, printable and without secrets."""
-    # masked before it is cut; of a secret that the first cut parts, the second leaves nothing
+    """Return a server's text on one line of at most 500 printable characters, without secrets."""
+    # masked before it is cut: the second cut removes the rest of a secret that the first one split
     said = mask_secrets(said[:4000])[:2000]
     printable = (letter if letter.isprintable() else " " for letter in said)
     return " ".join("".join(printable).split())[:500]
@@ -288,13 +294,13 @@ def _offset(response: urllib3.BaseHTTPResponse, now: float) -> float | None:
         date = parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
-    return now - date - 0.5  # a Date has whole seconds, cut off
+    return now - date - 0.5  # a Date has whole seconds, rounded down
 
 
 def explain(error: Exception) -> str:
-    """What went wrong and what helps, without what urllib3 says of itself."""
-    text = str(error)  # may be what the server said where an answer begins
-    if isinstance(error, urllib3.exceptions.NewConnectionError):  # of which a wrong name is one
+    """Return the cause of an error and its remedy, without urllib3's own wording."""
+    text = str(error)  # may contain what the server sent instead of a response
+    if isinstance(error, urllib3.exceptions.NewConnectionError):  # includes failed name resolution
         text = text.split(": ", 1)[-1]
     elif isinstance(error, urllib3.exceptions.ProtocolError):
         text = str(error.args[-1])

@@ -1,4 +1,4 @@
-"""Where on the server a field has another type, and which host the point there claims to be of."""
+"""Find the shard in which a field has another type, and the claimed host of a point with it."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ _NUMERIC: Final = ("float", "integer", "unsigned")
 
 
 class ConflictFinder:
-    """Looks where the type of a field in ``bucket`` conflicts; what it found holds for a minute.
+    """Finds shards of ``bucket`` with a conflicting field type; caches results for a minute.
 
     ``tick`` is a monotonic time in seconds.
     """
@@ -44,7 +44,7 @@ class ConflictFinder:
         self._length: tuple[float, int] | None = None
 
     def gather(self, groups: Iterable[HeldGroup]) -> list[HeldPoints]:
-        """Held points by conflict and shard."""
+        """Group held points by conflict and shard."""
         found: dict[tuple[Conflict, int], HeldPoints] = {}
         for conflict, at, points in groups:
             place = self.find(conflict, at)
@@ -53,7 +53,7 @@ class ConflictFinder:
         return list(found.values())
 
     def find(self, conflict: Conflict, time: int) -> Shard:
-        """The shard of ``time`` (ns), and whose point has the other type there."""
+        """Return the shard of ``time`` (ns), and the claimed host of a point with that type."""
         if self._connection.generation >= _ONE_TYPE:
             since, until = 0, 0
         else:
@@ -85,7 +85,7 @@ class ConflictFinder:
         return None
 
     def _is_so(self, conflict: Conflict, name: str, source: str) -> bool:
-        """Whether a number has this type: a cast would take any, and a bit operation no float."""
+        """Return whether a field has this type; casts convert numbers, but ``&`` rejects floats."""
         if conflict.stored not in _NUMERIC:
             return True
         try:
@@ -95,7 +95,7 @@ class ConflictFinder:
         return whole and conflict.stored != "float"
 
     def _find_length(self) -> int:
-        """How long a shard is, in ns: as the server says, else as it chooses by the retention."""
+        """Return the length of a shard in ns: as reported, else the default for the retention."""
         if self._length is not None and self._tick() - self._length[0] < _AGAIN:
             return self._length[1]
         try:

@@ -1,9 +1,9 @@
-"""Heartbeats: what each exporter delivered, how far it is, and how its clock stands.
+"""Heartbeats: what each exporter delivered, its position, and the offset of its clock.
 
-An exporter writes at most one a minute into the bucket *heptad*: measurement ``heartbeat``, tags
-``host`` and ``machine_id``, so that a renamed host and two clones stay apart. Its time is the
-server's clock. Whoever holds an exporter's token can write anything there, so nothing in it is
-believed that would cost more than the events themselves.
+An exporter writes at most one a minute to the bucket *heptad*: measurement ``heartbeat``, tags
+``host`` and ``machine_id``, which keep a renamed host and clones apart. The time is the server's
+clock. Anyone with an exporter's token can write anything there, so a forged heartbeat must never do
+more harm than forged events could.
 """
 
 import logging
@@ -31,11 +31,11 @@ from heptad.core.wording import list_names
 log = logging.getLogger("heptad.influxdb")
 
 ALIVE: Final = 180.0
-"""Seconds after which an exporter that said nothing new counts as silent."""
+"""Seconds without a new heartbeat after which an exporter counts as silent."""
 SKEWED: Final = 60.0
-"""A host whose clock is further off, in seconds, is not waited for."""
+"""Hosts whose clock is off by more than this, in seconds, are not waited for."""
 REMEMBERED: Final = DAY
-"""A silent exporter is forgotten after so long, in nanoseconds: the host was taken away."""
+"""A silent exporter is forgotten after this many nanoseconds: the host was removed."""
 _MOST_MACHINES: Final = 50_000
 _MOST_OFFSET: Final = 1e11
 _MOST_HELD: Final = 50
@@ -75,11 +75,11 @@ _TROUBLES: Final = {
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
-    """One heartbeat; ``time`` (server's clock) and ``passed`` (host's clock) in nanoseconds.
+    """One heartbeat; ``time`` (server's clock) and ``watermark`` (host's clock) in nanoseconds.
 
-    ``passed``: every event of this host up to then is delivered. ``behind``: events that are not
+    ``watermark``: all events of this host up to then are delivered. ``behind``: events that are not
     delivered yet. ``clock_offset``: seconds that the host's clock is ahead of the server's.
-    ``held``: what it says that the server does not take.
+    ``held``: points that the server does not accept, as the exporter reports them.
     """
 
     machine: Machine
@@ -95,11 +95,11 @@ class Heartbeat(msgspec.Struct, frozen=True):
 
 
 class FleetSummary(msgspec.Struct, frozen=True):
-    """How the fleet is: numbers of exporters, and the largest offset of a clock in seconds.
+    """The state of the fleet: numbers of exporters, and the largest clock offset in seconds.
 
-    ``behind``: living ones that are not caught up. ``shared_names``: host names under which two
-    machines live. ``shared_ids``: machine ids that two living hosts have. ``deaf``: living ones
-    with a source that is deaf or cannot be read.
+    ``behind``: live ones that have not caught up. ``shared_names``: host names of more than one
+    live machine. ``shared_ids``: machine ids of more than one live host. ``deaf``: live ones with a
+    source that is deaf or cannot be read.
     """
 
     live: int = 0
@@ -113,7 +113,7 @@ class FleetSummary(msgspec.Struct, frozen=True):
 
 
 class _MachineState(msgspec.Struct):
-    """The newest heartbeat of a machine; ``moved``: when, on the monotonic clock (s)."""
+    """The newest heartbeat of a machine; ``moved``: when it arrived, on the monotonic clock (s)."""
 
     heartbeat: Heartbeat
     first: int
@@ -121,11 +121,11 @@ class _MachineState(msgspec.Struct):
 
 
 class Fleet:
-    """Who is alive, told by heartbeats as they are read and by this process's own clock.
+    """Which exporters are alive, derived from heartbeats and from this process's own clock.
 
-    ``at`` is everywhere a monotonic time in seconds. A machine that another one followed (a host
-    renamed, or installed anew: the same id or name, first heard of after the last of the old one)
-    is neither waited for nor missed.
+    ``at`` is always a monotonic time in seconds. A machine that another one replaced (a renamed or
+    reinstalled host: same id or name, first heartbeat after the last one of the old machine) is
+    neither waited for nor reported as silent.
     """
 
     def __init__(self) -> None:
@@ -133,14 +133,14 @@ class Fleet:
 
     @classmethod
     def of(cls, heartbeats: Iterable[Heartbeat], now: int) -> Self:
-        """Those who wrote ``beats``, as they are at ``now`` (server's clock, ns): ``at`` is 0."""
+        """Create the fleet as it is at ``now`` (server's clock, ns), for which ``at`` is 0."""
         fleet = cls()
         for heartbeat in heartbeats:
             fleet.take(heartbeat, -max(0, now - heartbeat.time) / SECOND)
         return fleet
 
     def take(self, heartbeat: Heartbeat, at: float) -> None:
-        """Take up a heartbeat; one that is known, or older, changes nothing."""
+        """Add a heartbeat; a known or older one is ignored."""
         seen = self._seen.get(heartbeat.machine)
         if seen is None:
             if len(self._seen) >= _MOST_MACHINES:
@@ -150,7 +150,7 @@ class Fleet:
             seen.heartbeat, seen.moved = heartbeat, at
 
     def watermark(self, at: float) -> int | None:
-        """The time (ns) up to which all living hosts with a sound clock have delivered."""
+        """Return the time (ns) up to which all live hosts with a correct clock have delivered."""
         heartbeats = (seen.heartbeat for seen in self._living(at))
         sound = (
             heartbeat.watermark for heartbeat in heartbeats if abs(heartbeat.clock_offset) <= SKEWED
@@ -158,7 +158,7 @@ class Fleet:
         return min(sound, default=None)
 
     def summary(self, at: float, now: int) -> FleetSummary:
-        """How the fleet is at ``now`` (server's clock, ns); forgets who is gone for long."""
+        """Return the state at ``now`` (server's clock, ns); forget machines that are gone."""
         for machine, seen in list(self._seen.items()):
             if at - seen.moved > ALIVE and now - seen.heartbeat.time > REMEMBERED:
                 del self._seen[machine]
@@ -176,7 +176,7 @@ class Fleet:
         )
 
     def troubled(self, at: float) -> dict[str, list[str]]:
-        """The hosts that are ``silent``, ``skewed`` or ``deaf``, as ``summary`` counts them."""
+        """Return the hosts that ``summary`` counts as ``silent``, ``skewed`` or ``deaf``."""
         living = self._alive(at)
         hosts = {
             "silent": {
@@ -190,30 +190,30 @@ class Fleet:
         return {what: sorted(names) for what, names in hosts.items()}
 
     def hosts(self) -> set[str]:
-        """All hosts that are remembered, by names that a configuration can give."""
+        """Return all known hosts whose names are valid in a configuration."""
         return {host for host, _ in self._seen if HOST_NAME.fullmatch(host)}
 
     def holders(self, conflicts: Container[Conflict], at: float) -> list[str]:
-        """The living hosts that hold points for one of ``conflicts``."""
+        """Return the live hosts that hold points for one of ``conflicts``."""
         living = self._alive(at)
         return sorted({b.machine[0] for b in living if any(g[0] in conflicts for g in b.held)})
 
     def held(self, at: float) -> list[HeldGroup]:
-        """What living exporters say that the server does not take: what most of them say first."""
+        """Return the points that live exporters report as held; most reported conflicts first."""
         groups = [group for seen in self._living(at) for group in seen.heartbeat.held]
         sayers = Counter((conflict, time // DAY) for conflict, time, _ in groups)
         most = {key for key, _ in sayers.most_common(_MOST_HELD)}
         return [group for group in groups if (group[0], group[1] // DAY) in most]
 
     def _alive(self, at: float) -> list[Heartbeat]:
-        """The last heartbeats of all that live, also of those that another one followed."""
+        """Return the last heartbeats of all live machines, including replaced ones."""
         return [seen.heartbeat for seen in self._seen.values() if at - seen.moved <= ALIVE]
 
     def _living(self, at: float) -> list[_MachineState]:
         return [seen for seen in self._own() if at - seen.moved <= ALIVE]
 
     def _own(self) -> list[_MachineState]:
-        """All but those that another one followed."""
+        """Return all machines except those that another one replaced."""
         begun: dict[tuple[int, str], int] = {}
         for machine, seen in self._seen.items():
             for part in enumerate(machine):
@@ -226,9 +226,9 @@ class Fleet:
 
 
 def fleet_watermark(heartbeats: Iterable[Heartbeat], now: int) -> int | None:
-    """The time (ns) up to which all exporters have delivered that are alive at ``now`` (ns).
+    """Return the time (ns) up to which all exporters that are alive at ``now`` (ns) have delivered.
 
-    Where none is, the latest that one of them had reached; None: not known.
+    If none is alive, return the latest time that one of them reached; None if unknown.
     """
     heartbeats = [heartbeat for heartbeat in heartbeats if abs(heartbeat.clock_offset) <= SKEWED]
     living = [
@@ -238,7 +238,7 @@ def fleet_watermark(heartbeats: Iterable[Heartbeat], now: int) -> int | None:
 
 
 def describe_troubled(troubled: Mapping[str, Sequence[str]]) -> list[str]:
-    """Sentences with the hosts that are in trouble, by what it is: see Fleet.troubled."""
+    """Return sentences with the hosts that have a problem; see Fleet.troubled."""
     return [
         f"{what}: {list_names(troubled[kind])}; {remedy}"
         for kind, (what, remedy) in _TROUBLES.items()
@@ -251,13 +251,13 @@ def _count_shared(names: Iterable[str]) -> int:
 
 
 def read_heartbeats(reader: Reader, since: int, until: int, intake: Intake) -> Iterator[Heartbeat]:
-    """The heartbeats with since <= time < until (ns), in order; such as make no sense left out."""
+    """Yield the heartbeats with since <= time < until (ns), in order; invalid ones are skipped."""
     points = reader.points(MEASUREMENT, since, until, fields=_FIELDS)
     return intake.sift("heartbeat", points, _heartbeat_of, identify)
 
 
 def read_last_heartbeats(reader: Reader, now: int, intake: Intake) -> Iterator[Heartbeat]:
-    """The last heartbeat of every machine that was alive in the day before ``now`` (ns)."""
+    """Yield the last heartbeat of every machine that was alive in the day before ``now`` (ns)."""
     times = in_time(now - REMEMBERED, now)
     last = "GROUP BY host, machine_id ORDER BY time DESC LIMIT 1"
     for series in reader.ask(f"{_SELECT} WHERE {times} {last}"):
@@ -269,7 +269,7 @@ def read_last_heartbeats(reader: Reader, now: int, intake: Intake) -> Iterator[H
 
 
 def _heartbeat_of(point: Point) -> Heartbeat:
-    """Raises what FAULTS names where no exporter writes such a thing; then its host goes silent."""
+    """Convert a point; if it is invalid, raise one of FAULTS, and its host becomes silent."""
     host, machine_id = point.tags.get("host", ""), point.tags.get("machine_id", "")
     if not (host and machine_id):
         raise Invalid("missing", "no tag `host` or `machine_id`")
@@ -284,7 +284,7 @@ def _heartbeat_of(point: Point) -> Heartbeat:
 
 
 def _read_held(text: object) -> list[HeldGroup]:
-    """Only of fields that Heptad writes, with the types that it writes."""
+    """Parse held points; accept only fields and types that Heptad writes."""
     if not isinstance(text, str):
         raise Invalid("type", "held points that are not text")
     groups = []

@@ -1,17 +1,16 @@
-"""What arrived in a bucket of events since a position; InfluxDB has no index of arrival.
+"""Find what arrived in a bucket of events since a position; InfluxDB has no index of arrival.
 
-Three questions answer it:
+It combines three methods:
 
-- the *scan*, at the very beginning: every minute that has events;
-- the *tail*: the events of each minute of the last ten, and of what lies ahead, are counted at
-  every look; where there are more than before, some arrived;
-- *heartbeats*: each tells the minutes of the events that its exporter delivered since the last
-  one. They lead to what came later than the tail reaches.
+- the *scan*, once at the start: all minutes that have events; - the *tail*: each poll counts the
+events in each minute of the last ten, and of future ones;  a minute with more events than before
+has new arrivals; - *heartbeats*: each lists the minutes of the events that its exporter delivered
+since its last  one. They reveal what arrived too late for the tail.
 
-An event is delivered before the heartbeat that tells of it is written, and the heartbeats are
-read before the tail is counted: so what a heartbeat tells of the tail's minutes can be left to it.
-Heartbeats bear the server's clock, and one whose answer was lost may arrive late; they are read
-again with a margin.
+An event is delivered before the heartbeat that reports it is written, and heartbeats are read
+before the tail is counted. So minutes of the tail are ignored in heartbeats. Heartbeats carry the
+server's clock, and one whose response was lost may arrive late; so they are read again with a
+margin.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -48,12 +47,15 @@ _LONGEST: Final = 1440
 _END: Final = LATEST // MINUTE
 
 Minutes = dict[int, int]
-"""Minute since the epoch → how many events of it arrived."""
+"""Minute since the epoch → number of events that arrived in it."""
 
 
 class ArrivalPosition(msgspec.Struct, omit_defaults=True):
-    """``scan``: the minute that is scanned next, None at its end. ``beat``: heartbeats up to this
-    time (server's clock, ns) are taken. ``tail``: the events of each minute that were counted."""
+    """``scan``: the next minute to scan; None at the end.
+
+    ``heartbeat``: heartbeats up to this time (server's clock, ns) are processed. ``tail``: the
+    number of events counted per minute.
+    """
 
     heartbeat: int = msgspec.field(name="beat")
     scan: int | None = None
@@ -72,9 +74,9 @@ class Clocks(msgspec.Struct, frozen=True):
 
 
 class InfluxArrivals:
-    """What arrives in the bucket of ``events``; ``heptad`` is the one of the heartbeats.
+    """Arrivals in the bucket of ``events``; ``heptad`` is the bucket of the heartbeats.
 
-    ``keeps`` and ``remembers``: how long the two keep what they have, in nanoseconds.
+    ``keeps`` and ``remembers``: the retention of the two in nanoseconds.
     """
 
     def __init__(
@@ -108,7 +110,7 @@ class InfluxArrivals:
         now = self._clocks.now()
         if position != self._text:
             self._begin(position, now)
-        # after an error nothing of this look counts
+        # after an error, nothing of this poll counts
         self._text = None
         found: Minutes = {}
         self._scan(measurement, found, limit)
@@ -117,7 +119,7 @@ class InfluxArrivals:
             tail = (now // MINUTE - TAIL, end)
             if self._clocks.tick() >= self._heartbeats_due:
                 self._read_heartbeats(measurement, found, tail, limit)
-            # what is new is seen behind any number of late events
+            # always, so that many late events do not delay new ones
             self._count_tail(measurement, found, tail)
         self._text = position
         pieces = list(_pieces(found, position, edges))
@@ -128,12 +130,12 @@ class InfluxArrivals:
 
     def _begin(self, position: str, now: int) -> None:
         if not self.began:
-            self._heptad.columns(HEARTBEAT)  # after one answer the server's clock is known
+            self._heptad.columns(HEARTBEAT)  # the first response sets the server's clock
         server = self._clocks.server()
         kept = position.encode() if position else None
         self._at = self._intake.restore("position", kept, _decode_position) or ArrivalPosition(0)
         if self._at.heartbeat < server - self._remembers:
-            # there may have been heartbeats that nobody can read any more
+            # heartbeats may have expired unread
             self._at = ArrivalPosition(server - MARGIN, max(0, (now - self._keeps - DAY) // MINUTE))
         if not self.began:
             for heartbeat in read_last_heartbeats(self._heptad, server, self._intake):
@@ -143,7 +145,7 @@ class InfluxArrivals:
         self._heartbeats_due = self._margin_due = 0.0
 
     def _scan(self, measurement: str, found: Minutes, limit: int) -> None:
-        """Go on through all minutes, also those ahead; a piece of time with about ``limit``."""
+        """Scan all minutes, including future ones, until about ``limit`` events are found."""
         at = self._at
         while at.scan is not None and (points := sum(found.values())) < limit:
             ahead = at.scan > self._clocks.now() // MINUTE + _AHEAD
@@ -160,7 +162,7 @@ class InfluxArrivals:
     def _read_heartbeats(
         self, measurement: str, found: Minutes, tail: Interval, limit: int
     ) -> None:
-        """Take heartbeats an hour at a time, until they told of ``limit`` events."""
+        """Read heartbeats an hour at a time until they report ``limit`` events."""
         tick, server = self._clocks.tick(), self._clocks.server()
         margin = _SHORT_MARGIN
         if tick >= self._margin_due:
@@ -180,12 +182,12 @@ class InfluxArrivals:
             self._heartbeats_due = tick + _EVERY
 
     def _hear(self, heartbeat: Heartbeat) -> None:
-        """What is read of a time long ago is no sign of life now."""
+        """Add a heartbeat with its age: an old one that is read now is not a sign of life."""
         age = max(0, self._clocks.server() - heartbeat.time) / 10**9
         self.fleet.take(heartbeat, self._clocks.tick() - age)
 
     def _news_of(self, heartbeat: Heartbeat, tail: Interval) -> Iterator[DeliveredInterval]:
-        """The spans of a heartbeat that was not taken yet, but for the tail."""
+        """Yield the intervals of a heartbeat that was not processed yet, without the tail."""
         if heartbeat.time <= self._taken.get(heartbeat.machine, 0):
             return
         self._taken[heartbeat.machine] = heartbeat.time
@@ -196,7 +198,10 @@ class InfluxArrivals:
                     yield max(since, begin), min(until, end), points
 
     def _add(self, measurement: str, found: Minutes, told: Iterable[DeliveredInterval]) -> None:
-        """Take up what heartbeats told. Where that is sparse, the bucket says which minutes."""
+        """Add what heartbeats reported.
+
+        If that is sparse, query the bucket for the exact minutes.
+        """
         sparse: list[DeliveredInterval] = []
         for since, until, points in told:
             if until - since > min(2 * points, _LONGEST):
@@ -230,8 +235,8 @@ class InfluxArrivals:
 
 
 def _pieces(found: Minutes, position: str, edges: Sequence[int]) -> Iterator[Arrival]:
-    """Runs of minutes that lie on one side of each edge; a minute is not cut."""
-    # a minute with an edge within is a piece of its own
+    """Yield runs of minutes that lie on one side of each edge; a minute is not split."""
+    # a minute that contains an edge becomes a piece of its own
     cuts = {minute for edge in edges for minute in (edge // MINUTE, -(-edge // MINUTE))}
     minutes = sorted(found)
     begins = [b for a, b in pairwise(minutes) if b > a + 1 or b in cuts]

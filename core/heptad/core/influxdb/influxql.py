@@ -1,8 +1,8 @@
-"""InfluxQL as text: what is quoted, and how; nothing that was given can end a quotation.
+"""InfluxQL as text: quoting, so that no value can end its quotation.
 
-Quoting as InfluxQL's reference gives it ("Identifiers", "Strings"): a backslash before the own
-quote and before a backslash, a line break as ``\\n``. NUL ends a query for the parser of 1.x and
-2.x, so text that holds one cannot be asked for; nothing is stored under such a tag either.
+Quoting follows InfluxQL's reference ("Identifiers", "Strings"): a backslash before the enclosing
+quote and before a backslash, a line break as ``\\n``. The parser of 1.x and 2.x ends a query at
+NUL, so text that contains one cannot be queried; nothing is stored under such a tag either.
 """
 
 from typing import Final
@@ -13,28 +13,28 @@ _IDENTIFIER: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 _STRING: Final = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n"})
 EARLIEST: Final = -(2**63) + 2
 LATEST: Final = 2**63 - 1
-"""The range of InfluxDB's times, in nanoseconds; ``LATEST`` lies behind it."""
+"""The range of InfluxDB's times, in nanoseconds; ``LATEST`` is exclusive."""
 
 
 def quote_name(name: str) -> str:
-    """An identifier: a database, measurement, tag or field."""
+    """Quote an identifier: a database, measurement, tag or field."""
     return f'"{name.translate(_IDENTIFIER)}"'
 
 
 def quote_text(text: str) -> str:
-    """A string."""
+    """Quote a string."""
     return f"'{text.translate(_STRING)}'"
 
 
 def in_time(since: int, until: int) -> str:
-    """The condition since <= time < until (ns)."""
+    """Return the condition since <= time < until (ns)."""
     return f"time >= {max(since, EARLIEST)} AND time < {min(until, LATEST)}"
 
 
 def where_tags(tags: TagFilter, *, cast: bool) -> str | None:
-    """The condition, to be put behind another one; None where no point can have such tags.
+    """Return the condition to append to another one; None if no point can have such tags.
 
-    ``cast``: so that it is of the tag where a field has the same name.
+    ``cast``: refer to the tag even if a field has the same name.
     """
     kind = "::tag" if cast else ""
     text = ""
@@ -48,7 +48,7 @@ def where_tags(tags: TagFilter, *, cast: bool) -> str | None:
 
 
 def _can_be_a_tag(value: str) -> bool:
-    """Not empty: InfluxDB takes an empty value for "has no such tag", which nobody asks for."""
+    """Return whether a tag can have this value; InfluxDB treats an empty one as "no such tag"."""
     try:
         value.encode()
     except UnicodeEncodeError:

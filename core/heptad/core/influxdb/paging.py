@@ -1,4 +1,4 @@
-"""A range of time asked for in slices, each as large as the server can answer."""
+"""Query a time range in slices that are small enough for the server."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -13,11 +13,11 @@ _SHORTEST: Final = 1000
 
 
 class TooLarge(StoreError):
-    """The server, or this side, cannot take so much in one answer; a part of it may have come."""
+    """The response is too large for the server or for Heptad; a part of it may have arrived."""
 
 
 class Series(msgspec.Struct):
-    """Rows of an answer; a row's values are in the order of ``columns``."""
+    """Rows of a response; a row's values are in the order of ``columns``."""
 
     columns: list[str]
     name: str = ""
@@ -34,11 +34,11 @@ def read_pages(
     newest_first: bool = False,
     unit: int = 1,
 ) -> Iterator[tuple[list[str], list[Any]]]:
-    """The columns and values of each row that ``select`` gives for slices of [since, until).
+    """Yield the columns and values of the rows that ``select`` returns for [since, until).
 
-    The first value is the time, and rows come in its order. A slice is a day; behind an empty one
-    it is twice as long, for empty time costs nothing, and half where an answer is too large. What
-    is between two slices is a multiple of ``unit`` (ns).
+    The first value is the time, and rows are in its order. A slice is a day; after an empty slice
+    the next one is twice as long, because empty time costs nothing. If a response is too large, the
+    slice is halved. Slice boundaries are multiples of ``unit`` (ns).
     """
     since, until = max(since, EARLIEST), min(until, LATEST)
     step, resumed, given = DAY, None, 0

@@ -1,10 +1,10 @@
-"""Reading from InfluxDB of any generation: InfluxQL over /query, streamed, bounded by the chunk.
+"""Query any version of InfluxDB: InfluxQL over /query; responses are streamed in chunks.
 
-An answer comes in lines of JSON (``chunked=true``), one for each ``chunk_size`` rows; each is
-decoded as it comes and forgotten before the next. A range of time is asked for a day at a time:
-3.x refuses a query that touches more than 432 of its files, of ten minutes each ("Query would
-exceed file limit"). Where an answer is too large all the same (a server that does not know
-``chunked``, very long lines, a limit of the server's) the slice is halved and asked for again.
+A response consists of lines of JSON (``chunked=true``), one per ``chunk_size`` rows; each is
+decoded on arrival and released before the next. A time range is queried a day at a time, because
+3.x rejects a query that touches more than 432 files of ten minutes each ("Query would exceed file
+limit"). If a response is still too large (a server without ``chunked``, very long lines, a limit of
+the server), the slice is halved and queried again.
 """
 
 import re
@@ -28,11 +28,11 @@ from heptad.core.store.measurements import STORED, TYPES, Measurement
 from heptad.core.store.point import Identity, Point
 
 ROWS: Final = 2000
-"""Of an answer at a time."""
+"""Rows per chunk of a response."""
 _STATEMENTS: Final = 100
 _FEW: Final = 20
 _CLOSE: Final = 60 * 10**9
-"""Nanoseconds between two points that are read together."""
+"""Nanoseconds; points that are closer than this are read together."""
 _MOST_BYTES: Final = 32 * 2**20
 _BLOCK: Final = 64 * 1024
 _TOO_LARGE: Final = re.compile("file limit|limit exceeded|max-select|query-timeout", re.IGNORECASE)
@@ -43,7 +43,7 @@ _FORBIDDEN: Final = re.compile("authoriz|authenticat|permission|forbidden", re.I
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 _OK: Final = 200
 _ONE_TYPE: Final = 3
-"""The generation in which a column has one type for ever."""
+"""The version in which a column never changes its type."""
 _KNOWN_FOR: Final = 10.0
 _MOST_NAMES: Final = 1000
 
@@ -63,14 +63,14 @@ _decode: Final = msgspec.json.Decoder(_Line).decode
 
 
 class NotAllowed(StoreError):
-    """This host may not read the bucket, or may be that it may not."""
+    """This host may not read the bucket, or possibly may not."""
 
 
 class Reader:
-    """Questions to one ``bucket``; raises StoreError with the remedy, also amid an answer.
+    """Queries to one ``bucket``; they raise StoreError with the remedy, also within a response.
 
-    ``most_bytes``: no line of an answer may be longer; ``schema``: what is declared of the bucket's
-    measurements beside those of ``CORE``. May be used by several threads.
+    ``most_bytes``: the maximum length of a line of a response; ``schema``: declared measurements of
+    the bucket in addition to ``CORE``. Thread-safe.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Reader:
         self._known: dict[str, tuple[Columns, float]] = {}
 
     def ask(self, query: str) -> Iterator[Series]:
-        """The answers to one statement, or to several with a semicolon between, as they come."""
+        """Yield the results of statements, separated by semicolons, as they arrive."""
         told = {
             "db": self.bucket,
             "q": query,
@@ -124,12 +124,10 @@ class Reader:
         limit: int = 0,
         fields: Sequence[str] = (),
     ) -> Generator[Point, None, None]:
-        """The points with since <= time < until (ns) and these tags, in order of time.
+        """Yield the points with since <= time < until (ns) and these tags, in order of time.
 
-        With ``fields`` only these of their fields, and only points that have one of them.
-
-        With ``limit`` the server gives so many of each slice of time at the most: for those who
-        want no more than that.
+        With ``fields``, only these fields, and only points that have one of them. ``limit`` is the
+        maximum per slice of time that the server returns, for callers that need no more than that.
         """
         where = self._where(tags)
         if where is None:
@@ -156,10 +154,10 @@ class Reader:
             yield make.point(columns, row)
 
     def pick(self, measurement: str, identities: Iterable[Identity]) -> Iterator[Point]:
-        """The points at these times of exactly these series, in order of time.
+        """Yield the points with exactly these series and times, in order of time.
 
-        A query for each of them would cost milliseconds, so of many that lie close together the
-        whole time between them is read.
+        A query per point takes milliseconds, so if many points are close together, the whole time
+        between them is read.
         """
         scattered: list[Identity] = []
         for run in _part(sorted(identities)):
@@ -200,7 +198,7 @@ class Reader:
         return where_tags(tags or {}, cast=self._connection.generation != _ONE_TYPE)
 
     def _selection(self, measurement: str, fields: Sequence[str]) -> Selection | None:
-        """What to ask for; None where nothing of it can be there."""
+        """Return what to select; None if the measurement cannot have it."""
         declared = self._schema.get(measurement)
         if declared is not None and self._connection.generation != _ONE_TYPE:
             return select(declared, fields, self.columns(measurement))
@@ -212,7 +210,7 @@ class Reader:
     def count_minutes(
         self, measurement: str, since: int, until: int, tags: TagFilter | None = None
     ) -> Iterator[tuple[int, int]]:
-        """The minutes (since the epoch) with points in [since, until) (ns): each, and how many."""
+        """Yield the minutes (since the epoch) with points in [since, until) (ns), with counts."""
         where = self._where(tags)
         if where is None:
             return
@@ -229,23 +227,23 @@ class Reader:
             yield row[0] // MINUTE, max(number or 0 for number in row[1:])
 
     def _counted(self, measurement: str) -> str:
-        """What to count: the field that each row of a declared measurement has, of any type."""
+        """Return what to count: a field that every row of a measurement has, in all its types."""
         known, declared = self.columns(measurement), self._schema.get(measurement)
         if declared is None or self._connection.generation == _ONE_TYPE:
-            # every event has a count; of others, the field that most points have
+            # every event has a count; otherwise the field that most points have
             return 'count("count")' if "count" in known.fields else "count(*)"
         name = declared.always
         kinds = known.fields.get(name, set()) & STORED | {TYPES[declared.fields[name].type]}
         return ", ".join(f"count({quote_name(name)}::{kind})" for kind in sorted(kinds))
 
     def has(self, measurement: str, field: str) -> bool:
-        """Whether its points may have a field."""
+        """Return whether the points of a measurement may have a field."""
         declared = self._schema.get(measurement)
         known = self.columns(measurement).fields if declared is None else declared.fields
         return field in known
 
     def columns(self, measurement: str) -> Columns:
-        """What is known of a measurement; asked again after some seconds, for it may change."""
+        """Return the columns of a measurement; cached for some seconds, because they may change."""
         known, at = self._known.get(measurement, (Columns(), -_KNOWN_FOR))
         if not known.fields or time.monotonic() - at >= _KNOWN_FOR:
             known = self._learn(measurement)
@@ -253,7 +251,7 @@ class Reader:
         return known
 
     def _learn(self, measurement: str) -> Columns:
-        """The tags and the types of the fields; of a declared one no others than are declared."""
+        """Query the tags and the types of fields; of a declared measurement, only declared ones."""
         name, declared = quote_name(measurement), self._schema.get(measurement)
         tags: list[str] = []
         fields: dict[str, set[str]] = {}
@@ -329,7 +327,7 @@ class Reader:
 
 
 def _part(identities: list[Identity]) -> Iterator[list[Identity]]:
-    """Runs of identities, in order of time, that lie close together."""
+    """Yield runs of identities, in order of time, that are close together."""
     starts = [
         at
         for at in range(len(identities))

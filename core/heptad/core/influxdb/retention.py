@@ -1,4 +1,4 @@
-"""What a server says of how long it keeps the points of a bucket, and how long its shards are.
+"""A server's retention and shard length of a bucket.
 
 1.x has both in the default retention policy of a database, 2.x in a bucket's retention rule.
 """
@@ -16,7 +16,7 @@ _DAY: Final = 86_400
 
 
 def format_retention(seconds: int | None) -> str:
-    """``90d``, ``36h``, ``5400s``; None and 0 are for ever."""
+    """Format seconds as ``90d``, ``36h`` or ``5400s``; None and 0 are infinite."""
     if not seconds:
         return "infinite"
     for size, unit in ((_DAY, "d"), (_HOUR, "h")):
@@ -26,7 +26,7 @@ def format_retention(seconds: int | None) -> str:
 
 
 def read_duration(policy: dict[str, Any], name: str = "duration") -> int:
-    """1.x: seconds of one of a policy's durations, such as ``2160h0m0s``; raises Refused."""
+    """1.x: return a policy's duration (``2160h0m0s``) in seconds; raise StatementError."""
     try:
         return int(units.parse_duration(str(policy.get(name))))
     except ValueError as error:
@@ -34,9 +34,9 @@ def read_duration(policy: dict[str, Any], name: str = "duration") -> int:
 
 
 def default_policy(connection: InfluxConnection, database: str) -> dict[str, Any] | None:
-    """1.x: the policy that a database's points fall under; None where there is no such database.
+    """1.x: return the default retention policy; None if the database does not exist.
 
-    Raises Refused, Unreachable.
+    Raise StatementError or Unreachable.
     """
     try:
         rows = execute(connection, f"SHOW RETENTION POLICIES ON {quote_name(database)}")
@@ -48,9 +48,9 @@ def default_policy(connection: InfluxConnection, database: str) -> dict[str, Any
 
 
 def read_rule(connection: InfluxConnection, bucket: str, name: str) -> int | None:
-    """2.x: a number of a bucket's retention rule, 0 where it has none, None where it is not told.
+    """2.x: return a number of a bucket's retention rule; 0 if it has none, None if unknown.
 
-    Its InfluxQL answers 168h for the length of a shard, whatever that is. Raises Unreachable.
+    Its InfluxQL always reports a shard length of 168h. Raise Unreachable.
     """
     asked = {"org": connection.config.org, "name": bucket}
     answer = connection.request("GET", "/api/v2/buckets", asked)

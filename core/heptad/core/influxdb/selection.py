@@ -1,14 +1,14 @@
-"""What of a measurement is asked for, and points of the rows that come.
+"""The columns to select of a measurement, and the conversion of rows to points.
 
-On InfluxDB a name may be a tag of one point and a field of another, a field has the type that came
-first in each shard, and whoever may write may add any number of names. By itself the server then
-mixes them: of two types it gives the values of one and null for the others (float before integer,
-string and boolean), and a condition on a tag looks at the field of its name. So of a measurement
-that Heptad declares each tag and field is asked for as what it is (InfluxQL's reference, "Syntax
-for specifying fields and tags", and "Cast operations"), tried on 1.6.7 and 2.7.12. In 3.x a
-column has one type for ever.
+In InfluxDB a name may be a tag of one point and a field of another, the type of a field is that of
+its first value in each shard, and anyone with write access can add any number of names. By default
+the server then mixes them: for a field of two types it returns the values of one type and null for
+the others (float before integer, string and boolean), and a condition on a tag refers to the field
+of its name. So each declared tag and field is selected with its kind and type (InfluxQL's
+reference, "Syntax for specifying fields and tags", and "Cast operations"), tested with 1.6.7 and
+2.7.12. In 3.x the type of a column never changes.
 
-What a field holds of another type is asked for beside it, so that whoever validates sees it.
+Values of another type are selected as additional columns, so that validation sees them.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -30,14 +30,14 @@ _MOST_SETS: Final = 8192
 
 
 class Columns(msgspec.Struct):
-    """What is known of a measurement: its tags, and the types that each of its fields has."""
+    """The tags of a measurement, and the types that each of its fields has."""
 
     tags: frozenset[str] = frozenset()
     fields: dict[str, set[str]] = {}
 
 
 class Selection(msgspec.Struct):
-    """What a statement asks for, as ``text``; the other types of a field are ``aliases``."""
+    """The select list ``text``; ``aliases`` are columns for other types of a field."""
 
     text: str
     tags: frozenset[str]
@@ -45,11 +45,11 @@ class Selection(msgspec.Struct):
     aliases: Mapping[str, tuple[str, str]] = {}
     """Column → the field, and the type."""
     known: frozenset[str] | None = None
-    """Where ``text`` asks for whatever there is: the columns that are known."""
+    """If ``text`` selects all columns: the known ones."""
 
 
 def select(declared: Measurement, fields: Collection[str], known: Columns) -> Selection:
-    """The tags and, of its fields, those that are asked for; none: all."""
+    """Select the declared tags, and ``fields`` or, if that is empty, all declared fields."""
     parts = [f"{quote_name(tag)}::tag" for tag in declared.tags]
     aliases: dict[str, tuple[str, str]] = {}
     for name, field in declared.fields.items():
@@ -68,16 +68,16 @@ def select(declared: Measurement, fields: Collection[str], known: Columns) -> Se
 
 
 def select_known(names: Collection[str], known: Columns) -> Selection:
-    """The same of a measurement that nobody declares, or of 3.x, as far as the server knows it."""
+    """Select columns that the server knows, of an undeclared measurement or of 3.x."""
     floats = frozenset(name for name, kinds in known.fields.items() if "float" in kinds)
     text = ", ".join(map(quote_name, (*names, *sorted(known.tags)))) if names else "*"
     return Selection(text, known.tags, floats, known=known.tags | known.fields.keys())
 
 
 class Maker:
-    """Makes points of rows. What is neither tag nor alias counts as a field.
+    """Creates points from rows. A column that is neither tag nor alias becomes a field.
 
-    ``learn``: asks the server again, where a column comes that is not known.
+    ``learn`` queries the server again if an unknown column appears.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Maker:
         self._sets: dict[tuple[Any, ...], dict[str, str]] = {}
 
     def point(self, columns: list[str], row: list[Any]) -> Point:
-        """One point; points with the same tags share the dict of them."""
+        """Return one point; points with the same tags share one dict."""
         if columns is not self._columns:
             self._take_columns(columns)
         key = tuple([row[i] for i, _ in self._tags])
@@ -108,7 +108,7 @@ class Maker:
             if value is not None:
                 fields[name] = float(value) if is_float else value
         for i, name, kind in self._others:
-            # a number is given as either type; it is of the other one where that tells more
+            # numbers are returned as both types; use the other type only if its value differs
             value = row[i]
             if value is not None and fields.get(name) != value:
                 fields[name] = float(value) if kind == "float" else value

@@ -1,6 +1,6 @@
-"""State of one owner in the bucket *heptad*: the last point of a key is in force.
+"""The state of one owner in the bucket *heptad*; the last point of a key is valid.
 
-A value is never rewritten: each has a later time than all before it.
+Values are never overwritten: each has a later time than all before it.
 """
 
 import base64
@@ -21,14 +21,14 @@ from heptad.core.validation import Intake, Invalid
 _LARGEST: Final = 64 * 2**20
 _EVERY: Final = 10.0
 _AGAIN: Final = 86_400.0
-"""What does not change is written again after so many seconds, or the bucket would forget it."""
+"""Unchanged values are written again after this many seconds, before their retention ends."""
 
 
 class State:
-    """Keys and values of ``owner``; ``remembers``: how long the bucket keeps them (ns).
+    """Keys and values of ``owner``; ``remembers``: the retention of the bucket (ns).
 
-    What is remembered is in force here at once; ``rows`` gives what is to be written of it, and
-    ``commit`` says that it is.
+    ``remember`` takes effect in this process at once; ``rows`` returns what must be written, and
+    ``commit`` confirms that it was written.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class State:
         self._due = 0.0
 
     def recall(self, key: str) -> bytes | None:
-        """The value of a key; raises StoreError."""
+        """Return the value of a key; raise StoreError."""
         if key not in self._values:
             self._values[key] = self._ask(key)
         return self._values[key]
@@ -69,19 +69,19 @@ class State:
             for point in points:
                 self._last = max(self._last, point.time)
                 self._written[key] = self._tick() - max(0, now - point.time) / 10**9
-                # where it is not whole, what follows from it is computed anew
+                # if it is incomplete, everything derived from it is recomputed
                 unpacked = self._intake.sift("state", [point], _unpack, identify)
                 return next(unpacked, None)
         return None
 
     def remember(self, key: str, value: bytes) -> None:
-        """The value of a key from now on."""
+        """Set the value of a key."""
         if self._values.get(key) != value:
             self._values[key] = value
             self._changed.add(key)
 
     def rows(self, *, at_once: bool = False) -> list[Row]:
-        """What is to be written now: at most every ten seconds, but for ``at_once``."""
+        """Return the rows to write: at most every ten seconds, or always with ``at_once``."""
         tick = self._tick()
         if tick < self._due and not at_once:
             return []
@@ -93,13 +93,13 @@ class State:
         ]
 
     def commit(self) -> None:
-        """What ``rows`` gave is in the bucket, and nothing was remembered meanwhile."""
+        """Confirm that the result of ``rows`` is stored; call it before the next ``remember``."""
         tick = self._tick()
         self._written |= dict.fromkeys(self._unwritten(tick), tick)
         self._changed.clear()
 
     def _unwritten(self, tick: float) -> set[str]:
-        """The keys that changed, and those whose last point is old."""
+        """Return the keys that changed, and those whose last point is old."""
         return self._changed | {key for key, at in self._written.items() if tick - at >= _AGAIN}
 
     def _row(self, key: str, value: bytes) -> Row:
@@ -109,7 +109,7 @@ class State:
 
 
 def _unpack(point: Point) -> bytes:
-    """The bytes; raises Invalid where they are not whole."""
+    """Decode the value; raise Invalid if it is incomplete or corrupt."""
     if STATE.always not in point.fields:
         raise Invalid("missing", f"no field `{STATE.always}`")
     if any(not isinstance(value, str) for value in point.fields.values()):

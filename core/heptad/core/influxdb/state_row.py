@@ -1,4 +1,4 @@
-"""The aggregator's state as it is written: a part of a long one in each field."""
+"""The aggregator's state as it is stored; a long value is split into several fields."""
 
 from typing import Final
 

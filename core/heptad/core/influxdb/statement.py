@@ -1,7 +1,6 @@
-"""One statement of InfluxQL about the server itself, and its small answer.
+"""InfluxQL statements about the server itself, which return small responses.
 
-A statement is sent in the body of a request, never in a URL: a URL is in the logs of servers and
-proxies.
+A statement is sent in the body of a request, never in the URL: servers and proxies log URLs.
 """
 
 from typing import Any, Final
@@ -21,7 +20,7 @@ _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "
 
 
 class StatementError(StoreError):
-    """The server answered, and not with what was asked for: ``status``, and its own ``text``."""
+    """An error response to a statement: its ``status``, and the server's ``text``."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -44,9 +43,9 @@ _decode: Final = msgspec.json.Decoder(_StatementResponse).decode
 def execute(
     connection: InfluxConnection, statement: str, database: str = ""
 ) -> list[dict[str, Any]]:
-    """The answer's rows, each by column, with its series' name as ``measurement``.
+    """Return the rows of the response as dicts, with the series' name as ``measurement``.
 
-    Raises Refused, Unreachable.
+    Raise StatementError or Unreachable.
     """
     body = urlencode({"db": database, "q": statement}).encode()
     answer = connection.request("POST", "/query", body=body, headers=_FORM)
@@ -68,7 +67,7 @@ def execute(
 
 
 def foreign(answer: InfluxResponse) -> StatementError:
-    """An answer that is none of InfluxDB's, as an error with the remedy."""
+    """Return the error, with its remedy, for a response that is not from InfluxDB."""
     return StatementError(
         answer.status,
         f"the response is not from InfluxDB ({answer.text[:100]!r}); check that `influxdb.url` "

@@ -49,11 +49,11 @@ _decode_totals = msgspec.json.Decoder(list[tuple[str, str, float]]).decode
 class InfluxStore:
     """The points of ``bucket`` and the state of ``owner``, over ``connection``.
 
-    Rows are in the bucket when ``append`` returns. State and counters hold at once for this
-    process and are written some seconds later, by ``flush`` and ``close``: after a kill older ones
-    hold, which is harmless where all follows from the points. One process writes a bucket for one
-    owner. ``now`` is nanoseconds since the epoch, ``tick`` a monotonic time in seconds; an answer
-    comes ``rows`` at a time. May be read by several threads.
+    Rows are stored when ``append`` returns. State and counters take effect in this process at once,
+    and are written some seconds later, by ``flush`` and ``close``: after a kill older ones are
+    valid, which is harmless if everything is derived from the points. Only one process may write to
+    a bucket for one owner. ``now`` is nanoseconds since the epoch, ``tick`` a monotonic time in
+    seconds; responses have ``rows`` rows per chunk. May be read by several threads.
     """
 
     is_shared: Final = True
@@ -101,7 +101,7 @@ class InfluxStore:
         self.close()
 
     def close(self) -> None:
-        """Write what is to be written; where that fails the log says so."""
+        """Write pending state; log a failure."""
         try:
             self.flush(at_once=True)
         except StoreError as error:
@@ -115,11 +115,11 @@ class InfluxStore:
         state: Mapping[str, bytes] | None = None,
         counters: Counters | None = None,
     ) -> None:
-        """Keep the rows, and state and counters a little later: see EventStore.
+        """Store the rows now, and state and counters a little later; see EventStore.append.
 
-        Where the server's answer did not come, the same rows are sent again before anything else
-        is read or written: they may be there already, or still be under way, and then must meet
-        nothing but themselves.
+        If the server's response was lost, the same rows are sent again before anything else is read
+        or written: they may be stored already or still be on their way, and must then meet only
+        themselves.
         """
         self._write_pending()
         self._write(assign_unique_timestamps(self._reader, self._sound(rows)))
@@ -133,7 +133,7 @@ class InfluxStore:
             self._state.remember(_COUNTERS, msgspec.json.encode(kept))
 
     def replace(self, rows: Sequence[Row]) -> None:
-        """Write rows whatever is at their times in their series already; see ``append``."""
+        """Write rows and overwrite points with the same series and time; see ``append``."""
         self._write_pending()
         self._write(self._sound(rows))
 
@@ -164,7 +164,7 @@ class InfluxStore:
                 raise StoreError(f"{self.name}: {outcome.reason}")
 
     def flush(self, *, at_once: bool = False) -> None:
-        """Write state that changed, at most every ten seconds but for ``at_once``."""
+        """Write changed state, at most every ten seconds or always with ``at_once``."""
         if rows := self._state.rows(at_once=at_once):
             outcome = self._state_sink.deliver(self._state_sink.encode([*map(line_of, rows)]))
             if not isinstance(outcome, Delivered):
@@ -178,7 +178,6 @@ class InfluxStore:
     def read(
         self, measurement: str, since: int, until: int, tags: TagFilter | None = None
     ) -> Iterator[Point]:
-        """The points of the range whose tags are as given, in order of time."""
         self._write_pending()
         yield from self._reader.points(measurement, since, until, tags)
 
@@ -191,11 +190,10 @@ class InfluxStore:
         newest_first: bool = False,
         fields: Sequence[str] = (),
     ) -> Iterator[Event]:
-        """The events of the range whose tags are as given, in order of time or the newest first."""
         self._write_pending()
         if newest_first:
             until = min(until, self._clocks.now() + DAY)
-        # what is not asked for has its default; without a count nothing is an event
+        # fields that are not requested have their default; the count is required for an event
         asked = {*fields, EVENTS.always} if fields else ()
         points = self._reader.points(
             EVENTS.name, since, until, tags, newest_first=newest_first, fields=sorted(asked)
@@ -203,16 +201,13 @@ class InfluxStore:
         yield from events_of_points(points, self.intake)
 
     def pick(self, identities: Iterable[Identity]) -> Iterator[Event]:
-        """The events that are these, as far as they are there, in order of time."""
         self._write_pending()
         yield from events_of_points(self._reader.pick(EVENTS.name, identities), self.intake)
 
     def recall(self, key: str) -> bytes | None:
-        """The state kept under ``key``, or None."""
         return self._state.recall(key)
 
     def counters(self) -> dict[tuple[str, str], float]:
-        """Every counter: (name, labels as JSON) to its value."""
         kept = self._state.recall(_COUNTERS)
         totals = self.intake.restore(_COUNTERS, kept, _decode_totals) or []
         sound = self.intake.sift("counter", totals, check_counter, lambda row: row[:2])
@@ -221,33 +216,29 @@ class InfluxStore:
     def arrived(
         self, measurement: str, position: str, limit: int, edges: Sequence[int] = ()
     ) -> list[Arrival]:
-        """What came after a position; a piece is whole minutes, which no edge cuts."""
+        """Return what arrived after a position; a piece is whole minutes, which no edge splits."""
         return self._arrival_reader.take(measurement, position, limit, edges)
 
     def intervals(self, measurement: str, since: int, until: int) -> list[Interval]:
-        """The minutes of the range that have points, merged and in order."""
         minutes = self._reader.count_minutes(measurement, since, until)
         return merge_intervals((minute, minute + 1) for minute, _ in minutes)
 
     def tail(self, since: int, tags: TagFilter) -> InfluxTail:
-        """What follows the events since ``since`` (ns) with these tags as they come."""
         clocks = self._clocks
         return InfluxTail(self._reader, since, tags, clocks.now, clocks.tick, self.intake)
 
     def newest_position(self) -> int:
-        """The position of the event that came last."""
         return self._latest.poll()
 
     def since_arrival(
         self, position: int, limit: int, tags: TagFilter | None = None
     ) -> tuple[list[Event], int]:
-        """The events among the next ``limit`` after ``position``, and the new position."""
         events, position = self._latest.since(position, limit)
         wanted = (tags or {}).items()
         return [e for e in events if all(getattr(e, tag) == v for tag, v in wanted)], position
 
     def last_times(self, until: int) -> dict[Emitter, int]:
-        """The time of the newest event of each emitter in the week before ``until``."""
+        """Return the time of the newest event of each emitter in the week before ``until``."""
         tags = ", ".join(map(quote_name, Emitter._fields))
 
         def select(begin: int, end: int) -> Iterator[Series]:
@@ -265,13 +256,14 @@ class InfluxStore:
         return found
 
     def size(self) -> None:
-        """The server does not tell it."""
+        """Return None: the server does not report it."""
 
     def watermark(self) -> int | None:
-        """The time up to which all living exporters have delivered what they read.
+        """Return the time up to which all live exporters have delivered what they read.
 
-        For a reader of ``arrived`` as heartbeats told when that was asked last, else as they tell
-        now; then, where none lives, the latest that one of them had reached.
+        After a call of ``arrived``, it is that of the heartbeats read then. Otherwise the
+        heartbeats are read now; if no exporter is alive, it is the latest time that one of them
+        reached.
         """
         if self._arrival_reader.began:
             return self._arrival_reader.fleet.watermark(self._clocks.tick())
@@ -279,12 +271,12 @@ class InfluxStore:
         return fleet_watermark(self._last_heartbeats(now), now)
 
     def problems(self, since: int | None = None) -> list[str]:
-        """What keeps hosts from being heard, by the last heartbeats."""
+        """Report hosts that are silent, skewed or deaf, according to their last heartbeats."""
         try:
             fleet = self._find_fleet()
             held = self.confirm(fleet.held(0.0))
         except StoreError as error:
-            # who may read the events may not read the heartbeats
+            # a token that may read events may not be allowed to read heartbeats
             return [f"cannot determine which hosts are deaf: {error}"]
         told = describe_troubled(fleet.troubled(0.0))
         if text := describe(held):
@@ -293,38 +285,37 @@ class InfluxStore:
         return told
 
     def held(self) -> list[HeldPoints]:
-        """What exporters say that the server does not take, as far as points there bear it out."""
+        """Return what exporters report as held, if points in the bucket confirm it."""
         return self.confirm(self._arrival_reader.fleet.held(self._clocks.tick()))
 
     def confirm(self, groups: Sequence[HeldGroup]) -> list[HeldPoints]:
-        """Of what is said to be held, that for which points of the other type are there."""
+        """Return those of ``groups`` for which a point with the other type exists."""
         found = self._sink.gather(groups) if groups else []
         return [one for one in found if one.place.host is not None]
 
     def fleet(self) -> FleetSummary:
-        """How the exporters are, as heartbeats told when ``arrived`` was asked last."""
+        """Return the state of the exporters as of the last call of ``arrived``."""
         return self._arrival_reader.fleet.summary(self._clocks.tick(), self._clocks.server())
 
     def troubled(self) -> dict[str, list[str]]:
-        """The hosts that ``fleet`` counts: see Fleet.troubled."""
         return self._arrival_reader.fleet.troubled(self._clocks.tick())
 
     def hosts(self) -> set[str]:
-        """The hosts whose exporters sent a heartbeat in the last day."""
+        """Return the hosts whose exporters sent a heartbeat in the last day."""
         return self._arrival_reader.fleet.hosts()
 
     def _find_fleet(self) -> Fleet:
-        """The exporters by the last heartbeat of each, with 0 as the time now."""
+        """Return the exporters with the last heartbeat of each; the time is 0."""
         now = self._clocks.server()
         return Fleet.of(self._last_heartbeats(now), now)
 
     def _last_heartbeats(self, now: int) -> Iterator[Heartbeat]:
-        """Those of a day; the server, whose time ``now`` is, tells it in whole seconds."""
+        """Read those of the last day; the server's time ``now`` has a resolution of a second."""
         return read_last_heartbeats(self._heptad, now + units.SECOND, self.intake)
 
 
 def _is_storable(row: Row) -> bool:
-    """Whether InfluxDB can take it: its text is UTF-8, its time within 64 bits."""
+    """Return whether InfluxDB can store the row: its text is UTF-8, its time has 64 bits."""
     try:
         f"{row.series}{row.body}{row.raw}".encode()
     except UnicodeEncodeError:

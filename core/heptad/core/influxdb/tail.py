@@ -1,8 +1,8 @@
-"""Events as they come into a bucket, which has no index of arrival: for a person who watches.
+"""New events of a bucket, which has no index of arrival, for interactive use.
 
-The last seconds are read at every look. What comes later than that is found by counting: where a
-minute has more events than were seen of it, it is read again. That reaches ten minutes back, and
-less where so many come that it is too much to remember them all.
+Each poll reads the last seconds. Later arrivals are found by counting: a minute with more events
+than were seen is read again. This covers the last ten minutes, or less if there are too many events
+to remember.
 """
 
 import threading
@@ -32,10 +32,10 @@ _PATIENCE: Final = 3.0
 
 
 class InfluxTail:
-    """Events since ``since`` (ns) with these ``tags``, each given once.
+    """Events since ``since`` (ns) with these ``tags``; each is returned once.
 
-    ``now`` is nanoseconds since the epoch, ``tick`` a monotonic time in seconds, ``pause`` how
-    long to wait between two looks. The methods raise StoreError.
+    ``now`` is nanoseconds since the epoch, ``tick`` a monotonic time in seconds, ``pause`` the time
+    to wait between two polls. The methods raise StoreError.
     """
 
     pause: Final = 1.0
@@ -60,18 +60,16 @@ class InfluxTail:
         self._due = tick() + _COUNT_EVERY
 
     def history(self) -> Iterator[Event]:
-        """What is there already, in order of time."""
         self._forget()
         return events_of_points(self._read(self._since, LATEST), self._intake)
 
     def pass_over(self) -> None:
-        """Take what is there already for seen."""
+        """Mark the existing events as seen."""
         self._forget()
         for _ in self._read(self._since, self._now() + DAY, ("count",)):
             pass
 
     def poll(self) -> Iterator[Event]:
-        """What came since the last look."""
         return events_of_points(self._poll(), self._intake)
 
     def _poll(self) -> Iterator[Point]:
@@ -89,7 +87,7 @@ class InfluxTail:
                 yield from self._read(max(minute * MINUTE, begin), (minute + 1) * MINUTE)
 
     def _read(self, since: int, until: int, fields: Sequence[str] = ()) -> Iterator[Point]:
-        """What was not seen yet."""
+        """Yield the points that were not seen yet."""
         points = self._reader.points(EVENTS, since, until, self._tags, fields=fields)
         for point in points:
             minute = point.time // MINUTE
@@ -100,7 +98,7 @@ class InfluxTail:
                 yield point
 
     def _forget(self) -> None:
-        """The minutes that are too long ago, or too full; never the last."""
+        """Forget minutes that are too old, or that have too many events; never the last one."""
         now = self._now() // MINUTE
         self._first = max(self._first, now - REACH)
         while sum(map(len, self._seen.values())) > _MOST_SEEN and self._first < now - 1:
@@ -113,10 +111,10 @@ class InfluxTail:
 
 
 class LatestEvents:
-    """The events that came since somebody began to watch; the last ones are held for all watchers.
+    """The events since the first client started to watch; all clients share the last ones.
 
-    A position is their number, counted from the time in milliseconds when that was: so one of
-    another run, or from before nobody watched for a while, lies far behind and is told as such.
+    A position is an event number that starts at the time in milliseconds when watching started. So
+    a position of another run, or from before a pause, is far behind and recognized as such.
     """
 
     def __init__(
@@ -133,7 +131,7 @@ class LatestEvents:
         self._looked = 0.0
 
     def poll(self) -> int:
-        """See what came, and the position of the last; raises StoreError."""
+        """Read new events, and return the position of the last one; raise StoreError."""
         if not self._lock.acquire(timeout=_PATIENCE):
             raise StoreError(
                 "InfluxDB is slow to return new events; check that it is not overloaded"
@@ -154,13 +152,13 @@ class LatestEvents:
             self._lock.release()
 
     def since(self, position: int, most: int) -> tuple[list[Event], int]:
-        """The first ``most`` of what is held from behind ``position``, and the new position."""
+        """Return the first ``most`` events after ``position``, and the new position."""
         with self._lock:
             held = [entry for entry in self._held if entry[0] > position][:most]
             return [event for _, event in held], held[-1][0] if held else self._newest
 
     def _begin(self) -> InfluxTail:
-        """Follow from here on: late events too, as far back as few enough are there to know."""
+        """Start now; cover late events as far back as there are few enough to remember."""
         now = self._now()
         since, known = now // MINUTE * MINUTE - REACH * MINUTE, 0
         counted = list(self._reader.count_minutes(EVENTS, since, now + DAY))

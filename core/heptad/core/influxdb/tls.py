@@ -1,7 +1,7 @@
-"""TLS to the server: how it is known, how this host shows who it is, and what helps where it fails.
+"""TLS to the server: certificate verification, client certificates, and remedies for failures.
 
-What OpenSSL says of a failure is the only sign of its cause; its words are those of
-X509_verify_cert_error_string(3ssl) and of the alerts of RFC 8446, section 6.2.
+The cause of a failure is known only from OpenSSL's text: that of X509_verify_cert_error_string
+(3ssl) and of the alerts of RFC 8446, section 6.2.
 """
 
 import re
@@ -32,7 +32,7 @@ _SIGNER: Final = (
 )
 _REMEDIES: Final = (
     ("alert.*(certificate|unknown ca|access denied|decrypt error)|certificate required", _OWN),
-    # 1.2 without a certificate; an alert of 1.3 that came before the request was sent
+    # TLS 1.2 without a certificate; a TLS 1.3 alert that arrived before the request was sent
     ("handshake failure|EOF occurred", _ENDED),
     ("expired|not yet valid", _RENEW),
     ("mismatch|not valid for", _NAME),
@@ -51,15 +51,15 @@ _PAGES: Final = (
 
 
 def make_ssl_context(tls: InfluxTlsConfig) -> ssl.SSLContext:
-    """How the server is known; raises OSError, with the remedy, where a file cannot be used."""
+    """Create the TLS context; raise OSError, with the remedy, if a file cannot be used."""
     try:
         for path in filter(None, _files(tls)):
-            # OpenSSL waits for a pipe, and reads a device for ever
+            # OpenSSL waits for a pipe, and reads a device forever
             read_file(Path(path), _LARGEST_PEM)
         context = ssl.create_default_context(cafile=tls.ca_file or None)
         if tls.cert_file:
             context.load_cert_chain(tls.cert_file, tls.key_file)
-    except OSError as error:  # ssl.SSLError is one
+    except OSError as error:  # includes ssl.SSLError
         named = ", ".join(filter(None, _files(tls)))
         raise OSError(f"influxdb.tls ({named}): {error}; check that they are PEM files") from error
     if tls.insecure_skip_verify:
@@ -69,7 +69,7 @@ def make_ssl_context(tls: InfluxTlsConfig) -> ssl.SSLContext:
 
 
 def fingerprint_files(tls: InfluxTlsConfig) -> tuple[tuple[int, ...], ...]:
-    """What differs once one of the files is another: certificates are renewed while it runs."""
+    """Return values that change when a file changes: certificates are renewed at run time."""
     seen: list[tuple[int, ...]] = []
     for path in filter(None, _files(tls)):
         try:
@@ -82,7 +82,7 @@ def fingerprint_files(tls: InfluxTlsConfig) -> tuple[tuple[int, ...], ...]:
 
 
 def find_remedy(failure: str) -> str:
-    """What helps against a failure of TLS, by OpenSSL's words for it."""
+    """Return the remedy for a TLS failure, given OpenSSL's text."""
     said = failure.replace("_", " ")
     found = (remedy for words, remedy in _REMEDIES if re.search(words, said, re.IGNORECASE))
     return next(
@@ -91,7 +91,7 @@ def find_remedy(failure: str) -> str:
 
 
 def find_remedy_of_page(page: str) -> str | None:
-    """What helps where a server answers by such a page; None where it does not speak of TLS."""
+    """Return the remedy if a response is a server's error page about TLS, else None."""
     return next((remedy for words, remedy in _PAGES if re.search(words, page)), None)
 
 

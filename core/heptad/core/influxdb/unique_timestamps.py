@@ -1,5 +1,8 @@
-"""A time of its own for every row of a series: in InfluxDB a second point at a time replaces the
-first, and 3.x does not say which of the two survives."""
+"""Unique times for the rows of a series.
+
+In InfluxDB a point replaces another one with the same time, and 3.x does not specify which of the
+two survives.
+"""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,21 +12,21 @@ from heptad.core.store.point import Row, Value
 
 _NEAR = 10 * 60 * 10**9
 _MOVED = 10**6
-"""Nanoseconds that a row moves on at most, as good as ever."""
+"""Nanoseconds that a row moves at most; in practice never reached."""
 
 _SeriesKey = tuple[str, frozenset[tuple[str, str]]]
 _PointKey = tuple[_SeriesKey, int]
 
 
 def assign_unique_timestamps(reader: Reader, rows: Sequence[Row]) -> list[Row]:
-    """The rows, each at a time where its series has no other point.
+    """Return the rows, each at a time at which its series has no other point.
 
-    A row whose place is taken moves on by nanoseconds; one that is there already stays where it
-    is, and so replaces itself. Nobody else may write these series meanwhile.
+    If its time is taken, a row moves by nanoseconds; a row that is stored already keeps its time,
+    and so overwrites itself. No other process may write these series at the same time.
     """
     taken: set[_PointKey] = set()
     for measurement, times in _times(rows).items():
-        # every row of the aggregator's has a revision; it is much less to read than all fields
+        # every row of the aggregator has a revision, which is much less to read than all fields
         told = ("revision",) if reader.has(measurement, "revision") else ()
         for since, until in _runs(times):
             for point in reader.points(measurement, since, until + _MOVED, fields=told):
@@ -67,7 +70,7 @@ def _times(rows: Iterable[Row]) -> dict[str, list[int]]:
 
 
 def _runs(times: list[int]) -> list[tuple[int, int]]:
-    """First and last of the times that lie near each other."""
+    """Return the first and last time of each run of times that are close together."""
     runs: list[tuple[int, int]] = []
     for time in sorted(times):
         if runs and time - runs[-1][1] <= _NEAR:

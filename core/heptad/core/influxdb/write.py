@@ -1,8 +1,8 @@
-"""Lines of line protocol into one bucket, and what becomes of each of them.
+"""Write line protocol to one bucket, and determine the outcome of each line.
 
-Where some lines of a batch are refused, the answer may say which; else halves of it are sent until
-each line is either there or refused alone: no line is set aside because another one is refused.
-What is there already is written over with itself.
+If some lines of a batch are rejected, the response may say which. Otherwise the batch is halved
+until each line is either stored or rejected alone: no line is set aside because of another one.
+Lines that are stored already overwrite themselves.
 """
 
 import gzip
@@ -32,9 +32,10 @@ _HOUR: Final = 3600 * 10**9
 
 
 class InfluxSink:
-    """A bucket of the server behind ``connection``: a database where it is a 1.x or 3.x.
+    """A bucket of the server behind ``connection``; in 1.x and 3.x, a database.
 
-    ``too_large``: bytes of a request that the server did not take; larger ones are halved before.
+    ``too_large``: size in bytes of a request that the server rejected; larger ones are halved
+    first.
     """
 
     def __init__(self, connection: InfluxConnection, bucket: str) -> None:
@@ -45,15 +46,15 @@ class InfluxSink:
         self._finder = ConflictFinder(connection, bucket)
 
     def encode(self, lines: Sequence[str]) -> Payload:
-        """Joined and compressed."""
+        """Join and compress the lines."""
         text = write_breaks("\n".join(lines))
         return Payload(lines, gzip.compress(text.encode(errors="replace"), 1))
 
     def deliver(self, payload: Payload) -> DeliveryOutcome:
-        """Write it, and see what becomes of it. A part of it may be there after any outcome.
+        """Write the lines and return the outcome. After any outcome some of them may be stored.
 
-        The same parcel, given again, goes on where it failed: its refused lines are not looked for
-        anew.
+        If the same payload is delivered again, it continues where it failed, and does not search
+        again for its rejected lines.
         """
         delivery = self._cut_short
         if delivery is None or delivery.payload is not payload:
@@ -68,11 +69,10 @@ class InfluxSink:
         return Delivered(delivery.rejected, delivery.expired, delivery.held)
 
     def gather(self, groups: Iterable[HeldGroup]) -> list[HeldPoints]:
-        """See Sink.gather."""
         return self._finder.gather(groups)
 
     def post(self, data: bytes, *, explained: bool = False) -> InfluxResponse:
-        """Send packed lines. ``explained``: so that 3.x says which lines it refuses, and why."""
+        """Send compressed lines. ``explained``: let 3.x report which lines it rejects, and why."""
         connection = self.connection
         if connection.generation == 1:
             path, query = "/write", {"db": self.bucket, "precision": "ns"}
@@ -84,15 +84,16 @@ class InfluxSink:
         return connection.request("POST", path, query, data, _HEADERS)
 
     def read_failure(self, answer: InfluxResponse) -> Failure:
-        """What to do after an answer that speaks of no line."""
+        """Return what to do after a response that does not refer to lines."""
         return read_failure(answer, self.bucket, self.connection.url)
 
 
 class _Delivery:
-    """One batch on its way: which of its lines are refused. Lines are known by their index.
+    """One batch in delivery: which of its lines are rejected. Lines are identified by their index.
 
-    Each request tells of a line, or leads to two smaller ones: so there are no more than twice as
-    many as lines, and of k refused lines among n about k times log n where no answer names them.
+    Each request settles a line or splits the batch into two parts. So there are at most twice as
+    many requests as lines; for k rejected lines of n, about k times log n if no response names
+    them.
     """
 
     def __init__(self, sink: InfluxSink, payload: Payload) -> None:
@@ -109,7 +110,7 @@ class _Delivery:
         self._rejected_series: set[str] = set()
 
     def run(self) -> Failure | None:
-        """Send what is unclear, at first all; after a failure, or Unreachable, it goes on there."""
+        """Send the lines without an outcome, at first all; after a failure, continue there."""
         while self._unclear:
             piece = self._unclear[-1]
             if len(piece) == len(self._lines):
@@ -124,14 +125,14 @@ class _Delivery:
             if isinstance(parts, Failure):
                 return parts
             self._unclear[-1:] = parts
-        if self._halved:  # what was too large once need not be so for ever
+        if self._halved:  # the limit may have been raised since
             self._sink.too_large += self._sink.too_large // 16
         return None
 
     def _send(self, piece: list[int], data: bytes) -> list[list[int]] | Failure:
-        """Send a piece; the parts of it that are to be sent, the first of them last."""
+        """Send a piece; return the parts that must be sent next, the first of them last."""
         answer = self._sink.post(data, explained=self._explained is True)
-        if self._explained and answer.status in (404, 405):  # a 3.x that lacks this path
+        if self._explained and answer.status in (404, 405):  # a 3.x without this path
             self._explained = False
             return [piece]
         if is_delivered(answer):
@@ -146,7 +147,7 @@ class _Delivery:
     def _take_rejection(
         self, piece: list[int], refusal: WriteRejection, answer: InfluxResponse
     ) -> list[list[int]] | Failure:
-        """What of a piece is to be sent, where it was not taken as a whole."""
+        """Return what must be sent of a piece that was not accepted as a whole."""
         if refusal.culprits:
             return self._sort_out(piece, refusal)
         may_explain = self._sink.connection.generation == 3 and self._explained is None
@@ -160,7 +161,7 @@ class _Delivery:
         return [piece]
 
     def _sort_out(self, piece: list[int], refusal: WriteRejection) -> list[list[int]]:
-        """Set aside what is known to be refused; what is to be sent."""
+        """Set aside the lines that are known to be rejected; return what must be sent."""
         for place, reason in refusal.culprits.items():
             self.rejected[piece[place]] = reason
         if refusal.culprits:
@@ -182,12 +183,12 @@ class _Delivery:
         if refusal.limited and len(self._all_series(piece)) == 1:
             return [piece[1:], piece[:1]]
         if refusal.conflict is not None and len({self._hour(number) for number in piece}) > 1:
-            # a type holds for a shard, which is an hour or whole hours
+            # a type applies to a shard, which is an hour or whole hours
             return _halve(sorted(piece, key=self._hour), self._hour)
         return _halve(sorted(piece, key=self._series), self._series)
 
     def _is_clear(self, piece: list[int], refusal: WriteRejection) -> bool:
-        """Whether each line of a piece is refused: it was sent alone, or the server counted it."""
+        """Return whether every line is rejected: it was sent alone, or the server counted it."""
         if len(piece) == 1:
             self._rejected_series.add(self._series(piece[0]))
             return True
@@ -206,7 +207,7 @@ class _Delivery:
     def _shrink(
         self, piece: list[int], size: int, answer: InfluxResponse
     ) -> list[list[int]] | Failure:
-        """Halve what is too large, and remember that it was."""
+        """Halve a piece that is too large, and remember its size."""
         if len(piece) > 1:
             self._sink.too_large = max(min(self._sink.too_large, size), _SMALL)
             return _halve(piece)
@@ -221,12 +222,12 @@ class _Delivery:
         return []
 
     def _is_for_any_request(self, rejected: InfluxResponse) -> bool:
-        """Whether a request without lines gets the same answer: it is not about lines then."""
+        """Return whether an empty request gets the same response, so that it is not about lines."""
         return is_alike(self._sink.post(self._sink.encode([]).data), rejected)
 
 
 def _halve(piece: list[int], key: Callable[[int], str | int] | None = None) -> list[list[int]]:
-    """Two parts, the first last; cut between two keys near the middle where there are several."""
+    """Split a piece in two, the first part last; if possible between two keys near the middle."""
     middle = len(piece) // 2
     if key is not None:
         cuts = [n for n in range(1, len(piece)) if key(piece[n]) != key(piece[n - 1])]

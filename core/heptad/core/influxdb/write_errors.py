@@ -1,8 +1,8 @@
-"""What the answers to a write mean: which lines are at fault, what to wait for, what to mend.
+"""The meaning of responses to a write: which lines are invalid, when to retry, what to fix.
 
-The forms of the answers are those of InfluxDB's references and sources, kept with their places in
-tests/support/contract/, and of a real 1.6: its ``dropped=N`` speaks of one fault only, where lines
-have several, and never of more lines than were dropped.
+The forms of the responses are those of InfluxDB's references and sources, listed with their origin
+in tests/support/contract/, and of a real 1.6: its ``dropped=N`` refers to one error only, even if
+lines have several, and is never larger than the number of dropped lines.
 """
 
 import re
@@ -31,7 +31,7 @@ _RESTART: Final = (
     "influxd; it does not open the shard again without a restart"
 )
 _REMEDIES: Final = (
-    # as 1.6.7 and 2.7.12 say it
+    # as 1.6.7 and 2.7.12 write it
     ("not attempting to open shard", _RESTART),
     ("no space left on device|disk quota exceeded", "free space on InfluxDB's disk"),
     ("read-only file system|permission denied", "check that InfluxDB may write to its disk"),
@@ -41,7 +41,7 @@ _REMEDIES: Final = (
 _LONGEST_REST: Final = 3600.0
 _MOST_QUOTED: Final = 50
 _FEW: Final = 8
-"""So many lines are sent alone for a reason of their own; of more it is told once."""
+"""Up to this many lines are sent one by one to get a reason for each; above, they share one."""
 _OF_LINES: Final = re.compile(
     "partial write|unable to parse|line protocol|field type|retention policy|exceed|invalid column"
 )
@@ -58,13 +58,13 @@ _CONFLICT: Final = re.compile(
 
 
 class WriteRejection(msgspec.Struct):
-    """Some of the lines that were sent are refused, the others may be there or not.
+    """Some of the lines are rejected; the others may or may not be stored.
 
-    ``known``: the answer speaks of lines, and not of the request; ``counted``: it says how many are
-    refused, as only InfluxDB does; ``whole``: each line is refused;
-    ``limited``: because they are too many, so that fewer of them may be taken; ``culprits``: these
-    are refused (index → reason); ``suspects``: these may be, where any are; ``conflict``: the types
-    of the field for which they are refused.
+    ``known``: the response refers to lines, and not to the request; ``counted``: it reports how
+    many are rejected, which only InfluxDB does; ``whole``: all lines are rejected; ``limited``:
+    there are too many, so fewer of them may be accepted; ``culprits``: the rejected lines (index →
+    reason); ``suspects``: candidates for the rejected lines; ``conflict``: the types of the field
+    for which they are rejected.
     """
 
     reason: str
@@ -79,26 +79,29 @@ class WriteRejection(msgspec.Struct):
 
 
 def is_delivered(answer: InfluxResponse) -> bool:
-    """Whether all is there; a 200 is InfluxDB's where a header says so, and not a proxy's page."""
+    """Return whether all lines are stored; a 200 without InfluxDB's header is a proxy's page."""
     named = "X-Influxdb-Version" in answer.headers or "X-Influxdb-Build" in answer.headers
     return answer.status == 204 or (answer.status == 200 and named and "error" not in answer.json)
 
 
 def is_rejection(answer: InfluxResponse) -> bool:
-    """Whether InfluxDB refuses lines; 2.0 says so by a 500. A page of a proxy's is none."""
+    """Return whether InfluxDB rejects lines; 2.0 does so with a 500.
+
+    A proxy's page does not count.
+    """
     if answer.is_page:
         return False
     return answer.status in (400, 422) or (answer.status == 500 and _PARTIAL in answer.message)
 
 
 def is_alike(one: InfluxResponse, other: InfluxResponse) -> bool:
-    """Whether two requests got the same answer, but for numbers such as a proxy gives to each."""
+    """Return whether two responses differ only in numbers such as a proxy's request ids."""
     texts = [_OWN_NUMBER.sub("", answer.message) for answer in (one, other)]
     return one.status == other.status and texts[0] == texts[1]
 
 
 def read_rejection(answer: InfluxResponse, lines: Sequence[str]) -> WriteRejection:
-    """What the answer to ``lines`` says about them."""
+    """Return what the response to ``lines`` says about them."""
     said = answer.message
     dropped = _DROPPED.search(said)
     count = int(dropped[1]) if dropped else 0
@@ -109,7 +112,7 @@ def read_rejection(answer: InfluxResponse, lines: Sequence[str]) -> WriteRejecti
         suspects = _find_oldest(lines, count)
     else:
         suspects = _find_conflicting(told, lines) if told else set()
-    # one answer may count lines that are refused for several reasons, of which it names one
+    # a response may count lines rejected for several reasons, but name only one
     of_all = len(suspects) == len(lines) or (not suspects and len(lines) > _FEW)
     return WriteRejection(
         shorten(said),
@@ -125,7 +128,7 @@ def read_rejection(answer: InfluxResponse, lines: Sequence[str]) -> WriteRejecti
 
 
 def read_failure(answer: InfluxResponse, bucket: str, url: str) -> Retry | Blocked:
-    """What to do after an answer that speaks of no line."""
+    """Return what to do after a response that does not refer to lines."""
     said = f"{url}: status {answer.status}: {answer.text!r}"
     status = answer.status
     if status in (429, 503):
@@ -153,18 +156,18 @@ def read_failure(answer: InfluxResponse, bucket: str, url: str) -> Retry | Block
 
 
 def find_remedy(answer: InfluxResponse) -> str:
-    """What helps where InfluxDB could not write."""
+    """Return the remedy if InfluxDB could not write."""
     found = (remedy for words, remedy in _REMEDIES if re.search(words, answer.message))
     return next(found, "check the log of InfluxDB")
 
 
 def is_too_much(answer: InfluxResponse) -> bool:
-    """Whether a smaller request may be taken: 2.x has a limit of what it holds in memory."""
+    """Return whether a smaller request may succeed: 2.x limits what it keeps in memory."""
     return answer.status == 413 or (answer.status == 500 and _FULL_CACHE in answer.message)
 
 
 def _read_rest(answer: InfluxResponse) -> float:
-    """The seconds of Retry-After (RFC 9110, 10.2.3), an hour at most; 0 where it is nonsense."""
+    """Return Retry-After (RFC 9110, 10.2.3) in seconds, an hour at most; 0 if it is invalid."""
     text = answer.headers.get("Retry-After", "").strip()
     if re.fullmatch("[0-9]{1,9}", text):
         return min(float(text), _LONGEST_REST)
@@ -176,7 +179,7 @@ def _read_rest(answer: InfluxResponse) -> float:
 
 
 def _read_numbered(answer: InfluxResponse, count: int) -> Iterator[tuple[int, str]]:
-    """3.x: up to 100 lines, each with its number from 1."""
+    """3.x: yield up to 100 lines, each with its number from 1."""
     told = answer.json.get("data")
     for one in told if isinstance(told, list) else [told]:
         if isinstance(one, dict):
@@ -186,7 +189,7 @@ def _read_numbered(answer: InfluxResponse, count: int) -> Iterator[tuple[int, st
 
 
 def _read_quoted(said: str, lines: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """1.x and 2.x: ``unable to parse 'LINE': why``, one after the other."""
+    """1.x and 2.x: parse a sequence of ``unable to parse 'LINE': why``."""
     if _UNPARSABLE not in said:
         return
     places: dict[str, list[int]] = {}
@@ -194,14 +197,14 @@ def _read_quoted(said: str, lines: Sequence[str]) -> Iterator[tuple[int, str]]:
         places.setdefault(line, []).append(number)
     for text in _DROPPED.sub("", said).split("\n"):
         _, _, rest = text.partition(_UNPARSABLE)
-        # the line itself may hold what ends it here
+        # the line itself may contain the end marker
         for end in list(re.finditer("': ", rest))[:_MOST_QUOTED]:
             for number in places.get(rest[: end.start()], ()):
                 yield number, shorten(f"unable to parse: {rest[end.end() :]}")
 
 
 def _find_oldest(lines: Sequence[str], count: int) -> set[int]:
-    """Those that a retention policy drops first."""
+    """Return the lines that a retention policy drops first."""
     times = [
         (time, number) for number, line in enumerate(lines) if (time := time_of(line)) is not None
     ]
@@ -209,7 +212,7 @@ def _find_oldest(lines: Sequence[str], count: int) -> set[int]:
 
 
 def find_conflict(reason: str) -> Conflict | None:
-    """The types that a reason, as it is kept of a refused line, says that a field has."""
+    """Return the types that a stored rejection reason says a field has."""
     found = None if _UNPARSABLE in reason else _CONFLICT.search(reason)
     return _read_conflict(found) if found else None
 
@@ -220,7 +223,7 @@ def _read_conflict(found: re.Match[str]) -> Conflict | None:
 
 
 def _find_conflicting(found: re.Match[str], lines: Sequence[str]) -> set[int]:
-    """Those which have the field whose type is another one on the server."""
+    """Return the lines with the field that has another type on the server."""
     name, measurement, kind, _ = found.groups()
     field = f'{name}="' if kind == "string" else f"{name}="
     return {

@@ -1,1 +1,1 @@
-"""The stores: what they have in common, and SQLite files as the stores of one host."""
+"""The stores: their common interface, and SQLite files as the stores of one host."""

@@ -1,4 +1,4 @@
-"""What a store promises: on one host an SQLite file, in a fleet a bucket of InfluxDB."""
+"""The interface of a store: an SQLite file on one host, a bucket of InfluxDB for a fleet."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
@@ -14,25 +14,25 @@ class StoreError(Exception):
     """A store cannot be used; the message says why and what to do."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(show_path(message))  # it may name a file whose name is not UTF-8
+        super().__init__(show_path(message))  # it may contain a file name that is not UTF-8
 
 
 Counters = Mapping[tuple[str, str], float]
-"""What is to be added to counters: (name, labels as JSON) to the amount."""
+"""Amounts to add to counters: (name, labels as JSON) → the amount."""
 
 TagFilter = Mapping[str, str | Collection[str]]
-"""Tags, each with the value or the values that are asked for."""
+"""Tags, each with the value or the values to select."""
 
 LOOKED_UNTIL: Final = "looked_until"
-"""The state in which an exporter keeps up to when (ns) it had read every log to its end."""
+"""The key of the state with the time (ns) up to which the exporter has read all logs."""
 PROBLEMS: Final = "problems"
-"""The state in which an exporter keeps what is wrong: sentences, as a JSON list."""
+"""The key of the state with the exporter's problems: sentences, as a JSON list."""
 
 
 class Arrival(NamedTuple):
-    """Some of what came into a store after a position: the range of its times in nanoseconds.
+    """Points that arrived in a store after a position, with the range of their times (ns).
 
-    ``position`` is the position after it.
+    ``position`` is the position after them.
     """
 
     oldest: int
@@ -42,7 +42,7 @@ class Arrival(NamedTuple):
 
 
 class Emitter(NamedTuple):
-    """Who writes events: a program, in a source of a host."""
+    """A writer of events: a program, in a source of a host."""
 
     host: str
     source: str
@@ -50,7 +50,7 @@ class Emitter(NamedTuple):
 
 
 class Tail(Protocol):
-    """Events as they come, for one reader that asks again and again."""
+    """New events, for one reader that polls."""
 
     @property
     def pause(self) -> float:
@@ -58,40 +58,40 @@ class Tail(Protocol):
         ...
 
     def history(self) -> Iterator[Event]:
-        """The events that are there already, in order of time. Call it before ``poll``, or not."""
+        """Yield the existing events, in order of time. Call it before ``poll``, or not at all."""
         ...
 
     def poll(self) -> Iterator[Event]:
-        """The events that came since the last call, in order of arrival as far as it is known."""
+        """Yield the events since the last call, in order of arrival as far as it is known."""
         ...
 
 
 class EventStore(Protocol):
-    """Events, what follows from them, and the state of those who write here.
+    """Events, what is computed from them, and the state of the writers.
 
-    Times are nanoseconds since the epoch, a range is since <= time < until. Iterators read as they
-    go: a reader that stops early pays for no more, and stops them between two items. Every method
-    may wait for the disk or the server, up to the time limit that the store was opened with, and
-    raises StoreError, the one on one host also sqlite3.Error; an iterator raises amid its items,
-    too. A stored value that is not as Heptad writes it raises nothing: it is left out and counted
-    in ``intake``. ``tests/core/test_store_protocol.py`` is the suite that every store passes.
+    Times are nanoseconds since the epoch; a range is since <= time < until. Iterators read lazily:
+    stopping between two items costs nothing more. Every method may block on the disk or the server,
+    up to the timeout with which the store was opened, and raises StoreError, the local store also
+    sqlite3.Error; iterators may also raise between items. An invalid stored value raises nothing:
+    it is skipped and counted in ``intake``. Every store passes
+    ``tests/core/test_store_protocol.py``.
     """
 
     @property
     def name(self) -> str:
-        """Where the store is, for a person."""
+        """The location of the store, for messages."""
         ...
 
     @property
     def intake(self) -> Intake:
-        """What counts the values that are not as Heptad writes them."""
+        """The counter of invalid values."""
         ...
 
     @property
     def is_shared(self) -> bool:
-        """Whether exporters of many hosts write here.
+        """Whether exporters of many hosts write to this store.
 
-        Then ``counters``, ``recall`` and ``size`` say nothing of an exporter.
+        If so, ``counters``, ``recall`` and ``size`` do not refer to an exporter.
         """
         ...
 
@@ -101,20 +101,20 @@ class EventStore(Protocol):
         state: Mapping[str, bytes] | None = None,
         counters: Counters | None = None,
     ) -> None:
-        """Keep the rows and state, and add to the counters.
+        """Store the rows and state, and add to the counters.
 
-        In SQLite all or nothing, and on the disk at the return. In InfluxDB the rows are there at
-        the return; state and counters are in force for this process, and are written some seconds
-        later. A row whose series has another point at its time moves on by a nanosecond. Where the
-        two are the same, SQLite keeps both, for two lines may be; InfluxDB keeps one. A row that
-        the store can never take is left out, and the log says so.
+        In SQLite this is atomic, and durable when it returns. In InfluxDB the rows are stored when
+        it returns; state and counters take effect in this process, and are written some seconds
+        later. If its series has another point at its time, a row moves by a nanosecond. If the two
+        are equal, SQLite keeps both, because two lines may be equal; InfluxDB keeps one. A row that
+        the store can never accept is skipped and logged.
         """
         ...
 
     def read(
         self, measurement: str, since: int, until: int, tags: TagFilter | None = None
     ) -> Iterator[Point]:
-        """The points of the range whose tags are as given, in order of time."""
+        """Yield the points of the range with these tags, in order of time."""
         ...
 
     def events(
@@ -126,83 +126,83 @@ class EventStore(Protocol):
         newest_first: bool = False,
         fields: Sequence[str] = (),
     ) -> Iterator[Event]:
-        """The events of the range whose tags are as given, in order of time.
+        """Yield the events of the range with these tags, in order of time.
 
-        ``newest_first``: in the opposite order, and events more than a day ahead of the clock may
-        be left out. ``fields``: the reader needs no other fields; they may have their defaults.
+        ``newest_first``: in reverse order; events more than a day ahead of the clock may be
+        missing. ``fields``: the reader needs no other fields; the others may have their defaults.
         """
         ...
 
     def pick(self, identities: Iterable[Identity]) -> Iterator[Event]:
-        """The events that are these, as far as they are there, in order of time."""
+        """Yield the events with these identities, if they exist, in order of time."""
         ...
 
     def intervals(self, measurement: str, since: int, until: int) -> list[Interval]:
-        """The minutes of the range that have points, merged and in order."""
+        """Return the minutes of the range that have points, merged and in order."""
         ...
 
     def last_times(self, until: int) -> dict[Emitter, int]:
-        """The time of the newest event before ``until`` of each emitter.
+        """Return the time of the newest event before ``until`` of each emitter.
 
-        A shared store leaves out an emitter whose last event is a week old.
+        A shared store omits an emitter whose last event is a week old.
         """
         ...
 
     def arrived(
         self, measurement: str, position: str, limit: int, edges: Sequence[int] = ()
     ) -> list[Arrival]:
-        """What came after ``position`` ("": from the beginning), about ``limit`` points.
+        """Return what arrived after ``position`` ("": from the beginning), about ``limit`` points.
 
-        Fewer than ``limit``: there is no more for now. In pieces that have no long gaps in time,
-        and lie on one side of each of ``edges`` (a time) as far as the store can tell: a shared
-        store cuts at whole minutes. A position is text that only the store understands.
+        If fewer than ``limit`` are returned, there are no more at present. The pieces have no long
+        gaps in time, and lie on one side of each of ``edges`` (times) as far as the store can tell:
+        a shared store splits at whole minutes. A position is opaque text.
         """
         ...
 
     def newest_position(self) -> int:
-        """The position of the event that came last; below 2**53, for JavaScript's sake."""
+        """Return the position of the last event to arrive; below 2**53, for JavaScript."""
         ...
 
     def since_arrival(
         self, position: int, limit: int, tags: TagFilter | None = None
     ) -> tuple[list[Event], int]:
-        """The events among the next ``limit`` points after ``position``, and the new position.
+        """Return the events of the next ``limit`` points after ``position``, and the new position.
 
-        The positions are those of ``newest_position``. A shared store knows only events that came
-        after the first call of that, and not all of them: the last thousand.
+        The positions are those of ``newest_position``. A shared store knows only events that
+        arrived after the first call of it, and only the last thousand of them.
         """
         ...
 
     def tail(self, since: int, tags: TagFilter) -> Tail:
-        """What follows the events since ``since`` with these tags as they come."""
+        """Follow the events since ``since`` with these tags."""
         ...
 
     def watermark(self) -> int | None:
-        """The time up to which every log was read to its end and stored here; None: not known.
+        """Return the time up to which every log was read and stored here; None if unknown.
 
-        A shared store goes by the heartbeats of living exporters, which may be half a minute old.
+        A shared store uses the heartbeats of live exporters, which may be half a minute old.
         """
         ...
 
     def recall(self, key: str) -> bytes | None:
-        """The state kept under ``key``, or None."""
+        """Return the state stored under ``key``, or None."""
         ...
 
     def counters(self) -> dict[tuple[str, str], float]:
-        """Every counter: (name, labels as JSON) to its value."""
+        """Return all counters: (name, labels as JSON) → value."""
         ...
 
     def problems(self, since: int | None = None) -> list[str]:
-        """What keeps hosts from being heard now, a sentence each.
+        """Return what currently prevents hosts from being read, as sentences.
 
-        With ``since`` also the programs whose lines were refused after it, where that is known.
+        With ``since``, also the programs whose lines were rejected after it, if that is known.
         """
         ...
 
     def size(self) -> int | None:
-        """Bytes in use; None: not known."""
+        """Return the bytes in use; None if unknown."""
         ...
 
     def close(self) -> None:
-        """Close the store; what is to be written is written, or the log says that it is not."""
+        """Close the store and write what is pending; a failure is logged."""
         ...

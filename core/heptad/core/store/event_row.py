@@ -1,4 +1,4 @@
-"""An event as the stores keep it: tags in the head, everything an attacker may choose in fields."""
+"""Events as the stores keep them: tags in the series, everything an attacker controls in fields."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -29,15 +29,15 @@ from heptad.core.validation import (
 
 MEASUREMENT: Final = "events"
 UNPARSED: Final = "not_understood"
-"""Lines of known programs that no rule understood."""
+"""Lines of known programs that no rule matches."""
 _OWN: Final = frozenset({"time", "raw", *TAGS})
 _NEEDED: Final = TAGS[:5]
-"""Every event has these tags; of the others an empty one is left out."""
+"""Every event has these tags; others are omitted if empty."""
 _DIGITS: Final = 18
 
 
 def _declare() -> dict[str, Field]:
-    """The fields, each with the type that it has in ``Event``."""
+    """Return the fields, each with its type in ``Event``."""
     hints = get_type_hints(Event)
     types = {
         name: next((t for t in get_args(hint) if t is not NoneType), hint)
@@ -60,25 +60,25 @@ EVENTS: Final = Measurement(
 
 @lru_cache(maxsize=8192)
 def series_of(*tags: str) -> str:
-    """The head of an event with these values of ``TAGS``, in that order."""
+    """Return the series of an event with these values of ``TAGS``, in that order."""
     return encode_series(MEASUREMENT, zip(TAGS, tags, strict=True))
 
 
 def row_of_event(event: Event) -> Row:
-    """The row of an event; its time may still move on when it is stored."""
+    """Return the row of an event; its time may still change when it is stored."""
     fields = {k: v for k, v in msgspec.structs.asdict(event).items() if k not in _OWN}
     series = series_of(*(getattr(event, tag) for tag in TAGS))
     return Row(series, event.time, encode_fields(fields), event.raw)
 
 
 def _match_fields() -> Callable[[str], re.Match[str] | None]:
-    """Matches the body of an event without an escape, in the order in which it is written."""
+    """Match the body of an event without escapes, in the order in which it is written."""
     patterns = []
     for name in Event.__struct_fields__:
         if name in EVENTS.fields and name not in _OWN:
             value = r"(\d+)i" if EVENTS.fields[name].type is int else r'"([^"\\]*)"'
             pattern = f"{name}={value},?"
-            # an empty branch costs half of what "?" does: most are not there
+            # an empty branch costs half of what "?" does: most fields are missing
             patterns.append(pattern if name == EVENTS.always else f"(?:{pattern}|)")
     return re.compile("".join(patterns)).fullmatch
 
@@ -101,9 +101,9 @@ def _check_tags(tags: dict[str, str]) -> dict[str, str]:
 
 
 def event_of_row(row: Row) -> Event:
-    """The event of a stored row, quicker than by way of a point, for they are many.
+    """Convert a stored row to an event, faster than through a point, because there are many.
 
-    Raises what ``heptad.core.validation.FAULTS`` names where it is none.
+    Raise one of ``heptad.core.validation.FAULTS`` if it is invalid.
     """
     time, body, raw = row.time, row.body, row.raw
     found = _match(body)
@@ -147,9 +147,9 @@ def event_of_row(row: Row) -> Event:
 
 
 def event_of_point(point: Point) -> Event:
-    """The event of a stored point; what this version does not know is left out.
+    """Convert a stored point to an event; fields unknown to this version are ignored.
 
-    Raises what ``heptad.core.validation.FAULTS`` names where it is none.
+    Raise one of ``heptad.core.validation.FAULTS`` if it is invalid.
     """
     _, tags, fields, time = point
     own = {name: value for name, value in fields.items() if name in EVENTS.fields}
@@ -169,17 +169,17 @@ def event_of_point(point: Point) -> Event:
 
 
 def events_of_points(points: Iterable[Point], intake: Intake) -> Iterator[Event]:
-    """The events of stored points, without what is none."""
+    """Convert stored points to events; invalid ones are skipped."""
     return intake.sift("event", points, event_of_point, identify)
 
 
 def identify(point: Point) -> Identity:
-    """What tells a stored point from every other one."""
+    """Return the identity of a stored point."""
     return Identity(point.time, encode_series(point.measurement, sorted(point.tags.items())))
 
 
 def identify_row(row: Row) -> Identity:
-    """The same of a row as it is stored."""
+    """Return the identity of a stored row."""
     try:
         return identify(point_of(Row(row.series, row.time, "")))
     except FAULTS:

@@ -1,8 +1,8 @@
-"""A field that this host and the server hold to be of two types, and what that holds up.
+"""A field whose type differs between this host and the server, and the points held for it.
 
-The first type that a field has in a shard of InfluxDB holds there for all who write, so that one
-foreign point can keep a day's events of all hosts out. The ``host`` of that point is what its
-writer claims: whoever may write can claim any.
+The first type that a field has in a shard of InfluxDB applies to all writers, so a single foreign
+point can block a day's events of all hosts. The ``host`` of that point is what its writer claims:
+anyone with write access can claim any.
 """
 
 import time
@@ -12,15 +12,15 @@ from typing import Final, NamedTuple
 import msgspec
 
 MOST_LISTED: Final = 20
-"""So many conflicts are listed one by one."""
+"""The maximum number of conflicts that are listed one by one."""
 LABELS: Final = (
     *("measurement", "field", "sent", "stored", "shard_start", "shard_end", "claimed_host"),
 )
-"""Of the metrics of held points."""
+"""Labels of the metrics of held points."""
 
 
 class Conflict(msgspec.Struct, frozen=True):
-    """A field that is ``sent`` with one type where another one is ``stored``: InfluxDB's words."""
+    """A field that is ``sent`` with one type and ``stored`` with another, in InfluxDB's terms."""
 
     measurement: str
     field: str
@@ -35,14 +35,14 @@ class Conflict(msgspec.Struct, frozen=True):
 
 
 HeldGroup = tuple[Conflict, int, int]
-"""Points that are held: why, the time (ns) of one of them, and how many."""
+"""Held points: the conflict, the time (ns) of one of them, and their number."""
 
 
 class Shard(msgspec.Struct, frozen=True):
-    """A shard, since <= time < until (ns): from 0 to 0 where a type holds for all times.
+    """A shard, since <= time < until (ns); 0 to 0 if a type applies to all times.
 
-    ``host``: what the oldest point of the other type there gives as its host; None where none was
-    found, or the token may not read.
+    ``host``: the host that the oldest point of the other type claims; None if none was found, or if
+    the token may not read.
     """
 
     since: int = 0
@@ -50,13 +50,13 @@ class Shard(msgspec.Struct, frozen=True):
     host: str | None = None
 
     def labels(self) -> tuple[str, str, str]:
-        """The range and the host, as labels of a metric."""
+        """Return the range and the host, as labels of a metric."""
         if not self.until:
             return "", "", self.host or ""
         return _write(self.since), _write(self.until), self.host or ""
 
     def describe(self) -> str:
-        """The same for a person."""
+        """Return the range and the host, as text for a message."""
         shard = f"shard {_write(self.since)} to {_write(self.until)}" if self.until else "all times"
         claim = "the token of this host may not read which host wrote the point"
         if self.host is not None:
@@ -65,7 +65,7 @@ class Shard(msgspec.Struct, frozen=True):
 
 
 class HeldPoints(NamedTuple):
-    """So many points are held for a conflict in a shard; ``time`` (ns) is that of one of them."""
+    """The number of points held for a conflict in a shard; ``time`` (ns) is that of one of them."""
 
     conflict: Conflict
     place: Shard
@@ -74,7 +74,7 @@ class HeldPoints(NamedTuple):
 
 
 def count_by_labels(held: Sequence[HeldPoints]) -> dict[tuple[str, ...], float]:
-    """Points by LABELS; those of the conflicts beyond 20 together, without labels."""
+    """Count points by LABELS; beyond 20 conflicts, they are counted together without labels."""
     counts: dict[tuple[str, ...], float] = {}
     for number, (conflict, place, _, points) in enumerate(held):
         names = msgspec.structs.astuple(conflict)
@@ -84,7 +84,7 @@ def count_by_labels(held: Sequence[HeldPoints]) -> dict[tuple[str, ...], float]:
 
 
 def describe(held: Sequence[HeldPoints]) -> str | None:
-    """What is held, and why, in a sentence; None where nothing is."""
+    """Return what is held, and why, in a sentence; None if nothing is."""
     if not held:
         return None
     told = [f"{conflict} ({place.describe()})" for conflict, place, *_ in held[:3]]

@@ -1,4 +1,4 @@
-"""Heartbeats as they are written: once a minute at most by each exporter that delivers."""
+"""Heartbeats as they are written, at most once a minute by each exporter that delivers."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from heptad.core.store.measurements import Field, Measurement
 MEASUREMENT: Final = "heartbeat"
 
 DeliveredInterval = tuple[int, int, int]
-"""(since, until, points): so many points in the minutes since <= m < until since the epoch."""
+"""(since, until, points): number of points in the minutes since <= m < until since the epoch."""
 
 HEARTBEATS: Final = Measurement(
     name=MEASUREMENT,

@@ -1,14 +1,14 @@
-"""What a store held up to a position, for lines that another source reads a second time."""
+"""What a store contained up to a position, for lines that another source reads a second time."""
 
 import sqlite3
 from collections.abc import Collection, Iterator
 from typing import Final
 
 _PLACES: Final = 500
-"""Series that are named in one query: SQLite takes 999 values in its oldest versions."""
+"""Series per query: the oldest versions of SQLite allow 999 parameters."""
 
 Stored = tuple[int, str, int, str, str]
-"""A point: (arrival number, head, time in ns, body, raw)."""
+"""A point: (arrival number, series, time in ns, body, raw)."""
 
 
 class Past:
@@ -18,10 +18,10 @@ class Past:
         self._db = db
         self._upto = upto
         self.series: dict[int, str] = dict(db.execute("SELECT id, head FROM series"))
-        """The series, by number."""
+        """The series, by id."""
 
     def newest_arrivals(self, most: int) -> Iterator[Stored]:
-        """At most so many points, what arrived last first."""
+        """Yield at most this many points, the last arrival first."""
         rows = self._db.execute(
             "SELECT id, series, time, body, raw FROM points WHERE id <= ? ORDER BY id DESC LIMIT ?",
             (self._upto, most),
@@ -30,7 +30,7 @@ class Past:
             yield number, self.series[series_ids], time, body, raw
 
     def newest_times(self) -> Iterator[tuple[str, int]]:
-        """Head and newest time of each series, deleted points included; ns."""
+        """Yield each series with its newest time (ns), including deleted points."""
         rows = self._db.execute(
             "SELECT head, floor, (SELECT max(time) FROM points WHERE series = s.id AND id <= :upto)"
             " FROM series AS s WHERE :upto > 0",
@@ -51,17 +51,17 @@ class Past:
         backwards: bool = False,
         folded: bool = False,
     ) -> list[Stored]:
-        """At most so many points of some series from ``since`` to before ``until``, by time.
+        """Return at most ``most`` points of some series in [since, until), by time.
 
-        ``backwards``: the newest of them, the newest first. ``folded``: only those that stand for
-        more than one line.
+        ``backwards``: the newest of them, the newest first. ``folded``: only those with a count
+        above one.
         """
         found: list[Stored] = []
         numbers = list(series_ids)
         for start in range(0, len(numbers), _PLACES):
             part = numbers[start : start + _PLACES]
             rows = self._db.execute(
-                "SELECT id, series, time, body, raw FROM points "  # noqa: S608 - only question marks and fixed words are put in
+                "SELECT id, series, time, body, raw FROM points "  # noqa: S608 - only question marks and fixed words are inserted
                 f"WHERE series IN ({', '.join('?' * len(part))}) AND time >= ? AND time < ? "
                 f"AND id <= ? {'AND body NOT LIKE ? ' if folded else ''}"
                 f"ORDER BY time {'DESC' if backwards else 'ASC'}, id LIMIT ?",
@@ -72,7 +72,7 @@ class Past:
         return found[:most]
 
     def last_mark(self) -> int | None:
-        """When the clock was looked at last before the last point arrived; ns, None if never."""
+        """Return the last recorded time (ns) before the last point arrived; None if none is."""
         row = self._db.execute(
             "SELECT at FROM marks WHERE position < ? ORDER BY position DESC, at DESC LIMIT 1",
             (self._upto,),

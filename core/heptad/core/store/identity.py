@@ -1,15 +1,16 @@
-"""A point's identity is its series and its time: give every point a time of its own.
+"""Assign every point of a series a time of its own: a point's identity is its series and its time.
 
-Stamps have a second or a microsecond at best, and thousands of lines share one. The first gets
-the stamp, the next the stamp plus one nanosecond, and so on; what is taken is never given again.
-The table's UNIQUE (series, time) has the last word: this is only the memory that spares asking.
+Timestamps have a resolution of a second or a microsecond, and thousands of lines share one. The
+first gets the timestamp, the next the timestamp plus one nanosecond, and so on; a time is never
+reused. The constraint UNIQUE (series, time) of the table decides: this is only a cache that avoids
+queries.
 
-Of points that were deleted only the newest time of a series is known, its floor. Where they were
-delivered before, they still are, so what comes with a stamp from before the floor moves on by a
-random part of a second: even thousands of points in that second leave it a place of its own.
+Of deleted points only the newest time of a series is known, its floor. If they were delivered, they
+still exist elsewhere. So a point with a timestamp before the floor is moved by a random part of a
+second: even with thousands of points in that second it very probably gets a free time.
 
-Two machines under one host name share their series elsewhere, though each has a store of its own.
-So where points are delivered a machine begins at an offset of its own behind the stamp.
+Two machines with the same host name share their series in the destination, although each has its
+own store. So if points are delivered, each machine adds its own offset to timestamps.
 """
 
 import sqlite3
@@ -29,11 +30,11 @@ _MICROSECOND: Final = 10**3
 
 
 class Offset(NamedTuple):
-    """Nanoseconds behind a stamp of a whole second, and of any other whole microsecond.
+    """Nanoseconds added to a timestamp of a whole second, and to any other whole microsecond.
 
-    Less than the log's own precision, and alike for all lines of a machine, which so keep their
-    order. A stamp of the journal is a whole second once in a million times, and then moves by less
-    than a millisecond.
+    They are below the log's resolution and equal for all lines of a machine, so the order of lines
+    is preserved. One in a million timestamps of the journal is a whole second, and is then moved by
+    less than a millisecond.
     """
 
     second: int = 0
@@ -41,13 +42,13 @@ class Offset(NamedTuple):
 
     @classmethod
     def of(cls, machine: str) -> Self:
-        """That of a machine, which any text may tell from others."""
+        """Return the offset of a machine, given any text that distinguishes it from others."""
         number = int.from_bytes(sha256(machine.encode()).digest())
-        # half of a microsecond is left to lines that share it
+        # half a microsecond is left for lines that share it
         return cls(number % _MILLISECOND, number // _MILLISECOND % (_MICROSECOND // 2))
 
     def apply(self, rows: Iterable[Row]) -> list[Row]:
-        """Rows whose time is their stamp, moved on."""
+        """Move the rows whose time has no nanoseconds yet."""
         second, other = self
         return [
             row
@@ -60,9 +61,9 @@ class Offset(NamedTuple):
 
 
 class _SeriesTimes:
-    """What is known of a series: no point lies past ``top``, and ``free`` follows a stamp's last.
+    """The state of a series: no point is later than ``top``; ``free`` maps a timestamp to a time.
 
-    Of the points up to ``floor`` some were deleted.
+    Some of the points up to ``floor`` were deleted.
     """
 
     __slots__ = ("floor", "free", "top")
@@ -74,7 +75,7 @@ class _SeriesTimes:
 
 
 class Identities:
-    """Assigns times in the series of one file; with ``floors`` deleted points matter."""
+    """Assigns times in the series of one file; with ``floors``, deleted points are considered."""
 
     def __init__(self, db: sqlite3.Connection, *, floors: bool = False) -> None:
         self._db = db
@@ -82,13 +83,13 @@ class Identities:
         self._known: dict[int, _SeriesTimes] = {}
 
     def forget(self) -> None:
-        """Ask the table again: after a transaction that was not committed."""
+        """Clear the cache, after a transaction that was not committed."""
         self._known.clear()
 
     def assign(self, points: Iterable[tuple[int, int]]) -> list[int]:
-        """For each (series, stamp) a time from the stamp on that no point of the series has had.
+        """Return for each (series, timestamp) a free time of the series, from there on.
 
-        They are one transaction: what was assigned before is in the table.
+        Call it once per transaction: times assigned earlier must be in the table.
         """
         if sum(len(known.free) for known in self._known.values()) > _MOST_STAMPS:
             for known in self._known.values():
@@ -106,12 +107,12 @@ class Identities:
         return times
 
     def tops(self) -> dict[int, int]:
-        """Series → the newest time in it, of the series that were asked for."""
+        """Return the newest time of each series that is in the cache."""
         return {series: known.top for series, known in self._known.items()}
 
     def _know(self, series: int) -> _SeriesTimes:
         tops = self._db.execute(
-            # of another type than an integer is what nobody wrote, and larger than any of them
+            # only foreign writers store a type other than integer; it compares larger than integers
             "SELECT (SELECT max(time) FROM points WHERE series = :id AND time <= :most), "
             "(SELECT max(until) - 1 FROM taken WHERE head = s.head AND until <= :most), "
             "iif(typeof(floor) = 'integer', floor, NULL) FROM series AS s WHERE id = :id",
@@ -127,7 +128,7 @@ class Identities:
         return time if stamp > floor else self.first_free(series, stamp + randbelow(_SECOND))
 
     def first_free(self, series: int, stamp: int) -> int:
-        """The first time at or after ``stamp`` that is not taken in ``series``."""
+        """Return the first time at or after ``stamp`` that is free in ``series``."""
         time = stamp
         while (free := self._skip_taken(series, self._skip_points(series, time))) != time:
             time = free

@@ -1,8 +1,8 @@
-"""InfluxDB line protocol: the form in which every store keeps points.
+"""InfluxDB line protocol, the format in which every store keeps points.
 
-Escapes as InfluxDB's reference gives them ("Line protocol", sections "Special characters" and
-"Quotes"): blanks, commas and equals signs in a measurement or tag; quotes and backslashes in a
-string field. Line breaks are written as ``\\n`` so that a point is always one line.
+Escapes follow InfluxDB's reference ("Line protocol", sections "Special characters" and "Quotes"):
+blanks, commas and equals signs in a measurement or tag; quotes and backslashes in a string field.
+Line breaks are written as ``\\n`` so that a point is always one line.
 """
 
 import re
@@ -17,26 +17,26 @@ _TAG: Final = str.maketrans(
 )
 _FIELD: Final = re.compile(r'([^=,]+)=(?:"([^"]*)"|([^,]*)),?')
 _BACKSLASH, _QUOTE = "\ud800", "\ud801"
-"""Stand for what is escaped while fields are told apart: surrogates are in no text of a store."""
+"""Placeholders for escapes while fields are split: stored text never contains surrogates."""
 _STRING_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _TIME: Final = re.compile("-?[0-9]{1,19}")
 _BREAKS: Final = {"n": "\n", "r": "\r"}
 
 
 def encode_series(measurement: str, tags: Iterable[tuple[str, str]]) -> str:
-    """``measurement,tag=value,…``; an empty tag is left out, for InfluxDB knows none."""
+    """Return ``measurement,tag=value,…``; empty tags are omitted, because InfluxDB has none."""
     return ",".join([measurement.translate(_TAG), *[f"{k}={_escape(v)}" for k, v in tags if v]])
 
 
 @lru_cache(maxsize=8192)
 def _escape(tag: str) -> str:
-    # a backslash before a separator would swallow it, and a tag has no escape for a backslash
+    # a backslash before a separator would escape it, and in a tag it cannot be escaped itself
     return tag.replace("\\", "/").translate(_TAG)
 
 
 @lru_cache(maxsize=8192)
 def decode_series(series: str) -> tuple[str, dict[str, str]]:
-    """The measurement and tags of what ``encode_head`` gave; do not change the tags."""
+    """Decode what ``encode_series`` returned; do not modify the tags."""
     measurement, *pairs = re.split(r"(?<!\\),", series)
     tags = {}
     for pair in pairs:
@@ -46,14 +46,14 @@ def decode_series(series: str) -> tuple[str, dict[str, str]]:
 
 
 def quote(text: str) -> str:
-    """A string field's value with its quotes."""
+    """Return the value of a string field with its quotes."""
     text = text.replace("\\", "\\\\").replace('"', '\\"')
     text = text.replace("\n", "\\n").replace("\r", "\\r")
     return f'"{text}"'
 
 
 def encode_fields(fields: Mapping[str, Value | None]) -> str:
-    """``key="text",key=1i,key=true``; a field that is None is left out."""
+    """Return ``key="text",key=1i,key=true``; fields that are None are omitted."""
     parts = []
     for key, value in fields.items():
         if value is None:
@@ -70,12 +70,12 @@ def encode_fields(fields: Mapping[str, Value | None]) -> str:
 
 
 def encode_line(row: Row) -> str:
-    """The line of a stored row; ``raw`` is its field of that name."""
+    """Return the line of a stored row; ``raw`` becomes a field of that name."""
     return encode_lines([(0, row.series, row.time, row.body, row.raw)])[0]
 
 
 def encode_lines(rows: Iterable[tuple[int, str, int, str, str]]) -> list[str]:
-    """The same of many rows, each behind its id; a call for each would cost as much again."""
+    """Return the lines of many (id, row); a call per row would take twice as long."""
     return [
         f"{series} {body},raw={quote(raw)} {time}" if raw else f"{series} {body} {time}"
         for _, series, time, body, raw in rows
@@ -83,7 +83,7 @@ def encode_lines(rows: Iterable[tuple[int, str, int, str, str]]) -> list[str]:
 
 
 def decode_fields(body: str) -> dict[str, Value]:
-    """The fields of what ``encode_fields`` gave."""
+    """Decode what ``encode_fields`` returned."""
     if "\\" in body:
         hidden = body.replace("\\\\", _BACKSLASH).replace('\\"', _QUOTE)
         found = [(key, _show(text), plain) for key, text, plain in _FIELD.findall(hidden)]
@@ -96,7 +96,7 @@ def decode_fields(body: str) -> dict[str, Value]:
 
 
 def _show(text: str) -> str:
-    """What was hidden, as it is: at once, for a list of names as JSON has two quotes for each."""
+    """Replace the placeholders, all at once: JSON lists of names have two quotes per name."""
     text = text.replace(_QUOTE, '"')
     if "\\" in text:
         text = _STRING_ESCAPE.sub(lambda m: _BREAKS.get(m[1], m[1]), text)
@@ -110,12 +110,12 @@ def _decode_plain(text: str) -> Value:
 def row_of(
     measurement: str, tags: Iterable[tuple[str, str]], time: int, fields: Mapping[str, Value | None]
 ) -> Row:
-    """A row of tags and fields."""
+    """Return a row of tags and fields."""
     return Row(encode_series(measurement, tags), time, encode_fields(fields))
 
 
 def point_of(row: Row) -> Point:
-    """The point of a stored row; ``raw`` is its field of that name."""
+    """Return the point of a stored row; ``raw`` becomes a field of that name."""
     measurement, tags = decode_series(row.series)
     fields = decode_fields(row.body)
     if row.raw:
@@ -124,11 +124,11 @@ def point_of(row: Row) -> Point:
 
 
 def write_breaks(text: str) -> str:
-    """Lines whose strings hold line breaks as they are; a line break that is there stays.
+    """Replace escaped line breaks in strings by real ones; existing line breaks are kept.
 
     A store writes a line break as ``\\n``, so that a row is one line. InfluxDB does not know that
-    escape and would keep two characters. Rows of older versions are stored so, and are delivered
-    years later: so there are two dialects, and this is the only place that knows both.
+    escape and would keep two characters. Rows of older versions are stored like this and may be
+    delivered years later, so there are two dialects; only this function knows both.
     """
     if "\\" not in text:
         return text
@@ -136,11 +136,11 @@ def write_breaks(text: str) -> str:
 
 
 def line_of(row: Row) -> str:
-    """The line of a row, as InfluxDB takes it."""
+    """Return the line of a row, as InfluxDB expects it."""
     return write_breaks(encode_line(row))
 
 
 def time_of(line: str) -> int | None:
-    """The time (ns) at the end of a line; None where there is none."""
+    """Return the time (ns) at the end of a line; None if it has none."""
     text = line.rpartition(" ")[2]
     return int(text) if _TIME.fullmatch(text) else None

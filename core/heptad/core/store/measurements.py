@@ -1,9 +1,9 @@
-"""What the stores hold: measurements with their tags, and the one type that each field has.
+"""The schema of the stores: measurements with their tags, and the type of each field.
 
-InfluxDB keeps the type that a field's first value has and refuses every other ("field type
-conflict" in its documentation), an integer's ``3i`` where ``3.0`` was and the other way round. So
-a row is written by its declaration, and a value of another type does not get as far as a line;
-events and lines that no rule understood, of which there are many, are only tested against theirs.
+In InfluxDB the first value of a field determines its type, and all others are rejected ("field type
+conflict" in its documentation): an integer ``3i`` after ``3.0``, and the other way round. So a row
+is written according to its declaration, and a value of another type never reaches a line. Events
+and unparsed lines are not checked at run time, because there are many; tests check them.
 """
 
 import math
@@ -21,19 +21,20 @@ TYPES: Final[dict[type[Value], str]] = {
     float: "float",
     bool: "boolean",
 }
-"""What InfluxDB calls the types; integers have 64 bits."""
+"""InfluxDB's names of the types; integers have 64 bits."""
 STORED: Final = frozenset((*TYPES.values(), "unsigned"))
 """All types that a field can have on a server."""
 
 
 PART: Final = 60_000
-"""Characters: 3.x takes no more than 64 KiB in a string field."""
+"""Characters: 3.x accepts at most 64 KiB in a string field."""
 
 
 class Field(msgspec.Struct, frozen=True):
-    """The type of a field's values, and what they mean.
+    """The type of a field's values, and their meaning.
 
-    ``in_parts``: of a long text each ``PART`` is a field, ``name``, ``name_1``, …; ASCII only.
+    ``in_parts``: a long text is split into fields of ``PART`` characters, ``name``, ``name_1``, …;
+    ASCII only.
     """
 
     type: type[Value]
@@ -42,9 +43,9 @@ class Field(msgspec.Struct, frozen=True):
 
 
 class Measurement(msgspec.Struct, frozen=True):
-    """The rows of one name: the meaning of each tag, and the type and meaning of each field.
+    """The meaning of each tag, and the type and meaning of each field, of the rows with one name.
 
-    ``always``: the field that every row has, so that rows can be counted by it.
+    ``always``: a field that every row has, so that rows can be counted.
     """
 
     name: str
@@ -54,17 +55,17 @@ class Measurement(msgspec.Struct, frozen=True):
     fields: Mapping[str, Field]
 
     def encode(self, fields: Mapping[str, Value | None]) -> str:
-        """The field set as line protocol, without what is None.
+        """Encode the fields as line protocol, without those that are None.
 
-        An integer is written as a float where a float is declared. Raises TypeError for any other
-        type than the declared one, KeyError for an unknown field, ValueError for a float that is
-        not finite: InfluxDB has none.
+        An integer is written as a float if a float is declared. Raise TypeError for any other type
+        than the declared one, KeyError for an unknown field, ValueError for a float that is not
+        finite, which InfluxDB does not support.
         """
         parts = []
         for name, value in fields.items():
             field = self.fields[name]
             kind = type(value)
-            # as nearly all are
+            # fast path for nearly all values
             if kind is int and field.type is int:
                 parts.append(f"{name}={value}i")
             elif kind is str and field.type is str and not field.in_parts:
@@ -91,7 +92,7 @@ class Measurement(msgspec.Struct, frozen=True):
     def row(
         self, tags: Iterable[tuple[str, str]], time: int, fields: Mapping[str, Value | None]
     ) -> Row:
-        """A row at ``time`` (ns); see ``encode``."""
+        """Return a row at ``time`` (ns); see ``encode``."""
         return Row(encode_series(self.name, tags), time, self.encode(fields))
 
 
@@ -101,7 +102,7 @@ def _split_text(name: str, text: str) -> dict[str, str]:
 
 
 def join_text(name: str, fields: Mapping[str, Value]) -> str:
-    """What was written ``in_parts`` as the field ``name``; empty where there is none."""
+    """Join a value that was written ``in_parts`` as the field ``name``; empty if it is missing."""
     parts = [str(fields.get(name, ""))]
     while (part := fields.get(f"{name}_{len(parts)}")) is not None:
         parts.append(str(part))

@@ -1,7 +1,7 @@
-"""What of a local store is still to be delivered, and what became of the rest.
+"""The points of a local store that are not delivered yet, and the outcome of the others.
 
-It has a connection of its own to the store's file, which never waits for the disk: what it keeps
-may be lost with a power cut, and is then delivered once more, as itself.
+The outbox has its own connection to the store's file and never waits for the disk: a power failure
+may undo what it wrote. Points are then delivered again, and overwrite themselves.
 """
 
 import sqlite3
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 _AT_ONCE: Final = 500
 _MOST_TAKEN: Final = 500
-"""So many of the newest points' times go into a snapshot."""
+"""The number of newest points whose times are part of a snapshot."""
 _REJECTIONS: Final = (
     "SELECT r.at, r.reason, head, p.time, body, raw FROM rejected AS r "
     "JOIN points AS p ON p.id = r.id JOIN series AS s ON s.id = p.series ORDER BY r.id"
@@ -41,13 +41,13 @@ _HELD: Final = (
 )
 
 Taken = dict[str, list[tuple[int, int]]]
-"""Head → the spans [since, until) of times, in nanoseconds, that points of the series have."""
+"""Series → the intervals [since, until) of times, in nanoseconds, that its points have."""
 
 
 class Chunk(NamedTuple):
-    """Points in the order of their arrival, as line protocol; ``position`` is behind the last.
+    """Points in order of arrival, as line protocol; ``position`` is after the last one.
 
-    ``expired`` more, which lay between them, were too old to be taken.
+    ``expired``: number of points in between that were too old.
     """
 
     ids: list[int]
@@ -58,7 +58,7 @@ class Chunk(NamedTuple):
 
 
 class Rejection(NamedTuple):
-    """A point that was refused: ``at`` in ns since the epoch, the reason, the line."""
+    """A rejected point: ``at`` in ns since the epoch, the reason, the line."""
 
     at: int
     reason: str
@@ -66,7 +66,7 @@ class Rejection(NamedTuple):
 
 
 class StoreSnapshot(NamedTuple):
-    """What a store held at one moment: all up to ``position``, and the state behind it."""
+    """A store at one moment: its position, its state, and the times of its last points."""
 
     position: int
     state: dict[str, bytes]
@@ -74,9 +74,9 @@ class StoreSnapshot(NamedTuple):
 
 
 class Outbox:
-    """The points of the store at ``path`` in the order of their arrival; raises StoreError.
+    """The points of the store at ``path`` in order of arrival; raises StoreError.
 
-    A file that another took the place of is noticed by ``is_current``; then make a new outbox.
+    If another file replaced it, ``is_current`` returns False; then create a new outbox.
     """
 
     def __init__(self, path: Path) -> None:
@@ -87,25 +87,24 @@ class Outbox:
         self._db.execute("PRAGMA cache_size = -2000")
 
     def close(self) -> None:
-        """Close the file."""
         self._db.close()
 
     def is_current(self) -> bool:
-        """Whether this is the file that is at its path."""
+        """Return whether the file at the path is still the one that was opened."""
         return identify(self.path) == self._identity
 
     def newest(self) -> int:
-        """The position of what arrived last."""
+        """Return the position of the last arrival."""
         return int(self._one("SELECT coalesce(max(id), 0) FROM points"))
 
     def count(self) -> int:
-        """How many points there are."""
+        """Return the number of points."""
         return int(self._one("SELECT count(*) FROM points"))
 
     def take(self, position: int, max_lines: int, max_bytes: int, since: int) -> Chunk:
-        """What arrived after ``position``, but for points from before ``since`` (ns).
+        """Return what arrived after ``position``, except points from before ``since`` (ns).
 
-        At most ``max_lines`` lines and, but for a single one, ``max_bytes`` characters.
+        At most ``max_lines`` lines and ``max_bytes`` characters; a single line may be longer.
         """
         chunk = Chunk([], [], [], position)
         size, expired = 0, 0
@@ -144,13 +143,13 @@ class Outbox:
         )
 
     def held_groups(self, limit: int) -> list[HeldGroup]:
-        """What is held, by hour and conflict, the oldest first."""
+        """Return what is held, by hour and conflict, the oldest first."""
         return self._ask(lambda db: held.find_groups(db, limit))
 
     def take_held(
         self, number: int, max_lines: int, max_bytes: int, *, first: bool = False
     ) -> Chunk:
-        """Held points whose id is larger than ``number``; ``first``: of each hour and field one."""
+        """Return held points with an id above ``number``; ``first``: one per hour and field."""
         find = held.find_first if first else held.find_after
         rows = self._ask(lambda db: find(db, number, max_lines))
         chunk, size = Chunk([], [], [], 0), 0
@@ -165,11 +164,11 @@ class Outbox:
         return chunk._replace(position=chunk.ids[-1] if chunk.ids else 0)
 
     def expire_held(self, since: int) -> int:
-        """Hold nothing from before ``since`` (ns) any longer; how many points those were."""
+        """Stop holding points from before ``since`` (ns); return their number."""
         return self._ask(lambda db: held.expire(db, since))
 
     def recall(self, key: str) -> bytes | None:
-        """The state kept under ``key``, or None."""
+        """Return the state stored under ``key``, or None."""
         found = self._one("SELECT (SELECT value FROM state WHERE key = ?)", (key,))
         return None if found is None else bytes(found)
 
@@ -181,10 +180,10 @@ class Outbox:
         newly_held: Iterable[held.HeldPoint] = (),
         release: Iterable[int] = (),
     ) -> None:
-        """Keep state, counters and rejections (id, at in ns, reason), all or nothing.
+        """Store state, counters and rejections (id, at in ns, reason) atomically.
 
-        ``hold``: points that are to be offered again; ``release``: the ids of those that are not
-        any longer, and were not refused for good either.
+        ``newly_held``: points to offer again; ``release``: ids of points that are no longer held,
+        and were not rejected for good either.
         """
         try:
             with transaction(self._db):
@@ -204,7 +203,7 @@ class Outbox:
             raise StoreError(f"{self.path}: {error}") from error
 
     def snapshot(self, prefixes: Sequence[str]) -> StoreSnapshot:
-        """The newest position, the state whose keys begin as given, and the times taken last."""
+        """Return the position, the state with these key prefixes, and the last points' times."""
         try:
             self._db.execute("BEGIN")
             try:
@@ -233,7 +232,7 @@ class Outbox:
 
 
 def restore(path: Path, state: Mapping[str, bytes], taken: Taken) -> None:
-    """Let a new, empty store go on where another one stopped; raises StoreError."""
+    """Let a new, empty store continue where another one stopped; raise StoreError."""
     db = open_checked(path)
     try:
         with transaction(db):
@@ -249,9 +248,9 @@ def restore(path: Path, state: Mapping[str, bytes], taken: Taken) -> None:
 
 
 def hold_rejected(path: Path, find: Callable[[str], Conflict | None]) -> None:
-    """Hold what was refused for a reason in which ``find`` finds a conflict; raises StoreError.
+    """Hold points that were rejected with a reason in which ``find`` finds a conflict.
 
-    An older Heptad gave up such points.
+    Older versions rejected such points for good. Raise StoreError.
     """
     db = open_checked(path)
     try:
@@ -267,15 +266,12 @@ def hold_rejected(path: Path, find: Callable[[str], Conflict | None]) -> None:
 
 
 def read_rejections(path: Path) -> Iterator[Rejection]:
-    """What the other end refused, in the order of arrival; then what is held for it, as well.
-
-    Raises StoreError.
-    """
+    """Yield rejected points in order of arrival, and then held ones; raise StoreError."""
     with closing(open_for_reading(path)) as db:
         try:
             for at, reason, *row in db.execute(_REJECTIONS):
                 yield Rejection(at, reason, encode_line(Row(*row)))
-            if not db.execute(_HAS_HELD).fetchone():  # a store of an older Heptad
+            if not db.execute(_HAS_HELD).fetchone():  # the store of an older version
                 return
             for at, *row in db.execute(_HELD):
                 reason = f"held, and offered again: {Conflict(*row[:4])}"

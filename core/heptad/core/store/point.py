@@ -1,19 +1,19 @@
-"""The forms in which a store takes and returns what it keeps."""
+"""Points as a store accepts and returns them."""
 
 from typing import NamedTuple
 
 import msgspec
 
 Value = str | int | float | bool
-"""What a field may hold; an integer has 64 bits."""
+"""The types of a field; an integer has 64 bits."""
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
     """A point as it is stored; ``series`` and ``body`` are line protocol.
 
     ``series`` is measurement and tags, ``time`` nanoseconds since the epoch, ``body`` the fields,
-    ``raw`` the log line or empty. A struct, because there is one for each line: the overhead of a
-    NamedTuple is three times as large (decision 0045).
+    ``raw`` the log line or empty. A struct, because there is one per line: a NamedTuple has three
+    times the overhead (decision 0045).
     """
 
     series: str
@@ -32,7 +32,7 @@ class Point(NamedTuple):
 
 
 class Identity(NamedTuple):
-    """What distinguishes a point from all others; the order of identities is that of time.
+    """What distinguishes a point from all others; identities are ordered by time.
 
     ``time`` is nanoseconds since the epoch, ``series`` measurement and tags as line protocol.
     """

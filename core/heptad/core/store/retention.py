@@ -1,4 +1,4 @@
-"""The bounds of a local store: what is too old or too much goes, the oldest arrivals first."""
+"""The limits of a local store: the oldest arrivals are deleted if they are too old or too many."""
 
 import sqlite3
 from typing import Final
@@ -13,14 +13,14 @@ WITH sound AS (
     WHERE typeof(at) = 'real' AND abs(at) < 1e18 AND typeof(position) = 'integer'
 )
 """
-"""The marks that are numbers, as Heptad wrote them."""
-# nothing behind a mark that is young enough: a clock that stepped back set the others
+"""Marks with valid types."""
+# never beyond a mark that is recent enough: other marks come from a clock that was set back
 _EXPIRED: Final = f"""
 {_SOUND} SELECT max(position) FROM sound WHERE at < :since AND position <= coalesce(
     (SELECT min(position) FROM sound WHERE at >= :since), position
 )
 """  # noqa: S608 - constants
-# those ahead are of a clock that stepped back
+# marks in the future come from a clock that was set back
 _LAST_MARK: Final = f"{_SOUND} SELECT max(at) FROM sound WHERE at <= ?"  # noqa: S608 - constant
 _RAISE_FLOORS: Final = """
 UPDATE series SET floor = max(coalesce(floor, deleted.newest), deleted.newest)
@@ -30,7 +30,7 @@ WHERE series.id = deleted.series
 
 
 def measure(db: sqlite3.Connection) -> int:
-    """Bytes in use, without what SQLite holds free for later."""
+    """Return the bytes in use, without pages that SQLite keeps free."""
     pages = _pragma(db, "page_count") - _pragma(db, "freelist_count")
     return pages * _pragma(db, "page_size")
 
@@ -40,7 +40,7 @@ def _pragma(db: sqlite3.Connection, name: str) -> int:
 
 
 def share(db: sqlite3.Connection, position: int) -> float:
-    """The share of the points that lie behind ``position``, from 0 to 1; all that is held does."""
+    """Return the share of the points after ``position``, from 0 to 1; 1 if the others are held."""
     oldest, newest = _ends(db)
     if newest is None:
         return 0.0
@@ -50,8 +50,8 @@ def share(db: sqlite3.Connection, position: int) -> float:
 
 
 def _ends(db: sqlite3.Connection) -> tuple[int | None, int | None]:
-    """The oldest point that may be deleted, and the newest of all."""
-    # one query for both would walk the whole table (sqlite.org/optoverview.html, MIN/MAX)
+    """Return the oldest point that may be deleted, and the newest of all."""
+    # a single query for both would scan the whole table (sqlite.org/optoverview.html, MIN/MAX)
     oldest = db.execute(
         "SELECT id FROM points WHERE id NOT IN (SELECT id FROM held) ORDER BY id LIMIT 1"
     ).fetchone()
@@ -62,9 +62,10 @@ def _ends(db: sqlite3.Connection) -> tuple[int | None, int | None]:
 def prune(
     db: sqlite3.Connection, now: float, max_age: float, max_size: int, most: int | None = None
 ) -> int:
-    """Delete what arrived before ``now - max_age`` seconds or is beyond ``max_size`` bytes.
+    """Delete what arrived more than ``max_age`` seconds ago or exceeds ``max_size`` bytes.
 
-    Nothing behind the position ``most``. A few thousand points a call; how many they were.
+    Points after the position ``most`` are kept. A call deletes at most a few thousand points, and
+    returns their number.
     """
     _mark(db, now)
     oldest, newest = _ends(db)
@@ -91,7 +92,7 @@ def prune(
 
 
 def _mark(db: sqlite3.Connection, now: float) -> None:
-    """Remember when which position was reached: points carry no arrival time of their own."""
+    """Record the current position with its time: points have no arrival time of their own."""
     last = db.execute(_LAST_MARK, (now,)).fetchone()[0]
     if last is None or now - last >= _MARK_EVERY:
         db.execute(

@@ -1,7 +1,7 @@
-"""The store on one host: an SQLite file (WAL) that is bucket and outbox in one.
+"""The store on one host: an SQLite file (WAL) that is both event store and outbox.
 
-Rows, counters and state of a batch are committed in one transaction; ``synchronous=FULL``, so
-that what was committed survives a power cut too. One writer per file holds a lock beside it.
+Rows, counters and state of a batch are committed in one transaction; ``synchronous=FULL``, so that
+commits survive a power failure. The single writer of a file holds a lock file beside it.
 """
 
 import json
@@ -41,8 +41,11 @@ from heptad.core.validation import Intake
 log = logging.getLogger("heptad.store")
 
 _BULK: Final = 500
-"""Rows a statement. SQLite parses a text that it has not seen, at 7,000 instructions a row: only
-the rows of a transaction beyond the last whole statement have such a text."""
+"""Rows per statement.
+
+SQLite parses a statement with a new text, at 7,000 instructions per row; only the last rows of a
+transaction, which do not fill a statement, have a text of their own.
+"""
 _REPLACE: Final = "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 _TIME: Final = attrgetter("time")
 
@@ -50,12 +53,11 @@ _TIME: Final = attrgetter("time")
 class LocalStore(Points):
     """A store in the file ``path``; ``max_age`` in seconds since arrival, ``max_size`` in bytes.
 
-    With ``write`` the file is created, checked, locked and, if it is corrupt, set aside and begun
-    anew. Without, it must be there, and is waited for ``patience`` seconds where others have it
-    locked. With ``outbox`` it is delivered elsewhere: what arrived after the position
-    ``held_after`` is never pruned, and ``machine`` tells this host from others of its name.
-    ``intake`` may be replaced by one that other stores count in, too. Raises StoreError with the
-    remedy.
+    With ``write`` the file is created, checked, locked and, if it is corrupt, renamed and replaced
+    by an empty one. Without, it must exist; if it is locked, it is waited for ``patience`` seconds.
+    With ``outbox`` it is delivered: what arrived after the position ``held_after`` is never pruned,
+    and ``machine`` distinguishes hosts with the same name. ``intake`` may be replaced by one that
+    stores share. Raises StoreError with the remedy.
     """
 
     def __init__(
@@ -101,11 +103,11 @@ class LocalStore(Points):
         self.close()
 
     def close(self) -> None:
-        """Close the file and give the lock back."""
+        """Close the file and release the lock."""
         if self._lock is not None:
-            # all of it in one file, though a reader that is still there keeps SQLite from that
+            # leave a single file; SQLite does not do this while a reader is connected
             with suppress(sqlite3.Error):
-                self._db.execute("PRAGMA busy_timeout = 0")  # nobody is waited for at the end
+                self._db.execute("PRAGMA busy_timeout = 0")  # do not wait for readers at the end
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
         if self._lock is not None:
@@ -133,9 +135,9 @@ class LocalStore(Points):
         )
 
     def begin_anew(self) -> None:
-        """Set a file aside that turned out to be corrupt, and begin an empty one.
+        """Rename a file that turned out to be corrupt, and create an empty one.
 
-        Raises StoreError; the next append then tries again, and the file it opens is empty too.
+        Raise StoreError; the next append then tries again, and opens an empty file too.
         """
         with suppress(sqlite3.Error):
             self._db.close()
@@ -150,14 +152,14 @@ class LocalStore(Points):
         self._closed = False
         self._series.clear()
         self._identities = Identities(self._db, floors=self.held_after is not None)
-        # what was delivered from the file that is set aside must not be written over
+        # points delivered from the corrupt file must not be overwritten
         self._db.executemany("INSERT INTO series (head, floor) VALUES (?, ?)", self._tops.items())
         self._tops.clear()
 
     def _put_back(self) -> None:
-        """Write the store to its path once more: its file was deleted, or is another one by now.
+        """Write the store to its path again, because its file was deleted or replaced.
 
-        What was deleted lasts as long as it is open. Raises StoreError.
+        A deleted file exists as long as it is open. Raise StoreError.
         """
         spare = self.path.with_name(f"{self.path.name}.restored")
         try:
@@ -165,7 +167,7 @@ class LocalStore(Points):
             spare.unlink(missing_ok=True)
             self._db.execute("VACUUM INTO ?", (str(spare),))
             spare.chmod(0o640)
-            # what belonged to it must not be taken for a part of the new one
+            # files that belong to the old one must not be used with the new one
             kept = set_aside(self.path)
             self.set_aside = kept if kept.exists() else self.set_aside
             spare.rename(self.path)
@@ -194,9 +196,9 @@ class LocalStore(Points):
         move_on: bool = True,
         remove: Sequence[Identity] = (),
     ) -> None:
-        """Keep rows, state and counters, all or nothing: see EventStore.
+        """Store rows, state and counters atomically; see EventStore.append.
 
-        Without ``move_on`` a row whose place is taken is left out. The points of ``remove`` are
+        Without ``move_on``, a row whose time is taken is skipped. The points of ``remove`` are
         deleted in the same transaction.
         """
         if self._closed:
@@ -212,7 +214,7 @@ class LocalStore(Points):
         except sqlite3.Error as error:
             self._roll_back()
             if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
-                # what the write-ahead log holds may be all that is in the way
+                # the write-ahead log may be what fills the disk
                 with suppress(sqlite3.Error):
                     self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             raise self._fault(error) from error
@@ -264,10 +266,10 @@ class LocalStore(Points):
         times = self._identities.assign(zip(series_ids, map(_TIME, rows), strict=True))
         self._db.execute("SAVEPOINT placed")
         try:
-            # for ABORT, the default, SQLite keeps a copy of each page that a statement changes
+            # for ABORT, the default, SQLite copies each page that a statement changes
             self._insert_points(series_ids, times, rows, "OR FAIL ")
         except sqlite3.IntegrityError:
-            # the table judges, not the memory of what was assigned
+            # the table decides, not the cache of assigned times
             self._db.execute("ROLLBACK TO placed")
             self._identities.forget()
             for number, row in zip(series_ids, rows, strict=True):
@@ -290,31 +292,31 @@ class LocalStore(Points):
     def _insert(
         self, into: str, columns: int, rows: Iterable[Iterable[object]], then: str = ""
     ) -> None:
-        """Many rows a statement: after each one the interpreter lock has to be waited for."""
+        """Insert many rows per statement: each one has to reacquire the interpreter lock."""
         row = f"({', '.join('?' * columns)})"
         values = chain.from_iterable(rows)
         while part := list(islice(values, _BULK * columns)):
             marks = ", ".join([row] * (len(part) // columns))
             self._db.execute(f"INSERT {into} {marks} {then}", part)
 
-    # bounds
+    # limits
 
     def size(self) -> int:
-        """Bytes in use, without what SQLite holds free for later; raises StoreError."""
+        """Return the bytes in use, without pages that SQLite keeps free; raise StoreError."""
         try:
             return retention.measure(self._db)
         except sqlite3.Error as error:
             raise self._fault(error) from error
 
     def excess(self) -> int:
-        """Bytes in use beyond ``max_size``; raises StoreError."""
+        """Return the bytes in use above ``max_size``; raise StoreError."""
         return max(0, self.size() - self.max_size)
 
     def prune(self, now: float | None = None) -> int:
-        """Delete what arrived longer ago than ``max_age`` or is beyond ``max_size``; how many.
+        """Delete what exceeds ``max_age`` or ``max_size``; return the number of points.
 
-        Takes the oldest arrivals first and a few thousand a call, so that it never holds up
-        reading for long; call it again while it deletes. Raises StoreError.
+        The oldest arrivals are deleted first, a few thousand per call, so that readers never wait
+        long; call it again until it returns 0. Raise StoreError.
         """
         now = time.time() if now is None else now
         try:
@@ -328,14 +330,14 @@ class LocalStore(Points):
         return deleted
 
     def held(self) -> float:
-        """The share of its points that are held, from 0 to 1; raises StoreError."""
+        """Return the share of the points that are not delivered, from 0 to 1; raise StoreError."""
         try:
             return 0.0 if self.held_after is None else retention.share(self._db, self.held_after)
         except sqlite3.Error as error:
             raise self._fault(error) from error
 
     def is_full(self) -> bool:
-        """Whether it is beyond ``max_size`` and all that it has is held; raises StoreError."""
+        """Return whether it exceeds ``max_size`` and nothing can be pruned; raise StoreError."""
         return self.held_after is not None and self.excess() > 0 and self.held() == 1
 
     def _fault(self, error: sqlite3.Error) -> StoreError:
@@ -344,7 +346,7 @@ class LocalStore(Points):
 
 
 def _is_storable(row: Row) -> bool:
-    """Whether SQLite can take it: its integers have 64 bits, its text is UTF-8."""
+    """Return whether SQLite can store the row: its integers have 64 bits, its text is UTF-8."""
     try:
         f"{row.series}{row.body}{row.raw}".encode()
     except UnicodeEncodeError:
@@ -354,5 +356,5 @@ def _is_storable(row: Row) -> bool:
 
 @lru_cache(maxsize=8192)
 def counter_key(name: str, **labels: str) -> tuple[str, str]:
-    """The key of a counter in Counters."""
+    """Return the key of a counter in ``Counters``."""
     return name, json.dumps(labels, sort_keys=True, separators=(",", ":"))

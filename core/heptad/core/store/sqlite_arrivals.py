@@ -1,4 +1,4 @@
-"""Arrivals of a store that numbers its points as they come, cut into pieces dense in time."""
+"""Arrivals of a store that numbers its points, split into pieces that are dense in time."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -7,8 +7,8 @@ from typing import NamedTuple
 from heptad.core.intervals import MINUTE
 from heptad.core.store.api import Arrival
 
-# in one statement: a series that came between two would be passed over for ever; the plus keeps
-# SQLite to the order of arrival, or each look would cost more as the store grows
+# one statement: with two, a new series in between would be skipped forever; the plus makes SQLite
+# use the order of arrival, otherwise each poll would cost more as the store grows
 _QUERY = """
     SELECT min(time), max(time), count(*), max(id) FROM (
         SELECT id, iif(typeof(time) = 'integer', time, NULL) AS time
@@ -29,7 +29,7 @@ class _Numbered(NamedTuple):
 def read_arrivals(
     db: sqlite3.Connection, measurement: str, after: int, limit: int, edges: Sequence[int]
 ) -> list[Arrival]:
-    """See Store.arrived; ``after`` is the number of a point."""
+    """See EventStore.arrived; ``after`` is the number of a point."""
     taken = _take(db, measurement, after, limit)
     pieces = _tighten(db, measurement, after, taken, edges) if taken else ()
     return [Arrival(*piece[:3], str(piece.last)) for piece in pieces]
@@ -45,9 +45,9 @@ def _take(db: sqlite3.Connection, measurement: str, after: int, limit: int) -> _
 def _tighten(
     db: sqlite3.Connection, measurement: str, after: int, taken: _Numbered, edges: Sequence[int]
 ) -> Iterator[_Numbered]:
-    """Halve what was taken until it is dense in time and on one side of each edge.
+    """Halve what was read until it is dense in time and on one side of each edge.
 
-    One straggler among many points must not cause all the time in between to be read again.
+    A single late point must not cause all the time in between to be read again.
     """
     minutes = (taken.newest - taken.oldest) // MINUTE
     astride = any(taken.oldest < edge <= taken.newest for edge in edges)

@@ -1,4 +1,4 @@
-"""The file of a local store: lock it, open it, check it, set it aside where it is corrupt."""
+"""The file of a local store: lock it, open it, check it, and rename it if it is corrupt."""
 
 import errno
 import fcntl
@@ -21,23 +21,23 @@ _CHECKPOINT_EVERY: Final = 2000
 _CHECKED_SIZE: Final = 64 * 2**20
 _TABLES: Final = frozenset(("counters", "marks", "points", "series", "state"))
 _MAGIC: Final = b"SQLite format 3\0"
-"""How each of its files begins: https://www.sqlite.org/fileformat.html, 1.3."""
+"""The start of an SQLite file: https://www.sqlite.org/fileformat.html, 1.3."""
 
 
 decode_text: Final = partial(str, encoding="utf-8", errors="surrogateescape")
-"""A text column as it is read: one that is not UTF-8 is left to who validates it."""
+"""Decode a text column; invalid UTF-8 is left to validation."""
 
 
 class StoreCorrupt(StoreError):
-    """The file is not a sound database."""
+    """The file is not a valid database."""
 
 
 class StoreLocked(StoreError):
-    """Another process writes the store."""
+    """Another process writes to the store."""
 
 
 def lock_file(path: Path) -> int:
-    """Take the writer's lock beside ``path``; the descriptor that holds it. Raises StoreError."""
+    """Take the writer's lock beside ``path``; return its file descriptor. Raise StoreError."""
     try:
         _refuse_foreign(path)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
@@ -56,14 +56,14 @@ def lock_file(path: Path) -> int:
             f"{path}: another Heptad (process {holder}) is using this store; stop it, or set "
             "another store.path for this one"
         ) from None
-    with suppress(OSError):  # a full disk: the lock holds without the holder's name in it
+    with suppress(OSError):  # if the disk is full, the lock works without the process id
         os.ftruncate(lock, 0)
         os.write(lock, str(os.getpid()).encode())
     return lock
 
 
 def renew_lock(path: Path, lock: int | None) -> int | None:
-    """The descriptor that holds the lock: of a new file, where that of ``lock`` was deleted."""
+    """Return the descriptor of the lock; if the lock file was deleted, lock a new one."""
     if lock is None or os.fstat(lock).st_nlink:
         return lock
     os.close(lock)
@@ -71,7 +71,7 @@ def renew_lock(path: Path, lock: int | None) -> int | None:
 
 
 def _open_lock(path: Path) -> int:
-    """The lock file, never another one that somebody linked to its name: it is written to."""
+    """Open the lock file, but never through a link: it is written to."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         lock = os.open(path, flags, 0o640)
@@ -94,7 +94,7 @@ def _unfit_lock(path: Path, what: str) -> StoreError:
 
 
 def _refuse_open_folder(path: Path) -> None:
-    """Whoever may rename in the folder may put another store and another key there."""
+    """Raise StoreError if anyone could replace the store and its key in this directory."""
     mode = path.parent.stat().st_mode
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
         raise StoreError(
@@ -104,7 +104,7 @@ def _refuse_open_folder(path: Path) -> None:
 
 
 def _refuse_foreign(path: Path) -> None:
-    """What never was a store must not be set aside as a corrupt one."""
+    """Raise StoreError if the file was never a store, so that it is never renamed as corrupt."""
     _refuse_special(path)
     if path.with_name(path.name + ".lock").exists() or not path.exists():
         return
@@ -115,11 +115,11 @@ def _refuse_foreign(path: Path) -> None:
 
 
 def _refuse_special(path: Path) -> None:
-    """Raise StoreError for a FIFO, a device, a socket or a folder: to open one may wait forever."""
+    """Raise StoreError unless it is a regular file: opening a FIFO may block forever."""
     try:
         mode = path.stat().st_mode
     except OSError:
-        return  # where it is opened, that says why it cannot be
+        return  # opening it reports the cause
     if not stat.S_ISREG(mode):
         raise StoreError(f"{path}: not a regular file; choose another store.path")
 
@@ -149,7 +149,7 @@ def _connect(target: str, *, uri: bool = False, patience: float = 10) -> sqlite3
         isolation_level=None,
         check_same_thread=False,
         timeout=patience,
-        # a statement with hundreds of rows takes 60 kB; 128 are the default
+        # a statement with hundreds of rows takes 60 kB; the default is 128 statements
         cached_statements=16,
     )
     try:
@@ -161,13 +161,13 @@ def _connect(target: str, *, uri: bool = False, patience: float = 10) -> sqlite3
 
 
 def _create(path: Path) -> None:
-    """A new file is not for everyone to read; SQLite gives what it puts beside it the same mode."""
+    """Create the file with a restricted mode, which SQLite also uses for its other files."""
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o640))
 
 
 def open_checked(path: Path) -> sqlite3.Connection:
-    """Open for writing; raises StoreCorrupt, or StoreError where another place is the remedy."""
+    """Open for writing; raise StoreCorrupt, or StoreError if another path is the remedy."""
     db = None
     try:
         _create(path)
@@ -176,7 +176,7 @@ def open_checked(path: Path) -> sqlite3.Connection:
         _refuse_others(db, path, version)
         if version > SCHEMA_VERSION:
             raise _newer(path, version)
-        db.execute(f"PRAGMA page_size = {_PAGE}")  # of a new file; an older one keeps its own
+        db.execute(f"PRAGMA page_size = {_PAGE}")  # only of a new file
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_EVERY}")
         db.execute(f"PRAGMA journal_size_limit = {2 * _CHECKPOINT_EVERY * _PAGE}")
@@ -201,14 +201,14 @@ def open_checked(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """Commit what is done inside; whoever catches an error rolls back."""
+    """Commit at the end of the block; on an error, the caller rolls back."""
     db.execute("BEGIN IMMEDIATE")
     yield
     db.execute("COMMIT")
 
 
 def open_for_reading(path: Path, patience: float = 10) -> sqlite3.Connection:
-    """Open for reading only; raises StoreError with the remedy."""
+    """Open for reading only; raise StoreError with the remedy."""
     _refuse_special(path)
     if not path.exists():
         raise StoreError(
@@ -239,7 +239,7 @@ def open_for_reading(path: Path, patience: float = 10) -> sqlite3.Connection:
 
 
 def is_corrupt(error: sqlite3.Error) -> bool:
-    """Whether an error of SQLite's means that the file is not sound."""
+    """Return whether an SQLite error means that the file is corrupt."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or (
         code == sqlite3.SQLITE_ERROR and "no such table" in str(error)
@@ -247,7 +247,7 @@ def is_corrupt(error: sqlite3.Error) -> bool:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a store and what belongs to it; nothing is deleted. Raises StoreError."""
+    """Rename a store and its other files; nothing is deleted. Raise StoreError."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     names = (path.with_name(f"{path.name}.corrupt-{stamp}-{n}") for n in count(1))
     kept = next(name for name in names if not name.exists())
@@ -262,7 +262,7 @@ def set_aside(path: Path) -> Path:
 
 
 def identify(path: Path) -> str:
-    """What tells this file from another one that takes its place; empty where there is none."""
+    """Return what distinguishes this file from a replacement; empty if it does not exist."""
     try:
         status = path.stat()
     except OSError:

@@ -1,7 +1,7 @@
-"""What a local store holds, as it is read: by time, by arrival, and what is known beside points.
+"""Read a local store: points by time and by arrival, state and counters.
 
-A column may hold a value of any type, whatever was declared (https://www.sqlite.org/datatype3.html):
-what is not as Heptad wrote it is rejected.
+A column may contain a value of any type, whatever its declaration
+(https://www.sqlite.org/datatype3.html): values that Heptad does not write are rejected.
 """
 
 import json
@@ -31,20 +31,20 @@ _decode_problems: Final = msgspec.json.Decoder(list[str]).decode
 
 
 class _Deaf(msgspec.Struct):
-    """Why a source is deaf, as the exporter keeps it."""
+    """Why a source is deaf, as the exporter stores it."""
 
     reasons: dict[str, str] = {}
 
 
 class _UntrustedProgram(msgspec.Struct):
-    """The refused lines of a program, the last at ``last`` (ns), as the exporter keeps them."""
+    """The rejected lines of a program, the last at ``last`` (ns), as the exporter stores them."""
 
     sentence: str = ""
     last: int = 0
 
 
 class Points:
-    """The reading half of a local store: see EventStore."""
+    """The reading half of a local store; see EventStore."""
 
     is_shared: Final = False
 
@@ -54,7 +54,6 @@ class Points:
     def read(
         self, measurement: str, since: int, until: int, tags: TagFilter | None = None
     ) -> Iterator[Point]:
-        """The points of the range whose tags are as given, in order of time."""
         rows = self._rows(measurement, since, until, tags)
         return self.intake.sift(kind_of(measurement), rows, _point_of_row, identify_row)
 
@@ -67,7 +66,6 @@ class Points:
         newest_first: bool = False,
         fields: Sequence[str] = (),
     ) -> Iterator[Event]:
-        """The events of the range whose tags are as given, in order of time or the newest first."""
         if newest_first:
             rows = self._rows_backwards(since, until, tags)
         else:
@@ -75,7 +73,6 @@ class Points:
         return self.intake.sift("event", rows, event_of_row, identify_row)
 
     def pick(self, identities: Iterable[Identity]) -> Iterator[Event]:
-        """The events that are these, as far as they are there, in order of time."""
         return self.intake.sift("event", self._pick(identities), event_of_row, identify_row)
 
     def _pick(self, identities: Iterable[Identity]) -> Iterator[Row]:
@@ -95,12 +92,12 @@ class Points:
         until: int,
         tags: TagFilter | None,
     ) -> Iterator[Row]:
-        """The rows in order of time."""
+        """Yield the rows in order of time."""
         series_by_id = self._series_of(measurement, tags or {})
         marks = ", ".join("?" * len(series_by_id))
         rows = self._db.execute(
-            # the unary plus keeps SQLite from walking another index to spare itself the sort
-            f"SELECT series, time, body, raw FROM points WHERE series IN ({marks}) "  # noqa: S608 - only question marks are put in
+            # the unary plus prevents SQLite from using another index to avoid the sort
+            f"SELECT series, time, body, raw FROM points WHERE series IN ({marks}) "  # noqa: S608 - only question marks are inserted
             "AND time >= ? AND time < ? ORDER BY +time, id",
             (*series_by_id, since, until),
         )
@@ -108,7 +105,7 @@ class Points:
             yield Row(series_by_id[number], time, body, raw)
 
     def _rows_backwards(self, since: int, until: int, tags: TagFilter | None) -> Iterator[Row]:
-        """The rows of events, the newest first; each is fetched when it is asked for."""
+        """Yield the rows of events, the newest first; each is read when it is requested."""
         series_by_id = self._series_of(EVENTS, tags or {})
         walks = [
             self._db.execute(
@@ -122,9 +119,8 @@ class Points:
             yield Row(series_by_id[number], time, body, raw)
 
     def last_times(self, until: int) -> dict[Emitter, int]:
-        """The time of the newest event before ``until`` of each emitter."""
         rows = self._db.execute(
-            # a time of another type is larger than any number
+            # a time of another type compares larger than any number
             "SELECT head, (SELECT max(time) FROM points WHERE series = s.id AND time < ?) "
             "FROM series AS s WHERE substr(head, 1, ?) = ? AND typeof(head) = 'text'",
             (until, len(EVENTS) + 1, f"{EVENTS},"),
@@ -151,16 +147,15 @@ class Points:
     def arrived(
         self, measurement: str, position: str, limit: int, edges: Sequence[int] = ()
     ) -> list[Arrival]:
-        """What came after a position, which is the number of the last point, in decimal."""
+        """Return what arrived after a position: the number of the last point, in decimal."""
         kept = self.intake.restore("position", position.encode() or None, decode_time)
         return read_arrivals(self._db, measurement, kept or 0, limit, edges)
 
     def intervals(self, measurement: str, since: int, until: int) -> list[Interval]:
-        """The minutes of the range that have points, merged and in order."""
         series_by_id = self._series_of(measurement, {})
         marks = ", ".join("?" * len(series_by_id))
         found = self._db.execute(
-            f"SELECT DISTINCT (time - (time % {MINUTE} + {MINUTE}) % {MINUTE}) / {MINUTE} "  # noqa: S608 - only numbers and question marks are put in
+            f"SELECT DISTINCT (time - (time % {MINUTE} + {MINUTE}) % {MINUTE}) / {MINUTE} "  # noqa: S608 - only numbers and question marks are inserted
             f"FROM points WHERE series IN ({marks}) AND time >= ? AND time < ? "
             "AND typeof(time) = 'integer'",
             (*series_by_id, max(since, -(2**63)), min(until, 2**63 - 1)),
@@ -168,11 +163,11 @@ class Points:
         return merge_intervals((minute, minute + 1) for (minute,) in found)
 
     def watermark(self) -> int | None:
-        """The time up to which the exporter had read every log to its end; None: not known."""
+        """Return the time up to which the exporter has read all logs; None if unknown."""
         return self.intake.restore(LOOKED_UNTIL, self.recall(LOOKED_UNTIL), decode_time)
 
     def problems(self, since: int | None = None) -> list[str]:
-        """What is wrong on this host, as /healthz of its exporter shows it; deaf sources first."""
+        """Return the problems that the exporter's /healthz shows; deaf sources first."""
         told = []
         for key, data in self.recall_all("deaf/").items():
             with suppress(msgspec.MsgspecError):
@@ -183,7 +178,7 @@ class Points:
         return told if since is None else (told + self._untrusted(since, told))[:_MOST_PROBLEMS]
 
     def _untrusted(self, since: int, told: list[str]) -> list[str]:
-        """Those of which a line was refused from ``since`` on, but for what is told already."""
+        """Return programs with a line rejected since ``since``, without those in ``told``."""
         known = " ".join(told)
         found: list[str] = []
         for data in self.recall_all("refused/").values():
@@ -194,18 +189,16 @@ class Points:
         return found
 
     def tail(self, since: int, tags: TagFilter) -> "SqliteTail":
-        """What follows the events since ``since`` (ns) with these tags as they come."""
         return SqliteTail(self, since, tags)
 
     def since_arrival(
         self, position: int, limit: int, tags: TagFilter | None = None
     ) -> tuple[list[Event], int]:
-        """The events among the next ``limit`` points after ``position``, and the new position."""
         rows = self._db.execute(
             "SELECT id, series, time, body, raw FROM points WHERE id > ? ORDER BY id LIMIT ?",
             (position, limit),
         ).fetchall()
-        # after the rows: so it knows all of theirs
+        # after the rows, so that it includes all of their series
         series_by_id = self._series_of(EVENTS, tags or {})
         known = [
             Row(series_by_id[number], time, body, raw)
@@ -216,15 +209,14 @@ class Points:
         return list(events), rows[-1][0] if rows else position
 
     def newest_position(self) -> int:
-        """The position of what arrived last; 0 where nothing has."""
+        """Return the position of the last arrival; 0 if there is none."""
         return int(self._db.execute("SELECT coalesce(max(id), 0) FROM points").fetchone()[0])
 
     def recall(self, key: str) -> bytes | None:
-        """The state kept under ``key``, or None."""
         return recall(self._db, key, self.intake)
 
     def recall_keys(self, prefix: str) -> list[str]:
-        """The keys of all that is kept beside the points and begins with ``prefix``."""
+        """Return the keys of the state that start with ``prefix``."""
         rows = self._db.execute(
             "SELECT key FROM state WHERE substr(key, 1, ?) = ? AND length(value) > 0",
             (len(prefix), prefix),
@@ -232,23 +224,22 @@ class Points:
         return [key for (key,) in rows]
 
     def past(self, upto: int) -> Past:
-        """What arrived up to a position."""
+        """Return what arrived up to a position."""
         return Past(self._db, upto)
 
     def recall_all(self, prefix: str) -> dict[str, bytes]:
-        """The states kept under keys that begin with ``prefix``."""
+        """Return the state with keys that start with ``prefix``."""
         query = "SELECT key, value FROM state WHERE substr(key, 1, ?) = ? ORDER BY key"
         return {key: bytes(value) for key, value in self._db.execute(query, (len(prefix), prefix))}
 
     def counters(self) -> dict[tuple[str, str], float]:
-        """Every counter: (name, labels as JSON) to its value."""
         rows = self._db.execute("SELECT name, labels, value FROM counters")
         sound = self.intake.sift("counter", rows, check_counter, lambda row: row[:2])
         return {(name, labels): value for name, labels, value in sound}
 
 
 class SqliteTail:
-    """Events since ``since`` (ns) with these ``tags``; ``pause``: seconds between two looks."""
+    """Events since ``since`` (ns) with these ``tags``; ``pause``: seconds between two polls."""
 
     pause: Final = 0.3
 
@@ -259,11 +250,10 @@ class SqliteTail:
         self._position = store.newest_position()
 
     def history(self) -> Iterator[Event]:
-        """What is there already, in order of time."""
         return self._store.events(self._since, 2**63 - 1, self._tags)
 
     def poll(self) -> Iterator[Event]:
-        """What came since the last look, in order of arrival."""
+        """Yield the events since the last call, in order of arrival."""
         before = -1
         while before != self._position:
             before = self._position
@@ -272,7 +262,7 @@ class SqliteTail:
 
 
 def recall(db: sqlite3.Connection, key: str, intake: Intake) -> bytes | None:
-    """The state kept under ``key``; None where there is none, or no state could be like that."""
+    """Return the state stored under ``key``; None if it is missing or has an invalid type."""
     row = db.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
     if row is None or isinstance(row[0], bytes):
         return row[0] if row else None
@@ -281,7 +271,7 @@ def recall(db: sqlite3.Connection, key: str, intake: Intake) -> bytes | None:
 
 
 def check_counter(row: tuple[Any, Any, Any]) -> tuple[str, str, float]:
-    """A counter's name, labels and value; raises Invalid where it is none."""
+    """Return a counter's name, labels and value; raise Invalid if they are not valid."""
     name, labels, value = row
     if type(value) not in (int, float) or not isinstance(labels, str):
         raise Invalid("type", f"a counter of type {type(value).__name__}")

@@ -1,4 +1,4 @@
-"""The tables of the local store and how an older file becomes a newer one."""
+"""The tables of the local store, and the migration of older files."""
 
 import sqlite3
 from typing import Final
@@ -46,8 +46,11 @@ CREATE TABLE rejected (
     reason TEXT NOT NULL
 );
 """
-"""``floor``: the newest time of a series' deleted points. ``taken``: times that points had in
-another store of this host's. ``rejected``: points that the other end of a delivery refused."""
+"""``floor``: the newest time of a series' deleted points.
+
+``taken``: times that points had in another store of this host. ``rejected``: points that the
+destination rejected.
+"""
 
 _HELD: Final = """
 CREATE TABLE held (
@@ -60,21 +63,21 @@ CREATE TABLE held (
     stored TEXT NOT NULL
 );
 """
-"""``held``: points that the other end does not take now, since when, and for which field."""
+"""``held``: points that the destination does not accept now, since when, and for which field."""
 
 MIGRATIONS: Final = (_FIRST, _OUTBOX, _HELD)
-"""What leads from version N to N + 1, in order; a step is never changed once it was released."""
+"""The steps from version N to N + 1, in order; a released step is never changed."""
 
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 
 OLDEST_READABLE: Final = 2
-"""What came later is a table that only `heptad exporter rejected` reads."""
+"""Later versions only added a table that only `heptad exporter rejected` reads."""
 
 ADD_TO_COUNTER: Final = "ON CONFLICT (name, labels) DO UPDATE SET value = value + excluded.value"
-"""What ends an insert into ``counters``, whose value is then an amount."""
+"""The end of an insert into ``counters``; the inserted value is then added."""
 
 
 def migrate(db: sqlite3.Connection, version: int) -> None:
-    """Bring a file of ``version`` to ``SCHEMA_VERSION``, each step whole or not at all."""
+    """Migrate a file from ``version`` to ``SCHEMA_VERSION``; each step is atomic."""
     for number, step in enumerate(MIGRATIONS[version:], start=version + 1):
         db.executescript(f"BEGIN IMMEDIATE; {step}; PRAGMA user_version = {number}; COMMIT;")

@@ -1,4 +1,4 @@
-"""Lines of known programs that no rule understood, as they are stored beside the events."""
+"""Lines of known programs that no rule matches, as they are stored beside the events."""
 
 from typing import Final
 

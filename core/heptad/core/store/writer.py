@@ -1,4 +1,4 @@
-"""Which process writes a local store, as far as the kernel shows it."""
+"""Find the process that writes to a local store, through the kernel's list of locks."""
 
 import os
 import re
@@ -13,10 +13,10 @@ _WRITER: Final = re.compile(
 
 
 def find_writer(path: Path) -> int | None:
-    """The process that holds the writer's lock of the store ``path``; None where nobody does.
+    """Return the process that holds the writer's lock of the store ``path``; None if there is none.
 
-    Nothing is locked to find out, so that a service that starts meanwhile is not disturbed.
-    Raises OSError where the lock file or the kernel's list of locks cannot be read.
+    Nothing is locked to find out, so that a service that starts meanwhile is not disturbed. Raise
+    OSError if the lock file or the kernel's list of locks cannot be read.
     """
     lock = path.with_name(path.name + ".lock")
     try:
@@ -28,7 +28,7 @@ def find_writer(path: Path) -> int | None:
         if int(inode) != status.st_ino:
             continue
         device = os.makedev(int(major, 16), int(minor, 16))
-        # a file system of several devices shows another one here than stat(2) does
+        # a file system on several devices shows another device here than stat(2)
         if device == status.st_dev or process.encode() == named:
             return int(process)
     return None

@@ -1,1 +1,1 @@
-"""What Heptad reports of itself: its log and its metrics."""
+"""What Heptad reports about itself: its log and its metrics."""

@@ -1,4 +1,4 @@
-"""Heptad's own log: standard error, logfmt or JSON; a lasting problem once, not once a retry."""
+"""Heptad's own log on standard error, logfmt or JSON; lasting problems are logged once."""
 
 import json
 import logging
@@ -38,10 +38,9 @@ def _hide(value: Any) -> Any:
 
 
 class LogfmtFormatter(logging.Formatter):
-    """``key=value`` pairs; a value that is not plain is quoted as JSON quotes it."""
+    """Format records as ``key=value`` pairs; special characters are quoted as in JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line."""
         return " ".join(f"{key}={_quote(value)}" for key, value in _fields(record).items())
 
 
@@ -51,35 +50,34 @@ def _quote(value: Any) -> str:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
+    """Format records as one JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line."""
         return json.dumps(_fields(record))
 
 
 _NUMBER: Final = re.compile("[0-9a-fA-F]*[0-9][0-9a-fA-F]*")
-"""As servers and proxies give one to each request, and as counts are."""
+"""Numbers such as counts, and the request ids of servers and proxies."""
 _FORGET: Final = 600.0
 _MOST_REASONS: Final = 20
 
 
 def configure(level: str, form: str) -> None:
-    """Send all logs to standard error in one form."""
+    """Send all logs to standard error in one format."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else LogfmtFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # its threads complain of being told to stop
+    # its threads log errors when they are stopped
     logging.getLogger("watchdog").setLevel(logging.CRITICAL)
 
 
 class Condition:
-    """A lasting problem: one line when it begins, when its reason changes, and when it ends.
+    """A lasting problem; it is logged when it starts, when its reason changes, and when it ends.
 
-    Reasons that differ in numbers only are the same, and one that comes again within ten minutes
-    is not logged again: a server that answers now so, now so, fills no log.
+    Reasons that differ only in numbers are equal. A reason that returns within ten minutes is not
+    logged again, so that a server with alternating errors does not fill the log.
     """
 
     def __init__(self, log: logging.Logger, name: str, **fields: object) -> None:
@@ -91,7 +89,7 @@ class Condition:
         self.problem: str | None = None
 
     def set(self, problem: str | None) -> None:
-        """The problem as it is now; None: there is none."""
+        """Set the current problem; None if there is none."""
         before, self.problem = self.problem, problem
         if problem == before:
             return

@@ -1,8 +1,8 @@
-"""What this process shows to servers to prove who it is, kept out of every text that it shows.
+"""Mask secrets that this process sends to servers in all texts that it shows.
 
-A server or proxy may repeat it in what it says of an error: as it was sent, encoded, cut off, or
-with blanks inside. Whoever reads a secret has it remembered here, and whoever shows what a server
-said masks it here.
+A server or proxy may repeat a secret in an error message: unchanged, encoded, cut off, or with
+blanks inside. Code that reads a secret registers it here, and code that shows a server's text masks
+it here.
 """
 
 import base64
@@ -14,31 +14,31 @@ from urllib.parse import quote, quote_plus
 
 _MASK: Final = "…"
 _PIECE: Final = 8
-"""So many characters of a secret in a row are masked; of a shorter secret all of them."""
+"""A part of a secret with this many characters is masked; of a shorter secret, the whole."""
 _MOST: Final = 100
-"""Secrets that are remembered: a token's file may be renewed for as long as a process runs."""
+"""The maximum number of remembered secrets: a token's file may be renewed many times."""
 
 _LONGEST: Final = 4096
 _LONG: Final = 16
-"""Characters of a secret that is no word that a text could have for itself."""
+"""The minimum length of a secret that ordinary text cannot contain by chance."""
 
 _lock = threading.Lock()
 _secrets: dict[tuple[str, str], set[str]] = {}
 
 
 class _Masks(NamedTuple):
-    """What is looked for: pieces by their size, and whole forms, the longest first."""
+    """What to search for: pieces by their size, and whole forms, the longest first."""
 
     pieces: dict[int, set[str]]
     whole: list[str]
 
 
 _current = [_Masks({}, [])]
-"""The one in use, which a thread that remembers another secret replaces in one step."""
+"""The masks in use; a thread that registers another secret replaces them atomically."""
 
 
 def remember_secret(secret: str, user: str = "") -> None:
-    """Mask it from now on, in all forms in which it is sent; with ``user`` also as basic auth."""
+    """Mask a secret from now on, in all its encodings; with ``user``, also as basic auth."""
     secret = secret[:_LONGEST]
     if not secret or (user, secret) in _secrets:
         return
@@ -57,7 +57,7 @@ def remember_secret(secret: str, user: str = "") -> None:
 
 
 def mask_secrets(text: str) -> str:
-    """What a server said, with each piece of a secret as an ellipsis; in time linear to it."""
+    """Replace each part of a secret in a server's text by an ellipsis; runs in linear time."""
     masks = _current[0]
     if not masks.pieces:
         return text
@@ -82,7 +82,7 @@ def mask_secrets(text: str) -> str:
 
 
 def mask_whole(text: str) -> str:
-    """A text of Heptad's own without long secrets, should one have come into it all the same."""
+    """Mask long secrets in a text of Heptad's own, in case it contains one."""
     for form in _current[0].whole:
         if form in text:
             text = text.replace(form, _MASK)
@@ -90,7 +90,7 @@ def mask_whole(text: str) -> str:
 
 
 def _write(user: str, secret: str) -> set[str]:
-    """The forms in which it may come back."""
+    """Return the forms in which a server may repeat the secret."""
     plain = {secret}
     for text in (secret, f"{user}:{secret}"):
         data = text.encode("utf-8", "surrogateescape")
@@ -108,5 +108,5 @@ def _compact(text: str) -> str:
 
 
 def _counts(letter: str) -> bool:
-    """Blanks and what is not seen may stand between the letters of a secret."""
+    """Return whether a character counts: a repeated secret may contain blanks and hidden ones."""
     return letter.isprintable() and not letter.isspace() and letter not in "=\\"

@@ -1,7 +1,7 @@
-"""Metrics of a part of Heptad: counters that live in a store, and gauges that do not.
+"""Metrics of the exporter or aggregator: counters, which a store keeps, and gauges.
 
-Counters are read from the store at the start, move only when a batch is committed, and so
-survive a restart. What there is, is declared: a name, its labels and what it means.
+Counters are loaded from the store at the start and change only when a batch is committed, so they
+survive a restart. All metrics are declared with name, labels and help.
 """
 
 import json
@@ -15,7 +15,7 @@ from heptad.core.validation import Intake
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
     from prometheus_client.registry import Collector
-else:  # an HTTP server comes with it, which many a command does not need: 60 ms of its start
+else:  # the import includes an HTTP server and takes 60 ms, which many commands do not need
     Collector = object
 
 Families = Mapping[str, tuple[tuple[str, ...], str]]
@@ -25,7 +25,7 @@ CounterDict = dict[tuple[str, str], float]
 
 
 def add_counters(total: CounterDict, more: Counters) -> None:
-    """Add to ``total`` what ``more`` adds."""
+    """Add the amounts of ``more`` to ``total``."""
     for key, amount in more.items():
         total[key] = total.get(key, 0) + amount
 
@@ -43,7 +43,7 @@ RELOADS: Final[Families] = {
         "Unix time of the last successful configuration reload",
     ),
 }
-"""Of both parts, where they run on."""
+"""Metrics of the exporter and the aggregator if they support a reload."""
 
 _REJECTED: Final = "heptad_rejected_values_total"
 REJECTIONS: Final[Families] = {
@@ -52,16 +52,16 @@ REJECTIONS: Final[Families] = {
         "Stored values that are invalid and were skipped since the start",
     ),
 }
-"""Also of both."""
+"""Metrics of both."""
 _TOTAL: Final = "_total"
 
 
 class StoredMetrics(Collector):
     """The ``counters`` and ``gauges`` of one part, for a prometheus_client registry.
 
-    ``stored`` is where the counters stand; ``known`` are counters to show at zero from the start;
-    ``intake`` knows what was rejected.
-    A gauge whose name ends in ``_total`` is exposed as a counter: one that begins at the start.
+    ``stored`` are the values at the start; ``known`` are counters that are exposed at zero from the
+    start; ``intake`` counts the rejected values. A gauge whose name ends in ``_total`` is exposed
+    as a counter that starts at zero.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class StoredMetrics(Collector):
         self.add(stored)
 
     def add(self, amounts: Counters) -> None:
-        """Move counters by what was committed."""
+        """Increase counters by committed amounts."""
         with self._lock:
             for (name, labels), amount in amounts.items():
                 family = self._counters.get(name)
@@ -93,23 +93,22 @@ class StoredMetrics(Collector):
                     family[labels] = family.get(labels, 0) + amount
 
     def set(self, name: str, value: float, *labels: str) -> None:
-        """Set a gauge."""
         with self._lock:
             self._gauges[name][labels] = value
 
     def show(self, name: str, values: Mapping[tuple[str, ...], float]) -> None:
-        """Set all that there is of a gauge, by its labels."""
+        """Replace all values of a gauge, by labels."""
         with self._lock:
             self._gauges[name] = dict(values)
 
     def raise_by(self, name: str, amount: float, *labels: str) -> None:
-        """Move a gauge that is exposed as a counter."""
+        """Increase a gauge that is exposed as a counter."""
         with self._lock:
             family = self._gauges[name]
             family[labels] = family.get(labels, 0) + amount
 
     def totals(self) -> CounterDict:
-        """Every counter that is not zero, as the store keeps them."""
+        """Return all counters that are not zero, as the store keeps them."""
         with self._lock:
             return {
                 (name, labels): value
@@ -119,7 +118,7 @@ class StoredMetrics(Collector):
             }
 
     def collect(self) -> "Iterator[Metric]":
-        """The families, as they are now."""
+        """Return the current families."""
         from prometheus_client.core import (  # noqa: PLC0415 - see above
             CounterMetricFamily,
             GaugeMetricFamily,
@@ -144,5 +143,5 @@ class StoredMetrics(Collector):
             yield gauge
 
     def describe(self) -> "Iterable[Metric]":
-        """Nothing: which label sets there are is known only while running."""
+        """Return nothing: the label sets are known only at run time."""
         return []
