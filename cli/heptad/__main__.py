@@ -1,4 +1,4 @@
-"""The entry of the command: signals are expected before the command line is loaded."""
+"""The entry point of the command; it handles signals before the command line is imported."""
 
 import sys
 
@@ -6,7 +6,7 @@ from heptad.cli.runtime.early_signals import expect_signals
 
 
 def main() -> int:
-    """Run a command; gives the exit status."""
+    """Run a command; return the exit status."""
     expect_signals(*sys.argv[1:2])
     from heptad.cli.main import main as run
 

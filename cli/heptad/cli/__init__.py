@@ -1,1 +1,1 @@
-"""The command line: the only package that puts the parts together."""
+"""The command line; the only package that combines exporter and aggregator."""

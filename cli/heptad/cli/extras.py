@@ -1,13 +1,13 @@
-"""Packages that only an extra of Heptad installs."""
+"""Packages that are only installed with an extra of Heptad."""
 
 from typing import Final
 
 EXTRA_OF: Final = {"grafana_client": "grafana", "requests": "grafana"}
-"""Package as it is imported → the extra that installs it."""
+"""Name of the import → the extra that installs it."""
 
 
 def describe_missing(error: ModuleNotFoundError) -> str | None:
-    """What to install so that the import works, or None for a package of no extra."""
+    """Return what to install to fix the import; None if the package belongs to no extra."""
     package = (error.name or "").partition(".")[0]
     if package not in EXTRA_OF:
         return None

@@ -1,4 +1,4 @@
-"""Findings as a person at a terminal sees them: one line each, among the events."""
+"""Show findings on a terminal as one line each, among the events."""
 
 import logging
 from collections.abc import Callable
@@ -10,9 +10,9 @@ from heptad.core.terminal import printable
 
 
 class FindingLines(logging.Filter):
-    """Takes the findings out of the log, and shows each as one line instead.
+    """Removes findings from the log, and shows each on one line instead.
 
-    ``room`` gives the columns that a line may take, None for any number.
+    ``room`` returns the maximum number of columns of a line, None for no limit.
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class FindingLines(logging.Filter):
         self._titles = {rule.name: rule.title for rule in rules_of(FindingsConfig())}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is for the log."""
+        """Return whether a record stays in the log."""
         told = vars(record)
         if record.msg != "finding" or "rule" not in told:
             return True

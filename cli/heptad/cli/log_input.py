@@ -1,4 +1,4 @@
-"""The logs that a person names to `heptad parse`: plain, packed, from a pipe – or not a log."""
+"""Input files of `heptad parse`: plain, compressed, from a pipe – or not a log."""
 
 import bz2
 import errno
@@ -28,20 +28,20 @@ _CHUNK: Final = 2**17
 _LONGEST_LINE: Final = 16_384
 _MOST_BYTES: Final = 16 * 2**20
 _MOST_LINES: Final = 200_000
-"""Without one line of a log in so many bytes or lines, what is read is not a log."""
+"""If this many bytes or lines contain no log line, the input is not a log."""
 _OVERSIZED: Final = "\0"
-"""Stands for a line above the maximum."""
+"""Placeholder for a line above the maximum length."""
 _PACKED: Final[dict[bytes, Callable[[Any], Any]]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
     b"\xfd7zXZ\x00": lzma.open,
 }
-"""What a packed file begins with, whatever its name."""
+"""Magic bytes of compressed files; file names are ignored."""
 _TOO_LONG: Final = re.compile(rf"^.{{{_LONGEST_LINE + 1},}}$", re.MULTILINE)
 
 
 class LineCounts:
-    """The lines of a file, and what of them is a log's."""
+    """Counts of the lines of a file, by whether they are log lines."""
 
     def __init__(self) -> None:
         self.lines = 0
@@ -51,7 +51,7 @@ class LineCounts:
         self.given_up_after = 0
 
     def add(self, text: str, records: int, headless: int) -> None:
-        """Count the lines of a text, of which so many are records, or have no header."""
+        """Count the lines of a text: ``records`` were parsed, ``headless`` have no header."""
         self.lines += text.count("\n") + 1
         self.records += records
         self.headless += headless
@@ -59,7 +59,10 @@ class LineCounts:
             self.oversized += text.split("\n").count(_OVERSIZED)
 
     def find_problem(self, strange: str | None) -> str:
-        """Why the file is not a log, or nothing; ``strange`` is its first line without a header."""
+        """Return why the file is not a log, or an empty text.
+
+        ``strange`` is the first line without a header.
+        """
         if self.records:
             return ""
         if not self.lines and not self.given_up_after:
@@ -77,7 +80,10 @@ class LineCounts:
 
 @contextmanager
 def open_log(name: str) -> Iterator[tuple[IO[bytes], int, int]]:
-    """The file, its size in bytes (0: not known), and when it was changed (ns); raises OSError."""
+    """Yield the file, its size in bytes (0: unknown), and its modification time (ns).
+
+    Raise OSError.
+    """
     with ExitStack() as stack:
         file = sys.stdin.buffer if name == "-" else stack.enter_context(_open(name))
         status = os.fstat(file.fileno())
@@ -93,7 +99,7 @@ def open_log(name: str) -> Iterator[tuple[IO[bytes], int, int]]:
 
 
 def _open(name: str) -> IO[bytes]:
-    """A file, or a pipe that has a writer; a device may have no end."""
+    """Open a file, or a pipe with a writer; not a device, which may be endless."""
     number = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         mode = os.fstat(number).st_mode
@@ -113,7 +119,7 @@ def _open(name: str) -> IO[bytes]:
 
 
 def _await_writer(number: int) -> None:
-    """Wait until a program has the pipe open for writing, or has had it."""
+    """Wait until a program has opened the pipe for writing."""
     end = time.monotonic() + PATIENCE
     poll = select.poll()
     poll.register(number, select.POLLIN)
@@ -121,7 +127,7 @@ def _await_writer(number: int) -> None:
         try:
             os.read(number, 1)
         except BlockingIOError:
-            return  # a writer that has nothing to say yet; without one this were the end
+            return  # there is a writer without data; otherwise this would be the end of the file
         if time.monotonic() >= end:
             raise TimeoutError(
                 f"is a pipe that no program has opened for writing within {PATIENCE:.0f} s"
@@ -129,15 +135,15 @@ def _await_writer(number: int) -> None:
 
 
 def _skip_hole(number: int) -> None:
-    """Go to the first byte of a file that is stored: a sparse one can be larger than any disk."""
-    with suppress(OSError):  # nothing but a hole, or a file system that does not know
+    """Seek to the first stored byte: a sparse file can be larger than any disk."""
+    with suppress(OSError):  # only a hole, or a file system without SEEK_DATA
         os.lseek(number, 0, os.SEEK_DATA)
 
 
 def read_texts(file: IO[bytes], bar: "tqdm[Any]", read: LineCounts) -> Iterator[str]:
-    """Texts of whole lines, the last without its end; of one above the maximum only a mark.
+    """Yield texts of whole lines; a line above the maximum length is replaced by a placeholder.
 
-    ``read`` counts what became of them: where it has found no line of a log for long, reading ends.
+    ``read`` has the counts so far: reading ends if there is no log line for too long.
     """
     rest = b""
     before = 0
@@ -150,7 +156,7 @@ def read_texts(file: IO[bytes], bar: "tqdm[Any]", read: LineCounts) -> Iterator[
             before += len(data)
             data = rest + data
             end = data.rfind(b"\n") + 1
-            # of a line that does not end, no more is kept than shows that it is too long
+            # of an unfinished line, keep only as much as is needed to see that it is too long
             rest = data[end:][: _LONGEST_LINE + 1]
             if end:
                 yield _clean(data[: end - 1])

@@ -1,4 +1,4 @@
-"""The command line: puts the parts together."""
+"""The command line: its parser, and the exit status for each error."""
 
 import argparse
 import io
@@ -40,10 +40,10 @@ _ALONE: Final = ("-h", "--help", "--version")
 
 
 def make_parser(first: str = "") -> argparse.ArgumentParser:
-    """The parser of the command line that begins with ``first``.
+    """Create the parser for a command line that starts with ``first``.
 
-    What a command takes is read from its module, and that brings all it works with: where another
-    is called, or only help is wanted, it is listed without.
+    The options of a command are defined in its module, whose import is slow: other commands are
+    only listed.
     """
     parser = argparse.ArgumentParser(
         prog="heptad",
@@ -65,19 +65,19 @@ def make_parser(first: str = "") -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; gives the exit status."""
+    """Run a command; return the exit status."""
     if arguments is None:
         expect_signals(*sys.argv[1:2])
     _open_standard_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # a name in a log must not end a command where the terminal's encoding lacks its letters
+        # a name from a log must not cause an error if the terminal's encoding cannot represent it
         sys.stdout.reconfigure(errors="backslashreplace")
     with screened():
         return _run(arguments)
 
 
 def _open_standard_streams() -> None:
-    """Where a caller closed them: what is opened next would take their place and their output."""
+    """Open streams that the caller closed: otherwise other files would get their descriptors."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
@@ -87,7 +87,7 @@ def _open_standard_streams() -> None:
         sys.stderr = os.fdopen(2, "w", closefd=False)
 
 
-def _run(arguments: Sequence[str] | None) -> int:  # noqa: PLR0911 - a status a return
+def _run(arguments: Sequence[str] | None) -> int:  # noqa: PLR0911 - one return per status
     try:
         arguments = sys.argv[1:] if arguments is None else arguments
         args = make_parser(*arguments[:1]).parse_args(arguments)
@@ -107,7 +107,7 @@ def _run(arguments: Sequence[str] | None) -> int:  # noqa: PLR0911 - a status a 
         print_error(missing)
         return FAILED
     except BrokenPipeError:
-        # the reader has seen enough, as in `heptad events | head`; nothing is left to flush
+        # the reader has closed the pipe, as in `heptad events | head`; nothing is left to flush
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except sqlite3.Error as error:

@@ -1,7 +1,7 @@
-"""How a part of Heptad is: by what its port answers, its store holds and the kernel shows.
+"""The status of the exporter or aggregator, from its port, its store and the kernel's lock list.
 
-Nothing is healthy without evidence: the exporter must have read its logs to their end, and the
-aggregator must have judged what arrived, within the last three minutes.
+A part is only healthy with evidence: within the last three minutes, the exporter must have read its
+logs to their end, and the aggregator must have processed all arrived events.
 """
 
 import math
@@ -28,7 +28,7 @@ PARTS: Final = ("exporter", "aggregator")
 PartState = Literal["healthy", "problem", "unknown", "not running"]
 
 _STALE: Final = 180.0
-"""Seconds after which an old look at the logs or the events says nothing of now."""
+"""Seconds after which the last progress of a part no longer proves that it is healthy."""
 _MOST: Final = 50
 _LONGEST: Final = 500
 _OF_PART: Final = {
@@ -39,7 +39,7 @@ _OF_PART: Final = {
 
 
 class SourceStatus(msgspec.Struct):
-    """One source of the exporter; None is what is not known."""
+    """One source of the exporter; None means unknown."""
 
     name: str
     reads: str | None = None
@@ -49,7 +49,7 @@ class SourceStatus(msgspec.Struct):
 
 
 class PartStatus(msgspec.Struct):
-    """How a part is. Times are RFC 3339; None is what is not known or does not apply."""
+    """The status of a part. Times are RFC 3339; None means unknown or not applicable."""
 
     part: str
     state: PartState
@@ -72,7 +72,7 @@ class PartStatus(msgspec.Struct):
 def examine(
     part: str, config: Config, file: Path | None, login: tuple[str, str] | None
 ) -> PartStatus:
-    """The status of a part of ``config``, which was read from ``file``."""
+    """Return the status of a part of ``config``, which was read from ``file``."""
     return _Examination(part, config, file).run(login)
 
 
@@ -88,13 +88,13 @@ class _Examination:
         self._is_locked: bool | None = None
 
     def _find_store(self) -> Path | None:
-        """The file that this part writes; the aggregator of a fleet has none."""
+        """Return the file that this part writes; the aggregator of a fleet has none."""
         if self._is_exporter:
             return Path(self._config.store.path)
         return None if self._config.influxdb else Path(self._config.aggregator.store.path)
 
     def run(self, login: tuple[str, str] | None) -> PartStatus:
-        """Ask everything there is to ask, and judge."""
+        """Collect all information, and determine the state."""
         status = self._status
         self._find_process()
         port = Port(self._settings.listen, self._settings.web_config_file, login)
@@ -133,7 +133,7 @@ class _Examination:
             self._status.process = find_writer(self._path)
             self._is_locked = self._status.process is not None
         except OSError as error:
-            self._status.has_run_here = True  # as far as anybody knows
+            self._status.has_run_here = True  # unknown; assume that it has
             self._note_unreadable(error.strerror or str(error))
 
     def _note_unreadable(self, why: str) -> None:
@@ -142,7 +142,7 @@ class _Examination:
             self._status.notes.append(text)
 
     def _take(self, answer: PortAnswer) -> None:
-        """What the port says."""
+        """Evaluate the response of the port."""
         status = self._status
         status.problems += answer.problems or []
         for labels, _ in answer.samples.get("heptad_build_info", ()):
@@ -193,7 +193,7 @@ class _Examination:
         ]
 
     def _do_without(self, url: str, refusal: PortError | None) -> None:
-        """It runs, or may, and its port does not say how it is."""
+        """Handle a part that runs, or may run, but whose port does not report its status."""
         text = f"{url} {refusal}"
         if refusal is not None and str(refusal).startswith("cannot be asked"):
             self._status.notes.append(text)
@@ -208,7 +208,7 @@ class _Examination:
                 return
 
     def _refuse_other(self) -> None:
-        """What answers is not what this configuration describes."""
+        """Handle a response of a process with another configuration."""
         status = self._status
         status.state = "problem" if status.problems else "unknown"
         status.notes.append(
@@ -217,7 +217,7 @@ class _Examination:
         )
 
     def _read_store(self, *, asks_problems: bool) -> None:
-        """Up to when every log was read to its end, and without the port what is wrong."""
+        """Read the time up to which all logs were read, and, if requested, the problems."""
         if self._path is None:
             return
         try:
@@ -258,12 +258,12 @@ class _Examination:
             status.state = "healthy"
 
     def _patience(self) -> float:
-        """How many seconds may lie between two looks of a part that is well."""
+        """Return the maximum number of seconds without progress for a healthy part."""
         poll = 0.0 if self._is_exporter else self._config.aggregator.poll
         return max(_STALE, 3 * poll)
 
     def _is_starting(self, answer: PortAnswer) -> bool:
-        """Whether an aggregator is as far behind as it has been running."""
+        """Return whether an aggregator is as far behind as it has been running."""
         begun = max(
             answer.value("process_start_time_seconds") or 0.0,
             answer.value("heptad_config_last_reload_success_timestamp_seconds") or 0.0,
@@ -285,7 +285,7 @@ def _whole(value: float | None) -> int | None:
 
 
 def _time(seconds: float | None) -> str | None:
-    """RFC 3339 of seconds since 1970; None where they are none, or 0: it never was."""
+    """Convert Unix seconds to RFC 3339; None for no or an invalid time, or 0 (never)."""
     if seconds is None or not 0 < seconds < 2**33:
         return None
     return format_time(int(seconds * SECOND))

@@ -1,4 +1,4 @@
-"""Ask the port of a part of Heptad: /healthz, and what it measures about itself."""
+"""Query /healthz and /metrics of an exporter or aggregator."""
 
 import ssl
 from collections.abc import Iterator, Mapping
@@ -17,10 +17,10 @@ from heptad.core.config.web import ServerTlsConfig, load_web_config
 from heptad.core.http.deadline import PoolManager, limit
 
 _SECONDS: Final = 5.0
-"""For each of the two answers."""
+"""Timeout of each of the two requests."""
 _LONGEST_HEALTH: Final = 2**18
 _LONGEST_METRICS: Final = 2**24
-_EVERYWHERE: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what is listened on
+_EVERYWHERE: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - addresses to listen on
 _PREFIXES: Final = ("heptad_", "process_start_time_seconds")
 
 Samples = Mapping[str, list[tuple[Mapping[str, str], float]]]
@@ -28,7 +28,7 @@ Samples = Mapping[str, list[tuple[Mapping[str, str], float]]]
 
 
 class PortError(Exception):
-    """The port could not be asked; the message says why. ``is_closed``: nothing listens there."""
+    """The port could not be queried; the message says why. ``is_closed``: nothing listens on it."""
 
     def __init__(self, message: str, *, is_closed: bool = False) -> None:
         super().__init__(message)
@@ -36,18 +36,18 @@ class PortError(Exception):
 
 
 class PortAnswer(msgspec.Struct):
-    """What /healthz and /metrics say; ``problems`` is None where /healthz does not say."""
+    """The responses of /healthz and /metrics; ``problems`` is None if /healthz is invalid."""
 
     problems: list[str] | None
     samples: Samples
 
     def value(self, name: str) -> float | None:
-        """The value of a metric without labels."""
+        """Return the value of a metric without labels."""
         return next((value for labels, value in self.samples.get(name, ()) if not labels), None)
 
 
 class Port:
-    """The port of a part that listens at ``listen`` and is secured by the file ``web_config``."""
+    """The port at ``listen``, secured as in the file ``web_config``."""
 
     def __init__(
         self, listen: Listen, web_config: str, login: tuple[str, str] | None = None
@@ -68,7 +68,7 @@ class Port:
             self._headers |= urllib3.make_headers(basic_auth=":".join(login))
 
     def ask(self) -> PortAnswer:
-        """What the port answers; raises PortError."""
+        """Query the port; raise PortError."""
         if self._fault:
             raise PortError(f"cannot be asked: its web_config_file cannot be used: {self._fault}")
         if self._number == 0:
@@ -92,7 +92,7 @@ class Port:
         if self._tls is None:
             return options
         context = ssl.create_default_context(cafile=self._tls.cert_file)
-        # the very certificate that is configured, whoever signed it and whatever its names
+        # accept exactly the configured certificate, whatever its issuer and names
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         context.check_hostname = False
         return options | {"ssl_context": context, "assert_hostname": False}
@@ -119,7 +119,7 @@ def _read_health(status: int, text: str) -> list[str] | None:
 
 
 def read_samples(text: str) -> Samples:
-    """What Heptad measures about itself in an answer of /metrics; nothing where that is not one."""
+    """Parse Heptad's own metrics in a response of /metrics; return none if it is invalid."""
     samples: dict[str, list[tuple[Mapping[str, str], float]]] = {}
     try:
         for family in text_string_to_metric_families("\n".join(_own_lines(text)) + "\n"):

@@ -1,4 +1,4 @@
-"""How far a command is that takes long."""
+"""Progress bars for commands that take long."""
 
 import sys
 from typing import Any
@@ -10,9 +10,9 @@ from heptad.core.terminal import printable
 
 
 def make_bar(name: str, total: int, unit: str) -> "tqdm[Any]":
-    """A bar on standard error where that is a terminal and it takes longer than a second.
+    """Create a bar on standard error; it appears after a second, and only on a terminal.
 
-    ``total`` is 0 where it is not known; bytes (``B``) are shown in KiB, MiB and so on.
+    ``total`` is 0 if unknown; bytes (``B``) are shown in KiB, MiB and so on.
     """
     return tqdm(
         total=total or None,

@@ -1,4 +1,4 @@
-"""The sample that ships with Heptad: a captured log, written once more as if it were now."""
+"""The included sample: a recorded log, replayed with current timestamps."""
 
 import os
 import threading
@@ -18,16 +18,15 @@ from heptad.core.store.api import StoreError
 from heptad.core.store.sqlite_file import lock_file
 
 _LASTS: Final = 40.0
-"""Seconds that the replay takes; the capture's own pauses are shortened in proportion."""
+"""Seconds that the replay takes; the pauses of the recording are shortened in proportion."""
 _HOST: Final = "sample-host"
 
 
 def prepare(config: Config) -> tuple[Config, Path]:
-    """A log and stores of its own for the sample, and the configuration that names them.
+    """Create a log and stores for the sample, and the configuration for them.
 
-    What an earlier run stored is kept. Ports, how they are secured, and log are those of
-    ``config``. Raises StoreError where the folder
-    cannot be made, or a sample runs there already.
+    Data of earlier runs is kept. Ports, their security and the log settings are those of
+    ``config``. Raise StoreError if the directory cannot be created, or a sample is already running.
     """
     folder = state_folder() / "sample"
     try:
@@ -59,14 +58,14 @@ def prepare(config: Config) -> tuple[Config, Path]:
 
 
 def log_path() -> Path:
-    """The file the sample is written to."""
+    """Return the path of the log that the replay writes."""
     return state_folder() / "sample" / "auth.log"
 
 
 def make_replay() -> Callable[[threading.Event], None]:
-    """What writes the sample's lines with the stamps of now, in their rhythm.
+    """Return a function that writes the sample's lines with current timestamps, in their rhythm.
 
-    Called again after it was stopped, it goes on with the lines that are left.
+    If it is called again after it was stopped, it continues with the remaining lines.
     """
     text = (files("heptad.cli") / "sample_log" / "auth.log").read_text(encoding="utf-8")
     lines = deque(line.partition(" ") for line in text.splitlines())

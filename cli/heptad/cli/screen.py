@@ -1,7 +1,7 @@
-"""What all commands write to: standard output and error, on which nothing acts.
+"""Escape everything that commands print, so that no text can affect a terminal.
 
-Names of files, of rules, of hosts, what a server said, what a log holds: each may hold characters
-that a terminal obeys. Whatever a command prints, they come out as escapes.
+Names of files, rules and hosts, texts of servers and lines of logs may contain control characters.
+Whatever a command prints, these are shown as escapes.
 """
 
 import re
@@ -20,21 +20,21 @@ COLOURS: Final = {
     "medium": "\x1b[33m",
     "low": "\x1b[36m",
 }
-"""Of outcomes and severities."""
+"""Colors of outcomes and severities."""
 PLAIN: Final = "\x1b[0m"
 _OWN: Final = re.compile("([\n\t]|" + "|".join(map(re.escape, (*COLOURS.values(), PLAIN))) + ")")
 _LAYOUT: Final = re.compile("([\n\t])")
 
 
 class Screen:
-    """``stream``, with escapes for what would act and without secrets."""
+    """Writes to ``stream``; escapes control characters and masks secrets."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
         self._kept = _OWN if stream.isatty() else _LAYOUT
 
     def write(self, text: str) -> int:
-        """See io.TextIOBase.write."""
+        """Write the text with all control characters escaped, except Heptad's own colors."""
         text = mask_whole(text)
         if not (text.isascii() and text.isprintable()):
             parts = self._kept.split(text)
@@ -48,7 +48,7 @@ class Screen:
 
 @contextmanager
 def screened() -> Iterator[None]:
-    """Standard output and standard error are a Screen each."""
+    """Replace standard output and standard error by a Screen."""
     before = sys.stdout, sys.stderr
     sys.stdout = Screen(before[0])
     sys.stderr = Screen(before[1])
@@ -59,5 +59,5 @@ def screened() -> Iterator[None]:
 
 
 def unscreened(stream: TextIO) -> TextIO:
-    """The stream itself, for what moves the cursor on purpose."""
+    """Return the stream itself, for output that moves the cursor on purpose."""
     return stream.stream if isinstance(stream, Screen) else stream

@@ -1,4 +1,4 @@
-"""Events as a person reads them: the seven answers on one line, or JSON, one object a line."""
+"""Format events for reading: the seven answers on one line, or one JSON object per line."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ from heptad.core.units import SECOND, format_time
 
 HEADINGS: Final = ("Time", "Host", "Service", "Event", "User", "Source", "Object")
 _WIDEST: Final = (19, 12, 9, 38, 24, 28, 80)
-"""Columns of a row that is as wide as it likes: where the output is not a terminal."""
+"""Column widths without a limit: if the output is not a terminal."""
 _NARROWEST: Final = (8, 5, 6, 13, 8, 15, 0)
 _BY_NEED: Final = (
     (3, 20),
@@ -30,12 +30,12 @@ _BY_NEED: Final = (
     (0, 19),
     (6, 24),
 )
-"""Which column grows up to which width first where there is room."""
+"""(column, width): which column grows first, up to which width, if there is room."""
 _WHENS: Final = {19: "%Y-%m-%d %H:%M:%S", 14: "%m-%d %H:%M:%S", 8: "%H:%M:%S"}
 
 
 def terminal_width() -> int | None:
-    """The columns of the terminal on standard output; None if it is none."""
+    """Return the columns of the terminal on standard output; None if it is not a terminal."""
     if not sys.stdout.isatty():
         return None
     try:
@@ -46,18 +46,18 @@ def terminal_width() -> int | None:
 
 @lru_cache(maxsize=64)
 def _widths(room: int | None) -> tuple[int, ...]:
-    """The width of each column; 0 for one that is left out."""
+    """Return the width of each column; 0 for one that is omitted."""
     if room is None:
         return _WIDEST
     widths = list(_NARROWEST)
-    left = room - sum(widths) - len(widths) + 2  # a blank after each but the last, which is empty
+    left = room - sum(widths) - len(widths) + 2  # a space after each column but the last
     wanted = [*_BY_NEED, *enumerate(_WIDEST[:-1])]
     for place, width in wanted:
         more = width - widths[place]
         if place == 6 and not widths[6]:
-            more += 1  # the blank before it
+            more += 1  # the space before it
         if place == 0 and more > left:
-            continue  # a time is shown whole or not at all
+            continue  # a time is shown completely or not at all
         if more > 0 and left > 0:
             widths[place] += min(more, left) - (place == 6 and not widths[6])
             left -= min(more, left)
@@ -67,12 +67,12 @@ def _widths(room: int | None) -> tuple[int, ...]:
 
 
 def format_heading(room: int | None = None) -> str:
-    """The heading of a table on a terminal of so many columns; None: as wide as it likes."""
+    """Return the heading of a table with ``room`` columns; None: no limit."""
     return _join(HEADINGS, _widths(room))
 
 
 def _join(texts: Sequence[str], widths: Sequence[int]) -> str:
-    """Texts that fit, side by side, whatever columns their characters take."""
+    """Join texts into columns, by the width that their characters have on a terminal."""
     cells = [(text, width) for text, width in zip(texts, widths, strict=True) if width > 0]
     shown = [printable(text, width) for text, width in cells]
     return " ".join(
@@ -81,7 +81,7 @@ def _join(texts: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def format_event(event: Event, *, colour: bool = False, room: int | None = None) -> str:
-    """One line of ``room`` columns; all that came from a log is made harmless for a terminal."""
+    """Format an event in one line of ``room`` columns; text from logs is escaped."""
     widths = _widths(room)
     when = datetime.fromtimestamp(event.time // SECOND).astimezone()
     what = " ".join(filter(None, (event.action, event.outcome, event.method, event.reason)))
@@ -93,7 +93,7 @@ def format_event(event: Event, *, colour: bool = False, room: int | None = None)
     if event.source_port is not None and widths[5] >= 22:
         source += f" port {event.source_port}"
     if not widths[6] and event.object and not event.source_ip:
-        source = event.object  # what it was done on says more than a terminal
+        source = event.object  # the object says more than the terminal
     texts = (
         when.strftime(_WHENS[widths[0]]),
         event.host,
@@ -108,7 +108,7 @@ def format_event(event: Event, *, colour: bool = False, room: int | None = None)
 
 
 def format_json(event: Event, **more: Any) -> str:
-    """A JSON object with the event's own field names; ``time`` as RFC 3339."""
+    """Return a JSON object with the event's own field names; ``time`` as RFC 3339."""
     fields: dict[str, Any] = {"time": format_time(event.time), **more}
     fields |= {
         name: value
@@ -121,5 +121,5 @@ def format_json(event: Event, **more: Any) -> str:
 
 
 def wants_colour() -> bool:
-    """Whether standard output is a terminal and nobody asked for plain text (no-color.org)."""
+    """Return whether standard output is a terminal and NO_COLOR is not set (no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")

@@ -1,6 +1,6 @@
-"""The commands of the command line, a file each: what they take, and what they do.
+"""The commands of the command line, one file each: their options and what they do.
 
-Together with ``heptad.cli.main`` the only modules that may import both sides.
+Besides ``heptad.cli.main``, only these modules may import both exporter and aggregator.
 """
 
 import argparse
@@ -34,7 +34,7 @@ COMMANDS: Final[dict[str, str]] = {
     "influxdb": "set up InfluxDB for the fleet, and check it",
     "grafana": "install data sources and dashboards in a running Grafana",
 }
-"""What there is and does what, each in a module of its name."""
+"""All commands with their summaries; each is in a module of its name."""
 
 DEFAULT_CONFIG: Final = (
     "default: $HEPTAD_CONFIG, otherwise /etc/heptad/heptad.yaml or ~/.config/heptad/heptad.yaml if "
@@ -52,9 +52,9 @@ def add_command(
     examples: str,
     summary: str = "",
 ) -> argparse.ArgumentParser:
-    """A command's parser, with examples below its options.
+    """Add a command's parser, with examples below its options.
 
-    ``summary`` is that of a verb; those of ``COMMANDS`` have theirs there.
+    ``summary`` is required for subcommands; for others it comes from ``COMMANDS``.
     """
     summary = summary or COMMANDS[name]
     parser = commands.add_parser(
@@ -69,7 +69,7 @@ def add_command(
 
 
 def add_config(parser: argparse.ArgumentParser, *, is_verb: bool = False) -> None:
-    """The option --config, which at a verb does not undo the one before it."""
+    """Add the option --config; after a subcommand it does not override one before it."""
     parser.add_argument(
         "--config",
         type=Path,
@@ -80,7 +80,7 @@ def add_config(parser: argparse.ArgumentParser, *, is_verb: bool = False) -> Non
 
 
 def add_local(parser: argparse.ArgumentParser) -> None:
-    """The option --local, of commands that read events."""
+    """Add the option --local, for commands that read events."""
     parser.add_argument(
         "--local",
         action="store_true",
@@ -89,7 +89,7 @@ def add_local(parser: argparse.ArgumentParser) -> None:
 
 
 def load_readable(args: argparse.Namespace) -> Config:
-    """The configuration of --config, without InfluxDB where --local asks for that."""
+    """Load the configuration of --config, without InfluxDB if --local is set."""
     config = load_config(args.config)
     if args.local:
         config.influxdb = None
@@ -97,7 +97,7 @@ def load_readable(args: argparse.Namespace) -> Config:
 
 
 def add_span(parser: argparse.ArgumentParser, *, since: str) -> None:
-    """The options --since and --until, of commands that read a span of time."""
+    """Add the options --since and --until, for commands that read a range of time."""
     parser.add_argument(
         "--since",
         default=since,
@@ -110,7 +110,7 @@ def add_span(parser: argparse.ArgumentParser, *, since: str) -> None:
 
 
 def read_span(args: argparse.Namespace) -> tuple[int, int | None]:
-    """The times of --since and --until in ns, None without --until; ValueError with the remedy."""
+    """Return --since and --until in ns (None without --until); raise ValueError with the remedy."""
     since = parse_time(args.since)
     until = None if args.until is None else parse_time(args.until)
     if until is not None and since >= until:
@@ -123,7 +123,7 @@ def read_span(args: argparse.Namespace) -> tuple[int, int | None]:
 
 
 def choose_word(option: str, word: str, known: Iterable[str]) -> str:
-    """The word if it is known; ValueError names the closest that is, or all."""
+    """Return the word if it is known; raise ValueError with the closest known words, or all."""
     words = sorted(filter(None, known))
     if word in words:
         return word
@@ -133,16 +133,15 @@ def choose_word(option: str, word: str, known: Iterable[str]) -> str:
 
 
 def set_up_log(config: Config) -> None:
-    """Log as the configuration says; for commands that run on."""
+    """Configure the log; for commands that keep running."""
     log.configure(config.log.level, config.log.format)
 
 
 def print_error(message: str) -> None:
-    """A message for the person at the terminal."""
     print(f"heptad: {message}", file=sys.stderr)
 
 
 def print_rejected(intake: Intake) -> None:
-    """Name what was left out of an output, where anything was."""
+    """Print what was skipped as invalid, if anything."""
     if told := intake.describe():
         print_error(told)

@@ -23,7 +23,6 @@ heptad aggregator --once --since 7d --until now         recompute the last week
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
     parser = add_command(commands, "aggregator", run, _EXAMPLES)
     add_config(parser)
     parser.add_argument("--once", action="store_true", help="process the stored events, then exit")
@@ -34,7 +33,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the aggregator until it is told to stop."""
+    """Run the aggregator until it is stopped."""
     try:
         since = parse_time(args.since) if args.since else None
         until = parse_time(args.until) if args.until else None

@@ -1,4 +1,4 @@
-"""heptad check-config: every error of a configuration at once."""
+"""heptad check-config: report all errors of a configuration at once."""
 
 import argparse
 from collections.abc import Iterator
@@ -21,7 +21,6 @@ heptad check-config heptad.yaml      another one
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
     parser = add_command(commands, "check-config", run, _EXAMPLES)
     parser.add_argument(
         "file",
@@ -34,9 +33,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check the file, and the rule folders and web-config files that it names.
+    """Check the file, and the rule directories and web configuration files that it refers to.
 
-    Raises DocumentError with what is wrong.
+    Raise DocumentError with the errors.
     """
     settings = load_settings(args.file, _check_web_files)
     config = settings.config

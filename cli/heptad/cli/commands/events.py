@@ -1,4 +1,4 @@
-"""heptad events: the stored events as 7W lines."""
+"""heptad events: print stored events as 7W lines."""
 
 import argparse
 import time
@@ -50,7 +50,6 @@ _MOST: Final = 100_000
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
     parser = add_command(commands, "events", run, _EXAMPLES)
     add_config(parser)
     add_local(parser)
@@ -90,7 +89,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what is stored, then with --follow what comes."""
+    """Print the stored events, and with --follow also new ones."""
     try:
         since, until = read_span(args)
         wanted = _read_tags(args)
@@ -124,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read_tags(args: argparse.Namespace) -> dict[str, str]:
-    """The tags that are asked for; ValueError says what is wrong with an option."""
+    """Return the tags to select; raise ValueError if an option is invalid."""
     if args.limit is not None and not 1 <= args.limit <= _MOST:
         raise ValueError(f"--limit {args.limit} is out of range; it must be between 1 and {_MOST}")
     if args.follow and args.until is not None:
@@ -138,7 +137,7 @@ def _read_tags(args: argparse.Namespace) -> dict[str, str]:
 
 
 def _explain_nothing(args: argparse.Namespace) -> str:
-    """Why there may be no events, and what may help."""
+    """Return why there may be no events, and what to try."""
     if args.program is not None:
         try:
             programs = {program.name for program in load_rulebook().programs.values()}
@@ -150,7 +149,6 @@ def _explain_nothing(args: argparse.Namespace) -> str:
 
 
 def _print_finding(args: argparse.Namespace) -> int:
-    """Print the events of the finding ``args.finding``."""
     config, intake = load_readable(args), Intake(REPORTED)
     with ExitStack() as stack:
         events = open_events(config, stack, intake)
@@ -173,7 +171,7 @@ def _print_finding(args: argparse.Namespace) -> int:
 
 
 def make_printer(form: str | None) -> Callable[[Event], None]:
-    """Prints events in a format; a table begins with its heading."""
+    """Return a function that prints events; for a table, print the heading first."""
     if form == "lines":
         return lambda event: print(printable(event.raw) if event.raw else format_event(event))
     if form == "jsonl":
@@ -182,7 +180,7 @@ def make_printer(form: str | None) -> Callable[[Event], None]:
     print(format_heading(terminal_width()))
 
     def show(event: Event) -> None:
-        # a window may change its size meanwhile
+        # the window size may change
         print(format_event(event, colour=colour, room=terminal_width()), flush=True)
 
     return show
@@ -193,7 +191,7 @@ def _is_of(event: Event, user: str | None) -> bool:
 
 
 def _read_origin(text: str | None) -> Callable[[Event], bool]:
-    """Whether an event comes from this address, name or network."""
+    """Return a function that checks whether an event comes from this address, name or network."""
     if text is None:
         return lambda event: True
     network = None

@@ -38,7 +38,6 @@ heptad exporter resend                     deliver all events again after Influx
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
     parser = add_command(commands, "exporter", run, _EXAMPLES)
     add_config(parser)
     parser.add_argument(
@@ -50,7 +49,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     summary = "list the points that InfluxDB rejected for good, and why"
     rejected = verbs.add_parser("rejected", help=summary, description=f"{summary.capitalize()}.")
     rejected.set_defaults(run=run_rejected)
-    # given before the verb it must not be lost
+    # an option before the subcommand must keep its value
     add_config(rejected, is_verb=True)
     rejected.add_argument("--format", choices=("text", "jsonl"), default="text")
     summary = "deliver all events of the local store again, including rejected ones"
@@ -71,7 +70,7 @@ def _log_start(plan: CheckedConfig, exporter: Exporter) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the exporter until it is told to stop."""
+    """Run the exporter until it is stopped."""
     settings = load_settings(args.config)
     config = settings.config
     set_up_log(config)
@@ -92,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def run_rejected(args: argparse.Namespace) -> int:
-    """Print what was refused: its time, the server's reason, the line of line protocol."""
+    """Print rejected points: the time, the server's reason, the line of line protocol."""
     path = Path(load_config(args.config).store.path)
     shown = 0
     for rejection in read_rejections(path):
@@ -109,7 +108,7 @@ def run_rejected(args: argparse.Namespace) -> int:
 
 
 def run_resend(args: argparse.Namespace) -> int:
-    """Ask the exporter, whether it runs or not, to deliver its store once more."""
+    """Ask the exporter, running or not, to deliver its whole store again."""
     config = load_config(args.config)
     path = Path(config.store.path)
     if config.influxdb is None:

@@ -1,4 +1,4 @@
-"""heptad grafana: put data sources, folder and dashboards into a running Grafana, or compare."""
+"""heptad grafana: install or compare data sources, folder and dashboards in a running Grafana."""
 
 import argparse
 import re
@@ -36,7 +36,6 @@ _WORDS: Final = {
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
     parser = add_command(commands, "grafana", run_push, _EXAMPLES)
     verbs = parser.add_subparsers(title="subcommands", metavar="COMMAND", required=True)
     pushing = add_command(
@@ -157,8 +156,8 @@ def _add_influxdb(group: "argparse._ArgumentGroup") -> None:
 
 
 def run_push(args: argparse.Namespace) -> int:
-    """Put everything there or compare it, and tell of each thing how it was found."""
-    # loads requests, and nothing else needs it
+    """Install or compare all resources, and print the result for each."""
+    # imports requests, which no other command needs
     from heptad.cli.grafana.client import Grafana
     from heptad.cli.grafana.push import FOLDER, DesiredState, Mode, list_datasources, push
 
@@ -220,7 +219,7 @@ def _parse_used(pairs: list[str]) -> dict[str, str]:
 
 
 def _datasources(args: argparse.Namespace, used: dict[str, str]) -> list[dict[str, Any]]:
-    """Those that are to be in Grafana; ValueError, GrafanaError, DocumentError."""
+    """Return the data sources to install; raise ValueError, GrafanaError or DocumentError."""
     made: list[dict[str, Any]] = []
     if args.prometheus_url:
         _check_url("--prometheus-url", args.prometheus_url)
@@ -240,7 +239,7 @@ def _datasources(args: argparse.Namespace, used: dict[str, str]) -> list[dict[st
 
 
 def _influxdb(args: argparse.Namespace) -> InfluxConfig | None:
-    """The server of the configuration, with what the options say instead."""
+    """Return the server of the configuration; options override its settings."""
     config = load_config(args.config).influxdb
     if args.influxdb_url:
         config = config or InfluxConfig(args.influxdb_url)

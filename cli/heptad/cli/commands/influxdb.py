@@ -1,4 +1,4 @@
-"""heptad influxdb: prepare the server for the fleet, and see whether this host gets on with it."""
+"""heptad influxdb: set up the server for the fleet, and check it from this host."""
 
 import argparse
 from pathlib import Path
@@ -30,7 +30,6 @@ heptad influxdb check --config heptad.yaml --role aggregator    check the rights
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
     parser = add_command(commands, "influxdb", run_check, _EXAMPLES)
     verbs = parser.add_subparsers(title="subcommands", metavar="COMMAND", required=True)
     preparing = add_command(
@@ -74,7 +73,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def run_setup(args: argparse.Namespace) -> int:
-    """Prepare the server, and tell what was done."""
+    """Set up the server, and print what was done."""
     config = load_config(args.config)
     set_up_log(config)
     influxdb = _find_section(config)
@@ -93,7 +92,7 @@ def run_setup(args: argparse.Namespace) -> int:
 
 
 def run_check(args: argparse.Namespace) -> int:
-    """Try everything, and tell each result on a line of its own."""
+    """Run all checks, and print each result on its own line."""
     config = load_config(args.config)
     set_up_log(config)
     influxdb = _find_section(config)

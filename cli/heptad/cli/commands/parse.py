@@ -1,4 +1,4 @@
-"""heptad parse: what the rules make of a log, without storing it."""
+"""heptad parse: parse a log and print its events, without storing them."""
 
 import argparse
 import json
@@ -37,7 +37,6 @@ heptad parse --timezone Europe/Berlin --year 2024 old.log
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
     parser = add_command(commands, "parse", run, _EXAMPLES)
     parser.add_argument(
         "files",
@@ -63,7 +62,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def run(args: argparse.Namespace) -> int:
-    """Parse every file; one that cannot be read fails the command at its end."""
+    """Parse all files; return a failure if one of them cannot be read."""
     try:
         zone, locale = _read_settings(args)
     except ValueError as error:
@@ -102,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read_settings(args: argparse.Namespace) -> tuple[tzinfo, str | None]:
-    """Zone and locale; ValueError says what is wrong with an argument."""
+    """Return zone and locale; raise ValueError if an argument is invalid."""
     zone = parse_zone(args.timezone) if args.timezone else local_zone()
     if args.year is not None and not 1970 <= args.year <= 2261:
         raise ValueError(f"--year {args.year} is out of range; it must be between 1970 and 2261")
@@ -120,7 +119,10 @@ def make_header(
     locale: str | None = None,
     programs: Container[str] = (),
 ) -> HeaderParser:
-    """A file's header parser: a stamp without a year is no later than the file's last change."""
+    """Create the header parser of a file.
+
+    A timestamp without a year is not later than the file's last change.
+    """
     reference = min(modified, time.time_ns())
     clock_of_log = TimestampParser(zone, reference=reference, year=year or 0)
     return HeaderParser(clock_of_log, Provenance(name), locale, programs)
@@ -147,7 +149,7 @@ _WHAT: Final = attrgetter("program", "classification", "count")
 
 
 class ParseSummary:
-    """What became of the lines of all files."""
+    """The results of parsing the lines of all files."""
 
     def __init__(self) -> None:
         self._lines = 0
@@ -160,7 +162,6 @@ class ParseSummary:
     def add_file(
         self, texts: Iterator[str], header: HeaderParser, normalizer: Normalizer, read: LineCounts
     ) -> None:
-        """Add the lines of one file."""
         results = self._results
         events: Counter[tuple[Program, Classification, int]] = Counter()
         for text, before in add_before(texts):
@@ -168,7 +169,7 @@ class ParseSummary:
             read.add(text, len(records), len(strange))
             results[LineResult.NO_HEADER] += len(strange)
             understood = list(map(normalizer.classify, records))
-            # the elements are counted by the loop inside Counter, not by one of ours
+            # Counter's own loop is faster than one here
             found = [line for line in understood if type(line) is NormalizedLine]
             events.update(map(_WHAT, found))
             if len(found) < len(understood):
@@ -184,7 +185,7 @@ class ParseSummary:
     def _add_others(
         self, lines: Iterable[tuple[LogRecord, NormalizedLine | LineResult]], normalizer: Normalizer
     ) -> None:
-        """Add those of the lines that are no events."""
+        """Count the lines that are not events."""
         others = [(record.app_name, one) for record, one in lines if isinstance(one, LineResult)]
         self._results.update(one for _, one in others)
         for app_name, one in others:
@@ -193,7 +194,7 @@ class ParseSummary:
                 self._strange[program.name if program else ""] += 1
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON object of --summary."""
+        """Return the JSON object of --summary."""
         return {
             "lines": self._lines,
             "events": self._results[LineResult.EVENT],
@@ -206,7 +207,7 @@ class ParseSummary:
 
 
 def _nest(flat: "Counter[tuple[str, str, str]]") -> dict[str, dict[str, dict[str, int]]]:
-    """{program: {action: {outcome: number}}}."""
+    """Return {program: {action: {outcome: number}}}."""
     nested: dict[str, dict[str, dict[str, int]]] = {}
     for (program, action, outcome), number in sorted(flat.items()):
         nested.setdefault(program, {}).setdefault(action, {})[outcome] = number

@@ -1,4 +1,4 @@
-"""heptad report: what happened, what is unusual, what to look at first."""
+"""heptad report: what happened, what is unusual, and what to check first."""
 
 import argparse
 import textwrap
@@ -40,7 +40,6 @@ _NARROWEST = 40
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
     parser = add_command(commands, "report", run, _EXAMPLES)
     add_config(parser)
     add_local(parser)
@@ -49,7 +48,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report of the time from --since to --until."""
+    """Print the report for the time from --since to --until."""
     try:
         since, until = read_span(args)
     except ValueError as error:
@@ -77,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _wrap(line: str, width: int | None) -> str:
-    """The line over as many as it takes on a terminal; a command stays one, to be copied."""
+    """Wrap a line for the terminal; commands are not wrapped, so that they can be copied."""
     if width is None or len(line) <= width or SHOW_EVENTS in line:
         return line
     indent = " " * (len(line) - len(line.lstrip()) + _HANGING)

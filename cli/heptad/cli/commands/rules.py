@@ -1,4 +1,4 @@
-"""heptad rules: test rule files, list what they make of which lines, apply them once more."""
+"""heptad rules: test and list rule files, and apply rules again to stored lines."""
 
 import argparse
 from pathlib import Path
@@ -35,7 +35,6 @@ heptad rules apply --since 7d              reparse lines that were not understoo
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
     parser = add_command(commands, "rules", run_test, _EXAMPLES)
     verbs = parser.add_subparsers(title="subcommands", metavar="COMMAND", required=True)
     summary = "run every example of every rule"
@@ -76,7 +75,7 @@ def _add_apply(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 
 def run_test(args: argparse.Namespace) -> int:
-    """Check every example; each that does not hold is told."""
+    """Check all examples, and print those that fail."""
     files = load_rule_files([BUILT_IN, *args.folders])
     faults = check_examples(files)
     for fault in faults:
@@ -88,7 +87,6 @@ def run_test(args: argparse.Namespace) -> int:
 
 
 def run_list(args: argparse.Namespace) -> int:
-    """Print a line a rule."""
     files = sorted(load_rule_files([BUILT_IN, *args.folders]), key=lambda file: file.program)
     row = "{:<18} {:<32} {:<16} {:<8} {:<21} {}"
     print(row.format("PROGRAM", "RULE", "ACTION", "OUTCOME", "METHOD", "REASON"))
@@ -102,7 +100,7 @@ def run_list(args: argparse.Namespace) -> int:
 
 
 def run_apply(args: argparse.Namespace) -> int:
-    """Apply the rules to what is left over, and tell what became of it."""
+    """Apply the rules to stored lines that are unparsed or rejected, and print the results."""
     try:
         since = parse_time(args.since)
     except ValueError as error:

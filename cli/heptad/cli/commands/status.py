@@ -35,7 +35,6 @@ _LONGEST_PASSWORD: Final = 4096
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
     parser = add_command(commands, "status", run, _EXAMPLES)
     parser.epilog = (parser.epilog or "") + _EPILOG
     parser.add_argument("part", nargs="?", choices=PARTS, help="only this part; default: both")
@@ -48,7 +47,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print how each part is; the exit status says how the worst one is."""
+    """Print the status of each part; the exit status is that of the worst one."""
     if (args.username is None) != (args.password_file is None):
         print_error("--username and --password-file need each other")
         return WRONG_USE
@@ -131,7 +130,7 @@ def _describe_source(source: SourceStatus) -> str:
 
 
 def _when(stamp: str | None, after: str) -> str:
-    """The time on this host's clock, and how long ago that was; empty where there is none."""
+    """Return the time on this host's clock, and how long ago it was; empty without a time."""
     if stamp is None:
         return ""
     moment = datetime.fromisoformat(stamp)

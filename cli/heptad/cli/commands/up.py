@@ -1,4 +1,4 @@
-"""heptad up: exporter and aggregator of one host in one go, with the events as they come."""
+"""heptad up: run exporter and aggregator of one host, and print events as they arrive."""
 
 import argparse
 import logging
@@ -44,7 +44,6 @@ _SHOWN_OF_MANY: Final = 20
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
     parser = add_command(commands, "up", run, _EXAMPLES)
     add_config(parser)
     parser.add_argument(
@@ -53,7 +52,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run both parts until they are told to stop."""
+    """Run both parts until they are stopped."""
     settings = load_settings(args.config)
     config, path = settings.config, args.config
     set_up_log(config)
@@ -66,14 +65,14 @@ def run(args: argparse.Namespace) -> int:
         if not args.sample:
             print_error(str(error))
             if path:
-                # whoever writes a configuration wants to see this host, not a story
+                # a configuration refers to this host, so the sample would not help
                 return FAILED
         print(_REPLAYING)
         config, path = sample.prepare(config)
         plan = CheckedConfig(config, prepare(config))
         both.beside["sample"] = sample.make_replay()
     stop = threading.Event()
-    # not a part: a terminal that takes no more must neither end the others nor hold up their end
+    # a daemon thread: a blocked terminal must neither stop the others nor delay the exit
     show = threading.Thread(target=_show, args=(both, stop), name="show", daemon=True)
 
     def begin() -> None:
@@ -96,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show_findings(config: Config) -> None:
-    """Show findings among the events; who asked for JSON reads them with a program."""
+    """Show findings among the events, except with a JSON log, which programs read."""
     if config.log.format != "json":
         shown = FindingLines(_print_line, terminal_width, colour=wants_colour())
         for handler in logging.getLogger().handlers:
@@ -109,7 +108,7 @@ def _print_line(line: str) -> None:
 
 
 class _LocalServices:
-    """Exporter and aggregator by the configuration in force, and up to where events are shown."""
+    """Exporter and aggregator of the active configuration, and the position of the shown events."""
 
     def __init__(self) -> None:
         self.beside: dict[str, Worker] = {}
@@ -118,7 +117,7 @@ class _LocalServices:
         self.begun = False
 
     def build(self, plan: CheckedConfig, also: StoredMetrics) -> dict[str, Worker]:
-        """The parts of a configuration."""
+        """Build the parts for a configuration."""
         exporter = Exporter(plan.config, prepared=plan.prepared, also=[also])
         try:
             aggregator = Aggregator(plan.config, also=[also], beside=exporter.problems)
@@ -162,14 +161,14 @@ def _reports_place(config: Config) -> str:
 
 
 def _show(both: _LocalServices, stop: threading.Event) -> None:
-    """Print the events as they are stored, as long as somebody reads them."""
+    """Print events as they are stored, until output fails."""
     try:
         show = make_printer("table")
         while not stop.is_set():
             try:
                 _follow(both, stop, show)
             except (StoreError, sqlite3.Error):
-                # set aside and begun anew by the exporter, which says so
+                # the exporter has renamed and replaced a corrupt store, and logged that
                 both.position = 0
                 stop.wait(_EVERY)
     except (OSError, ValueError) as error:
@@ -177,9 +176,9 @@ def _show(both: _LocalServices, stop: threading.Event) -> None:
 
 
 def _follow(both: _LocalServices, stop: threading.Event, show: Callable[[Event], None]) -> None:
-    """Print what is stored after the position; of a great many events at once only the newest.
+    """Print events that are stored after the position; of very many at once only the newest.
 
-    Ends where a new configuration names another store.
+    Return when a new configuration uses another store.
     """
     path, position = both.path, both.position
     with LocalStore(path) as store:

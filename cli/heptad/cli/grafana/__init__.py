@@ -1,10 +1,10 @@
-"""Grafana over its HTTP API: data sources, a folder and the dashboards, put there or compared."""
+"""Grafana over its HTTP API: install or compare data sources, a folder and the dashboards."""
 
 
 class GrafanaError(Exception):
-    """Grafana, or what is meant for it, cannot be used; the message says why and what to do.
+    """Grafana, or its settings, cannot be used; the message says why and what to do.
 
-    ``status``: of Grafana's answer; 0 where there was none.
+    ``status``: that of Grafana's response; 0 if there was none.
     """
 
     def __init__(self, message: str, status: int = 0) -> None:

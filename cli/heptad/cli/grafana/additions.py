@@ -1,7 +1,7 @@
-"""What a person added to a dashboard stays where the rest of it becomes as Heptad has it.
+"""Keep a user's additions to a dashboard when the rest of it is updated.
 
-What Heptad put there is remembered in a hidden variable of the dashboard, for without it a panel
-that a newer version of Heptad has no more looks like one that a person added.
+A hidden variable of the dashboard lists what Heptad installed. Without it, a panel that a newer
+Heptad no longer has would look like one that a user added.
 """
 
 import json
@@ -15,22 +15,22 @@ _IDENTITY: Final[Mapping[str, str]] = {
     "annotations.list": "name",
     "tags": "",
 }
-"""Lists that a person adds to → what an item is known by; a tag is known by itself."""
+"""Lists that users add to → the key that identifies an item; a tag identifies itself."""
 _MERGED: Final = ("templating", "annotations")
 _MEMORY: Final = "heptad_pushed"
 
 
 def merge_additions(wanted: dict[str, Any], there: dict[str, Any]) -> dict[str, Any]:
-    """The dashboard that is wanted, with what a person added to the one that is there.
+    """Merge a user's additions to the existing dashboard into the wanted one.
 
-    Where it is not known what Heptad put there, all that is not wanted is a person's.
+    If it is unknown what Heptad installed, everything that is not wanted is the user's.
     """
     own = _recall(there)
     return {**there, **{key: _merge(key, wanted[key], there.get(key), own) for key in wanted}}
 
 
 def remember(board: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
-    """The dashboard with the variable that lists what is wanted of it."""
+    """Add the variable that lists the wanted items to the dashboard."""
     own = {path: [_name(item, path) for item in listed] for path, listed in _lists(wanted)}
     value = json.dumps(own)
     memory = {
@@ -48,7 +48,7 @@ def remember(board: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def _recall(there: dict[str, Any]) -> dict[str, Any]:
-    """What Heptad put there, as ``remember`` wrote it; a person may have changed it to anything."""
+    """Return what ``remember`` stored; a user may have changed it to anything."""
     for variable in _find(there, "templating.list"):
         if isinstance(variable, dict) and variable.get("name") == _MEMORY:
             try:
@@ -84,14 +84,14 @@ def _merge(path: str, wanted: Any, there: Any, own: dict[str, Any]) -> Any:
         if path == "panels":
             there = _unfold(wanted, there, before if isinstance(before, list) else names)
         known = before if isinstance(before, list) else _guess(path, wanted, there)
-        if path != "panels":  # a panel's number is Grafana's: a person's may be one of ours now
+        if path != "panels":  # a user's panel may have the id of one of ours now
             known = known + names
         return _arrange(path, wanted, there, known)
     return wanted
 
 
 def _unfold(wanted: list[Any], there: list[Any], known: list[Any]) -> list[Any]:
-    """The panels; those in Heptad's rows that a person folded stand after their row again."""
+    """Move panels out of Heptad's rows that a user collapsed, to after their row."""
     folded = [_name(item, "panels") for item in wanted if _find(item, "panels")]
     unfolded = list[Any]()
     for item in there:
@@ -102,7 +102,7 @@ def _unfold(wanted: list[Any], there: list[Any], known: list[Any]) -> list[Any]:
 
 
 def _guess(path: str, wanted: list[Any], there: list[Any]) -> list[Any]:
-    """What of the list is Heptad's where that was not remembered: what resembles its namesake."""
+    """Guess which items are Heptad's if that was not stored: those that resemble their namesake."""
     namesakes = {str(_name(item, path)): item for item in wanted}
     return [
         _name(item, path)
@@ -113,7 +113,7 @@ def _guess(path: str, wanted: list[Any], there: list[Any]) -> list[Any]:
 
 
 def _arrange(path: str, wanted: list[Any], there: list[Any], known: list[Any]) -> list[Any]:
-    """All that is wanted in its order, and what is not known where it is."""
+    """Return all wanted items in their order; unknown items keep their place."""
     waiting, arranged = list(wanted), list[Any]()
     names = [_name(item, path) for item in wanted]
     taken = [n for n in (*names, *(_name(item, path) for item in there)) if isinstance(n, int)]

@@ -1,7 +1,8 @@
-"""HTTP to one Grafana through grafana-client: bounded answers, and what each refusal means.
+"""HTTP to one Grafana through grafana-client: bounded responses, and the meaning of errors.
 
-What the statuses mean is told by Grafana's HTTP API reference for data sources, folders and
-dashboards. No redirect is followed: it could lead the token astray, and makes a POST a GET.
+The meaning of status codes follows Grafana's HTTP API reference for data sources, folders and
+dashboards. Redirects are not followed: they could send the token to another server, and turn a POST
+into a GET.
 """
 
 import io
@@ -54,14 +55,14 @@ _PRECONDITIONS: Final = {
 
 
 class Missing(GrafanaError):
-    """Grafana knows no such thing."""
+    """The resource does not exist in Grafana."""
 
 
 class Grafana:
-    """Requests to the Grafana at ``url`` with a service account's token; no request at first.
+    """Requests to the Grafana at ``url`` with a service account's token; none when it is created.
 
-    ``timeout``: seconds until any part of an answer; the whole one may take twice as long.
-    ``hidden``: further secrets, which no message may repeat. Raises GrafanaError.
+    ``timeout``: seconds to wait for any part of a response; the whole may take twice as long.
+    ``hidden``: more secrets that no message may contain. Raises GrafanaError.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Grafana:
         for secret in (token, *hidden):
             remember_secret(secret)
         if not re.fullmatch(r"[!-~]+", token):
-            # what requests says of such a header repeats it
+            # the error of requests would contain the header
             raise GrafanaError(
                 "the token contains characters that are not valid in a token; check the file "
                 "set by --token-file"
@@ -96,13 +97,13 @@ class Grafana:
             self._api.client.s.mount(kind, _Transport(timeout))
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close all connections."""
         self._api.client.s.close()
 
     def ask(self, request: Callable[[Any], object]) -> dict[str, Any]:
-        """What comes of a request that a function makes with a GrafanaApi: an object of JSON.
+        """Call a function that makes a request with a GrafanaApi; return the JSON object.
 
-        Raises Missing, GrafanaError with the remedy.
+        Raise Missing, or GrafanaError with the remedy.
         """
         try:
             answer = request(self._api)
@@ -138,7 +139,7 @@ class Grafana:
 
 
 class _Transport(HTTPAdapter):
-    """requests' own, with an end to how long and how large an answer may be."""
+    """requests' adapter with limits for the time and size of a response."""
 
     def __init__(self, timeout: float) -> None:
         self._whole = 2 * timeout
@@ -167,12 +168,12 @@ class _Transport(HTTPAdapter):
         if len(body) > _MOST_BODY:
             raise GrafanaError(f"{request.url}: the response is larger than 16 MiB; {_NO_GRAFANA}")
         response.raw = io.BytesIO(body)
-        response.encoding = "utf-8"  # else requests guesses, which takes long for a large page
+        response.encoding = "utf-8"  # otherwise requests guesses it, which is slow for a large page
         return response
 
 
 def _split(url: str) -> tuple[str, str, str]:
-    """Scheme, host with port, and a sub-path that ends in a slash."""
+    """Return scheme, host with port, and the sub-path with a slash at its end."""
     try:
         parts = urlsplit(url)
         sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -194,7 +195,7 @@ def _split(url: str) -> tuple[str, str, str]:
 def _try_certificates(ca_file: str) -> None:
     try:
         ssl.create_default_context(cafile=ca_file)
-    except OSError as error:  # ssl.SSLError is one
+    except OSError as error:  # includes ssl.SSLError
         raise GrafanaError(
             f"--ca-file {ca_file}: {error.strerror or error}; check that it contains PEM "
             "certificates"
@@ -202,7 +203,7 @@ def _try_certificates(ca_file: str) -> None:
 
 
 def _explain(error: BaseException) -> str:
-    """What went wrong underneath, and what helps."""
+    """Return the underlying cause of an error, and the remedy."""
     if isinstance(error, requests.exceptions.JSONDecodeError) or not isinstance(
         error, urllib3.exceptions.HTTPError | OSError
     ):

@@ -1,4 +1,4 @@
-"""The dashboards that are put into Grafana: the JSON that is shipped, or a folder of one's own."""
+"""The dashboards to install: those that are part of Heptad, or a directory of JSON files."""
 
 import json
 import re
@@ -12,15 +12,15 @@ from heptad.cli.grafana.datasources import UIDS
 _INSTALLED: Final = Path(__file__).with_name("provisioned")
 _CHECKOUT: Final = Path(__file__).parents[4] / "dashboards" / "provisioned"
 SHIPPED: Final = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
-"""Beside the package, in the repository as in an installation."""
+"""Part of the package; in a checkout, a directory of the repository."""
 _NOT_HIDDEN: Final = 0
 _LARGEST: Final = 4 * 1024 * 1024
 
 
 def load_dashboards(folder: Path | None) -> list[dict[str, Any]]:
-    """Each dashboard as Grafana takes it, by file name.
+    """Load the dashboards, sorted by file name.
 
-    ``folder``: of JSON files; None for those that Heptad ships. Raises GrafanaError.
+    ``folder``: a directory of JSON files; None for Heptad's own. Raise GrafanaError.
     """
     place = folder or SHIPPED
     try:
@@ -40,11 +40,11 @@ def load_dashboards(folder: Path | None) -> list[dict[str, Any]]:
 def preset(
     boards: Iterable[dict[str, Any]], sources: Mapping[str, str], unknown: Collection[str]
 ) -> None:
-    """Set the data sources that these dashboards open with.
+    """Set the default data sources of the dashboards.
 
-    ``sources``: what is read (``prometheus``, ``events``, ``reports``) → the uid of the data source
-    where it is not Heptad's own. ``unknown``: what a person has to choose a data source for, at the
-    top of a dashboard.
+    ``sources``: role (``prometheus``, ``events``, ``reports``) → the uid of the data source, if it
+    is not Heptad's own. ``unknown``: roles for which users must select a data source at the top of
+    the dashboard.
     """
     for board in boards:
         for variable, role in _sources(board):
@@ -79,7 +79,7 @@ def _load(file: Path) -> dict[str, Any]:
 
 
 def _sources(board: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
-    """The variables that pick one of Heptad's data sources, and what is read from it."""
+    """Yield the variables that select one of Heptad's data sources, with its role."""
     roles = {uid: role for role, uid in UIDS.items()}
     templating = board.get("templating")
     listed = templating.get("list") if isinstance(templating, dict) else None

@@ -1,7 +1,7 @@
-"""The data sources that the dashboards read, as Grafana's API takes them.
+"""The data sources of the dashboards, in the form of Grafana's API.
 
-Their settings are those of Grafana's pages about Prometheus and InfluxDB. What is secret is in
-``secureJsonData`` alone, which Grafana encrypts and never shows again.
+The settings are those of Grafana's documentation about Prometheus and InfluxDB. Secrets are only in
+``secureJsonData``, which Grafana encrypts and never shows again.
 """
 
 from collections.abc import Collection, Mapping
@@ -17,19 +17,19 @@ UIDS: Final = {
     "events": "heptad-events",
     "reports": "heptad-reports",
 }
-"""What is read → the uid of the data source, as the dashboards name it."""
+"""Role → the uid of the data source in the dashboards."""
 KINDS: Final = {"prometheus": "prometheus", "events": "influxdb", "reports": "influxdb"}
-"""What is read → the type of its data source."""
+"""Role → the type of its data source."""
 _LARGEST_FILE: Final = 64 * 1024
 
 
 def prometheus_datasource(
     url: str, scrape_interval: str, user: str = "", password: str = ""
 ) -> dict[str, Any]:
-    """A Prometheus at ``url``, with basic authentication where a user is named.
+    """Return a data source for the Prometheus at ``url``, with basic auth if ``user`` is set.
 
-    ``scrape_interval``, such as ``15s``: how often Prometheus scrapes, from which Grafana takes
-    the shortest span that a rate can be of.
+    ``scrape_interval``, such as ``15s``: how often Prometheus scrapes; Grafana derives the shortest
+    interval for a rate from it.
     """
     return {
         "uid": UIDS["prometheus"],
@@ -45,10 +45,10 @@ def prometheus_datasource(
 
 
 def influxdb_datasources(config: InfluxConfig) -> list[dict[str, Any]]:
-    """One for the events and one for the reports, asked in InfluxQL; raises GrafanaError.
+    """Return data sources for events and reports, queried with InfluxQL; raise GrafanaError.
 
-    A query is sent in the body of a request, never in a URL, which servers and proxies log. The
-    scheme ``Token`` is understood by 2.x and by 3.x at ``/query``; 1.x takes user and password.
+    A query is sent in the body of a request, never in a URL, which servers and proxies log. 2.x,
+    and 3.x at ``/query``, accept the scheme ``Token``; 1.x uses user and password.
     """
     settings: dict[str, Any] = {"version": "InfluxQL", "httpMode": "POST"}
     secrets: dict[str, str] = {}
@@ -74,7 +74,7 @@ def influxdb_datasources(config: InfluxConfig) -> list[dict[str, Any]]:
             "access": "proxy",
             "url": config.url.rstrip("/"),
             "user": config.username,
-            # Grafana up to 9.3 reads it here, newer ones in jsonData
+            # Grafana up to 9.3 reads it here, later versions in jsonData
             "database": getattr(config.buckets, place),
             "jsonData": {**settings, "dbName": getattr(config.buckets, place)},
             "secureJsonData": secrets,
@@ -84,10 +84,10 @@ def influxdb_datasources(config: InfluxConfig) -> list[dict[str, Any]]:
 
 
 def choose(used: Mapping[str, str], there: Mapping[str, str], made: Collection[str]) -> list[str]:
-    """Check the data sources that dashboards will read; return what has none yet.
+    """Check the data sources of the dashboards; return the roles that have none.
 
-    ``used``: what is read → the uid that a person named. ``there``: uid → type of each data source
-    in Grafana. ``made``: uids that this run makes. Raises GrafanaError with the remedy.
+    ``used``: role → the uid set by the user. ``there``: uid → type of each data source in Grafana.
+    ``made``: uids that this run creates. Raise GrafanaError with the remedy.
     """
     for what, uid in used.items():
         fitting = ", ".join(sorted(one for one, kind in there.items() if kind == KINDS[what]))
@@ -108,7 +108,7 @@ def choose(used: Mapping[str, str], there: Mapping[str, str], made: Collection[s
 
 
 def read_small(path: str | Path) -> str:
-    """What a file of a secret or certificates holds, up to 64 KiB; raises GrafanaError."""
+    """Return the content of a secret or certificate file, up to 64 KiB; raise GrafanaError."""
     try:
         content = read_file(Path(path), _LARGEST_FILE).decode("utf-8", "replace").strip()
     except OSError as error:

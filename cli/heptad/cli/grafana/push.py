@@ -1,8 +1,8 @@
-"""What there is in Grafana compared with what is wanted, and made so where it is not.
+"""Compare Grafana with the desired state, and create or update what differs.
 
-Everything is looked for before it is made, so that running again changes nothing. Same is what
-has all that is wanted: what Grafana adds by itself, or a person where nothing is wanted, is no
-difference. Ids and versions are Grafana's own.
+Every resource is looked up before it is created, so running it again changes nothing. A resource is
+unchanged if it has everything that is desired: additions by Grafana or a user do not count. Ids and
+versions belong to Grafana.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from heptad.cli.grafana.client import Grafana, Missing
 from heptad.core import __version__
 
 FOLDER: Final = "heptad"
-"""The uid of the folder that the dashboards are put into."""
+"""The uid of the folder for the dashboards."""
 _TITLE: Final = "Heptad"
 _OWN: Final = ("id", "version")
 _UNKNOWN_FOLDER: Final = (403, 500)
@@ -23,11 +23,11 @@ _FORBIDDEN: Final = 403
 
 
 Mode = Literal["write", "dry_run", "check"]
-"""What is done: everything, nothing, or nothing but comparing."""
+"""Write changes, only report them, or only compare."""
 
 
 class DesiredState(NamedTuple):
-    """What is to be in Grafana; ``renew_secrets``: also send those that are there already."""
+    """The desired state; ``renew_secrets``: also send secrets that exist already."""
 
     datasources: list[dict[str, Any]]
     dashboards: list[dict[str, Any]]
@@ -35,7 +35,7 @@ class DesiredState(NamedTuple):
 
 
 class PushStep(NamedTuple):
-    """A thing, how it was found, and what differed of it."""
+    """A resource, its state before, and what differs."""
 
     thing: str
     state: Literal["missing", "different", "same"]
@@ -43,10 +43,10 @@ class PushStep(NamedTuple):
 
 
 def list_datasources(grafana: Grafana) -> dict[str, str]:
-    """The data sources that Grafana has: uid → type.
+    """Return the data sources of Grafana: uid → type.
 
-    Not from /api/datasources, which is for Admins: what Grafana's own pages start with is for
-    everyone who may query. Raises GrafanaError.
+    /api/datasources requires the role Admin, so this reads the settings of Grafana's own pages,
+    which everyone with query permission may read. Raise GrafanaError.
     """
     settings = grafana.ask(lambda api: api.client.GET("/frontend/settings"))
     listed = settings.get("datasources")
@@ -59,11 +59,10 @@ def list_datasources(grafana: Grafana) -> dict[str, str]:
 
 
 def push(grafana: Grafana, wanted: DesiredState, mode: Mode) -> Iterator[PushStep]:
-    """Tell of each thing how it was found, and make it as wanted in the mode ``write``.
+    """Yield the state of each resource, and in the mode ``write`` create or update it.
 
-    What cannot be changed is an error, also in a ``dry_run``; in a ``check`` it only differs.
-
-    Raises GrafanaError with the remedy; what was told before stays as it is.
+    A resource that cannot be changed is an error, also in ``dry_run``; in ``check`` it only
+    differs. Raise GrafanaError with the remedy; changes made before it are kept.
     """
     for datasource in wanted.datasources:
         yield _push_datasource(grafana, datasource, wanted.renew_secrets, mode)
@@ -74,7 +73,7 @@ def push(grafana: Grafana, wanted: DesiredState, mode: Mode) -> Iterator[PushSte
 
 
 def difference(wanted: object, there: object, place: str = "") -> str:
-    """The place of the first thing that is not as wanted, such as ``panels[2].title``; or empty."""
+    """Return the path of the first difference, such as ``panels[2].title``, or an empty text."""
     if isinstance(wanted, dict) and isinstance(there, dict):
         parts = [(value, there.get(key), f"{place}.{key}") for key, value in wanted.items()]
     elif isinstance(wanted, list) and isinstance(there, list) and len(wanted) == len(there):
@@ -112,24 +111,24 @@ def _push_datasource(
         settings = {
             key: value
             for key, value in (kept if isinstance(kept, dict) else {}).items()
-            if key != "httpHeaderName1"  # how it shows who it is goes by what is wanted
+            if key != "httpHeaderName1"  # the authentication is set by the wanted settings
         }
         settings |= datasource["jsonData"]
-        # an update without it would take from it that it is the default
+        # without it, an update would reset the default data source
         body = {**datasource, "isDefault": there.get("isDefault") is True, "jsonData": settings}
         grafana.ask(lambda api: api.datasource.update_datasource_by_uid(uid, body))
     return PushStep(thing, "different", note)
 
 
 def _push_folder(grafana: Grafana, mode: Mode) -> PushStep:
-    """A folder that has another title by now is left alone."""
+    """Create the folder; one that was renamed is left alone."""
     thing = f"folder {_TITLE}"
     is_known = True
     try:
         if _find(grafana, lambda api: api.folder.get_folder(FOLDER)) is not None:
             return PushStep(thing, "same")
     except GrafanaError as error:
-        # of a folder that is not there Grafana says this to everyone but an Admin
+        # Grafana returns this for a missing folder, unless the user is an Admin
         if error.status not in _UNKNOWN_FOLDER:
             raise
         is_known = False
@@ -146,10 +145,10 @@ def _push_folder(grafana: Grafana, mode: Mode) -> PushStep:
 def _push_dashboard(
     grafana: Grafana, dashboard: dict[str, Any], mode: Mode, *, is_first: bool
 ) -> PushStep:
-    """A dashboard that was moved to another folder stays there.
+    """Create or update a dashboard; one that was moved to another folder stays there.
 
-    ``is_first``: there was no folder. To an Editor without rights on any, Grafana then says of each
-    dashboard that is not there that it may not be read.
+    ``is_first``: the folder did not exist. Grafana then reports missing dashboards as forbidden to
+    an Editor without permissions on any folder.
     """
     uid, thing = dashboard["uid"], f"dashboard {dashboard['title']}"
     content = {key: value for key, value in dashboard.items() if key not in _OWN}
@@ -179,7 +178,7 @@ def _push_dashboard(
             "that file in Grafana's provisioning directory"
         )
     if mode == "write":
-        # with the version that was compared, so that what is saved meanwhile is not overwritten
+        # with the compared version, so that a concurrent change is not overwritten
         own = {key: there.get(key) for key in _OWN}
         _save(grafana, {**remember(kept, content), **own}, str(meta.get("folderUid") or ""))
     return PushStep(thing, "different", note)

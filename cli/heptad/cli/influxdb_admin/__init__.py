@@ -1,1 +1,1 @@
-"""The server prepared for the fleet, and checked: what only an administrator does."""
+"""Set up and check the InfluxDB server; for administrators."""

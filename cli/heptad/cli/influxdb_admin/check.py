@@ -1,6 +1,6 @@
-"""Whether this host can do its work with the server: each thing that it needs, tried.
+"""Check from this host everything that it needs from the server.
 
-Nothing is deleted, and nothing stays that was not there; ``rights`` says how a right is tried.
+Nothing is deleted, and no test data remains; see ``rights`` for how permissions are tested.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ _RUN_SETUP: Final = "`heptad influxdb setup`, run as an administrator, "
 
 
 class CheckResult(NamedTuple):
-    """One thing that was tried; ``text`` ends with the remedy where it is a fault."""
+    """The result of one check; the ``text`` of a fault ends with the remedy."""
 
     state: Literal["ok", "note", "fault"]
     text: str
@@ -39,9 +39,9 @@ def check(
     schema: Mapping[str, Sequence[Measurement]],
     role: str | None = None,
 ) -> Iterator[CheckResult]:
-    """Try everything that ``role`` needs; without one, tell for which roles the rights suffice.
+    """Check everything that ``role`` needs; without a role, list the roles that are possible.
 
-    ``schema``: what Heptad writes to each bucket. Raises nothing of the server's.
+    ``schema``: what Heptad writes to each bucket. Errors of the server are results, not exceptions.
     """
     try:
         yield from _check_server(connection)
@@ -59,7 +59,7 @@ def check(
             reading = try_reading(connection, bucket, measurements)
             writing = try_writing(connection, bucket, measurements[0], reading)
             readings.append(reading)
-            # answers about reading do not always tell what is not there
+            # responses to reads do not always reveal a missing bucket
             rights[place, "read"] = writing if writing.missing else reading
             rights[place, "write"] = writing
         if refusal := _explain_refusal(connection, [*readings, *rights.values()]):
@@ -75,7 +75,7 @@ def check(
 
 
 def _check_server(connection: InfluxConnection) -> Iterator[CheckResult]:
-    """Only what answered is told as ok."""
+    """Yield ``ok`` only for what responded."""
     try:
         version = connection.ask_version()
     except Unreachable:
@@ -111,7 +111,7 @@ def _name(connection: InfluxConnection, place: str) -> str:
 
 
 def _explain_refusal(connection: InfluxConnection, tried: Sequence[Tried]) -> str:
-    """What is wrong where the server does not know this host at all; else nothing."""
+    """Return the cause if the server rejects this host altogether, else an empty text."""
     text = tried[0].text
     if "create admin user first" in text:
         return (
@@ -160,7 +160,7 @@ def _check_types(
 
 
 def _check_retention(connection: InfluxConnection, place: str) -> Iterator[CheckResult]:
-    """Where it may be known: only an administrator or reader is told."""
+    """Check the retention, which the server shows only to administrators and readers."""
     kept: int | None = None
     with suppress(StatementError):
         kept = _ask_retention(connection, _name(connection, place))
@@ -207,7 +207,7 @@ def _check_roles(
     told = set().union(*lacks.values()) if all(lacks.values()) else set()
     if role is None:
         told |= {what for what, tried in rights.items() if tried.right is None or tried.missing}
-    # a bucket that is not there is told once
+    # a missing bucket is reported once
     yield from dict.fromkeys(
         _explain_lack(connection, *what, tried) for what, tried in rights.items() if what in told
     )
@@ -216,7 +216,7 @@ def _check_roles(
 def _check_excess(
     connection: InfluxConnection, rights: Mapping[tuple[str, str], Tried], role: str
 ) -> Iterator[CheckResult]:
-    """Whether what the role must not do is refused."""
+    """Check that what the role must not do is rejected."""
     buckets = connection.config.buckets
     beyond: dict[bool | None, dict[str, list[Right]]] = {True: {}, False: {}, None: {}}
     for place in PLACES:

@@ -1,8 +1,9 @@
-"""2.x: whether writes and reads go to the same place.
+"""2.x: check that writes and reads use the same bucket.
 
-A write names its organization, and a query of InfluxQL reads from that of the token, whatever it
-names; a bucket is written to by its name, and read through the database of that name. Only an
-administrator's token is told enough to compare; any other is refused where they differ.
+A write specifies its organization, but an InfluxQL query reads from that of the token, whatever it
+specifies; a bucket is written by its name, and read through the database with that name. Only an
+administrator's token can read enough to compare them; with any other token, requests fail if they
+differ.
 """
 
 from collections.abc import Iterator
@@ -14,10 +15,8 @@ from heptad.core.influxdb.statement import StatementError
 
 
 def find_differences(connection: InfluxConnection) -> Iterator[str]:
-    """What differs, each with its remedy; raises StoreError where the organization is not there."""
-    with suppress(
-        StatementError
-    ):  # a server without this API, or a token that is refused altogether
+    """Yield the differences with remedies; raise StoreError if the organization does not exist."""
+    with suppress(StatementError):  # a server without this API, or an invalid token
         resources = Resources(connection)
         organization = resources.find_organization(connection.config.org)
         if organization is not None:
@@ -31,7 +30,7 @@ def _compare_organizations(
 ) -> Iterator[str]:
     tokens = resources.list_tokens()
     own = [one for one in tokens if one.text and one.text == connection.config.secret("token")]
-    # where texts are not shown: what sees every organization is an operator's
+    # if tokens are not shown: only an operator's token sees every organization
     read = {one.organization for one in own or filter(_is_operators, tokens)}
     if read and written.id not in read:
         names = {one.id: one.name for one in resources.list_organizations()}

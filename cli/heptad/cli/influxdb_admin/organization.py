@@ -1,11 +1,11 @@
-"""2.x made ready: buckets, databases and tokens of one organization.
+"""Set up 2.x: buckets, databases and tokens of one organization.
 
-InfluxQL reads from a database; a bucket is mapped to one of its name by itself ("virtual DBRP
-mapping"), where the version does so and nobody mapped the database elsewhere.
+InfluxQL reads from a database; some versions map a bucket to the database of its name by themselves
+("virtual DBRP mapping"), unless that database is mapped elsewhere.
 
-A token is found again by its description. Its rights are about the ids of buckets and cannot be
-changed: where a bucket was made anew, the token is, too. 2.7 shows the text of a token again, later
-versions keep a hash of it alone.
+A token is identified by its description. Its permissions refer to the ids of buckets and cannot be
+changed: if a bucket was created again, the token is, too. 2.7 shows the text of a token again;
+later versions store only a hash of it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,7 +30,7 @@ _POLICY: Final = "autogen"
 
 
 def prepare(connection: InfluxConnection, secrets_to: Path | None, *, renew: bool) -> Iterator[str]:
-    """What ``setup.prepare`` does, for 2.x; raises StoreError."""
+    """Do what ``setup.prepare`` does, for 2.x; raise StoreError."""
     resources = Resources(connection)
     organization = _find_organization(resources, connection.config.org)
     buckets = {}
@@ -51,7 +51,7 @@ def prepare(connection: InfluxConnection, secrets_to: Path | None, *, renew: boo
 
 
 def _find_organization(resources: Resources, name: str) -> str:
-    """Its id."""
+    """Return the id of the organization."""
     if not name:
         seen = ", ".join(repr(found.name) for found in resources.list_organizations())
         raise SetupError(
@@ -86,7 +86,7 @@ def _prepare_bucket(
 
 
 def _prepare_database(resources: Resources, organization: str, bucket: Bucket) -> Iterator[str]:
-    """See that InfluxQL finds the bucket as the database of its name."""
+    """Make sure that InfluxQL finds the bucket as the database of its name."""
     database = resources.find_database(organization, bucket.name)
     if database is None:
         resources.create_database(organization, bucket, _POLICY)
@@ -108,7 +108,7 @@ def _find_rights(organization: str, buckets: Mapping[str, Bucket], role: str) ->
 
 
 class Tokens:
-    """The tokens of the roles, each with its text in a file of ``folder``."""
+    """The tokens of the roles; the text of each is stored in a file of ``folder``."""
 
     def __init__(self, resources: Resources, organization: str, folder: Path) -> None:
         self._resources = resources
@@ -117,7 +117,7 @@ class Tokens:
         self._there = resources.list_tokens(organization)
 
     def prepare(self, role: str, description: str, needed: list[Permission], *, renew: bool) -> str:
-        """Make a token, or have the one that is there; what was done."""
+        """Create a token, or use an existing one; return what was done."""
         path = self._folder / f"{role}.token"
         mine = [token for token in self._there if token.description == description]
         good = [token for token in mine if token.status == "active" and _is_like(token, needed)]
@@ -141,12 +141,12 @@ class Tokens:
                 file.write(f"{made.text}\n")
                 file.flush()
             except OSError:
-                self._resources.delete_token(made)  # nobody will ever know its text
+                self._resources.delete_token(made)  # its text would be lost
                 raise
         return told
 
     def _find_text(self, good: list[Token], path: Path) -> str:
-        """See that the text of one of these tokens is in the file."""
+        """Make sure that the file contains one of these tokens; return what was done."""
         kept = read_secret_file(path)
         shown = [token.text for token in good if token.text]
         if kept in shown or (kept and not shown):

@@ -1,8 +1,8 @@
-"""2.x: what its API knows of an organization: buckets, the databases mapped to them, tokens.
+"""2.x: the API for the resources of an organization: buckets, mapped databases, tokens.
 
 Sources: the OpenAPI file of InfluxDB OSS v2 (https://github.com/influxdata/openapi,
-contracts/oss.yml), and a real 2.7.12: it answers 404 to the question for a bucket that does not
-exist, and 401 where the token lacks a right.
+contracts/oss.yml), and a real 2.7.12: it returns 404 for a bucket that does not exist, and 401 if
+the token lacks a permission.
 """
 
 import json
@@ -19,27 +19,25 @@ from heptad.core.store.api import StoreError
 T = TypeVar("T")
 
 _MOST: Final = 32 * 2**20
-"""Bytes of an answer: all tokens are in one, each with all its rights."""
+"""Maximum size of a response in bytes: one contains all tokens with their permissions."""
 _JSON: Final = {"Content-Type": "application/json"}
 _REDIRECT: Final = 300
 _ID: Final = re.compile("[0-9a-f]{16}")
 
 
 class Organization(msgspec.Struct):
-    """An organization."""
-
     id: str
     name: str
 
 
 class RetentionRule(msgspec.Struct, rename="camel"):
-    """How long a bucket keeps points, in seconds; 0 is for ever."""
+    """How long a bucket keeps points, in seconds; 0 is forever."""
 
     every_seconds: int = 0
 
 
 class Bucket(msgspec.Struct, rename="camel"):
-    """A bucket; the ``type`` of InfluxDB's own is ``system``."""
+    """A bucket; InfluxDB's own have the ``type`` ``system``."""
 
     id: str
     name: str
@@ -48,7 +46,7 @@ class Bucket(msgspec.Struct, rename="camel"):
 
     @property
     def keeps(self) -> int:
-        """Seconds that it keeps points; 0 is for ever."""
+        """Seconds that it keeps points; 0 is forever."""
         return self.retention_rules[0].every_seconds if self.retention_rules else 0
 
 
@@ -61,7 +59,7 @@ class Database(msgspec.Struct):
 
 
 class Resource(msgspec.Struct, omit_defaults=True):
-    """What a right is about: all of a type, or the one of this id."""
+    """What a permission refers to: all resources of a type, or the one with this id."""
 
     type: str
     id: str = ""
@@ -69,14 +67,12 @@ class Resource(msgspec.Struct, omit_defaults=True):
 
 
 class Permission(msgspec.Struct):
-    """A right of a token."""
-
     action: str
     resource: Resource
 
 
 class Token(msgspec.Struct):
-    """A token; ``text`` is empty where the server does not show it."""
+    """A token; ``text`` is empty if the server does not show it."""
 
     id: str
     permissions: list[Permission] = []
@@ -95,19 +91,22 @@ class Token(msgspec.Struct):
 
 
 class Resources:
-    """Questions and changes; raises Refused, Unreachable."""
+    """Queries and changes; they raise StatementError or Unreachable."""
 
     def __init__(self, connection: InfluxConnection) -> None:
         self._connection = connection
 
     def find_organization(self, name: str) -> Organization | None:
-        """The one of this name or id; None where the token may not see it. Raises StoreError."""
+        """Return the organization with this name or id; None if the token may not see it.
+
+        Raise StoreError if it does not exist.
+        """
         asked = [{"org": name}, *([{"orgID": name}] if _ID.fullmatch(name) else [])]
         for question in asked:
             try:
                 found = self._list("orgs", "orgs", Organization, question)
             except StatementError as error:
-                # a server that has no such API answers 404, too
+                # a server without this API returns 404 too
                 if error.status != MISSING or "organization" not in error.text:
                     raise
             else:
@@ -119,11 +118,11 @@ class Resources:
         )
 
     def list_organizations(self) -> list[Organization]:
-        """Those that the token sees; 20 at most."""
+        """Return the organizations that the token sees, at most 20."""
         return self._list("orgs", "orgs", Organization, {})
 
     def find_bucket(self, organization: str, name: str) -> Bucket | None:
-        """The bucket of this name; None where there is none, or none that the token may read."""
+        """Return the bucket; None if it does not exist or the token may not read it."""
         asked = {"orgID": organization, "name": name}
         try:
             found = self._list("buckets", "buckets", Bucket, asked)
@@ -134,22 +133,22 @@ class Resources:
         return next((bucket for bucket in found if bucket.name == name), None)
 
     def create_bucket(self, organization: str, name: str, keep: int) -> Bucket:
-        """A new bucket that keeps points so many seconds."""
+        """Create a bucket that keeps points for ``keep`` seconds."""
         body = {"orgID": organization, "name": name, "retentionRules": _rules(keep)}
         return self._send("POST", "buckets", body, Bucket)
 
     def change_retention(self, bucket: Bucket, keep: int) -> None:
-        """Let a bucket keep points so many seconds."""
+        """Set the retention of a bucket to ``keep`` seconds."""
         self._send("PATCH", f"buckets/{bucket.id}", {"retentionRules": _rules(keep)}, Bucket)
 
     def find_database(self, organization: str, name: str) -> Database | None:
-        """What InfluxQL reads under this name, as far as the token sees it."""
+        """Return what InfluxQL reads under this name, if the token may see it."""
         asked = {"orgID": organization, "db": name}
         found = self._list("dbrps", "content", Database, asked)
         return next((one for one in found if one.default), None)
 
     def create_database(self, organization: str, bucket: Bucket, policy: str) -> None:
-        """Let InfluxQL read a bucket under its own name."""
+        """Map a bucket to the database of its name, so that InfluxQL can read it."""
         body = {
             "orgID": organization,
             "bucketID": bucket.id,
@@ -160,12 +159,11 @@ class Resources:
         self._send("POST", "dbrps", body, Database)
 
     def list_tokens(self, organization: str = "") -> list[Token]:
-        """The tokens that the token sees, of one organization or of all."""
+        """Return the tokens that the token sees, of one organization or of all."""
         asked = {"orgID": organization} if organization else {}
         return self._list("authorizations", "authorizations", Token, asked)
 
     def create_token(self, organization: str, description: str, rights: list[Permission]) -> Token:
-        """A new token."""
         body = {
             "orgID": organization,
             "description": description,
@@ -174,7 +172,6 @@ class Resources:
         return self._send("POST", "authorizations", body, Token)
 
     def delete_token(self, token: Token) -> None:
-        """Nobody can use it from now on."""
         self._request("DELETE", f"authorizations/{token.id}")
 
     def _list(self, path: str, key: str, kind: type[T], query: Mapping[str, str]) -> list[T]:
@@ -202,7 +199,7 @@ class Resources:
 
 
 def _rules(keep: int) -> list[dict[str, object]]:
-    # 0: the server chooses how long a shard is, for it must not be longer than the retention
+    # 0: the server chooses the shard length, which must not exceed the retention
     return [{"type": "expire", "everySeconds": keep, "shardGroupDurationSeconds": 0}]
 
 

@@ -1,10 +1,10 @@
-"""What this host may read and write on the server: tried, not looked up.
+"""Test what this host may read and write on the server.
 
-A right to read is used by a query of the newest minute, a right to write by a write without lines:
-1.6.7 and 2.7.12 look at the rights first and answer 204, 401, 403 or 404 as to a write with lines.
-Such a write does not reach the disk, so where a point can be read it is written once more, as it
-is: that changes nothing. 3.x creates a database that is written to, so there the bucket has to
-exist, and 3.x does not promise what is left of a point that is written twice.
+Read permission is tested with a query of the newest minute, write permission with a write without
+lines: 1.6.7 and 2.7.12 check permissions first and return 204, 401, 403 or 404 as for a write with
+lines. Such a write does not reach the disk, so if a point can be read it is written again
+unchanged. 3.x creates a missing database on a write, so there the bucket has to exist; and 3.x does
+not specify the result of writing a point twice.
 """
 
 from collections.abc import Sequence
@@ -35,9 +35,9 @@ _NO_ORGANIZATION: Final = "organization name"
 
 
 class Tried(NamedTuple):
-    """``right``: None where it cannot be told; ``missing``: the bucket is not there.
+    """``right``: None if it is unknown; ``missing``: the bucket does not exist.
 
-    ``remedy``: what helps, where that does not follow from the rest.
+    ``remedy``: set if it does not follow from the other fields.
     """
 
     right: bool | None
@@ -57,7 +57,7 @@ def try_reading(
         if connection.generation == 3:
             execute(connection, "SHOW MEASUREMENTS LIMIT 1", bucket)
         else:
-            # SHOW MEASUREMENTS is answered by 2.7 whatever the rights
+            # 2.7 answers SHOW MEASUREMENTS whatever the permissions
             names = ", ".join(quote_name(one.name) for one in measurements)
             execute(
                 connection,
@@ -66,14 +66,14 @@ def try_reading(
             )
     except StatementError as error:
         gone = "not found" in error.text.lower() or error.status == MISSING
-        # 2.x hides what may not be read, so that it looks like a bucket that is not there
+        # 2.x reports a bucket that may not be read as missing
         missing = gone and connection.generation != 2
         return Tried(right=False, status=error.status, text=error.text, missing=missing)
     return Tried(right=True)
 
 
 def _is_there(connection: InfluxConnection, bucket: str) -> bool:
-    """False only where it is certain; raises Refused."""
+    """Return False only if the bucket certainly does not exist; raise StatementError."""
     if connection.generation == 1:
         return default_policy(connection, bucket) is not None
     if connection.generation == 3:
@@ -85,12 +85,12 @@ def _is_there(connection: InfluxConnection, bucket: str) -> bool:
 def try_writing(
     connection: InfluxConnection, bucket: str, measurement: Measurement, reading: Tried
 ) -> Tried:
-    """Write nothing into a bucket, then a point that it has already; ``reading`` was tried."""
+    """Write an empty request to a bucket, then an existing point; ``reading`` is the read test."""
     if reading.missing:
         return reading
     answer = _write(connection, bucket, "")
     status, text = answer.status, answer.text
-    # 2.0 says 400, "writing requires points", where it would take lines
+    # 2.0 returns 400, "writing requires points", if it would accept lines
     if status not in (_NO_CONTENT, _BAD_REQUEST) or answer.is_page:
         right = False if status in (UNAUTHORIZED, FORBIDDEN, MISSING) else None
         missing = status == MISSING and _NO_ORGANIZATION not in text
@@ -113,17 +113,17 @@ def _write(connection: InfluxConnection, bucket: str, line: str) -> InfluxRespon
 
 
 def _find_line(connection: InfluxConnection, bucket: str, measurement: Measurement) -> str:
-    """One field of a point of the last hour; nothing where there is none."""
+    """Return one field of a point of the last hour as a line; empty if there is none."""
     field, name = measurement.always, quote_name(measurement.name)
     query = (
         f"SELECT {quote_name(field)} FROM {name} WHERE time > now() - 1h "  # noqa: S608 - quoted
         "GROUP BY * LIMIT 1 SLIMIT 1"
     )
-    with suppress(StoreError, TypeError, ValueError):  # where nothing of Heptad's is there
+    with suppress(StoreError, TypeError, ValueError):  # if nothing of Heptad is stored
         for series in Reader(connection, bucket).ask(query):
             tags = {tag: value for tag, value in series.tags.items() if value}
             for at, value in series.values:
                 row = measurement.row(tags.items(), at, {field: value})
-                if decode_series(row.series)[1] == tags:  # else it would be another point
+                if decode_series(row.series)[1] == tags:  # otherwise it would be another point
                     return encode_line(row)
     return ""

@@ -1,6 +1,6 @@
-"""Who may do what in which bucket, and the files that hold what a role shows the server.
+"""The permissions of each role, and the files for the roles' secrets.
 
-The buckets go by their places in the configuration (``events``, ``reports``, ``heptad``).
+Buckets are identified by their keys in the configuration (``events``, ``reports``, ``heptad``).
 """
 
 import os
@@ -28,26 +28,26 @@ ROLES: Final[Mapping[str, Mapping[str, tuple[Right, ...]]]] = {
     },
     "grafana": {"events": ("read",), "reports": ("read",), "heptad": ("read",)},
 }
-"""Role → bucket → the least rights that it can work with."""
+"""Role → bucket → the least permissions that it needs."""
 
 
 def describe_rights(rights: Mapping[str, Sequence[Right]], buckets: BucketsConfig) -> str:
-    """``write events; read and write heptad``, with the buckets' own names."""
+    """Return ``write events; read and write heptad``, with the names of the buckets."""
     return "; ".join(
         f"{' and '.join(of)} {getattr(buckets, place)}" for place, of in rights.items() if of
     )
 
 
 class SetupError(StoreError):
-    """The server cannot be prepared; the message says what to do."""
+    """The server cannot be set up; the message says what to do."""
 
 
 @contextmanager
 def new_secret_file(path: Path) -> Iterator[TextIO]:
-    """A file that only its owner may read, at ``path`` once all that is done with it went well.
+    """Open a file that only its owner may read; it appears at ``path`` if the block succeeds.
 
-    It is made before the secret: one that cannot be kept would be lost. A file that is there
-    already, with another secret, gets `.old` behind its name. Raises SetupError.
+    The file is created before the secret, because a secret that cannot be stored would be lost. An
+    existing file with another secret is renamed to end in `.old`. Raise SetupError.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -70,12 +70,12 @@ def new_secret_file(path: Path) -> Iterator[TextIO]:
 
 
 def old_secret_file(path: Path) -> Path:
-    """Where the secret goes that was at ``path`` before."""
+    """Return the path to which the previous secret of ``path`` is moved."""
     return path.with_name(f"{path.name}.old")
 
 
 def read_secret_file(path: Path) -> str:
-    """The secret at ``path``; nothing where there is no such file. Raises SetupError."""
+    """Return the secret at ``path``; empty if the file does not exist. Raise SetupError."""
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             return file.read(_LONGEST_SECRET).strip()

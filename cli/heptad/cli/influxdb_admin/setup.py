@@ -1,8 +1,8 @@
-"""The server made ready: three buckets with their retention, and for each role least rights.
+"""Set up the server: three buckets with their retention, and least permissions for each role.
 
-Everything is looked for before it is made, so that running again changes nothing. Retention as
-InfluxDB's references give it: 1.x has it in the default retention policy of a database, 2.x in a
-bucket's retention rule, 3.x in the database, where Core cannot change it any more.
+Every resource is looked up before it is created, so running it again changes nothing. Retention
+follows InfluxDB's references: 1.x has it in the default retention policy of a database, 2.x in a
+bucket's retention rule, 3.x in the database, where Core cannot change it later.
 """
 
 import json
@@ -38,17 +38,17 @@ _CONFLICT: Final = 409
 _CREATED: Final = 201
 _DATABASE: Final = "/api/v3/configure/database"
 _LACKS_RIGHT: Final = re.compile(r"\w+:\S+ is unauthorized")
-"""2.x, also with status 401: the token is known, and lacks a right such as `write:orgs/ID`."""
+"""2.x, also with status 401: the token is valid, but lacks a permission such as `write:orgs/ID`."""
 _GRANTS: Final = {("read",): "READ", ("write",): "WRITE", ("read", "write"): "ALL"}
 
 
 def prepare(
     connection: InfluxConnection, secrets_to: Path | None = None, *, renew: bool = False
 ) -> Iterator[str]:
-    """Do what is missing, and tell of each thing what was done; raises StoreError with the remedy.
+    """Create what is missing, and yield what was done; raise StoreError with the remedy.
 
-    ``secrets_to``: a folder for a token of each role (2.x), or for a user's password (1.x).
-    ``renew``: make these anew also where they are good; the ones before are good no longer.
+    ``secrets_to``: a directory for a token of each role (2.x), or a user's password (1.x).
+    ``renew``: replace valid ones too; the old ones stop working.
     """
     if connection.generation == 1:
         work = _prepare_1(connection, secrets_to, renew=renew)
@@ -63,14 +63,14 @@ def prepare(
 
 
 def retention(connection: InfluxConnection, place: str) -> int:
-    """Seconds that the bucket keeps points, as configured."""
+    """Return the configured retention of the bucket in seconds."""
     return int(getattr(connection.config.retention, place))
 
 
 def databases_3(connection: InfluxConnection) -> dict[str, int | None]:
-    """3.x: database → seconds of its retention, 0 for ever, None where it is not told.
+    """3.x: return database → retention in seconds; 0 is forever, None unknown.
 
-    Raises Refused, Unreachable.
+    Raise StatementError or Unreachable.
     """
     rows = _rows(connection.request("GET", _DATABASE, {"format": "json"}))
     known: dict[str, int | None] = {str(row.get("iox::database", "")): None for row in rows}
@@ -79,7 +79,7 @@ def databases_3(connection: InfluxConnection) -> dict[str, int | None]:
     try:
         rows = _rows(connection.request("GET", "/api/v3/query_sql", asked))
     except StatementError:
-        return known  # older than this table; it is only for telling
+        return known  # an older version without this table, which is only informative
     for row in rows:
         name, keep = str(row.get("database_name")), row.get("retention_period_ns") or 0
         if name in known and isinstance(keep, int):
@@ -90,7 +90,7 @@ def databases_3(connection: InfluxConnection) -> dict[str, int | None]:
 def _prepare_1(
     connection: InfluxConnection, secrets_to: Path | None, *, renew: bool
 ) -> Iterator[str]:
-    # 1.x keeps the groups of a policy that had other durations; with 0s it chooses them anew
+    # 1.x keeps the shard length of a policy with another duration; 0s makes it choose a new one
     names = connection.config.buckets
     for place in PLACES:
         name, wanted = getattr(names, place), retention(connection, place)

@@ -1,1 +1,1 @@
-"""How a service runs: signals, supervised workers, reload, systemd."""
+"""Running as a service: signals, supervised workers, reload, systemd."""

@@ -1,4 +1,4 @@
-"""Signals that come before a service has begun, or after it has ended."""
+"""Signals before a service has started, or after it has ended."""
 
 import os
 import signal
@@ -8,13 +8,13 @@ from typing import Final
 
 _SERVICES: Final = ("exporter", "aggregator", "up")
 received: Final[set[int]] = set()
-"""SIGHUP, where it came before the service could take it: the configuration may be read already."""
+"""SIGHUP, if it arrived before the service could handle it: the configuration may be outdated."""
 
 
 def expect_signals(command: str = "") -> None:
-    """Let SIGTERM and SIGINT end a service at once with status 0, and SIGHUP not end it.
+    """Let SIGTERM and SIGINT end a service at once with status 0, and ignore SIGHUP.
 
-    Nothing is to be finished then: what is committed is whole, and the rest is read again.
+    Ending at once is safe: committed data is complete, and the rest is read again.
     """
     if command not in _SERVICES:
         return
@@ -33,13 +33,13 @@ def expect_signals(command: str = "") -> None:
         (signal.SIGINT, end),
         (signal.SIGHUP, hang_up),
     ):
-        # nohup(1) and a shell's & forbid some
+        # nohup(1) and a shell's & ignore some
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, handler)
 
 
 def has_terminal() -> bool:
-    """Whether the process has a controlling terminal: tty(4)."""
+    """Return whether the process has a controlling terminal: tty(4)."""
     try:
         os.close(os.open(Path("/dev/tty"), os.O_RDONLY | os.O_NOCTTY))
     except OSError:

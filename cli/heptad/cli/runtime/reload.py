@@ -1,7 +1,7 @@
-"""Run parts on; SIGHUP reads the configuration again, and systemd is told how it goes.
+"""Run the parts; reload the configuration on SIGHUP, and notify systemd.
 
-Everything that can be checked is checked before the old parts end. Their state is in their
-stores, so the new ones go on where they ended.
+Everything that can be checked is checked before the old parts end. Their state is in their stores,
+so the new ones continue where they ended.
 """
 
 import logging
@@ -26,15 +26,15 @@ from heptad.exporter.settings import load_settings
 log = logging.getLogger("heptad")
 
 _REST: Final = 1.0
-"""Seconds from one reload to the next: many signals must not keep the parts from their work."""
+"""Minimum seconds between two reloads: many signals must not stop the parts from working."""
 _LONGEST_RELOAD: Final = 90.0
-"""Seconds that a reload may take for a living process; systemd's own default for a start."""
+"""Maximum seconds of a reload until it counts as stuck; systemd's own default for a start."""
 _LEAST_PATIENCE: Final = 30.0
-"""Seconds that a loop is always given: SQLite alone waits ten for a store that is locked."""
+"""Minimum patience with a loop, in seconds: SQLite alone waits ten for a locked store."""
 
 
 class CheckedConfig(msgspec.Struct):
-    """A configuration that was checked, and what an exporter reads by it."""
+    """A configuration that was checked, and the exporter's inputs made from it."""
 
     config: Config
     prepared: ExporterInputs | None = None
@@ -42,7 +42,7 @@ class CheckedConfig(msgspec.Struct):
 
 
 def check_exporter_config(path: Path | None) -> CheckedConfig:
-    """The configuration in ``path`` and what is read by it; raises DocumentError or NoSources."""
+    """Load the configuration and the exporter's inputs; raise DocumentError or NoSources."""
     settings = load_settings(path)
     return CheckedConfig(settings.config, prepare(settings.config, settings.rulebook), path)
 
@@ -57,10 +57,10 @@ def run_reloading(
     check: Callable[[], CheckedConfig],
     begin: Callable[[], None] = lambda: None,
 ) -> int:
-    """Build the parts of ``plan`` and run them until they end; gives the exit status.
+    """Build the parts of ``plan`` and run them until they end; return the exit status.
 
-    At SIGHUP ``check`` gives the new plan, or raises: then the old one stays. ``begin`` is called
-    once the first parts are built. What the first ``build`` raises is raised.
+    At SIGHUP ``check`` returns the new plan, or raises, and then the old one stays. ``begin`` is
+    called once the first parts are built. Errors of the first ``build`` are raised.
     """
     return _Operation(plan, build, check).run(begin)
 
@@ -78,13 +78,13 @@ class _Operation:
         self._reload_until: float | None = None
         self._told_ready = False
         self._status = ""
-        # a closed terminal ends a command as ever, unless nohup(1) or the like forbade it
+        # closing the terminal ends the command as usual, unless nohup(1) or the like prevents it
         held = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
         self._bound_to_terminal = held and has_terminal()
 
     def run(self, begin: Callable[[], None]) -> int:
-        """Until the parts end."""
-        # opening a large store takes a while: SIGHUP must not kill meanwhile, Ctrl-C shall
+        """Run until the parts end."""
+        # opening a large store takes a while: SIGHUP must not end the process then, but Ctrl-C may
         with Signals(signal.SIGHUP) as early:
             self._supervisor = self._make(self._plan)
             self._tell_success()
@@ -131,7 +131,7 @@ class _Operation:
         return not self._supervisor.hangs(max(patience, _LEAST_PATIENCE))
 
     def _reload(self) -> bool:
-        """Take up the new configuration, or keep the old one; False where neither can be."""
+        """Apply the new configuration, or keep the old one; return False if neither is possible."""
         log.info("reloading the configuration")
         systemd.notify_reloading()
         self._told_ready = False

@@ -1,4 +1,4 @@
-"""Run parts of Heptad side by side until one fails or the person says stop."""
+"""Run parts of Heptad concurrently until one fails or a signal stops them."""
 
 import logging
 import math
@@ -22,10 +22,10 @@ Worker = Callable[[threading.Event], None]
 
 
 class StopToken(threading.Event):
-    """Tells one part to end. That the part asks is its sign of life.
+    """Signals one part to stop. Each query also counts as its sign of life.
 
-    Each loop asks between its steps, also in long work, and says how long it rests when it waits:
-    a part that does neither hangs.
+    Each loop must query it between its steps, also within long work, and wait with a timeout: a
+    part that does neither is considered stuck.
     """
 
     def __init__(self) -> None:
@@ -34,13 +34,13 @@ class StopToken(threading.Event):
         self._well_until = time.monotonic()
 
     def is_set(self) -> bool:
-        """Whether to end."""
+        """Return whether the part must stop."""
         self._well_until = time.monotonic()
         self.asked = True
         return super().is_set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Rest, but end at once where told to."""
+        """Sleep, but return at once if the part must stop."""
         self.asked = True
         self._well_until = math.inf if timeout is None else time.monotonic() + timeout
         told = super().wait(timeout)
@@ -48,17 +48,17 @@ class StopToken(threading.Event):
         return told
 
     def hangs(self, patience: float) -> bool:
-        """Whether the part has given no sign for ``patience`` seconds."""
+        """Return whether the part has shown no sign of life for ``patience`` seconds."""
         return time.monotonic() > self._well_until + patience
 
 
 class Signals:
-    """What signals told the process, for its main thread to work off: each once, however many."""
+    """Received signals, for the main thread to handle; repeated ones count once."""
 
     def __init__(self, *numbers: signal.Signals) -> None:
         self._numbers = numbers
         self._before: dict[signal.Signals, Any] = {}
-        # an Event's lock could be held by the very code that a handler interrupts
+        # a handler could interrupt code that holds an Event's lock
         self._wakes: SimpleQueue[None] = SimpleQueue()
         self.heard: set[int] = set()
 
@@ -72,21 +72,22 @@ class Signals:
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         self.heard.add(number)
-        # always: a get() that a signal interrupts when its time is over waits for ever, unless
-        # there is something to get (CPython 3.11, Modules/_queuemodule.c: a negative time-out)
+        # always: a get() that is interrupted by a signal when its timeout expires waits forever,
+        # unless there is something to get (CPython 3.11, Modules/_queuemodule.c: a negative
+        # timeout)
         self.wake()
 
     @property
     def end(self) -> bool:
-        """Whether SIGINT or SIGTERM came."""
+        """Whether SIGINT or SIGTERM was received."""
         return not self.heard.isdisjoint((signal.SIGINT, signal.SIGTERM))
 
     def wake(self) -> None:
-        """End a wait; from any thread."""
+        """End a wait; may be called from any thread."""
         self._wakes.put(None)
 
     def wait(self, seconds: float = TICK) -> None:
-        """Until something happened, or for ``seconds``."""
+        """Wait until something happens, or for ``seconds``."""
         try:
             self._wakes.get(timeout=seconds)
             while True:
@@ -96,9 +97,9 @@ class Signals:
 
 
 class Supervisor:
-    """Parts that run side by side, each in a thread and with a stop of its own.
+    """Parts that run concurrently, each in a thread with its own stop token.
 
-    ``ended`` is called whenever one of them has ended; one that fails stops the others.
+    ``ended`` is called whenever one of them has ended; if one fails, the others are stopped.
     """
 
     def __init__(self, workers: Mapping[str, Worker], ended: Callable[[], None]) -> None:
@@ -112,35 +113,31 @@ class Supervisor:
 
     @property
     def failed(self) -> bool:
-        """Whether a part has failed."""
         return self._failed.is_set()
 
     @property
     def ready(self) -> bool:
-        """Whether every part is in its loop."""
+        """Whether every part has entered its loop."""
         return all(stop.asked for stop in self._stops.values())
 
     def start(self) -> None:
-        """Start every part."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Tell every part to end."""
         for stop in self._stops.values():
             stop.set()
 
     def running(self) -> list[str]:
-        """The parts that have not ended."""
         return [thread.name for thread in self._threads if thread.is_alive()]
 
     def hangs(self, patience: float) -> bool:
-        """Whether a part that runs has given no sign of life for ``patience`` seconds."""
+        """Return whether a running part has shown no sign of life for ``patience`` seconds."""
         running = self.running()
         return any(stop.hangs(patience) for name, stop in self._stops.items() if name in running)
 
     def wait(self, signals: Signals) -> None:
-        """Until all have ended; where one failed, another that hangs is left behind."""
+        """Wait until all have ended; if one failed, do not wait for others that are stuck."""
         deadline = math.inf
         while hanging := self.running():
             if signals.end:
@@ -158,7 +155,7 @@ class Supervisor:
         try:
             worker(self._stops[name])
         except Exception as error:
-            # a part that dies must not leave the others pretending that all is well
+            # if a part fails, the others must not keep running as if nothing had happened
             foreseen = isinstance(error, StoreError)
             told = {"error": str(error)} if foreseen else {}
             log.critical("%s failed", name, exc_info=not foreseen, extra=told)
@@ -169,9 +166,9 @@ class Supervisor:
 
 
 def run_workers(workers: Mapping[str, Worker]) -> int:
-    """Run every part until all have ended, SIGINT or SIGTERM comes, or one fails.
+    """Run all parts until they have ended, SIGINT or SIGTERM is received, or one fails.
 
-    Ends half a minute after one failed even where another hangs; gives the exit status.
+    If one fails, return after half a minute even if another one is stuck. Return the exit status.
     """
     with Signals(signal.SIGINT, signal.SIGTERM) as signals:
         supervisor = Supervisor(workers, signals.wake)

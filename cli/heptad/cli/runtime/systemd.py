@@ -1,4 +1,4 @@
-"""What systemd is told of a service: sd_notify(3), a datagram a message, and nothing else."""
+"""Notify systemd of a service's state: sd_notify(3), one datagram per message."""
 
 import logging
 import os
@@ -11,13 +11,13 @@ from typing import Final
 log = logging.getLogger("heptad.systemd")
 
 _PATIENCE: Final = 5.0
-"""Seconds after which a message is given up: a deaf manager must not hold up the service."""
+"""Timeout in seconds of a message: an unresponsive manager must not block the service."""
 
 
 def notify(**variables: str | int) -> bool:
-    """Send ``variables`` as one message to $NOTIFY_SOCKET; False where nobody asked or hears.
+    """Send ``variables`` as one message to $NOTIFY_SOCKET; return False if it is unset or fails.
 
-    A value is cut to its first line: a message is lines. Names as in sd_notify(3).
+    A value is cut to its first line, because a message consists of lines. Names as in sd_notify(3).
     """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address[:1] not in ("/", "@"):
@@ -37,25 +37,25 @@ def notify(**variables: str | int) -> bool:
 
 
 def notify_reloading() -> bool:
-    """RELOADING=1 with the clock that Type=notify-reload wants beside it."""
+    """Send RELOADING=1 with the clock that Type=notify-reload requires."""
     return notify(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
 
 
 def watchdog_seconds() -> float | None:
-    """$WATCHDOG_USEC in seconds, where it is meant for this process: sd_watchdog_enabled(3)."""
+    """Return $WATCHDOG_USEC in seconds, if it is for this process: sd_watchdog_enabled(3)."""
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     given = os.environ.get("WATCHDOG_USEC", "")
-    # ascii: isdigit() also takes digits that int() does not
+    # ascii: isdigit() also accepts digits that int() rejects
     seconds = int(given) / 10**6 if given.isascii() and given.isdigit() else 0.0
     return seconds or None
 
 
 class Watchdog:
-    """Sends WATCHDOG=1 at half of the time systemd waits, as long as ``lives(half)`` says so.
+    """Sends WATCHDOG=1 at half of systemd's timeout, as long as ``lives(half)`` is true.
 
-    A thread of its own, so that neither a start that takes long nor a reload is taken for death.
-    Does nothing where systemd has no watchdog for this process.
+    It has its own thread, so that a long start or reload is not taken for a failure. Does nothing
+    if systemd has no watchdog for this process.
     """
 
     def __init__(self, lives: Callable[[float], bool]) -> None:
@@ -64,7 +64,6 @@ class Watchdog:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to watch."""
         seconds = watchdog_seconds()
         if seconds is not None and os.environ.get("NOTIFY_SOCKET"):
             watch = threading.Thread(
@@ -86,7 +85,6 @@ class Watchdog:
                 return
 
     def close(self) -> None:
-        """End the thread."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join(timeout=_PATIENCE)
