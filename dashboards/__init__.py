@@ -1,4 +1,4 @@
-"""The Grafana dashboards as code: `python -m dashboards` writes the JSON that Heptad ships.
+"""The Grafana dashboards as code: `python -m dashboards` writes the JSON files.
 
-One module a dashboard; `panels` holds what they share, `influxql` the queries for InfluxDB.
+Each dashboard is one module; `panels` has shared panels, `influxql` the InfluxDB queries.
 """

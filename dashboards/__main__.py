@@ -1,4 +1,4 @@
-"""Writes every dashboard in both flavours: `make dashboards`."""
+"""Write every dashboard in both flavours: `make dashboards`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ BOARDS: Final = {module.__name__.rpartition(".")[2]: module for module in _MODUL
 
 
 def files() -> Iterator[tuple[Path, str]]:
-    """Each file, and what belongs into it."""
+    """Yield the path and content of each file."""
     for name, module in BOARDS.items():
         content = provisioned(module.build())
         yield FOLDER / "provisioned" / f"{name}.json", written(content)
@@ -22,7 +22,6 @@ def files() -> Iterator[tuple[Path, str]]:
 
 
 def main() -> None:
-    """Write them."""
     for path, text in files():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")

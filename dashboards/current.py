@@ -1,4 +1,4 @@
-"""Findings as lists: of each its current row, and the proof that none is missing."""
+"""Lists of findings: the current row of each, and a proof that none is missing."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -38,7 +38,7 @@ _HIDDEN: Final = {
     "since": '"begin" / 1000000 - 60000 AS "since"',
     "until": '"last" / 1000000 + 60000 AS "until"',
 }
-"""What links, colours and sums need."""
+"""Columns for links, colors and sums."""
 _SHOWN: Final = {
     "Severity": '"severity" AS "Severity"',
     "What": '"sentence" AS "What"',
@@ -63,16 +63,16 @@ _NARROW: Final = {
     "finding": '"id" =~ /${finding:regex}/',
 }
 _BEFORE: Final = "8d"
-"""The longest finding begins so long before its end."""
+"""A finding lasts no longer than this."""
 
 
 def query(
     severities: str = "high|medium", *, narrow: Sequence[str] = ("host",), where: str = ""
 ) -> InfluxQuery:
-    """The findings that went on in the range, each as it is now.
+    """Query the current state of the findings that were active in the range.
 
-    And the proof that none is missing: a last row of level 0, if the aggregator had looked at all
-    events in the five minutes before the end of the range.
+    The last row, with level 0, proves that none is missing: it exists if the aggregator had
+    processed all events in the five minutes before the end of the range.
     """
     conditions = [
         _stand(severities),
@@ -97,7 +97,7 @@ def query(
 
 
 def findings_over_time(severities: str, narrow: str) -> str:
-    """A row at the first event of each finding as it is now, with its rule as ``text``."""
+    """Query a row at the first event of each finding, with its rule as ``text``."""
     current = _current_rows(("state", "severity", "hosts"), IN_RANGE)
     return (
         f'SELECT "rule" AS "text", "revision" FROM ({current}) '
@@ -125,7 +125,7 @@ SEVERITY: Final = words(
     }
 )
 _PROOF: Final = 0.2
-"""The proof adds a quarter to a sum."""
+"""The proof adds 0.25 to a sum."""
 _UNPROVEN: Final = words({"0": ("Unknown", UNKNOWN)})
 _NOT_KNOWN: Final = "Not known: no answer, or the aggregator has not looked for 5 minutes"
 
@@ -140,9 +140,10 @@ def tile_of_findings(
     rules: str = "",
     width: int = 4,
 ) -> stat.Panel:
-    """How many findings a table of what is ``asked`` lists; ``of``: high, medium or finding.
+    """Create a tile with the number of findings in ``asked``; ``of``: high, medium or finding.
 
-    "Unknown" unless the proof is in the answer. ``rules``: only those, a pattern of their names.
+    It shows "Unknown" if the response does not contain the proof. ``rules``: a pattern of the rules
+    to count.
     """
     first, *others = steps
     panel = number(
@@ -173,7 +174,7 @@ def _columns() -> dict[str, Properties]:
         "heptad-investigate",
         put("finding", "__data.fields.id"),
         put("address", "__data.fields.one_address"),
-        # as text, for it has no decimals: Grafana takes 15 characters for a date
+        # as text, because it has no decimals: Grafana reads 15 characters as a date
         time="from=${__data.fields.since.text}&to=${__data.fields.until.text}",
     )
     columns: dict[str, Properties] = {
@@ -213,7 +214,7 @@ def table_of_findings(
     *,
     height: int = 8,
 ) -> table.Panel:
-    """Findings as they are now, the most severe first, then the newest."""
+    """Create a table of current findings, the most severe first, then the newest."""
     return rows(
         title,
         f"""{about} The last row says up to when all events have been looked at; without it the

@@ -1,4 +1,4 @@
-"""Rows of the dashboard Heptad itself: what happens behind the local store."""
+"""Rows of the dashboard Heptad itself: delivery and the aggregator."""
 
 from typing import Final
 
@@ -24,7 +24,7 @@ _NOT_DELIVERING: Final = "Nothing is delivered: no InfluxDB is configured"
 
 
 def waiting() -> list[object]:
-    """What is not delivered yet, and why."""
+    """Panels about undelivered events, and the cause."""
     return [
         graph(
             "Points waiting to be delivered",
@@ -50,7 +50,7 @@ def waiting() -> list[object]:
 
 
 def left() -> list[object]:
-    """What became of events, and how clocks differ."""
+    """Panels about the outcome of deliveries, and clock offsets."""
     return [
         graph(
             "Events that left the local store",
@@ -86,7 +86,7 @@ def left() -> list[object]:
 
 
 def fleet() -> list[object]:
-    """What the aggregator knows of all hosts."""
+    """Tiles about all hosts, as seen by the aggregator."""
     return [
         count_of(
             "Silent hosts",
@@ -115,7 +115,7 @@ def fleet() -> list[object]:
 
 
 def aggregator() -> list[object]:
-    """How the aggregator keeps up."""
+    """Tiles about the progress of the aggregator."""
     return [
         number(
             "Aggregator behind",
@@ -147,7 +147,7 @@ def aggregator() -> list[object]:
 
 
 def windows() -> list[object]:
-    """What the aggregator computes."""
+    """Panels about the work of the aggregator."""
     return [
         graph(
             "Windows that were computed",

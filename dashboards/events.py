@@ -1,4 +1,4 @@
-"""Panels of events: how many, when and which, with the lines as they were logged."""
+"""Panels of events: counts, graphs, and tables with the original log lines."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -26,7 +26,7 @@ ANSWERS: Final = (
     *("account_create", "account_delete", "account_modify", "password_change"),
     *("group_create", "group_delete", "group_modify", "member_add", "member_remove", "gap"),
 )
-"""Actions that say what someone did; the others are steps on the way there."""
+"""Actions that show what someone did; the others are intermediate steps."""
 STEPS: Final = (
     *("authentication", "authorization", "connect", "daemon_error", "disconnect", "forwarding"),
     *("handshake", "host_resume", "host_start", "host_stop", "invalid_user", "not_allowed"),
@@ -34,7 +34,7 @@ STEPS: Final = (
 )
 POWER: Final = ("privilege", "command")
 CHANGES: Final = (*ANSWERS[5:-1], "lockout")
-"""Actions with power, and those that change accounts."""
+"""Actions with privileges, and those that change accounts."""
 _OUTCOMES: Final = words(
     {"success": ("success", BLUE), "failure": ("failure", ORANGE), "unknown": ("–", GREY)}
 )
@@ -52,7 +52,7 @@ _COLUMNS: Final = {
     "reason": "Reason",
     "count": "Times",
 }
-"""Tag or field → heading, in order: the line is on the screen, what is right of it may not be."""
+"""Tag or field → heading, in order: the line is placed where it is visible without scrolling."""
 MOST: Final = 1000
 
 
@@ -83,9 +83,10 @@ def table_of_events(
     none: str = "Nothing in this range, or no answer: see the corner",
     height: int,
 ) -> object:
-    """The newest events with this condition; ``evidence``: of findings, with the same columns.
+    """Create a table of the newest events with this condition.
 
-    ``without``: tags and fields that such events never have.
+    ``evidence``: query the evidence of findings, with the same columns. ``without``: tags and
+    fields that such events never have.
     """
     shown = {name: heading for name, heading in _COLUMNS.items() if name not in without}
     columns = ", ".join(f'"{name}" AS "{heading}"' for name, heading in shown.items())
@@ -105,9 +106,9 @@ def table_of_events(
 def total_of_events(
     title: str, about: str, where: str, *, steps: Steps = NEUTRAL, width: int = 6
 ) -> object:
-    """How many events there are; zero only where there is any event in the range."""
+    """Create a tile with the number of events; it only shows zero if the range has any event."""
     found = f'SELECT sum("count") AS "events" FROM "events" WHERE {where}'
-    # without a match there is no row; any event of the range proves that the answer is zero
+    # without a match there is no row; any event in the range proves that the result is zero
     proof = f'SELECT last("count") * 0 AS "events" FROM "events" WHERE {IN_RANGE}'
     query = f'SELECT sum("events") AS "events" FROM ({found}), ({proof})'
     return number(
@@ -124,7 +125,7 @@ def total_of_events(
 def graph_of_outcomes(
     title: str, about: str, where: str, *, none: str, width: int = 12, height: int = 8
 ) -> object:
-    """How many events there were when, by how they ended."""
+    """Create a graph of the number of events over time, by outcome."""
     return graph(
         title,
         about,

@@ -1,4 +1,4 @@
-"""The two flavours of JSON: for file provisioning, and for Grafana's Import dialogue."""
+"""The two flavours of JSON: for file provisioning, and for Grafana's import dialog."""
 
 import json
 from typing import Any, Final
@@ -11,20 +11,20 @@ from heptad.cli.grafana.datasources import UIDS
 
 _NAMES: Final = {"prometheus": "Prometheus", "influxdb": "InfluxDB"}
 _GRAFANA: Final = "11.6.0"
-"""The version whose schema the SDK writes; Grafana converts it when a newer one reads it."""
+"""The version of the SDK's schema; later versions of Grafana convert it when they load it."""
 
 
 def provisioned(board: dashboard.Dashboard) -> dict[str, Any]:
-    """The dashboard as plain data; its variables name the provisioned data sources."""
+    """Return the dashboard as plain data; its variables refer to the provisioned data sources."""
     content: dict[str, Any] = json.loads(JSONEncoder().encode(board.build()))
     return content
 
 
 def importable(content: dict[str, Any]) -> dict[str, Any]:
-    """The same for the Import dialogue, which asks for each data source.
+    """Return the dashboard for the import dialog, which asks for each data source.
 
-    What is chosen there takes the place of `${DS_…}`, here the value of a variable. The variables
-    are shown: Grafana up to 10.0 does not heed the choice, and a person sees which source it took.
+    The selection replaces `${DS_…}`, here the value of a variable. The variables are visible:
+    Grafana up to 10.0 ignores the selection, and users must see which data source is used.
     """
     listed = content["templating"]["list"]
     variables = {variable["name"] for variable in listed}
@@ -61,5 +61,5 @@ def _input(name: str) -> str:
 
 
 def written(content: dict[str, Any]) -> str:
-    """JSON that people can read and compare."""
+    """Format JSON so that it can be read and compared."""
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

@@ -1,4 +1,4 @@
-"""What is around the panels: variables, links between the dashboards, and the grid."""
+"""Everything around the panels: variables, links between the dashboards, and the grid."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -14,10 +14,10 @@ SOURCES: Final = {
     "events": ("influxdb", "Events"),
     "reports": ("influxdb", "Findings"),
 }
-"""What is read → the kind of its data source, and what its variable is called."""
+"""Role → the type of its data source, and the label of its variable."""
 _SOURCES: Final = tuple(f"{name}_datasource" for name in SOURCES)
 NAMES: Final = {"prometheus": "metrics", "events": "events", "reports": "reports"}
-"""What is read → how the name of its provisioned data source ends."""
+"""Role → the end of the name of its provisioned data source."""
 BOARDS: Final = {
     "Now": "heptad-now",
     "Investigate": "heptad-investigate",
@@ -31,11 +31,11 @@ _ANY: Final = models.VariableOption(text="All", value="$__all")
 
 
 def source(name: str) -> dashboard.DatasourceVariable:
-    """The variable that picks a data source: the provisioned one, if it is there."""
+    """Create the variable that selects a data source; the default is the provisioned one."""
     kind, label = SOURCES[name]
     variable = dashboard.DatasourceVariable(f"{name}_datasource").label(label).type(kind)
     variable.hide(models.VariableHide.HIDE_VARIABLE)
-    # Grafana up to 10.0 goes by the name, newer ones by the uid
+    # Grafana up to 10.0 uses the name, later versions the uid
     return variable.current(models.VariableOption(text=f"Heptad {NAMES[name]}", value=UIDS[name]))
 
 
@@ -47,26 +47,26 @@ def _query(name: str, label: str, datasource: models.DataSourceRef) -> dashboard
 
 
 def label_of(name: str, label: str, metrics: str) -> dashboard.QueryVariable:
-    """The values that a label has on metrics of Prometheus."""
+    """Create a variable with the values of a label of Prometheus metrics."""
     variable = _query(name, label, PROMETHEUS).all_value(".+")
     query = f"label_values({metrics}, {name})"
     return variable.query({"query": query, "refId": f"variable-{name}"})
 
 
 def tag_of(name: str, label: str, where: str = "") -> dashboard.QueryVariable:
-    """The values that a tag of the events has."""
+    """Create a variable with the values of a tag of the events."""
     query = f'SHOW TAG VALUES FROM "events" WITH KEY = "{name}"' + (where and f" WHERE {where}")
     return _query(name, label, EVENTS).all_value(".*").query(query)
 
 
 def hosts() -> dashboard.QueryVariable:
-    """Hosts by the name that events carry."""
+    """Create a variable with the host names of events."""
     about = "Of events and reports; findings, which may be about several hosts, are all shown"
     return tag_of("host", "Host").description(about)
 
 
 def text(name: str, label: str, about: str) -> dashboard.TextBoxVariable:
-    """A text to look for; empty finds everything."""
+    """Create a variable for a search text; an empty one matches everything."""
     variable = dashboard.TextBoxVariable(name).label(label).description(about).default_value("")
     return variable.current(models.VariableOption(text="", value=""))
 
@@ -74,7 +74,7 @@ def text(name: str, label: str, about: str) -> dashboard.TextBoxVariable:
 def choice(
     name: str, label: str, about: str, values: Mapping[str, str]
 ) -> dashboard.CustomVariable:
-    """One of these: what is shown → the value. The first, if nothing else is chosen."""
+    """Create a variable with one choice: label → value. The default is the first."""
     variable = dashboard.CustomVariable(name).label(label).description(about)
     options = [
         models.VariableOption(number == 0, shown, value)
@@ -86,7 +86,7 @@ def choice(
 
 
 def job() -> dashboard.QueryVariable:
-    """The jobs of Prometheus that scrape Heptad; hidden, but a link may name them."""
+    """Create the hidden variable for the Prometheus jobs that scrape Heptad; links may set it."""
     known = label_of("job", "Job", '{__name__=~"heptad_build_info|node_uname_info"}')
     return known.hide(models.VariableHide.HIDE_VARIABLE)
 
@@ -94,7 +94,7 @@ def job() -> dashboard.QueryVariable:
 def several(
     name: str, label: str, about: str, values: Sequence[str], chosen: Sequence[str]
 ) -> dashboard.CustomVariable:
-    """Some of these values; ``chosen``: those that are preset."""
+    """Create a variable with several choices; ``chosen`` are selected by default."""
     variable = dashboard.CustomVariable(name).label(label).description(about)
     options = [models.VariableOption(value in chosen, value, value) for value in values]
     current = models.VariableOption(True, list(chosen), list(chosen))
@@ -103,12 +103,12 @@ def several(
 
 
 def host_names() -> dashboard.QueryVariable:
-    """Hosts by the name that events carry, as their exporters tell it."""
+    """Create a variable with the host names of events, as their exporters report them."""
     return label_of("host", "Host", 'heptad_host_info{job=~"$job"}')
 
 
 def nodes() -> list[dashboard.QueryVariable]:
-    """One host by its name, and what Prometheus calls it, which is hidden."""
+    """Create variables for one host by name, and, hidden, for its Prometheus instance."""
     node = label_of("host", "Host", 'heptad_host_info{job=~"$job"}').name("node")
     node.multi(False).include_all(False).current(models.VariableOption())
     own = 'heptad_host_info{job=~"$job", host=~"$node"}'
@@ -117,16 +117,16 @@ def nodes() -> list[dashboard.QueryVariable]:
 
 
 def instances(metrics: str) -> list[dashboard.QueryVariable]:
-    """Jobs and instances of these metrics (a regular expression of their names)."""
+    """Create variables for the jobs and instances of metrics (a regular expression)."""
     names = f'__name__=~"{metrics}"'
     return [job(), label_of("instance", "Instance", f'{{{names}, job=~"$job"}}')]
 
 
 def put(variable: str, value: str) -> str:
-    """A variable's value in a link, such as the cell's ``__value.raw``; encoded.
+    """Return a link parameter that sets a variable to a value such as the cell's ``__value.raw``.
 
-    Without a format Grafana encodes what is put into a link, but leaves ``&`` and ``#``: a user
-    name in a log could then end its parameter and set others, such as the range.
+    The value is encoded. Without a format Grafana encodes values in links, except ``&`` and ``#``:
+    a user name from a log could then end its parameter and set others, such as the range.
     """
     return f"var-{variable}=${{{value}:percentencode}}"
 
@@ -134,30 +134,30 @@ def put(variable: str, value: str) -> str:
 def link(
     title: str, uid: str, *parameters: str, time: str = "${__url_time_range}"
 ) -> dict[str, str]:
-    """A link of a cell to another dashboard: a range, the data sources and these parameters."""
+    """Create a link from a cell to another dashboard, with range, data sources and parameters."""
     parts = "&".join((time, *keep(*_SOURCES), *parameters))
     return {"title": title, "url": f"/d/{uid}?{parts}"}
 
 
 def investigate(name: str, cell: str) -> dict[str, list[dict[str, str]]]:
-    """The link of a cell to all that is known about the address, user or host of another cell."""
+    """Create the link from a cell to everything about the address, user or host in ``cell``."""
     there = put(name, f"__data.fields.{cell}")
     return {"links": [link(f"Investigate this {name}", "heptad-investigate", there)]}
 
 
 def keep(*variables: str) -> list[str]:
-    """Variables as parameters of a link."""
+    """Return variables as parameters of a link."""
     return [f"${{{name}:queryparam}}" for name in variables]
 
 
 _OF_INSTANCES: Final = "heptad-itself"
-"""The dashboard that has no variable for a host."""
+"""The dashboard without a variable for a host."""
 _KEPT: Final = (*_SOURCES, "job", "host")
-"""What all dashboards have in common."""
+"""Variables that all dashboards share."""
 
 
 def _handed_on(names: Sequence[str], target: str) -> list[str]:
-    """What a link to another dashboard takes along of these variables."""
+    """Return the variables that a link passes to another dashboard."""
     kept = keep(*(name for name in names if name in _KEPT and name != "host"))
     if target == _OF_INSTANCES:
         return kept
@@ -175,9 +175,9 @@ def lay_out(
     refresh: str = "1m",
     marks: Sequence[Any] = (),
 ) -> dashboard.Dashboard:
-    """A dashboard; an item is a panel, or the title of a row that begins there.
+    """Create a dashboard; an item is a panel, or the title of a row that starts there.
 
-    ``marks``: annotations on all that is drawn over time.
+    ``marks``: annotations on all panels with a time axis.
     """
     board = dashboard.Dashboard(title).uid(uid).description(about).tags(["heptad"])
     board.time(since, "now").refresh(refresh).timezone("browser").readonly()

@@ -1,4 +1,4 @@
-"""Host: what it does and what it lacks; filled by Heptad's exporter and by node_exporter alike."""
+"""The dashboard Host: resources of one host, from Heptad's exporter or node_exporter."""
 
 from typing import Final
 
@@ -341,7 +341,6 @@ def _users() -> list[object]:
 
 
 def build() -> dashboard.Dashboard:
-    """The dashboard."""
     return lay_out(
         "heptad-host",
         "Host",

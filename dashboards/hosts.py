@@ -1,7 +1,7 @@
-"""Hosts: which host needs attention, and what PromQL says of hosts by their names.
+"""The dashboard Hosts: which host needs attention; and PromQL by host name.
 
 Metrics of exporters have the label `instance`, events and findings the name `host`. The metric
-``heptad_host_info`` has both: so one variable `host` narrows both stores.
+``heptad_host_info`` has both, so that one variable `host` filters both stores.
 """
 
 from typing import Final
@@ -31,19 +31,19 @@ from dashboards.panels import (
 _CHOSEN: Final = '$fleet, host=~"$host"'
 _INFO: Final = f"heptad_host_info{{{_CHOSEN}}}"
 HOSTS: Final = f"topk by (instance) (1, {_INFO} or on (instance) last_over_time({_INFO}[1d]))"
-"""The chosen hosts that were scraped within a day: a series each, with instance and host.
+"""The selected hosts that were scraped within a day, one series each, with instance and host.
 
-The name that a host has now comes before those that it had.
+The current name of a host takes precedence over earlier ones.
 """
 
 
 def of_host(text: str) -> str:
-    """A vector with the label instance, of the chosen hosts, with the label host."""
+    """Restrict a vector with the label instance to the selected hosts, and add the label host."""
     return f"(({text}) * on (instance) group_left (host) {HOSTS})"
 
 
 def silent() -> str:
-    """Chosen hosts that cannot be scraped, and targets of their jobs whose name is not known."""
+    """Select hosts that cannot be scraped, and targets of their jobs without a known name."""
     known = "last_over_time(heptad_host_info{$fleet}[1d])"
     return (
         f"(up{{$fleet}} == 0 and on (instance) {HOSTS} "
@@ -52,20 +52,20 @@ def silent() -> str:
 
 
 def recorded(name: str, *labels: str) -> str:
-    """Of a recorded series (`provisioning/alerts/fleet.py`) what is about the chosen hosts."""
+    """Select a recorded series (`provisioning/alerts/fleet.py`) for the selected hosts."""
     return f"heptad:{name}{{{', '.join((_CHOSEN, *labels))}}}"
 
 
 LOGINS: Final = "logins:increase5m"
 RECORDED: Final = "5m"
-"""How often that happens."""
+"""The interval of the recording rules."""
 NOT_RECORDED: Final = "no answer: does Prometheus load rules/fleet.yml?"
 
 
 def worst_hosts(name: str, how: str, *labels: str, most: int = 10) -> str:
-    """Of a recorded series the hosts that were highest in the range, over the range.
+    """Query the hosts with the highest values of a recorded series in the range.
 
-    ``how`` values are put together: `sum` or `max`.
+    ``how`` values are combined: `sum` or `max`.
     """
     one = f"{how}_over_time({recorded(name, *labels)}[%s]%s)"
     worst = f"topk({most}, {how} by (host) ({one % ('$__range', ' @ end()')}))"
@@ -73,7 +73,7 @@ def worst_hosts(name: str, how: str, *labels: str, most: int = 10) -> str:
 
 
 def grown(counter: str) -> str:
-    """By how much counters that survive restarts grew in the range: exact, and not a range read."""
+    """Return the exact growth of persistent counters in the range, without reading it."""
     before = f"last_over_time({counter}[1d] offset $__range)"
     return f"({counter} - ({before} or {counter} * 0) > 0)"
 
@@ -121,7 +121,7 @@ _COLUMNS: Final = {
         / on (instance) max by (instance) (node_memory_MemTotal_bytes{$fleet})""",
     "disk": _FULLEST,
 }
-"""What is asked for each column; the name is the query's refId."""
+"""The query of each column; the key is its refId."""
 _HEADINGS: Final = {
     "Value #problem": "Problem",
     "host": "Host",
@@ -198,7 +198,7 @@ def _hosts() -> object:
         columns,
         none="No host: is the exporter scraped? See docs/dashboards.md",
         worst=["Problem", "Failed logins"],
-        # the others have no problem where only hosts with one are asked for
+        # if only hosts with a problem are selected, the others have no value
         shaping=[
             *joined("instance", _HEADINGS, "Value #name"),
             reshape("filterByValue", type="include", match="all", filters=[_ASKED_FOR]),
@@ -271,7 +271,6 @@ def _shown() -> dashboard.CustomVariable:
 
 
 def build() -> dashboard.Dashboard:
-    """The dashboard."""
     return lay_out(
         "heptad-hosts",
         "Hosts",

@@ -1,15 +1,13 @@
-"""Queries for InfluxDB: a query type for the SDK, which has none, and how rows are read.
+"""InfluxDB queries: a query type, which the SDK lacks, and how rows are read.
 
 A report's row is written again whenever late events change its window: time = window start +
-revision in nanoseconds. So all revisions of a row lie in one group of ``GROUP BY time(window)``
-and the tags, and ``last()`` of the field that every row has picks the last of them; fields beside
-a selector come from the row that it picked, so that none is left over from an older revision.
-A finding's key has fields in it, by which InfluxQL cannot group: there Grafana keeps the last row
-of each key (``findings_table.keep_last``).
+revision in nanoseconds. So all revisions of a row are in one group of ``GROUP BY time(window)`` and
+the tags, and ``last()`` of a field that every row has selects the last one; fields beside a
+selector come from the selected row, so that none is from an older revision.
 
-What a variable holds may come from a log, by a link on a name that an attacker has chosen. So
-variables stand between slashes and are formatted as regular expressions, by which Grafana escapes
-all that could end them; without that it would leave alone what begins like a number.
+Variables may contain text from a log, through a link on a name that an attacker chose. So they are
+placed between slashes and formatted as regular expressions, where Grafana escapes everything that
+could end them; otherwise it does not escape a value that starts like a number.
 """
 
 from collections.abc import Iterable
@@ -24,9 +22,9 @@ _WINDOW: Final = "1h"
 
 
 class InfluxQuery(Dataquery, Builder[Dataquery]):
-    """A raw InfluxQL query; ``shape`` is how Grafana takes the answer.
+    """A raw InfluxQL query; ``shape`` is the result format in Grafana.
 
-    ``alias`` names series: ``$tag_<name>`` stands for a tag, ``$col`` for the column.
+    ``alias`` names series: ``$tag_<name>`` is a tag, ``$col`` the column.
     """
 
     def __init__(
@@ -45,11 +43,11 @@ class InfluxQuery(Dataquery, Builder[Dataquery]):
         self.ref_id = ref_id
 
     def build(self) -> Self:
-        """The query itself: it is its own builder."""
+        """Return the query, which is its own builder."""
         return self
 
     def to_json(self) -> dict[str, object]:
-        """The target as Grafana's InfluxDB data source reads it."""
+        """Return the target in the format of Grafana's InfluxDB data source."""
         target: dict[str, object] = {
             "datasource": self.datasource,
             "query": self.query,
@@ -61,14 +59,14 @@ class InfluxQuery(Dataquery, Builder[Dataquery]):
 
 
 def quote(names: Iterable[str]) -> str:
-    """Names in quotes: `user` and `key` are keywords of InfluxQL, `first` and `last` functions."""
+    """Quote names: `user` and `key` are keywords of InfluxQL, `first` and `last` functions."""
     return ", ".join(f'"{name}"' for name in names)
 
 
 def rows_of_report(report: str, fields: Iterable[str], tags: Iterable[str], where: str = "") -> str:
-    """The last revision of each row of a report whose window begins in the range.
+    """Query the last revision of each row of a report whose window starts in the range.
 
-    ``tags`` are all tags of the report but `window`: the reports of full hours are read.
+    ``tags`` are all tags of the report except `window`: only reports of full hours are read.
     """
     conditions = [IN_RANGE, f'"window" =~ /^{_WINDOW}$/', *([where] if where else [])]
     return (
@@ -80,31 +78,31 @@ def rows_of_report(report: str, fields: Iterable[str], tags: Iterable[str], wher
 def table_of_report(
     report: str, fields: Iterable[str], tags: Iterable[str], where: str = ""
 ) -> str:
-    """These rows as one table, with the tags as columns."""
+    """Query these rows as one table, with the tags as columns."""
     fields, tags = list(fields), list(tags)
     rows = rows_of_report(report, fields, tags, where)
     return f"SELECT {quote([*tags, *fields])} FROM ({rows}) WHERE {IN_RANGE}"
 
 
 def chosen(tag: str) -> str:
-    """Rows whose tag is among what the variable of the same name has chosen."""
+    """Return the condition that the tag is selected in the variable of its name."""
     return f'"{tag}" =~ /^${{{tag}:regex}}$/'
 
 
 def one_of(tag: str, values: Iterable[str]) -> str:
-    """Rows whose tag is one of these words."""
+    """Return the condition that the tag is one of these words."""
     return f'"{tag}" =~ /^({"|".join(values)})$/'
 
 
 def matches(variable: str, *fields: str, flags: str = "(?i)") -> str:
-    """Rows of which one of the fields holds the text of a variable; all rows where that is empty.
+    """Return the condition that one of the fields contains a variable's text; an empty one matches.
 
-    ``flags``: without regard to upper and lower case, which takes twice as long.
+    ``flags``: ignore case by default, which takes twice as long.
 
-    A row without a field matches no regular expression of it. The first one here is for them:
-    nothing can be before the beginning, so any host matches it if the text is empty, and none
-    else. (A comparison of the text itself is false in 3.x, which compares nothing but columns.)
-    A backslash at the end of the text must not escape the slash.
+    A row without a field matches no regular expression on it. The first expression here is for
+    these rows: it only matches if the text is empty, because nothing can precede the start of a
+    host name. (A comparison of the text itself is false in 3.x, which only compares columns.) A
+    backslash at the end of the text must not escape the slash.
     """
     text = f"(?:${{{variable}:regex}})"
     found = "".join(f' OR "{field}" =~ /{flags}{text}/' for field in fields)

@@ -1,4 +1,4 @@
-"""Investigate: what exactly happened, about an address, a user, a host or a finding."""
+"""The dashboard Investigate: all events about an address, a user, a host or a finding."""
 
 from typing import Any, Final
 
@@ -44,7 +44,7 @@ _WHOM: Final = (
 )
 _WHERE: Final = " AND ".join([IN_RANGE, *_WHOM, chosen("action")])
 _ONE_FINDING: Final = '"rule" !~ /(?:${finding:regex})^/'
-"""Of no finding InfluxDB reads no row: only an empty text can be before the beginning of a tag."""
+"""Without a finding, InfluxDB reads no row: only an empty text can precede the start of a tag."""
 _WITHOUT_ADDRESS: Final = " AND ".join([IN_RANGE, *(c for c in _WHOM if "source_ip" not in c)])
 
 
@@ -181,7 +181,6 @@ def _variables() -> list[Any]:
 
 
 def build() -> dashboard.Dashboard:
-    """The dashboard."""
     return lay_out(
         "heptad-investigate",
         "Investigate",

@@ -1,4 +1,4 @@
-"""Heptad itself: whether everything that is written is read, understood, delivered and counted."""
+"""The dashboard Heptad itself: whether all logs are read, parsed, delivered and counted."""
 
 from typing import Final
 
@@ -248,7 +248,7 @@ _WRONG: Final = {
     "the aggregator cannot write: see its log": "heptad_aggregator_store_failing{$me} == 1",
     "a finding or report fails: see its log": "heptad_aggregator_part_failing{$me} == 1",
 }
-"""What is wrong and what to do → the condition."""
+"""Problem and remedy → the condition."""
 
 
 def _wrong() -> object:
@@ -274,7 +274,6 @@ def _wrong() -> object:
 
 
 def build() -> dashboard.Dashboard:
-    """The dashboard."""
     return lay_out(
         "heptad-itself",
         "Heptad itself",

@@ -1,4 +1,4 @@
-"""Logins: who gets in, by what, and whether anything about it is new."""
+"""The dashboard Logins: who logs in, by what method, and what about it is unusual."""
 
 from typing import Final
 
@@ -176,7 +176,6 @@ def _tops() -> list[object]:
 
 
 def build() -> dashboard.Dashboard:
-    """The dashboard."""
     return lay_out(
         "heptad-logins",
         "Logins",

@@ -1,4 +1,4 @@
-"""Marks on all that is drawn over time: when something happened."""
+"""Annotations: marks on all panels with a time axis, at the times of events."""
 
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import (
@@ -16,8 +16,8 @@ from dashboards.panels import BLUE, EVENTS, ORANGE, RED, REPORTS
 class AnnotationMark(Builder[AnnotationQuery]):
     """An annotation: a mark at each row of this query, with the text of its column `text`.
 
-    Grafana shows the text as HTML, with pictures from anywhere. So it is a word of a closed
-    vocabulary, and never what may come from a log. ``shown``: before a person switches it on.
+    Grafana renders the text as HTML, including external images. So it must be a word of a closed
+    vocabulary, and never text from a log. ``shown``: whether it is enabled by default.
     """
 
     def __init__(
@@ -30,14 +30,14 @@ class AnnotationMark(Builder[AnnotationQuery]):
         self.color = color
 
     def build(self) -> AnnotationQuery:
-        """As the SDK has it; what it knows of a target is Grafana's own data source's."""
+        """Build it with its own target: the SDK only supports that of Grafana's own data source."""
         mark = AnnotationQuery(self.name, self.datasource, self.shown, icon_color=self.color)
         mark.target = _MarkTarget(self.name, self.query)
         return mark
 
 
 class _MarkTarget(AnnotationTarget):
-    """A target as Grafana's InfluxDB data source reads it for annotations."""
+    """A target of an annotation for Grafana's InfluxDB data source."""
 
     def __init__(self, name: str, query: str) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class _MarkTarget(AnnotationTarget):
         self.query = query
 
     def to_json(self) -> dict[str, object]:
-        """What Grafana makes of an annotation of older versions, too."""
+        """Return the target as Grafana writes it when it converts older annotations."""
         return {
             "name": self.name,
             "refId": "Anno",
@@ -61,7 +61,7 @@ class _MarkTarget(AnnotationTarget):
 
 
 def marks_of_host() -> list[AnnotationMark]:
-    """What happened on the one host that is shown."""
+    """Create annotations for events on the selected host."""
     here = '"host" =~ /^${node:regex}$/'
     there = f'SELECT "action" AS "text", "count" FROM "events" WHERE {IN_RANGE} AND {here}'
     newest = "ORDER BY time DESC LIMIT 200"

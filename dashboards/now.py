@@ -1,4 +1,4 @@
-"""Now: is something wrong, and what is to be looked at first."""
+"""The dashboard Now: what is wrong, and what to check first."""
 
 from typing import Final
 
@@ -35,7 +35,7 @@ from dashboards.top import top_of
 
 _GOT_IN: Final = "^(success_after_failures|root_password_login|new_account_login)$"
 _FOUND: Final = query()
-"""The tiles and the table read the same answer."""
+"""The tiles and the table use the same query."""
 _SEVERITIES: Final = {"high": RED, "medium": ORANGE, "low": BLUE}
 
 
@@ -202,7 +202,6 @@ def _background() -> list[object]:
 
 
 def build() -> dashboard.Dashboard:
-    """The dashboard."""
     return lay_out(
         "heptad-now",
         "Now",

@@ -1,7 +1,7 @@
-"""What the dashboards share: how a panel, a column and a colour look.
+"""Shared parts of the dashboards: panels, columns and colors.
 
-Red is for what somebody must do something about now, orange for today; what only differs from
-something else is blue, green or from Grafana's palette.
+Red is for what needs action now, orange for today; colors that only distinguish series are blue,
+green or from Grafana's palette.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ REPORTS: Final = models.DataSourceRef("influxdb", "${reports_datasource}")
 
 GREEN, BLUE, ORANGE, RED, GREY = "green", "blue", "orange", "red", "text"
 UNKNOWN: Final = "#6e7077"
-"""Grey, in both themes: nothing is known."""
+"""Grey, in both themes: unknown."""
 CALM: Final = ((None, GREEN),)
 NEUTRAL: Final = ((None, BLUE),)
 ACT_ABOVE_ZERO: Final = ((None, GREEN), (1, RED))
@@ -42,11 +42,11 @@ Properties = Mapping[str, Any]
 
 _WIDE: Final = 12
 _NARROW: Final = 120
-"""A column of so many pixels has no room for a filter beside its heading."""
+"""A column narrower than this, in pixels, has no room for a filter beside its heading."""
 _LEAST: Final = {"short": 1, "cps": 1, "pps": 1, "bytes": 1024, "Bps": 1024, "s": 1}
-"""How far an axis goes at least: zeros are else drawn on a scale to a hundred."""
+"""Minimum upper end of an axis by unit: otherwise zeros are drawn on a scale up to a hundred."""
 _STEPS: Final = 120
-"""Of a graph: each costs with a thousand hosts, and more cannot be told apart."""
+"""Points of a graph: with a thousand hosts each has a cost, and more cannot be distinguished."""
 _ME: Final = 'job=~"$job", instance=~"$instance"'
 _FLEET: Final = 'job=~"$job"'
 
@@ -60,10 +60,10 @@ def ask(
     rows: bool = False,
     step: str = "",
 ) -> prometheus.Dataquery:
-    """A query for Prometheus; ``rows``: for a table; ``step``: the least one over a range.
+    """Create a Prometheus query; ``rows``: for a table; ``step``: the minimum step over a range.
 
-    In ``text`` ``$me`` stands for the labels that pick the chosen jobs and instances, ``$fleet``
-    for the jobs alone: the aggregator speaks for all hosts, whatever instances are chosen.
+    In ``text``, ``$me`` is replaced by the labels that select the chosen jobs and instances,
+    ``$fleet`` by those for the jobs only: the aggregator's metrics are about all hosts.
     """
     expr = " ".join(text.split()).replace("$me", _ME).replace("$fleet", _FLEET)
     query = prometheus.Dataquery().expr(expr).ref_id(ref).datasource(PROMETHEUS)
@@ -76,9 +76,9 @@ def ask(
 
 
 def scraped(metrics: str) -> str:
-    """``up`` of the targets that had one of these metrics within a day (a pattern of names).
+    """Select ``up`` of the targets that had one of these metrics within a day (a pattern).
 
-    And of those that are down, in the same jobs: what went down before is still down.
+    Includes all targets of the same jobs that are down: those may have been down before.
     """
     known = f'last_over_time({{__name__=~"{metrics}", $me}}[1d])'
     return f"(up{{$me}} and on (job, instance) {known} or up{{$me}} == 0 and on (job) {known})"
@@ -87,36 +87,36 @@ def scraped(metrics: str) -> str:
 CPUS: Final = (
     'count by (instance) (count by (instance, cpu) (node_cpu_seconds_total{$me, mode="idle"}))'
 )
-"""How many CPUs a host has, also where two jobs measure it under one name."""
+"""The number of CPUs of a host, correct even if two jobs measure the host under one name."""
 
 
 def once(text: str, *labels: str) -> str:
-    """What a host has of something, by these labels: once, also where two jobs measure it."""
+    """Count a value once per host and labels, even if two jobs measure it."""
     return f"max by ({', '.join(('instance', *labels))}) ({text})"
 
 
 def worst_of(selector: str, labels: str = "instance") -> str:
-    """The ten series that were highest at any time of the range, over the range.
+    """Select the ten series with the highest values at any time of the range.
 
-    ``selector`` is one of a metric alone: a subquery would cost as much as the graph once more.
+    ``selector`` must be a plain metric: a subquery would double the cost of the graph.
     """
     return f"{selector} and on ({labels}) topk(10, max_over_time({selector}[$__range] @ end()))"
 
 
 def thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
-    """Colours from these values on; the first has no lower end."""
+    """Create thresholds: colors from these values on; the first has no lower limit."""
     levels = [models.Threshold(value, color) for value, color in steps]
     return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(levels)
 
 
 def levels(steps: Steps) -> Properties:
-    """The same for a column of a table."""
+    """Return thresholds for a column of a table."""
     colors = [{"value": value, "color": color} for value, color in steps]
     return {"thresholds": {"mode": "absolute", "steps": colors}}
 
 
 def words(mapping: Mapping[str, tuple[str, str]]) -> models.ValueMap:
-    """Values as words: value → (word, colour)."""
+    """Map values to words: value → (word, color)."""
     return models.ValueMap(
         {
             value: models.ValueMappingResult(text=word, color=color, index=index)
@@ -126,12 +126,11 @@ def words(mapping: Mapping[str, tuple[str, str]]) -> models.ValueMap:
 
 
 def properties(values: Properties) -> list[models.DynamicConfigValue]:
-    """What an override sets."""
     return [models.DynamicConfigValue(name, value) for name, value in values.items()]
 
 
 def _frame(panel: Any, title: str, about: str, none: str, targets: Targets, **size: int) -> Any:
-    """Title, text, queries and size, which every panel has."""
+    """Set title, description, queries and size, which every panel has."""
     queries = [targets] if isinstance(targets, Builder) else list(targets)
     panel.title(title).description(" ".join(about.split())).no_value(none).targets(queries)
     panel.datasource(queries[0].build().datasource)  # type: ignore[attr-defined] # as all have
@@ -151,11 +150,11 @@ def number(
     decimals: int | None = 0,
     mapping: models.ValueMap | None = None,
 ) -> stat.Panel:
-    """One number, large, on the colour of its threshold; grey where there is no answer."""
+    """Create a tile with one number on the color of its threshold; grey without a result."""
     panel: stat.Panel = _frame(
         stat.Panel(), title, about, none, targets, width=width, height=height
     )
-    # without a value Grafana takes the lowest colour
+    # without a value, Grafana uses the lowest color
     known = [(0.0 if value is None else value, color) for value, color in steps]
     panel.unit(unit).thresholds(thresholds([(None, UNKNOWN), *known]))
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
@@ -178,13 +177,13 @@ def count_of(
     width: int = 4,
     height: int = 4,
 ) -> stat.Panel:
-    """How many things are as they should not be; zero only where there is any of ``known``."""
+    """Create a tile with a number of problems; it only shows zero if there is any of ``known``."""
     query = ask(f"{expr} or 0 * count({known})", instant=True)
     return number(title, about, query, steps=steps, none="Unknown", width=width, height=height)
 
 
 def colored(kind: str = "color-background") -> Properties:
-    """A cell on the colour of its value, in the forms of Grafana 10 and of 9."""
+    """Color a cell by its value, in the formats of Grafana 10 and 9."""
     background = kind == "color-background"
     return {
         "custom.cellOptions": {"type": kind, **({"mode": "basic"} if background else {})},
@@ -208,15 +207,15 @@ def graph(
     steps: Steps = (),
     every: str = "",
 ) -> timeseries.Panel:
-    """Values over time; ``colors``: of series by name, ``steps``: lines that mean something.
+    """Create a graph; ``colors``: of series by name, ``steps``: lines at these values.
 
-    ``every``: how often there is a value, where that is not with each scrape.
+    ``every``: the interval of the values, if it is not the scrape interval.
     """
     panel: timeseries.Panel = _frame(
         timeseries.Panel(), title, about, none, targets, width=width, height=height
     )
     panel.unit(unit).min(0).line_width(1).fill_opacity(60 if bars else 25 if stack else 8)
-    # a point alone has no line
+    # a single point has no line
     panel.show_points(shapes.VisibilityMode.AUTO).max_data_points(_STEPS)
     panel.draw_style(shapes.GraphDrawStyle.BARS if bars else shapes.GraphDrawStyle.LINE)
     panel.stacking(
@@ -252,7 +251,7 @@ def graph(
 
 
 def _count_whole(targets: Sequence[Builder[Dataquery]]) -> None:
-    """Bars are counts: Prometheus extrapolates an increase between two scrapes."""
+    """Round the values: bars are counts, but Prometheus extrapolates increases."""
     for query in targets:
         if isinstance(query, prometheus.Dataquery):
             query.expr(f"round({query.build().expr})")
@@ -270,14 +269,14 @@ def rows(
     width: int = 24,
     height: int = 8,
 ) -> table.Panel:
-    """A table; ``worst``: the columns by which it is sorted, the largest first."""
+    """Create a table; ``worst``: the columns to sort by, in descending order."""
     panel: table.Panel = _frame(
         table.Panel(), title, about, none, targets, width=width, height=height
     )
     panel.unit("none").filterable(True).cell_height(shapes.TableCellHeight.SM)
     panel.transformations(list(shaping))
     panel.sort_by([common.TableSortByFieldState().display_name(name).desc(True) for name in worst])
-    # The text for an empty table would else stand in each empty cell.
+    # otherwise the text for an empty table would be in each empty cell
     panel.override_by_regexp(".*", properties({"noValue": "–"}))
     for name, values in columns.items():
         narrow = values.get("custom.width", _NARROW) < _NARROW
@@ -298,7 +297,7 @@ def bars(
     width: int = 12,
     height: int = 8,
 ) -> bargauge.Panel:
-    """A bar for each series, as it is now."""
+    """Create a bar gauge with the current value of each series."""
     panel: bargauge.Panel = _frame(
         bargauge.Panel(), title, about, none, targets, width=width, height=height
     )
@@ -321,7 +320,7 @@ def states(
     width: int = 12,
     height: int = 8,
 ) -> statetimeline.Panel:
-    """What state something was in, over time."""
+    """Create a timeline of states."""
     panel: statetimeline.Panel = _frame(
         statetimeline.Panel(), title, about, none, targets, width=width, height=height
     )
@@ -342,7 +341,7 @@ def grid(
     width: int = 12,
     height: int = 8,
 ) -> statushistory.Panel:
-    """A row for each series and a cell for each time, on the colour of what it holds."""
+    """Create a grid with a row per series and a cell per time, colored by its value."""
     panel: statushistory.Panel = _frame(
         statushistory.Panel(), title, about, none, targets, width=width, height=height
     )
@@ -358,14 +357,13 @@ def grid(
 
 
 def reshape(kind: str, **options: object) -> models.DataTransformerConfig:
-    """A transformation of Grafana's."""
     return models.DataTransformerConfig(id_val=kind, options=options)
 
 
 def joined(
     by: str, headings: Mapping[str, str], hide: str = ""
 ) -> list[models.DataTransformerConfig]:
-    """The answers to several queries as the columns of one table, a row for each ``by``.
+    """Join the results of several queries into one table with a row per value of ``by``.
 
     ``headings``: field → heading, in order. The value of a query is the field `Value #<its ref>`.
     """

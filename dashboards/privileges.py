@@ -1,4 +1,4 @@
-"""Privileges and accounts: who became whom, what they ran, and what was changed of accounts."""
+"""The dashboard Privileges: who became another user, what they ran, and changed accounts."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -81,7 +81,6 @@ def _over_time() -> object:
 
 
 def build() -> dashboard.Dashboard:
-    """The dashboard."""
     variables: list[Any] = [
         source("prometheus"),
         source("events"),

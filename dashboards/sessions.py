@@ -1,4 +1,4 @@
-"""Sessions as a list: who was logged in, from where, from when to when."""
+"""A table of sessions: who was logged in, from where, from when until when."""
 
 from dashboards.frame import investigate
 from dashboards.influxql import InfluxQuery
@@ -6,7 +6,7 @@ from dashboards.panels import REPORTS, Properties, reshape, rows
 
 
 def table_of_sessions(*conditions: str) -> object:
-    """Sessions for which these conditions hold, and which went on in the range."""
+    """Create a table of the sessions with these conditions that were active in the range."""
     names = {
         "first": "Began",
         "user": "User",

@@ -1,4 +1,4 @@
-"""What is most frequent: addresses, users, targets and reasons, from the reports of full hours."""
+"""Most frequent addresses, users, targets and reasons, from the reports of full hours."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ NO_REPORT: Final = "No full hour in this range, or no answer: see the corner"
 
 
 def most_frequent(what: str, outcome: str) -> str:
-    """The ten most frequent of each full hour, by how the logins ended."""
+    """Query the ten most frequent values of each full hour, by outcome of the logins."""
     return table_of_report(
         "report_top",
         ["value", "count"],
@@ -20,7 +20,7 @@ def most_frequent(what: str, outcome: str) -> str:
 
 
 def top_of(title: str, about: str, what: str, heading: str, *, width: int = 6) -> object:
-    """What logins failed for most often: of addresses, users, targets or reasons."""
+    """Create a table of the addresses, users, targets or reasons with the most failed logins."""
     links = investigate(what, heading) if what in ("address", "user") else {}
     return rows(
         title,
