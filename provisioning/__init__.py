@@ -1,1 +1,1 @@
-"""What Prometheus and its like need to start ready-made."""
+"""Ready-made files for Prometheus, Grafana and other services."""

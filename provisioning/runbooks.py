@@ -1,6 +1,6 @@
-"""The runbooks as Heptad's page serves them: ``python -m provisioning.runbooks`` writes them.
+"""Generate the runbooks of Heptad's page: ``python -m provisioning.runbooks``.
 
-They are written from docs/runbooks/; a test fails when they differ. HTML in them is text.
+The sources are in docs/runbooks/; a test fails if they differ. HTML in them is escaped.
 """
 
 import html
@@ -23,7 +23,7 @@ _PLACE_OF: Final = {
     for rule in group.rules
     if isinstance(rule, Alert)
 }
-"""Alert → its place, seen from a page of runbooks."""
+"""Alert → its link, relative to a page of runbooks."""
 _SERVED: Final = {path.name for path in FOLDER.glob("*.md")}
 _NAME: Final = re.compile(r"\b(?:Heptad|Host)[A-Z]\w+\b")
 _FRAME: Final = """\
@@ -57,7 +57,7 @@ def _markdown() -> MarkdownIt:
 
 
 def _render_text(self: Any, tokens: list[Token], at: int, options: Any, env: Any) -> str:
-    """Text; the name of an alert leads to its place."""
+    """Render text; the name of an alert becomes a link."""
     if env.get("inside"):
         return html.escape(tokens[at].content)
     return _NAME.sub(
@@ -71,7 +71,7 @@ def _render_text(self: Any, tokens: list[Token], at: int, options: Any, env: Any
 
 
 def _open_link(self: Any, tokens: list[Token], at: int, options: Any, env: Any) -> str:
-    """A link to another runbook; any other target is named, as nothing here serves it."""
+    """Render a link to another runbook; other targets are not served, and shown as text."""
     target = str(tokens[at].attrGet("href"))
     path, _, anchor = target.partition("#")
     env["inside"] = True
@@ -88,7 +88,7 @@ def _close_link(self: Any, tokens: list[Token], at: int, options: Any, env: Any)
 
 
 def render(text: str) -> str:
-    """The page of a runbook; each section has the name of its alert as its anchor."""
+    """Render the page of a runbook; the anchor of each section is the name of its alert."""
     markdown = _markdown()
     tokens = markdown.parse(text)
     title = ""
@@ -114,7 +114,7 @@ def _sections(tokens: list[Token]) -> list[list[Token]]:
 
 
 def pages() -> dict[str, str]:
-    """Name of a file → the page: each runbook, and a list of them."""
+    """Return file name → page, for each runbook and the index."""
     texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.md"))}
     rows = []
     for name, text in texts.items():
@@ -127,7 +127,7 @@ def pages() -> dict[str, str]:
 
 
 def main() -> None:
-    """Write the pages, and remove those that are no longer made."""
+    """Write the pages, and delete those that no longer exist."""
     written = pages()
     for old in WRITTEN.glob("*.html"):
         if old.name not in written:

@@ -1,1 +1,1 @@
-"""The reference pages of docs/, written from the code."""
+"""Generate the reference pages of docs/ from the code."""

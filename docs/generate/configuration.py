@@ -1,4 +1,4 @@
-"""docs/configuration.md: every option with its values, default and meaning."""
+"""Generate docs/configuration.md: all options with their values, default and meaning."""
 
 from collections.abc import Iterator
 from datetime import tzinfo
@@ -28,8 +28,6 @@ _KINDS: Final = {Duration: "duration", Size: "size", Listen: "address", tzinfo: 
 
 
 class Option(NamedTuple):
-    """A row of the table."""
-
     key: str
     values: str
     default: str
@@ -37,12 +35,12 @@ class Option(NamedTuple):
 
 
 def find_options() -> Iterator[Option]:
-    """Every option of the configuration, as it is declared."""
+    """Yield all options of the configuration, in the order of their declaration."""
     yield from _options([type_info(Config)], "")
 
 
 def _options(types: list[Type], prefix: str) -> Iterator[Option]:
-    """Those of a structure, or of the structures among which the key `type` chooses."""
+    """Yield the options of a structure, or of several that the key `type` distinguishes."""
     structs = [info for info in types if isinstance(info, StructType)]
     tags = [str(info.tag) for info in structs]
     if len(structs) > 1:
@@ -103,7 +101,6 @@ def _default(field: Field) -> str:
 
 
 def configuration_page() -> str:
-    """The whole page."""
     return (
         f"# Configuration\n\n{WRITTEN}\n"
         "One YAML file configures the exporter and the aggregator. Every option has a default, "

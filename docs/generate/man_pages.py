@@ -1,10 +1,10 @@
-"""The man pages, written from the command line's parser: ``python -m docs.generate.man_pages DIR``.
+"""Generate the man pages from the parser: ``python -m docs.generate.man_pages DIR``.
 
-heptad(1) is about all commands; each command has a page of its own, which also describes its verbs.
-The time on the pages is `SOURCE_DATE_EPOCH` or the present.
+heptad(1) is about all commands; each command has its own page, which includes its subcommands. The
+date on the pages is `SOURCE_DATE_EPOCH` or the current one.
 """
 
-# ruff: noqa: SLF001 - argparse has no public way to look into a parser
+# ruff: noqa: SLF001 - argparse has no public API to inspect a parser
 
 import argparse
 import datetime
@@ -37,11 +37,11 @@ The events and reports of this host.
 The configuration, instead of these files; empty: none.
 """
 _COMMON: Final = frozenset({"exit status"})
-"""Sections of heptad(1) that hold for every command."""
+"""Sections of heptad(1) that apply to every command."""
 
 
 def write_pages(folder: Path) -> None:
-    """Write every page into a folder."""
+    """Write all pages to a directory."""
     folder.mkdir(parents=True, exist_ok=True)
     parser = make_parser()
     commands = dict(_subparsers(parser))
@@ -90,7 +90,7 @@ def _synopsis(parser: argparse.ArgumentParser) -> str:
 
 
 def _arguments(parser: argparse.ArgumentParser, heading: str) -> Iterator[str]:
-    """Options, arguments and commands, in the groups of --help."""
+    """Yield options, arguments and commands, in the groups of --help."""
     for group in parser._action_groups:
         actions = [action for action in group._group_actions if action.help != argparse.SUPPRESS]
         if not actions:
@@ -126,7 +126,7 @@ def _epilog(sections: dict[str, str], heading: str) -> Iterator[str]:
 
 
 def _sections(epilog: str) -> Iterator[tuple[str, str]]:
-    """The sections of an epilog, which are `title: text` or a title above indented lines."""
+    """Yield the sections of an epilog: `title: text`, or a title above indented lines."""
     for block in epilog.strip().split("\n\n"):
         title, _, text = block.partition(":")
         if title:
@@ -155,7 +155,7 @@ def _paragraph(text: str) -> str:
 
 
 def _escape(text: str) -> str:
-    """Text as roff shows it: every character for itself."""
+    """Escape text for roff, so that every character is shown as it is."""
     text = text.replace("\\", r"\e").replace("-", r"\-")
     text = text.replace("'", r"\(aq").replace("`", r"\(ga").replace("…", r"\&...")
     return "\n".join(rf"\&{line}" if line.startswith(".") else line for line in text.split("\n"))

@@ -1,4 +1,4 @@
-"""Markdown, for the pages that are written from the code."""
+"""Format Markdown for the generated pages."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -7,7 +7,6 @@ WRITTEN: Final = "<!-- Written by `make docs` from the code; change it there. --
 
 
 def table(heading: tuple[str, ...], rows: Iterable[Iterable[str]]) -> str:
-    """A Markdown table."""
     lines = ["| " + " | ".join(heading) + " |", "|" + " --- |" * len(heading)]
     for row in rows:
         cells = [str(cell).replace("|", "\\|").replace("\n", " ") for cell in row]

@@ -1,6 +1,6 @@
-"""The reference pages in docs/, written from the code: ``python -m docs.generate.reference``.
+"""Generate the reference pages in docs/: ``python -m docs.generate.reference``.
 
-A test fails when a page and the code differ.
+A test fails if a page differs from the code.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from heptad.exporter.parsing.rule_file import (
 
 
 def events_page() -> str:
-    """docs/events.md: the event, its vocabulary, and every rule."""
+    """Return docs/events.md: the event, its vocabulary, and all parsing rules."""
     files = sorted(load_rule_files([BUILT_IN]), key=lambda file: file.program)
     fields = table(
         ("field", "question", "ECS", "meaning"),
@@ -113,7 +113,7 @@ def _rule_row(rule: ParsingRule) -> tuple[str, ...]:
 
 
 def metrics_page() -> str:
-    """docs/metrics.md: every metric of both parts."""
+    """Return docs/metrics.md: all metrics of exporter and aggregator."""
     exporter = _metric_table({**COUNTERS, **GAUGES})
     aggregator = _metric_table({**AGGREGATOR_COUNTERS, **AGGREGATOR_GAUGES})
     host = table(
@@ -153,7 +153,7 @@ def _metric_table(metrics: dict[str, tuple[tuple[str, ...], str]]) -> str:
 
 
 def reports_page() -> str:
-    """docs/reports.md: every report with its tags and fields."""
+    """Return docs/reports.md: all reports with their tags and fields."""
     sizes = ", ".join(f"`{size}`" for size in WINDOWS)
     return (
         f"# Reports\n\n{WRITTEN}\n`heptad report` reports what happened, what is unusual, and "
@@ -188,7 +188,7 @@ _FINDINGS: Final = Path(__file__).parents[1] / "findings.md"
 
 
 def findings_page() -> str:
-    """docs/findings.md: as it is, with the part on the rules from the code."""
+    """Return docs/findings.md; only its part about the rules is generated."""
     page = _FINDINGS.read_text(encoding="utf-8")
     above, below = page.partition(_BEGIN)[0], page.partition(_END)[2]
     rules = rules_of(FindingsConfig())
@@ -223,7 +223,7 @@ PAGES: Final = {
 
 
 def main() -> int:
-    """Write the pages into the folder that is named, or check them."""
+    """Write the pages to the directory given as argument."""
     parser = argparse.ArgumentParser(description="Write the reference pages from the code.")
     parser.add_argument("folder", type=Path, nargs="?", default=Path("docs"))
     folder = parser.parse_args().folder

@@ -1,4 +1,4 @@
-"""docs/influxdb-schema.md: every measurement, and how many series there can be."""
+"""Generate docs/influxdb-schema.md: all measurements, and the maximum number of series."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -14,11 +14,10 @@ MEASURED: Final[Mapping[str, tuple[str, int, int, int]]] = {
     "loghub-openssh-2k.log": ("sshd under attack", 2000, 16, 107),
     "loghub-linux-2k.log": ("an old host's syslog", 2000, 11, 30),
 }
-"""Log → what it is, its lines, and the series of events and of findings and reports in it."""
+"""Log → its description, its lines, and its series of events and of findings and reports."""
 
 
 def schema_page() -> str:
-    """The page."""
     return (
         f"# What is written to InfluxDB\n\n{WRITTEN}\n{_INTRODUCTION}"
         + "".join(_bucket_section(bucket, known) for bucket, known in BUCKETS.items())

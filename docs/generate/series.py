@@ -1,7 +1,7 @@
-"""How many series there can be: every value that a tag can have, counted by running the code.
+"""Compute the maximum number of series by running the code on all possible tag values.
 
-Tags come from the rules, the vocabulary and the configuration alone, so what can be is known
-before any line was read.
+Tags only come from the rules, the vocabulary and the configuration, so all values are known without
+reading a log.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,11 +21,11 @@ TagSet = tuple[str, str, str, str, str]
 TagPairs = frozenset[tuple[str, str]]
 
 _MANY: Final = 64
-"""More different answers than any report ranks."""
+"""More distinct values than any report ranks."""
 
 
 def find_tag_sets(rulebook: Rulebook) -> set[TagSet]:
-    """Every tag set that events of one host and source can have, whatever their lines say."""
+    """Return all tag sets that events of one host and source can have."""
     found: set[TagSet] = {("heptad", "gap", "unknown", "", reason) for reason in GAP_REASONS}
     for program in rulebook.programs.values():
         for rule in program.rules:
@@ -34,7 +34,7 @@ def find_tag_sets(rulebook: Rulebook) -> set[TagSet]:
 
 
 def find_report_tags(report: Report, tag_sets: Iterable[TagSet]) -> set[TagPairs]:
-    """Every tag set, but for the window, that rows of one host or of the fleet can have."""
+    """Return all tag sets, without the window, that rows of one host or of the fleet can have."""
     accumulator = report.begin()
     for tags in sorted(tag_sets):
         if not report.actions or tags[1] in report.actions:
@@ -43,7 +43,7 @@ def find_report_tags(report: Report, tag_sets: Iterable[TagSet]) -> set[TagPairs
 
 
 def _events(tags: TagSet, report: Report) -> Iterator[Event]:
-    """Events of a tag set, as many different ones as it takes to fill every rank."""
+    """Yield events of a tag set, with enough distinct values to fill every rank."""
     for number in range(_MANY if "rank" in report.tags else 1):
         text = str(number)
         host = "host" if "host" in report.tags else text
@@ -51,7 +51,7 @@ def _events(tags: TagSet, report: Report) -> Iterator[Event]:
 
 
 def count_series(rulebook: Rulebook) -> dict[str, tuple[int, int]]:
-    """Measurement → the most series that each host adds, and that the fleet has besides."""
+    """Return measurement → the maximum number of series per host, and of the fleet in addition."""
     tag_sets = find_tag_sets(rulebook)
     counts = {"events": (len(tag_sets), 0), "not_understood": (len(rulebook.names()), 0)}
     rules = rules_of(FindingsConfig())
@@ -59,7 +59,7 @@ def count_series(rulebook: Rulebook) -> dict[str, tuple[int, int]]:
     counts["findings_current"] = (0, len(rules))
     counts["looked"] = (0, 1)
     counts["sessions"] = (len(PROGRAMS) * len(ENDS), 0)
-    counts["evidence"] = (len(rules) + 1, 0)  # that of sessions, too
+    counts["evidence"] = (len(rules) + 1, 0)  # including that of sessions
     for report in REPORTS:
         number = len(find_report_tags(report, tag_sets)) * len(WINDOWS)
         counts[report.name] = (number, 0) if "host" in report.tags else (0, number)

@@ -1,6 +1,6 @@
-"""The alerting rules: one table, from which Prometheus' rule files and docs/alerts.md are made.
+"""The alerting rules: one table, from which rule files and docs/alerts.md are generated.
 
-``python -m provisioning.alerts`` writes both; a test fails when they and the table differ.
+``python -m provisioning.alerts`` writes both; a test fails if they differ from the table.
 """
 
 from typing import Final
@@ -21,4 +21,4 @@ FILES: Final[dict[str, RuleGroup]] = {
     "host.yml": HOST,
     "fleet.yml": FLEET,
 }
-"""Name of a rule file → the group in it."""
+"""Name of a rule file → its group."""

@@ -1,4 +1,4 @@
-"""Write the rule files, and docs/alerts.md where they are the project's own."""
+"""Write the rule files, and docs/alerts.md if they are those of the repository."""
 
 import argparse
 import sys
@@ -16,7 +16,7 @@ _PAGE: Final = _ROOT / "docs" / "alerts.md"
 
 
 def main() -> int:
-    """Status 0, or 2 where the settings cannot be used."""
+    """Return 0, or 2 if the settings cannot be used."""
     parser = argparse.ArgumentParser(prog="make rules", description=__doc__)
     parser.add_argument("--settings", type=Path, default=DEFAULT, metavar="FILE")
     parser.add_argument("--output", type=Path, default=_RULES, metavar="DIR")
@@ -25,14 +25,14 @@ def main() -> int:
         settings = load_settings(arguments.settings)
         if problems := check_names(settings, FILES.values()):
             told = [f"{arguments.settings}: {problem}" for problem in problems]
-            print(*told, sep="\n", file=sys.stderr)  # noqa: T201 - told on standard error
+            print(*told, sep="\n", file=sys.stderr)  # noqa: T201 - printed to standard error
             return 2
         for name, group in FILES.items():
             (arguments.output / name).write_text(render(group, settings), encoding="utf-8")
         if arguments.output == _RULES:
             _PAGE.write_text(alerts_page(FILES, settings), encoding="utf-8")
     except (DocumentError, OSError) as error:
-        print(error, file=sys.stderr)  # noqa: T201 - told on standard error
+        print(error, file=sys.stderr)  # noqa: T201 - printed to standard error
         return 2
     return 0
 

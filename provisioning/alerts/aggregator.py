@@ -1,4 +1,4 @@
-"""Alerts on the aggregator: what it does not read, compute or keep."""
+"""Alerts on the aggregator: problems with reading, computing and storing."""
 
 from typing import Final
 

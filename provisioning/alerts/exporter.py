@@ -1,4 +1,4 @@
-"""Alerts on the exporters: what is not read, not understood, not kept or not delivered."""
+"""Alerts on the exporters: problems with reading, parsing, storing and delivering."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ _INTERVAL: Final = "5m"
 
 
 def _quiet(window: str) -> str:
-    """No event for a window in which the source was looked at, but for a tenth of it."""
+    """Return the condition for no event in a window during 90 % of which the source was read."""
     return f"""max_over_time({_ACTIVE}[{window}]) == 0
               and last_over_time({_ACTIVE}[1h] offset {window})
               and count_over_time({_ACTIVE}[{window}])

@@ -1,4 +1,4 @@
-"""What the dashboards show over hours and days: recorded, since raw series are too many then."""
+"""Recording rules for dashboards over hours and days, where raw series would be too many."""
 
 from typing import Final
 
@@ -6,14 +6,14 @@ from provisioning.alerts.rule import Recording, RuleGroup
 
 _INFO: Final = 'heptad_host_info{job="<exporter_job>"}'
 _NAME: Final = f"{_INFO} or on (instance) last_over_time({_INFO}[1h])"
-"""The name that a host has now before those that it had."""
+"""The current name of a host, else its last one."""
 _NAMED: Final = f"* on (instance) group_left (host, job)\n  topk by (instance) (1, {_NAME})"
 
 
 def _added(metric: str, *labels: str, where: str = "") -> str:
-    """What a counter grew by in five minutes, where it did; or in an outage of up to an hour.
+    """Return by how much a counter grew in five minutes, or in an outage of up to an hour.
 
-    Not `increase`, which extrapolates: these add up exactly.
+    Does not use `increase`, which extrapolates: these values add up exactly.
     """
     counter = f'{metric}{{job="<exporter_job>"{where}}}'
     return (

@@ -1,4 +1,4 @@
-"""Alerts on the host: node_exporter's names, so they hold for its targets, too."""
+"""Alerts on the host: they use node_exporter's names, so they also apply to its targets."""
 
 from typing import Final
 

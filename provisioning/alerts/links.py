@@ -1,8 +1,8 @@
-"""The links of alerts, and how an annotation names the host.
+"""The links of alerts, and the host name in annotations.
 
-Annotations are templates of Prometheus. A template knows the labels of the alert and may query; it
-does not know when the alert began, so a range ends when the rule is evaluated, or with the newest
-finding.
+Annotations are templates of Prometheus. A template has the labels of the alert and may run queries,
+but not the time at which the alert started, so a range ends when the rule is evaluated, or at the
+newest finding.
 """
 
 from typing import Final, NamedTuple
@@ -16,17 +16,17 @@ _HOSTS: Final = (
 _BY_INSTANCE: Final = f"{{{{ range {_HOSTS} }}}}{{{{ $host = .Labels.host }}}}{{{{ end }}}}"
 _BY_LABEL: Final = '{{ $host := or $labels.host "" }}{{ if eq $host "other" }}%s{{ end }}'
 _REACH: Final = 7200
-"""Seconds before the moment that a dashboard shows."""
+"""Seconds before that moment that a dashboard shows."""
 _BEHIND: Final = 300
-"""Seconds that it shows after a finding."""
+"""Seconds after a finding that it shows."""
 _SINCE: Final = "24h"
 
 
 class Board(NamedTuple):
-    """A dashboard that alerts lead to.
+    """The dashboard that an alert links to.
 
     ``variable`` is its variable for the host, or ``instance``; ``labelled``: the host is a label of
-    the alert, and ``moment`` is the time (s) that is to be shown, in PromQL.
+    the alert; ``moment`` is the time (s) to show, in PromQL.
     """
 
     uid: str
@@ -35,7 +35,7 @@ class Board(NamedTuple):
     moment: str = ""
 
     def name_host(self, text: str) -> str:
-        """The template with ``$host``: its name, else what Prometheus calls it."""
+        """Prefix a template with the definition of ``$host``: its name, else the instance."""
         if "$host" not in text:
             return text
         if self.labelled:
@@ -47,7 +47,7 @@ class Board(NamedTuple):
         return "{{ $host := $labels.instance }}" + _BY_INSTANCE + text
 
     def dashboard_url(self, base: str) -> str:
-        """The dashboard around the moment, narrowed to the host."""
+        """Return the URL of the dashboard around that moment, filtered by host."""
         if self.moment:
             begin, end = f"{self.moment} - {_REACH}", f"{self.moment} + {_BEHIND}"
         else:
@@ -58,14 +58,14 @@ class Board(NamedTuple):
         return self._find_host() + url + _parameter(f"var-{self.variable}")
 
     def page_url(self, base: str) -> str:
-        """Heptad's page, with the events of the host."""
+        """Return the URL of Heptad's page with the events of the host."""
         url = f"{base}/?since={_SINCE}"
         if self.variable == "instance":
             return url
         return self._find_host() + url + _parameter("host")
 
     def _find_host(self) -> str:
-        """Sets ``$host`` to a name that both stores know, or to nothing."""
+        """Return a template that sets ``$host`` to a name known in both stores, or to nothing."""
         if self.labelled:
             return _BY_LABEL % '{{ $host = "" }}'
         return '{{ $host := "" }}' + _BY_INSTANCE
@@ -90,18 +90,18 @@ ITSELF: Final = Board("heptad-itself", "instance")
 
 
 def now_at_finding(severities: str) -> Board:
-    """The home dashboard at the time of the newest finding of the alert's rule."""
+    """Return the dashboard Now at the time of the newest finding of the alert's rule."""
     matched = f",severity=~'{severities}'" if severities else ""
     newest = (
         f"heptad_findings_last_timestamp_seconds{{job=%[1]q,instance=%[2]q,rule=%[3]q{matched}}}"
     )
-    # over an hour: while the aggregator starts, it is missing or 0
+    # over an hour, because it is missing or 0 while the aggregator starts
     moment = f"(max(max_over_time({newest}[1h])) or vector(time()))"
     return NOW._replace(labelled=True, moment=moment)
 
 
 def is_absolute(url: str) -> bool:
-    """Whether it can be the base of links for whoever gets an alert."""
+    """Return whether a URL can be the base of links in alerts."""
     try:
         parts = urlsplit(url)
         port_is_valid = parts.port != 0

@@ -1,4 +1,4 @@
-"""Alerts on logins and privileges: by the exporters' counters, and by the aggregator's findings."""
+"""Alerts on logins and privileges: from the exporters' counters, and the aggregator's findings."""
 
 from typing import Final
 
@@ -9,12 +9,12 @@ _PAGE: Final = "logins.md"
 
 
 def _sum(labels: str, expr: str) -> str:
-    """Added up over these labels; what an operator's targets are labelled with stays."""
+    """Sum over these labels; labels that an operator added to the targets are kept."""
     return f"sum without ({labels}) (\n{expr}\n)"
 
 
 def _count(matchers: str, window: str) -> str:
-    """How many such events one host had."""
+    """Count these events per host."""
     return _sum(
         "program, action, outcome, method", f"  increase(auth_events_total{{{matchers}}}[{window}])"
     )
@@ -148,7 +148,7 @@ _RECORDED: Final = (
 def _finding(
     name: str, severity: str, rules: str, grades: str, summary: str, description: str, first: str
 ) -> Alert:
-    """An alert on new findings of ``grades``, or of every severity: one a host that is known."""
+    """Create an alert on new findings with these severities (empty: all), one per known host."""
     matchers = _match("rule", rules) + (f", {_match('severity', grades)}" if grades else "")
     new = f"{_NEW}{{{matchers}}}"
     return Alert(

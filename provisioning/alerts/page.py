@@ -1,4 +1,4 @@
-"""docs/alerts.md, from the table of alerts."""
+"""Generate docs/alerts.md from the table of alerts."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -51,7 +51,7 @@ Both may stay loaded. Where you have rules for node_exporter's metrics already, 
 
 
 def alerts_page(files: Mapping[str, RuleGroup], settings: AlertSettings) -> str:
-    """docs/alerts.md: every alert with its expression, and every threshold."""
+    """Return docs/alerts.md: all alerts with their expressions, and all thresholds."""
     alerts = [rule for group in files.values() for rule in group.rules if isinstance(rule, Alert)]
     overview = _table(
         ("alert", "severity", "for", "what happened", "first thing to do"),
@@ -92,7 +92,7 @@ def _rule(rule: Alert | Recording, settings: AlertSettings) -> str:
 
 
 def _plain(description: str) -> str:
-    """A description with the names of its labels in the place of their values."""
+    """Replace the labels in a description by their names."""
     return re.sub(r"\{\{ \$(?:labels\.)?(\w+)[^}]*\}\}", r"*\1*", description)
 
 

@@ -1,6 +1,6 @@
-"""Alerting and recording rules, and how they become the files that Prometheus loads.
+"""Alerting and recording rules, and how they are written to Prometheus' rule files.
 
-An expression, a duration and an annotation may hold ``<name>``: a threshold of the settings, or
+An expression, a duration and an annotation may contain ``<name>``: a threshold of the settings, or
 ``<exporter_job>`` and ``<aggregator_job>``; an annotation also ``<host>``.
 """
 
@@ -30,41 +30,41 @@ _VALUE: Final = re.compile(r"\d+(\.\d+)?|(\d+(w|d|h|m|s))+")
 
 
 class Threshold(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A number, or a duration as Prometheus writes it; and what it means."""
+    """A number, or a duration in Prometheus' format, with its meaning."""
 
     value: int | float | str
     meaning: str
 
 
 class Jobs(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The label ``job`` of the two parts."""
+    """The label ``job`` of exporter and aggregator."""
 
     exporter: str
     aggregator: str
 
 
 class ExternalUrl(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Where the person who gets an alert can open Grafana and Heptad's page."""
+    """The base URLs of Grafana and Heptad's page that the recipients of alerts can open."""
 
     grafana: str
     page: str
 
 
 class AlertSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """What operators choose: settings.yml."""
+    """The operator's settings: settings.yml."""
 
     external_url: ExternalUrl
     jobs: Jobs
     thresholds: dict[str, Threshold]
 
     def names(self) -> dict[str, str]:
-        """What a placeholder may name, and what it stands for."""
+        """Return placeholder names and their values."""
         known = {name: str(threshold.value) for name, threshold in self.thresholds.items()}
         jobs = {"exporter_job": self.jobs.exporter, "aggregator_job": self.jobs.aggregator}
         return known | jobs | {"host": "{{ $host }}"}
 
     def fill(self, text: str) -> str:
-        """``text`` with what its placeholders stand for; an unknown one is a KeyError."""
+        """Replace the placeholders in ``text``; raise KeyError for an unknown one."""
         names = self.names()
         return _PLACEHOLDER.sub(lambda found: names[found[1]], text)
 
@@ -87,24 +87,24 @@ class Alert(NamedTuple):
     board: Board = ITSELF
 
     def texts(self) -> tuple[str, ...]:
-        """Every text that may hold placeholders."""
+        """Return all texts that may contain placeholders."""
         return (self.expr, self.wait, self.summary, self.description, self.first)
 
 
 class Recording(NamedTuple):
-    """A recording rule, and why there is one."""
+    """A recording rule, and its purpose."""
 
     name: str
     expr: str
     why: str
 
     def texts(self) -> tuple[str, ...]:
-        """Every text that may hold placeholders."""
+        """Return all texts that may contain placeholders."""
         return (self.expr,)
 
 
 class RuleGroup(NamedTuple):
-    """Rules that are evaluated together; ``interval`` is Prometheus' own where it is empty."""
+    """Rules that are evaluated together; an empty ``interval`` is Prometheus' default."""
 
     name: str
     about: str
@@ -113,12 +113,12 @@ class RuleGroup(NamedTuple):
 
 
 def grown(counter: str, window: str, before: str) -> str:
-    """By how much a counter grew within ``window``, and only where it did.
+    """Return the expression for the growth of a counter within ``window``, if it grew.
 
-    A counter that was not scraped for longer has no sample in ``window`` before it grew, and
-    ``increase`` sees nothing; there its last value is what it grew from. ``before`` says how long
-    that is looked for and in what steps, as ``1d:1h``: what was counted within a step before the
-    outage may be told once more, and each step of each series costs some 10 µs an evaluation.
+    A counter that was not scraped for longer has no sample in ``window`` before it grew, so
+    ``increase`` misses the growth; then its last value is subtracted. ``before`` is how far back to
+    search for it and in what steps, such as ``1d:1h``: growth within a step before the outage may
+    be counted twice, and each step of each series costs about 10 µs per evaluation.
     """
     return (
         f"  increase({counter}[{window}]) > 0\n"
@@ -130,7 +130,7 @@ def grown(counter: str, window: str, before: str) -> str:
 
 
 def load_settings(path: Path = DEFAULT) -> AlertSettings:
-    """Read settings.yml; raises DocumentError with all that is wrong with it."""
+    """Load settings.yml; raise DocumentError with all errors."""
     return strict_yaml.load(path, AlertSettings, check=_check)
 
 
@@ -145,7 +145,7 @@ def _check(settings: AlertSettings) -> Iterable[tuple[tuple[str, ...], str]]:
         url = getattr(settings.external_url, name)
         if not is_absolute(url):
             text = "is not an absolute URL; write http://HOST:PORT or https://HOST/PATH, without"
-            # before an @ there may be a password
+            # there may be a password before an @
             shown = re.sub(r".*@", "…@", url, flags=re.DOTALL)
             yield ("external_url", name), f"`{shown}` {text} user, query and fragment"
     for job in ("exporter", "aggregator"):
@@ -154,7 +154,7 @@ def _check(settings: AlertSettings) -> Iterable[tuple[tuple[str, ...], str]]:
 
 
 def check_names(settings: AlertSettings, groups: Iterable[RuleGroup]) -> list[str]:
-    """What is wrong between settings and rules: a threshold too few or too many."""
+    """Return the thresholds that are missing or unused."""
     texts = [text for group in groups for rule in group.rules for text in rule.texts()]
     used = {name for text in texts for name in _PLACEHOLDER.findall(text)}
     known = settings.names().keys()
@@ -165,7 +165,7 @@ def check_names(settings: AlertSettings, groups: Iterable[RuleGroup]) -> list[st
 
 
 def annotations(alert: Alert, settings: AlertSettings) -> dict[str, str]:
-    """What is said of an alert, as templates of Prometheus; every link is absolute."""
+    """Return the annotations of an alert, as templates of Prometheus; all links are absolute."""
     page, board = settings.external_url.page.rstrip("/"), alert.board
     texts = {"summary": alert.summary, "description": f"{alert.description} First: {alert.first}"}
     told = {name: board.name_host(settings.fill(text)) for name, text in texts.items()}
@@ -177,12 +177,11 @@ def annotations(alert: Alert, settings: AlertSettings) -> dict[str, str]:
 
 
 def expression(rule: Alert | Recording, settings: AlertSettings) -> str:
-    """The PromQL of a rule."""
     return settings.fill(textwrap.dedent(rule.expr).strip())
 
 
 def render(group: RuleGroup, settings: AlertSettings) -> str:
-    """The file of a group, for Prometheus' ``rule_files``."""
+    """Return the rule file of a group, for Prometheus' ``rule_files``."""
     data: dict[str, Any] = {"name": group.name}
     if group.interval:
         data["interval"] = group.interval
@@ -208,10 +207,9 @@ def _render_rule(rule: Alert | Recording, settings: AlertSettings) -> dict[str, 
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as such, and lists indented."""
+    """Writes multi-line texts as blocks, and indents lists."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        """Indent lists, too."""
         del indentless
         super().increase_indent(flow, False)
 
