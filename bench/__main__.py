@@ -1,4 +1,4 @@
-"""``make bench``: every figure, as a ratio where something is there to compare with."""
+"""``make bench``: run all benchmarks; results are ratios where there is a comparison."""
 
 import os
 from pathlib import Path
@@ -21,7 +21,7 @@ from bench import (
 
 
 def main() -> None:
-    """Run the benches; those that need the real logs say so where these are missing."""
+    """Run the benchmarks; those that need real logs are skipped if the logs are missing."""
     instructions.main(os.environ.get("BENCH_REVISION"))
     hosts.main()
     tailing.main()

@@ -1,7 +1,7 @@
-"""A backlog on a real InfluxDB 2: how long a live attack waits for it, and how long it takes.
+"""A backlog on a real InfluxDB 2: its processing time, and how long a live attack waits for it.
 
-``python -m bench.backlog [EVENTS]`` judges the events of one host in order, beside a running
-aggregator. Then another host delivers as many events of the same three days, late, and a third
+``python -m bench.backlog [EVENTS]`` first processes the events of one host in order, with a running
+aggregator. Then another host delivers as many events of the same three days, late, while a third
 one is attacked live.
 """
 
@@ -30,7 +30,7 @@ _PATIENCE: Final = 1800.0
 
 
 def lines_of(host: str, number: int, begin: datetime) -> Iterator[str]:
-    """So many lines over the days before ``begin``: addresses that try again and again."""
+    """Yield ``number`` lines over the days before ``begin``, with addresses that retry."""
     step = timedelta(days=DAYS) / number
     for n in range(number):
         stamp = (begin - timedelta(days=DAYS, hours=1) + n * step).isoformat()
@@ -40,12 +40,12 @@ def lines_of(host: str, number: int, begin: datetime) -> Iterator[str]:
 
 
 def export(folder: Path, url: str, host: str, lines: Iterator[str]) -> None:
-    """Read these lines, and deliver them all."""
+    """Read these lines with an exporter, and deliver all events."""
     (folder / host).mkdir()
     log = folder / host / "auth.log"
     log.write_text("\n".join(lines) + "\n")
     with LocalStore(folder / host / "events.db", write=True, outbox=True) as store:
-        store.append([], {"first_start": b"0"})  # nothing is history
+        store.append([], {"first_start": b"0"})  # so that nothing counts as history
     config = Config(
         host=host,
         store=StoreConfig(path=str(folder / host / "events.db")),
@@ -56,12 +56,12 @@ def export(folder: Path, url: str, host: str, lines: Iterator[str]) -> None:
 
 
 def connect(url: str) -> InfluxConfig:
-    """The server, for all of them."""
+    """Return the InfluxDB settings that all of them use."""
     return InfluxConfig(url, version="2", org=ORGANIZATION, token=TOKEN, timeout=Duration("60s"))
 
 
 def wait_until_caught_up(aggregator: Aggregator, begun: float) -> float:
-    """Seconds since ``begun`` until everything that arrived before now is worked off."""
+    """Return the seconds since ``begun`` until everything that has arrived by now is processed."""
     asked = time.monotonic()
     while time.monotonic() - asked < _PATIENCE:
         if (
@@ -73,7 +73,7 @@ def wait_until_caught_up(aggregator: Aggregator, begun: float) -> float:
 
 
 def wait_for_attack(server: Influxd2, begun: float) -> float:
-    """Seconds until the attack is a finding."""
+    """Return the seconds until there is a finding about the attack."""
     while time.monotonic() - begun < _PATIENCE:
         rows = server.rows("SELECT subject FROM findings WHERE subject = '203.0.113.99'", "reports")
         if rows:
@@ -83,7 +83,6 @@ def wait_for_attack(server: Influxd2, begun: float) -> float:
 
 
 def main(number: int = EVENTS) -> None:
-    """Print the three times."""
     with tempfile.TemporaryDirectory() as name, running(Influxd2(Path(name) / "influxd")) as server:
         folder, stop = Path(name), threading.Event()
         server.create("events", "reports", "heptad")

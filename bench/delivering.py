@@ -1,7 +1,7 @@
-"""One process of the delivery bench, which loads no more than an exporter does.
+"""A subprocess of the delivery benchmark that imports no more than an exporter does.
 
-``python -m bench.delivering deliver|post|read FOLDER URL KEYS`` prints what it measured; KEYS is
-JSON of what `influxdb:` needs in a configuration beside the URL.
+``python -m bench.delivering deliver|post|read FOLDER URL KEYS`` prints its measurements; KEYS is
+JSON with further keys of the section `influxdb:`.
 """
 
 import sys
@@ -30,7 +30,7 @@ Keys = Mapping[str, str]
 
 
 def configure(folder: Path, url: str | None, *logs: str, **keys: str) -> Config:
-    """An exporter of ``logs`` that delivers to ``url``; events of any age are delivered."""
+    """Configure an exporter of ``logs`` that delivers events of any age to ``url``."""
     source = FileSourceConfig(name="bench", paths=list(logs) or [str(folder / "none.log")])
     config = Config(
         host="bench", sources=[source], store=StoreConfig(path=str(folder / "events.db"))
@@ -49,7 +49,8 @@ def _server(url: str, keys: Keys) -> InfluxConfig:
 def deliver(folder: Path, url: str, keys: Keys) -> None:
     """Deliver the store in ``folder``.
 
-    Print seconds, seconds of processor, and resident MB early, last and at most.
+    Print the time and the CPU time in seconds, and the resident memory in MB: early, last and
+    maximum.
     """
     exporter = Exporter(configure(folder, url, **keys), once=True, serve=False)
     forwarder = exporter.delivery and exporter.delivery.begin(threading.Event())
@@ -76,9 +77,9 @@ def _watch(sizes: list[float], stop: threading.Event) -> None:
 
 
 def post(folder: Path, url: str, keys: Keys) -> None:
-    """Post the same, encoded and gzipped before the clock starts, one request after the other.
+    """Post the same data sequentially; it is encoded and compressed before the time starts.
 
-    Print seconds, and seconds of processor.
+    Print the time and the CPU time in seconds.
     """
     sink = InfluxSink(InfluxConnection(_server(url, keys)), "events")
     outbox, position, parcels = Outbox(folder / "events.db"), 0, []
@@ -95,9 +96,9 @@ def post(folder: Path, url: str, keys: Keys) -> None:
 
 
 def read(folder: Path, url: str, keys: Keys) -> None:
-    """Read the log in ``folder`` while the server is away, or with none (``none``)."""
+    """Read the log in ``folder`` while the server is down, or without a server (``none``)."""
     with LocalStore(folder / "events.db", write=True) as store:
-        # so that it has not to ask the server first, and the lines count as new ones
+        # so that it need not query the server first, and the lines do not count as history
         account = msgspec.json.encode(DeliveryState())
         store.append([], {"first_start": b"0", DELIVERY_STATE: account})
     config = configure(folder, None if url == "none" else url, str(folder / "auth.log"), **keys)

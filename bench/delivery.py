@@ -1,6 +1,6 @@
-"""Delivery into a real InfluxDB beside a bare loop; what an outage costs; memory over a backlog.
+"""Delivery to a real InfluxDB compared with a bare loop; cost of an outage; memory of a backlog.
 
-``python -m bench.delivery FOLDER``, with the folder of the real logs, runs all of it.
+``python -m bench.delivery FOLDER``, with the directory of the real logs, runs everything.
 """
 
 import json
@@ -46,7 +46,7 @@ def _begin(folder: Path, influxd: Influxd, events: int) -> None:
 
 
 class Run(NamedTuple):
-    """What one run took: seconds, and seconds of the processor here and in the server."""
+    """One run: time in seconds, and CPU time here and in the server."""
 
     seconds: float
     here: float
@@ -63,7 +63,7 @@ def _measure(part: str, folder: Path, influxd: Influxd) -> Run:
 
 
 def compare(name: str, folder: Path, influxd: Influxd) -> None:
-    """Catch-up beside the bare loop, in turn."""
+    """Compare catching up with the bare loop, in alternation."""
     runs: dict[str, list[Run]] = {"deliver": [], "post": []}
     for _ in range(ROUNDS):
         for part, done in runs.items():
@@ -83,7 +83,7 @@ def compare(name: str, folder: Path, influxd: Influxd) -> None:
 
 
 def tell_outage(folder: Path, log: Path) -> None:
-    """What reading costs while InfluxDB is away, beside reading without one, in turn."""
+    """Compare reading while InfluxDB is down with reading without one, in alternation."""
     times: dict[str, list[float]] = {"none": [], _NOWHERE: []}
     repeat(log, EVENTS, folder / "auth.log")
     for _ in range(ROUNDS):
@@ -99,7 +99,7 @@ def tell_outage(folder: Path, log: Path) -> None:
 
 
 def tell_memory(folder: Path, influxd: Influxd) -> None:
-    """Resident memory while a large backlog is delivered."""
+    """Print the resident memory while a large backlog is delivered."""
     _begin(folder, influxd, BACKLOG)
     took, _, early, last, most = _run("deliver", folder, influxd.url)
     print(
@@ -109,7 +109,6 @@ def tell_memory(folder: Path, influxd: Influxd) -> None:
 
 
 def main(data: Path | None = None) -> None:
-    """Everything."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with running(Influxd2(folder / "influxd-2")) as influxd_2:

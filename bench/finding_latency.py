@@ -1,9 +1,9 @@
-"""How soon a finding is on /metrics: from the log line that completes a brute force.
+"""The time from the log line that completes a brute force to the finding on /metrics.
 
-A real ``heptad up`` reads a log of its own. An address fails once less than the rule's threshold,
-some time goes by, and its last line is written: the time runs from there to the scrape of the
-aggregator that shows the finding. It holds all there is between: the file is noticed, the line
-read and committed, the aggregator looks, judges and commits.
+A real ``heptad up`` reads a log. An address fails once less than the rule's threshold; after a
+pause, its last line is written. The time is measured from there to the scrape of the aggregator
+that shows the finding. It includes everything in between: file notification, reading, commit, and
+the aggregator's poll, computation and commit.
 """
 
 import statistics
@@ -21,14 +21,14 @@ from heptad.core.config.findings import BruteForceConfig
 
 PATTERNS: Final = 20
 AT_MOST: Final = 2.0
-"""The median to reach, in seconds."""
+"""Target of the median in seconds."""
 _METRIC: Final = b'heptad_findings_total{rule="brute_force",'
 _GOLDEN: Final = 0.618
-"""Its multiples, modulo 1, are spread evenly: no pause keeps step with a program's own interval."""
+"""Its multiples modulo 1 are evenly distributed, so no pause aligns with a polling interval."""
 
 
 def configure(folder: Path) -> tuple[Path, Path, int]:
-    """The configuration, the log that it reads, and the aggregator's port."""
+    """Return the configuration, its log, and the aggregator's port."""
     log, config, port = folder / "auth.log", folder / "heptad.yaml", free_port()
     log.touch()
     content = {
@@ -45,7 +45,7 @@ def configure(folder: Path) -> tuple[Path, Path, int]:
 
 
 def fail(log: TextIO, address: str, times: int) -> None:
-    """That many failed logins from an address."""
+    """Append failed logins from an address."""
     for _ in range(times):
         stamp = datetime.now(UTC).isoformat()
         log.write(f"{stamp} bench sshd[7]: Failed password for root from {address} port 7 ssh2\n")
@@ -53,13 +53,13 @@ def fail(log: TextIO, address: str, times: int) -> None:
 
 
 def count_found(port: int) -> float:
-    """The findings of the rule so far, of any severity."""
+    """Return the number of findings of the rule so far, of any severity."""
     lines = fetch(port).splitlines()
     return sum(float(line.split()[-1]) for line in lines if line.startswith(_METRIC))
 
 
 def wait_for(port: int, number: int) -> float:
-    """The moment at which so many were asked for and there; TimeoutError after 30 s."""
+    """Return the time of the first request that shows this number; TimeoutError after 30 s."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         asked = time.perf_counter()
@@ -70,7 +70,7 @@ def wait_for(port: int, number: int) -> float:
 
 
 def measure(log: Path, port: int) -> list[float]:
-    """Seconds from each line that completes a pattern to the scrape that shows the finding."""
+    """Return the seconds from each completing line to the scrape that shows the finding."""
     seconds = []
     with log.open("a") as file:
         for number in range(1, PATTERNS + 1):
@@ -84,7 +84,6 @@ def measure(log: Path, port: int) -> list[float]:
 
 
 def main() -> None:
-    """Print the median and the longest."""
     with tempfile.TemporaryDirectory() as name:
         config, log, port = configure(Path(name))
         command = [sys.executable, "-m", "heptad", "up", "--config", str(config)]

@@ -1,7 +1,7 @@
-"""All findings and reports over stores of 10⁴, 10⁵ and 10⁶ events: seconds and peak memory.
+"""All findings and reports for stores of 10⁴, 10⁵ and 10⁶ events: time and peak memory.
 
-``python -m bench.findings`` runs them all; with a number and the folder of the store it works off
-that one, in a process of its own, so that its peak is its own.
+``python -m bench.findings`` runs all sizes; with a number and the directory of a store, it
+processes that one, in its own process, so that the peak is its own.
 """
 
 import random
@@ -30,12 +30,13 @@ _BEGIN = 1_700_000_000 * 10**9
 
 
 def make_events(number: int) -> Iterator[Event]:
-    """Two weeks of three hosts, as public logs are: four of five events are failed logins.
+    """Yield two weeks of events of three hosts, similar to public logs.
 
-    Half of them are of a few addresses, many of hundreds, half ask for root and half for names
-    that are no account's. The others are sessions of fifty users, and what they do by sudo.
+    Four of five events are failed logins. Half of them are from a few addresses with many attempts,
+    the rest from hundreds; half try root, half names without an account. The others are sessions of
+    fifty users who use sudo.
     """
-    chance = random.Random(7)  # noqa: S311 - repeatable
+    chance = random.Random(7)  # noqa: S311 - reproducible
     step = _DAYS * 86_400 * 10**9 // number
     others: list[Event] = []
     for n in range(number):
@@ -79,7 +80,7 @@ def _make_session(chance: random.Random, host: str, pid: int) -> list[Event]:
 
 
 def fill(number: int, folder: Path) -> None:
-    """The store of events."""
+    """Create the store of events."""
     with LocalStore(folder / "events.db", write=True) as store:
         rows = []
         for event in make_events(number):
@@ -91,7 +92,7 @@ def fill(number: int, folder: Path) -> None:
 
 
 def run(number: int, folder: Path) -> None:
-    """Work off the store of so many events that is there."""
+    """Process the existing store of ``number`` events."""
     config = Config(host="bench", store=StoreConfig(path=str(folder / "events.db")))
     config.aggregator.store = StoreConfig(
         path=str(folder / "reports.db"), max_age=Duration("3650d")
@@ -113,7 +114,7 @@ def run(number: int, folder: Path) -> None:
 
 
 def main() -> None:
-    """Every size in a process of its own."""
+    """Run every size in its own process."""
     print("findings and reports: events, seconds, each, peak memory", flush=True)
     for number in SIZES:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,8 @@
-"""What an attack costs: 600,000 failures of 10⁵ addresses in six hours, against other events.
+"""The cost of an attack: 600,000 failures from 10⁵ addresses in six hours.
 
-``python -m bench.flood [LINES]`` lets the exporter and the aggregator read a log of each kind,
-asks for the report and for every view of the page, and prints seconds, peak memory and findings.
+It is compared with the cost of as many other events. ``python -m bench.flood [LINES]`` lets
+exporter and aggregator process a log of each kind, requests the report and every view of the page,
+and prints time, peak memory and findings.
 """
 
 import json
@@ -35,8 +36,8 @@ _VIEWS: Final = (
 
 
 def attack(number: int) -> Iterator[str]:
-    """Failed logins; every address fails six times, in no order."""
-    chance = random.Random(7)  # noqa: S311 - repeatable
+    """Yield failed logins; every address fails six times, in random order."""
+    chance = random.Random(7)  # noqa: S311 - reproducible
     addresses = [n // _EACH for n in range(number)]
     chance.shuffle(addresses)
     for n in addresses:
@@ -46,8 +47,8 @@ def attack(number: int) -> Iterator[str]:
 
 
 def ordinary(number: int) -> Iterator[str]:
-    """Logins of fifty users by key, and what they do by sudo."""
-    chance = random.Random(7)  # noqa: S311 - repeatable
+    """Yield logins of fifty users by key, and their use of sudo."""
+    chance = random.Random(7)  # noqa: S311 - reproducible
     for n in range(number // 4):
         user, address = f"user{chance.randrange(50)}", f"203.0.113.{chance.randrange(50)}"
         yield f"sshd[{n}]: Accepted publickey for {user} from {address} port 4711 ssh2"
@@ -58,7 +59,7 @@ def ordinary(number: int) -> Iterator[str]:
 
 
 def prepare(folder: Path, messages: list[str]) -> Path:
-    """A log of these messages over the last hours; the configuration that reads it."""
+    """Write a log of these messages over the last hours; return its configuration."""
     begin = datetime.now(UTC) - timedelta(hours=_HOURS)
     step = timedelta(hours=_HOURS) / len(messages)
     with (folder / "auth.log").open("w") as log:
@@ -75,7 +76,7 @@ def prepare(folder: Path, messages: list[str]) -> Path:
 
 
 def run(*arguments: str) -> tuple[float, float, bytes]:
-    """Seconds, peak memory in MB, and what was printed."""
+    """Return the time in seconds, peak memory in MB, and the output."""
     begun = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-m", "heptad", *arguments], stdout=subprocess.PIPE)
     assert process.stdout is not None  # noqa: S101 - for the type
@@ -88,7 +89,7 @@ def run(*arguments: str) -> tuple[float, float, bytes]:
 
 
 def ask_page(config: Path) -> Iterator[tuple[str, float]]:
-    """Each request of the page, for the last 24 hours, and the longest of five times."""
+    """Yield each request of the page for the last 24 hours, with the longest of five times."""
     port = int(config.read_text().split("127.0.0.1:")[1].split("\n")[0])
     command = [sys.executable, "-m", "heptad", "aggregator", "--config", str(config)]
     with running(command, port):
@@ -106,7 +107,7 @@ def ask_page(config: Path) -> Iterator[tuple[str, float]]:
 
 
 def measure(name: str, messages: list[str]) -> float:
-    """Print what one log costs; the seconds of its report, the median of five."""
+    """Print the cost of one log; return the median of five times of its report, in seconds."""
     with tempfile.TemporaryDirectory() as folder:
         config = prepare(Path(folder), messages)
         for part in ("exporter", "aggregator"):
@@ -126,7 +127,7 @@ def measure(name: str, messages: list[str]) -> float:
 
 
 def main(number: int = LINES) -> None:
-    """Both logs, and the ratio of their reports."""
+    """Measure both logs, and print the ratio of their reports."""
     own = measure("ordinary", list(ordinary(number)))
     flooded = measure("attack", list(attack(number)))
     print(f"flood: the report of the attack takes {flooded / own:.2f} × that of other events")

@@ -1,7 +1,7 @@
-"""Instructions a line of a log with 4,000 hosts, against those with one.
+"""Instructions per line of a log with 4,000 hosts, compared with one host.
 
-``python -m bench.hosts`` counts with cachegrind, on logs in which every host has been met and as
-many connections are open as are kept, which is when a host costs the most.
+``python -m bench.hosts`` counts with cachegrind. In the logs every host has appeared already, and
+as many connections are open as are kept, so that hosts have the highest cost.
 """
 
 import tempfile
@@ -17,7 +17,7 @@ MORE: Final = 4000
 
 
 def write_lines(hosts: int, lines: int) -> Iterator[str]:
-    """Failed logins, two lines a connection, which goes on to the next host."""
+    """Yield failed logins, two lines per connection; each connection uses the next host."""
     for number in range(lines):
         connection, step = divmod(number, 2)
         port = f"203.0.113.7 port {1024 + connection % 60_000}"
@@ -32,10 +32,10 @@ def write_lines(hosts: int, lines: int) -> Iterator[str]:
 
 
 def count_a_line(hosts: int) -> float:
-    """Instructions that a line costs on the whole path."""
+    """Return the instructions per line of the whole path."""
     counted = []
     with tempfile.TemporaryDirectory() as name:
-        for lines in (10, WARM, WARM + MORE):  # the first one compiles the libraries
+        for lines in (10, WARM, WARM + MORE):  # the first run compiles the libraries
             log, store = Path(name) / f"{lines}.log", Path(name) / f"{lines}.db"
             log.write_text("".join(write_lines(hosts, lines)))
             counted.append(count(ROOT, ["bench.ingest", str(log), str(store)], Path(name)))
@@ -43,7 +43,7 @@ def count_a_line(hosts: int) -> float:
 
 
 def main() -> None:
-    """Print both, and how many times more 4,000 hosts cost."""
+    """Print both, and their ratio."""
     one, many = count_a_line(1), count_a_line(HOSTS)
     print(f"1 host {one:,.0f}, {HOSTS} hosts {many:,.0f} instructions a line: {many / one:.2f}×")
 

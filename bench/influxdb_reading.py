@@ -1,7 +1,7 @@
-"""All findings and reports over 10⁴, 10⁵ and 10⁶ events of a real influxd: seconds, peak memory.
+"""All findings and reports for 10⁴, 10⁵ and 10⁶ events of a real influxd: time and peak memory.
 
-``python -m bench.influxdb_reading`` runs them all, each in a process of its own, so that its peak
-is its own. The events are those of ``bench.findings``, brought up to now: a day of them.
+``python -m bench.influxdb_reading`` runs each size in its own process, so that the peak is its own.
+The events are a day of those of ``bench.findings``, moved to the present.
 """
 
 import resource
@@ -26,7 +26,7 @@ _BUCKETS = ("events", "reports", "heptad")
 
 
 def fill(server: Influxd, number: int) -> None:
-    """A day of so many events, which ends an hour ago."""
+    """Write a day of events that ends an hour ago."""
     begin = time.time_ns() // _DAY * _DAY - _DAY
     server.drop(*_BUCKETS)
     server.create(*_BUCKETS)
@@ -42,7 +42,7 @@ def fill(server: Influxd, number: int) -> None:
 
 
 def run(number: int, url: str) -> None:
-    """Work off the events that are there."""
+    """Process the existing events."""
     config = Config(host="bench", influxdb=InfluxConfig(url, timeout=Duration("60s")))
     begun = time.perf_counter()
     aggregator = Aggregator(config, once=True, serve=False)
@@ -54,7 +54,7 @@ def run(number: int, url: str) -> None:
 
 
 def main() -> None:
-    """Every size in a process of its own."""
+    """Run every size in its own process."""
     print("findings and reports from InfluxDB: events, seconds, each, peak memory", flush=True)
     with tempfile.TemporaryDirectory() as folder, running(Influxd(Path(folder))) as server:
         for number in SIZES:

@@ -1,6 +1,6 @@
-"""One process of the throughput bench: read a log into a new store, counters and all.
+"""A subprocess of the throughput benchmark: read a log into a new store, including counters.
 
-``python -m bench.ingest LOG STORE`` prints the lines it counted.
+``python -m bench.ingest LOG STORE`` prints the number of lines that it counted.
 """
 
 import sys
@@ -16,7 +16,7 @@ def main() -> None:
     """Read sys.argv[1] into the store sys.argv[2]."""
     log, path = sys.argv[1:]
     with LocalStore(Path(path), write=True) as store:
-        # so that the lines count as new ones: history would be stored without being counted
+        # so that the lines are counted: history is stored, but not counted
         store.append([], {"first_start": b"0"})
     source = FileSourceConfig(name="bench", paths=[log])
     config = Config(host="bench", store=StoreConfig(path=path), sources=[source])

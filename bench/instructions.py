@@ -1,9 +1,8 @@
-"""Instructions a line: the whole path (read, parse, commit, count) and `heptad parse`.
+"""Instructions per line: the whole path (read, parse, commit, count) and `heptad parse`.
 
 ``python -m bench.instructions [REVISION]`` counts them with valgrind's cachegrind, which does not
-depend on how busy the machine is; with a revision of git beside those of its code. The first
-lines of a log are read once and four times over; the difference is what they cost without the
-start.
+depend on the load of the machine; with a git revision, it is compared with that. The first lines of
+a log are read once and four times; the difference excludes the cost of the start.
 """
 
 import os
@@ -21,7 +20,7 @@ from bench.throughput import LOGS
 SAMPLE: Final = Path(__file__).parents[1] / "cli" / "heptad" / "cli" / "sample_log" / "auth.log"
 ROOT: Final = Path(__file__).parents[1]
 FOLDERS: Final = (".", "core", "exporter", "aggregator", "cli")
-"""Where modules are, also in revisions that had them all at the top."""
+"""Directories of the modules, including those of revisions with all of them at the top."""
 LINES: Final = 1500
 MORE: Final = 3
 VALGRIND: Final = (
@@ -33,7 +32,7 @@ VALGRIND: Final = (
 
 
 def count(code: Path, program: list[str], folder: Path, *, valgrind: bool = True) -> int:
-    """Instructions of a Python program that runs with the code in this checkout; else 0."""
+    """Return the instructions of a Python program with this code; 0 without ``valgrind``."""
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(str(code / folder) for folder in FOLDERS),
@@ -57,13 +56,13 @@ def count(code: Path, program: list[str], folder: Path, *, valgrind: bool = True
 
 
 def count_a_line(code: Path, program: str, log: Path) -> float:
-    """Instructions that a line of this log costs."""
+    """Return the instructions per line of this log."""
     lines = log.read_bytes().splitlines(keepends=True)
     few = (lines * (1 + LINES // len(lines)))[:LINES]
     counted: list[int] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        # the first run, which is not counted, writes the bytecode of all that is imported
+        # the first run is not counted; it writes the bytecode of all imports
         for place, times in enumerate((1, 1, 1 + MORE)):
             path = folder / f"{times}.log"
             path.write_bytes(b"".join(few * times))
@@ -78,7 +77,7 @@ def count_a_line(code: Path, program: str, log: Path) -> float:
 
 @contextmanager
 def check_out(revision: str) -> Iterator[Path]:
-    """The code of a revision, in a folder of its own."""
+    """Check out a revision in a temporary directory."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "before"
         git = ["git", "-C", str(ROOT), "worktree"]
@@ -90,7 +89,7 @@ def check_out(revision: str) -> Iterator[Path]:
 
 
 def compare(logs: list[Path], before: Path | None) -> None:
-    """Print a line a log and program."""
+    """Print the result for each log and program."""
     for log in logs:
         for program in ("ingest", "parse"):
             now = count_a_line(ROOT, program, log)
@@ -102,7 +101,7 @@ def compare(logs: list[Path], before: Path | None) -> None:
 
 
 def main(revision: str | None = None) -> None:
-    """Count on the sample, and on the real logs where they are."""
+    """Measure the sample, and the real logs if they exist."""
     data = Path(os.environ.get("HEPTAD_SHARED_DATA", "../shared/data"))
     logs = [SAMPLE, *(data / name for name in LOGS if (data / name).is_file())]
     if revision is None:

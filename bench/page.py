@@ -1,7 +1,7 @@
-"""How long the page takes until every view of it is there, on a million events in either store.
+"""Time until all views of the page are loaded, with a million events in either store.
 
-Makes each store (30 days of it), lets the aggregator work it off, and opens the page in Chromium,
-each time with nothing kept from before.
+It creates each store (30 days of events), lets the aggregator process it, and opens the page in
+Chromium, each time with an empty cache.
 """
 
 import random
@@ -32,7 +32,7 @@ UNTIL_LOADED = """() => new Promise((done) => {
   const look = () => document.body.dataset.loaded ? done() : requestAnimationFrame(look);
   look();
 })"""
-"""Playwright's own waiting looks but every half second in the end."""
+"""Playwright's own wait polls only every half second at the end."""
 DAYS = 30
 LOGIN = ("sshd", "login", "failure", "password", "bad_credential")
 KINDS = {
@@ -46,8 +46,8 @@ KINDS = {
 
 
 def events(number: int, now: int) -> Iterator[Event]:
-    """Events, evenly over the days before ``now`` (ns); a few addresses and names are frequent."""
-    chance = random.Random(1)  # noqa: S311 - repeatable
+    """Yield events evenly over the days before ``now`` (ns); some users are frequent."""
+    chance = random.Random(1)  # noqa: S311 - reproducible
     kinds = chance.choices(list(KINDS), list(KINDS.values()), k=number)
     step = DAYS * 86_400 * 10**9 // number
     for n, (program, action, outcome, method, reason) in enumerate(kinds):
@@ -68,14 +68,14 @@ def events(number: int, now: int) -> Iterator[Event]:
 
 
 def batches(number: int) -> Iterator[list[Row]]:
-    """The rows of so many events."""
+    """Yield the rows of ``number`` events in batches."""
     made = events(number, time.time_ns())
     while rows := [row_of_event(event) for event in islice(made, 10_000)]:
         yield rows
 
 
 def fill_files(folder: Path, number: int) -> str:
-    """A store of events in a file; the keys that name it."""
+    """Create a store in a file; return the configuration for it."""
     with LocalStore(folder / "events.db", write=True) as store:
         for rows in batches(number):
             store.append(rows)
@@ -83,7 +83,7 @@ def fill_files(folder: Path, number: int) -> str:
 
 
 def fill_influxdb(server: Influxd, number: int) -> str:
-    """The same in InfluxDB."""
+    """Fill the buckets of InfluxDB; return the configuration for it."""
     server.create("events", "reports", "heptad")
     for rows in batches(number):
         server.write("events", map(line_of, rows))
@@ -91,7 +91,7 @@ def fill_influxdb(server: Influxd, number: int) -> str:
 
 
 def work_off(folder: Path, keys: str) -> Path:
-    """Let the aggregator compute everything; the configuration that serves the page."""
+    """Let the aggregator compute everything; return the configuration that serves the page."""
     config = folder / "heptad.yaml"
     config.write_text(
         f"log: {{level: error}}\n{keys}aggregator:\n  listen: 127.0.0.1:{free_port()}\n"
@@ -105,7 +105,7 @@ def work_off(folder: Path, keys: str) -> Path:
 
 
 def views(url: str, times: int) -> Iterator[float]:
-    """Seconds from asking for the page to its last view, each in a browser context of its own."""
+    """Yield the seconds from the request to the last view, each in its own browser context."""
     from playwright.sync_api import sync_playwright  # noqa: PLC0415
 
     with sync_playwright() as playwright:
@@ -122,7 +122,7 @@ def views(url: str, times: int) -> Iterator[float]:
 
 
 def main(number: int = 1_000_000) -> None:
-    """Print the median and the longest of some first views."""
+    """Measure both stores, and skip what is not installed."""
     if shutil.which("chromium") is None:
         print("page: left out, chromium is not installed")
         return
@@ -136,7 +136,7 @@ def main(number: int = 1_000_000) -> None:
 
 
 def measure(store: str, number: int, config: Path) -> None:
-    """Serve the page and open it ten times."""
+    """Serve the page, open it ten times, and print the median and maximum."""
     port = int(config.read_text().split("127.0.0.1:")[-1].split("\n")[0])
     command = [sys.executable, "-m", "heptad", "aggregator", "--config", str(config)]
     with running(command, port):

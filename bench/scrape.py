@@ -1,7 +1,7 @@
-"""How long a scrape of the host metrics takes, as a multiple of node_exporter's.
+"""The time of a scrape of the host metrics, compared with node_exporter.
 
-Both serve the same families over HTTP, each in a process of its own, and are asked in turn the
-way Prometheus asks. Prints the ratio of the medians, and our resident memory.
+Both serve the same families over HTTP, each in its own process, and are scraped in alternation as
+Prometheus does it. Prints the ratio of the medians, and the resident memory.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-# node_exporter's collectors that give the families of ours; logind needs a D-Bus and stays out
+# node_exporter's collectors with the same families; without logind, which requires a D-Bus
 ORACLE = (
     *("cpu", "diskstats", "filefd", "filesystem", "loadavg", "meminfo", "netclass", "netdev"),
     *("pressure", "stat", "time", "timex", "uname", "vmstat"),
@@ -30,7 +30,7 @@ HEADERS = {
 
 
 def serve(port: int) -> None:
-    """Our host metrics and nothing else, until killed."""
+    """Serve only the host metrics, until killed."""
     from prometheus_client import CollectorRegistry, start_http_server  # noqa: PLC0415
 
     from heptad.exporter.collectors import HostCollector  # noqa: PLC0415
@@ -47,7 +47,7 @@ def free_port() -> int:
 
 
 def fetch(port: int, headers: Mapping[str, str] | None = None) -> bytes:
-    """The answer to one scrape, as text where no headers ask for something else."""
+    """Return the response to one scrape, as text unless the headers request another format."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request("GET", "/metrics", headers=headers or {})
@@ -61,7 +61,7 @@ def fetch(port: int, headers: Mapping[str, str] | None = None) -> bytes:
 
 
 def scrape(port: int) -> float:
-    """Seconds that one scrape takes, connection included."""
+    """Return the seconds of one scrape, including the connection."""
     began = time.perf_counter()
     fetch(port, HEADERS)
     return time.perf_counter() - began
@@ -69,7 +69,7 @@ def scrape(port: int) -> float:
 
 @contextlib.contextmanager
 def running(command: list[str], port: int) -> Iterator[int]:
-    """The process id of a server that is started, answers, and is ended."""
+    """Start a server, wait until it responds, yield its process id, and stop it."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 20
@@ -88,7 +88,7 @@ def running(command: list[str], port: int) -> Iterator[int]:
 
 
 def resident(pid: int) -> float:
-    """Resident memory in MiB."""
+    """Return the resident memory in MiB."""
     found = re.search(r"^VmRSS:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     return int(found[1]) / 1024 if found else 0.0
 

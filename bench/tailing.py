@@ -1,4 +1,4 @@
-"""An exporter that tails one file: idle CPU and memory, and how soon a line is counted."""
+"""An exporter that tails one file: idle CPU and memory, and the latency of a line."""
 
 import statistics
 import subprocess
@@ -24,7 +24,7 @@ _COUNTER: Final = (
 
 @contextmanager
 def tailing(folder: Path) -> Iterator[tuple[psutil.Process, Path]]:
-    """A running exporter and the log it tails."""
+    """Run an exporter; yield its process and the log that it tails."""
     log = folder / "auth.log"
     log.touch()
     config = folder / "heptad.yaml"
@@ -38,14 +38,14 @@ def tailing(folder: Path) -> Iterator[tuple[psutil.Process, Path]]:
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:
             wait_for(0)
-            time.sleep(1)  # a line with the second of the first start is history: it is not counted
+            time.sleep(1)  # lines in the second of the first start are history: not counted
             yield psutil.Process(process.pid), log
         finally:
             process.terminate()
 
 
 def counted() -> float | None:
-    """Failed logins on /metrics; None while the exporter does not answer."""
+    """Return the failed logins on /metrics; None while the exporter does not respond."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/metrics", timeout=5) as answer:
             lines = answer.read().splitlines()
@@ -55,7 +55,7 @@ def counted() -> float | None:
 
 
 def wait_for(number: int) -> float:
-    """The moment at which the counter has reached ``number``; TimeoutError after 30 s."""
+    """Return the time at which the counter reached ``number``; raise TimeoutError after 30 s."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         asked = time.perf_counter()
@@ -67,7 +67,7 @@ def wait_for(number: int) -> float:
 
 
 def measure_latency(log: Path) -> list[float]:
-    """Seconds from each line written to the request that sees it counted."""
+    """Return the seconds from each written line to the request that shows it in the counter."""
     found = []
     with log.open("a", buffering=1) as file:
         for number in range(1, LINES + 1):
@@ -80,7 +80,6 @@ def measure_latency(log: Path) -> list[float]:
 
 
 def main() -> None:
-    """Print the figures."""
     with tempfile.TemporaryDirectory() as folder, tailing(Path(folder)) as (process, log):
         latencies = measure_latency(log)
         before, begun = process.cpu_times(), time.monotonic()

@@ -1,7 +1,7 @@
-"""Telegraf 1.36.4 beside the exporter: the same lines of sshd, in turn, into the same InfluxDB 2.
+"""Telegraf 1.36.4 compared with the exporter: the same sshd lines, in turn, into one InfluxDB 2.
 
-Speed, processor and memory; then what each loses and doubles where it is killed amid delivery, and
-where the log is rotated meanwhile. ``python -m bench.telegraf [LINES]``.
+It measures time, CPU and memory; then how many lines each loses and duplicates if it is killed
+during delivery, and the log is rotated. ``python -m bench.telegraf [LINES]``.
 """
 
 import json
@@ -47,7 +47,7 @@ STAMP %{SYSLOGTIMESTAMP}
 NAME %{IPORHOST}
 DIGITS %{POSINT}
 """
-"""The same words by what grok has: these try many forms of a date and of an address."""
+"""The same with grok's own patterns, which try many forms of a date and an address."""
 _HEADER: Final = r"^%{STAMP%s} %{NAME:host:tag} sshd\[%{DIGITS:pid:int}\]: "
 _ADDRESS: Final = r"from %{NAME:source_ip} port %{DIGITS:port:int} ssh2"
 SEVEN: Final = (
@@ -63,7 +63,7 @@ HEADER_ONLY: Final = SEVEN[-1:]
 
 
 class Agent(NamedTuple):
-    """A program under test: its command, what it is called, and whether it ends by itself."""
+    """A program under test: its name, its command, and whether it exits by itself."""
 
     name: str
     command: list[str]
@@ -71,7 +71,7 @@ class Agent(NamedTuple):
 
 
 def write_lines(log: Path, begin: int, number: int) -> None:
-    """Lines of one hour, each of a connection of its own; they are added to the log."""
+    """Append lines of one hour to the log, each of a different connection."""
     since = time.time() - 3600
     with log.open("a") as file:
         for n in range(begin, begin + number):
@@ -89,7 +89,7 @@ def telegraf(
     stamps: bool = False,
     words: str = _PLAIN,
 ) -> Agent:
-    """Telegraf with these patterns; ``stamps``: points have the log's time, not that of reading."""
+    """Configure Telegraf with these patterns; ``stamps``: use the log's time."""
     header = _HEADER.replace("%s", ":timestamp:ts-syslog" if stamps else "")
     patterns = [header + message for message in messages]
     text = f"""
@@ -122,7 +122,7 @@ def telegraf(
 
 
 def heptad(folder: Path, url: str, *, once: bool) -> Agent:
-    """The exporter."""
+    """Configure the exporter."""
     config = folder / "heptad.yaml"
     content = {
         "host": "bench",
@@ -137,7 +137,7 @@ def heptad(folder: Path, url: str, *, once: bool) -> Agent:
 
 
 def wait_for(done: Callable[[], bool], what: str) -> None:
-    """Wait; TimeoutError after five minutes."""
+    """Wait; raise TimeoutError after five minutes."""
     end = time.monotonic() + _PATIENCE
     while not done():
         if time.monotonic() > end:
@@ -146,14 +146,14 @@ def wait_for(done: Callable[[], bool], what: str) -> None:
 
 
 def start(agent: Agent, folder: Path) -> "subprocess.Popen[bytes]":
-    """Start it, with what it says in a file."""
+    """Start it, with its output in a file."""
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": "/tmp/heptad-bench-bytecode"}  # noqa: S108
     with (folder / "agent.log").open("ab") as log:
         return subprocess.Popen(agent.command, stdout=log, stderr=log, env=environment)
 
 
 def clear(folder: Path, influxd: Influxd) -> None:
-    """Begin anew."""
+    """Delete all files, and create the buckets again."""
     for path in (*folder.glob("*.db*"), *folder.glob("auth.log*"), *folder.glob("*.state")):
         path.unlink()
     influxd.drop(*_BUCKETS)
@@ -161,7 +161,7 @@ def clear(folder: Path, influxd: Influxd) -> None:
 
 
 def race(agent: Agent, folder: Path, influxd: Influxd, lines: int) -> None:
-    """Print how long it takes for these lines, and what it costs."""
+    """Print the time and cost of processing these lines."""
     begun = time.perf_counter()
     process = start(agent, folder)
     watched = psutil.Process(process.pid)
@@ -189,11 +189,11 @@ def race(agent: Agent, folder: Path, influxd: Influxd, lines: int) -> None:
 
 
 def kill(agent: Agent, folder: Path, influxd: Influxd, *, rotates: bool) -> None:
-    """Kill it (-9) amid delivery, let the log be rotated, and print what is lost and doubled."""
+    """Kill it (-9) during delivery, and print the lost and duplicated lines."""
     log = folder / "auth.log"
     log.touch()
     process = start(agent, folder)
-    time.sleep(_SETTLING)  # one that begins at the end of a log must have seen it
+    time.sleep(_SETTLING)  # an agent that starts at the end of a log must have seen it
     write_lines(log, 0, KILLED_LINES)
     wait_for(lambda: influxd.count("events", field="pid") > KILLED_LINES // 10, agent.name)
     process.kill()
@@ -223,7 +223,6 @@ def kill(agent: Agent, folder: Path, influxd: Influxd, *, rotates: bool) -> None
 
 
 def main(lines: int = LINES) -> None:
-    """Everything."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with running(Influxd2(folder / "influxd")) as influxd:

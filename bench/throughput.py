@@ -1,4 +1,4 @@
-"""Lines per second beside mtail and fail2ban-regex, on the same file, in turn."""
+"""Lines per second compared with mtail and fail2ban-regex, on the same file, in turn."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ _HERE: Final = Path(__file__).parent
 
 
 def repeat(log: Path, lines: int, target: Path) -> None:
-    """Write ``log`` again and again until there are ``lines`` lines."""
+    """Repeat ``log`` until there are ``lines`` lines."""
     once = log.read_bytes().splitlines(keepends=True)
     with target.open("wb") as file:
         for number in range(0, lines, len(once)):
@@ -26,7 +26,7 @@ def repeat(log: Path, lines: int, target: Path) -> None:
 
 
 def clock(command: list[str], environment: dict[str, str]) -> float:
-    """Seconds that a command takes; it must succeed."""
+    """Return the seconds that a command takes; it must succeed."""
     begun = time.perf_counter()
     subprocess.run(
         command,
@@ -39,14 +39,14 @@ def clock(command: list[str], environment: dict[str, str]) -> float:
 
 
 def keep_bytecode(folder: Path) -> dict[str, str]:
-    """An environment in which Python compiles its modules once, as where Heptad is installed."""
+    """Return an environment in which Python compiles modules once, as in an installation."""
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(folder)}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     return environment
 
 
 def rates(folder: Path, log: Path, rounds: int) -> dict[str, list[float]]:
-    """Lines per second of each program, a value a round; the programs take turns."""
+    """Return the lines per second of each program, one value per round; the programs take turns."""
     whole, part, store = folder / "whole.log", folder / "part.log", folder / "store.db"
     repeat(log, LINES, whole)
     repeat(log, FAIL2BAN_LINES, part)
@@ -68,7 +68,7 @@ def rates(folder: Path, log: Path, rounds: int) -> dict[str, list[float]]:
             for leftover in folder.glob("store.db*"):
                 leftover.unlink()
             rate = lines / clock(command, environment)
-            if number:  # the first round warms the caches of them all
+            if number:  # the first round warms all caches
                 found[name].append(rate)
     return found
 

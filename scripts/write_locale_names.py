@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Write the names of months and weekdays of every locale of glibc.
+"""Write the names of months and weekdays of all locales of glibc.
 
 ``write_locale_names.py [OUTPUT [FOLDER]]`` reads the sources of the locales (Debian's package
-`locales` has them in /usr/share/i18n/locales) and writes core/heptad/core/locale_names.json, in
-which core/heptad/core/locale_names.py looks names up.
+`locales` has them in /usr/share/i18n/locales) and writes core/heptad/core/locale_names.json, which
+core/heptad/core/locale_names.py loads.
 """
 
 import json
@@ -22,7 +22,7 @@ _NO_LOCALE: Final = re.compile(r"(?:translit_.*|i18n.*|iso14651.*|POSIX)")
 
 @lru_cache(maxsize=1024)
 def read_names(path: Path, keyword: str) -> tuple[str, ...]:
-    """What a locale's LC_TIME has under a keyword, also where it copies another's; or nothing."""
+    """Return the values of a keyword in LC_TIME, also if it copies another locale's; else none."""
     text = path.read_text("utf-8", errors="replace")
     section = re.search(r"^LC_TIME$(.*?)^END LC_TIME", text, re.MULTILINE | re.DOTALL)
     if section is None:
@@ -38,7 +38,7 @@ def read_names(path: Path, keyword: str) -> tuple[str, ...]:
 
 
 def collect(folder: Path) -> dict[str, object]:
-    """The table of all locales of a folder, as the file holds it."""
+    """Return the table of all locales of a directory, as the file contains it."""
     sys.path.insert(0, str(ROOT / "core"))
     from heptad.core.locale_names import normalize_name  # noqa: PLC0415 - a script has no package
 

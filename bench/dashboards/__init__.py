@@ -1,1 +1,1 @@
-"""What the queries of the dashboards cost with ten hosts and with a thousand."""
+"""The cost of the dashboards' queries with ten and with a thousand hosts."""

@@ -1,8 +1,8 @@
-"""`python -m bench.dashboards [HOSTS …]`: what each query of the dashboards costs.
+"""`python -m bench.dashboards [HOSTS …]`: the cost of each query of the dashboards.
 
-For 10 and for 1,000 hosts: a Prometheus with thirty days of metrics, an InfluxDB 1.6 and a 2.7 with
-thirty days of events, findings and reports. Each query of each panel is sent three times for each
-range, and its median printed. The status is 1 where one took more than two seconds.
+For 10 and for 1,000 hosts, it runs a Prometheus with thirty days of metrics, and an InfluxDB 1.6
+and a 2.7 with thirty days of events, findings and reports. Each query of each panel is sent three
+times per range, and the median is printed. The exit status is 1 if one took more than two seconds.
 """
 
 import os
@@ -28,7 +28,7 @@ _AT_ONCE: Final = 20_000
 
 
 def main(sizes: Iterable[int]) -> int:
-    """The tables, and what was too slow."""
+    """Print the tables; return 1 if a query was too slow."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     print(f"dashboards: {os.cpu_count()} CPUs, {memory:.0f} GB; load {os.getloadavg()[0]:.1f}")
     slowest: dict[tuple[str, int], Asked] = {}
@@ -80,7 +80,7 @@ def _prometheus(folder: Path, hosts: int, until: int) -> Daemon:
         f"--config.file={folder}/prometheus.yml",
         f"--storage.tsdb.path={folder}/tsdb",
         "--storage.tsdb.retention.time=1y",
-        # the blocks are as they are to be
+        # keep the blocks as they were written
         *(f"--storage.tsdb.{which}-block-duration=2h" for which in ("min", "max")),
         f"--web.listen-address=127.0.0.1:{port}",
     ]

@@ -1,4 +1,4 @@
-"""Asks what each panel and each variable of the dashboards asks, as Grafana sends it."""
+"""Send the queries of all panels and variables of the dashboards, as Grafana does."""
 
 import bisect
 import itertools
@@ -24,14 +24,14 @@ _STEPS: Final = (
     *(1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800),
     *(3600, 7200, 10_800, 21_600, 43_200, 86_400),
 )
-"""The steps that Grafana rounds intervals to, in seconds; the border is half way between two."""
+"""The steps in seconds to which Grafana rounds intervals; it rounds half way between two."""
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600}
 _ANNOTATION: Final = {"gridPos": {"w": 24}}
 _TIMES: Final = 3
 
 
 class Asked(NamedTuple):
-    """How long the answer took and what the server worked for it, in ms; and what it holds."""
+    """The time of a response and the CPU time of the server, in ms; and the size of the result."""
 
     board: str
     panel: str
@@ -43,7 +43,7 @@ class Asked(NamedTuple):
 
 
 class Servers(NamedTuple):
-    """Who is asked; the version of InfluxDB, and the time (s) up to which there is something."""
+    """The servers; the version of InfluxDB, and the time (s) up to which there is data."""
 
     prometheus: Daemon
     influxd: Influxd
@@ -51,14 +51,14 @@ class Servers(NamedTuple):
     until: int
 
     def of(self, query: Query) -> Daemon:
-        """Who is asked that."""
+        """Return the server for a query."""
         return self.prometheus if query.is_promql else self.influxd
 
 
 def ask_all(servers: Servers, range_: str) -> Iterator[Asked]:
-    """Each query of each panel, with what is preset; Investigate also after each kind of click.
+    """Send each query of each panel with the defaults; on Investigate, also after clicks.
 
-    What Prometheus is asked only beside the first of two InfluxDB.
+    Prometheus queries are only sent with the first of the two versions of InfluxDB.
     """
     for query in QUERIES:
         if query.is_promql and not servers.version.startswith("1"):
@@ -86,7 +86,7 @@ _CLICKS: Final[dict[str, dict[str, str | list[str]]]] = {
 def text_of(
     servers: Servers, query: Query, range_: str, chosen: Mapping[str, str | list[str]]
 ) -> tuple[str, int]:
-    """The query as it is sent, and the step of its answer in seconds."""
+    """Return the query as it is sent, and its step in seconds."""
     panels = panels_of(BOARDS[query.board])
     panel = next((p for p in panels if query.panel == p["title"]), _ANNOTATION)
     seconds = RANGES[range_]
@@ -135,7 +135,7 @@ def _measure(
 
 
 def _worked(server: Daemon) -> float:
-    """How long the server has used a CPU for, in ms."""
+    """Return the CPU time that the server has used, in ms."""
     process = server.process
     if process is None:
         return 0

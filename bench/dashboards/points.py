@@ -27,7 +27,7 @@ INTRUDER: Final = "203.0.113.7"
 
 
 class Fleet(NamedTuple):
-    """How much there is, up to when (ns)."""
+    """The numbers of hosts, events, findings and sessions, and the end time (ns)."""
 
     hosts: int
     until: int
@@ -37,13 +37,13 @@ class Fleet(NamedTuple):
 
 
 def fleet_of(hosts: int, until: int) -> Fleet:
-    """A million events, 30,000 findings and 60,000 sessions of a thousand hosts."""
+    """Return a fleet: 1,000 events, 30 findings and 60 sessions per host."""
     return Fleet(hosts, until, hosts * 1000, hosts * 30, hosts * 60)
 
 
 def make_events(fleet: Fleet) -> Iterator[Event]:
-    """Four of five are failed logins, as hosts on the internet see them."""
-    chance = random.Random(7)  # noqa: S311 - repeatable
+    """Yield events; four of five are failed logins, as on hosts that face the internet."""
+    chance = random.Random(7)  # noqa: S311 - reproducible
     for number in range(fleet.events):
         time = fleet.until - _SPAN + number * (_SPAN // fleet.events)
         host, pid = name_of(chance.randrange(fleet.hosts)), 1000 + number % 30_000
@@ -80,14 +80,14 @@ def _event(chance: random.Random, number: int, time: int, host: str, pid: int) -
 
 
 class Reports:
-    """Counts what the reports tell of the logins, and tells it."""
+    """Counts the logins, and creates the rows of the reports."""
 
     def __init__(self) -> None:
         self.attempts: dict[tuple[str, int, str, str, str], list[int]] = {}
         self.tops: dict[tuple[str, int, str, str], Counter[str]] = {}
 
     def add(self, event: Event) -> None:
-        """An event more."""
+        """Add an event."""
         if event.action != "login":
             return
         for window, size in _WINDOWS.items():
@@ -104,7 +104,7 @@ class Reports:
                         one[value] += 1
 
     def lines(self) -> Iterator[str]:
-        """A row for each window, as the aggregator writes them."""
+        """Yield a line per window, as the aggregator writes them."""
         measurement = REPORTED["report_attempts"]
         for (window, place, host, program, method), (good, bad) in self.attempts.items():
             tags = [("host", host), ("method", method), ("program", program), ("window", window)]
@@ -130,8 +130,8 @@ _RULES: Final = (
 
 
 def make_findings(fleet: Fleet) -> Iterator[Finding]:
-    """Nine of ten are low; one of two hundred is high."""
-    chance = random.Random(8)  # noqa: S311 - repeatable
+    """Yield findings; nine of ten are low, one of two hundred is high."""
+    chance = random.Random(8)  # noqa: S311 - reproducible
     for number in range(fleet.findings):
         high = number % 200 == 199
         rule, severity = _RULES[number % len(_RULES)]
@@ -157,7 +157,7 @@ def make_findings(fleet: Fleet) -> Iterator[Finding]:
 
 
 def lines_of_findings(fleet: Fleet) -> Iterator[str]:
-    """Each with a revision, its current row and its evidence."""
+    """Yield for each finding a revision, its current row and its evidence."""
     event = next(make_events(fleet))
     told = {tag: getattr(event, tag) or "password" for tag in TAGS if tag != "host"}
     for finding in make_findings(fleet):
@@ -173,7 +173,7 @@ def lines_of_findings(fleet: Fleet) -> Iterator[str]:
 
 
 def lines_of_sessions(fleet: Fleet) -> Iterator[str]:
-    """Each opened and closed again."""
+    """Yield sessions that were opened and closed."""
     for number in range(fleet.sessions):
         first = fleet.until - _SPAN + number * (_SPAN // fleet.sessions)
         session = Finding(
@@ -194,14 +194,14 @@ def lines_of_sessions(fleet: Fleet) -> Iterator[str]:
 
 
 def lines_of_events(fleet: Fleet, reports: Reports) -> Iterator[str]:
-    """Each event, which ``reports`` count."""
+    """Yield the events, and add them to ``reports``."""
     for event in make_events(fleet):
         reports.add(event)
         yield line_of(row_of_event(event))
 
 
 def lines_of_reports(fleet: Fleet, reports: Reports) -> Iterator[str]:
-    """What the bucket of reports holds, once the events are counted."""
+    """Yield the content of the bucket of reports; call it after the events were counted."""
     looked = range(fleet.until - _SPAN, fleet.until, 30 * 10**9)
     return chain(
         reports.lines(),

@@ -1,7 +1,7 @@
-"""Thirty days of a fleet's metrics, as the blocks of a Prometheus: a sample each five minutes.
+"""Thirty days of a fleet's metrics as blocks of Prometheus, one sample per five minutes.
 
-Every hundredth host has been down for hours, and as many cannot read a log, have a full disk or do
-not deliver. What grows grows at random.
+One host in a hundred has been down for hours, and as many cannot read a log, have a full disk or do
+not deliver. Counters grow randomly.
 """
 
 import json
@@ -20,7 +20,7 @@ _BLOCKS: Final = Path(__file__).parent / "blocks"
 
 
 def write_blocks(folder: Path, hosts: int, until: int) -> None:
-    """The blocks of so many hosts, up to a time (s)."""
+    """Write the blocks of ``hosts`` hosts, up to a time (s)."""
     described = "\n".join(json.dumps(one) for one in series_of(hosts))
     span = (1000 * (until - DAYS * 86_400), 1000 * until + 1, 1000 * STEP)
     command = [build(), str(folder), *map(str, span)]
@@ -28,7 +28,7 @@ def write_blocks(folder: Path, hosts: int, until: int) -> None:
 
 
 def build() -> str:
-    """The program that writes blocks; the first time takes a minute and Go."""
+    """Build the program that writes blocks; the first build requires Go and takes a minute."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "heptad-tests"
     program = cache / "blocks"
     if shutil.which("go") is None:
@@ -41,7 +41,7 @@ def build() -> str:
 
 
 def series_of(hosts: int) -> Iterator[dict[str, Any]]:
-    """Every series; see `series` in blocks/main.go."""
+    """Yield all series; see `series` in blocks/main.go."""
     for number in range(hosts):
         trouble = _TROUBLES.get(number % 100 if hosts >= 100 else number * 10, "")
         up = _series("up", number, value=1)
@@ -62,7 +62,7 @@ _INSTANCE: Final = "host-{:04}:9707"
 
 
 def name_of(number: int) -> str:
-    """The host's name, as its events carry it."""
+    """Return the host's name in events."""
     return f"host-{number:04}"
 
 
