@@ -1,4 +1,4 @@
-"""Where log lines come from: each source hands over records with the state behind them."""
+"""Sources of log lines. A source returns records together with the state to commit with them."""
 
 import threading
 from typing import Final, Protocol
@@ -8,7 +8,7 @@ import msgspec
 from heptad.exporter.log_record import LogRecord
 
 DROPPED: Final = "daemon_dropped"
-"""The reason of a gap that a line of the log reports: its daemon dropped messages."""
+"""The reason of a gap that the log itself reports: its daemon dropped messages."""
 GAP_REASONS: Final = (
     "rotated_away",
     "vacuumed",
@@ -26,11 +26,11 @@ DEAF_REASONS: Final[dict[str, str]] = {
     "files_refused": "`journalctl` rejects files of the journal, or nothing is written to them",
     "unlinked": "the open file was deleted, or the path refers to another file",
 }
-"""Why a source can be deaf though it can be read."""
+"""Why a source can be deaf although it can be read → a description."""
 
 
 class Gap(msgspec.Struct):
-    """A part of a log that could not be read: what was in it is not known.
+    """A part of a log that could not be read, so its content is unknown.
 
     ``reason`` is one of GAP_REASONS.
     """
@@ -41,10 +41,10 @@ class Gap(msgspec.Struct):
 
 
 class RecordBatch(msgspec.Struct):
-    """Records, and the state of the source once they are committed.
+    """Records, and the state of the source after them.
 
-    ``headless`` counts the lines without a known header, ``oversized`` those above the maximum
-    length; ``raw`` of a few headless ones is kept in ``strange``.
+    ``headless`` counts lines without a known header, a few of which are in ``strange``;
+    ``oversized`` counts lines above the maximum length.
     """
 
     records: list[LogRecord]
@@ -57,12 +57,11 @@ class RecordBatch(msgspec.Struct):
 
 
 class SourceHealth(msgspec.Struct):
-    """What a source says of itself: bytes it is behind, and what is wrong, if anything is.
+    """The state of a source: unread bytes, and its problem, if any.
 
-    ``catching_up``: more is there or may be, though ``read`` has nothing to hand over yet.
-    ``deaf``: one of DEAF_REASONS → a sentence with the evidence and the remedy.
-    ``unwatched``: why it is only looked at every few seconds, though the kernel should report
-    changes.
+    ``catching_up``: more is or may be available, although ``read`` returns nothing yet. ``deaf``:
+    one of DEAF_REASONS → a sentence with evidence and remedy. ``unwatched``: why the source is
+    polled every few seconds instead of being notified of changes by the kernel.
     """
 
     behind_bytes: int
@@ -73,34 +72,35 @@ class SourceHealth(msgspec.Struct):
 
 
 class Source(Protocol):
-    """One source of log lines.
+    """A source of log lines.
 
-    ``read`` never blocks: it hands over what is there now, None if that is nothing. It moves on
-    in memory only; what it has handed over counts as read once the batch's state is committed,
-    and a source that is made anew with that state goes on right behind it.
+    ``read`` never blocks: it returns what is available now, or None. It advances only in memory; a
+    batch counts as read once its state is committed. A new source that is restored from this state
+    continues right after the batch.
     """
 
     name: str
 
     def restore(self, state: bytes | None, since: int | None = None) -> None:
-        """Go on from a committed state; None at the very first start.
+        """Continue from a committed state; None at the first start.
 
-        ``since`` (ns) then says from when on lines are wanted, also of files rotated after it.
+        ``since`` (ns) is then the time from which on lines are wanted, including files that were
+        rotated after it.
         """
         ...
 
     def start(self, wake: threading.Event) -> None:
-        """From now on set ``wake`` when there is something to read."""
+        """Set ``wake`` from now on when there is something to read."""
         ...
 
     def read(self) -> RecordBatch | None:
-        """What is there now, bounded in size."""
+        """Return what is available now, bounded in size, or None."""
         ...
 
     def health(self) -> SourceHealth:
-        """How far behind, and what is wrong."""
+        """Return how far behind the source is, and its problems."""
         ...
 
     def close(self) -> None:
-        """Give up files, processes and threads."""
+        """Release files, processes and threads."""
         ...

@@ -1,1 +1,1 @@
-"""Log files, through every rotation."""
+"""Log files, read through every rotation."""

@@ -1,4 +1,4 @@
-"""The files of a log put in order: what is known of them, and what has come after it unseen."""
+"""Match the files of a log with its checkpoints, and put them in order."""
 
 from contextlib import closing
 from itertools import islice
@@ -28,9 +28,9 @@ _MOST_COPIES: Final = 100
 
 
 class Loss(msgspec.Struct):
-    """What a file at the path does not hold any more.
+    """Content that a file no longer has.
 
-    ``returning``: all that it has is the beginning of that, so that the rest may follow.
+    ``returning``: the file has only the beginning of the content, so the rest may still be written.
     """
 
     reason: str
@@ -39,10 +39,11 @@ class Loss(msgspec.Struct):
 
 
 class Arrangement:
-    """``row``, oldest first, made of an older ``row`` and a ``snapshot``, and what is lost.
+    """``generations``: the files to read, oldest first, and what is lost (``losses``).
 
-    Files are looked for below ``base`` without following links, if one is given. Where nothing is
-    known, rotated files that were modified after ``since`` (ns) are new, and no others.
+    They are computed from the previous ``row`` and a ``snapshot``. If ``base`` is given, no links
+    below it are followed. Without a previous row, rotated files that were modified after ``since``
+    (ns) are new; all others are ignored.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Arrangement:
         self._last = -1
         self._new: list[tuple[int, Member]] = []
         self._known = [checkpoint_of(member) for member in row]
-        # as it was read last, not as it is now: what was copied and cut since came after that
+        # time of the last read, not of now: what was copied and truncated since came after it
         self._modified = max((known.modified for known in self._known), default=since)
         self._keep_known()
         self._kept = bool(self._rotated)
@@ -77,14 +78,14 @@ class Arrangement:
         self.opened = [member for member in self.generations if isinstance(member, LogFile)]
 
     def is_of(self, newest: LogFile) -> bool:
-        """Whether this is the file at the path of this arrangement."""
+        """Return whether this is the file at the path of this arrangement."""
         return self._newest is not None and self._newest.is_file_of(newest.checkpoint)
 
     def _keep_known(self) -> None:
-        # a file without a head says nothing of what came before it: copies may have been made
+        # a file without a fingerprint does not show what came before it: copies may have been made
         telling = [bool(known.fingerprint) for known in self._known]
         kept: list[tuple[int | None, Member | None]] = []
-        # the last first: of several that begin the same, which are copies, it has gone furthest
+        # the last first: of several with the same beginning (copies), it was read furthest
         for number, member in reversed([*enumerate(self._old)]):
             place = self._locate(number)
             now = self._keep(member, place)
@@ -100,12 +101,12 @@ class Arrangement:
                     self._rotated.append(now)
 
     def _is_rotated(self, place: int) -> bool:
-        """Whether the file has the name of a rotated one, so that the one at the path is new."""
+        """Return whether the file has a rotated file's name, so that the one at the path is new."""
         return place != self._place_of_newest
 
     def _locate(self, number: int) -> int | None:
         member = self._old[number]
-        if isinstance(member, LogFile):  # nobody else has the inode of a file that is open
+        if isinstance(member, LogFile):  # no other file has the inode of an open file
             for place, log_file in enumerate(self._found):
                 if log_file.is_file_of(member.checkpoint):
                     member.take_fingerprint(log_file)
@@ -115,17 +116,17 @@ class Arrangement:
         return locate(self._found, self._known, number)
 
     def _keep(self, member: Member, place: int | None) -> Member | None:
-        """What to go on with; None if there is nothing any more."""
+        """Return the member to continue with, or None if there is none."""
         free = place is not None and place not in self._taken
         if isinstance(member, LogFile):
-            # an open file goes on, where its copy is at the path that one is a file of its own
+            # an open file continues; if its copy is at the path, that is a separate file
             if place is not None and not self._is_copy_at_path(member, place):
                 self._taken.add(place)
             return member
         if place is not None and free:
             self._taken.add(place)
             return self._go_on(self._found[place], member)
-        # a link that leads elsewhere now: what it led to is still where it was
+        # the target of a link that now points elsewhere is still where it was
         again = self._find_again(member)
         return again or self._miss(member)
 
@@ -134,13 +135,13 @@ class Arrangement:
         return found is self._newest and not found.is_file_of(member.checkpoint)
 
     def _go_on(self, log_file: LogFile, known: Checkpoint) -> LogFile:
-        # before it is looked into: it may be written to meanwhile
+        # before the content is read, because it may be written to meanwhile
         begun = log_file.is_begun_of(known)
         at_path = log_file is self._newest and log_file.growing
         if not known.fingerprint or (not at_path and log_file.is_file_of(known)):
             log_file.seek(known, at_path=at_path)
         elif not resume(log_file, known, self._recent, self._known, alike=True) and (
-            # a copy that was made before the last lines were read ends where these are missing
+            # a copy made before the last lines were read ends before these
             at_path or log_file.read_at(log_file.checkpoint.offset, 1)
         ):
             detail = f"{log_file.path} no longer has the same content at byte {known.offset}"
@@ -149,7 +150,7 @@ class Arrangement:
 
     def _find_again(self, known: Checkpoint) -> LogFile | None:
         path = Path(path_of(known.path))
-        # what is there by now may be another file than what the snapshot holds
+        # by now there may be another file than the one in the snapshot
         log_file = find_again(known, self._base) if path != self._target else None
         if log_file is None:
             return None
@@ -169,10 +170,10 @@ class Arrangement:
         earlier, later = self._known[:number], self._known[number + 1 :]
         others = earlier + later
         if not known.fingerprint or any(is_version(other, known) for other in later):
-            return None  # there is nothing to miss, or reading goes on in a later version
+            return None  # nothing is missing, or reading continues in a later version
         begun = newest.is_begun_of(known)
         if not begun and any(other.fingerprint.startswith(known.fingerprint) for other in earlier):
-            return None  # it is read in its copy
+            return None  # its copy is read
         if any(is_file_of(newest, other) for other in others):
             whole = holds_last_lines(newest, known)
         else:
@@ -189,9 +190,9 @@ class Arrangement:
         return None
 
     def _is_kept_whole(self, known: Checkpoint) -> bool:
-        """Whether a copy in another folder proves that all was read before the file was cut.
+        """Return whether a copy in another folder proves that all was read before truncation.
 
-        Only that: what is in a folder that nobody configured is not read.
+        The copy is used only as proof; files in folders that are not configured are not read.
         """
         newest = self._newest
         if newest is None or not newest.is_file_of(known):
@@ -222,7 +223,7 @@ class Arrangement:
         return newest is not None and newest.is_file_of(checkpoint_of(member))
 
     def _in_order(self) -> list[Member]:
-        """Oldest first, the file at the path last; it goes on behind what others hold of it."""
+        """Return the files, oldest first; the file at the path continues after the others."""
         place = self._place_of_newest
         ordered = sorted(self._new, key=lambda one: (one[0], self._is_at_path(one[1])))
         row = [member for _, member in ordered]
@@ -236,14 +237,14 @@ class Arrangement:
         return row
 
     def _skip_read(self) -> None:
-        """Go on behind the lines that were read already, where a file was not read itself."""
+        """Skip the lines that were already read from another version of the file."""
         for member in self.generations:
             if isinstance(member, LogFile) and member not in self._old:
                 skip_read(member, self._recent, self._known, kept=self._kept)
 
 
 def checkpoint_of(member: Member) -> Checkpoint:
-    """Where reading of it goes on."""
+    """Return the position from which reading continues."""
     return member.checkpoint if isinstance(member, LogFile) else member
 
 

@@ -1,14 +1,14 @@
-"""Bytes of a log cut into whole lines: those that are too long are passed over and counted."""
+"""Split the bytes of a log into whole lines; lines that are too long are skipped and counted."""
 
 import msgspec
 
 
 class Lines(msgspec.Struct):
-    """What one read gave: the text of whole lines, and how many others were too long.
+    """The result of a read: the text of whole lines, and the number of oversized ones.
 
-    ``hole`` counts the NUL bytes that were there instead of lines. ``before`` is the text right
-    before, where the first line refers to it (heptad.exporter.parsing.repeated_lines), and ``data``
-    the last bytes that were read.
+    ``hole`` counts NUL bytes instead of lines. ``before`` is the text right before, if the first
+    line refers to it (heptad.exporter.parsing.repeated_lines), and ``data`` are the last bytes
+    read.
     """
 
     text: str
@@ -22,14 +22,14 @@ class Lines(msgspec.Struct):
 def cut(
     data: bytes, max_line: int, *, skipping: bool, final: bool
 ) -> tuple[int, Lines, bool] | None:
-    """(bytes used, the lines, whether the next byte belongs to a line that is passed over)."""
+    """Return (bytes used, lines, whether the next byte belongs to a line that is skipped)."""
     begin, hole = 0, 0
     if skipping:
         begin = data.find(b"\n") + 1
         if begin == 0:
             return len(data), Lines("", len(data)), True
     elif data[0] == 0:
-        # a copytruncate under a writer that does not append leaves a hole of NUL bytes
+        # copytruncate leaves a hole of NUL bytes if the writer does not use O_APPEND
         begin = hole = len(data) - len(data.lstrip(b"\0"))
     end = len(data) if final else data.rfind(b"\n") + 1
     if end <= begin:
@@ -43,16 +43,16 @@ def cut(
 
 
 def decode(text: bytes) -> str:
-    """Text; bytes that are not UTF-8 are shown as ``\\xff``."""
+    """Decode text; bytes that are not UTF-8 become ``\\xff``."""
     decoded = text.decode("utf-8", "backslashreplace")
-    # NUL too, which no reader of a store takes; to look for it first costs a tenth of to replace it
+    # NUL too, which no store accepts; searching first costs a tenth of replacing
     return decoded.replace("\0", "\\x00") if "\0" in decoded else decoded
 
 
 def _pass_over(text: bytes, max_line: int) -> tuple[bytes, int]:
-    """The text without the lines above ``max_line`` bytes, and how many those were.
+    """Return the text without lines above ``max_line`` bytes, and the number of those lines.
 
-    Looks for the last line end within reach, so that it costs a step per ``max_line`` bytes.
+    Searches for the last line end within reach, so it takes one step per ``max_line`` bytes.
     """
     kept, oversized = [], 0
     begin = here = 0

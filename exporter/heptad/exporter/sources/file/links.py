@@ -1,8 +1,8 @@
-"""Which files a pattern stands for, and where links among them lead.
+"""Which files a pattern matches, and where links among them point.
 
-A path in the configuration may be a link, for whoever wrote it chose it. What matches a pattern
-was laid there by anyone who may write to that folder: such a link must not lead to a file that the
-exporter may read and its maker may not.
+A path in the configuration may be a link, because an administrator chose it. What matches a pattern
+was created by anyone who can write to that folder: a link there must not make the exporter read a
+file that only the exporter may read.
 """
 
 import glob
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def folder_of(pattern: str) -> Path:
-    """The folder before the first part with a wildcard."""
+    """Return the folder before the first part with a wildcard."""
     folder = Path(pattern).parent
     while glob.has_magic(str(folder)):
         folder = folder.parent
@@ -20,7 +20,7 @@ def folder_of(pattern: str) -> Path:
 
 
 def is_match(path: str, pattern: str) -> bool:
-    """Whether ``path`` matches part by part, as glob(3) does."""
+    """Return whether ``path`` matches part by part, like glob(3)."""
     parts, wanted = path.split("/"), pattern.split("/")
     return len(parts) == len(wanted) and all(map(_is_part, parts, wanted))
 
@@ -30,7 +30,7 @@ def _is_part(part: str, wanted: str) -> bool:
 
 
 def follow_link(path: str, pattern: str) -> str | None:
-    """Where a match leads to if there is a link in the part with the wildcards, else None."""
+    """Return the target of a match if there is a link in the part with wildcards, else None."""
     base = folder_of(pattern)
     own = os.path.join(os.path.realpath(base), os.path.relpath(path, base))  # noqa: PTH118
     target = os.path.realpath(path)
@@ -38,6 +38,6 @@ def follow_link(path: str, pattern: str) -> str | None:
 
 
 def resolve_pattern(pattern: str) -> str:
-    """The pattern with the links resolved in the part that the configuration spells out."""
+    """Resolve the links in the part of the pattern without wildcards."""
     base = folder_of(pattern)
     return os.path.join(os.path.realpath(base), os.path.relpath(pattern, base))  # noqa: PTH118

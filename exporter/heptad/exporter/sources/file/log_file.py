@@ -1,9 +1,9 @@
-"""One file of a log, from a position on: read whole lines, notice when it is another file.
+"""Read whole lines of one log file from a position, and detect that it was replaced.
 
-A file is known by device, inode, its head and the bytes right before the position: an inode is
-given again, a path is another file after every rotation, and an editor writes a file anew in its
-place. All are compared after each read, so that a file that was cut and written anew in between
-never passes for the old one.
+A file is identified by device, inode, its first bytes and the bytes right before the position: an
+inode is reused, a path refers to another file after every rotation, and an editor replaces a file.
+All are compared after each read, so that a file that was truncated and rewritten meanwhile is not
+mistaken for the old one.
 """
 
 import bz2
@@ -35,17 +35,17 @@ _OPENERS: Final[dict[str, Callable[[IO[bytes]], Any]]] = {
 }
 COMPRESSED: Final = frozenset(_OPENERS)
 _BEFORE: Final = 4096
-"""Bytes that are looked at before a line that refers to the one before it."""
+"""Bytes that are read before a line that refers to the line before it."""
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """Where reading goes on: the file's identity and the offset of the next line in it.
+    """Where reading continues: the identity of a file and the offset of its next line.
 
-    ``path`` is the key of the path. ``head`` holds the file's first bytes, at most ``HEAD``, and
-    ``tail`` those right before the offset, at most ``TAIL``; ``modified`` is the file's
-    modification time when it was read last, in nanoseconds. ``skipping``: the offset lies inside
-    a line above the maximum, of which the rest is passed over. A file without a whole line has no
-    head and is known by its inode alone.
+    ``path`` is the key of the path (``key_of``). ``fingerprint`` is the file's first bytes, at most
+    ``FINGERPRINT_SIZE``; ``tail`` is the bytes right before the offset, at most ``TAIL``.
+    ``modified`` is the file's modification time at the last read, in nanoseconds. ``skipping``: the
+    offset is within an oversized line, the rest of which is skipped. A file without a whole line
+    has no fingerprint and is identified by its inode alone.
     """
 
     path: str
@@ -59,7 +59,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 class FileChange(Enum):
-    """What a look at an open file shows."""
+    """The result of checking an open file."""
 
     SAME = "the same file, with all that was read"
     FILLED = "had no whole line, and was written to since, once or several times"
@@ -67,7 +67,7 @@ class FileChange(Enum):
 
 
 class LogFile:
-    """A readable file, plain or compressed; ``position`` moves with every ``read``."""
+    """A readable file, plain or compressed; ``checkpoint`` advances with every ``read``."""
 
     def __init__(self, file: IO[bytes], path: Path, name: Path) -> None:
         self._file, self._number = file, file.fileno()
@@ -83,15 +83,15 @@ class LogFile:
 
     @property
     def path(self) -> str:
-        """The path it was opened under, as it is shown."""
+        """The path it was opened under, printable."""
         return show_path(path_of(self.checkpoint.path))
 
     @classmethod
     def open(cls, path: Path, base: Path | None = None, name: Path | None = None) -> "LogFile":
-        """A file from its beginning; below ``base``, if one is given, no link is followed.
+        """Open a file at its beginning; if ``base`` is given, no link below it is followed.
 
-        ``name``: its own, where ``path`` is a link, which may lead elsewhere by the next start.
-        Raises OSError, or EOFError where compressing is under way.
+        ``name``: the target, if ``path`` is a link, because the link may change until the next
+        start. Raises OSError, or EOFError if the file is still being compressed.
         """
         file = os.fdopen(open_regular(path, base), "rb")
         try:
@@ -101,7 +101,7 @@ class LogFile:
             raise
 
     def seek(self, known: Checkpoint, *, at_path: bool = False) -> None:
-        """Go on at the offset of a position in this same content."""
+        """Continue at the offset of a checkpoint of the same content."""
         here = self.checkpoint
         self.checkpoint = msgspec.structs.replace(
             here,
@@ -112,11 +112,11 @@ class LogFile:
         )
         copied = not at_path and not self.is_file_of(known)
         if copied and self.growing and self.size() < known.offset:
-            # copied, then read on, then truncated: all that the copy holds was read
+            # copied, then read further, then truncated: all of the copy was read
             self.go_to(self.size())
 
     def go_to(self, offset: int) -> None:
-        """Go on at another place of the same file, which is the begin of a line."""
+        """Continue at another line start of the same file."""
         self._renew_fingerprint()
         begin = max(0, offset - TAIL)
         tail = self.read_at(begin, offset - begin)
@@ -125,54 +125,54 @@ class LogFile:
         )
 
     def is_intact(self) -> bool:
-        """Whether all that it had when it was opened may be there still."""
+        """Return whether all content from when it was opened may still be there."""
         if not self.growing:
             return True
         start = os.pread(self._number, len(self._start), 0)
         return start == self._start and self.size() >= self._opened.st_size
 
     def is_unchanged(self) -> bool:
-        """Whether nobody has written to it since it was opened."""
+        """Return whether the file was not written to since it was opened."""
         now, then = os.fstat(self._number), self._opened
         return (now.st_size, now.st_mtime_ns) == (then.st_size, then.st_mtime_ns)
 
     def begins_like(self, known: Checkpoint) -> bool:
-        """Whether the content begins with what ``known`` was taken of."""
+        """Return whether the content starts with the fingerprint of ``known``."""
         return bool(known.fingerprint) and self._start.startswith(known.fingerprint)
 
     def is_shortened(self, known: Checkpoint) -> bool:
-        """Whether all that is there is the beginning of what ``known`` was taken of."""
+        """Return whether the content is only the beginning of that of ``known``."""
         return _is_beginning(self._start, known.fingerprint)
 
     def is_begun_of(self, known: Checkpoint) -> bool:
-        """Whether what is there, maybe nothing, is the beginning of what ``known`` was taken of."""
+        """Return whether the content, possibly empty, is the beginning of that of ``known``."""
         if not self.growing or self.size() >= known.offset:
             return False
         return known.fingerprint.startswith(self._start) or self.begins_like(known)
 
     def is_copied_in(self, other: "LogFile", *, known: bool) -> bool:
-        """Whether ``other`` is a copy of this file that is made just now, before it is truncated.
+        """Return whether ``other`` is a copy of this file in progress, before a truncation.
 
-        An empty one may be, if this is no new file but a ``known`` one.
+        An empty file may be one if this file is not new but ``known``.
         """
         return bool(other._start or known) and self._start.startswith(other._start)  # noqa: SLF001
 
     def is_at(self, status: os.stat_result) -> bool:
-        """Whether ``status`` is that of this open file."""
+        """Return whether ``status`` belongs to this open file."""
         own = self.checkpoint
         return (status.st_dev, status.st_ino) == (own.device, own.inode)
 
     def is_file_of(self, known: Checkpoint) -> bool:
-        """Whether this file has the inode of ``known``."""
+        """Return whether this file has the inode of ``known``."""
         own = self.checkpoint
         return (known.device, known.inode) == (own.device, own.inode)
 
     def check(self) -> FileChange:
-        """Whether the open file still is what was read so far."""
+        """Return whether the open file still has the content that was read."""
         known = self.checkpoint
         if not self.growing:
             return FileChange.SAME
-        # the size first: a truncation between the two then shows in the head or the tail
+        # size first: a truncation between the two then shows in the fingerprint or the tail
         status = os.fstat(self._number)
         if os.pread(self._number, len(known.fingerprint), 0) != known.fingerprint:
             return FileChange.CHANGED
@@ -187,27 +187,27 @@ class LogFile:
         return os.pread(self._number, size, known.offset - size) == known.tail
 
     def holds(self, known: Checkpoint) -> bool:
-        """Whether what was read right before ``known`` stands there in this file, too."""
+        """Return whether this file has the tail of ``known`` at the same position."""
         size = len(known.tail)
         try:
             return self.read_at(known.offset - size, size) == known.tail
-        except (OSError, EOFError) as error:  # a compressed file that is broken
+        except (OSError, EOFError) as error:  # a corrupt compressed file
             if is_passing(error):
                 raise
             return False
 
     def behind(self) -> int:
-        """Bytes that are there and not read yet; 0 for a compressed file, where nobody knows."""
+        """Return the number of unread bytes; 0 for a compressed file, where it is unknown."""
         return max(0, self.size() - self.checkpoint.offset) if self.growing else 0
 
     def size(self) -> int:
-        """Bytes of a file that grows."""
+        """Return the size of an uncompressed file."""
         return os.fstat(self._number).st_size
 
     def take_fingerprint(self, other: "LogFile") -> None:
-        """What the same file, opened anew, had as its head: this one has none, or a part of it.
+        """Take the longer fingerprint of the same file, opened again.
 
-        Not what it has by now: between the two it may have been copied and cut.
+        The fingerprint is not read now: the file may have been copied and truncated in between.
         """
         here, there = self.checkpoint, other.checkpoint
         if (
@@ -220,9 +220,9 @@ class LogFile:
             )
 
     def complete_fingerprint(self, *, rotated: bool = True) -> None:
-        """Give a file that has no head yet, or a part of its first line only, the one it has now.
+        """Read the fingerprint of a file that has none, or only a part of its first line.
 
-        Of a ``rotated`` one that is all there is: it may never get the end of its only line.
+        For a ``rotated`` file this is final: its only line may never be completed.
         """
         if self.growing and is_part_of_line(self.checkpoint.fingerprint):
             self._renew_fingerprint(rotated=rotated)
@@ -236,10 +236,10 @@ class LogFile:
         )
 
     def read(self, max_line: int, *, final: bool = False) -> Lines | None:
-        """The next whole lines; None if there is none, or the file was replaced meanwhile.
+        """Return the next whole lines; None if there are none, or the file was replaced meanwhile.
 
-        ``final``: nothing will follow any more, so a last line without its end counts too.
-        Raises OSError or EOFError.
+        ``final``: the file is complete, so a last line without a line end counts too. Raises
+        OSError or EOFError.
         """
         here = self.checkpoint
         size = max(CHUNK, max_line + 1)
@@ -255,7 +255,7 @@ class LogFile:
         lines.before, lines.data = before, data[max(0, end - MOST_BYTES) : end]
         offset, fingerprint = here.offset + end, here.fingerprint
         if here.offset < FINGERPRINT_SIZE:
-            # from the bytes that were read, not from the file: that may be another by now
+            # from the bytes that were read, because the file may be another one by now
             fingerprint = _fingerprint_of(fingerprint[: here.offset] + data, offset)
         tail = data[end - TAIL : end] if end >= TAIL else (here.tail + data[:end])[-TAIL:]
         self.checkpoint = msgspec.structs.replace(
@@ -269,16 +269,16 @@ class LogFile:
         return lines
 
     def is_settled(self, now: int, quiet: int) -> bool:
-        """Whether nothing will be added any more: compressed, or not modified for ``quiet`` ns.
+        """Return whether nothing will be added: compressed, or not modified for ``quiet`` ns.
 
-        A time of modification in the future means that the clock was set back since.
+        A modification time in the future means that the clock was set back.
         """
         if not self.growing:
             return True
         return abs(now - os.fstat(self._number).st_mtime_ns) > quiet
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """At most ``size`` bytes of the content from ``offset`` on. Raises OSError or EOFError."""
+        """Return at most ``size`` bytes of the content at ``offset``; raises OSError, EOFError."""
         if self._unpacked is None:
             return os.pread(self._number, size, offset)
         try:
@@ -288,7 +288,7 @@ class LogFile:
             raise OSError(errno.EIO, str(error)) from None
 
     def _read_before(self, data: bytes) -> str:
-        """The lines before ``data`` that its first line refers to; so no state has to hold them."""
+        """Read the lines before ``data`` that its first line refers to; no state holds them."""
         here = self.checkpoint
         if not self.growing or here.skipping or not refers(decode(data[: data.find(b"\n") + 1])):
             return ""
@@ -297,14 +297,13 @@ class LogFile:
         return decode(known[known.find(b"\n") + 1 if begin else 0 :])
 
     def close(self) -> None:
-        """Close the file."""
         if self._unpacked is not None:
             self._unpacked.close()
         self._file.close()
 
 
 def _fingerprint_of(data: bytes, used: int = 0) -> bytes:
-    """What tells a file that begins with ``data`` from others: more than the start of a line."""
+    """Return the fingerprint of a file that starts with ``data``: more than part of a line."""
     fingerprint = data[:FINGERPRINT_SIZE]
     return (
         fingerprint
@@ -314,10 +313,10 @@ def _fingerprint_of(data: bytes, used: int = 0) -> bytes:
 
 
 def is_part_of_line(fingerprint: bytes) -> bool:
-    """Whether a head is not even a whole line: every log of a year begins with the same digit."""
+    """Return whether a fingerprint is only part of a line: many logs start with the same digit."""
     return len(fingerprint) < FINGERPRINT_SIZE and b"\n" not in fingerprint
 
 
 def _is_beginning(fingerprint: bytes, of: bytes) -> bool:
-    """Whether a file that begins with less than ``of`` holds the same lines: the rest was lost."""
+    """Return whether a shorter fingerprint has the same first lines as ``of``."""
     return len(fingerprint) < len(of) and of.startswith(fingerprint) and b"\n" in fingerprint

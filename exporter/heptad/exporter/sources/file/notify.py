@@ -1,4 +1,4 @@
-"""Wake the loop when a watched file changes: watchdog on the folders that hold it."""
+"""Wake the main loop when a watched file changes, with watchdog on the folders."""
 
 import errno
 import glob
@@ -18,7 +18,7 @@ from watchdog.observers.api import BaseObserver
 from heptad.exporter.sources.file.links import folder_of
 
 _AGAIN: Final = 60.0
-"""Seconds after which a watch that was refused is asked for again."""
+"""Seconds until a failed watch is requested again."""
 _READER: Final = "watchdog.observers.inotify_c"
 _REMEDIES: Final = {
     errno.ENOSPC: "raise the sysctl fs.inotify.max_user_watches",
@@ -28,7 +28,7 @@ _OTHER: Final = "check that its directory is readable"
 
 
 class _Waker(FileSystemEventHandler):
-    """Sets ``wake`` for changes of files whose path matches; reading and opening are no change."""
+    """Sets ``wake`` when a matching file changes; reading and opening are ignored."""
 
     def __init__(self, globs: list[str], wake: threading.Event) -> None:
         self._globs = globs
@@ -44,17 +44,17 @@ class _Waker(FileSystemEventHandler):
 
 
 class FileWatcher:
-    """Watches the folders of ``globs``; ``renew`` takes up those that were not there yet.
+    """Watches the folders of ``globs``; ``renew`` adds those that did not exist before.
 
-    Where the system grants no watch, or the threads that watch end, the loop's slow poll alone does
-    the work: later, but nothing is lost. ``problem`` then says so, and ``renew`` tries again.
+    If the kernel refuses a watch, or a watching thread ends, the loop's slow poll reads the files:
+    later, but without loss. ``problem`` is then set, and ``renew`` tries again.
     """
 
     def __init__(self, globs: list[str], wake: threading.Event) -> None:
         self._handler = _Waker(globs, wake)
         self._folders = {folder_of(pattern) for pattern in globs}
         self._missing = set(self._folders)
-        # to watch everything for the sake of /*/x.log costs too much: there polling must do
+        # watching everything for /*/x.log is too expensive; there, polling is enough
         deep = [pattern for pattern in globs if glob.has_magic(str(Path(pattern).parent))]
         self._parents = {folder_of(pattern) for pattern in deep} - {Path("/")}
         self._observer: BaseObserver | None = None
@@ -63,7 +63,7 @@ class FileWatcher:
         self.renew()
 
     def renew(self) -> None:
-        """Watch the folders that have appeared since, and again what is not watched any more."""
+        """Watch folders that have appeared, and those whose watch has failed."""
         if self._observer is not None and not self._is_alive(self._observer):
             self._fail("the watching thread has stopped", "restart the service if this persists")
             self.close()
@@ -77,7 +77,7 @@ class FileWatcher:
             self.problem = None
 
     def _begin(self, folder: Path) -> bool:
-        """Whether a folder is watched from now on."""
+        """Watch a folder; return whether it succeeded."""
         try:
             if self._observer is None:
                 observer = Observer()
@@ -101,14 +101,13 @@ class FileWatcher:
     @staticmethod
     def _is_alive(observer: BaseObserver) -> bool:
         threads = [observer, *observer.emitters]
-        # one more reads for all observers of the process
+        # one more thread reads for all observers of the process
         reads = (type(thread).__module__ == _READER for thread in threading.enumerate())
         return all(thread.is_alive() for thread in threads) and (
             not observer.emitters or any(reads)
         )
 
     def close(self) -> None:
-        """Stop watching."""
         if self._observer is not None:
             self._observer.stop()
             self._observer.join(timeout=5)

@@ -1,7 +1,7 @@
-"""Paths of log files: opened without surprises, and written as text though their names are bytes.
+"""Paths of log files: opening them safely, and writing names that are not UTF-8 as text.
 
-A name on Linux is any bytes but ``/`` and NUL. Python holds those that are not UTF-8 as lone
-surrogates, which neither JSON nor an event can carry.
+A name on Linux is any bytes except ``/`` and NUL. Python represents those that are not UTF-8 with
+lone surrogates, which neither JSON nor an event can contain.
 """
 
 import base64
@@ -16,7 +16,7 @@ from heptad.core.terminal import show_path
 _FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BYTES: Final = "\0"
-"""Begins a key that is not the path itself: no path has it."""
+"""Prefix of a key that is not the path itself; no path contains it."""
 
 
 _PASSING: Final = frozenset(
@@ -33,12 +33,12 @@ _PASSING: Final = frozenset(
 
 
 def is_passing(error: Exception) -> bool:
-    """Whether it says nothing of the file, but of the moment: it may be read a little later."""
+    """Return whether the error is temporary, so the file may be readable a little later."""
     return isinstance(error, OSError) and error.errno in _PASSING
 
 
 def key_of(path: str) -> str:
-    """The path as text that ``path_of`` turns back: itself, where it is UTF-8."""
+    """Encode a path as text: unchanged if it is UTF-8."""
     name = os.fsencode(path)
     try:
         return name.decode()
@@ -47,18 +47,19 @@ def key_of(path: str) -> str:
 
 
 def path_of(key: str) -> str:
-    """The path that ``key_of`` made this key of."""
+    """Decode the result of ``key_of``."""
     if not key.startswith(_BYTES):
         return key
     return os.fsdecode(base64.b64decode(key[1:]))
 
 
 def open_regular(path: Path, base: Path | None = None) -> int:
-    """A descriptor of a regular file. Below ``base``, if one is given, no link is followed.
+    """Open a regular file; if ``base`` is given, no link below it is followed.
 
-    Raises OSError, also for a folder, a FIFO, a socket or a device: none of them is waited for.
+    Returns a descriptor. Raises OSError, also for a directory, FIFO, socket or device; never
+    blocks.
     """
-    # before it is opened: a FIFO's writer would notice, and some devices act
+    # before opening: the writer of a FIFO would notice, and opening some devices has effects
     _refuse_special(path, path.stat() if base is None else path.lstat())
     number = os.open(path, _FLAGS) if base is None else _open_below(path, base)
     try:
@@ -77,7 +78,7 @@ def _refuse_special(path: Path, status: os.stat_result) -> None:
 
 
 def _open_below(path: Path, base: Path) -> int:
-    """Open step by step, so that no folder can become a link in between."""
+    """Open step by step, so that no folder can be replaced by a link in between."""
     if not path.is_relative_to(base):
         base = path.parent
     *folders, name = path.relative_to(base).parts

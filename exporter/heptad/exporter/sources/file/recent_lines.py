@@ -1,8 +1,8 @@
-"""The last lines of a log that were read, as hashes: by them another version of it is aligned.
+"""Hashes of the last lines read from a log, to find the position in another version of it.
 
-A line alone does not tell whether it was read: under an attack a daemon writes the same line many
-times a second. So lines count as often as they were read, and what is of one moment only may be
-there by chance (`Evidence`).
+A line alone does not show whether it was read: during an attack, a daemon writes the same line many
+times a second. Lines are therefore counted, and lines of only one moment may match by chance
+(``OverlapEvidence``).
 """
 
 import re
@@ -14,18 +14,18 @@ from typing import Final, NamedTuple
 MOST: Final = 256
 _SIZE: Final = 8
 _AT_ONCE: Final = 8
-"""Lines of a large read that are hashed for its commit, so that a backlog costs next to nothing."""
+"""Number of lines of a large read that are hashed for its commit, so that a backlog stays fast."""
 MOST_BYTES: Final = 2**15
-"""Bytes of a read that are kept until they are hashed; a read of more is large."""
+"""Maximum number of bytes kept until they are hashed; a read above it is large."""
 _TIME: Final = re.compile(rb"\d\d:\d\d:\d\d")
 _BEGIN: Final = 19
 _FEW: Final = 2
 
 
 class Alignment(NamedTuple):
-    """What of a content was read: up to ``end`` bytes, the different ``lines``.
+    """The part of a content that was read: the first ``end`` bytes, with the different ``lines``.
 
-    ``whole``: the line that was read last is there as often as it was read.
+    ``whole``: the last line that was read occurs as many times as it was read.
     """
 
     end: int
@@ -34,10 +34,9 @@ class Alignment(NamedTuple):
 
 
 class RecentLines:
-    """The last lines that were read under one path, at most ``MOST``, in whatever file they were.
+    """The last lines read under one path, at most ``MOST``, in whatever file they were.
 
-    There is none between them that is not known: what has none of them lacks all that was read
-    since the oldest.
+    They are contiguous: content with none of them lacks everything read since the oldest.
     """
 
     def __init__(self, hashes: bytes = b"") -> None:
@@ -46,7 +45,7 @@ class RecentLines:
         self._large = self._cut = False
 
     def add(self, data: bytes) -> None:
-        """What was read last, of a large read its last ``KEPT`` bytes."""
+        """Add the bytes that were read last; of a large read, the last ``MOST_BYTES``."""
         self._large = len(data) >= MOST_BYTES
         known = data if self._large else self._unhashed + data
         if len(known) >= MOST_BYTES:
@@ -55,7 +54,7 @@ class RecentLines:
         self._unhashed = known if known.endswith(b"\n") else known + b"\n"
 
     def dump(self) -> bytes:
-        """The hashes, oldest first; after a large read only of the last few of its lines."""
+        """Return the hashes, oldest first; after a large read, only of its last few lines."""
         if self._large:
             return _join(b"", self._read_last(_AT_ONCE))
         if self._unhashed:
@@ -64,7 +63,7 @@ class RecentLines:
         return self._hashes
 
     def _read_last(self, most: int) -> list[bytes]:
-        """The last lines that are not hashed yet."""
+        """Return the last lines that are not hashed yet."""
         begin = len(self._unhashed) - 1
         if begin < 0:
             return []
@@ -76,7 +75,7 @@ class RecentLines:
         return lines[1:] if begin < 0 and self._cut else lines
 
     def align(self, content: bytes) -> Alignment | None:
-        """What of the whole lines of ``content`` was read; None if nothing."""
+        """Return which whole lines of ``content`` were read; None if none."""
         hashes = _join(self._hashes, self._read_last(MOST))
         known = [hashes[at : at + _SIZE] for at in range(0, len(hashes), _SIZE)]
         left = Counter(known)
@@ -102,11 +101,12 @@ def _hash(line: bytes) -> bytes:
 
 
 class OverlapEvidence:
-    """Whether lines that two files share make them versions of one log, of which ``last`` was read.
+    """Decides whether shared lines prove that two files are versions of one log.
 
-    A new file may begin with lines that say the same as those before it, in the same second.
-    Lines of an earlier one it does not have. ``kept``: what was read is still there under the name
-    of a rotated file, so that another version is unlikely. Otherwise two different lines do, too.
+    A new file may start with lines equal to those before it, in the same second, but does not
+    contain lines of an earlier second than ``last``, the last lines read. ``kept``: what was read
+    still exists as a rotated file, so another version is unlikely. If not, two different lines are
+    enough.
     """
 
     def __init__(self, last: Iterable[bytes], *, kept: bool) -> None:
@@ -114,7 +114,7 @@ class OverlapEvidence:
         self._kept = kept
 
     def is_enough(self, lines: Iterable[bytes]) -> bool:
-        """Whether these prove it."""
+        """Return whether these lines prove it."""
         different = {line for line in lines if line}
         others = {moment_of(line) for line in different} - self._moments
         if len(others) >= (1 if self._moments else _FEW):
@@ -123,6 +123,6 @@ class OverlapEvidence:
 
 
 def moment_of(line: bytes) -> bytes:
-    """The time of day in a line's header or, where it has none, how the line begins."""
+    """Return the time of day in a line's header or, if it has none, the start of the line."""
     found = _TIME.search(line, 0, 64)
     return found[0] if found else line[:_BEGIN]

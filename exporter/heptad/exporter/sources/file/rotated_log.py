@@ -1,8 +1,7 @@
-"""One log: what is written under one path, through every rotation, in order and once.
+"""Read one log, the file at a path and its rotated files, in order and exactly once.
 
-A log is a row of segments, oldest first: the file at the path last, before it those that were
-rotated away and are not read to their end yet. A segment that must be found again is in the row
-as the position up to which it was read.
+The log is a list of generations, oldest first: the file at the path is last, before it are rotated
+files that are not completely read. A generation that is not open is in the list as its checkpoint.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,19 +20,19 @@ from heptad.exporter.sources.file.snapshot import TRIES, FilesMoving, LogSnapsho
 from heptad.exporter.sources.file.versions import extend_copied
 
 SETTLE: Final = 60 * 10**9
-"""ns without a change until a rotated file is let go: a daemon writes on until it is told."""
+"""ns without a change until a rotated file is closed: a daemon may still write to it."""
 PATIENCE: Final = 2 * 10**9
-"""ns until a file that was cut counts as cut: an editor empties a file and writes it anew."""
+"""ns until a truncated file counts as truncated: an editor empties a file and rewrites it."""
 _TRIES: Final = 3
 _MOST_OPEN: Final = 100
 
 
 class RotatedLog:
-    """The lines under ``path``; ``now`` gives the time in nanoseconds.
+    """The lines under ``path``; ``now`` returns the time in nanoseconds.
 
-    ``unlinked``: the file at the path has no name any more, as a single file that was mounted and
-    is then rotated outside. Rotated files are looked for in the folders ``others`` too. Below
-    ``base``, if one is given, no link is followed.
+    ``unlinked``: the file at the path has no links any more, for example a single mounted file that
+    was rotated outside of the mount. Rotated files are also searched in the folders ``others``. If
+    ``base`` is given, no link below it is followed.
     """
 
     def __init__(
@@ -59,13 +58,13 @@ class RotatedLog:
         self._changed_at: int | None = None
 
     def restore(self, checkpoints: list[Checkpoint], recent: bytes) -> None:
-        """Find again what was read up to ``positions``, oldest first, and what came after.
+        """Find the files of ``checkpoints``, oldest first, and the files after them.
 
         ``recent``: the hashes of the lines that were read last.
         """
         self._generations = list(checkpoints)
         self.recent = RecentLines(recent)
-        if not recent:  # a state from before they were kept
+        if not recent:  # a state of a version without hashes
             for known in checkpoints:
                 self.recent.add(known.tail)
         try:
@@ -74,7 +73,7 @@ class RotatedLog:
             self._set_problem(error)
 
     def begin(self, since: int) -> None:
-        """Begin with the oldest rotated file that was modified after ``since`` (ns)."""
+        """Start with the oldest rotated file that was modified after ``since`` (ns)."""
         try:
             self._arrange(since)
         except (OSError, EOFError, FilesMoving) as error:
@@ -91,11 +90,11 @@ class RotatedLog:
         return [member for member in self._generations if isinstance(member, LogFile)]
 
     def checkpoints(self) -> list[Checkpoint]:
-        """Where reading goes on, oldest first."""
+        """Return where reading continues, oldest first."""
         return [checkpoint_of(member) for member in self._generations]
 
     def follow(self) -> None:
-        """See what happened at the path: grown, rotated, cut, gone or there at last."""
+        """Detect changes at the path: the file grew, was rotated, truncated, deleted or created."""
         self.problem = None
         try:
             moved = self._check_open()
@@ -105,7 +104,7 @@ class RotatedLog:
             self._set_problem(error)
 
     def _check_open(self) -> bool:
-        """Whether an open file is not any more, or not only, what was read of it."""
+        """Return whether an open file no longer has the content that was read, or was rewritten."""
         changes = {log_file: _check(log_file) for log_file in self._open_files()}
         for log_file, change in changes.items():
             if change is FileChange.CHANGED:
@@ -114,12 +113,12 @@ class RotatedLog:
         return not {FileChange.FILLED, FileChange.CHANGED}.isdisjoint(changes.values())
 
     def _close(self, log_file: LogFile) -> None:
-        """Give the file up, so that it is found again by its position."""
+        """Close the file, but keep its checkpoint to find it again."""
         log_file.close()
         self._generations[self._generations.index(log_file)] = log_file.checkpoint
 
     def _is_elsewhere(self) -> bool:
-        """Whether there is a file at the path that is not open, or one to be found again."""
+        """Return whether a file at the path is not open, or a file has to be found again."""
         try:
             status = self.path.stat()
         except FileNotFoundError:
@@ -133,9 +132,9 @@ class RotatedLog:
         )
 
     def _arrange(self, since: int | None = None) -> None:
-        """Put the row in order anew: what is known, and what has come after it unseen.
+        """Compute the generations again from a new snapshot.
 
-        Where nothing is known, what was modified after ``since``.
+        Without checkpoints, start with what was modified after ``since``.
         """
         for attempt in range(TRIES):
             known = [Path(path_of(position.path)) for position in self.checkpoints()]
@@ -180,14 +179,14 @@ class RotatedLog:
             self.gaps.append(Gap(loss.reason, show_path(self.path), loss.detail))
 
     def _wait_no_more(self, newest: LogFile | None) -> None:
-        """Go on in what was waited for, if another file is at the path by now."""
+        """Adopt the arrangement that waits, if by now another file is at the path."""
         waiting = self._waiting
         if waiting is not None and not (newest and waiting.is_of(newest)):
             self._waiting = None
             self._adopt(waiting)
 
     def _may_come_back(self, arrangement: Arrangement, newest: LogFile | None) -> bool:
-        """Whether what is missing in the file at the path may be about to be written to it."""
+        """Return whether the missing content may be about to be written again."""
         returning = any(loss.returning for loss in arrangement.losses)
         if not returning or newest is None:
             return False
@@ -199,7 +198,7 @@ class RotatedLog:
         return since < PATIENCE or (being_written and bool(newest.size()) and since < SETTLE)
 
     def read(self) -> Lines | None:
-        """The next lines, of the oldest segment that has any; None if there are none."""
+        """Return the next lines of the oldest generation that has any, or None."""
         for _ in range(_TRIES):
             self.follow()
             try:
@@ -207,7 +206,7 @@ class RotatedLog:
             except OSError as error:
                 self._set_problem(error)
                 return None
-            # what was rotated while it was read is looked at anew before it counts as nothing
+            # a file rotated during the read is checked again before it counts as empty
             if lines is not None or all(_check(s) is FileChange.SAME for s in self._open_files()):
                 return lines
         return None
@@ -216,13 +215,13 @@ class RotatedLog:
         for log_file in self._open_files():
             extend_copied(log_file)
             if log_file.copied_from is not None:
-                continue  # all that is there so far is read from the other file
+                continue  # all of it so far is read from the other file
             final = self._is_final(log_file)
             lines = self._read(log_file, final=final)
             if lines is not None:
                 self.recent.add(lines.data)
                 return lines
-            # the oldest first: what is not in the row counts as new if it is younger than that
+            # the oldest first: an unlisted file counts as new if it is younger than the oldest
             oldest = log_file is self._generations[0] or len(self._generations) > _MOST_OPEN
             if final and oldest and log_file in self._generations and log_file.behind() == 0:
                 self._let_go(log_file)
@@ -236,7 +235,7 @@ class RotatedLog:
                 member.copied_from = None
 
     def _is_final(self, log_file: LogFile) -> bool:
-        """Whether nothing will be added any more: quiet, and what came after it is written to."""
+        """Return whether the file is complete: unchanged for a while, with a successor in use."""
         later = self._generations[self._generations.index(log_file) + 1 :]
         moved_on = not log_file.checkpoint.fingerprint or any(
             checkpoint_of(m).fingerprint for m in later
@@ -250,32 +249,31 @@ class RotatedLog:
         except (OSError, EOFError) as error:
             self._set_problem(error)
             if not log_file.growing and is_passing(error):
-                self._close(log_file)  # what unpacks it is of no use after that
+                self._close(log_file)  # its decompressor cannot continue
             elif not log_file.growing:
                 self._miss("unreadable", f"{log_file.path}: {error}")
                 self._let_go(log_file)
             return None
-        # one from the beginning on is what is left of a file that was cut and found anew
+        # a hole at the start is the rest of a file that was truncated and found again
         if lines is not None and lines.hole and begin and log_file.checkpoint.fingerprint[0]:
             self._miss("truncated", f"{lines.hole} NUL bytes at byte {begin} of {log_file.path}")
         return lines
 
     def is_over(self, since: int) -> bool:
-        """Whether the file is gone, all of it is read, and nothing changed after ``since`` ns."""
+        """Return whether the file is deleted, completely read, and quiet since ``since`` (ns)."""
         quiet = all(known.modified < since for known in self.checkpoints())
         return (
             self.missing and quiet and self._open_files() == self._generations and not self.behind()
         )
 
     def behind(self) -> int:
-        """Bytes that are there and not read yet, as far as that can be told."""
+        """Return the number of unread bytes, as far as it is known."""
         try:
             return sum(log_file.behind() for log_file in self._open_files())
         except OSError:
-            return 0  # ``follow`` opens it anew, and tells where it cannot
+            return 0  # ``follow`` opens it again, and reports an error
 
     def close(self) -> None:
-        """Close every file."""
         close_all([*{*self._open_files(), *(self._waiting.opened if self._waiting else [])}])
         self._generations, self._waiting = [], None
 
@@ -284,4 +282,4 @@ def _check(log_file: LogFile) -> FileChange:
     try:
         return log_file.check()
     except OSError:
-        return FileChange.CHANGED  # as ESTALE of a file server: it is opened anew
+        return FileChange.CHANGED  # for example ESTALE of a file server: it is opened again

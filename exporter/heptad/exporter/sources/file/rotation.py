@@ -1,7 +1,7 @@
-"""Where a rotated log went: find its older content again under another name.
+"""Find the rotated files of a log, and its content under another name.
 
-logrotate(8) renames (``auth.log.1``, ``auth.log-20260301``), copies and truncates, and
-compresses. The name tells the order; which content it is, only the head and the inode tell.
+logrotate(8) renames (``auth.log.1``, ``auth.log-20260301``), copies and truncates, and compresses.
+The name shows only the order; content is identified by fingerprint and inode.
 """
 
 import os
@@ -18,7 +18,7 @@ from heptad.exporter.sources.file.versions import tells
 
 _MOST: Final = 100
 _NUMBER: Final = r"[.\-_]\d[\d.\-_:T]*"
-# before the suffix (`extension .log`): app-1.log is rather another log than a rotated app.log
+# before the suffix (`extension .log`): app-1.log is more likely another log than a rotated one
 _DATE: Final = r"(?:\.\d|[.\-_]\d[\d.\-_:T]{5})[\d.\-_:T]*"
 _PACKED: Final = "(?:" + "|".join(re.escape(suffix) for suffix in sorted(COMPRESSED)) + ")?"
 
@@ -33,18 +33,18 @@ def _name_of(path: Path) -> re.Pattern[str]:
 
 
 def is_rotated(path: str, of: str) -> bool:
-    """Whether ``path`` is by its name a rotated file of ``of``."""
-    if path == of or not path.startswith(of.rpartition(".")[0]):  # spares most of the comparing
+    """Return whether ``path`` has the name of a rotated file of ``of``."""
+    if path == of or not path.startswith(of.rpartition(".")[0]):  # avoids most comparisons
         return False
     file, log = Path(path), Path(of)
     return file.parent == log.parent and _name_of(log).fullmatch(file.name) is not None
 
 
 def find_siblings(path: Path, known: Iterable[Path], others: Sequence[Path]) -> Listed:
-    """The rotated files of ``path``, oldest first; plain before compressed.
+    """Return the rotated files of ``path``, oldest first; plain before compressed.
 
-    They are beside it, beside the ``known`` ones, as what it leads or led to if it is a link, and
-    in the folders ``others``. A link among them is left out: nobody configured it.
+    They are next to it, next to the ``known`` paths (present and past targets of a link), and in
+    the folders ``others``. Links among them are left out, because they are not configured.
     """
     owns = dict.fromkeys([path, *known])
     places = [(own.parent, own) for own in owns]
@@ -56,7 +56,7 @@ def find_siblings(path: Path, known: Iterable[Path], others: Sequence[Path]) -> 
 
 
 def find_copies(path: Path) -> Iterator[Path]:
-    """Files in folders nearby that are by their names copies of ``path``, as of `olddir`."""
+    """Yield files in nearby folders that have the name of a copy of ``path``, as with `olddir`."""
     for near in (path.parent, path.parent.parent):
         try:
             folders = [
@@ -79,7 +79,7 @@ def _list_rotated(folder: Path, of: Path) -> Iterator[tuple[str, int, Path, os.s
         return
     for entry in entries:
         match = name.fullmatch(entry) if entry.startswith(of.stem) else None
-        # while gzip works, the plain file is still whole and the other is not yet
+        # while gzip runs, the plain file is still complete and the compressed one is not
         if match is None or _packs(entry) in entries:
             continue
         try:
@@ -94,7 +94,7 @@ def _list_rotated(folder: Path, of: Path) -> Iterator[tuple[str, int, Path, os.s
 
 
 def _packs(entry: str) -> str | None:
-    """The name of the plain file, if the name is that of a compressed one."""
+    """Return the name of the uncompressed file if the name is that of a compressed one."""
     stem, dot, suffix = entry.rpartition(".")
     return stem if dot + suffix in COMPRESSED else None
 
@@ -102,7 +102,7 @@ def _packs(entry: str) -> str | None:
 def _in_order(
     found: list[tuple[str, int, Path, os.stat_result]],
 ) -> list[tuple[str, int, Path, os.stat_result]]:
-    """Oldest first: numbers grow with age; dates must sort lexically (logrotate(8), dateformat)."""
+    """Sort, oldest first: higher numbers are older; dates sort as text, see logrotate(8)."""
     numbered = [mark.isdigit() and len(mark) < 5 for mark, *_ in found]
     if found and all(numbered):
         return sorted(found, key=lambda one: (-int(one[0]), one[1]))
@@ -112,10 +112,11 @@ def _in_order(
 
 
 def locate(log_files: list[LogFile], row: list[Checkpoint], number: int) -> int | None:
-    """Which of ``segments`` (the last is the newest) is the content of ``row[number]``, ``known``.
+    """Return the index in ``log_files`` (newest last) with the content of ``row[number]``.
 
-    An inode is given again: without a head ``known`` is none that is another of ``row``. Where a
-    later one of them begins the same, that is its copy, and goes on in what is alike.
+    An inode is reused: a checkpoint without a fingerprint must not match a file that starts like
+    another of ``row``. If a later checkpoint starts the same, it is a copy, and continues in what
+    is equal.
     """
     known = row[number]
     same = [n for n, log_file in enumerate(log_files) if log_file.is_file_of(known)]
@@ -127,7 +128,7 @@ def locate(log_files: list[LogFile], row: list[Checkpoint], number: int) -> int 
     if copied and (tells(known) or known.fingerprint.startswith(b"\0")):
         return next((n for n in alike if n in same), None)
     if not tells(known):
-        # others may begin so: it is the first that was written to since, unless its inode tells
+        # others may start the same: it is the first one written to since, unless its inode matches
         since = [n for n in alike if log_files[n].checkpoint.modified >= known.modified]
         alike = [n for n in alike if log_files[n].holds(known)] or alike
         alike = [n for n in alike if n in same] or [n for n in alike if n in since][:1] or alike
@@ -138,19 +139,19 @@ def locate(log_files: list[LogFile], row: list[Checkpoint], number: int) -> int 
 
 
 def is_file_of(log_file: LogFile, known: Checkpoint) -> bool:
-    """Whether both inode and content are those of ``known``."""
+    """Return whether both inode and content match ``known``."""
     return log_file.is_file_of(known) and log_file.begins_like(known)
 
 
 def find_again(known: Checkpoint, base: Path | None) -> LogFile | None:
-    """The content of ``known`` under the name it had."""
+    """Open the content of ``known`` under its old name."""
     try:
         log_file = LogFile.open(Path(path_of(known.path)), base)
     except (OSError, EOFError) as error:
         if is_passing(error):
             raise
         return None
-    # another version, which begins the same, may have this name by now
+    # by now, another version with the same start may have this name
     if log_file.begins_like(known) and (log_file.is_file_of(known) or log_file.holds(known)):
         return log_file
     log_file.close()
@@ -158,6 +159,5 @@ def find_again(known: Checkpoint, base: Path | None) -> LogFile | None:
 
 
 def close_all(log_files: list[LogFile]) -> None:
-    """Close every file."""
     for log_file in log_files:
         log_file.close()

@@ -1,8 +1,8 @@
-"""A log and its rotated files, all open, as they were at one moment.
+"""Open a log and its rotated files in a consistent state.
 
-Between any two system calls a log may be renamed, cut, copied, compressed, replaced or mounted
-over. So all of them are opened, and looked at again: only where nothing has moved meanwhile is it
-what was there at one moment. What happens after that happens to files that are open.
+Between two system calls a log may be renamed, truncated, copied, compressed, replaced or mounted
+over. All files are therefore opened, and listed again: only if nothing changed in between do they
+show one moment. Later changes happen to files that are already open.
 """
 
 import os
@@ -21,14 +21,14 @@ ListedSiblings = list[tuple[Path, tuple[int, int]]]
 
 
 class FilesMoving(Exception):
-    """The files did not keep still for the length of a look."""
+    """The files were renamed or truncated during every attempt."""
 
 
 class LogSnapshot:
-    """``newest``, the file at the path, if there is one, and the ``siblings``, oldest first.
+    """The open files: ``newest`` at the path, if it exists, and ``siblings``, oldest first.
 
-    ``target`` is the path itself or, if that is a link, where it leads. A file with several names
-    is there once. Rotated files that cannot be read are left out.
+    ``target`` is the path, or the target if the path is a link. A file with several names is listed
+    once. Rotated files that cannot be read are left out.
     """
 
     def __init__(self, target: Path) -> None:
@@ -38,26 +38,26 @@ class LogSnapshot:
 
     @property
     def log_files(self) -> list[LogFile]:
-        """All of them, the newest last."""
+        """All files, the newest last."""
         return self.siblings + ([self.newest] if self.newest else [])
 
     def is_intact(self) -> bool:
-        """Whether no file was cut since it was opened."""
+        """Return whether no file was truncated since it was opened."""
         return all(log_file.is_intact() for log_file in self.log_files)
 
     def is_unchanged(self) -> bool:
-        """Whether the file at the path is as it was opened: it may have been written anew."""
+        """Return whether the file at the path was not written to since it was opened."""
         return self.newest is None or self.newest.is_unchanged()
 
 
 def take_snapshot(
     path: Path, base: Path | None, others: Sequence[Path], known: Sequence[Path]
 ) -> LogSnapshot:
-    """Open what is at ``path`` and its rotated files.
+    """Open the file at ``path`` and its rotated files.
 
-    These are looked for beside it, in the folders ``others``, and beside the ``known`` paths. Below
-    ``base``, if one is given, no link is followed. Raises OSError or EOFError where the file at the
-    path cannot be read, or none can at this moment, and Moving.
+    These are searched next to it, in the folders ``others``, and next to the ``known`` paths. If
+    ``base`` is given, no link below it is followed. Raises OSError or EOFError if the file at the
+    path cannot be read, or a file temporarily cannot, and FilesMoving.
     """
     for _ in range(TRIES):
         target = Path(os.path.realpath(path))
@@ -70,7 +70,7 @@ def take_snapshot(
                 and Path(os.path.realpath(path)) == target
                 and _see(path, [target, *known], others) == seen
             )
-            # what was cut while it was opened shows in the file
+            # a truncation during opening shows in the file
             if still and os.path.realpath(path) == str(target) and snapshot.is_intact():
                 return snapshot
         except BaseException:
@@ -81,7 +81,7 @@ def take_snapshot(
 
 
 def _see(path: Path, known: Sequence[Path], others: Sequence[Path]) -> ListedSiblings:
-    """What is where: the rotated files, oldest first, and the file at the path last."""
+    """List the rotated files, oldest first, and the file at the path last."""
     listed = find_siblings(path, known, others)
     with suppress(FileNotFoundError):
         listed.append((path, path.stat()))
@@ -91,7 +91,7 @@ def _see(path: Path, known: Sequence[Path], others: Sequence[Path]) -> ListedSib
 def _open_all(
     snapshot: LogSnapshot, path: Path, base: Path | None, target: Path, seen: ListedSiblings
 ) -> bool:
-    """Open what was seen; whether it is still what was seen."""
+    """Open the listed files; return whether they are still the listed ones."""
     known = set[tuple[int, int]]()
     for entry, file in reversed(seen):
         if file in known:
@@ -105,7 +105,7 @@ def _open_all(
         except FileNotFoundError:
             return False
         except (OSError, EOFError) as error:
-            # to leave out what can be read a moment later would be a gap
+            # leaving out what can be read a moment later would cause a gap
             if entry is path or is_passing(error):
                 raise
             continue

@@ -1,4 +1,4 @@
-"""Log files: globs, each match a log of its own, read through every rotation."""
+"""The source of log files: each match of its patterns is a log, read through every rotation."""
 
 import glob
 import os
@@ -33,7 +33,7 @@ _FORGET: Final = 86_400 * 10**9
 
 
 class LogState(msgspec.Struct):
-    """What the next line of one log depends on; ``lineage`` counts its bytes over all files."""
+    """The state of one log; ``lineage`` counts its bytes over all its files."""
 
     checkpoints: list[Checkpoint] = msgspec.field(name="positions")
     last_time: int | None
@@ -44,14 +44,14 @@ class LogState(msgspec.Struct):
 class FileSource:
     """The log files that match ``globs``.
 
-    ``zone`` is the zone of stamps without one; ``max_line`` bytes is the longest line that is
-    read. ``now`` gives the time in nanoseconds, for tests. ``locale`` is that of the stamps,
-    and ``programs`` are the names under which the programs log that are of interest.
-    Rotated files are looked for in ``olddir`` too, which is relative to the folder of the log. With
-    ``follow_links`` a link that matches a pattern is followed wherever it leads.
+    ``zone`` is the time zone of timestamps without one; ``max_line`` is the maximum length of a
+    line in bytes. ``now`` returns the time in nanoseconds, for tests. ``locale`` is the locale of
+    timestamps; ``programs`` are the log names of the programs of interest. Rotated files are also
+    searched in ``olddir``, relative to the folder of the log. With ``follow_links``, a link that
+    matches a pattern is followed wherever it points.
     """
 
-    def __init__(  # noqa: PLR0913 - what the configuration says of a source
+    def __init__(  # noqa: PLR0913 - one argument per option
         self,
         name: str,
         globs: list[str],
@@ -86,9 +86,8 @@ class FileSource:
         self._watcher: FileWatcher | None = None
 
     def restore(self, state: bytes | None, since: int | None = None) -> None:
-        """See Source.restore."""
         self._since = None if state else since
-        # what the configuration does not name any more is kept, in case it is named again
+        # state of paths that are no longer configured is kept, in case they are added again
         known = msgspec.json.decode(state, type=dict[str, LogState]) if state else {}
         self._unread = {path_of(key): log for key, log in known.items()}
         for path in list(self._unread):
@@ -113,24 +112,23 @@ class FileSource:
         self._lineage[path] = state.lineage if state else 0
 
     def start(self, wake: threading.Event) -> None:
-        """See Source.start."""
-        from heptad.exporter.sources.file.notify import FileWatcher  # noqa: PLC0415 - for `--once` nothing is watched
+        from heptad.exporter.sources.file.notify import FileWatcher  # noqa: PLC0415 - not needed with `--once`
 
         self._watcher = FileWatcher(self._globs, wake)
 
     def read(self) -> RecordBatch | None:
-        """See Source.read: the next lines of the first log that has any."""
+        """Return the next lines of the first log that has any."""
         self._find_new()
         for path, log in self._logs.items():
             found = log.read()
             if found is None:
                 continue
-            # the next call begins with another log: a busy one must not starve the rest
+            # the next call starts with another log: a busy one must not starve the others
             self._logs[path] = self._logs.pop(path)
             self._lineage[path] += found.read_bytes
             return self._batch(self._headers[path], found)
         gaps = self._take_gaps()
-        # where a new log begins is committed at once: from then on its rotated files are read
+        # commit the start of a new log at once: its rotated files are read from then on
         return RecordBatch([], self._state(), gaps) if gaps or self._new else None
 
     def _find_new(self) -> None:
@@ -141,7 +139,7 @@ class FileSource:
         for pattern in self._globs:
             matches = [pattern]
             if glob.has_magic(pattern):
-                # glob takes an absolute pattern as it is, Path.glob does not before Python 3.13
+                # glob accepts an absolute pattern; Path.glob does not before Python 3.13
                 matches = sorted(glob.glob(pattern))  # noqa: PTH207
             for path in matches:
                 if path in self._logs or path in self._unsupported:
@@ -152,13 +150,13 @@ class FileSource:
                     self._unsupported.add(path)
                 elif path == pattern or self._may_follow(path, pattern):
                     self._add(path, pattern)
-        self._since = None  # what appears later is new as a whole
+        self._since = None  # a file that appears later is read from its start
         if len(self._unsupported) > _MOST_UNSUPPORTED:
             self._unsupported.clear()
         self._forget()
 
     def _is_part_of_other(self, path: str, matches: list[str]) -> bool:
-        """Whether a match is read already as a rotated file of another, or under another name."""
+        """Return whether a match is already read as a rotated file, or under another name."""
         others = self._logs.keys() | matches
         target = os.path.realpath(path) if Path(path).is_symlink() else path
         if target != path and target in others:
@@ -166,17 +164,17 @@ class FileSource:
         return any(is_rotated(path, other) for other in others)
 
     def _may_follow(self, path: str, pattern: str) -> bool:
-        """Whether a match is no link, or one that may be followed."""
+        """Return whether a match is not a link, or one that may be followed."""
         target = None if self._follow_links else follow_link(path, pattern)
         if target is None:
             return True
-        # what matches is read under its own name
+        # a target that matches is read under its own name
         if not any(is_match(target, resolve_pattern(pattern)) for pattern in self._globs):
             self._rejected.append(show_path(path))
         return False
 
     def _forget(self) -> None:
-        """Let go of matches that are deleted: a program that dates its files leaves many."""
+        """Forget matches that were deleted: programs with dates in file names leave many."""
         since = self._now() - _FORGET
         over = [path for path, log in self._logs.items() if log.missing and log.is_over(since)]
         for path in [path for path in over if path not in self._globs]:
@@ -217,7 +215,6 @@ class FileSource:
         return gaps
 
     def health(self) -> SourceHealth:
-        """See Source.health."""
         problems = [
             f"{show_path(path)}: {problem}"
             for path, log in self._logs.items()
@@ -245,7 +242,7 @@ class FileSource:
         return SourceHealth(behind, told, deaf=self._deaf(), unwatched=unwatched)
 
     def _deaf(self) -> dict[str, str]:
-        """What is open and written to no more, though nothing of that can be seen at its path."""
+        """Detect files that were deleted or replaced outside of a mount, unseen by this process."""
         unlinked = [show_path(path) for path, log in self._logs.items() if log.unlinked]
         if not unlinked:
             return {}
@@ -256,7 +253,6 @@ class FileSource:
         return {"unlinked": told}
 
     def close(self) -> None:
-        """See Source.close."""
         if self._watcher is not None:
             self._watcher.close()
         for log in self._logs.values():

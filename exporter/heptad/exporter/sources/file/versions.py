@@ -1,8 +1,8 @@
-"""Where to go on in another version of what was read: a log that was copied, edited or restored.
+"""Continue in another version of a file that was read: copied, edited or restored.
 
-Editors, ``sed -i``, rsync and a restore put another file in a log's place, or write it anew; a
-mount over the folder does the same. The file at the path is the log from then on. What of it was
-there before is told by its content alone.
+Editors, ``sed -i``, rsync and a restore replace a log file or rewrite it; a mount over the folder
+does the same. From then on, the file at the path is the log. Only its content shows what of it was
+read before.
 """
 
 from collections import Counter
@@ -19,9 +19,9 @@ _REMEMBERED: Final = 2**16
 
 
 def skip_copied(later: LogFile, earlier: LogFile, *, kept: bool) -> None:
-    """Go on in ``later`` behind what it shares with ``earlier``, which is read to its end.
+    """Skip in ``later`` what it shares with ``earlier``, which is read to its end.
 
-    ``kept``: this one has the name of a rotated file.
+    ``kept``: ``earlier`` has the name of a rotated file.
     """
     if not (later.growing and earlier.growing):
         return
@@ -32,7 +32,7 @@ def skip_copied(later: LogFile, earlier: LogFile, *, kept: bool) -> None:
     if kept and not evidence.is_enough(
         _whole_lines(earlier.read_at(0, FINGERPRINT_SIZE), partial=False)[:1]
     ):
-        return  # nothing of it can be told from a new file that begins the same
+        return  # cannot be distinguished from a new file with the same start
     common, whole = _common_prefix(later, earlier, 0)
     if whole and later.copied_from is None:
         later.copied_from = earlier  # the youngest, which comes first
@@ -53,10 +53,10 @@ def skip_copied(later: LogFile, earlier: LogFile, *, kept: bool) -> None:
 def skip_read(
     log_file: LogFile, recent: RecentLines, known: Iterable[Checkpoint], *, kept: bool
 ) -> None:
-    """Go on behind the last line that was read already, if this is another version of the log.
+    """Skip the lines that were already read, if this is another version of the log.
 
-    In the files of the positions ``known`` themselves it is known where reading goes on. ``kept``:
-    what was read is still there as a rotated file.
+    Files of the checkpoints ``known`` themselves are left alone. ``kept``: what was read still
+    exists as a rotated file.
     """
     if any(log_file.is_file_of(one) and log_file.begins_like(one) for one in known):
         return
@@ -66,13 +66,13 @@ def skip_read(
         if match and OverlapEvidence(map(_last_line, known), kept=kept).is_enough(match.lines):
             log_file.go_to(begin + match.end)
     except (OSError, EOFError) as error:
-        # what cannot be read at all is a gap once it is read
+        # an unreadable file is reported as a gap when it is read
         if is_passing(error):
             raise
 
 
 def extend_copied(log_file: LogFile) -> None:
-    """Go on behind what has come to a copy that was still being made when it was found."""
+    """Skip what was added to a copy that was still in progress when it was found."""
     earlier, offset = log_file.copied_from, log_file.checkpoint.offset
     if earlier is None:
         return
@@ -92,21 +92,21 @@ def resume(
     *,
     alike: bool,
 ) -> bool:
-    """Go on in ``segment`` behind what was read up to ``known``; whether nothing was lost.
+    """Continue in ``log_file`` after ``known``; return whether nothing was lost.
 
-    ``row`` are all positions. ``alike``: it begins like what ``known`` was taken of. Otherwise it
-    goes on behind the lines at the beginning that are the same, if there are any.
+    ``row`` are all checkpoints. ``alike``: the file starts like that of ``known``. Otherwise it
+    continues after equal lines at the start, if there are any.
     """
     if alike and log_file.holds(known):
         log_file.seek(known, at_path=True)
         return True
     evidence = OverlapEvidence(map(_last_line, row), kept=False)
-    # in one read: between two the rest may have come to a file that is written anew
+    # in one read: between two reads, the rest may be written to a file that is rewritten
     begin, content = _last_of(log_file, 0)
     match = recent.align(content)
     if match and evidence.is_enough(match.lines):
         log_file.go_to(begin + match.end)
-        # what came after a line that is not there any more is not there either
+        # if the last line that was read is missing, what came after it is missing too
         return match.whole
     if not log_file.growing:
         log_file.seek(known)
@@ -116,7 +116,7 @@ def resume(
     if not evidence.is_enough(_whole_lines(shared, partial=False)):
         log_file.go_to(0)
     elif alike:
-        # an older copy is a part of what was read: what is behind the old place is new
+        # an older copy is a part of what was read: what follows the old position is new
         log_file.go_to(_next_line(log_file, known.offset))
     else:
         log_file.go_to(len(shared))
@@ -124,26 +124,26 @@ def resume(
 
 
 def tells(known: Checkpoint) -> bool:
-    """Whether the head is that of this one file, and not maybe that of the next one, too."""
+    """Return whether the fingerprint is unique, so that the next file cannot have it too."""
     lines = _whole_lines(known.fingerprint, partial=False)
     return OverlapEvidence([_last_line(known)], kept=True).is_enough(lines)
 
 
 def _last_of(log_file: LogFile, begin: int) -> tuple[int, bytes]:
-    """The content from ``begin`` on, its last megabytes only, and where it begins."""
+    """Return the last megabytes of the content from ``begin`` on, and where they start."""
     if log_file.growing:
         begin = max(begin, log_file.size() - _SEARCHED)
     return begin, log_file.read_at(begin, _SEARCHED)
 
 
 def _last_line(known: Checkpoint) -> bytes:
-    """The line before ``known``; nothing where only the end of it is known."""
+    """Return the line before ``known``; empty if only its end is known."""
     lines = _whole_lines(known.tail, partial=known.offset > len(known.tail))
     return lines[-1] if lines else b""
 
 
 def holds_last_lines(log_file: LogFile, known: Checkpoint) -> bool:
-    """Whether the content has the lines before ``known`` anywhere: it is another version of it."""
+    """Return whether the content has the lines before ``known``, so it is another version."""
     if not log_file.growing:
         return False
     line = known.tail[known.tail.rfind(b"\n", 0, -1) + 1 :]
@@ -151,13 +151,13 @@ def holds_last_lines(log_file: LogFile, known: Checkpoint) -> bool:
 
 
 def ends_at(log_file: LogFile, known: Checkpoint) -> bool:
-    """Whether the content, plain or compressed, ends right where ``known`` is."""
+    """Return whether the content, plain or compressed, ends exactly at ``known``."""
     size = len(known.tail)
     return bool(size) and log_file.read_at(known.offset - size, size + 1) == known.tail
 
 
 def _common_prefix(one: LogFile, other: LogFile, begin: int) -> tuple[int, bool]:
-    """Up to where both are the same from ``begin`` on, and whether that is all of ``one``."""
+    """Return the end of the common content from ``begin`` on, and whether it is all of ``one``."""
     for at in range(begin, begin + _COMPARED, CHUNK):
         first, second = one.read_at(at, CHUNK), other.read_at(at, CHUNK)
         if first != second or len(first) < CHUNK:
@@ -172,20 +172,20 @@ def _length_of_common(one: bytes, other: bytes) -> int:
 
 
 def _begin_of_line(log_file: LogFile, offset: int) -> int:
-    """The begin of the line that holds the byte before ``offset``."""
+    """Return the start of the line that contains the byte before ``offset``."""
     begin = max(0, offset - _REMEMBERED)
     before = log_file.read_at(begin, offset - begin)
     return begin + before.rfind(b"\n") + 1
 
 
 def _next_line(log_file: LogFile, offset: int) -> int:
-    """The first begin of a line from ``offset`` on, or the end."""
+    """Return the first line start from ``offset`` on, or the end."""
     size = log_file.size()
     if offset >= size:
         return size
     content = log_file.read_at(offset - 1, _REMEMBERED)
     if content.startswith(b"\0"):
-        return offset  # a hole, as copytruncate leaves under a writer that does not append
+        return offset  # a hole, as copytruncate leaves if the writer does not use O_APPEND
     found = content.find(b"\n")
     return min(size, offset + (found if found >= 0 else _REMEMBERED))
 
@@ -198,10 +198,10 @@ def _whole_lines(text: bytes, *, partial: bool) -> list[bytes]:
 def _find_last(
     log_file: LogFile, lines: list[bytes], begin: int, evidence: OverlapEvidence
 ) -> int | None:
-    """Behind the last of ``lines`` that the content has from ``begin`` on; None if it has none.
+    """Return the end of the last of ``lines`` in the content from ``begin`` on, or None.
 
-    Or if those that it has are not enough ``evidence``. Looks at its last megabytes only. Of lines
-    that are alike it takes as many as were read.
+    None also if those found are not enough ``evidence``. Searches only the last megabytes. Equal
+    lines count at most as often as they were read.
     """
     begun = begin > 0
     begin = max(begin, log_file.size() - _SEARCHED)
@@ -211,7 +211,7 @@ def _find_last(
         ends.setdefault(line, []).append(begin)
     times = Counter(lines)
     found = times.keys() & ends.keys()
-    # a line that comes several times may be written on both sides
+    # a line that occurs several times may have been written on both sides
     once = begun and any(times[line] == len(ends[line]) == 1 for line in found)
     if not (once or evidence.is_enough(found)):
         return None
@@ -220,6 +220,6 @@ def _find_last(
 
 
 def is_version(one: Checkpoint, known: Checkpoint) -> bool:
-    """Whether ``one`` is of another version of the same file: the first line is the same."""
+    """Return whether ``one`` is of another version of the same file: it has the same first line."""
     begin = known.fingerprint[: known.fingerprint.find(b"\n") + 1] or known.fingerprint
     return one.fingerprint.startswith(begin)

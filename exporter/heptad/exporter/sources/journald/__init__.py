@@ -1,1 +1,1 @@
-"""The systemd journal."""
+"""The source that reads the systemd journal."""

@@ -1,4 +1,4 @@
-"""Where reading can go on behind damage at which journalctl ends, whenever it is started."""
+"""Find where reading can continue after corruption at which journalctl always stops."""
 
 import re
 import threading
@@ -13,9 +13,9 @@ _FARTHEST: Final = 2**24
 
 
 def find_way_on(command: Callable[[str], list[str]], cursor: str) -> str | None:
-    """The cursor of the first place behind ``cursor`` from which journalctl does not fail at once.
+    """Return the cursor of the first entry after ``cursor`` where journalctl does not fail.
 
-    ``command`` makes the command that reads from a cursor on. None where there is no such place.
+    ``command`` returns the command that reads from a cursor on. Returns None if there is none.
     Raises OSError.
     """
     found = _NUMBERED.fullmatch(cursor)
@@ -49,17 +49,17 @@ def _can_be_read(command: list[str]) -> bool:
 
 
 class Damage:
-    """Where journalctl ended at damage, and how often."""
+    """Remembers where journalctl stopped because of corruption, and how often."""
 
     def __init__(self) -> None:
         self._cursor: str | None = None
         self._ends = 0
 
     def meet(self, cursor: str | None) -> None:
-        """It ended, and had read nothing behind ``cursor``."""
+        """Record that journalctl stopped and had read nothing after ``cursor``."""
         self._ends = self._ends + 1 if cursor == self._cursor else 1
         self._cursor = cursor
 
     def is_lasting(self, cursor: str) -> bool:
-        """Whether it ends whenever it is started from ``cursor``."""
+        """Return whether journalctl stops every time it is started from ``cursor``."""
         return self._ends > 1 and cursor == self._cursor

@@ -1,9 +1,9 @@
-"""An entry of the journal as journalctl(1) writes it in JSON, and the record that it becomes.
+"""Decode an entry of the journal, as journalctl(1) writes it in JSON, into a record.
 
-What journald itself vouches for (fields with a leading underscore, systemd.journal-fields(7))
-goes along with every record, so that nobody but the program itself speaks for it. A message
-above 16,384 characters is cut, and ends in `…`: passed over, it would hide what a program tells of
-a user who chose its length.
+Fields that journald itself sets (with a leading underscore, systemd.journal-fields(7)) are kept
+with every record as its provenance, because a program cannot forge them. A message above 16,384
+characters is truncated and ends in `…`: if it were dropped, a user who chooses its length could
+hide what a program logs.
 """
 
 from typing import Final
@@ -21,13 +21,13 @@ FIELDS: Final = (
 )
 _LONGEST_MESSAGE: Final = 16_384
 _ROOT: Final = 0xFB
-"""CAP_CHOWN to CAP_SETUID but for one (capabilities(7)): whoever has them can become root. No
-setuid root program lacks them, in a container neither; a file's capabilities are fewer."""
+"""CAP_CHOWN to CAP_SETUID but for one (capabilities(7)): a process with these can become root. All
+setuid root programs have them, even in a container; capabilities of files are fewer."""
 _FARTHEST: Final = 2**63 // 1000 - 10**12
 
 
 class JournalEntry(msgspec.Struct, gc=False):
-    """One line of ``journalctl --output=json``: every value is text, or bytes as numbers."""
+    """One line of ``journalctl --output=json``: values are text, or bytes as numbers."""
 
     cursor: str = msgspec.field(name="__CURSOR")
     realtime: str = msgspec.field(name="__REALTIME_TIMESTAMP")
@@ -44,10 +44,10 @@ class JournalEntry(msgspec.Struct, gc=False):
 
 
 def identify(cursor: str) -> str:
-    """What of a cursor names the entry itself, also where it was copied to another file.
+    """Return the part of a cursor that identifies the entry, also if it was copied to another file.
 
-    journald does so when it moves the journal from /run to /var: there the file's id and the number
-    in it are others; the boot, both times and the hash of the fields stay.
+    journald copies entries when it moves the journal from /run to /var. The file's id and the
+    number in it change; the boot, both times and the hash of the fields stay.
     """
     return cursor.partition(";b=")[2] or cursor
 
@@ -56,7 +56,7 @@ decode_entry: Final = msgspec.json.Decoder(JournalEntry).decode
 
 
 def _text(value: str | list[int | str] | None) -> str | None:
-    """A field as text: journalctl gives bytes as numbers, and a field set twice as a list."""
+    """Return a field as text: journalctl writes bytes as numbers, a repeated field as a list."""
     if isinstance(value, list):
         if value and isinstance(value[0], str):
             return value[0]
@@ -72,13 +72,13 @@ def _number(text: str | None) -> int | None:
 
 
 def _microseconds(text: str | None) -> int | None:
-    """A time that the stores can keep; a journal from elsewhere may hold any number."""
+    """Return a time that the stores accept; a foreign journal may contain any number."""
     time = _number(text)
     return time if time is not None and time < _FARTHEST else None
 
 
 def _is_capable(text: str) -> bool:
-    """Whether ``_CAP_EFFECTIVE`` has root's capabilities."""
+    """Return whether ``_CAP_EFFECTIVE`` has root's capabilities."""
     try:
         return int(text, 16) & _ROOT == _ROOT and text.isalnum()
     except ValueError:
@@ -86,7 +86,7 @@ def _is_capable(text: str) -> bool:
 
 
 def record_of(entry: JournalEntry) -> LogRecord | None:
-    """The record of an entry; None where journalctl gave no text for it."""
+    """Return the record of an entry; None if journalctl returned no text for it."""
     message, app_name = _text(entry.message), _text(entry.app_name)
     time = _microseconds(entry.source_time) or _microseconds(entry.realtime)
     if message is None or not app_name or time is None:

@@ -1,4 +1,4 @@
-"""The files of a journal: where they are, and what can be seen to be wrong with them."""
+"""Find the files of a journal, and detect problems with them."""
 
 import os
 import re
@@ -18,15 +18,15 @@ _SETTLED: Final = 300.0
 _SLACK: Final = 10.0
 _PROC: Final = Path("/proc")
 _STARTED: Final = 19
-"""The place of the start, in ticks, behind the name in /proc/PID/stat: proc_pid_stat(5)."""
+"""Index of the start time, in ticks, after the name in /proc/PID/stat: proc_pid_stat(5)."""
 _FULL: Final = 2**20
-"""Bytes without which nothing can be written on a disk of ordinary size."""
+"""If less is free (bytes), nothing can be written on a disk of ordinary size."""
 
 
 def find_folders(directory: str | None, machines: Sequence[str] = ()) -> list[Path]:
-    """Where the files of a journal are: in ``directory`` or in the system's folders.
+    """Return the folders of a journal: below ``directory``, or the system's.
 
-    Below a folder there is one for each machine id; of the system's, only this machine's count.
+    Each folder has a subfolder per machine id; of the system's, only those of ``machines`` count.
     """
     if directory is not None:
         root = Path(directory)
@@ -39,7 +39,7 @@ def find_folders(directory: str | None, machines: Sequence[str] = ()) -> list[Pa
 
 
 def has_namespaces(machine: str | None) -> bool:
-    """Whether units of this machine log into namespaces of their own (journald@.service(8))."""
+    """Return whether units of this machine log to their own namespaces (journald@.service(8))."""
     pattern = f"{machine}.*"
     return machine is not None and any(any(folder.glob(pattern)) for folder in _SYSTEM)
 
@@ -49,7 +49,7 @@ def _is_machine(name: str) -> bool:
 
 
 def find_unreadable(folders: Sequence[Path]) -> list[str]:
-    """What is wrong with the files of a journal, as far as the file system knows."""
+    """Return which files of a journal cannot be read, according to the file system."""
     found = 0
     told = []
     for folder in folders:
@@ -69,9 +69,9 @@ def find_unreadable(folders: Sequence[Path]) -> list[str]:
 
 
 def find_stale(folders: Sequence[Path]) -> list[str]:
-    """Whether journald has written nothing since it started.
+    """Return a problem if journald has written nothing since it started.
 
-    It reports its own start at least; where it does not, ``Storage=none`` or its disk keeps it.
+    It logs at least its own start, unless ``Storage=none`` or its disk prevents it.
     """
     began = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + _find_start()
     times = [stamp for folder in folders for stamp in _find_times(folder)]
@@ -86,15 +86,15 @@ def find_stale(folders: Sequence[Path]) -> list[str]:
 
 
 def _find_start() -> float:
-    """Seconds from the start of the machine to that of its journald; 0 where that is not seen.
+    """Return seconds from boot to the start of journald; 0 if it is not visible.
 
-    Those of containers, which are seen as well, are younger.
+    The journald of a container, which is visible too, is younger.
     """
     starts = []
     for process in _PROC.glob("[0-9]*"):
         with suppress(OSError, ValueError, IndexError):
             command = (process / "cmdline").read_bytes().split(b"\0")
-            # one of a namespace has an argument
+            # the journald of a namespace has an argument
             if command[0].endswith(b"/systemd-journald") and command[1:] == [b""]:
                 fields = (process / "stat").read_text().rpartition(")")[2].split()
                 if process.stat().st_uid == 0:
@@ -103,9 +103,9 @@ def _find_start() -> float:
 
 
 def is_beyond(folders: Sequence[Path], cursor: str) -> bool:
-    """Whether a cursor lies behind the end of the journal: then nothing new is found behind it.
+    """Return whether a cursor is after the end of the journal, so that nothing new is found.
 
-    So it is where the number of an entry was damaged.
+    This happens if the number of an entry is corrupt.
     """
     found = _NUMBERED.match(cursor)
     if found is None:
@@ -116,7 +116,7 @@ def is_beyond(folders: Sequence[Path], cursor: str) -> bool:
 
 
 def _find_ends(folder: Path) -> Iterator[tuple[bytes, int]]:
-    """Of each file, the id of its numbers and the last one (systemd.io, JOURNAL_FILE_FORMAT)."""
+    """Yield the id of each file's numbers and the last number (systemd.io, JOURNAL_FILE_FORMAT)."""
     with suppress(OSError):
         for entry in os.scandir(folder):
             if entry.name.endswith(_ENDS):
@@ -126,7 +126,7 @@ def _find_ends(folder: Path) -> Iterator[tuple[bytes, int]]:
 
 
 def find_full(folders: Sequence[Path]) -> list[str]:
-    """Whether the disk of a folder is full, so that journald drops what it is told."""
+    """Return a problem for each folder whose disk is full, so that journald drops messages."""
     return [
         f"{folder}: the disk is full, so journald drops messages"
         for folder in folders

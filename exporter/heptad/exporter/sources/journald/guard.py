@@ -1,7 +1,7 @@
-"""Proof that a journal is still heard: it is asked now and then what it holds, without --follow.
+"""Detect that `journalctl --follow` delivers nothing, by querying the journal without --follow.
 
-`journalctl --follow` can go on and deliver nothing: where the boot id or the machine id is another
-inside the service, where inotify is of no use, where the folder of the journal was replaced.
+`journalctl --follow` can run without delivering anything: if the boot id or machine id differs
+inside the service, if inotify does not work, or if the folder of the journal was replaced.
 """
 
 import threading
@@ -15,9 +15,9 @@ from heptad.exporter.sources.journald.journalctl import OVERSIZED, Journalctl, s
 
 EVERY: Final = 60.0
 SOON: Final = 10.0
-"""Seconds after journalctl began to follow, and between questions while it does not deliver."""
+"""Seconds after the start of a follower, and between queries while it does not deliver."""
 GRACE: Final = 10.0
-"""Seconds in which an entry that the journal holds must have been delivered."""
+"""Seconds within which an entry in the journal must be delivered."""
 LONGEST_ANSWER: Final = 60.0
 _SUSPENDED: Final = 30.0
 _MOST_FILES: Final = 3
@@ -31,10 +31,10 @@ _DECODER: Final = msgspec.json.Decoder(_EntryCursor)
 
 
 class Guard:
-    """Finds out whether a follower at a cursor is deaf; ``deaf`` is as in SourceHealth.
+    """Detects whether a follower at a cursor is deaf; ``deaf`` is as in SourceHealth.
 
-    ``command`` makes the command without --follow that lists what is behind the cursor, ``inspect``
-    says what is wrong with the journal's files.
+    ``command`` returns the command without --follow that lists what is after the cursor;
+    ``inspect`` returns the problems of the journal's files.
     """
 
     def __init__(self, command: Callable[[], list[str]], inspect: Callable[[], list[str]]) -> None:
@@ -49,22 +49,22 @@ class Guard:
         self._delivered = False
 
     def begin(self, now: float) -> None:
-        """Journalctl follows from now on."""
+        """Start watching: journalctl follows from now on."""
         self.close()
         self._due, self._looked_at = now + SOON, now
         self._suspect_since = None
 
     def deliver(self) -> None:
-        """The follower delivered something."""
+        """Record that the follower delivered something."""
         self._delivered = True
         self._suspect_since = None
 
     def watch(
         self, now: float, cursor: str | None, known: Iterable[str], wake: threading.Event
     ) -> bool:
-        """Look once while the follower has nothing; whether it is deaf and must start again.
+        """Check once while the follower is idle; return whether it is deaf and must be restarted.
 
-        ``known`` are cursors of entries that were read, beside ``cursor``.
+        ``known`` are cursors of entries that were read, in addition to ``cursor``.
         """
         before, self._looked_at = self._looked_at, now
         if self._suspect_since is not None:
@@ -74,7 +74,7 @@ class Guard:
         elif now >= self._due and now - before < _SUSPENDED:
             self._ask(now, cursor, wake)
         elif now >= self._due:
-            # nobody looked for a while: what the follower has may still be on its way
+            # after a suspend, the follower's output may still be on its way
             self._due = now
         return False
 
@@ -87,7 +87,7 @@ class Guard:
             self.complain([f"cannot run journalctl: {error}"])
 
     def _listen(self, now: float, known: Iterable[str]) -> None:
-        """Take what the question was answered."""
+        """Process the output of the query."""
         asked = self._asked
         if asked is None:
             return
@@ -124,7 +124,7 @@ class Guard:
         return not own and identify(cursor) not in known
 
     def _judge(self, now: float, cursor: str | None) -> bool:
-        """Whether what the journal holds has still not been delivered."""
+        """Return whether entries in the journal have still not been delivered."""
         if cursor != self._cursor or self._suspect_since is None:
             self._suspect_since = None
             return False
@@ -139,9 +139,10 @@ class Guard:
         return True
 
     def complain(self, complaints: Iterable[str], *, at_once: bool = False) -> bool:
-        """Take up what journalctl wrote on its standard error when it was done; whether it did.
+        """Record what journalctl wrote to standard error when it ended; return whether it did.
 
-        It is reported the second time: a file that is just being made is refused, too.
+        A complaint is reported the second time, because a file that is being created is also
+        rejected.
         """
         told = [text for text in complaints if not text.startswith(("Use ", "Hint:"))]
         told += self._inspect()
@@ -160,7 +161,7 @@ class Guard:
         return bool(told)
 
     def close(self) -> None:
-        """End the question that is under way."""
+        """Stop the query in progress."""
         if self._asked is not None:
             self._asked.close()
             self._asked = None

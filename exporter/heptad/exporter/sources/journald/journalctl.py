@@ -1,4 +1,4 @@
-"""A running journalctl(1) and the lines it has written, held in bounded memory."""
+"""A running journalctl(1) and its output, in bounded memory."""
 
 import os
 import queue
@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Final
 
 OVERSIZED: Final = b"\n"
-"""Stands for a line that was too long to be held: no line has a line break in it."""
+"""Represents a line that was too long; no other line contains a line break."""
 
 _CHUNK: Final = 64 * 1024
 _QUEUED: Final = 64
@@ -20,15 +20,15 @@ _LONGEST_ERROR: Final = 4096
 DAMAGE: Final = re.compile(
     r"Invalid field|Bad message|Cannot assign requested address|Protocol not supported"
 )
-"""What journalctl says where it ends at damage inside a file."""
+"""Messages of journalctl when it stops because of corruption in a file."""
 _SKIPS_ENTRIES: Final = "iterate through"
 _PASSED_OVER: Final = (_SKIPS_ENTRIES, "can't read", "is bad, skipping")
-"""What it says in its debugging output of damage that it passes over."""
+"""Debug messages of journalctl about corruption that it skips."""
 _PRIORITY: Final = re.compile(r"<(\d{1,3})>")
 """Facility * 8 + level (syslog(3))."""
 _DEBUG: Final = 7
 _ENVIRONMENT: Final = {
-    # the only place where it says which damage it passes over
+    # only the debug log shows which corruption it skips
     "SYSTEMD_LOG_LEVEL": "debug",
     "SYSTEMD_LOG_TARGET": "console-prefixed",
     "LC_ALL": "C.UTF-8",
@@ -36,12 +36,12 @@ _ENVIRONMENT: Final = {
 
 
 def skips_entries(damage: str) -> bool:
-    """Whether the rest of a file is left out, not only an entry or a field."""
+    """Return whether the rest of a file is skipped, not only an entry or a field."""
     return _SKIPS_ENTRIES in damage
 
 
 class Journalctl:
-    """A journalctl process, and the thread that takes what it writes as fast as it is wanted.
+    """A journalctl process, with a thread that reads its output as fast as it is consumed.
 
     Raises OSError if the process or its threads cannot be started.
     """
@@ -103,9 +103,9 @@ class Journalctl:
             del told[:-_MOST_ERRORS]
 
     def take(self, wait: float = 0.0) -> list[bytes]:
-        """Some of the whole lines that are there; waits up to ``wait`` seconds for the first.
+        """Return some of the available whole lines; wait up to ``wait`` seconds for the first.
 
-        A line above 1 MiB is passed over, and is OVERSIZED.
+        A line above 1 MiB is skipped, and is OVERSIZED.
         """
         lines: list[bytes] = []
         taken = 0
@@ -132,34 +132,34 @@ class Journalctl:
         return lines
 
     def ended(self) -> bool:
-        """Whether journalctl has ended and all its lines were taken."""
+        """Return whether journalctl has ended and all its lines were taken."""
         return not self._threads[0].is_alive() and self._chunks.empty()
 
     def failed(self) -> bool:
-        """Whether journalctl, which has ended, ended in failure."""
+        """Return whether journalctl failed; call it after it has ended."""
         try:
             return self._process.wait(timeout=5) != 0
         except subprocess.TimeoutExpired:
             return True
 
     def complaints(self) -> list[str]:
-        """The last lines that journalctl, which has ended, wrote on its standard error."""
+        """Return the last lines of standard error; call it after journalctl has ended."""
         self._threads[1].join(timeout=1)
         return list(self._errors)
 
     def take_damage(self) -> list[str]:
-        """The damage inside of files that it passed over since the last call."""
+        """Return the corruption in files that was skipped since the last call."""
         if self.ended():
             self._threads[1].join(timeout=1)
         damage, self._damage = self._damage, []
         return damage
 
     def close(self) -> None:
-        """End journalctl; lines that were not taken are read again from the cursor."""
+        """Stop journalctl; lines that were not taken are read again from the cursor."""
         self._closing.set()
-        # one that was stopped (SIGSTOP) hears nothing else
+        # a stopped process (SIGSTOP) reacts to no other signal
         self._process.kill()
-        with suppress(subprocess.TimeoutExpired):  # it hangs in the kernel: leave it there
+        with suppress(subprocess.TimeoutExpired):  # it hangs in the kernel and cannot be killed
             self._process.wait(timeout=5)
         for thread in self._threads:
             thread.join(timeout=5)

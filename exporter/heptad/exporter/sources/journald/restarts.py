@@ -1,4 +1,4 @@
-"""When journalctl is started again after its end, and how its ends are reported."""
+"""Decides when journalctl is restarted, and how its failures are reported."""
 
 from collections import deque
 from typing import Final
@@ -10,9 +10,9 @@ _WITHIN: Final = 600.0
 
 
 class Restarts:
-    """The ends of one journalctl after the other; ``now`` is monotonic, in seconds.
+    """Tracks when journalctl ends; ``now`` is a monotonic time in seconds.
 
-    One that ends again and again is a problem also while the next one runs.
+    If it ends repeatedly, that is a problem even while the next one runs.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Restarts:
         self._reason = ""
 
     def begin(self, now: float) -> bool:
-        """Whether it may be started now, not only later."""
+        """Return whether it may be started now."""
         if now < self._due:
             return False
         self._due = now + self._pause
@@ -32,23 +32,23 @@ class Restarts:
         return True
 
     def end(self, now: float, reason: str) -> None:
-        """It ended, though it should not."""
+        """Record that it ended unexpectedly."""
         self._ends.append(now)
         self.problem = self._reason = reason
 
     def deliver(self, now: float) -> None:
-        """It delivers."""
+        """Record that it delivers."""
         self.problem = None
         if not self._is_many(now):
             self._pause = _FIRST_PAUSE
 
     def stay(self, now: float) -> None:
-        """It runs, and has nothing to deliver."""
+        """Record that it runs without anything to deliver."""
         if now >= self._due:
             self.deliver(now)
 
     def describe(self, now: float) -> str | None:
-        """What is wrong."""
+        """Return the problem, if any."""
         if self.problem is None and self._is_many(now):
             return f"{self._reason}, {_MANY} times within 10 minutes"
         return self.problem

@@ -1,4 +1,4 @@
-"""The systemd journal, read by journalctl(1) and resumed by cursor."""
+"""The source that reads the systemd journal with journalctl(1), and resumes by cursor."""
 
 import hashlib
 import re
@@ -37,7 +37,7 @@ from heptad.exporter.sources.journald.journalctl import DAMAGE, OVERSIZED, Journ
 from heptad.exporter.sources.journald.restarts import Restarts
 
 _AUTH_FACILITIES: Final = (4, 10)
-"""auth and authpriv (RFC 5424): what login programs and PAM use."""
+"""auth and authpriv (RFC 5424), which login programs and PAM use."""
 _BEYOND: Final = "the number of an entry is damaged, and the entries after it cannot be found"
 _MOST_MACHINES: Final = 3
 _LONGEST_SILENCE: Final = 300.0
@@ -46,11 +46,11 @@ _CURSOR: Final = re.compile(r"s=[0-9a-f]{1,32};[0-9a-z=;]{1,300}")
 
 
 class JournaldSource:
-    """The journal's messages of ``tags``; ``directory`` as of ``journalctl --directory``.
+    """The journal's messages of ``app_names``; ``directory`` as in ``journalctl --directory``.
 
-    ``directory`` may be a function, for one that moves. journalctl is run to the journal's end
-    first. With ``follow`` it is then run again, to stay and wait for more, and asked now and then
-    for what it left out.
+    ``directory`` may be a function if it can change. journalctl first reads to the end of the
+    journal. With ``follow``, it is then run again to wait for more, and queried at intervals for
+    what it missed.
     """
 
     def __init__(
@@ -85,19 +85,18 @@ class JournaldSource:
         self._heard_at = 0.0
 
     def restore(self, state: bytes | None, since: int | None = None) -> None:
-        """See Source.restore: the state is the last entry's cursor and a digest of the tags."""
+        """The state is the cursor of the last entry and a digest of ``app_names``."""
         cursor, _, self._cursor_digest = (state or b"").decode().partition("\n")
         self._cursor = cursor or None
 
     def start(self, wake: threading.Event) -> None:
-        """See Source.start."""
         self._wake = wake
 
     def _find_directory(self) -> str | None:
         return self._directory() if callable(self._directory) else self._directory
 
     def _inspect(self) -> list[str]:
-        """What is wrong with the files of the journal."""
+        """Return the problems of the journal's files."""
         directory = self._find_directory()
         folders = find_folders(directory, self._find_machines())
         told = find_unreadable(folders) + find_full(folders)
@@ -112,41 +111,41 @@ class JournaldSource:
         return found
 
     def _find_machines(self) -> list[str]:
-        """The machine id, and those that it replaced: a journald that runs keeps the id it had."""
+        """Return the machine id and its predecessors: a running journald keeps its first id."""
         own = machine_id(Path("/"))
         if own and own not in self._machines:
             self._machines = [*self._machines, own][-_MOST_MACHINES:]
         return self._machines
 
     def _find_journal(self) -> list[str]:
-        """The options and matches that say which entries of which journal are meant."""
+        """Return the options and matches that select the entries."""
         directory = self._find_directory()
         options, machine = [f"--directory={directory}"] if directory else [], []
         if not directory:
-            # --merge, with which journalctl --follow does not ask for the boot, also shows other
-            # machines' entries
+            # --merge, with which journalctl --follow does not need the boot id, also shows entries
+            # of other machines
             machines = self._find_machines()
             machine = [f"_MACHINE_ID={one}" for one in machines]
             options = ["--namespace=*"] if any(map(has_namespaces, machines)) else []
             options += ["--merge"] if len(machines) > 1 else []
         app_names = [f"SYSLOG_IDENTIFIER={app_name}" for app_name in self._app_names]
-        # PAM speaks under the name of any program, and modules under names of their own
+        # PAM logs under the name of any program, and modules under their own names
         facilities = [f"SYSLOG_FACILITY={number}" for number in _AUTH_FACILITIES]
         return [*options, *machine, *app_names, "+", *machine, *facilities]
 
     def _command(self, start: str | None = None) -> list[str]:
-        """Reads from the cursor on, or from where the option ``start`` says."""
+        """Return the command that reads from the cursor on, or from the option ``start`` on."""
         command = ["journalctl", "--output=json", f"--output-fields={FIELDS}", "--quiet"]
-        # without --all a field above 4096 bytes is left out, and so is the event it tells
+        # without --all, a field above 4096 bytes is left out, and with it its event
         command += ["--no-pager", "--all"]
         if start is None and self._cursor:
-            # not --after-cursor: whether the entry itself is still there tells of a vacuum, and
-            # systemd 252 then leaves out the first entry behind it
+            # not --after-cursor: whether the entry itself still exists shows a vacuum, and with
+            # --after-cursor systemd 252 skips the first entry
             start = f"--cursor={self._cursor}"
         return [*command, start] if start else command
 
     def _question(self) -> list[str]:
-        """Lists what is behind the cursor now, wherever the journal is by now."""
+        """Return the command that lists what is after the cursor in the journal as it is now."""
         journal = self._find_journal()
         self._moved = journal != self._journal
         return self._command() + journal
@@ -167,10 +166,10 @@ class JournaldSource:
             if self._catching_up:
                 self._journal, self._moved = self._find_journal(), False
                 start = self._jumped = self._find_way_on()
-            # an entry with a damaged number comes again and again, behind those that are new
+            # an entry with a corrupt number is read again and again, after the new ones
             self._overlaps = start is not None or self._disordered
             self._seeking = self._cursor is not None and start is None
-            # without --merge journalctl follows one boot, and takes its id from the kernel, which
+            # without --merge, journalctl follows one boot, and takes its id from the kernel, which
             # a container or the sandbox of a unit may overlay
             follow = [] if self._catching_up else ["--no-tail", "--follow", "--merge"]
             command = self._command(start) + follow + self._journal
@@ -183,7 +182,7 @@ class JournaldSource:
             self._guard.begin(self._heard_at)
 
     def _find_way_on(self) -> str | None:
-        """From where on to read where journalctl ended at damage behind the cursor."""
+        """Return the option to start after corruption at which journalctl stops, or None."""
         if self._cursor is None or not self._damage.is_lasting(self._cursor):
             return None
         journal = self._journal
@@ -191,7 +190,7 @@ class JournaldSource:
         return place and f"--cursor={place}"
 
     def read(self) -> RecordBatch | None:
-        """See Source.read; without ``follow`` it waits until journalctl has ended or has more."""
+        """Return new entries; without ``follow``, wait until journalctl has ended or has more."""
         if self._reader is None:
             self._restart()
         if self._reader is None:
@@ -211,7 +210,7 @@ class JournaldSource:
         return RecordBatch([], self._state(), [gap]) if gap is not None else None
 
     def _wait(self, reader: Journalctl) -> Gap | None:
-        """While journalctl has nothing, find out whether it still hears the journal."""
+        """While journalctl is idle, check whether it still follows the journal."""
         now = time.monotonic()
         if self._catching_up:
             self._hangs()
@@ -227,7 +226,7 @@ class JournaldSource:
         return None
 
     def _go_on(self, reader: Journalctl) -> Gap | None:
-        """After the end of the journal wait for more; after a failure start again, later."""
+        """After the end of the journal, start to follow; after a failure, restart later."""
         if not self._follow and not self._catching_up:
             return None
         at_end = self._catching_up and not reader.failed()
@@ -247,7 +246,7 @@ class JournaldSource:
         return gap
 
     def _judge_end(self, reader: Journalctl) -> tuple[Gap | None, str | None]:
-        """At the journal's end: what was lost on the way, and from where on to follow."""
+        """At the end of the journal, return what was lost, and from where to follow."""
         damage = reader.take_damage()
         skipped = [text for text in damage if skips_entries(text)]
         if self._is_beyond(find_folders(self._find_directory(), self._machines)):
@@ -255,7 +254,7 @@ class JournaldSource:
             damage.append(_BEYOND)
         troubled = self._guard.complain(reader.complaints() + skipped, at_once=not self._follow)
         if damage:
-            # what is still to come to a file whose rest was left out can be followed
+            # what will be written to a file whose rest was skipped can be followed
             start = f"--since=@{self._began:.6f}" if skipped else None
             return self._lose(damage[-1]), start
         if self._jumped:
@@ -265,9 +264,9 @@ class JournaldSource:
         return None, None
 
     def _lose(self, detail: str, reason: str = "unreadable") -> Gap | None:
-        """A gap behind the cursor; one is reported once, also over a restart.
+        """Return a gap after the cursor; it is reported once, even across restarts.
 
-        An entry that was found by other tags may be there and not be shown.
+        With other names than before, the entry may exist and not be listed.
         """
         if self._cursor is None or self._cursor_digest != self._digest:
             return None
@@ -275,14 +274,14 @@ class JournaldSource:
         return Gap(reason, "journal", detail)
 
     def _end(self, reader: Journalctl) -> None:
-        """End journalctl, so that it is started again; what it did not deliver is read then."""
+        """Stop journalctl, so that it is restarted; what it did not deliver is read then."""
         self._guard.close()
         reader.close()
         self._reader = None
         self._moved = False
 
     def _hangs(self) -> bool:
-        """Whether journalctl, which reads to the journal's end, has been silent for too long."""
+        """Return whether journalctl, reading to the end, has printed nothing for too long."""
         silent = time.monotonic() - self._heard_at
         if silent >= LONGEST_ANSWER:
             self._guard.deaf["unanswered"] = (
@@ -321,7 +320,7 @@ class JournaldSource:
         cursor = entry.cursor
         if self._known:
             if identify(cursor) in self._known:
-                # where files of two journals have the same times, their order is not certain
+                # if files of two journals have the same times, their order is not defined
                 self._seeking = False
                 return
             if not self._catching_up and not self._overlaps:
@@ -345,13 +344,12 @@ class JournaldSource:
             batch.records.append(record)
 
     def health(self) -> SourceHealth:
-        """See Source.health; what waits in the journal itself cannot be told."""
+        """The number of unread entries in the journal is unknown."""
         problem = self._restarts.describe(time.monotonic())
         deaf = dict(self._guard.deaf) if problem is None else {}
         return SourceHealth(0, problem, self._catching_up, deaf)
 
     def close(self) -> None:
-        """See Source.close."""
         self._guard.close()
         if self._reader is not None:
             self._reader.close()
@@ -359,7 +357,7 @@ class JournaldSource:
 
 
 def check_position(state: bytes) -> None:
-    """Raises Invalid where a state is none that a JournaldSource gave."""
+    """Raise Invalid if ``state`` cannot be from a JournaldSource."""
     cursor, _, digest = state.decode("ascii").partition("\n")
     if not _CURSOR.fullmatch(cursor) or not (digest.isalnum() or not digest):
         raise Invalid("corrupt", "a cursor that journald never wrote")
