@@ -1,1 +1,1 @@
-"""From the local store to InfluxDB: exactly once in effect."""
+"""Delivery from the local store to InfluxDB, with an exactly-once effect."""

@@ -1,8 +1,8 @@
-"""When to try again while the other end of a delivery does not work.
+"""When to retry a failed delivery.
 
-Exponential back-off with jitter while a few tries fail; then the circuit breaker opens, nothing is
-sent for a while, and a single trial decides whether it closes again. Pauses are taken on the
-monotonic clock: a clock that is set must not hold anything up.
+Exponential back-off with jitter after the first failures; then the circuit breaker opens, nothing
+is sent for a while, and a single trial decides whether it closes again. Pauses use the monotonic
+clock, so that setting the clock does not delay anything.
 """
 
 import random
@@ -21,7 +21,7 @@ _MOST_ASKED: Final = 3600.0
 
 
 class CircuitBreaker:
-    """Counts tries that failed in a row; ``jitter`` gives a number from 0 to 1."""
+    """Counts consecutive failures; ``jitter`` returns a number from 0 to 1."""
 
     def __init__(
         self, metrics: ExporterMetrics, jitter: Callable[[], float] = random.random
@@ -33,11 +33,14 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether nothing is to be sent but a trial, after the pause."""
+        """Whether only a trial may be sent, after the pause."""
         return self._state == "open"
 
     def call(self, deliver: Callable[[], DeliveryOutcome]) -> DeliveryOutcome:
-        """The outcome of ``deliver``; Retry is a failure. After the pause, where it is open."""
+        """Run ``deliver`` and record its outcome; Retry counts as a failure.
+
+        If the breaker is open, call it only after the pause.
+        """
         if self.is_open:
             self._set_state("half-open")
             self._metrics.raise_by("heptad_delivery_breaker_trials_total", 1)
@@ -53,7 +56,7 @@ class CircuitBreaker:
         return outcome
 
     def pause(self, asked: float = 0.0) -> float:
-        """Seconds to rest after a failure, at least those the other end ``asked`` for."""
+        """Return the seconds to wait after a failure, at least those that the server ``asked``."""
         pause = _OPEN_FOR
         if not self.is_open:
             pause = min(_FIRST_PAUSE * 2.0 ** min(self._failures - 1, 20), _LONGEST_PAUSE)

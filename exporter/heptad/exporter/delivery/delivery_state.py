@@ -1,7 +1,7 @@
-"""What an exporter tells of itself with its deliveries, once a minute at most.
+"""Heartbeats: what an exporter reports about itself to InfluxDB, once a minute at most.
 
-From it the aggregator knows what to read again and who is alive, and an exporter with an empty
-store where the one before it stopped. docs/influxdb.md explains the fields.
+The aggregator uses them to know what to read again and which exporters are alive, and an exporter
+with an empty store to know where the previous one stopped. docs/influxdb.md explains the fields.
 """
 
 import base64
@@ -32,10 +32,11 @@ _LARGEST_UNPACKED: Final = 16 * 2**20
 
 
 class DeliveryState(msgspec.Struct):
-    """What the forwarder keeps in the store: how far it is, and what no heartbeat has told yet.
+    """The forwarder's state: its position, and what no heartbeat has reported yet.
 
-    ``sequence`` and ``at`` (ns) are those of the last heartbeat, whatever became of it; ``passed``
-    is the newest time (ns) that was delivered; ``oldest`` and ``newest`` lie in ``spans``.
+    ``sequence`` and ``at`` (ns) are those of the last heartbeat, whether it was stored or not.
+    ``watermark`` is the newest time (ns) that was delivered; ``oldest`` and ``newest`` are those of
+    ``intervals``.
     """
 
     position: int = 0
@@ -47,7 +48,7 @@ class DeliveryState(msgspec.Struct):
     intervals: list[DeliveredInterval] = msgspec.field(default_factory=list, name="spans")
 
     def deliver(self, position: int, times: Sequence[int]) -> None:
-        """Everything up to ``position`` is delivered, with points of these times (ns)."""
+        """Record that everything up to ``position`` is delivered; ``times`` (ns) of the points."""
         self.position = position
         minutes = Counter([time // MINUTE for time in times])
         if minutes:
@@ -58,13 +59,13 @@ class DeliveryState(msgspec.Struct):
         self.intervals = merge_delivered_intervals([*self.intervals, *added])
 
     def next_sequence(self, time: int) -> int:
-        """That of a heartbeat of ``time`` (ns); it grows with the clock where the last is lost."""
+        """Return the sequence of a heartbeat at ``time`` (ns); it exceeds that of a lost state."""
         return max(self.sequence + 1, time // 10**9)
 
     def record_heartbeat(self, time: int, *, told: bool) -> None:
-        """A heartbeat of ``time`` (ns) was sent; if it was not ``told``, the next tells the same.
+        """Record that a heartbeat of ``time`` (ns) was sent; if not ``told``, the next repeats it.
 
-        It may be there all the same, so the next one is another point.
+        A failed heartbeat may be stored all the same, so the next one is a different point.
         """
         self.sequence = self.next_sequence(time)
         self.at = time
@@ -74,7 +75,7 @@ class DeliveryState(msgspec.Struct):
 
 
 def merge_delivered_intervals(intervals: list[DeliveredInterval]) -> list[DeliveredInterval]:
-    """The same in order, those that touch as one, and the nearest where there are too many."""
+    """Sort and merge adjacent intervals; merge the nearest ones if there are too many."""
     merged: list[DeliveredInterval] = []
     for since, until, points in sorted(intervals):
         if merged and since <= merged[-1][1]:
@@ -91,11 +92,10 @@ def merge_delivered_intervals(intervals: list[DeliveredInterval]) -> list[Delive
 
 
 class Health(msgspec.Struct):
-    """How the exporter is at the moment of a heartbeat.
+    """The state of the exporter at a heartbeat.
 
     ``offset``: seconds that its clock is ahead of the server's; ``behind``: points not delivered;
-    ``deaf``: whether a source is read and not heard; ``held``: see
-    ``heptad.core.store.heartbeat_row``.
+    ``deaf``: whether a source is deaf; ``held``: see ``heptad.core.store.heartbeat_row``.
     """
 
     now: int
@@ -108,7 +108,7 @@ class Health(msgspec.Struct):
 
 
 def make_row(state: DeliveryState, health: Health, host: str, machine_id: str) -> Row:
-    """The next heartbeat; its time is the server's, and later than that of the one before."""
+    """Return the next heartbeat; its time is the server's, and after that of the previous one."""
     time = max(health.now - int(health.offset * 10**9), state.at + 1)
     watermark = health.now if health.caught_up else state.watermark
     fields: dict[str, Value | None] = {
@@ -129,18 +129,18 @@ def make_row(state: DeliveryState, health: Health, host: str, machine_id: str) -
 
 
 def find_machine_id(root: Path = Path("/")) -> str:
-    """What tells the machine whose root is at ``root`` from others; its id is not for them to see.
+    """Return an id of the machine with this root, without revealing its machine id.
 
-    machine-id(5) asks for a keyed hash of it; without one, the host's name has to do.
+    machine-id(5) requires a keyed hash. Without a machine id, the host name is used.
     """
     own = machine_id(root) or f"name:{host_name(root)}"
     return hmac.new(_APPLICATION, own.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def find_machine_key(root: Path = Path("/")) -> bytes | None:
-    """The key of what only this machine may read; like its id, it outlasts the store.
+    """Return a key known only to this machine; like the machine id, it survives the store.
 
-    None where it has no id: all else that outlasts a store is known to others.
+    None without a machine id: everything else that survives a store is known to others.
     """
     own = machine_id(root)
     if own is None:
@@ -154,14 +154,14 @@ class _SealedState(msgspec.Struct):
 
 
 def write_position(snapshot: StoreSnapshot, key: bytes) -> str | None:
-    """The text of a position, sealed with ``key``; None where it is too long to be kept."""
+    """Encode a position, encrypted with ``key``; None if it is too long to store."""
     packed = zlib.compress(msgspec.json.encode(_SealedState(snapshot.state, snapshot.taken)))
     text = base64.b64encode(encrypt(packed, key)).decode()
     return text if len(text) <= _LARGEST_POSITION else None
 
 
 def read_position(text: str, key: bytes) -> tuple[dict[str, bytes], Taken]:
-    """The state and the taken times of a position; ValueError where it is none of this key."""
+    """Decode a position into state and taken times; raises ValueError if the key is wrong."""
     try:
         unpacker = zlib.decompressobj()
         packed = decrypt(base64.b64decode(text, validate=True), key)

@@ -1,9 +1,8 @@
-"""From the local store to a sink, at the sink's own pace: nothing is lost, nothing sent for good
-until the sink has it.
+"""Deliver events from the local store to a sink, at the sink's pace and without loss.
 
-While one chunk is under way the next is prepared. How far it got is kept in the store that the
-points are in; a chunk whose fate is not known is given again, for a point that is there already
-is written over with itself.
+While one chunk is being sent, the next is prepared. The position is kept in the same store as the
+points. A chunk with an unknown outcome is sent again, because a point that already exists is
+overwritten with itself.
 """
 
 import logging
@@ -39,7 +38,7 @@ _POLL: Final = 0.2
 _SLICE: Final = 1.0
 _FIRST_HOLD: Final = 15.0
 _LONGEST_HOLD: Final = 300.0
-"""Seconds between tries where only a person can help."""
+"""Seconds between attempts if only an administrator can solve the problem."""
 _STORE_PAUSE: Final = 5.0
 
 
@@ -47,7 +46,7 @@ _decode_delivery_state: Final = msgspec.json.Decoder(DeliveryState).decode
 
 
 class Limits(msgspec.Struct):
-    """A chunk is sent ``interval`` seconds after its first point, or once it is as large as this.
+    """A chunk is sent ``interval`` seconds after its first point, or when it reaches these sizes.
 
     Points older than ``retention`` seconds are not sent.
     """
@@ -59,16 +58,16 @@ class Limits(msgspec.Struct):
 
 
 class PreparedChunk(NamedTuple):
-    """A chunk, and the same ready for the wire."""
+    """A chunk, and its encoded form."""
 
     chunk: Chunk
     payload: Payload
 
 
 class Forwarder:
-    """Delivers what ``store`` holds into ``sink``; ``pulse`` tells of it.
+    """Delivers the events of ``store`` to ``sink``, and reports about it with ``heartbeat``.
 
-    ``now`` gives the time in nanoseconds.
+    ``now`` returns the time in nanoseconds.
     """
 
     def __init__(
@@ -118,13 +117,13 @@ class Forwarder:
         )
 
     def problems(self) -> list[str]:
-        """What is wrong now, a sentence each: for /healthz."""
+        """Return the current problems, one sentence each, for /healthz."""
         conditions = (self._condition, self._heartbeat_condition, self._store_condition)
         told = [*(c.problem for c in conditions), self._offers.problem]
         return [f"delivery: {problem}" for problem in told if problem]
 
     def run(self, stop: threading.Event) -> None:
-        """Deliver what comes until ``stop`` is set."""
+        """Deliver until ``stop`` is set."""
         try:
             while not stop.is_set():
                 if not self.step(stop):
@@ -133,7 +132,7 @@ class Forwarder:
             self.close()
 
     def drain(self, stop: threading.Event) -> bool:
-        """Deliver all that is there; False where the sink does not take it, or ``stop`` came."""
+        """Deliver everything; return False if the sink does not accept it, or ``stop`` is set."""
         self._draining = True
         self._offers.hurry()
         self._redelivery.refresh(self._outbox)
@@ -147,12 +146,12 @@ class Forwarder:
         return False
 
     def close(self) -> None:
-        """Close the outbox; what is under way is not waited for longer than it takes."""
+        """Close the outbox, after waiting for the delivery in progress."""
         self._thread.shutdown(cancel_futures=True)
         self._outbox.close()
 
     def step(self, stop: threading.Event, *, at_once: bool = False) -> bool:
-        """Deliver one chunk if one is due; whether there may be more."""
+        """Deliver one chunk if one is due; return whether there may be more."""
         try:
             self._follow_file()
             busy = self._forward(stop, at_once=at_once)
@@ -176,7 +175,7 @@ class Forwarder:
         return busy
 
     def _follow_file(self) -> None:
-        """A store that was begun anew has an outbox of its own, whose positions begin anew."""
+        """Open the outbox again if the store was replaced; its positions start from zero."""
         if not self._outbox.is_current():
             self._outbox.close()
             self._outbox = Outbox(self._store.path)
@@ -200,13 +199,13 @@ class Forwarder:
         if delivered is None:
             return True
         if following is not None:
-            # the sink shall not wait for what is kept here
+            # do not make the sink wait for the local commit
             self._next, self._attempt = following, self._begin(following)
         self._record(prepared.chunk, delivered)
         return True
 
     def _prepare(self, position: int, *, at_once: bool) -> PreparedChunk | None:
-        """The chunk behind ``position``, if it is large enough or has waited long enough."""
+        """Return the chunk after ``position``, if it is large enough or has waited long enough."""
         behind = self._outbox.newest() - position
         if behind <= 0:
             self._waiting_since = None
@@ -226,7 +225,7 @@ class Forwarder:
         return PreparedChunk(chunk, payload)
 
     def _oldest(self) -> int:
-        """The time (ns) from before which nothing is sent."""
+        """Return the time (ns) before which nothing is sent."""
         return self._now() - int(self._limits.retention * 10**9)
 
     def _begin(self, prepared: PreparedChunk) -> Future[DeliveryOutcome]:
@@ -237,7 +236,7 @@ class Forwarder:
     def _wait(
         self, prepared: PreparedChunk, attempt: Future[DeliveryOutcome], stop: threading.Event
     ) -> Delivered | None:
-        """What became of a chunk in the end; None where ``stop`` came before."""
+        """Wait for the final outcome of a chunk; None if ``stop`` was set before."""
         while True:
             while not wait_for([attempt], timeout=_SLICE).done:
                 if stop.is_set():
@@ -264,11 +263,11 @@ class Forwarder:
         self._report()
 
     def _offer(self) -> bool:
-        """Offer points that are held once more; whether more of them follow at once."""
+        """Offer held points again; return whether more follow at once."""
         limits = self._limits
         chunk = self._offers.take(self._outbox, limits.max_lines, limits.max_bytes, self._oldest())
         outcome = self._begin(PreparedChunk(chunk, self._sink.encode(chunk.lines))).result()
-        if not isinstance(outcome, Delivered):  # the next delivery reports why
+        if not isinstance(outcome, Delivered):  # the next delivery reports the reason
             self._offers.wait()
             return False
         taken = len(chunk.ids) - len(outcome.held)
@@ -280,7 +279,7 @@ class Forwarder:
         return more
 
     def _send_again(self) -> bool:
-        """Deliver once more what was delivered before; whether more follows at once."""
+        """Deliver again what was delivered before; return whether more follows at once."""
         limits = self._limits
         chunk = self._redelivery.take(
             self._outbox, limits.max_lines, limits.max_bytes, self._oldest()
@@ -300,7 +299,7 @@ class Forwarder:
             self._heartbeat.hurry()
 
     def _record(self, chunk: Chunk, delivered: Delivered) -> None:
-        """Keep how far it is, what was refused and what is counted."""
+        """Store the position, rejected points and counters."""
         at = self._now()
         self._rejected += [(chunk.ids[n], at, why) for n, why in delivered.rejected.items()]
         self._newly_held += [
@@ -351,7 +350,7 @@ class Forwarder:
         self._rejected, self._counters, self._newly_held, self._released = [], {}, [], []
 
     def _send_heartbeat(self) -> bool:
-        """Send a heartbeat; its failure holds up no event."""
+        """Send a heartbeat; a failure does not delay events."""
         outcome = self._heartbeat.send(self._state, self._outbox, self._offers.write())
         problem = None if isinstance(outcome, Delivered) else outcome.reason
         self._heartbeat_condition.set(problem)

@@ -1,4 +1,4 @@
-"""Sends the heartbeats, and with them where an exporter with an empty store has to go on."""
+"""Send heartbeats, including the position where an exporter with an empty store resumes."""
 
 import logging
 import time
@@ -30,20 +30,20 @@ _NOT_KEPT: Final = (
     "writes; then run `heptad exporter resend` to deliver lost events again"
 )
 _SETTLED: Final = 10.0
-"""Seconds after which the server shows what it has acknowledged; 3.x takes one."""
+"""Seconds until the server shows what it has acknowledged; InfluxDB 3.x needs one."""
 _PROOF_EVERY: Final = 3600.0
-"""Seconds from one heartbeat that was found to the next that is looked for."""
+"""Seconds from a heartbeat that was verified to the next verification."""
 STATE: Final = ("source/", "attempts/", "caught_up/", "strangers/", "first_start")
-"""What of the store's state the next line depends on."""
+"""Keys of the store's state that are required to process the next line."""
 
 
 class HeartbeatSender:
-    """Heartbeats of one exporter into ``sink``.
+    """Sends the heartbeats of one exporter to ``sink``.
 
-    ``key`` seals positions; without one none is told. ``offset`` tells how many seconds this clock
-    is ahead of the server's; ``is_behind`` whether there are lines that are not read yet; ``now``
-    the time in nanoseconds; ``is_deaf`` whether a source is not heard; ``is_kept`` whether the
-    heartbeat of a time (ns) is stored, or raises StoreError. ``is_lost``: one was not.
+    ``key`` encrypts positions; without one, none is sent. ``offset`` returns how many seconds this
+    clock is ahead of the server's; ``is_behind`` whether there are unread lines; ``now`` the time
+    in nanoseconds; ``is_deaf`` whether a source is deaf; ``is_kept`` whether the heartbeat of a
+    time (ns) is stored, or raises StoreError. ``is_lost``: a heartbeat was not stored.
     """
 
     def __init__(
@@ -74,20 +74,20 @@ class HeartbeatSender:
         self._condition = Condition(log, "position")
 
     def is_due(self, state: DeliveryState) -> bool:
-        """Whether a minute has passed since the last one, also over a restart."""
+        """Return whether a minute has passed since the last one, also across a restart."""
         if self._due is None:
             elapsed = (self._now() - state.at) / 10**9 - self.offset()
             self._due = time.monotonic() + EVERY - min(max(elapsed, 0), EVERY)
         return time.monotonic() >= self._due
 
     def hurry(self) -> None:
-        """Let the next one be due at once."""
+        """Make the next heartbeat due at once."""
         self._due = 0.0
 
     def send(
         self, state: DeliveryState, outbox: Outbox, held: str | None = None
     ) -> DeliveryOutcome:
-        """Send one, and say what became of it; raises StoreError of the outbox's.
+        """Send a heartbeat and return the outcome; raises StoreError of the outbox.
 
         ``held``: what is held, see ``heptad.core.store.heartbeat_row``.
         """
@@ -116,7 +116,7 @@ class HeartbeatSender:
         return Blocked(doubt) if doubt and isinstance(outcome, Delivered) else outcome
 
     def _look_back(self) -> str | None:
-        """What is wrong with the last heartbeat, now and then: an answer alone proves nothing."""
+        """Verify the last heartbeat now and then, because a response alone proves nothing."""
         due = max(self._proof_due, self._sent_at + _SETTLED)
         if self._sent is None or time.monotonic() < due:
             return _NOT_KEPT if self.is_lost else None
@@ -129,7 +129,7 @@ class HeartbeatSender:
         return _NOT_KEPT if self.is_lost else None
 
     def _position(self, state: DeliveryState, outbox: Outbox) -> str | None:
-        """What is known to be delivered in full, if it is not the last that was told."""
+        """Return the position up to which all is delivered, if it differs from the last sent."""
         if self._key is None:
             self._condition.set(_NO_KEY)
             return None

@@ -1,6 +1,4 @@
-"""The points that the server does not take for the type of a field: how they are reported, and when
-they are offered again.
-"""
+"""Offers points again that the server rejected because of a field's type, and reports them."""
 
 import logging
 import time
@@ -23,9 +21,9 @@ _MOST_GROUPS: Final = 5000
 
 
 class Offers:
-    """When the held points of an outbox are offered again, and what is reported of them.
+    """Decides when the held points of an outbox are offered again, and reports them.
 
-    First one point of each hour and field is offered; where one of them is taken, all follow.
+    First, one point of each hour and field is offered; if one is accepted, all others follow.
     """
 
     def __init__(self, sink: Sink, metrics: ExporterMetrics) -> None:
@@ -37,7 +35,7 @@ class Offers:
         self._tried = 0
         self._looked = 0.0
         self.changed = False
-        """Whether more may be held than at the last look."""
+        """Whether more points may be held than at the last refresh."""
         self.held: list[HeldPoints] = []
 
     @property
@@ -46,7 +44,7 @@ class Offers:
         return self._condition.problem
 
     def refresh(self, outbox: Outbox) -> bool:
-        """See what is held; whether for a conflict that was not there before. Raises StoreError."""
+        """Read what is held; return whether there is a new conflict. Raises StoreError."""
         self._looked, self.changed = time.monotonic(), False
         known = {(one.conflict, one.place.since) for one in self.held}
         groups = outbox.held_groups(_MOST_GROUPS)
@@ -56,16 +54,16 @@ class Offers:
         return any((one.conflict, one.place.since) not in known for one in self.held)
 
     def is_stale(self) -> bool:
-        """Whether it is time to look: at once where nothing was held, else every few seconds."""
+        """Return whether to refresh: at once if nothing was held, else every few seconds."""
         late = time.monotonic() - self._looked >= _LOOK_EVERY
         return self.changed and (late or not self.held)
 
     def is_due(self) -> bool:
-        """Whether points are to be offered now."""
+        """Return whether points are to be offered now."""
         return bool(self.held) and time.monotonic() >= self._due
 
     def take(self, outbox: Outbox, max_lines: int, max_bytes: int, since: int) -> Chunk:
-        """What is to be offered now, without points from before ``since`` (ns), which expire.
+        """Return what to offer now, without points from before ``since`` (ns), which expire.
 
         Raises StoreError.
         """
@@ -75,12 +73,12 @@ class Offers:
         chunk = outbox.take_held(self._tried, max_lines, max_bytes, first=True)
         if not chunk.ids and self._tried:
             chunk = outbox.take_held(0, max_lines, max_bytes, first=True)
-        # where they do not go into one chunk, those of later hours have their turn
+        # if they do not fit into one chunk, continue with later hours
         self._tried = chunk.position
         return chunk._replace(expired=expired)
 
     def go_on(self, chunk: Chunk, taken: int) -> bool:
-        """So many points of a chunk were taken: whether others are to be offered at once."""
+        """Record how many points were accepted; return whether to offer others at once."""
         if self._after is None:
             self._after = 0 if taken else None
         else:
@@ -94,11 +92,11 @@ class Offers:
         self._due = time.monotonic() + EVERY
 
     def hurry(self) -> None:
-        """Offer what is held at once."""
+        """Offer held points at once."""
         self._due = 0.0
 
     def write(self) -> str | None:
-        """What is held, as heartbeats report it; None where nothing is."""
+        """Return what is held, encoded for heartbeats; None if nothing is."""
         if not self.held:
             return None
         told = [(*msgspec.structs.astuple(c), time, n) for c, _, time, n in self.held[:MOST_LISTED]]

@@ -1,7 +1,7 @@
-"""Delivery to the fleet's InfluxDB: put together from the configuration, and begun.
+"""Create and start the delivery to the fleet's InfluxDB.
 
-A store that is new asks the server first where an earlier one of this host's stopped. Until the
-server has answered nothing is read: it would be read a second time.
+A new store first asks the server where an earlier store of this host stopped. No log is read until
+the server has answered, because lines could be read twice.
 """
 
 import logging
@@ -43,14 +43,13 @@ _GAUGES: Final = (
     "heptad_delivery_behind_events",
     "heptad_delivery_last_success_timestamp_seconds",
 )
-"""Shown from the start where there is delivery, and not at all where there is none."""
+"""Exposed from the start if delivery is configured, and otherwise not at all."""
 
 
 class Delivery:
-    """What delivers ``store``; ``is_behind`` says whether there are lines that are not read yet.
+    """Delivers ``store``; ``is_behind`` returns whether there are unread lines.
 
-    ``is_deaf`` says whether a source is not heard.
-    ``ready`` is set once the store may be filled.
+    ``is_deaf`` returns whether a source is deaf. ``ready`` is set once the store may be filled.
     """
 
     def __init__(
@@ -79,11 +78,11 @@ class Delivery:
             metrics.set(name, 0)
 
     def describe(self) -> str:
-        """Where it delivers to, for a person."""
+        """Return the target, for display."""
         return f"{self._config.url} (bucket {self._config.buckets.events})"
 
     def problems(self) -> list[str]:
-        """What is wrong now, a sentence each: for /healthz."""
+        """Return the current problems, one sentence each, for /healthz."""
         waiting = self._condition.problem
         told = [f"delivery: {waiting}; logs are not read until this is resolved"] if waiting else []
         return told + (self._forwarder.problems() if self._forwarder else [])
@@ -98,16 +97,16 @@ class Delivery:
             self._connection.close()
 
     def drain(self, stop: threading.Event) -> None:
-        """Deliver all that is there; what hinders it is in ``problems``."""
+        """Deliver everything; if that fails, ``problems`` has the reason."""
         if self._forwarder is not None:
             self._forwarder.drain(stop)
             self._forwarder.close()
         self._connection.close()
 
     def begin(self, stop: threading.Event, *, once: bool = False) -> Forwarder | None:
-        """Take up an earlier store's position where this one is new; None where ``stop`` came.
+        """Restore an earlier store's position into a new store; None if ``stop`` was set before.
 
-        ``once``: None also where the server does not tell it now; ``problems`` says why.
+        ``once``: do not retry; None also if the server does not answer, and ``problems`` says why.
         """
         pause = _FIRST_PAUSE
         while not self._is_known():

@@ -1,6 +1,6 @@
-"""Points that were delivered before and are sent once more, as after InfluxDB lost them.
+"""Deliver points again that were delivered before, for example after InfluxDB lost them.
 
-`heptad exporter resend` asks for it in the store's state; how far it got is kept beside that.
+`heptad exporter resend` stores the request in the store's state; the progress is kept there too.
 """
 
 import logging
@@ -19,21 +19,21 @@ _REQUEST_KEY: Final = "resend"
 _PROGRESS_KEY: Final = "resent"
 _LOOK_EVERY: Final = 5.0
 _PAUSE: Final = 15.0
-"""Seconds until another try where the sink did not take it."""
+"""Seconds until the next attempt if the sink did not accept a chunk."""
 
 
 PointNumber = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class ResendRequest(msgspec.Struct):
-    """Send all up to the position ``until`` once more; ``at`` (ns) tells requests apart."""
+    """A request to send all up to the position ``until`` again; ``at`` (ns) identifies it."""
 
     at: PointNumber = 0
     until: PointNumber = 0
 
 
 class ResendProgress(msgspec.Struct):
-    """What is done of the request ``at``: all up to ``position``."""
+    """The progress of the request ``at``: everything up to ``position`` is done."""
 
     at: PointNumber = 0
     position: PointNumber = 0
@@ -44,7 +44,7 @@ _decode_progress: Final = msgspec.json.Decoder(ResendProgress).decode
 
 
 class Redelivery:
-    """How far the request in a store is; ``intake`` counts what of its state cannot be read."""
+    """The progress of the request in a store; ``intake`` counts state that cannot be decoded."""
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
@@ -54,7 +54,7 @@ class Redelivery:
         self._due = 0.0
 
     def refresh(self, outbox: Outbox) -> None:
-        """See now and then whether something is asked for; raises StoreError."""
+        """Check now and then for a request; raises StoreError."""
         now = time.monotonic()
         if self._looked is not None and now - self._looked < _LOOK_EVERY:
             return
@@ -72,7 +72,7 @@ class Redelivery:
             log.info("redelivery started", extra={"until": asked.until})
 
     def forget(self) -> None:
-        """Another store took the place of the one that was looked at."""
+        """Reset, because the store was replaced."""
         self._asked, self._done, self._looked = ResendRequest(), ResendProgress(), None
 
     @property
@@ -86,12 +86,12 @@ class Redelivery:
         return self.is_under_way and time.monotonic() >= self._due
 
     def take(self, outbox: Outbox, max_lines: int, max_bytes: int, since: int) -> Chunk:
-        """What is to be sent next, without points from before ``since`` (ns)."""
+        """Return what to send next, without points from before ``since`` (ns)."""
         chunk = outbox.take(self._done.position, max_lines, max_bytes, since)
-        return chunk._replace(expired=0)  # which was counted when it was sent first
+        return chunk._replace(expired=0)  # it was counted when it was sent first
 
     def go_on(self, chunk: Chunk) -> None:
-        """A chunk is delivered."""
+        """Record that a chunk is delivered."""
         self._done.position = chunk.position if chunk.ids else self._asked.until
         if not self.is_under_way:
             log.info("redelivery finished")
@@ -101,12 +101,12 @@ class Redelivery:
         self._due = time.monotonic() + _PAUSE
 
     def state(self) -> dict[str, bytes]:
-        """What is to be kept with the outcome of a chunk."""
+        """Return the state to store with the outcome of a chunk."""
         return {_PROGRESS_KEY: msgspec.json.encode(self._done)} if self._done.at else {}
 
 
 def request_resend(path: Path) -> int:
-    """Ask whoever delivers the store at ``path`` to send it all once more; how many points it has.
+    """Request that the store at ``path`` is delivered again; return its number of points.
 
     Raises StoreError.
     """
