@@ -1,7 +1,7 @@
-"""Host metrics under node_exporter's names, labels, units and meaning; one file per subject.
+"""Host metrics with node_exporter's names, labels, units and meaning; one module per subject.
 
-The real node_exporter is the oracle of the tests. What cannot be had with the same meaning, or
-belongs to none of the subjects, is left out; `LEFT_OUT` says why.
+Tests compare them with a real node_exporter. Metrics that cannot be provided with the same meaning,
+or belong to no subject, are left out; `UNSUPPORTED` has the reasons.
 """
 
 import logging
@@ -42,15 +42,16 @@ __all__ = [
     "HostRoots",
 ]
 
-TIMEOUT = 4.0  # seconds; Prometheus gives a whole scrape ten
+TIMEOUT = 4.0  # seconds; Prometheus allows ten for a scrape
 
 log = logging.getLogger("heptad.collectors")
 
 
 class CollectorSpec(NamedTuple):
-    """One collector: its name, what it exposes, and the function that reads the host.
+    """A collector: its name, its metric families, and the function that reads the host.
 
-    `collect` may raise anything and may hang: either costs only this subject's metrics.
+    `collect` may raise any exception and may hang: only the metrics of this subject are then
+    missing.
     """
 
     name: str
@@ -86,7 +87,7 @@ _SUCCESS = Family(
     "1 if this host collector returned its metrics in this scrape, 0 if it failed or hangs.",
     ("collector",),
 )
-# everything of the host on /metrics, for documentation
+# all host metrics on /metrics, for documentation
 FAMILIES: tuple[Family, ...] = (
     *(family for spec in COLLECTORS for family in spec.families),
     _DURATION,
@@ -95,10 +96,10 @@ FAMILIES: tuple[Family, ...] = (
 
 
 class HostCollector(Collector):
-    """A prometheus_client collector over all subjects; register it, then scrape.
+    """A prometheus_client collector for all subjects.
 
-    A subject that fails or hangs costs its own metrics and is logged when that begins and when
-    it ends. Scrapes at the same time take turns.
+    If a subject fails or hangs, its metrics are missing, and the start and end of the problem are
+    logged. Concurrent scrapes run one after the other.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class HostCollector(Collector):
         self._noting = threading.Lock()
 
     def collect(self) -> Iterator[Metric]:
-        """Reads the host; never raises, and takes at most the time-out for each new hang."""
+        """Read the host; never raises, and takes at most the timeout for each new hang."""
         outcomes = self._runner.run(self._jobs)
         self._note({name: outcome.error for name, outcome in outcomes.items()})
         for outcome in outcomes.values():
@@ -126,11 +127,11 @@ class HostCollector(Collector):
         yield _SUCCESS.metric(((name,), float(not o.error)) for name, o in outcomes.items())
 
     def describe(self) -> Iterator[Metric]:
-        """The families with a fixed name, so that registering reads nothing of the host."""
+        """Return the families with a fixed name, so that registering does not read the host."""
         return (family.metric(()) for family in self._families if "<" not in family.name)
 
     def close(self) -> None:
-        """Ends the thread that reads the host."""
+        """Stop the thread that reads the host."""
         self._runner.close()
 
     def _note(self, errors: dict[str, Exception | None]) -> None:

@@ -53,7 +53,7 @@ def _timex(name: str, text: str) -> Family:
 
 _SYNC = _timex("sync_status", "1 if the clock is synchronised, 0 if not.")
 _RATIO = _timex("frequency_adjustment_ratio", "The clock's rate after adjustment, 1 is none.")
-# field of struct timex → family, factor to its unit
+# field of struct timex → family, factor to the family's unit
 _TIMEX_FAMILIES: dict[str, tuple[Family, float]] = {
     "offset": (_timex("offset_seconds", "Offset from the reference clock."), _MICRO),
     "maxerror": (_timex("maxerror_seconds", "Largest possible error."), _MICRO),
@@ -85,7 +85,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def collect(host: HostRoots) -> Iterator[Metric]:
-    """Raises OSError if the kernel refuses its clock's state for another reason than rights."""
+    """Raises OSError if adjtimex(2) fails for another reason than permissions."""
     now = time.time()
     local = time.localtime(now)
     yield _TIME.single(now)
@@ -108,10 +108,10 @@ def _sources(host: HostRoots) -> Iterator[Metric]:
 
 
 def _discipline() -> Iterator[Metric]:
-    """Nothing where a sandbox forbids adjtimex, and on 32-bit, whose struct differs."""
+    """Return nothing if a sandbox forbids adjtimex, and on 32-bit, where the struct differs."""
     if struct.calcsize("l") != 8:
         return
-    buffer = ctypes.create_string_buffer(_TIMEX_SIZE)  # modes = 0: only ask
+    buffer = ctypes.create_string_buffer(_TIMEX_SIZE)  # modes = 0: read only
     state = _libc.adjtimex(buffer)
     if state < 0:
         error = ctypes.get_errno()

@@ -1,6 +1,6 @@
 """Thermal throttling of the CPUs: /sys/devices/system/cpu/cpu*/thermal_throttle (x86).
 
-The times of the CPUs are in `stat`, which reads /proc/stat once for all that is in it.
+CPU times are in `stat`, which reads /proc/stat only once.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ K = TypeVar("K")
 
 
 def collect(host: HostRoots) -> Iterator[Metric]:
-    """Gives nothing on hosts without these counters, as most virtual machines are."""
+    """Return nothing on hosts without these counters, such as most virtual machines."""
     cores: dict[tuple[str, str], float] = {}
     packages: dict[tuple[str], float] = {}
     for cpu in _throttled(f"{host.sys}/devices/system/cpu"):
@@ -36,7 +36,7 @@ def collect(host: HostRoots) -> Iterator[Metric]:
         core = read_attribute(f"{cpu}/topology/core_id")
         if package is None or core is None:
             continue
-        # CPUs of one core share its counter, so the first one speaks for it.
+        # CPUs of one core share its counter, so only the first is read.
         if (package, core) not in cores:
             _put(cores, (package, core), f"{cpu}/thermal_throttle/core_throttle_count")
         if (package,) not in packages:

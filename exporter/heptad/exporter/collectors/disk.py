@@ -10,7 +10,7 @@ from heptad.exporter.collectors.procfs import Family, HostRoots, read
 # node_exporter's default for --collector.diskstats.device-exclude
 EXCLUDED = re.compile(r"(?:ram|loop|fd|(?:h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+", re.ASCII)
 
-_SECTOR = 512  # bytes; diskstats counts in these whatever the device's own blocks are
+_SECTOR = 512  # bytes; the unit of diskstats, whatever the device's block size is
 _MS = 1e-3
 
 DiskColumn = tuple[Sequence[str], float]
@@ -21,7 +21,7 @@ def _counter(name: str, text: str) -> Family:
 
 
 # The columns after the device's name, in order: family, factor to its unit. Kernels before 4.18
-# end after the first eleven, before 5.5 after fifteen.
+# have only the first eleven, before 5.5 fifteen.
 _COLUMNS: tuple[tuple[Family, float], ...] = (
     (_counter("reads_completed", "Reads completed."), 1),
     (_counter("reads_merged", "Reads merged into others."), 1),
@@ -91,7 +91,7 @@ def collect(host: HostRoots) -> Iterator[Metric]:
     properties: list[tuple[str, str, str, dict[str, str]]] = []
     for line in read(f"{host.proc}/diskstats").splitlines():
         major, minor, device, *numbers = line.split()
-        # Linux 2.4 and early 2.6 gave partitions four numbers of another meaning.
+        # In Linux 2.4 and early 2.6, partitions had four numbers with another meaning.
         if EXCLUDED.fullmatch(device) or len(numbers) < _LEAST:
             continue
         for rows, (_, factor), number in zip(columns, _COLUMNS, numbers, strict=False):
@@ -103,7 +103,7 @@ def collect(host: HostRoots) -> Iterator[Metric]:
 
 
 def _udev(host: HostRoots, major: str, minor: str) -> dict[str, str]:
-    """The properties udev stored for a block device, none without udev; udevadm(8) `info`."""
+    """Return the properties that udev stored for a block device; see udevadm(8) `info`."""
     try:
         text = read(f"{host.root}/run/udev/data/b{major}:{minor}")
     except OSError:
@@ -151,6 +151,6 @@ def _values(udev: dict[str, str], *keys: str) -> list[str]:
 
 
 def _serial(udev: dict[str, str]) -> str:
-    """What is printed on the disk, else what udev made up from the bus."""
+    """Return the serial number printed on the disk, else the one that udev built from the bus."""
     names = ("SCSI_IDENT_SERIAL", "ID_SERIAL_SHORT", "ID_SERIAL")
     return next((udev[name] for name in names if udev.get(name)), "")

@@ -23,7 +23,7 @@ EXCLUDED_TYPES = re.compile(
     "autofs|binfmt_misc|bpf|cgroup2?|configfs|debugfs|devpts|devtmpfs|fusectl|hugetlbfs|iso9660|"
     "mqueue|nsfs|overlay|proc|procfs|pstore|rpc_pipefs|securityfs|selinuxfs|squashfs|sysfs|tracefs"
 )
-# No other machine and no user's process answers for these, so they cannot keep us waiting.
+# These depend on no other machine and no user's process, so they do not hang.
 LOCAL_TYPES = frozenset(
     {"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "tmpfs", "vfat", "xfs", "zfs"}
 )
@@ -70,9 +70,9 @@ class _Mount(NamedTuple):
 def collect(host: HostRoots) -> Iterator[Metric]:
     """Raises OSError, or ValueError for a malformed file.
 
-    A mount that hangs costs its own figures only, and is not asked again before it has answered.
-    Blocks are counted in f_frsize, as POSIX says and df(1) does; node_exporter takes f_bsize,
-    which differs, and is wrong, on some FUSE filesystems.
+    For a mount that hangs, only its own figures are missing, and it is not read again until the
+    pending call returns. Blocks are multiplied by f_frsize, as POSIX and df(1) do; node_exporter
+    uses f_bsize, which differs, and is wrong, on some FUSE filesystems.
     """
     mounts = {mount.labels(): mount for mount in _mounts(host)}
     answers = _ask(host, list(mounts.values()))
@@ -90,7 +90,7 @@ def collect(host: HostRoots) -> Iterator[Metric]:
 
 
 def _mounts(host: HostRoots) -> Iterator[_Mount]:
-    """The host's mounts: those of process 1, which a service's own namespace may lack."""
+    """Return the mounts of process 1, because the service's own namespace may not have all."""
     try:
         text = read(f"{host.proc}/1/mounts")
     except (FileNotFoundError, PermissionError):
@@ -103,7 +103,7 @@ def _mounts(host: HostRoots) -> Iterator[_Mount]:
 
 
 def _unescape(text: str) -> str:
-    r"""Undoes \040 and its like, proc_pid_mounts(5): space, tab, newline, backslash, '#'."""
+    r"""Decode octal escapes (\040), proc_pid_mounts(5): space, tab, newline, backslash, '#'."""
     return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), text) if "\\" in text else text
 
 

@@ -1,6 +1,6 @@
 """Memory: every field of /proc/meminfo, proc_meminfo(5).
 
-psutil is not used: its `cached` includes reclaimable slab, which Cached does not.
+psutil is not used: its `cached` includes reclaimable slab, unlike Cached.
 """
 
 import functools

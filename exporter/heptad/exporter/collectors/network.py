@@ -1,6 +1,6 @@
 """Network interfaces: /proc/net/dev (proc_pid_net(5)) and /sys/class/net.
 
-The attributes of /sys are in the kernel's Documentation/ABI/testing/sysfs-class-net.
+The kernel's Documentation/ABI/testing/sysfs-class-net describes the attributes.
 """
 
 import os
@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric
 
 from heptad.exporter.collectors.procfs import Family, HostRoots, kind_of, read, read_attribute
 
-EXCLUDED = frozenset({"lo"})  # from the traffic counters only, as Debian's node_exporter does
+EXCLUDED = frozenset({"lo"})  # only from the traffic counters, like Debian's node_exporter
 
 _DEVICE = ("device",)
 _BYTES_PER_MBIT = 125_000
@@ -108,7 +108,7 @@ def _states(host: HostRoots) -> Iterator[Metric]:
     for name in _devices(f"{host.sys}/class/net"):
         try:
             attributes = _attributes(f"{host.sys}/class/net/{name}")
-        except OSError:  # it vanished meanwhile
+        except OSError:  # it was removed meanwhile
             continue
         up.append(((name,), float(attributes.get("operstate") == "up")))
         infos.append(((name, *(attributes.get(text, "") for text in _TEXTS)), 1.0))
@@ -123,7 +123,7 @@ def _states(host: HostRoots) -> Iterator[Metric]:
 
 
 def _devices(base: str) -> list[str]:
-    """Files beside the devices, such as bonding_masters, are none."""
+    """Files next to the devices, such as bonding_masters, are skipped."""
     with os.scandir(base) as entries:
         return sorted(entry.name for entry in entries if not entry.is_file(follow_symlinks=False))
 

@@ -26,7 +26,7 @@ _LINE = re.compile(r"^(some|full) .*\btotal=(\d+)$", re.MULTILINE)
 
 
 def collect(host: HostRoots) -> Iterator[Metric]:
-    """Gives nothing where the kernel keeps no pressure information (CONFIG_PSI, psi=0)."""
+    """Return nothing if the kernel has no pressure information (CONFIG_PSI, psi=0)."""
     for resource in ("cpu", "io", "memory"):
         text = read_attribute(f"{host.proc}/pressure/{resource}") or ""
         for line, microseconds in _LINE.findall(text):

@@ -1,4 +1,4 @@
-"""What every collector needs: where the host's files are, and how a family is described."""
+"""What all collectors share: the paths of the host's files, and metric families."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ _ATTRIBUTE = 4096
 
 @dataclass(frozen=True)
 class HostRoots:
-    """Where the host's trees are mounted; other values serve containers and tests."""
+    """Where the host's trees are mounted; other values are for containers and tests."""
 
     proc: Path = Path("/proc")
     sys: Path = Path("/sys")
@@ -23,7 +23,7 @@ class HostRoots:
 
     @classmethod
     def below(cls, root: Path) -> "HostRoots":
-        """Those of a host whose root is mounted at ``root``."""
+        """Return the paths for a host whose root is mounted at ``root``."""
         return cls(proc=root / "proc", sys=root / "sys", root=root)
 
 
@@ -32,10 +32,10 @@ MetricType = Literal["gauge", "counter", "untyped"]
 
 @dataclass(frozen=True)
 class Family:
-    """One metric family as it appears on /metrics.
+    """A metric family as it appears on /metrics.
 
-    `name` is the exposed name, a counter's `_total` included. A name with `<…>` in it stands for
-    all names of that pattern; it documents them and is never exposed itself.
+    `name` is the exposed name, including the `_total` of a counter. A name with `<…>` represents
+    all names with that pattern; it is for documentation and is never exposed.
     """
 
     name: str
@@ -44,11 +44,11 @@ class Family:
     labels: tuple[str, ...] = ()
 
     def metric(self, rows: Iterable[tuple[Sequence[str], float]]) -> Metric:
-        """The family with one sample for each (label values, value).
+        """Return the family with one sample for each (label values, value).
 
-        Label values may hold what `read` made of bytes that are no text.
+        Label values may contain the surrogates of `read`.
         """
-        # prometheus_client names a counter's family without the suffix its samples carry.
+        # prometheus_client expects a counter's family name without the suffix of its samples.
         name = self.name.removesuffix("_total") if self.type == "counter" else self.name
         family = Metric(name, self.help, self.type)
         family.samples = [
@@ -58,21 +58,21 @@ class Family:
         return family
 
     def single(self, value: float) -> Metric:
-        """The family with one sample that has no labels."""
+        """Return the family with one sample without labels."""
         return self.metric([((), value)])
 
 
 def kind_of(name: str) -> MetricType:
-    """The type that a name tells, where all that is not a `_total` is a gauge."""
+    """Return the type by the name: `_total` is a counter, everything else a gauge."""
     return "counter" if name.endswith("_total") else "gauge"
 
 
 def read(path: str) -> str:
-    """A whole file of /proc; raises OSError.
+    """Read a whole file of /proc; raises OSError.
 
-    Bytes that are not UTF-8 come as surrogates, so that a path in the text still opens its file.
-    Where names that people chose stand in the text, split it at "\\n": splitlines() takes far
-    more for the end of a line.
+    Bytes that are not UTF-8 are returned as surrogates, so that a path in the text can still be
+    opened. If the text contains names chosen by users, split it at "\\n", because splitlines()
+    splits at more characters.
     """
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -85,13 +85,13 @@ def read(path: str) -> str:
 
 
 def read_attribute(path: str, folder: int | None = None) -> str | None:
-    """A one-value file of /sys without the surrounding blanks, None if it gives no value.
+    """Read a one-value file of /sys, stripped; return None if it has no value.
 
-    `folder` is an open folder that the path is relative to: half the price where many attributes
-    of one device are read.
+    `folder` is an open folder to which the path is relative, which halves the cost if many
+    attributes of one device are read.
 
-    Many attributes exist only on paper: a driver without the feature, or an interface that is
-    down, answers EINVAL or EOPNOTSUPP.
+    Many attributes exist but cannot be read: a driver without the feature, or an interface that is
+    down, returns EINVAL or EOPNOTSUPP.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
@@ -106,7 +106,7 @@ def read_attribute(path: str, folder: int | None = None) -> str | None:
 
 
 def names(folder: str) -> list[str]:
-    """The names in a folder, sorted; none where it is missing."""
+    """Return the names in a folder, sorted; empty if it does not exist."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.name for entry in entries)
@@ -115,5 +115,5 @@ def names(folder: str) -> list[str]:
 
 
 def label(value: str) -> str:
-    """The text as a label value: valid Unicode, which /metrics must be."""
+    """Convert text to a label value: valid Unicode, as /metrics requires."""
     return value if value.isascii() else os.fsencode(value).decode("utf-8", "replace")

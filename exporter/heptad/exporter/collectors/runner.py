@@ -1,4 +1,4 @@
-"""Runs jobs that may hang, without ever waiting for one longer than its time-out."""
+"""Run jobs that may hang, and wait for none longer than the timeout."""
 
 import queue
 import threading
@@ -8,11 +8,11 @@ from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
-_POLL = 0.01  # seconds; the least time to look again
+_POLL = 0.01  # seconds; minimum time between checks
 
 
 class JobOutcome(NamedTuple, Generic[T]):
-    """What became of a job: its value or its error (TimeoutError while it hangs), and seconds."""
+    """The outcome of a job: its value or its error (TimeoutError while it hangs), and seconds."""
 
     value: T | None
     error: Exception | None
@@ -20,7 +20,7 @@ class JobOutcome(NamedTuple, Generic[T]):
 
 
 class _Round(Generic[T]):
-    """The jobs of one call of `run`, and how far the thread has come with them."""
+    """The jobs of one call of `run`, and the thread's progress."""
 
     def __init__(self, jobs: Sequence[tuple[str, Callable[[], T]]]) -> None:
         self.jobs = jobs
@@ -32,11 +32,11 @@ class _Round(Generic[T]):
 
 
 class Runner(Generic[T]):
-    """One daemon thread that does named jobs in turn, and is replaced when a job hangs.
+    """A daemon thread that runs named jobs in turn, and is replaced when a job hangs.
 
-    A system call on a dead NFS server cannot be interrupted. The thread that is stuck in it is
-    left behind and a new one does the rest; the stuck job is not started again before it has
-    returned. So a job costs at most one thread, and a hang costs its time-out once.
+    A system call on an unreachable NFS server cannot be interrupted. The stuck thread is abandoned
+    and a new one runs the remaining jobs; the stuck job is not started again until it has returned.
+    A job therefore occupies at most one thread, and a hang takes its timeout once.
     """
 
     def __init__(self, name: str, timeout: float) -> None:
@@ -48,7 +48,7 @@ class Runner(Generic[T]):
         self._one_run = threading.Lock()
 
     def run(self, jobs: Sequence[tuple[str, Callable[[], T]]]) -> dict[str, JobOutcome[T]]:
-        """Does every job that does not hang from before; outcomes by name. Names are unique."""
+        """Run every job that is not still hanging; return outcomes by name (must be unique)."""
         with self._one_run:
             now = time.monotonic()
             with self._lock:
@@ -63,7 +63,7 @@ class Runner(Generic[T]):
             return {key: outcomes[key] for key, _ in jobs}
 
     def close(self) -> None:
-        """Ends the thread; a later `run` starts another."""
+        """Stop the thread; a later `run` starts another."""
         with self._one_run:
             if self._rounds is not None:
                 self._rounds.put(None)
@@ -78,7 +78,7 @@ class Runner(Generic[T]):
         self._rounds.put(current)
 
     def _wait(self, current: _Round[T]) -> bool:
-        """Until the round is done, or a job in it is late: then it is given up, and True."""
+        """Wait until the round is done; if a job times out, abandon the round and return True."""
         left = self._timeout
         while not current.done.wait(left):
             with self._lock:
@@ -103,13 +103,13 @@ class Runner(Generic[T]):
             current.done.set()
 
     def _do(self, current: _Round[T], key: str, job: Callable[[], T]) -> bool:
-        """Does one job; False when the round was given up meanwhile."""
+        """Run one job; return False if the round was abandoned meanwhile."""
         with self._lock:
             current.current, current.began = key, time.monotonic()
         value, error = None, None
         try:
             value = job()
-        except Exception as caught:  # noqa: BLE001 - whatever a job raises is its outcome
+        except Exception as caught:  # noqa: BLE001 - any exception is the job's outcome
             error = caught
         with self._lock:
             if current.abandoned:

@@ -28,7 +28,7 @@ FAMILIES: tuple[Family, ...] = (_CPU, _GUEST, *_NUMBERS.values())
 
 _MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
 _GUEST_MODES = ("user", "nice")
-_TICK = 100.0  # USER_HZ: 100 in the ABI of every architecture but Alpha, time(7)
+_TICK = 100.0  # USER_HZ: 100 in the ABI of every architecture except Alpha, time(7)
 _IDLE = _MODES.index("idle")
 _HOTPLUG = 3 * _TICK
 
@@ -58,11 +58,11 @@ def collect(host: HostRoots) -> Iterator[Metric]:
 
 
 def _never_back(host: HostRoots, cpus: dict[str, list[int]]) -> dict[str, list[int]]:
-    """The ticks, each no less than last time.
+    """Return the ticks, none lower than last time.
 
-    The kernel lets iowait and idle step back a little (proc_stat(5)), which Prometheus would
-    take for a restart and count from nought. A CPU that comes back after hot-plug does begin
-    anew: its idle time steps back by more than three seconds.
+    The kernel may decrease iowait and idle slightly (proc_stat(5)), which Prometheus would treat as
+    a counter reset. A CPU that returns after hot-plug does start from zero: its idle time decreases
+    by more than three seconds.
     """
     before = _highest.get(host, {})
     highest = {}

@@ -19,7 +19,7 @@ FAMILIES: tuple[Family, ...] = (
 
 
 def collect(host: HostRoots) -> Iterator[Metric]:
-    """os.uname() lacks the NIS domain name; the kernel shows it in /proc (uts_namespaces(7))."""
+    """os.uname() has no NIS domain name, so it is read from /proc (uts_namespaces(7))."""
     name = os.uname()
     domain = read_attribute(f"{host.proc}/sys/kernel/domainname") or ""
     values = (name.sysname, name.release, name.version, name.machine, host_name(host.root), domain)

@@ -1,7 +1,7 @@
-"""What node_exporter exposes by default and Heptad does not, each with the reason.
+"""What node_exporter exposes by default and Heptad does not, with reasons.
 
-A test fails for a family of node_exporter's default collectors that is neither exposed nor here.
-Whoever needs these runs node_exporter beside Heptad and sets `host_metrics: false`.
+A test fails if a family of node_exporter's default collectors is neither exposed nor listed here.
+To have these metrics, run node_exporter next to Heptad and set `host_metrics: false`.
 """
 
 _HARDWARE = "hardware state, not logins or load"
@@ -11,7 +11,7 @@ _STORAGE = "inner counters of one storage system; disks and filesystems are expo
 _NEWER = "newer than node_exporter 1.5, with which Heptad is compatible"
 _KERNEL = "kernel state unrelated to the supported subjects"
 
-# the start of a family's name → why it is left out
+# prefix of a family's name → why it is not exposed
 UNSUPPORTED: dict[str, str] = {
     "node_arp_": _PROTOCOLS,
     "node_bcache_": _STORAGE,

@@ -1,7 +1,8 @@
 """Logged-in users: the session files of systemd-logind, else utmp.
 
-The files are systemd's own (src/login/logind-session.c, session_save): one `KEY=value` a line.
-node_exporter asks logind over D-Bus for the same facts, in a collector that is off by default.
+The format of the files is systemd's (src/login/logind-session.c, session_save): one `KEY=value` per
+line. node_exporter gets the same facts from logind over D-Bus, in a collector that is off by
+default.
 """
 
 import itertools
@@ -30,31 +31,31 @@ FAMILIES: tuple[Family, ...] = (_SESSIONS, _USERS)
 LOGIND = "run/systemd"  # below the root
 MOST_SESSIONS = 4096
 
-# A session's user chooses its type and class (pam_systemd(8)), so only known ones are labels.
+# A session's user chooses its type and class (pam_systemd(8)), so only known values are labels.
 _REMOTE = ("true", "false")
 _TYPES = ("other", "unspecified", "tty", "x11", "wayland", "mir", "web")
 _CLASSES = ("other", "user", "greeter", "lock-screen", "background")
 
 
 def collect(host: HostRoots) -> Iterator[Metric]:
-    """Without logind there are no sessions, only the users of utmp. Raises OSError."""
+    """Without logind, only the users of utmp are returned. Raises OSError."""
     sessions = _sessions(f"{host.root}/{LOGIND}/sessions")
     seats = names(f"{host.root}/{LOGIND}/seats")
-    if sessions or seats:  # a logind that runs has at least seat0, sd-login(3)
+    if sessions or seats:  # a running logind has at least seat0, sd-login(3)
         counts = Counter(_key(session) for session in sessions)
         # Sessions without a seat are those of remote users.
         keys = itertools.product([*seats, ""], _REMOTE, _TYPES, _CLASSES)
         yield _SESSIONS.metric((key, float(counts[key])) for key in keys)
         yield _USERS.single(float(_own_users(sessions)))
-    elif host.root == Path("/"):  # psutil knows no other utmp
+    elif host.root == Path("/"):  # psutil can read no other utmp
         yield _USERS.single(float(_utmp_users()))
 
 
 def _sessions(folder: str) -> list[dict[str, str]]:
-    """What the session files say; nothing where the folder is missing."""
+    """Return the content of the session files; empty if the folder does not exist."""
     try:
         with os.scandir(folder) as entries:
-            # Beside each session lies a FIFO, <id>.ref, whose other end the session holds.
+            # Next to each session is a FIFO, <id>.ref, whose other end the session holds open.
             files = [e.path for e in entries if e.is_file(follow_symlinks=False)]
     except FileNotFoundError:
         return []
@@ -62,7 +63,7 @@ def _sessions(folder: str) -> list[dict[str, str]]:
     for path in files[:MOST_SESSIONS]:
         try:
             text = read(path)
-        except FileNotFoundError:  # it ended meanwhile
+        except FileNotFoundError:  # the session ended meanwhile
             continue
         pairs = (line.partition("=") for line in text.split("\n"))
         sessions.append({key: value for key, _, value in pairs})
@@ -89,6 +90,6 @@ def _own_users(sessions: list[dict[str, str]]) -> int:
 
 
 def _utmp_users() -> int:
-    import psutil  # noqa: PLC0415 - four megabytes that a host with logind never needs
+    import psutil  # noqa: PLC0415 - uses 4 MB, and is not needed with logind
 
     return len({user.name for user in psutil.users()})
