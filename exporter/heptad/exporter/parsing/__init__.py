@@ -1,1 +1,1 @@
-"""From a log line to facts: who logged it and when (header), and what it says (engine)."""
+"""Parsing: header, timestamp and program of a log line, and the rules for its message."""

@@ -1,7 +1,7 @@
-"""The paths of a program's binaries, as patterns, and what such a pattern may not match.
+"""Path patterns for the binaries of a program, and their validation.
 
-Distributions keep the same binary at different places. So a path of a rule also holds by its name
-in the other folders into which only root installs programs. A path alone proves nothing: see
+Distributions install the same binary at different places, so a path in a rule also matches by its
+file name in the other folders where only root installs programs. A path alone proves nothing: see
 heptad.exporter.normalize.provenance.
 """
 
@@ -16,26 +16,26 @@ _SYSTEM: Final = re.compile(
     r"(?:/usr(?:/local)?)?/s?bin"
     r"|(?:/usr(?:/local)?)?/lib(?:32|64|x32|exec)?(?:/[^/]+)*"
     r"|/(?:nix|gnu)/store/[^/]+(?:/[^/]+)*"  # NixOS, Guix
-    r"|/run/wrappers/wrappers\.[^/]+"  # NixOS' setuid programs
-    r"|/run/setuid-programs|/run/privileged/bin"  # Guix' setuid programs
+    r"|/run/wrappers/wrappers\.[^/]+"  # setuid programs of NixOS
+    r"|/run/setuid-programs|/run/privileged/bin"  # setuid programs of Guix
     r")"
 )
 _WRAPPED: Final = re.compile(r"\.(.+)-(?:wrapped|real)")
-"""What Nix and Guix call the binary behind a script that sets its environment."""
+"""How Nix and Guix name the binary behind a script that sets its environment."""
 
 _OPEN: Final = (
     *("/home", "/var/home", "/usr/home", "/run/user", "/proc"),
-    *("/tmp", "/var/tmp", "/dev/shm"),  # noqa: S108 - they are refused
+    *("/tmp", "/var/tmp", "/dev/shm"),  # noqa: S108 - they are rejected
 )
-"""Folders in which users who are not root keep binaries."""
+"""Folders in which users other than root keep binaries."""
 _MOST_RECENT: Final = 256
 
 
 class Binaries(Set[str]):
-    """The binaries at ``paths`` and, by their names, in the folders of the system.
+    """The binaries at ``paths`` and, by file name, in the system's folders.
 
-    In a path `*` and `?` match within a name, `**` any number of folders. ``paths`` of
-    ``own`` hold as they are written only.
+    In a path, `*` and `?` match within a name, and `**` matches any number of folders. The paths in
+    ``own`` match only as they are written.
     """
 
     def __init__(self, paths: Iterable[str], own: Iterable[str] = ()) -> None:
@@ -47,7 +47,7 @@ class Binaries(Set[str]):
         self._recent: dict[str, bool] = {}
 
     def beside(self, own: Iterable[str]) -> "Binaries":
-        """The same, and those at the paths of ``own``."""
+        """Return a copy that also has the paths of ``own``."""
         paths, known = self._given
         return Binaries(paths, [*known, *own])
 
@@ -90,7 +90,7 @@ def _is_canonical(path: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _compile(path: str) -> re.Pattern[str]:
-    """A pattern of linear time: names are matched one by one."""
+    """Compile to a pattern that matches in linear time: name by name."""
     parts = []
     for part in path[1:].split("/"):
         name = re.escape(re.sub(r"\*+", "*", part)).replace(r"\*", "[^/]*")
@@ -99,7 +99,7 @@ def _compile(path: str) -> re.Pattern[str]:
 
 
 def check_path(path: str) -> str | None:
-    """What is wrong with a path or pattern of a binary; None if nothing."""
+    """Return what is wrong with a path or pattern of a binary; None if it is valid."""
     parts = path[1:].split("/")
     if len(path) > 1024 or not path.isprintable() or not _is_canonical(path):
         return "must be an absolute path without `.`, `..` and `//`"
@@ -121,14 +121,14 @@ def check_path(path: str) -> str | None:
 
 
 def check_paths(paths: Iterable[str]) -> Iterator[tuple[int, str]]:
-    """The faults of several, each with its place."""
+    """Yield what is wrong with each invalid path, with its index."""
     for number, path in enumerate(paths):
         if fault := check_path(path):
             yield number, fault
 
 
 def _reaches(parts: list[str], folder: list[str]) -> bool:
-    """Whether a path that matches ``parts`` may lie in ``folder`` or below it."""
+    """Return whether a path that matches ``parts`` may be in ``folder`` or below it."""
     if not folder:
         return True
     if not parts:

@@ -1,9 +1,9 @@
-"""A name as the account has it, out of what a daemon escapes when it writes it to its log.
+"""Undo how daemons escape user names in their logs.
 
-Only what the daemon is known to escape is undone, and only where the result can be nothing else:
-two accounts never get one name. A name that is not UTF-8 has ``\\xff`` for a byte and two
-backslashes for one, and so has a name that could be taken for such a one. A name with a control
-character, which no account has, stays as it was written.
+Only known escapes are undone, and only if the result is unambiguous: two accounts never get the
+same name. A name that is not UTF-8 has ``\\xff`` for a byte and doubled backslashes, and so does a
+name that could be mistaken for one. A name with a control character, which no account has, is left
+as it was logged.
 """
 
 import re
@@ -12,14 +12,15 @@ from typing import Final
 _BY_VIS: Final = re.compile(
     r"(?:[\t\n -\[\]-~]|\\(?:[\\nrbavtfs]|0[0-3][0-7]|177|[23][0-7][0-7]))*"
 )
-"""What vis(3) writes with VIS_OCTAL, VIS_CSTYLE or not: openssh-portable, openbsd-compat/vis.c."""
+"""The output of vis(3) with or without VIS_OCTAL, VIS_CSTYLE: openssh-portable,
+openbsd-compat/vis.c."""
 _VIS: Final = re.compile(rb"\\(?:([0-7]{3})|(.))", re.DOTALL)
 _LETTERS: Final = dict(zip(b"nrbavtfs\\", b"\n\r\b\a\v\t\f \\", strict=True))
 _CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
 _LOOKS_SPELLED: Final = re.compile(r"\\x[0-9a-f]{2}")
 
 _BY_RUST: Final = re.compile(r"(?:[^\\]|\\(?:[\\'\"tnr0]|u\{[0-9a-f]{1,6}\}))*", re.DOTALL)
-"""What str::escape_debug() writes: Rust's library, core::char."""
+"""The output of str::escape_debug(): Rust's library, core::char."""
 _RUST: Final = re.compile(r"\\(?:u\{([0-9a-f]{1,6})\}|(.))", re.DOTALL)
 _RUST_LETTERS: Final = {"t": "\t", "n": "\n", "r": "\r", "0": "\0"}
 _END_OF_UNICODE: Final = 0x110000
@@ -27,9 +28,10 @@ _SURROGATES: Final = range(0xD800, 0xE000)
 
 
 def undo_vis(text: str, *, by_child: bool) -> str | None:
-    """The name that sshd wrote as ``text``; None if it may be either of two.
+    """Return the name that sshd logged as ``text``; None if it is ambiguous.
 
-    Until 10.0 what sshd's unprivileged child says (``by_child``) is escaped twice, since then once.
+    Before sshd 10.0, messages of its unprivileged child (``by_child``) are escaped twice, since
+    then once.
     """
     once = _read_vis(text)
     if once is None:
@@ -62,7 +64,7 @@ def _spell(name: bytes) -> str:
 
 
 def undo_rust(text: str) -> str:
-    """The name that sudo-rs wrote as ``text``."""
+    """Return the name that sudo-rs logged as ``text``."""
     if _BY_RUST.fullmatch(text) is None:
         return text
     codes = [int(found[1], 16) for found in _RUST.finditer(text) if found[1]]

@@ -1,7 +1,7 @@
-"""The lines of a log become records: header, message, and how often syslog says that it came.
+"""Split the lines of a log into records: header, message and repeat count.
 
-A folded line (heptad.exporter.parsing.repeated_lines) is the line that it stands for; the formats
-themselves are in heptad.exporter.parsing.header_formats.
+A folded line (heptad.exporter.parsing.repeated_lines) becomes the line that it stands for.
+heptad.exporter.parsing.header_formats has the header formats.
 """
 
 import re
@@ -28,12 +28,12 @@ _MOST_RECENT: Final = 1000
 
 
 class HeaderParser:
-    """Splits the lines of one log into records; ``locale`` is that of its stamps, if known.
+    """Splits the lines of one log into records; ``locale`` is that of its timestamps, if known.
 
-    Nearly every line differs from one before it in no more than its time, process id and message.
-    So ``_width``, how long the last stamp was, ``_places``, what stood between stamp and process
-    id and is known to be a host and a tag, and ``_recent``, the same with the id, take the place
-    of a pattern for most lines. ``strange`` is the first line without a header.
+    Nearly every line differs from an earlier one only in time, process id and message. These caches
+    therefore replace the patterns for most lines: ``_width``, the length of the last timestamp;
+    ``_places``, the text between timestamp and process id for known hosts and tags; ``_recent``,
+    the same with the process id. ``strange`` is the first line without a header.
     """
 
     def __init__(
@@ -57,22 +57,22 @@ class HeaderParser:
 
     @property
     def problem(self) -> str | None:
-        """Why stamps of the log cannot be read, where a setting would help."""
+        """Why timestamps of the log cannot be read, if a setting would help."""
         return self._formats.problem
 
     def parse(self, raw: str) -> LogRecord | None:
-        """The record of a line without its line end, or None if it has no known header."""
+        """Return the record of a line without line end, or None if its header is unknown."""
         header = self._formats.read(raw)
         return None if header is None else self._record(header, raw)
 
     def parse_text(self, text: str, before: str = "") -> tuple[list[LogRecord], list[str]]:
-        """The records of the lines of a text, and the lines that have no known header.
+        """Return the records of a text, and its lines with an unknown header.
 
-        ``before`` is the text right before, where the first line may refer to it.
+        ``before`` is the text right before, if the first line refers to it.
         """
         records = self._find_last(before) if before else []
         known = len(records)
-        broken = 0  # so many records there were when a line without a header came last
+        broken = 0  # number of records at the last line without a header
         strange: list[str] = []
         recall, recent, add, provenance = (
             self.timestamps.recall,
@@ -108,7 +108,7 @@ class HeaderParser:
     def _parse_other(
         self, line: str, last: LogRecord | None, records: list[LogRecord], strange: list[str]
     ) -> bool:
-        """What is not known from lines before; whether it gave a record."""
+        """Parse a line that differs from those before; return whether it has a record."""
         line = line.lstrip("\0\ufeff")
         header = self._formats.read(line)
         if header is not None and header.end:
@@ -123,7 +123,7 @@ class HeaderParser:
         return record is not None
 
     def _learn(self, header: Header, raw: str) -> None:
-        """Know such a line again, if it is no more than a stamp, a host, a tag and a message."""
+        """Add a line to the caches if it is only a timestamp, a host, a tag and a message."""
         width, end, pid = header.width, header.end, header.pid
         behind = f"[{pid}]: " if pid else ": "
         if not raw.startswith(behind, end):
@@ -145,7 +145,7 @@ class HeaderParser:
                 names.add(name)
 
     def _recall_place(self, place: str) -> tuple[str | None, str, str] | None:
-        """Host, tag and process id, if host and tag are known and no more than an id is new."""
+        """Return host, tag and process id if host and tag are known."""
         before, bracket, pid = place.partition("[")
         known = self._places.get(before)
         if known is None and before.startswith(" "):
@@ -158,7 +158,7 @@ class HeaderParser:
         return found
 
     def _recall_names(self, place: str) -> tuple[str | None, str] | None:
-        """Host and tag that are both known, though not of the same line."""
+        """Return host and tag if both are known from different lines."""
         host, _, app_name = place[1:].partition(" ")
         if host not in self._hosts or app_name not in self._app_names:
             return None
@@ -168,9 +168,9 @@ class HeaderParser:
         return known
 
     def _unfold(self, line: str, header: Header | None, last: LogRecord) -> LogRecord | None:
-        """What a folded line stands for, where that is the record right before it.
+        """Return the record that a folded line stands for, if it is the one right before it.
 
-        The raw line is the one that is repeated: from it is judged whether it may be kept.
+        The raw line is the repeated one, because it decides whether the line may be stored.
         """
         if header is None:
             header = self._read_fold(line, last)
@@ -178,7 +178,7 @@ class HeaderParser:
                 return None
         record = self._record(header, line)
         time, count = record.time, record.count
-        if isinstance(count, RepeatCount):  # it names its message, maybe the one that was just read
+        if isinstance(count, RepeatCount):  # it contains its message, possibly the last one
             if not _say_the_same(record, last):
                 return None
             return msgspec.structs.replace(record, count=RepeatCount(count, again=True))
@@ -189,7 +189,7 @@ class HeaderParser:
         return msgspec.structs.replace(last, time=time, count=count, provenance=self.provenance)
 
     def _read_fold(self, line: str, last: LogRecord) -> Header | None:
-        """The header of a folded line that has no tag, or no header at all (metalog)."""
+        """Return the header of a folded line without a tag, or without any header (metalog)."""
         parts = split_phrase(line)
         if parts is None:
             return None
@@ -199,7 +199,7 @@ class HeaderParser:
         return self._formats.read(f"{before}{FOLDER}: {words}")
 
     def _find_last(self, before: str) -> list[LogRecord]:
-        """The record of the last line of a text that was read already, or none."""
+        """Return the record of the last line of a text that was already read, or none."""
         clock = TimestampParser(
             self.timestamps.zone, self.timestamps.last, self.timestamps.reference
         )
@@ -222,7 +222,7 @@ class HeaderParser:
 
 
 def _say_the_same(one: LogRecord, other: LogRecord) -> bool:
-    """Whether both are one message of one process."""
+    """Return whether both are the same message of the same process."""
     return (
         one.message == other.message
         and one.pid == other.pid

@@ -1,11 +1,11 @@
-"""The formats of a line's header: every one that syslog daemons and journalctl write to files.
+"""The header formats of lines that syslog daemons and journalctl write to files.
 
 RFC 3164 (BSD syslog, with and without PRI, day padded or not, with or without a fraction of the
-second), RFC 5424 with structured data, RFC 3339 and ISO 8601 stamps with and without zone. Then
-what their kin make of these: a year or a weekday, a zone's name, a locale's month
-(heptad.exporter.parsing.stamp_formats); facility and severity before or behind the host (FreeBSD
--v, BusyBox, OpenWrt); a program in brackets (metalog); no host; no colon behind the process id; two
-blanks; and a whole line in another's (a relay that did not understand it). These are tried last.
+second), RFC 5424 with structured data, RFC 3339 and ISO 8601 timestamps with and without zone.
+Variants of these are tried last: a year or a weekday, a zone's name, a locale's month
+(heptad.exporter.parsing.stamp_formats); facility and severity before or after the host (FreeBSD -v,
+BusyBox, OpenWrt); a program in brackets (metalog); no host; no colon after the process id; two
+blanks; and a whole line within another (a relay that could not parse it).
 """
 
 import re
@@ -22,7 +22,7 @@ from heptad.exporter.parsing.timestamps import TimestampParser
 
 _NO_HOST: Final = rf"(?!(?:{SEVERITY}|(?:19|20)\d\d|UTC|GMT|CET|CEST) )"
 _NO_TAG: Final = rf"(?!(?:{SEVERITY}|UTC|GMT|CET|CEST):|<\d)"
-# A host never ends in a colon and holds no bracket: so a tag is not taken for one.
+# A host never ends in a colon and has no brackets, so that a tag is not mistaken for one.
 _HOST: Final = r"[^\s\[\]]{0,254}[^\s:\[\]]"
 _TAG: Final = rf"{_NO_TAG}(?P<tag>\([\w-]+\)|[^\s:\[\]()]{{1,128}})"
 _REST: Final = (
@@ -48,10 +48,10 @@ _RFC5424: Final = re.compile(
     r"(?P<pid>\S{1,128}) \S{1,128} " + _STRUCTURED,
     re.DOTALL | re.ASCII,
 )
-# journalctl -o with-unit: a unit's name holds colons where systemd made it of a connection
+# journalctl -o with-unit: a unit's name contains colons if systemd created it for a connection
 _UNIT: Final = r"(?P<unit>[\w@\\:.-]{1,200})\.(?:service|scope)(?:/\S{1,200})?(?=\[\d)"
 _FACILITY: Final = rf"(?:[<\[(]?{SEVERITY}[>\])]?:?|<\d{{1,2}}\.\d>|<\d{{1,3}}>) +"
-# macOS' syslog(1), the standard form; what is in brackets is the library that wrote the message
+# macOS' syslog(1), standard format; in parentheses is the library that logged the message
 _LEVEL: Final = (
     r"(?:(?: \([^\s()]{1,64}\))? <(?:Emergency|Alert|Critical|Error|Warning|Notice|Info|Debug)>"
     r"(?=:))?"
@@ -66,7 +66,7 @@ _PLACE: Final = re.compile(
     r"(?:(?: |(?<=\]:)(?=\S))(?P<message>.*))?",
     re.DOTALL | re.ASCII,
 )
-# RFC 5424 of which a receiver left out the PRI, or the version, too
+# RFC 5424 without PRI, and possibly without version, as some receivers write it
 _UNMARKED: Final = re.compile(
     r" (?P<host>[^\s:\[\]]{1,255}) (?P<tag>[^\s:\[\]]{1,128}) (?P<pid>-|\d{1,9}) \S{1,128} "
     + _STRUCTURED,
@@ -84,7 +84,7 @@ _BY_FORM: Final = (
     ("su", re.compile(r"(?:FAILED SU )?\(to \S{1,256}\) \S{0,256} on \S")),
 )
 _UNITS: Final = {"ssh": "sshd", "polkit": "polkitd", "crond": "cron", "openssh": "sshd"}
-# no process id and no colon: only the name of a known program tells that it is one
+# no process id and no colon: a tag only if it is the name of a known program
 _BARE: Final = re.compile(
     rf" +(?P<host>{_HOST}) +(?P<tag>[^\s:\[\]()]{{1,128}}) (?P<message>.*)", re.DOTALL | re.ASCII
 )
@@ -103,7 +103,7 @@ _OUTER: Final = re.compile(
 
 
 class Header(msgspec.Struct, gc=False):
-    """A line taken apart; its stamp ends at ``width``, and the tag at ``end``, if that is known."""
+    """The parts of a line; the timestamp ends at ``width``, the tag at ``end``, if known."""
 
     time: int
     host: str
@@ -116,10 +116,10 @@ class Header(msgspec.Struct, gc=False):
 
 
 class Formats:
-    """Takes lines of one log apart; the format that matched last is tried first.
+    """Parses the headers of one log; the format that matched last is tried first.
 
-    ``problem`` says why stamps of the log cannot be read, where a setting would help. A name in
-    ``programs`` is a tag without a colon, too.
+    ``problem`` says why timestamps cannot be read, if a setting would help. A name in ``programs``
+    is recognized as a tag without a colon too.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Formats:
             self._order.remove(self._read_bsd)
 
     def read(self, raw: str) -> Header | None:
-        """The header of a line, or None if it has none of the known ones."""
+        """Return the header of a line, or None if its format is unknown."""
         order = self._order
         for number, read in enumerate(order):
             header = self._try(read, raw)
@@ -183,7 +183,7 @@ class Formats:
         )
 
     def _read_other(self, raw: str) -> Header | None:
-        """An unusual stamp or place, or a line in a line; only these move the clock."""
+        """Parse unusual timestamps and places, and nested lines; on failure, reset the clock."""
         last = self._timestamps.last
         header = self._read_unusual(raw)
         if header is None:
@@ -213,7 +213,7 @@ class Formats:
         return None if inside else self._read_inner(line, stamp.end)
 
     def _read_inner(self, line: str, begin: int) -> Header | None:
-        """The header of a whole line behind a stamp and perhaps a host."""
+        """Parse the header of a whole line after a timestamp and possibly a host."""
         outer = _OUTER.match(line, begin)
         if outer is None:
             return None
@@ -247,14 +247,14 @@ def _header(found: Match[str], time: int) -> Header:
 
 
 def name_program(app_name: str) -> str:
-    """The program of a tag, which some write with its folder."""
+    """Return the program of a tag, which may be a path."""
     return app_name.rpartition("/")[2] or app_name if app_name[:1] == "/" else app_name
 
 
 def _program_of(unit: str, message: str) -> str:
-    """The program of a unit: PAM names it, and else the unit is mostly called like it.
+    """Return the program of a unit: PAM names it; otherwise it is usually named like the unit.
 
-    What a user started says by its form that it is sudo's or su's.
+    In a user's session, lines of sudo and su are recognized by their form.
     """
     told = _BY_PAM.match(message)
     if told is not None:

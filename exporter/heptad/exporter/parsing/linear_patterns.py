@@ -1,9 +1,9 @@
-"""Patterns of users: matched by RE2, whose time is linear in the length of the text.
+"""Patterns of users, which RE2 matches in time linear in the length of the text.
 
-The rules that ship are matched by ``re``, and tests prove each of them linear. A user's pattern is
-not tested by anybody: RE2 (google-re2) has no nested loops to get lost in, and refuses what cannot
-be matched without (look-around, references). What is left to bound is the number of places in a
-pattern that may be live at once: see ``check_linear``.
+Shipped rules are matched by ``re``, and tests prove that each is linear. Patterns of users are not
+tested: RE2 (google-re2) does not backtrack, and rejects what requires it (look-around,
+backreferences). What remains to limit is the number of positions in a pattern that may be active at
+once: see ``check_linear``.
 """
 
 import re
@@ -18,9 +18,10 @@ import re2  # type: ignore[import-untyped]
 from heptad.exporter.parsing.patterns import expand_macros
 
 _MEMORY: Final = 2**18
-"""Bytes for RE2's program and its states: a few thousand instructions."""
+"""Bytes for RE2's program and its states: some thousand instructions."""
 _MOST_COPIES: Final = 40
-"""Of what counted repetitions behind an unbounded one repeat: 64 kB then take some 40 ms."""
+"""Maximum number of copies by counted repetitions after an unbounded one: 64 kB then take about 40
+ms."""
 _UNBOUNDED: Final = parser.MAXREPEAT
 _HINTS: Final = (
     (
@@ -42,10 +43,10 @@ _HINTS: Final = (
 
 
 class LinearPattern:
-    """A compiled pattern with as much of ``re.Pattern`` as rules need."""
+    """A compiled pattern with the part of the interface of ``re.Pattern`` that rules need."""
 
     def __init__(self, expanded: str) -> None:
-        """Raises re2.error where RE2 does not take the pattern."""
+        """Raises re2.error if RE2 rejects the pattern."""
         options = re2.Options()
         options.log_errors = False
         options.dot_nl = True
@@ -54,7 +55,7 @@ class LinearPattern:
         self.groupindex: Mapping[str, int] = dict(self._pattern.groupindex)
 
     def fullmatch(self, text: str) -> Match[str] | None:
-        """The match of all of ``text``; none where it is not UTF-8."""
+        """Match all of ``text``; return None if it is not valid UTF-8."""
         try:
             found: Match[str] | None = self._pattern.fullmatch(text)
         except UnicodeEncodeError:
@@ -63,11 +64,11 @@ class LinearPattern:
 
 
 def check_linear(pattern: str) -> str:
-    """Why a pattern cannot be matched in linear time, and what to write; empty if it can.
+    """Return why a pattern cannot be matched in linear time, and what to write; empty if it can.
 
-    ``re`` has taken the pattern already. RE2 walks all places of a pattern that the text may have
-    reached at once, and where the text before may be of any length these are as many as counted
-    repetitions have copies.
+    ``re`` must have compiled the pattern. RE2 tracks all positions of a pattern that the text may
+    have reached. If the preceding text may have any length, these are as many as the copies of
+    counted repetitions.
     """
     expanded = expand_macros(pattern)
     for sign, hint in _HINTS:
@@ -90,9 +91,9 @@ def check_linear(pattern: str) -> str:
 
 
 def _count_copies(items: Any, *, behind: bool) -> tuple[int, int, bool]:
-    """Copies by counted repetitions that count, places in all, and whether any is unbounded.
+    """Return the copies by counted repetitions, all positions, and whether any is unbounded.
 
-    ``behind`` says whether what is unbounded stands before.
+    ``behind``: whether something unbounded precedes.
     """
     copies = places = 0
     unbounded = False
@@ -112,7 +113,7 @@ def _count_copies(items: Any, *, behind: bool) -> tuple[int, int, bool]:
 
 
 def _open(operation: Any, value: Any) -> tuple[list[Any], Any, Any]:
-    """The patterns within an item, and how often it stands there at least and at most."""
+    """Return the patterns within an item, and its minimum and maximum number of repetitions."""
     if operation in (sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT):
         return [value[2]], value[0], value[1]
     if operation is sre.SUBPATTERN:

@@ -1,4 +1,4 @@
-"""What can be told of a rule's pattern without matching: fragments, first words, plain text."""
+"""Macros of patterns, and what is known of a pattern without matching: first words, plain text."""
 
 import re
 from collections.abc import Callable
@@ -12,7 +12,7 @@ _MACROS: Final[dict[str, str]] = {
         r"(?P<address>[0-9A-Fa-f:.]*[0-9A-Fa-f:](?:%[\w.-]{1,32})?|UNKNOWN)"
         r"(?: port (?P<source_port>\d{1,5}))?"
     ),
-    # dropbear; since 2026 an address of IPv6 stands in brackets
+    # dropbear; since 2026, IPv6 addresses are in brackets
     "dropbear_peer": (
         r"\[?(?P<address>[0-9A-Fa-f:.]*[0-9A-Fa-f:](?:%[\w.-]{1,32})?)\]?:(?P<source_port>\d{1,5})"
     ),
@@ -23,15 +23,15 @@ _MACROS: Final[dict[str, str]] = {
         r"|(?:keyboard-interactive|challenge-response)(?:/[\w-]{1,32})?)"
     ),
     "key": r"[\w.@-]{1,64} (?:(?P<object>[A-Za-z0-9+/=:]{8,200})|\(null\))",
-    # pam_unix, _unix_verify_password: sshd sets no ruser, so the first rhost is the daemon's;
-    # elsewhere ruser and user may be what a client typed, so there may be but one
+    # pam_unix, _unix_verify_password: sshd sets no ruser, so the first rhost is the daemon's; with
+    # other programs, a client may have chosen ruser and user, so rhost must occur only once
     "pam_peer": (
         r"logname=[^ ]* uid=-?\d+ euid=-?\d+ tty=(?:(?:NODEV)?ssh ruser= rhost="
         r"|(?:/dev/)?(?:(?P<tty>(?:pts/|tty|hvc|:)[\w.]+|console)|[^ ]*)"
         r" ruser=[^ ]*+(?>(?: (?!rhost=)[^ ]*+)*) rhost=(?!.* rhost=))(?P<address>[^ ]*)"
     ),
-    # a rule that takes nothing from a line looks first whether the line names an account, an
-    # address or an attempt: a rule of its own must read such a line, or it is not understood
+    # a rule that takes nothing from a line first checks that the line names no account, address or
+    # attempt: such a line must match a rule of its own, or it counts as not understood
     "nobody": (
         r"(?!.*(?:user(?:name)?=|rhost="
         r"|(?:[Ii]nvalid|[Ii]llegal|[Uu]nknown|authenticating|for|by) user "
@@ -40,15 +40,15 @@ _MACROS: Final[dict[str, str]] = {
         r"|(?<![\w:])(?:(?:[0-9A-Fa-f]{1,4}:){4,7}[0-9A-Fa-f]{1,4}"
         r"|(?:[0-9A-Fa-f]{1,4}:){1,6}(?::[0-9A-Fa-f]{1,4}){1,6}|::[0-9A-Fa-f]{1,4})(?![\w:])))"
     ),
-    # the same where a server tells the name that it was given as the remote user: FTP, mail
+    # the same if a server passes the given name as the remote user: FTP, mail
     "pam_asked": (
         r"logname=[^ ]* uid=-?\d+ euid=-?\d+ tty="
         r"(?!(?:NODEV)?ssh |(?:/dev/)?(?:pts/|tty|hvc|:|console )|(?:rsh|rlogin|rexec) )"
         r"[^ ]* ruser=(?! rhost=)(?P<user>[^ ]*+(?>(?: (?!rhost=)[^ ]*+)*))"
         r" rhost=(?!.* rhost=)(?P<address>[^ ]+)"
     ),
-    # sudo, new_logline: the directory and the command are the user's, so nothing that comes
-    # after them is believed where the name of a field occurs twice
+    # sudo, new_logline: the user chooses the directory and the command, so what follows them is not
+    # trusted if the name of a field occurs twice
     "sudo_user": r" *(?P<user>[^:\s][^:]{0,255}?) : ",
     "sudo_tty": r"(?:HOST=[^ ;]+ ; )?(?:TTY=(?:unknown|(?:/dev/)?(?P<tty>[^ ;]+)) ; )?",
     "sudo": (
@@ -62,7 +62,7 @@ _MACROS: Final[dict[str, str]] = {
 
 @lru_cache(maxsize=1024)
 def longest_literal(pattern: str) -> str:
-    """The longest plain text that every match of ``pattern`` holds; empty if none is certain."""
+    """Return the longest plain text in every match of ``pattern``; empty if none is certain."""
     runs, run, depth, place = [""], "", 0, 0
     while place < len(pattern):
         token = _TOKEN.match(pattern, place)
@@ -89,7 +89,7 @@ _TOKEN: Final = re.compile(
 
 
 def expand_macros(pattern: str, fragment: Callable[[str], str] = _MACROS.__getitem__) -> str:
-    """Replace ``%{name}`` by the fragment of that name (KeyError: no such fragment)."""
+    """Replace each ``%{name}`` by the macro of that name; raises KeyError if it does not exist."""
     return re.sub(r"%\{(\w+)\}", lambda found: fragment(found[1]), pattern)
 
 
@@ -98,9 +98,9 @@ _POSSESSIVE_GROUP: Final = re.compile(r"\)(?:[*+?]|\{[\d,]*\})\+")
 
 
 def has_possessive_group(pattern: str) -> bool:
-    """Whether a group is repeated as in ``(…)*+``, which Python before 3.11.5 matches wrongly.
+    """Detect a possessive group, ``(…)*+``, which Python before 3.11.5 matches incorrectly.
 
-    See gh-100061 and gh-106052 of CPython; ``(?>(…)*)`` means the same and is sound.
+    See gh-100061 and gh-106052 of CPython; ``(?>(…)*)`` is equivalent and correct.
     """
     return _POSSESSIVE_GROUP.search(_OTHER.sub("x", pattern)) is not None
 
@@ -109,9 +109,9 @@ _LITERAL_WORD: Final = re.compile(r"((?:[\w:/,;+<>'\"-]|\\[^\w\s(])+)(?= |\\\()"
 
 
 def first_words(pattern: str) -> list[str]:
-    """The first word of every message that ``pattern`` can match; empty: any word.
+    """Return the first word of every message that ``pattern`` can match; empty: any word.
 
-    A word ends at the first blank or opening bracket. It is told where the pattern begins with
+    A word ends at the first blank or opening bracket. It is known only if the pattern starts with
     plain text.
     """
     found = _LITERAL_WORD.match(pattern)

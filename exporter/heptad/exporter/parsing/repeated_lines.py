@@ -1,9 +1,9 @@
-"""Folded lines: one line by which syslog says that the line before came several times.
+"""Folded lines, with which syslog says that the previous line was repeated.
 
 ``last message repeated N times`` (syslogd of the BSDs and of Solaris, sysklogd, rsyslog up to 6),
 with and without a tag, or between dashes (macOS); ``Last output repeated N times`` (metalog); and
 syslog-ng's ``Last message '…' repeated N times, suppressed by syslog-ng on HOST``. rsyslog from 7
-on names the message: ``message repeated N times: [ … ]``.
+on includes the message: ``message repeated N times: [ … ]``.
 """
 
 import re
@@ -14,11 +14,11 @@ from heptad.exporter.log_record import LogRecord, RepeatCount
 from heptad.exporter.parsing.wrapping import cut_begin
 
 MOST_REPEATS: Final = 10**6
-"""As many repeats as a line may tell of; how many of them count is the interpreter's."""
+"""Maximum number of repeats of a line; the normalizer decides how many of them count."""
 REPEAT: Final = "repeat"
-"""What every folded line has in it."""
+"""A text in every folded line."""
 FOLDER: Final = "syslogd"
-"""The tag that a line is read with that has none."""
+"""The tag that is assumed for a folded line without one."""
 _FOLDERS: Final = frozenset((FOLDER, "syslog-ng", "rsyslogd", "syslog", "metalog"))
 _NAMED: Final = re.compile(r"message repeated (\d{1,9}) times: \[ ?(.*)\]", re.DOTALL | re.ASCII)
 _PHRASE: Final = re.compile(
@@ -30,13 +30,13 @@ _PHRASE: Final = re.compile(
 
 
 def refers(line: str) -> bool:
-    """Whether a line stands for the one before it."""
+    """Return whether a line refers to the previous one."""
     line = line.rstrip()
     return REPEAT in line and ("message repeated " in line or split_phrase(line) is not None)
 
 
 def add_before(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Each text of whole lines, with the line before it if its first line refers to that."""
+    """Yield each text of whole lines, with the previous line if its first line refers to it."""
     before = ""
     for text in texts:
         yield text, before if refers(text[: text.find("\n") + 1 or None]) else ""
@@ -47,7 +47,7 @@ def add_before(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def split_phrase(line: str) -> tuple[str, str] | None:
-    """What stands before the words of a folded line, and these words; None if there are none."""
+    """Split a folded line into what precedes the phrase and the phrase; None if there is none."""
     for found in re.finditer(r"(?i)(?:-{1,3} ?)?\b(?:last|above) (?:message|output) ", line):
         if _PHRASE.fullmatch(line, found.start()):
             return line[: found.start()], line[found.start() :]
@@ -55,7 +55,7 @@ def split_phrase(line: str) -> tuple[str, str] | None:
 
 
 def unwrap_repeated(message: str) -> tuple[int, str]:
-    """(N, the message) of rsyslog's ``message repeated N times: [ … ]``; else (1, message)."""
+    """Unwrap rsyslog's ``message repeated N times: [ … ]`` to (N, message); else (1, message)."""
     found = _NAMED.fullmatch(message)
     if found is None or int(found[1]) == 0:
         return 1, message
@@ -63,10 +63,10 @@ def unwrap_repeated(message: str) -> tuple[int, str]:
 
 
 def count_repeats(fold: LogRecord, last: LogRecord) -> int:
-    """How often more ``last`` came by the record of a folded line; 0 if it says no such thing.
+    """Return how often ``last`` was repeated according to a folded line; 0 if not applicable.
 
-    The host must be the same, if the line names one, and the tag that of the line before or of a
-    syslog daemon.
+    The host must be the same, if the line has one, and the tag must be that of the previous line or
+    of a syslog daemon.
     """
     app_name, pid = fold.app_name, fold.pid
     found = _PHRASE.fullmatch(cut_begin(fold.message, app_name)[0])

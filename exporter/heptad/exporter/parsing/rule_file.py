@@ -1,4 +1,4 @@
-"""A rule file: what it may hold, how it is read, and how every mistake in it is told."""
+"""The format of rule files, how they are loaded, and how mistakes in them are reported."""
 
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
@@ -18,7 +18,7 @@ from heptad.exporter.parsing.patterns import expand_macros, has_possessive_group
 BUILT_IN: Final = Path(__file__).parent / "rules"
 _SUFFIXES: Final = (".yaml", ".yml")
 RuleFault = tuple[tuple[str | int, ...], str]
-"""The place of what is wrong in a rule file, and a sentence about it."""
+"""The place of a fault in a rule file, and a sentence about it."""
 
 LoginStep = Literal["start", "name", "failed", "pam_failed", "accepted", "end"]
 STEPS: Final[dict[str, str]] = {
@@ -31,7 +31,7 @@ STEPS: Final[dict[str, str]] = {
 }
 
 Escapes = Literal["", "vis", "rust"]
-"""How a daemon escapes the names that it writes; heptad.exporter.parsing.escapes undoes it."""
+"""How a daemon escapes names in its log; heptad.exporter.parsing.escapes undoes it."""
 
 GROUPS: Final = frozenset(
     "user target_user address source_port tty object method count child_pid".split()
@@ -40,14 +40,14 @@ NUMBERS: Final = frozenset(("count", "child_pid"))
 
 
 class Example(msgspec.Struct, forbid_unknown_fields=True):
-    """A real message and exactly the facts that it must give."""
+    """A real message, and exactly the facts that the rule must return for it."""
 
     message: str
     facts: dict[str, str | int] = {}
 
 
 class ParsingRule(msgspec.Struct, forbid_unknown_fields=True):
-    """One message of a program: a pattern with named groups, the fixed fields and examples."""
+    """A rule for one message of a program: a pattern with named groups, fixed fields, examples."""
 
     name: str
     pattern: str
@@ -66,21 +66,19 @@ class ParsingRule(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class CustomRule(ParsingRule, forbid_unknown_fields=True):
-    """A rule of a user's whose pattern is none of those that ship: RE2 matches it."""
+    """A rule of a user with a pattern that is not shipped: RE2 matches it."""
 
 
 class RuleFile(msgspec.Struct, forbid_unknown_fields=True):
     """The rules of one program.
 
-    ``aliases`` are the other names it logs under; ``exe`` the paths of its binary, which hold by
-    their names in all folders of the system (heptad.exporter.parsing.binaries), and ``runs_as`` the
-    accounts it runs as, by which the journal vouches for it; ``setuid`` those of ``exe`` that are
-    setuid root, and may run with root's rights as whoever called them.
-    ``escapes`` is how the daemon escapes names, where a rule does not say otherwise; with ``json``
-    it writes the same in sudo's JSON, too. A
-    ``shared`` file holds for every program (PAM), and for the ``programs`` it names that have no
-    rules of their own. ``complete: false`` says that only some of the program's lines are of
-    interest.
+    ``aliases`` are other names it logs under. ``exe`` are the paths of its binary, which also match
+    by file name in all system folders (heptad.exporter.parsing.binaries). ``runs_as`` are the
+    accounts it runs as; the journal confirms both. ``setuid`` are those of ``exe`` that are setuid
+    root, and may run with root's rights as the calling user. ``escapes`` is how the daemon escapes
+    names, unless a rule says otherwise; with ``json``, sudo's JSON has the same events. A
+    ``shared`` file applies to every program (PAM), and to the ``programs`` it names that have no
+    rules of their own. ``complete: false`` means that only some of the program's lines matter.
     """
 
     program: str
@@ -98,24 +96,24 @@ class RuleFile(msgspec.Struct, forbid_unknown_fields=True):
     rejects: list[str] = []
 
 
-@lru_cache(maxsize=1024)  # once for the check and for the rule
+@lru_cache(maxsize=1024)  # shared by the check and the rule
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """The pattern of a rule, its macros expanded; raises what a faulty one makes ``re`` raise."""
+    """Compile the pattern of a rule with macros expanded; raises the errors of ``re``."""
     return re.compile(expand_macros(pattern), re.ASCII | re.DOTALL)
 
 
 def compile_rule(rule: ParsingRule) -> re.Pattern[str] | LinearPattern:
-    """The pattern of a rule as the engine needs it."""
+    """Compile the pattern of a rule for matching."""
     if isinstance(rule, CustomRule):
         return LinearPattern(expand_macros(rule.pattern))
     return compile_pattern(rule.pattern)
 
 
 def load_rule_files(folders: Iterable[Path], *, unchecked: Path | None = None) -> list[RuleFile]:
-    """Read every ``*.yaml`` and ``*.yml`` of ``folders``; a folder has one file a program.
+    """Load every ``*.yaml`` and ``*.yml`` of ``folders``, with one file per program and folder.
 
-    Of the folder ``unchecked`` patterns and words are taken as sound. Raises DocumentError with
-    all their problems.
+    The patterns and words of the folder ``unchecked`` are not validated. Raises DocumentError with
+    all problems.
     """
     files: dict[str, RuleFile] = {}
     problems: list[Problem] = []
@@ -148,7 +146,7 @@ def load_rule_files(folders: Iterable[Path], *, unchecked: Path | None = None) -
 
 
 def _own(rule: ParsingRule, proven: Container[str]) -> ParsingRule:
-    """The rule of a user's file; one that was copied with its pattern is proven as it is."""
+    """Return a rule of a user's file; if its pattern is shipped, it need not use RE2."""
     return rule if rule.pattern in proven else CustomRule(**msgspec.structs.asdict(rule))
 
 
@@ -159,9 +157,9 @@ def _check_file(
     own: bool,
     file: RuleFile,
 ) -> Iterator[RuleFault]:
-    """The faults of a file; ``seen`` are the programs of its folder with their files' names.
+    """Yield the faults of a file; ``seen`` maps the programs of its folder to file names.
 
-    ``proven`` are the patterns that ship; others are bounded if the file is the user's ``own``.
+    ``proven`` are the shipped patterns; others must be linear if the file is the user's ``own``.
     """
     others = {
         name: other.program
@@ -191,9 +189,9 @@ def _check_file(
 
 
 def check_rule(rule: ParsingRule, *, linear: bool = False) -> list[tuple[str, str]]:
-    """What is wrong with a rule's words, pattern and groups: the key and a sentence, each once.
+    """Return what is wrong with a rule's words, pattern and groups, as keys and sentences.
 
-    With ``linear`` the pattern must be one that RE2 matches.
+    With ``linear``, the pattern must be one that RE2 matches.
     """
     faults = []
     if not rule.ignore and rule.action not in ACTIONS:

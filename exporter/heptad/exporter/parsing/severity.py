@@ -1,4 +1,4 @@
-"""How syslog daemons write facility and severity by name: ``auth.info``."""
+"""Facility and severity as syslog daemons write them: ``auth.info``."""
 
 from typing import Final
 
@@ -7,4 +7,4 @@ SEVERITY: Final = (
     r"|console|alert|clock|solaris-cron|remoteauth|install|local[0-7])"
     r"[.|](?:emerg|panic|alert|crit|err|error|warning|warn|notice|info|debug)"
 )
-"""A pattern."""
+"""A regular expression."""

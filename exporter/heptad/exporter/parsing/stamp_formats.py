@@ -1,8 +1,8 @@
-"""Stamps that are neither RFC 3164's nor RFC 3339's, where they are written in a log's line.
+"""Timestamps other than those of RFC 3164 and RFC 3339.
 
-Weekday, month, day, year and time in any usual order, with the names of every locale; a zone's
-name behind it; Cisco's and Apple's colon; seconds since 1970. The common stamps are the clock's
-(heptad.exporter.parsing.timestamps): this is asked only about lines that have none of them.
+Weekday, month, day, year and time in any usual order, with the names of every locale; a zone's name
+after it; Cisco's and Apple's colon; seconds since 1970. Common timestamps are handled by
+heptad.exporter.parsing.timestamps; this module is used only for lines without one.
 """
 
 import re
@@ -53,14 +53,14 @@ _ZONES: Final = {
     "HST": "-10:00",
     "BRT": "-03:00",
 }
-"""Zones that are written by name; one of the source's own zone is that, whatever it means here."""
+"""Zone names → offset; a name of the source's own zone takes precedence."""
 
 
 class Stamp(msgspec.Struct, gc=False):
-    """A stamp that was found: ns UTC, and where it ends in the line.
+    """A timestamp: its time in ns UTC, and where it ends in the line.
 
-    ``hour`` is what the clock knows its hour by, and ``clock_end`` where its seconds end, if these
-    are the last that it tells.
+    ``hour`` is the key of its hour in TimestampParser; ``clock_end`` is where its seconds end if no
+    fraction follows.
     """
 
     time: int
@@ -70,9 +70,10 @@ class Stamp(msgspec.Struct, gc=False):
 
 
 def read_stamp(line: str, clock: TimestampParser, locale: str | None) -> Stamp | None:
-    """The stamp at the beginning of a line; None if there is none.
+    """Read the timestamp at the start of a line; None if there is none.
 
-    ValueError: it is not a time. AmbiguousMonth: the month's name means two months.
+    Raises ValueError if it is not a valid time, and AmbiguousMonth if the month's name has two
+    meanings.
     """
     found = _TIME.match(line)
     if found is None:
@@ -101,14 +102,14 @@ def read_stamp(line: str, clock: TimestampParser, locale: str | None) -> Stamp |
             time += int(fraction) * 10 ** (9 - len(fraction)) if fraction else 0
             return Stamp(time, end, clock_end, stamp[:-6])
         year = datetime.fromtimestamp(time // 10**9, clock.zone).year
-        clock_end = 0  # the clock went on by the source's zone, too
+        clock_end = 0  # the clock advanced by the source's zone
     day_of = f"{year:04}-{month:02}-{day:02}T{found['clock']}"
     time = clock.read_dated(day_of, fraction, zone)
     return Stamp(time, end, clock_end, f"{day_of[:13]}{zone}")
 
 
 def _read_date(lead: str, locale: str | None) -> tuple[int, int, int, bool] | None:
-    """Year or 0, month and day before a time, and whether any zone may follow it.
+    """Return year (or 0), month and day before a time, and whether any zone may follow.
 
     ``journalctl -o short-full`` writes a weekday, an ISO date, and always a zone.
     """
@@ -139,7 +140,7 @@ def _read_unix(line: str, clock: TimestampParser) -> Stamp | None:
 
 
 def _read_words(lead: str, locale: str | None) -> tuple[int, int, int] | None:
-    """(Year or 0, month, day) of ``Thu, 26 Feb 2026`` and the like; None if that is not a date."""
+    """Parse ``Thu, 26 Feb 2026`` and similar to (year or 0, month, day); None if not a date."""
     words = lead.lstrip("*. ").replace(",", " ").rstrip(":").split()
     years = [word for word in words if len(word) == 4 and word.isascii() and word.isdigit()]
     if len(years) > 1 or years == ["0000"] or not 2 <= len(words) <= 6:
@@ -160,7 +161,7 @@ def _read_words(lead: str, locale: str | None) -> tuple[int, int, int] | None:
 
 @lru_cache(maxsize=64)
 def _own_offsets(zone: tzinfo) -> dict[str, str]:
-    """What the zone calls itself in winter and in summer, and how far it is from UTC then."""
+    """Return the names of the zone in winter and summer, with their offsets from UTC."""
     moments = (datetime(2026, month, 1, 12, tzinfo=zone) for month in (1, 7))
     return {moment.tzname() or "": f"{moment:%z}"[:5] for moment in moments}
 
@@ -170,9 +171,9 @@ def _knows(zone: tzinfo, name: str) -> bool:
 
 
 def _offset(zone: tzinfo, name: str) -> str:
-    """What ``datetime.fromisoformat`` takes for a zone's name; empty: the source's own zone.
+    """Return a zone's name for ``datetime.fromisoformat``; empty: the source's own zone.
 
-    A name that the source's own zone has is that zone's: CST is China's, too.
+    The source's own zone takes precedence, because names are ambiguous: CST is also China's.
     """
     if name[0] in "+-":
         return name if len(name) in (3, 5) else ""

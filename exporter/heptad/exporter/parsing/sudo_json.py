@@ -1,7 +1,8 @@
-"""sudo's log in JSON (``Defaults log_format=json``): the same event as of its line of text.
+"""sudo's log in JSON (``Defaults log_format=json``), read as the same event as its text line.
 
-sudo writes ``@cee:{"sudo":{"accept":{…}}}``, see lib/eventlog/eventlog.c. Which event it is, the
-rule for the line of text says; the values come out of the JSON, where each stands by itself.
+sudo writes ``@cee:{"sudo":{"accept":{…}}}``, see lib/eventlog/eventlog.c. The rule for the
+equivalent text line determines the event; the values are taken from the JSON, where they are
+unambiguous.
 """
 
 import re
@@ -40,9 +41,9 @@ _DECODER: Final = msgspec.json.Decoder(_Message)
 
 
 def read_json(message: str) -> tuple[str, dict[str, str | None]] | None:
-    """A line of text of the same kind, and the values that are not to be taken from it.
+    """Return an equivalent text line, and the values that replace those of the line.
 
-    None if the message is not all of sudo's JSON.
+    None if the message is not complete JSON of sudo.
     """
     try:
         log = _DECODER.decode(message.removeprefix(PREFIX).strip()).sudo
@@ -65,7 +66,7 @@ def read_json(message: str) -> tuple[str, dict[str, str | None]] | None:
 
 
 def _write_command(entry: _Entry) -> str:
-    """The command line as new_logline() writes it."""
+    """Return the command line as new_logline() writes it."""
     words = [_CONTROL_OR_BLANK.sub(_escape, entry.command or "")]
     for word in entry.runargv[1:]:
         quoted = _QUOTED.sub(r"\\\g<0>", word)

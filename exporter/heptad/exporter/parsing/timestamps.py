@@ -1,4 +1,4 @@
-"""When a line was logged: the stamps of syslog daemons, without year or zone too, become UTC."""
+"""Convert timestamps of syslog daemons, even without year or zone, to UTC."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, tzinfo
@@ -8,9 +8,9 @@ SECOND: Final = 10**9
 DAY: Final = 86_400 * SECOND
 _DISORDER: Final = 31 * DAY
 _FORGOTTEN: Final = 5 * 365 * DAY
-"""A last line so long ago says nothing of the year of the next."""
+"""If the last line is older than this, it says nothing about the year of the next."""
 _FARTHEST: Final = 2**63 - DAY
-"""What the stores can keep, less some room for tie-breakers: the years 1678 to 2261."""
+"""The range of the stores, minus some room for tie-breakers: the years 1678 to 2261."""
 MONTHS: Final = {
     name: number + 1
     for number, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split())
@@ -21,15 +21,15 @@ _WITHIN_HOUR: Final = {
     for minute in range(60)
     for second in range(61)
 }
-"""Nanoseconds of every :mm:ss; a leap second counts as the one before it."""
+"""Nanoseconds of every :mm:ss; a leap second counts as the second before it."""
 
 
 class TimestampParser:
-    """Turns a log's stamps into UTC; remembers the last, by which a year and a fold are told.
+    """Converts a log's timestamps to UTC; the last one decides the year and ambiguous hours.
 
-    ``zone`` is the zone of stamps that name none. Stamps without a year get the newest
-    plausible one: not more than a day after ``reference`` (ns), and in the order of the log.
-    With ``year`` the first stamp lies in that year, whatever ``reference`` says.
+    ``zone`` is the zone of timestamps without one. Timestamps without a year get the newest
+    plausible year: at most a day after ``reference`` (ns), and in the order of the log. With
+    ``year``, the first timestamp is in that year, regardless of ``reference``.
     """
 
     def __init__(
@@ -41,12 +41,12 @@ class TimestampParser:
         self._year = year
         self._hours: dict[str, int] = {}
         self._zone = ""
-        self._behind = 0  # so many characters the last unusual stamp had behind its time
+        self._behind = 0  # number of characters after the time in the last unusual timestamp
 
     def recall(self, stamp: str) -> int | None:
-        """What ``read`` gives, quickly, for a stamp in an hour that is known; else None.
+        """Return what ``read`` returns, quickly, for a timestamp in a known hour; else None.
 
-        A stamp that is none is in no hour that is known.
+        Text that is not a timestamp is never in a known hour.
         """
         if stamp[:1] <= "9":
             return self._recall_dated(stamp)
@@ -80,7 +80,7 @@ class TimestampParser:
         return time
 
     def read_bsd(self, stamp: str) -> int:
-        """Nanoseconds of a stamp as ``Mar  1 13:06:56`` (RFC 3164, 4.1.2); ValueError if none."""
+        """Return the nanoseconds of ``Mar  1 13:06:56`` (RFC 3164); raises ValueError."""
         hour, within = stamp[:-6], _WITHIN_HOUR.get(stamp[-6:])
         if within is None:
             raise ValueError(stamp)
@@ -96,9 +96,10 @@ class TimestampParser:
         return time
 
     def know_as(self, stamp: str, end: int, hour: str) -> None:
-        """Let ``recall`` know stamps such as this one, which was read in an ``hour`` that is known.
+        """Let ``recall`` recognize timestamps like this one, which was read in a known ``hour``.
 
-        Its seconds end at ``end``; what is behind them, such as a year, is the same in that hour.
+        Its seconds end at ``end``; what follows them, for example a year, is constant within the
+        hour.
         """
         base = self._hours.get(hour)
         if base is None:
@@ -112,14 +113,15 @@ class TimestampParser:
             self._hours[stamp[:-6]] = base
 
     def _go_on(self, time: int) -> None:
-        """Later lines follow ``time``, unless a wrong clock wrote it: one must not mislead all."""
+        """Accept ``time`` as the last one, unless a wrong clock logged it."""
         if self._year or not self.reference or time <= self.reference + DAY:
             self.last = time
 
     def _begin_hour(self, hour: str, start: datetime, within: int) -> int:
-        """The begin of an hour, of which ``within`` is read; remembered if it comes only once.
+        """Return the start of the hour of a timestamp; cache it unless it occurs twice.
 
-        The clocks go through one hour of a year twice, where they are changed.
+        ``within`` is the time after the start. One hour a year occurs twice when clocks are set
+        back.
         """
         once = start.utcoffset() == start.replace(minute=59, second=59, fold=1).utcoffset()
         if once:
@@ -152,7 +154,7 @@ class TimestampParser:
                 continue
             plausible[year] = start
             if last is None or start <= last - _DISORDER:
-                break  # a year before that is neither ahead of the last line nor just behind it
+                break  # an earlier year is neither after the last line nor just before it
         if not plausible:
             raise ValueError(f"no such day: {month}-{day}")
         newest = next(iter(plausible))
@@ -161,14 +163,14 @@ class TimestampParser:
         ahead = [year for year, start in plausible.items() if start >= last]
         behind = [year for year, start in plausible.items() if last - _DISORDER < start < last]
         if ahead and behind and latest - plausible[newest] < 2 * DAY:
-            return newest  # a log that was silent for a year goes on now
+            return newest  # a log that was silent for a year continues now
         if behind:
             return behind[0]
         return ahead[-1] if ahead else newest
 
     def _starts(self, newest: int, month: int, day: int, hour: int) -> Iterator[tuple[int, int]]:
-        """Years in which there is such a month, day and hour, and its begin, the newest first."""
-        for year in range(newest + 1, newest - 9, -1):  # a 29 February can lie 8 years back
+        """Yield years in which the month, day and hour exist, and their start, newest first."""
+        for year in range(newest + 1, newest - 9, -1):  # a 29 February can be 8 years ago
             try:
                 moment = datetime(year, month, day, hour, tzinfo=self.zone)
             except ValueError:
@@ -179,7 +181,7 @@ class TimestampParser:
         return datetime.fromtimestamp(time // SECOND, self.zone).year
 
     def read(self, stamp: str) -> int:
-        """Nanoseconds of a stamp of either kind; ValueError if it is none."""
+        """Return the nanoseconds of a timestamp of either kind; raises ValueError."""
         if stamp[0] > "9":
             return self.read_bsd(stamp)
         rest = stamp[19:]
@@ -187,7 +189,7 @@ class TimestampParser:
         return self.read_dated(stamp[:19], rest[1 : len(rest) - len(zone)], zone)
 
     def read_dated(self, date: str, fraction: str, zone: str) -> int:
-        """Nanoseconds of ``2024-03-01T13:06:56`` with fraction and zone; ValueError if none."""
+        """Return the nanoseconds of ``2024-03-01T13:06:56`` (RFC 3339); raises ValueError."""
         hour, within = date[:13], _WITHIN_HOUR.get(date[13:])
         if within is None:
             raise ValueError(date)
@@ -205,7 +207,7 @@ class TimestampParser:
         return time
 
     def _unfold(self, moment: datetime) -> int:
-        """An hour that the clocks went through twice: the reading that goes on from ``last``."""
+        """Resolve a time that occurs twice: choose the one that continues from ``last``."""
         first = int(moment.timestamp()) * SECOND
         second = int(moment.replace(fold=1).timestamp()) * SECOND
         slack = 300 * SECOND

@@ -1,4 +1,4 @@
-"""What a line looks like that has no header: other outputs and logs that Heptad does not read."""
+"""Recognize lines without a header: other output formats, and logs that Heptad does not read."""
 
 import re
 from typing import Final
@@ -33,6 +33,6 @@ _SHAPES: Final = (
 
 
 def describe_foreign(line: str) -> str | None:
-    """What wrote such a line, and what to do; None where that cannot be said."""
+    """Return what wrote such a line, and what to do; None if unknown."""
     line = line[:2000]
     return next((said for shape, said in _SHAPES if re.match(shape, line)), None)

@@ -1,12 +1,12 @@
-"""What a daemon or syslog puts around a message, removed for the rules.
+"""Remove what a daemon or syslog adds around a message, before rules are applied.
 
 Before it: Solaris' ``[ID 800047 auth.info]``, the kernel's ``[12345.678901]``, the process id and
-stamp that dropbear -E writes itself (that process is the connection's). These stand where only a
-daemon writes: at the very beginning, each once and in this order.
+timestamp that dropbear -E writes (that process handles the connection). Only a daemon can write
+these: they must be at the very beginning, each once and in this order.
 
-Only where no rule understands what is left: before it blanks, facility and severity, and the
-program's own tag once more; behind it blanks and escapes of line ends (``#012``, ``\\n``, ``^M``).
-Text inside a message, such as a user's name, is never removed.
+If no rule matches the rest, these are removed too: before it, blanks, facility and severity, and
+the program's own tag once more; after it, blanks and escaped line ends (``#012``, ``\\n``, ``^M``).
+Text within a message, such as a user name, is never removed.
 """
 
 import re
@@ -22,17 +22,17 @@ _BEFORE: Final = re.compile(
     re.ASCII,
 )
 FIRST: Final = "["
-"""The first character of all that may stand before a message."""
+"""The first character of everything that may precede a message."""
 _BLANKS: Final = (
     *(" ", "\t", "\r", "\n", "\v", "\f", "\0"),
     *("#000", "#011", "#012", "#015"),  # rsyslog
     *("\\n", "\\r", "\\t", "\\000", "\\011", "\\012", "\\015", "\\x00", "\\x09", "\\x0a", "\\x0d"),
     *("^@", "^I", "^J", "^M"),  # the BSDs and BusyBox
 )
-"""Blanks, and how syslog daemons write those that are control characters."""
+"""Blanks, and how syslog daemons escape those that are control characters."""
 _LONGEST: Final = max(map(len, _BLANKS))
 _MOST_BLANKS: Final = 1000
-"""A line that is nothing but blanks costs no more than another one."""
+"""A limit, so that a line of only blanks takes no longer than others."""
 
 
 def _match_blanks(blanks: Iterable[str]) -> re.Pattern[str]:
@@ -41,7 +41,7 @@ def _match_blanks(blanks: Iterable[str]) -> re.Pattern[str]:
 
 _BLANKS_BEFORE: Final = _match_blanks(_BLANKS)
 _BLANKS_BEHIND: Final = _match_blanks(blank[::-1] for blank in _BLANKS)
-"""Of the message written backwards."""
+"""For the reversed message."""
 _DECORATION: Final = re.compile(
     rf"(?:<\d{{1,3}}(?:\.\d)?>|[<\[]?{SEVERITY}(?:[>\]]:?|:) ?)?"
     r"(?:(?P<tag>[\w./-]{1,64})(?:\[(?P<pid>\d{1,9})\])?: )?",
@@ -50,7 +50,7 @@ _DECORATION: Final = re.compile(
 
 
 def cut_end(message: str) -> str:
-    """The message without blanks behind it: the end of a command or of a name is its user's."""
+    """Remove trailing blanks, because a user may choose the end of a command or name."""
     if not message.endswith(_BLANKS):
         return message
     found = _BLANKS_BEHIND.match(message[: -1 - _MOST_BLANKS * _LONGEST : -1])
@@ -58,7 +58,7 @@ def cut_end(message: str) -> str:
 
 
 def cut_begin(message: str, program: str) -> tuple[str, str | None]:
-    """The message without what stands before it, and the process id that was told there."""
+    """Remove what precedes the message; return the rest and the process id found there."""
     found = _BEFORE.match(message)
     if found is None or (found["own"] and program != "dropbear"):
         return message, None
@@ -66,9 +66,9 @@ def cut_begin(message: str, program: str) -> tuple[str, str | None]:
 
 
 def shorten(message: str, app_names: Container[str]) -> Iterator[tuple[str, str | None]]:
-    """What a message that nothing understands may be without what is around it, the longest first.
+    """Yield what an unmatched message may be without its decoration, the longest first.
 
-    Each with the process id that was told there; ``tags`` are the names of the program.
+    Each with the process id found there; ``app_names`` are the names of the program.
     """
     if (whole := cut_end(message)) != message:
         yield whole, None
