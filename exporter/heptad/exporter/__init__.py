@@ -1,1 +1,1 @@
-"""The exporter: on every host, log sources become 7W events, counters and host metrics."""
+"""The exporter runs on every host: log sources become 7W events, counters and host metrics."""

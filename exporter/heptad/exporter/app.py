@@ -1,4 +1,4 @@
-"""The exporter put together from its configuration: what runs, in what order it starts and ends."""
+"""The exporter process: creates its parts from the configuration, and starts and stops them."""
 
 import os
 import sys
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class NoSources(Exception):
-    """Nothing is configured, and the host at ``root`` has nothing that can be read."""
+    """No source is configured, and the host at ``root`` has none that can be read."""
 
     def __init__(self, root: Path = Path("/")) -> None:
         places = (str(root / place.lstrip("/")) for place in (*JOURNALS, *AUTH_LOGS))
@@ -59,17 +59,17 @@ JOURNALS: Final = ("/var/log/journal", "/run/log/journal")
 
 
 class ExporterInputs(msgspec.Struct):
-    """What an exporter reads by its configuration, checked: rules and sources."""
+    """The validated inputs of an exporter: rules and sources."""
 
     rulebook: Rulebook
     sources: list[SourceConfig]
 
 
 class Exporter:
-    """Sources, store, pipeline and port of one host; ``once`` reads what is there and ends.
+    """Sources, store, pipeline and HTTP port of one host; with ``once``, ``run`` reads to the end.
 
-    ``also`` are shown on the port beside its own metrics. Raises DocumentError, NoSources,
-    StoreError or ServerError where it cannot start.
+    ``also`` are exposed on the port in addition to its own metrics. Raises DocumentError,
+    NoSources, StoreError or ServerError if it cannot start.
     """
 
     def __init__(
@@ -110,25 +110,25 @@ class Exporter:
     def _make_delivery(self, config: Config) -> "Delivery | None":
         if config.influxdb is None:
             return None
-        from heptad.exporter.delivery.influxdb import Delivery  # noqa: PLC0415 - HTTP costs 10 MB, where it is asked for
+        from heptad.exporter.delivery.influxdb import Delivery  # noqa: PLC0415 - HTTP uses 10 MB, only for delivery
 
         behind, deaf = self.pipeline.is_behind, self.pipeline.is_deaf
         return Delivery(config, config.influxdb, self.store, self.metrics, behind, deaf)
 
     def problems(self) -> list[str]:
-        """What is wrong now, a sentence each: for /healthz."""
+        """Return the current problems, one sentence each, for /healthz."""
         return self.pipeline.problems() + (self.delivery.problems() if self.delivery else [])
 
     def workers(self) -> dict[str, Callable[[threading.Event], None]]:
-        """What runs side by side."""
+        """Return what runs in threads of its own."""
         workers: dict[str, Callable[[threading.Event], None]] = {"exporter": self.run}
         if self.delivery is not None:
             workers["forwarder"] = self.delivery.run
         return workers
 
     def _make_server(self, config: Config) -> "Server":
-        from heptad.core.http.server import Server  # noqa: PLC0415 - nothing is served
-        from heptad.exporter.exposition import make_registry  # noqa: PLC0415 - a tenth of a second, where
+        from heptad.core.http.server import Server  # noqa: PLC0415 - not needed without a port
+        from heptad.exporter.exposition import make_registry  # noqa: PLC0415 - takes a tenth of a second
 
         return Server(
             config.exporter.listen.address,
@@ -141,7 +141,7 @@ class Exporter:
         )
 
     def describe(self) -> dict[str, str]:
-        """What it reads, keeps and serves, for a person."""
+        """Return what it reads, stores and serves, for display."""
         told = {"sources": ", ".join(map(describe_source, self.sources))}
         told["store"] = str(self.store.path)
         if self.delivery is not None:
@@ -156,7 +156,7 @@ class Exporter:
             if self.server is not None:
                 self.server.start()
             tune_gc()
-            # the thread that commits needs Python for moments only, and need not wait 5 ms for each
+            # the committing thread needs Python only briefly, and should not wait 5 ms each time
             sys.setswitchinterval(0.001)
             if self.once:
                 self._run_once(stop)
@@ -172,14 +172,14 @@ class Exporter:
             self.delivery.drain(stop)
 
     def _await_delivery(self, stop: threading.Event) -> bool:
-        """Wait until the store may be filled; False where ``stop`` came before."""
+        """Wait until the store may be filled; return False if ``stop`` was set before."""
         while self.delivery is not None and not self.delivery.ready.is_set():
             if stop.wait(_TICK):
                 return False
         return True
 
     def close(self) -> None:
-        """Give the store back, then the port: clients must not hold up the store."""
+        """Close the store, then the port, because clients must not delay closing the store."""
         try:
             self.store.close()
         finally:
@@ -188,9 +188,9 @@ class Exporter:
 
 
 def prepare(config: Config, rulebook: Rulebook | None = None) -> ExporterInputs:
-    """Rules and sources of a configuration; raises DocumentError or NoSources.
+    """Return rules and sources of a configuration; raises DocumentError or NoSources.
 
-    ``rulebook``: the rules of the configuration, where they are loaded already.
+    ``rulebook``: the rules of the configuration, if they are already loaded.
     """
     sources = config.sources or choose_sources(Path(config.exporter.host_root))
     if not sources:
@@ -201,7 +201,7 @@ def prepare(config: Config, rulebook: Rulebook | None = None) -> ExporterInputs:
 
 
 def open_store(config: Config) -> LocalStore:
-    """The store of a configuration, for writing; it keeps what is still to be delivered."""
+    """Open the store of a configuration for writing; it keeps what is not delivered yet."""
     store, outbox = config.store, config.influxdb is not None
     return LocalStore(
         Path(store.path),
@@ -214,10 +214,10 @@ def open_store(config: Config) -> LocalStore:
 
 
 def choose_sources(root: Path = Path("/")) -> list[SourceConfig]:
-    """The journal where it can be read, else the first readable auth log; empty if neither.
+    """Return the journal if it can be read, else the first readable auth log; empty if neither.
 
-    Those of the host whose root is at ``root``. Never both: many hosts write each line to the two,
-    and it would be counted twice.
+    Looks on the host whose root is at ``root``. Never both: many hosts write each line to both, and
+    it would be counted twice.
     """
     if find_journal(root) is not None:
         return [JournaldSourceConfig(name="journal")]
@@ -229,17 +229,17 @@ def choose_sources(root: Path = Path("/")) -> list[SourceConfig]:
 
 
 def describe_source(source: SourceConfig) -> str:
-    """A source in a few words."""
+    """Describe a source in a few words."""
     if isinstance(source, FileSourceConfig):
         return " ".join(source.paths)
     return f"the journal in {source.directory}" if source.directory else "the systemd journal"
 
 
 def find_journal(root: Path) -> Path | None:
-    """The folder of the system's journal, where that and not just this user's own can be read.
+    """Return the folder of the system's journal, if it can be read, not only the user's own.
 
-    Each machine id has a folder (systemd-journald.service(8)), also one that this host had before
-    and those of its containers; this host's own goes first.
+    Each machine id has a folder (systemd-journald.service(8)), also a former id of this host and
+    those of its containers; this host's own comes first.
     """
     own = machine_id(root)
     for folder in JOURNALS:
@@ -253,7 +253,7 @@ def find_journal(root: Path) -> Path | None:
 def make_normalizer(
     config: SourceConfig, whole: Config, rulebook: Rulebook, privacy: Privacy | None
 ) -> Normalizer:
-    """What interprets the lines of a source; raises DocumentError."""
+    """Create the normalizer of a source; raises DocumentError."""
     hosts, programs = frozenset(config.hosts), frozenset(config.programs) or None
     user_ids = None
     if isinstance(config, JournaldSourceConfig):
@@ -269,7 +269,7 @@ def make_running_source(
     *,
     once: bool,
 ) -> RunningSource:
-    """A source and its interpreter."""
+    """Create a source with its normalizer."""
     normalizer = make_normalizer(config, whole, rulebook, privacy)
     source: Source
     if isinstance(config, FileSourceConfig):
@@ -290,8 +290,8 @@ def make_running_source(
         root = Path(whole.exporter.host_root)
         directory: str | Callable[[], str] | None = config.directory
         if directory is None and root != Path("/"):
-            # in a container journalctl by itself looks for a journal of the container; the host's
-            # moves from /run to /var when it becomes persistent
+            # in a container, journalctl looks for the container's journal; the host's moves from
+            # /run to /var when it becomes persistent
             directory = lambda: str(find_journal(root) or root / JOURNALS[0].lstrip("/"))  # noqa: E731
         source = JournaldSource(config.name, app_names, directory, follow=not once)
     return RunningSource(source, normalizer, locations_of(config))

@@ -1,4 +1,4 @@
-"""What the exporter shows on its port: its own metrics and those of the host."""
+"""The metrics on the exporter's port: its own and those of the host."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +10,7 @@ from heptad.exporter.collectors import HostCollector, HostRoots
 
 
 def make_registry(collectors: Iterable[Collector], *, host: Path | None) -> CollectorRegistry:
-    """The registry of ``collectors``, of this process and of the host whose root is at ``host``."""
+    """Create a registry of ``collectors``, this process, and the host with its root at ``host``."""
     registry = CollectorRegistry(auto_describe=False)
     for collector in collectors:
         registry.register(collector)

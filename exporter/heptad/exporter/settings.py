@@ -1,4 +1,4 @@
-"""A configuration and the rules it names, read and checked together."""
+"""Load and validate a configuration together with its rules."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +17,7 @@ _ACCOUNT: Final = re.compile(r"[^\s:/,]{1,256}")
 
 
 class ExporterSettings(msgspec.Struct):
-    """What an exporter goes by."""
+    """A configuration and its rules."""
 
     config: Config
     rulebook: Rulebook
@@ -26,9 +26,9 @@ class ExporterSettings(msgspec.Struct):
 def load_settings(
     path: Path | None, also: Callable[[Config], Iterable[Problem]] | None = None
 ) -> ExporterSettings:
-    """The configuration in ``path``, or the defaults, and its rules.
+    """Load the configuration in ``path``, or the defaults, and its rules.
 
-    ``also`` checks other files. Raises DocumentError with everything that is wrong with any.
+    ``also`` checks other files. Raises DocumentError with all problems of all files.
     """
     rulebook: Rulebook | None = None
     problems: list[Problem] = []
@@ -55,7 +55,7 @@ def load_settings(
 
 
 def trust_more(rulebook: Rulebook, config: Config) -> Rulebook:
-    """The same rules, with what the configuration trusts beyond them; raises DocumentError."""
+    """Add what the configuration trusts to the rules; raises DocumentError."""
     faults = check_trust(config.trust, rulebook)
     if faults:
         raise DocumentError([Problem("trust", "0:0", fault) for _, fault in faults])
@@ -65,7 +65,7 @@ def trust_more(rulebook: Rulebook, config: Config) -> Rulebook:
 
 
 def check_trust(trust: Sequence[TrustConfig], rulebook: Rulebook | None) -> list[RuleFault]:
-    """What of it cannot be trusted, with its place; without rules, any program may have some."""
+    """Return the faults of ``trust``; without rules, any program is accepted."""
     faults: list[RuleFault] = []
     for number, more in enumerate(trust):
         place = ("trust", number)
@@ -83,7 +83,7 @@ def check_trust(trust: Sequence[TrustConfig], rulebook: Rulebook | None) -> list
 
 
 def check_programs(sources: Sequence[SourceConfig], rulebook: Rulebook) -> list[RuleFault]:
-    """The programs that sources name and no rule speaks of: such a source would read nothing."""
+    """Return the programs of sources without rules, because such a source would read nothing."""
     known = rulebook.names()
     return [
         (

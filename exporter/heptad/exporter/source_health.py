@@ -1,4 +1,4 @@
-"""Why a source is deaf, and the lines of it that were refused for their provenance."""
+"""Why a source is deaf, and its lines that were rejected for their provenance."""
 
 import logging
 from collections import Counter
@@ -28,14 +28,14 @@ _HEADLESS: Final = (
 
 
 class Deaf(msgspec.Struct):
-    """Why a source is deaf: sentences by a reason of DEAF_REASONS; ``programs`` are untrusted."""
+    """Why a source is deaf: DEAF_REASONS → sentence; ``programs`` are untrusted."""
 
     reasons: dict[str, str] = {}
     programs: list[str] = []
 
 
 class Listening:
-    """What is known of how well one source is heard, over restarts."""
+    """The health of one source, across restarts."""
 
     def __init__(self) -> None:
         self._hearing = Hearing()
@@ -44,13 +44,13 @@ class Listening:
         self._kept = Deaf()
 
     def restore(self, store: LocalStore, source: str) -> dict[str, bytes]:
-        """Take up what the store holds of an earlier run, and give that too."""
+        """Restore the state of an earlier run from the store, and return it."""
         recalled = {key: store.recall(f"{key}/{source}") or b"" for key in ("refused", "deaf")}
         try:
             self._untrusted.restore(recalled["refused"] or b"{}")
             self._kept = msgspec.json.decode(recalled["deaf"] or b"{}", type=Deaf)
         except msgspec.MsgspecError as error:
-            # nothing that the next line depends on: begin anew
+            # no event depends on it: start without it
             log.warning(
                 ("cannot read the stored health of a source"),
                 extra={"source": source, "error": error},
@@ -60,7 +60,7 @@ class Listening:
         return {f"{key}/{source}": data for key, data in recalled.items() if data}
 
     def judge(self, source: Source) -> dict[str, str]:
-        """Why the source is deaf now, by its own evidence and by its last lines."""
+        """Return why the source is deaf, by its own health and by its last lines."""
         known = self._untrusted.programs
         deaf = Deaf(dict(source.health().deaf))
         if self._hearing.headless():
@@ -73,7 +73,7 @@ class Listening:
         return deaf.reasons
 
     def news(self, source: str) -> dict[str, bytes]:
-        """What is to be stored because it changed since it was last given here."""
+        """Return the state that changed since the last call, to be stored."""
         news = {}
         if self._deaf != self._kept:
             self._kept = self._deaf
@@ -91,7 +91,7 @@ class Listening:
         *,
         refused_some: bool,
     ) -> None:
-        """Take in a batch: how many lines with and without a header, events by head, the rest."""
+        """Process a batch: lines with and without a header, events by series, and other records."""
         self._hearing.hear(sum(lines), lines[1])
         used: Counter[str] = Counter()
         untrusted: Counter[str] = Counter()
@@ -102,7 +102,7 @@ class Listening:
                 program = normalizer.find_program(record.app_name)
                 if program is None or result is LineResult.OTHER_PROGRAM:
                     continue
-                # of a program of which only PAM is known, users without rights may run any
+                # any user may run a program that only has rules of PAM
                 if result is not UNTRUSTED:
                     used[program.name] += 1
                 elif not program.pam_only:
@@ -117,7 +117,7 @@ class Listening:
         now: int,
         history_before: int,
     ) -> list[Row]:
-        """Count the refused lines of a batch at ``now`` (ns); the rows of those that are kept."""
+        """Count the rejected lines of a batch at ``now`` (ns); return the rows of those to keep."""
         rows = []
         for result, record in others:
             program = normalizer.find_program(record.app_name) if result is UNTRUSTED else None

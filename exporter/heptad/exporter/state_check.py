@@ -1,7 +1,7 @@
-"""Whether what the exporter keeps beside its events is whole, before it continues from it.
+"""Validate the exporter's stored state before it continues from it.
 
-What is not whole is dropped. What follows from it is then computed anew, or read again: a source
-without its position takes over from itself (``handover.py``), so no line is lost or counted twice.
+Invalid state is dropped. What depends on it is computed or read again: a source without its
+position takes over from itself (``handover.py``), so no line is lost or counted twice.
 """
 
 from collections.abc import Callable, Sequence
@@ -76,7 +76,7 @@ CHECKS: Final[dict[str, Callable[[bytes], object]]] = {
     SPEAKERS: _decode_speakers,
     "forwarder": _decode_delivery_state,
 }
-"""The first part of a key → what raises if the state is not whole."""
+"""The first part of a key → a function that raises if the state is invalid."""
 _CHECKPOINTS: Final[dict[type[object], Callable[[bytes], object]]] = {
     FileSource: _check_logs,
     JournaldSource: check_position,
@@ -84,9 +84,9 @@ _CHECKPOINTS: Final[dict[type[object], Callable[[bytes], object]]] = {
 
 
 def drop_unsound(store: LocalStore, sources: Sequence[Source]) -> set[str]:
-    """Drop what is not whole; which of ``sources`` have no position now. Raises StoreError.
+    """Drop invalid state; return which of ``sources`` have no position now. Raises StoreError.
 
-    The position of a source is text of its own kind.
+    The format of a position depends on the kind of source.
     """
     dropped: dict[str, bytes] = {}
     kinds = {f"source/{source.name}": _CHECKPOINTS.get(type(source)) for source in sources}
