@@ -1,4 +1,4 @@
-"""One rule alone: what it finds in some events."""
+"""Run a single rule on some events."""
 
 from heptad.aggregator.detection.facts import EventBatch, facts_of
 from heptad.aggregator.detection.finding import Finding
@@ -12,7 +12,7 @@ NOON = MIDNIGHT + 12 * HOUR
 
 
 def find(rule: DetectionRule, *events: Event) -> list[Finding]:
-    """The findings of all subjects, in order of time."""
+    """Return the findings of all subjects, in order of time."""
     cells: dict[str, dict[int, object]] = {}
     for event in events:
         wanted = (getattr(event, tag) in values for tag, values in rule.filter.items())
@@ -33,5 +33,5 @@ def find(rule: DetectionRule, *events: Event) -> list[Finding]:
 
 
 def happen(action: str, time: int, **fields: object) -> Event:
-    """Something that succeeded."""
+    """Return an event that succeeded."""
     return login(time, **{"outcome": "success", "action": action, "method": "", **fields})  # type: ignore[arg-type]

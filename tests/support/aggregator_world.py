@@ -1,4 +1,4 @@
-"""Two stores, a job between them, and a clock that the test sets."""
+"""An aggregator with two stores, and a clock that the test sets."""
 
 import threading
 from collections.abc import Iterable, Sequence
@@ -35,7 +35,7 @@ Windows = dict[tuple[str, int], dict[str, dict[str, object]]]
 
 
 def login(time: int, address: str | None = "192.0.2.1", **fields: object) -> Event:
-    """A failed login."""
+    """Return a failed login."""
     known: dict[str, object] = {
         "host": "web1",
         "source": "auth",
@@ -50,12 +50,12 @@ def login(time: int, address: str | None = "192.0.2.1", **fields: object) -> Eve
 
 
 def attack(begin: int, number: int = 4, address: str = "192.0.2.1") -> list[Event]:
-    """Failed logins, a second apart."""
+    """Return failed logins, a second apart."""
     return [login(begin + n * SECOND, address) for n in range(number)]
 
 
 class World:
-    """The stores in ``folder``; ``kill`` and ``start`` drop the job and begin it anew."""
+    """The stores in ``folder``; ``restart`` replaces the aggregator's cycle by a new one."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class World:
         self.reports.close()
 
     def start(self) -> None:
-        """A job that knows nothing but what is committed."""
+        """Start a cycle that only knows what is committed."""
         self.read = LocalStore(self.path)
         self.reports = LocalStore(self._reports_path, write=True)
         names = [rule.name for rule in self.plan.rules]
@@ -108,16 +108,16 @@ class World:
         self.start()
 
     def append(self, events: Iterable[Event]) -> None:
-        """Events arrive."""
+        """Store events, as if they arrived now."""
         self.events.append([row_of_event(event) for event in events])
 
     def run_cycle(self, *, everything: bool = False) -> None:
-        """Look until there is no more."""
+        """Run until no work is left."""
         while self.cycle.run_cycle(self._stop, everything=everything):
             pass
 
     def finish(self) -> None:
-        """Work everything off, two days after the newest event."""
+        """Process everything, two days after the newest event."""
         arrived = self.events.arrived("events", "", 2**40)
         self.now = max((piece.newest for piece in arrived), default=self.now) + 2 * DAY
         self.run_cycle(everything=True)
@@ -127,41 +127,41 @@ class World:
         self.cycle.backfill(since, until, self._stop)
 
     def findings(self) -> list[Finding]:
-        """What a reader sees."""
+        """Return the findings that a reader sees."""
         return latest_findings(self.reports, 0, 2**62)
 
     def sessions(self) -> list[Finding]:
-        """The sessions of people that a reader sees, the latest first."""
+        """Return the sessions that a reader sees, the latest first."""
         return latest_sessions(self.reports, 0, 2**62)
 
     def windows(self, report: str = "report_attempts") -> Windows:
-        """(size, start) → head → fields, of the last revisions."""
+        """Return (size, start) → series → fields, of the last revisions."""
         found = last_revisions(self.reports, report, 0, 2**62)
         return {(w.size, w.start): dict(written.rows) for w, written in found.items()}  # type: ignore[arg-type]
 
     def revision(self, size: str, start: int) -> int:
-        """The number of the last revision of a window of the attempts; -1 if there is none."""
+        """Return the number of the last revision of a window of the attempts, or -1."""
         for window, written in last_revisions(self.reports, "report_attempts", 0, 2**62).items():
             if window == (start, size):
                 return written.number
         return -1
 
     def counter(self, name: str) -> float:
-        """A counter over all its labels."""
+        """Return the sum of a counter over all its labels."""
         return sum(value for (known, _), value in self.reports.counters().items() if known == name)
 
     def rows(self, measurement: str) -> list[tuple[int, str]]:
-        """Every row ever written of a measurement: time and text."""
+        """Return all rows of a measurement that were ever written: time and text."""
         return [(p.time, f"{p.tags}{p.fields}") for p in self.reports.read(measurement, 0, 2**62)]
 
 
 def summaries(world: World) -> list[tuple[str, int, int]]:
-    """Subject, first event and number of events of what a reader sees."""
+    """Return subject, first event and number of events of the findings that a reader sees."""
     return [(f.subject, f.first, f.count) for f in world.findings()]
 
 
 def gauges(world: World, name: str) -> dict[str, float]:
-    """A family as it is exposed: the values of its labels to its value."""
+    """Return a family as it is exposed: the values of its labels → its value."""
     registry = CollectorRegistry()
     registry.register(world.metrics)
     return {

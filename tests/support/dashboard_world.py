@@ -1,10 +1,10 @@
-"""Nine hosts whose logins are seen by everything that the dashboards ask: one scenario.
+"""One scenario on nine hosts that covers everything the dashboards query.
 
-Real exporters and a real aggregator, a Prometheus that scrapes them (and node_exporter), and an
-InfluxDB that the exporters deliver to. Five days of logs are history before any of them runs; what
-happens afterwards happens while Prometheus looks, so that its counters move. Into one host someone
-breaks in: after failures, then as root, who makes an account that runs `curl | sh`. One address
-tries all hosts, and one host dies in the end.
+It runs real exporters and a real aggregator, a Prometheus that scrapes them (and node_exporter),
+and an InfluxDB to which the exporters deliver. Five days of logs are history before any of them
+starts; later events happen while Prometheus scrapes, so that its counters change. An intruder
+breaks into one host: after failures, then as root, and creates an account that runs `curl | sh`.
+One address tries all hosts, and one host is down at the end.
 """
 
 import json
@@ -29,7 +29,7 @@ HOST: Final = "web-1"
 DEAD: Final = "gone-1"
 QUIET: Final = ("bastion-1", "build-1", "db-1", "mail-1", "shop-1", "web-2", "web-3")
 OTHERS: Final = (*QUIET, DEAD)
-"""Hosts that a sweep reaches, and no more."""
+"""Hosts that only the sweep reaches."""
 INTRUDER: Final = "203.0.113.7"
 SWEEPER: Final = "198.51.100.77"
 _RECORDED: Final = Path(__file__).parents[2] / "provisioning" / "prometheus" / "rules" / "fleet.yml"
@@ -65,8 +65,8 @@ scrape_configs:
     static_configs: [{{targets: ["127.0.0.1:{prometheus}"]}}]
 """
 
-# A heartbeat a second instead of a minute, and revisions at once, so that nobody has to wait; and
-# hosts that are different machines.
+# A heartbeat a second instead of a minute, and revisions at once, so that tests need not wait; and
+# a different machine id for each host.
 _PROGRAM: Final = """
 import hashlib
 import sys
@@ -109,7 +109,7 @@ sshd[{pid}6]: a line that no rule understands
 
 
 def log_of(since: float, number: int, *, attack: bool = True, pace: float = 1) -> str:
-    """What happens on the host from this time on (Unix time), ``pace`` seconds a line."""
+    """Return a log of the host that starts at this time (Unix time), ``pace`` seconds per line."""
     pid = 1000 + number
     text = _USUAL.format(pid=pid)
     if attack:
@@ -120,7 +120,7 @@ def log_of(since: float, number: int, *, attack: bool = True, pace: float = 1) -
 
 
 def log_of_other(host: str, since: float) -> str:
-    """What is logged on a host that only a sweep reaches; the sweep begins at this time."""
+    """Return the log of a host that only the sweep reaches; the sweep starts at this time."""
     pid = 4000 + OTHERS.index(host)
     usual = (_stamp(host, _USUAL.format(pid=pid + n), since - n * DAY, 1) for n in (4, 3, 2, 1))
     swept = "".join(_SWEEP.format(pid=pid, n=n, user=u) for n, u in enumerate(("admin", "test")))
@@ -134,7 +134,7 @@ def _stamp(host: str, text: str, since: float, pace: float) -> str:
 
 
 class DashboardWorld:
-    """Use as a context manager; everything has happened then."""
+    """Use as a context manager; when it is entered, everything has happened."""
 
     def __init__(self, folder: Path) -> None:
         needs.program("prometheus", "prometheus-node-exporter")
@@ -173,7 +173,7 @@ class DashboardWorld:
         self._live()
         self._wait_for('sum(increase(auth_events_total{action="login"}[5m])) > 40')
         self._wait_for("max(heptad_delivery_behind_events) == 0")
-        # of what was before the start there is no counter
+        # events before the start have no counter
         swept = """SELECT "count" FROM "findings_current" WHERE "rule" = 'sweep'"""
         wait_until(lambda: self.influxd.rows(swept, "reports"), "the sweep is found", 60)
         dying.terminate()
@@ -183,14 +183,14 @@ class DashboardWorld:
         self.until = time.time()
 
     def _wait_for_reports(self) -> None:
-        """What comes late revises a report that is there, and else is in the first one."""
+        """Wait until the reports exist, so that late events revise them."""
         windows = [(self.yesterday, "1d", DAY)]
         windows += [
             (at, name, size)
             for at in (self.yesterday, self.earlier)
             for name, size in (("5m", 300), ("1h", HOUR))
         ]
-        # a row is some nanoseconds after the beginning of its window
+        # a row is some nanoseconds after the start of its window
         wanted = {(name, int(at // size * size)) for at, name, size in windows}
 
         def are_there() -> bool:
@@ -200,9 +200,9 @@ class DashboardWorld:
         wait_until(are_there, f"the reports {wanted}, see {self.folder}", 120)
 
     def _live(self) -> None:
-        """What happens while Prometheus looks.
+        """Produce events while Prometheus scrapes.
 
-        Three attacks, lines that come hours and a day late, and a log that is cut off.
+        Three attacks, lines that are hours and a day late, and a truncated log.
         """
         found = 'sum(last_over_time(heptad_findings_total{rule="brute_force"}[1m]))'
         before = self.ask(found)[0]["value"][1]
@@ -221,7 +221,7 @@ class DashboardWorld:
         self._wait_for("sum(heptad_gaps_total) > 0")
 
     def _start_parts(self, stack: ExitStack) -> subprocess.Popen[bytes]:
-        """Start them; returns the exporter of the host that is to die."""
+        """Start all parts; return the exporter of the host that will be stopped."""
         self._start_part(stack, HOST, "exporter")
         self._start_part(stack, HOST, "aggregator")
         exporters = {host: self._start_part(stack, host, "exporter") for host in OTHERS}
@@ -239,11 +239,11 @@ class DashboardWorld:
 
     @staticmethod
     def target(host: str) -> str:
-        """What the port of a host's exporter is called."""
+        """Return the key of the port of a host's exporter."""
         return "exporter" if host == HOST else host
 
     def instance(self, host: str) -> str:
-        """What Prometheus calls a host's exporter."""
+        """Return the Prometheus instance of a host's exporter."""
         return f"127.0.0.1:{self.ports[self.target(host)]}"
 
     def _spawn(self, stack: ExitStack, name: str, command: list[str]) -> subprocess.Popen[bytes]:
@@ -257,7 +257,7 @@ class DashboardWorld:
         config = self.folder / "prometheus.yml"
         exporters = ", ".join(f'"{self.instance(host)}"' for host in (HOST, *OTHERS))
         config.write_text(_SCRAPE.format(exporters=exporters, **self.ports))
-        # recorded every five seconds instead of minutes, so that nobody has to wait
+        # recorded every five seconds instead of minutes, so that tests need not wait
         (self.folder / "fleet.yml").write_text(re.sub(r"\b5m\b", "5s", _RECORDED.read_text()))
         port = self.ports["prometheus"]
         command = [
@@ -274,7 +274,7 @@ class DashboardWorld:
         wait_until(lambda: self.ask(condition), f"{condition}, see {self.folder}", 120)
 
     def ask(self, query: str, **range_: float) -> list[dict[str, Any]]:
-        """What Prometheus answers; with start, end and step over a range."""
+        """Return Prometheus' result; with start, end and step over a range."""
         kind = "query_range" if range_ else "query"
         text = urlencode({"query": query, **range_})
         with urlopen(f"{self.prometheus.url}/api/v1/{kind}?{text}", timeout=30) as answer:  # noqa: S310

@@ -1,10 +1,10 @@
-"""How daemons write a name into their log: vis(3) as OpenSSH builds it, and Rust's escape_debug()."""
+"""How daemons escape names in their logs: vis(3) as built by OpenSSH, and Rust's escape_debug()."""
 
 _C_STYLE = dict(zip(b"\n\r\b\a\v\t\f", "nrbavtf", strict=True))
 
 
 def write_vis(name: str | bytes, *, c_style: bool = True) -> str:
-    """As sshd's log.c writes it; until 7.x without C's letters."""
+    """Escape a name as sshd's log.c does; until 7.x without C's letters."""
     data = name if isinstance(name, bytes) else name.encode()
     written = ""
     for byte in data:
@@ -20,7 +20,7 @@ def write_vis(name: str | bytes, *, c_style: bool = True) -> str:
 
 
 def write_rust(name: str) -> str:
-    """As sudo-rs writes the target, whose letters are printable."""
+    """Escape a target as sudo-rs does; its letters must be printable."""
     plain = {"\\": "\\\\", "'": "\\'", '"': '\\"', "\t": "\\t", "\n": "\\n", "\r": "\\r"}
     return "".join(
         plain.get(letter) or (letter if letter.isprintable() else f"\\u{{{ord(letter):x}}}")

@@ -1,6 +1,6 @@
-"""What the code exposes, by which queries are judged: metrics with their labels, measurements.
+"""What the code exposes, to check queries against: metrics with their labels, measurements.
 
-And the words that labels and tags may have.
+It also has the words that labels and tags may have.
 """
 
 import re
@@ -27,7 +27,7 @@ from heptad.exporter.normalize.login_attempts import label_sets
 from tests.support.rulebook import RULEBOOK
 
 TARGET: Final = frozenset({"job", "instance"})
-"""Labels that Prometheus gives what it scrapes."""
+"""Labels that Prometheus adds to scraped metrics."""
 FUNCTIONS: Final = frozenset(
     "rate increase sum min max count avg by on or and unless time vector topk bottomk label_replace"
     " clamp_min clamp_max ignoring group_left bool abs round group quantile without scalar sort_desc label_join last_over_time max_over_time min_over_time"
@@ -51,7 +51,7 @@ RECORDED: Final[dict[str, frozenset[str]]] = {
     "heptad:lines_not_understood:increase5m": frozenset({"program"}),
     "heptad:delivered:increase5m": frozenset({"result"}),
 }
-"""What rules/fleet.yml records → its labels."""
+"""Series recorded by rules/fleet.yml → their labels."""
 LABELS: Final[dict[str, frozenset[str]]] = {
     **RECORDED,
     **{name: frozenset(labels) for name, (labels, _) in _OWN.items()},
@@ -63,7 +63,7 @@ LABELS: Final[dict[str, frozenset[str]]] = {
 MEASUREMENTS: Final = {m.name: m for measurements in BUCKETS.values() for m in measurements}
 BUCKET_OF: Final = {m.name: bucket for bucket, known in BUCKETS.items() for m in known}
 EVENTS: Final = [dict(zip(OF_AN_EVENT, s, strict=True)) for s in label_sets(RULEBOOK)]
-"""Every label set that `auth_events_total` has from the start."""
+"""All label sets that `auth_events_total` has from the start."""
 WORDS: Final[dict[str, frozenset[str]]] = {
     **{label: frozenset(one[label] for one in EVENTS) for label in OF_AN_EVENT},
     "rule": frozenset(rule.name for rule in rules_of(FindingsConfig())),
@@ -86,7 +86,7 @@ _TEXT: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 def labels_of(metric: str) -> frozenset[str] | None:
-    """The labels of a metric; None where the code exposes no such metric."""
+    """Return the labels of a metric; None if the code does not expose it."""
     for name, labels in LABELS.items():
         if re.fullmatch(re.sub(r"<\w+>", r"\\w+", name), metric):
             return labels | TARGET
@@ -94,7 +94,7 @@ def labels_of(metric: str) -> frozenset[str] | None:
 
 
 def selectors_of(promql: str) -> list[tuple[list[str], dict[str, tuple[str, str]]]]:
-    """The selectors of a query: metric names, and label → how it is compared with what."""
+    """Return the selectors of a query: metric names, and label → operator and operand."""
     found = []
     for selector in _SELECTOR.finditer(promql):
         matchers = {
@@ -106,7 +106,7 @@ def selectors_of(promql: str) -> list[tuple[list[str], dict[str, tuple[str, str]
 
 
 def strange_in_promql(promql: str) -> list[str]:
-    """What a query names and nothing exposes."""
+    """Return the names in a query that nothing exposes."""
     strange: list[str] = []
     known: set[str] = set(TARGET)
     for names, matchers in selectors_of(promql):
@@ -126,7 +126,7 @@ def strange_in_promql(promql: str) -> list[str]:
 
 
 def strange_in_influxql(influxql: str) -> list[str]:
-    """What a query names and no measurement has; names stand in double quotes."""
+    """Return the double-quoted names in a query that no measurement has."""
     names = re.findall(r'"(\w+)"', influxql)
     measured = set(re.findall(r'FROM "(\w+)"', influxql))
     known = set(re.findall(r'AS "(\w+)"', influxql)) | measured
@@ -137,13 +137,13 @@ def strange_in_influxql(influxql: str) -> list[str]:
 
 
 def strange_words(query: str) -> list[str]:
-    """The words that a query compares a label or a tag with, and that it never has."""
+    """Return the words that a query compares a label or tag with, but that it never has."""
     if query.startswith("SELECT"):
         return _strange(_COMPARED.findall(query))
     strange = []
     for names, matchers in selectors_of(query):
         fixed = {label: what for label, (_, what) in matchers.items() if "$" not in what}
-        if names == ["ALERTS"] and "severity" in fixed:  # of an alert, not of a finding
+        if names == ["ALERTS"] and "severity" in fixed:  # that of an alert, not of a finding
             fixed["alert"] = fixed.pop("severity")
         strange += _strange(fixed.items())
         if names == ["auth_events_total"]:

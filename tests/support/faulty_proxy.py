@@ -1,4 +1,4 @@
-"""What goes wrong between a client and its server: a proxy that answers as a test tells it."""
+"""A proxy between a client and its server that injects the faults of a test."""
 
 import http.client
 import socket
@@ -16,11 +16,11 @@ _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"
 
 @dataclass
 class Fault:
-    """What becomes of a request.
+    """The outcome of a request.
 
-    ``forward``: it reaches the server all the same, and only its answer is lost. Then, the first
-    that is given: an answer of ``status``; ``trickle``, a byte of an answer that never ends, every
-    so many seconds; ``hang``, no answer before ``release``; else the connection is reset.
+    ``forward``: it reaches the server, and only its response is lost. Then the first that is set: a
+    response with ``status``; ``trickle``, a byte of an endless response every so many seconds;
+    ``hang``, no response before ``release``; otherwise the connection is reset.
     """
 
     forward: bool = False
@@ -39,11 +39,10 @@ HTML = Fault(status=200, headers={"Content-Type": "text/html"}, body=b"<html>Wel
 
 
 class FaultyProxy:
-    """Forwards to ``upstream``, a URL; ``plan`` is asked for each request's fault.
+    """Forwards to ``upstream``, a URL; ``plan`` returns the fault of each request.
 
-    It gets the path with its query, and the body as it was sent.
-
-    ``requests`` counts them. Use as a context manager.
+    It is called with the path and its query, and the body as it was sent. ``requests`` counts the
+    requests. Use as a context manager.
     """
 
     def __init__(self, upstream: str) -> None:
@@ -62,11 +61,11 @@ class FaultyProxy:
         self.refuse()
 
     def release(self) -> None:
-        """Let those go on that hang."""
+        """Let hanging requests continue."""
         self._released.set()
 
     def fail(self, *faults: Fault | None) -> None:
-        """The next writes meet these faults, one after the other; then all goes well again."""
+        """Apply these faults to the next writes, one after the other; later requests succeed."""
         left = list(faults)
         self.plan = lambda path, _: left.pop(0) if left and "write" in path else None
 
@@ -87,7 +86,7 @@ class FaultyProxy:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             timeout = 60
-            wbufsize = -1  # an answer is one packet: two would wait for each other (RFC 896)
+            wbufsize = -1  # one packet per response: two would wait for each other (RFC 896)
 
             def do_GET(self) -> None:
                 with suppress(OSError):
@@ -105,7 +104,7 @@ class FaultyProxy:
         return server
 
     def handle(self, request: BaseHTTPRequestHandler) -> None:
-        """One request: forward it, or do what the plan says."""
+        """Forward one request, or apply the fault of the plan."""
         self.requests += 1
         body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
         fault = self.plan(request.path, body)
@@ -121,7 +120,7 @@ class FaultyProxy:
             self._trickle(request, fault.trickle)
         elif fault.hang:
             self._released.wait(60)
-        else:  # closed without a farewell: RST, not FIN (socket(7), SO_LINGER)
+        else:  # reset: RST, not FIN (socket(7), SO_LINGER)
             request.connection.setsockopt(
                 socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
             )

@@ -1,4 +1,4 @@
-"""Sources whose lines a test gives, and a store on which pipelines are started and ended."""
+"""Sources with lines from a test, and a store on which pipelines are started and stopped."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ FAILED = ("sshd", "login", "failure", "password")
 
 
 def line(stamp: str, pid: int = 1, message: str = "") -> str:
-    """A line of sshd's; without a message, a wrong password."""
+    """Return a line of sshd; without a message, a wrong password."""
     message = message or "Failed password for ann from 192.0.2.1 port 22 ssh2"
     return f"2026-03-01T{stamp}Z gate sshd[{pid}]: {message}"
 
@@ -46,14 +46,14 @@ class Feed:
         self._header = HeaderParser(TimestampParser(UTC, reference=NOW), Provenance(path="/log"))
 
     def restore(self, state: bytes | None, since: int | None = None) -> None:
-        """Go on behind what was committed."""
+        """Continue after what was committed."""
         self._position = int(state or 0)
 
     def start(self, wake: threading.Event) -> None:
-        """Nothing to watch."""
+        """Do nothing."""
 
     def read(self) -> RecordBatch | None:
-        """The next batch."""
+        """Return the next batch."""
         if self._position == len(self.log):
             return None
         batch = self.log[self._position]
@@ -64,16 +64,16 @@ class Feed:
         return msgspec.structs.replace(batch, state=str(self._position).encode())
 
     def health(self) -> SourceHealth:
-        """What the test says."""
+        """Return the health that the test sets."""
         self.asked += 1
         return SourceHealth(len(self.log) - self._position, self.problem, deaf=self.deaf)
 
     def close(self) -> None:
-        """Nothing to give up."""
+        """Do nothing."""
 
 
 class Retry(threading.Event):
-    """The stop signal, with something that happens while the pipeline waits for its store."""
+    """A stop signal that calls a function when the pipeline waits for its store."""
 
     def __init__(self, meanwhile: Callable[[int], bool | None]) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class Retry(threading.Event):
         self._meanwhile = meanwhile
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Count the waiting instead of doing it; True stops."""
+        """Count waits without waiting; return True to stop."""
         self.waits += 1
         return bool(self._meanwhile(self.waits))
 
@@ -96,7 +96,7 @@ class Bench:
         self.start([])
 
     def start(self, *logs: list[RecordBatch | list[str]]) -> None:
-        """Start anew, on the same store, with sources named feed0, feed1, …"""
+        """Restart on the same store, with sources named feed0, feed1, …"""
         self.start_feeds([Feed(log, f"feed{n}") for n, log in enumerate(logs)])
 
     def start_feeds(
@@ -105,7 +105,7 @@ class Bench:
         programs: Sequence[frozenset[str] | None] = (),
         hosts: frozenset[str] = frozenset(),
     ) -> None:
-        """Start anew, on the same store; ``programs`` of each feed, None for all."""
+        """Restart on the same store; ``programs`` of each feed, None for all."""
         self.stop()
         self.store = LocalStore(self.path, write=True)
         self.metrics = ExporterMetrics(self.store.counters(), label_sets(RULEBOOK))
@@ -124,17 +124,17 @@ class Bench:
             pass
 
     def stop(self) -> None:
-        """End the pipeline that runs."""
+        """Stop the running pipeline."""
         if self.pipelines:
             self.pipelines.pop().close(threading.Event())
             self.store.close()
 
     def events(self) -> list[str]:
-        """The raw lines of the stored events, by time."""
+        """Return the raw lines of the stored events, by time."""
         return [str(p.fields.get("raw")) for p in self.store.read("events", 0, 2**62)]
 
     def metric(self, name: str, *labels: str) -> float | None:
-        """The value of a sample by its label values; None where it is not there."""
+        """Return the value of a sample by its label values; None if it does not exist."""
         for family in self.metrics.collect():
             for sample in family.samples:
                 if sample.name == name and set(labels) == set(sample.labels.values()) - {""}:

@@ -1,4 +1,4 @@
-"""The aggregator on a real InfluxDB: exporters that deliver by hand, and clocks that a test sets."""
+"""The aggregator on a real InfluxDB, with simulated exporters, and clocks that a test sets."""
 
 import threading
 from collections.abc import Iterable, Sequence
@@ -32,11 +32,11 @@ NUMBERS = count()
 
 
 class FleetWorld(World):
-    """Databases of its own on ``server``; events go there with a heartbeat or without one.
+    """A world with its own databases on ``server``; events arrive with or without a heartbeat.
 
-    ``clock`` is the time of the stores, the server's too, and ``tick`` the monotonic one; ``now``
-    is what the job takes for the time. ``kill`` loses what is not written; every look checks that
-    no row that was ever written has changed.
+    ``clock`` is the time of the stores and the server, ``tick`` the monotonic one; ``now`` is the
+    time for the cycle. ``restart`` loses what is not written; every run checks that no row that was
+    ever written has changed.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class FleetWorld(World):
         self.buckets = names
         server.create(*names.names())
         self._stack.callback(server.drop, *names.names())
-        # on a busy machine a server takes long for values of a megabyte
+        # on a busy machine, a server is slow with values of a megabyte
         connecting = connect(server.url, buckets=names, timeout=60.0, **server.keys)
         self._connection = self._stack.enter_context(connecting)
         self.written: dict[str, dict[Any, Any]] = {}
@@ -78,7 +78,7 @@ class FleetWorld(World):
         self._stack.close()
 
     def open(self, bucket: str) -> Any:
-        """A store of a bucket, with the clocks of this world."""
+        """Open the store of a bucket, with the clocks of this world."""
         return InfluxStore(
             self._connection,
             bucket,
@@ -89,7 +89,7 @@ class FleetWorld(World):
         )
 
     def start(self) -> None:
-        """A job that knows nothing but what is written."""
+        """Start a cycle that only knows what is written."""
         self.fleet: InfluxStore = self.open(self.buckets.events)
         self.events = self.read = self.fleet
         self.own: InfluxStore = self.open(self.buckets.reports)
@@ -105,13 +105,13 @@ class FleetWorld(World):
         self.start()
 
     def deliver(self, events: Iterable[Event]) -> None:
-        """Events arrive, each with a time of its own; no heartbeat tells of them yet."""
+        """Write events, each with a unique time, but no heartbeat."""
         told = list(events)
         self._newest = max([self._newest, *(event.time for event in told)])
         self.open(self.buckets.events).append([self._place(row_of_event(e)) for e in told])
 
     def _place(self, row: Row) -> Row:
-        """As an exporter's store does: of two events to the letter alike both are there."""
+        """Move the row, as an exporter's store does, so that two equal events are both stored."""
         series, time = row.series, row.time
         while (series, time) in self._given:
             time += 1
@@ -119,7 +119,7 @@ class FleetWorld(World):
         return Row(series, time, row.body, row.raw)
 
     def append(self, events: Iterable[Event]) -> None:
-        """Events arrive, and a heartbeat tells of them."""
+        """Write events, and a heartbeat that reports them."""
         told = list(events)
         self.deliver(told)
         if told:
@@ -127,7 +127,7 @@ class FleetWorld(World):
             self.beat(spans=[[m, m + 1, minutes.count(m)] for m in sorted(set(minutes))])
 
     def beat(self, host: str = "web1", machine: str = "1", **fields: Any) -> None:
-        """An exporter writes a heartbeat, now by the server's clock."""
+        """Write a heartbeat of an exporter, at the current time of the server."""
         self._beat = max(self.clock, self._beat + 1)
         fields["spans"] = msgspec.json.encode(fields.get("spans", [])).decode()
         known = {"sequence": next(self.sequence), "caught_up": True, "clock_offset": 0.0}
@@ -139,7 +139,7 @@ class FleetWorld(World):
         self.server.write(self.buckets.heptad, [line_of(row)])
 
     def run_cycle(self, *, everything: bool = False) -> None:
-        """Look until there is no more, some seconds after the last time."""
+        """Run until no work is left, some seconds after the last time."""
         super().run_cycle(everything=everything)
         self.clock += 4 * SECOND
         self.tick += 4
@@ -148,7 +148,7 @@ class FleetWorld(World):
         self.check_rows()
 
     def check_rows(self) -> None:
-        """Every row that was there is there, as it was."""
+        """Check that all earlier rows still exist unchanged."""
         for name in ("findings", *(report.name for report in self.plan.reports)):
             now = {_identity(p): p.fields for p in self.reports.read(name, 0, 2**62)}
             for place, fields in self.written.get(name, {}).items():
@@ -156,7 +156,7 @@ class FleetWorld(World):
             self.written[name] = now
 
     def finish(self) -> None:
-        """Work everything off, two days after the newest event."""
+        """Process everything, two days after the newest event."""
         self.now = max(self._newest, MIDNIGHT) + 2 * DAY
         self.tick += 100
         self.run_cycle(everything=True)

@@ -1,4 +1,4 @@
-"""A dashboard's JSON as Grafana reads it: its panels, and its queries with values put in."""
+"""A dashboard's JSON as Grafana interprets it: panels, and queries with variables replaced."""
 
 import json
 import re
@@ -16,7 +16,7 @@ _SPECIAL: Final = re.compile(r"[\\^$*+?.()|\[\]{}/]")
 
 
 class Query(NamedTuple):
-    """A query of a panel, as the JSON has it."""
+    """A query of a panel in the JSON."""
 
     board: str
     panel: str
@@ -25,22 +25,21 @@ class Query(NamedTuple):
 
     @property
     def text(self) -> str:
-        """What is asked, with the variables in it."""
+        """The query text, with its variables."""
         return str(self.target["expr" if self.is_promql else "query"])
 
     @property
     def is_promql(self) -> bool:
-        """Whether it is for Prometheus."""
         return bool(self.target["datasource"]["type"] == "prometheus")
 
     @property
     def name(self) -> str:
-        """For the test's id."""
+        """For the id of a test."""
         return f"{self.board}-{self.panel}-{self.target['refId']}".replace(" ", "_")
 
 
 def panels_of(board: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """All panels but rows, also those of folded rows."""
+    """Yield all panels except rows, including those of collapsed rows."""
     for panel in board["panels"]:
         if panel["type"] == "row":
             yield from panel["panels"]
@@ -49,7 +48,7 @@ def panels_of(board: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def queries_of(name: str) -> Iterator[Query]:
-    """Every query of a dashboard's panels and annotations."""
+    """Yield all queries of a dashboard's panels and annotations."""
     for panel in panels_of(BOARDS[name]):
         for target in panel["targets"]:
             yield Query(name, panel["title"], panel["type"], target)
@@ -62,12 +61,12 @@ QUERIES: Final = [query for name in BOARDS for query in queries_of(name)]
 
 
 def variables_of(board: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The variables by name."""
+    """Return the variables by name."""
     return {variable["name"]: variable for variable in board["templating"]["list"]}
 
 
 def values_of(board: Mapping[str, Any], chosen: Mapping[str, str | list[str]]) -> dict[str, Any]:
-    """What each variable stands for: what is chosen, else what is preset."""
+    """Return the value of each variable: the chosen one, else its default."""
     values: dict[str, Any] = {}
     for name, variable in variables_of(board).items():
         value = chosen.get(name, variable["current"]["value"])
@@ -76,10 +75,10 @@ def values_of(board: Mapping[str, Any], chosen: Mapping[str, str | list[str]]) -
 
 
 def put_in(query: str, values: Mapping[str, Any]) -> str:
-    """A query as Grafana sends it; KeyError for a variable that there is not.
+    """Return a query as Grafana sends it; raise KeyError for an unknown variable.
 
-    Several values, and what is formatted so, are put in as regular expressions; a variable's own
-    value for all as it is.
+    Several values, and those with that format, are inserted as regular expressions; a variable's
+    custom value for "all" is inserted unchanged.
     """
 
     def replace(found: re.Match[str]) -> str:
@@ -98,7 +97,7 @@ def _escape(text: str) -> str:
 
 
 def columns_after(columns: set[str], transformations: list[dict[str, Any]]) -> set[str]:
-    """The fields of a table after Grafana's transformations; KeyError where one is not there."""
+    """Return the fields of a table after Grafana's transformations; KeyError if one is missing."""
     for step in transformations:
         options = step["options"]
         if step["id"] == "joinByField":
@@ -124,7 +123,7 @@ def columns_after(columns: set[str], transformations: list[dict[str, Any]]) -> s
 def rows_after(
     rows: list[dict[str, Any]], transformations: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The rows of a table after Grafana's transformations, as far as they are about rows."""
+    """Return the rows of a table after Grafana's transformations of rows."""
     for step in transformations:
         options = step["options"]
         if step["id"] == "groupBy":

@@ -1,4 +1,4 @@
-"""A Grafana that answers as its documentation says, and keeps what it is given."""
+"""A Grafana that responds as documented, and stores what it receives."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +18,8 @@ TOKEN = "glsa_of_a_service_account"
 class GrafanaApi:
     """``datasources``, ``folders`` and ``dashboards`` by uid, ``secrets`` of each data source.
 
-    ``refuse``: method and start of a path → the name of a refusal. ``meanwhile``: done before each
-    request that changes something.
+    ``refuse``: method and start of a path → the name of a refusal. ``meanwhile``: called before
+    each request that changes something.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class GrafanaApi:
         self.server = ScriptedServer(self._answer)
 
     def add_datasource(self, uid: str, kind: str) -> None:
-        """A data source that somebody made, with this type."""
+        """Add a data source of this type, as if a user had created it."""
         self.datasources[uid] = {
             **CONTRACT["datasource"],
             "id": 1,
@@ -42,7 +42,7 @@ class GrafanaApi:
         }
 
     def changes(self) -> list[tuple[str, str]]:
-        """Method and path of the requests that change something."""
+        """Return method and path of the requests that change something."""
         return [(asked.method, asked.path) for asked in self.server.changes()]
 
     def _answer(self, asked: Asked) -> tuple[int, Any]:

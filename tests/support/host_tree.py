@@ -1,4 +1,4 @@
-"""A small host of files, /proc, /sys and / below one folder, and what a scrape says of it."""
+"""A small host of files, with /proc, /sys and / in one directory, and its scrape."""
 
 from pathlib import Path
 
@@ -152,7 +152,7 @@ FILES: dict[str, str] = {
 
 
 def build(folder: Path) -> HostRoots:
-    """Writes the host into a folder."""
+    """Write the host to a directory."""
     for path, content in FILES.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -165,7 +165,7 @@ Sample = tuple[str, frozenset[tuple[str, str]]]
 
 
 def scrape(collector: HostCollector) -> dict[Sample, float]:
-    """What Prometheus would read, by name and labels."""
+    """Return what Prometheus would read, by name and labels."""
     registry = CollectorRegistry()
     registry.register(collector)
     text = generate_latest(registry).decode()
@@ -179,12 +179,12 @@ def scrape(collector: HostCollector) -> dict[Sample, float]:
 
 
 def value(samples: dict[Sample, float], name: str, **labels: str) -> float:
-    """The one sample of that name that has at least these labels."""
+    """Return the value of the only sample with that name and at least these labels."""
     found = [v for (n, t), v in samples.items() if n == name and labels.items() <= dict(t).items()]
     assert len(found) == 1, (name, labels, found)
     return found[0]
 
 
 def has(samples: dict[Sample, float], name: str) -> bool:
-    """Whether any sample has that name."""
+    """Return whether any sample has that name."""
     return any(n == name for n, _ in samples)

@@ -1,4 +1,4 @@
-"""Clients that mean to make a port deaf or large, many at once and all from loopback."""
+"""Clients that try to block a port or exhaust its memory, many at once and all from loopback."""
 
 import multiprocessing
 import resource
@@ -12,18 +12,18 @@ from typing import Final
 
 Stream = Callable[[], Iterator[bytes]]
 _ROUND: Final = 256
-"""Connections that are begun before the port gets a moment."""
+"""Connections that are opened before the port gets a moment."""
 _MOMENT: Final = 0.02
 REQUEST: Final = b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 
 
 def send_nothing() -> Iterator[bytes]:
-    """A connection, and no more."""
+    """Connect, and send nothing."""
     return iter(())
 
 
 def begin_a_request() -> Iterator[bytes]:
-    """Some bytes, and then nothing."""
+    """Send some bytes, and then nothing."""
     yield b"GET /metr"
 
 
@@ -36,18 +36,18 @@ def _make_client_hello() -> bytes:
 
 
 def begin_a_handshake() -> Iterator[bytes]:
-    """Half of what begins a TLS handshake, and then nothing."""
+    """Send half of a TLS ClientHello, and then nothing."""
     hello = _make_client_hello()
     yield hello[: len(hello) // 2]
 
 
 def leave_a_handshake() -> Iterator[bytes]:
-    """All of it, and no answer to what the port says then."""
+    """Send the whole ClientHello, but do not reply to the server."""
     yield _make_client_hello()
 
 
 def send_a_slow_body() -> Iterator[bytes]:
-    """A body of which a byte comes now and then."""
+    """Send a body slowly, byte by byte."""
     yield b"POST /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\n\r\n"
     while True:
         yield from [b""] * 10
@@ -55,7 +55,7 @@ def send_a_slow_body() -> Iterator[bytes]:
 
 
 def send_slow_headers() -> Iterator[bytes]:
-    """A request whose headers come a byte at a time."""
+    """Send headers slowly, byte by byte."""
     yield REQUEST
     while True:
         yield from [b""] * 10
@@ -63,36 +63,37 @@ def send_slow_headers() -> Iterator[bytes]:
 
 
 def send_large_headers() -> Iterator[bytes]:
-    """97 headers of 65 kB, and no end."""
+    """Send 97 headers of 65 kB, without an end."""
     yield REQUEST
     for number in range(97):
         yield b"X-%d: " % number + b"a" * 65_000 + b"\r\n"
 
 
 def send_a_long_line() -> Iterator[bytes]:
-    """A request line without end."""
+    """Send an endless request line."""
     yield b"GET /"
     while True:
         yield b"a" * 65_536
 
 
 def send_an_endless_body() -> Iterator[bytes]:
-    """Chunks without end."""
+    """Send endless chunks."""
     yield b"POST /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
     while True:
         yield b"10000\r\n" + b"b" * 65_536 + b"\r\n"
 
 
 def ask_without_reading() -> Iterator[bytes]:
-    """One complete request after the other, whose answers are never read."""
+    """Send complete requests, and never read the responses."""
     while True:
         yield (REQUEST + b"\r\n") * 100
 
 
 class Crowd:
-    """``number`` connections to ``address`` in a process of their own; each sends its ``stream``.
+    """``number`` connections to ``address`` in a separate process; each sends its ``stream``.
 
-    ``authority``: the file of who signed the port's certificate; then each does a TLS handshake.
+    ``authority``: the file of the CA that signed the port's certificate; if set, each connection
+    does a TLS handshake.
     """
 
     def __init__(
@@ -154,7 +155,7 @@ def _send(client: socket.socket, words: Iterator[bytes], rests: dict[socket.sock
 
 
 def _encrypt(client: socket.socket, context: ssl.SSLContext) -> socket.socket | None:
-    """Its handshake done; None where the port hangs up before."""
+    """Do the handshake; return None if the port closes the connection."""
     client.settimeout(2)
     try:
         encrypted = context.wrap_socket(client, server_hostname="127.0.0.1")

@@ -1,4 +1,4 @@
-"""A real InfluxDB 2 for the tests, of the version that tests/support/needs.py names."""
+"""A real InfluxDB 2 for the tests, in the version set in tests/support/needs.py."""
 
 import json
 import urllib.error
@@ -17,7 +17,7 @@ TOKEN: Final = "operator-token-of-the-tests"
 
 
 class Influxd2(Influxd):
-    """influxd 2, set up with an organization and the token of its operator; used like 1.6."""
+    """influxd 2 with an organization and an operator token; same interface as for 1.6."""
 
     keys: ClassVar[Mapping[str, str]] = {"version": "2", "org": ORGANIZATION, "token": TOKEN}
 
@@ -37,14 +37,14 @@ class Influxd2(Influxd):
         Daemon.__init__(self, folder, command, port)
 
     def start(self, path: str = "/health") -> None:
-        """Start, and set it up where that was not done yet."""
+        """Start, and set it up if that was not done yet."""
         super().start(path)
         if self.call("GET", "/api/v2/setup")["allowed"]:
             first = {"username": "admin", "password": "of-the-tests", "bucket": "first"}
             self.call("POST", "/api/v2/setup", first | {"org": ORGANIZATION, "token": TOKEN})
 
     def call(self, method: str, path: str, body: object = None, token: str = TOKEN) -> Any:
-        """What its API answers; AssertionError with the server's error."""
+        """Return the response of the API; raise AssertionError with the server's error."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode() if body else None
         headers = {"Authorization": f"Token {token}", "Content-Type": "application/json"}
         request = Request(f"{self.url}{path}", data=data, method=method, headers=headers)  # noqa: S310 - it is http
@@ -56,7 +56,7 @@ class Influxd2(Influxd):
         return json.loads(content) if content else None
 
     def query(self, text: str, database: str = "") -> list[dict[str, Any]]:
-        """The series that these InfluxQL statements give; AssertionError with the server's error."""
+        """Return the series of InfluxQL statements; AssertionError with the server's error."""
         query = urlencode({"q": text, "db": database, "epoch": "ns"})
         results = self.call("POST", f"/query?{query}")["results"]
         for result in results:
@@ -64,7 +64,7 @@ class Influxd2(Influxd):
         return [series for result in results for series in result.get("series", [])]
 
     def create(self, *databases: str, keep: str = "INF") -> None:
-        """Buckets, which keep points this long (`90d`)."""
+        """Create buckets that keep points for this long (`90d`)."""
         organization = self.call("GET", f"/api/v2/orgs?org={ORGANIZATION}")["orgs"][0]["id"]
         seconds = 0 if keep == "INF" else int(keep.removesuffix("d")) * 86_400
         rules = [{"type": "expire", "everySeconds": seconds}] if seconds else []
@@ -73,12 +73,12 @@ class Influxd2(Influxd):
             self.call("POST", "/api/v2/buckets", bucket)
 
     def drop(self, *databases: str) -> None:
-        """Buckets with all that is in them."""
+        """Delete buckets with their data."""
         for name in databases:
             for found in self.call("GET", f"/api/v2/buckets?name={quote(name)}")["buckets"]:
                 self.call("DELETE", f"/api/v2/buckets/{found['id']}")
 
     def write(self, database: str, lines: Iterable[str]) -> None:
-        """Write lines of line protocol; AssertionError with the server's error."""
+        """Write lines of line protocol; raise AssertionError with the server's error."""
         query = urlencode({"bucket": database, "org": ORGANIZATION, "precision": "ns"})
         self.call("POST", f"/api/v2/write?{query}", "\n".join(lines).encode())

@@ -1,7 +1,7 @@
-"""A real InfluxDB for the tests: Debian's influxd 1.6 with a configuration and data of its own.
+"""A real InfluxDB for the tests: Debian's influxd 1.6 with its own configuration and data.
 
-`nginx` puts Debian's nginx in front of it, so that the paths of 2.x lead into a real engine;
-`tests.support.faulty_proxy` what goes wrong between.
+`nginx` puts Debian's nginx in front of it, which maps the paths of 2.x to the real engine;
+`tests.support.faulty_proxy` injects faults between them.
 """
 
 import json
@@ -56,7 +56,7 @@ log-enabled = false
 {http}
 """
 
-# The endpoints of 2.x for buckets, as a person would map them: no organization, no token.
+# The endpoints of 2.x for buckets, mapped as an administrator would: no organization, no token.
 NGINX = """
 daemon off;
 master_process off;
@@ -95,7 +95,7 @@ D = TypeVar("D", bound="Daemon")
 
 
 class Daemon:
-    """A process that listens on ``port``, with its files in ``folder``; starts again on them."""
+    """A process that listens on ``port``, with its files in ``folder``; it can be restarted."""
 
     def __init__(self, folder: Path, command: list[str], port: int) -> None:
         self.folder = folder
@@ -105,17 +105,17 @@ class Daemon:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, path: str = "/ping") -> None:
-        """Start, and wait until it answers for this path."""
+        """Start, and wait until it responds to this path."""
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(self.command, stdout=log, stderr=log)
         wait_until(lambda: self._answers(path), f"{self.command[0]}, see {self.folder}/log", 60)
 
     def stop(self) -> None:
-        """Let it end in good order."""
+        """Stop it with SIGTERM."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it at once (kill -9)."""
+        """Stop it at once (kill -9)."""
         self._end(signal.SIGKILL)
 
     def _end(self, number: signal.Signals) -> None:
@@ -138,7 +138,7 @@ class Influxd(Daemon):
     """influxd; ``data`` and ``http`` are lines for these sections of its configuration."""
 
     keys: ClassVar[Mapping[str, str]] = {}
-    """What `influxdb:` needs in a configuration, beside the URL; with an administrator's rights."""
+    """Keys for `influxdb:` in addition to the URL; with an administrator's permissions."""
     headers: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, folder: Path, data: str = "", http: str = "") -> None:
@@ -150,7 +150,7 @@ class Influxd(Daemon):
         super().__init__(folder, [program, "-config", str(config)], port)
 
     def query(self, text: str, database: str = "") -> list[dict[str, Any]]:
-        """The series that these InfluxQL statements give; AssertionError with the server's error."""
+        """Return the series of InfluxQL statements; AssertionError with the server's error."""
         body = urlencode({"q": text, "db": database, "epoch": "ns"}).encode()
         request = Request(f"{self.url}/query", data=body, headers=dict(self.headers))  # noqa: S310 - it is http
         try:
@@ -163,7 +163,7 @@ class Influxd(Daemon):
         return [series for result in results for series in result.get("series", [])]
 
     def rows(self, text: str, database: str) -> list[dict[str, Any]]:
-        """The rows of a query, each with its columns and tags by name."""
+        """Return the rows of a query as dicts of columns and tags."""
         return [
             series.get("tags", {}) | dict(zip(series["columns"], values, strict=True))
             for series in self.query(text, database)
@@ -171,22 +171,22 @@ class Influxd(Daemon):
         ]
 
     def count(self, database: str, measurement: str = "events", field: str = "count") -> int:
-        """How many points have this field."""
+        """Return the number of points with this field."""
         rows = self.rows(f'SELECT count("{field}") FROM "{measurement}"', database)  # noqa: S608
         return int(rows[0]["count"]) if rows else 0
 
     def create(self, *databases: str, keep: str = "INF") -> None:
-        """Databases, whose retention policy keeps points this long (`90d`)."""
+        """Create databases whose retention policy keeps points for this long (`90d`)."""
         for name in databases:
             self.query(f'CREATE DATABASE "{name}" WITH DURATION {keep} NAME "autogen"')
 
     def drop(self, *databases: str) -> None:
-        """Databases with all that is in them."""
+        """Drop databases with their data."""
         for name in databases:
             self.query(f'DROP DATABASE "{name}"')
 
     def write(self, database: str, lines: Iterable[str]) -> None:
-        """Write lines of line protocol; AssertionError with the server's error."""
+        """Write lines of line protocol; raise AssertionError with the server's error."""
         query = urlencode({"db": database, "precision": "ns"})
         data = "\n".join(lines).encode()
         request = Request(f"{self.url}/write?{query}", data=data, headers=dict(self.headers))  # noqa: S310
@@ -198,7 +198,7 @@ class Influxd(Daemon):
 
 
 class ClosedInfluxd(Influxd):
-    """influxd with authentication and an administrator, whose password is hard to quote."""
+    """influxd with authentication and an administrator whose password needs quoting."""
 
     keys: ClassVar[Mapping[str, str]] = {"username": "admin", "password": "it's the \\admin\\'s"}
     headers: ClassVar[Mapping[str, str]] = make_headers(basic_auth=":".join(keys.values()))
@@ -207,7 +207,7 @@ class ClosedInfluxd(Influxd):
         super().__init__(folder, http="auth-enabled = true")
 
     def start(self, path: str = "/ping") -> None:
-        """Start, and make the administrator where there is none."""
+        """Start, and create the administrator if it does not exist."""
         super().start(path)
         name, password = self.keys["username"], quote_text(self.keys["password"])
         with suppress(AssertionError):
@@ -215,7 +215,7 @@ class ClosedInfluxd(Influxd):
 
 
 class Nginx(Daemon):
-    """nginx, which answers as a 2.x in front of ``upstream``, the URL of an influxd."""
+    """nginx that responds like a 2.x in front of ``upstream``, the URL of an influxd."""
 
     def __init__(self, folder: Path, upstream: str, max_body: str = "100m") -> None:
         needs.program("nginx")
@@ -230,7 +230,7 @@ class Nginx(Daemon):
 
 @contextmanager
 def running(daemon: D) -> Iterator[D]:
-    """Start it, and end it at once afterwards."""
+    """Start it, and kill it afterwards."""
     daemon.start()
     try:
         yield daemon
@@ -240,7 +240,7 @@ def running(daemon: D) -> Iterator[D]:
 
 @contextmanager
 def connect(url: str, **keys: Any) -> Iterator[InfluxConnection]:
-    """A connection with these keys of `influxdb:`; closed afterwards."""
+    """Open a connection with these keys of `influxdb:`; close it afterwards."""
     connection = InfluxConnection(InfluxConfig(url, **keys))
     try:
         yield connection

@@ -1,7 +1,8 @@
-"""A 2.x for what the real 2.7.12 of the tests does not do: versions that map no bucket to a database
-by themselves (2.0), and those that keep a hash of a token alone (2.8, 2.9).
+"""A 2.x for what the real 2.7.12 of the tests does not do.
 
-Its answers are those of a real 2.7.12, see tests/support/contract/setup_2.yaml.
+These are versions that do not map buckets to databases by themselves (2.0), and those that only
+store a hash of a token (2.8, 2.9). The responses are those of a real 2.7.12, see
+tests/support/contract/setup_2.yaml.
 """
 
 from pathlib import Path
@@ -63,7 +64,7 @@ class InfluxDB2:
             assert asked.body is None
             return 204, None
         if asked.body["q"].startswith("SHOW MEASUREMENTS"):
-            return 200, CONTRACT["nothing"]  # whatever the rights
+            return 200, CONTRACT["nothing"]  # whatever the permissions
         if bucket is None or not self._may(rights, "read", bucket):
             error = CONTRACT["no_database"] | {"error": f"database not found: {name}"}
             return 200, {"results": [error]}

@@ -1,4 +1,4 @@
-"""A server that answers as 3 Core does to whoever prepares or checks it; see tests/support/contract."""
+"""A server that responds to setup and checks like 3 Core; see tests/support/contract."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ _SECONDS = {"d": 86_400, "h": 3600, "s": 1}
 
 
 class InfluxDB3:
-    """Databases in memory, each with the seconds of its retention; None: for ever."""
+    """Databases in memory, each with its retention in seconds; None: infinite."""
 
     def __init__(self) -> None:
         self.databases: dict[str, int | None] = {}
@@ -39,7 +39,7 @@ class InfluxDB3:
             ]
         if asked.path == "/query":
             return 200, {"results": [{"statement_id": 0}]}
-        # what is written to comes into being
+        # a write creates the database
         self.written.append(asked.query["bucket"])
         self.databases.setdefault(asked.query["bucket"], None)
         return 204, None

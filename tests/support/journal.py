@@ -1,4 +1,4 @@
-"""Journal files with fields as a test wants them, by systemd-journal-remote(8), and their reader."""
+"""Journal files with chosen fields, made by systemd-journal-remote(8), and their reader."""
 
 import os
 import struct
@@ -30,7 +30,7 @@ TAGS = ("sshd", "sudo")
 
 
 class Journal:
-    """A folder of journal files; entries get the times 1, 2, 3, … seconds after ``begin``."""
+    """A directory of journal files; entries get the times 1, 2, 3, … seconds after ``begin``."""
 
     def __init__(self, folder: Path, begin: float | None = None) -> None:
         needs.program("journalctl", "systemd-journal-remote")
@@ -39,7 +39,7 @@ class Journal:
         self._written = 0
 
     def write(self, *messages: str | bytes | None, file: str = "a", **fields: str) -> None:
-        """Append entries of sshd's, with ``fields`` instead of its own, to one of the files."""
+        """Append entries of sshd to one of the files; ``fields`` override its own."""
         export = b"".join(self._export(message, fields) for message in messages)
         path = self.folder / f"{file}.journal"
         subprocess.run(
@@ -51,7 +51,7 @@ class Journal:
         )
 
     def _export(self, message: str | bytes | None, fields: dict[str, str]) -> bytes:
-        """An entry in the Journal Export Format (systemd.io, JOURNAL_EXPORT_FORMATS)."""
+        """Return an entry in the Journal Export Format (systemd.io, JOURNAL_EXPORT_FORMATS)."""
         self._written += 1
         at = int((self._begin + self._written) * 10**6)
         head = {"__REALTIME_TIMESTAMP": str(at), "__MONOTONIC_TIMESTAMP": str(self._written)}
@@ -64,7 +64,7 @@ class Journal:
 
 
 class Reader:
-    """Sources on one journal, started one after the other from the state that was committed."""
+    """Sources on one journal, started one after the other from the committed state."""
 
     def __init__(self, journal: Journal) -> None:
         self.state: bytes | None = None
@@ -74,7 +74,7 @@ class Reader:
         self.source = self.start()
 
     def start(self, *, follow: bool = True, tags: Iterable[str] = TAGS) -> JournaldSource:
-        """A source anew, from the last state."""
+        """Start a new source from the last state."""
         folder = str(self._journal.folder)
         self.source = JournaldSource("journal", tags, folder, follow=follow)
         self.source.restore(self.state)
@@ -91,7 +91,7 @@ class Reader:
         return batch
 
     def read_until(self, holds: Callable[[], object]) -> None:
-        """Read until something holds, or too much time has passed."""
+        """Read until a condition holds; fail after 20 seconds."""
         deadline = time.monotonic() + 20
         while not holds():
             assert time.monotonic() < deadline, self.messages
@@ -112,23 +112,21 @@ class Reader:
 
     @property
     def messages(self) -> list[str]:
-        """The messages so far."""
         return [record.message for record in self.records]
 
     @property
     def gaps(self) -> list[Gap]:
-        """The gaps so far."""
         return [gap for batch in self.batches for gap in batch.gaps]
 
 
 def journalctls() -> list[psutil.Process]:
-    """The journalctl processes of this one."""
+    """Return the journalctl child processes of this process."""
     children = psutil.Process().children()
     return [p for p in children if p.name() == "journalctl" and p.status() != "zombie"]
 
 
 def run_apart(*command: str) -> "subprocess.CompletedProcess[str]":
-    """Run a program whose mounts nobody else sees, where it can import the project."""
+    """Run a program with private mounts, in a directory from which it can import the project."""
     needs.mount_namespace()
     return subprocess.run(
         ["unshare", "--mount", "--propagation=private", *command],

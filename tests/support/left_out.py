@@ -1,10 +1,9 @@
 """Which tests `make check` leaves out.
 
-- Those whose code reaches `tests.support.needs`. A test need not say so itself: its function, its fixtures
-  and whatever of `tests` these call are followed by name. Only a parameter says it by a mark,
-  `system`.
-- Those that are marked `long`.
-- Of those that are marked `table`, all cases but the first.
+- Those whose code reaches `tests.support.needs`. This is detected by following names: from the 
+test function and its fixtures to everything in `tests` that they call. Only a parameter that 
+needs the system has to be marked, with `system`. - Those that are marked `long`. - Of those that
+are marked `table`, all cases but the first.
 """
 
 import inspect
@@ -30,11 +29,11 @@ NEEDS: Final = frozenset(
 
 
 LEFT_OUT: Final = pytest.StashKey[dict[str, int]]()
-"""How many tests of which file `make check` leaves out."""
+"""Number of tests per file that `make check` leaves out."""
 
 
 def mark(items: Iterable[pytest.Item]) -> None:
-    """Mark as `left_out` what the inner loop does not run."""
+    """Mark the tests that `make check` does not run as `left_out`."""
     begun = set[object]()
     for item in items:
         if isinstance(item, pytest.Function) and is_left_out(item, begun):
@@ -42,7 +41,7 @@ def mark(items: Iterable[pytest.Item]) -> None:
 
 
 def is_left_out(item: pytest.Function, begun: set[object]) -> bool:
-    """Whether the inner loop leaves a test out; ``begun`` are the tables that have had a case."""
+    """Return whether `make check` leaves a test out; ``begun``: tables that have had a case."""
     if item.get_closest_marker("table") is not None and item.function in begun:
         return True
     begun.add(item.function)
@@ -51,7 +50,7 @@ def is_left_out(item: pytest.Function, begun: set[object]) -> bool:
 
 
 def needs_system(item: pytest.Function) -> bool:
-    """Whether what runs for this test reaches `tests.support.needs`."""
+    """Return whether the code of this test reaches `tests.support.needs`."""
     fixtures = item._fixtureinfo.name2fixturedefs.values()  # noqa: SLF001 - pytest has no other way
     functions = [item.function, *(each.func for found in fixtures for each in found)]
     return any(reaches(unwrap(function)) for function in functions)
@@ -59,7 +58,7 @@ def needs_system(item: pytest.Function) -> bool:
 
 @cache
 def reaches(value: object) -> bool:
-    """Whether this function or class of `tests` leads to one of NEEDS."""
+    """Return whether this function or class of `tests` leads to one of NEEDS."""
     seen: set[object] = set()
     waiting = [value]
     while waiting:
@@ -73,7 +72,7 @@ def reaches(value: object) -> bool:
 
 
 def unwrap(function: Callable[..., object]) -> Callable[..., object]:
-    """The function that was written, without decorators; hypothesis keeps it in a place of its own."""
+    """Return the function without decorators; hypothesis stores it in its own attribute."""
     written: Callable[..., object] = inspect.unwrap(function)
     kept = getattr(written, "hypothesis", None)
     inner: Callable[..., object] = getattr(kept, "inner_test", written)
@@ -81,7 +80,7 @@ def unwrap(function: Callable[..., object]) -> Callable[..., object]:
 
 
 def follow(value: object) -> Iterator[object]:
-    """The functions and classes of `tests` that this one names."""
+    """Yield the functions and classes of `tests` that this one refers to."""
     if isinstance(value, type):
         functions = [x for x in vars(value).values() if isinstance(x, types.FunctionType)]
         yield from functions
@@ -94,24 +93,24 @@ def follow(value: object) -> Iterator[object]:
 
 
 def name_all(code: types.CodeType) -> set[str]:
-    """Names of globals and attributes in a function, and in those inside it."""
+    """Return the names of globals and attributes in a function, and in nested ones."""
     inner = (each for each in code.co_consts if isinstance(each, types.CodeType))
     return set(code.co_names).union(*map(name_all, inner))
 
 
 def _resolve(found: object, names: set[str]) -> Iterator[object]:
-    """What of `tests` a global is; of a module the attributes that are named too."""
+    """Yield what a global is in `tests`; for a module, its attributes that are named too."""
     if isinstance(found, types.ModuleType) and found.__name__.startswith("tests."):
         for name in names & vars(found).keys():
             yield from _resolve(vars(found)[name], set())
-    elif any(found is need for need in NEEDS) or (  # functools.cache makes no function of one
+    elif any(found is need for need in NEEDS) or (  # an object of functools.cache is not a function
         isinstance(found, types.FunctionType | type) and found.__module__.startswith("tests.")
     ):
         yield found
 
 
 def count(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
-    """Remember what was left out; a worker of pytest-xdist tells it to the process that prints."""
+    """Count what was left out; a worker of pytest-xdist reports it to the main process."""
     left = config.stash.setdefault(LEFT_OUT, {})
     for item in items:
         if item.get_closest_marker("left_out") is not None:
@@ -122,7 +121,7 @@ def count(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
 
 
 def describe(left: dict[str, int]) -> Iterator[str]:
-    """Lines that list what was left out."""
+    """Yield lines that list what was left out."""
     number = sum(left.values())
     yield f"{number} tests need a daemon, a server, a browser or root, or much time (make test):"
     yield from (f"  {number:>4} {name}" for name, number in sorted(left.items()))

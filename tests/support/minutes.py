@@ -1,14 +1,14 @@
-"""How long the tests of each file took, for CI."""
+"""The duration of the tests of each file, for CI."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
 
 MOST: Final = 20
-"""So many files are listed, the slowest first."""
+"""The maximum number of files listed, the slowest first."""
 
 
 def describe(spent: Mapping[str, float]) -> Iterator[str]:
-    """A line for each of the slowest files, and one for all others together."""
+    """Yield a line for each of the slowest files, and one for all others together."""
     slowest = sorted(spent, key=lambda name: -spent[name])
     yield from (f"{_clock(spent[name])}  {name}" for name in slowest[:MOST])
     if others := slowest[MOST:]:

@@ -1,6 +1,6 @@
-"""What a test needs of the machine: it skips with the reason, or fails where CI=true.
+"""Requirements of tests: without them a test is skipped with the reason, or fails if CI=true.
 
-`python -m tests.support.needs` prints the Debian packages that bring every program named here.
+`python -m tests.support.needs` prints the Debian packages with all programs named here.
 """
 
 import functools
@@ -79,23 +79,23 @@ PACKAGES: Final[dict[str, str]] = {
     "usermod": "passwd",
     "valgrind": "valgrind",
 }
-"""Program → the Debian package that brings it; `make test` installs these."""
+"""Program → its Debian package; `make test` installs these."""
 
 DEBIAN: Final = "1.6.7"
-"""The version of InfluxDB that Debian has."""
+"""Debian's version of InfluxDB."""
 INFLUXDB_1: Final = os.environ.get("HEPTAD_INFLUXDB_1", DEBIAN)
 INFLUXDB_2: Final = os.environ.get("HEPTAD_INFLUXDB_2", "2.7.12")
-"""The versions that the tests drive; `make test-servers` names others."""
+"""The versions that the tests use; `make test-servers` sets others."""
 
 running: pytest.Item | None = None
-"""The test that runs now; tests/conftest.py says which."""
+"""The running test; set by tests/conftest.py."""
 
-# Daemons are outside the PATH of a user; systemd keeps its helpers in a folder of its own.
+# Daemons are outside the PATH of a user; systemd keeps its helpers in its own directory.
 _FOLDERS: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/systemd", "/lib/systemd")
 
 
 def program(*names: str) -> None:
-    """Go on only where every one of these programs is installed."""
+    """Skip the test unless all of these programs are installed."""
     _expect_mark()
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_FOLDERS))
     for name in names:
@@ -105,9 +105,10 @@ def program(*names: str) -> None:
 
 @functools.cache
 def built(name: str) -> str:
-    """Build a program of a Go module where that was not done before, and return where it is.
+    """Build a program of a Go module if that was not done before, and return its path.
 
-    ``name``: of a folder in tests/support/real/go, such as `influxd-2.7.12`. The first time takes minutes.
+    ``name``: a directory in tests/support/real/go, such as `influxd-2.7.12`. The first build takes
+    minutes.
     """
     _expect_mark()
     for tool in ("go", "cargo") if name.startswith("influxd") else ("go",):
@@ -127,9 +128,10 @@ def influxdb_2() -> str:
 
 @functools.cache
 def docker_host() -> pathlib.Path:
-    """Make a host with a Docker engine where that was not done before, and return its folder.
+    """Create a host with a Docker engine if that was not done before, and return its directory.
 
-    The first time takes about two minutes and the Debian archive; see tests/support/real/docker_host.py.
+    The first time takes about two minutes and requires the Debian archive; see
+    tests/support/real/docker_host.py.
     """
     mount_namespace()
     program("mmdebstrap", "ip", "nsenter")
@@ -149,21 +151,21 @@ def influxdb_1() -> str:
 
 
 def path(path: pathlib.Path, package: str) -> None:
-    """Go on only where this file of a Debian package is installed."""
+    """Skip the test unless this file of a Debian package is installed."""
     _expect_mark()
     if not path.exists():
         _miss(f"{path} is not there (Debian: {package})")
 
 
 def root() -> None:
-    """Go on only as root."""
+    """Skip the test unless it runs as root."""
     _expect_mark()
     if os.geteuid() != 0:
         _miss("only root may do this")
 
 
 def mount_namespace() -> None:
-    """Go on only where a process may lay an overlay over its own view of the file system."""
+    """Skip the test unless a process may mount an overlay in its own mount namespace."""
     root()
     program("unshare", "mount")
     if problem := _try_overlay():
@@ -171,7 +173,7 @@ def mount_namespace() -> None:
 
 
 def cgroup_folder() -> pathlib.Path:
-    """Return where control groups (cgroups(7), version 2) can be made."""
+    """Return a directory in which control groups (cgroups(7), version 2) can be created."""
     root()
     for line in pathlib.Path("/proc/self/mounts").read_text().splitlines():
         _, folder, kind, options, *_ = line.split()
@@ -181,10 +183,10 @@ def cgroup_folder() -> pathlib.Path:
 
 
 def shared_data() -> pathlib.Path:
-    """Return the folder of large real logs, which is not a part of the project.
+    """Return the directory of large real logs, which are not part of the project.
 
-    It is `$HEPTAD_SHARED_DATA`, or `../shared/data` beside the checkout. Where there is none the
-    test skips, in CI too.
+    It is `$HEPTAD_SHARED_DATA`, or `../shared/data` beside the checkout. Without it the test is
+    skipped, in CI too.
     """
     beside = pathlib.Path(__file__).resolve().parents[3] / "shared" / "data"
     folder = pathlib.Path(os.environ.get("HEPTAD_SHARED_DATA") or beside)
@@ -194,7 +196,7 @@ def shared_data() -> pathlib.Path:
 
 
 def _expect_mark() -> None:
-    """Fail in `make check` where it runs a test that needs more than Python."""
+    """Fail if `make check` runs a test that requires more than Python."""
     if running is not None and BRIEF:
         reason = "tests/support/left_out.py does not see that it needs more than Python"
         pytest.fail(f"{running.nodeid}: {reason}; mark it: @pytest.mark.system", pytrace=False)
@@ -208,8 +210,8 @@ def _miss(reason: str) -> NoReturn:
 
 @functools.cache
 def _try_overlay() -> str:
-    """Return why it does not work, or nothing."""
-    # The upper layer lies on a tmpfs: in a container the root is often an overlay itself, which
+    """Return why it does not work, or an empty text."""
+    # The upper layer is on a tmpfs: in a container the root is often an overlay itself, which
     # cannot be an upper layer (Linux, Documentation/filesystems/overlayfs.rst).
     script = """
         set -e

@@ -1,5 +1,4 @@
-"""Values that somebody else wrote: valid ones with one or two mutations, and what is to become of
-them."""
+"""Values of a foreign writer: valid ones with one or two mutations, and whether they stay valid."""
 
 import base64
 import random
@@ -20,7 +19,7 @@ _LONG: Final = "x" * 600_000
 
 
 class Case(NamedTuple):
-    """A point: its parts, and whether Heptad would write such a one."""
+    """A point, and whether Heptad would write such a one."""
 
     kind: str
     measurement: str
@@ -33,21 +32,20 @@ class Case(NamedTuple):
     def row(self) -> Row:
         """The point as a store keeps it."""
         fields, raw = dict(self.fields), ""
-        if isinstance(self.fields.get("raw"), str):  # else it is no line, but a field like others
+        if isinstance(self.fields.get("raw"), str):  # otherwise it is an ordinary field
             raw = str(fields.pop("raw"))
         series = encode_series(self.measurement, self.tags.items())
         return Row(series, self.time, encode_fields(fields), raw)
 
 
 class Change(NamedTuple):
-    """A mutation: the tag or field that it changes, to what (None: it is gone)."""
+    """A mutation: the tag or field to change, and its new value (None: delete it)."""
 
     name: str
     value: Value | None
     is_tag: bool = False
 
     def apply(self, tags: dict[str, str], fields: dict[str, Value]) -> None:
-        """Change a point."""
         tags.pop(self.name, None)
         fields.pop(self.name, None)
         if self.is_tag:
@@ -57,7 +55,7 @@ class Change(NamedTuple):
 
 
 Mutation = tuple[Change, bool]
-"""What is changed, and whether the point stays valid."""
+"""The change, and whether the point stays valid."""
 
 
 def _set_field(name: str, value: Value) -> Change:
@@ -112,7 +110,7 @@ MUTATIONS: Final[dict[str, list[Mutation]]] = {
         (_drop("revision"), False),
         (_drop("events"), False),
         (_set_field("revision", -1), False),
-        (_set_field("revision", 1), False),  # its time is that of another window
+        (_set_field("revision", 1), False),  # its time would be that of another window
         (_set_field("events", 0), False),
         (_set_field("successes", -5), False),
         (_drop("successes"), True),
@@ -145,14 +143,14 @@ WRONG_TYPES: Final[list[tuple[str, Value]]] = [
 
 
 def make_cases(chance: random.Random, noon: int, number: int) -> Iterator[Case]:
-    """Cases of the hours around ``noon``; those of one series have times of their own."""
+    """Yield cases of the hours around ``noon``; those of one series have different times."""
     for place in range(number):
         kind = chance.choice(sorted(MUTATIONS))
         measurement, tags, time, fields = _make_valid(kind, noon, place)
         valid, known = True, [*MUTATIONS[kind], *COMMON]
         changed: set[str] = set()
         for change, harmless in chance.sample(known, chance.choice((1, 1, 2))):
-            if change.name not in changed:  # the second must not undo the first
+            if change.name not in changed:  # the second change must not undo the first
                 change.apply(tags, fields)
                 valid = valid and harmless
             changed.add(change.name)
@@ -199,7 +197,7 @@ def _split(declared: Measurement, row: Row) -> tuple[str, dict[str, str], int, d
 
 
 def make_state(chance: random.Random, key: str) -> tuple[str, bytes]:
-    """A text for InfluxDB and bytes for a file, neither of which is a state of this key."""
+    """Return a text for InfluxDB and bytes for a file, neither of which is a valid state."""
     data: bytes = chance.choice([b"", b"\xff\x94", b'[{"x": garbage', b"[[[", b"-5", b"1e9"])
     data += b" %d" % chance.randrange(10**9)
     return base64.b64encode(zlib.compress(data)).decode(), data

@@ -23,7 +23,7 @@ from tests.support.influxdb import Influxd
 
 
 class Views:
-    """Two stores whose events are recent, and the page on them."""
+    """Two stores with recent events, and the page on them."""
 
     def __init__(self, folder: Path) -> None:
         self.now = time.time_ns()
@@ -40,34 +40,34 @@ class Views:
         )
 
     def add(self, *events: Event) -> None:
-        """Events arrive."""
+        """Store events, as if they arrived now."""
         self.world.append(events)
 
     def look_until(self, until: int) -> None:
-        """The exporter has read its logs to the end at that time."""
+        """Record that the exporter has read its logs up to that time."""
         self.world.events.append([], {LOOKED_UNTIL: str(until).encode()})
 
     def answer(self, path: str, host: str = "127.0.0.1:9708", query: str = "") -> HttpResponse:
-        """The answer to a request."""
+        """Return the response to a request."""
         environ = {"PATH_INFO": path, "HTTP_HOST": host, "QUERY_STRING": query}
         answer = self.page(environ)
         assert answer is not None
         return answer
 
     def ask(self, view: str, **parameters: object) -> dict[str, Any]:
-        """The data of a view."""
+        """Return the data of a view."""
         answer = self.answer(f"/api/{view}", query=urlencode(parameters))
         assert answer.status == "200 OK", answer.body
         data: dict[str, Any] = json.loads(answer.body)
         return data
 
     def found(self, **parameters: object) -> list[str]:
-        """The users of the events that a search finds."""
+        """Return the users of the events that a search finds."""
         return [event["user"] for event in self.ask("events", **parameters)["events"]]
 
 
 class FleetViews(Views):
-    """The same on ``server``: what the two files hold is copied there before each question."""
+    """The same on ``server``: the content of the two files is copied there before each request."""
 
     def __init__(self, folder: Path, server: Influxd) -> None:
         super().__init__(folder)
@@ -78,21 +78,21 @@ class FleetViews(Views):
         self.page = Page(stores, "127.0.0.1", lambda: self.problems, lambda: self.judged)
 
     def look_until(self, until: int) -> None:
-        """A heartbeat of now tells it."""
+        """Write a heartbeat of the current time that reports it."""
         fields = f"sequence=1i,passed={until}i,caught_up=true"
         self.server.write(
             "heptad", [f"heartbeat,host=web1,machine_id=00 {fields} {time.time_ns()}"]
         )
 
     def answer(self, path: str, host: str = "127.0.0.1:9708", query: str = "") -> HttpResponse:
-        """The answer to a request, ten seconds after the one before."""
+        """Return the response to a request, ten seconds after the previous one."""
         copy_stores(self.folder, self.server)
         self.seconds += 10
         return super().answer(path, host, query)
 
 
 def copy_stores(folder: Path, server: Influxd, names: Mapping[str, str] = {}) -> None:
-    """What is in the two files of a folder, into the buckets of these ``names``, or of theirs."""
+    """Copy the two files of a directory to the buckets of these ``names``, or of their own."""
     for bucket in ("events", "reports"):
         with closing(sqlite3.connect(folder / f"{bucket}.db")) as db:
             rows = db.execute(

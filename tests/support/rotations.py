@@ -1,6 +1,6 @@
-"""What programs do to a log, step by step, and a way to do a step before a given system call.
+"""What programs do to a log, in steps, and a way to run a step before a given system call.
 
-Each operation is a generator: what stands between two of its ``yield`` is one step.
+Each operation is a generator: the code between two ``yield`` is one step.
 """
 
 import gzip
@@ -19,15 +19,15 @@ from heptad.exporter.sources.file.source import FileSource
 SECOND: Final = 10**9
 EPOCH: Final = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp())
 _NO_LOOK: Final = frozenset({"fspath", "close", "_path_normpath"})
-"""Calls that neither look at a file nor list, open or read one."""
+"""Calls that do not stat, list, open or read a file."""
 
 Steps = Iterator[None]
 
 
 class Strikes:
-    """Runs ``steps[n]`` right before the n-th system call of the block (from 1) on a file.
+    """Runs ``steps[n]`` right before the n-th system call on a file (from 1) within the block.
 
-    Whatever function makes it: those of `os`, and the methods of Python's file objects.
+    It covers the functions of `os`, and the methods of Python's file objects.
     """
 
     def __init__(self, steps: Mapping[int, Callable[[], object]]) -> None:
@@ -56,7 +56,7 @@ class Strikes:
 
 
 def kind_of(function: Any) -> str | None:
-    """The name of a builtin that looks at files; None for any other."""
+    """Return the name of a builtin that accesses files; None for any other."""
     if getattr(function, "__module__", None) == "posix":
         return None if function.__name__ in _NO_LOOK else str(function.__name__)
     owner = type(getattr(function, "__self__", None))
@@ -66,13 +66,12 @@ def kind_of(function: Any) -> str | None:
 
 
 class World:
-    """A log in a folder, what was written to it, and a source that reads it and may crash.
+    """A log in a directory, what was written to it, and a source that reads it and may crash.
 
-    ``destroyed`` are lines that were deleted where nobody may have read them. Until time enough
-    has passed (``wait``) it is ``doubtful`` what came in between, so that a gap is right. Of
-    ``untraced`` lines nobody can know: they were deleted from a file while the source was down.
-
-    ``alike`` lines in a row are the same but for their stamps, and twice as many are of one second.
+    ``destroyed`` are lines that were deleted, possibly unread. ``doubtful``: since the last
+    ``wait`` lines may have been lost, so a gap is correct. ``untraced`` lines cannot be known to
+    anyone: they were deleted from a file while the source was down. ``alike`` consecutive lines
+    differ only in their timestamps, and twice as many are in one second.
     """
 
     def __init__(self, folder: Path, alike: int = 1) -> None:
@@ -97,18 +96,18 @@ class World:
         self.read()
 
     def make_source(self) -> FileSource:
-        """A source that goes on from what was committed last."""
+        """Create a source that continues from the last commit."""
         source = FileSource("auth", [str(self.path)], UTC, 512, lambda: self.now)
         source.restore(self.state)
         return source
 
     def restart(self) -> None:
-        """Go on from what was committed."""
+        """Continue from the last commit."""
         self.source.close()
         self.source = self.make_source()
 
     def read_batch(self) -> bool:
-        """One batch, committed; whether there was one."""
+        """Read one batch, and commit it; return whether there was one."""
         batch = self.source.read()
         if batch is None:
             return False
@@ -118,7 +117,7 @@ class World:
         return True
 
     def read(self) -> None:
-        """All that is there."""
+        """Read everything."""
         while self.read_batch():
             pass
 
@@ -126,16 +125,16 @@ class World:
 
     @property
     def file(self) -> Path:
-        """What is rotated: the log or, if that is a link, where it leads."""
+        """The file to rotate: the log or, if that is a link, its target."""
         return Path(os.path.realpath(self.path))
 
     def touch(self, path: Path | None = None) -> None:
-        """What the kernel does by the real clock is done by the model's."""
+        """Set the file's time, which the kernel takes from the real clock, to that of the model."""
         self.now += 10**7
         os.utime(path or self.writer.fileno(), ns=(self.now, self.now))
 
     def append(self, lines: int = 5) -> Steps:
-        """Lines, in one write."""
+        """Append lines in one write."""
         first = len(self.written)
         for number in range(first + 1, first + lines + 1):
             second = number // (self.alike * 2) if self.alike > 1 else number
@@ -146,30 +145,30 @@ class World:
         yield
 
     def append_to_old(self) -> Steps:
-        """The daemon does not know yet that its file has no name any more."""
-        # nobody can know of lines that come and go with such a file while nobody has it open
+        """Append to a file without a name, because the daemon has not reopened its log yet."""
+        # lines that appear and disappear with such a file while nobody has it open cannot be known
         if self.was_up:
             yield from self.append()
 
     def reopen(self) -> None:
-        """The daemon opens its log anew."""
+        """Reopen the log, as the daemon does."""
         self.writer.close()
         self.writer = self.path.open("ab", buffering=0)
 
     def write_file(self, path: Path, data: bytes) -> None:
-        """A file with this content."""
+        """Write a file with this content."""
         path.write_bytes(data)
         self.touch(path)
 
     def next_name(self) -> Path:
-        """Where the log is rotated to."""
+        """Return the name to which the log is rotated."""
         self.rotations += 1
         return self.file.with_name(f"auth.log-{20260301 + self.rotations}")
 
-    # what is done to the log
+    # operations on the log
 
     def rename(self) -> Steps:
-        """logrotate's `create`: the daemon writes on in the old file until it is told."""
+        """logrotate's `create`: the daemon writes to the old file until it is signalled."""
         self.file.rename(self.next_name())
         yield
         yield from self.append()
@@ -212,7 +211,7 @@ class World:
         yield from self.append()
 
     def link(self) -> Steps:
-        """savelog(8): a second name for the old file, then the new one in its place."""
+        """savelog(8): a second name for the old file, then the new one replaces it."""
         os.link(self.file, self.next_name())
         yield
         new = self.file.with_name("new")
@@ -223,11 +222,11 @@ class World:
         yield from self.append()
 
     def replace(self, change: Callable[[bytes], bytes] = bytes) -> Steps:
-        """An editor, `sed -i` or rsync: another file in its place."""
+        """An editor, `sed -i` or rsync: another file replaces it."""
         other = self.folder / "other"
         self.write_file(other, change(self.path.read_bytes()))
         yield
-        # what is written after it was copied is not in the copy
+        # lines that are written after copying are not in the copy
         self.write_file(other, change(self.path.read_bytes()))
         other.rename(self.path)
         yield
@@ -244,11 +243,11 @@ class World:
         return self.replace(lambda data: self.destroy(data, data.count(b"\n") - 1, 1))
 
     def restore(self) -> Steps:
-        """An older copy in its place."""
+        """An older copy replaces it."""
         return self.replace(lambda data: self.destroy(data, data.count(b"\n") // 2, 1000))
 
     def destroy(self, data: bytes, first: int, number: int) -> bytes:
-        """The lines without some, which are lost where nobody has read them."""
+        """Return the content without some lines, which are lost if nobody has read them."""
         lines = data.splitlines(keepends=True)
         gone = [line.decode().strip("\0\n") for line in lines[first : first + number]]
         self.destroyed.update(gone)
@@ -269,7 +268,7 @@ class World:
         yield from self.append()
 
     def copy_back(self) -> Steps:
-        """Moved away, and a copy made in its place."""
+        """The log is moved, and a copy of it is created in its place."""
         away, data = self.folder / "away", self.path.read_bytes()
         self.path.rename(away)
         yield
@@ -282,7 +281,7 @@ class World:
         yield from self.append()
 
     def mount_over(self) -> Steps:
-        """Another folder in its place, with copies of all that was there (log2ram)."""
+        """Another directory with copies of all files replaces this one (log2ram)."""
         under = self.folder.with_name(f"under-{len(self.written)}")
         copied = {file.name: file.read_bytes() for file in self.folder.iterdir()}
         new = self.folder.with_name("new")
@@ -297,7 +296,7 @@ class World:
         yield from self.append()
 
     def copytruncate_and_compress(self) -> Steps:
-        """logrotate's `copytruncate` with `compress`: the copy is gone soon."""
+        """logrotate's `copytruncate` with `compress`: the copy exists only briefly."""
         copy, data = self.next_name(), self.file.read_bytes()
         self.write_file(copy, data)
         yield
@@ -311,7 +310,7 @@ class World:
         yield
 
     def copytruncate_with_hole(self) -> Steps:
-        """`copytruncate` under a daemon that does not append: NUL bytes up to where it was."""
+        """`copytruncate` with a daemon that does not append: NUL bytes up to its old offset."""
         copy, data = self.next_name(), self.file.read_bytes()
         self.write_file(copy, data)
         yield
@@ -346,7 +345,7 @@ class World:
         yield from self.append()
 
     def mount_and_unmount(self) -> Steps:
-        """Another folder in its place, with a copy of the log, which is gone again later."""
+        """Another directory with a copy of the log replaces this one, and is removed later."""
         under, over = self.folder.with_name("under"), self.folder.with_name("over")
         over.mkdir()
         self.write_file(over / self.path.name, self.path.read_bytes())
@@ -358,7 +357,7 @@ class World:
         yield from self.append()
         data = self.path.read_bytes()
         self.destroy(data, 0, 1000)
-        # what came and went between two looks was seen by nobody
+        # lines that appeared and disappeared between two reads were seen by nobody
         self.untraced |= set(data.decode().splitlines())
         self.folder.rename(self.folder.with_name(f"over-{len(self.written)}"))
         under.rename(self.folder)
@@ -367,7 +366,7 @@ class World:
         yield from self.append()
 
     def turn_into_folder(self) -> Steps:
-        """A folder in its place for a while."""
+        """A directory replaces the log for a while."""
         away = self.folder / "away"
         self.path.rename(away)
         yield
@@ -380,7 +379,7 @@ class World:
         yield from self.append()
 
     def move_behind_link(self) -> Steps:
-        """The log is moved elsewhere, and a link to it takes its place."""
+        """The log is moved elsewhere, and a link to it replaces it."""
         elsewhere = self.folder.with_name(f"elsewhere-{len(self.written)}")
         elsewhere.mkdir()
         self.path.rename(elsewhere / self.path.name)
@@ -392,7 +391,7 @@ class World:
         yield from self.append()
 
     def unlink(self) -> Steps:
-        """Deleted, and made anew by the daemon."""
+        """The log is deleted, and recreated by the daemon."""
         self.destroy(self.path.read_bytes(), 0, 1000)
         self.path.unlink()
         yield
@@ -402,12 +401,12 @@ class World:
     # the end
 
     def wait(self) -> Steps:
-        """Nothing happens for so long that all that was done to the log before is over."""
+        """Do nothing for so long that all earlier operations are complete."""
         self.settle()
         yield
 
     def settle(self) -> None:
-        """Time enough for everything: read what is there, and check what was read."""
+        """Read everything after enough time has passed, and check the result."""
         self.reopen()
         for _ in self.append(1):
             self.read()

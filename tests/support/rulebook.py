@@ -1,4 +1,4 @@
-"""The built-in rules, read once for all tests that change nothing of them."""
+"""The built-in rules, loaded once for all tests that do not change them."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""An HTTP server of a test's own: it answers as a function says, and keeps what it was asked."""
+"""An HTTP server for one test: a function returns its responses, and requests are recorded."""
 
 import json
 import ssl
@@ -25,7 +25,7 @@ Answering = Callable[[Asked], tuple[int, Any]]
 
 
 class ScriptedServer:
-    """``answer`` gives status and body (an object becomes JSON); ``asked``: every request."""
+    """``answer`` returns status and body (an object becomes JSON); ``asked``: all requests."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class ScriptedServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            wbufsize = -1  # an answer is one packet: two would wait for each other (RFC 896)
+            wbufsize = -1  # one packet per response: two would wait for each other (RFC 896)
 
             def _serve(self) -> None:
                 url = urlsplit(self.path)
@@ -58,7 +58,7 @@ class ScriptedServer:
                 self.send_response_only(status)
                 for name, value in told_always.items():
                     self.send_header(name, value)
-                if status != 204:  # which has no body, RFC 9110
+                if status != 204:  # a 204 has no body, RFC 9110
                     self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
@@ -67,7 +67,7 @@ class ScriptedServer:
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815
 
             def log_message(self, *_: object) -> None:
-                """Nothing on stderr."""
+                """Log nothing to stderr."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -76,12 +76,12 @@ class ScriptedServer:
         self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.server_address[1]}"
 
     def changes(self) -> list[Asked]:
-        """The requests that change something."""
+        """Return the requests that change something."""
         return [a for a in self.asked if a.method != "GET" and a.path not in ("/query", "/ping")]
 
     @contextmanager
     def serving(self) -> "Iterator[ScriptedServer]":
-        """Serve meanwhile."""
+        """Serve within the block."""
         thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         thread.start()
         try:

@@ -1,6 +1,7 @@
-"""``make test-servers``: what is too long for each run, on servers that it builds itself.
+"""``make test-servers``: tests that take too long for each run, on servers that it builds.
 
-Each part runs to its end whatever the others did; a part that lacks a program fails, and none skips.
+Each part runs to its end whatever the result of the others. A part without a required program
+fails; none is skipped.
 """
 
 import os
@@ -24,7 +25,7 @@ _PYTEST: Final = ("pytest", "-q")
 
 
 class Part(NamedTuple):
-    """What is run: a module with its arguments, and what it needs in the environment."""
+    """A module to run with its arguments, and its environment variables."""
 
     name: str
     module: tuple[str, ...]
@@ -32,7 +33,7 @@ class Part(NamedTuple):
 
 
 def list_parts() -> list[Part]:
-    """All of them, in order."""
+    """Return all parts, in order."""
     suite = (*_PYTEST, *SUITE)
     faults = {"TORTURE_FAULTS": os.environ.get("TORTURE_FAULTS", "2000")}
     kills = "tests/system/test_torture_influxdb.py::test_kills_on_2"
@@ -52,13 +53,13 @@ def list_parts() -> list[Part]:
 
 
 def tell(text: str) -> None:
-    """Print it at once."""
+    """Print a line, and flush."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
 def run(part: Part) -> tuple[int, str]:
-    """The exit status of a part, and its last line."""
+    """Return the exit status of a part, and the last line of its output."""
     environment = {**os.environ, "CI": "true", **part.environment}
     command = [sys.executable, "-u", "-m", *part.module]
     last = ""
@@ -70,7 +71,7 @@ def run(part: Part) -> tuple[int, str]:
 
 
 def main() -> int:
-    """Run the parts and print what came of each; 1 where one failed."""
+    """Run the parts, and print their results; return 1 if one failed."""
     wanted = [f"influxd-{version}" for version in NEWEST.values()]
     for name in (*wanted, f"influxd-{needs.INFLUXDB_2}", "telegraf-1.36.4"):
         tell(f"building {name}, if that was not done before")

@@ -1,4 +1,4 @@
-"""What a fleet has on an InfluxDB: its three buckets, and what each role shows the server."""
+"""A fleet's three buckets on an InfluxDB, and the credentials of each role."""
 
 import itertools
 from contextlib import suppress
@@ -19,7 +19,7 @@ _numbers: Final = itertools.count()
 
 
 class Site:
-    """Buckets with names that no other test uses; ``secrets`` is the folder of --secrets-to."""
+    """Buckets with names that no other test uses; ``secrets`` is the directory of --secrets-to."""
 
     def __init__(self, server: Influxd, secrets: Path) -> None:
         self.server = server
@@ -30,11 +30,11 @@ class Site:
         self.generation = 2 if isinstance(server, Influxd2) else 1
 
     def bucket(self, place: str) -> str:
-        """The name of a bucket."""
+        """Return the name of a bucket."""
         return str(getattr(self.buckets, place))
 
     def keys(self, role: str = "") -> dict[str, str]:
-        """What ``role`` writes under `influxdb:`, beside the URL; without one an administrator."""
+        """Return the keys of ``role`` for `influxdb:`, without the URL; default: administrator."""
         if not role:
             return dict(self.server.keys)
         file = str(self.secret(role))
@@ -43,29 +43,29 @@ class Site:
         return {"org": self.server.keys["org"], "token_file": file}
 
     def secret(self, role: str) -> Path:
-        """The file of what a role shows the server."""
+        """Return the path of a role's token or password file."""
         return self.secrets / f"{role}.{'password' if self.generation == 1 else 'token'}"
 
     def configure(self, role: str = "", **keys: Any) -> InfluxConfig:
-        """The section `influxdb:` of a role, or of an administrator."""
+        """Return the section `influxdb:` of a role, or of an administrator."""
         told = {"url": self.url, "buckets": self.buckets, **self.keys(role), **keys}
         return InfluxConfig(**told)
 
     def setup(self, role: str = "", *, renew: bool = False, **keys: Any) -> list[str]:
-        """What `heptad influxdb setup --secrets-to` tells."""
+        """Return the output of `heptad influxdb setup --secrets-to`."""
         config = msgspec.structs.asdict(self.configure(role, **keys))
         with connect(config.pop("url"), **config) as connection:
             return list(prepare(connection, self.secrets, renew=renew))
 
     def check(self, role: str = "", of: str | None = None, **keys: Any) -> dict[str, list[str]]:
-        """What `heptad influxdb check --role OF` tells a role, by state."""
+        """Return the output of `heptad influxdb check --role OF` for a role, by state."""
         config = msgspec.structs.asdict(self.configure(role, **keys))
         with connect(config.pop("url"), **config) as connection:
             results = list(check(connection, BUCKETS, of))
         return {s: [r.text for r in results if r.state == s] for s in ("ok", "note", "fault")}
 
     def grant(self, **rights: str) -> dict[str, str]:
-        """The keys of somebody who has these rights (`read`, `write`, `both`) on these buckets."""
+        """Return the keys of a user with rights (`read`, `write`, `both`) on these buckets."""
         if not isinstance(self.server, Influxd2):
             user = f"user{next(_numbers)}"
             self.server.query(f"CREATE USER {user} WITH PASSWORD 'of the tests'")
@@ -90,7 +90,7 @@ class Site:
         return {"token": made["token"]}
 
     def dump(self) -> list[dict[str, Any]]:
-        """Everything that is in the buckets."""
+        """Return everything in the buckets."""
         return [
             row
             for place in PLACES
@@ -98,7 +98,7 @@ class Site:
         ]
 
     def clear(self) -> None:
-        """Drop the buckets, and who has rights on them."""
+        """Drop the buckets, and the users and tokens with rights on them."""
         for place in PLACES:
             with suppress(AssertionError, IndexError):
                 self.server.drop(self.bucket(place))
@@ -113,7 +113,7 @@ class Site:
 
 
 def map_elsewhere(site: Site, server: Influxd2, place: str) -> None:
-    """Let the database of a bucket's name be another bucket."""
+    """Map the database with a bucket's name to another bucket."""
     first = server.call("GET", "/api/v2/buckets?name=first")["buckets"][0]
     body = {"orgID": first["orgID"], "bucketID": first["id"], "database": site.bucket(place)}
     server.call("POST", "/api/v2/dbrps", body | {"retention_policy": "autogen", "default": True})

@@ -1,9 +1,9 @@
-"""Write `tests/data/state-0.1.0`: what an earlier Heptad left behind on a host and in InfluxDB.
+"""Write `tests/data/state-0.1.0`: the state of an earlier version, on a host and in InfluxDB.
 
-``python -m tests.support.state_before FOLDER`` runs the Heptad of this checkout on a log and keeps the
-log, both stores and the three buckets. It was run once, with the code that wrote the first format
-of state; `tests/system/test_state_before.py` goes on with it. The clock is driven, so that the state is
-as old in each run of the test as it was when it was written.
+``python -m tests.support.state_before FOLDER`` runs the Heptad of this checkout on a log and keeps
+the log, both stores and the three buckets. It was run once, with the code that wrote the first
+format of state; `tests/system/test_state_before.py` continues from it. The clock is simulated, so
+that the state has the same age in each run of the test as when it was written.
 """
 
 import datetime
@@ -42,9 +42,9 @@ sys.exit(main())
 
 
 def run(folder: Path, now: datetime.datetime | None, *arguments: str | Path) -> str:
-    """What a `heptad` command prints that runs in ``folder`` at this time; it has to succeed.
+    """Run a `heptad` command in ``folder`` at this time and return its output; it must succeed.
 
-    Beside an InfluxDB the clock cannot be driven, for the server has one of its own: None.
+    With an InfluxDB the clock cannot be simulated, because the server has its own: None.
     """
     clock = ["-m", "heptad"] if now is None else ["-c", _DRIVEN, str(now.timestamp())]
     done = subprocess.run(
@@ -61,7 +61,7 @@ def run(folder: Path, now: datetime.datetime | None, *arguments: str | Path) -> 
 
 
 def write_config(folder: Path, url: str | None = None, **server: object) -> None:
-    """A configuration that keeps everything in ``folder``, for years."""
+    """Write a configuration that keeps everything in ``folder``, for years."""
     keep, port = "3650d", "127.0.0.1:0"  # several of these run at once
     content: dict[str, Any] = {
         "host": HOST,
@@ -79,7 +79,7 @@ def write_config(folder: Path, url: str | None = None, **server: object) -> None
 
 
 def lines_of(first: int, last: int) -> Iterator[str]:
-    """Lines of the minutes ``first`` to ``last``, each another: an attack, work, a strange line."""
+    """Yield distinct lines of these minutes: attacks, logins, and lines that no rule matches."""
     for minute in range(first, last):
         for second, process, message in (
             (1, 2, "Failed password for root from 203.0.113.99 port {port} ssh2"),
@@ -105,12 +105,12 @@ def lines_of(first: int, last: int) -> Iterator[str]:
 
 
 def at(minutes: float) -> datetime.datetime:
-    """The moment so many minutes after the first start."""
+    """Return the time ``minutes`` after the first start."""
     return START + datetime.timedelta(minutes=minutes)
 
 
 def leave_open() -> list[str]:
-    """Lines at the end: a connection, a session, and a line that is not finished."""
+    """Return lines for the end: an open connection and an open session."""
     stamp = at(59.5).isoformat()
     said = (
         "sshd[9001]: Invalid user oracle from 203.0.113.5 port 4022",
@@ -121,7 +121,7 @@ def leave_open() -> list[str]:
 
 
 def export(server: Influxd, database: str) -> Iterator[str]:
-    """All points of a database in line protocol."""
+    """Yield all points of a database as line protocol."""
     types = {
         (series["name"], field): kind
         for series in server.query("SHOW FIELD KEYS", database)
@@ -151,7 +151,7 @@ def _write_value(kind: str, value: Any) -> str:
 
 
 def write_state(folder: Path, url: str | None = None) -> None:
-    """Run both parts, twice each, so that there is state to go on with."""
+    """Run exporter and aggregator twice each, to create state to continue from."""
     log = folder / "auth.log"
     write_config(folder, url)
     log.touch()
@@ -169,27 +169,27 @@ def write_state(folder: Path, url: str | None = None) -> None:
 
 @contextmanager
 def make_folder() -> Iterator[Path]:
-    """A folder whose path is as long as that of every other one.
+    """Create a directory whose path always has the same length.
 
-    Positions are kept with the path of their log, so a kept store fits another folder after its
-    path was replaced by one that is as long.
+    Positions are stored with the path of their log, so a stored state fits another directory if its
+    path is replaced by one of the same length.
     """
     with tempfile.TemporaryDirectory(prefix="heptad-state-", dir="/tmp") as name:
         yield Path(name)
 
 
 def pack(content: bytes, folder: Path) -> bytes:
-    """What is kept of a file in ``folder``."""
+    """Return the content of a file in ``folder``, as it is kept."""
     return gzip.compress(content.replace(str(folder).encode(), PLACE), mtime=0)
 
 
 def unpack(packed: Path, folder: Path) -> bytes:
-    """The file as it was, in ``folder``."""
+    """Return the original content of a file, for ``folder``."""
     return gzip.decompress(packed.read_bytes()).replace(PLACE, str(folder).encode())
 
 
 def main(target: Path) -> None:
-    """Write the fixture into this folder."""
+    """Write the fixture to this directory."""
     target.mkdir(parents=True, exist_ok=True)
     with make_folder() as folder:
         write_state(folder)

@@ -1,8 +1,8 @@
 """Rotation under load: torture runs with fixed seeds beside busy processes.
 
-A failed run keeps its folder: the log and its rotated files, the store, what was done to the log
-(`steps`), and the system calls of every exporter that was killed (`calls-…`), all with the time of
-one clock. So what happened becomes a case of tests/exporter/test_source_races.py.
+A failed run keeps its directory: the log and its rotated files, the store, the operations on the
+log (`steps`), and the system calls of every killed exporter (`calls-…`), all with timestamps of one
+clock, so that a failure can become a case of tests/exporter/test_source_races.py.
 """
 
 import os
@@ -18,7 +18,7 @@ BUSY: Final = 4
 
 
 def run(seed: int) -> bool:
-    """One run; whether nothing was lost or doubled."""
+    """Run one seed; return whether nothing was lost or duplicated."""
     folder = Path(tempfile.mkdtemp(prefix=f"torture-{seed}-"))
     command = [sys.executable, "-m", "pytest", "-q", "-s", f"--basetemp={folder}/run"]
     environment = os.environ | {"TORTURE_SEED": str(seed), "TORTURE_CALLS": "1"}
@@ -31,7 +31,7 @@ def run(seed: int) -> bool:
 
 
 def main() -> int:
-    """Every seed; the number of those that failed."""
+    """Run all seeds; return the number of failures."""
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(BUSY)]
     try:
         return sum(not run(seed) for seed in SEEDS)

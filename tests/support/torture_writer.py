@@ -1,4 +1,4 @@
-"""A daemon that writes numbered lines and a logrotate that rotates them, in all three ways."""
+"""A daemon that writes numbered lines, and a logrotate that rotates them in all three ways."""
 
 import gzip
 import os
@@ -21,12 +21,12 @@ def _now() -> datetime:
 
 
 class Writer:
-    """Writes numbered lines and rotates, as a daemon and logrotate do, and loses none itself.
+    """Writes numbered lines and rotates, as a daemon and logrotate do; loses no line itself.
 
-    The n-th line (from 1) is a wrong password of the user ``<name of the file><n>``; ``stamps``
-    are their seconds. With ``iso`` the lines have stamps of a microsecond, else of a second.
-    ``all_read`` says whether that many lines were read: before that no file of them is deleted.
-    What is done to the log, and when, is in ``steps``.
+    The n-th line (from 1) is a wrong password of the user ``<name of the file><n>``; ``stamps`` are
+    their seconds. With ``iso`` timestamps have microseconds, otherwise seconds. ``all_read``
+    returns whether that many lines were read: no file is deleted before that. Operations on the log
+    and their times are in ``steps``.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Writer:
 
     @property
     def lines(self) -> int:
-        """How many were written."""
+        """The number of written lines."""
         return len(self.stamps)
 
     @contextmanager
@@ -82,7 +82,7 @@ class Writer:
             self._delete_oldest()
 
     def _write(self, count: int) -> None:
-        """Lines in one write, or the last of them in two."""
+        """Write lines in one write, or the last of them in two."""
         now = self._now()
         stamp = now.isoformat() if self._iso else f"{now:%b %e %H:%M:%S}"
         text = ""
@@ -106,7 +106,7 @@ class Writer:
         self.steps.append((time.monotonic_ns(), step))
 
     def _rename(self) -> None:
-        """The daemon goes on in the renamed file until it is told."""
+        """Rename the log; the daemon writes to the renamed file until it reopens."""
         rotated = self._next_name()
         self._note(f"rename to {rotated.name}")
         self.path.rename(rotated)
@@ -146,7 +146,7 @@ class Writer:
         self._rotated.append(rotated)
 
     def _delete_oldest(self) -> None:
-        """Never what nobody could have read yet: many starts may have been killed since."""
+        """Delete only what could have been read: many starts may have been killed since."""
         if len(self._rotated) <= KEEP:
             return
         while not self._all_read(self.lines):

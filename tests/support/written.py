@@ -1,4 +1,4 @@
-"""What an exporter and an aggregator write of a log, as the lines that go to InfluxDB."""
+"""What exporter and aggregator write for a log, as lines for InfluxDB."""
 
 import functools
 import re
@@ -24,7 +24,7 @@ from tests.support.rulebook import RULEBOOK
 
 DECLARED: Final = {m.name: m for measurements in BUCKETS.values() for m in measurements}
 
-# line protocol a second time, by InfluxDB's reference: the type of a value is seen from its form
+# line protocol again, from InfluxDB's reference: the form of a value determines its type
 _FORMS: Final = {
     "string": r'"(?:[^"\\\n]|\\["\\nr])*"',
     "integer": r"-?\d+i",
@@ -46,7 +46,7 @@ class Line(NamedTuple):
 
 
 def parse_line(text: str) -> Line:
-    """A line, read from its beginning to its end; fails where it is none."""
+    """Parse a line completely; fail if it is invalid."""
     series = _HEAD.match(text)
     assert series is not None
     assert text[series.end()] == " "
@@ -63,7 +63,10 @@ def parse_line(text: str) -> Line:
 
 
 def write_everything(folder: Path, *logs: list[str]) -> list[Line]:
-    """What is written of logs, each read by a source of its own: events, findings and reports."""
+    """Return what is written for logs: events, findings and reports.
+
+    Each log has its own source.
+    """
     bench = Bench(folder / "events.db")
     feeds: list[list[RecordBatch | list[str]]] = [[log] for log in logs]
     bench.start(*feeds)
@@ -75,7 +78,7 @@ def write_everything(folder: Path, *logs: list[str]) -> list[Line]:
 
 
 def lines_of(path: Path) -> Iterable[Line]:
-    """All that a store would deliver."""
+    """Return all lines that a store would deliver."""
     outbox = Outbox(path)
     try:
         lines = outbox.take(0, 2**40, 2**40, -(2**62)).lines
@@ -85,7 +88,7 @@ def lines_of(path: Path) -> Iterable[Line]:
 
 
 def faults(line: Line) -> list[str]:
-    """What of a line is not as declared."""
+    """Return what of a line differs from its declaration."""
     declared = DECLARED[line.measurement]
     found = [f"tag {tag}" for tag in line.tags.keys() - declared.tags.keys()]
     for name, kind in line.types.items():
@@ -99,7 +102,7 @@ def faults(line: Line) -> list[str]:
 
 @functools.cache
 def possible(measurement: str) -> set[frozenset[tuple[str, str]]]:
-    """The tag sets of one host and source that the page counts, without the window."""
+    """Return the tag sets of one host and source that the page counts, without the window."""
     tag_sets = find_tag_sets(RULEBOOK)
     where = {"host": "host", "source": "feed0"}
     if measurement == "events":
@@ -127,12 +130,12 @@ def possible(measurement: str) -> set[frozenset[tuple[str, str]]]:
 
 
 def drop_empty(tags: dict[str, str]) -> frozenset[tuple[str, str]]:
-    """Tags as InfluxDB has them."""
+    """Return tags as InfluxDB stores them."""
     return frozenset((name, value) for name, value in tags.items() if value)
 
 
 def unforeseen(lines: Iterable[Line]) -> set[str]:
-    """The series of lines that the page does not count."""
+    """Return the series of lines that the page does not count."""
     found = set()
     for line in lines:
         tags = dict(line.tags)

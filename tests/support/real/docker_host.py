@@ -1,8 +1,8 @@
-"""A host with a Docker engine of its own, on which `docker-compose.yml` is started.
+"""A host with its own Docker engine, on which `docker-compose.yml` is started.
 
-It is a sandbox whose system is Debian 13 (`tests/support/real/stack/build`): the engine's data, its state,
-its socket and its networks are nobody else's, and it ends with the sandbox. Images are built once,
-into the cache of the tests; whoever else wants a Docker host waits until this one is left.
+It is a sandbox with Debian 13 (`tests/support/real/stack/build`): the engine's data, state, socket
+and networks are private, and end with the sandbox. Images are built once, into the cache of the
+tests. Only one Docker host exists at a time; others wait for it to end.
 """
 
 import fcntl
@@ -22,9 +22,9 @@ from tests.support.real.sandbox import Sandbox, wait_until
 ROOT: Final = Path(__file__).resolve().parents[3]
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MADE: Final = "/srv/made"
-"""Where the sandbox has the cached host: its images' programs and the engine's data."""
+"""The cached host in the sandbox: its images' programs and the engine's data."""
 PROGRAMS: Final = "/srv/programs"
-"""Where it has the programs that the tests built."""
+"""The programs built by the tests, in the sandbox."""
 GROUP: Final = "heptad-docker-host"
 """The control group of all containers."""
 _NO_NETWORK: Final = (
@@ -93,9 +93,9 @@ class DockerHost(Sandbox):
             "INFLUXD": self.influxd.name,
             "PYTHON": python,
         }
-        # as systemd does where it is the first process of a machine
+        # as systemd does if it is the first process of a machine
         self.run("mount", "--make-rshared", "/")
-        for name in ("containers", "volumes", "network"):  # of a run that was killed
+        for name in ("containers", "volumes", "network"):  # left by a killed run
             shutil.rmtree(self.made / "docker" / name, ignore_errors=True)
         self.build(python)
         self.engine = self.start_engine()
@@ -112,7 +112,7 @@ class DockerHost(Sandbox):
         self.stop(engine)
 
     def stop(self, engine: "subprocess.Popen[bytes]") -> None:
-        """End dockerd; nsenter, which is above it, passes no signal on."""
+        """Stop dockerd; nsenter, its parent, does not forward signals."""
         self.run("pkill", "-x", "dockerd")
         engine.wait(60)
 
@@ -135,13 +135,13 @@ class DockerHost(Sandbox):
         return engine
 
     def docker(self, *words: str, timeout: float = 120) -> str:
-        """What `docker` prints; AssertionError with what it says."""
+        """Return what `docker` prints; raise AssertionError with its error."""
         done = self.call("docker", *words, timeout=timeout)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def compose(self, *words: str, timeout: float = 240) -> str:
-        """What `docker compose` prints in the checkout; AssertionError with what it says."""
+        """Return what `docker compose` prints in the checkout; AssertionError with its output."""
         done = self.call("docker", "compose", *words, timeout=timeout)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -149,18 +149,18 @@ class DockerHost(Sandbox):
     def call(
         self, *words: str, folder: Path | None = None, timeout: float = 300
     ) -> "subprocess.CompletedProcess[str]":
-        """Run a command in the checkout, or in another folder."""
+        """Run a command in the checkout, or in another directory."""
         where = ["env", "-i", f"--chdir={folder or self.checkout}"]
         where += [f"{name}={value}" for name, value in self.environment.items()]
         return self.run(*where, *words, check=False, timeout=timeout)
 
     def fetch(self, asked: Iterable[tuple[str, Mapping[str, str]]]) -> list[tuple[int, str]]:
-        """Status (0: no answer) and body of each of these addresses, with these headers."""
+        """Return status (0: no response) and body of each of these URLs, with these headers."""
         told = self.run("python3", "-c", _FETCH, input=json.dumps(list(asked)), timeout=300).stdout
         return [tuple(json.loads(line)) for line in told.splitlines()]
 
     def get(self, url: str, headers: Mapping[str, str] | None = None) -> Any:
-        """The JSON at this address; AssertionError with the answer."""
+        """Return the JSON at this URL; raise AssertionError with the response."""
         [(status, body)] = self.fetch([(url, headers or {})])
         assert status == 200, f"{url}: {status} {body}"
         return json.loads(body)
@@ -179,7 +179,7 @@ SECRETS: Final = ("GRAFANA_ADMIN_PASSWORD", "INFLUXDB_ADMIN_PASSWORD", "INFLUXDB
 
 
 def _remove_groups() -> None:
-    """Control groups stay when their processes have ended."""
+    """Remove control groups, which remain after their processes have ended."""
     for controller in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()):
         for folder, _, _ in os.walk(controller / GROUP, topdown=False):
             Path(folder).rmdir()

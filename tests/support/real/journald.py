@@ -7,15 +7,15 @@ from typing import Any
 from tests.support.real.sandbox import Sandbox, wait_until
 
 FORWARDED = 'module(load="imuxsock" SysSock.Name="/run/systemd/journal/syslog")'
-"""rsyslog's input where journald forwards to it (Debian); systemd.io, "Syslog"."""
+"""rsyslog's input if journald forwards to it (Debian); systemd.io, "Syslog"."""
 IMJOURNAL = 'module(load="imjournal" StateFile="imjournal.state")'
-"""rsyslog's input where it reads the journal itself (Red Hat); rsyslog.conf, "imjournal"."""
+"""rsyslog's input if it reads the journal itself (Red Hat); rsyslog.conf, "imjournal"."""
 
 
 def start(sandbox: Sandbox, *, forward: bool = False) -> None:
     """Start journald; its files are in `sandbox.journal`, for `journalctl --directory`.
 
-    With `forward`, an rsyslog with the input `FORWARDED` gets the same lines.
+    With `forward`, an rsyslog with the input `FORWARDED` receives the same lines.
     """
     config = f"""[Journal]
 Storage=volatile
@@ -39,13 +39,13 @@ def settle(sandbox: Sandbox) -> None:
 
 
 def read(sandbox: Sandbox, *matches: str) -> str:
-    """What journalctl(1) shows of the entries with these fields, as JSON lines."""
+    """Return the entries with these fields as JSON lines, as journalctl(1) prints them."""
     options = ["--directory=/run/log/journal", "--output=json", "--all", "--no-pager"]
     return sandbox.run("journalctl", *options, *matches, check=False).stdout
 
 
 def entries(sandbox: Sandbox, *matches: str) -> list[dict[str, Any]]:
-    """The journal's entries so far, but for the marks of `settle`."""
+    """Return the journal's entries so far, without the marks of `settle`."""
     settle(sandbox)
     found = [json.loads(line) for line in read(sandbox, *matches).splitlines()]
     return [one for one in found if one.get("SYSLOG_IDENTIFIER") != "heptad-mark"]

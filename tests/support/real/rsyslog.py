@@ -9,7 +9,7 @@ MARK = "heptad-mark"
 
 
 class Template(StrEnum):
-    """The formats rsyslog names itself (rsyslog.conf(5), "Reserved template names")."""
+    """The formats that rsyslog predefines (rsyslog.conf(5), "Reserved template names")."""
 
     RFC3164 = "RSYSLOG_TraditionalFileFormat"
     RFC3339 = "RSYSLOG_FileFormat"
@@ -42,12 +42,12 @@ def start(
 def settle(sandbox: Sandbox) -> None:
     """Wait until everything that was sent to syslog before this call is in auth.log.
 
-    One socket keeps the order, so it is when a line sent now is there.
+    One socket preserves the order, so it waits for a line that is sent now.
     """
     mark = uuid.uuid4().hex
     log = sandbox.log / "syslog"
 
-    def is_there() -> bool:  # asked again, since a daemon that starts may miss the first
+    def is_there() -> bool:  # sent repeatedly, since a starting daemon may miss the first
         sandbox.run("logger", "-p", "auth.debug", "-t", MARK, mark, check=False)
         return log.exists() and mark.encode() in log.read_bytes()
 
@@ -56,7 +56,7 @@ def settle(sandbox: Sandbox) -> None:
 
 
 def lines(sandbox: Sandbox) -> list[str]:
-    """The lines in auth.log so far, but for the marks of `settle`."""
+    """Return the lines in auth.log so far, without the marks of `settle`."""
     settle(sandbox)
     text = sandbox.auth_log.read_text(encoding="utf-8", errors="surrogateescape")
     return [line for line in text.split("\n") if line and MARK not in line]

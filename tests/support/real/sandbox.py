@@ -1,11 +1,10 @@
 """A private copy of this machine in which daemons may run and accounts may be added.
 
-Mount, process, network and host-name namespaces (``unshare(1)``, ``namespaces(7)``) keep everything away
-from the host: ``/etc``, ``/home``, ``/root`` and ``/var`` are overlays whose upper layer is a
-tmpfs, ``/run`` and ``/dev`` are new, and the networks that
-RFC 5737 sets aside for documentation are this machine's own. The processes end and the mounts go when the sandbox is
-left, and also when the process that made it is killed: the first process inside waits for the
-end of a pipe that only its maker holds.
+Mount, process, network and host-name namespaces (``unshare(1)``, ``namespaces(7)``) isolate it from
+the host: ``/etc``, ``/home``, ``/root`` and ``/var`` are overlays whose upper layer is a tmpfs,
+``/run`` and ``/dev`` are new, and the networks that RFC 5737 reserves for documentation are local.
+Processes and mounts end with the sandbox, also if the process that created it is killed: the first
+process inside waits for the end of a pipe that only its creator holds.
 """
 
 import json
@@ -88,7 +87,7 @@ DEADLINE = 20.0
 
 
 def wait_until(probe: Callable[[], object], what: str, seconds: float = DEADLINE) -> None:
-    """Return when `probe` gives a true value; TimeoutError naming `what` after `seconds`."""
+    """Wait until `probe` returns a true value; raise TimeoutError with `what` after `seconds`."""
     end = time.monotonic() + seconds
     while not probe():
         if time.monotonic() > end:
@@ -99,10 +98,10 @@ def wait_until(probe: Callable[[], object], what: str, seconds: float = DEADLINE
 class Sandbox:
     """Use as a context manager; `log` and `journal` are readable from outside.
 
-    `faildelay=False` takes the two seconds that pam_unix waits after a wrong password away.
-    With `system`, the root folder of a Debian, it is a copy of that one and not of this machine;
-    `folders` are folders of this machine by the place, outside /etc, /home, /root and /var, where
-    they are there.
+    `faildelay=False` removes the two seconds that pam_unix waits after a wrong password. With
+    `system`, the root directory of a Debian, it is a copy of that instead of this machine;
+    `folders` maps paths, outside /etc, /home, /root and /var, to the directories of this machine to
+    mount there.
     """
 
     def __init__(
@@ -160,7 +159,7 @@ class Sandbox:
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def command(self, *words: str, user: str | None = None) -> list[str]:
-        """The words that run `words` inside, as root or as `user`."""
+        """Return the command that runs `words` inside, as root or as `user`."""
         spaces = f"/proc/{self.holder.pid}/ns"
         enter = ["nsenter", f"--mount={spaces}/mnt", f"--uts={spaces}/uts", f"--net={spaces}/net"]
         enter += [f"--pid={spaces}/pid_for_children", "--"]
@@ -183,10 +182,10 @@ class Sandbox:
         env: dict[str, str] | None = None,
         timeout: float = DEADLINE,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command inside without a terminal and return what it said.
+        """Run a command inside without a terminal, and return its output.
 
-        CalledProcessError when `check` and it failed; TimeoutExpired after `timeout` seconds,
-        and then it goes on inside until the sandbox ends.
+        Raise CalledProcessError if `check` is set and it fails, and TimeoutExpired after `timeout`
+        seconds; it then continues inside until the sandbox ends.
         """
         done = subprocess.run(
             self.command(*words, user=user),
@@ -207,7 +206,7 @@ class Sandbox:
     def talk(
         self, *words: str, answers: Sequence[tuple[str, str]] = (), user: str | None = None
     ) -> int:
-        """Run a command on a terminal of its own; its exit status (-1: killed or hung).
+        """Run a command on its own terminal; return its exit status (-1: killed or hung).
 
         Each answer is a text to wait for on the terminal and the line to type then.
         """
@@ -233,11 +232,11 @@ class Sandbox:
         return daemon
 
     def root(self) -> Path:
-        """The sandbox's file system as it is seen from outside."""
+        """Return the sandbox's root directory as seen from outside."""
         return Path(f"/proc/{self.holder.pid}/root")
 
     def exists(self, path: str) -> bool:
-        """Whether `path` exists inside: a file, a socket, a link to wherever."""
+        """Return whether `path` exists inside: a file, a socket, or a link to any target."""
         return os.path.lexists(self.root() / path.lstrip("/"))
 
     def add_users(self, *names: str, password: str, groups: Sequence[str] = ()) -> None:

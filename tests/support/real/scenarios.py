@@ -1,6 +1,6 @@
-"""What clients do to sshd, and how many logins the project must count for each.
+"""What clients do to sshd, and how many logins must be counted for each.
 
-Every scenario has an account of its own, named after it; every password is `RIGHT`.
+Every scenario has its own account, named after it; every password is `RIGHT`.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ BANNER = b"SSH-2.0-sandbox\r\n"
 
 
 class Account(Enum):
-    """What becomes of the account a scenario is about."""
+    """The state of a scenario's account."""
 
     GOOD = auto()
     EXPIRED = auto()
@@ -26,7 +26,7 @@ class Account(Enum):
 
 @dataclass(frozen=True)
 class Scenario:
-    """One connection: what the client does for which user, sshd's options, the counts by design."""
+    """One connection: the user, the client's actions, sshd's options, and the expected counts."""
 
     user: str
     act: Callable[[Client, str], int]
@@ -37,7 +37,7 @@ class Scenario:
     only_verbose: int = 0
 
     def failures(self, level: str) -> int:
-        """The failures by design; ``only_verbose`` of them leave no line at LogLevel INFO."""
+        """Return the expected failures; ``only_verbose`` of them are not logged at INFO."""
         return self.failure + (self.only_verbose if level == "VERBOSE" else 0)
 
 
@@ -55,7 +55,7 @@ def add_accounts(sandbox: Sandbox) -> None:
 
 
 def offer(client: Client, user: str, *, unknown: int, then_good: bool = False) -> int:
-    """Offer `unknown` keys from an agent, then perhaps one of the account."""
+    """Offer `unknown` keys from an agent, then optionally one of the account."""
     keys = [client.new_key() for _ in range(unknown)]
     return client.agent(user, [*keys, client.new_key(user)] if then_good else keys)
 
@@ -68,24 +68,24 @@ def offer_then_answer(client: Client, user: str, answer: str) -> int:
 
 
 def give_both(client: Client, user: str, answer: str) -> int:
-    """A right key and then a password, as AuthenticationMethods may ask."""
+    """Use a valid key and then a password, as AuthenticationMethods may require."""
     key = f"IdentityFile={client.new_key(user)}"
     methods = "PreferredAuthentications=publickey,password"
     return client.ssh(user, methods, "IdentitiesOnly=yes", key, answers=[answer])
 
 
 def answer(*answers: str) -> Callable[[Client, str], int]:
-    """A client that answers the method "password"."""
+    """Return a client that answers the method "password"."""
     return lambda client, user: client.password(user, *answers)
 
 
 def reply(*answers: str) -> Callable[[Client, str], int]:
-    """A client that answers the method "keyboard-interactive"."""
+    """Return a client that answers the method "keyboard-interactive"."""
     return lambda client, user: client.interactive(user, *answers)
 
 
 def ask_none(client: Client, user: str) -> int:
-    """Ask with the method "none" which methods there are, and leave."""
+    """Use the method "none" to list the methods, and disconnect."""
     return client.ssh(user, "PreferredAuthentications=none")
 
 
@@ -126,7 +126,7 @@ SCENARIOS = (
     Scenario("max-absent", lambda c, u: offer(c, u, unknown=4), 0, 1, TWICE, ABSENT),
     Scenario("expired-pw", answer(RIGHT), 0, 1, account=EXPIRED),
     Scenario("expired-pam", reply(RIGHT), 0, 1, account=EXPIRED),
-    # sshd's monitor dies at the second question ("unpermitted request") and names nobody at INFO.
+    # sshd's monitor dies at the second prompt ("unpermitted request") and logs no name at INFO.
     Scenario("expired-pam-3", reply(RIGHT, RIGHT, RIGHT), 0, 0, account=EXPIRED, only_verbose=1),
     Scenario("expired-pam-mix", reply(WRONG, RIGHT), 0, 1, account=EXPIRED),
     Scenario("expired-key", lambda c, u: c.key(u, c.new_key(u)), 0, 1, account=EXPIRED),
@@ -144,7 +144,8 @@ SCENARIOS = (
     Scenario("no-name", lambda c, u: c.talk(), 0, 0),
     Scenario("no-banner", lambda c, u: c.talk(b"GET / HTTP/1.0\r\n\r\n"), 0, 0),
     Scenario("no-kex", lambda c, u: c.ssh(u, "KexAlgorithms=diffie-hellman-group1-sha1"), 0, 0),
-    # Since Debian closed CVE-2024-6387, its sshd ends these without a line (openssh 9.2p1-2+deb12u3).
+    # Since Debian fixed CVE-2024-6387, its sshd ends these without a line (openssh
+    # 9.2p1-2+deb12u3).
     Scenario("late", answer("<wait>"), 0, 0, SHORT),
     Scenario("late-absent", answer("<wait>"), 0, 0, SHORT, ABSENT),
     Scenario("late-wrong", answer(WRONG, "<wait>"), 0, 1, SHORT),

@@ -1,4 +1,4 @@
-"""A real sshd in a sandbox, and the real ssh client that is driven against it."""
+"""A real sshd in a sandbox, and the real ssh client used against it."""
 
 import itertools
 import os
@@ -30,7 +30,7 @@ with socket.create_connection((server, int(port)), 10, (address, 0)) as link:
 
 
 def children(pid: int) -> list[int]:
-    """The process ids of a process's children, as this side of the sandbox sees them."""
+    """Return the ids of a process's children, as seen from outside the sandbox."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
@@ -86,7 +86,7 @@ class SshServer:
             os.kill(pid, number)
 
     def wait_idle(self) -> None:
-        """Wait until every connection's processes have ended, and so have logged all."""
+        """Wait until all connections' processes have ended, and so have logged everything."""
         wait_until(
             lambda: not any(children(pid) for pid in children(self.process.pid)),
             "the end of sshd's connections",
@@ -96,9 +96,9 @@ class SshServer:
 class Client:
     """One source address that logs in, or tries to.
 
-    Each method returns the exit status of the client. Answers are given to the client's prompts
-    in turn, through SSH_ASKPASS (ssh(1)); `<leave>` kills the client instead, `<wait>` keeps
-    it waiting for six seconds.
+    Each method returns the exit status of the client. Answers are given to the client's prompts in
+    turn, through SSH_ASKPASS (ssh(1)); `<leave>` kills the client instead, `<wait>` makes it wait
+    for six seconds.
     """
 
     def __init__(self, server: SshServer, address: str) -> None:
@@ -111,7 +111,7 @@ class Client:
         self.askpass.chmod(0o755)
 
     def words(self, program: str, options: Sequence[str]) -> list[str]:
-        """The first words of a call of ssh, scp or sftp: quiet, from this address."""
+        """Return the first words of a call of ssh, scp or sftp: quiet, from this address."""
         settings = [
             "LogLevel=ERROR",
             "StrictHostKeyChecking=no",
@@ -149,7 +149,7 @@ class Client:
         return self.ssh(user, "PreferredAuthentications=publickey", "IdentitiesOnly=yes", *files)
 
     def new_key(self, user: str | None = None, kind: str = "ed25519") -> Path:
-        """Make a key pair, accepted for `user` if one is named."""
+        """Create a key pair; with `user`, authorize it for that account."""
         key = self.dir / f"key-{next(NUMBERS)}"
         self.sandbox.run("ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "sandbox", "-f", str(key))
         if user:
@@ -179,7 +179,7 @@ class Client:
             agent.wait()
 
     def talk(self, data: bytes = b"") -> int:
-        """Send raw bytes and wait for the server's end; without bytes, hang up at once."""
+        """Send raw bytes and wait for the server to close; without bytes, disconnect at once."""
         words = [SERVER, str(self.server.port), self.address, data.hex()]
         return self.sandbox.run("/usr/bin/python3", "-c", TALK, *words, check=False).returncode
 
@@ -189,7 +189,7 @@ class Client:
         return self.call(["sshpass", "-p", password, *words, SERVER, "true"], (), False)
 
     def call(self, words: Sequence[str], answers: Sequence[str] = (), agent: bool = False) -> int:
-        """Run a client program with answers at hand and return its exit status."""
+        """Run a client program with prepared answers, and return its exit status."""
         (self.dir / "answers").write_text("".join(f"{answer}\n" for answer in answers))
         env = {
             "SSH_ASKPASS": str(self.askpass),

@@ -15,9 +15,9 @@ SILENCE = 6.0
 
 
 def drive(words: list[str], answers: list[tuple[str, str]]) -> int:
-    """Run `words`, type each answer when its text has appeared, return the exit status.
+    """Run `words`, type each answer when its text has appeared, and return the exit status.
 
-    A program that says nothing for `SILENCE` seconds loses its terminal.
+    The terminal of a program that prints nothing for `SILENCE` seconds is closed.
     """
     pid, terminal = pty.fork()
     if pid == 0:
@@ -39,7 +39,7 @@ def drive(words: list[str], answers: list[tuple[str, str]]) -> int:
 
 
 def reap(pid: int) -> int:
-    """Wait for a program whose terminal is gone; kill it when it goes on all the same."""
+    """Wait for a program whose terminal is closed; kill it if it continues."""
     end = time.monotonic() + SILENCE
     while time.monotonic() < end:
         done, status = os.waitpid(pid, os.WNOHANG)
