@@ -1,9 +1,10 @@
 """Which tests `make check` leaves out.
 
-- Those whose code reaches `tests.support.needs`. This is detected by following names: from the 
-test function and its fixtures to everything in `tests` that they call. Only a parameter that 
-needs the system has to be marked, with `system`. - Those that are marked `long`. - Of those that
-are marked `table`, all cases but the first.
+- Those whose code reaches `tests.support.needs`. This is detected by following names: from the test
+  function and its fixtures to everything in `tests` that they call. Only a parameter that needs the
+  system has to be marked, with `system`.
+- Those that are marked `long`.
+- Of those that are marked `table`, all cases but the first.
 """
 
 import inspect

@@ -224,7 +224,7 @@ class FindingsConfig(Section):
     session: SessionConfig = msgspec.field(default_factory=SessionConfig)
 
     def faults_within(self, max_age: Duration) -> Iterator[Fault]:
-        """Report spans that are longer than events are stored."""
+        """Report spans that are longer than events are stored, and a `settle` that is too long."""
         look_back, settle = self.baseline.resolve(max_age)
         if settle > max(look_back - _DAY, look_back / 2):
             text = "must be at least a day shorter than look_back, or the rule never fires"

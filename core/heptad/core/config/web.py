@@ -18,8 +18,8 @@ from heptad.core.config.small_file import read_file
 
 _HASH: Final = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
 _DEAREST: Final = 16
-_LARGEST_PEM: Final = 4 * 2**20
 """A bcrypt run of cost 16 takes seconds; each increment doubles it."""
+_LARGEST_PEM: Final = 4 * 2**20
 _VERSIONS: Final = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 _CLIENTS: Final = {
     "NoClientCert": ssl.CERT_NONE,

@@ -10,7 +10,7 @@ from typing import Final
 
 _MOST: Final = 128
 _MOST_UNREAD: Final = 16 * 2**20
-"""Total size in bytes of the responses that clients have not read yet."""
+"""Maximum total size in bytes of the responses that clients have not read yet."""
 
 Task = asyncio.Task[None]
 

@@ -10,7 +10,7 @@ import h11
 from heptad.core.http.stream import Stream
 
 _LARGEST_HEAD: Final = 16 * 1024
-"""Size in bytes of the request line and the headers."""
+"""Maximum size in bytes of the request line and the headers."""
 _ABSOLUTE: Final = re.compile(r"https?://([^/?]*)(.*)", re.IGNORECASE)
 """A target in absolute form; its host overrides the Host header (RFC 9112, 3.2.2)."""
 

@@ -2,10 +2,11 @@
 
 It combines three methods:
 
-- the *scan*, once at the start: all minutes that have events; - the *tail*: each poll counts the
-events in each minute of the last ten, and of future ones;  a minute with more events than before
-has new arrivals; - *heartbeats*: each lists the minutes of the events that its exporter delivered
-since its last  one. They reveal what arrived too late for the tail.
+- the *scan*, once at the start: all minutes that have events;
+- the *tail*: each poll counts the events in each minute of the last ten, and of future ones; a
+  minute with more events than before has new arrivals;
+- *heartbeats*: each lists the minutes of the events that its exporter delivered since its last one.
+  They reveal what arrived too late for the tail.
 
 An event is delivered before the heartbeat that reports it is written, and heartbeats are read
 before the tail is counted. So minutes of the tail are ignored in heartbeats. Heartbeats carry the

@@ -169,7 +169,7 @@ class EventStore(Protocol):
         """Return the events of the next ``limit`` points after ``position``, and the new position.
 
         The positions are those of ``newest_position``. A shared store knows only events that
-        arrived after the first call of it, and only the last thousand of them.
+        arrived after the first call of ``newest_position``, and only the last thousand of them.
         """
         ...
 
