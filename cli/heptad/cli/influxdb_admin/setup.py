@@ -68,7 +68,7 @@ def retention(connection: InfluxConnection, place: str) -> int:
 
 
 def databases_3(connection: InfluxConnection) -> dict[str, int | None]:
-    """3.x: return database → retention in seconds; 0 is forever, None unknown.
+    """3.x: return database → retention in seconds; 0 is forever, None if unknown.
 
     Raise StatementError or Unreachable.
     """

@@ -12,7 +12,7 @@ received: Final[set[int]] = set()
 
 
 def expect_signals(command: str = "") -> None:
-    """Let SIGTERM and SIGINT end a service at once with status 0, and ignore SIGHUP.
+    """Let SIGTERM and SIGINT end a service at once with status 0, and record SIGHUP.
 
     Ending at once is safe: committed data is complete, and the rest is read again.
     """

@@ -36,7 +36,7 @@ def read_file(path: Path, most: int) -> bytes:
 
 
 def _await(number: int, end: float) -> None:
-    """Wait for data; a pipe that no writer opens is not waited for."""
+    """Wait for data; raise TimeoutError at ``end``, also if no writer opens the pipe."""
     poll = select.poll()
     poll.register(number, select.POLLIN)
     if not poll.poll(max(0.0, end - time.monotonic()) * 1000):

@@ -20,7 +20,7 @@ _of_thread = threading.local()
 
 @contextmanager
 def limit(seconds: float) -> Iterator[None]:
-    """Limit the total time of all responses to this thread in the ``with`` block.
+    """Let responses to requests of this thread in the ``with`` block end within ``seconds``.
 
     If limits are nested, the one that ends first applies.
     """

@@ -26,7 +26,7 @@ class AllowedHosts:
         self._host = socket.gethostname().lower()
 
     def include(self, name: str) -> bool:
-        """Return whether a request with this Host is accepted; browsers never send one without."""
+        """Return whether a Host is accepted; an empty one is, because browsers always send it."""
         if not self._checks or not name:
             return True
         name = _PORT.sub("", name.lower()).removesuffix(".")

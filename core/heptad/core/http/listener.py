@@ -15,7 +15,7 @@ from heptad.core.http.connection_limit import share_of_descriptors
 _BACKLOG: Final = 4096
 _AT_ONCE: Final = 256
 _NEWEST: Final = 64
-"""The newest connections that may have had no time to send yet; as many may scrape at once."""
+"""Number of newest connections to keep although they sent nothing: they may have had no time."""
 
 
 class Listener:

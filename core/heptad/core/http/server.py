@@ -36,7 +36,7 @@ _IDLE: Final = 75.0
 """Seconds until the next request on a connection."""
 _CLOSED_WITHIN: Final = 5.0
 _ADMITTED_AT_ONCE: Final = 4
-"""New connections that are admitted before existing ones are served again."""
+"""Number of new connections to admit before existing ones are served again."""
 _REST: Final = 0.05
 _TEXT_FORMAT: Final = "text/plain; version=0.0.4; charset=utf-8"
 _ALWAYS: Final = (

@@ -1,4 +1,4 @@
-"""A server's retention and shard length of a bucket.
+"""The retention and shard length of a bucket, as the server reports them.
 
 1.x has both in the default retention policy of a database, 2.x in a bucket's retention rule.
 """

@@ -62,7 +62,7 @@ class WriteRejection(msgspec.Struct):
 
     ``known``: the response refers to lines, and not to the request; ``counted``: it reports how
     many are rejected, which only InfluxDB does; ``whole``: all lines are rejected; ``limited``:
-    there are too many, so fewer of them may be accepted; ``culprits``: the rejected lines (index →
+    a limit is exceeded, so fewer lines may be accepted; ``culprits``: the rejected lines (index →
     reason); ``suspects``: candidates for the rejected lines; ``conflict``: the types of the field
     for which they are rejected.
     """

@@ -21,7 +21,7 @@ class Past:
         """The series, by id."""
 
     def newest_arrivals(self, most: int) -> Iterator[Stored]:
-        """Yield at most this many points, the last arrival first."""
+        """Yield at most ``most`` points, the last arrival first."""
         rows = self._db.execute(
             "SELECT id, series, time, body, raw FROM points WHERE id <= ? ORDER BY id DESC LIMIT ?",
             (self._upto, most),

@@ -43,7 +43,7 @@ RELOADS: Final[Families] = {
         "Unix time of the last successful configuration reload",
     ),
 }
-"""Metrics of the exporter and the aggregator if they support a reload."""
+"""Metrics of the exporter and the aggregator when they run as services."""
 
 _REJECTED: Final = "heptad_rejected_values_total"
 REJECTIONS: Final[Families] = {
