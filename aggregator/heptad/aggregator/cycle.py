@@ -228,7 +228,7 @@ class Cycle:
         dispatch(self._events, asked, self._is_ignored, pause, self._stop)
 
     def _believed(self) -> int:
-        """The newest plausible minute: a clock that is ahead must not close later minutes."""
+        """The minute after the newest event, at most now: a clock ahead must close no minute."""
         return min(self._progress.newest or self._now(), self._now()) // MINUTE + 1
 
     def _work(self, counters: CounterDict, *, dirty: bool, flush: bool) -> None:

@@ -122,7 +122,7 @@ def _of_tags(*tags: str) -> tuple[str, tuple[NameTuple, ...]]:
 
 
 def address_of(event: Event) -> str | None:
-    """Return the source address; a host name instead of an address is not evidence."""
+    """Return ``owner_of`` the source address, or None: a host name alone proves nothing."""
     return None if event.source_ip is None else owner_of(event.source_ip)
 
 
@@ -273,7 +273,6 @@ class FactsRule:
         return False
 
     def title_of(self, facts: Facts) -> str:
-        """Return the title."""
         return self.title
 
     def path_of(self, key: str, facts: Facts) -> str:
@@ -285,11 +284,9 @@ class FactsRule:
         raise NotImplementedError
 
     def severity_of(self, facts: Facts) -> str:
-        """Return the severity."""
         return "low"
 
     def to_finding(self, key: str, day: int, facts: Facts) -> Finding:
-        """Return the finding."""
         title, path = self.title_of(facts), self.path_of(key, facts)
         words = Words(title, path, self.facts_of(key, facts))
         return finding_of(self, key, day, facts, (self.severity_of(facts), words))

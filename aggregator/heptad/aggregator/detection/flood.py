@@ -1,10 +1,11 @@
 """Joins many findings of one rule and UTC day into one, so that a flood cannot hide others.
 
 Up to ``most`` findings are reported separately. If there are more, one joined finding represents
-all of them, and only two kinds are also reported separately: findings from the lowest severity on
-that at most half of ``most`` reach, and findings that started on a host where at most a quarter of
-``most`` did, so that noise on one host does not hide another host. The result depends on the
-events, not on their order. A joined finding has the empty subject, which no event has.
+all of them, and only two kinds are also reported separately: the most severe ones, down to a
+severity that at most half of ``most`` findings reach, and those that started on a host where at
+most a quarter of ``most`` did, so that noise on one host does not hide another host. The result
+depends on the events, not on their order. A joined finding has the empty subject, which no event
+has.
 """
 
 from collections import Counter

@@ -3,7 +3,7 @@
 Each event is evaluated against what happened within ``look_back`` before it. A key without enough
 history produces no findings: its history must reach back ``settle`` days and contain enough events,
 on whole UTC days before the event's. Keys for which new values are normal produce none either: a
-subject with more than ``most`` values is considered mobile.
+key with more than ``most`` values is ignored.
 """
 
 import msgspec

@@ -1,11 +1,11 @@
 """Rules for thresholds: enough events within a span form an episode.
 
 Time is divided into units of some minutes. An episode consists of all units in any span of
-``width`` units that reaches the threshold; overlapping spans are one episode. An episode may last
-forever, so it is split at midnight (UTC) if both parts reach the threshold; a part that does not
-stays with the other. The episodes of a day therefore depend only on the units of that day and of
-two spans around it: a day between two midnights of one episode always reaches the threshold if a
-span is at most half a day.
+``width`` units that reaches the threshold; spans that overlap or touch are one episode. An episode
+may last forever, so it is split at midnight (UTC) if both parts reach the threshold; a part that
+does not stays with the other. The episodes of a day therefore depend only on the units of that day
+and of two spans around it: a day between two midnights of one episode always reaches the threshold
+if a span is at most half a day.
 
 A span is rounded up to whole units plus one, so that nothing within it is missed; events up to two
 units further apart may count together.

@@ -139,7 +139,7 @@ class Guard:
         return True
 
     def complain(self, complaints: Iterable[str], *, at_once: bool = False) -> bool:
-        """Record what journalctl wrote to standard error when it ended; return whether it did.
+        """Record the complaints of journalctl after it ended; return whether there are any.
 
         A complaint is reported the second time, because a file that is being created is also
         rejected.
