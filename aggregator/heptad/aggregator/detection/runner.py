@@ -1,7 +1,7 @@
 """Runs one rule: decides which minutes and days to read, and which revisions to write.
 
 Usually an event is from the last hour: its minute is read again and its key is evaluated from
-memory. In all other cases (a later event, a start, a failed rule) the whole day is dirty and is
+memory. In all other cases (an older event, a start, a failed rule) the whole day is dirty and is
 read again. Dirty days are committed with the progress. The state in memory is not; it can be
 rebuilt from the store of events.
 """
