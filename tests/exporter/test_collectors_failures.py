@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prometheus_client.metrics_core import Metric
 
 from heptad.exporter.collectors import COLLECTORS, CollectorSpec, Family, HostCollector, HostRoots
 from tests.support.effort import tries
 from tests.support.host_tree import FILES, build, has, scrape, value
+
+CLOCK_SOURCES = "sys/devices/system/clocksource/clocksource0/available_clocksource"
 
 
 @pytest.fixture
@@ -107,7 +109,13 @@ def wreck(tmp_path_factory: pytest.TempPathFactory) -> HostRoots:
     return build(tmp_path_factory.mktemp("wreck"))
 
 
+TWO_INTERFACES = b"".join(name + b": " + b"1 " * 16 + b"\n" for name in (b"\xff", b"\xfe"))
+
+
 @settings(max_examples=tries(150))
+@example(path=CLOCK_SOURCES, content=b"\x00\t\x00", keep=False)
+@example(path="proc/net/dev", content=TWO_INTERFACES, keep=True)
+@example(path="proc/meminfo", content=b"Active_anon: 1 kB\nActive(anon): 2 kB\n", keep=True)
 @given(
     path=st.sampled_from(sorted(FILES)),
     content=st.one_of(
@@ -131,6 +139,34 @@ def test_no_content_breaks_a_scrape(
         collector.close()
     failed = [t for (n, t), v in samples.items() if n == "heptad_collector_success" and not v]
     assert len(failed) <= 1
+
+
+@pytest.mark.parametrize(
+    "path, name",
+    [
+        (CLOCK_SOURCES, "node_time_clocksource_available_info"),
+        ("proc/diskstats", "node_disk_io_now"),
+        ("proc/meminfo", "node_memory_MemTotal_bytes"),
+        ("proc/net/dev", "node_network_receive_bytes_total"),
+        ("proc/pressure/io", "node_pressure_io_waiting_seconds_total"),
+        ("proc/stat", "node_intr_total"),
+        ("proc/vmstat", "node_vmstat_oom_kill"),
+    ],
+)
+def test_lines_twice_in_a_file_are_one_sample(
+    host: HostRoots, collector: HostCollector, path: str, name: str
+) -> None:
+    """A file that repeats its lines does not make the scrape invalid for Prometheus."""
+    head, lines = split_head(path, (host.root / path).read_text())
+    (host.root / path).write_text(head + lines * 2)
+    assert has(scrape(collector), name)
+
+
+def split_head(path: str, text: str) -> tuple[str, str]:
+    """Return the two header lines of /proc/net/dev, and the other lines of a file."""
+    lines = text.splitlines(keepends=True)
+    head = 2 if path == "proc/net/dev" else 0
+    return "".join(lines[:head]), "".join(lines[head:])
 
 
 # --- Failing and hanging --------------------------------------------------------------------------

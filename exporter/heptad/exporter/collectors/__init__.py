@@ -147,4 +147,6 @@ class HostCollector(Collector):
 
 
 def _gather(spec: CollectorSpec, host: HostRoots) -> list[Metric]:
-    return [metric for metric in spec.collect(host) if metric.samples]
+    # A file with a line twice returns its family twice, which Prometheus would refuse.
+    metrics = {metric.name: metric for metric in spec.collect(host) if metric.samples}
+    return list(metrics.values())

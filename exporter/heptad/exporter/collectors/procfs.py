@@ -46,14 +46,16 @@ class Family:
     def metric(self, rows: Iterable[tuple[Sequence[str], float]]) -> Metric:
         """Return the family with one sample for each (label values, value).
 
-        Label values may contain the surrogates of `read`.
+        Label values may contain the surrogates of `read`. Of rows with equal labels only the last
+        is kept, because Prometheus refuses a scrape with two samples of the same series.
         """
+        values = {tuple(map(label, texts)): value for texts, value in rows}
         # prometheus_client expects a counter's family name without the suffix of its samples.
         name = self.name.removesuffix("_total") if self.type == "counter" else self.name
         family = Metric(name, self.help, self.type)
         family.samples = [
-            Sample(self.name, dict(zip(self.labels, map(label, values), strict=True)), value)
-            for values, value in rows
+            Sample(self.name, dict(zip(self.labels, texts, strict=True)), value)
+            for texts, value in values.items()
         ]
         return family
 
