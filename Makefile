@@ -24,7 +24,7 @@ FOLDERS := core exporter aggregator cli docs tests bench dashboards provisioning
 CODE = $(foreach folder,$(FOLDERS),$(if $(shell find $(folder) -name '*.py' 2>/dev/null),$(folder)))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types contracts torture test-servers torture-rotation fuzz bench docs dashboards rules env stack \
+.PHONY: help run test check coverage lint types contracts torture test-servers torture-rotation fuzz bench docs dashboards rules env stack \
 	dist dist-test constraints clean debian-packages
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -40,6 +40,13 @@ test: lint types contracts debian-packages ## lint, types, import contracts and 
 
 check: lint types contracts ## the inner loop: fewer tries, and without what needs a daemon, a server or root
 	@HEPTAD_TESTS=brief $(BIN)/python -m pytest -m "not left_out" --numprocesses 2 --quiet $(PYTEST_FLAGS)
+
+coverage: $(VENV)/.installed-dev ## what the tests of `make check` reach: a table, and htmlcov/index.html
+	@$(BIN)/coverage erase
+	@HEPTAD_TESTS=brief $(BIN)/coverage run -m pytest -m "not left_out" --numprocesses 2 --quiet $(PYTEST_FLAGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage html --quiet
+	@$(BIN)/coverage report
 
 lint: $(VENV)/.installed-dev ## ruff: rules and format
 	$(BIN)/ruff check $(CODE)
@@ -98,7 +105,7 @@ constraints: $(VENV)/.installed-dev ## pin the dependencies again (UPGRADE=--upg
 
 clean: ## remove .venv and everything else that was made here
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache \
-		.import_linter_cache .hypothesis
+		.import_linter_cache .hypothesis .coverage .coverage.* htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Daemons and tools that the tests drive; where they may not be installed, those tests skip.
