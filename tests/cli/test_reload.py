@@ -270,7 +270,7 @@ def test_what_cannot_be_taken_up_leads_back(world: World) -> None:
         world.content["aggregator"]["listen"] = f"127.0.0.1:{taken.getsockname()[1]}"
         world.write()
         running.hang_up()
-        seen = running.read_until("reverted to the old configuration")
+        seen = running.read_until("reverted to the previous configuration")
         assert "set another `listen` address" in seen
         world.content["aggregator"]["listen"] = old
         for part in ("exporter", "aggregator"):

@@ -418,7 +418,7 @@ def test_what_is_held_is_told(host: Host) -> None:
     assert "position" not in second[0]
     listed = host.rejected()
     assert ['raw="1"' in listed[0], 'raw="2"' in listed[1], len(listed)] == [True, True, 2]
-    assert all(one.startswith("held, and offered again: field `count` of") for one in listed)
+    assert all(one.startswith("held and retried: field `count` of") for one in listed)
     assert (host.count("delivered"), host.count("rejected")) == (1, 0)
 
 

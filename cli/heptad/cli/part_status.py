@@ -105,9 +105,9 @@ class _Examination:
         except PortError as error:
             refusal = error
         if answer is not None and _OF_PART[status.part] not in answer.samples:
-            text = f"{port.url} answers, and it is not Heptad's {status.part}"
+            text = f"is answered by another program than Heptad's {status.part}"
             answer, refusal = None, PortError(text, is_closed=not self._is_locked)
-            status.problems.append(text)
+            status.problems.append(f"{port.url} {text}")
         if answer is None and not self._is_locked and (refusal is None or refusal.is_closed):
             status.state = "not running"
             return status
@@ -137,7 +137,7 @@ class _Examination:
             self._note_unreadable(error.strerror or str(error))
 
     def _note_unreadable(self, why: str) -> None:
-        text = f"{self._path} cannot be read ({why}): run this as root or as the service's user"
+        text = f"cannot read {self._path} ({why}); run this as root or as the service's user"
         if text not in self._status.notes:
             self._status.notes.append(text)
 
@@ -150,8 +150,8 @@ class _Examination:
         status.running_since = _time(answer.value("process_start_time_seconds"))
         if answer.value("heptad_config_last_reload_successful") == 0:
             status.problems.append(
-                "the configuration was rejected at the last reload, and an older one stays "
-                f"active; `heptad check-config {self._file or 'FILE'}` shows why"
+                "the configuration was rejected at the last reload, and the previous one is still "
+                f"active; `heptad check-config {self._file or 'FILE'}` shows the errors"
             )
         elif self._is_changed(answer):
             status.notes.append(f"{self._file} was changed after it was read; reload the service")
@@ -195,7 +195,7 @@ class _Examination:
     def _do_without(self, url: str, refusal: PortError | None) -> None:
         """Handle a part that runs, or may run, but whose port does not report its status."""
         text = f"{url} {refusal}"
-        if refusal is not None and str(refusal).startswith("cannot be asked"):
+        if refusal is not None and str(refusal).startswith("cannot be queried"):
             self._status.notes.append(text)
         elif text not in self._status.problems:
             self._status.problems.append(text)
@@ -212,7 +212,7 @@ class _Examination:
         status = self._status
         status.state = "problem" if status.problems else "unknown"
         status.notes.append(
-            f"the {status.part} that answers does not write {self._path}: name its configuration "
+            f"the {status.part} that answers does not write {self._path}; pass its configuration "
             "with --config"
         )
 
@@ -238,22 +238,23 @@ class _Examination:
             status.state = "problem"
             return
         if answer is not None and answer.problems is None:
-            status.notes.append(f"{status.address}/healthz does not say how it is")
+            status.notes.append(f"the response of {status.address}/healthz is not valid")
             return
         if status.behind_seconds is None:
             text = "up to when the logs were read" if self._is_exporter else "how far behind it is"
-            status.notes.append(f"it is not known {text}")
+            status.notes.append(f"it is unknown {text}")
             return
         if status.behind_seconds > self._patience():
-            status.notes.append(
-                "the logs were not read to their end for a while"
+            what = (
+                "the logs were last read to their end"
                 if self._is_exporter
-                else "not all events that arrived have been judged for a while"
+                else "all events that had arrived were last processed"
             )
+            status.notes.append(f"{what} more than {self._patience():.0f} s ago")
         elif answer is not None and not self._is_exporter and self._is_starting(answer):
-            status.notes.append("it has started, and has not judged yet what is there")
+            status.notes.append("it has started, and is still processing the stored events")
         elif answer is not None and self._is_exporter and not status.sources:
-            status.notes.append("it reads no source")
+            status.notes.append("it reads no sources")
         else:
             status.state = "healthy"
 

@@ -70,9 +70,9 @@ class Port:
     def ask(self) -> PortAnswer:
         """Query the port; raise PortError."""
         if self._fault:
-            raise PortError(f"cannot be asked: its web_config_file cannot be used: {self._fault}")
+            raise PortError(f"cannot be queried: its web_config_file is not valid: {self._fault}")
         if self._number == 0:
-            raise PortError("cannot be asked: port 0 is any free port, a new one at each start")
+            raise PortError("cannot be queried: port 0 means any free port, another at each start")
         try:
             with PoolManager(**self._options()) as pool:
                 status, health = self._get(pool, "/healthz", _LONGEST_HEALTH)
@@ -81,7 +81,7 @@ class Port:
         except NewConnectionError as error:
             raise PortError("nothing listens there", is_closed=True) from error
         except SSLError as error:
-            raise PortError(f"cannot be asked: {_explain_tls(error)}") from error
+            raise PortError(f"cannot be queried: {_explain_tls(error)}") from error
         except (HTTPError, OSError) as error:
             raise PortError(f"does not answer within {_SECONDS:.0f} s: {_brief(error)}") from error
         return PortAnswer(problems, read_samples(text))
@@ -104,10 +104,10 @@ class Port:
             answer.close()
         if answer.status == HTTPStatus.UNAUTHORIZED:
             raise PortError(
-                "cannot be asked: the user name or the password is wrong"
+                "cannot be queried: the user name or the password is wrong"
                 if "authorization" in self._headers
-                else "cannot be asked: it requires a password, and the configuration has only its "
-                "hash; name --username and --password-file"
+                else "cannot be queried: it requires a password, and the configuration contains "
+                "only its hash; pass --username and --password-file"
             )
         return answer.status, body.decode(errors="replace")
 
@@ -137,7 +137,7 @@ def _own_lines(text: str) -> Iterator[str]:
 def _explain_tls(error: SSLError) -> str:
     text = str(error)
     if "CERTIFICATE_REQUIRED" in text or "certificate required" in text:
-        return "it requires a certificate of its clients, and this command has none"
+        return "it requires a client certificate, and this command has none"
     return f"its certificate is not the configured one, or is not valid: {_brief(error)}"
 
 

@@ -97,7 +97,7 @@ class Page:
             return None
         name = environ.get("HTTP_HOST", "").lower()
         if self._checks_names and _without_port(name) not in self._names:
-            told = b"this host does not go by that name here; ask 127.0.0.1 or localhost\n"
+            told = b"this port does not accept this host name; use 127.0.0.1 or localhost\n"
             return HttpResponse("421 Misdirected Request", told)
         if file is not None:
             return _send_file(*file, environ.get("HTTP_IF_NONE_MATCH", ""))

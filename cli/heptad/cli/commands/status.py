@@ -21,14 +21,14 @@ from heptad.core.terminal import escape_json, printable
 _EXAMPLES = """
 heptad status                                     both parts of this host
 heptad status exporter                            only the exporter
-heptad status --config /etc/heptad/heptad.yaml    as this configuration says
+heptad status --config /etc/heptad/heptad.yaml    the parts of this configuration
 heptad status --format json | jq .state
 heptad status --username scraper --password-file scraper.password
 """
 _EPILOG: Final = """
 
-exit status: 0 healthy, 1 a problem, or something is not known, 2 not running
-(also 2: wrong use, or a configuration that cannot be used)"""
+exit status: 0 healthy, 1 problem or unknown, 2 not running
+(also 2: invalid usage or configuration)"""
 _ORDER: Final = ("healthy", "unknown", "problem", "not running")
 _EXIT: Final = {"healthy": DONE, "unknown": FAILED, "problem": FAILED, "not running": 2}
 _LONGEST_PASSWORD: Final = 4096
@@ -40,19 +40,19 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("part", nargs="?", choices=PARTS, help="only this part; default: both")
     add_config(parser)
     parser.add_argument("--format", choices=("text", "json"), default="text")
-    parser.add_argument("--username", help="for a port with basic auth; needs --password-file")
+    parser.add_argument("--username", help="user name for basic auth; requires --password-file")
     parser.add_argument(
-        "--password-file", type=Path, metavar="FILE", help="a file that has only the password"
+        "--password-file", type=Path, metavar="FILE", help="a file that contains only the password"
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the status of each part; the exit status is that of the worst one."""
     if (args.username is None) != (args.password_file is None):
-        print_error("--username and --password-file need each other")
+        print_error("--username and --password-file require each other")
         return WRONG_USE
     if args.username is not None and ":" in args.username:
-        print_error("--username: a user name has no colon (RFC 7617)")
+        print_error("--username: a user name must not contain a colon (RFC 7617)")
         return WRONG_USE
     config = load_config(args.config)
     login = _read_login(args)
@@ -87,9 +87,9 @@ def _describe(part: PartStatus, *, is_counted: bool) -> Iterator[str]:
     rows: list[tuple[str, str]] = [("problem", text) for text in part.problems]
     rows += [("note", text) for text in part.notes]
     if part.state == "not running":
-        rows.append(("address", f"{part.address}: nothing of it listens there"))
+        rows.append(("address", f"{part.address}: the {part.part} does not listen there"))
         if not is_counted:
-            rows.append(("note", "it has never run here with this configuration"))
+            rows.append(("note", "it has never run on this host with this configuration"))
     else:
         rows += _facts(part)
     for name, text in rows:
@@ -99,25 +99,26 @@ def _describe(part: PartStatus, *, is_counted: bool) -> Iterator[str]:
 def _facts(part: PartStatus) -> Iterator[tuple[str, str]]:
     process = f", process {part.process}" if part.process is not None else ""
     version = f", version {part.version}" if part.version else ""
-    since = _when(part.running_since, " ago") or "not known"
-    yield "running", f"since {since}{version}{process}"
+    since = _when(part.running_since, " ago")
+    yield "running", f"{f'since {since}' if since else 'start time unknown'}{version}{process}"
     yield "address", part.address
     yield "store", part.store
     for source in part.sources:
         yield "reads", _describe_source(source)
     if part.part == "exporter":
-        until = _when(part.read_until, " ago") or "not known"
-        yield (
-            "read until",
-            f"{until}: every log had been read to its end" if part.read_until else until,
-        )
+        until = _when(part.read_until, " ago")
+        yield "read until", f"{until}: every log was read to its end" if until else "unknown"
     elif part.behind_seconds is not None:
-        yield "behind", f"all events that had arrived {_length(part.behind_seconds)} ago are judged"
+        ago = _length(part.behind_seconds)
+        yield "behind", f"all events that arrived up to {ago} ago have been processed"
     if part.delivers_to is not None:
         behind = part.delivery_behind_events
-        last = _when(part.last_delivery, " ago") or "never since the start"
-        waiting = "not known how many" if behind is None else f"{behind:,}"
-        yield "delivers", f"to {part.delivers_to}: {waiting} events wait; last delivery {last}"
+        last = _when(part.last_delivery, " ago") or "none since the start"
+        waiting = "unknown" if behind is None else f"{behind:,}"
+        yield (
+            "delivers",
+            f"to {part.delivers_to}; events waiting: {waiting}; last delivery: {last}",
+        )
 
 
 def _describe_source(source: SourceStatus) -> str:
@@ -126,7 +127,7 @@ def _describe_source(source: SourceStatus) -> str:
         told += "; cannot be read"
     if source.behind_bytes is not None:
         told += f"; {source.behind_bytes:,} bytes behind"
-    return f"{told}; last event {_when(source.last_event, ' ago') or 'never'}"
+    return f"{told}; last event: {_when(source.last_event, ' ago') or 'none'}"
 
 
 def _when(stamp: str | None, after: str) -> str:

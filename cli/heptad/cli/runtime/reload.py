@@ -139,7 +139,7 @@ class _Operation:
         try:
             plan = self._check()
         except Exception as error:  # noqa: BLE001 - a reload must not end what runs
-            self._reject(error, "configuration rejected; the old one stays active")
+            self._reject(error, "configuration rejected; the previous one is still active")
             done = True
         else:
             done = self._replace(plan)
@@ -154,7 +154,7 @@ class _Operation:
         try:
             supervisor = self._make(plan)
         except Exception as error:  # noqa: BLE001 - a reload must not end what runs
-            self._reject(error, "configuration cannot be applied; reverting to the old one")
+            self._reject(error, "configuration cannot be applied; reverting to the previous one")
             return self._go_back()
         self._plan, self._supervisor = plan, supervisor
         set_up_log(plan.config)
@@ -168,10 +168,10 @@ class _Operation:
         try:
             self._supervisor = self._make(self._plan)
         except Exception:
-            log.critical("cannot revert to the old configuration either", exc_info=True)
+            log.critical("cannot revert to the previous configuration either", exc_info=True)
             return False
         self._supervisor.start()
-        log.warning("reverted to the old configuration")
+        log.warning("reverted to the previous configuration")
         return True
 
     def _reject(self, error: Exception, what: str) -> None:

@@ -105,5 +105,7 @@ def _describe(request: h11.Request) -> dict[str, str]:
 
 def _explain(error: h11.RemoteProtocolError) -> HttpResponse:
     if error.error_status_hint == 431:
-        return HttpResponse("431 Request Header Fields Too Large", b"more than 16 KiB of headers\n")
-    return HttpResponse("400 Bad Request", b"this is not HTTP/1.1\n")
+        return HttpResponse(
+            "431 Request Header Fields Too Large", b"the headers are larger than 16 KiB\n"
+        )
+    return HttpResponse("400 Bad Request", b"the request is not valid HTTP/1.1\n")

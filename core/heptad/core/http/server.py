@@ -50,7 +50,7 @@ _INDEX: Final = b"""<!doctype html><meta charset=utf-8><title>Heptad</title>
 """
 _BUSY: Final = HttpResponse(
     "503 Service Unavailable",
-    b"too many requests at once; ask again\n",
+    b"too many requests at once; try again later\n",
     headers=(("Retry-After", "2"), *_LEAVE),
 )
 
@@ -176,7 +176,7 @@ class Server:
             except Exception:
                 log.exception("request failed")
                 answer = HttpResponse(
-                    "500 Internal Server Error", b"this failed; see Heptad's log\n"
+                    "500 Internal Server Error", b"the request failed; see Heptad's log\n"
                 )
         headers = dict(_ALWAYS) | dict(answer.headers)
         return answer._replace(headers=tuple(headers.items()))
@@ -184,7 +184,7 @@ class Server:
     async def _reject(self, environ: Mapping[str, str]) -> HttpResponse | None:
         """Return the error response if the request is not admitted, else None."""
         if not self._names.include(environ.get("HTTP_HOST", "")):
-            told = b"this host does not go by that name here; ask 127.0.0.1 or localhost\n"
+            told = b"this port does not accept this host name; use 127.0.0.1 or localhost\n"
             return HttpResponse("421 Misdirected Request", told, headers=_LEAVE)
         header = environ.get("HTTP_AUTHORIZATION", "")
         verdict = self._authenticator.recall(header)
@@ -192,15 +192,17 @@ class Server:
             try:
                 verdict = await self._verifying.run(self._authenticator.verify, header)
             except TooBusy:
-                told = b"too many passwords are being verified; ask again\n"
+                told = b"too many passwords are being verified; try again later\n"
                 return _BUSY._replace(body=told)
         if verdict == "refused":
             return HttpResponse(
-                "401 Unauthorized", b"user and password, please\n", headers=_CHALLENGE
+                "401 Unauthorized", b"a user name and a password are required\n", headers=_CHALLENGE
             )
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             allow = (("Allow", "GET, HEAD"),)
-            return HttpResponse("405 Method Not Allowed", b"only GET and HEAD\n", headers=allow)
+            return HttpResponse(
+                "405 Method Not Allowed", b"only GET and HEAD are supported\n", headers=allow
+            )
         return None
 
     async def _ask(self, environ: Mapping[str, str]) -> HttpResponse:
@@ -219,7 +221,7 @@ class Server:
             return answer
         if path == "/":
             return HttpResponse("200 OK", _INDEX, "text/html; charset=utf-8")
-        return HttpResponse("404 Not Found", b"there are /metrics and /healthz\n")
+        return HttpResponse("404 Not Found", b"not found; valid paths: /metrics, /healthz\n")
 
     def _expose(self, *, packs: bool) -> HttpResponse:
         """Return the registry in Prometheus' text format 0.0.4, as node_exporter does."""

@@ -293,6 +293,6 @@ def _read_held(text: object) -> list[HeldGroup]:
         declared = CORE.get(conflict.measurement)
         field = declared.fields.get(conflict.field) if declared else None
         if field is None or TYPES[field.type] != conflict.sent or conflict.stored not in STORED:
-            raise Invalid("word", "a conflict of no field of Heptad's")
+            raise Invalid("word", "a conflict about a field that Heptad does not write")
         groups.append((conflict, time, points))
     return groups

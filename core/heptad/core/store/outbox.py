@@ -274,7 +274,7 @@ def read_rejections(path: Path) -> Iterator[Rejection]:
             if not db.execute(_HAS_HELD).fetchone():  # the store of an older version
                 return
             for at, *row in db.execute(_HELD):
-                reason = f"held, and offered again: {Conflict(*row[:4])}"
+                reason = f"held and retried: {Conflict(*row[:4])}"
                 yield Rejection(at, reason, encode_line(Row(*row[4:])))
         except sqlite3.Error as error:
             raise StoreError(f"{path}: {error}") from error
