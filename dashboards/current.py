@@ -127,7 +127,7 @@ SEVERITY: Final = words(
 _PROOF: Final = 0.2
 """The proof adds 0.25 to a sum."""
 _UNPROVEN: Final = words({"0": ("Unknown", UNKNOWN)})
-_NOT_KNOWN: Final = "Not known: no answer, or the aggregator has not looked for 5 minutes"
+_NOT_KNOWN: Final = "Unknown: the query failed, or the aggregator has not run for 5 minutes"
 
 
 def tile_of_findings(
@@ -217,8 +217,8 @@ def table_of_findings(
     """Create a table of current findings, the most severe first, then the newest."""
     return rows(
         title,
-        f"""{about} The last row says up to when all events have been looked at; without it the
-        list is not complete.""",
+        f"""{about} The last row shows up to when all events were processed; without it, the list
+        is not complete.""",
         asked,
         _columns(),
         none=_NOT_KNOWN,

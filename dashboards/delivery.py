@@ -28,16 +28,16 @@ def waiting() -> list[object]:
     return [
         graph(
             "Points waiting to be delivered",
-            """Events that are in a local store and not yet in InfluxDB. A line that only rises:
-            see the breaker beside, and run `heptad influxdb check` on that host.""",
+            """Events that are in a local store and not yet in InfluxDB. If a line only rises, check
+            the circuit breaker in the next panel, and run `heptad influxdb check` on that host.""",
             ask(worst_of("heptad_delivery_behind_events{$me}"), "{{instance}}"),
             none=_NOT_DELIVERING,
         ),
         states(
             "Circuit breaker",
             """The twenty hosts whose breaker was open for the longest. Red: five deliveries in a
-            row failed, and one trial is made every half minute. InfluxDB is down, or something in
-            between.""",
+            row failed, and Heptad tries one every half minute. InfluxDB is down or cannot be
+            reached.""",
             ask(
                 f"""1 - ({_CLOSED} and on (instance)
                 bottomk(20, avg_over_time({_CLOSED}[$__range] @ end()) < 1))""",
@@ -54,8 +54,8 @@ def left() -> list[object]:
     return [
         graph(
             "Events that left the local store",
-            """Rejected: InfluxDB refused them for good, `heptad exporter rejected`
-            says why. Expired: older than the bucket keeps; raise `influxdb.retention.events`.""",
+            """Rejected: InfluxDB refused them permanently; `heptad exporter rejected` shows why.
+            Expired: older than the retention of the bucket; raise `influxdb.retention.events`.""",
             ask(
                 "sum by (result) (sum_over_time(heptad:delivered:increase5m{$me}[$__interval]))",
                 "{{result}}",
@@ -68,8 +68,8 @@ def left() -> list[object]:
         ),
         graph(
             "Clocks against the server's",
-            """Seconds that a host is off, of the five that were farthest ahead and the five
-            farthest behind. If it is off by more than a minute, fix its time service (chrony,
+            """Clock offset in seconds of the five hosts that were farthest ahead and the five that
+            were farthest behind. If it is more than a minute, fix the host's time service (chrony,
             systemd-timesyncd): the aggregator does not wait for this host, and its events have
             wrong times.""",
             ask(
@@ -90,22 +90,23 @@ def fleet() -> list[object]:
     return [
         count_of(
             "Silent hosts",
-            """Exporters that InfluxDB heard within the last day and that say nothing now: is the
-            host down, or its exporter? Only with InfluxDB.""",
+            """Exporters that sent a heartbeat within the last day, but not within the last three
+            minutes. Check that the host is up and that its exporter runs. Only with InfluxDB.""",
             "sum(heptad_aggregator_hosts_silent{$me})",
             "heptad_aggregator_hosts_live{$me}",
         ),
         count_of(
             "Hosts with a wrong clock",
-            """Their clocks are off by more than a minute: fix their time service. Reports do
-            not wait for them. Only with InfluxDB.""",
+            """Hosts whose clock is off by more than a minute: fix their time service. Reports do
+            not wait for these hosts. Only with InfluxDB.""",
             "sum(heptad_aggregator_hosts_skewed{$me})",
             "heptad_aggregator_hosts_live{$me}",
         ),
         count_of(
             "Shared names or ids",
-            """Two machines under one name: their events mix, so set `host` in one's configuration.
-            Two hosts with one machine id: one was cloned (systemd-machine-id-setup).""",
+            """If two machines have one name, their events mix: set a different `host` in the
+            configuration of one. If two hosts have one machine id, one was cloned: run
+            systemd-machine-id-setup.""",
             'sum({__name__=~"heptad_aggregator_hosts_shared_names'
             '|heptad_aggregator_hosts_shared_machine_ids", $me})',
             "heptad_aggregator_hosts_live{$me}",
@@ -119,8 +120,8 @@ def aggregator() -> list[object]:
     return [
         number(
             "Aggregator behind",
-            """How long ago everything that had arrived was worked off. Minutes: it is too slow, or
-            cannot read the events.""",
+            """Time since the aggregator last processed all events that had arrived. If it is
+            minutes, the aggregator is too slow, or cannot read the events.""",
             ask("max(heptad_aggregator_behind_seconds{$me})", instant=True),
             unit="s",
             steps=((None, GREEN), (60, ORANGE), (600, RED)),
@@ -128,17 +129,19 @@ def aggregator() -> list[object]:
         ),
         count_of(
             "Too late or in the future",
-            """In this range. Too late: no report was changed for them; with the service stopped,
-            `heptad aggregator --since 7d` does it. In the future: a clock is wrong.""",
+            """Events in this range. Too late: they changed no report; stop the service and run
+            `heptad aggregator --since 7d` to compute the reports again. In the future: a clock is
+            wrong.""",
             "sum(increase(heptad_aggregator_late_events_total{$me}[$__range]))"
             " + sum(increase(heptad_aggregator_future_events_total{$me}[$__range]))",
             "heptad_aggregator_behind_seconds{$me}",
             steps=LOOK_ABOVE_ZERO,
         ),
         count_of(
-            "Minutes that were forgotten",
-            """More subjects than a rule holds in memory (60,000 minutes of them), in this range:
-            a finding may be missing. An attack from very many addresses goes on.""",
+            "Minutes of subjects dropped",
+            """A rule had more subjects in this range than it can hold in memory (60,000 minutes of
+            subjects), so a finding may be missing. The usual cause is an attack from very many
+            addresses.""",
             "sum(increase(heptad_aggregator_cells_dropped_total{$me}[$__range]))",
             "heptad_aggregator_behind_seconds{$me}",
             steps=LOOK_ABOVE_ZERO,
@@ -150,9 +153,10 @@ def windows() -> list[object]:
     """Panels about the work of the aggregator."""
     return [
         graph(
-            "Windows that were computed",
-            """Windows of reports, and how many were computed again because events came
-            late. Revisions all the time: a host delivers late, see above.""",
+            "Computed report windows",
+            """Report windows that were computed, and those that were computed again (revisions)
+            because events arrived late. If there are always revisions, a host delivers late: see
+            the rows above.""",
             [
                 ask(
                     """sum by (window) (

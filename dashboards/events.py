@@ -80,7 +80,7 @@ def table_of_events(
     *,
     evidence: bool = False,
     without: Sequence[str] = (),
-    none: str = "Nothing in this range, or no answer: see the corner",
+    none: str = "Nothing in this range, or the query failed (icon in the corner)",
     height: int,
 ) -> object:
     """Create a table of the newest events with this condition.

@@ -61,7 +61,7 @@ def tag_of(name: str, label: str, where: str = "") -> dashboard.QueryVariable:
 
 def hosts() -> dashboard.QueryVariable:
     """Create a variable with the host names of events."""
-    about = "Of events and reports; findings, which may be about several hosts, are all shown"
+    about = "Filters events and reports. Findings may be about several hosts, so all are shown"
     return tag_of("host", "Host").description(about)
 
 

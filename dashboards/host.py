@@ -52,8 +52,8 @@ def _busy() -> list[object]:
     return [
         number(
             "Scraped",
-            """Whether Prometheus reaches the host's exporter. Down: nothing here is newer than its
-            last answer.""",
+            """Whether Prometheus can scrape the host's exporter. If it is down, the values here are
+            from the last successful scrape.""",
             ask(
                 "min(up{$me} and on (instance) last_over_time(heptad_host_info{$me}[7d]))",
                 instant=True,
@@ -73,8 +73,8 @@ def _busy() -> list[object]:
         ),
         number(
             "CPU used",
-            """Over all CPUs. Near 100 % for long: see below which mode, and on the host (top)
-            which process.""",
+            """Average of all CPUs. If it is near 100 % for a long time, see CPU by mode below, and
+            find the process with top on the host.""",
             ask(
                 """1 - avg(rate(node_cpu_seconds_total{$me, mode="idle"}[$__rate_interval]))""",
                 instant=True,
@@ -101,7 +101,7 @@ def _full() -> list[object]:
         ),
         number(
             "Fullest disk",
-            """Of all filesystems the fullest. Above 90 %: make room before logs and databases
+            """Usage of the fullest filesystem. Above 90 %, free space before logs and databases
             stop.""",
             ask(f"max(1 - {_AVAILABLE})", instant=True),
             unit="percentunit",
@@ -109,8 +109,8 @@ def _full() -> list[object]:
         ),
         number(
             "Users logged in",
-            """Different users that have a session of their own now. More than you expect: see
-            who on the dashboard Investigate.""",
+            """Different users that have a session of their own now. If there are more than you
+            expect, see who they are on the dashboard Investigate.""",
             ask("max(heptad_logged_in_users{$me})", instant=True),
             none="Only by Heptad",
         ),
@@ -191,10 +191,10 @@ def _memory() -> list[object]:
 def _filesystems() -> list[object]:
     return [
         rows(
-            "Filesystems, the fullest first",
-            """Red: make room now. A filesystem without inodes is full, however much space it
-            has: look for a folder with very many small files. Unexpectedly read-only: a disk
-            is failing.""",
+            "Filesystems by usage",
+            """Red: free space now. A filesystem without free inodes is full, even if it has free
+            space: look for a directory with very many small files. If it is unexpectedly read-only,
+            a disk is failing.""",
             [
                 ask(f"max by (mountpoint) ({text})", ref=ref, rows=True)
                 for ref, text in (
@@ -246,7 +246,8 @@ def _disks() -> list[object]:
     return [
         graph(
             "Disk throughput",
-            """Bytes a second, read and written. Compare with what the disk can do.""",
+            """Bytes per second, read and written. Compare with the throughput that the disk
+            supports.""",
             [
                 ask(
                     _by_device(f"node_disk_{name}_bytes_total", _REAL_DEVICE),
@@ -260,8 +261,8 @@ def _disks() -> list[object]:
         ),
         graph(
             "Disks busy",
-            """The share of time in which a disk was busy. At 100 % what a spinning disk is asked
-            for piles up; a solid-state disk may still have room.""",
+            """The share of time in which a disk was busy. At 100 %, requests to a spinning disk
+            queue up; a solid-state disk may still have capacity.""",
             ask(
                 f"""max by (device) (
                 rate(node_disk_io_time_seconds_total{{$me, {_REAL_DEVICE}}}[$__rate_interval]))""",
@@ -278,8 +279,8 @@ def _network() -> list[object]:
     return [
         graph(
             "Network throughput",
-            """Bytes a second, received and sent. If a host suddenly sends much, look who logged in
-            before.""",
+            """Bytes per second, received and sent. If a host suddenly sends much more, check who
+            logged in before.""",
             [
                 ask(
                     _by_device(f"node_network_{name}_bytes_total", _REAL_LINK),
@@ -293,8 +294,8 @@ def _network() -> list[object]:
         ),
         graph(
             "Packets with errors, and dropped",
-            """Packets a second. Errors: a cable, a port or its settings; drops: the host is too
-            slow, or a queue too short.""",
+            """Packets per second. Errors are caused by a cable, a port or its settings. Drops mean
+            that the host is too slow, or a queue is too short.""",
             [
                 ask(
                     _by_device(f"node_network_{name}_total", _REAL_LINK),
@@ -325,8 +326,8 @@ def _users() -> list[object]:
         ),
         graph(
             "Logins",
-            """Logins by how they ended. Open Investigate from the links above for who
-            and from where.""",
+            """Logins by outcome. The dashboard Investigate (links above) shows who logged in, and
+            from where.""",
             ask(
                 """sum by (outcome) (
                 increase(auth_events_total{$me, action="login"}[$__interval]))""",
@@ -344,13 +345,13 @@ def build() -> dashboard.Dashboard:
     return lay_out(
         "heptad-host",
         "Host",
-        "One host: CPU, memory, disks, network and users; with node_exporter, too.",
+        "One host: CPU, memory, disks, network and users. Also works with node_exporter.",
         [source("prometheus"), source("events"), source("reports"), *nodes()],
         *_busy(),
         *_full(),
         table_of_findings(
             "Findings on this host",
-            "What was found here, also low ones. A click on What shows the events.",
+            "All findings on this host, including low ones. A click on What shows the events.",
             query("high|medium|low", narrow=("node",)),
             height=6,
         ),

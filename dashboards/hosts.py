@@ -185,10 +185,9 @@ def _hosts() -> object:
     }
     return rows(
         "Hosts, the worst first",
-        """The worst problem of each host in words; a dead host is above one that is blind, that
-        above one that does not deliver, and a full disk comes last. A click on the name opens the
-        host. A host that has been down for more than a day has no name here, only its
-        instance.""",
+        """The worst problem of each host, in this order: down, blind, does not deliver, disk nearly
+        full. A click on the name opens the host. A host that has been down for more than a day is
+        shown by its instance, without a name.""",
         [
             ask(
                 text if HOSTS in text else f"({text}) and on (instance) {HOSTS}", ref=ref, rows=True
@@ -211,7 +210,7 @@ def _in_short() -> list[object]:
     return [
         number(
             "Hosts seen",
-            """Hosts whose exporter was scraped within a day. Fewer than you have: add them to
+            """Hosts whose exporter was scraped within a day. If hosts are missing, add them to
             Prometheus.""",
             ask(f"count({HOSTS})", instant=True),
             none="Unknown",
@@ -219,23 +218,25 @@ def _in_short() -> list[object]:
         ),
         count_of(
             "Hosts down",
-            """Hosts that Prometheus cannot scrape. Is the host up, and heptad-exporter running
-            on it (systemctl status)? While it is down nothing is known of its logins.""",
+            """Hosts that Prometheus cannot scrape. Check that the host is up and that
+            heptad-exporter runs on it (systemctl status). While it is down, its logins are
+            unknown.""",
             f"count({silent()})",
             HOSTS,
             width=6,
         ),
         count_of(
             "Hosts that are blind",
-            """A source cannot be read or says nothing. Open Heptad itself: it names the source and
-            what to do.""",
+            """Hosts with a source that cannot be read or is deaf. Open the dashboard Heptad itself:
+            it shows the source and the remedy.""",
             f"""count(count by (instance) (({_BLIND} or {_DEAF}) and on (instance) {HOSTS}))""",
             HOSTS,
             width=6,
         ),
         count_of(
             "Disks nearly full",
-            "Hosts with a filesystem that has less than 10 % left. Make room before logs stop.",
+            "Hosts with a filesystem that has less than 10 % free space. Free space before logs "
+            "stop.",
             f"count(count by (instance) (({_FREE} < 0.1) and on (instance) {HOSTS}))",
             HOSTS,
             steps=((None, GREEN), (1, ORANGE)),
@@ -248,7 +249,7 @@ def _over_time() -> list[object]:
     return [
         graph(
             "Load per CPU, the ten busiest hosts",
-            "Above 1 tasks wait for a CPU. Open the host with the highest value.",
+            "Above 1, tasks wait for a CPU. Open the host with the highest value.",
             ask(worst_hosts("load:per_cpu", "max"), "{{host}}"),
             none=f"Nothing in this range, or {NOT_RECORDED}",
             steps=((None, "transparent"), (1, ORANGE)),
@@ -256,7 +257,8 @@ def _over_time() -> list[object]:
         ),
         graph(
             "Filesystems, the ten fullest hosts",
-            "Of each host the fullest. Above 90 %: make room before logs and databases stop.",
+            "The fullest filesystem of each host. Above 90 %, free space before logs and databases "
+            "stop.",
             ask(worst_hosts("disk:fullest", "max"), "{{host}}"),
             unit="percentunit",
             none=f"Nothing in this range, or {NOT_RECORDED}",
@@ -274,7 +276,7 @@ def build() -> dashboard.Dashboard:
     return lay_out(
         "heptad-hosts",
         "Hosts",
-        "Which host needs attention? The worst first; a click on its name opens it.",
+        "Which host needs attention? The worst is first; a click on its name opens it.",
         [source("prometheus"), source("events"), source("reports"), job(), host_names(), _shown()],
         _hosts(),
         *_in_short(),

@@ -59,11 +59,12 @@ def _evidence() -> object:
     ]
     return table_of_events(
         "Evidence of the finding",
-        """The events that the finding is made of, and no others, with the lines as they were
-        logged. Filled where a click on a finding opened this dashboard.""",
+        """Exactly the events of the finding, with the lines as they were logged. This table is only
+        filled if you opened this dashboard with a click on a finding.""",
         " AND ".join(conditions),
         evidence=True,
-        none="Click on What of a finding above; after a click there was no answer: see the corner",
+        none="Click on What of a finding above. If it is empty after a click, the query failed "
+        "(icon in the corner)",
         height=6,
     )
 
@@ -72,20 +73,20 @@ def _counts() -> list[object]:
     return [
         total_of_events(
             "Events that match",
-            f"All that the filters let through; the table shows {MOST:,}.",
+            f"All events that match the filters; the table shows the newest {MOST:,}.",
             _WHERE,
         ),
         total_of_events(
             "Failures",
-            "Logins and uses of privilege that were refused. Many and then a success: someone "
-            "guessed a password.",
+            "Logins and uses of privilege that were refused. Many failures and then a success "
+            "suggest a guessed password.",
             f"{_WHERE} AND \"outcome\" = 'failure'",
             steps=((None, BLUE), (1, ORANGE)),
         ),
         total_of_events(
             "Successes",
-            "Someone got in or became someone else. After failures from the same address this is "
-            "what to look at first.",
+            "Someone logged in or became another user. If there were failures from the same "
+            "address before, check this first.",
             f"{_WHERE} AND \"outcome\" = 'success'",
         ),
         number(
@@ -108,10 +109,10 @@ def _over_time() -> list[object]:
     return [
         graph_of_outcomes(
             "Events by outcome",
-            """When it happened. Narrow the range to a step; failures that end with a success are
-            a guessed password.""",
+            """When the events happened. Narrow the range to a sudden increase. Failures that end
+            with a success suggest a guessed password.""",
             _WHERE,
-            none="Nothing in this range, or no answer: see the corner",
+            none="Nothing in this range, or the query failed (icon in the corner)",
         ),
         _path(),
     ]
@@ -132,20 +133,20 @@ def _path() -> object:
     )
     return grid(
         "Path over hosts",
-        """Failures are orange, successes blue: where someone tried, and where they got in. The
-        first 30 hosts by name; narrow the filters to see others.""",
+        """Where someone failed (orange) and where they succeeded (blue). Only the first 30 hosts by
+        name are shown; narrow the filters to see others.""",
         query,
         mapping=words({"1": ("failure", ORANGE), "2": ("success", BLUE)}),
-        none="Nothing in this range, or no answer: see the corner",
+        none="Nothing in this range, or the query failed (icon in the corner)",
     )
 
 
 def _events() -> object:
     return table_of_events(
         "Events",
-        f"""The newest {MOST:,} that the filters let through, with the line as it was logged; the
-        tile above says how many there are. What is preset to actions that answer who did what;
-        choose All for each step.""",
+        f"""The newest {MOST:,} events that match the filters, with the line as it was logged; the
+        tile above shows how many there are. The field What was done is preset to the most important
+        actions; choose All to see every step.""",
         _WHERE,
         height=14,
     )
@@ -184,12 +185,12 @@ def build() -> dashboard.Dashboard:
     return lay_out(
         "heptad-investigate",
         "Investigate",
-        """What exactly happened? Everything is narrowed by the fields above; a click on a name
-        narrows to it. Follow: did they get in, where else, what did they do.""",
+        """What exactly happened? The fields above filter every panel; a click on a name filters by
+        it. Find out whether they got in, on which other hosts, and what they did.""",
         _variables(),
         table_of_findings(
             "Findings about it",
-            """What was found about the chosen host, address and user, also low ones.""",
+            "All findings about the selected host, address and user, including low ones.",
             query("high|medium|low", narrow=("host", "address", "user", "finding")),
             height=6,
         ),

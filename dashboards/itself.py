@@ -31,15 +31,15 @@ def _reading_in_short() -> list[object]:
     return [
         count_of(
             "Not scraped",
-            """Exporters and aggregators that Prometheus cannot reach: see whether the service runs
-            (systemctl status heptad-exporter), and its port is open to Prometheus.""",
+            """Exporters and aggregators that Prometheus cannot scrape. Check that the service runs
+            (systemctl status heptad-exporter) and that Prometheus can reach its port.""",
             f"count({scraped(_ALL)} == 0)",
             "heptad_build_info{$me}",
         ),
         count_of(
             "Unreadable sources",
-            """Logs that may not or cannot be read; the table below names them. Nothing is lost
-            while the log is still there.""",
+            """Logs that cannot be read; the table below lists them. Nothing is lost while the log
+            still exists.""",
             "count(heptad_source_up{$me} == 0)",
             "heptad_source_up{$me}",
         ),
@@ -65,15 +65,15 @@ def _storing_in_short() -> list[object]:
         ),
         count_of(
             "Not delivering",
-            """The last delivery to InfluxDB failed: `heptad influxdb check` on the host says what
-            is wrong. Nothing is lost until the store is full.""",
+            """The last delivery to InfluxDB failed: `heptad influxdb check` on the host shows the
+            cause. Nothing is lost until the store is full.""",
             "count(heptad_delivery_up{$me} == 0)",
             "heptad_delivery_up{$me}",
         ),
         count_of(
             "Aggregator parts failing",
             """Findings or reports that fail, or events that cannot be read: the aggregator's log
-            says why. The others go on.""",
+            shows the cause. All other findings and reports continue.""",
             """count({__name__=~"heptad_aggregator_part_failing|heptad_aggregator_events_failing",
             $me} == 1)""",
             "heptad_aggregator_behind_seconds{$me}",
@@ -89,9 +89,9 @@ def _sources() -> list[object]:
     return [
         rows(
             "Sources, the most silent first",
-            """The twenty that have been silent for longest, and those that cannot be read. A source
-            that was never silent for so long: has the daemon stopped, or does it log elsewhere now?
-            Bytes behind that grow: the host is too slow, or its store is full.""",
+            """The twenty sources that have been silent for longest, and those that cannot be read.
+            If a source was never silent for so long, its daemon may have stopped, or may log
+            elsewhere now. If the bytes behind grow, the host is too slow, or its store is full.""",
             [
                 ask(
                     f"max by (source) (label_join({text} and on (instance, source) ({_SHOWN}), "
@@ -131,9 +131,10 @@ def _sources() -> list[object]:
 def _lines() -> list[object]:
     return [
         graph(
-            "Lines by what became of them",
-            """Orange results should be rare: not understood (a format has changed), untrusted
-            (someone wrote in the name of another program), without a header, too long.""",
+            "Lines by result",
+            """Orange results should be rare: not understood (a format may have changed), untrusted
+            (the journal does not show that the program wrote the line), without a header,
+            too long.""",
             ask(
                 "sum by (result) (sum_over_time(heptad:lines:increase5m{$me}[$__interval]))",
                 "{{result}}",
@@ -153,9 +154,9 @@ def _lines() -> list[object]:
         ),
         graph(
             "Lines not understood, by program",
-            """Any that go on: `heptad report` shows the lines, and a rule for them goes into a
-            folder of your own (docs/rules.md). Then, with the exporter stopped, `heptad rules apply
-            --since 7d` makes events of the kept lines.""",
+            """If this continues, `heptad report` shows the lines; add a rule for them in a
+            directory of your own (docs/rules.md). Then stop the exporter and run `heptad rules
+            apply --since 7d`, which turns the stored lines into events.""",
             ask(
                 """sum by (program) (
                 sum_over_time(heptad:lines_not_understood:increase5m{$me}[$__interval]))""",
@@ -173,8 +174,8 @@ def _backlog() -> list[object]:
     return [
         graph(
             "Bytes of log that are not read yet",
-            """How far each exporter is behind its logs. It falls to nothing within seconds; else
-            the disk is slow, or the store is full and waits for the delivery.""",
+            """How far each exporter is behind its logs. It usually falls to zero within seconds. If
+            it does not, the disk is slow, or the store is full and waits for delivery.""",
             ask(
                 worst_of("heptad_source_behind_bytes{$me}", "instance, source"),
                 "{{instance}} {{source}}",
@@ -184,7 +185,7 @@ def _backlog() -> list[object]:
         ),
         bars(
             "Local stores, by how full they are",
-            """At 100 % the oldest events are deleted; undelivered events are not, and reading
+            """At 100 %, the oldest events are deleted. Undelivered events are not deleted; reading
             is paused instead. Raise store.max_size, or fix the delivery.""",
             ask(
                 "topk(10, heptad_store_size_bytes{$me} / heptad_store_max_size_bytes{$me})",
@@ -203,8 +204,8 @@ def _collectors() -> list[object]:
     return [
         bars(
             "Slowest collectors of host metrics",
-            """Seconds in the last scrape; the ten slowest. A collector that hangs (a dead NFS
-            mount) costs only its own metrics: find the mount.""",
+            """Duration of the ten slowest collectors in the last scrape, in seconds. If a collector
+            hangs (for example because of a dead NFS mount), only its own metrics are missing.""",
             ask(
                 "topk(10, heptad_collector_duration_seconds{$me})",
                 "{{instance}} {{collector}}",
@@ -222,7 +223,7 @@ def _versions() -> list[object]:
         rows(
             "Versions in use",
             """How many exporters and aggregators run each version. If there is more than one
-            after an update is finished, find the others with heptad_build_info in Prometheus.""",
+            version after an update, find the old ones with heptad_build_info in Prometheus.""",
             ask("count by (version) (heptad_build_info{$me})", rows=True),
             {"Time": {"custom.hidden": True}, "Value": {"decimals": 0}},
             none="Nothing is scraped",
@@ -233,14 +234,14 @@ def _versions() -> list[object]:
 
 
 _WRONG: Final = {
-    "cannot be scraped: is the host up, and does its service run?": f"{scraped(_ALL)} == 0",
-    "a source cannot be read: see its permissions and path": "heptad_source_up{$me} == 0",
-    "a source is deaf: /healthz on the host names the cause": "heptad_source_deaf{$me} == 1",
-    "does not deliver: run heptad influxdb check there": "heptad_delivery_up{$me} == 0",
+    "cannot be scraped: check that the host is up and its service runs": f"{scraped(_ALL)} == 0",
+    "a source cannot be read: check its permissions and path": "heptad_source_up{$me} == 0",
+    "a source is deaf: /healthz on the host shows the cause": "heptad_source_deaf{$me} == 1",
+    "does not deliver: run heptad influxdb check on the host": "heptad_delivery_up{$me} == 0",
     "the local store is full: fix the delivery": "heptad_store_full{$me} == 1",
-    "the local store cannot be written: see the disk": "heptad_store_failing{$me} == 1",
-    "a corrupt store was set aside: see the disk": "heptad_store_set_aside{$me} == 1",
-    "the new configuration was refused: heptad check-config names each error": (
+    "the local store cannot be written: check the disk": "heptad_store_failing{$me} == 1",
+    "a corrupt store was renamed and replaced: check the disk": "heptad_store_set_aside{$me} == 1",
+    "the new configuration was rejected: heptad check-config shows the errors": (
         "heptad_config_last_reload_successful{$me} == 0"
     ),
     "a collector of host metrics fails: see its log": "heptad_collector_success{$me} == 0",
@@ -258,8 +259,8 @@ def _wrong() -> object:
     ]
     return rows(
         "What is wrong",
-        """Each exporter or aggregator with a problem, and what to do about it. Heptad cannot see
-        what Prometheus does not scrape: compare the number of hosts with your own list.""",
+        """Each exporter or aggregator with a problem, and what to do. Hosts that Prometheus does
+        not know are missing here: compare the number of hosts with your own list.""",
         ask(" or ".join(parts), rows=True),
         {
             "Time": {"custom.hidden": True},
@@ -268,7 +269,7 @@ def _wrong() -> object:
             "source": {"custom.width": 140},
             "problem": {"custom.minWidth": 320},
         },
-        none="No problem is known, or there was no answer: see the corner",
+        none="No known problem, or the query failed (icon in the corner)",
         height=7,
     )
 

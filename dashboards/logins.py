@@ -46,13 +46,14 @@ def _numbers() -> list[object]:
     return [
         _logins(
             "Logins",
-            """How often someone got in. More than people work here: see who below.""",
+            """Number of successful logins. If there are more than you expect, see below who logged
+            in.""",
             _SUCCESS,
         ),
         _logins(
             "By password",
-            """Logins by password or by an answer to a challenge. A password can be guessed; where
-            keys are the rule, ask who it was.""",
+            """Logins by password or by challenge and response. A password can be guessed. If your
+            users normally log in with keys, find out who it was.""",
             _SUCCESS,
             one_of("method", ("password", "challenge")),
         ),
@@ -101,7 +102,7 @@ def _how(title: str, about: str, outcome: str) -> object:
         ),
         bars=True,
         stack=True,
-        none="None in this range, or no answer: see the corner",
+        none="None in this range, or the query failed (icon in the corner)",
     )
 
 
@@ -109,9 +110,8 @@ def _by_hour() -> list[object]:
     return [
         grid(
             "Who logged in when",
-            """A row for each user, a cell for each full hour in which they logged in, on all
-            hosts. Someone at night, or someone who was never here: open them in the table
-            above.""",
+            """A row for each user, a cell for each full hour in which they logged in, on all hosts.
+            If a user logged in at night or for the first time, open them in the table above.""",
             InfluxQuery(REPORTS, most_frequent("user", "success")),
             steps=((None, BLUE),),
             shaping=[
@@ -131,8 +131,9 @@ def _by_hour() -> list[object]:
         ),
         grid(
             "Failed logins, the twenty worst hosts",
-            """A row for each host: an hour or more in a cell, orange from 20 failures on, red from
-            200. One dark row is one host under attack, one dark column a scan of all.""",
+            """A row for each host; a cell is an hour or more, orange from 20 failures, red from
+            200. One colored row means that one host is under attack; one colored column means a
+            scan of all hosts.""",
             ask(
                 worst_hosts(LOGINS, "sum", 'outcome="failure"', most=20),
                 "{{host}}",
@@ -148,27 +149,30 @@ def _tops() -> list[object]:
     return [
         top_of(
             "Addresses that failed most",
-            """From where. Block in the firewall what goes on for hours.""",
+            """Where failed logins came from. Block an address in the firewall if it continues for
+            hours.""",
             "address",
             "Address",
         ),
         top_of(
             "Names tried most",
-            """As whom. A name that is an account's of yours and not root's: someone knows it.""",
+            """User names of failed logins. If a name is one of your accounts other than root,
+            someone knows it.""",
             "user",
             "User",
         ),
         top_of(
             "Targets tried most",
             """The attacked hosts and services. Check whether they must be reachable from these
-            addresses; close what is not needed.""",
+            addresses, and close those that are not needed.""",
             "target",
             "Target",
         ),
         top_of(
             "Why logins failed",
-            """Why: bad_credential is a wrong password; invalid_user a guessed name; not_allowed
-            your own rules at work. Look into a reason that is new.""",
+            """Reasons of failed logins: bad_credential is a wrong password, invalid_user is a
+            guessed name, not_allowed is a login that your own rules do not permit. Investigate a
+            reason that is new.""",
             "reason",
             "Reason",
         ),
@@ -179,21 +183,21 @@ def build() -> dashboard.Dashboard:
     return lay_out(
         "heptad-logins",
         "Logins",
-        """Who logs in, and is anything about it new? Ask the owner of the account about unusual
-        logins; if they do not know of them, lock the account.""",
+        """Who logs in, and is anything unusual? Ask the owner of the account about unusual logins;
+        if they do not know of them, lock the account.""",
         [source("prometheus"), source("events"), source("reports"), job(), hosts()],
         table_of_findings(
             "Logins to look at",
-            """After failures, by root's password, from a new network, on a new host, at an unusual
-            hour, of a new account. Ask the owner of the account; if they do not know of it, lock
-            it, end its sessions and open the finding.""",
+            """Logins after failures, by root with a password, from a new network, on a new host, at
+            an unusual hour, or of a new account. Ask the owner of the account; if they do not know
+            of it, lock the account, end its sessions and open the finding.""",
             _FOUND,
         ),
         *_numbers(),
         _how(
             "Logins by program and method",
-            """How users log in. For a password where keys are the rule, or an unexpected
-            program, see who it was on Investigate.""",
+            """How users log in. If you see passwords where only keys are used, or an unexpected
+            program, see who it was on the dashboard Investigate.""",
             _SUCCESS,
         ),
         _how(

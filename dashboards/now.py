@@ -43,14 +43,14 @@ def _findings() -> list[object]:
     return [
         tile_of_findings(
             "High findings",
-            """Look at these now: they are the first rows of the table. Counted from the same
-            answer.""",
+            """Check these now: they are the first rows of the table, and counted from the same
+            query.""",
             _FOUND,
             of="high",
         ),
         tile_of_findings(
             "Medium findings",
-            "Look at these today: they follow the high ones in the table.",
+            "Check these today: they follow the high ones in the table.",
             _FOUND,
             of="medium",
             steps=LOOK_ABOVE_ZERO,
@@ -71,15 +71,16 @@ def _proof() -> list[object]:
         count_of(
             "Hosts silent",
             """Hosts that Prometheus cannot scrape. Check that the host is up and that
-            heptad-exporter runs (systemctl status). Nothing is known of its logins meanwhile.""",
+            heptad-exporter runs (systemctl status). Until then, its logins are unknown.""",
             f"count({silent()})",
             "last_over_time(heptad_host_info{$fleet}[1d])",
             height=3,
         ),
         count_of(
             "Blind spots",
-            """Sources that cannot be read or say nothing, exporters that do not deliver, and gaps
-            in logs in this range. Open Heptad itself: it names each with what to do.""",
+            """Sources that cannot be read or are deaf, exporters that do not deliver, and gaps in
+            logs in this range. Open the dashboard Heptad itself: it shows each one and what to
+            do.""",
             f"""(count({of_host("heptad_source_up{$fleet} == 0")}) or 0 * count({HOSTS}))
             + (count({of_host("heptad_source_deaf{$fleet} == 1")}) or 0 * count({HOSTS}))
             + (count({of_host("heptad_delivery_up{$fleet} == 0")}) or 0 * count({HOSTS}))
@@ -114,8 +115,8 @@ def _alerts() -> object:
     )
     return rows(
         "Firing alerts",
-        """What Prometheus sends to Alertmanager. docs/alerts.md says what each means and what to
-        do first. An empty list may also mean that the rules are not loaded.""",
+        """The alerts that Prometheus sends to Alertmanager. docs/alerts.md explains what each means
+        and what to do first. An empty list may also mean that the rules are not loaded.""",
         ask(ranked, rows=True),
         {
             "severity": {
@@ -135,7 +136,7 @@ def _alerts() -> object:
             "Time": {"custom.hidden": True},
             "Value": {"custom.hidden": True},
         },
-        none="None fires, or there was no answer: see the corner",
+        none="None fires, or the query failed (icon in the corner)",
         shaping=[
             reshape("sortBy", fields={}, sort=[{"field": "Value", "desc": True}]),
             reshape(
@@ -154,8 +155,8 @@ def _alerts() -> object:
 def _failed() -> object:
     return graph(
         "Failed logins, the ten worst hosts",
-        """Logins that failed. A step upwards on one host is an attack or a job with an old
-        password; on all hosts at once someone scans them.""",
+        """Failed logins. A sudden increase on one host is an attack or a job with an old password;
+        on all hosts at once, it is a scan.""",
         ask(worst_hosts(LOGINS, "sum", 'outcome="failure"'), "{{host}}"),
         bars=True,
         stack=True,
@@ -170,7 +171,7 @@ def _background() -> list[object]:
         graph(
             "Open findings",
             """Findings whose last event was less than an hour before, by severity. Works without
-            InfluxDB. A step upwards: narrow the range to it and read the table above.""",
+            InfluxDB. After a sudden increase, narrow the range to it and read the table above.""",
             ask(
                 """max by (severity) (
                 sum by (severity, instance) (heptad_findings_open{$fleet, within="1h"}))""",
@@ -184,16 +185,16 @@ def _background() -> list[object]:
         ),
         top_of(
             "Addresses that failed most",
-            """From where it is tried. A click shows all that the address did, and whether it got
-            in.""",
+            """Where failed logins came from. A click shows everything that the address did, and
+            whether it logged in.""",
             "address",
             "Address",
             width=8,
         ),
         top_of(
             "Names tried most",
-            """As whom it is tried. A name that is an account's of yours and not root's: someone
-            knows it.""",
+            """User names of failed logins. If a name is one of your accounts other than root,
+            someone knows it.""",
             "user",
             "User",
             width=8,
@@ -205,13 +206,13 @@ def build() -> dashboard.Dashboard:
     return lay_out(
         "heptad-now",
         "Now",
-        """Is something wrong, and what do I look at first? Start at the top of the table: a click
-        on What shows exactly those events. Grey means that nothing is known.""",
+        """Is something wrong, and what should you check first? Start at the top of the table: a
+        click on What shows exactly those events. Grey means unknown.""",
         [source("prometheus"), source("events"), source("reports"), job(), hosts()],
         table_of_findings(
             "Look at these first",
-            """High and medium findings that went on in the range, the most severe first. A click on
-            What shows their events; on a name, everything about it.""",
+            """High and medium findings with events in the range, the most severe first. A click on
+            What shows their events; a click on a name shows everything about it.""",
             _FOUND,
             height=9,
         ),

@@ -40,26 +40,26 @@ def _numbers() -> list[object]:
     return [
         total_of_events(
             "Became another user",
-            "Uses of sudo, su and their like that were allowed. The table below has each.",
+            "Uses of sudo, su and similar programs that were allowed. The table below lists them.",
             _where(POWER, "success"),
             width=6,
         ),
         total_of_events(
             "Uses refused",
-            "Uses that were refused: ask the user what they wanted. The table below has each.",
+            "Uses that were refused: ask the user what they wanted. The table below lists them.",
             _where(POWER, "failure"),
             steps=((None, BLUE), (1, ORANGE)),
             width=6,
         ),
         total_of_events(
             "Changes of accounts",
-            "Accounts, groups and passwords that were changed; someone should know of each.",
+            "Accounts, groups and passwords that were changed. Find out who made each change.",
             _where(CHANGES),
             width=6,
         ),
         tile_of_findings(
             "Findings listed above",
-            "The table above lists them, from the same answer.",
+            "The table above lists them, from the same query.",
             _FOUND,
             of="finding",
             steps=LOOK_ABOVE_ZERO,
@@ -70,11 +70,11 @@ def _numbers() -> list[object]:
 
 def _over_time() -> object:
     return graph_of_outcomes(
-        "Uses of privilege, by how they ended",
-        """Refusals in a row: someone tries what they may not. A step upwards at night: see who in
-        the tables below.""",
+        "Uses of privilege by outcome",
+        """Several refusals mean that someone tries what they may not do. After a sudden increase at
+        night, see in the tables below who it was.""",
         _where(POWER),
-        none="None in this range, or no answer: see the corner",
+        none="None in this range, or the query failed (icon in the corner)",
         width=24,
         height=6,
     )
@@ -96,9 +96,9 @@ def build() -> dashboard.Dashboard:
         about unexpected entries; a click on a name opens Investigate.""",
         variables,
         table_of_findings(
-            "Findings about power",
+            "Findings about privileges",
             """Refused uses of sudo, first uses, changes of accounts and passwords, logins as root.
-            Each should have someone who knows of it.""",
+            Find out who did each.""",
             _FOUND,
             height=7,
         ),

@@ -32,7 +32,7 @@ def table_of_sessions(*conditions: str) -> object:
     times: Properties = {"unit": "dateTimeAsIso", "custom.width": 165}
     return rows(
         "Sessions",
-        """Sessions by sshd or login that went on in this range, the newest first. One that is open
+        """Sessions by sshd or login that were open in this range, the newest first. An open session
         has no end yet: the user may still be logged in.""",
         InfluxQuery(
             REPORTS,
@@ -47,7 +47,7 @@ def table_of_sessions(*conditions: str) -> object:
             "From": investigate("address", "From"),
             "Host": investigate("host", "Host"),
         },
-        none="No session in this range, or no answer: see the corner",
+        none="No session in this range, or the query failed (icon in the corner)",
         worst=["Began"],
         shaping=[
             reshape("groupBy", fields=grouped),

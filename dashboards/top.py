@@ -6,7 +6,7 @@ from dashboards.frame import investigate
 from dashboards.influxql import InfluxQuery, table_of_report
 from dashboards.panels import REPORTS, reshape, rows
 
-NO_REPORT: Final = "No full hour in this range, or no answer: see the corner"
+NO_REPORT: Final = "No full hour in this range, or the query failed (icon in the corner)"
 
 
 def most_frequent(what: str, outcome: str) -> str:
@@ -24,8 +24,8 @@ def top_of(title: str, about: str, what: str, heading: str, *, width: int = 6) -
     links = investigate(what, heading) if what in ("address", "user") else {}
     return rows(
         title,
-        f"""{about} On all hosts: this report has no host. Added up from the ten most frequent of
-        each full hour, so it may be a little more than this.""",
+        f"""{about} Of all hosts, because this report has no host. The sum of the ten most frequent
+        of each full hour, so the real number may be slightly higher.""",
         InfluxQuery(REPORTS, most_frequent(what, "failure")),
         {
             heading: {"custom.minWidth": 130, **links},
