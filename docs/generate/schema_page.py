@@ -39,7 +39,7 @@ def _measurement_section(measurement: Measurement) -> str:
     return (
         f"\n### {measurement.name}\n\n{measurement.about}\n\n"
         + table(("name", "type", "meaning"), rows)
-        + f"\nAlways there: `{measurement.always}`.\n"
+        + f"\nIn every row: `{measurement.always}`.\n"
     )
 
 
@@ -68,74 +68,75 @@ def _number(number: int) -> str:
 
 _INTRODUCTION: Final = """\
 Three buckets (1.x, 3.x: databases); [influxdb.md](influxdb.md) shows who writes and reads which.
-A tag is a word of a closed vocabulary or of the configuration. Whatever an outsider can
-choose – user names, addresses, commands, banners, the lines themselves – is a field.
+A tag value is a word of a closed vocabulary or of the configuration. Everything that an attacker
+can choose – user names, addresses, commands, banners, the lines themselves – is a field.
 
-A field has one type for ever: rows are written by the declarations from which this page is made,
-and tests compare with them what is written of real logs. Integers have 64 bits. Times are in
+The type of a field never changes: Heptad writes rows by the declarations from which this page is
+generated, and tests compare the rows of real logs with them. Integers have 64 bits. Times are in
 nanoseconds since the epoch, UTC. A field or tag without a value is missing; only a string can be
 empty, and an empty user name is a real value.
 
-Put names into double quotes in InfluxQL: `user` and `key` are keywords of it, `first`, `last` and
-`count` functions. Each row has the field that is named below its table, so
+Write names in double quotes in InfluxQL: `user` and `key` are keywords, and `first`, `last` and
+`count` are functions. Each row has the field that is named below its table, so
 
 ```
 SELECT count("count") FROM "events" WHERE time > now() - 1h    -- rows
-SELECT sum("count") FROM "events" WHERE time > now() - 1h      -- events: a row may tell several
+SELECT sum("count") FROM "events" WHERE time > now() - 1h      -- events: a row may count several
 ```
 """
 
 _SERIES: Final = """
 ## How many series
 
-A series is a measurement with its tag values. All that there can be are known beforehand, from the
-rules and the vocabulary; no line of a log, whoever wrote it, adds one that is not counted here.
-With H hosts there are at most H times the first number, and the second. (A host counts once more
-for each other source that reads the same programs' lines, each other name or machine id that it
-had, and, in *heartbeat*, for each combination of those. Own rules add their tag sets.)
+A series is a measurement with its tag values. The rules and the vocabulary determine all possible
+series in advance; no line of a log, whoever wrote it, adds one that is not counted here. With H
+hosts, the maximum is H times the first number plus the second. (A host counts once more for each
+other source that reads lines of the same programs, for each other name or machine id that it had,
+and, in *heartbeat*, for each combination of those. Your own rules add their tag sets.)
 
 """
 
 _SERIES_IN_PRACTICE: Final = """
-Few of these ever occur: nearly all of *events* are programs that only PAM speaks for, and a report
-has as many ranks as there were different answers in one window of one host. More than that takes
-someone who may write to the host's syslog, and a source that believes it (`trust` is `file`); in
-the journal a program speaks for itself alone.
+Few of these series occur in practice. Nearly all possible series of *events* are of programs whose
+only lines are from PAM, and a report has only as many ranks as there were different values in one
+window of one host. Only someone who may write to the host's syslog can cause more, and only in a
+source whose lines are not verified (`trust` is `file`); in the journal, a program can only write
+lines under its own name.
 
-What real logs of one host have (counted by `tests/core/test_schema.py`; in reports about a hundred
-of them are the fleet's):
+The numbers in real logs of one host (counted by `tests/core/test_schema.py`; about a hundred of
+those in reports belong to the whole fleet):
 
 """
 
 _LIMITS: Final = """
-`sqlite3 /var/lib/heptad/events.db 'SELECT count(*) FROM series'` says how many a host has had, as
-does `SHOW SERIES CARDINALITY ON "events"` in 1.x for the fleet. 1.x keeps series in memory unless
-`index-version = "tsi1"`, and refuses more than `max-series-per-database` (1,000,000 by default):
-at the real numbers that is some thousands of hosts.
+`sqlite3 /var/lib/heptad/events.db 'SELECT count(*) FROM series'` shows how many series a host has
+had; in 1.x, `SHOW SERIES CARDINALITY ON "events"` shows it for the fleet. 1.x keeps series in
+memory unless `index-version = "tsi1"` is set, and rejects more than `max-series-per-database`
+(1,000,000 by default). With the real numbers above, this is enough for some thousands of hosts.
 
 ## What a string may hold
 
-Any text; line breaks are written as `\\n` and come back as such, bytes that are not UTF-8 as
-`\\xff`.
+A string may contain any text. Line breaks are written and returned as `\\n`, bytes that are not
+UTF-8 as `\\xff`.
 
 | server | longest string field | beyond |
 | --- | --- | --- |
-| 1.x | said to be 64 KiB, but 1.6.7 accepts and returns 20 MiB | – |
-| 1.x Enterprise from 1.9.4, 2.x from 2.1 | 1 MiB | refused: `input field … is too long` |
-| 3.x | 64 KiB; Enterprise from 3.9 1 MiB, documented for Core too | refused |
+| 1.x | documented as 64 KiB, but 1.6.7 accepts and returns 20 MiB | – |
+| 1.x Enterprise from 1.9.4, 2.x from 2.1 | 1 MiB | rejected: `input field … is too long` |
+| 3.x | 64 KiB; Enterprise from 3.9 1 MiB, documented for Core too | rejected |
 
 - A line of a file is at most `sources[].max_line_bytes` long, 16 KiB by default, and a byte that is
   not UTF-8 becomes four characters: at most 64 KiB. Messages of the journal are cut at 16,384
-  characters; only one of nearly all four-byte characters is longer than 64 KiB. So by default
-  lines fit everywhere. Set `max_line_bytes` to no more than 256 KiB for 2.x, and leave it as it is
-  for 3.x.
-- An event that is refused is not lost: it stays in the local store, and `heptad exporter rejected`
-  shows it with the server's reason.
-- What the two parts remember for themselves (`position`, `value`) is longer at times, and written
-  as several fields of 60,000 characters.
-- Series keys (measurement, tags, a field's name) may have 65,535 bytes; the longest here has less
-  than 1,000. A table of 3.x may have 500 columns; the widest here has fewer than 50. 3.x Core
-  allows five databases; Heptad takes three.
+  characters; only one that consists almost entirely of four-byte characters is longer than 64 KiB.
+  So with the default, lines fit in every version. Set `max_line_bytes` to at most 256 KiB for 2.x,
+  and do not change it for 3.x.
+- A rejected event is not lost: it stays in the local store, and `heptad exporter rejected` shows it
+  with the server's reason.
+- The stored state of the exporter and the aggregator (`position`, `value`) can be longer, and is
+  then written as several fields of 60,000 characters.
+- Series keys (measurement, tags, a field's name) may have 65,535 bytes; the longest in Heptad is
+  shorter than 1,000. A table of 3.x may have 500 columns; the widest has fewer than 50. 3.x Core
+  allows five databases; Heptad uses three.
 
 InfluxDB's documentation:
 [line protocol of 1.x](https://docs.influxdata.com/influxdb/v1/write_protocols/line_protocol_reference/),

@@ -280,7 +280,7 @@ _KEEPING: Final = (
         "<host> finds InfluxDB unreachable",
         "The circuit breaker of <host> has been open for <breaker_for>: InfluxDB "
         "does not answer, and is tried twice a minute.",
-        "Nothing yet; HeptadDeliveryFailing follows if it lasts.",
+        "Do nothing yet; HeptadDeliveryFailing fires if this continues.",
         _PAGE,
         "<breaker_for>",
     ),

@@ -26,9 +26,9 @@ def _added(metric: str, *labels: str, where: str = "") -> str:
 
 FLEET: Final = RuleGroup(
     "heptad-fleet",
-    "What the dashboards show over time, by the name of the host. Evaluated every 5 minutes, "
-    "so that 30 days of 1,000 hosts are read within seconds. Without this file their panels of "
-    "logins over time, load and filesystems are empty.",
+    "What the dashboards show over time, by the name of the host. Evaluated every 5 minutes, so "
+    "that a dashboard over 30 days and 1,000 hosts loads within seconds. Without this file, the "
+    "panels of logins over time, load and filesystems are empty.",
     (
         Recording(
             "heptad:host_up",
@@ -40,15 +40,16 @@ FLEET: Final = RuleGroup(
             "    or on (instance) last_over_time(heptad:host_up[1d]) >= bool 0\n"
             "  )\n"
             ")",
-            "1 if Prometheus reaches the host's exporter, 0 if not; a host that is down keeps its "
-            "name for as long as it is a target",
+            "1 if Prometheus can scrape the host's exporter, 0 if not; a host that is down keeps "
+            "its name for as long as it is a target",
         ),
         Recording(
             "heptad:logins:increase5m",
             _added("auth_events_total", "program", "method", "outcome", where=', action="login"')
             + f"\n{_NAMED}",
-            "logins of these 5 minutes, where there are any; after an outage of up to an hour also "
-            "those of the outage. Not `increase`, which extrapolates: these add up exactly",
+            "logins of these 5 minutes, if there are any; after an outage of up to an hour, also "
+            "those of the outage. Not computed with `increase`, which extrapolates, so the values "
+            "add up exactly",
         ),
         Recording(
             "heptad:lines:increase5m",

@@ -22,7 +22,7 @@ HOST: Final = RuleGroup(
             f"< <filesystem_low>\n{_WRITABLE}",
             f"{_PLACE} has little space left",
             f"{{{{ $value | humanizePercentage }}}} of {_PLACE} is free.",
-            "Find what takes the space: `du -xh --max-depth=2 MOUNTPOINT | sort -h | tail`.",
+            "Find what uses the space: `du -xh --max-depth=2 MOUNTPOINT | sort -h | tail`.",
             _PAGE,
             "15m",
             board=BOARD,
@@ -47,7 +47,7 @@ HOST: Final = RuleGroup(
             "and node_filesystem_avail_bytes / node_filesystem_size_bytes "
             f"< <filesystem_ahead_free>\n{_WRITABLE}",
             f"{_PLACE} fills up",
-            f"If it goes on as in the last 6 hours, {_PLACE} will be full within a day.",
+            f"If this continues as in the last 6 hours, {_PLACE} will be full within a day.",
             "Find the directory that grows: `du -xh --max-depth=2 MOUNTPOINT | sort -h | tail`.",
             _PAGE,
             "1h",

@@ -220,9 +220,9 @@ FOUND: Final = RuleGroup(
             "critical",
             "second_factor",
             "high",
-            "A login on <host> went on without its second factor",
-            "The service of the second factor did not answer, and its module on <host> let a user"
-            " in by the first factor alone.",
+            "A login on <host> continued without its second factor",
+            "The service of the second factor did not answer, and its module on <host> accepted a "
+            "login with only the first factor.",
             "Ask the user, by telephone, whether it was them. If not, lock the account and end "
             "its sessions.",
         ),
@@ -233,7 +233,7 @@ FOUND: Final = RuleGroup(
             "medium",
             "The second factor of a login on <host> was unavailable",
             "The service of the second factor did not answer, or its module on <host> is not "
-            "configured. The log does not show whether logins go on without it.",
+            "configured. The log does not show whether logins continue without it.",
             "Check whether logins followed without it: `heptad events --outcome success --since "
             "1h`.",
         ),
@@ -253,7 +253,7 @@ FOUND: Final = RuleGroup(
             "",
             "An account that was just created is in use on <host>",
             "A user logged in on <host> whose account was created within the day.",
-            "Ask your colleagues who created the account. If nobody did, lock it and end its "
+            "Ask your colleagues who created the account. If none of them did, lock it and end its "
             "sessions.",
         ),
         _finding(
@@ -262,7 +262,7 @@ FOUND: Final = RuleGroup(
             "sudo_refused",
             "medium|high",
             "The policy of sudo on <host> refused a user",
-            "A user on <host> is not in sudoers, or asked for a command that they may not run.",
+            "A user on <host> is not in sudoers, or tried to run a command that they may not run.",
             "Read in the finding which command it was, and ask the user.",
         ),
         _finding(
@@ -272,8 +272,8 @@ FOUND: Final = RuleGroup(
             "medium|high",
             "A user became a member of a group with power over <host>",
             "A user was added to a group such as sudo, adm, docker or wheel on <host>.",
-            "Ask your colleagues who did it. If nobody did, remove the user from the group and "
-            "lock the account.",
+            "Ask your colleagues who did it. If none of them did, remove the user from the group "
+            "and lock the account.",
         ),
         _finding(
             "HeptadRootPasswordChanged",
@@ -282,8 +282,8 @@ FOUND: Final = RuleGroup(
             "medium|high",
             "The password of root was changed on <host>",
             "The password of root was set, changed, locked or unlocked on <host>.",
-            "Ask your colleagues who did it. If nobody did, take the host off the network before "
-            "you log in.",
+            "Ask your colleagues who did it. If none of them did, disconnect the host from the "
+            "network before you log in.",
         ),
     ),
 )

@@ -15,13 +15,14 @@ from provisioning.alerts.rule import (
 
 _WRITTEN: Final = "<!-- Written by `make rules` from provisioning/alerts/; change it there. -->\n"
 _ABOUT: Final = """\
-Prometheus loads the rule files in `provisioning/prometheus/rules/`; `prometheus.yml` beside them is
-a complete configuration that loads them. An alert shows what happened in labels and counts, never
-with a text from a log: who it was is in the finding, in `heptad events` and in `heptad report`.
+Prometheus loads the rule files in `provisioning/prometheus/rules/`; `prometheus.yml` in the parent
+directory is a complete configuration that loads them. An alert shows what happened in labels and
+counts, and never contains text from a log. The finding, `heptad events` and `heptad report` show
+who it was.
 
-Each alert names the host, and the first thing to do. The host is the name that events carry, or
-`instance` where no exporter says it. An alert on findings has the label `host` where a medium or
-high finding has one: see
+Each alert shows the host, and the first thing to do. The host is the host name of the events, or
+`instance` if no exporter reports that name. An alert on findings has the label `host` if a medium
+or high finding has one: see
 [decision 0038](decisions/0038-a-host-is-a-label-where-something-vouches.md).
 
 | annotation | leads to |
@@ -31,22 +32,22 @@ high finding has one: see
 | `runbook_url` | the runbook of the alert, on Heptad's page |
 
 Thresholds, the names of the jobs and the base of these links are in
-`provisioning/prometheus/settings.yml`, and nowhere else. The links of the repository lead to
+`provisioning/prometheus/settings.yml`, and nowhere else. The links in the repository lead to
 `http://127.0.0.1`, which works only on the host of `make stack` and `heptad up`. **For a fleet**,
 set `external_url` to what the person on call can open: `grafana` to Grafana's address, and `page`
 to the address of the aggregator's [page](page.md#who-can-see-it), with TLS or behind a reverse
-proxy. An address that is not absolute is refused. After a change, `make rules` writes the rule
-files again.
-Rules of your own are kept apart from updates:
+proxy. `make rules` rejects an address that is not an absolute URL. After a change, run `make rules`
+to write the rule files again.
+To keep your own rules separate from updates, write them to other files:
 
 ```
 make rules RULES_FLAGS="--settings /etc/heptad/alerts.yml --output /etc/prometheus/rules"
 promtool check rules /etc/prometheus/rules/*.yml
 ```
 
-Where only exporters are scraped, all but `findings.yml` and `aggregator.yml` work as they are.
-Both may stay loaded. Where you have rules for node_exporter's metrics already, leave
-`host.yml` out: they hold for Heptad's, too.
+If Prometheus scrapes only exporters, all rules except those in `findings.yml` and `aggregator.yml`
+work without changes; these two files may stay loaded. If you already have rules for node_exporter's
+metrics, omit `host.yml`: your rules also apply to Heptad's metrics.
 """
 
 

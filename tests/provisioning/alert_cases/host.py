@@ -54,7 +54,7 @@ CASES = [
         "8h",
         WHERE,
         "/var of web-1:9707 fills up",
-        "If it goes on as in the last 6 hours, /var of web-1:9707 will be full within a day.",
+        "If this continues as in the last 6 hours, /var of web-1:9707 will be full within a day.",
         early="1h",
     ),
     Case("HostFilesystemFillsUp", "faster, and 59 % are left", _disk("980-0.8x600"), "8h"),

@@ -222,12 +222,12 @@ _TEXTS: Final = {
         "which does not show who typed it."
     ),
     "HeptadSecondFactorSkipped": (
-        "The service of the second factor did not answer, and its module on {host} let a user in "
-        "by the first factor alone."
+        "The service of the second factor did not answer, and its module on {host} accepted a "
+        "login with only the first factor."
     ),
     "HeptadSecondFactorUnavailable": (
         "The service of the second factor did not answer, or its module on {host} is not "
-        "configured. The log does not show whether logins go on without it."
+        "configured. The log does not show whether logins continue without it."
     ),
     "HeptadLoginFromNewNetwork": (
         "A user logged in on {host} from a network that they did not use in the last weeks."
@@ -236,7 +236,7 @@ _TEXTS: Final = {
         "A user logged in on {host} whose account was created within the day."
     ),
     "HeptadSudoForbidden": (
-        "A user on {host} is not in sudoers, or asked for a command that they may not run."
+        "A user on {host} is not in sudoers, or tried to run a command that they may not run."
     ),
     "HeptadPowerGranted": (
         "A user was added to a group such as sudo, adm, docker or wheel on {host}."
@@ -391,7 +391,7 @@ FOUND = [
         "second_factor",
         "high",
         "medium",
-        "A login on {host} went on without its second factor",
+        "A login on {host} continued without its second factor",
     ),
     *_finding(
         "HeptadSecondFactorUnavailable",
