@@ -9,9 +9,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from heptad.core.event import ACTIONS, METHODS, OUTCOMES, REASONS
-from heptad.core.store.event_row import series_of
-from heptad.core.store.point import Row
+from heptad.core.event import ACTIONS, METHODS, OUTCOMES, REASONS, Event
+from heptad.core.store.event_row import row_of_event
 from heptad.core.store.sqlite import LocalStore, counter_key
 from heptad.exporter.metrics import COUNTERS, GAUGES, CounterDelta, ExporterMetrics
 from heptad.exporter.normalize.login_attempts import label_sets
@@ -137,11 +136,11 @@ def test_events_or_history(
 ) -> None:
     """Each event is either counted, as often as it came, or history; the reason is no label."""
     tally = CounterDelta("auth", first_start)
-    rows = [Row(series_of("h", "auth", program, *j), at, "") for at, program, j, _ in events]
-    tally.events(rows)
-    for row, (_, _, _, count) in zip(rows, events, strict=True):
-        if count != 1:
-            tally.add_repeats(row, count)
+    made = [
+        Event(at, "h", "auth", program, *classification, count)
+        for at, program, classification, count in events
+    ]
+    tally.events(made, list(map(row_of_event, made)))
     counters = tally.counters()
     history = counter_key("heptad_history_events_total", source="auth")
     assert counters.pop(history, 0) == len([e for e in events if e[0] < first_start])

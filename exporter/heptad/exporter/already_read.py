@@ -13,17 +13,19 @@ from typing import Final
 
 import msgspec
 
+from heptad.core.event import Event
 from heptad.core.store.history import Past, Stored
 from heptad.core.store.line_protocol import decode_series
 from heptad.core.store.point import Row
 from heptad.exporter.normalize.login_attempts import LONGEST
-from heptad.exporter.normalize.normalizer import FoldedRow, Normalizer
+from heptad.exporter.normalize.normalizer import Normalizer
 from heptad.exporter.stored_line import (
     SECOND,
     EventKind,
     LineContent,
     MachineProgram,
     content_of,
+    content_of_event,
     host_of,
     kind_of,
 )
@@ -137,28 +139,20 @@ class AlreadyRead:
                     normalizer.unknown_users.adopt(unknown_users, before)
         self._state.joined = True
 
-    def sift(
-        self, rows: Iterable[Row], *, caught_up: bool
-    ) -> tuple[list[Row], list[FoldedRow], int]:
-        """The rows that are new, those among them of several lines, and how many are not new.
+    def sift(self, events: Iterable[Event], *, caught_up: bool) -> tuple[list[Event], int]:
+        """Return the events that are new, and how many are not; reduce ``count`` to the new lines.
 
         ``caught_up``: the log was read to its end once, so that what is old by its stamp is not.
         """
-        fresh: list[Row] = []
-        folded: list[FoldedRow] = []
+        fresh: list[Event] = []
         duplicates = 0
-        for row in rows:
-            told = content_of(row, self._own)
-            left = self._count_new(told, caught_up=caught_up)
-            if left == 0:
+        for event in events:
+            event.count = self._count_new(content_of_event(event, self._own), caught_up=caught_up)
+            if event.count:
+                fresh.append(event)
+            else:
                 duplicates += 1
-                continue
-            if left != told.count:
-                row = Row(row.series, row.time, _with_count(row.body, told.count, left), row.raw)  # noqa: PLW2901 - what is left of it
-            fresh.append(row)
-            if left != 1:
-                folded.append((row, left))
-        return fresh, folded, duplicates
+        return fresh, duplicates
 
     def sift_left(
         self, left: Iterable[tuple[str, Row | None]], *, caught_up: bool
@@ -167,7 +161,9 @@ class AlreadyRead:
         fresh: list[tuple[str, Row | None]] = []
         duplicates = 0
         for program, row in left:
-            if row is not None and not self.sift([row], caught_up=caught_up)[0]:
+            if row is not None and not self._count_new(
+                content_of(row, self._own), caught_up=caught_up
+            ):
                 duplicates += 1
             else:
                 fresh.append((program, row))
@@ -266,7 +262,3 @@ class AlreadyRead:
 def source_of(series: str) -> str:
     """The source that read a series."""
     return decode_series(series)[1].get("source", "")
-
-
-def _with_count(body: str, count: int, left: int) -> str:
-    return body.replace(f"count={count}i", f"count={left}i", 1)

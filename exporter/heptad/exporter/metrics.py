@@ -11,7 +11,8 @@ from operator import attrgetter
 from typing import Final
 
 from heptad.core import __version__
-from heptad.core.event import LABELS
+from heptad.core.event import LABELS, Event
+from heptad.core.store.event_row import series_of_event
 from heptad.core.store.field_conflict import LABELS as LABELS_OF_HELD
 from heptad.core.store.line_protocol import decode_series
 from heptad.core.store.point import Row
@@ -172,8 +173,14 @@ class CounterDelta:
         self._lines: dict[str, int] = {}
         self._others: CounterDict = {}
 
-    def events(self, rows: Sequence[Row]) -> Counter[str]:
-        """Count the events of rows, each once; the number of rows by their heads."""
+    def events(self, events: Iterable[Event], rows: Sequence[Row]) -> Counter[str]:
+        """Count events, of which ``rows`` are the rows; return the number of rows by series.
+
+        An event of several lines counts that often: by its row, and by ``count`` beyond that.
+        """
+        for event in [event for event in events if event.count != 1]:
+            if event.time >= self._history_before:
+                self._series_counts[series_of_event(event)] += event.count - 1
         series_counts = Counter(map(attrgetter("series"), rows))
         if min(map(attrgetter("time"), rows), default=0) >= self._history_before:
             self._series_counts.update(series_counts)
@@ -182,11 +189,6 @@ class CounterDelta:
         self._history += len(rows) - len(fresh)
         self._series_counts.update(map(attrgetter("series"), fresh))
         return series_counts
-
-    def add_repeats(self, row: Row, count: int) -> None:
-        """Count what an event stands for beyond itself: its line was folded ``count`` times."""
-        if row.time >= self._history_before:
-            self._series_counts[row.series] += count - 1
 
     def line(self, result: str, amount: int = 1) -> None:
         """Count what became of a line."""

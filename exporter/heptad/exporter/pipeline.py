@@ -11,10 +11,10 @@ from typing import Final
 
 import msgspec
 
+from heptad.core.event import Event
 from heptad.core.store.api import LOOKED_UNTIL, PROBLEMS
-from heptad.core.store.event_row import series_of
-from heptad.core.store.line_protocol import encode_fields
-from heptad.core.store.point import Row, Value
+from heptad.core.store.event_row import row_of_event
+from heptad.core.store.point import Row
 from heptad.core.store.sqlite import LocalStore
 from heptad.core.telemetry.log import Condition
 from heptad.exporter import handover
@@ -227,19 +227,18 @@ class Pipeline:
         delta.add("heptad_stamps_out_of_range_total", rejected, source=delta.source)
         if already_read is not None and records:
             already_read.join(records[0].time, normalizer)
-        rows, folded, others = normalizer.normalize(records)
+        events, rows, others = normalizer.normalize(records)
         results = Counter(map(itemgetter(0), others))
         unparsed = (
             running.unparsed_rows(others, history_before) if NOT_UNDERSTOOD in results else []
         )
         if already_read is not None:
-            rows, folded, known = already_read.sift(rows, caught_up=running.caught_up)
+            events, known = already_read.sift(events, caught_up=running.caught_up)
+            rows = list(map(row_of_event, events))
             unparsed, known_left = already_read.sift_left(unparsed, caught_up=running.caught_up)
             results[LineResult.NOT_UNDERSTOOD] -= known_left
             results[LineResult.ALREADY_READ] += known + known_left
-        series_counts = delta.events(rows)
-        for row, count in folded:
-            delta.add_repeats(row, count)
+        series_counts = delta.events(events, rows)
         for result, amount in results.items():
             delta.line(result, amount)
         now, listening = self._now(), running.listening
@@ -278,11 +277,10 @@ class Pipeline:
         log.warning("gap", extra={"source": delta.source, **msgspec.structs.asdict(gap)})
         delta.add("heptad_gaps_total", source=delta.source, reason=gap.reason)
         classification = ("gap", "unknown", "", gap.reason)
-        now = self._now()
-        fields: dict[str, Value | None] = {"count": 1, "object": gap.detail, "path": gap.path}
-        series = series_of(self._host, delta.source, "heptad", *classification)
-        row = Row(series, now, encode_fields(fields))
-        delta.events([row])
+        event = Event(self._now(), self._host, delta.source, "heptad", *classification)
+        event.object, event.path = gap.detail, gap.path
+        row = row_of_event(event)
+        delta.events([event], [row])
         return row
 
     def _report_health(self) -> None:

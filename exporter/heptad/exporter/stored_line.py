@@ -6,13 +6,16 @@ name, with characters that syslogd escapes. Two rows say the same if they differ
 """
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
 import msgspec
 
+from heptad.core.event import Event
+from heptad.core.store.event_row import EVENTS
 from heptad.core.store.line_protocol import decode_fields, decode_series
-from heptad.core.store.point import Row
+from heptad.core.store.point import Row, Value
 
 SECOND: Final = 10**9
 _OF_THE_LOG: Final = frozenset(
@@ -74,20 +77,37 @@ def host_of(series: str) -> str:
     return machine_of(decode_series(series)[1].get("host", ""))
 
 
+def content_of_event(event: Event, own: frozenset[str]) -> LineContent:
+    """What an event says; ``own`` are the names of this host as ``machine_of`` gives them."""
+    fields = {name: value for name in EVENTS.fields if (value := getattr(event, name)) is not None}
+    kind = (EVENTS.name, *(getattr(event, tag) for tag in _KIND))
+    return _content_of(kind, machine_of(event.host), event.time, fields, "", own)
+
+
 def content_of(row: Row, own: frozenset[str]) -> LineContent:
-    """What a row says; ``own`` are the names of this host as ``machine_of`` gives them."""
+    """The same of a stored row, also of a line that no rule understood."""
     fields = decode_fields(row.body)
     message = ""
     if "begin" in fields or "message" in fields:  # a line that no rule understood
         message = str(fields.get("message", row.raw[int(fields.get("begin", 0)) :]))
+    return _content_of(kind_of(row.series), host_of(row.series), row.time, fields, message, own)
+
+
+def _content_of(
+    kind: EventKind,
+    host: str,
+    time: int,
+    fields: Mapping[str, Value],
+    message: str,
+    own: frozenset[str],
+) -> LineContent:
     texts = [f"{name}={value}" for name, value in sorted(fields.items()) if name not in _OF_THE_LOG]
-    kind = kind_of(row.series)
-    machine = machine_of(str(fields["log_host"])) if "log_host" in fields else host_of(row.series)
+    machine = machine_of(str(fields["log_host"])) if "log_host" in fields else host
     return LineContent(
         kind,
         ("" if machine in own else machine, kind[1]),
         _ESCAPED.sub("", "\0".join([*texts, message])),
-        row.time,
+        time,
         str(fields.get("pid", "")),
         int(fields.get("count", 1)),
     )

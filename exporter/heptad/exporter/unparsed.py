@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any, Final
 
-from heptad.core.store.event_row import UNPARSED
+from heptad.core.store.event_row import UNPARSED, row_of_event
 from heptad.core.store.line_protocol import encode_fields, encode_series
 from heptad.core.store.point import Identity, Point, Row, Value
 from heptad.core.store.sqlite import LocalStore
@@ -133,7 +133,7 @@ class Reprocessor:
             source, program = point.tags["source"], point.tags["program"]
             normalizer = self._normalizer(point, reader)
             record = record_of_point(point)
-            events, folded, others = normalizer.normalize([record])
+            events, _, others = normalizer.normalize([record])
             result = others[0][0] if others else LineResult.EVENT
             self.results[program, result] += 1
             if events:
@@ -143,11 +143,10 @@ class Reprocessor:
                     delta = deltas[source, history] = CounterDelta(
                         source, _FOREVER if history else -1
                     )
-                # an event in which something was masked keeps no line
-                rows += map(_without_line, events) if _is_masked(point) else events
-                delta.events(events)
-                for row, count in folded:
-                    delta.add_repeats(row, count)
+                if _is_masked(point):  # an event in which something was masked keeps no line
+                    events[0].raw = ""
+                rows.append(row_of_event(events[0]))
+                delta.events(events, rows[-1:])
             elif result is not IGNORED:
                 continue
             if "refused" in point.fields:
@@ -186,10 +185,6 @@ class Reprocessor:
             if known := reader.recall(f"refused/{source}"):
                 refusals.restore(known)
         refusals.trust(program, provenance)
-
-
-def _without_line(row: Row) -> Row:
-    return Row(row.series, row.time, row.body)
 
 
 def _is_masked(point: Point) -> bool:

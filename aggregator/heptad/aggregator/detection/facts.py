@@ -11,10 +11,9 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from heptad.aggregator.detection.finding import LISTS, Finding, format_identity
+from heptad.aggregator.detection.finding import LISTS, Finding, format_identity, identity_of
 from heptad.aggregator.summary.wording import Words, length_of, shorten_apart
 from heptad.core.event import Event
-from heptad.core.store.event_row import series_of
 from heptad.core.store.point import Identity
 from heptad.core.wording import count_of, list_names
 
@@ -86,22 +85,13 @@ EventFacts = tuple[Event, Facts]
 
 def facts_of(event: Event, *, shown: bool = True) -> Facts:
     """Return the facts of one event; ``shown``: keep it as evidence."""
-    series, names = _of_tags(
-        event.host,
-        event.source,
-        event.program,
-        event.action,
-        event.outcome,
-        event.method,
-        event.reason,
-    )
-    identity = Identity(event.time, series)
+    identity = identity_of(event)
     user, target, origin, what = event.user, event.target_user, origin_of(event), event.object
     lists = (
         () if user is None else _name(user),
         () if target is None else _name(target),
         () if origin is None else _name(origin),
-        *names,
+        *_names_of_tags(event.host, event.program, event.action, event.reason),
         () if what is None else _name(what),
     )
     return Facts(event.count, identity, identity, (identity,) if shown else (), lists)
@@ -114,11 +104,9 @@ def _name(name: str) -> NameTuple:
 
 
 @lru_cache(maxsize=4096)
-def _of_tags(*tags: str) -> tuple[str, tuple[NameTuple, ...]]:
-    """Return the series and the names in it. Cached for the same reason as ``_name``."""
-    host, _, program, action, _, _, reason = tags
-    reasons = _name(reason) if reason else ()
-    return series_of(*tags), (_name(host), _name(program), _name(action), reasons)
+def _names_of_tags(host: str, program: str, action: str, reason: str) -> tuple[NameTuple, ...]:
+    """Return the names in an event's tags. Cached for the same reason as ``_name``."""
+    return _name(host), _name(program), _name(action), _name(reason) if reason else ()
 
 
 def address_of(event: Event) -> str | None:

@@ -18,7 +18,7 @@ import msgspec
 from heptad.core.event import Event, Time
 from heptad.core.intervals import MINUTE
 from heptad.core.store.api import EventStore
-from heptad.core.store.event_row import identify, series_of
+from heptad.core.store.event_row import identify, series_of_event
 from heptad.core.store.measurements import Field, Measurement
 from heptad.core.store.point import Identity, Point, Row
 from heptad.core.validation import Invalid, Number, check_text, decode_time
@@ -49,8 +49,7 @@ FindingKey = tuple[str, str, int]
 
 def identity_of(event: Event) -> Identity:
     """Return the identity of an event in the store."""
-    tags = (event.source, event.program, event.action, event.outcome, event.method, event.reason)
-    return Identity(event.time, series_of(event.host, *tags))
+    return Identity(event.time, series_of_event(event))
 
 
 def format_identity(identity: Identity) -> str:

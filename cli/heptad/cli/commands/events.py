@@ -31,7 +31,7 @@ from heptad.core.event import ACTIONS, OUTCOMES, Event
 from heptad.core.stores import open_events, open_reports
 from heptad.core.terminal import printable
 from heptad.core.validation import Intake
-from heptad.exporter.normalize.field_encoding import classify_address
+from heptad.exporter.parsing.captured_fields import classify_address
 from heptad.exporter.parsing.rulebook import load_rulebook
 
 _EXAMPLES = """

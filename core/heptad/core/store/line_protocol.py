@@ -45,11 +45,20 @@ def decode_series(series: str) -> tuple[str, dict[str, str]]:
     return measurement, tags
 
 
+def escape(text: str) -> str:
+    """Escape a string for use between the quotes of a field."""
+    text = text.replace("\\", "\\\\").replace('"', '\\"')
+    return text.replace("\n", "\\n").replace("\r", "\\r")
+
+
+def needs_escape(text: str) -> bool:
+    """Return whether ``escape`` would change the text."""
+    return '"' in text or "\\" in text or "\n" in text or "\r" in text
+
+
 def quote(text: str) -> str:
     """Return the value of a string field with its quotes."""
-    text = text.replace("\\", "\\\\").replace('"', '\\"')
-    text = text.replace("\n", "\\n").replace("\r", "\\r")
-    return f'"{text}"'
+    return f'"{escape(text) if needs_escape(text) else text}"'
 
 
 def encode_fields(fields: Mapping[str, Value | None]) -> str:

@@ -11,9 +11,8 @@ from typing import Final
 import msgspec
 
 from heptad.core.event import METHODS
-from heptad.core.store.line_protocol import quote
 from heptad.exporter.log_record import LogRecord
-from heptad.exporter.normalize.field_encoding import classify_address
+from heptad.exporter.parsing.captured_fields import classify_address
 from heptad.exporter.parsing.compiled_rule import CapturedValues, CompiledRule, method_of
 from heptad.exporter.parsing.rulebook import Rulebook
 from heptad.exporter.size_index import SizeRanking
@@ -54,6 +53,10 @@ class ClientConnection(msgspec.Struct, array_like=True, gc=False):
     pam_told: int = 0
     ended: bool = False
 
+
+Learned = tuple[str | None, str | None]
+"""User and IP address that earlier lines of a connection had; None where the line has its own."""
+NOTHING_LEARNED: Final[Learned] = (None, None)
 
 _State = tuple[dict[str, dict[str, ClientConnection]], dict[str, ClientConnection]]
 _Connections = OrderedDict[str, ClientConnection]
@@ -116,13 +119,13 @@ class LoginAttempts:
         program: str,
         record: LogRecord,
         count: int,
-    ) -> tuple[Classification, str, int]:
-        """What the line is, line-protocol fields that the connection told before, how often.
+    ) -> tuple[Classification, Learned, int]:
+        """Classify a line; return also what its connection knows beyond it, and its count.
 
         ``values`` are what ``rule`` captured in the line of ``record``; ``count`` is how often
-        syslog says that the line came. A connection ends but once.
+        syslog says that the line was logged. A connection ends only once.
         """
-        step, time, host = rule.step, record.time, f"{record.host}"
+        step, time, host = rule.step, record.time, record.host or str(record.host)
         pid = record.pid if rule.at_child < 0 else values[rule.at_child]
         self._dumped = None
         if pid:
@@ -136,17 +139,17 @@ class LoginAttempts:
         if not connection.ended:
             _learn(connection, user, address)
         elif step == "end":
-            return rule.fixed, "", 1
+            return rule.fixed, NOTHING_LEARNED, 1
         if step == "failed":
             classification = _fail(connection, rule, values, count)
-            return classification, _told(connection, user, address), count
+            return classification, _learned(connection, user, address), count
         if step == "end":
             answered = connection.user is None or connection.counted
             self._close(host, process, connection, time)
             if answered:
-                return rule.fixed, "", 1
+                return rule.fixed, NOTHING_LEARNED, 1
             classification = ("login", "failure", connection.offered, rule.fixed[3])
-            return classification, _told(connection, user, address), 1
+            return classification, _learned(connection, user, address), 1
         classification = rule.fixed
         if rule.at_method >= 0:
             classification = (
@@ -160,7 +163,7 @@ class LoginAttempts:
             connection.counted = True
         elif step == "accepted":
             self._close(host, process, connection, time)
-        return classification, "", count
+        return classification, NOTHING_LEARNED, count
 
     def _find(
         self, host: str, process: str, port: str | None, time: int, step: str | None
@@ -293,15 +296,12 @@ def _fail(
     return classification
 
 
-def _told(connection: ClientConnection, user: str | None, address: str | None) -> str:
-    """The user and the address, where the line itself does not tell them."""
-    told = ""
-    if connection.user and user is None:
-        told = f",user={quote(connection.user)}"
+def _learned(connection: ClientConnection, user: str | None, address: str | None) -> Learned:
+    """The user and the address of a connection, where the line itself has none."""
+    missing_user = connection.user if user is None else None
     if connection.address is None or address:
-        return told
-    ip = classify_address(connection.address)[0]
-    return f'{told},source_ip="{ip}"' if ip else told
+        return NOTHING_LEARNED if not missing_user else (missing_user, None)
+    return missing_user or None, classify_address(connection.address)[0]
 
 
 def classifications_of(rule: CompiledRule) -> set[Classification]:

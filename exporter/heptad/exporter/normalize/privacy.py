@@ -17,7 +17,7 @@ from typing import Final
 
 from heptad.core.config.schema import PrivacyConfig
 from heptad.core.store.api import StoreError
-from heptad.exporter.normalize.field_encoding import classify_address
+from heptad.exporter.parsing.captured_fields import classify_address
 from heptad.exporter.parsing.compiled_rule import CompiledRule, RuleMatch
 
 KEY_BYTES: Final = 32
@@ -111,10 +111,10 @@ class Privacy:
             self._mask_addresses(rule, values)
         if not hides:
             return None
-        masked = RuleMatch(rule, tuple(values), True)
+        masked = RuleMatch(rule, tuple(values), hides_line=True)
         if name and not shown and place is not None:
             values[place] = None
-            masked.write_as(tuple(values), message)
+            masked.shown = tuple(values)
         return masked
 
     def _mask_name(self, name: str) -> str:

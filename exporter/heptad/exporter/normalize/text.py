@@ -4,8 +4,6 @@ import time
 from zoneinfo import ZoneInfo
 
 from heptad.core.event import Event
-from heptad.core.store.event_row import event_of_point
-from heptad.core.store.line_protocol import point_of
 from heptad.exporter.log_record import LogRecord, Provenance
 from heptad.exporter.normalize.normalizer import Normalizer
 from heptad.exporter.parsing.header import HeaderParser
@@ -25,5 +23,5 @@ def normalize_text(text: str, *, timezone: str = "UTC") -> list[Event]:
 
 def normalize_record(normalizer: Normalizer, record: LogRecord) -> Event | None:
     """The event of one record, if it is one."""
-    rows, _, _ = normalizer.normalize([record])
-    return event_of_point(point_of(rows[0])) if rows else None
+    events, _, _ = normalizer.normalize([record])
+    return events[0] if events else None

@@ -7,10 +7,12 @@ from typing import Final, Literal
 import msgspec
 
 from heptad.core.event import METHODS
-from heptad.exporter.normalize.field_encoding import (
-    FieldEncoder,
+from heptad.core.store.event_row import Content, encode_content
+from heptad.core.store.line_protocol import needs_escape
+from heptad.exporter.parsing.captured_fields import (
     classify_address,
     is_port,
+    make_reader,
     name_terminal,
 )
 from heptad.exporter.parsing.escapes import undo_rust, undo_vis
@@ -57,11 +59,35 @@ class CompiledRule:
 
     ``at_…`` is the place of a group in the captured values; -1 where the pattern lacks it.
     ``at_unknown`` is that of a name that is no account's, None where the rule does not say so; then
-    with ``may_tell_unknown`` the message itself may. These, ``groups`` and ``write`` are there
+    with ``may_tell_unknown`` the message itself may. These, ``groups`` and ``read`` are there
     once a message was matched: the pattern is compiled then, for a log needs a few dozen of
     hundreds of rules, and to compile them all takes longer than everything else at a start.
     """
 
+    # slots, because an instance with more attributes than 20 is slow to read
+    __slots__ = (
+        "at_address",
+        "at_child",
+        "at_count",
+        "at_method",
+        "at_port",
+        "at_unknown",
+        "at_user",
+        "escapes",
+        "fixed",
+        "fullmatch",
+        "groups",
+        "has_plain_object",
+        "ignore",
+        "is_fixed",
+        "is_settled",
+        "may_tell_unknown",
+        "name",
+        "part",
+        "read",
+        "rule",
+        "step",
+    )
     groups: dict[str, int]
     at_user: int
     at_address: int
@@ -74,7 +100,8 @@ class CompiledRule:
     part: UnknownUserHint | None
     is_fixed: bool
     is_settled: bool
-    write: Callable[[CapturedValues, str], str]
+    read: Callable[[CapturedValues], Content]
+    has_plain_object: bool
 
     def __init__(self, rule: ParsingRule, escapes: Escapes = "") -> None:
         self.rule = rule
@@ -99,7 +126,8 @@ class CompiledRule:
         varies = self.ignore or self.step or self.at_count >= 0 or self.at_method >= 0
         self.is_fixed = not varies
         self.is_settled = self.is_fixed and self.part != "nobody"
-        self.write = FieldEncoder(self.groups, rule.object).write
+        self.read = make_reader(self.groups, rule.object)
+        self.has_plain_object = not needs_escape(rule.object or "")
         self.fullmatch = pattern.fullmatch
         return pattern.fullmatch(message)
 
@@ -174,37 +202,40 @@ def _part_of(rule: ParsingRule, *, names: bool) -> UnknownUserHint | None:
 
 
 class RuleMatch(msgspec.Struct, gc=False):
-    """The rule that understood a message, what it captured, and that as line-protocol fields.
+    """The rule that matched a message, and what its pattern captured.
 
-    ``masked`` is what ``masked_by`` (exporter.privacy) made of it, None where it is as it was;
-    with ``hides_line`` the line itself is not to be kept. ``head`` is the head of its event at
-    ``where`` (heptad.exporter.normalize.normalizer) if that follows from the message alone.
-    ``text`` is the message without what was around it (heptad.exporter.parsing.wrapping), None
-    where nothing was, and ``pid`` the process that was told there.
+    ``shown`` are the values of the event where they differ from ``values``, by which login attempts
+    are counted. ``masked`` is the match that ``masked_by`` (a Privacy) allows to keep, None if that
+    is this one; with ``hides_line`` the line itself must not be kept. ``text`` is the message
+    without what surrounds it (heptad.exporter.parsing.wrapping), None if nothing does; ``pid`` is
+    the process id found there. ``fields`` are those of the event, and ``content`` the same as the
+    store keeps them. ``accepted_from`` is the origin of the last line with this message that became
+    an event, if nothing but message and origin decided that, and ``series`` that of the event.
     """
 
     rule: CompiledRule
     values: CapturedValues
+    shown: CapturedValues | None = None
     hides_line: bool = False
     masked: "RuleMatch | None" = None
     masked_by: object = None
-    written: str | None = None
-    origin: object = None
-    series: str = ""
     text: str | None = None
     pid: str | None = None
+    fields: Content | None = None
+    content: str = ""
+    accepted_from: object = None
+    series: str = ""
 
-    def write(self, message: str) -> str:
-        """``,name=value`` for every value of ``message``, which is what was understood.
+    def read(self, message: str) -> Content:
+        """Return the fields of the event; they are kept as ``fields`` and ``content``.
 
-        Kept as ``written``.
+        ``message`` is that of the line, from which all values were captured.
         """
-        self.written = written = self.rule.write(self.values, message)
-        return written
-
-    def write_as(self, values: CapturedValues, message: str) -> None:
-        """Keep as ``written`` other values than those by which attempts are judged."""
-        self.written = self.rule.write(values, message)
+        values = self.values if self.shown is None else self.shown
+        self.fields = fields = self.rule.read(values)
+        plain = self.rule.has_plain_object and not needs_escape(message)
+        self.content = encode_content(fields, plain)
+        return fields
 
 
 def method_of(text: str | None) -> str:

@@ -1,0 +1,63 @@
+"""The fields of an event that a rule's pattern captured."""
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from operator import itemgetter
+from typing import Final
+
+from heptad.core.store.event_row import Content
+
+_GROUPS: Final = ("user", "target_user", "address", "source_port", "tty", "object")
+
+
+@lru_cache(maxsize=8192)
+def classify_address(text: str) -> tuple[str | None, str | None]:
+    """(IP address in its canonical form, None), or (None, name); brackets and zone dropped."""
+    try:
+        address = ipaddress.ip_address(text.strip("[]").partition("%")[0])
+    except ValueError:
+        return None, (text if text and text != "UNKNOWN" else None)
+    mapped = getattr(address, "ipv4_mapped", None)
+    return str(mapped or address), None
+
+
+def is_port(text: str) -> bool:
+    """Whether the digits are a port's number, written as a number is."""
+    return text[:1] != "0" and len(text) < 6 and int(text) < 65_536
+
+
+def name_terminal(text: str) -> str:
+    """The one name of a terminal, which daemons write with ``/dev/`` and without."""
+    return text.removeprefix("/dev/")
+
+
+@lru_cache(maxsize=65_536)
+def _port_of(text: str) -> int | None:
+    return int(text) if is_port(text) else None
+
+
+def make_reader(
+    groups: Mapping[str, int], fixed_object: str | None
+) -> Callable[[tuple[str | None, ...]], Content]:
+    """Return what turns captured values into fields; ``groups`` maps names to places of values.
+
+    ``fixed_object`` is the object where the rule names it.
+    """
+    # a place of -1 is that of the None behind the values
+    pick = itemgetter(*(groups.get(name, -1) for name in _GROUPS))
+
+    def read(values: tuple[str | None, ...]) -> Content:
+        user, target_user, address, port, tty, object_ = pick((*values, None))
+        ip, domain = (None, None) if address is None else classify_address(address)
+        return (
+            user,
+            target_user,
+            ip,
+            None if port is None else _port_of(port),
+            domain,
+            None if tty is None else name_terminal(tty),
+            object_ if fixed_object is None else fixed_object,
+        )
+
+    return read
