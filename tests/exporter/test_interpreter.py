@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from heptad.core.event import Event
 from heptad.exporter.log_record import LogRecord, Provenance
 from heptad.exporter.normalize.line_result import RESULTS, LineResult
 from heptad.exporter.normalize.normalizer import Normalizer
+from heptad.exporter.normalize.provenance import UserIds
 from heptad.exporter.normalize.text import normalize_record, normalize_text
 from heptad.exporter.parsing.header import HeaderParser
 from heptad.exporter.parsing.rulebook import Program
@@ -29,9 +31,9 @@ def record(
     return LogRecord(10**18, host or None, tag, "7", message, f"{tag}[7]: {message}", 1, provenance)
 
 
-def understand(one: LogRecord) -> LineResult:
-    """What becomes of a record."""
-    understood = Normalizer(RULEBOOK, "gate", "journal").classify(one)
+def understand(one: LogRecord, user_ids: UserIds | None = None) -> LineResult:
+    """What becomes of a record; ``user_ids`` are those of the machine that wrote it."""
+    understood = Normalizer(RULEBOOK, "gate", "journal", user_ids=user_ids).classify(one)
     return understood if isinstance(understood, LineResult) else LineResult.EVENT
 
 
@@ -111,18 +113,19 @@ def test_files_are_not_judged() -> None:
     assert (trusted.trust, trusted.unit) == ("journal", "ssh.service")
 
 
-def test_accounts_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accounts_of_their_own(tmp_path: Path) -> None:
     """A daemon with an account of its own is believed under that account, and under no other."""
     polkitd = RULEBOOK.programs["polkitd"]
     assert "polkitd" in polkitd.runs_as
     rule = next(r for r in polkitd.own_rules if not r.ignore and not r.step)
     message = rule.rule.examples[0].message
-    monkeypatch.setattr(
-        "heptad.exporter.normalize.normalizer._uids", lambda names: {0, 42 * ("polkitd" in names)}
+    passwd = tmp_path / "passwd"
+    passwd.write_text(
+        "root:x:0:0::/:/bin/sh\npolkitd:x:42:42::/:/bin/false\nann:x:43:43::/:/bin/sh\n"
     )
     for uid, result in ((0, LineResult.EVENT), (42, LineResult.EVENT), (43, LineResult.UNTRUSTED)):
         provenance = altered(exe=min(polkitd.exe), uid=uid)
-        assert understand(record("polkitd", message, provenance)) is result
+        assert understand(record("polkitd", message, provenance), UserIds(passwd)) is result
 
 
 def test_setuid_programs() -> None:

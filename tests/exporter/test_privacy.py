@@ -450,7 +450,7 @@ def users_of(messages: list[tuple[int, str, str]], mask: Privacy) -> list[str | 
     events = []
     for number, (pid, program, text) in enumerate(messages):
         fresh = Normalizer(RULEBOOK, "gate", "text", privacy=mask)
-        fresh.unknown_users.restore(normalizer.unknown_users.dump())
+        fresh.masking.unknown_users.restore(normalizer.masking.unknown_users.dump())
         normalizer = fresh
         record = header.parse(f"2026-03-01T12:{number:02}:00Z gate {program}[{pid}]: {text}")
         assert record is not None
@@ -527,7 +527,7 @@ def tell(lines: list[str], mask: Privacy) -> tuple[list[Event], list[str]]:
         if event is not None:
             events.append(event)
         elif normalizer.classify(record) is LineResult.NOT_UNDERSTOOD:
-            kept += filter(None, [normalizer.keep_record(record.app_name, record)])
+            kept += filter(None, [normalizer.masking.keep_record(record.app_name, record)])
     return events, kept
 
 

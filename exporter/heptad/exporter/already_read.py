@@ -136,7 +136,7 @@ class AlreadyRead:
                 if attempts:
                     normalizer.attempts.adopt(attempts, before)
                 if unknown_users:
-                    normalizer.unknown_users.adopt(unknown_users, before)
+                    normalizer.masking.unknown_users.adopt(unknown_users, before)
         self._state.joined = True
 
     def sift(self, events: Iterable[Event], *, caught_up: bool) -> tuple[list[Event], int]:

@@ -211,7 +211,7 @@ class Pipeline:
             at = self._now() / 10**9
             self._metrics.set("heptad_source_last_event_timestamp_seconds", at, name)
         state = {f"source/{name}": batch.state, f"attempts/{name}": attempts.dump()}
-        state[f"strangers/{name}"] = running.normalizer.unknown_users.dump()
+        state[f"strangers/{name}"] = running.normalizer.masking.unknown_users.dump()
         if running.already_read is not None:
             state[f"handover/{name}"] = running.already_read.dump()
         state |= running.listening.news(name) | self._take_samples()
@@ -256,7 +256,7 @@ class Pipeline:
         delta.line(LineResult.EVENT, len(rows))
         delta.line(LineResult.NO_HEADER, batch.headless)
         delta.line(LineResult.OVERSIZED, batch.oversized)
-        for raw in filter(normalizer.keep_line, batch.strange):
+        for raw in filter(normalizer.masking.keep_line, batch.strange):
             self._keep_sample("", raw)
         return rows, [row for _, row in unparsed if row is not None] + untrusted
 

@@ -67,7 +67,7 @@ class RunningSource(msgspec.Struct):
         if recalled["attempts"]:
             self.normalizer.attempts.restore(recalled["attempts"])
         if recalled["strangers"]:
-            self.normalizer.unknown_users.restore(recalled["strangers"])
+            self.normalizer.masking.unknown_users.restore(recalled["strangers"])
         known = self.listening.restore(store, name)
         return known | {f"{kind}/{name}": value for kind, value in recalled.items() if value}
 
@@ -94,7 +94,7 @@ class RunningSource(msgspec.Struct):
                 found = normalizer.find_program(record.app_name)
                 program = found.name if found else ""
                 row: Row | None = None
-                if normalizer.keep_record(program, record) is not None:
+                if normalizer.masking.keep_record(program, record) is not None:
                     host, history = normalizer.host_of(record.host), record.time < history_before
                     row = row_of_line(record, host, self.source.name, program, history=history)
                 unparsed.append((program, row))

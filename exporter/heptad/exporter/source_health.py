@@ -126,7 +126,7 @@ class Listening:
             name = program.name
             delta.add("heptad_lines_untrusted_total", program=name)
             untrusted = self._untrusted.add(program, record.provenance, now)
-            kept = normalizer.keep_untrusted(program, record)
+            kept = normalizer.masking.keep_untrusted(program, record)
             if kept is not None and untrusted.may_keep(now):
                 host, history = normalizer.host_of(record.host), record.time < history_before
                 row = row_of_line(

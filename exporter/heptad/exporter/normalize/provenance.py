@@ -14,6 +14,8 @@ from heptad.core.config.schema import Config, JournaldSourceConfig
 from heptad.core.config.small_file import read_file
 from heptad.core.config.strict_yaml import DocumentError, Problem
 from heptad.exporter.log_record import Provenance
+from heptad.exporter.normalize.line_result import IGNORED, OTHER_PROGRAM, UNTRUSTED, LineResult
+from heptad.exporter.parsing.compiled_rule import RuleMatch
 from heptad.exporter.parsing.rulebook import Program
 
 _REFRESH: Final = 60.0
@@ -142,3 +144,25 @@ def untrusted_origin_of(provenance: Provenance, program: Program) -> tuple[Reaso
 def _is_service(uid: int) -> bool:
     """Whether it may be a service's (systemd, "Users, Groups, UIDs and GIDs")."""
     return 0 < uid < 1000 or 61_184 <= uid <= 65_519
+
+
+def check_provenance(
+    provenance: Provenance,
+    program: Program,
+    found: RuleMatch | None,
+    uids: Callable[[tuple[str, ...]], frozenset[int]],
+) -> LineResult | None:
+    """Return the result of a line that the program did not write with its own rights, else None.
+
+    ``found``: the match of its message. ``uids`` returns the ids of account names.
+    """
+    if not is_from(provenance, program):
+        # all machines in containers share the kernel's log, and their daemons write to it
+        shared = provenance.transport == "kernel" and not program.complete
+        return OTHER_PROGRAM if shared and found is None else UNTRUSTED
+    if is_privileged(provenance, program, uids):
+        return None
+    if found is None:
+        return UNTRUSTED if program.complete else OTHER_PROGRAM
+    # a line that an unprivileged child also writes cannot be distinguished from a forged one
+    return IGNORED if found.rule.rule.runs_as == "any" else UNTRUSTED

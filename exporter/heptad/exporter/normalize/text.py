@@ -1,4 +1,4 @@
-"""Events of a text or of one record, without a store: what `heptad parse` and examples need."""
+"""Events of a text or of one record, without a store, for `heptad parse` and examples."""
 
 import time
 from zoneinfo import ZoneInfo
@@ -12,7 +12,7 @@ from heptad.exporter.parsing.timestamps import TimestampParser
 
 
 def normalize_text(text: str, *, timezone: str = "UTC") -> list[Event]:
-    """The events of a log given as text: what tests and examples need."""
+    """Return the events of a log given as text."""
     header = HeaderParser(
         TimestampParser(ZoneInfo(timezone), reference=time.time_ns()), Provenance()
     )
@@ -22,6 +22,6 @@ def normalize_text(text: str, *, timezone: str = "UTC") -> list[Event]:
 
 
 def normalize_record(normalizer: Normalizer, record: LogRecord) -> Event | None:
-    """The event of one record, if it is one."""
+    """Return the event of one record; None if it is not an event."""
     events, _, _ = normalizer.normalize([record])
     return events[0] if events else None

@@ -40,11 +40,12 @@ def _port_of(text: str) -> int | None:
 def make_reader(
     groups: Mapping[str, int], fixed_object: str | None
 ) -> Callable[[tuple[str | None, ...]], Content]:
-    """Return what turns captured values into fields; ``groups`` maps names to places of values.
+    """Return a function that converts captured values to fields.
 
-    ``fixed_object`` is the object where the rule names it.
+    ``groups`` maps the names of groups to the places of their values; ``fixed_object`` is the
+    object if the rule states it.
     """
-    # a place of -1 is that of the None behind the values
+    # a group that is missing has the place -1, where a None follows the values
     pick = itemgetter(*(groups.get(name, -1) for name in _GROUPS))
 
     def read(values: tuple[str | None, ...]) -> Content:
