@@ -16,7 +16,7 @@ from heptad.core import units
 from heptad.core.config.schema import FileSourceConfig, load_config
 from heptad.core.config.strict_yaml import DocumentError
 from heptad.core.host import host_name, machine_id
-from heptad.exporter.app import NoSources, choose_sources, find_journal, prepare
+from heptad.exporter.app import NoSources, choose_sources, find_journal, find_sources
 from tests.support import host_tree
 from tests.support.journal import Journal
 from tests.support.ports import reserve_port
@@ -110,7 +110,7 @@ def test_nothing_to_read_is_told_where_it_was_looked_for(tmp_path: Path) -> None
     config = tmp_path / "heptad.yaml"
     config.write_text(f"exporter: {{host_root: {tmp_path}}}\n")
     with pytest.raises(NoSources, match=f"{tmp_path}/var/log/auth.log"):
-        prepare(load_config(config))
+        find_sources(load_config(config))
 
 
 def test_what_names_a_host(root: Path, tmp_path: Path) -> None:

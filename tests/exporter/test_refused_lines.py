@@ -17,9 +17,8 @@ from heptad.exporter.metrics import ExporterMetrics
 from heptad.exporter.normalize.login_attempts import label_sets
 from heptad.exporter.normalize.normalizer import Normalizer
 from heptad.exporter.normalize.privacy import make_privacy
-from heptad.exporter.parsing.rulebook import load_rulebook
 from heptad.exporter.pipeline import Pipeline, RunningSource
-from heptad.exporter.settings import trust_more
+from heptad.exporter.settings import make_rulebook
 from heptad.exporter.sources import RecordBatch
 from tests.support.aggregator_world import HOUR, MIDNIGHT, SECOND
 from tests.support.feed import Feed
@@ -62,7 +61,7 @@ class Gate:
             )
             for n, text in enumerate(messages)
         ]
-        rulebook = trust_more(load_rulebook(), config)
+        rulebook = make_rulebook(config)
         with LocalStore(self.store, write=True) as store:
             privacy = make_privacy(config.privacy, self.store)
             feed = Feed([RecordBatch(records, b"", [])], "journal")

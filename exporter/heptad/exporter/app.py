@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from heptad.core import units
 from heptad.core.config.schema import (
     Config,
@@ -28,10 +26,10 @@ from heptad.exporter.normalize.login_attempts import label_sets
 from heptad.exporter.normalize.normalizer import Normalizer
 from heptad.exporter.normalize.privacy import Privacy, make_privacy
 from heptad.exporter.normalize.provenance import make_user_ids
-from heptad.exporter.parsing.rulebook import Rulebook, load_rulebook
+from heptad.exporter.parsing.rulebook import Rulebook
 from heptad.exporter.pipeline import Pipeline
 from heptad.exporter.running_source import RunningSource
-from heptad.exporter.settings import trust_more
+from heptad.exporter.settings import make_rulebook
 from heptad.exporter.sources import Source
 from heptad.exporter.sources.file.source import FileSource
 from heptad.exporter.sources.journald.source import JournaldSource
@@ -58,17 +56,11 @@ _TICK: Final = 0.1
 JOURNALS: Final = ("/var/log/journal", "/run/log/journal")
 
 
-class ExporterInputs(msgspec.Struct):
-    """The validated inputs of an exporter: rules and sources."""
-
-    rulebook: Rulebook
-    sources: list[SourceConfig]
-
-
 class Exporter:
     """Sources, store, pipeline and HTTP port of one host; with ``once``, ``run`` reads to the end.
 
-    ``also`` are exposed on the port in addition to its own metrics. Raises DocumentError,
+    ``rulebook``: the rules of the configuration, if they are already loaded. ``also`` are exposed
+    on the port in addition to its own metrics. Raises DocumentError,
     NoSources, StoreError or ServerError if it cannot start.
     """
 
@@ -78,12 +70,12 @@ class Exporter:
         *,
         once: bool = False,
         serve: bool = True,
-        prepared: ExporterInputs | None = None,
+        rulebook: Rulebook | None = None,
         also: Sequence[StoredMetrics] = (),
     ) -> None:
         self.once = once
-        prepared = prepared or prepare(config)
-        self.rulebook, self.sources = prepared.rulebook, prepared.sources
+        self.rulebook = rulebook or make_rulebook(config)
+        self.sources = find_sources(config)
         self._also = also
         self.store = open_store(config)
         self.metrics = ExporterMetrics(
@@ -187,17 +179,13 @@ class Exporter:
                 self.server.close()
 
 
-def prepare(config: Config, rulebook: Rulebook | None = None) -> ExporterInputs:
-    """Return rules and sources of a configuration; raises DocumentError or NoSources.
-
-    ``rulebook``: the rules of the configuration, if they are already loaded.
-    """
-    sources = config.sources or choose_sources(Path(config.exporter.host_root))
+def find_sources(config: Config) -> list[SourceConfig]:
+    """Return the sources of a configuration, or those that this host offers; raise NoSources."""
+    root = Path(config.exporter.host_root)
+    sources = config.sources or choose_sources(root)
     if not sources:
-        raise NoSources(Path(config.exporter.host_root))
-    return ExporterInputs(
-        rulebook or trust_more(load_rulebook(map(Path, config.rules)), config), sources
-    )
+        raise NoSources(root)
+    return sources
 
 
 def open_store(config: Config) -> LocalStore:

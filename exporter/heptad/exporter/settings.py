@@ -30,32 +30,41 @@ def load_settings(
 
     ``also`` checks other files. Raises DocumentError with all problems of all files.
     """
-    rulebook: Rulebook | None = None
-    problems: list[Problem] = []
-
-    def check_rules(config: Config) -> list[RuleFault]:
-        nonlocal rulebook
-        problems.extend(also(config) if also else ())
-        try:
-            rulebook = load_rulebook(map(Path, config.rules))
-        except DocumentError as error:
-            problems.extend(error.problems)
-            return check_trust(config.trust, None)
-        return [*check_programs(config.sources, rulebook), *check_trust(config.trust, rulebook)]
-
+    check = _RuleCheck(also)
     try:
-        config = load_config(path, check_rules)
+        config = load_config(path, check)
     except DocumentError as error:
-        raise DocumentError(error.problems + problems) from None
-    if problems:
-        raise DocumentError(problems)
-    return ExporterSettings(
-        config, trust_more(rulebook or load_rulebook(map(Path, config.rules)), config)
-    )
+        raise DocumentError(error.problems + check.problems) from None
+    if check.problems:
+        raise DocumentError(check.problems)
+    return ExporterSettings(config, make_rulebook(config, check.rulebook))
 
 
-def trust_more(rulebook: Rulebook, config: Config) -> Rulebook:
-    """Add what the configuration trusts to the rules; raises DocumentError."""
+class _RuleCheck:
+    """Checks a configuration against its rules; keeps them, and the problems of other files."""
+
+    def __init__(self, also: Callable[[Config], Iterable[Problem]] | None) -> None:
+        self._also = also
+        self.rulebook: Rulebook | None = None
+        self.problems: list[Problem] = []
+
+    def __call__(self, config: Config) -> list[RuleFault]:
+        self.problems.extend(self._also(config) if self._also else ())
+        try:
+            self.rulebook = load_rulebook(map(Path, config.rules))
+        except DocumentError as error:
+            self.problems.extend(error.problems)
+            return check_trust(config.trust, None)
+        programs = check_programs(config.sources, self.rulebook)
+        return programs + check_trust(config.trust, self.rulebook)
+
+
+def make_rulebook(config: Config, rulebook: Rulebook | None = None) -> Rulebook:
+    """Load the rules of a configuration, and add what it trusts; raise DocumentError.
+
+    ``rulebook``: the rules, if they are already loaded.
+    """
+    rulebook = rulebook or load_rulebook(map(Path, config.rules))
     faults = check_trust(config.trust, rulebook)
     if faults:
         raise DocumentError([Problem("trust", "0:0", fault) for _, fault in faults])

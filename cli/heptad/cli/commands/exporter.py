@@ -22,7 +22,7 @@ from heptad.core.store.outbox import read_rejections
 from heptad.core.telemetry.metrics import StoredMetrics
 from heptad.core.terminal import escape_json, printable
 from heptad.core.units import format_time
-from heptad.exporter.app import Exporter, NoSources, prepare
+from heptad.exporter.app import Exporter, NoSources, find_sources
 from heptad.exporter.delivery.redelivery import request_resend
 from heptad.exporter.settings import load_settings
 
@@ -59,7 +59,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _build(plan: CheckedConfig, also: StoredMetrics) -> dict[str, Worker]:
-    exporter = Exporter(plan.config, prepared=plan.prepared, also=[also])
+    exporter = Exporter(plan.config, rulebook=plan.rulebook, also=[also])
     _log_start(plan, exporter)
     return exporter.workers()
 
@@ -75,13 +75,14 @@ def run(args: argparse.Namespace) -> int:
     config = settings.config
     set_up_log(config)
     try:
-        plan = CheckedConfig(config, prepare(config, settings.rulebook), args.config)
+        find_sources(config)
     except NoSources as error:
         print_error(str(error))
         return FAILED
+    plan = CheckedConfig(config, settings.rulebook, args.config)
     if not args.once:
         return run_reloading(plan, _build, lambda: check_exporter_config(find_config(args.config)))
-    exporter = Exporter(config, once=True, serve=False, prepared=plan.prepared)
+    exporter = Exporter(config, once=True, serve=False, rulebook=settings.rulebook)
     _log_start(plan, exporter)
     status = run_workers({"exporter": exporter.run})
     problems = exporter.problems()

@@ -22,8 +22,8 @@ from heptad.exporter.normalize.line_result import RESULTS, LineResult
 from heptad.exporter.normalize.privacy import make_privacy
 from heptad.exporter.normalize.provenance import find_user_ids
 from heptad.exporter.parsing.rule_file import BUILT_IN, load_rule_files
-from heptad.exporter.parsing.rulebook import check_examples, load_rulebook
-from heptad.exporter.settings import trust_more
+from heptad.exporter.parsing.rulebook import check_examples
+from heptad.exporter.settings import make_rulebook
 from heptad.exporter.unparsed import Reprocessor
 
 _EXAMPLES = """
@@ -133,7 +133,7 @@ _RESULT_TEXTS = {
 
 
 def _apply(config: Config, since: int, *, dry_run: bool) -> Reprocessor:
-    rulebook = trust_more(load_rulebook(map(Path, config.rules)), config)
+    rulebook = make_rulebook(config)
     accounts = find_user_ids(config)
     path = Path(config.store.path)
     with LocalStore(path) as reader, make_bar("lines", 0, "lines") as bar:

@@ -25,7 +25,7 @@ from heptad.core.event import Event
 from heptad.core.store.api import StoreError
 from heptad.core.store.sqlite import LocalStore
 from heptad.core.telemetry.metrics import StoredMetrics
-from heptad.exporter.app import Exporter, NoSources, describe_source, prepare
+from heptad.exporter.app import Exporter, NoSources, describe_source, find_sources
 from heptad.exporter.settings import load_settings
 
 log = logging.getLogger("heptad")
@@ -60,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         if args.sample:
             raise NoSources
-        plan = CheckedConfig(config, prepare(config, settings.rulebook))
+        find_sources(config)
+        plan = CheckedConfig(config, settings.rulebook)
     except NoSources as error:
         if not args.sample:
             print_error(str(error))
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
                 return FAILED
         print(_REPLAYING)
         config, path = sample.prepare(config)
-        plan = CheckedConfig(config, prepare(config))
+        plan = CheckedConfig(config)
         both.beside["sample"] = sample.make_replay()
     stop = threading.Event()
     # a daemon thread: a blocked terminal must neither stop the others nor delay the exit
@@ -118,7 +119,7 @@ class _LocalServices:
 
     def build(self, plan: CheckedConfig, also: StoredMetrics) -> dict[str, Worker]:
         """Build the parts for a configuration."""
-        exporter = Exporter(plan.config, prepared=plan.prepared, also=[also])
+        exporter = Exporter(plan.config, rulebook=plan.rulebook, also=[also])
         try:
             aggregator = Aggregator(plan.config, also=[also], beside=exporter.problems)
         except BaseException:

@@ -20,7 +20,8 @@ from heptad.cli.runtime.supervisor import TICK, Signals, Supervisor, Worker
 from heptad.core.config.schema import Config
 from heptad.core.config.strict_yaml import DocumentError
 from heptad.core.telemetry.metrics import RELOADS, StoredMetrics
-from heptad.exporter.app import ExporterInputs, prepare
+from heptad.exporter.app import find_sources
+from heptad.exporter.parsing.rulebook import Rulebook
 from heptad.exporter.settings import load_settings
 
 log = logging.getLogger("heptad")
@@ -34,17 +35,18 @@ _LEAST_PATIENCE: Final = 30.0
 
 
 class CheckedConfig(msgspec.Struct):
-    """A configuration that was checked, and the exporter's inputs made from it."""
+    """A configuration that was checked, with its rules if the exporter runs."""
 
     config: Config
-    prepared: ExporterInputs | None = None
+    rulebook: Rulebook | None = None
     file: Path | None = None
 
 
 def check_exporter_config(path: Path | None) -> CheckedConfig:
-    """Load the configuration and the exporter's inputs; raise DocumentError or NoSources."""
+    """Load the configuration and its rules; raise DocumentError or NoSources."""
     settings = load_settings(path)
-    return CheckedConfig(settings.config, prepare(settings.config, settings.rulebook), path)
+    find_sources(settings.config)
+    return CheckedConfig(settings.config, settings.rulebook, path)
 
 
 Workers = Mapping[str, Worker]
