@@ -279,3 +279,14 @@ influxdb:
         strict_yaml.parse(text, "f", Config, expand_environment, check)
     places = [problem.place for problem in caught.value.problems]
     assert places == ["2:11", "3:1", "5:14", "6:11", "8:8", "9:17", "10:1", "11:18"]
+
+
+def test_a_report_that_is_cut_says_so() -> None:
+    """Of very many faults the first ones are reported, and that there may be more."""
+    text = "".join(f"key{number}: 1\n" for number in range(100, 180))
+    with pytest.raises(DocumentError) as caught:
+        strict_yaml.parse(text, "f", Config, expand_environment, check)
+    *faults, last = caught.value.problems
+    assert [problem.place for problem in faults] == [f"{number}:9" for number in range(1, 51)]
+    assert last.place == "50:9"
+    assert "only 50 errors are listed" in last.message

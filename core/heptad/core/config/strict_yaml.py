@@ -102,7 +102,11 @@ def parse(
             collector.touch(fault.path)
         _add_faults((Fault(*f) for f in (check(result) if check else ())), collector, root, reader)
     if result is None or reader.problems:
-        raise DocumentError(sorted(reader.problems, key=_by_place))
+        problems = sorted(reader.problems, key=_by_place)
+        if len(problems) >= _MOST_PROBLEMS:
+            text = f"only {_MOST_PROBLEMS} errors are listed; correct these and check again"
+            problems.append(Problem(name, problems[-1].place, text))
+        raise DocumentError(problems)
     return result
 
 
