@@ -1,10 +1,10 @@
-"""The lines of a log that another source has read already, told from those that nobody has.
+"""Recognize lines that another source has already read, when a source takes over its programs.
 
-A source that takes programs over from another one reads its log from the beginning. Of a program
-it passes over what is older than the last event that the store has of it; around that moment and
-after it each line is compared with what the store has. So a line that both logs hold is taken
-once, and one that came between the stop of the one and the start of the other is taken too,
-whatever the precision of the stamps and wherever the clock was set meanwhile.
+A source that takes over programs reads its log from the beginning. For each program, it skips lines
+older than the last stored event; lines around that time and after it are compared with the store. A
+line in both logs is therefore stored once, and a line logged between the stop of one source and the
+start of the other is stored too, whatever the precision of the timestamps, and even if the clock
+was set.
 """
 
 from collections import OrderedDict
@@ -31,11 +31,11 @@ from heptad.exporter.stored_line import (
 )
 
 SLACK: Final = 5 * SECOND
-"""The stamps that two daemons give to one line differ by less."""
+"""The timestamps of two daemons for the same line differ by less than this."""
 _FOLDING: Final = LONGEST
-"""A line that stands for several may come so much later than they did."""
+"""A folded line may be logged this much later than the lines that it stands for."""
 _ZONE: Final = 60 * SECOND
-"""Before the last event of a program lines are compared for so long, to begin in step."""
+"""Comparison starts this long before the last event of a program, to align repeated lines."""
 _BLOCK: Final = 16 * SECOND
 _MOST_BLOCKS: Final = 8
 _MOST_IN_BLOCK: Final = 50_000
@@ -46,17 +46,17 @@ _MOST_VOICES: Final = 10_000
 
 
 StoredLine = tuple[int, LineContent]
-"""A stored point: its arrival number, and what it says."""
+"""A stored point: its arrival number and content."""
 
 
 class Handover(msgspec.Struct):
-    """How far a source is with what it takes over; a part of what each batch commits.
+    """The progress of a takeover, committed with each batch.
 
-    ``upto`` is the position of the store when it began, ``at`` the time (ns) and ``since`` that
-    from which on lines may be new. ``whole``: the sources of before had read their logs to the
-    end. ``begun_anew`` says which file of the store it was. ``used`` are stored points by arrival
-    number, with how many lines were found to be theirs; ``passed`` are those of whom the last
-    event was found.
+    ``upto`` is the position of the store at the start, ``at`` its time (ns), and ``since`` the time
+    from which lines may be new. ``whole``: the previous sources had read their logs to the end.
+    ``begun_anew`` identifies the file of the store. ``used`` maps arrival numbers of stored points
+    to the number of lines matched with them. ``matched`` are the programs whose last event was
+    found.
     """
 
     upto: int
@@ -70,7 +70,7 @@ class Handover(msgspec.Struct):
 
 
 class LastEvent(msgspec.Struct, frozen=True):
-    """The last event of a voice: arrival number (0: not known), time in ns, and source."""
+    """The last event of a program on a machine: arrival number (0: unknown), time in ns, source."""
 
     arrival: int
     time: int
@@ -78,7 +78,7 @@ class LastEvent(msgspec.Struct, frozen=True):
 
 
 def find_last_events(past: Past, own: frozenset[str]) -> dict[MachineProgram, LastEvent]:
-    """The last event of each program on each machine."""
+    """Return the last event of each program on each machine."""
     tails: dict[MachineProgram, LastEvent] = {}
     for arrival, series, time, body, raw in past.newest_arrivals(_MOST_ARRIVALS):
         voice = content_of(Row(series, time, body, raw), own).voice
@@ -94,7 +94,7 @@ def find_last_events(past: Past, own: frozenset[str]) -> dict[MachineProgram, La
 
 
 class AlreadyRead:
-    """Sifts the rows of one source; ``own`` are the names of this host."""
+    """Filters the events of one source; ``own`` are the names of this host."""
 
     def __init__(
         self, past: Past, state: Handover, own: frozenset[str], joined: bytes = b""
@@ -114,22 +114,22 @@ class AlreadyRead:
 
     @property
     def since(self) -> int:
-        """The time (ns) from which on a line may be new."""
+        """The time (ns) from which lines may be new."""
         return self._state.since
 
     def dump(self) -> bytes:
-        """How far it is, for the store."""
+        """Return the progress, encoded for the store."""
         self._state.matched = sorted(self._matched)
         for number in list(self._state.used)[:-_MOST_USED]:
             del self._state.used[number]
         return msgspec.msgpack.encode(self._state)
 
     def is_over(self, now: int) -> bool:
-        """Whether no line can come any more that was read before."""
+        """Return whether lines that were read before can no longer occur."""
         return not 0 <= now - self._state.at <= _FOLDING
 
     def join(self, before: int, normalizer: Normalizer) -> None:
-        """Go on with the connections that began before the first line, at ``before`` (ns)."""
+        """Continue the connections that started before the first line, at ``before`` (ns)."""
         if self._joined and not self._state.joined:
             known = msgspec.msgpack.decode(self._joined, type=list[tuple[bytes, bytes]])
             for attempts, unknown_users in known:
@@ -140,9 +140,9 @@ class AlreadyRead:
         self._state.joined = True
 
     def sift(self, events: Iterable[Event], *, caught_up: bool) -> tuple[list[Event], int]:
-        """Return the events that are new, and how many are not; reduce ``count`` to the new lines.
+        """Return the new events, and the number of others; reduce ``count`` to the new lines.
 
-        ``caught_up``: the log was read to its end once, so that what is old by its stamp is not.
+        ``caught_up``: the log was read to its end once, so lines with old timestamps are new.
         """
         fresh: list[Event] = []
         duplicates = 0
@@ -157,7 +157,7 @@ class AlreadyRead:
     def sift_left(
         self, left: Iterable[tuple[str, Row | None]], *, caught_up: bool
     ) -> tuple[list[tuple[str, Row | None]], int]:
-        """The same of lines that no rule understood."""
+        """Do the same for lines that no rule matched."""
         fresh: list[tuple[str, Row | None]] = []
         duplicates = 0
         for program, row in left:
@@ -170,7 +170,7 @@ class AlreadyRead:
         return fresh, duplicates
 
     def _count_new(self, told: LineContent, *, caught_up: bool) -> int:
-        """How many of the lines for which a row stands nobody has read."""
+        """Return how many of the lines of an event are new."""
         tail = self._tails.get(told.voice)
         if tail is None:
             lost = not caught_up and told.time < self._state.begun_anew
@@ -184,7 +184,7 @@ class AlreadyRead:
         return 0 if old else left
 
     def _match(self, told: LineContent, tail: LastEvent, floor: int) -> int:
-        """How many lines of a row are left when those that the store has from ``floor`` are off."""
+        """Return how many lines remain after subtracting stored ones from ``floor`` on."""
         since, until = max(told.time - SLACK, floor), told.end + SLACK
         left = self._use(self._of_moment(told, since, until), told, tail, told.count)
         if left and told.count > 1:
@@ -198,10 +198,10 @@ class AlreadyRead:
     def _use(
         self, stored: Iterable[StoredLine], told: LineContent, tail: LastEvent, wanted: int
     ) -> int:
-        """Take off the stored points that may be of the row's line; how many lines are left."""
+        """Match stored points with lines; return how many lines remain."""
         used = self._state.used
         fitting = [one for one in stored if one[1].may_be(told)]
-        # one of the same process before one that names none: that may be another process's
+        # the same process first: a point without a process id may be of another process
         fitting.sort(key=lambda one: one[1].pid != told.pid)
         for arrival, other in fitting:
             part = min(other.count - used.get(arrival, 0), wanted)
@@ -219,7 +219,7 @@ class AlreadyRead:
                     yield arrival, other
 
     def _block(self, told: LineContent, number: int) -> dict[str, list[StoredLine]]:
-        """The stored points of some seconds by what they say: a busy log asks for them often."""
+        """Return the stored points of some seconds by content; cached for busy logs."""
         key = (told.kind, told.voice[0], number)
         block = self._blocks.get(key)
         if block is None:
@@ -250,7 +250,7 @@ class AlreadyRead:
         return map(self._stored_line, rows)
 
     def _series_for(self, told: LineContent) -> list[int]:
-        """The series that may hold what a row says: its machine's, or its relay's, this host."""
+        """Return the series that may contain the line: of its machine, or of this host (relay)."""
         hosts = {told.voice[0], *self._own}
         return [number for number, host in self._series.get(told.kind, ()) if host in hosts]
 
@@ -260,5 +260,5 @@ class AlreadyRead:
 
 
 def source_of(series: str) -> str:
-    """The source that read a series."""
+    """Return the source of a series."""
     return decode_series(series)[1].get("source", "")

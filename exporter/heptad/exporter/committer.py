@@ -1,9 +1,8 @@
-"""Commit one transaction while the next is prepared; never lose one, never take one twice.
+"""Commit one transaction while the next is prepared, without losing or repeating one.
 
-At most one transaction is under way; what is submitted meanwhile, or in quick succession, becomes
-the next one as a whole, up to a bound, so that each page of the store's index is written less
-often. One that fails is tried again until it succeeds: meanwhile nothing is read, and the log
-itself is the queue.
+At most one transaction is in progress. Transactions that are submitted meanwhile are merged, up to
+a limit, so that each page of the store's index is written less often. A failed transaction is
+retried until it succeeds; until then nothing is read, and the log itself is the queue.
 """
 
 import logging
@@ -31,33 +30,33 @@ _BOUNDS_EVERY: Final = 5.0
 _MANY_ROWS: Final = 1000
 _MOST_ROWS: Final = 16_000
 _TIGHT: Final = 0.9
-"""While more of a full store is held, it is full again as soon as a little room was made."""
+"""Above this share of a full store, making a little room does not help: it is full at once."""
 _LONGEST_GATHERING: Final = 0.1
-"""Seconds until what is gathered is committed though more comes all the time."""
+"""Seconds after which gathered transactions are committed even if more are submitted."""
 
 
 class Transaction(msgspec.Struct):
-    """What is committed together: events, state and counters."""
+    """Events, state and counters that are committed together."""
 
     rows: list[Row]
     state: dict[str, bytes]
     counters: CounterDict
 
     def extend(self, later: "Transaction") -> None:
-        """Take in what was to be committed right after this."""
+        """Append a transaction that follows directly."""
         self.rows += later.rows
         self.state |= later.state
         add_counters(self.counters, later.counters)
 
 
 class StoreFull(StoreError):
-    """All that the store holds is still to be delivered, and it may hold no more."""
+    """The store is at its maximum size, and all its events are still to be delivered."""
 
 
 class Committer:
     """Commits to ``store`` in a thread of its own: SQLite works while the next batch is parsed.
 
-    ``meanwhile`` is called each time that the store has failed, for nothing else goes on then.
+    ``meanwhile`` is called each time a commit has failed, because the main loop is blocked then.
     """
 
     def __init__(
@@ -80,18 +79,18 @@ class Committer:
         self._report()
 
     def know(self, state: dict[str, bytes]) -> None:
-        """State that is in the store already, for the case that the file has to be begun anew."""
+        """Remember state that is already stored, in case the store has to be replaced."""
         self._state |= state
 
     def problems(self) -> list[str]:
-        """Why nothing can be committed now, and why the store cannot be kept in its bounds."""
+        """Return why nothing can be committed, and why the store exceeds its limits."""
         told = {"store": self._condition.problem, "pruning": self._pruning.problem}
         return [f"{name}: {problem}" for name, problem in told.items() if problem]
 
     def submit(self, transaction: Transaction, stop: threading.Event) -> None:
-        """Commit soon, or at ``wait``: much at once, for many small transactions cost twice that.
+        """Commit soon, or at ``wait``; many small transactions would cost twice as much.
 
-        Waits for what is under way only where much has come meanwhile.
+        Waits for the transaction in progress only if much was submitted meanwhile.
         """
         if self._next is None:
             self._next = transaction
@@ -104,16 +103,16 @@ class Committer:
             self._begin_next(stop)
 
     def wait(self, stop: threading.Event) -> bool:
-        """Wait until nothing is left; False if ``stop`` came while the store still fails."""
+        """Wait until everything is committed; False if ``stop`` is set while the store fails."""
         while self._next is not None:
             if not self._begin_next(stop):
                 return False
         return self._finish_commit(stop)
 
     def rest(self) -> None:
-        """Nothing is under way, nor is there anything to commit: see to the store's bounds.
+        """Enforce the store's limits; called when there is nothing to commit.
 
-        What is there grows older and is delivered, also where no line comes for days.
+        Events age and are delivered even if no line is logged for days.
         """
         if time.monotonic() >= self._bounds_due:
             self._keep_bounds(1)
@@ -126,7 +125,7 @@ class Committer:
         return True
 
     def _finish_commit(self, stop: threading.Event) -> bool:
-        """Wait for what is under way, and try it again while the store fails."""
+        """Wait for the transaction in progress, and retry it while the store fails."""
         pause = _FIRST_PAUSE
         while self._pending is not None:
             transaction, future = self._pending
@@ -158,7 +157,7 @@ class Committer:
         try:
             self._write(transaction)
         except StoreCorrupt:
-            self._begun_anew = True  # also where this fails: the next append begins anew then
+            self._begun_anew = True  # even if this fails: the next append starts over then
             self._bounds_due = 0.0
             self._store.begin_anew()
             self._write(transaction)
@@ -169,7 +168,7 @@ class Committer:
             self._keep_bounds(2 * self._added)
 
     def _write(self, transaction: Transaction) -> None:
-        # a file that is to be begun anew is not there to be asked
+        # a file that has to be replaced cannot be queried
         if not self._begun_anew and self._store.is_full() and not self._store.prune():
             raise StoreFull(
                 f"{self._store.path}: the store is full of undelivered events; reading is "
@@ -177,23 +176,23 @@ class Committer:
                 "`store.max_size`"
             )
         if self._begun_anew:
-            # what was counted and read so far goes into the new file; the old one is kept aside
+            # counters and positions go into the new file; the old one is kept aside
             self._state["begun_anew"] = str(time.time_ns()).encode()
             self._store.append([], self._state, self._metrics.totals())
             self._begun_anew = False
         self._store.append(transaction.rows, transaction.state, transaction.counters)
 
     def finish(self, stop: threading.Event) -> None:
-        """When nothing is under way any more: delete all that is out of the store's bounds."""
+        """Delete everything above the store's limits, after the last commit."""
         while not stop.is_set() and self._keep_bounds(0):
             pass
 
     def _keep_bounds(self, enough: int) -> bool:
-        """Delete what is out of bounds, or ``enough`` of it; whether there may be more.
+        """Delete up to ``enough`` of what exceeds the limits; return whether there may be more.
 
-        More than was added is enough: the store does not grow, and a bound that was lowered by
-        gigabytes holds up nobody. A failure is only told, for the transaction before it must not
-        be written again.
+        Deleting more than was added is enough: the store does not grow, and lowering a limit by
+        gigabytes does not block. A failure is only reported, because the transaction before it must
+        not be repeated.
         """
         deleted, problem = 0, None
         try:
@@ -206,7 +205,7 @@ class Committer:
                 why = held if self._store.is_full() else "there are no events left to delete"
                 problem = f"{excess} bytes above max_size, and {why}"
             if (self._full or self._pruning.problem) and self._store.held() > _TIGHT:
-                # little room was made, and what waits to be read fills it at once
+                # the little room that was made is filled at once by what waits to be read
                 problem = problem or self._pruning.problem
             elif self._full:
                 self._tell_full(None)
@@ -224,5 +223,4 @@ class Committer:
         self._metrics.set("heptad_store_set_aside", 1 if self._store.set_aside else 0)
 
     def close(self) -> None:
-        """Stop the thread."""
         self._thread.shutdown()

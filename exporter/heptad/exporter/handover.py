@@ -1,7 +1,7 @@
-"""One source speaks for a program, over time too: who takes over which program from whom.
+"""Decide which source takes over which programs from another, over restarts.
 
-The store remembers which source reads a program, and where. Where a configuration gives it to
-another one, or another log, that source begins anew and passes over what was read before
+The store records which source reads a program, and where. If the configuration moves a program to
+another source or log, that source starts from the beginning and skips what was read before
 (``already_read.py``).
 """
 
@@ -26,15 +26,15 @@ from heptad.exporter.stored_line import machine_of
 
 SPEAKERS: Final = "speakers"
 BEGUN_ANEW: Final = "begun_anew"
-"""When the store's file was set aside and an empty one begun (ns)."""
+"""When the store was set aside and replaced by an empty one (ns)."""
 _FEW: Final = 8
 
 Speaker = tuple[str, str]
-"""A source's name, and a place that it reads."""
+"""The name of a source, and a place that it reads."""
 
 
 class SourceScope(msgspec.Struct, frozen=True):
-    """What a source of the configuration reads: at which places, and which programs."""
+    """What a configured source reads: its places and programs."""
 
     name: str
     locations: tuple[str, ...]
@@ -47,21 +47,21 @@ class SourceScope(msgspec.Struct, frozen=True):
 
 
 def locations_of(config: SourceConfig) -> tuple[str, ...]:
-    """Where a source reads."""
+    """Return the places that a source reads."""
     if isinstance(config, FileSourceConfig):
         return tuple(dict.fromkeys(map(os.path.normpath, config.paths)))
     return (config.directory or "journal",)
 
 
 def scope_of(config: SourceConfig, rulebook: Rulebook) -> SourceScope:
-    """What a source of the configuration reads by these rules."""
+    """Return what a configured source reads with these rules."""
     known = frozenset(program.name for program in rulebook.programs.values())
     programs = known & frozenset(config.programs) if config.programs else known
     return SourceScope(config.name, locations_of(config), programs)
 
 
 class Takeover(msgspec.Struct):
-    """The programs that a source takes over, and the sources that spoke for them before."""
+    """The programs that a source takes over, and the sources that read them before."""
 
     source: str
     programs: list[str] = []
@@ -69,14 +69,14 @@ class Takeover(msgspec.Struct):
 
 
 class SpeakerState(msgspec.Struct):
-    """Who spoke last for each program, and under which names this host was known."""
+    """Which sources last read each program, and the names that this host had."""
 
     speakers: dict[str, list[Speaker]] = {}
     own: list[str] = []
 
 
 def find_changes(store: Points, readings: Sequence[SourceScope], host: str) -> list[Takeover]:
-    """What sources take over from others that the store knows."""
+    """Return what sources take over from others, according to the store."""
     speakers = _recall(store, readings, host)
     changes: dict[str, Takeover] = {}
     for reading in readings:
@@ -92,13 +92,13 @@ def find_changes(store: Points, readings: Sequence[SourceScope], host: str) -> l
 
 
 def _is_covered(speaker: Speaker, others: Iterable[Speaker]) -> bool:
-    """Whether a pattern of the same source takes in the path."""
+    """Return whether a pattern of the same source matches the path."""
     name, place = speaker
     return any(other == name and fnmatchcase(place, pattern) for other, pattern in others)
 
 
 def preview(path: Path, readings: Sequence[SourceScope], host: str) -> list[str]:
-    """What would happen at a start with the store in ``path``, for a person."""
+    """Describe what a start with the store in ``path`` would take over."""
     if not path.exists():
         return []
     try:
@@ -114,7 +114,7 @@ def preview(path: Path, readings: Sequence[SourceScope], host: str) -> list[str]
 def begin(
     store: Points, readings: Sequence[SourceScope], host: str, now: int, lost: Collection[str] = ()
 ) -> dict[str, bytes]:
-    """The state by which the sources that take programs over begin anew; commit it as a whole.
+    """Return the state with which sources start a takeover; commit it in one transaction.
 
     A source whose position is ``lost`` takes over from itself.
     """
@@ -156,27 +156,27 @@ def begin(
 
 
 def own_names(store: Points, host: str) -> frozenset[str]:
-    """The names that this host has had in the store, as ``machine_of`` gives them."""
+    """Return the names that this host has had in the store, in the form of ``machine_of``."""
     known = store.recall(SPEAKERS)
     earlier = msgspec.json.decode(known, type=SpeakerState).own if known else []
     return frozenset([*earlier[-_FEW:], machine_of(host), ""])
 
 
 def recall_speakers(store: Points) -> dict[str, bytes]:
-    """What the store remembers for all sources together."""
+    """Return the stored state that all sources share."""
     recalled = {key: store.recall(key) or b"" for key in (SPEAKERS, BEGUN_ANEW)}
     return {key: value for key, value in recalled.items() if value}
 
 
 def recall_handover(store: Points, source: str) -> Handover | None:
-    """How far a source is with what it takes over; None if it takes over nothing."""
+    """Return the progress of a source's takeover; None if there is none."""
     known = store.recall(f"handover/{source}")
     if not known:
         return None
     state = msgspec.msgpack.decode(known, type=Handover)
     begun_anew = int(store.recall(BEGUN_ANEW) or 0)
     if state.begun_anew != begun_anew:
-        # the points that it would compare with are in a file that was set aside
+        # the points to compare with are in a file that was set aside
         state.upto, state.begun_anew = 0, begun_anew
     return state
 
@@ -189,7 +189,7 @@ def _recall(store: Points, readings: Sequence[SourceScope], host: str) -> Speake
 
 
 def _guess(store: Points, readings: Sequence[SourceScope], host: str) -> dict[str, list[Speaker]]:
-    """Who spoke last in a store that does not say: those whose events came last."""
+    """Guess who read each program, in a store without a record: the source of its last events."""
     names = {key.partition("/")[2] for key in store.recall_keys("source/")}
     others = names - {reading.name for reading in readings}
     if not others:
@@ -212,7 +212,7 @@ def _guess(store: Points, readings: Sequence[SourceScope], host: str) -> dict[st
 
 
 def describe(change: Takeover, store: Points, host: str) -> str | None:
-    """What becomes of what a source takes over, and how to choose; None if there is nothing."""
+    """Describe a takeover, and how to choose another one; None if it has no effect."""
     own = own_names(store, host)
     tails = find_last_events(store.past(store.newest_position()), own)
     last: dict[str, int] = {}
@@ -223,7 +223,7 @@ def describe(change: Takeover, store: Points, host: str) -> str | None:
     text = f"source `{change.source}` takes over {_count(change.programs)} from {before}: "
     begun_anew = int(store.recall(BEGUN_ANEW) or 0)
     if not last and not begun_anew:
-        return None  # nothing of them was read
+        return None  # none of them was read
     if not last:
         return text + (
             "earlier events are in a corrupt store that was renamed, so lines from before "

@@ -1,4 +1,4 @@
-"""What a source hands over: log records, and where each comes from."""
+"""The records that sources return, and where each comes from."""
 
 from typing import Self
 
@@ -6,11 +6,11 @@ import msgspec
 
 
 class Provenance(msgspec.Struct, frozen=True, gc=False):
-    """Where a record comes from, and who vouches for it.
+    """Where a record comes from, and what confirms it.
 
-    ``exe``, ``uid``, ``capable`` (has effective capabilities, maybe in a user namespace only) and
-    ``transport`` are the journal's trusted fields (systemd.journal-fields(7)); a file has none of
-    them and is not ``trusted``.
+    ``exe``, ``uid``, ``capable`` (has effective capabilities, possibly only in a user namespace)
+    and ``transport`` are the journal's trusted fields (systemd.journal-fields(7)). A record of a
+    file has none of them and is not ``trusted``.
     """
 
     path: str | None = None
@@ -23,22 +23,22 @@ class Provenance(msgspec.Struct, frozen=True, gc=False):
 
 
 class RepeatCount(int):
-    """How often a folded line says that it came; ``again``: that the line right before did."""
+    """The repeat count of a folded line; ``again``: it repeats the line right before."""
 
     again: bool
 
     def __new__(cls, count: int, *, again: bool = False) -> Self:
-        """Make one of ``count``."""
         folded = super().__new__(cls, count)
         folded.again = again
         return folded
 
 
 class LogRecord(msgspec.Struct, frozen=True, gc=False):
-    """A log line with its header understood: what every source hands over.
+    """A log line with its header parsed.
 
     ``time`` is nanoseconds since the epoch, UTC; ``host`` and ``app_name`` are as logged, and
-    ``pid`` is the process id in digits. ``raw`` is the whole line. ``count`` is 1, or RepeatCount.
+    ``pid`` is the process id in digits. ``raw`` is the whole line. ``count`` is 1, or a
+    RepeatCount.
     """
 
     time: int

@@ -1,7 +1,7 @@
-"""Every metric the exporter exposes of events and of itself, named and explained once.
+"""All metrics of the exporter about events and itself, with their HELP texts.
 
-Counters live in the local store: they are read from it at the start, move only when a batch is
-committed, and so survive a restart. Host metrics are in ``collectors``.
+Counters are stored in the local store. They are read at the start and increase only when a batch is
+committed, so they survive a restart. Host metrics are in ``collectors``.
 """
 
 from collections import Counter
@@ -140,9 +140,9 @@ GAUGES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
 
 
 class ExporterMetrics(StoredMetrics):
-    """The exporter's own counters and gauges, for a prometheus_client registry.
+    """The exporter's counters and gauges, for a prometheus_client registry.
 
-    Every one of ``label_sets`` (program, action, outcome, method) is shown at zero from the start.
+    All ``label_sets`` (program, action, outcome, method) are exposed at zero from the start.
     """
 
     def __init__(
@@ -160,9 +160,9 @@ class ExporterMetrics(StoredMetrics):
 
 
 class CounterDelta:
-    """Adds up what one batch of ``source`` moves, before it is committed.
+    """Sums up the counters of one batch of ``source`` before it is committed.
 
-    Events from before ``history_before`` (ns) are history: stored, but not counted as new.
+    Events before ``history_before`` (ns) are history: stored, but not counted as new.
     """
 
     def __init__(self, source: str, history_before: int) -> None:
@@ -174,9 +174,9 @@ class CounterDelta:
         self._others: CounterDict = {}
 
     def events(self, events: Iterable[Event], rows: Sequence[Row]) -> Counter[str]:
-        """Count events, of which ``rows`` are the rows; return the number of rows by series.
+        """Count events, given their ``rows``; return the number of rows by series.
 
-        An event of several lines counts that often: by its row, and by ``count`` beyond that.
+        A row counts once; a ``count`` above 1 is added.
         """
         for event in [event for event in events if event.count != 1]:
             if event.time >= self._history_before:
@@ -191,17 +191,17 @@ class CounterDelta:
         return series_counts
 
     def line(self, result: str, amount: int = 1) -> None:
-        """Count what became of a line."""
+        """Count lines by result."""
         self._lines[result] = self._lines.get(result, 0) + amount
 
     def add(self, name: str, amount: float = 1, **labels: str) -> None:
-        """Count something else; nothing where ``amount`` is 0."""
+        """Add to another counter, unless ``amount`` is 0."""
         if amount:
             key = counter_key(name, **labels)
             self._others[key] = self._others.get(key, 0) + amount
 
     def counters(self) -> CounterDict:
-        """What the batch adds, as the store takes it."""
+        """Return the increments of the batch, for the store."""
         for result, amount in self._lines.items():
             self.add("heptad_lines_total", amount, source=self.source, result=str(result))
         self.add("heptad_history_events_total", self._history, source=self.source)
@@ -215,12 +215,12 @@ class CounterDelta:
 
 @lru_cache(maxsize=8192)
 def _is_dropped(series: str) -> bool:
-    """Whether events with that head are lines in which a daemon says that it dropped others."""
+    """Return whether a series has the messages in which a daemon reports dropped messages."""
     return decode_series(series)[1].get("reason") == DROPPED
 
 
 @lru_cache(maxsize=8192)
 def _counter_of(series: str) -> tuple[str, str]:
-    """The key of the counter of the events with that head."""
+    """Return the counter of the events of a series."""
     tags = decode_series(series)[1]
     return counter_key("auth_events_total", **{label: tags.get(label, "") for label in LABELS})

@@ -1,4 +1,4 @@
-"""The one loop: read what is there, say what it means, commit it, and only then move on."""
+"""The main loop: read lines from the sources, normalize them, and commit the events."""
 
 import logging
 import threading
@@ -31,7 +31,7 @@ log = logging.getLogger("heptad.pipeline")
 
 SECOND: Final = 10**9
 POLL: Final = 2.0
-"""Seconds after which the sources are asked though nothing woke the loop."""
+"""Seconds after which the sources are polled if nothing woke the loop."""
 _SAMPLES: Final = 20
 _HEALTH_EVERY: Final = 2.0
 _LOOKED_EVERY: Final = 15 * SECOND
@@ -39,10 +39,10 @@ _TOLD_EVERY: Final = 15.0
 
 
 class Pipeline:
-    """Reads ``lanes`` into ``store``; ``now`` gives the time in nanoseconds.
+    """Reads ``running_sources`` into ``store``; ``now`` returns the time in nanoseconds.
 
-    ``restore`` comes first: ``run`` and ``drain`` call it, whoever steps does. ``others`` says what
-    is wrong outside of it, for those who read the store.
+    Call ``restore`` before ``step``; ``run`` and ``drain`` do so. ``others`` returns problems
+    outside of the pipeline, to be stored with its own.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Pipeline:
         self._watch_clock()
 
     def restore(self) -> None:
-        """Take up what the store holds of an earlier run; raises StoreError."""
+        """Restore the state of an earlier run from the store; raises StoreError."""
         lost = drop_unsound(self._store, [running.source for running in self._running_sources])
         self._first_start = self._recall_first_start()
         told = self._store.recall(PROBLEMS) or b"[]"
@@ -110,7 +110,7 @@ class Pipeline:
         return int(known)
 
     def _hand_over(self, lost: Collection[str]) -> None:
-        """Let the sources begin anew that take programs over, or whose position is ``lost``."""
+        """Start takeovers: for moved programs, and for sources whose position is ``lost``."""
         readings = [running.scope for running in self._running_sources]
         for change in handover.find_changes(self._store, readings, self._host):
             if told := handover.describe(change, self._store, self._host):
@@ -137,7 +137,7 @@ class Pipeline:
                     self.wake.clear()
 
     def drain(self, stop: threading.Event) -> None:
-        """Read everything that is there, then stop."""
+        """Read everything that is available, then stop."""
         with self._closing(stop):
             self.restore()
             while not stop.is_set() and self.step(stop):
@@ -151,18 +151,18 @@ class Pipeline:
 
     @contextmanager
     def _closing(self, stop: threading.Event) -> Iterator[None]:
-        """Close at the end; a fault is told before, for closing may hang where the disk does."""
+        """Close at the end; log an exception first, because closing may hang if the disk does."""
         try:
             yield
         except Exception:
             log.critical("pipeline failed", exc_info=True)
-            stop.set()  # a store that fails too must not be waited for
+            stop.set()  # do not wait for a store that fails too
             raise
         finally:
             self.close(stop)
 
     def close(self, stop: threading.Event) -> None:
-        """Commit what is under way and close the sources, each whatever befalls the others."""
+        """Commit what is in progress and close all sources, even if one of them fails."""
         with ExitStack() as closing:
             for running in self._running_sources:
                 closing.callback(running.close)
@@ -170,7 +170,7 @@ class Pipeline:
             self._committer.wait(stop)
 
     def step(self, stop: threading.Event) -> bool:
-        """Ask every source once; whether any had something."""
+        """Poll every source once; return whether any had something."""
         busy, begun = False, self._now()
         for running in self._running_sources:
             batch = running.source.read()
@@ -194,7 +194,7 @@ class Pipeline:
         return busy
 
     def _transaction(self, running: RunningSource, batch: RecordBatch) -> Transaction:
-        """All that a batch changes: events, counters, and everything the next line depends on."""
+        """Return all changes of a batch: events, counters, and the state for the next line."""
         name = running.source.name
         history_before = -1 if running.caught_up else self._first_start
         delta = CounterDelta(name, history_before)
@@ -220,7 +220,7 @@ class Pipeline:
     def _normalize(
         self, running: RunningSource, batch: RecordBatch, delta: CounterDelta, history_before: int
     ) -> tuple[list[Row], list[Row]]:
-        """The events of a batch, and the lines of known programs that no rule understood."""
+        """Return the events of a batch, and the lines of known programs that no rule matched."""
         normalizer, already_read = running.normalizer, running.already_read
         records = running.stamps.judge(batch.records, self._now())
         rejected, running.stamps.rejected = running.stamps.rejected, 0
@@ -306,14 +306,14 @@ class Pipeline:
         self._behind, self._is_proven = behind, proven
 
     def _keep_looked(self, stop: threading.Event) -> None:
-        """Store up to when every log was read to its end: no event since then is missing."""
+        """Store the time up to which all logs are completely read, so that no event is missing."""
         until = min((running.read_until for running in self._running_sources), default=0)
         if self._is_proven and abs(until - self._looked_until) >= _LOOKED_EVERY:
             self._looked_until = until
             self._committer.submit(Transaction([], {LOOKED_UNTIL: str(until).encode()}, {}), stop)
 
     def _keep_health(self, stop: threading.Event) -> None:
-        """Store what is wrong, where that changed: the report and the page of others tell it."""
+        """Store the problems if they changed, for reports and pages of other processes."""
         news: dict[str, bytes] = {}
         for running in self._running_sources:
             news |= running.listening.news(running.source.name)
@@ -325,11 +325,11 @@ class Pipeline:
             self._committer.submit(Transaction([], news, {}), stop)
 
     def is_behind(self) -> bool:
-        """Whether there were lines to read when last looked, or nobody has looked yet."""
+        """Return whether there were unread lines at the last check, or no check was done yet."""
         return self._behind != 0
 
     def is_deaf(self) -> bool:
-        """Whether a source was not heard, or could not be read, when last looked."""
+        """Return whether a source was deaf or unreadable at the last check."""
         conditions = (*self._deaf.values(), *self._conditions.values())
         return any(condition.problem for condition in conditions)
 
@@ -342,12 +342,12 @@ class Pipeline:
         self._metrics.set("heptad_clock_steps_back_total", self._steps_back)
 
     def problems(self) -> list[str]:
-        """What is wrong now, a sentence each: for /healthz."""
+        """Return the current problems, one sentence each, for /healthz."""
         deaf = [f"source {n} is deaf: {c.problem}" for n, c in self._deaf.items() if c.problem]
         return deaf + self._problems()
 
     def _problems(self) -> list[str]:
-        """The same without deaf sources, which are kept one by one."""
+        """The same without deaf sources, which are stored separately."""
         conditions = [
             *self._conditions.items(),
             *self._unwatched.items(),
@@ -358,6 +358,6 @@ class Pipeline:
 
 
 def _is_at_end(source: Source) -> bool:
-    """Whether a source that has nothing to give was read to its end, and not only kept from it."""
+    """Return whether an idle source was read to its end, rather than prevented from reading."""
     health = source.health()
     return not health.catching_up and health.problem is None

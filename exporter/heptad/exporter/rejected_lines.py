@@ -1,4 +1,4 @@
-"""Lines that were refused for their provenance: how many, from where, and which are kept."""
+"""Lines that were rejected for their provenance: their number, origin, and which are stored."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ from heptad.exporter.normalize.provenance import untrusted_origin_of
 from heptad.exporter.parsing.rulebook import Program
 
 MOST_A_DAY: Final = 10_000
-"""So many refused lines of a program are kept in a day; the rest is only counted."""
+"""Maximum number of rejected lines of a program stored per day; the others are only counted."""
 _MOST_PLACES: Final = 10
 _LONGEST_PATH: Final = 200
 _DAY: Final = 86_400 * 10**9
@@ -27,11 +27,11 @@ REMEDIES: Final[dict[str, str]] = {
     "rights": "it does not run with root privileges, so anyone could forge these lines",
     "unseen": "journald did not record the process, so their origin cannot be verified",
 }
-"""What to do about a refused line, by the reason (heptad.exporter.normalize.provenance.Reason)."""
+"""What to do about a rejected line, by reason (heptad.exporter.normalize.provenance.Reason)."""
 
 
 class UntrustedOrigin(msgspec.Struct, frozen=True, array_like=True):
-    """Where refused lines come from: the reason, the user id (-1: unknown) and the binary."""
+    """Where rejected lines come from: the reason, the user id (-1: unknown) and the binary."""
 
     reason: str
     uid: int
@@ -39,7 +39,7 @@ class UntrustedOrigin(msgspec.Struct, frozen=True, array_like=True):
 
 
 class UntrustedProgram(msgspec.Struct):
-    """The refused lines of a program; ``kept`` of the day ``day`` (days since 1970).
+    """The rejected lines of a program; ``stored_lines`` of the day ``day`` (days since 1970).
 
     ``sentence`` describes them, for the report.
     """
@@ -63,7 +63,7 @@ class UntrustedProgram(msgspec.Struct):
             self.origins.append((place, 1))
 
     def may_keep(self, now: int) -> bool:
-        """Whether one more line may be kept at ``now`` (ns); if so, it is."""
+        """Return whether one more line may be stored at ``now`` (ns), and count it if so."""
         day = now // _DAY
         if day != self.day:
             self.day, self.stored_lines = day, 0
@@ -73,7 +73,7 @@ class UntrustedProgram(msgspec.Struct):
         return True
 
     def describe(self, program: str) -> str:
-        """A sentence about most of the lines."""
+        """Return a sentence about the largest group of lines."""
         if not self.origins:
             return f"{self.lines} lines of {program} were rejected"
         place, lines = max(self.origins, key=lambda known: known[1])
@@ -85,9 +85,9 @@ class UntrustedProgram(msgspec.Struct):
 
 
 class UntrustedLines:
-    """The refused lines of one source, by program; they go on over a restart.
+    """The rejected lines of one source by program, across restarts.
 
-    ``changed`` since they were dumped.
+    ``changed``: whether they changed since the last ``dump``.
     """
 
     def __init__(self) -> None:
@@ -95,11 +95,11 @@ class UntrustedLines:
         self.changed = False
 
     def restore(self, data: bytes) -> None:
-        """Go on from what ``dump`` gave."""
+        """Restore the result of ``dump``."""
         self.programs = msgspec.json.decode(data, type=dict[str, UntrustedProgram])
 
     def dump(self) -> bytes:
-        """For the store."""
+        """Encode for the store."""
         self.changed = False
         for program, untrusted in self.programs.items():
             untrusted.sentence = untrusted.describe(program)
@@ -114,7 +114,7 @@ class UntrustedLines:
         return untrusted
 
     def trust(self, program: str, provenance: Provenance) -> None:
-        """Forget what was refused of ``program`` from where ``origin`` is."""
+        """Forget the rejected lines of ``program`` with this provenance."""
         uid, path = (
             -1 if provenance.uid is None else provenance.uid,
             (provenance.exe or "")[:_LONGEST_PATH],

@@ -1,4 +1,4 @@
-"""A source and all that goes with it: what interprets it, and what it has taken over."""
+"""A source together with its normalizer and its progress."""
 
 from typing import Final
 
@@ -20,16 +20,16 @@ from heptad.exporter.sources import GAP_REASONS, Source
 from heptad.exporter.unparsed import row_of_line
 
 _KINDS: Final = ("source", "attempts", "caught_up", "strangers", "handover", "joined")
-"""What the store keeps of each source beside its events."""
+"""Kinds of state that the store has for each source."""
 
 UnparsedLine = tuple[str, Row | None]
-"""A line that no rule understood: its program, and its row if it may be kept."""
+"""A line that no rule matched: its program, and its row if it may be stored."""
 
 
 class RunningSource(msgspec.Struct):
-    """A source, what interprets it, the places it reads, and whether it was read to its end once.
+    """A source, its normalizer, the places it reads, and whether it was read to its end once.
 
-    ``read_until`` is when it was last asked and had nothing more (ns); 0 if it always had.
+    ``read_until`` is when it was last polled and had nothing more (ns); 0 if it always had.
     ``already_read`` knows what another source has read of the programs that this one takes over.
     """
 
@@ -45,17 +45,16 @@ class RunningSource(msgspec.Struct):
 
     @property
     def scope(self) -> SourceScope:
-        """What it reads."""
         return SourceScope(self.source.name, self.locations, self.normalizer.programs())
 
     def restore(self, store: LocalStore, host: str) -> dict[str, bytes]:
-        """Take up what the store holds of an earlier run, and give that too; raises StoreError."""
+        """Restore the state of an earlier run from the store, and return it; raises StoreError."""
         name = self.source.name
         recalled = {kind: store.recall(f"{kind}/{name}") or b"" for kind in _KINDS}
         self.caught_up = bool(recalled["caught_up"])
         state = handover.recall_handover(store, name)
         if state is not None:
-            # committed is what it compares with: the writer's own connection is not asked
+            # only committed points are compared, so the writer's own connection is not needed
             self.past = LocalStore(store.path)
             own = handover.own_names(store, host)
             past = self.past.past(state.upto)
@@ -72,14 +71,14 @@ class RunningSource(msgspec.Struct):
         return known | {f"{kind}/{name}": value for kind, value in recalled.items() if value}
 
     def end_hand_over(self, now: int) -> dict[str, bytes]:
-        """What is to be committed when all that it took over is read; empty before that."""
+        """Return the state to commit when the takeover is complete; empty before that."""
         if self.already_read is None or not self.caught_up or not self.already_read.is_over(now):
             return {}
         self.already_read = None
         return {f"{kind}/{self.source.name}": b"" for kind in ("handover", "joined")}
 
     def close(self) -> None:
-        """Give up the source's files, processes and threads."""
+        """Release the source's files, processes and threads."""
         try:
             self.source.close()
         finally:
@@ -87,7 +86,7 @@ class RunningSource(msgspec.Struct):
                 self.past.close()
 
     def unparsed_rows(self, others: list[SkippedRecord], history_before: int) -> list[UnparsedLine]:
-        """The lines of known programs that no rule understood, as far as they may be kept."""
+        """Return the lines of known programs that no rule matched, as they may be stored."""
         normalizer, unparsed = self.normalizer, list[UnparsedLine]()
         for result, record in others:
             if result is NOT_UNDERSTOOD:
@@ -101,7 +100,7 @@ class RunningSource(msgspec.Struct):
         return unparsed
 
     def zero_counters(self) -> CounterDict:
-        """Every counter that it may move, so that ``increase()`` sees the first time it does."""
+        """Return every counter that it may increase, so that ``increase()`` sees the first time."""
         source, normalizer = self.source.name, self.normalizer
         gap = dict(zip(LABELS, ("heptad", "gap", "unknown", ""), strict=True))
         keys = [counter_key("auth_events_total", **gap)]

@@ -1,11 +1,11 @@
-"""Names by a size each: the largest is found at once, however many there are."""
+"""Track sizes by name, and find the largest in constant time."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
 
 
 class SizeRanking:
-    """Sizes that change by one at a time; 0 is not kept."""
+    """Sizes that change by one at a time; zeros are dropped."""
 
     def __init__(self, sizes: Iterable[tuple[str, int]]) -> None:
         self._names: dict[int, OrderedDict[str, None]] = {}
@@ -14,7 +14,7 @@ class SizeRanking:
             self.move(name, 0, size)
 
     def move(self, name: str, before: int, after: int) -> None:
-        """The size of ``name`` is not ``before`` any more, but ``after``."""
+        """Change the size of ``name`` from ``before`` to ``after``."""
         if before:
             names = self._names[before]
             del names[name]
@@ -27,5 +27,5 @@ class SizeRanking:
             self._largest -= 1
 
     def largest(self) -> str:
-        """The name with the largest size, of several the one that has it longest."""
+        """Return the name with the largest size; of several, the one that has it longest."""
         return next(iter(self._names[self._largest]))

@@ -1,8 +1,8 @@
-"""What a stored row says, whichever log its line was read from.
+"""Compare stored rows by content, independent of the log that their line was read from.
 
-The journal and the file that syslogd writes hold the same line in two forms: with a time in
-microseconds or in seconds, with a process id that journald adds, under a host's long or short
-name, with characters that syslogd escapes. Two rows say the same if they differ in no more.
+The journal and a file of syslogd contain the same line in two forms: with a time in microseconds or
+in seconds, with a process id that journald adds, under a host's long or short name, with characters
+that syslogd escapes. Rows that differ only in these have equal content.
 """
 
 import re
@@ -32,7 +32,7 @@ MachineProgram = tuple[str, str]
 
 
 class LineContent(msgspec.Struct, frozen=True, gc=False):
-    """What a row says; ``count`` is how many lines it stands for."""
+    """The content of a row; ``count`` is the number of lines that it stands for."""
 
     kind: EventKind
     voice: MachineProgram
@@ -43,11 +43,11 @@ class LineContent(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def end(self) -> int:
-        """When its line was written at the latest: a stamp of a whole second may be cut off."""
+        """The latest time when its line may have been written: times may be whole seconds."""
         return self.time if self.time % SECOND else self.time + SECOND - 1
 
     def may_be(self, other: "LineContent") -> bool:
-        """Whether both may be of one line, their times aside."""
+        """Return whether both may be the same line, apart from their times."""
         if self.content != other.content or self.voice[0] != other.voice[0]:
             return False
         return self.pid == other.pid or not (self.pid and other.pid)
@@ -55,7 +55,7 @@ class LineContent(msgspec.Struct, frozen=True, gc=False):
 
 @lru_cache(maxsize=8192)
 def machine_of(name: str) -> str:
-    """A host's name without its domain, in lower case; empty for ``localhost``."""
+    """Return a host's name without its domain, in lower case; empty for ``localhost``."""
     name = name.lower()
     short = name if _ADDRESS.fullmatch(name) else name.partition(".")[0]
     return "" if short == "localhost" else short
@@ -63,7 +63,6 @@ def machine_of(name: str) -> str:
 
 @lru_cache(maxsize=8192)
 def kind_of(series: str) -> EventKind:
-    """The kind of a series."""
     measurement, tags = decode_series(series)
     return (measurement, *(tags.get(tag, "") for tag in _KIND))
 
@@ -73,22 +72,22 @@ _KIND: Final = ("program", "action", "outcome", "method", "reason")
 
 @lru_cache(maxsize=8192)
 def host_of(series: str) -> str:
-    """The machine after which a series is named."""
+    """Return the machine of a series."""
     return machine_of(decode_series(series)[1].get("host", ""))
 
 
 def content_of_event(event: Event, own: frozenset[str]) -> LineContent:
-    """What an event says; ``own`` are the names of this host as ``machine_of`` gives them."""
+    """Return the content of an event; ``own`` are the names of this host, see ``machine_of``."""
     fields = {name: value for name in EVENTS.fields if (value := getattr(event, name)) is not None}
     kind = (EVENTS.name, *(getattr(event, tag) for tag in _KIND))
     return _content_of(kind, machine_of(event.host), event.time, fields, "", own)
 
 
 def content_of(row: Row, own: frozenset[str]) -> LineContent:
-    """The same of a stored row, also of a line that no rule understood."""
+    """Return the content of a stored row, also of a line that no rule matched."""
     fields = decode_fields(row.body)
     message = ""
-    if "begin" in fields or "message" in fields:  # a line that no rule understood
+    if "begin" in fields or "message" in fields:  # a line that no rule matched
         message = str(fields.get("message", row.raw[int(fields.get("begin", 0)) :]))
     return _content_of(kind_of(row.series), host_of(row.series), row.time, fields, message, own)
 

@@ -1,9 +1,9 @@
-"""Lines that were not understood or not believed: stored, and given to the rules once more.
+"""Store lines that no rule matched or that were rejected, and apply the rules to them again.
 
-A daemon that changes its format writes lines that nothing understands, and one at another path
-lines that nobody believes. They are kept with all that a rule would have been told, so that a
-mended rule or setting finds them. A line becomes an event and stops
-being left over in one transaction: whoever is killed in between goes on where he was.
+If a daemon changes its log format, no rule matches its lines; if its binary moves, its lines are
+rejected. They are stored with everything that a rule needs, so that a corrected rule or setting can
+process them later. A line becomes an event and is removed in one transaction, so processing can
+continue after a kill.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ _CHUNK: Final = 1000
 _FOREVER: Final = 2**63 - 1
 
 ResultCounts = Counter[tuple[str, LineResult]]
-"""(program, what became of its lines) to their number."""
+"""(program, result of its lines) → their number."""
 
 
 def row_of_line(
@@ -42,11 +42,11 @@ def row_of_line(
     untrusted: bool = False,
     masked: bool = False,
 ) -> Row:
-    """The row of a line that no rule of ``program`` understood, or that is ``refused``.
+    """Return the row of a line that no rule of ``program`` matched, or that is ``untrusted``.
 
-    ``masked``: what of it may not be kept is masked, and is not to be masked once more.
-    ``history``: it was read before the source had been read to its end once, and is older than
-    the first start, so that an event of it is not counted as new.
+    ``masked``: what must not be stored is already masked. ``history``: the line was read before the
+    source had been read to its end once, and is older than the first start, so its event is not
+    counted as new.
     """
     message, raw, provenance = record.message, record.raw, record.provenance
     is_end = raw.endswith(message)
@@ -73,7 +73,7 @@ def row_of_line(
 
 
 def record_of_point(point: Point) -> LogRecord:
-    """The record that ``row_of_line`` was given; its time may have moved on when it was stored."""
+    """Return the record given to ``row_of_line``; its time may have been moved by the store."""
     fields: dict[str, Any] = point.fields
     raw = fields.get("raw", "")
     message = fields["message"] if "message" in fields else raw[fields["begin"] :]
@@ -90,10 +90,11 @@ def record_of_point(point: Point) -> LogRecord:
 
 
 class Reprocessor:
-    """Gives stored lines to the rules of ``rulebook``; without ``store`` it only looks.
+    """Applies the rules of ``rulebook`` to stored lines; without ``store``, it changes nothing.
 
-    ``accounts`` are those of each source whose journal another machine wrote. Lines are judged as
-    if no others had been written: what the exporter knew of a connection when it read them is gone.
+    ``user_ids`` are the accounts of each source whose journal another machine wrote. Login attempts
+    may be classified differently, because the state of the connections when the lines were read is
+    lost.
     """
 
     def __init__(
@@ -113,10 +114,10 @@ class Reprocessor:
         self._untrusted: dict[str, UntrustedLines] = {}
 
     def run(self, reader: LocalStore, since: int, report: Callable[[int], object]) -> None:
-        """Take what is left over since ``since`` (ns) in order of time; raises StoreError.
+        """Process the stored lines from ``since`` (ns) on in order of time; raises StoreError.
 
-        ``tell`` is told how many lines were looked at. ``reader`` is another connection to the
-        store, whose view does not change under the writing.
+        ``report`` is called with the number of lines processed. ``reader`` is another connection to
+        the store, so that writing does not change its view.
         """
         points = reader.read(UNPARSED, since, _FOREVER)
         while chunk := list(islice(points, _CHUNK)):
@@ -143,7 +144,7 @@ class Reprocessor:
                     delta = deltas[source, history] = CounterDelta(
                         source, _FOREVER if history else -1
                     )
-                if _is_masked(point):  # an event in which something was masked keeps no line
+                if _is_masked(point):  # an event with a masked value has no raw line
                     events[0].raw = ""
                 rows.append(row_of_event(events[0]))
                 delta.events(events, rows[-1:])
@@ -158,9 +159,9 @@ class Reprocessor:
             self._store.append(rows, state, _add_up(deltas.values()), remove=done)
 
     def _normalizer(self, point: Point, reader: LocalStore) -> Normalizer:
-        """One a host and source, with the connections as they were if a run was cut off.
+        """Return a normalizer per host and source, with the connections of an interrupted run.
 
-        It masks nothing where that is done already.
+        It masks nothing if the line is already masked.
         """
         host, source = point.tags["host"], point.tags["source"]
         key = f"applied/{source}/{host}"
@@ -178,7 +179,7 @@ class Reprocessor:
         return self._plain[key] if _is_masked(point) else normalizer
 
     def _trust(self, source: str, program: str, provenance: Provenance, reader: LocalStore) -> None:
-        """Lines of ``program`` from there are believed now: report them as refused no more."""
+        """Remove lines of ``program`` that are now trusted from the rejected ones."""
         refusals = self._untrusted.get(source)
         if refusals is None:
             refusals = self._untrusted[source] = UntrustedLines()

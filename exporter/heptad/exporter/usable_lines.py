@@ -1,7 +1,7 @@
-"""Whether a source that is read is heard: of its last lines, how many could be used.
+"""Detect that a source is deaf, by the share of its recent lines that can be used.
 
-A source is deaf where nearly all of them have no header that is known, and deaf to a program where
-nearly all of that program's lines are refused for their provenance.
+A source is deaf if nearly all its lines have an unknown header, and deaf to a program if nearly all
+lines of that program are rejected for their provenance.
 """
 
 import time
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 WINDOW: Final = 300.0
-"""Seconds of lines that are judged; older ones, up to a day, only until there are ENOUGH."""
+"""Seconds of lines that are evaluated; older ones, up to a day, only until there are ENOUGH."""
 ENOUGH: Final = 20
 SHARE: Final = 0.9
 _OLDEST: Final = 86_400.0
@@ -19,7 +19,7 @@ _HEADERS: Final = ""
 
 
 class _Window:
-    """The last lines of one kind, as (until when, how many, how many of them were no use)."""
+    """Recent lines of one kind, in steps of (start, lines, unusable lines)."""
 
     def __init__(self) -> None:
         self._steps: deque[list[float]] = deque()
@@ -37,7 +37,7 @@ class _Window:
         self._heard = now
 
     def judge(self, now: float) -> bool:
-        """Whether it is deaf; few lines, all of them lost, change nothing for a day."""
+        """Return whether it is deaf; with few lines, the result stays the same for a day."""
         while self._steps:
             since, lines, lost = self._steps[0]
             spare = now - since > WINDOW and self.lines - lines >= ENOUGH
@@ -53,12 +53,12 @@ class _Window:
         return self.deaf
 
     def assume(self, now: float) -> None:
-        """What an earlier run found: it holds until lines show the contrary."""
+        """Adopt the result of an earlier run until lines show otherwise."""
         self.deaf, self._heard = True, now
 
 
 class Hearing:
-    """The lines of one source; ``now`` gives seconds that never go back."""
+    """Evaluates the lines of one source; ``now`` returns monotonic seconds."""
 
     def __init__(self, now: Callable[[], float] | None = None) -> None:
         self._now = now or time.monotonic
@@ -66,21 +66,21 @@ class Hearing:
 
     @property
     def doubts(self) -> bool:
-        """Whether a program's lines were refused lately, so that all of its lines matter."""
+        """Whether a program's lines were recently rejected, so all its lines must be counted."""
         return any(window.lost for name, window in self._windows.items() if name)
 
     def restore(self, programs: Iterable[str], *, headless: bool) -> None:
-        """Go on from what an earlier run found: see ``headless`` and ``refused``."""
+        """Restore the result of an earlier run: see ``headless`` and ``untrusted``."""
         for name in [_HEADERS] * headless + list(programs):
             self._window(name).assume(self._now())
 
     def hear(self, lines: int, headless: int) -> None:
-        """Take in a batch of so many ``lines``, of which ``headless`` have no header."""
+        """Add a batch of ``lines``, of which ``headless`` have no known header."""
         if lines:
             self._window(_HEADERS).add(self._now(), lines, headless)
 
     def hear_programs(self, used: Mapping[str, int], untrusted: Mapping[str, int]) -> None:
-        """Take in the lines of a batch by program: those that were ``used`` or ``refused``."""
+        """Add the lines of a batch by program: those ``used`` and those ``untrusted``."""
         now = self._now()
         for program in used.keys() | untrusted.keys():
             lost = untrusted.get(program, 0)
@@ -93,11 +93,11 @@ class Hearing:
         return window
 
     def headless(self) -> bool:
-        """Whether nearly all lines have no header that is known."""
+        """Return whether nearly all lines have an unknown header."""
         window = self._windows.get(_HEADERS)
         return window is not None and window.judge(self._now())
 
     def untrusted(self) -> list[str]:
-        """The programs nearly all of whose lines are refused for their provenance."""
+        """Return the programs of which nearly all lines are rejected for their provenance."""
         now = self._now()
         return sorted(name for name, window in self._windows.items() if name and window.judge(now))

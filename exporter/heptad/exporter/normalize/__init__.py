@@ -1,1 +1,1 @@
-"""A log record becomes a 7W event."""
+"""Normalization: a log record becomes a 7W event."""

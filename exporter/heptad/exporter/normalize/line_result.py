@@ -1,11 +1,11 @@
-"""What can become of a line, in the words of metrics and reports."""
+"""The possible results for a line, used in metrics and reports."""
 
 from enum import StrEnum
 from typing import Final
 
 
 class LineResult(StrEnum):
-    """What became of a line."""
+    """The result for a line."""
 
     EVENT = "event"
     IGNORED = "ignored"
@@ -30,7 +30,7 @@ RESULTS: Final[dict[LineResult, str]] = {
     LineResult.ALREADY_READ: "was already read by the source that this one replaced",
 }
 
-# an attribute of an enumeration costs as much as a look into a dictionary, for every line
+# as constants, because looking up an attribute of an enum is slow, and is done for every line
 IGNORED: Final = LineResult.IGNORED
 NOT_UNDERSTOOD: Final = LineResult.NOT_UNDERSTOOD
 UNTRUSTED: Final = LineResult.UNTRUSTED

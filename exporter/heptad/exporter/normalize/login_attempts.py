@@ -1,8 +1,8 @@
-"""Count answers, not key offers: the one place that decides what is a login attempt.
+"""Decide what is a login attempt: answers count, offers of keys do not.
 
-sshd tells one failed login in up to five lines, fewer at LogLevel INFO than at VERBOSE, and an
-ssh client with an agent is refused several keys before the right one. Per connection (host,
-program and process id) a line becomes one of: a login, an offer, or an event of its own action.
+sshd logs one failed login in up to five lines, fewer at LogLevel INFO than at VERBOSE, and an ssh
+client with an agent offers several keys before the right one. For each connection (host, program
+and process id), a line is classified as a login, an offer, or an event with an action of its own.
 """
 
 from collections import OrderedDict
@@ -19,18 +19,18 @@ from heptad.exporter.size_index import SizeRanking
 
 SECOND: Final = 10**9
 LONGEST: Final = 600 * SECOND
-"""A connection is forgotten after ten minutes of log time: process ids recur."""
+"""A connection is forgotten after ten minutes of log time, because process ids are reused."""
 LINGER: Final = 10 * SECOND
-"""How long after its end further end lines still belong to it, where they tell no port."""
+"""How long after the end of a connection further end lines without a port belong to it."""
 MOST_OPEN: Final = 4_000
-"""Far more than sshd lets wait at once on many hosts (MaxStartups: 100), and 2 MB at most."""
+"""Far more than sshd allows on many hosts (MaxStartups: 100), and 2 MB at most."""
 MOST_ENDED: Final = 1_000
-"""Ended connections that are remembered, so that no end line counts again: 50 bytes each."""
+"""Number of ended connections kept, so that no second end line counts: 50 bytes each."""
 _LONGEST_USER: Final = 256
 _LONGEST_ADDRESS: Final = 64
 _OFFERS: Final = frozenset({"publickey", "none", "hostbased"})
 _UNKNOWN: Final = "unknown"
-"""The word of sshd's monitor for what offers a key or a host in the name of no account."""
+"""The method that sshd's monitor logs for a key or host offered for an unknown account."""
 _ENDS: Final = frozenset({"end", "accepted"})
 _BY_PAM: Final = "keyboard-interactive"
 
@@ -39,9 +39,9 @@ Classification = tuple[str, str, str, str]
 
 
 class ClientConnection(msgspec.Struct, array_like=True, gc=False):
-    """What is known of a connection, ``user`` and ``address`` for an end line that lacks them.
+    """The state of a connection; ``user`` and ``address`` are for an end line without them.
 
-    ``begun`` is when it began or, of an ended one, when it ended.
+    ``begun`` is when it started or, if ``ended``, when it ended.
     """
 
     begun: int
@@ -55,41 +55,39 @@ class ClientConnection(msgspec.Struct, array_like=True, gc=False):
 
 
 Learned = tuple[str | None, str | None]
-"""User and IP address that earlier lines of a connection had; None where the line has its own."""
+"""User and IP address from earlier lines of a connection; None if the line has its own."""
 NOTHING_LEARNED: Final[Learned] = (None, None)
 
 _State = tuple[dict[str, dict[str, ClientConnection]], dict[str, ClientConnection]]
 _Connections = OrderedDict[str, ClientConnection]
-"""Not a dict: the first one is asked for and deleted all the time, and a dict looks for its first
-entry behind the places of all that were deleted before it."""
+"""Not a dict, because the first entry is read and deleted all the time, and a dict has to skip the
+slots of all deleted entries before it."""
 _NONE: Final = _Connections()
 
 
 class LoginAttempts:
-    """The connections; ``judge`` says what a line with a step is in its connection.
+    """The connections of a source; ``classify`` classifies a line in its connection.
 
-    The open ones are kept by host, for the clock of one host says nothing of another's. Both
-    these and the ended ones have as keys host, program and process id, oldest first.
+    Open connections are grouped by host, because the clocks of hosts differ. The keys of open and
+    ended connections are host, program and process id, oldest first.
     """
 
     def __init__(self) -> None:
         self._open: dict[str, _Connections] = {}
         self._ended = _Connections()
         self._size = 0
-        self._ranking: SizeRanking | None = (
-            None  # only while the oldest of the largest must give way
-        )
+        self._ranking: SizeRanking | None = None  # only while connections have to be evicted
         self._dumped: bytes | None = None
         self.forgotten = 0
 
     def dump(self) -> bytes:
-        """The connections, for the store; the same object while nothing was judged."""
+        """Return the connections, encoded for the store; the same object if nothing changed."""
         if self._dumped is None:
             self._dumped = msgspec.msgpack.encode((self._open, self._ended))
         return self._dumped
 
     def restore(self, data: bytes) -> None:
-        """Go on from what ``dump`` gave."""
+        """Restore the result of ``dump``."""
         known, ended = msgspec.msgpack.decode(data, type=_State)
         self._open = {host: _Connections(connections) for host, connections in known.items()}
         self._ended = _Connections(ended)
@@ -98,7 +96,7 @@ class LoginAttempts:
         self._dumped = None
 
     def adopt(self, data: bytes, before: int) -> None:
-        """Know too, of what ``dump`` gave elsewhere, the connections that began before (ns)."""
+        """Add connections from another ``dump`` that started before ``before`` (ns)."""
         known, ended = msgspec.msgpack.decode(data, type=_State)
         for host, connections in known.items():
             for process, connection in connections.items():
@@ -122,8 +120,8 @@ class LoginAttempts:
     ) -> tuple[Classification, Learned, int]:
         """Classify a line; return also what its connection knows beyond it, and its count.
 
-        ``values`` are what ``rule`` captured in the line of ``record``; ``count`` is how often
-        syslog says that the line was logged. A connection ends only once.
+        ``values`` are what ``rule`` captured in the line of ``record``; ``count`` is the repeat
+        count of syslog. A connection ends only once.
         """
         step, time, host = rule.step, record.time, record.host or str(record.host)
         pid = record.pid if rule.at_child < 0 else values[rule.at_child]
@@ -168,7 +166,7 @@ class LoginAttempts:
     def _find(
         self, host: str, process: str, port: str | None, time: int, step: str | None
     ) -> ClientConnection:
-        """The connection of a process, or a new one where the process id was taken again.
+        """Return the connection of a process, or a new one if the process id was reused.
 
         A new one is not kept if this ``step`` ends it.
         """
@@ -177,7 +175,7 @@ class LoginAttempts:
         if found is not None:
             before = found.port
             known = port is not None and before is not None
-            # process id and port both recur within minutes only by a very rare chance
+            # process id and port are both reused within minutes only very rarely
             longest = LINGER if found.ended and not known else LONGEST
             same = step != "start" and (port == before or not known)
             if same and time - found.begun <= longest:
@@ -204,10 +202,10 @@ class LoginAttempts:
     def _find_peer(
         self, host: str, program: str, rule: CompiledRule, values: CapturedValues, time: int
     ) -> tuple[str, ClientConnection]:
-        """The connection of a line without a process id, by address and port, and its key.
+        """Return the connection of a line without a process id, by address and port, and its key.
 
-        What was told by the address alone (PAM) is the next connection's from there. Of a line
-        without an address nothing is remembered.
+        PAM logs only the address: its lines belong to the next connection from there. Lines without
+        an address leave no state.
         """
         address = values[rule.at_address] if rule.at_address >= 0 else None
         if not address:
@@ -224,7 +222,7 @@ class LoginAttempts:
         return key, connection
 
     def _close(self, host: str, process: str, connection: ClientConnection, time: int) -> None:
-        """Keep of a connection that ended no more than that it was counted."""
+        """Forget everything about an ended connection except that it was counted."""
         if connection.ended or not process:
             return
         self._drop(host, process)
@@ -246,7 +244,7 @@ class LoginAttempts:
             del self._open[host]
 
     def _forget(self, host: str, now: int) -> None:
-        """Drop what is too old by the host's own time, and more where there are too many."""
+        """Drop connections that are too old by the host's time, and more if there are too many."""
         connections, ended = self._open.get(host, _NONE), self._ended
         while connections and now - next(iter(connections.values())).begun > LONGEST:
             self._drop(host, next(iter(connections)))
@@ -260,14 +258,14 @@ class LoginAttempts:
         if self._ranking is None:
             self._ranking = SizeRanking((name, len(known)) for name, known in self._open.items())
         while self._size >= MOST_OPEN:
-            # who floods loses its own
+            # the host that causes the flood loses its own connections
             largest = self._ranking.largest()
             self._drop(largest, next(iter(self._open[largest])))
             self.forgotten += 1
 
 
 def _learn(connection: ClientConnection, user: str | None, address: str | None) -> None:
-    """Keep the user and the first address that a line tells, cut to what memory may hold."""
+    """Remember the user and the first address of a connection, truncated."""
     if user is not None:
         connection.user = user[:_LONGEST_USER]
     if address is not None and connection.address is None:
@@ -288,8 +286,8 @@ def _fail(
         return "offer", outcome, method, reason
     by_pam = method == _BY_PAM and (told or "").endswith("/pam")
     if by_pam and (connection.pam_told > 0 or connection.counted):
-        # PAM told the answer itself; without that the account was refused after a right one,
-        # and at LogLevel INFO only the end of the connection says so: once
+        # PAM logged the answer itself. Otherwise the account was refused after a correct answer,
+        # and at LogLevel INFO only the end of the connection shows it, once
         connection.pam_told = max(0, connection.pam_told - count)
         return "authentication", outcome, method, reason
     connection.counted = True
@@ -297,7 +295,7 @@ def _fail(
 
 
 def _learned(connection: ClientConnection, user: str | None, address: str | None) -> Learned:
-    """The user and the address of a connection, where the line itself has none."""
+    """Return user and address of a connection that the line itself lacks."""
     missing_user = connection.user if user is None else None
     if connection.address is None or address:
         return NOTHING_LEARNED if not missing_user else (missing_user, None)
@@ -305,7 +303,7 @@ def _learned(connection: ClientConnection, user: str | None, address: str | None
 
 
 def classifications_of(rule: CompiledRule) -> set[Classification]:
-    """All that a line of the rule can be judged to be."""
+    """Return all classifications that a line of the rule may have."""
     action, outcome, method, reason = rule.fixed
     if rule.ignore:
         return set()
@@ -322,9 +320,9 @@ def classifications_of(rule: CompiledRule) -> set[Classification]:
 
 
 def label_sets(rulebook: Rulebook) -> set[tuple[str, str, str, str]]:
-    """Every (program, action, outcome, method) that can come of programs with rules of their own.
+    """Return every (program, action, outcome, method) of programs with rules of their own.
 
-    They are shown at zero from the start, so that ``increase()`` sees the first event.
+    They are exposed at zero from the start, so that ``increase()`` sees the first event.
     """
     return {
         (program.name, action, outcome, method)

@@ -1,8 +1,8 @@
-"""What a line tells of people, kept, hashed or left out, before anything remembers it.
+"""Hash, mask or drop personal data in lines, before anything stores it.
 
-Who types a password where the user name belongs writes it into the log. So a name that the daemon
-itself calls no account's is hashed by default, and an event in which something was masked keeps no
-line. Hashes and pseudonyms are keyed: who has the store and not the key cannot try names.
+A user who types a password instead of a user name writes it to the log. Names that the daemon
+itself reports as unknown are therefore hashed by default, and an event with a masked value has no
+raw line. Hashes and pseudonyms are keyed: without the key, the store does not allow guessing names.
 """
 
 import errno
@@ -32,11 +32,11 @@ _WORD: Final = re.compile(r"\s*([^\s=]*=?)")
 _ADDRESSES: Final = re.compile(r"[0-9A-Fa-f:.]{3,45}")
 _HERE: Final = frozenset(("", "UNKNOWN", "localhost", "localhost.localdomain"))
 _LOOPBACK: Final = {4: (0x7F000001, 8), 6: (1, 128)}
-"""Address and prefix length of the network that stays as it is: RFC 1122, RFC 4291."""
+"""Address and prefix length of the networks that are not masked: RFC 1122, RFC 4291."""
 
 
 class Privacy:
-    """Masks what lines tell as ``config`` says; ``key`` is secret and never shown."""
+    """Masks values as ``config`` says; ``key`` is secret and never shown."""
 
     def __init__(self, config: PrivacyConfig, key: bytes) -> None:
         self._key = key
@@ -50,7 +50,7 @@ class Privacy:
         self._show_name = lru_cache(maxsize=8192)(self._mask_name)
 
     def mask(self, found: RuleMatch, message: str) -> RuleMatch | None:
-        """What may be kept of ``found``, None if all; remembered in it."""
+        """Return ``found`` as it may be stored, or None if unchanged; cached in ``found``."""
         rule, place = found.rule, None
         if self.masks_names:
             place = rule.at_unknown
@@ -64,13 +64,13 @@ class Privacy:
         return found.masked
 
     def mask_unknown_user(self, found: RuleMatch, message: str) -> RuleMatch:
-        """What may be kept where other lines told that the user is no account's."""
+        """Mask the user, if other lines show that it is not an account."""
         return self._mask(found, message, found.rule.at_user if self.masks_names else None) or found
 
     def rewrite(self, found: RuleMatch, shown: RuleMatch, message: str) -> str | None:
-        """``message`` with the values of ``shown`` instead of those of ``found``.
+        """Return ``message`` with the values of ``shown`` instead of those of ``found``.
 
-        None where more than a name may have to be masked, or a name stands there once more.
+        None if more than a name may have to be masked, or if the name occurs a second time.
         """
         match = found.rule.fullmatch(message)
         if match is None or self._masks_more:
@@ -90,13 +90,13 @@ class Privacy:
         )
 
     def keep_line(self, raw: str) -> str | None:
-        """A line that no rule understood, if it may be kept: what it tells cannot be masked."""
+        """Return a line that no rule matches, if it may be stored; its values cannot be masked."""
         if self._programs_only or self._pseudonyms:
             return None
         return None if self.masks_names and _speaks_of_nobody(raw) else raw
 
     def _mask(self, found: RuleMatch, message: str, place: int | None) -> RuleMatch | None:
-        """``place`` is that of a name of no account's, as ``_find_unknown`` gives it."""
+        """``place`` is that of an unknown account's name, see ``_find_unknown``."""
         name = found.values[place] if place is not None and place >= 0 else None
         shown = self._show_name(name) if name else name
         hides = self._pseudonyms or (place is not None and (name is None or shown != name))
@@ -118,22 +118,22 @@ class Privacy:
         return masked
 
     def _mask_name(self, name: str) -> str:
-        """What is kept of the name of no account; nothing is the empty text.
+        """Return what is stored of the name of an unknown account; the empty text if nothing.
 
-        Not None: for counting attempts a name that is not kept was asked for all the same.
+        Not None, because for login attempts a name was given.
         """
         if self._drops:
             return ""
         return name if name.lower() in self._well_known else self._hash(name, b"heptad user")
 
     def _cut_command(self, rule: CompiledRule, message: str, values: list[str | None]) -> bool:
-        """Cut a command to its program; whether the line may hold one."""
+        """Reduce a command to its program; return whether the line may contain a command."""
         if rule.fixed[0] not in _RUNS:
             return "COMMAND=" in message or '"command":' in message
         place = rule.groups.get("object", -1)
         command = values[place] if place >= 0 else None
         if command is not None:
-            # of a variable that is set before the program nothing but its name
+            # of a variable that is set before the program, keep only the name
             found = _WORD.match(command)
             values[place] = found[1] if found else ""
         return True
@@ -157,17 +157,17 @@ class Privacy:
         return text if name is None or name in _HERE else self._hash(name, b"heptad name")
 
     def _hash(self, text: str, purpose: bytes) -> str:
-        """``~`` and 12 hexadecimal digits: the same for the same text, by RFC 7693's keyed mode."""
+        """Return ``~`` and 12 hexadecimal digits, by RFC 7693's keyed mode."""
         data = text.encode("utf-8", "surrogatepass")
         digest = hashlib.blake2b(data, digest_size=_HASH_BYTES, key=self._key, person=purpose)
         return f"~{digest.hexdigest()}"
 
     def _map_address(self, text: str) -> str:
-        """The pseudonym of an address: two that share n leading bits share n bits afterwards.
+        """Return the pseudonym of an address; a common prefix of n bits stays a common prefix.
 
         The construction of Xu, Fan, Ammar and Moon (Prefix-preserving IP address anonymization,
-        ICNP 2002): bit i is turned or not by a pseudo-random function of the i bits before it.
-        It is turned nowhere on the way to the loopback network, which so stays where it is.
+        ICNP 2002): bit i is flipped or not by a pseudo-random function of the i bits before it. No
+        bit of the loopback network's prefix is flipped, so its addresses stay in it.
         """
         address = ipaddress.ip_address(text)
         bits, width, known = int(address), address.max_prefixlen, _LOOPBACK[address.version]
@@ -185,9 +185,9 @@ class Privacy:
 
 
 def _find_unknown(rule: CompiledRule, message: str) -> int:
-    """The place of the value that names nobody's account in a line that speaks of such a name.
+    """Return the place of the value that is the name of an unknown account.
 
-    -1 where the line may name one in a place from which nothing is taken.
+    -1 if the line may contain such a name outside of the captured values.
     """
     match = rule.fullmatch(message) if rule.at_user >= 0 else None
     group = rule.at_user + 1
@@ -199,10 +199,10 @@ def _find_unknown(rule: CompiledRule, message: str) -> int:
 
 
 def _speaks_of_nobody(text: str) -> bool:
-    """Whether it has the words that daemons write beside a name that is no account's.
+    """Return whether a text has the words with which daemons report an unknown account.
 
-    Without letters that may be capitals. To look for all of them takes a sixth of what one pattern
-    of them takes.
+    Letters that may be capitals are left out. Searching for all of them takes a sixth of the time
+    of a single pattern.
     """
     return "o passwd entry" in text or (
         "ser" in text
@@ -224,15 +224,15 @@ def _speaks_of_nobody(text: str) -> bool:
 
 @lru_cache(maxsize=1)
 def load_well_known_names() -> frozenset[str]:
-    """The names that are kept though they are no account's, in lower case."""
+    """Return the names that are not masked although they may be unknown, in lower case."""
     lines = _WELL_KNOWN_FILE.read_text(encoding="utf-8").split("\n")
     return frozenset(line for line in lines if line and not line.startswith("#"))
 
 
 def make_privacy(config: PrivacyConfig, store: Path) -> Privacy | None:
-    """What masks as ``config`` says, with the key beside ``store``; None if all is to be kept.
+    """Create the masking that ``config`` requires, with the key next to ``store``; None if none.
 
-    The caller holds the store's lock. Raises StoreError where the key cannot be used.
+    The caller must hold the store's lock. Raises StoreError if the key cannot be used.
     """
     if config == PrivacyConfig(unknown_users="keep"):
         return None
@@ -242,7 +242,7 @@ def make_privacy(config: PrivacyConfig, store: Path) -> Privacy | None:
 
 
 def load_key(path: Path) -> bytes:
-    """The key in ``path``, made there if there is none; raises StoreError with the remedy."""
+    """Load the key in ``path``, or create it; raises StoreError with the remedy."""
     try:
         if not path.exists():
             _make_key(path)
@@ -273,10 +273,10 @@ def load_key(path: Path) -> bytes:
 
 
 def _read_key(path: Path) -> tuple[os.stat_result, bytes]:
-    """The file itself, not what another account's link leads to; raises OSError."""
+    """Read the file itself, not the target of another account's link; raises OSError."""
     if path.is_symlink() and not _is_ours(path.lstat(), path.parent):
         raise OSError(errno.ELOOP, "it is a symbolic link of another account")
-    # a FIFO would keep the start waiting
+    # a FIFO would block the start
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
@@ -286,12 +286,12 @@ def _read_key(path: Path) -> tuple[os.stat_result, bytes]:
 
 
 def _is_ours(status: os.stat_result, folder: Path) -> bool:
-    """Whether it is root's, this account's, or that of the account whose folder it is in."""
+    """Return whether it belongs to root, to this account, or to the owner of the folder."""
     return status.st_uid in (0, os.geteuid(), folder.stat().st_uid)
 
 
 def _make_key(path: Path) -> None:
-    """Whole or not at all: a key that was cut off would be an error at the next start."""
+    """Write the key atomically: a truncated key would be an error at the next start."""
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)

@@ -1,6 +1,6 @@
-"""Whether the journal vouches that a line was written by the program whose name it has.
+"""Check by the journal's fields that a line was written by the program that it names.
 
-See systemd.journal-fields(7) for what journald itself knows of a sender, and
+See systemd.journal-fields(7) for what journald records of a sender, and
 docs/decisions/0002-journal-trust.md.
 """
 
@@ -31,7 +31,7 @@ class UserIds:
         self._known: dict[tuple[str, ...], tuple[frozenset[int], float]] = {}
 
     def uids(self, names: tuple[str, ...]) -> frozenset[int]:
-        """The ids of those that exist; one that does not is looked for again after a minute."""
+        """Return the ids of existing accounts; missing ones are looked up again after a minute."""
         uids, until = self._known.get(names, (frozenset(), 0.0))
         if until != _FOREVER and time.monotonic() >= until:
             uids = self._look_up(names)
@@ -51,7 +51,7 @@ class UserIds:
 
 
 def _find(name: str, known: Mapping[str, int] | None) -> int | None:
-    """The id among those that are ``known``, or on this machine."""
+    """Return the user id from ``known``, or from this machine."""
     if known is not None:
         return known.get(name)
     try:
@@ -61,7 +61,7 @@ def _find(name: str, known: Mapping[str, int] | None) -> int | None:
 
 
 def read_passwd(path: Path) -> Mapping[str, int]:
-    """Name → user id of a file as of passwd(5); raises OSError."""
+    """Return name → user id of a file in the format of passwd(5); raises OSError."""
     text = read_file(path, _LARGEST_PASSWD).decode("utf-8", "backslashreplace")
     fields = (line.split(":") for line in text.split("\n"))
     return {
@@ -72,7 +72,7 @@ def read_passwd(path: Path) -> Mapping[str, int]:
 
 
 def make_user_ids(config: JournaldSourceConfig, root: Path) -> UserIds:
-    """The accounts of the machine that wrote the journal; raises DocumentError."""
+    """Return the accounts of the machine that wrote the journal; raises DocumentError."""
     if config.passwd is not None:
         passwd = Path(config.passwd)
     elif config.directory is None and root != Path("/"):
@@ -90,7 +90,7 @@ def make_user_ids(config: JournaldSourceConfig, root: Path) -> UserIds:
 
 
 def find_user_ids(config: Config) -> dict[str, UserIds | None]:
-    """The accounts by which each source's lines are judged; raises DocumentError."""
+    """Return the accounts for each journal source; raises DocumentError."""
     root = Path(config.exporter.host_root)
     sources = config.sources or [JournaldSourceConfig(name="journal")]
     journals = (source for source in sources if isinstance(source, JournaldSourceConfig))
@@ -98,10 +98,10 @@ def find_user_ids(config: Config) -> dict[str, UserIds | None]:
 
 
 def is_from(provenance: Provenance, program: Program) -> bool:
-    """Whether the journal's trusted fields name the program's own binary.
+    """Return whether the journal's trusted fields have the program's own binary.
 
-    Where journald came too late to see the binary, only root is believed; so is it where only
-    PAM's form is known of the program, wherever its binary lies.
+    If journald could not see the binary, only root is trusted. The same holds, wherever the binary
+    is, if only PAM's rules apply to the program.
     """
     if program.transport == "kernel" or provenance.transport == "kernel":
         return program.transport == provenance.transport
@@ -114,12 +114,12 @@ Uids = Callable[[tuple[str, ...]], frozenset[int]]
 
 
 def is_privileged(provenance: Provenance, program: Program, uids: Uids) -> bool:
-    """Whether the program ran with rights that its caller does not have.
+    """Return whether the program ran with rights that its caller does not have.
 
-    The path of the binary alone is not enough: whoever runs a program without setuid may preload
-    code into it (ld.so(8), LD_PRELOAD), and then speaks under its path. A setuid program keeps
-    the caller's user id but has root's capabilities, which it loses when it is traced (execve(2)).
-    They say nothing of any other program: in a user namespace everybody has them.
+    The path of the binary alone is not enough: a user can preload code into a program without
+    setuid (ld.so(8), LD_PRELOAD), and then log under its path. A setuid program keeps the caller's
+    user id but has root's capabilities, which it loses when it is traced (execve(2)). For other
+    programs, capabilities prove nothing: in a user namespace everyone has them.
     """
     if provenance.transport == "kernel" or provenance.uid in uids(program.runs_as):
         return True
@@ -127,11 +127,11 @@ def is_privileged(provenance: Provenance, program: Program, uids: Uids) -> bool:
 
 
 Reason = Literal["path", "account", "rights", "unseen"]
-"""Why a line is refused: the binary's path, the account, no rights of root, nothing known."""
+"""Why a line is rejected: the binary's path, the account, no root privileges, or no data."""
 
 
 def untrusted_origin_of(provenance: Provenance, program: Program) -> tuple[Reason, int, str]:
-    """Of a refused line: why, the user id (-1: unknown) and the path of the binary."""
+    """Return for a rejected line: reason, user id (-1: unknown) and path of the binary."""
     uid = -1 if provenance.uid is None else provenance.uid
     if provenance.exe is None:
         return "unseen", uid, ""
@@ -142,7 +142,7 @@ def untrusted_origin_of(provenance: Provenance, program: Program) -> tuple[Reaso
 
 
 def _is_service(uid: int) -> bool:
-    """Whether it may be a service's (systemd, "Users, Groups, UIDs and GIDs")."""
+    """Return whether the id may be of a service (systemd, "Users, Groups, UIDs and GIDs")."""
     return 0 < uid < 1000 or 61_184 <= uid <= 65_519
 
 
@@ -157,7 +157,7 @@ def check_provenance(
     ``found``: the match of its message. ``uids`` returns the ids of account names.
     """
     if not is_from(provenance, program):
-        # all machines in containers share the kernel's log, and their daemons write to it
+        # all containers share the kernel's log, and their daemons write to it
         shared = provenance.transport == "kernel" and not program.complete
         return OTHER_PROGRAM if shared and found is None else UNTRUSTED
     if is_privileged(provenance, program, uids):

@@ -1,8 +1,7 @@
-"""Judges each line's stamp once, before it is committed.
+"""Replace timestamps that are out of range.
 
-A stamp from before 1970, or more than a day ahead, is not a time: no reader of events has to cope
-with it. Its line is an event at the time at which it arrived. Who sends such lines has a wrong
-clock, or wants to be overlooked.
+A timestamp before 1970, or more than a day ahead, is replaced by the time of arrival, so that
+readers of events need not handle it. The sender of such lines has a wrong clock, or wants to hide.
 """
 
 from collections import deque
@@ -19,17 +18,17 @@ _LONGEST_NAME: Final = 64
 
 
 class StampRange:
-    """The stamps of one source; ``rejected`` counts until whoever reports it sets it to 0."""
+    """Checks the timestamps of one source; ``rejected`` counts until the caller resets it to 0."""
 
     def __init__(self) -> None:
         self.rejected = 0
         self._last = deque[tuple[int, str | None]](maxlen=MANY)
 
     def judge(self, records: list[LogRecord], now: int) -> list[LogRecord]:
-        """The records, those out of range at ``now`` (ns)."""
+        """Return the records; those out of range get the time ``now`` (ns)."""
         times = sorted(
             [record.time for record in records]
-        )  # they nearly are: quicker than min and max
+        )  # nearly sorted already, so faster than min and max
         if not times or (times[0] >= 0 and times[-1] <= now + DAY):
             return records
         return [
@@ -43,7 +42,7 @@ class StampRange:
         return msgspec.structs.replace(record, time=now)
 
     def problem(self, now: int, host: str) -> str | None:
-        """Whose clock is wrong, if many stamps lately were; ``host`` is meant where no name is."""
+        """Return whose clock is wrong, if many recent timestamps were; ``host`` is the default."""
         if len(self._last) < MANY or not 0 <= now - self._last[0][0] <= WINDOW:
             return None
         name = self._last[-1][1] or host

@@ -1,8 +1,9 @@
-"""Processes that asked for an account that does not exist, and the names that they asked for.
+"""Remember processes that asked for an unknown account, and the names of such accounts.
 
-Who says so and who tells the name may be two: PAM says it without the name, and util-linux's login,
-pam_sss, pam_ldap and pam_winbind tell a name that sshd or pam_unix called nobody's. Their lines
-share a process id, or, where sshd asks PAM in a process of its own, the name.
+Different lines may have the result and the name: PAM reports an unknown account without the name,
+and util-linux's login, pam_sss, pam_ldap and pam_winbind log a name that sshd or pam_unix reported
+as unknown. Their lines have the same process id or, if sshd calls PAM in another process, the same
+name.
 """
 
 from collections import Counter
@@ -13,19 +14,19 @@ import msgspec
 from heptad.exporter.parsing.compiled_rule import UnknownUserHint
 
 LONGEST: Final = 600 * 10**9
-"""ns of log time after which a process is forgotten: process ids recur."""
+"""ns of log time after which a process is forgotten, because process ids are reused."""
 MOST: Final = 256
-"""Processes that are remembered, the latest: they are stored with every batch."""
+"""Maximum number of processes that are remembered; they are stored with every batch."""
 _AGAIN: Final = 60 * 10**9
 _OF_ACCOUNTS: Final = ("pam_unix", "PAM ")
-"""What a failure begins with that pam_unix tells; it names nobody that is no account's."""
+"""Prefixes of failures logged by pam_unix, which names only existing accounts."""
 
 
 class UnknownUsers:
-    """Remembers processes by host, program and process id, and of names a number, in memory only.
+    """Remembers processes by host, program and process id, and hashes of names in memory only.
 
-    ``hear`` knows none whose id is not among ``pids``: most lines are of no such process. The
-    number of a name is Python's hash of it, which another process cannot compute.
+    Check ``pids`` before calling ``hear``: most lines are of other processes. Names are hashed with
+    Python's hash, which other processes cannot reproduce.
     """
 
     def __init__(self) -> None:
@@ -35,20 +36,20 @@ class UnknownUsers:
         self._dumped: bytes | None = None
 
     def dump(self) -> bytes:
-        """The processes, for the store; the same object while nothing changed."""
+        """Return the processes, encoded for the store; the same object if nothing changed."""
         if self._dumped is None:
             self._dumped = msgspec.msgpack.encode(self._since)
         return self._dumped
 
     def restore(self, data: bytes) -> None:
-        """Go on from what ``dump`` gave."""
+        """Restore the result of ``dump``."""
         self._since = msgspec.msgpack.decode(data, type=dict[str, int])
         self.pids.clear()
         self.pids.update(map(_pid_of, self._since))
         self._dumped = None
 
     def adopt(self, data: bytes, before: int) -> None:
-        """Know too, of what ``dump`` gave elsewhere, the processes from before (ns)."""
+        """Add processes from another ``dump`` that are older than ``before`` (ns)."""
         for process, since in msgspec.msgpack.decode(data, type=dict[str, int]).items():
             if since < before and process not in self._since and len(self._since) < MOST:
                 self._since[process] = since
@@ -56,7 +57,7 @@ class UnknownUsers:
         self._dumped = None
 
     def learn(self, host: str | None, name: str, time: int) -> None:
-        """Remember a name that was called nobody's on ``host``."""
+        """Remember a name that was reported as unknown on ``host``."""
         number = hash((host, name))
         self._names.pop(number, None)
         if len(self._names) >= MOST:
@@ -64,17 +65,17 @@ class UnknownUsers:
         self._names[number] = time
 
     def knows(self, host: str | None, name: str, time: int) -> bool:
-        """Whether a name was called nobody's on ``host`` a short while ago."""
+        """Return whether a name was recently reported as unknown on ``host``."""
         since = self._names.get(hash((host, name))) if self._names else None
         return since is not None and time - since <= LONGEST
 
     def includes(self, process: str, time: int) -> bool:
-        """Whether a process asked for nobody's account a short while ago."""
+        """Return whether a process recently asked for an unknown account."""
         since = self._since.get(process)
         return since is not None and time - since <= LONGEST
 
     def hear(self, part: UnknownUserHint, process: str, message: str, time: int) -> bool:
-        """Whether the name in a line of ``process`` is no account's, by what it said before."""
+        """Return whether the name in a line of ``process`` is unknown, by its earlier lines."""
         since = self._since.get(process)
         if part == "nobody":
             if since is not None and 0 <= time - since < _AGAIN:

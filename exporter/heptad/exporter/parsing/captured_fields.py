@@ -1,4 +1,4 @@
-"""The fields of an event that a rule's pattern captured."""
+"""Convert captured values to the fields of an event."""
 
 import ipaddress
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ _GROUPS: Final = ("user", "target_user", "address", "source_port", "tty", "objec
 
 @lru_cache(maxsize=8192)
 def classify_address(text: str) -> tuple[str | None, str | None]:
-    """(IP address in its canonical form, None), or (None, name); brackets and zone dropped."""
+    """Return (canonical IP address, None) or (None, name); brackets and zone are dropped."""
     try:
         address = ipaddress.ip_address(text.strip("[]").partition("%")[0])
     except ValueError:
@@ -23,12 +23,12 @@ def classify_address(text: str) -> tuple[str | None, str | None]:
 
 
 def is_port(text: str) -> bool:
-    """Whether the digits are a port's number, written as a number is."""
+    """Return whether the digits are a valid port number without leading zeros."""
     return text[:1] != "0" and len(text) < 6 and int(text) < 65_536
 
 
 def name_terminal(text: str) -> str:
-    """The one name of a terminal, which daemons write with ``/dev/`` and without."""
+    """Return the name of a terminal without ``/dev/``, which only some daemons log."""
     return text.removeprefix("/dev/")
 
 

@@ -1,4 +1,4 @@
-"""A rule ready to use, and what it finds in a message."""
+"""A compiled rule, and its match of a message."""
 
 from collections.abc import Callable
 from re import Match
@@ -20,13 +20,13 @@ from heptad.exporter.parsing.patterns import expand_macros
 from heptad.exporter.parsing.rule_file import NUMBERS, Escapes, ParsingRule, compile_rule
 
 UnknownUserHint = Literal["nobody", "somebody", "asks"]
-"""Of a line: no account was meant, one was, or there is a name that may be either's."""
+"""Whether a line is about an unknown account, an existing one, or a name that may be either."""
 _ASKS: Final = frozenset(("login", "authentication", "authorization", "not_allowed", "disconnect"))
 
 _OF_USERS: Final = frozenset(
     ("privilege", "command", "forwarding", "session_open", "session_close", "authorization")
 )
-"""Actions of users who are known: what such a line quotes is theirs, and hides no evidence."""
+"""Actions of existing users: quoted text is theirs, and does not indicate an unknown account."""
 
 _METHOD_NAMES: Final[dict[str, str]] = {
     **{name: name for name in METHODS if name},
@@ -49,19 +49,19 @@ _METHOD_NAMES: Final[dict[str, str]] = {
 
 
 CapturedValues = tuple[str | None, ...]
-"""What the groups of a pattern captured, in the pattern's order."""
+"""The values of a pattern's groups, in the pattern's order."""
 
 _BY_CHILD: Final = " [preauth]"
 
 
 class CompiledRule:
-    """A rule ready to use: ``fullmatch`` a message, then the places of its groups.
+    """A rule whose ``fullmatch`` matches messages, and the places of its groups.
 
-    ``at_…`` is the place of a group in the captured values; -1 where the pattern lacks it.
-    ``at_unknown`` is that of a name that is no account's, None where the rule does not say so; then
-    with ``may_tell_unknown`` the message itself may. These, ``groups`` and ``read`` are there
-    once a message was matched: the pattern is compiled then, for a log needs a few dozen of
-    hundreds of rules, and to compile them all takes longer than everything else at a start.
+    ``at_…`` is the place of a group in the captured values; -1 if the pattern lacks it.
+    ``at_unknown`` is that of the name of an unknown account, None if the rule does not say so; with
+    ``may_tell_unknown``, the message may say so. These attributes, ``groups`` and ``read`` are set
+    by the first call of ``fullmatch``, which compiles the pattern: a log needs only a few dozen of
+    hundreds of rules, and compiling them all would take longer than the rest of the start.
     """
 
     # slots, because an instance with more attributes than 20 is slow to read
@@ -113,7 +113,7 @@ class CompiledRule:
         self.fullmatch: Callable[[str], Match[str] | None] = self._compile_and_match
 
     def _compile_and_match(self, message: str) -> Match[str] | None:
-        """What ``fullmatch`` is until it was called once."""
+        """The initial ``fullmatch``, which replaces itself."""
         rule, pattern = self.rule, compile_rule(self.rule)
         self.groups = {name: number - 1 for name, number in pattern.groupindex.items()}
         at = self.groups.get
@@ -132,7 +132,7 @@ class CompiledRule:
         return pattern.fullmatch(message)
 
     def find(self, match: Match[str], message: str) -> "RuleMatch":
-        """What ``match`` of ``message``, in which is a backslash, tells of the accounts' names."""
+        """Create the match for a ``message`` with a backslash; names in it may be escaped."""
         values = match.groups()
         if self.escapes:
             values = self._undo_escapes(values, message)
@@ -156,18 +156,18 @@ class CompiledRule:
         return None
 
     def classify(self, values: CapturedValues) -> tuple[str, str, str, str]:
-        """Action, outcome, method and reason of a line, apart from its connection."""
+        """Return action, outcome, method and reason of a line without regard to its connection."""
         action, outcome, method, reason = self.fixed
         if self.at_method >= 0:
             method = method_of(values[self.at_method])
         return action, outcome, method, reason
 
     def captures(self, name: str) -> bool:
-        """Whether the pattern has a group of that name."""
+        """Return whether the pattern has a group with this name."""
         return f"(?P<{name}>" in expand_macros(self.rule.pattern)
 
     def facts(self, values: CapturedValues) -> dict[str, str | int]:
-        """What ``values`` tell beyond the fixed fields, as an example lists them."""
+        """Return the facts in ``values`` beyond the fixed fields, as an example lists them."""
         facts: dict[str, str | int] = {}
         for name, place in self.groups.items():
             text = values[place]
@@ -191,26 +191,26 @@ class CompiledRule:
 
 
 def _part_of(rule: ParsingRule, *, names: bool) -> UnknownUserHint | None:
-    """What a line tells of the account that was meant; None if nothing."""
+    """Return what a line says about the account; None if nothing."""
     if rule.reason == "invalid_user":
         return "nobody"
     if rule.step is not None or rule.ignore:
-        return None  # daemons of many lines say it themselves, in each
+        return None  # daemons with several lines per login log it themselves, in each line
     if rule.outcome == "success":
         return "somebody" if names else None
     return "asks" if rule.outcome == "failure" and rule.action in _ASKS else None
 
 
 class RuleMatch(msgspec.Struct, gc=False):
-    """The rule that matched a message, and what its pattern captured.
+    """A rule that matched a message, and the values that its pattern captured.
 
-    ``shown`` are the values of the event where they differ from ``values``, by which login attempts
-    are counted. ``masked`` is the match that ``masked_by`` (a Privacy) allows to keep, None if that
-    is this one; with ``hides_line`` the line itself must not be kept. ``text`` is the message
-    without what surrounds it (heptad.exporter.parsing.wrapping), None if nothing does; ``pid`` is
-    the process id found there. ``fields`` are those of the event, and ``content`` the same as the
-    store keeps them. ``accepted_from`` is the origin of the last line with this message that became
-    an event, if nothing but message and origin decided that, and ``series`` that of the event.
+    ``shown`` are the values of the event if they differ from ``values``, by which login attempts
+    are counted. ``masked`` is the match that ``masked_by`` (a Privacy) allows to store, None if
+    that is this one; with ``hides_line``, the raw line must not be stored. ``text`` is the message
+    without its wrapping (heptad.exporter.parsing.wrapping), None if it has none; ``pid`` is the
+    process id found there. ``fields`` are the fields of the event, and ``content`` the same encoded
+    for the store. ``accepted_from`` is the origin of the last line with this message that became an
+    event, if only message and origin decided that, and ``series`` is the series of that event.
     """
 
     rule: CompiledRule
@@ -227,9 +227,9 @@ class RuleMatch(msgspec.Struct, gc=False):
     series: str = ""
 
     def read(self, message: str) -> Content:
-        """Return the fields of the event; they are kept as ``fields`` and ``content``.
+        """Return the fields of the event; cache them in ``fields`` and ``content``.
 
-        ``message`` is that of the line, from which all values were captured.
+        ``message`` is the message from which all values were captured.
         """
         values = self.values if self.shown is None else self.shown
         self.fields = fields = self.rule.read(values)
@@ -239,5 +239,5 @@ class RuleMatch(msgspec.Struct, gc=False):
 
 
 def method_of(text: str | None) -> str:
-    """The vocabulary's word for what a daemon calls a method."""
+    """Return the vocabulary's word for a daemon's name of a method."""
     return _METHOD_NAMES.get(text or "", "unknown")

@@ -1,7 +1,7 @@
-"""Rules are data: compile them once, reach the right rule fast, say what it found.
+"""Select the rules for a message by program and first word.
 
-A rule reaches a message by the program that wrote it and by the message's first word, so
-hundreds of rules cost no more than a handful. A pattern must match the whole message.
+Matching therefore takes about as long with hundreds of rules as with a few. A pattern must match
+the whole message.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,15 +23,15 @@ from heptad.exporter.parsing.wrapping import FIRST, cut_begin, shorten
 
 _OLD_PAM: Final = "(pam_"
 _MARKS: Final = (FIRST, _OLD_PAM, sudo_json.PREFIX)
-"""What a message begins with that is not read as it is."""
+"""Prefixes of messages that are not matched as they are."""
 _SHORT: Final = 256
 _RECENT: Final = 256
-"""More than half of the messages of real logs stood among the last few hundred different ones:
-so many, up to so many characters each, are remembered with what they were understood as."""
+"""More than half of the messages in real logs occur among the last few hundred different ones. This
+many, up to this many characters each, are cached with their match."""
 
 
 class Program:
-    """The rules of one program, reachable by a message's first word."""
+    """The rules of one program, indexed by the first word of a message."""
 
     def __init__(self, file: RuleFile, shared: Iterable[CompiledRule] = ()) -> None:
         self.name = file.program
@@ -51,14 +51,14 @@ class Program:
         self._asked: dict[str, tuple[tuple[str, CompiledRule], ...]] = {}
 
     def trust(self, paths: Sequence[str], accounts: Sequence[str]) -> None:
-        """Believe it from more ``paths`` and as more ``accounts``; root's rights stay required."""
+        """Trust more ``paths`` and ``accounts``; root privileges are still required."""
         self.exe = self.exe.beside(paths)
         if self.setuid:
             self.setuid = self.setuid.beside(paths)
         self.runs_as = (*self.runs_as, *accounts)
 
     def read(self, message: str) -> RuleMatch | None:
-        """The first rule that understands ``message``, and what it captured; None if none does."""
+        """Return the match of the first rule that matches ``message``; None if none does."""
         recent = self.recent
         if message in recent:
             return recent[message]
@@ -73,7 +73,7 @@ class Program:
         return found
 
     def _read_marked(self, message: str) -> RuleMatch | None:
-        """What a message tells that begins as one does with something before it, or as JSON."""
+        """Match a message that starts like a wrapped one, or is JSON."""
         text, pid = self._cut_begin(message)
         found = self._read_alone(text)
         if found is not None and text is not message:
@@ -96,7 +96,7 @@ class Program:
         found = None
         if self._json and text.startswith(sudo_json.PREFIX):
             found = self._read_json(text)
-        if found is None and text.startswith(_OLD_PAM):  # Debian's, 2005 to 2008: no service
+        if found is None and text.startswith(_OLD_PAM):  # Debian, 2005 to 2008: without a service
             module, _, rest = text[1:].partition(") ")
             text = f"{module}(): {rest}"
         return found or self._match(text)
@@ -106,7 +106,7 @@ class Program:
         if "(" in word:
             word = word.partition("(")[0]
         for literal, rule in self._asked.get(word) or self._rules_for(word):
-            # a look for the pattern's longest text costs a fifth of a match that fails
+            # searching for the pattern's longest text takes a fifth of the time of a failing match
             if literal in message:
                 match = rule.fullmatch(message)
                 if match is not None:
@@ -128,7 +128,7 @@ class Program:
         return RuleMatch(found.rule, tuple(values))
 
     def _rules_for(self, word: str) -> tuple[tuple[str, CompiledRule], ...]:
-        """The rules to ask about a message, and a text that each looks for; made when needed."""
+        """Return the rules for a first word, each with a text to search for; built on demand."""
         if not self._asked:
             self._sort_by_word()
         word = word if word in self._words else ""
@@ -148,9 +148,9 @@ class Program:
 
 
 class Rulebook:
-    """Every program's rules; ``programs`` maps the name in a log to the program.
+    """The rules of all programs; ``programs`` maps the name in a log to the program.
 
-    ``pam``, also the program of that name, has the rules for programs that are listed nowhere.
+    ``pam``, also the program with this name, has the rules for unlisted programs.
     """
 
     def __init__(self, files: Iterable[RuleFile]) -> None:
@@ -172,12 +172,12 @@ class Rulebook:
             self.programs[self.pam.name] = self.pam
 
     def names(self) -> list[str]:
-        """The normalised name of every program."""
+        """Return the names of all programs, sorted."""
         return sorted({program.name for program in self.programs.values()})
 
 
 def _unlisted(file: RuleFile, shared: Iterable[CompiledRule]) -> Program:
-    """The ``shared`` rules of ``file`` for programs of which no file speaks."""
+    """Return a program with the ``shared`` rules of ``file``, for unlisted programs."""
     return Program(RuleFile(program=file.program, rules=[], complete=False, exe=file.exe), shared)
 
 
@@ -187,20 +187,20 @@ def _pam_only(name: str, shared: RuleFile) -> RuleFile:
 
 
 def load_rulebook(folders: Iterable[Path] = ()) -> Rulebook:
-    """The built-in rules and those of ``folders``; a later file of a program replaces an earlier.
+    """Load the built-in rules and those of ``folders``; later files replace earlier ones.
 
-    Raises DocumentError with everything that is wrong in any of the files.
+    A file replaces all rules of its program. Raises DocumentError with all problems of all files.
     """
     return Rulebook(load_rule_files([BUILT_IN, *folders], unchecked=BUILT_IN))
 
 
 def check_examples(files: Iterable[RuleFile]) -> list[str]:
-    """Run every example and every reject of ``files``; a sentence for each that does not hold."""
+    """Run all examples and rejects of ``files``; return a sentence for each that fails."""
     files = list(files)
     rulebook = Rulebook(files)
     faults = []
     for file in files:
-        # a shared file is judged through any program: they all have its rules
+        # any program can test a shared file, because all have its rules
         program = rulebook.programs[file.program] if not file.shared else Program(file)
         for rule in file.rules:
             faults += [
