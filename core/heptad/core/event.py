@@ -67,7 +67,7 @@ METHODS: Final[dict[str, str]] = {
     "hostbased": "the client's host vouched for the user",
     "gssapi": "Kerberos through GSSAPI",
     "challenge": "another challenge-response method",
-    "unknown": "a method that this version does not know",
+    "unknown": "a method that this version does not know, or that the line does not state",
 }
 
 REASONS: Final[dict[str, str]] = {

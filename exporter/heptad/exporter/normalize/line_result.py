@@ -23,7 +23,10 @@ RESULTS: Final[dict[LineResult, str]] = {
     LineResult.IGNORED: "was understood and is ignored by its rule",
     LineResult.NOT_UNDERSTOOD: "no rule of its program understood it",
     LineResult.UNTRUSTED: "was rejected: the journal does not show that its program wrote it",
-    LineResult.OTHER_PROGRAM: "comes from a program without rules",
+    LineResult.OTHER_PROGRAM: (
+        "comes from a program without rules, from one that the source's `programs` leaves out, or "
+        "from one with `complete: false` and no rule that matches"
+    ),
     LineResult.NO_HEADER: "has no known syslog header",
     LineResult.OVERSIZED: "was longer than the maximum",
     LineResult.REPEATED: "repeats the line before, and counts only once",
