@@ -20,6 +20,7 @@ from heptad.aggregator.reports import REPORTS, WINDOWS, Report
 from heptad.aggregator.reports.counting import LONGEST, MOST_KEYS
 from heptad.core import event
 from heptad.core.config.findings import FindingsConfig
+from heptad.core.config.schema import AggregatorConfig
 from heptad.core.store.measurements import TYPES
 from heptad.core.telemetry.metrics import REJECTIONS, RELOADS
 from heptad.exporter.collectors import FAMILIES, UNSUPPORTED
@@ -159,12 +160,18 @@ def reports_page() -> str:
         f"# Reports\n\n{WRITTEN}\n`heptad report` reports what happened, what is unusual, and "
         "what to check first, as text, as JSON, or as one HTML file (`--format html`). It "
         "reads the events themselves. The reports below are computed by the aggregator for "
-        "graphs.\n\nA report is a pure function of the events of one window. Every report has "
+        "graphs. The chart of login attempts on the page reads `report_attempts`, and the "
+        "dashboards Now and Logins read `report_top`; the others are for [queries of your "
+        "own](dashboards.md#how-reports-and-findings-are-read). No command prints their rows."
+        "\n\nA report is a pure function of the events of one window. Every report has "
         f"the windows {sizes}, aligned to UTC, in the tag `window`; the time of a row is the "
-        "start of the window plus the revision in nanoseconds. When late events change a "
-        "window, all its rows are written again as the next revision; use the last revision. "
-        "Every row has the fields `events` (number of events of the window that the report "
-        "used) and `revision`.\n\nText from a log is a field, never a tag. It is cut to "
+        "start of the window plus the revision in nanoseconds.\n\nA window is computed after "
+        "its end: when every live exporter has delivered it, at the latest after "
+        f"`aggregator.max_wait` ({AggregatorConfig().max_wait} by default). So there is no row "
+        "for the current day, and the time of yesterday's row is up to two days ago. When late "
+        "events change a window, all its rows are written again as the next revision; use the "
+        "last revision. Every row has the fields `events` (number of events of the window that "
+        "the report used) and `revision`.\n\nText from a log is a field, never a tag. It is cut to "
         f"{LONGEST} characters; the last ones are `…` and a digest, so that different values "
         "are counted separately. Counts do not depend on the order of the events. With more "
         f"than {MOST_KEYS} different values in a window, counts are kept in a temporary file "

@@ -166,7 +166,10 @@ class PrivacyConfig(Section):
 
 _Listen = Annotated[
     Listen,
-    option("listen address of /metrics and /healthz (and of the page); `:9707` is all addresses"),
+    option(
+        "listen address of /metrics and /healthz, and of the aggregator's page; `:PORT` is all "
+        "addresses"
+    ),
 ]
 _WebConfigFile = Annotated[
     str,
