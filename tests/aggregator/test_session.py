@@ -60,7 +60,7 @@ def test_open_session() -> None:
     until = NOON + 3 * DAY + MINUTE
     for now in (NOON, until - 1):
         sentence = found.at(now).sentence
-        assert sentence.endswith(" · open, for 3 days at most")
+        assert sentence.endswith(" · open for at most 3 days")
     for now in (until, until + 300 * DAY):
         assert found.at(now).sentence.endswith(" · never ended: no end was logged within 3 days")
 
@@ -69,7 +69,7 @@ def test_a_process_id_that_is_used_again() -> None:
     """A session never ended whose process has another one; that is no matter of time."""
     found = find(RULE, *enter(NOON), *enter(NOON + HOUR), leave(NOON + 2 * HOUR))
     assert [f.at(NOON + DAY).sentence.rpartition(" · ")[2] for f in found] == [
-        "never ended: its process id was used again",
+        "never ended: its process id was reused",
         "lasted 1:00:00",
     ]
 
@@ -93,7 +93,7 @@ def test_restart_cuts_sessions_off() -> None:
 def test_sessions_at_the_same_time() -> None:
     """Each process has its own session."""
     found = find(RULE, *enter(NOON, 1), *enter(NOON + MINUTE, 2), leave(NOON + HOUR, 1))
-    assert [f.sentence.rpartition(" · ")[2].split()[0] for f in found] == ["lasted", "open,"]
+    assert [f.sentence.rpartition(" · ")[2].split()[0] for f in found] == ["lasted", "open"]
 
 
 @pytest.mark.parametrize("program", ["cron", "sudo", "su", "systemd-logind"])

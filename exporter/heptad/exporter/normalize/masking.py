@@ -1,4 +1,4 @@
-"""What may be kept of the lines of one source: privacy, over several lines of a process."""
+"""What may be stored of the lines of one source: privacy, over several lines of a process."""
 
 import msgspec
 
@@ -21,7 +21,7 @@ class Masking:
         self._privacy = privacy
 
     def mask(self, program: Program, found: RuleMatch, record: LogRecord) -> RuleMatch:
-        """Return what may be kept of a match; learn from it who has no account."""
+        """Return what may be stored of a match; learn from it who has no account."""
         if self._privacy is None:
             return found
         return _mask(self._privacy, program, found, record, self.unknown_users)
@@ -44,7 +44,7 @@ class Masking:
         return self.keep_line(record.raw)
 
     def keep_untrusted(self, program: Program, record: LogRecord) -> LogRecord | None:
-        """Return a rejected line as it may be kept, with masked names; None if it may not."""
+        """Return a rejected line as it may be stored, with masked names; None if it may not."""
         privacy, message, raw = self._privacy, record.message, record.raw
         if privacy is None:
             return record
@@ -70,7 +70,7 @@ def _mask(
     record: LogRecord,
     unknown_users: UnknownUsers,
 ) -> RuleMatch:
-    """Return what may be kept of a match; the answer is remembered in the match."""
+    """Return what may be stored of a match; the answer is remembered in the match."""
     part = found.rule.part
     if part is not None:
         pid, place = record.pid, found.rule.at_user

@@ -55,7 +55,7 @@ class _EveryHost:
 EVERY_HOST: Final = _EveryHost()
 
 SkippedRecord = tuple[LineResult, LogRecord]
-"""A record that is no event, and why."""
+"""A record that is not an event, and why."""
 
 
 @final
@@ -131,7 +131,7 @@ class Normalizer:
         return list(self._programs)
 
     def classify(self, record: LogRecord) -> NormalizedLine | LineResult:
-        """Classify a record, or return why it is no event."""
+        """Classify a record, or return why it is not an event."""
         program = self._programs.get(record.app_name)
         if program is None and record.message.startswith(_OF_PAM):
             program = self.find_program(record.app_name)
@@ -221,7 +221,7 @@ class Normalizer:
     def normalize(
         self, records: Iterable[LogRecord]
     ) -> tuple[list[Event], list[Row], list[SkippedRecord]]:
-        """Turn records into events; also return their rows, and the records that are no events.
+        """Turn records into events; also return their rows, and the records that are not events.
 
         A row is what ``row_of_event`` returns for its event. It is made here from remembered parts,
         because encoding each event as a whole costs a sixth of the whole path (decision 1).

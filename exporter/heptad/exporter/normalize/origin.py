@@ -71,7 +71,7 @@ class Origins:
     def add_series(
         self, origin: LineOrigin, program: Program, classification: Classification
     ) -> str:
-        """Return the series of a classification for the first time; it is kept in ``origin``."""
+        """Return the series of a classification for the first time; it is cached in ``origin``."""
         series = series_of(origin.shared[0], self._source, program.name, *classification)
         origin.series[program][classification] = series
         return series

@@ -195,7 +195,7 @@ class SessionRule(FactsRule):
         if session.end == "host_start":
             end = f"still open when the host restarted after {length}"
         elif session.end == _REUSED:
-            end = "never ended: its process id was used again"
+            end = "never ended: its process id was reused"
         elif session.end:
             end = f"lasted {length}"
         else:
@@ -210,7 +210,7 @@ class SessionRule(FactsRule):
         longest, whole = (
             to_finding(self.longest * MINUTE) for to_finding in (length_of, whole_length_of)
         )
-        words = self._words(key, facts, f"open, for {longest} at most")
+        words = self._words(key, facts, f"open for at most {longest}")
         never = self._words(key, facts, f"never ended: no end was logged within {whole}")
         return msgspec.structs.replace(
             finding_of(self, key, day, facts, (self.severity_of(facts), words)),
@@ -220,5 +220,5 @@ class SessionRule(FactsRule):
         )
 
     def _words(self, key: str, facts: Facts, end: str) -> Words:
-        who = facts.users or ("somebody",)
+        who = facts.users or ("unknown user",)
         return Words(self.title, path_of((key,), facts.addresses, who), end)
