@@ -290,7 +290,7 @@ def test_stores_that_come_and_go(browser: Browser, site: Site) -> None:
         world.append([login(time.time_ns())])
         expect(seen.page.locator("#rows tr")).to_have_count(1)
     site.server.close()
-    expect(seen.page.locator("#banner")).to_contain_text("Is it still running?")
+    expect(seen.page.locator("#banner")).to_contain_text("Heptad does not answer.")
     context.close()
 
 

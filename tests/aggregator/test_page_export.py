@@ -211,5 +211,5 @@ def test_saving_in_the_browser(browser: Browser, site: Site, world: World) -> No
     assert seen.faults == []
     site.server.close()
     seen.page.get_by_role("button", name="Save the events as CSV").click()
-    expect(seen.page.locator("#banner")).to_contain_text("Is it still running?")
+    expect(seen.page.locator("#banner")).to_contain_text("Heptad does not answer.")
     seen.page.context.close()

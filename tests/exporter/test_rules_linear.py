@@ -124,13 +124,13 @@ def test_a_bad_pattern_is_refused_or_linear(tmp_path: Path, pattern: str) -> Non
     [
         (r"x(?!y)(?P<user>.*)", "`(?!` (look-around)"),
         (r"x(?<=y)(?P<user>.*)", "`(?<=` (look-around)"),
-        (r"x(?>(?P<user>a*))", "`(?>` is only for the rules that ship"),
-        (r"x(?P<user>a*+)b", "`+` is only for the rules that ship"),
+        (r"x(?>(?P<user>a*))", "`(?>` is only supported in built-in rules"),
+        (r"x(?P<user>a*+)b", "`+` is only supported in built-in rules"),
         (r"(?P<user>a)(?P=user)", "`(?P=user)` (what another group captured)"),
         (r"(a)\1", r"`\1` (what another group captured)"),
-        (r"(?P<user>.*) x{1,300}", "write `+` for a repetition"),
+        (r"(?P<user>.*) x{1,300}", "write `+` instead of a repetition"),
         (r"\Z", "RE2 rejects the pattern"),
-        (r"%{pam_peer}", "only for the rules that ship"),
+        (r"%{pam_peer}", "only supported in built-in rules"),
     ],
 )
 def test_what_cannot_be_matched_in_linear_time_is_told(

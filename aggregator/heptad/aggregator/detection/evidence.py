@@ -32,7 +32,7 @@ _ANSWERS: Final = tuple(tag for tag in TAGS if tag != "host")
 EVIDENCE: Final = Measurement(
     name="evidence",
     about=(
-        "The events of [the findings](findings.md), one row an event of a finding, up to "
+        "The events of [the findings](findings.md), one row per event of a finding, at most "
         f"{MOST_EVIDENCE:,} a finding. The time of a row is the event's, or some nanoseconds after "
         "it."
     ),

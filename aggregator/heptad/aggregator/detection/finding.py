@@ -86,7 +86,7 @@ FINDINGS: Final = Measurement(
     always="count",
     tags={"rule": "the rule's name", "severity": ", ".join(f"`{name}`" for name in SEVERITIES)},
     fields={
-        "subject": Field(str, "the subject of the finding; empty if it stands for many"),
+        "subject": Field(str, "the subject of the finding; empty if it is about many"),
         "first": Field(int, "the time of its first event, in ns"),
         "last": Field(int, "the time of its last event, in ns"),
         "day": Field(int, "the UTC day of the finding, in days since the epoch"),
@@ -108,11 +108,11 @@ FINDINGS: Final = Measurement(
         "evidence": Field(
             str, "rows of older versions: up to ten events, as `first_event`: a JSON array"
         ),
-        "joined": Field(int, "the number of findings that it stands for; missing if it is one"),
+        "joined": Field(int, "the number of findings that it combines; missing if it is one"),
         "overdue": Field(int, "the time (ns) from which another sentence applies, if any"),
         "overdue_sentence": Field(str, "the sentence from that time on"),
         "revision": Field(int, "the number of the revision, from 0"),
-        "state": Field(str, "`current`; `superseded`, merged into another; `withdrawn`, none"),
+        "state": Field(str, "`current`, `superseded` (merged into another) or `withdrawn`"),
         "superseded_by": Field(
             int, ("the time (ns) of the first event of the finding that replaced it")
         ),

@@ -13,13 +13,13 @@ from heptad.exporter.collectors.procfs import Family, HostRoots, names, read_att
 _CORE = Family(
     "node_cpu_core_throttles_total",
     "counter",
-    "How often this core was throttled for heat.",
+    "How often this core was throttled because of heat.",
     ("package", "core"),
 )
 _PACKAGE = Family(
     "node_cpu_package_throttles_total",
     "counter",
-    "How often this package was throttled for heat.",
+    "How often this package was throttled because of heat.",
     ("package",),
 )
 FAMILIES: tuple[Family, ...] = (_CORE, _PACKAGE)

@@ -46,7 +46,7 @@ _LEAST = 11
 _INFO = Family(
     "node_disk_info",
     "gauge",
-    "Always 1; what the kernel and udev know of the device.",
+    "Always 1; the kernel's and udev's information about the device.",
     ("device", "major", "minor", "path", "wwn", "model", "serial", "revision"),
 )
 _FILESYSTEM = Family(
@@ -67,7 +67,10 @@ _ATA = {
         "node_disk_ata_write_cache", "gauge", "1 if the disk has a write cache.", ("device",)
     ),
     "ID_ATA_WRITE_CACHE_ENABLED": Family(
-        "node_disk_ata_write_cache_enabled", "gauge", "1 if it is enabled.", ("device",)
+        "node_disk_ata_write_cache_enabled",
+        "gauge",
+        "1 if the write cache is enabled.",
+        ("device",),
     ),
     "ID_ATA_ROTATION_RATE_RPM": Family(
         "node_disk_ata_rotation_rate_rpm",

@@ -8,7 +8,7 @@ from heptad.exporter.collectors.procfs import Family, HostRoots, read
 
 FAMILIES: tuple[Family, ...] = (
     Family("node_filefd_allocated", "gauge", "File handles that the kernel has allocated."),
-    Family("node_filefd_maximum", "gauge", "File handles that the kernel allocates at most."),
+    Family("node_filefd_maximum", "gauge", "Maximum number of allocated file handles."),
 )
 
 

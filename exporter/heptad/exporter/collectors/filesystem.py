@@ -37,12 +37,12 @@ def _gauge(name: str, text: str) -> Family:
 
 
 _SIZE = _gauge("size_bytes", "Size.")
-_FREE = _gauge("free_bytes", "Free space, with what is reserved for root.")
-_AVAIL = _gauge("avail_bytes", "Free space that every user may take.")
+_FREE = _gauge("free_bytes", "Free space, including space reserved for root.")
+_AVAIL = _gauge("avail_bytes", "Free space available to every user.")
 _FILES = _gauge("files", "Inodes.")
 _FILES_FREE = _gauge("files_free", "Free inodes.")
 _READONLY = _gauge("readonly", "1 if it is mounted read-only.")
-_ERROR = _gauge("device_error", "1 if statvfs(3) failed or hangs; the others are missing then.")
+_ERROR = _gauge("device_error", "1 if statvfs(3) failed or hangs; the others are then missing.")
 FAMILIES: tuple[Family, ...] = (
     _SIZE,
     _FREE,

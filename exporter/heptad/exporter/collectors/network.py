@@ -45,11 +45,11 @@ _TRAFFIC: tuple[Family, ...] = (
     _traffic("transmit_carrier", "Carrier, heartbeat, window and abort errors while sending."),
     _traffic("transmit_compressed", "Compressed packets sent."),
 )
-_NO_HANDLER = _traffic("receive_nohandler", "Packets received that no protocol wanted.")
+_NO_HANDLER = _traffic("receive_nohandler", "Packets received for an unknown protocol.")
 
 # attribute of /sys/class/net/<device> → family
 _PROPERTIES: dict[str, Family] = {
-    "addr_assign_type": _property("address_assign_type", "How the address came about."),
+    "addr_assign_type": _property("address_assign_type", "How the address was assigned."),
     "carrier": _property("carrier", "1 if the link is up."),
     "carrier_changes": _property("carrier_changes_total", "Changes of the link."),
     "carrier_up_count": _property("carrier_up_changes_total", "Times the link came up."),
@@ -61,9 +61,9 @@ _PROPERTIES: dict[str, Family] = {
     "iflink": _property("iface_link", "Number of the interface it is linked to."),
     "link_mode": _property("iface_link_mode", "0 default, 1 dormant."),
     "mtu": _property("mtu_bytes", "Largest packet."),
-    "name_assign_type": _property("name_assign_type", "How the name came about."),
+    "name_assign_type": _property("name_assign_type", "How the name was assigned."),
     "netdev_group": _property("net_dev_group", "The interface's group."),
-    "speed": _property("speed_bytes", "Speed in bytes a second, negative if unknown."),
+    "speed": _property("speed_bytes", "Speed in bytes per second, negative if unknown."),
     "tx_queue_len": _property("transmit_queue_length", "Longest queue for sending, packets."),
     "type": _property("protocol_type", "The ARPHRD_ type, if_arp.h."),
 }

@@ -12,7 +12,7 @@ _CPU = Family(
 _GUEST = Family(
     "node_cpu_guest_seconds_total",
     "counter",
-    "Time each CPU spent for guests, by mode; node_cpu_seconds_total holds it too.",
+    "Time each CPU spent for guests, by mode; node_cpu_seconds_total includes it.",
     ("cpu", "mode"),
 )
 # first word of a line of /proc/stat → family
@@ -20,7 +20,7 @@ _NUMBERS = {
     "intr": Family("node_intr_total", "counter", "Interrupts serviced since boot."),
     "ctxt": Family("node_context_switches_total", "counter", "Context switches since boot."),
     "btime": Family("node_boot_time_seconds", "gauge", "When the host booted, Unix time."),
-    "processes": Family("node_forks_total", "counter", "Processes and threads made since boot."),
+    "processes": Family("node_forks_total", "counter", "Processes and threads created since boot."),
     "procs_running": Family("node_procs_running", "gauge", "Tasks that run or could run."),
     "procs_blocked": Family("node_procs_blocked", "gauge", "Tasks that wait for I/O."),
 }

@@ -12,7 +12,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "node_uname_info",
         "gauge",
-        "Always 1; the labels are what uname(2) says of this host.",
+        "Always 1; the labels are the values of uname(2).",
         ("sysname", "release", "version", "machine", "nodename", "domainname"),
     ),
 )

@@ -49,7 +49,7 @@ UNSUPPORTED: dict[str, str] = {
     "node_selinux_": _KERNEL,
     "node_sockstat_": _PROTOCOLS,
     "node_softnet_": _PROTOCOLS,
-    "node_systemd_": "asks D-Bus for every unit; Debian's node_exporter has it on, upstream not",
+    "node_systemd_": "queries D-Bus for every unit; on by default in Debian's node_exporter only",
     "node_tape_": _HARDWARE,
     "node_textfile_": _ITSELF,
     "node_thermal_zone_": _HARDWARE,

@@ -27,17 +27,17 @@ _HINTS: Final = (
     (
         re.compile(r"\(\?<?[=!]"),
         (
-            "`{}` (look-around) is only for the rules that ship; write what may stand there, as "
+            "`{}` (look-around) is only supported in built-in rules; write what may be there, as "
             "in `[^ ]+`, or put a rule for the other case before this one"
         ),
     ),
     (
         re.compile(r"\(\?>|(?<=[*+?}])\+"),
-        "`{}` is only for the rules that ship; leave it out: no pattern of yours is tried again",
+        "`{}` is only supported in built-in rules; remove it: your patterns do not backtrack",
     ),
     (
         re.compile(r"\(\?P=\w+\)|\(\?\(|(?<!\\)(?:\\\\)*\\[1-9]"),
-        "`{}` (what another group captured) is not read; write the text itself",
+        "`{}` (what another group captured) is not supported; write the text itself",
     ),
 )
 
@@ -78,8 +78,8 @@ def check_linear(pattern: str) -> str:
     copies = _count_copies(own, behind=False)[0]
     if copies > _MOST_COPIES:
         return (
-            f"repeats {copies} places by number behind `*` or `+`, more than {_MOST_COPIES}; "
-            "write `+` for a repetition such as `{1,256}`"
+            f"has counted repetitions with {copies} copies after `*` or `+`, more than "
+            f"{_MOST_COPIES}; write `+` instead of a repetition such as `{{1,256}}`"
         )
     try:
         LinearPattern(expanded)

@@ -11,7 +11,7 @@ export async function askFor(view, parameters) {
   try {
     answer = await fetch(`api/${view}?${query}`, { signal: AbortSignal.timeout(15000) });
   } catch {
-    throw new Error("Heptad does not answer. Is it still running?");
+    throw new Error("Heptad does not answer. Check that it is running.");
   }
   if (answer.ok) return answer;
   const { error } = await answer.json().catch(() => ({ error: `Heptad answers ${answer.status}` }));

@@ -165,7 +165,7 @@ function noteEvents() {
   find("events-note").textContent =
     `${number(state.keys.size)} shown${filtered ? `, ${filtered} filter${filtered > 1 ? "s" : ""}` : ""}` +
     (state.note ? `, ${state.note}` : "") +
-    (state.skipped ? ", more arrived than are shown: press Filter to see the newest" : "");
+    (state.skipped ? ", not all new events are shown: press Filter to see the newest" : "");
 }
 
 let toldAt = 0;

@@ -15,7 +15,7 @@ function showSeries(data) {
   find("tile-failures").replaceChildren(number(failed), until("events"));
   find("tile-successes").replaceChildren(number(succeeded), until("events"));
   find("series-note").textContent =
-    data.from ? `counted back to ${short(data.from)}; reports for older times are being computed` : "";
+    data.from ? `counted since ${short(data.from)}; reports for earlier times are being computed` : "";
   const series = [{ name: "succeeded", colour: "--bar-success", values: data.successes },
     { name: "failed", colour: "--bar-failure", values: data.failures }];
   drawAttempts(data, series);

@@ -20,7 +20,7 @@ function setRange(chosen) {
   option.textContent = state.custom ? describe(state.custom) : "from … to …";
   const ends = Boolean(state.custom?.until);
   find("live").disabled = ends;
-  find("live").parentElement.title = ends ? "Nothing new appears in a range that has an end" : "";
+  find("live").parentElement.title = ends ? "New events are not shown in a range that has an end" : "";
   if (!find("custom").hidden) fillForm();
   find("zoom-back").hidden = state.before.length === 0;
 }
@@ -70,7 +70,7 @@ export function recallRange(query) {
     return;
   }
   openForm(false);
-  tellFault(`The range in the address is not valid and not used: ${fault}`);
+  tellFault(`The range in the URL is not valid and was ignored: ${fault}`);
 }
 
 function findFault(since, until) {

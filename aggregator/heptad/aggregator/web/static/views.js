@@ -37,7 +37,7 @@ export async function loadFindings() {
   });
 }
 
-const NO_END = { reused: "no end seen", never: "no end seen", open: "open" };
+const NO_END = { reused: "no end logged", never: "no end logged", open: "open" };
 
 export async function loadSessions() {
   showIfNew("sessions", await askInRange("sessions", { limit: 20 }), (data) => {
