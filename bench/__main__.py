@@ -38,7 +38,7 @@ def main() -> None:
         throughput.main(data)
         delivery.main(data)
     else:
-        print(f"throughput: left out, no logs in {data}; name the folder in HEPTAD_SHARED_DATA")
+        print(f"throughput: skipped, no logs in {data}; set HEPTAD_SHARED_DATA to their directory")
 
 
 if __name__ == "__main__":

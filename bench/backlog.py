@@ -69,7 +69,7 @@ def wait_until_caught_up(aggregator: Aggregator, begun: float) -> float:
         ):  # heartbeats are read every 10 s
             return time.monotonic() - begun - 15
         time.sleep(0.1)
-    raise TimeoutError("the backlog is not worked off")
+    raise TimeoutError("the backlog was not processed in time")
 
 
 def wait_for_attack(server: Influxd2, begun: float) -> float:
@@ -79,7 +79,7 @@ def wait_for_attack(server: Influxd2, begun: float) -> float:
         if rows:
             return time.monotonic() - begun
         time.sleep(0.1)
-    raise TimeoutError("the attack is no finding")
+    raise TimeoutError("there was no finding about the attack in time")
 
 
 def main(number: int = EVENTS) -> None:
@@ -93,7 +93,7 @@ def main(number: int = EVENTS) -> None:
             begun = time.monotonic()
             export(folder, server.url, "gate", lines_of("gate", number, datetime.now(UTC)))
             ordered = wait_until_caught_up(aggregator, begun)
-            print(f"{number} events in order: delivered and worked off in {ordered:.1f} s")
+            print(f"{number} events in order: delivered and processed in {ordered:.1f} s")
             begun = time.monotonic()
             export(folder, server.url, "late", lines_of("late", number, datetime.now(UTC)))
             now = datetime.now(UTC).isoformat()

@@ -55,7 +55,7 @@ def deliver(folder: Path, url: str, keys: Keys) -> None:
     exporter = Exporter(configure(folder, url, **keys), once=True, serve=False)
     forwarder = exporter.delivery and exporter.delivery.begin(threading.Event())
     if forwarder is None:
-        sys.exit("nothing delivers")
+        sys.exit("no delivery is configured")
     sizes: list[float] = []
     stop = threading.Event()
     watch = threading.Thread(target=_watch, args=(sizes, stop))

@@ -63,7 +63,7 @@ def events(number: int, now: int) -> Iterator[Event]:
             reason=reason,
             user=f"user{int(chance.paretovariate(0.3)) % 3000}",
             source_ip=address,
-            raw=f"Nov 24 10:00:00 web-1 {program}[{n % 4000}]: a line that tells of {address}",
+            raw=f"Nov 24 10:00:00 web-1 {program}[{n % 4000}]: a line that mentions {address}",
         )
 
 
@@ -124,12 +124,12 @@ def views(url: str, times: int) -> Iterator[float]:
 def main(number: int = 1_000_000) -> None:
     """Measure both stores, and skip what is not installed."""
     if shutil.which("chromium") is None:
-        print("page: left out, chromium is not installed")
+        print("page: skipped, chromium is not installed")
         return
     with tempfile.TemporaryDirectory() as name:
         measure("SQLite", number, work_off(Path(name), fill_files(Path(name), number)))
     if shutil.which("influxd") is None:
-        print("page on InfluxDB: left out, influxd is not installed")
+        print("page on InfluxDB: skipped, influxd is not installed")
         return
     with tempfile.TemporaryDirectory() as name, running_influxd(Influxd(Path(name))) as server:
         measure("InfluxDB", number, work_off(Path(name), fill_influxdb(server, number)))

@@ -218,7 +218,7 @@ def kill(agent: Agent, folder: Path, influxd: Influxd, *, rotates: bool) -> None
     written = KILLED_LINES + LATER_LINES
     print(
         f"  {agent.name:<32} {'rotated' if rotates else 'not rotated':<12} "
-        f"{written - int(row['n']):>7,} lines lost, {last - int(row['n']):>7,} points doubled"
+        f"{written - int(row['n']):>7,} lines lost, {last - int(row['n']):>7,} points duplicated"
     )
 
 
@@ -227,9 +227,7 @@ def main(lines: int = LINES) -> None:
         folder = Path(name)
         with running(Influxd2(folder / "influxd")) as influxd:
             url = influxd.url
-            print(
-                f"{lines:,} lines of sshd into InfluxDB {needs.INFLUXDB_2}, beside Telegraf 1.36.4"
-            )
+            print(f"{lines:,} lines of sshd into InfluxDB {needs.INFLUXDB_2}, with Telegraf 1.36.4")
             racing: tuple[Callable[[], Agent], ...] = (
                 lambda: heptad(folder, url, once=True),
                 lambda: telegraf(folder, url, "Telegraf, one pattern", HEADER_ONLY),

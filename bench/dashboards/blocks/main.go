@@ -1,5 +1,5 @@
-// Writes blocks of Prometheus' database from a description of series, quicker than promtool can
-// read as many samples as text.
+// Writes blocks of Prometheus' database from a description of series, faster than promtool reads
+// the same number of samples as text.
 //
 //	blocks DIRECTORY FROM UNTIL STEP < series     (times and step in milliseconds)
 //
@@ -31,10 +31,10 @@ const (
 	perBlock = 3 * 24 * 3600 * 1000
 )
 
-// series begins with Value. Each step adds Grow, or up to twice as much where Random is set, in
-// whole numbers; where Sparse is set the value is what a step adds, if that is not zero. Swing is
-// how far a value is off at random. It ends after Until steps, if that is set; after Change steps
-// the value is Then.
+// series starts with Value. Each step adds Grow, or a random whole number up to twice as large if
+// Random is set. If Sparse is set, the value is only what a step adds, and zeros are omitted. Swing
+// is the maximum random deviation of a value. The series ends after Until steps, if that is set;
+// after Change steps the value is Then.
 type series struct {
 	Labels map[string]string
 	Value  float64
