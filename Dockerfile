@@ -13,13 +13,13 @@ COPY exporter exporter
 COPY aggregator aggregator
 COPY cli cli
 COPY dashboards dashboards
-# pip and hatchling built it; what runs needs neither
+# pip and hatchling are needed only for the build
 RUN /opt/heptad/bin/pip install --no-cache-dir --no-deps --no-build-isolation '.[all]' \
     && /opt/heptad/bin/pip uninstall --yes hatchling editables packaging pathspec pluggy tomlkit \
         trove-classifiers pip
 
 FROM ${PYTHON}
-# systemd brings journalctl, tzdata the zones of stamps that have none
+# systemd contains journalctl, tzdata the time zones for timestamps without one
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends systemd tzdata \
     && rm -rf /var/lib/apt/lists/* \

@@ -10,7 +10,7 @@ WHEELS ?= --only-binary :all:
 UPGRADE ?=
 RULES_FLAGS ?=
 
-# Where bytecode is not kept, each command that a test runs compiles the whole project anew.
+# If bytecode were not kept, each command that a test runs would compile the whole project again.
 unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
@@ -38,7 +38,7 @@ run: $(VENV)/.installed ## watch the logins of this machine (HEPTAD_FLAGS="…" 
 test: lint types contracts debian-packages ## lint, types, import contracts and every test
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
-check: lint types contracts ## the inner loop: fewer tries, and without what needs a daemon, a server or root
+check: lint types contracts ## a shorter test run: fewer examples, and no daemon, server or root
 	@HEPTAD_TESTS=brief $(BIN)/python -m pytest -m "not left_out" --numprocesses 2 --quiet $(PYTEST_FLAGS)
 
 coverage: $(VENV)/.installed-dev ## what the tests of `make check` reach: a table, and htmlcov/index.html
@@ -55,23 +55,23 @@ lint: $(VENV)/.installed-dev ## ruff: rules and format
 types: $(VENV)/.installed-dev ## mypy --strict
 	$(BIN)/mypy --strict $(CODE)
 
-contracts: $(VENV)/.installed-dev ## who may import whom
+contracts: $(VENV)/.installed-dev ## import contracts: which package may import which
 	$(BIN)/lint-imports --no-logo
 
-torture: debian-packages ## everything between the log and InfluxDB fails, 2000 times (TORTURE_FAULTS=…)
+torture: debian-packages ## 2000 faults in everything between the log and InfluxDB (TORTURE_FAULTS=…)
 	@TORTURE_FAULTS=$${TORTURE_FAULTS:-2000} $(BIN)/python -m pytest -s tests/system/test_torture_influxdb.py
 
 test-servers: debian-packages ## InfluxDB 1.13 and 2.9, the compose file, Telegraf, dashboards, 2000 kills of 2.x (an hour)
 	@$(BIN)/python -m tests.support.servers
 
-torture-rotation: $(VENV)/.installed-dev ## the rotation race: 20 seeds beside four busy processes (TORTURE_RUNS=…)
+torture-rotation: $(VENV)/.installed-dev ## the rotation race: 20 seeds with four busy processes (TORTURE_RUNS=…)
 	@$(BIN)/python -m tests.support.torture_rotation
 
 fuzz: debian-packages ## 100,000 values that Heptad never wrote, in SQLite and InfluxDB (HEPTAD_FUZZ_CASES=…)
 	@HEPTAD_FUZZ_CASES=$${HEPTAD_FUZZ_CASES:-100000} $(BIN)/python -m pytest -s \
 		tests/core/test_outside_values.py -k test_fuzzed_values
 
-bench: debian-packages ## the figures, as ratios to mtail, fail2ban and node_exporter
+bench: debian-packages ## measure the performance, compared with mtail, fail2ban and node_exporter
 	@$(BIN)/python -m bench $(BENCH_FLAGS)
 
 docs: $(VENV)/.installed-dev ## write the generated pages of docs/, and the runbooks that the page serves
@@ -108,19 +108,19 @@ clean: ## remove .venv and everything else that was made here
 		.import_linter_cache .hypothesis .coverage .coverage.* htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Daemons and tools that the tests drive; where they may not be installed, those tests skip.
+# Daemons and tools that the tests use; if they cannot be installed, these tests are skipped.
 debian-packages: $(VENV)/.installed-dev
 	@scripts/install-debian-packages $$($(BIN)/python -m tests.support.needs)
 
 # Debian's python3 comes without ensurepip, which is in a package named after the version.
-# Where that cannot be installed from here, venv's own message says what to do.
+# If that cannot be installed from here, venv's own message says what to do.
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo 'Heptad needs Python 3.11 or newer as $(PYTHON).' \
-			'If there is another one, name it: make PYTHON=python3.12 $(MAKECMDGOALS)' >&2; exit 1; }
+		echo 'Heptad requires Python 3.11 or newer, and $(PYTHON) is older or missing.' \
+			'If there is another one, set it: make PYTHON=python3.12 $(MAKECMDGOALS)' >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || scripts/install-debian-packages \
 		$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
-	@echo 'Making $(VENV) with the pinned dependencies; this is done once.'
+	@echo 'Creating $(VENV) with the pinned dependencies; this is done only once.'
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 

@@ -1,4 +1,4 @@
-# Makes the units of this package from those of provisioning/systemd.
-# The package creates the user, so systemd need not.
+# Derives the units of this package from those in provisioning/systemd.
+# The package creates the user, so systemd does not have to.
 /DynamicUser=/d
 s|/opt/heptad/bin/heptad|/usr/bin/heptad|

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Boot the systemd of another Debian in namespaces of its own, and throw away what it wrote.
-# $1: the root folder of that Debian; $2: a folder, /out in there, with units/ for systemd and
-# watched.target, which ends the boot by `systemctl exit`.
+# Boot the systemd of another Debian in its own namespaces, and discard what it writes.
+# $1: the root directory of that Debian; $2: a directory, mounted there as /out, with units/ for
+# systemd and watched.target, which ends the boot with `systemctl exit`.
 set -e
 mount -t tmpfs tmpfs /mnt
 mkdir /mnt/upper /mnt/work /mnt/root

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Boot systemd in namespaces of its own, over a copy of this machine that is thrown away.
-# $1: the project, $2: Python, $3: its packages, $4: a folder with units/ and report.sh, for answers.
+# Boot systemd in its own namespaces, on a temporary copy of this machine's file system.
+# $1: the project, $2: Python, $3: its packages, $4: a directory with units/ and report.sh, also for
+# the results.
 set -e
 mount -t tmpfs tmpfs /mnt
 mkdir /mnt/upper /mnt/work /mnt/root
@@ -13,7 +14,7 @@ mount -t tmpfs -o mode=755 tmpfs $root/run
 mount -t tmpfs -o mode=1777 tmpfs $root/tmp
 mount --rbind /dev $root/dev
 
-# nobody but root may look into the folders where these lie
+# their original directories may be readable by root only
 mkdir -p $root/opt/project $root/opt/python $root/opt/packages $root/out $root/opt/heptad/bin
 mount --bind "$1" $root/opt/project
 mount --bind "$2" $root/opt/python
@@ -27,7 +28,7 @@ LD_LIBRARY_PATH=/opt/python/lib PYTHONPATH=$project:/opt/packages \
 END
 chmod 755 $root/opt/heptad/bin/heptad
 
-# nothing of this machine starts but what is asked for
+# start only the given units, none of this machine's
 rm -rf $root/etc/systemd/system/* $root/var/lib/heptad $root/var/lib/private/heptad
 cp "$4"/units/* $root/etc/systemd/system/
 mkdir -p $root/etc/heptad $root/etc/credstore
@@ -39,7 +40,7 @@ cd $root
 mkdir -p old
 pivot_root . old
 umount -l /old
-# as where systemd is the first process of a machine; credentials are mounted from beside a service
+# systemd does this as the first process of a machine; without it, credentials are not mounted
 mount --make-rshared /
 exec env -i container=heptad PATH=/usr/sbin:/usr/bin:/sbin:/bin \
     /lib/systemd/systemd --system --unit=watched.target --log-target=console

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Run a command as Docker would in the exporter's container: with a file system of its own, and the
-# host's /, /proc and /sys read-only below /host. Host and container are copies of this machine.
-# $1: a folder with files of the host in host/, the configuration in config/, the volume in state/;
+# Run a command as Docker does in the exporter's container: with its own file system, and the host's
+# /, /proc and /sys read-only below /host. Host and container are copies of this machine.
+# $1: a directory with files of the host in host/, the configuration in config/, the volume in state/;
 # $2: setpriv's --bounding-set; then the command.
 set -e
 folder=$1 capabilities=$2
