@@ -3,7 +3,7 @@ import { find } from "./elements.js";
 
 export const FILTERS = ["host", "program", "action", "outcome", "user", "address", "text"];
 
-/** The answer of a view; throws an Error with the reason where there is none. */
+/** Returns the response of a view; throws an Error with the reason if there is none. */
 export async function askFor(view, parameters) {
   const query = new URLSearchParams(
     Object.entries(parameters).filter(([, value]) => value !== "" && value !== null));
@@ -34,12 +34,12 @@ export function tellProblem(error) {
   banner.hidden = !error;
   const text = error ? error.message : "";
   if (banner.textContent !== text) banner.textContent = text;
-  // nothing was read yet: there is nothing to show but the reason
+  // nothing was read yet, so only the reason can be shown
   if (error && !document.body.dataset.read) document.body.dataset.unread = "true";
   else delete document.body.dataset.unread;
 }
 
-/** Runs views side by side and tells the first problem; whether there was none. */
+/** Runs views at the same time and shows the first problem; returns whether there was none. */
 export async function run(...views) {
   const done = await Promise.allSettled(views.map((view) => view()));
   const failed = done.find((result) => result.status === "rejected");

@@ -6,14 +6,14 @@ const charts = [];
 let zoomTo = () => {};
 let goBack = () => {};
 
-/** Calls ``act`` with begin and end (ms since 1970) of what is chosen by dragging. */
+/** Calls ``act`` with start and end (ms since 1970) of the range that is selected by dragging. */
 export const zoomByChart = (act) => { zoomTo = act; };
 /** Calls ``act`` at a double click. */
 export const backByChart = (act) => { goBack = act; };
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/** A chart in the element ``id``; ``id``-value shows what is under the pointer. */
+/** A chart in the element ``id``; ``id``-value shows the values under the pointer. */
 export function makeChart(id) {
   const chart = { id, plot: null, data: null, series: [] };
   charts.push(chart);
@@ -23,7 +23,7 @@ export function makeChart(id) {
   }).observe(find(id));
   return (data, series) => {
     Object.assign(chart, { data, series });
-    // what is being dragged over must not be taken away
+    // do not replace the chart while the user drags over it
     if (chart.plot?.select.width) window.addEventListener("mouseup", () => setTimeout(() => draw(chart)), { once: true });
     else draw(chart);
   };
@@ -53,7 +53,7 @@ function options({ data, series, id }, length) {
   return {
     width: find(id).clientWidth, height: HEIGHT, padding: [8, 24, 0, 0], legend: { show: false },
     cursor: { drag: { x: true, y: false, setScale: false, dist: 5 }, y: false, bind: { dblclick: () => () => goBack() } },
-    // the last bar begins at the last time and needs its own width behind it
+    // the last bar starts at the last time and needs its own width after it
     scales: { x: { time: true, range: () => [data.begin, data.begin + length * data.step] },
       y: { range: (_, low, high) => [0, Math.max(4, high * 1.05)] } },
     axes: [{ ...axis, grid: { show: false }, values: TIMES, space: 70 },
@@ -70,7 +70,7 @@ function choose(data, length, plot) {
   const end = data.begin + length * data.step;
   const [from, to] = [left, left + width].map((place) => plot.posToVal(place, "x"));
   plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
-  // the bars that were touched, whole
+  // the whole bars that were touched
   const down = data.begin + Math.floor((from - data.begin) / data.step) * data.step;
   const up = data.begin + Math.ceil((to - data.begin) / data.step) * data.step;
   zoomTo(Math.max(down, data.begin) * 1000, Math.min(up, end) * 1000);
@@ -88,7 +88,7 @@ function tellValue(id, data, series, index) {
       series.map(({ name, values }) => `${number(values[index])} ${name}`).join(", ");
 }
 
-/** The rows of a table with the same numbers, the newest first; steps without any are left out. */
+/** The rows of a table with the same numbers, the newest first; steps without any are omitted. */
 export function tableOf(data, series, makeRow) {
   return series[0].values.map((_, index) => index)
     .filter((index) => series.some(({ values }) => values[index]))

@@ -1,4 +1,4 @@
-// Small pieces of the page; whatever is shown is put in as text, never as markup.
+// Small elements of the page; values are inserted as text, never as markup.
 
 export const find = (id) => document.getElementById(id);
 
@@ -23,7 +23,7 @@ export const number = (value) => value.toLocaleString("en");
 const two = (value) => String(value).padStart(2, "0");
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/** Day and time in the browser's zone; the year where it is not this one. */
+/** Day and time in the browser's zone; with the year if it is not the current one. */
 export function short(time) {
   const date = new Date(time);
   const year = date.getFullYear() === new Date().getFullYear() ? "" : ` ${date.getFullYear()}`;
@@ -50,20 +50,20 @@ export function zoneOf(time) {
 const looked = {};
 const sayUntil = (of) => looked[of] ? `checked until ${short(looked[of])}` : "time of the last check unknown";
 
-/** Up to when the ``events`` or the ``findings`` were checked: shown beside every zero. */
+/** Up to when the ``events`` or the ``findings`` were checked: shown next to every zero. */
 export function until(of) {
   const made = element("small", "until", sayUntil(of));
   made.dataset.until = of;
   return made;
 }
 
-/** Updates the time in every element that ``until`` made. */
+/** Updates the time in every element that ``until`` created. */
 export function tellUntil(times) {
   Object.assign(looked, times);
   for (const one of document.querySelectorAll("[data-until]")) one.textContent = sayUntil(one.dataset.until);
 }
 
-/** Names and values as a list; what is empty is left out. */
+/** Names and values as a list; empty values are omitted. */
 export function fillFields(fields) {
   const list = element("dl", "fields");
   for (const [name, value] of Object.entries(fields)) {

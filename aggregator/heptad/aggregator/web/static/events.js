@@ -1,4 +1,4 @@
-// The list of events: the newest, older ones, those that arrive, and the filters.
+// The list of events: the newest, older and new ones, and the filters.
 import { ask, FILTERS, filters, run } from "./ask.js";
 import { button, clear, element, fillFields, find, number, short, until, when } from "./elements.js";
 import { range, recallRange } from "./range.js";
@@ -6,7 +6,7 @@ import { range, recallRange } from "./range.js";
 const MOST_ROWS = 1000;
 const state = { scope: null, note: "", position: null, next: null, keys: new Set(), turn: 0, skipped: false };
 
-/** The view that is listed, and what it is asked with. */
+/** The view that is listed, and its parameters. */
 export const listed = () => (state.scope
   ? { view: "evidence", ...filters(), finding: state.scope.finding }
   : { view: "events", ...range(), ...filters() });
@@ -186,7 +186,7 @@ export function filterBy(values, scope = null) {
   find("events").focus({ preventScroll: true });
 }
 
-/** Puts range and filters into the address; ``asNew``: the browser's Back leads to what was before. */
+/** Writes range and filters into the URL; ``asNew``: as a new entry of the browser's history. */
 export function remember(asNew = false) {
   const query = new URLSearchParams({ ...range(), ...filters() });
   for (const [name, value] of [...query]) if (!value) query.delete(name);

@@ -1,8 +1,8 @@
-// Saves what is shown as a file: the events with the filters that are set, or the findings.
+// Saves the events with the current filters, or the findings, as a file.
 import { askFor, tellProblem } from "./ask.js";
 import { button, element, find } from "./elements.js";
 
-/** Puts the buttons for both formats into the element ``id``; ``choose`` gives view and parameters. */
+/** Adds the buttons for both formats to the element ``id``; ``choose`` returns view and parameters. */
 export function offerExport(id, of, choose) {
   const made = ["csv", "json"].map((format) => {
     const one = button(format.toUpperCase(), () => save(one, format, choose()), "link");

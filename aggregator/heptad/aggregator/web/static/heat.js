@@ -1,4 +1,4 @@
-// Users by hour of the day, as rows of cells that are the darker the more there was.
+// Users by hour of the day, as rows of cells; a darker cell is a larger number.
 import { button, element, find, number, until } from "./elements.js";
 
 const SHADES = 5;
@@ -6,7 +6,7 @@ const two = (value) => String(value).padStart(2, "0");
 const span = (hour) => `${two(hour)}:00–${two((hour + 1) % 24)}:00`;
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 
-/** Draws the answer of the view ``hours``; ``choose`` is called with the name that is pressed. */
+/** Draws the response of the view ``hours``; ``choose`` is called with the name that is clicked. */
 export function drawHours(data, word, choose) {
   const most = Math.max(0, ...data.rows.flatMap((row) => row.hours), ...data.others);
   const rows = data.rows.map((row) => ({ name: row.name || "(empty name)", hours: row.hours,
@@ -39,7 +39,7 @@ function drawRow({ name, hours, act }, most, word) {
   return row;
 }
 
-/** By order of magnitude: one attempt is seen beside a thousand. */
+/** By order of magnitude, so that one attempt is visible next to a thousand. */
 function shadeOf(count, most) {
   if (!count) return 0;
   return most <= 1 ? SHADES : 1 + Math.round((SHADES - 1) * Math.log(count) / Math.log(most));

@@ -1,4 +1,4 @@
-// What the page does and when. Every value is put in as text, never as markup.
+// What the page does and when. Every value is inserted as text, never as markup.
 import { ask, filters, run, tellProblem } from "./ask.js";
 import { backByChart, zoomByChart } from "./chart.js";
 import { find, zoneOf } from "./elements.js";
@@ -18,7 +18,7 @@ async function refresh() {
   if (await run(loadSeries, loadTop, loadHours, loadFindings, loadSessions, loadHealth)) tellProblem(null);
 }
 
-/** The shortest range that holds the newest event and, up to a day, the oldest. */
+/** The shortest range that contains the newest event and, up to a day, the oldest. */
 async function chooseRange() {
   if (location.search.includes("since=")) return;
   const { sources } = await ask("health", {}).catch(() => ({ sources: [] }));
@@ -56,7 +56,7 @@ find("scope-clear").addEventListener("click", () => filterBy(filters()));
 find("findings-all").addEventListener("click", showAllFindings);
 find("more").addEventListener("click", () => run(loadOlder));
 
-/** Shows the range that is in force now. */
+/** Shows the current range. */
 function showRange() {
   remember(true);
   loadAll();

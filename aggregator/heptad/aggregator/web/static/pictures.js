@@ -60,7 +60,7 @@ function writeHead(text) {
 
 const WORDS = { failure: "failed", success: "succeeded" };
 
-/** The answer of a view in the browser's zone; where the server does not know that, in its offset. */
+/** The response of a view in the browser's zone, or with its offset if the server has no such zone. */
 async function askInZone(view, more = {}) {
   const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
   try {
@@ -74,7 +74,7 @@ async function askInZone(view, more = {}) {
 
 const outcomeOfHours = () => find("hours-outcome").value;
 
-/** Users by hour of those who succeeded; those who failed come with the ranking. */
+/** Users by hour of successful logins; those of failed logins come with the ranking. */
 export async function loadHours() {
   if (outcomeOfHours() === "success") showHours("success", ...await askInZone("hours", { outcome: "success" }));
 }

@@ -1,17 +1,17 @@
-// The range of time that is shown: one of a list, or from one time to another. It is in the address.
+// The time range that is shown: one of a list, or a custom one. It is part of the URL.
 import { element, find, short, zoneOf } from "./elements.js";
 
 const CUSTOM = "custom";
 const PRESETS = [...find("since").options].map((option) => option.value).filter((value) => value !== CUSTOM);
 const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$/;
 export const SHORTEST_MS = 10000;
-/** The custom range in force (RFC 3339; without ``until`` up to now), and those before a zoom. */
+/** The current custom range (RFC 3339; without ``until`` up to now), and those before a zoom. */
 const state = { custom: null, preset: find("since").value, before: [] };
 
-/** What the views are asked with; an answer to another range is out of date. */
+/** The parameters of the views; a response for another range is out of date. */
 export const range = () => ({ ...(state.custom ?? { since: state.preset }) });
 
-/** Puts a range in force; ``custom`` is one of a list, or {since, until}. */
+/** Applies a range; ``custom`` is one of a list, or {since, until}. */
 function setRange(chosen) {
   state.custom = typeof chosen === "string" ? null : chosen;
   if (!state.custom) state.preset = chosen;
@@ -36,7 +36,7 @@ function describe({ since, until }) {
   return `${from} – ${sameDay ? to.slice(-5) : to}`;
 }
 
-/** Narrows the range to what was chosen on the chart (ms since 1970). */
+/** Narrows the range to the selection on the chart (ms since 1970). */
 export function zoom(from, to) {
   const middle = (from + to) / 2;
   const half = Math.max(to - from, SHORTEST_MS) / 2;
@@ -44,7 +44,7 @@ export function zoom(from, to) {
   setRange({ since: toTime(middle - half), until: toTime(middle + half) });
 }
 
-/** Back to the range before the last zoom; whether there was one. */
+/** Returns to the range before the last zoom; returns whether there was one. */
 export function zoomBack() {
   const before = state.before.pop();
   if (before === undefined) return false;
@@ -54,7 +54,7 @@ export function zoomBack() {
 
 const toTime = (milliseconds) => new Date(Math.round(milliseconds)).toISOString();
 
-/** Takes the range from the address; what is not valid there is reported, and not used. */
+/** Reads the range from the URL; an invalid one is reported and ignored. */
 export function recallRange(query) {
   const [since, until] = [query.get("since"), query.get("until")];
   state.before = [];
@@ -88,7 +88,7 @@ function findFault(since, until) {
 
 const inputs = () => [find("from"), find("to")];
 
-/** Shows the fields with the range in force. */
+/** Shows the fields with the current range. */
 export function openForm(focuses = true) {
   find("custom").hidden = false;
   fillForm();
@@ -107,7 +107,7 @@ function fillForm() {
   const until = state.custom ? state.custom.until : null;
   for (const [input, time] of [[find("from"), since], [find("to"), until]]) {
     input.value = time ? toLocal(time) : "";
-    // an hour that the clock repeats has two times: what is not edited stays what it was
+    // an hour that the clock repeats has two times, so a field that is not edited is kept
     [input.dataset.shown, input.dataset.time] = [input.value, time ?? ""];
   }
   find("zone").textContent = zoneOf(since);
@@ -118,7 +118,7 @@ function toLocal(time) {
   return new Date(date - date.getTimezoneOffset() * 60000).toISOString().slice(0, 19);
 }
 
-/** The range of the fields is put in force; whether it is one. */
+/** Applies the range of the fields; returns whether it is valid. */
 export function applyForm() {
   const [from, to] = inputs();
   if (from.validity.badInput || to.validity.badInput) {

@@ -9,7 +9,7 @@ const FEW_NAMES = 3;
 let showsAll = false;
 let checked = null;
 
-/** What a list leaves out: rows beyond its first ones, and the part of the range that there was no time for. */
+/** What a list omits: rows after its first ones, and the part of the range that took too long. */
 function noteOn(data, shown, which) {
   const notes = [];
   if (data.number > shown.length) notes.push(`the ${shown.length} ${which} of ${number(data.number)}`);
@@ -56,7 +56,7 @@ export async function loadSessions() {
   });
 }
 
-/** A row of a table that is cards on a narrow screen, which takes its roles away. */
+/** A row of a table that is shown as cards on a narrow screen, which removes its implicit roles. */
 function rowOf(...content) {
   const row = element("tr");
   row.setAttribute("role", "row");
@@ -100,7 +100,7 @@ function showFinding(finding, open) {
   return row;
 }
 
-/** From where, who, whom and on what host, and the technique with a link to its description. */
+/** Source, user, target and host, and the technique with a link to its description. */
 function chipsOf(finding) {
   const chips = element("span", "chips");
   const more = new Set(finding.more);
@@ -123,7 +123,7 @@ function chipsOf(finding) {
   return chips;
 }
 
-/** If the health cannot be read, it is unknown, never what it was before. */
+/** If the health cannot be read, it is unknown, never the previous one. */
 export async function loadHealth() {
   try {
     await showHealth();
@@ -155,7 +155,7 @@ async function showHealth() {
   });
 }
 
-/** Class, word and remark of the health: OK only if logs are being checked now. */
+/** CSS class, word and remark of the health: OK only if logs are being checked now. */
 function judge(answer) {
   const seen = answer.looked_until ? short(answer.looked_until) : "";
   const count = answer.problems.length;
@@ -171,7 +171,7 @@ function tellTile(state, word, remark) {
   find("tile-health").replaceChildren(word, element("small", "", remark));
 }
 
-/** The counts of one host's stores, a phrase each; a fleet's stores do not have them. */
+/** The counts of one host's stores, one phrase each; the stores of a fleet do not have them. */
 function sayCounted(data) {
   if (!data.lines) return [];
   const sum = (counts) => Object.values(counts).reduce((total, value) => total + value, 0);
