@@ -97,7 +97,7 @@ def test_puts_a_success_after_an_attack_first(world: World) -> None:
     assert [line.split(" from")[0] for line in told.first] == [
         "root logged in",
         "Brute force · 192.0.2.1 → root@web1 · 500 failed logins within 1 minute · 2023-12-09 12:00",
-        "eve was refused by sudo on web1 to act as root, 2 times",
+        "sudo did not let eve act as root on web1, 2 times",
     ]
     assert told.first[0].endswith("and that address is in a finding")
     assert "1. root logged in from 192.0.2.1 on web1 (sshd), and that address" in to_text(told)
@@ -112,7 +112,7 @@ def test_tells_a_refusal_once(tmp_path: Path) -> None:
         first = report(world).first
     assert [line.partition(" on ")[0] for line in first] == [
         "Sudo refused · eve → root@web1 · 1 refusal by sudo: not in sudoers · 2023-12-09 12:00",
-        "bob was refused by sudo",
+        "sudo did not let bob act as root",
     ]
 
 

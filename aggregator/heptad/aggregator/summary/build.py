@@ -325,9 +325,9 @@ def _look_first(reader: _SummaryBuilder, findings: list[Finding]) -> list[str]:
     for row in reader.privileges.rows():
         known = row.program == "sudo" and (row.who, row.host) in told_of
         if row.outcome == "failure" and not known:
-            target = f" to act as {row.target}" if row.target else ""
-            where = f"by {row.program} on {row.host}{target}"
-            untrusted[f"{row.who or '(no name)'} was refused {where}"] += row.count
+            who = row.who or "(no name)"
+            act = f"did not let {who} act as {row.target}" if row.target else f"refused {who}"
+            untrusted[f"{row.program} {act} on {row.host}"] += row.count
     told = [f"{what}, {count_of(count, 'time')}" for what, count in untrusted.items()]
     return [*entered, *found, *told][:_MOST_FIRST]
 

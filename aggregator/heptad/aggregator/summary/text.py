@@ -139,7 +139,7 @@ def _findings(report: Summary, options: str) -> Iterator[str]:
         if finding.id in shown:
             yield from (f"        {line}" for line in _evidence(shown[finding.id], options))
     if len(report.findings) > MOST_FINDINGS:
-        yield f"and {len(report.findings) - MOST_FINDINGS} more, see --format json"
+        yield f"and {len(report.findings) - MOST_FINDINGS} more; see --format json"
 
 
 def _evidence(shown: FindingEvents, options: str) -> Iterator[str]:
@@ -147,7 +147,7 @@ def _evidence(shown: FindingEvents, options: str) -> Iterator[str]:
         times = f" (×{line.count})" if line.count > 1 else ""
         yield f"| {printable(line.line, _SAMPLE)}{times}"
     more = len(shown.lines) - _MOST_LINES
-    left = f"and {count_of(more, 'line')} more: " if more > 0 else "all events: "
+    left = f"and {count_of(more, 'more line')}: " if more > 0 else "all events: "
     note = shown.note and f" ({shown.note})"
     yield f"{left}{SHOW_EVENTS} {shown.id}{options}{note}"
 

@@ -46,12 +46,17 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="read all logs to their end, deliver the events, then exit",
     )
     verbs = parser.add_subparsers(title="subcommands", metavar="COMMAND")
-    summary = "list the points that InfluxDB rejected for good, and why"
-    rejected = verbs.add_parser("rejected", help=summary, description=f"{summary.capitalize()}.")
+    rejected = verbs.add_parser(
+        "rejected",
+        help="list the points that InfluxDB rejected permanently, and why",
+        description="List the points that InfluxDB rejected permanently, and why.",
+    )
     rejected.set_defaults(run=run_rejected)
     # an option before the subcommand must keep its value
     add_config(rejected, is_verb=True)
-    rejected.add_argument("--format", choices=("text", "jsonl"), default="text")
+    rejected.add_argument(
+        "--format", choices=("text", "jsonl"), default="text", help="output format; default: text"
+    )
     summary = "deliver all events of the local store again, including rejected ones"
     resend = verbs.add_parser("resend", help=summary, description=f"{summary.capitalize()}.")
     resend.set_defaults(run=run_resend)

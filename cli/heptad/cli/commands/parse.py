@@ -44,7 +44,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         metavar="FILE",
         help="a log file, plain or compressed (gzip, bzip2, xz); - is standard input",
     )
-    parser.add_argument("--format", choices=("table", "jsonl"), default="table")
+    parser.add_argument(
+        "--format",
+        choices=("table", "jsonl"),
+        default="table",
+        help="output format; default: table",
+    )
     parser.add_argument(
         "--summary", action="store_true", help="print counts over all files as one JSON object"
     )

@@ -44,7 +44,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     add_config(parser)
     add_local(parser)
     add_span(parser, since="24h")
-    parser.add_argument("--format", choices=("text", "html", "json"), default="text")
+    parser.add_argument(
+        "--format",
+        choices=("text", "html", "json"),
+        default="text",
+        help="output format; default: text",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

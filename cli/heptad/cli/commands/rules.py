@@ -38,7 +38,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser = add_command(commands, "rules", run_test, _EXAMPLES)
     verbs = parser.add_subparsers(title="subcommands", metavar="COMMAND", required=True)
     summary = "run every example of every rule"
-    test = verbs.add_parser("test", help=summary, description=summary)
+    test = verbs.add_parser("test", help=summary, description=f"{summary.capitalize()}.")
     test.set_defaults(run=run_test)
     listing = verbs.add_parser("list", help="list the rules", description="List the rules.")
     listing.set_defaults(run=run_list)

@@ -39,7 +39,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.epilog = (parser.epilog or "") + _EPILOG
     parser.add_argument("part", nargs="?", choices=PARTS, help="only this part; default: both")
     add_config(parser)
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help="output format; default: text"
+    )
     parser.add_argument("--username", help="user name for basic auth; requires --password-file")
     parser.add_argument(
         "--password-file", type=Path, metavar="FILE", help="a file that contains only the password"
