@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -55,12 +56,18 @@ def nine_hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DashboardWo
 
 
 @pytest.fixture(params=[needs.INFLUXDB_1, needs.INFLUXDB_2])
-def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+def influxdb_site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     """Three buckets of a test's own, on each real generation of InfluxDB."""
     fixture = {"1": "closed_influxd", "2": "influxd_2"}[request.param[0]]
     site = Site(request.getfixturevalue(fixture), tmp_path / "secrets")
     yield site
     site.clear()
+
+
+@pytest.fixture
+def site(influxdb_site: Site) -> Site:
+    """The same; a test of the page has another `site`."""
+    return influxdb_site
 
 
 @pytest.fixture
@@ -90,9 +97,11 @@ def journal(tmp_path: Path) -> Journal:
 
 
 @pytest.fixture
-def reader(journal: Journal) -> Iterator[Reader]:
-    """A reader of the journal."""
-    reader = Reader(journal)
+def reader(request: pytest.FixtureRequest, journal: Journal) -> Iterator[Reader]:
+    """A reader of the journal, by the `clock` of the test if it has one."""
+    has_clock = "clock" in request.fixturenames
+    clock = request.getfixturevalue("clock").monotonic if has_clock else time.monotonic
+    reader = Reader(journal, clock)
     yield reader
     reader.source.close()
 

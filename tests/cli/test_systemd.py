@@ -15,6 +15,7 @@ from heptad.cli.runtime import systemd
 from heptad.cli.runtime.supervisor import StopToken
 from heptad.core.store.sqlite import LocalStore
 from tests.cli.test_reload import World
+from tests.support.clock import Clock
 
 FRAGILE = """
 import pathlib, sys, threading
@@ -129,17 +130,16 @@ def test_watchdog_is_only_for_whom_it_is_meant(
 
 def test_asking_is_the_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
     """A part that has not asked for long hangs, unless it said how long it rests."""
-    now = [100.0]
-    monkeypatch.setattr("heptad.cli.runtime.supervisor.time.monotonic", lambda: now[0])
-    stop = StopToken()
+    clock = Clock()
+    stop = StopToken(clock.monotonic)
     signs = [stop.asked]
-    now[0] += 11
+    clock.now += 11
     signs += [stop.hangs(10), stop.is_set(), stop.asked, stop.hangs(10)]
     assert signs == [False, True, False, True, False]
     hung: list[bool] = []
 
     def look(self: object, timeout: float | None = None) -> bool:
-        now[0] += 1000
+        clock.now += 1000
         hung.append(stop.hangs(10))
         return False
 

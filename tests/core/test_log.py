@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heptad.core.telemetry.log import Condition, JsonFormatter, LogfmtFormatter, configure
-from tests.exporter.test_forwarder import Seconds
+from tests.support.clock import Clock
 
 LOGFMT = re.compile(r'([\w.]+)=("(?:[^"\\]|\\.)*"|[^\s"=\\]*)(?: |$)')
 
@@ -105,13 +105,10 @@ def test_a_condition_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     assert told == [begin, end, begin, end]
 
 
-def test_another_reason_is_told(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_reason_is_told(caplog: pytest.LogCaptureFixture) -> None:
     """A line when the reason changes, none when only its numbers do or it comes again soon."""
-    seconds = Seconds()
-    monkeypatch.setattr("heptad.core.telemetry.log.time", seconds)
-    condition = Condition(logging.getLogger("heptad.test"), "delivery")
+    clock = Clock(0)
+    condition = Condition(logging.getLogger("heptad.test"), "delivery", clock=clock.monotonic)
     for problem in (
         "status 404: no bucket; request 7f3a",
         "status 404: no bucket; request 81bc",
@@ -125,7 +122,7 @@ def test_another_reason_is_told(
         "delivery: another problem",
     ]
     assert getattr(caplog.records[-1], "problem", "") == "status 403: no right"
-    seconds.passed = 601
+    clock.now = 601
     condition.set("status 403: no right")  # the same all the time
     condition.set("status 404: no bucket; request 10")
     assert len(caplog.records) == 3

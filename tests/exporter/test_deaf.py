@@ -1,7 +1,6 @@
 """A source that is read and not heard: a problem, a metric, a state that lasts, a line in the report."""
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -18,6 +17,7 @@ from heptad.exporter.delivery.delivery_state import DeliveryState, Health, make_
 from heptad.exporter.log_record import LogRecord, Provenance
 from heptad.exporter.sources import DEAF_REASONS, RecordBatch
 from heptad.exporter.usable_lines import Hearing
+from tests.support.clock import Clock
 from tests.support.feed import NOW, Bench, line
 
 FORGER = Provenance(trusted=True, exe="/usr/local/weird/sshd7", uid=0, transport="syslog")
@@ -36,32 +36,19 @@ def journal(
     return RecordBatch(records, b"", [])
 
 
-class Clock:
-    """Seconds that a test moves on."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 1000.0
-        monkeypatch.setattr("heptad.exporter.usable_lines.time", self)
-        monkeypatch.setattr("heptad.exporter.pipeline.time", self)
-
-    def monotonic(self) -> float:
-        """Seconds; a little later whenever they are asked for."""
-        self.now += 0.001
-        return self.now
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock of the pipeline and of what it hears."""
-    return Clock(monkeypatch)
+    clock = Clock(step=0.001)
+    monkeypatch.setattr("heptad.exporter.usable_lines.time", clock)
+    monkeypatch.setattr("heptad.exporter.pipeline.time", clock)
+    return clock
 
 
 @pytest.fixture
-def bench(tmp_path: Path, clock: Clock) -> Iterator[Bench]:
-    """A store without anything in it."""
-    bench = Bench(tmp_path / "events.db")
-    yield bench
-    bench.stop()
+def bench(clock: Clock, bench: Bench) -> Bench:
+    """The empty store, started by that clock."""
+    return bench
 
 
 def look(bench: Bench, clock: Clock, *batches: RecordBatch | list[str]) -> str:
@@ -226,34 +213,24 @@ def test_a_log_of_another_kind(tmp_path: Path) -> None:
     )
 
 
-class Time:
-    """Seconds that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @given(
     st.lists(st.tuples(st.floats(0, 40_000), st.integers(0, 60), st.integers(0, 60)), max_size=40)
 )
 def test_the_verdict_is_that_of_the_last_lines(steps: list[tuple[float, int, int]]) -> None:
     """Whatever comes when: deaf only after twenty lines, heard as soon as a tenth is good."""
-    time = Time()
-    hearing = Hearing(time)
+    clock = Clock()
+    hearing = Hearing(clock.monotonic)
     lines: list[tuple[float, int, int]] = []
     for wait, good, bad in steps:
-        time.now += wait
+        clock.now += wait
         hearing.hear(good + bad, bad)
-        lines.append((time.now, good, bad))
-        recent = [step for step in lines if time.now - step[0] <= 86_400]
+        lines.append((clock.now, good, bad))
+        recent = [step for step in lines if clock.now - step[0] <= 86_400]
         deaf = hearing.headless()
         if deaf:
             assert sum(good + bad for _, good, bad in lines) >= 20
             assert sum(bad for _, _, bad in lines) >= 18
-        in_window = [step for step in recent if time.now - step[0] <= 300]
+        in_window = [step for step in recent if clock.now - step[0] <= 300]
         total, lost = (sum(s[1] + s[2] for s in in_window), sum(s[2] for s in in_window))
         if total >= 20 and in_window == recent:
             assert deaf == (lost >= 0.9 * total)

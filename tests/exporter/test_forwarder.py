@@ -23,6 +23,7 @@ from heptad.exporter.delivery.delivery_state import DeliveryState, read_position
 from heptad.exporter.delivery.forwarder import COUNTER, Forwarder, Limits
 from heptad.exporter.delivery.heartbeat import HeartbeatSender
 from heptad.exporter.metrics import ExporterMetrics
+from tests.support.clock import Clock
 from tests.support.effort import tries
 
 NOW = 1_772_366_400 * 10**9
@@ -44,17 +45,6 @@ class Patient(threading.Event):
         """At once."""
         self.waits.append(timeout or 0)
         return self.is_set()
-
-
-class Seconds:
-    """A monotonic clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.passed = 0.0
-
-    def monotonic(self) -> float:
-        """Seconds."""
-        return self.passed
 
 
 class Bucket:
@@ -426,20 +416,20 @@ def test_what_is_held_is_offered_until_it_is_taken(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One point an hour is offered every 15 seconds; when it is taken, all of them follow."""
-    seconds = Seconds()
-    monkeypatch.setattr("heptad.exporter.delivery.held.time", seconds)
+    clock = Clock(0)
+    monkeypatch.setattr("heptad.exporter.delivery.held.time", clock)
     host.events.plan = is_shut
     host.store.append(rows(*map(str, range(20))))
     host.step_until_done()
     host.events.parcels.clear()
     for _ in range(4):
-        seconds.passed += 15
+        clock.now += 15
         host.step_until_done()
     assert [len(payload.lines) for payload in host.events.parcels] == [1, 1, 1, 1]
     host.events.plan = lambda _: None
     host.step_until_done()
     assert host.events.raws() == []
-    seconds.passed += 15
+    clock.now += 15
     host.step_until_done()
     assert len(host.events.raws()) == 20
     assert (host.forwarder.problems(), host.held(), host.count("delivered")) == ([], {}, 20)

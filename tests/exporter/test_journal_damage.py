@@ -9,17 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.exporter.test_journald_guard import FakeClock, deaf, pass_time
+from tests.exporter.test_journald_guard import deaf, pass_time
+from tests.support.clock import Clock
 from tests.support.journal import Journal, Reader
 
 LINES = 300
 CHANGED = 10
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    """The clock of the source."""
-    return FakeClock(monkeypatch)
 
 
 def is_told(reader: Reader) -> bool:
@@ -27,12 +22,12 @@ def is_told(reader: Reader) -> bool:
     return bool(reader.gaps or deaf(reader) or reader.source.health().problem)
 
 
-def begin(folder: Path) -> tuple[Journal, Reader]:
+def begin(folder: Path, clock: Clock) -> tuple[Journal, Reader]:
     """A journal of many lines, and its reader."""
     folder.mkdir()
     journal = Journal(folder)
     journal.write(*(f"line {number}" for number in range(LINES)))
-    return journal, Reader(journal)
+    return journal, Reader(journal, clock.monotonic)
 
 
 def damage(path: Path, seed: int, count: int) -> None:
@@ -44,7 +39,7 @@ def damage(path: Path, seed: int, count: int) -> None:
     path.write_bytes(data)
 
 
-def keep_reading(reader: Reader, clock: FakeClock, seconds: int) -> None:
+def keep_reading(reader: Reader, clock: Clock, seconds: int) -> None:
     """Let so many seconds pass, two at a time, with time for journalctl to end."""
     for _ in range(0, seconds, 2):
         clock.now += 2
@@ -62,13 +57,13 @@ def keep_reading(reader: Reader, clock: FakeClock, seconds: int) -> None:
 @given(st.integers(0, 10**6), st.sampled_from([1, 3, 10]), st.booleans())
 def test_bytes_that_changed(
     tmp_path_factory: pytest.TempPathFactory,
-    clock: FakeClock,
+    clock: Clock,
     seed: int,
     count: int,
     followed: bool,
 ) -> None:
     """Whatever bytes change: no line is read twice, and where lines are lost that is told."""
-    journal, reader = begin(tmp_path_factory.mktemp("damage") / "journal")
+    journal, reader = begin(tmp_path_factory.mktemp("damage") / "journal", clock)
     try:
         if followed:
             reader.read_until(lambda: len(reader.messages) == LINES)
@@ -100,9 +95,9 @@ def end_journalctl(path: Path) -> None:
     pytest.fail("no damage ends journalctl")
 
 
-def test_an_entry_at_which_journalctl_ends(tmp_path: Path, clock: FakeClock) -> None:
+def test_an_entry_at_which_journalctl_ends(tmp_path: Path, clock: Clock) -> None:
     """Reading goes on right behind an entry at which journalctl ends whenever it is started."""
-    journal, reader = begin(tmp_path / "journal")
+    journal, reader = begin(tmp_path / "journal", clock)
     try:
         end_journalctl(journal.folder / "a.journal")
         pass_time(reader, clock, lambda: len(reader.messages) >= LINES - CHANGED, 400)
@@ -123,9 +118,9 @@ def test_an_entry_at_which_journalctl_ends(tmp_path: Path, clock: FakeClock) -> 
         reader.source.close()
 
 
-def test_the_number_of_an_entry(tmp_path: Path, clock: FakeClock) -> None:
+def test_the_number_of_an_entry(tmp_path: Path, clock: Clock) -> None:
     """An entry whose number grew hides what was there; new lines are heard all the same."""
-    journal, reader = begin(tmp_path / "journal")
+    journal, reader = begin(tmp_path / "journal", clock)
     path = journal.folder / "a.journal"
     damage(path, 342, 1)  # as of systemd 252; another layout has other damage
     keep_reading(reader, clock, 60)

@@ -12,17 +12,12 @@ import pytest
 
 from heptad.exporter.sources.journald.files import find_stale
 from heptad.exporter.sources.journald.journalctl import Journalctl
-from tests.exporter.test_journald_guard import FakeClock, deaf, pass_time, put_before
+from tests.exporter.test_journald_guard import deaf, pass_time, put_before
 from tests.support import needs
+from tests.support.clock import Clock
 from tests.support.journal import Journal, Reader, journalctls, run_apart
 from tests.support.real import journald
 from tests.support.real.sandbox import Sandbox, wait_until
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    """The clock of the source."""
-    return FakeClock(monkeypatch)
 
 
 def test_nothing_is_left(journal: Journal, reader: Reader) -> None:
@@ -46,9 +41,7 @@ def test_nothing_is_left(journal: Journal, reader: Reader) -> None:
     assert reader.messages == ["one", "new 0", "new 1"]
 
 
-def test_a_folder_that_returns_is_no_gap(
-    journal: Journal, reader: Reader, clock: FakeClock
-) -> None:
+def test_a_folder_that_returns_is_no_gap(journal: Journal, reader: Reader, clock: Clock) -> None:
     """A journal that is away for a while, as a disk is that is not mounted, has lost nothing."""
     journal.write("one")
     reader.read_until(lambda: reader.messages)
@@ -86,7 +79,7 @@ def test_a_vacuum_while_it_follows(journal: Journal, reader: Reader) -> None:
 
 @pytest.mark.parametrize("every", [4, 20, 60])
 def test_it_is_killed_again_and_again(
-    journal: Journal, reader: Reader, clock: FakeClock, every: int
+    journal: Journal, reader: Reader, clock: Clock, every: int
 ) -> None:
     """A follower that is killed every few seconds is a problem all the time; nothing is lost."""
     reader.follow()
@@ -107,7 +100,7 @@ def test_it_is_killed_again_and_again(
     pass_time(reader, clock, lambda: reader.source.health().problem is None, 900)
 
 
-def test_it_is_stopped(journal: Journal, reader: Reader, clock: FakeClock) -> None:
+def test_it_is_stopped(journal: Journal, reader: Reader, clock: Clock) -> None:
     """A follower that was stopped by a signal is found out, ended at once, and nothing is lost."""
     journal.write("one")
     reader.follow()
@@ -142,7 +135,7 @@ def test_it_is_stopped(journal: Journal, reader: Reader, clock: FakeClock) -> No
 def test_another_journalctl(
     journal: Journal,
     reader: Reader,
-    clock: FakeClock,
+    clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     script: str,
@@ -209,33 +202,31 @@ exec "$2" -c "$3" "$1"
 READ_ON = """
 import sys, time
 from pathlib import Path
-from types import SimpleNamespace
-from heptad.exporter.sources.journald import source as journald
+from heptad.exporter.sources.journald.source import JournaldSource
 from tests.support import needs
+from tests.support.clock import Clock
 from tests.support.journal import Journal, Reader
 old, new = sys.argv[1], "f" * 32
-now = SimpleNamespace(at=1000.0)
-now.monotonic = lambda: now.at
-journald.clock = now
+clock = Clock()
 folder = Path("/var/log/journal")
 written = Journal(folder / old, time.time() - 900)
 written.write("one", _MACHINE_ID=old, file="system")
 reader = Reader(written)
 reader.source.close()
-reader.source = journald.JournaldSource("journal", ["sshd"])
+reader.source = JournaldSource("journal", ["sshd"], clock=clock.monotonic)
 def read(count):
     end = time.monotonic() + 30
     while len(reader.messages) < count and time.monotonic() < end:
-        now.at += 1
+        clock.now += 1
         reader.read()
         time.sleep(0.01)
 read(1)
 Path("/etc/machine-id").write_text(new)
-now.at += 20
+clock.now += 20
 written.write("still under the old one", _MACHINE_ID=old, file="system")
 read(2)
 for _ in range(150):
-    now.at += 1
+    clock.now += 1
     reader.read()
     time.sleep(0.005)
 written.write("for some time", _MACHINE_ID=old, file="system")

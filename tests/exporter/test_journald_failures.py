@@ -7,12 +7,12 @@ from unittest.mock import Mock
 import pytest
 
 from heptad.exporter.sources.journald.source import JournaldSource
+from tests.support.clock import Clock
 from tests.support.journal import Journal, Reader, journalctls
 
 
-def test_journalctl_dies(journal: Journal, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_journalctl_dies(journal: Journal, reader: Reader, clock: Clock) -> None:
     """A journalctl that dies is a problem, is started again after a while, and nothing is lost."""
-    clock = FakeClock(monkeypatch)
     journal.write("one")
     for number in range(3):
         reader.follow()
@@ -29,11 +29,8 @@ def test_journalctl_dies(journal: Journal, reader: Reader, monkeypatch: pytest.M
     assert reader.gaps == []
 
 
-def test_it_is_well_again_without_an_entry(
-    journal: Journal, reader: Reader, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_is_well_again_without_an_entry(journal: Journal, reader: Reader, clock: Clock) -> None:
     """A journalctl that was started again and stays is no problem, also where nothing is logged."""
-    clock = FakeClock(monkeypatch)
     reader.follow()
     journalctls()[0].kill()
     reader.read_until(lambda: reader.source.health().problem)
@@ -45,26 +42,13 @@ def test_it_is_well_again_without_an_entry(
     assert len(journalctls()) == 1
 
 
-class FakeClock:
-    """The clock by which the source decides when to start journalctl again."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 1000.0
-        monkeypatch.setattr("heptad.exporter.sources.journald.source.time", self)
-
-    def monotonic(self) -> float:
-        """Seconds."""
-        return self.now
-
-
-def test_back_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_back_off(monkeypatch: pytest.MonkeyPatch, clock: Clock, tmp_path: Path) -> None:
     """A journalctl that fails at once is started ever more seldom, and its words are the problem."""
-    clock = FakeClock(monkeypatch)
     starts, fake = tmp_path / "starts", tmp_path / "journalctl"
     fake.write_text(f"#!/bin/sh\necho >> {starts}\necho no such journal >&2\nexit 1\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    source = JournaldSource("journal", ["sshd"])
+    source = JournaldSource("journal", ["sshd"], clock=clock.monotonic)
     for _ in range(500):
         assert source.read() is None
         clock.now += 1
@@ -78,9 +62,10 @@ def test_back_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert 3 <= len(starts.read_text().splitlines()) <= 20
 
 
-def test_no_journalctl(journal: Journal, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_journalctl(
+    journal: Journal, reader: Reader, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without journalctl the source says what to do, and goes on once it is there."""
-    clock = FakeClock(monkeypatch)
     journal.write("one")
     with monkeypatch.context() as patched:
         patched.setenv("PATH", "/nowhere")
@@ -131,10 +116,13 @@ def test_other_programs(journal: Journal, reader: Reader, plain: bool) -> None:
 
 @pytest.mark.parametrize("failing", ["subprocess.Popen", "threading.Thread.start"])
 def test_no_process_is_to_be_had(
-    journal: Journal, reader: Reader, monkeypatch: pytest.MonkeyPatch, failing: str
+    journal: Journal,
+    reader: Reader,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    failing: str,
 ) -> None:
     """Where no process or thread can be started, that is a problem, and is tried again."""
-    clock = FakeClock(monkeypatch)
     journal.write("one")
     kind = OSError if failing == "subprocess.Popen" else RuntimeError
     with monkeypatch.context() as patched:
@@ -150,10 +138,9 @@ def test_no_process_is_to_be_had(
 
 
 def test_no_process_to_wait_for_more(
-    journal: Journal, reader: Reader, monkeypatch: pytest.MonkeyPatch
+    journal: Journal, reader: Reader, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the second journalctl, the one that stays, cannot be started, nothing is lost."""
-    clock = FakeClock(monkeypatch)
     journal.write("one")
     reader.read_until(lambda: reader.messages)
     with monkeypatch.context() as patched:

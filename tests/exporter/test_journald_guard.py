@@ -11,6 +11,7 @@ import pytest
 from heptad.exporter.normalize.normalizer import Normalizer
 from heptad.exporter.normalize.text import normalize_record
 from heptad.exporter.sources.journald.source import JournaldSource
+from tests.support.clock import Clock
 from tests.support.journal import Journal, Reader, journalctls, run_apart
 from tests.support.rulebook import RULEBOOK
 
@@ -24,24 +25,6 @@ exec /usr/bin/journalctl "$@"
 MODULE = "Invalid verification code for root"
 
 
-class FakeClock:
-    """The clock by which the source decides when to ask and when to give up."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 1000.0
-        monkeypatch.setattr("heptad.exporter.sources.journald.source.time", self)
-
-    def monotonic(self) -> float:
-        """Seconds."""
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    """A clock that a test moves on."""
-    return FakeClock(monkeypatch)
-
-
 def put_before(
     monkeypatch: pytest.MonkeyPatch, folder: Path, follow: str = ":", question: str = ""
 ) -> None:
@@ -53,7 +36,7 @@ def put_before(
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
 
 
-def pass_time(reader: Reader, clock: FakeClock, holds: Callable[[], object], most: float) -> float:
+def pass_time(reader: Reader, clock: Clock, holds: Callable[[], object], most: float) -> float:
     """Let seconds pass, each with a few looks, until something holds; how many it took."""
     begun = clock.now
     while not holds():
@@ -73,7 +56,7 @@ def deaf(reader: Reader) -> dict[str, str]:
 def test_a_follower_that_delivers_nothing(
     journal: Journal,
     reader: Reader,
-    clock: FakeClock,
+    clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
@@ -102,7 +85,7 @@ def test_a_follower_that_delivers_nothing(
 def test_a_follower_that_is_deaf_from_the_start(
     journal: Journal,
     reader: Reader,
-    clock: FakeClock,
+    clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
@@ -115,7 +98,7 @@ def test_a_follower_that_is_deaf_from_the_start(
     assert "stalled" in deaf(reader)
 
 
-def test_a_follower_that_delivers(journal: Journal, reader: Reader, clock: FakeClock) -> None:
+def test_a_follower_that_delivers(journal: Journal, reader: Reader, clock: Clock) -> None:
     """Hours of questions find nothing where the follower delivers, and nothing is read twice."""
     journal.write("one")
     reader.follow()
@@ -129,7 +112,7 @@ def test_a_follower_that_delivers(journal: Journal, reader: Reader, clock: FakeC
     assert len(journalctls()) <= 2
 
 
-def test_a_loop_that_slept(journal: Journal, reader: Reader, clock: FakeClock) -> None:
+def test_a_loop_that_slept(journal: Journal, reader: Reader, clock: Clock) -> None:
     """After a suspension the follower gets time to deliver before it is doubted."""
     journal.write("one")
     reader.follow()
@@ -141,7 +124,7 @@ def test_a_loop_that_slept(journal: Journal, reader: Reader, clock: FakeClock) -
         assert deaf(reader) == {}
 
 
-def test_a_corrupt_file(journal: Journal, reader: Reader, clock: FakeClock) -> None:
+def test_a_corrupt_file(journal: Journal, reader: Reader, clock: Clock) -> None:
     """A file that journalctl refuses is a problem within two minutes, until it is moved away."""
     journal.write("one", file="a")
     journal.write("two", file="b")
@@ -169,7 +152,7 @@ def test_a_corrupt_file_read_once(journal: Journal) -> None:
     source.close()
 
 
-def test_a_folder_that_is_gone(journal: Journal, reader: Reader, clock: FakeClock) -> None:
+def test_a_folder_that_is_gone(journal: Journal, reader: Reader, clock: Clock) -> None:
     """A folder whose files were removed is a problem, and what comes to it then is read."""
     journal.write("one")
     reader.follow()
@@ -184,12 +167,12 @@ def test_a_folder_that_is_gone(journal: Journal, reader: Reader, clock: FakeCloc
     assert reader.messages == ["one", "two", "three"]
 
 
-def test_a_journal_that_moves(journal: Journal, clock: FakeClock, tmp_path: Path) -> None:
+def test_a_journal_that_moves(journal: Journal, clock: Clock, tmp_path: Path) -> None:
     """The folder of a host that makes its journal persistent is another one: it is followed there."""
     where = [str(journal.folder)]
     reader = Reader(journal)
     reader.source.close()
-    reader.source = JournaldSource("journal", ["sshd"], lambda: where[0])
+    reader.source = JournaldSource("journal", ["sshd"], lambda: where[0], clock=clock.monotonic)
     reader.source.start(threading.Event())
     journal.write("one")
     reader.read_until(lambda: reader.messages)
@@ -207,7 +190,7 @@ def test_a_journal_that_moves(journal: Journal, clock: FakeClock, tmp_path: Path
 def test_journalctl_hangs(
     journal: Journal,
     reader: Reader,
-    clock: FakeClock,
+    clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     stage: str,
@@ -243,7 +226,7 @@ def test_modules_and_facilities(journal: Journal, reader: Reader) -> None:
     assert reader.records[0].raw == f"sshd(pam_google_authenticator)[7]: {MODULE}"
 
 
-def test_entries_of_the_same_time(journal: Journal, reader: Reader, clock: FakeClock) -> None:
+def test_entries_of_the_same_time(journal: Journal, reader: Reader, clock: Clock) -> None:
     """Entries whose order is not certain are read once, also when journalctl begins to follow."""
     begin = time.time() - 500
     Journal(journal.folder, begin).write("one", file="a")

@@ -2,8 +2,6 @@
 
 import logging
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -11,16 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heptad.exporter.sources import Gap, RecordBatch
+from tests.support.clock import Clock
 from tests.support.effort import tries
 from tests.support.feed import FAILED, Bench, line
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    """A store without anything in it."""
-    bench = Bench(tmp_path / "events.db")
-    yield bench
-    bench.stop()
 
 
 def test_history_is_stored_and_not_counted(bench: Bench) -> None:
@@ -127,24 +118,12 @@ def test_stamps_beyond_all_time(bench: Bench, stamp: str) -> None:
     assert bench.metric("auth_events_total", *FAILED) == 1
 
 
-class Ticks:
-    """A clock that goes on by three seconds whenever it is asked."""
-
-    def __init__(self) -> None:
-        self.at = 0.0
-
-    def monotonic(self) -> float:
-        """Seconds."""
-        self.at += 3
-        return self.at
-
-
 def test_a_source_in_trouble(
     bench: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A source that cannot be read is a metric, a reason for /healthz, and one line in the log."""
     caplog.set_level(logging.INFO, "heptad.pipeline")
-    monkeypatch.setattr("heptad.exporter.pipeline.time", Ticks())
+    monkeypatch.setattr("heptad.exporter.pipeline.time", Clock(step=3))
     bench.start([[line("12:00:00")]], [])
     pipeline, feed = bench.pipelines[-1], bench.feeds[0]
     feed.problem = "the file does not exist"
@@ -163,7 +142,7 @@ def test_a_source_in_trouble(
 
 def test_a_clock_that_steps_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host's clock that steps back is counted, and nothing is lost for it."""
-    monkeypatch.setattr("heptad.exporter.pipeline.time", Ticks())
+    monkeypatch.setattr("heptad.exporter.pipeline.time", Clock(step=3))
     bench.start([])
     assert bench.metric("heptad_clock_steps_back_total") == 0
     bench.run()

@@ -15,22 +15,23 @@ from heptad.core.store.outbox import Outbox
 from heptad.core.store.point import Row
 from heptad.exporter.delivery import redelivery
 from heptad.exporter.delivery.redelivery import request_resend
-from tests.exporter.test_forwarder import NOW, Bucket, Host, Patient, Seconds
+from tests.exporter.test_forwarder import NOW, Bucket, Host, Patient
+from tests.support.clock import Clock
 
 CONFLICT = Conflict("events", "count", "integer", "float")
 
 
 @pytest.fixture
-def seconds(monkeypatch: pytest.MonkeyPatch) -> Seconds:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock of what is sent again."""
-    seconds = Seconds()
-    monkeypatch.setattr(redelivery, "time", seconds)
-    monkeypatch.setattr(seconds, "time_ns", lambda: NOW + int(seconds.passed), raising=False)
-    return seconds
+    clock = Clock(0)
+    monkeypatch.setattr(redelivery, "time", clock)
+    monkeypatch.setattr(clock, "time_ns", lambda: NOW + int(clock.now), raising=False)
+    return clock
 
 
 @pytest.fixture
-def host(tmp_path: Path, seconds: Seconds) -> Iterator[Host]:
+def host(tmp_path: Path, clock: Clock) -> Iterator[Host]:
     """A host that delivered 20 points, and whose bucket is then lost."""
     host = Host(tmp_path / "events.db")
     add(host, 0, 20)
@@ -52,28 +53,28 @@ def numbers(bucket: Bucket) -> list[int]:
     return sorted(int(raw.split()[1]) for raw in bucket.raws())
 
 
-def ask(host: Host, seconds: Seconds) -> None:
+def ask(host: Host, clock: Clock) -> None:
     """As the command does, while the exporter runs; it looks every few seconds."""
-    seconds.passed += 10
+    clock.now += 10
     assert request_resend(host.path) == 20
 
 
-def test_everything_is_sent_once_more(host: Host, seconds: Seconds) -> None:
+def test_everything_is_sent_once_more(host: Host, clock: Clock) -> None:
     """All that the store has arrives again, once; also where new points come meanwhile."""
-    ask(host, seconds)
+    ask(host, clock)
     add(host, 20, 30)
     host.step_until_done()
     assert numbers(host.events) == list(range(30))
     assert "line 20" in "".join(host.events.parcels[3].lines)  # new ones come first
     sent = len(host.events.parcels)
-    seconds.passed += 10
+    clock.now += 10
     host.step_until_done()
     assert len(host.events.parcels) == sent
 
 
-def test_it_goes_on_after_a_kill(host: Host, seconds: Seconds) -> None:
+def test_it_goes_on_after_a_kill(host: Host, clock: Clock) -> None:
     """An exporter that is killed goes on where it was, and does not begin anew."""
-    ask(host, seconds)
+    ask(host, clock)
     host.forwarder.step(host.stop)
     host.kill()
     host.start()
@@ -83,11 +84,9 @@ def test_it_goes_on_after_a_kill(host: Host, seconds: Seconds) -> None:
 
 
 @pytest.mark.parametrize("outcome", [Retry("no answer"), Blocked("no bucket")])
-def test_a_sink_that_does_not_take_it(
-    host: Host, seconds: Seconds, outcome: DeliveryOutcome
-) -> None:
+def test_a_sink_that_does_not_take_it(host: Host, clock: Clock, outcome: DeliveryOutcome) -> None:
     """It is tried again later, and the reason is a problem until then."""
-    ask(host, seconds)
+    ask(host, clock)
     host.events.plan = lambda _: outcome
     host.events.written = False
     host.step_until_done()
@@ -95,20 +94,20 @@ def test_a_sink_that_does_not_take_it(
     host.events.plan = lambda _: None
     host.step_until_done()
     assert numbers(host.events) == []
-    seconds.passed += 20
+    clock.now += 20
     host.step_until_done()
     assert numbers(host.events) == list(range(20))
     assert host.forwarder.problems() == []
 
 
-def test_what_was_refused_is_sent_too(host: Host, seconds: Seconds) -> None:
+def test_what_was_refused_is_sent_too(host: Host, clock: Clock) -> None:
     """A refused point that is taken now is refused no more; one that is not, still is."""
     outbox = Outbox(host.path)
     outbox.keep({}, [(1, NOW, "too long"), (2, NOW, "too long")], newly_held=[held(3)])
     outbox.close()
     assert len(host.rejected()) == 3
     host.events.plan = refuse_second
-    ask(host, seconds)
+    ask(host, clock)
     host.step_until_done()
     assert [told.split(": ")[0] for told in host.rejected()] == ["still"]
     assert numbers(host.events) == [0, *range(2, 20)]
@@ -125,29 +124,29 @@ def refuse_second(payload: Payload) -> DeliveryOutcome:
     return Delivered(rejected=dict.fromkeys(refused, "still"))
 
 
-def test_what_is_too_old_is_not_counted_twice(host: Host, seconds: Seconds) -> None:
+def test_what_is_too_old_is_not_counted_twice(host: Host, clock: Clock) -> None:
     """Points that are older than the retention by now are left out, and are no loss."""
     host.now = NOW + 91 * 86_400 * 10**9
-    ask(host, seconds)
+    ask(host, clock)
     host.step_until_done()
     assert numbers(host.events) == []
     assert host.count("expired") == 0
 
 
-def test_a_drain_sends_it_too(host: Host, seconds: Seconds) -> None:
+def test_a_drain_sends_it_too(host: Host, clock: Clock) -> None:
     """`heptad exporter --once` ends when everything is there again."""
-    ask(host, seconds)
+    ask(host, clock)
     assert host.forwarder.drain(Patient())
     assert numbers(host.events) == list(range(20))
 
 
 @pytest.mark.parametrize("state", [b"[", b'{"at": 5, "until": 1e99}', b'{"until": -4}'])
-def test_a_damaged_request_is_none(host: Host, seconds: Seconds, state: bytes) -> None:
+def test_a_damaged_request_is_none(host: Host, clock: Clock, state: bytes) -> None:
     """A request that cannot be read stops nothing."""
     outbox = Outbox(host.path)
     outbox.keep({"resend": state})
     outbox.close()
-    seconds.passed += 10
+    clock.now += 10
     add(host, 20, 21)
     host.step_until_done()
     assert numbers(host.events) == [20]

@@ -66,17 +66,18 @@ class Journal:
 class Reader:
     """Sources on one journal, started one after the other from the committed state."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, clock: Callable[[], float] = time.monotonic) -> None:
         self.state: bytes | None = None
         self.records: list[LogRecord] = []
         self.batches: list[RecordBatch] = []
         self._journal = journal
+        self._clock = clock
         self.source = self.start()
 
     def start(self, *, follow: bool = True, tags: Iterable[str] = TAGS) -> JournaldSource:
         """Start a new source from the last state."""
         folder = str(self._journal.folder)
-        self.source = JournaldSource("journal", tags, folder, follow=follow)
+        self.source = JournaldSource("journal", tags, folder, follow=follow, clock=self._clock)
         self.source.restore(self.state)
         self.source.start(threading.Event())
         return self.source

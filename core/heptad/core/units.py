@@ -114,10 +114,11 @@ def _quote(text: str) -> str:
     return text if len(text) <= 100 else f"{text[:100]}…"
 
 
-def local_zone() -> tzinfo:
+def local_zone(local: Path = Path("/etc/localtime")) -> tzinfo:
     """Return this host's zone: $TZ, else /etc/localtime (localtime(5)), else UTC.
 
-    $TZ may be a file, as in tzset(3): in a container, that of the host.
+    $TZ may be a file, as in tzset(3): in a container, that of the host. ``local`` is the file
+    that is read if $TZ is not set.
     """
     name = os.environ.get("TZ", "").removeprefix(":")
     if name and not name.startswith("/"):
@@ -126,7 +127,7 @@ def local_zone() -> tzinfo:
         except ValueError:
             return UTC
     try:
-        with Path(name or "/etc/localtime").open("rb") as file:
+        with Path(name or local).open("rb") as file:
             return ZoneInfo.from_file(file, key=None)
     except (OSError, ValueError):
         return UTC

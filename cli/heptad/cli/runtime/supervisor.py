@@ -28,28 +28,29 @@ class StopToken(threading.Event):
     part that does neither is considered stuck.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self.asked = False
-        self._well_until = time.monotonic()
+        self._clock = clock
+        self._well_until = clock()
 
     def is_set(self) -> bool:
         """Return whether the part must stop."""
-        self._well_until = time.monotonic()
+        self._well_until = self._clock()
         self.asked = True
         return super().is_set()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Sleep, but return at once if the part must stop."""
         self.asked = True
-        self._well_until = math.inf if timeout is None else time.monotonic() + timeout
+        self._well_until = math.inf if timeout is None else self._clock() + timeout
         told = super().wait(timeout)
-        self._well_until = time.monotonic()
+        self._well_until = self._clock()
         return told
 
     def hangs(self, patience: float) -> bool:
         """Return whether the part has shown no sign of life for ``patience`` seconds."""
-        return time.monotonic() > self._well_until + patience
+        return self._clock() > self._well_until + patience
 
 
 class Signals:

@@ -5,6 +5,7 @@ import logging
 import re
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -80,8 +81,16 @@ class Condition:
     logged again, so that a server with alternating errors does not fill the log.
     """
 
-    def __init__(self, log: logging.Logger, name: str, **fields: object) -> None:
+    def __init__(
+        self,
+        log: logging.Logger,
+        name: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        **fields: object,
+    ) -> None:
         self._log = log
+        self._clock = clock
         self._name = name
         self._fields = fields
         self._reason: str | None = None
@@ -102,7 +111,7 @@ class Condition:
         if reason == self._reason:
             return
         self._reason = reason
-        now = time.monotonic()
+        now = self._clock()
         if now - self._told.get(reason, -_FORGET) < _FORGET:
             return
         while len(self._told) >= _MOST_REASONS:

@@ -50,7 +50,7 @@ class JournaldSource:
 
     ``directory`` may be a function if it can change. journalctl first reads to the end of the
     journal. With ``follow``, it is then run again to wait for more, and queried at intervals for
-    what it missed.
+    what it missed. ``clock`` returns monotonic seconds.
     """
 
     def __init__(
@@ -60,11 +60,13 @@ class JournaldSource:
         directory: str | Callable[[], str] | None = None,
         *,
         follow: bool = True,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self._app_names = sorted(app_names)
         self._directory = directory
         self._follow = follow
+        self._clock = clock
         self._digest = hashlib.sha256("\n".join(self._app_names).encode()).hexdigest()[:16]
         self._cursor: str | None = None
         self._cursor_digest = ""
@@ -151,7 +153,7 @@ class JournaldSource:
         return self._command() + journal
 
     def _restart(self) -> None:
-        if self._restarts.begin(time.monotonic()):
+        if self._restarts.begin(self._clock()):
             self._catching_up = True
             self._run()
 
@@ -176,7 +178,7 @@ class JournaldSource:
             self._reader = Journalctl(command, self._wake)
         except OSError as error:
             self._restarts.problem = f"cannot run journalctl: {error}"
-        self._heard_at = time.monotonic()
+        self._heard_at = self._clock()
         self._began = wall_time()
         if not self._catching_up:
             self._guard.begin(self._heard_at)
@@ -201,7 +203,7 @@ class JournaldSource:
             if not lines and self._hangs():
                 return None
         if lines:
-            self._heard_at = time.monotonic()
+            self._heard_at = self._clock()
             self._restarts.deliver(self._heard_at)
             self._guard.deaf.pop("unanswered", None)
             return self._batch(lines)
@@ -211,7 +213,7 @@ class JournaldSource:
 
     def _wait(self, reader: Journalctl) -> Gap | None:
         """While journalctl is idle, check whether it still follows the journal."""
-        now = time.monotonic()
+        now = self._clock()
         if self._catching_up:
             self._hangs()
             return None
@@ -235,7 +237,7 @@ class JournaldSource:
             gap, start = self._judge_end(reader)
         else:
             told = reader.complaints()
-            self._restarts.end(time.monotonic(), "; ".join(told[-3:]) or "journalctl ended")
+            self._restarts.end(self._clock(), "; ".join(told[-3:]) or "journalctl ended")
             if any(map(DAMAGE.search, told)):
                 self._damage.meet(self._cursor)
         self._catching_up = not at_end
@@ -282,7 +284,7 @@ class JournaldSource:
 
     def _hangs(self) -> bool:
         """Return whether journalctl, reading to the end, has printed nothing for too long."""
-        silent = time.monotonic() - self._heard_at
+        silent = self._clock() - self._heard_at
         if silent >= LONGEST_ANSWER:
             self._guard.deaf["unanswered"] = (
                 f"journalctl has printed nothing for {silent:.0f} s; check for a hanging disk, "
@@ -345,7 +347,7 @@ class JournaldSource:
 
     def health(self) -> SourceHealth:
         """The number of unread entries in the journal is unknown."""
-        problem = self._restarts.describe(time.monotonic())
+        problem = self._restarts.describe(self._clock())
         deaf = dict(self._guard.deaf) if problem is None else {}
         return SourceHealth(0, problem, self._catching_up, deaf)
 
