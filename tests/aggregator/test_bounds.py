@@ -2,7 +2,6 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +33,6 @@ from tests.support.aggregator_world import (
 )
 
 NOON = MIDNIGHT + 12 * HOUR
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """Two stores and a job at noon."""
-    with World(tmp_path) as world:
-        world.now = NOON + 6 * HOUR
-        yield world
 
 
 def test_memory_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

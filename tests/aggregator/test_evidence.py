@@ -1,7 +1,6 @@
 """What a finding shows are the events that it is made of: all of them, and no other."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Event as Stop
 from typing import Any
@@ -28,7 +27,6 @@ from heptad.core.store.line_protocol import line_of
 from heptad.core.store.sqlite import LocalStore
 from tests.support.aggregator_world import DAY, HOUR, MIDNIGHT, MINUTE, SECOND, World, attack, login
 from tests.support.effort import tries
-from tests.support.influxdb import Influxd, running
 
 NOON = MIDNIGHT + 12 * HOUR
 DONE: dict[str, Any] = {"outcome": "success"}
@@ -153,13 +151,6 @@ def make(scene: str) -> tuple[list[Event], list[str]]:
     return sorted(marked, key=lambda event: event.time), lines
 
 
-@pytest.fixture(scope="module")
-def influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
-    """One server for all scenes."""
-    with running(Influxd(tmp_path_factory.mktemp("influxd"))) as server:
-        yield server
-
-
 @pytest.fixture(params=["sqlite", pytest.param("influxdb", marks=pytest.mark.system)])
 def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """The configuration of a host's own stores, or of a server with empty buckets."""
@@ -219,14 +210,6 @@ def test_shows_its_own_events_and_no_other(
         assert printed == [line["line"] for line in evidence["lines"]]
     shown = [evidence for finding, evidence in found if finding["rule"] == scene]
     assert sorted(line["line"] for line in shown[0]["lines"]) == sorted(own)
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """Two stores and a job in the evening."""
-    with World(tmp_path) as world:
-        world.now = NOON + 6 * HOUR
-        yield world
 
 
 def times(world: World, finding: Finding) -> list[int]:

@@ -18,11 +18,12 @@ from heptad.core.config.schema import load_config
 from heptad.core.store.event_row import row_of_event
 from heptad.core.store.line_protocol import line_of
 from heptad.core.store.point import Row
-from tests.aggregator.test_service import fetch, until
+from tests.aggregator.test_service import fetch
 from tests.aggregator.test_service import running as running_aggregator
 from tests.support.aggregator_world import MINUTE, SECOND, attack
 from tests.support.grafana import BOARDS, panels_of, put_in, rows_after
 from tests.support.influxdb import Influxd
+from tests.support.waiting import until
 
 NOW: Final = time.time_ns()
 MANY: Final = 100_000

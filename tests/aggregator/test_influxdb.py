@@ -15,10 +15,11 @@ from heptad.core.config.schema import Config, load_config
 from heptad.core.event import Event
 from heptad.core.store.event_row import row_of_event
 from heptad.core.store.line_protocol import line_of
-from tests.aggregator.test_service import fetch, until
+from tests.aggregator.test_service import fetch
 from tests.aggregator.test_service import running as running_aggregator
 from tests.support.aggregator_world import login
 from tests.support.influxdb import Influxd, running
+from tests.support.waiting import until
 
 
 @pytest.fixture

@@ -34,14 +34,6 @@ from tests.support.aggregator_world import (
 NOON = MIDNIGHT + 12 * HOUR
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """Two stores and a job at noon."""
-    with World(tmp_path) as world:
-        world.now = NOON + 6 * HOUR
-        yield world
-
-
 def test_finding_is_there_with_the_event_that_completes_it(world: World) -> None:
     """One look after the fourth failure the finding is stored and counted."""
     world.append(attack(NOON, 3))

@@ -17,8 +17,7 @@ from heptad.aggregator.web.query import BadQuery, parse_query
 from heptad.aggregator.web.source import HostStores
 from heptad.core.units import format_time
 from tests.support.aggregator_world import MINUTE, SECOND, World, attack, login
-from tests.support.influxdb import Influxd, running
-from tests.support.page_views import FleetViews, Views
+from tests.support.page_views import Views
 
 
 @pytest.fixture
@@ -27,26 +26,6 @@ def local(tmp_path: Path) -> Iterator[Views]:
     views = Views(tmp_path)
     with views.world:
         yield views
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
-    """An InfluxDB for all tests of this file."""
-    with running(Influxd(tmp_path_factory.mktemp("influxd"))) as server:
-        yield server
-
-
-@pytest.fixture(params=["files", pytest.param("influxdb", marks=pytest.mark.system)])
-def views(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Views]:
-    """Empty stores of either kind, and the page on them."""
-    if request.param == "files":
-        views = Views(tmp_path)
-    else:
-        views = FleetViews(tmp_path, request.getfixturevalue("server"))
-    with views.world:
-        yield views
-    if isinstance(views, FleetViews):
-        views.server.drop("events", "reports", "heptad")
 
 
 def test_events_newest_first(views: Views) -> None:

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -17,27 +16,11 @@ from playwright.sync_api import Browser, expect
 from heptad.aggregator.web.export import disarm
 from tests.aggregator.test_page_browser import Site, browser, site, visit, world
 from tests.support.aggregator_world import MINUTE, SECOND, World, attack, login
-from tests.support.influxdb import Influxd
-from tests.support.page_views import FleetViews, Views
+from tests.support.page_views import Views
 
 __all__ = ["browser", "site", "world"]  # fixtures
 
 ACTIVE = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
-
-
-@pytest.fixture(params=["files", pytest.param("influxdb", marks=pytest.mark.system)])
-def views(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Views]:
-    """Empty stores of either kind, and the page on them."""
-    if request.param == "files":
-        views = Views(tmp_path)
-    else:
-        server: Influxd = request.getfixturevalue("influxd")
-        server.drop("events", "reports", "heptad")
-        views = FleetViews(tmp_path, server)
-    with views.world:
-        yield views
-    if isinstance(views, FleetViews):
-        views.server.drop("events", "reports", "heptad")
 
 
 def read_csv(views: Views, view: str, **parameters: object) -> tuple[str, list[list[str]]]:

@@ -16,12 +16,13 @@ from heptad.core.config.schema import Config
 from heptad.core.config.types import Duration
 from heptad.core.store.line_protocol import encode_line
 from tests.aggregator.test_influxdb import config, server, write
-from tests.aggregator.test_service import fetch, until
+from tests.aggregator.test_service import fetch
 from tests.aggregator.test_service import running as running_aggregator
 from tests.support.aggregator_world import DAY, MINUTE, SECOND, login
 from tests.support.faulty_proxy import HANG, HTML, RESET, Fault, FaultyProxy
 from tests.support.influxdb import Influxd
 from tests.support.page_views import FleetViews
+from tests.support.waiting import until
 
 __all__ = ["config", "server"]  # fixtures
 

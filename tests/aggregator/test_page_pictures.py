@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlencode
@@ -15,37 +14,11 @@ from heptad.aggregator.web.fleet import FleetStores
 from heptad.aggregator.web.page import Page
 from heptad.core.units import format_time
 from tests.aggregator.test_page_browser import HOSTILE, SIZES, Site, browser, site, visit, world
-from tests.support import needs
 from tests.support.aggregator_world import HOUR, MINUTE, SECOND, World, attack, login
-from tests.support.influxdb import Influxd
-from tests.support.page_views import FleetViews, Views, copy_stores
+from tests.support.page_views import Views, copy_stores
 from tests.support.site import Site as InfluxdbSite
 
 __all__ = ["browser", "site", "world"]  # fixtures
-
-
-@pytest.fixture(params=[needs.INFLUXDB_1, needs.INFLUXDB_2])
-def influxdb_site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[InfluxdbSite]:
-    """Three buckets of a test's own, on each real generation of InfluxDB."""
-    fixture = {"1": "closed_influxd", "2": "influxd_2"}[request.param[0]]
-    site = InfluxdbSite(request.getfixturevalue(fixture), tmp_path / "secrets")
-    yield site
-    site.clear()
-
-
-@pytest.fixture(params=["files", pytest.param("influxdb", marks=pytest.mark.system)])
-def views(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Views]:
-    """Empty stores of either kind, and the page on them."""
-    if request.param == "files":
-        views = Views(tmp_path)
-    else:
-        server: Influxd = request.getfixturevalue("influxd")
-        server.drop("events", "reports", "heptad")
-        views = FleetViews(tmp_path, server)
-    with views.world:
-        yield views
-    if isinstance(views, FleetViews):
-        views.server.drop("events", "reports", "heptad")
 
 
 @pytest.mark.parametrize("looks", [False, True])

@@ -1,6 +1,5 @@
 """The report for a person: what it holds, what it puts first, and that nothing in it can act."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,6 @@ from heptad.core.store.sqlite import counter_key
 from tests.support.aggregator_world import HOUR, MIDNIGHT, MINUTE, SECOND, World, login
 
 NOON = MIDNIGHT + 12 * HOUR
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """Two stores and a job."""
-    with World(tmp_path) as world:
-        yield world
 
 
 def report(world: World, since: int = MIDNIGHT, until: int = MIDNIGHT + 24 * HOUR) -> Summary:

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from heptad.core.store.event_row import row_of_event
 from heptad.core.store.sqlite import LocalStore
 from tests.support import needs
 from tests.support.aggregator_world import DAY, HOUR, MINUTE, SECOND, World, login
+from tests.support.waiting import until
 
 KILLS = 30
 NOW = time.time_ns()
@@ -76,14 +77,6 @@ def move_aside(path: Path) -> None:
     for suffix in ("", "-wal", "-shm"):
         with suppress(FileNotFoundError):
             path.with_name(path.name + suffix).rename(path.with_name("aside.db" + suffix))
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for something to become true, at most 20 seconds."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @contextmanager

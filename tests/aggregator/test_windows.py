@@ -1,6 +1,5 @@
 """Reports: when a window is computed, what a revision is, and what comes too late."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,6 @@ from tests.support.aggregator_world import DAY, HOUR, MIDNIGHT, MINUTE, SECOND, 
 
 NOON = MIDNIGHT + 12 * HOUR
 MAX_WAIT = 2 * MINUTE
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """Two stores and a job at noon."""
-    with World(tmp_path) as world:
-        yield world
 
 
 def look_at(world: World, now: int) -> None:

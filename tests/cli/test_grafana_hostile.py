@@ -19,19 +19,14 @@ from heptad.cli.grafana import GrafanaError
 from heptad.cli.grafana.client import Grafana, Missing
 from heptad.cli.grafana.push import DesiredState, list_datasources, push
 from tests.support.effort import tries
-from tests.support.faulty_proxy import HANG, HTML, RESET, Fault, FaultyProxy
+from tests.support.faulty_proxy import HANG, HTML, RESET, Fault, FaultyProxy, server
 from tests.support.ports import reserve_port
 from tests.support.scripted_server import ScriptedServer
 
+__all__ = ["server"]  # fixture
+
 TOKEN = "glsa_secret"
 JSON = {"Content-Type": "application/json"}
-
-
-@pytest.fixture
-def server() -> Iterator[FaultyProxy]:
-    """A server without anything behind it, which answers as its plan says."""
-    with FaultyProxy("http://127.0.0.1:9") as server:
-        yield server
 
 
 def judge(message: str) -> None:

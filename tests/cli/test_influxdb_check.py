@@ -1,7 +1,6 @@
 """`heptad influxdb check` says ok only of what it tried, with each real generation of InfluxDB."""
 
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,6 +15,7 @@ from heptad.cli.influxdb_admin.roles import PLACES, ROLES
 from tests.support import needs
 from tests.support.influxd_2 import Influxd2
 from tests.support.influxdb import connect, running
+from tests.support.serving import serving
 from tests.support.site import Site, map_elsewhere
 
 
@@ -41,12 +41,8 @@ class Page(BaseHTTPRequestHandler):
 def proxy() -> Iterator[HTTPServer]:
     """A proxy before no InfluxDB."""
     server = HTTPServer(("127.0.0.1", 0), Page)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(server):
+        yield server
 
 
 def results(port: int, version: str) -> list[CheckResult]:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from heptad.exporter.app import Exporter
 from tests.core.test_web_config import HASH, PASSWORD
 from tests.support import needs
 from tests.support.ports import reserve_port
+from tests.support.waiting import until
 
 SECOND = 10**9
 LINE = "Mar  3 10:00:00 web sshd[100]: Failed password for root from 192.0.2.7 port 4711 ssh2\n"
@@ -99,14 +100,6 @@ def running(part: Exporter | Aggregator) -> Iterator[None]:
         if isinstance(part, Exporter):
             part.pipeline.wake.set()
         thread.join()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that a part in a thread does."""
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        threading.Event().wait(0.05)
 
 
 def test_a_host_where_nothing_has_run(host: Host) -> None:

@@ -5,7 +5,7 @@ import itertools
 import json
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,15 @@ import yaml
 
 from heptad.core.influxdb.write import InfluxSink
 from heptad.core.sink import Blocked, Delivered, DeliveryOutcome, Retry
-from tests.support.faulty_proxy import Fault, FaultyProxy
+from tests.support.faulty_proxy import Fault, FaultyProxy, server
 from tests.support.influxdb import connect
+
+__all__ = ["server"]  # fixture
 
 CASES = yaml.safe_load(
     (Path(__file__).parents[1] / "support" / "contract/writes.yaml").read_text("utf-8")
 )
 LINES = ["m a=1i 1", "m a=2i 2"]
-
-
-@pytest.fixture
-def server() -> Iterator[FaultyProxy]:
-    """A server without anything behind it, which answers as its plan says."""
-    with FaultyProxy("http://127.0.0.1:9") as server:
-        yield server
 
 
 def deliver(

@@ -14,6 +14,7 @@ from heptad.core.influxdb.query import Reader
 from heptad.core.store.api import StoreError
 from heptad.core.store.point import Point
 from tests.support.influxdb import Influxd, connect
+from tests.support.serving import serving
 
 Answer = Callable[[str], Iterator[bytes]]
 
@@ -57,12 +58,8 @@ def server() -> Iterator[Server]:
     """A server that says what a test wants."""
     server = Server(("127.0.0.1", 0), Handler)
     server.queries = []
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(server):
+        yield server
 
 
 def line_of(*times: int, error: str = "", **more: Any) -> bytes:

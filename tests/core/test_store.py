@@ -1,7 +1,6 @@
 """The local store: all of a batch or nothing, read in order, bounded by age and size."""
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +11,9 @@ from heptad.core.store.api import StoreError
 from heptad.core.store.line_protocol import row_of
 from heptad.core.store.point import Row
 from heptad.core.store.sqlite import LocalStore, counter_key
+from tests.support.local_store import path, store, times
+
+__all__ = ["path", "store"]  # fixtures
 
 DAY = 86_400
 COUNTER = counter_key("n_total", program="sshd")
@@ -24,24 +26,6 @@ def rows(first: int, last: int, host: str = "a", size: int = 10) -> list[Row]:
         Row(f"events,host={host},{TAGS}", n, f"count=1i,n={n}i", "x" * size)
         for n in range(first, last)
     ]
-
-
-def times(store: LocalStore, **tags: str) -> list[int]:
-    """The times of all points with these tags."""
-    return [point.time for point in store.read("events", 0, 2**62, tags)]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where a store may be."""
-    return tmp_path / "state" / "events.db"
-
-
-@pytest.fixture
-def store(path: Path) -> Iterator[LocalStore]:
-    """An empty store."""
-    with LocalStore(path, write=True) as store:
-        yield store
 
 
 def sabotage(path: Path, table: str) -> sqlite3.Connection:

@@ -5,7 +5,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ from heptad.core.store.point import Row
 from heptad.core.store.sqlite import LocalStore, counter_key
 from heptad.core.store.sqlite_file import StoreCorrupt
 from heptad.core.store.sqlite_schema import MIGRATIONS, SCHEMA_VERSION, migrate
+from tests.support.local_store import limit, path, store, times
+
+__all__ = ["path", "store"]  # fixtures
 
 DAY = 86_400
 HEAD = "events,host=a"
@@ -27,24 +30,6 @@ COUNTER = counter_key("n_total", program="sshd")
 def rows(first: int, last: int, host: str = "a", size: int = 10) -> list[Row]:
     """Points at the times from ``first`` up to ``last``, each with a line of ``size`` bytes."""
     return [Row(f"events,host={host}", n, f"n={n}i", "x" * size) for n in range(first, last)]
-
-
-def times(store: LocalStore, **tags: str) -> list[int]:
-    """The times of all points with these tags."""
-    return [point.time for point in store.read("events", 0, 2**62, tags)]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where a store may be."""
-    return tmp_path / "state" / "events.db"
-
-
-@pytest.fixture
-def store(path: Path) -> Iterator[LocalStore]:
-    """An empty store."""
-    with LocalStore(path, write=True) as store:
-        yield store
 
 
 def test_one_writer(store: LocalStore) -> None:
@@ -240,11 +225,6 @@ def test_a_full_disk(store: LocalStore) -> None:
     limit(store, 10**6)
     store.append(rows(100, 5000, size=100), {"k": b"1"}, {COUNTER: 1})
     assert (len(times(store)), store.counters()) == (5000, {COUNTER: 1})
-
-
-def limit(store: LocalStore, pages: int) -> None:
-    """Let the store's file have no more than so many pages."""
-    store._db.execute(f"PRAGMA max_page_count = {pages}")  # noqa: SLF001 - only the connection can
 
 
 def test_migrations() -> None:

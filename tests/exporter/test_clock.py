@@ -10,13 +10,9 @@ from hypothesis import strategies as st
 from heptad.exporter.log_record import Provenance
 from heptad.exporter.parsing.header import HeaderParser
 from heptad.exporter.parsing.timestamps import TimestampParser
+from tests.support.moments import ns
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
-
-
-def ns(moment: datetime) -> int:
-    """Nanoseconds since the epoch."""
-    return int(moment.timestamp()) * 10**9
 
 
 def years(

@@ -1,7 +1,6 @@
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
@@ -11,21 +10,9 @@ from prometheus_client.metrics_core import Metric
 
 from heptad.exporter.collectors import FAMILIES, CollectorSpec, HostCollector, HostRoots
 from heptad.exporter.collectors import users as users_module
-from tests.support.host_tree import build, has, scrape, value
+from tests.support.host_tree import collector, has, host, scrape, value
 
-
-@pytest.fixture
-def host(tmp_path: Path) -> HostRoots:
-    """A small host of files."""
-    return build(tmp_path)
-
-
-@pytest.fixture
-def collector(host: HostRoots) -> Iterator[HostCollector]:
-    """All collectors over that host."""
-    made = HostCollector(host)
-    yield made
-    made.close()
+__all__ = ["collector", "host"]  # fixtures
 
 
 # --- What is read ---------------------------------------------------------------------------------

@@ -1,9 +1,7 @@
 import logging
 import os
 import threading
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import example, given, settings
@@ -12,31 +10,12 @@ from prometheus_client.metrics_core import Metric
 
 from heptad.exporter.collectors import COLLECTORS, CollectorSpec, Family, HostCollector, HostRoots
 from tests.support.effort import tries
-from tests.support.host_tree import FILES, build, has, scrape, value
+from tests.support.host_tree import FILES, build, collector, has, host, scrape, value
+from tests.support.waiting import until
+
+__all__ = ["collector", "host"]  # fixtures
 
 CLOCK_SOURCES = "sys/devices/system/clocksource/clocksource0/available_clocksource"
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> HostRoots:
-    """A small host of files."""
-    return build(tmp_path)
-
-
-@pytest.fixture
-def collector(host: HostRoots) -> Iterator[HostCollector]:
-    """All collectors over that host."""
-    made = HostCollector(host)
-    yield made
-    made.close()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Polls until it holds, for ten seconds at most."""
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.01)
 
 
 # --- What goes wrong ------------------------------------------------------------------------------

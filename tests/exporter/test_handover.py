@@ -3,7 +3,6 @@
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -90,14 +89,6 @@ def journal(lines: list[Line], name: str = "journal", each: int = 3) -> Feed:
 def file(lines: list[Line], name: str = "auth", each: int = 3, *, precise: bool = False) -> Feed:
     """The lines in a file, with stamps in seconds or more ``precise`` ones."""
     return LineFeed([[one.text(precise=precise)] for one in lines], name, f"/{name}", each)
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    """A store without anything in it."""
-    bench = Bench(tmp_path / "events.db")
-    yield bench
-    bench.stop()
 
 
 def run(bench: Bench, *feeds: Feed, steps: int = 10_000) -> None:

@@ -12,16 +12,11 @@ from heptad.exporter.parsing.header import HeaderParser
 from heptad.exporter.parsing.repeated_lines import unwrap_repeated
 from heptad.exporter.parsing.timestamps import TimestampParser
 from tests.support.effort import tries
+from tests.support.moments import ns
 
 NOW = datetime(2026, 3, 15, tzinfo=UTC)
 MESSAGE = "Failed password for ann from 192.0.2.1 port 22 ssh2"
 ORIGIN = Provenance(path="/log")
-
-
-def ns(text: str) -> int:
-    """Nanoseconds of an RFC 3339 time."""
-    moment = datetime.fromisoformat(text)
-    return int(moment.timestamp()) * 10**9 + moment.microsecond * 1000
 
 
 def parser(zone: str = "UTC", now: datetime = NOW, year: int = 0) -> HeaderParser:

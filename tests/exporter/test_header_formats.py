@@ -10,15 +10,10 @@ from hypothesis import strategies as st
 from heptad.exporter.log_record import LogRecord, Provenance
 from heptad.exporter.parsing.header import HeaderParser
 from heptad.exporter.parsing.timestamps import TimestampParser
+from tests.support.moments import ns
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 MESSAGE = "Failed password for alice from 203.0.113.7 port 4711 ssh2"
-
-
-def ns(text: str) -> int:
-    """Nanoseconds of an RFC 3339 time."""
-    moment = datetime.fromisoformat(text)
-    return int(moment.timestamp()) * 10**9 + moment.microsecond * 1000
 
 
 def parser(zone: str = "UTC", locale: str | None = None) -> HeaderParser:

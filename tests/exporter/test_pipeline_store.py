@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,14 +16,7 @@ from heptad.exporter.metrics import ExporterMetrics
 from heptad.exporter.sources import RecordBatch
 from tests.exporter.test_forwarder import Patient
 from tests.support.feed import FAILED, Bench, Retry, line
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    """A store without anything in it."""
-    bench = Bench(tmp_path / "events.db")
-    yield bench
-    bench.stop()
+from tests.support.local_store import limit
 
 
 def test_a_full_disk(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
@@ -51,11 +44,6 @@ def test_a_full_disk(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     assert bench.store.counters()[auth_key()] == 1000
     told = [(record.levelname, record.getMessage()) for record in caplog.records]
     assert told == [("WARNING", "store: problem"), ("INFO", "store: recovered")]
-
-
-def limit(store: LocalStore, pages: int) -> None:
-    """Let the store's file have no more than so many pages."""
-    store._db.execute(f"PRAGMA max_page_count = {pages}")  # noqa: SLF001 - only the connection can
 
 
 def auth_key() -> tuple[str, str]:

@@ -1,8 +1,5 @@
 """Stamps that are not times: the line is an event at its arrival, and the clock a problem."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,14 +18,6 @@ BAD = [
     "2261-12-31T00:00:00Z",
 ]
 GOOD = ["1970-01-01T00:00:00Z", "1970-01-01T00:00:20Z", "2026-03-02T12:00:00Z"]
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    """A store without anything in it."""
-    bench = Bench(tmp_path / "events.db")
-    yield bench
-    bench.stop()
 
 
 def stamped(stamp: str, pid: int = 1, host: str = "gate") -> str:

@@ -4,12 +4,14 @@ import http.client
 import socket
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 from urllib.parse import urlsplit
+
+import pytest
 
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
@@ -154,3 +156,10 @@ class FaultyProxy:
         while not self._released.wait(pause):
             request.wfile.write(b" ")
             request.wfile.flush()
+
+
+@pytest.fixture
+def server() -> Iterator[FaultyProxy]:
+    """Start a proxy with no server behind it: its plan makes every response."""
+    with FaultyProxy("http://127.0.0.1:9") as server:
+        yield server

@@ -1,7 +1,9 @@
 """A small host of files, with /proc, /sys and / in one directory, and its scrape."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -159,6 +161,20 @@ def build(folder: Path) -> HostRoots:
         target.write_text(content)
     (folder / "data dir").mkdir()
     return HostRoots(proc=folder / "proc", sys=folder / "sys", root=folder)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> HostRoots:
+    """Build the host in a directory of the test's own."""
+    return build(tmp_path)
+
+
+@pytest.fixture
+def collector(host: HostRoots) -> Iterator[HostCollector]:
+    """Return all collectors on that host."""
+    made = HostCollector(host)
+    yield made
+    made.close()
 
 
 Sample = tuple[str, frozenset[tuple[str, str]]]

@@ -2,13 +2,14 @@
 
 import json
 import ssl
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
+
+from tests.support.serving import serving
 
 
 class Asked(NamedTuple):
@@ -82,14 +83,8 @@ class ScriptedServer:
     @contextmanager
     def serving(self) -> "Iterator[ScriptedServer]":
         """Serve within the block."""
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
+        with serving(self._server):
             yield self
-        finally:
-            self._server.shutdown()
-            thread.join()
-            self._server.server_close()
 
 
 def _single(query: str) -> dict[str, str]:
