@@ -103,17 +103,17 @@ AGGREGATOR: Final = RuleGroup(
             "info",
             "increase(heptad_aggregator_late_events_total[1h]) > 0",
             "Events arrived too late for the reports",
-            '{{ $value | printf "%.0f" }} events came to {{ $labels.instance }} later than the '
-            "horizon within the hour: the reports of their time leave them out.",
-            "Find out which host was cut off: open the dashboard.",
+            '{{ $value | printf "%.0f" }} events arrived at {{ $labels.instance }} after the late '
+            "horizon within the hour: the reports of their time do not include them.",
+            "Find the host that was disconnected: open the dashboard.",
             _PAGE,
         ),
         Alert(
             "HeptadEventsAhead",
             "warning",
             "increase(heptad_aggregator_future_events_total[1h]) > 0",
-            "Events are stamped more than a day ahead",
-            '{{ $value | printf "%.0f" }} events came to {{ $labels.instance }} within the hour '
+            "Events have timestamps more than a day ahead",
+            '{{ $value | printf "%.0f" }} events arrived at {{ $labels.instance }} within the hour '
             "with a time more than a day ahead: the clock of a host is wrong.",
             "Find the host whose clock is wrong: HeptadClockSkew names it.",
             _PAGE,
@@ -124,7 +124,7 @@ AGGREGATOR: Final = RuleGroup(
             "increase(heptad_aggregator_cells_dropped_total[1h]) > 0",
             "Findings of {{ $labels.rule }} may be missing",
             "There were more subjects than {{ $labels.instance }} can hold for {{ $labels.rule }} "
-            'within the hour: {{ $value | printf "%.0f" }} minutes of subjects were forgotten.',
+            'within the hour: {{ $value | printf "%.0f" }} minutes of subjects were dropped.',
             "Find the host under attack: HeptadBruteForce names it.",
             _PAGE,
         ),

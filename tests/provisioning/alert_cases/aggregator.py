@@ -136,8 +136,8 @@ CASES = [
         "15m",
         AGGREGATOR,
         "Events arrived too late for the reports",
-        "5 events came to fleet:9708 later than the horizon within the hour: the reports of their "
-        "time leave them out.",
+        "5 events arrived at fleet:9708 after the late horizon within the hour: the reports of "
+        "their time do not include them.",
     ),
     Case(
         "HeptadEventsLate",
@@ -151,8 +151,8 @@ CASES = [
         {aggregator("heptad_aggregator_future_events_total"): "0x10 3x20"},
         "15m",
         AGGREGATOR,
-        "Events are stamped more than a day ahead",
-        "3 events came to fleet:9708 within the hour with a time more than a day ahead: the clock "
+        "Events have timestamps more than a day ahead",
+        "3 events arrived at fleet:9708 within the hour with a time more than a day ahead: the clock "
         "of a host is wrong.",
     ),
     Case(
@@ -169,7 +169,7 @@ CASES = [
         AGGREGATOR | {"rule": "sweep"},
         "Findings of sweep may be missing",
         "There were more subjects than fleet:9708 can hold for sweep within the hour: 400 minutes "
-        "of subjects were forgotten.",
+        "of subjects were dropped.",
     ),
     Case(
         "HeptadFindingsIncomplete",
