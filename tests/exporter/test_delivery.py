@@ -50,6 +50,14 @@ class World:
             ),
         )
         self.config.exporter.listen = Listen("127.0.0.1:0")
+        self.root = folder / "host"
+        self.config.exporter.host_root = str(self.root)
+        self.be("f" * 32)
+
+    def be(self, machine: str) -> None:
+        """Continue as the machine with this id; without one if it is empty."""
+        (self.root / "etc").mkdir(parents=True, exist_ok=True)
+        (self.root / "etc/machine-id").write_text(machine)
 
     def write(self, count: int) -> None:
         """Log lines."""
@@ -84,9 +92,7 @@ def world(tmp_path: Path, influxd: Influxd) -> Iterator[World]:
     """A host and empty buckets."""
     databases = ("events", "reports", "heptad")
     influxd.create(*databases)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("heptad.exporter.delivery.delivery_state.machine_id", lambda _: "f" * 32)
-        yield World(tmp_path, influxd)
+    yield World(tmp_path, influxd)
     influxd.drop(*databases)
 
 
@@ -162,14 +168,12 @@ def test_what_the_position_did_not_tell_is_written_over(
         assert len(list(store.read("events", 0, 2**62))) == 13
 
 
-def test_another_machine_of_the_same_name_begins_by_itself(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_machine_of_the_same_name_begins_by_itself(world: World) -> None:
     """A position belongs to name and machine: what another one read is not passed over."""
     world.write(3)
     world.run()
     shutil.rmtree(world.state)
-    monkeypatch.setattr("heptad.exporter.delivery.influxdb.find_machine_id", lambda root: "0" * 32)
+    world.be("0" * 32)
     world.run()
     with LocalStore(world.state / "events.db") as store:
         assert len(list(store.read("events", 0, 2**62))) == 3
@@ -206,15 +210,11 @@ def test_a_privacy_key_lost_with_its_store_doubles_nothing(
     assert all(name.startswith("~") for name in after.values())
 
 
-def test_two_machines_of_one_name_at_one_moment(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_machines_of_one_name_at_one_moment(world: World) -> None:
     """What two machines log under one host name in one second is all there, true to the second."""
     world.write(50)
     for machine in ("0" * 32, "1" * 32):
-        for place in ("delivery.influxdb", "app"):
-            name = f"heptad.exporter.{place}.find_machine_id"
-            monkeypatch.setattr(name, lambda root, m=machine: m)
+        world.be(machine)
         world.run()
         shutil.rmtree(world.state)
     assert world.users() == sorted(2 * world.expected(), key=lambda user: int(user[1:]))
@@ -231,7 +231,7 @@ def test_a_position_tells_others_nothing(world: World) -> None:
     world.log.write_text(f"2026-11-20T12:00:00Z gate {sudo}\n")
     world.run()
     [row] = world.influxd.rows("SELECT position FROM heartbeat WHERE position != ''", "heptad")
-    key = find_machine_key()
+    key = find_machine_key(world.root)
     assert key is not None
     read_position(row["position"], key)
     told = base64.b64decode(row["position"])
@@ -243,10 +243,10 @@ def test_a_position_tells_others_nothing(world: World) -> None:
 
 
 def test_a_host_without_a_machine_id_leaves_no_position(
-    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What could be sealed only with what all know is not told; a new store begins anew."""
-    monkeypatch.setattr("heptad.exporter.delivery.delivery_state.machine_id", lambda _: None)
+    world.be("")
     world.write(5)
     world.run()
     told = [getattr(record, "problem", "") for record in caplog.records]

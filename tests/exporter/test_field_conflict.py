@@ -42,9 +42,8 @@ def server(request: pytest.FixtureRequest) -> Iterator[Influxd]:
 
 
 @pytest.fixture
-def world(tmp_path: Path, server: Influxd, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(tmp_path: Path, server: Influxd) -> World:
     """A host that delivers there."""
-    monkeypatch.setattr("heptad.exporter.delivery.delivery_state.machine_id", lambda _: "f" * 32)
     world = World(tmp_path, server)
     keys: dict[str, Any] = dict(server.keys) if isinstance(server, Influxd2) else {}
     world.config.influxdb = InfluxConfig(
