@@ -232,12 +232,11 @@ class Normalizer:
         for record in records:
             message, count, provenance = record.message, record.count, record.provenance
             program = programs.get(record.app_name)
+            if program is None and message.startswith(_OF_PAM):
+                program = self.find_program(record.app_name)
             if program is None:
-                if message.startswith(_OF_PAM):
-                    program = self.find_program(record.app_name)
-                if program is None:
-                    others.append((OTHER_PROGRAM, record))
-                    continue
+                others.append((OTHER_PROGRAM, record))
+                continue
             if origin.provenance is not provenance or origin.log_host != record.host:
                 origin = self._origins.find(record.host, provenance)
             found = program.recent.get(message) or program.read(message)
@@ -256,9 +255,8 @@ class Normalizer:
                     continue
                 program, classification, count = line.program, line.classification, line.count
                 found, pid, learned = line.match, line.pid, line.learned
-                series = origin.series[program].get(classification) or self._origins.add_series(
-                    origin, program, classification
-                )
+                series = origin.series[program].get(classification) or ""
+                series = series or self._origins.add_series(origin, program, classification)
                 if found.rule.is_settled:
                     found.accepted_from, found.series = origin, series
             fields, content = found.fields or found.read(message), found.content
@@ -273,32 +271,11 @@ class Normalizer:
             own = "" if not pid else f",pid={pid if pid[0] != '0' else int(pid)}i"
             body = f"count={'1' if count == 1 else count}i{content}{own}{encoded}"
             rows.append(Row(series, time, body, raw))
-            events.append(
-                Event(
-                    time,
-                    host,
-                    source,
-                    program.name,
-                    action,
-                    outcome,
-                    method,
-                    reason,
-                    count,
-                    user,
-                    target_user,
-                    ip,
-                    port,
-                    domain,
-                    tty,
-                    object_,
-                    int(pid) if pid else None,
-                    log_host,
-                    trust,
-                    path,
-                    unit,
-                    raw,
-                )
-            )
+            events.append(Event(
+                time, host, source, program.name, action, outcome, method, reason, count,
+                user, target_user, ip, port, domain, tty, object_,
+                int(pid) if pid else None, log_host, trust, path, unit, raw,
+            ))  # fmt: skip
         return events, rows, others
 
 
