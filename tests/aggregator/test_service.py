@@ -28,7 +28,7 @@ from heptad.core.store.api import StoreError
 from heptad.core.store.event_row import row_of_event
 from heptad.core.store.sqlite import LocalStore
 from tests.support import needs
-from tests.support.aggregator_world import DAY, HOUR, MINUTE, SECOND, World, login
+from tests.support.aggregator_world import DAY, HOUR, MINUTE, SECOND, World, attack, login
 from tests.support.waiting import until
 
 KILLS = 30
@@ -58,11 +58,6 @@ def write(config: Config, events: list[Event]) -> None:
     """Events arrive, from an exporter that ends again."""
     with LocalStore(Path(config.store.path), write=True) as store:
         store.append([row_of_event(event) for event in events])
-
-
-def attack(begin: int, address: str = "192.0.2.1") -> list[Event]:
-    """Four failed logins."""
-    return [login(begin + n * SECOND, address) for n in range(4)]
 
 
 def subjects(config: Config) -> set[str]:
@@ -112,7 +107,7 @@ def once(config: Config, since: int | None = None, until: int | None = None) -> 
 
 def test_once_works_off_everything(config: Config) -> None:
     """`--once` writes the findings and all windows that are over, and ends."""
-    write(config, attack(TODAY - 3 * DAY) + attack(NOW - 10 * MINUTE, "192.0.2.2"))
+    write(config, attack(TODAY - 3 * DAY) + attack(NOW - 10 * MINUTE, address="192.0.2.2"))
     once(config)
     assert subjects(config) == {"192.0.2.1", "192.0.2.2"}
     with LocalStore(Path(config.aggregator.store.path)) as store:
@@ -132,7 +127,7 @@ def test_once_needs_a_store(config: Config) -> None:
 
 def test_range_by_hand(config: Config) -> None:
     """`--since` computes that range again, and only that; a range without events is no error."""
-    write(config, attack(TODAY - 3 * DAY) + attack(TODAY - 9 * DAY, "192.0.2.2"))
+    write(config, attack(TODAY - 3 * DAY) + attack(TODAY - 9 * DAY, address="192.0.2.2"))
     once(config, since=TODAY - 4 * DAY)
     assert subjects(config) == {"192.0.2.1"}
     once(config, since=TODAY - 2 * DAY)
@@ -161,7 +156,7 @@ def test_follows_a_store_that_was_begun_anew(config: Config) -> None:
     with running(config):
         until(lambda: subjects(config) == {"192.0.2.1"})
         move_aside(Path(config.store.path))
-        write(config, attack(NOW, "192.0.2.2"))
+        write(config, attack(NOW, address="192.0.2.2"))
         until(lambda: subjects(config) == {"192.0.2.1", "192.0.2.2"})
 
 
@@ -175,7 +170,7 @@ def test_outlives_a_corrupt_store_of_events(config: Config) -> None:
         path.write_bytes(b"this is no database" * 1000)
         until(lambda: "heptad_aggregator_events_failing 1.0" in fetch(aggregator, "/metrics")[1])
         assert fetch(aggregator, "/healthz")[0] == 503
-        write(config, attack(NOW, "192.0.2.2"))
+        write(config, attack(NOW, address="192.0.2.2"))
         until(lambda: subjects(config) == {"192.0.2.1", "192.0.2.2"})
         until(lambda: fetch(aggregator, "/healthz")[0] == 200)
 
@@ -206,7 +201,7 @@ def test_full_disk_loses_nothing(config: Config, monkeypatch: pytest.MonkeyPatch
     with running(config) as aggregator:
         until(lambda: subjects(config) == {"192.0.2.1"})
         full.set()
-        write(config, attack(NOW, "192.0.2.2"))
+        write(config, attack(NOW, address="192.0.2.2"))
         until(lambda: "disk is full" in fetch(aggregator, "/healthz")[1])
         assert "heptad_aggregator_store_failing 1.0" in fetch(aggregator, "/metrics")[1]
         full.clear()

@@ -14,8 +14,10 @@ import pytest
 from heptad.cli.runtime import systemd
 from heptad.cli.runtime.supervisor import StopToken
 from heptad.core.store.sqlite import LocalStore
-from tests.cli.test_reload import World
+from tests.cli.test_reload import World, world
 from tests.support.clock import Clock
+
+__all__ = ["world"]  # fixture
 
 FRAGILE = """
 import pathlib, sys, threading
@@ -72,12 +74,6 @@ def manager(tmp_path: pathlib.Path) -> Iterator[Manager]:
     manager = Manager(str(tmp_path / "notify"))
     with manager.socket:
         yield manager
-
-
-@pytest.fixture
-def world(tmp_path: pathlib.Path) -> World:
-    """Everything in a folder of its own."""
-    return World(tmp_path)
 
 
 def environment(manager: Manager, **more: str) -> dict[str, str]:
