@@ -12,11 +12,12 @@ from urllib.request import urlopen
 
 import pytest
 
+from heptad.cli.runtime.reload import check_exporter_config
 from heptad.core import units
 from heptad.core.config.schema import FileSourceConfig, load_config
 from heptad.core.config.strict_yaml import DocumentError
 from heptad.core.host import host_name, machine_id
-from heptad.exporter.app import NoSources, choose_sources, find_journal, find_sources
+from heptad.exporter.app import Exporter, NoSources, choose_sources, find_journal, find_sources
 from tests.support import host_tree
 from tests.support.journal import Journal
 from tests.support.ports import reserve_port
@@ -111,6 +112,25 @@ def test_nothing_to_read_is_told_where_it_was_looked_for(tmp_path: Path) -> None
     config.write_text(f"exporter: {{host_root: {tmp_path}}}\n")
     with pytest.raises(NoSources, match=f"{tmp_path}/var/log/auth.log"):
         find_sources(load_config(config))
+
+
+def test_checked_sources_are_kept(tmp_path: Path) -> None:
+    """What was found when a configuration was checked is read, also if it is away at that moment."""
+    log = tmp_path / "root/var/log/auth.log"
+    log.parent.mkdir(parents=True)
+    log.touch()
+    file = tmp_path / "heptad.yaml"
+    file.write_text(
+        f"exporter: {{host_root: {tmp_path}/root, listen: 127.0.0.1:0}}\n"
+        f"store: {{path: {tmp_path}/events.db}}\n"
+    )
+    plan = check_exporter_config(file)
+    log.unlink()
+    exporter = Exporter(plan.config, rulebook=plan.rulebook, sources=plan.sources, serve=False)
+    try:
+        assert [source.name for source in exporter.sources] == ["auth"]
+    finally:
+        exporter.close()
 
 
 def test_what_names_a_host(root: Path, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ JOURNALS: Final = ("/var/log/journal", "/run/log/journal")
 class Exporter:
     """Sources, store, pipeline and HTTP port of one host; with ``once``, ``run`` reads to the end.
 
-    ``rulebook``: the rules of the configuration, if they are already loaded. ``also`` are exposed
+    ``rulebook``, ``sources``: those of the configuration, if already known. ``also`` are exposed
     on the port in addition to its own metrics. Raises DocumentError,
     NoSources, StoreError or ServerError if it cannot start.
     """
@@ -71,11 +71,12 @@ class Exporter:
         once: bool = False,
         serve: bool = True,
         rulebook: Rulebook | None = None,
+        sources: list[SourceConfig] | None = None,
         also: Sequence[StoredMetrics] = (),
     ) -> None:
         self.once = once
         self.rulebook = rulebook or make_rulebook(config)
-        self.sources = find_sources(config)
+        self.sources = sources or find_sources(config)
         self._also = also
         self.store = open_store(config)
         self.metrics = ExporterMetrics(

@@ -64,7 +64,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _build(plan: CheckedConfig, also: StoredMetrics) -> dict[str, Worker]:
-    exporter = Exporter(plan.config, rulebook=plan.rulebook, also=[also])
+    exporter = Exporter(plan.config, rulebook=plan.rulebook, sources=plan.sources, also=[also])
     _log_start(plan, exporter)
     return exporter.workers()
 
@@ -80,14 +80,16 @@ def run(args: argparse.Namespace) -> int:
     config = settings.config
     set_up_log(config)
     try:
-        find_sources(config)
+        sources = find_sources(config)
     except NoSources as error:
         print_error(str(error))
         return FAILED
-    plan = CheckedConfig(config, settings.rulebook, args.config)
+    plan = CheckedConfig(config, settings.rulebook, sources, args.config)
     if not args.once:
         return run_reloading(plan, _build, lambda: check_exporter_config(find_config(args.config)))
-    exporter = Exporter(config, once=True, serve=False, rulebook=settings.rulebook)
+    exporter = Exporter(
+        config, once=True, serve=False, rulebook=plan.rulebook, sources=plan.sources
+    )
     _log_start(plan, exporter)
     status = run_workers({"exporter": exporter.run})
     problems = exporter.problems()

@@ -60,8 +60,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         if args.sample:
             raise NoSources
-        find_sources(config)
-        plan = CheckedConfig(config, settings.rulebook)
+        plan = CheckedConfig(config, settings.rulebook, find_sources(config))
     except NoSources as error:
         if not args.sample:
             print_error(str(error))
@@ -119,7 +118,7 @@ class _LocalServices:
 
     def build(self, plan: CheckedConfig, also: StoredMetrics) -> dict[str, Worker]:
         """Build the parts for a configuration."""
-        exporter = Exporter(plan.config, rulebook=plan.rulebook, also=[also])
+        exporter = Exporter(plan.config, rulebook=plan.rulebook, sources=plan.sources, also=[also])
         try:
             aggregator = Aggregator(plan.config, also=[also], beside=exporter.problems)
         except BaseException:

@@ -17,7 +17,7 @@ from heptad.cli.commands import DONE, FAILED, set_up_log
 from heptad.cli.runtime import systemd
 from heptad.cli.runtime.early_signals import has_terminal, received
 from heptad.cli.runtime.supervisor import TICK, Signals, Supervisor, Worker
-from heptad.core.config.schema import Config
+from heptad.core.config.schema import Config, SourceConfig
 from heptad.core.config.strict_yaml import DocumentError
 from heptad.core.telemetry.metrics import RELOADS, StoredMetrics
 from heptad.exporter.app import find_sources
@@ -39,14 +39,15 @@ class CheckedConfig(msgspec.Struct):
 
     config: Config
     rulebook: Rulebook | None = None
+    sources: list[SourceConfig] | None = None
     file: Path | None = None
 
 
 def check_exporter_config(path: Path | None) -> CheckedConfig:
     """Load the configuration and its rules; raise DocumentError or NoSources."""
     settings = load_settings(path)
-    find_sources(settings.config)
-    return CheckedConfig(settings.config, settings.rulebook, path)
+    sources = find_sources(settings.config)
+    return CheckedConfig(settings.config, settings.rulebook, sources, path)
 
 
 Workers = Mapping[str, Worker]
