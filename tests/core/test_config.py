@@ -432,3 +432,15 @@ def test_the_longest_line_is_a_size(size: str) -> None:
     assert found.max_line_bytes == 2**18
     told = faults("sources: [" + source.replace(size, "2MiB") + "]\n")
     assert [text for _, text in told] == ["sources.0.max_line_bytes: must be between 256B and 1MiB"]
+
+
+@pytest.mark.parametrize("name", ["a\\b", "we\tird", "two words"])
+def test_names_that_a_tag_cannot_hold(tmp_path: Path, name: str) -> None:
+    """A host name that is accepted from lines becomes a tag, so it must be one that a tag holds."""
+    file = tmp_path / "heptad.yaml"
+    source = {"type": "file", "name": "a", "paths": ["/a"], "hosts": ["web-1", "2001:db8::1", name]}
+    file.write_text(yaml.safe_dump({"sources": [source]}))
+    with pytest.raises(DocumentError) as caught:
+        load_config(file)
+    [problem] = caught.value.problems
+    assert problem.message.startswith("sources.0.hosts.2: is not a host name")

@@ -46,6 +46,11 @@ def _check_host(name: str) -> None:
         raise ValueError("is not a host name; use at most 253 letters, digits, dots, - and _")
 
 
+def _check_log_host(name: str) -> None:
+    if "\\" in name or not name.isprintable() or " " in name:
+        raise ValueError("is not a host name; it has a backslash, a blank or a control character")
+
+
 class LogConfig(Section):
     """Heptad's own log on standard error."""
 
@@ -78,7 +83,7 @@ _SourceName = Annotated[
     option("the name of the source; becomes the tag and label `source`", check=_check_source_name),
 ]
 _Hosts = Annotated[
-    list[str],
+    list[Annotated[str, option("", check=_check_log_host)]],
     option("host names that are accepted from the lines as the event's host (for a log relay)"),
 ]
 _Programs = Annotated[
