@@ -178,6 +178,13 @@ def test_nonsense_without_rights_is_not_kept() -> None:
     assert understand(record(message="Qux", provenance=provenance)) is LineResult.UNTRUSTED
 
 
+def test_nothing_that_happened_is_no_event() -> None:
+    """A line that says that something happened 0 times is ignored."""
+    message = "0 LOGIN FAILURES ON tty1"
+    one = LogRecord(10**18, None, "login", "7", message, message, 1, Provenance())
+    assert understand(one) is LineResult.IGNORED
+
+
 @pytest.mark.parametrize("count", ["7" * 5000, "9999999", "1000000", "0" * 5000 + "1"])
 def test_no_count_is_beyond_measure(count: str) -> None:
     """However often a line says that something happened, the count is a number that is stored."""

@@ -1,5 +1,7 @@
 """The rows that the normalizer makes of remembered parts are those of its events."""
 
+import gc
+import weakref
 from datetime import UTC
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from heptad.exporter.log_record import LogRecord, Provenance, RepeatCount
 from heptad.exporter.normalize.normalizer import Normalizer
 from heptad.exporter.normalize.privacy import KEY_BYTES, Privacy
 from heptad.exporter.parsing.header import HeaderParser
+from heptad.exporter.parsing.rulebook import load_rulebook
 from heptad.exporter.parsing.timestamps import TimestampParser
 from tests.support.rulebook import RULEBOOK
 
@@ -105,3 +108,15 @@ def test_examples_of_rules(privacy: PrivacyConfig | None) -> None:
         ]
         number += check(normalizer, records)
     assert number > 1000
+
+
+def test_rules_are_freed() -> None:
+    """A normalizer that is gone, as after a reload, leaves nothing of its rules in memory."""
+    rulebook = load_rulebook()
+    normalizer = Normalizer(rulebook, "host", "source")
+    message = "Failed password for ann from 192.0.2.1 port 22 ssh2"
+    check(normalizer, [LogRecord(1, None, "sshd", "1", message, message, 1, Provenance())])
+    program = weakref.ref(rulebook.programs["sshd"])
+    del rulebook, normalizer
+    gc.collect()
+    assert program() is None

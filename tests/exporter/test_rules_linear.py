@@ -10,6 +10,9 @@ import pytest
 import yaml
 
 from heptad.core.config.strict_yaml import DocumentError
+from heptad.core.store.event_row import row_of_event
+from heptad.exporter.log_record import LogRecord, Provenance
+from heptad.exporter.normalize.normalizer import Normalizer
 from heptad.exporter.parsing.rule_file import BUILT_IN
 from heptad.exporter.parsing.rulebook import Program, load_rulebook
 from tests.support.ports import reserve_port
@@ -214,3 +217,18 @@ def read_metrics(port: int) -> str:
             return str(answer.read().decode())
     except OSError:
         return ""
+
+
+def test_a_captured_object_is_the_object(tmp_path: Path) -> None:
+    """A rule that states an object and may capture one has the captured one where it is there."""
+    folder = write_rules(tmp_path, 'got(?: (?P<object>[a-z"]{1,20}))?', "got")
+    file = folder / "mydaemon.yaml"
+    file.write_text(file.read_text().replace("  name: mine\n", "  name: mine\n  object: 'a \"b'\n"))
+    normalizer = Normalizer(load_rulebook([folder]), "host", "source")
+    records = [
+        LogRecord(1, None, "mydaemon", None, message, message, 1, Provenance())
+        for message in ("got", 'got c"d')
+    ]
+    events, rows, _ = normalizer.normalize(records)
+    assert [event.object for event in events] == ['a "b', 'c"d']
+    assert rows == list(map(row_of_event, events))

@@ -157,11 +157,11 @@ class Normalizer:
             found = self.masking.mask(program, found, record)
         if rule.is_fixed:
             return NormalizedLine(program, rule.fixed, count, found, NOTHING_LEARNED, record.pid)
-        if rule.ignore:
-            return IGNORED
         values = found.values
         if rule.at_count >= 0:
             count = min(count * int(values[rule.at_count] or 1), _HIGHEST_COUNT)
+        if rule.ignore or not count:
+            return IGNORED
         learned = NOTHING_LEARNED
         if rule.step is None:
             classification = rule.classify(values)
@@ -255,8 +255,8 @@ class Normalizer:
                     continue
                 program, classification, count = line.program, line.classification, line.count
                 found, pid, learned = line.match, line.pid, line.learned
-                series = origin.series[program].get(classification) or ""
-                series = series or self._origins.add_series(origin, program, classification)
+                series = origin.series[program.name].get(classification) or ""
+                series = series or self._origins.add_series(origin, program.name, classification)
                 if found.rule.is_settled:
                     found.accepted_from, found.series = origin, series
             fields, content = found.fields or found.read(message), found.content

@@ -10,11 +10,10 @@ import msgspec
 from heptad.core.store.event_row import encode_origin, series_of
 from heptad.exporter.log_record import Provenance
 from heptad.exporter.normalize.login_attempts import Classification
-from heptad.exporter.parsing.rulebook import Program
 
 _MOST_HOSTS: Final = 10_000
 
-_SeriesCache = defaultdict[Program, dict[Classification, str]]
+_SeriesCache = defaultdict[str, dict[Classification, str]]
 
 
 class LineOrigin(msgspec.Struct, frozen=True):
@@ -68,10 +67,8 @@ class Origins:
         shared = (host, foreign, trust, path, unit, encoded)
         return LineOrigin(log_host, provenance, shared, self._series[host])
 
-    def add_series(
-        self, origin: LineOrigin, program: Program, classification: Classification
-    ) -> str:
+    def add_series(self, origin: LineOrigin, program: str, classification: Classification) -> str:
         """Return the series of a classification for the first time; it is cached in ``origin``."""
-        series = series_of(origin.shared[0], self._source, program.name, *classification)
+        series = series_of(origin.shared[0], self._source, program, *classification)
         origin.series[program][classification] = series
         return series

@@ -58,7 +58,7 @@ def make_reader(
             None if port is None else _port_of(port),
             domain,
             None if tty is None else name_terminal(tty),
-            object_ if fixed_object is None else fixed_object,
+            fixed_object if object_ is None else object_,
         )
 
     return read
