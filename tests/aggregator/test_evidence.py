@@ -1,6 +1,7 @@
 """What a finding shows are the events that it is made of: all of them, and no other."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Event as Stop
 from typing import Any
@@ -152,22 +153,23 @@ def make(scene: str) -> tuple[list[Event], list[str]]:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("influxdb", marks=pytest.mark.system)])
-def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+def file(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """The configuration of a host's own stores, or of a server with empty buckets."""
+    server, buckets = None, ("events", "reports", "heptad")
     settings: dict[str, Any] = {
         "store": {"path": str(tmp_path / "events.db")},
         "aggregator": {"store": {"path": str(tmp_path / "reports.db"), "max_age": "9999d"}},
     }
     if request.param == "influxdb":
         server = request.getfixturevalue("influxd")
-        for bucket in ("events", "reports", "heptad"):
-            server.drop(bucket)
-        server.create("events", "reports", "heptad")
-        retention = dict.fromkeys(("events", "reports", "heptad"), "9999d")
+        server.create(*buckets)
+        retention = dict.fromkeys(buckets, "9999d")
         settings["influxdb"] = {"url": server.url, "version": 1, "retention": retention}
     path = tmp_path / "heptad.yaml"
     path.write_text(yaml.safe_dump(settings))
-    return path
+    yield path
+    if server is not None:
+        server.drop(*buckets)
 
 
 def arrive(file: Path, request: pytest.FixtureRequest, events: list[Event]) -> None:

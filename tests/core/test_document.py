@@ -143,8 +143,10 @@ def test_what_would_exhaust_the_reader(text: str) -> None:
 
 
 def test_many_errors_are_bounded() -> None:
-    """Of very many errors the first fifty are told."""
-    assert len(faults("".join(f"k{n}: 1\n" for n in range(10_000)))) == 50
+    """Of very many errors the first fifty are reported, and that the list was cut."""
+    *listed, last = faults("".join(f"k{n}: 1\n" for n in range(10_000)))
+    assert len(listed) == 50
+    assert "only 50 errors are listed" in last[1]
 
 
 def test_files(tmp_path: Path) -> None:
