@@ -155,8 +155,8 @@ def test_a_host_that_is_chosen_narrows_what_is_counted(tmp_path: Path) -> None:
 def test_each_problem_is_named_with_its_instance(tmp_path: Path) -> None:
     """Two are down, and a third cannot read its log; the healthy one is not listed."""
     scraped = {**FLEET, 'heptad_source_up{job="heptad", instance="web-1", source="auth"}': "0x600"}
-    down = "cannot be scraped: is the host up, and does its service run?"
-    unread = "a source cannot be read: see its permissions and path"
+    down = "cannot be scraped: check that the host is up and its service runs"
+    unread = "a source cannot be read: check its permissions and path"
     expected = {f'{{instance="web-{n}", problem="{down}"}}': 1.0 for n in (2, 3)}
     expected[f'{{instance="web-1", problem="{unread}", source="auth"}}'] = 1
     check(tmp_path, query("itself", "What is wrong"), expected, scraped)

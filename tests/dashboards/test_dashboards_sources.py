@@ -15,7 +15,7 @@ ASKED: Final = [
     query for query in QUERIES if not query.is_promql and query.kind in ("stat", "table")
 ]
 BUCKETS: Final = ("events", "reports")
-SAYS_NOTHING: Final = re.compile("[Uu]nknown|[Nn]ot known|[Nn]o answer")
+SAYS_NOTHING: Final = re.compile("[Uu]nknown|[Nn]ot known|the query failed")
 FINDING: Final = (
     'findings_current,rule=spraying revision=1i,level=3i,high=1i,medium=0i,finding=1i,id="1",'
     'address="203.0.113.9",user="ann",host="web-1",begin={at}i,last={at}i,severity="high",'
