@@ -148,12 +148,15 @@ def test_the_command_shows_what_comes(influxd: Influxd, tmp_path: Path) -> None:
         [*command, "--config", str(config)], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["source_ip"] == "192.0.2.1"
-        event = login(time.time_ns(), "192.0.2.2")
-        influxd.write("events", [line_of(row_of_event(event))])
-        assert json.loads(process.stdout.readline())["source_ip"] == "192.0.2.2"
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        try:
+            assert json.loads(process.stdout.readline())["source_ip"] == "192.0.2.1"
+            event = login(time.time_ns(), "192.0.2.2")
+            influxd.write("events", [line_of(row_of_event(event))])
+            assert json.loads(process.stdout.readline())["source_ip"] == "192.0.2.2"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()  # a shell in the background may have it ignore SIGINT
     influxd.drop("events", "heptad")
 
 
