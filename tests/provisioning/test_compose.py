@@ -193,7 +193,7 @@ def test_secrets_are_fresh_and_stay(tmp_path: Path) -> None:
     secrets = re.findall(r"=([0-9a-f]{64})$", first.read_text() + second.read_text(), re.MULTILINE)
     assert len(set(secrets)) == 6
     before = first.read_text()
-    assert "stays as it is" in write_env(first)
+    assert "already exists and was not changed" in write_env(first)
     assert first.read_text() == before
     assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
 

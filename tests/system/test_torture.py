@@ -23,7 +23,7 @@ import pytest
 from heptad.core.config.schema import load_config
 from heptad.core.store.sqlite import LocalStore
 from heptad.exporter import app
-from heptad.exporter.parsing.rulebook import load_rulebook
+from heptad.exporter.parsing.rulebook import Rulebook, load_rulebook
 from heptad.exporter.sources.file import rotated_log as source_log
 from tests.support.rotations import kind_of
 from tests.support.torture_writer import Writer
@@ -46,7 +46,6 @@ def start_exporters(config: Path) -> None:
     """
     patch = pytest.MonkeyPatch()
     rulebook = load_rulebook()
-    patch.setattr(app, "load_rulebook", lambda _: rulebook)
     patch.setattr(source_log, "SETTLE", 2 * 10**9)
     logging.basicConfig(level=logging.WARNING)
     for _ in sys.stdin:
@@ -54,7 +53,7 @@ def start_exporters(config: Path) -> None:
         if child == 0:
             if os.environ.get("TORTURE_CALLS"):
                 note_calls(config.parent / f"calls-{os.getpid()}")
-            run_exporter(config)
+            run_exporter(config, rulebook=rulebook)
             os._exit(0)
         print(child, flush=True)  # noqa: T201 - the answer
         os.waitpid(child, 0)
@@ -71,9 +70,10 @@ def note_calls(path: Path) -> None:
     sys.setprofile(note)
 
 
-def run_exporter(config: Path, *, once: bool = False) -> None:
+def run_exporter(config: Path, *, once: bool = False, rulebook: Rulebook | None = None) -> None:
     """What `heptad exporter` runs, without its port."""
-    app.Exporter(load_config(config), once=once, serve=False).run(threading.Event())
+    exporter = app.Exporter(load_config(config), once=once, serve=False, rulebook=rulebook)
+    exporter.run(threading.Event())
 
 
 def kill_often(config: Path, seed: int) -> None:

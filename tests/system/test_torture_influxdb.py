@@ -28,7 +28,7 @@ from heptad.cli.runtime.supervisor import run_workers
 from heptad.core.config.schema import load_config
 from heptad.core.store.sqlite import LocalStore
 from heptad.exporter import app
-from heptad.exporter.parsing.rulebook import load_rulebook
+from heptad.exporter.parsing.rulebook import Rulebook, load_rulebook
 from heptad.exporter.sources.file import rotated_log as source_log
 from tests.support.faulty_proxy import HANG, LOST_ANSWER, RESET, Fault, FaultyProxy
 from tests.support.influxd_2 import Influxd2
@@ -70,7 +70,6 @@ def start_children(part: str, config: Path) -> None:
     """
     patch = pytest.MonkeyPatch()
     rulebook = load_rulebook()
-    patch.setattr(app, "load_rulebook", lambda _: rulebook)
     patch.setattr(source_log, "SETTLE", 2 * 10**9)
     patch.setattr("heptad.exporter.delivery.circuit_breaker._OPEN_FOR", 1.0)
     patch.setattr("heptad.exporter.delivery.heartbeat.EVERY", 1.0)
@@ -78,20 +77,22 @@ def start_children(part: str, config: Path) -> None:
     for _ in sys.stdin:
         child = os.fork()
         if child == 0:
-            run_part(part, config)
+            run_part(part, config, rulebook=rulebook)
             os._exit(0)
         print(child, flush=True)  # noqa: T201 - the answer
         os.waitpid(child, 0)
 
 
-def run_part(part: str, config: Path, *, once: bool = False) -> None:
+def run_part(
+    part: str, config: Path, *, once: bool = False, rulebook: Rulebook | None = None
+) -> None:
     """What `heptad exporter` or `heptad aggregator` runs, without its port."""
     if part == "aggregator":
         run_workers(
             {part: aggregator_service.Aggregator(load_config(config), once=once, serve=False).run}
         )
         return
-    exporter = app.Exporter(load_config(config), once=once, serve=False)
+    exporter = app.Exporter(load_config(config), once=once, serve=False, rulebook=rulebook)
     run_workers({part: exporter.run} if once else exporter.workers())
 
 
