@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -108,8 +109,11 @@ def compare(before: dict[str, str], after: dict[str, str]) -> None:
 
 
 def is_healthy() -> bool:
-    """Whether both parts answer that they are."""
-    return all(fetch(f"{page}/healthz").strip() == "healthy" for page in PAGES.values())
+    """Whether both parts answer that they are; a part that is not answers 503."""
+    try:
+        return all(fetch(f"{page}/healthz").strip() == "healthy" for page in PAGES.values())
+    except urllib.error.HTTPError:
+        return False
 
 
 def check_services() -> None:
