@@ -3,11 +3,11 @@
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from operator import attrgetter
 from types import NoneType
 from typing import Final, get_args, get_type_hints
 
 import msgspec
+from msgspec.structs import asdict
 
 from heptad.core.event import FIELDS, LATEST, MOST_COUNT, TAGS, Event
 from heptad.core.store.line_protocol import (
@@ -39,9 +39,6 @@ _DIGITS: Final = 18
 Content = tuple[str | None, str | None, str | None, int | None, str | None, str | None, str | None]
 """The fields of an event that come from the message alone: user, target_user, source_ip,
 source_port, source_domain, tty and object. Creating a NamedTuple would take four times as long."""
-_content: Final = attrgetter(
-    "user", "target_user", "source_ip", "source_port", "source_domain", "tty", "object"
-)
 
 
 def _declare() -> dict[str, Field]:
@@ -88,6 +85,7 @@ def series_of_event(event: Event) -> str:
 def encode_content(content: Content, plain: bool = False) -> str:
     """Encode the fields that come from the message alone, each after a comma.
 
+    Like ``encode_fields``, field by field without a loop, because most lines need it.
     ``plain``: they come from text without characters that must be escaped.
     """
     user, target_user, ip, port, domain, tty, object_ = content
@@ -118,11 +116,8 @@ def encode_origin(log_host: str | None, trust: str, path: str | None, unit: str 
 
 def row_of_event(event: Event) -> Row:
     """Encode an event; its time may still change when it is stored."""
-    content = encode_content(_content(event))
-    pid = "" if event.pid is None else f",pid={event.pid}i"
-    origin = encode_origin(event.log_host, event.trust, event.path, event.unit)
-    body = f"count={event.count}i{content}{pid}{origin}"
-    return Row(series_of_event(event), event.time, body, event.raw)
+    fields = {name: value for name, value in asdict(event).items() if name not in _OWN}
+    return Row(series_of_event(event), event.time, encode_fields(fields), event.raw)
 
 
 def _match_fields() -> Callable[[str], re.Match[str] | None]:
