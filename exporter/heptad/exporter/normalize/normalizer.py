@@ -255,8 +255,8 @@ class Normalizer:
                     continue
                 program, classification, count = line.program, line.classification, line.count
                 found, pid, learned = line.match, line.pid, line.learned
-                series = origin.series[program.name].get(classification) or ""
-                series = series or self._origins.add_series(origin, program.name, classification)
+                known = origin.series[program.name].get(classification)
+                series = known or self._origins.add_series(origin, program.name, classification)
                 if found.rule.is_settled:
                     found.accepted_from, found.series = origin, series
             fields, content = found.fields or found.read(message), found.content
